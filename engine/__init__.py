@@ -1,0 +1,49 @@
+"""dicomdock's engine: receives DICOM objects, labels them and files them; runs without a console.
+
+The map, from the top down (import contracts keep it one-way):
+
+- `cli`, `demo`: commands; stdout is data, stderr is everything else
+- `service`: the `Engine`, which builds the parts and starts and stops them
+- `dimse`: everything that touches pynetdicom | `config`: TinyDB and watchfiles
+- `intake`: one object's way in, from its bytes to its final file
+- `sessions`: the SQLite index of sessions and objects
+- `view`: what an engine shows and does for a console
+- `model`, `metrics`, `journal`, `events`, `clock`, `settings`, `errors`: values and rules
+
+The console uses this façade, `engine.view`, `engine.model`, `engine.events`, `engine.metrics` and
+`engine.errors`, and nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from engine.errors import EngineError
+from engine.settings import Durability, EngineSettings, default_data_dir
+from engine.view import EngineSnapshot, EngineView
+
+if TYPE_CHECKING:
+    from engine.service import Engine
+
+__all__ = [
+    "Durability",
+    "Engine",
+    "EngineError",
+    "EngineSettings",
+    "EngineSnapshot",
+    "EngineView",
+    "__version__",
+    "default_data_dir",
+]
+
+__version__ = version("dicomdock")
+
+
+def __getattr__(name: str) -> object:
+    """Load the engine itself only where it is used: it brings pynetdicom and pydicom."""
+    if name == "Engine":
+        from engine.service import Engine
+
+        return Engine
+    raise AttributeError(name)

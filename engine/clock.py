@@ -1,0 +1,31 @@
+"""Time, injected everywhere so that tests never wait."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tells wall-clock time for people and monotonic time for durations."""
+
+    def now(self) -> datetime:
+        """Return the aware UTC time of day."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds from an arbitrary start, never running backwards."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the aware UTC time of day."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds from an arbitrary start, never running backwards."""
+        return time.monotonic()

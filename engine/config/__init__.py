@@ -1,0 +1,1 @@
+"""Configuration on disk: TinyDB over an atomic file, and the watcher that notices changes."""

@@ -1,0 +1,1 @@
+"""Everything that touches pynetdicom: listeners, negotiation, reception, C-ECHO."""

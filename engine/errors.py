@@ -1,0 +1,198 @@
+"""Every error the engine raises on purpose: what happened, the detail, and what to do about it.
+
+EngineError                     title, detail, remedy
+├─ ConfigurationError           problems
+│  ├─ InvalidAETitle
+│  ├─ InvalidWhitelistEntry
+│  ├─ InvalidReceiver
+│  ├─ InvalidProject
+│  ├─ InvalidSite
+│  └─ CorruptConfiguration
+├─ NotFound
+├─ ListenError                  address, port
+│  ├─ PortInUse                 holder
+│  ├─ PortNotPermitted
+│  └─ AddressNotLocal
+├─ IntakeError                  status, state
+│  ├─ UnreadableObject          0xC000
+│  ├─ SopClassMismatch          0xA900
+│  ├─ OutOfResources            0xA700
+│  └─ ProcessingFailed          0x0110
+├─ StorageUnusable
+└─ AlreadyRunning               holder
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with one value, said so that a person can mend it."""
+
+    field: str
+    """Machine name of the field, such as ``ae_title`` or ``whitelist``."""
+    value: str
+    message: str
+    """A sentence without the field's name, such as ``longer than 16 characters (21)``."""
+    remedy: str
+    line: int | None = None
+    """1-based line inside a multi-line field."""
+
+    def sentence(self) -> str:
+        """Say field, line, value, message and remedy in one line."""
+        where = self.field if self.line is None else f"{self.field} line {self.line}"
+        return f"{where} {self.value!r}: {self.message}; {self.remedy}"
+
+
+class EngineError(Exception):
+    """Root of all errors that the engine raises on purpose."""
+
+    title = "Something went wrong"
+    exit_code = 1
+
+    def __init__(self, detail: str, remedy: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.remedy = remedy
+
+
+class ConfigurationError(EngineError):
+    """A setting is not acceptable; nothing was changed."""
+
+    title = "The configuration is not valid"
+    exit_code = 2
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(
+            "; ".join(problem.sentence() for problem in problems),
+            problems[0].remedy if problems else "",
+        )
+        self.problems = problems
+
+
+class InvalidAETitle(ConfigurationError):
+    """Text that is not an AE title."""
+
+    title = "Not an AE title"
+
+
+class InvalidWhitelistEntry(ConfigurationError):
+    """A whitelist line that is neither AE title, address, network nor AE@address."""
+
+    title = "Not a whitelist entry"
+
+
+class InvalidReceiver(ConfigurationError):
+    """A receiver with one or more unacceptable fields."""
+
+    title = "The receiver is not valid"
+
+
+class InvalidProject(ConfigurationError):
+    """A project with one or more unacceptable fields."""
+
+    title = "The project is not valid"
+
+
+class InvalidSite(ConfigurationError):
+    """A site setting with an unacceptable value."""
+
+    title = "The site setting is not valid"
+
+
+class CorruptConfiguration(ConfigurationError):
+    """The configuration file exists but can't be read as one."""
+
+    title = "The configuration file can't be read"
+
+
+class NotFound(EngineError):
+    """The receiver, project or session that was named does not exist (any more)."""
+
+    title = "Not found"
+    exit_code = 4
+
+
+class ListenError(EngineError):
+    """A port can't be listened on."""
+
+    title = "Can't listen"
+
+    def __init__(self, address: str, port: int, detail: str, remedy: str) -> None:
+        super().__init__(detail, remedy)
+        self.address = address
+        self.port = port
+
+
+class PortInUse(ListenError):
+    """Another program holds the port."""
+
+    title = "Address in use"
+
+    def __init__(self, address: str, port: int, holder: str) -> None:
+        super().__init__(
+            address,
+            port,
+            f"address in use: port {port} is held by {holder}",
+            "stop that program or choose another port",
+        )
+        self.holder = holder
+
+
+class PortNotPermitted(ListenError):
+    """The port is privileged and this process may not bind it."""
+
+    title = "Port not permitted"
+
+
+class AddressNotLocal(ListenError):
+    """The bind address does not belong to this host."""
+
+    title = "Address not on this host"
+
+
+class IntakeError(EngineError):
+    """One received object can't be stored; carries the C-STORE status (PS3.4 B.2.3)."""
+
+    title = "Object not stored"
+    status = 0x0110
+
+
+class UnreadableObject(IntakeError):
+    """The data set can't be parsed or lacks what identifies it."""
+
+    status = 0xC000
+
+
+class SopClassMismatch(IntakeError):
+    """The data set's SOP class or instance is not the one the C-STORE request names."""
+
+    status = 0xA900
+
+
+class OutOfResources(IntakeError):
+    """Disk full, storage unwritable or no descriptors left; the sender may try again later."""
+
+    status = 0xA700
+
+
+class ProcessingFailed(IntakeError):
+    """A failure inside the engine while handling the object."""
+
+    status = 0x0110
+
+
+class StorageUnusable(EngineError):
+    """The data directory can't hold what the engine must keep there."""
+
+    title = "The data directory can't be used"
+    exit_code = 5
+
+
+class AlreadyRunning(EngineError):
+    """Another engine holds the data directory."""
+
+    title = "An engine already runs on this data directory"
+    exit_code = 3

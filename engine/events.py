@@ -1,0 +1,334 @@
+"""Everything worth telling: frozen values that say what happened, to whom, and what it means.
+
+Events carry AE titles, addresses and counts, never names, identifiers or labels of patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class Severity(StrEnum):
+    """How much an event matters."""
+
+    INFO = "INFO"
+    WARNING = "WARN"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What every event has."""
+
+    severity: ClassVar[Severity] = Severity.INFO
+    topic: ClassVar[str] = "engine"
+    """One word for the log's "what" column."""
+    urgent: ClassVar[bool] = False
+    """Whether a console should be told at once instead of at its next look."""
+
+    receiver: str = ""
+    """``AE:port``; empty when the event is not about one receiver."""
+    calling_ae_title: str = ""
+    association: str = ""
+    """The association's number, such as ``A-0412``."""
+
+    def sentence(self) -> str:
+        """Say what happened, without repeating receiver and caller."""
+        raise NotImplementedError
+
+    def to_record(self) -> dict[str, object]:
+        """Return the event as JSON values, with its kind and sentence."""
+        record: dict[str, object] = {
+            "kind": type(self).__name__,
+            "severity": str(self.severity),
+            "topic": self.topic,
+            "message": self.sentence(),
+        }
+        record.update({f.name: getattr(self, f.name) for f in fields(self)})
+        return record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStarted(Event):
+    """The engine is up and its listeners have been started."""
+
+    version: str
+    listening: int
+    enabled: int
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"engine {self.version} started: {self.listening} of {self.enabled} listening"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStopping(Event):
+    """The engine takes no new associations and drains the open ones."""
+
+    open_associations: int
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"engine stops: {self.open_associations} open associations may finish"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationApplied(Event):
+    """A configuration is in force."""
+
+    topic: ClassVar[str] = "config"
+
+    revision: int
+    receivers: int
+    enabled: int
+    by: str
+    """Who or what changed it: a login, or ``disk`` for an edited file."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return (
+            f"configuration revision {self.revision} applied, changed by {self.by}: "
+            f"{self.receivers} receivers, {self.enabled} enabled"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationRefused(Event):
+    """The configuration file is not acceptable; the last good settings stay in force."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "config"
+    urgent: ClassVar[bool] = True
+
+    reason: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"configuration file refused, the last good settings stay in force: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionNotApplied(Event):
+    """A receiver asks for something that this version stores but does not do yet."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "config"
+
+    option: str
+    instead: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"{self.option} is on but not applied by this version: {self.instead}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverListening(Event):
+    """The receiver accepts associations."""
+
+    topic: ClassVar[str] = "listen"
+
+    address: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"listening on {self.address}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverStopped(Event):
+    """The receiver accepts no associations any more, on purpose."""
+
+    topic: ClassVar[str] = "listen"
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverFailed(Event):
+    """The receiver should listen but can't."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "listen"
+    urgent: ClassVar[bool] = True
+
+    reason: str
+    remedy: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"can't listen: {self.reason}; {self.remedy}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssociationEstablished(Event):
+    """An association was accepted."""
+
+    topic: ClassVar[str] = "associate"
+
+    address: str
+    contexts_accepted: int
+    contexts_proposed: int
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return (
+            f"association established from {self.address}, "
+            f"{self.contexts_accepted} of {self.contexts_proposed} contexts accepted"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssociationRejected(Event):
+    """An association was refused (PS3.8 9.3.4)."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "associate"
+
+    called_ae_title: str
+    address: str
+    port: int
+    result: int
+    source: int
+    reason: int
+    why: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"association rejected ({self.result}/{self.source}/{self.reason}): {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssociationReleased(Event):
+    """The caller ended its association in good order."""
+
+    topic: ClassVar[str] = "release"
+
+    objects: int
+    bytes: int
+    seconds: float
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"association released after {self.objects} objects, {self.seconds:.1f} s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssociationAborted(Event):
+    """An association ended without a release."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "abort"
+
+    objects: int
+    bytes: int
+    seconds: float
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"association aborted after {self.objects} objects, {self.seconds:.1f} s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectsStored(Event):
+    """How many objects an association brought since the last such event."""
+
+    topic: ClassVar[str] = "c-store"
+
+    objects: int
+    duplicates: int
+    bytes: int
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        again = f", {self.duplicates} already here" if self.duplicates else ""
+        return f"stored {self.objects} objects ({self.bytes / 1e6:.1f} MB){again}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectRefused(Event):
+    """An object was answered with a failure status."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "c-store"
+
+    status: int
+    why: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"object refused with status 0x{self.status:04X}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOpened(Event):
+    """The first object of a session arrived."""
+
+    topic: ClassVar[str] = "session"
+
+    session: int
+    project: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"session {self.session} opened in {self.project}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftoversSwept(Event):
+    """Half-received objects of an earlier engine were removed; their senders had no success."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "recovery"
+
+    files: int
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"{self.files} half-received objects of an earlier run were removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectsAdopted(Event):
+    """Files that were stored but not indexed when an earlier engine died are indexed now."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "recovery"
+
+    objects: int
+    sessions: int
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"{self.objects} stored objects in {self.sessions} sessions were added to the index"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An event with its place in the journal."""
+
+    sequence: int
+    at: datetime
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """A stretch of the journal, oldest first."""
+
+    events: tuple[RecordedEvent, ...]
+    next_sequence: int
+    """Pass this to the next question."""
+    dropped: int
+    """How many events between the question and the first answer are gone from memory."""
+
+
+Listener = Callable[[RecordedEvent], None]

@@ -1,0 +1,108 @@
+"""The event journal: a ring in memory for the console, JSON lines on disk for everybody else."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections import deque
+from logging.handlers import RotatingFileHandler
+from typing import TYPE_CHECKING
+
+from engine.events import Event, EventPage, Listener, RecordedEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from engine.clock import Clock
+
+RING_EVENTS = 5_000
+FILE_BYTES = 10 * 1024 * 1024
+FILES_KEPT = 5
+
+_logger = logging.getLogger(__name__)
+
+
+class Journal:
+    """Records events in order; every method may be called from any thread."""
+
+    def __init__(self, clock: Clock, log_file: Path | None = None) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._ring: deque[RecordedEvent] = deque(maxlen=RING_EVENTS)
+        self._next_sequence = 1
+        self._listeners: list[Listener] = []
+        self._file = _LineFile(log_file) if log_file else None
+
+    def record(self, event: Event) -> RecordedEvent:
+        """Append an event, then tell the subscribers if it is urgent."""
+        with self._lock:
+            recorded = RecordedEvent(self._next_sequence, self._clock.now(), event)
+            self._next_sequence += 1
+            self._ring.append(recorded)
+            if self._file is not None:
+                self._file.write(recorded)
+            listeners = tuple(self._listeners) if event.urgent else ()
+        for listener in listeners:
+            listener(recorded)
+        return recorded
+
+    def events_since(self, sequence: int, limit: int) -> EventPage:
+        """Return at most `limit` events from `sequence` on, oldest first."""
+        with self._lock:
+            newest_first = iter(reversed(self._ring))
+            wanted = []
+            for recorded in newest_first:
+                if recorded.sequence < sequence:
+                    break
+                wanted.append(recorded)
+            first_kept = self._ring[0].sequence if self._ring else self._next_sequence
+        wanted.reverse()
+        page = tuple(wanted[:limit])
+        following = page[-1].sequence + 1 if page else max(sequence, self._next_sequence)
+        return EventPage(page, following, max(0, first_kept - max(sequence, 1)))
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with each urgent event, from the thread that records it.
+
+        Returns:
+            A function that ends the subscription.
+        """
+        with self._lock:
+            self._listeners.append(listener)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._listeners.remove(listener)
+
+        return unsubscribe
+
+    def close(self) -> None:
+        """Close the file; events recorded later stay in memory only."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+
+class _LineFile(RotatingFileHandler):
+    """Appends JSON lines with rotation; a full disk costs lines, never a reception."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", delay=True
+        )
+        self._complained = False
+
+    def write(self, recorded: RecordedEvent) -> None:
+        """Append one event."""
+        record = {"sequence": recorded.sequence, "at": recorded.at.isoformat()}
+        line = json.dumps(record | recorded.event.to_record(), default=str)
+        self.handle(logging.makeLogRecord({"msg": "%s", "args": (line,)}))
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Say once that lines are being lost."""
+        if not self._complained:
+            self._complained = True
+            _logger.warning("the event log file can't be written; events stay in memory only")

@@ -1,0 +1,75 @@
+"""Projects: what received sessions are sorted into, and how a name finds one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from engine.errors import InvalidProject, Problem
+
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project that sessions may belong to."""
+
+    id: str
+    title: str = ""
+    aliases: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, object]) -> Project:
+        """Return the project that a record describes.
+
+        Raises:
+            InvalidProject: with one problem per unacceptable member.
+        """
+        project_id = raw.get("id", "")
+        title = raw.get("title") or ""
+        aliases = raw.get("aliases") or ()
+        problems = list(_faults(project_id, title, aliases))
+        if problems:
+            raise InvalidProject(*problems)
+        assert isinstance(aliases, Iterable)
+        return cls(str(project_id), str(title), tuple(dict.fromkeys(str(a) for a in aliases)))
+
+    def to_record(self) -> dict[str, object]:
+        """Return the JSON form that `parse` reads."""
+        return {"id": self.id, "title": self.title, "aliases": list(self.aliases)}
+
+
+def _faults(project_id: object, title: object, aliases: object) -> Iterable[Problem]:
+    if not isinstance(project_id, str) or not _ID.fullmatch(project_id):
+        yield Problem(
+            "id",
+            str(project_id),
+            "is not a project id",
+            "use 1 to 64 letters, digits, '_' or '-', not starting with '-'",
+        )
+    if not isinstance(title, str) or len(title) > 255 or not title.isprintable():
+        yield Problem("title", str(title)[:40], "is not a title", "use at most 255 characters")
+    texts = isinstance(aliases, list | tuple) and all(isinstance(a, str) and a for a in aliases)
+    if not texts:
+        yield Problem("aliases", str(aliases), "is not a list of names", "write a list of texts")
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRegistry:
+    """All projects, found by id or alias with exact spelling (XNAT 5.5)."""
+
+    projects: tuple[Project, ...] = ()
+    _by_name: Mapping[str, str | None] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_name: dict[str, str | None] = {}
+        for project in self.projects:
+            for name in dict.fromkeys((project.id, *project.aliases)):
+                known = by_name.get(name, project.id)
+                by_name[name] = project.id if known == project.id else None
+        object.__setattr__(self, "_by_name", by_name)
+
+    def find(self, name: str) -> str | None:
+        """Return the id of the one project with this id or alias, else None."""
+        return self._by_name.get(name)

@@ -1,0 +1,251 @@
+"""Receivers: the configured DICOM storage SCPs, and every rule about their fields.
+
+`parse_receiver` is the one place where raw values become a `Receiver`: the dialog, the command
+line and the configuration file all go through it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import ConfigurationError, InvalidAETitle, InvalidReceiver, Problem
+from engine.model.ae_title import AETitle
+from engine.model.site import SiteSettings
+from engine.model.whitelist import WhitelistEntry, parse_whitelist
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+DEFAULT_IDENTIFIER = "dicomObjectIdentifier"
+DEFAULT_AE_TITLE = "XNAT"
+DEFAULT_PORT = 8104
+ROUTING_FIELDS = ("project_routing", "subject_routing", "session_routing")
+MAX_TEXT_CHARACTERS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifierInfo:
+    """What the dialog must know about one installed identifier."""
+
+    id: str
+    name: str
+    can_route: bool
+    is_default: bool = False
+
+
+DEFAULT_IDENTIFIERS = (
+    IdentifierInfo(DEFAULT_IDENTIFIER, "Default DICOM object identifier", True, is_default=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """One receiver; the fields are XNAT's (1.1)."""
+
+    id: int
+    """Assigned by the store; 0 before the first save."""
+    ae_title: AETitle
+    port: int
+    enabled: bool = True
+    identifier: str = DEFAULT_IDENTIFIER
+    file_namer: str | None = None
+    """None means the site's only one."""
+    custom_processing: bool = False
+    direct_archive: bool = False
+    anonymization: bool = True
+    whitelist_enabled: bool = False
+    whitelist: tuple[str, ...] = ()
+    """The lines as written; checked whenever the whitelist is enabled."""
+    routing_enabled: bool = False
+    project_routing: str = ""
+    subject_routing: str = ""
+    session_routing: str = ""
+    whitelist_entries: tuple[WhitelistEntry, ...] = field(init=False, repr=False, compare=False)
+    """The lines in force: empty while the whitelist is off."""
+
+    def __post_init__(self) -> None:
+        entries = parse_whitelist(self.whitelist) if self.whitelist_enabled else ()
+        object.__setattr__(self, "whitelist_entries", entries)
+
+    @property
+    def label(self) -> str:
+        """``AE:port``, which names a receiver uniquely."""
+        return f"{self.ae_title}:{self.port}"
+
+    def to_record(self) -> dict[str, object]:
+        """Return the JSON form that `parse_receiver` reads."""
+        record: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        record["ae_title"] = str(self.ae_title)
+        record["whitelist"] = list(self.whitelist)
+        return record
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverRules:
+    """What a receiver is checked against besides itself."""
+
+    site: SiteSettings = SiteSettings()
+    identifiers: Sequence[IdentifierInfo] = DEFAULT_IDENTIFIERS
+    others: Sequence[Receiver] = ()
+    """The other receivers, whose AE title and port must differ as a pair."""
+
+
+def parse_receiver(raw: Mapping[str, object], rules: ReceiverRules) -> Receiver:
+    """Turn raw values into a receiver; absent members take their default.
+
+    The port may be a number or its digits, the whitelist a list of lines or one text. Values that
+    are switched off (whitelist lines, routing texts) are kept as they are and not checked.
+
+    Raises:
+        InvalidReceiver: with every problem at once, each naming field, value and remedy.
+    """
+    reader = _Reader(raw)
+    values: dict[str, Any] = {
+        "id": reader.read("id", 0, _whole_number),
+        "ae_title": reader.read("ae_title", "", _ae_title),
+        "port": reader.read("port", "", lambda name, value: _port(name, value, rules.site)),
+        "identifier": reader.read("identifier", DEFAULT_IDENTIFIER, _text),
+        "file_namer": reader.read("file_namer", "", _text) or None,
+        "whitelist": reader.read("whitelist", (), _lines),
+        **{name: reader.read(name, default, _switch) for name, default in _SWITCHES.items()},
+        **{name: reader.read(name, "", _text) for name in ROUTING_FIELDS},
+    }
+    reader.problems.extend(_unknown_members(raw))
+    reader.problems.extend(_conflicts(values, rules))
+    if values["whitelist_enabled"] and values["whitelist"] is not None:
+        reader.attempt(parse_whitelist, values["whitelist"])
+    if reader.problems:
+        raise InvalidReceiver(*reader.problems)
+    return Receiver(**values)
+
+
+_SWITCHES = {
+    "enabled": True,
+    "custom_processing": False,
+    "direct_archive": False,
+    "anonymization": True,
+    "whitelist_enabled": False,
+    "routing_enabled": False,
+}
+
+
+class _Invalid(Exception):
+    """A raw value of the wrong kind: message and remedy."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
+class _Reader:
+    """Reads raw members one by one and collects what is wrong with them."""
+
+    def __init__(self, raw: Mapping[str, object]) -> None:
+        self._raw = raw
+        self.problems: list[Problem] = []
+
+    def read(self, name: str, default: object, convert: Callable[[str, object], Any]) -> Any:
+        """Return the converted member, or None after noting its problem."""
+        value = self._raw.get(name)
+        value = default if value is None else value
+        try:
+            return convert(name, value)
+        except _Invalid as error:
+            shown = str(value) if len(str(value)) <= 60 else str(value)[:59] + "…"
+            self.problems.append(Problem(name, shown, error.message, error.remedy))
+        except InvalidAETitle as error:
+            self.problems.extend(error.problems)
+        return None
+
+    def attempt(self, check: Callable[[Any], object], value: object) -> None:
+        """Run a check of the model and note its problems."""
+        try:
+            check(value)
+        except ConfigurationError as error:
+            self.problems.extend(error.problems)
+
+
+def _ae_title(name: str, value: object) -> AETitle:
+    if not isinstance(value, str):
+        raise _Invalid("is not text", "write the AE title as text")
+    return AETitle.parse(value, name)
+
+
+def _whole_number(_name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise _Invalid("is not a whole number", "use 0 for a new receiver")
+    return value
+
+
+def _port(_name: str, value: object, site: SiteSettings) -> int:
+    text = str(value).strip()
+    allowed = f"use a port from {site.ports.start} to {site.ports.stop - 1}"
+    if isinstance(value, bool) or not (text.isascii() and text.isdecimal() and len(text) <= 9):
+        raise _Invalid("is not a port number" if text else "is empty", allowed)
+    port = int(text)
+    if port in site.ports:
+        return port
+    if 1 <= port <= 65535:
+        raise _Invalid(f"is outside {site.ports.start}–{site.ports.stop - 1}", _LOW_PORTS)
+    raise _Invalid("is outside 1–65535", allowed)
+
+
+_LOW_PORTS = "choose another port, or allow low ports in the site settings"
+
+
+def _switch(_name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _Invalid("is not a switch", "write true or false")
+    return value
+
+
+def _text(_name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise _Invalid("is not text", "write text")
+    if len(value) > MAX_TEXT_CHARACTERS:
+        raise _Invalid("is too long", f"use at most {MAX_TEXT_CHARACTERS:,} characters")
+    return value
+
+
+def _lines(name: str, value: object) -> tuple[str, ...]:
+    lines = value.splitlines() if isinstance(value, str) else value
+    if not isinstance(lines, list | tuple):
+        raise _Invalid("is not a list of lines", "write one entry per line")
+    texts = [_text(name, line).strip() for line in lines]
+    return tuple(text for text in texts if text)
+
+
+def _unknown_members(raw: Mapping[str, object]) -> Iterable[Problem]:
+    known = {f.name for f in fields(Receiver) if f.init}
+    for name in raw:
+        if name not in known:
+            yield Problem(str(name), str(raw[name])[:40], "is not a receiver's field", "remove it")
+
+
+def _conflicts(values: Mapping[str, Any], rules: ReceiverRules) -> Iterable[Problem]:
+    for other in rules.others:
+        same = (other.ae_title, other.port) == (values["ae_title"], values["port"])
+        if same and other.id != values["id"]:
+            message = f"receiver {other.label} exists already"
+            yield Problem("ae_title", other.label, message, "change the AE title or the port")
+    chosen = values["identifier"]
+    if chosen is None:
+        return
+    info = next((known for known in rules.identifiers if known.id == chosen), None)
+    if info is None:
+        known_ids = ", ".join(known.id for known in rules.identifiers)
+        yield Problem(
+            "identifier",
+            chosen,
+            f"specifies an unknown DICOM Object Identifier '{chosen}'",
+            f"choose one of: {known_ids}",
+        )
+    elif values["routing_enabled"] and not info.can_route:
+        yield Problem(
+            "routing_enabled",
+            chosen,
+            f"{chosen} does not support custom routing but custom routing is enabled",
+            "switch routing off or choose another identifier",
+        )

@@ -1,0 +1,201 @@
+"""Whitelist entries and the one decision whether a caller passes.
+
+An entry is an AE title, an address or network, or AE@address (XNAT 4.1), with two deviations:
+text that looks like an address but is none is refused instead of silently becoming an AE title,
+and names are never looked up in the DNS.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from typing import TYPE_CHECKING
+
+from engine.errors import InvalidAETitle, InvalidWhitelistEntry, Problem
+from engine.model.ae_title import AETitle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+_LOOKS_LIKE_ADDRESS = re.compile(
+    r"[0-9]+(\.[0-9]*)+(/.*)?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[^@]*|.*/.*"
+)
+_REMEDY = "write an AE title, an address such as 10.1.2.3 or 10.1.0.0/16, or AE@address"
+
+
+@dataclass(frozen=True, slots=True)
+class WhitelistEntry:
+    """One line of a whitelist; an absent part matches everything."""
+
+    text: str
+    """The line as the admin wrote it, without surrounding blanks."""
+    ae_title: AETitle | None
+    network: Network | None
+
+    def admits(self, calling_ae_title: str, address: Address) -> bool:
+        """Tell whether this line alone lets the caller in."""
+        if self.ae_title is not None and self.ae_title != calling_ae_title:
+            return False
+        if self.network is None:
+            return True
+        return address.version == self.network.version and address in self.network
+
+    def meaning(self) -> str:
+        """Say in words whom this line lets in."""
+        caller = "any AE title" if self.ae_title is None else str(self.ae_title)
+        return f"{caller} from {_network_in_words(self.network)}"
+
+
+@dataclass(frozen=True, slots=True)
+class WhitelistVerdict:
+    """The outcome for one caller and the reason for it."""
+
+    admitted_by: WhitelistEntry | None
+    """The first line that lets the caller in; None means refused."""
+    nearest: WhitelistEntry | None = None
+    """When refused: the line that agrees with the caller best."""
+    why: str = ""
+    """When refused: a sentence naming the caller and the nearest line."""
+
+
+def parse_entry(text: str, line: int = 1) -> WhitelistEntry:
+    """Return the entry that a line means.
+
+    Raises:
+        InvalidWhitelistEntry: naming the line, the text and what is wrong with it.
+    """
+    trimmed = text.strip()
+    name, at, place = trimmed.rpartition("@")
+    if at:
+        return WhitelistEntry(trimmed, _ae_title(name, text, line), _network(place, text, line))
+    if _LOOKS_LIKE_ADDRESS.fullmatch(trimmed):
+        return WhitelistEntry(trimmed, None, _network(trimmed, text, line))
+    return WhitelistEntry(trimmed, _ae_title(trimmed, text, line), None)
+
+
+def parse_whitelist(lines: Iterable[str]) -> tuple[WhitelistEntry, ...]:
+    """Return the entries of all lines; blank lines and repetitions are dropped.
+
+    Raises:
+        InvalidWhitelistEntry: with one problem per bad line.
+    """
+    entries: dict[str, WhitelistEntry] = {}
+    problems: list[Problem] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = parse_entry(line, number)
+        except InvalidWhitelistEntry as error:
+            problems.extend(error.problems)
+        else:
+            entries.setdefault(entry.text, entry)
+    if problems:
+        raise InvalidWhitelistEntry(*problems)
+    return tuple(entries.values())
+
+
+def normalize_address(text: str) -> Address:
+    """Return the peer's address; IPv4-mapped IPv6 and scope ids are reduced to what they mean."""
+    address = ip_address(text.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def match(
+    entries: Sequence[WhitelistEntry], calling_ae_title: str, address: Address
+) -> WhitelistVerdict:
+    """Decide whether a caller passes; an empty list lets nobody in (XNAT 4.1)."""
+    for entry in entries:
+        if entry.admits(calling_ae_title, address):
+            return WhitelistVerdict(entry)
+    nearest = _nearest(entries, calling_ae_title, address)
+    caller = f"calling AE title {calling_ae_title} from {address}"
+    if nearest is None:
+        return WhitelistVerdict(None, None, f"{caller} is on no whitelist line")
+    return WhitelistVerdict(
+        None, nearest, f"{caller} is on no whitelist line; nearest: {nearest.text}"
+    )
+
+
+def _nearest(
+    entries: Sequence[WhitelistEntry], calling_ae_title: str, address: Address
+) -> WhitelistEntry | None:
+    def likeness(entry: WhitelistEntry) -> int:
+        same_name = entry.ae_title == calling_ae_title
+        alike = (
+            entry.ae_title is not None and entry.ae_title.casefold() == calling_ae_title.casefold()
+        )
+        inside = entry.network is not None and entry.admits(entry.ae_title or "", address)
+        shared = _shared_prefix(entry.ae_title or "", calling_ae_title)
+        return 400 * same_name + 200 * inside + 100 * alike + shared
+
+    best = max(entries, key=likeness, default=None)
+    return best if best is not None and likeness(best) >= 3 else None
+
+
+def _shared_prefix(one: str, other: str) -> int:
+    pairs = zip(one, other, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+def _ae_title(name: str, text: str, line: int) -> AETitle:
+    try:
+        return AETitle.parse(name, "whitelist")
+    except InvalidAETitle as error:
+        fault = f"the AE title {error.problems[0].message}"
+        raise InvalidWhitelistEntry(Problem("whitelist", text, fault, _REMEDY, line)) from error
+
+
+def _network(place: str, text: str, line: int) -> Network:
+    try:
+        network = ip_network(place.partition("%")[0] if "/" not in place else place, strict=False)
+    except ValueError as error:
+        fault = f"{place or 'nothing'} is not an address or network ({_reason(error, place)})"
+        raise InvalidWhitelistEntry(Problem("whitelist", text, fault, _REMEDY, line)) from error
+    return _unmapped(network)
+
+
+def _unmapped(network: Network) -> Network:
+    if isinstance(network, IPv6Network) and network.prefixlen >= 96:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return IPv4Network((mapped, network.prefixlen - 96))
+    return network
+
+
+def _reason(error: ValueError, place: str) -> str:
+    address, slash, prefix = place.partition("/")
+    if slash:
+        try:
+            version = ip_address(address).version
+        except ValueError:
+            pass
+        else:
+            return f"the prefix length must be 0 to {32 if version == 4 else 128}, not {prefix!r}"
+    parts = address.split(".")
+    if len(parts) == 4 and all(part.isdecimal() for part in parts):
+        large = next((part for part in parts if int(part[:9]) > 255), None)
+        return f"{large} is larger than 255" if large else "leading zeros are ambiguous"
+    if ":" not in address and not address[:1].isdigit():
+        return "host names are not looked up"
+    return "an IPv4 address has four numbers" if ":" not in address else "malformed IPv6 address"
+
+
+def _network_in_words(network: Network | None) -> str:
+    if network is None:
+        return "any address"
+    if network.num_addresses == 1:
+        return str(network.network_address)
+    return f"{network.network_address}–{network.broadcast_address}"

@@ -1,0 +1,1 @@
+"""What arrived: the SQLite index of sessions and objects."""

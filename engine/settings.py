@@ -1,0 +1,77 @@
+"""Process settings: where the data directory is and how this engine process behaves."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import platformdirs
+
+DATA_VARIABLE = "DICOMDOCK_DATA"
+
+
+class Durability(StrEnum):
+    """How much is flushed to the disk before a C-STORE is answered with success."""
+
+    FULL = "full"
+    """The file and its directory: survives power loss."""
+    FILE = "file"
+    """The file only: survives power loss except for the newest directory entries."""
+    NONE = "none"
+    """Nothing: survives a crash of the engine, not of the machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What one engine process is started with."""
+
+    data_dir: Path
+    durability: Durability = Durability.FULL
+    drain_seconds: float = 10.0
+    """How long a stop waits for open associations before it aborts them."""
+    maximum_associations: int = 200
+    reserve_bytes: int = 256 * 1024 * 1024
+    """Free space below which objects are refused with 0xA700."""
+
+    @property
+    def config_file(self) -> Path:
+        """The TinyDB file with receivers, projects and site settings."""
+        return self.data_dir / "config.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """The file whose lock makes this the only engine of the data directory."""
+        return self.data_dir / "engine.lock"
+
+    @property
+    def index_file(self) -> Path:
+        """The SQLite index of sessions and objects."""
+        return self.data_dir / "index.sqlite"
+
+    @property
+    def incoming_dir(self) -> Path:
+        """Where objects are while they are being received."""
+        return self.data_dir / "incoming"
+
+    @property
+    def prearchive_dir(self) -> Path:
+        """Where received sessions wait."""
+        return self.data_dir / "prearchive"
+
+    @property
+    def quarantine_dir(self) -> Path:
+        """Where objects refused for their content are kept with the reason."""
+        return self.data_dir / "quarantine"
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the event journal is written."""
+        return self.data_dir / "logs"
+
+
+def default_data_dir() -> Path:
+    """Return $DICOMDOCK_DATA, else the user's data directory."""
+    named = os.environ.get(DATA_VARIABLE)
+    return Path(named) if named else Path(platformdirs.user_data_dir("dicomdock"))

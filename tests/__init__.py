@@ -1,0 +1,1 @@
+"""Tests of dicomdock; the folders mirror the packages."""

@@ -1,0 +1,1 @@
+"""The console: a Textual application on top of an `EngineView`."""

@@ -1,0 +1,1 @@
+"""Forms as plain values and rules; drawn by screens, tested without Textual."""
