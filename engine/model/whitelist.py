@@ -29,7 +29,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 _LOOKS_LIKE_ADDRESS = re.compile(
-    r"[0-9]+(\.[0-9]*)+(/.*)?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[^@]*|.*/.*"
+    r"[0-9]+(\.[0-9]*)+(/.*)?|[0-9]+/.*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:.*"
 )
 _REMEDY = "write an AE title, an address such as 10.1.2.3 or 10.1.0.0/16, or AE@address"
 
