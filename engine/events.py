@@ -75,7 +75,7 @@ class EngineStopping(Event):
 
     def sentence(self) -> str:
         """Say what happened."""
-        return f"engine stops: {self.open_associations} open associations may finish"
+        return f"engine stops: {counted(self.open_associations, 'open association')} may finish"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ class ConfigurationApplied(Event):
         """Say what happened."""
         return (
             f"configuration revision {self.revision} applied, changed by {self.by}: "
-            f"{self.receivers} receivers, {self.enabled} enabled"
+            f"{counted(self.receivers, 'receiver')}, {self.enabled} enabled"
         )
 
 
@@ -218,7 +218,7 @@ class AssociationReleased(Event):
 
     def sentence(self) -> str:
         """Say what happened."""
-        return f"association released after {self.objects} objects, {self.seconds:.1f} s"
+        return f"association released after {counted(self.objects, 'object')}, {self.seconds:.1f} s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +234,7 @@ class AssociationAborted(Event):
 
     def sentence(self) -> str:
         """Say what happened."""
-        return f"association aborted after {self.objects} objects, {self.seconds:.1f} s"
+        return f"association aborted after {counted(self.objects, 'object')}, {self.seconds:.1f} s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,7 +250,7 @@ class ObjectsStored(Event):
     def sentence(self) -> str:
         """Say what happened."""
         again = f", {self.duplicates} already here" if self.duplicates else ""
-        return f"stored {self.objects} objects ({self.bytes / 1e6:.1f} MB){again}"
+        return f"stored {counted(self.objects, 'object')} ({self.bytes / 1e6:.1f} MB){again}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,7 +293,7 @@ class LeftoversSwept(Event):
 
     def sentence(self) -> str:
         """Say what happened."""
-        return f"{self.files} half-received objects of an earlier run were removed"
+        return f"{counted(self.files, 'half-received object')} of an earlier run removed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,7 +308,15 @@ class ObjectsAdopted(Event):
 
     def sentence(self) -> str:
         """Say what happened."""
-        return f"{self.objects} stored objects in {self.sessions} sessions were added to the index"
+        return (
+            f"{counted(self.objects, 'stored object')} in {counted(self.sessions, 'session')} "
+            "added to the index after a crash"
+        )
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number with its noun, in the singular or plural."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 @dataclass(frozen=True, slots=True)

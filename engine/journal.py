@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -45,7 +46,7 @@ class Journal:
                 self._file.write(recorded)
             listeners = tuple(self._listeners) if event.urgent else ()
         for listener in listeners:
-            listener(recorded)
+            _tell(listener, recorded)
         return recorded
 
     def events_since(self, sequence: int, limit: int) -> EventPage:
@@ -73,7 +74,7 @@ class Journal:
             self._listeners.append(listener)
 
         def unsubscribe() -> None:
-            with self._lock:
+            with self._lock, contextlib.suppress(ValueError):
                 self._listeners.remove(listener)
 
         return unsubscribe
@@ -84,6 +85,14 @@ class Journal:
             if self._file is not None:
                 self._file.close()
                 self._file = None
+
+
+def _tell(listener: Listener, recorded: RecordedEvent) -> None:
+    try:
+        listener(recorded)
+    except Exception:
+        # A console that breaks must not break the reception that has news for it.
+        _logger.exception("a subscriber of the journal failed")
 
 
 class _LineFile(RotatingFileHandler):
@@ -100,6 +109,11 @@ class _LineFile(RotatingFileHandler):
         record = {"sequence": recorded.sequence, "at": recorded.at.isoformat()}
         line = json.dumps(record | recorded.event.to_record(), default=str)
         self.handle(logging.makeLogRecord({"msg": "%s", "args": (line,)}))
+
+    def close(self) -> None:
+        """Close the file, even if its last lines can't be written any more."""
+        with contextlib.suppress(OSError):
+            super().close()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Say once that lines are being lost."""

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date, datetime
+
     from engine.clock import Clock
 
 WINDOW_SECONDS = 60
@@ -49,7 +52,30 @@ class Latency:
     p95_ms: int | None = None
 
 
-class _Ring:
+@dataclass(frozen=True, slots=True)
+class Today:
+    """What one receiver received since local midnight."""
+
+    day: date | None = None
+    objects: int = 0
+    bytes: int = 0
+    failed: int = 0
+    last_object_at: datetime | None = None
+
+    def plus(self, at: datetime, size_bytes: int, failed: bool) -> Today:
+        """Return these counts with one more object; a new local day starts from nothing."""
+        day = at.astimezone().date()
+        before = self if self.day == day else Today()
+        return Today(
+            day,
+            before.objects + (not failed),
+            before.bytes + (0 if failed else size_bytes),
+            before.failed + failed,
+            at,
+        )
+
+
+class SecondsRing:
     """Objects and bytes of the last seconds; not thread-safe by itself."""
 
     __slots__ = ("_bytes", "_objects", "_second")
@@ -60,11 +86,13 @@ class _Ring:
         self._second = 0
 
     def add(self, second: int, size_bytes: int) -> None:
+        """Count one object."""
         self._advance(second)
         self._objects[second % WINDOW_SECONDS] += 1
         self._bytes[second % WINDOW_SECONDS] += size_bytes
 
     def throughput(self, second: int) -> Throughput:
+        """Return the minute that ends with `second`."""
         self._advance(second)
         order = [(second + 1 + i) % WINDOW_SECONDS for i in range(WINDOW_SECONDS)]
         objects = tuple(self._objects[i] for i in order)
@@ -86,9 +114,10 @@ class Metrics:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._all = _Ring()
-        self._receivers: defaultdict[str, _Ring] = defaultdict(_Ring)
+        self._all = SecondsRing()
+        self._receivers: defaultdict[str, SecondsRing] = defaultdict(SecondsRing)
         self._states: defaultdict[str, int] = defaultdict(int)
+        self._today: dict[str, Today] = {}
         self._bytes = 0
         self._answers = [0] * (len(_BOUNDS_MS) + 1)
 
@@ -96,14 +125,30 @@ class Metrics:
         self, receiver: str, state: str, size_bytes: int, answer_seconds: float
     ) -> None:
         """Count one object in its final state."""
-        second = int(self._clock.monotonic())
+        second, at = int(self._clock.monotonic()), self._clock.now()
         bucket = _bucket(answer_seconds * 1000)
+        failed = state not in {"stored", "duplicate"}
         with self._lock:
+            today = self._today.get(receiver, Today())
+            self._today[receiver] = today.plus(at, size_bytes, failed)
             self._all.add(second, size_bytes)
             self._receivers[receiver].add(second, size_bytes)
             self._states[state] += 1
             self._bytes += size_bytes
             self._answers[bucket] += 1
+
+    def resume_today(self, counts: Mapping[str, Today]) -> None:
+        """Continue from what an earlier engine received today."""
+        with self._lock:
+            self._today.update(counts)
+
+    def today(self, receiver: str) -> Today:
+        """Return what one receiver (``AE:port``) received since local midnight."""
+        with self._lock:
+            counts = self._today.get(receiver, Today())
+        if counts.day == self._clock.now().astimezone().date():
+            return counts
+        return Today(last_object_at=counts.last_object_at)
 
     def throughput(self, receiver: str | None = None) -> Throughput:
         """Return the last minute of one receiver (``AE:port``), or of all."""

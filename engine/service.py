@@ -2,6 +2,429 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket
+import threading
+import uuid
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine import __version__
+from engine.clock import SystemClock
+from engine.config.store import ConfigurationStore
+from engine.config.watcher import ConfigurationWatcher
+from engine.dimse.acceptance import Capacity
+from engine.dimse.associations import Associations
+from engine.dimse.echo import echo
+from engine.dimse.ports import listening_address, probe
+from engine.dimse.receivers import Receivers
+from engine.dimse.reception import Reception
+from engine.errors import ConfigurationError, CorruptConfiguration, Problem, StorageUnusable
+from engine.events import (
+    ConfigurationApplied,
+    ConfigurationRefused,
+    EngineStarted,
+    EngineStopping,
+    LeftoversSwept,
+    ObjectsAdopted,
+    OptionNotApplied,
+)
+from engine.intake.identify import DefaultIdentifier
+from engine.intake.pipeline import Pipeline, Places
+from engine.intake.quarantine import Quarantine
+from engine.intake.recovery import adopt
+from engine.intake.write import IncomingArea
+from engine.journal import Journal
+from engine.lock import EngineLock
+from engine.metrics import Metrics
+from engine.model.configuration import Configuration
+from engine.sessions.index import ObservedReceiver, SessionIndex, read_counts, read_observed
+from engine.settings import Durability
+from engine.view import EngineSnapshot, ReceiverState, ReceiverStatus, StorageStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from engine.clock import Clock
+    from engine.events import EventPage, Listener
+    from engine.lock import Holder
+    from engine.model.project import Project
+    from engine.model.receiver import IdentifierInfo, Receiver
+    from engine.model.site import SiteSettings
+    from engine.settings import EngineSettings
+    from engine.view import EchoResult, PortStatus
+
+QUARANTINE_BYTES = 1024**3
+_ABORT_SECONDS = 5.0
+
 
 class Engine:
-    """One engine on one data directory."""
+    """One engine on one data directory; public methods may be called from any thread."""
+
+    def __init__(self, settings: EngineSettings, *, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._lock = threading.RLock()
+        """Guards changes of the configuration."""
+        self._configuration = Configuration()
+        self._configuration_problem = ""
+        self._identifier = DefaultIdentifier()
+        self._started_at = self._clock.now()
+        self._draining = False
+        self._open = ExitStack()
+        """Undoes, in reverse order, whatever `start` has set up."""
+
+    def start(self) -> None:
+        """Take the data directory, recover what a crash left, and listen.
+
+        A port that can't be bound is a state of its receiver, not an error.
+
+        Raises:
+            AlreadyRunning: if another engine holds the data directory.
+            ConfigurationError: if the configuration file is not acceptable.
+            StorageUnusable: if the directory can't hold what must be kept there.
+        """
+        with ExitStack() as opened:
+            self._open_storage(opened)
+            self._build_parts(opened)
+            self._recover()
+            self._apply(self._configuration)
+            self._watcher = ConfigurationWatcher(self._settings.config_file, self._reload)
+            self._watcher.start()
+            opened.callback(self._watcher.stop)
+            self._open = opened.pop_all()
+        enabled = [r for r in self._configuration.receivers if r.enabled]
+        listening = [r for r in enabled if self._state(r) is ReceiverState.LISTENING]
+        self._journal.record(
+            EngineStarted(version=__version__, listening=len(listening), enabled=len(enabled))
+        )
+
+    def stop(self, drain_seconds: float | None = None) -> None:
+        """Refuse new associations, let open ones finish until the deadline, abort the rest."""
+        seconds = self._settings.drain_seconds if drain_seconds is None else drain_seconds
+        self._draining = True
+        self._journal.record(EngineStopping(open_associations=len(self._associations.live())))
+        self._watcher.stop()
+        self._receivers.stop_accepting()
+        if not self._associations.wait_until_none(seconds):
+            self._receivers.abort_all()
+            self._associations.wait_until_none(_ABORT_SECONDS)
+        self._open.close()
+
+    def snapshot(self) -> EngineSnapshot:
+        """Return everything the dashboard shows."""
+        associations = self._associations.statuses()
+        open_by_receiver = Counter(association.receiver for association in associations)
+        configuration = self._configuration
+        usage = shutil.disk_usage(self._settings.data_dir)
+        return EngineSnapshot(
+            taken_at=self._clock.now(),
+            started_at=self._started_at,
+            version=__version__,
+            host=socket.gethostname(),
+            data_dir=str(self._settings.data_dir),
+            durability=str(self._settings.durability),
+            revision=configuration.revision,
+            receivers=tuple(
+                self._receiver_status(receiver, open_by_receiver[receiver.label])
+                for receiver in configuration.receivers
+            ),
+            associations=associations,
+            ended_associations=self._associations.ended(),
+            maximum_associations=self._settings.maximum_associations,
+            throughput=self._metrics.throughput(),
+            totals=self._metrics.totals(),
+            latency=self._metrics.latency(),
+            storage=StorageStatus(str(self._settings.data_dir), usage.total, usage.free),
+            sessions_receiving=self._index.receiving(),
+            configuration_problem=self._configuration_problem,
+        )
+
+    def events_since(self, sequence: int, limit: int = 500) -> EventPage:
+        """Return journal events from `sequence` on, oldest first."""
+        return self._journal.events_since(sequence, limit)
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with urgent events from engine threads; return how to end that."""
+        return self._journal.subscribe(listener)
+
+    def identifiers(self) -> tuple[IdentifierInfo, ...]:
+        """Return the installed identifiers, the default one first."""
+        return (self._identifier.info,)
+
+    def site(self) -> SiteSettings:
+        """Return the site settings in force."""
+        return self._configuration.site
+
+    def projects(self) -> tuple[Project, ...]:
+        """Return the registered projects."""
+        return self._configuration.projects.projects
+
+    def save_receiver(self, receiver: Receiver, actor: str) -> Receiver:
+        """Store a new (id 0) or changed receiver and bring it into force."""
+        with self._changing() as store:
+            configuration, saved = store.save_receiver(receiver, actor)
+            self._apply(configuration)
+        return saved
+
+    def set_enabled(self, receiver_id: int, enabled: bool, actor: str) -> Receiver:
+        """Enable or disable a receiver; open associations may finish."""
+        with self._changing() as store:
+            configuration, saved = store.set_enabled(receiver_id, enabled, actor)
+            self._apply(configuration)
+        return saved
+
+    def delete_receiver(self, receiver_id: int, actor: str) -> None:
+        """Remove a receiver; open associations may finish."""
+        with self._changing() as store:
+            self._apply(store.delete_receiver(receiver_id, actor))
+
+    def retry_receiver(self, receiver_id: int) -> None:
+        """Try again at once to listen for a failed receiver."""
+        self._receivers.retry(self._configuration.receiver(receiver_id).port)
+
+    def echo(self, receiver_id: int) -> EchoResult:
+        """Send a C-ECHO to the receiver as a peer would."""
+        receiver = self._configuration.receiver(receiver_id)
+        return echo(receiver, listening_address(self.site().bind_address), self._clock)
+
+    def port_status(self, port: int) -> PortStatus:
+        """Tell whether a receiver could listen on a port now."""
+        return probe(port, self.site().bind_address, self._receivers.listening_ports())
+
+    def _open_storage(self, opened: ExitStack) -> None:
+        """Take the data directory and everything in it that needs closing."""
+        settings = self._settings
+        for directory in (settings.data_dir, settings.prearchive_dir, settings.log_dir):
+            _make_directory(directory)
+        lock = EngineLock.acquire(settings.lock_file, self._clock)
+        opened.callback(lock.release)
+        self._store = ConfigurationStore(
+            settings.config_file, clock=self._clock, identifiers=self.identifiers()
+        )
+        if not settings.config_file.exists():
+            self._store.create_default("first start")
+        self._configuration = self._store.load()
+        self._journal = Journal(self._clock, settings.log_dir / "events.jsonl")
+        opened.callback(self._journal.close)
+        self._prearchive_fd = os.open(settings.prearchive_dir, os.O_RDONLY | os.O_DIRECTORY)
+        opened.callback(os.close, self._prearchive_fd)
+        self._incoming = IncomingArea(settings.incoming_dir, uuid.uuid4().hex[:12])
+        opened.callback(self._incoming.close)
+        _require_one_file_system(settings.incoming_dir, settings.prearchive_dir)
+        durable = settings.durability is Durability.FULL
+        self._index = SessionIndex(settings.index_file, durable=durable)
+        opened.callback(self._index.close)
+
+    def _build_parts(self, opened: ExitStack) -> None:
+        """Connect the parts, from the metrics up to the listeners."""
+        settings = self._settings
+        self._metrics = Metrics(self._clock)
+        self._metrics.resume_today(self._index.today(_midnight(self._clock.now())))
+        places = Places(
+            incoming=self._incoming,
+            prearchive_fd=self._prearchive_fd,
+            quarantine=Quarantine(settings.quarantine_dir, QUARANTINE_BYTES),
+            durability=settings.durability,
+            reserve_bytes=settings.reserve_bytes,
+        )
+        pipeline = Pipeline(
+            places,
+            self._index,
+            self._journal,
+            self._metrics,
+            self._clock,
+            {self._identifier.info.id: self._identifier},
+            lambda: self._configuration.projects,
+        )
+        self._associations = Associations(self._clock, self._journal)
+        self._receivers = Receivers(
+            self._clock,
+            self._journal,
+            self._associations,
+            Reception(pipeline, self._associations),
+            self._capacity,
+            self._publish_states,
+        )
+        opened.callback(self._receivers.stop_accepting)
+
+    def _recover(self) -> None:
+        swept = self._incoming.sweep()
+        if swept:
+            self._journal.record(LeftoversSwept(files=swept))
+        if self._index.begin_run():
+            return
+        recovered = adopt(self._settings.prearchive_dir, self._index, self._clock)
+        if recovered.objects:
+            self._journal.record(
+                ObjectsAdopted(objects=recovered.objects, sessions=recovered.sessions)
+            )
+
+    @contextmanager
+    def _changing(self) -> Iterator[ConfigurationStore]:
+        """Hold off other changes, and refuse while the file on disk is not the one in force."""
+        with self._lock:
+            if self._configuration_problem:
+                raise CorruptConfiguration(
+                    Problem(
+                        "config.json",
+                        self._settings.config_file.name,
+                        self._configuration_problem,
+                        "repair the file or restore one of its backups; changes are possible then",
+                    )
+                )
+            yield self._store
+
+    def _apply(self, configuration: Configuration) -> None:
+        before, self._configuration = self._configuration, configuration
+        self._receivers.apply(configuration.receivers, configuration.site)
+        self._publish_states()
+        enabled = sum(receiver.enabled for receiver in configuration.receivers)
+        self._journal.record(
+            ConfigurationApplied(
+                revision=configuration.revision,
+                receivers=len(configuration.receivers),
+                enabled=enabled,
+                by=configuration.changed_by,
+            )
+        )
+        known = set() if before is configuration else set(before.receivers)
+        for receiver in set(configuration.receivers) - known:
+            for option, instead in _not_applied(receiver):
+                self._journal.record(
+                    OptionNotApplied(receiver=receiver.label, option=option, instead=instead)
+                )
+
+    def _reload(self) -> None:
+        """Apply the configuration file after it changed on disk; called by the watcher."""
+        with self._lock:
+            try:
+                configuration = self._store.load()
+                problem = "" if configuration.revision else "the file is missing"
+            except ConfigurationError as error:
+                configuration, problem = self._configuration, error.detail
+            if problem and problem != self._configuration_problem:
+                self._journal.record(ConfigurationRefused(reason=problem))
+            self._configuration_problem = problem
+            if not problem and configuration != self._configuration:
+                self._apply(configuration)
+
+    def _capacity(self) -> Capacity:
+        live = len(self._associations.live())
+        return Capacity(live, self._settings.maximum_associations, self._draining)
+
+    def _state(self, receiver: Receiver) -> ReceiverState:
+        return self._receivers.state_of(receiver).state
+
+    def _receiver_status(self, receiver: Receiver, open_associations: int) -> ReceiverStatus:
+        observed = self._receivers.state_of(receiver)
+        drains = observed.state is ReceiverState.DISABLED and open_associations
+        today = self._metrics.today(receiver.label)
+        return ReceiverStatus(
+            receiver=receiver,
+            state=ReceiverState.DRAINING if drains else observed.state,
+            since=observed.since,
+            address=observed.address,
+            failure=observed.failure,
+            open_associations=open_associations,
+            objects_today=today.objects,
+            bytes_today=today.bytes,
+            failed_today=today.failed,
+            last_object_at=today.last_object_at,
+            throughput=self._metrics.throughput(receiver.label),
+        )
+
+    def _publish_states(self) -> None:
+        """Let `dicomdock status` know what the receivers really do."""
+        observed = []
+        for receiver in self._configuration.receivers:
+            state = self._receivers.state_of(receiver)
+            reason = state.failure.reason if state.failure else ""
+            observed.append(ObservedReceiver(receiver.label, state.state, reason, state.since))
+        self._index.observe(tuple(observed))
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverSummary:
+    """One configured receiver and what the running engine last said of it."""
+
+    label: str
+    enabled: bool
+    state: str
+    reason: str
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """What `dicomdock status` tells without asking the engine."""
+
+    running: Holder | None
+    revision: int
+    receivers: tuple[ReceiverSummary, ...]
+    objects_today: int
+    sessions_receiving: int
+
+
+def read_status(settings: EngineSettings) -> EngineStatus:
+    """Return what lock, configuration and index of a data directory say.
+
+    Raises:
+        ConfigurationError: if the configuration file is not acceptable.
+    """
+    clock = SystemClock()
+    running = EngineLock.holder(settings.lock_file)
+    configuration = ConfigurationStore(settings.config_file, clock=clock).load()
+    observed = {o.receiver: o for o in read_observed(settings.index_file)} if running else {}
+    summaries = []
+    for receiver in configuration.receivers:
+        said = observed.get(receiver.label)
+        state = said.state if said else "not running" if not running else "not applied yet"
+        summaries.append(
+            ReceiverSummary(
+                receiver.label,
+                receiver.enabled,
+                state,
+                said.reason if said else "",
+                said.since if said else None,
+            )
+        )
+    objects, sessions = read_counts(settings.index_file, _midnight(clock.now()))
+    return EngineStatus(running, configuration.revision, tuple(summaries), objects, sessions)
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageUnusable(
+            f"{path} can't be created: {error.strerror}", "choose another --data directory"
+        ) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise StorageUnusable(f"{path} is not writable", "change its owner or mode")
+
+
+def _require_one_file_system(incoming: Path, prearchive: Path) -> None:
+    if incoming.stat().st_dev != prearchive.stat().st_dev:
+        raise StorageUnusable(
+            "incoming and prearchive are on different file systems",
+            "keep both on one, so that a received object can be moved in one step",
+        )
+
+
+def _not_applied(receiver: Receiver) -> Iterator[tuple[str, str]]:
+    if receiver.routing_enabled:
+        yield "receiver-specific routing", "the identifier's default rules decide"
+    if receiver.direct_archive:
+        yield "direct archive", "objects wait in the prearchive"
+    if receiver.custom_processing:
+        yield "custom processing", "objects are filed as received"
+
+
+def _midnight(now: datetime) -> datetime:
+    return now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)

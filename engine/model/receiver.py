@@ -117,6 +117,7 @@ def parse_receiver(raw: Mapping[str, object], rules: ReceiverRules) -> Receiver:
         reader.attempt(parse_whitelist, values["whitelist"])
     if reader.problems:
         raise InvalidReceiver(*reader.problems)
+    values["whitelist"] = tuple(line for line in values["whitelist"] if line)
     return Receiver(**values)
 
 
@@ -210,11 +211,11 @@ def _text(_name: str, value: object) -> str:
 
 
 def _lines(name: str, value: object) -> tuple[str, ...]:
+    """Return all lines; blank ones still count when a problem names its line."""
     lines = value.splitlines() if isinstance(value, str) else value
     if not isinstance(lines, list | tuple):
         raise _Invalid("is not a list of lines", "write one entry per line")
-    texts = [_text(name, line).strip() for line in lines]
-    return tuple(text for text in texts if text)
+    return tuple(_text(name, line).strip() for line in lines)
 
 
 def _unknown_members(raw: Mapping[str, object]) -> Iterable[Problem]:

@@ -124,9 +124,8 @@ def match(
     caller = f"calling AE title {calling_ae_title} from {address}"
     if nearest is None:
         return WhitelistVerdict(None, None, f"{caller} is on no whitelist line")
-    return WhitelistVerdict(
-        None, nearest, f"{caller} is on no whitelist line; nearest: {nearest.text}"
-    )
+    why = f"{caller} is on no whitelist line; nearest: {nearest.text}"
+    return WhitelistVerdict(None, nearest, why)
 
 
 def _nearest(

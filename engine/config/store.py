@@ -1,0 +1,230 @@
+"""The configuration store: reads the configuration file and makes one change to it at a time."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from tinydb import TinyDB
+from tinydb.storages import MemoryStorage
+from tinydb.table import Document
+
+from engine.config.storage import AtomicJSONStorage
+from engine.errors import ConfigurationError, InvalidProject, NotFound, Problem
+from engine.model.configuration import (
+    SCHEMA_VERSION,
+    Configuration,
+    parse_configuration,
+    project_conflicts,
+)
+from engine.model.project import Project
+from engine.model.receiver import (
+    DEFAULT_AE_TITLE,
+    DEFAULT_IDENTIFIERS,
+    DEFAULT_PORT,
+    ReceiverRules,
+    parse_receiver,
+)
+from engine.model.site import SiteSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from tinydb.table import Table
+
+    from engine.clock import Clock
+    from engine.config.storage import Tables
+    from engine.model.receiver import IdentifierInfo, Receiver
+
+
+class ConfigurationStore:
+    """The configuration file; every method may be called from any thread and any process.
+
+    Each change is one locked read-modify-write of the whole file. It raises `ConfigurationError`
+    and changes nothing if the file, as it is now or as it would become, is not valid.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock,
+        identifiers: Sequence[IdentifierInfo] = DEFAULT_IDENTIFIERS,
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._identifiers = identifiers
+        self._lock = threading.Lock()
+
+    def load(self) -> Configuration:
+        """Return what the file says; the defaults if there is none.
+
+        Raises:
+            ConfigurationError: if the file can't be read or is not acceptable.
+        """
+        return self._parse(AtomicJSONStorage(self._path).read() or {})
+
+    def create_default(self, actor: str) -> Configuration:
+        """Write the configuration of a fresh installation, unless the file exists already."""
+        with self._change(actor) as draft:
+            if draft.is_new:
+                fresh = {"ae_title": DEFAULT_AE_TITLE, "port": DEFAULT_PORT}
+                draft.put_receiver(parse_receiver(fresh, ReceiverRules()))
+        return draft.configuration
+
+    def save_receiver(self, receiver: Receiver, actor: str) -> tuple[Configuration, Receiver]:
+        """Insert (id 0) or replace a receiver; return it with its id.
+
+        Raises:
+            InvalidReceiver: if it conflicts with the configuration as it is now.
+            NotFound: if the receiver to replace does not exist any more.
+        """
+        with self._change(actor) as draft:
+            if receiver.id:
+                draft.configuration.receiver(receiver.id)
+            rules = ReceiverRules(
+                draft.configuration.site, self._identifiers, draft.configuration.receivers
+            )
+            receiver_id = draft.put_receiver(parse_receiver(receiver.to_record(), rules))
+        return draft.configuration, draft.configuration.receiver(receiver_id)
+
+    def set_enabled(
+        self, receiver_id: int, enabled: bool, actor: str
+    ) -> tuple[Configuration, Receiver]:
+        """Enable or disable a receiver.
+
+        Raises:
+            NotFound: if it does not exist any more.
+        """
+        with self._change(actor) as draft:
+            receiver = draft.configuration.receiver(receiver_id)
+            draft.put_receiver(replace(receiver, enabled=enabled))
+        return draft.configuration, draft.configuration.receiver(receiver_id)
+
+    def delete_receiver(self, receiver_id: int, actor: str) -> Configuration:
+        """Remove a receiver.
+
+        Raises:
+            NotFound: if it does not exist any more.
+        """
+        with self._change(actor) as draft:
+            draft.configuration.receiver(receiver_id)
+            draft.table("receivers").remove(doc_ids=[receiver_id])
+        return draft.configuration
+
+    def add_project(self, project: Project, actor: str) -> Configuration:
+        """Add a project.
+
+        Raises:
+            InvalidProject: if its id or an alias names a project already.
+        """
+        with self._change(actor) as draft:
+            checked = Project.parse(project.to_record())
+            known = draft.configuration.projects.projects
+            problems = [problem for _, problem in project_conflicts((*known, checked))]
+            if problems:
+                raise InvalidProject(*problems)
+            draft.table("projects").insert(checked.to_record())
+        return draft.configuration
+
+    def delete_project(self, project_id: str, actor: str) -> Configuration:
+        """Remove a project; what was received for it stays where it is.
+
+        Raises:
+            NotFound: if it does not exist any more.
+        """
+        with self._change(actor) as draft:
+            table = draft.table("projects")
+            if not table.remove(lambda record: record["id"] == project_id):
+                raise NotFound(f"there is no project {project_id}", "it may have been deleted")
+        return draft.configuration
+
+    def set_site(self, site: SiteSettings, actor: str) -> Configuration:
+        """Replace the site settings.
+
+        Raises:
+            ConfigurationError: if a value is not acceptable, or a receiver not under the new ones.
+        """
+        with self._change(actor) as draft:
+            draft.put_single("site", SiteSettings.parse(site.to_record()).to_record())
+        return draft.configuration
+
+    @contextmanager
+    def _change(self, actor: str) -> Iterator[_Draft]:
+        storage = AtomicJSONStorage(self._path)
+        with self._lock, storage.locked():
+            tables = storage.read()
+            draft = _Draft(tables, self._parse(tables or {}))
+            yield draft
+            if self._parse(draft.tables) != draft.configuration:
+                draft.stamp(actor, self._clock)
+                draft.configuration = self._parse(draft.tables)
+                storage.write(draft.tables)
+
+    def _parse(self, tables: Tables) -> Configuration:
+        try:
+            return parse_configuration(tables, self._identifiers)
+        except ConfigurationError as error:
+            if len(error.problems) == 1 and error.problems[0].field == "meta.schema":
+                raise type(error)(_naming(self._path, error.problems[0])) from error
+            raise
+
+
+class _Draft:
+    """The tables of one change, in memory until the whole of it is known to be good."""
+
+    def __init__(self, tables: Tables | None, configuration: Configuration) -> None:
+        self.is_new = tables is None
+        self.configuration = configuration
+        self._database = TinyDB(storage=MemoryStorage)
+        self._database.storage.write(tables or {})
+        meta: Mapping[str, Any] = next(iter(self.table("meta")), {})
+        ids = [receiver.id for receiver in configuration.receivers]
+        self._last_id = max(meta.get("last_receiver_id", 0), *ids, 0)
+
+    @property
+    def tables(self) -> Tables:
+        """The tables as they have become."""
+        return self._database.storage.read() or {}
+
+    def table(self, name: str) -> Table:
+        """Return one of TinyDB's tables."""
+        return self._database.table(name)
+
+    def put_receiver(self, receiver: Receiver) -> int:
+        """Insert or replace a receiver and return its id.
+
+        An id is never used twice, so that a dialog that was opened before a deletion can't
+        overwrite a receiver that was added after it.
+        """
+        record = receiver.to_record()
+        del record["id"]
+        if receiver.id:
+            self.table("receivers").update(record, doc_ids=[receiver.id])
+            return receiver.id
+        self._last_id += 1
+        return self.table("receivers").insert(Document(record, self._last_id))
+
+    def put_single(self, name: str, record: Mapping[str, Any]) -> None:
+        """Set the members of a table's only record."""
+        table = self.table(name)
+        if not table.update(record):
+            table.insert(record)
+
+    def stamp(self, actor: str, clock: Clock) -> None:
+        """Note that this is a new revision, who made it, and when."""
+        record = {
+            "schema": SCHEMA_VERSION,
+            "revision": self.configuration.revision + 1,
+            "changed_by": actor,
+            "changed_at": clock.now().isoformat(timespec="seconds"),
+            "last_receiver_id": self._last_id,
+        }
+        self.put_single("meta", record)
+
+
+def _naming(path: Path, problem: Problem) -> Problem:
+    return replace(problem, field=f"{path} {problem.field}")

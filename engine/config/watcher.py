@@ -1,0 +1,85 @@
+"""The configuration watcher: notices that the configuration file was changed by whatever means."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from watchfiles import watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+POLL_SECONDS = 2.0
+"""How soon a change is noticed where the file system tells of none, such as on NFS."""
+
+_DEBOUNCE_MS = 500
+_STEP_MS = 100
+
+_logger = logging.getLogger(__name__)
+
+
+class ConfigurationWatcher:
+    """Calls back, from a thread of its own, after the file was written, replaced or deleted.
+
+    It watches the file's directory, for a file that is replaced is another file, and says only
+    *that* there is a change: two changes may be one call, and a call may be for nothing.
+    """
+
+    def __init__(self, path: Path, on_change: Callable[[], None]) -> None:
+        self._path = path.absolute()
+        self._on_change = on_change
+        self._stopping = threading.Event()
+        self._seen: tuple[int, ...] | None = None
+        self._thread = threading.Thread(target=self._run, name="config-watcher", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch; changes from now on are noticed."""
+        self._seen = self._fingerprint()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; after this there is no further call."""
+        self._stopping.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._watch()
+            except Exception:
+                # Directory gone, no inotify watches left, or the callback failed: go on slowly.
+                _logger.exception("watching %s failed; trying again", self._path)
+            if not self._stopping.wait(POLL_SECONDS):
+                self._look(touched=False)
+
+    def _watch(self) -> None:
+        # No filter: a busy directory must not keep the look at the file itself from happening.
+        for changes in watch(
+            self._path.parent,
+            watch_filter=None,
+            debounce=_DEBOUNCE_MS,
+            step=_STEP_MS,
+            rust_timeout=round(POLL_SECONDS * 1000),
+            yield_on_timeout=True,
+            stop_event=self._stopping,
+            raise_interrupt=False,
+            recursive=False,
+        ):
+            self._look(touched=any(name.endswith(f"/{self._path.name}") for _, name in changes))
+
+    def _look(self, *, touched: bool) -> None:
+        now = self._fingerprint()
+        if (touched or now != self._seen) and not self._stopping.is_set():
+            self._seen = now
+            self._on_change()
+
+    def _fingerprint(self) -> tuple[int, ...] | None:
+        try:
+            status = self._path.lstat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode

@@ -1,0 +1,108 @@
+"""The demonstration's second process: scanners that send studies until standard input ends.
+
+It prints one JSON line with what it did when it has stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+from collections import Counter
+from datetime import UTC, datetime
+from itertools import count
+from typing import TYPE_CHECKING
+
+from engine.demo.studies import CT_SCANNER, ER_CT, MR_SCANNER, Scanner, study
+from engine.dimse.send import Destination, SendingAssociation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CT_AE_TITLE = "DEMO_CT"
+MR_AE_TITLE = "DEMO_MR"
+PROJECTS = ("NEURO-01", "THORAX-02")
+STRANGER = "OLD_WS"
+"""The calling AE title that is on no whitelist."""
+
+_OBJECT_PAUSE_SECONDS = 0.04
+_STUDY_PAUSE_SECONDS = 1.5
+_STRANGER_PAUSE_SECONDS = 4.0
+_JOIN_SECONDS = 15
+
+
+class Demonstration:
+    """Scanners at work; each runs on a thread of its own."""
+
+    def __init__(self, ct_port: int, mr_port: int) -> None:
+        self._ct_port = ct_port
+        self._mr_port = mr_port
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._threads = [
+            threading.Thread(target=self._acquire, args=(CT_SCANNER, PROJECTS[1], 1)),
+            threading.Thread(target=self._acquire, args=(ER_CT, PROJECTS[0], 2)),
+            threading.Thread(target=self._acquire, args=(MR_SCANNER, PROJECTS[0], 3)),
+            threading.Thread(target=self._knock),
+        ]
+
+    def start(self) -> None:
+        """Let all scanners send."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> dict[str, int]:
+        """Let every scanner finish its object and release; return what they did."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(_JOIN_SECONDS)
+        names = ("objects_sent", "associations", "associations_rejected")
+        return {name: self._counts[name] for name in names}
+
+    def _acquire(self, scanner: Scanner, project: str, first: int) -> None:
+        for number in count(first, 3):
+            with self._call(scanner.modality, scanner.ae_title, scanner.sop_class_uid) as peer:
+                self._count("associations", peer.is_established)
+                for ds in study(scanner, number, project, datetime.now(UTC)):
+                    if self._stop.is_set() or not peer.is_established:
+                        break
+                    self._count("objects_sent", peer.send(ds) is not None)
+                    self._stop.wait(_OBJECT_PAUSE_SECONDS)
+            if self._stop.wait(_STUDY_PAUSE_SECONDS):
+                return
+
+    def _knock(self) -> None:
+        """Ask again and again for what the whitelist does not allow."""
+        while not self._stop.is_set():
+            with self._call(MR_SCANNER.modality, STRANGER, MR_SCANNER.sop_class_uid) as peer:
+                self._count("associations_rejected", peer.is_rejected)
+            self._stop.wait(_STRANGER_PAUSE_SECONDS)
+
+    def _call(self, modality: str, calling: str, sop_class_uid: str) -> SendingAssociation:
+        called, port = (
+            (CT_AE_TITLE, self._ct_port) if modality == "CT" else (MR_AE_TITLE, self._mr_port)
+        )
+        return SendingAssociation(Destination("127.0.0.1", port, called, calling), [sop_class_uid])
+
+    def _count(self, name: str, happened: bool) -> None:
+        with self._lock:
+            self._counts[name] += happened
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Send to the two demonstration receivers until standard input is closed."""
+    parser = argparse.ArgumentParser(prog="dicomdock demo sender")
+    parser.add_argument("ct_port", type=int)
+    parser.add_argument("mr_port", type=int)
+    options = parser.parse_args(argv)
+    demonstration = Demonstration(options.ct_port, options.mr_port)
+    demonstration.start()
+    sys.stdin.read()
+    sys.stdout.write(json.dumps(demonstration.stop()) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

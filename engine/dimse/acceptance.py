@@ -1,0 +1,91 @@
+"""The one decision whether an association is accepted, and by which receiver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.model import whitelist
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from engine.model.receiver import Receiver
+
+APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
+"""The only application context name of the standard (PS3.7 A.2.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationRequest:
+    """What an A-ASSOCIATE-RQ and its connection say about the caller."""
+
+    called_ae_title: str
+    calling_ae_title: str
+    address: whitelist.Address
+    application_context: str = APPLICATION_CONTEXT
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The association may be negotiated; its objects go to this receiver."""
+
+    receiver: Receiver
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """The A-ASSOCIATE-RJ to send (PS3.8 9.3.4) and the reason in words."""
+
+    result: int
+    source: int
+    reason: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How many associations are open, and how many may be."""
+
+    open: int
+    limit: int
+    draining: bool = False
+    """The engine is about to stop."""
+
+
+def decide(
+    request: AssociationRequest, port: int, receivers: Mapping[str, Receiver], capacity: Capacity
+) -> Accepted | Rejection:
+    """Decide on one request; the first reason to refuse wins (reliability-security 2.3).
+
+    Args:
+        request: who calls whom, from where.
+        port: the local port that was called.
+        receivers: the enabled receivers of that port by AE title.
+        capacity: the engine's present load.
+    """
+    if request.application_context != APPLICATION_CONTEXT:
+        return Rejection(
+            1, 1, 2, f"application context {request.application_context} is not DICOM's"
+        )
+    receiver = receivers.get(request.called_ae_title)
+    if receiver is None:
+        answering = ", ".join(sorted(receivers)) or "none"
+        return Rejection(
+            1,
+            1,
+            7,
+            f"called AE title {request.called_ae_title} is not an enabled receiver on port {port}; "
+            f"enabled there: {answering}",
+        )
+    if receiver.whitelist_enabled:
+        verdict = whitelist.match(
+            receiver.whitelist_entries, request.calling_ae_title, request.address
+        )
+        if verdict.admitted_by is None:
+            return Rejection(1, 1, 3, verdict.why)
+    if capacity.draining:
+        return Rejection(2, 3, 1, "the engine is stopping")
+    if capacity.open >= capacity.limit:
+        return Rejection(2, 3, 2, f"all {capacity.limit} associations are in use")
+    return Accepted(receiver)

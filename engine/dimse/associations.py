@@ -1,0 +1,244 @@
+"""The live associations, what each has brought, and the ones that ended lately."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from engine.events import (
+    AssociationAborted,
+    AssociationEstablished,
+    AssociationRejected,
+    AssociationReleased,
+    ObjectRefused,
+    ObjectsStored,
+)
+from engine.metrics import SecondsRing
+from engine.model.session import ObjectState
+from engine.view import AssociationEnd, AssociationStatus
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from engine.clock import Clock
+    from engine.dimse.acceptance import AssociationRequest, Rejection
+    from engine.journal import Journal
+    from engine.model.receiver import Receiver
+
+ENDED_KEPT = 50
+
+
+@dataclass(slots=True)
+class LiveAssociation:
+    """One open association; counted by its own thread, read by any."""
+
+    id: str
+    receiver: Receiver
+    """As configured when the association was accepted."""
+    calling_ae_title: str
+    address: str
+    """Peer address and port."""
+    since: datetime
+    thread: threading.Thread
+    """The association's thread: when it is gone, so is the association."""
+    implementation: str = ""
+    contexts_accepted: int = 0
+    contexts_proposed: int = 0
+    objects: int = 0
+    failed: int = 0
+    bytes: int = 0
+    ring: SecondsRing = field(default_factory=SecondsRing)
+    unreported: ObjectsStored | None = None
+    unreported_second: int = 0
+
+    def status(self, second: int) -> AssociationStatus:
+        """Return what the console shows of it."""
+        return AssociationStatus(
+            id=self.id,
+            receiver=self.receiver.label,
+            calling_ae_title=self.calling_ae_title,
+            called_ae_title=str(self.receiver.ae_title),
+            address=self.address,
+            since=self.since,
+            implementation=self.implementation,
+            contexts_accepted=self.contexts_accepted,
+            contexts_proposed=self.contexts_proposed,
+            objects=self.objects,
+            failed=self.failed,
+            bytes=self.bytes,
+            bytes_rate=self.ring.throughput(second).bytes_rate,
+        )
+
+
+class Associations:
+    """Opens, counts and closes associations; every method may be called from any thread."""
+
+    def __init__(self, clock: Clock, journal: Journal) -> None:
+        self._clock = clock
+        self._journal = journal
+        self._changed = threading.Condition()
+        self._live: dict[str, LiveAssociation] = {}
+        self._ended: deque[AssociationStatus] = deque(maxlen=ENDED_KEPT)
+        self._opened = 0
+
+    def open(
+        self,
+        receiver: Receiver,
+        request: AssociationRequest,
+        address: str,
+        thread: threading.Thread,
+    ) -> LiveAssociation:
+        """Register an accepted association, still to be negotiated."""
+        with self._changed:
+            live = LiveAssociation(
+                id=self._next_id(),
+                receiver=receiver,
+                calling_ae_title=request.calling_ae_title,
+                address=address,
+                since=self._clock.now(),
+                thread=thread,
+            )
+            self._live[live.id] = live
+        return live
+
+    def established(
+        self, live: LiveAssociation, accepted: int, proposed: int, implementation: str
+    ) -> None:
+        """Note the outcome of the negotiation."""
+        live.contexts_accepted, live.contexts_proposed = accepted, proposed
+        live.implementation = implementation
+        self._journal.record(
+            AssociationEstablished(
+                receiver=live.receiver.label,
+                calling_ae_title=live.calling_ae_title,
+                association=live.id,
+                address=live.address,
+                contexts_accepted=accepted,
+                contexts_proposed=proposed,
+            )
+        )
+
+    def rejected(
+        self, request: AssociationRequest, rejection: Rejection, port: int, address: str
+    ) -> None:
+        """Note a refused association, with the reason."""
+        now = self._clock.now()
+        label = f"{request.called_ae_title}:{port}"
+        with self._changed:
+            status = AssociationStatus(
+                id=self._next_id(),
+                receiver=label,
+                calling_ae_title=request.calling_ae_title,
+                called_ae_title=request.called_ae_title,
+                address=address,
+                since=now,
+                ended_at=now,
+                end=AssociationEnd.REJECTED,
+                why=rejection.why,
+            )
+            self._ended.appendleft(status)
+        self._journal.record(
+            AssociationRejected(
+                receiver=label,
+                calling_ae_title=request.calling_ae_title,
+                association=status.id,
+                called_ae_title=request.called_ae_title,
+                address=address,
+                port=port,
+                result=rejection.result,
+                source=rejection.source,
+                reason=rejection.reason,
+                why=rejection.why,
+            )
+        )
+
+    def count_object(
+        self, live: LiveAssociation, state: ObjectState, size_bytes: int, status: int, why: str
+    ) -> None:
+        """Count one object; called by the association's own thread only."""
+        if state not in {ObjectState.STORED, ObjectState.DUPLICATE}:
+            live.failed += 1
+            self._journal.record(ObjectRefused(**_about(live), status=status, why=why))
+            return
+        live.objects += 1
+        live.bytes += size_bytes
+        second = int(self._clock.monotonic())
+        with self._changed:
+            live.ring.add(second, size_bytes)
+        if second != live.unreported_second:
+            self._report(live)
+        live.unreported_second = second
+        report = live.unreported or ObjectsStored(**_about(live), objects=0, duplicates=0, bytes=0)
+        duplicate = state is ObjectState.DUPLICATE
+        live.unreported = replace(
+            report,
+            objects=report.objects + (not duplicate),
+            duplicates=report.duplicates + duplicate,
+            bytes=report.bytes + size_bytes,
+        )
+
+    def close(self, live: LiveAssociation, end: AssociationEnd) -> None:
+        """Note that an association ended; a second call for the same one does nothing."""
+        now = self._clock.now()
+        with self._changed:
+            if self._live.pop(live.id, None) is None:
+                return
+            status = live.status(int(self._clock.monotonic()))
+            self._ended.appendleft(replace(status, bytes_rate=0.0, ended_at=now, end=end))
+            self._changed.notify_all()
+        self._report(live)
+        kind = AssociationReleased if end is AssociationEnd.RELEASED else AssociationAborted
+        seconds = (now - live.since).total_seconds()
+        self._journal.record(
+            kind(**_about(live), objects=live.objects, bytes=live.bytes, seconds=seconds)
+        )
+
+    def live(self) -> tuple[LiveAssociation, ...]:
+        """Return the open associations, oldest first, after noting the ones that broke off."""
+        with self._changed:
+            everything = tuple(self._live.values())
+        for gone in (live for live in everything if not live.thread.is_alive()):
+            self.close(gone, AssociationEnd.ABORTED)
+        return tuple(live for live in everything if live.thread.is_alive())
+
+    def statuses(self) -> tuple[AssociationStatus, ...]:
+        """Return the open associations as the console shows them, oldest first."""
+        second = int(self._clock.monotonic())
+        everything = self.live()
+        with self._changed:
+            return tuple(live.status(second) for live in everything)
+
+    def ended(self) -> tuple[AssociationStatus, ...]:
+        """Return recently ended and rejected associations, newest first."""
+        with self._changed:
+            return tuple(self._ended)
+
+    def wait_until_none(self, timeout_seconds: float) -> bool:
+        """Wait for the open associations to end; return whether all did."""
+        deadline = self._clock.monotonic() + timeout_seconds
+        while self.live():
+            left = deadline - self._clock.monotonic()
+            if left <= 0:
+                return False
+            with self._changed:
+                self._changed.wait(min(left, 0.5))
+        return True
+
+    def _next_id(self) -> str:
+        self._opened += 1
+        return f"A-{self._opened:04d}"
+
+    def _report(self, live: LiveAssociation) -> None:
+        report, live.unreported = live.unreported, None
+        if report is not None:
+            self._journal.record(report)
+
+
+def _about(live: LiveAssociation) -> dict[str, str]:
+    return {
+        "receiver": live.receiver.label,
+        "calling_ae_title": live.calling_ae_title,
+        "association": live.id,
+    }

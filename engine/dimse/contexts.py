@@ -1,0 +1,92 @@
+"""Which presentation contexts a receiver accepts: every storage class, every transfer syntax.
+
+Unknown and private SOP classes are accepted as storage, because refusing them is what integrators
+complain about (xnat-behaviour 13). Deflated syntaxes are not, because a small deflated data set
+can unpack to any size.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from pydicom.uid import UID
+from pynetdicom import ALL_TRANSFER_SYNTAXES
+from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
+from pynetdicom.presentation import PresentationContext
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+VERIFICATION = UID("1.2.840.10008.1.1")
+STORAGE_SERVICE_CLASS = UID("1.2.840.10008.4.2")
+_STANDARD_ROOT = "1.2.840.10008."
+_MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
+
+EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+IMPLICIT_LITTLE = "1.2.840.10008.1.2"
+EXPLICIT_BIG = "1.2.840.10008.1.2.2"
+DEFLATED = frozenset(
+    {
+        "1.2.840.10008.1.2.1.99",  # Deflated Explicit VR Little Endian
+        "1.2.840.10008.1.2.4.95",  # JPIP Referenced Deflate
+        "1.2.840.10008.1.2.4.205",  # JPIP HTJ2K Referenced Deflate
+    }
+)
+_UNCOMPRESSED = (EXPLICIT_LITTLE, IMPLICIT_LITTLE)
+TRANSFER_SYNTAXES: tuple[str, ...] = (
+    *_UNCOMPRESSED,
+    *(s for s in ALL_TRANSFER_SYNTAXES if s not in {*_UNCOMPRESSED, *DEFLATED, EXPLICIT_BIG}),
+    EXPLICIT_BIG,
+)
+"""In order of preference: what every viewer reads first, the retired big endian last."""
+
+
+def verification_context() -> PresentationContext:
+    """Return the context for C-ECHO, which every receiver supports."""
+    context = PresentationContext()
+    context.abstract_syntax = VERIFICATION
+    context.transfer_syntax = list(_UNCOMPRESSED)
+    return context
+
+
+@lru_cache(maxsize=4096)
+def is_storage(sop_class_uid: str) -> bool:
+    """Tell whether objects of a SOP class are taken: all storage, private and unknown classes."""
+    if not sop_class_uid.startswith(_STANDARD_ROOT):
+        return True
+    uid = UID(sop_class_uid)
+    if not uid.type:
+        return True  # newer than our dictionary
+    other_service = "Storage Commitment" in uid.name or uid == _MEDIA_DIRECTORY
+    return uid.type == "SOP Class" and "Storage" in uid.name and not other_service
+
+
+def supported_contexts(proposed: Iterable[PresentationContext]) -> list[PresentationContext]:
+    """Return what a receiver supports of the proposed contexts, one per abstract syntax."""
+    wanted = {str(context.abstract_syntax) for context in proposed}
+    supported = [verification_context()]
+    for sop_class_uid in sorted(uid for uid in wanted if is_storage(uid)):
+        context = PresentationContext()
+        context.abstract_syntax = UID(sop_class_uid)
+        context.transfer_syntax = list(TRANSFER_SYNTAXES)
+        supported.append(context)
+    return supported
+
+
+def storage_services(
+    proposed: Iterable[PresentationContext],
+) -> dict[UID, SOPClassCommonExtendedNegotiation]:
+    """Name storage as the service of each proposed storage class, known to pynetdicom or not.
+
+    This is the answer to a SOP class common extended negotiation (PS3.7 D.3.3.6), which is how
+    a service class is stated for a SOP class that an implementation does not know.
+    """
+    services = {}
+    for uid in {str(context.abstract_syntax) for context in proposed}:
+        if is_storage(uid):
+            item = SOPClassCommonExtendedNegotiation()
+            item.sop_class_uid = UID(uid)
+            item.service_class_uid = STORAGE_SERVICE_CLASS
+            services[UID(uid)] = item
+    return services

@@ -1,0 +1,56 @@
+"""C-ECHO as a requestor: the console's "does it answer?" button."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pynetdicom import AE
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+
+from engine.dimse.contexts import VERIFICATION
+from engine.dimse.ports import ALL_IPV4, ALL_IPV6, shown_address
+from engine.view import EchoResult
+
+if TYPE_CHECKING:
+    from engine.clock import Clock
+    from engine.model.receiver import Receiver
+
+CALLING_AE_TITLE = "DICOMDOCK"
+TIMEOUT_SECONDS = 5
+_LOOPBACK = {ALL_IPV4: "127.0.0.1", ALL_IPV6: "127.0.0.1"}
+
+
+def echo(receiver: Receiver, address: str, clock: Clock) -> EchoResult:
+    """Call a receiver of this host and ask for an echo.
+
+    A refusal by the receiver's own whitelist counts as an answer: it is what was configured.
+    """
+    target = _LOOPBACK.get(address, address)
+    shown = shown_address(target, receiver.port)
+    ae = AE(ae_title=CALLING_AE_TITLE)
+    ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = TIMEOUT_SECONDS
+    ae.add_requested_context(VERIFICATION)
+    started = clock.monotonic()
+    association = ae.associate(target, receiver.port, ae_title=str(receiver.ae_title))
+    if association.is_established:
+        status = association.send_c_echo()
+        association.release()
+        milliseconds = round((clock.monotonic() - started) * 1000)
+        if "Status" in status and status.Status == 0x0000:
+            return EchoResult(True, shown, f"answered in {milliseconds} ms")
+        return EchoResult(False, shown, "accepted the association but not the echo")
+    if association.is_rejected:
+        answer = association.acceptor.primitive
+        assert isinstance(answer, A_ASSOCIATE)
+        return _rejected(receiver, shown, (answer.result_source or 0, answer.diagnostic or 0))
+    return EchoResult(False, shown, "no answer: nothing accepts associations there")
+
+
+def _rejected(receiver: Receiver, shown: str, source_and_reason: tuple[int, int]) -> EchoResult:
+    if source_and_reason == (1, 3) and receiver.whitelist_enabled:
+        detail = f"answers; its whitelist keeps out {CALLING_AE_TITLE}, as configured"
+        return EchoResult(True, shown, detail)
+    if source_and_reason == (1, 7):
+        return EchoResult(False, shown, f"rejects the called AE title {receiver.ae_title}")
+    source, reason = source_and_reason
+    return EchoResult(False, shown, f"rejects the association (source {source}, reason {reason})")

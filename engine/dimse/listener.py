@@ -1,0 +1,217 @@
+"""One TCP port: bind, accept, decide by acceptance, hand C-STORE requests to reception."""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import threading
+from typing import TYPE_CHECKING, Any
+
+from pynetdicom import AE, evt
+from pynetdicom.transport import ThreadedAssociationServer
+
+from engine.dimse.acceptance import AssociationRequest, Capacity, Rejection, decide
+from engine.dimse.contexts import storage_services, supported_contexts, verification_context
+from engine.dimse.ports import listen_error, shown_address
+from engine.model.whitelist import normalize_address
+from engine.view import AssociationEnd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pydicom.dataset import Dataset
+    from pydicom.uid import UID
+    from pynetdicom.association import Association
+    from pynetdicom.events import Event, EventHandlerType
+    from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
+
+    from engine.dimse.associations import Associations, LiveAssociation
+    from engine.dimse.reception import Reception
+    from engine.model.receiver import Receiver
+
+BACKLOG = 128
+MAX_PDU_BYTES = 131_072
+ACSE_SECONDS = 10
+IDLE_SECONDS = 60
+_ABORT_SECONDS = 2
+
+# pynetdicom logs what its peers send; what matters goes to the journal instead.
+logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+
+
+class _Server(ThreadedAssociationServer):
+    """Accepts connections until stopped, without polling."""
+
+    request_queue_size = BACKLOG
+    daemon_threads = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        assert self.socket is not None
+        self.socket.setblocking(False)
+        self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC)
+
+    def service_actions(self) -> None:
+        """Leave garbage to Python's own collector: a full collection here stalls reception."""
+
+    def serve(self) -> None:
+        """Accept connections until `stop` is called from another thread."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self, selectors.EVENT_READ)
+            selector.register(self._stop_fd, selectors.EVENT_READ)
+            while self._stop_fd not in {key.fileobj for key, _ in selector.select()}:
+                self.handle_request()
+
+    def stop(self, thread: threading.Thread) -> None:
+        """End `serve` and close the listening socket; open associations go on."""
+        os.eventfd_write(self._stop_fd, 1)
+        thread.join()
+        self.server_close()
+        os.close(self._stop_fd)
+
+
+class PortListener:
+    """Listens on one port for all its receivers, which may be replaced while it listens."""
+
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        *,
+        associations: Associations,
+        reception: Reception,
+        capacity: Callable[[], Capacity],
+    ) -> None:
+        self.address = address
+        self.port = port
+        self.receivers: Mapping[str, Receiver] = {}
+        """The enabled receivers by AE title; replaced as a whole."""
+        self._associations = associations
+        self._reception = reception
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._live: dict[Association, LiveAssociation] = {}
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Bind the port and accept associations.
+
+        Raises:
+            ListenError: with the reason and, where it may be known, the process in the way.
+        """
+        ae = AE()
+        ae.maximum_associations = 1_000_000  # the limit is acceptance's, which can say why
+        ae.maximum_pdu_size = MAX_PDU_BYTES
+        ae.acse_timeout = ACSE_SECONDS
+        ae.network_timeout = IDLE_SECONDS
+        bind_to = (
+            (self.address, self.port, 0, 0) if ":" in self.address else (self.address, self.port)
+        )
+        try:
+            server = ae.make_server(
+                bind_to,
+                contexts=[verification_context()],
+                evt_handlers=self._handlers(),
+                server_class=_Server,
+            )
+        except OSError as error:
+            raise listen_error(error, self.address, self.port) from error
+        assert isinstance(server, _Server)
+        thread = threading.Thread(target=server.serve, name=f"listener-{self.port}", daemon=True)
+        self._server, self._thread = server, thread
+        thread.start()
+
+    def stop(self) -> None:
+        """Accept nothing more and free the port; open associations go on."""
+        if self._server is not None and self._thread is not None:
+            self._server.stop(self._thread)
+        self._server = self._thread = None
+
+    def has_associations(self) -> bool:
+        """Tell whether associations accepted here are still open."""
+        return any(association.is_alive() for association in list(self._live))
+
+    def abort_all(self) -> None:
+        """Abort what is still open, and end the threads that serve it."""
+        for association in list(self._live):
+            aborter = threading.Thread(target=association.abort, daemon=True)
+            aborter.start()
+            aborter.join(_ABORT_SECONDS)
+            association.dul.kill_dul()
+
+    def _handlers(self) -> list[EventHandlerType]:
+        return [
+            (evt.EVT_REQUESTED, self._on_requested),
+            (evt.EVT_SOP_COMMON, _on_sop_common),
+            (evt.EVT_ESTABLISHED, self._on_established),
+            (evt.EVT_C_ECHO, _on_c_echo),
+            (evt.EVT_C_STORE, self._on_c_store),
+            (evt.EVT_RELEASED, self._on_released),
+            (evt.EVT_ABORTED, self._on_aborted),
+        ]
+
+    def _on_requested(self, event: Event) -> None:
+        """Decide on an A-ASSOCIATE-RQ; on acceptance, prepare what is negotiated next."""
+        association = event.assoc
+        request = _request(association)
+        peer = association.requestor
+        shown = shown_address(str(request.address), peer.port or 0)
+        decision = decide(request, self.port, self.receivers, self._capacity())
+        if isinstance(decision, Rejection):
+            self._associations.rejected(request, decision, self.port, shown)
+            association.acse.send_reject(decision.result, decision.source, decision.reason)
+            # Waits until the A-ASSOCIATE-RJ is out; the socket is closed right after this.
+            association.kill()
+            return
+        association.acceptor.supported_contexts = supported_contexts(peer.requested_contexts)
+        live = self._associations.open(decision.receiver, request, shown, association)
+        with self._lock:
+            self._live = {a: known for a, known in self._live.items() if a.is_alive()}
+            self._live[association] = live
+
+    def _on_established(self, event: Event) -> None:
+        association = event.assoc
+        self._associations.established(
+            self._live[association],
+            len(association.accepted_contexts),
+            len(association.requestor.requested_contexts),
+            association.requestor.implementation_version_name or "",
+        )
+
+    def _on_c_store(self, event: Event) -> Dataset:
+        live = self._live[event.assoc]
+        receiver = self.receivers.get(str(live.receiver.ae_title), live.receiver)
+        return self._reception.store(event, live, receiver)
+
+    def _on_released(self, event: Event) -> None:
+        self._close(event.assoc, AssociationEnd.RELEASED)
+
+    def _on_aborted(self, event: Event) -> None:
+        self._close(event.assoc, AssociationEnd.ABORTED)
+
+    def _close(self, association: Association, end: AssociationEnd) -> None:
+        with self._lock:
+            live = self._live.pop(association, None)
+        if live is not None:
+            self._associations.close(live, end)
+
+
+def _request(association: Association) -> AssociationRequest:
+    primitive = association.requestor.primitive
+    assert primitive is not None
+    return AssociationRequest(
+        called_ae_title=str(primitive.called_ae_title).strip(" \0"),
+        calling_ae_title=str(primitive.calling_ae_title).strip(" \0"),
+        address=normalize_address(association.requestor.address or "0.0.0.0"),
+        application_context=str(primitive.application_context_name),
+    )
+
+
+def _on_sop_common(event: Event) -> dict[UID, SOPClassCommonExtendedNegotiation]:
+    return storage_services(event.assoc.requestor.requested_contexts)
+
+
+def _on_c_echo(_event: Event) -> int:
+    return 0x0000

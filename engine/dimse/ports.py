@@ -1,0 +1,104 @@
+"""What is known about a TCP port: whether it can be bound, and who holds it if not."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import psutil
+
+from engine.errors import AddressNotLocal, ListenError, PortInUse, PortNotPermitted
+from engine.view import PortHolder, PortState, PortStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+ALL_IPV6 = "::"
+ALL_IPV4 = "0.0.0.0"
+
+
+def listening_address(bind_address: str) -> str:
+    """Return the address to bind: the configured one, else all of IPv6 and IPv4."""
+    if bind_address:
+        return bind_address
+    return ALL_IPV6 if _has_dual_stack() else ALL_IPV4
+
+
+def shown_address(address: str, port: int) -> str:
+    """Return address and port as people write them."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def listen_error(error: OSError, address: str, port: int) -> ListenError:
+    """Translate what `bind` raised into a reason and a remedy."""
+    if error.errno == errno.EADDRINUSE:
+        return PortInUse(address, port, str(find_holder(port)))
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return PortNotPermitted(
+            address,
+            port,
+            f"no permission for port {port}",
+            "use a port from 1024 on, or grant CAP_NET_BIND_SERVICE",
+        )
+    if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+        return AddressNotLocal(
+            address, port, f"{address} is not an address of this host", "change the bind address"
+        )
+    return ListenError(address, port, f"{error.strerror or error}", "retry, or choose another port")
+
+
+def find_holder(port: int) -> PortHolder:
+    """Return the process that listens on a port, as far as this user may know."""
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except (psutil.Error, OSError):
+        return PortHolder()
+    for connection in connections:
+        if connection.status != psutil.CONN_LISTEN or not connection.laddr:
+            continue
+        if connection.laddr.port == port and connection.pid:
+            return _describe(connection.pid)
+    return PortHolder()
+
+
+def probe(port: int, bind_address: str, own_ports: Collection[int]) -> PortStatus:
+    """Tell whether a port could be bound now; only the real bind decides."""
+    if port in own_ports:
+        return PortStatus(PortState.OURS, "shared with a receiver that listens there")
+    address = listening_address(bind_address)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as candidate:
+            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            candidate.bind((address, port))
+            candidate.listen(1)
+    except (OSError, OverflowError) as error:
+        if isinstance(error, OverflowError):
+            return PortStatus(PortState.NOT_PERMITTED, "not a port number")
+        failure = listen_error(error, address, port)
+        state = PortState.TAKEN if isinstance(failure, PortInUse) else PortState.NOT_PERMITTED
+        detail = f"held by {failure.holder}" if isinstance(failure, PortInUse) else failure.detail
+        return PortStatus(state, detail)
+    return PortStatus(PortState.FREE, "free")
+
+
+def _has_dual_stack() -> bool:
+    if not socket.has_dualstack_ipv6():
+        return False
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as candidate:
+            candidate.bind((ALL_IPV6, 0))
+            return candidate.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 0
+    except OSError:
+        return False
+
+
+def _describe(pid: int) -> PortHolder:
+    try:
+        process = psutil.Process(pid)
+        since = datetime.fromtimestamp(process.create_time(), UTC)
+        return PortHolder(pid, process.name(), process.username(), since)
+    except (psutil.Error, OSError, KeyError):
+        return PortHolder(pid)

@@ -1,0 +1,254 @@
+"""The straight line: one received object, from its bytes to its final file and its one outcome.
+
+An object comes from `engine.dimse.reception` and goes down this file: part → header → identity →
+session → place → published file → one row, one count. Nothing is queued on the way.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from engine.errors import IntakeError, OutOfResources, SopClassMismatch, UnreadableObject
+from engine.events import SessionOpened
+from engine.intake.header import read_complete
+from engine.intake.placement import file_name, scan_folder, session_folder, timestamp
+from engine.intake.write import file_preamble, free_bytes, publish
+from engine.model.identity import UNASSIGNED
+from engine.model.session import ObjectState
+from engine.sessions.index import ObjectRow, SessionKey, SessionOrigin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from engine.clock import Clock
+    from engine.intake.elements import Buffer
+    from engine.intake.header import HeaderView
+    from engine.intake.identify import Identifier
+    from engine.intake.quarantine import Quarantine
+    from engine.intake.write import IncomingArea, Part, Published
+    from engine.journal import Journal
+    from engine.metrics import Metrics
+    from engine.model.identity import Identity
+    from engine.model.project import ProjectRegistry
+    from engine.model.receiver import Receiver
+    from engine.sessions.index import SessionIndex, SessionPlace
+    from engine.settings import Durability
+
+SUCCESS = 0x0000
+_TIMESTAMP_TRIES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What is known of an object before its data set is read."""
+
+    receiver: Receiver
+    """As configured when the object began to arrive; it applies to this object to the end."""
+    calling_ae_title: str
+    address: str
+    association: str
+    sop_class_uid: str
+    """From the C-STORE request, as are the next two."""
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What finally became of an object."""
+
+    state: ObjectState
+    status: int
+    """The C-STORE status (PS3.4 B.2.3)."""
+    reason: str = ""
+    session: int | None = None
+    file: str = ""
+    """Relative to the session's folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where objects go on the way and in the end; all on one file system."""
+
+    incoming: IncomingArea
+    prearchive_fd: int
+    quarantine: Quarantine
+    durability: Durability
+    reserve_bytes: int
+
+
+class Pipeline:
+    """Takes objects in; called on the thread of each association."""
+
+    def __init__(
+        self,
+        places: Places,
+        index: SessionIndex,
+        journal: Journal,
+        metrics: Metrics,
+        clock: Clock,
+        identifiers: Mapping[str, Identifier],
+        projects: Callable[[], ProjectRegistry],
+    ) -> None:
+        self._places = places
+        self._index = index
+        self._journal = journal
+        self._metrics = metrics
+        self._clock = clock
+        self._identifiers = identifiers
+        self._projects = projects
+
+    def receive(self, arrival: Arrival, data_set: Buffer) -> Outcome:
+        """Store one object durably, or say why not; either way it has one row afterwards.
+
+        Args:
+            arrival: what the association and the C-STORE request say about it.
+            data_set: the encoded data set, complete, as it was received.
+        """
+        started = self._clock.monotonic()
+        try:
+            outcome = self._store(arrival, data_set)
+        except IntakeError as error:
+            outcome = Outcome(ObjectState.FAILED, error.status, error.detail)
+        self.record(arrival, outcome, len(data_set), self._clock.monotonic() - started)
+        return outcome
+
+    def record(self, arrival: Arrival, outcome: Outcome, size_bytes: int, seconds: float) -> None:
+        """Give an object its one row and its one count."""
+        self._index.record(
+            ObjectRow(
+                at=self._clock.now().isoformat(timespec="microseconds"),
+                receiver=arrival.receiver.label,
+                calling_ae_title=arrival.calling_ae_title,
+                address=arrival.address,
+                association=arrival.association,
+                sop_class_uid=arrival.sop_class_uid,
+                sop_instance_uid=arrival.sop_instance_uid,
+                transfer_syntax_uid=arrival.transfer_syntax_uid,
+                state=outcome.state,
+                status=outcome.status,
+                reason=outcome.reason,
+                session=outcome.session,
+                file=outcome.file,
+                bytes=size_bytes,
+            )
+        )
+        self._metrics.record_object(arrival.receiver.label, outcome.state, size_bytes, seconds)
+
+    def _store(self, arrival: Arrival, data_set: Buffer) -> Outcome:
+        self._require_space(len(data_set))
+        preamble = _preamble(arrival)
+        with self._places.incoming.create_part() as part:
+            part.writev([preamble, data_set])
+            try:
+                header = read_complete(data_set, arrival.transfer_syntax_uid)
+                _require_same_instance(header, arrival)
+            except (UnreadableObject, SopClassMismatch) as error:
+                return self._refuse_content(part, arrival, error)
+            identifier = self._identifiers[arrival.receiver.identifier]
+            identity = identifier.identify(header, self._projects())
+            place = self._session(arrival, header, identity)
+            published = self._publish(part, header, place, len(preamble))
+        return _outcome(published, place)
+
+    def _require_space(self, size_bytes: int) -> None:
+        free = free_bytes(self._places.prearchive_fd)
+        if free - size_bytes < self._places.reserve_bytes:
+            raise OutOfResources(f"only {free // 1_000_000} MB free on the storage")
+
+    def _refuse_content(self, part: Part, arrival: Arrival, error: IntakeError) -> Outcome:
+        kept = self._places.quarantine.keep(
+            part,
+            {
+                "at": self._clock.now().isoformat(),
+                "receiver": arrival.receiver.label,
+                "calling_ae_title": arrival.calling_ae_title,
+                "address": arrival.address,
+                "sop_class_uid": arrival.sop_class_uid,
+                "sop_instance_uid": arrival.sop_instance_uid,
+                "status": f"0x{error.status:04X}",
+                "reason": error.detail,
+            },
+        )
+        state = ObjectState.QUARANTINED if kept else ObjectState.FAILED
+        return Outcome(state, error.status, error.detail)
+
+    def _session(self, arrival: Arrival, header: HeaderView, identity: Identity) -> SessionPlace:
+        project, label = identity.project.value, identity.session_label
+        place = self._index.session_for(
+            SessionKey(project, header.study_instance_uid or "", label),
+            SessionOrigin(
+                subject=identity.subject.value,
+                auto_archive=identity.auto_archive,
+                receiver=arrival.receiver.label,
+                calling_ae_title=arrival.calling_ae_title,
+                at=self._clock.now(),
+            ),
+            lambda at: self._new_folder(project, label, at),
+        )
+        if place.is_new:
+            self._journal.record(
+                SessionOpened(
+                    receiver=arrival.receiver.label,
+                    calling_ae_title=arrival.calling_ae_title,
+                    association=arrival.association,
+                    session=place.id,
+                    project=project or UNASSIGNED,
+                )
+            )
+        return place
+
+    def _new_folder(self, project: str | None, label: str, at: datetime) -> tuple[str, ...]:
+        """Name a session folder under a time stamp of its own (XNAT 9.1)."""
+        for milliseconds in range(_TIMESTAMP_TRIES):
+            stamp = timestamp(at + timedelta(milliseconds=milliseconds))
+            folder = session_folder(project, stamp, label)
+            with suppress(FileNotFoundError):
+                os.stat("/".join(folder[:-1]), dir_fd=self._places.prearchive_fd)
+                continue
+            return folder
+        raise OutOfResources("no free session folder name")
+
+    def _publish(
+        self, part: Part, header: HeaderView, place: SessionPlace, body_offset: int
+    ) -> Published:
+        return publish(
+            part,
+            self._places.prearchive_fd,
+            (*place.folder, "SCANS", scan_folder(header), "DICOM"),
+            file_name(header),
+            self._places.durability,
+            body_offset=body_offset,
+        )
+
+
+def _preamble(arrival: Arrival) -> bytes:
+    return file_preamble(
+        sop_class_uid=arrival.sop_class_uid,
+        sop_instance_uid=arrival.sop_instance_uid,
+        transfer_syntax_uid=arrival.transfer_syntax_uid,
+        calling_ae_title=arrival.calling_ae_title,
+        called_ae_title=str(arrival.receiver.ae_title),
+    )
+
+
+def _require_same_instance(header: HeaderView, arrival: Arrival) -> None:
+    if not header.sop_class_uid or not header.sop_instance_uid:
+        raise UnreadableObject("the data set has no SOP class or instance UID")
+    if header.sop_class_uid != arrival.sop_class_uid:
+        raise SopClassMismatch("SOP class of data set and request differ")
+    if header.sop_instance_uid != arrival.sop_instance_uid:
+        raise SopClassMismatch("SOP instance of data set and request differ")
+
+
+def _outcome(published: Published, place: SessionPlace) -> Outcome:
+    file = "/".join(published.path_parts[len(place.folder) :])
+    if published.duplicate:
+        return Outcome(ObjectState.DUPLICATE, SUCCESS, "already here", place.id, file)
+    reason = "other content under the same name, kept beside it" if published.renamed else ""
+    return Outcome(ObjectState.STORED, SUCCESS, reason, place.id, file)

@@ -1,0 +1,101 @@
+"""Names of folders and files: what a peer says never becomes a path by itself (XNAT 9)."""
+
+from __future__ import annotations
+
+import re
+from base64 import b32encode
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from engine.model.identity import to_label
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from engine.intake.header import HeaderView
+
+MAX_FILE_NAME_BYTES = 200
+EXTENSION = ".dcm"
+
+_SAFE = re.compile(r"(?![.-])[A-Za-z0-9._-]{1,64}(?<!\.)")
+_DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(?:\..*)?", re.IGNORECASE | re.DOTALL)
+_NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]")
+_SERIES_NUMBER = re.compile(r"[A-Za-z0-9_.-]+")
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_MASK = 0xFFFFFFFF
+
+
+def safe_part(text: str) -> str:
+    """Return a text as a name of one folder: itself if it is safe, else a hash of it."""
+    if _SAFE.fullmatch(text) and not _DEVICE.fullmatch(text):
+        return text
+    digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return "h-" + b32encode(digest)[:20].decode("ascii").lower()
+
+
+def session_folder(project: str | None, timestamp: str, session_label: str) -> tuple[str, ...]:
+    """Return a session's folder inside the prearchive (XNAT 9.1)."""
+    parts = (timestamp, session_label) if project is None else (project, timestamp, session_label)
+    return tuple(map(safe_part, parts))
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a moment in local time as ``yyyyMMdd_HHmmssSSS`` (XNAT 9.1)."""
+    local = moment.astimezone()
+    return f"{local:%Y%m%d_%H%M%S}{local.microsecond // 1000:03d}"
+
+
+def scan_folder(header: HeaderView) -> str:
+    """Return the folder of an object's scan: series number, else series UID, else NA (XNAT 9.3)."""
+    number = header.series_number or ""
+    if number.startswith("+"):
+        number = "_" + number[1:]
+    if _SERIES_NUMBER.fullmatch(number):
+        return safe_part(number)
+    return safe_part(to_label(header.series_instance_uid or "NA"))
+
+
+def file_name(header: HeaderView) -> str:
+    """Return an object's file name by XNAT's default template (XNAT 9.3), without separators."""
+    sop_class_uid = header.sop_class_uid or "no-value-for-SOPClassUID"
+    sop_instance_uid = header.sop_instance_uid or "no-value-for-SOPInstanceUID"
+    stem = "-".join(
+        (
+            header.study_instance_uid or "no-value-for-StudyInstanceUID",
+            header.series_number or "no-value-for-SeriesNumber",
+            header.instance_number or "no-value-for-InstanceNumber",
+            java_list_hash((sop_class_uid, sop_instance_uid)),
+        )
+    )
+    stem = _NOT_IN_NAME.sub("_", stem).lstrip(".")
+    if stem.startswith("-"):
+        stem = "_" + stem[1:]
+    if len(stem) + len(EXTENSION) > MAX_FILE_NAME_BYTES:
+        stem = safe_part(stem)
+    return stem + EXTENSION
+
+
+def java_list_hash(values: Iterable[str]) -> str:
+    """Return Java's hash of a list of strings, unsigned, in base 36 (XNAT 9.3)."""
+    total = 1
+    for value in values:
+        total = (31 * total + _java_hash(value)) & _MASK
+    digits = ""
+    while total:
+        total, digit = divmod(total, 36)
+        digits = _DIGITS[digit] + digits
+    return digits or "0"
+
+
+def _java_hash(text: str) -> int:
+    """Return Java's hash of a string, which counts UTF-16 code units."""
+    units = text.encode("ascii") if text.isascii() else _utf16_units(text)
+    total = 0
+    for unit in units:
+        total = (31 * total + unit) & _MASK
+    return total
+
+
+def _utf16_units(text: str) -> list[int]:
+    return memoryview(text.encode("utf-16-le", "surrogatepass")).cast("H").tolist()

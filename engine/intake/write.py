@@ -1,0 +1,412 @@
+"""From a part to the final file: flushed, published without overwriting, and flushed again.
+
+A part is what an object is called while it arrives. Parts come from `IncomingArea`; `publish` gives
+them their final name, and whatever happens no part stays behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from struct import Struct
+from typing import TYPE_CHECKING, Self
+
+from engine.errors import OutOfResources, ProcessingFailed, StorageUnusable, UnreadableObject
+from engine.settings import Durability
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from engine.intake.elements import Buffer
+
+FOLDER_MODE = 0o750
+FILE_MODE = 0o640
+PART_MODE = 0o600
+MAX_SUFFIX = 99
+"""How many different objects of one name are kept."""
+
+IMPLEMENTATION_CLASS_UID = "2.25.235022223827495242976505035687323014033"
+IMPLEMENTATION_VERSION_NAME = "DICOMDOCK_0.1"
+
+_MAX_BUFFERS = 1024  # IOV_MAX of Linux
+_COMPARED_BYTES = 256 * 1024
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PART_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# A device or FIFO must not block us between the look at it and its opening.
+_COMPARE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+_WORDS = {
+    errno.ENOSPC: "no space or no inodes left on the storage",
+    errno.EDQUOT: "the storage quota is exhausted",
+    errno.EROFS: "the storage is read-only",
+    errno.EACCES: "no permission to write to the storage",
+    errno.EPERM: "no permission to write to the storage",
+    errno.EIO: "the storage reports an input/output error",
+    errno.EMFILE: "too many open files",
+    errno.ENFILE: "too many open files on this machine",
+    errno.EFBIG: "the object is larger than the storage admits",
+    errno.ENOMEM: "out of memory",
+    errno.ELOOP: "a link stands where a folder belongs",
+    errno.ENOTDIR: "something else stands where a folder belongs",
+    errno.ENOENT: "a folder of the storage is gone",
+    errno.ENAMETOOLONG: "the storage does not admit names of this length",
+    errno.EXDEV: "incoming and final folder are on different file systems",
+    errno.ESTALE: "the storage was unmounted",
+}
+
+
+def out_of_resources(error: OSError) -> OutOfResources:
+    """Return what an operating system error means to the peer, without any path."""
+    code = error.errno or 0
+    name = errno.errorcode.get(code, str(code))
+    return OutOfResources(_WORDS.get(code, f"the storage failed with {name}"))
+
+
+class Part:
+    """An object that is arriving; used by one thread, gone after `discard` or `publish`."""
+
+    def __init__(self, folder: Path, folder_fd: int, name: str, fd: int) -> None:
+        self.path = folder / name
+        self.folder_fd = folder_fd
+        self.name = name
+        self.fd = fd
+        self.size_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+    def writev(self, buffers: Sequence[Buffer]) -> None:
+        """Append buffers of bytes, all of them.
+
+        Raises:
+            OutOfResources: if the storage does not take them; the part is worthless then.
+        """
+        wanted = sum(map(len, buffers))
+        try:
+            written = os.writev(self.fd, buffers[:_MAX_BUFFERS])
+            self.size_bytes += written
+            if written < wanted:
+                self._write_rest(buffers, written)
+        except OSError as error:
+            raise out_of_resources(error) from error
+
+    def _write_rest(self, buffers: Sequence[Buffer], skip: int) -> None:
+        for buffer in buffers:
+            rest = memoryview(buffer)[skip:]
+            skip = max(0, skip - len(buffer))
+            while rest:
+                written = os.write(self.fd, rest)
+                self.size_bytes += written
+                rest = rest[written:]
+
+    def discard(self) -> None:
+        """Remove the part; again has no effect. What can't be removed is swept at next start."""
+        if self.fd < 0:
+            return
+        fd, self.fd = self.fd, -1
+        with suppress(OSError):
+            os.unlink(self.name, dir_fd=self.folder_fd)
+        with suppress(OSError):
+            os.close(fd)
+
+
+class IncomingArea:
+    """Where objects are while they arrive, one folder per run; may be used by any thread."""
+
+    def __init__(self, root: Path, boot_id: str) -> None:
+        try:
+            root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                self._folder_fd = open_folder(root_fd, (boot_id,), Durability.NONE)
+            finally:
+                os.close(root_fd)
+        except OSError as error:
+            raise StorageUnusable(
+                f"objects can't be received into {root}: {error}",
+                "make it a folder that this user may write to",
+            ) from error
+        self._root = root
+        self._boot_id = boot_id
+        self._numbers = itertools.count(1)
+
+    def create_part(self) -> Part:
+        """Create an empty part.
+
+        Raises:
+            OutOfResources: if the storage does not admit one.
+        """
+        while True:
+            name = f"{next(self._numbers):08d}.part"
+            try:
+                fd = os.open(name, _PART_FLAGS, PART_MODE, dir_fd=self._folder_fd)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise out_of_resources(error) from error
+            return Part(self._root / self._boot_id, self._folder_fd, name, fd)
+
+    def sweep(self) -> int:
+        """Remove what other runs left behind and return how many files that were."""
+        others = [path for path in self._root.iterdir() if path.name != self._boot_id]
+        return sum(map(_remove_tree, others))
+
+    def close(self) -> None:
+        """Forget the folder, and remove it if nothing is arriving any more."""
+        os.close(self._folder_fd)
+        with suppress(OSError):
+            (self._root / self._boot_id).rmdir()
+
+
+def _remove_tree(top: Path) -> int:
+    """Remove a file or a folder with all it holds; links are removed, never followed."""
+    files = 0
+    for _, folders, names, fd in os.fwalk(top, topdown=False):
+        files += sum(_remove(name, fd) for name in (*names, *folders))
+    return files + _remove(str(top))
+
+
+def _remove(name: str, folder_fd: int | None = None) -> bool:
+    """Remove one entry if possible and tell whether it was no folder."""
+    try:
+        os.unlink(name, dir_fd=folder_fd)
+    except IsADirectoryError:
+        with suppress(OSError):
+            os.rmdir(name, dir_fd=folder_fd)
+        return False
+    except OSError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where an object is now."""
+
+    path_parts: tuple[str, ...]
+    """Folders and file name, relative to the root."""
+    duplicate: bool = False
+    """The same bytes were there already; nothing was written."""
+    renamed: bool = False
+    """Other bytes have the name, so that the file's has a suffix."""
+
+
+def publish(
+    part: Part,
+    root_fd: int,
+    parts: Sequence[str],
+    name: str,
+    durability: Durability,
+    *,
+    body_offset: int,
+) -> Published:
+    """Flush a part and give it its final name, without ever overwriting; the part is gone then.
+
+    Args:
+        part: the complete object.
+        root_fd: the folder below which it goes.
+        parts: the names of the folders on the way; made where they are missing.
+        name: the file name, with an extension.
+        durability: what is flushed before this returns.
+        body_offset: where the data set begins in the part; what is before is not compared.
+
+    Raises:
+        OutOfResources: if the storage fails, or something else stands in the way. If it is the
+            last flush that fails, the complete file stays, as another sender may count on it.
+    """
+    with part:
+        _require_names(parts, name)
+        try:
+            return _publish(part, root_fd, parts, name, durability, body_offset)
+        except OSError as error:
+            raise out_of_resources(error) from error
+
+
+def _publish(
+    part: Part,
+    root_fd: int,
+    parts: Sequence[str],
+    name: str,
+    durability: Durability,
+    body_offset: int,
+) -> Published:
+    os.fchmod(part.fd, FILE_MODE)
+    if durability is not Durability.NONE:
+        os.fdatasync(part.fd)
+    folder_fd = open_folder(root_fd, parts, durability)
+    try:
+        final, duplicate = _link(part, folder_fd, name, body_offset)
+        if durability is Durability.FULL:
+            os.fsync(folder_fd)
+    finally:
+        os.close(folder_fd)
+    return Published((*parts, final), duplicate, renamed=final != name)
+
+
+def _require_names(parts: Sequence[str], name: str) -> None:
+    for part in (*parts, name):
+        if "/" in part or "\0" in part or part in {"", ".", ".."}:
+            raise ProcessingFailed("a folder or file name is unsafe")
+
+
+def open_folder(root_fd: int, parts: Sequence[str], durability: Durability) -> int:
+    """Open a folder below another one step by step, without following links, and make it if needed.
+
+    Returns:
+        A descriptor that the caller closes.
+    """
+    fd = os.dup(root_fd)
+    try:
+        for part in parts:
+            inner = _enter(fd, part, durability)
+            os.close(fd)
+            fd = inner
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _enter(folder_fd: int, name: str, durability: Durability) -> int:
+    try:
+        return os.open(name, _FOLDER_FLAGS, dir_fd=folder_fd)
+    except FileNotFoundError:
+        pass
+    with suppress(FileExistsError):  # another thread was faster
+        os.mkdir(name, FOLDER_MODE, dir_fd=folder_fd)
+    fd = os.open(name, _FOLDER_FLAGS, dir_fd=folder_fd)
+    try:
+        os.fchmod(fd, FOLDER_MODE)  # whatever the umask
+        if durability is Durability.FULL:
+            os.fsync(folder_fd)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _link(part: Part, folder_fd: int, name: str, body_offset: int) -> tuple[str, bool]:
+    """Give the part the first name that is free, or find one that holds the same data set."""
+    stem, dot, extension = name.rpartition(".")
+    for number in range(MAX_SUFFIX + 1):
+        final = f"{stem}_{number}{dot}{extension}" if number else name
+        try:
+            os.link(part.name, final, src_dir_fd=part.folder_fd, dst_dir_fd=folder_fd)
+        except FileExistsError:
+            if _is_same(part, folder_fd, final, body_offset):
+                return final, True
+        else:
+            return final, False
+    raise OutOfResources(f"more than {MAX_SUFFIX} different objects of one name")
+
+
+def _is_same(part: Part, folder_fd: int, name: str, body_offset: int) -> bool:
+    """Compare the data sets; the file metas differ in who sent the object."""
+    try:
+        if not stat.S_ISREG(os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode):
+            return False
+        fd = os.open(name, _COMPARE_FLAGS, dir_fd=folder_fd)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENOENT, errno.ENXIO}:
+            return False  # it has become something else in the meantime
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode) or not _same_body(part, fd, body_offset):
+            return False
+        os.fdatasync(fd)  # it may have been stored before flushing was switched on
+    finally:
+        os.close(fd)
+    return True
+
+
+def _same_body(part: Part, fd: int, body_offset: int) -> bool:
+    start = _body_offset(fd)
+    if start is None or os.fstat(fd).st_size - start != part.size_bytes - body_offset:
+        return False
+    for offset in range(0, part.size_bytes - body_offset, _COMPARED_BYTES):
+        mine = os.pread(part.fd, _COMPARED_BYTES, body_offset + offset)
+        if mine != os.pread(fd, _COMPARED_BYTES, start + offset):
+            return False
+    return True
+
+
+def _body_offset(fd: int) -> int | None:
+    """Return where the data set begins in a stored file, None if it is no such file."""
+    beginning = os.pread(fd, _GROUP_LENGTH_END, 0)
+    if len(beginning) < _GROUP_LENGTH_END or not beginning.startswith(_MAGIC):
+        return None
+    (length,) = _LENGTH.unpack_from(beginning, len(_MAGIC))
+    return _GROUP_LENGTH_END + int(length)
+
+
+def free_bytes(root_fd: int) -> int:
+    """Return how much may still be written to the file system of a folder."""
+    try:
+        status = os.fstatvfs(root_fd)
+    except OSError as error:
+        raise out_of_resources(error) from error
+    return status.f_bavail * status.f_frsize
+
+
+_LENGTH = Struct("<I")
+_ELEMENT = Struct("<HH2sH")
+_MAGIC = bytes(128) + b"DICM" + _ELEMENT.pack(0x0002, 0x0000, b"UL", 4)
+_GROUP_LENGTH_END = len(_MAGIC) + _LENGTH.size
+_VERSION = _ELEMENT.pack(0x0002, 0x0001, b"OB", 0) + _LENGTH.pack(2) + b"\0\1"
+
+
+def file_preamble(
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    transfer_syntax_uid: str,
+    calling_ae_title: str,
+    called_ae_title: str,
+    implementation_class_uid: str = IMPLEMENTATION_CLASS_UID,
+    implementation_version_name: str = IMPLEMENTATION_VERSION_NAME,
+) -> bytes:
+    """Return what stands before the data set in a file: preamble and file meta (PS3.10 7.1).
+
+    Raises:
+        UnreadableObject: if a value is longer than an element can hold.
+    """
+    meta = b"".join(
+        (
+            _VERSION,
+            _uid(0x0002, sop_class_uid),
+            _uid(0x0003, sop_instance_uid),
+            _uid(0x0010, transfer_syntax_uid),
+            _uid(0x0012, implementation_class_uid),
+            _text(0x0013, b"SH", implementation_version_name),
+            _text(0x0016, b"AE", calling_ae_title),
+            _text(0x0018, b"AE", called_ae_title),
+        )
+    )
+    return _MAGIC + _LENGTH.pack(len(meta)) + meta
+
+
+def _uid(element: int, value: str) -> bytes:
+    return _meta_element(element, b"UI", value, b"\0")
+
+
+def _text(element: int, vr: bytes, value: str) -> bytes:
+    return _meta_element(element, vr, value[:16], b" ")
+
+
+def _meta_element(element: int, vr: bytes, value: str, padding: bytes) -> bytes:
+    encoded = value.encode("ascii", "replace")
+    if len(encoded) % 2:
+        encoded += padding
+    if len(encoded) > _MAX_SHORT_BYTES:
+        raise UnreadableObject("a UID or AE title is too long for a file")
+    return _ELEMENT.pack(0x0002, element, vr, len(encoded)) + encoded
+
+
+_MAX_SHORT_BYTES = 0xFFFE

@@ -1,0 +1,231 @@
+"""The configuration: everything the configuration file says, checked as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from engine.errors import ConfigurationError, CorruptConfiguration, NotFound, Problem
+from engine.model.project import Project, ProjectRegistry
+from engine.model.receiver import DEFAULT_IDENTIFIERS, ReceiverRules, parse_receiver
+from engine.model.site import SiteSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from engine.model.receiver import IdentifierInfo, Receiver
+
+SCHEMA_VERSION = 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """One revision of all settings; the defaults are those of a file that does not exist."""
+
+    revision: int = 0
+    site: SiteSettings = SiteSettings()
+    projects: ProjectRegistry = field(default_factory=ProjectRegistry)
+    receivers: tuple[Receiver, ...] = ()
+    """In the order of the file."""
+    changed_by: str = ""
+    changed_at: datetime | None = None
+
+    def receiver(self, receiver_id: int) -> Receiver:
+        """Return the receiver with this id.
+
+        Raises:
+            NotFound: if there is none.
+        """
+        for receiver in self.receivers:
+            if receiver.id == receiver_id:
+                return receiver
+        raise NotFound(f"there is no receiver with id {receiver_id}", "it may have been deleted")
+
+
+def parse_configuration(
+    raw: Mapping[str, object], identifiers: Sequence[IdentifierInfo] = DEFAULT_IDENTIFIERS
+) -> Configuration:
+    """Turn the tables of a configuration file into a configuration; unknown tables are ignored.
+
+    Raises:
+        CorruptConfiguration: if a newer version of this program wrote the file.
+        ConfigurationError: with every problem at once, each naming table, record and field.
+    """
+    problems: list[Problem] = []
+    meta = _parse_meta(raw, problems)
+    site = _parse_site(raw, problems)
+    projects = _parse_projects(raw, problems)
+    # Ports are not judged by site settings that are themselves in doubt.
+    rules = ReceiverRules(site or SiteSettings(allow_low_ports=True), identifiers)
+    receivers = _parse_receivers(raw, rules, problems)
+    if problems or site is None:
+        raise ConfigurationError(*problems)
+    return replace(meta, site=site, projects=ProjectRegistry(projects), receivers=receivers)
+
+
+def project_conflicts(projects: Sequence[Project]) -> Iterator[tuple[Project, Problem]]:
+    """Yield each project with an id or alias that an earlier one has already."""
+    owners: dict[str, str] = {}
+    ids: set[str] = set()
+    for project in projects:
+        if project.id in ids:
+            yield project, Problem("id", project.id, "exists already", "choose another id")
+        ids.add(project.id)
+        for name in dict.fromkeys((project.id, *project.aliases)):
+            owner = owners.setdefault(name, project.id)
+            if owner != project.id:
+                member = "id" if name == project.id else "aliases"
+                message = f"already names project {owner}"
+                yield project, Problem(member, name, message, "choose another name")
+
+
+def _parse_meta(raw: Mapping[str, object], problems: list[Problem]) -> Configuration:
+    record = _only_record(raw, "meta", problems)
+    schema = _count(record, "schema", SCHEMA_VERSION, problems)
+    if schema > SCHEMA_VERSION:
+        message = f"is newer than this program, which understands {SCHEMA_VERSION}"
+        remedy = "update dicomdock, or restore a backup of the older version"
+        raise CorruptConfiguration(Problem("meta.schema", str(schema), message, remedy))
+    changed_by = record.get("changed_by") or ""
+    if not isinstance(changed_by, str):
+        problems.append(Problem("meta.changed_by", _shown(changed_by), "is not text", "write text"))
+    changed_at = _moment(record.get("changed_at"), problems)
+    revision = _count(record, "revision", 0, problems)
+    _count(record, "last_receiver_id", 0, problems)
+    return Configuration(revision, changed_by=str(changed_by), changed_at=changed_at)
+
+
+def _count(record: Mapping[str, object], name: str, default: int, problems: list[Problem]) -> int:
+    value = record.get(name, default)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    problems.append(
+        Problem(f"meta.{name}", _shown(value), "is not a whole number", f"such as {default}")
+    )
+    return default
+
+
+def _moment(value: object, problems: list[Problem]) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        remedy = "write a time such as 2026-01-31T12:00:00+00:00"
+        problems.append(
+            Problem("meta.changed_at", _shown(value), "is not a time with its zone", remedy)
+        )
+    return moment
+
+
+def _parse_site(raw: Mapping[str, object], problems: list[Problem]) -> SiteSettings | None:
+    record = _only_record(raw, "site", problems)
+    known = {f.name for f in fields(SiteSettings)}
+    problems.extend(_unknown_members("site", record, known))
+    return _parsed("site", SiteSettings.parse, record, problems)
+
+
+def _parse_projects(raw: Mapping[str, object], problems: list[Problem]) -> tuple[Project, ...]:
+    known = {f.name for f in fields(Project)}
+    projects = []
+    for record_id, record in _records(raw, "projects", problems):
+        where = f"projects[{_shown(record.get('id') or f'#{record_id}')}]"
+        problems.extend(_unknown_members(where, record, known))
+        project = _parsed(where, Project.parse, record, problems)
+        if project is not None:
+            projects.append(project)
+    for project, problem in project_conflicts(projects):
+        problems.append(replace(problem, field=f"projects[{project.id}].{problem.field}"))
+    return tuple(projects)
+
+
+def _parse_receivers(
+    raw: Mapping[str, object], rules: ReceiverRules, problems: list[Problem]
+) -> tuple[Receiver, ...]:
+    receivers: list[Receiver] = []
+    places: dict[tuple[str, str], int] = {}
+    for record_id, record in _records(raw, "receivers", problems):
+        ae_title, port = str(record.get("ae_title", "")).strip(" "), _shown(record.get("port", ""))
+        label = f"{ae_title[:40]}:{port}" if ae_title else f"#{record_id}"
+        where = f"receivers[{label}]"
+        if record.get("id", record_id) != record_id:
+            message = f"differs from the record's key {record_id}"
+            problems.append(Problem(f"{where}.id", _shown(record["id"]), message, "remove it"))
+        first = places.setdefault((ae_title, port), record_id)
+        if first != record_id and ae_title:
+            message = f"this AE title and port are record {first}'s already"
+            remedy = "change the AE title or the port"
+            problems.append(Problem(f"{where}.ae_title", ae_title[:40], message, remedy))
+        receiver = _parsed(
+            where, lambda r: parse_receiver(r, rules), {**record, "id": record_id}, problems
+        )
+        if receiver is not None:
+            receivers.append(receiver)
+    return tuple(receivers)
+
+
+def _parsed(
+    where: str,
+    parse: Callable[[Mapping[str, object]], T],
+    record: Mapping[str, object],
+    problems: list[Problem],
+) -> T | None:
+    try:
+        return parse(record)
+    except ConfigurationError as error:
+        problems.extend(replace(p, field=f"{where}.{p.field}") for p in error.problems)
+    return None
+
+
+def _records(
+    raw: Mapping[str, object], table: str, problems: list[Problem]
+) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """Yield the records of a table with their TinyDB ids."""
+    records = raw.get(table, {})
+    if not isinstance(records, Mapping):
+        remedy = 'write an object of records, such as {"1": {…}}'
+        problems.append(Problem(table, _shown(records), "is not a table", remedy))
+        return
+    for key, record in records.items():
+        name = str(key)
+        if not (name.isascii() and name.isdecimal() and len(name) <= 9 and name[0] != "0"):
+            remedy = "use 1, 2, 3 … without leading zeros"
+            problems.append(Problem(f"{table}[#{name[:20]}]", name[:20], "is not an id", remedy))
+        elif not isinstance(record, Mapping):
+            where = f"{table}[#{name}]"
+            problems.append(
+                Problem(where, _shown(record), "is not a record", "write an object of members")
+            )
+        else:
+            yield int(name), record
+
+
+def _only_record(
+    raw: Mapping[str, object], table: str, problems: list[Problem]
+) -> Mapping[str, object]:
+    records = [record for _, record in _records(raw, table, problems)]
+    if len(records) > 1:
+        problems.append(
+            Problem(table, f"{len(records)} records", "may have one record only", "remove the rest")
+        )
+    return records[0] if records else {}
+
+
+def _unknown_members(
+    where: str, record: Mapping[str, object], known: Iterable[str]
+) -> Iterator[Problem]:
+    for name in record:
+        if name not in known:
+            message = "is not known"
+            yield Problem(f"{where}.{name[:40]}", _shown(record[name]), message, "remove it")
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else text[:39] + "…"

@@ -1,0 +1,95 @@
+"""Which association requests are accepted, and which A-ASSOCIATE-RJ the others get."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from engine.dimse.acceptance import Accepted, AssociationRequest, Capacity, Rejection, decide
+from engine.model.ae_title import AETitle
+from engine.model.receiver import Receiver
+
+ROOM = Capacity(open=0, limit=200)
+
+
+def request(
+    called: str = "XNAT", calling: str = "CT1", address: str = "10.1.2.3"
+) -> AssociationRequest:
+    return AssociationRequest(called, calling, ip_address(address))
+
+
+def receivers(*configured: Receiver) -> dict[str, Receiver]:
+    return {str(receiver.ae_title): receiver for receiver in configured}
+
+
+XNAT = Receiver(1, AETitle("XNAT"), 8104)
+GUARDED = Receiver(
+    2, AETitle("GUARDED"), 8104, whitelist_enabled=True, whitelist=("CT1@10.1.0.0/16", "MR1")
+)
+
+
+def test_a_call_to_an_enabled_receiver_is_accepted_by_that_receiver() -> None:
+    assert decide(request(), 8104, receivers(XNAT, GUARDED), ROOM) == Accepted(XNAT)
+
+
+@pytest.mark.parametrize("called", ["xnat", "XNAT2", "", "ANY", "*"])
+def test_an_unknown_called_ae_title_is_rejected_with_1_1_7(called: str) -> None:
+    decision = decide(request(called), 8104, receivers(XNAT), ROOM)
+    assert isinstance(decision, Rejection)
+    assert (decision.result, decision.source, decision.reason) == (1, 1, 7)
+    assert "enabled there: XNAT" in decision.why
+
+
+def test_a_caller_outside_the_whitelist_is_rejected_with_1_1_3_naming_the_nearest_line() -> None:
+    decision = decide(request("GUARDED", "CT1", "10.9.9.9"), 8104, receivers(GUARDED), ROOM)
+    assert isinstance(decision, Rejection)
+    assert (decision.result, decision.source, decision.reason) == (1, 1, 3)
+    assert decision.why == (
+        "calling AE title CT1 from 10.9.9.9 is on no whitelist line; nearest: CT1@10.1.0.0/16"
+    )
+
+
+@pytest.mark.parametrize(
+    ("calling", "address"), [("CT1", "10.1.2.3"), ("MR1", "192.0.2.1"), ("MR1", "2001:db8::1")]
+)
+def test_a_caller_on_the_whitelist_is_accepted(calling: str, address: str) -> None:
+    decision = decide(request("GUARDED", calling, address), 8104, receivers(GUARDED), ROOM)
+    assert decision == Accepted(GUARDED)
+
+
+def test_an_empty_enabled_whitelist_keeps_everybody_out() -> None:
+    closed = Receiver(3, AETitle("CLOSED"), 8104, whitelist_enabled=True)
+    decision = decide(request("CLOSED"), 8104, receivers(closed), ROOM)
+    assert isinstance(decision, Rejection)
+    assert decision.reason == 3
+
+
+def test_the_list_of_a_switched_off_whitelist_is_ignored() -> None:
+    receiver = Receiver(3, AETitle("OPEN"), 8104, whitelist=("10.0.0.0/33", "nobody"))
+    assert decide(request("OPEN"), 8104, receivers(receiver), ROOM) == Accepted(receiver)
+
+
+def test_a_full_engine_rejects_for_now_with_2_3_2() -> None:
+    decision = decide(request(), 8104, receivers(XNAT), Capacity(open=200, limit=200))
+    assert isinstance(decision, Rejection)
+    assert (decision.result, decision.source, decision.reason) == (2, 3, 2)
+
+
+def test_a_stopping_engine_rejects_for_now_with_2_3_1() -> None:
+    decision = decide(request(), 8104, receivers(XNAT), Capacity(0, 200, draining=True))
+    assert isinstance(decision, Rejection)
+    assert (decision.result, decision.source, decision.reason) == (2, 3, 1)
+
+
+def test_a_foreign_application_context_is_rejected_with_1_1_2() -> None:
+    strange = AssociationRequest("XNAT", "CT1", ip_address("10.1.2.3"), "1.2.3")
+    decision = decide(strange, 8104, receivers(XNAT), ROOM)
+    assert isinstance(decision, Rejection)
+    assert (decision.result, decision.source, decision.reason) == (1, 1, 2)
+
+
+def test_strangers_learn_nothing_about_the_load_of_a_full_engine() -> None:
+    decision = decide(request("NOBODY"), 8104, receivers(XNAT), Capacity(open=200, limit=200))
+    assert isinstance(decision, Rejection)
+    assert decision.reason == 7

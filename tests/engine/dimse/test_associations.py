@@ -1,0 +1,167 @@
+"""Live associations: what is counted, told and remembered."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.dimse.acceptance import AssociationRequest, Rejection
+from engine.dimse.associations import ENDED_KEPT, Associations, LiveAssociation
+from engine.events import (
+    AssociationAborted,
+    AssociationRejected,
+    AssociationReleased,
+    ObjectRefused,
+    ObjectsStored,
+)
+from engine.journal import Journal
+from engine.model.ae_title import AETitle
+from engine.model.receiver import Receiver
+from engine.model.session import ObjectState
+from engine.view import AssociationEnd
+from tests.fakes import FixedClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.events import Event
+
+RECEIVER = Receiver(1, AETitle("XNAT"), 8104)
+REQUEST = AssociationRequest("XNAT", "CT_SCANNER_1", ip_address("10.4.7.21"))
+ADDRESS = "10.4.7.21:50112"
+
+
+class Setting:
+    """Associations with an injected clock and a thread that stands for an association's."""
+
+    def __init__(self) -> None:
+        self.clock = FixedClock(datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC))
+        self.journal = Journal(self.clock)
+        self.associations = Associations(self.clock, self.journal)
+        self.end_threads = threading.Event()
+        self.threads: list[threading.Thread] = []
+
+    def open(self) -> LiveAssociation:
+        thread = threading.Thread(target=self.end_threads.wait)
+        thread.start()
+        self.threads.append(thread)
+        return self.associations.open(RECEIVER, REQUEST, ADDRESS, thread)
+
+    def break_off(self) -> None:
+        self.end_threads.set()
+        for thread in self.threads:
+            thread.join()
+
+    def events(self, kind: type[Event]) -> list[Event]:
+        page = self.journal.events_since(0, 1000)
+        return [r.event for r in page.events if isinstance(r.event, kind)]
+
+
+@pytest.fixture
+def setting() -> Iterator[Setting]:
+    setting = Setting()
+    yield setting
+    setting.break_off()
+
+
+def store(setting: Setting, live: LiveAssociation, state: ObjectState = ObjectState.STORED) -> None:
+    setting.associations.count_object(live, state, 500_000, 0, "")
+
+
+def test_a_released_association_moves_to_the_ended_ones_with_its_totals(setting: Setting) -> None:
+    live = setting.open()
+    setting.associations.established(live, 12, 14, "DCM4CHE_5_29")
+    store(setting, live)
+    setting.clock.advance(2.5)
+    setting.associations.close(live, AssociationEnd.RELEASED)
+    assert setting.associations.live() == ()
+    (ended,) = setting.associations.ended()
+    assert (ended.objects, ended.bytes, ended.end) == (1, 500_000, AssociationEnd.RELEASED)
+    assert (ended.contexts_accepted, ended.contexts_proposed) == (12, 14)
+    (event,) = setting.events(AssociationReleased)
+    assert event.sentence() == "association released after 1 object, 2.5 s"
+
+
+def test_closing_twice_tells_once(setting: Setting) -> None:
+    live = setting.open()
+    setting.associations.close(live, AssociationEnd.RELEASED)
+    setting.associations.close(live, AssociationEnd.ABORTED)
+    assert len(setting.associations.ended()) == 1
+    assert setting.events(AssociationAborted) == []
+
+
+def test_an_association_whose_thread_is_gone_counts_as_aborted(setting: Setting) -> None:
+    setting.open()
+    setting.break_off()
+    assert setting.associations.live() == ()
+    assert setting.associations.ended()[0].end is AssociationEnd.ABORTED
+
+
+def test_stored_objects_are_told_once_a_second_not_once_an_object(setting: Setting) -> None:
+    live = setting.open()
+    for _ in range(118):
+        store(setting, live)
+    assert setting.events(ObjectsStored) == []
+    setting.clock.advance(1)
+    store(setting, live, ObjectState.DUPLICATE)
+    (event,) = setting.events(ObjectsStored)
+    assert event.sentence() == "stored 118 objects (59.0 MB)"
+    setting.associations.close(live, AssociationEnd.RELEASED)
+    assert setting.events(ObjectsStored)[1].sentence() == (
+        "stored 0 objects (0.5 MB), 1 already here"
+    )
+
+
+def test_a_refused_object_is_told_at_once_with_status_and_reason(setting: Setting) -> None:
+    live = setting.open()
+    setting.associations.count_object(
+        live, ObjectState.FAILED, 10, 0xA700, "only 3 MB free on the storage"
+    )
+    (event,) = setting.events(ObjectRefused)
+    assert event.sentence() == ("object refused with status 0xA700: only 3 MB free on the storage")
+    assert (live.objects, live.failed, live.bytes) == (0, 1, 0)
+
+
+def test_a_rejected_association_is_remembered_with_its_reason(setting: Setting) -> None:
+    rejection = Rejection(1, 1, 3, "on no whitelist line")
+    setting.associations.rejected(REQUEST, rejection, 8104, ADDRESS)
+    (ended,) = setting.associations.ended()
+    assert (ended.end, ended.why) == (AssociationEnd.REJECTED, "on no whitelist line")
+    (event,) = setting.events(AssociationRejected)
+    assert event.sentence() == "association rejected (1/1/3): on no whitelist line"
+
+
+def test_the_rate_of_an_association_is_a_mean_over_full_seconds(setting: Setting) -> None:
+    live = setting.open()
+    for _ in range(10):
+        store(setting, live)
+        setting.clock.advance(1)
+    (status,) = setting.associations.statuses()
+    assert status.bytes_rate == 500_000
+
+
+def test_only_the_latest_ended_associations_are_kept(setting: Setting) -> None:
+    for _ in range(ENDED_KEPT + 10):
+        setting.associations.rejected(REQUEST, Rejection(1, 1, 7, ""), 8104, ADDRESS)
+    ended = setting.associations.ended()
+    assert len(ended) == ENDED_KEPT
+    assert ended[0].id == f"A-{ENDED_KEPT + 10:04d}"
+
+
+def test_waiting_for_none_ends_when_the_last_one_closes(setting: Setting) -> None:
+    live = setting.open()
+    closer = threading.Thread(
+        target=setting.associations.close, args=(live, AssociationEnd.RELEASED)
+    )
+    closer.start()
+    assert setting.associations.wait_until_none(30)
+    closer.join()
+
+
+def test_waiting_for_none_gives_up_at_its_deadline(setting: Setting) -> None:
+    setting.open()
+    assert not setting.associations.wait_until_none(0)

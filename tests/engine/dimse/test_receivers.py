@@ -1,0 +1,245 @@
+"""Listeners follow the configured receivers, by difference, and their state is truthful."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from pynetdicom import AE
+
+from engine.clock import SystemClock
+from engine.dimse.acceptance import Capacity
+from engine.dimse.associations import Associations
+from engine.dimse.echo import echo
+from engine.dimse.receivers import Receivers
+from engine.events import AssociationRejected, ReceiverFailed, ReceiverListening, ReceiverStopped
+from engine.journal import Journal
+from engine.model.ae_title import AETitle
+from engine.model.receiver import Receiver
+from engine.model.site import SiteSettings
+from engine.view import AssociationEnd, ReceiverState
+from tests.running import LOOPBACK, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pynetdicom.association import Association
+
+    from engine.dimse.reception import Reception
+    from engine.events import Event
+
+SITE = SiteSettings(bind_address=LOOPBACK)
+VERIFICATION = "1.2.840.10008.1.1"
+
+
+class Dock:
+    """Listeners without an intake: what is tested here ends before the first object."""
+
+    def __init__(self, reception: Reception | None = None) -> None:
+        self.clock = SystemClock()
+        self.journal = Journal(self.clock)
+        self.associations = Associations(self.clock, self.journal)
+        self.limit = 200
+        self.changes = 0
+        self.receivers = Receivers(
+            self.clock,
+            self.journal,
+            self.associations,
+            reception,  # type: ignore[arg-type]
+            lambda: Capacity(len(self.associations.live()), self.limit),
+            self._changed,
+        )
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def apply(self, *receivers: Receiver) -> None:
+        self.receivers.apply(receivers, SITE)
+
+    def state(self, receiver: Receiver) -> ReceiverState:
+        return self.receivers.state_of(receiver).state
+
+    def echo(self, receiver: Receiver) -> str:
+        return echo(receiver, LOOPBACK, self.clock).detail
+
+    def events(self, kind: type[Event]) -> list[str]:
+        page = self.journal.events_since(0, 1000)
+        return [r.event.receiver for r in page.events if isinstance(r.event, kind)]
+
+
+@pytest.fixture
+def dock() -> Iterator[Dock]:
+    dock = Dock()
+    yield dock
+    dock.receivers.stop_accepting()
+    dock.receivers.abort_all()
+    assert dock.associations.wait_until_none(10)
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+def make_receiver(id: int, ae_title: str, port: int, *, enabled: bool = True) -> Receiver:
+    return Receiver(id, AETitle(ae_title), port, enabled=enabled)
+
+
+def call(port: int, called: str, calling: str = "CT1") -> Association:
+    ae = AE(ae_title=calling)
+    ae.add_requested_context(VERIFICATION)
+    return ae.associate(LOOPBACK, port, ae_title=called)
+
+
+def is_refused(port: int) -> bool:
+    with socket.socket() as peer:
+        return peer.connect_ex((LOOPBACK, port)) != 0
+
+
+def test_a_receiver_answers_as_soon_as_it_is_applied(dock: Dock, port: int) -> None:
+    xnat = make_receiver(1, "XNAT", port)
+    dock.apply(xnat)
+    observed = dock.receivers.state_of(xnat)
+    assert (observed.state, observed.address) == (ReceiverState.LISTENING, f"{LOOPBACK}:{port}")
+    assert dock.echo(xnat).startswith("answered in")
+    assert dock.events(ReceiverListening) == [f"XNAT:{port}"]
+
+
+def test_several_ae_titles_share_a_port_and_each_is_called_by_its_own_name(
+    dock: Dock, port: int
+) -> None:
+    first, second = make_receiver(1, "XNAT", port), make_receiver(2, "OTHER", port)
+    dock.apply(first, second)
+    assert dock.echo(first).startswith("answered in")
+    assert dock.echo(second).startswith("answered in")
+    assert dock.echo(make_receiver(3, "THIRD", port)) == "rejects the called AE title THIRD"
+
+
+def test_disabling_one_of_two_leaves_the_port_and_the_others_association_alone(
+    dock: Dock, port: int
+) -> None:
+    first, second = make_receiver(1, "XNAT", port), make_receiver(2, "OTHER", port)
+    dock.apply(first, second)
+    association = call(port, "OTHER")
+    dock.apply(make_receiver(1, "XNAT", port, enabled=False), second)
+    assert association.send_c_echo().Status == 0
+    assert call(port, "XNAT").is_rejected
+    assert dock.echo(second).startswith("answered in")
+    assert dock.events(ReceiverStopped) == [f"XNAT:{port}"]
+    association.release()
+
+
+def test_disabling_the_last_receiver_frees_the_port_and_its_association_goes_on(
+    dock: Dock, port: int
+) -> None:
+    dock.apply(make_receiver(1, "XNAT", port))
+    association = call(port, "XNAT")
+    dock.apply(make_receiver(1, "XNAT", port, enabled=False))
+    assert is_refused(port)
+    assert association.send_c_echo().Status == 0
+    association.release()
+
+
+def test_a_port_move_closes_the_old_port_and_opens_the_new(dock: Dock, port: int) -> None:
+    dock.apply(make_receiver(1, "XNAT", port))
+    moved = make_receiver(1, "XNAT", free_port())
+    dock.apply(moved)
+    assert is_refused(port)
+    assert dock.echo(moved).startswith("answered in")
+    assert dock.receivers.listening_ports() == {moved.port}
+
+
+def test_a_busy_port_is_a_state_that_names_the_program_in_the_way(dock: Dock, port: int) -> None:
+    xnat = make_receiver(1, "XNAT", port)
+    with socket.socket() as squatter:
+        squatter.bind((LOOPBACK, port))
+        squatter.listen()
+        dock.apply(xnat)
+        failure = dock.receivers.state_of(xnat).failure
+    assert dock.state(xnat) is ReceiverState.FAILED
+    assert failure is not None
+    assert failure.holder is not None
+    assert failure.holder.pid == os.getpid()
+    assert failure.reason.startswith(f"address in use: port {port} is held by")
+    assert dock.events(ReceiverFailed) == [f"XNAT:{port}"]
+
+
+def test_a_busy_port_does_not_keep_others_from_listening(dock: Dock, port: int) -> None:
+    other = make_receiver(2, "OTHER", free_port())
+    with socket.socket() as squatter:
+        squatter.bind((LOOPBACK, port))
+        squatter.listen()
+        dock.apply(make_receiver(1, "XNAT", port), other)
+    assert dock.echo(other).startswith("answered in")
+
+
+def test_a_retry_listens_once_the_port_is_free_again(dock: Dock, port: int) -> None:
+    xnat = make_receiver(1, "XNAT", port)
+    with socket.socket() as squatter:
+        squatter.bind((LOOPBACK, port))
+        squatter.listen()
+        dock.apply(xnat)
+    dock.receivers.retry(port)
+    assert dock.state(xnat) is ReceiverState.LISTENING
+    assert dock.echo(xnat).startswith("answered in")
+    assert dock.changes == 1
+
+
+def test_an_address_of_another_host_is_a_state_with_a_remedy(dock: Dock, port: int) -> None:
+    xnat = make_receiver(1, "XNAT", port)
+    dock.receivers.apply((xnat,), SiteSettings(bind_address="192.0.2.1"))
+    failure = dock.receivers.state_of(xnat).failure
+    assert failure is not None
+    assert failure.reason == "192.0.2.1 is not an address of this host"
+    assert failure.remedy == "change the bind address"
+
+
+def test_rejections_reach_every_caller(dock: Dock, port: int) -> None:
+    dock.apply(make_receiver(1, "XNAT", port))
+    assert all(call(port, "NOBODY").is_rejected for _ in range(20))
+    assert len(dock.events(AssociationRejected)) == 20
+    assert dock.associations.ended()[0].end is AssociationEnd.REJECTED
+
+
+def test_callers_beyond_the_limit_are_rejected_for_now(dock: Dock, port: int) -> None:
+    dock.limit = 2
+    dock.apply(make_receiver(1, "XNAT", port))
+    open_ones = [call(port, "XNAT") for _ in range(2)]
+    refused = call(port, "XNAT")
+    assert refused.is_rejected
+    answer = refused.acceptor.primitive
+    assert answer is not None
+    assert (answer.result, answer.result_source, answer.diagnostic) == (2, 3, 2)
+    for association in open_ones:
+        association.release()
+
+
+def test_a_caller_that_hangs_up_is_noticed(dock: Dock, port: int) -> None:
+    dock.apply(make_receiver(1, "XNAT", port))
+    association = call(port, "XNAT")
+    association.abort()
+    assert dock.associations.wait_until_none(10)
+    assert dock.associations.ended()[0].end is AssociationEnd.ABORTED
+
+
+def test_garbage_and_silence_on_the_port_leave_it_answering(dock: Dock, port: int) -> None:
+    xnat = make_receiver(1, "XNAT", port)
+    dock.apply(xnat)
+    for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00", os.urandom(400), b""):
+        with socket.create_connection((LOOPBACK, port)) as peer:
+            peer.sendall(garbage)
+    assert dock.echo(xnat).startswith("answered in")
+
+
+def test_all_addresses_means_ipv6_and_ipv4_with_the_callers_address_as_ipv4(
+    dock: Dock, port: int
+) -> None:
+    guarded = Receiver(
+        1, AETitle("XNAT"), port, whitelist_enabled=True, whitelist=(f"CT1@{LOOPBACK}",)
+    )
+    dock.receivers.apply((guarded,), SiteSettings())
+    association = call(port, "XNAT")
+    assert association.is_established
+    association.release()

@@ -1,0 +1,98 @@
+"""Events say what happened in sentences, without markup, repetition or patient data."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from engine import events
+from engine.events import Event, counted
+
+EXAMPLES: list[tuple[Event, str]] = [
+    (
+        events.EngineStarted(version="1.0", listening=2, enabled=3),
+        "engine 1.0 started: 2 of 3 listening",
+    ),
+    (events.EngineStopping(open_associations=1), "engine stops: 1 open association may finish"),
+    (
+        events.ConfigurationApplied(revision=4, receivers=5, enabled=4, by="anna"),
+        "configuration revision 4 applied, changed by anna: 5 receivers, 4 enabled",
+    ),
+    (
+        events.ConfigurationRefused(reason="line 3: expected a comma"),
+        "configuration file refused, the last good settings stay in force: "
+        "line 3: expected a comma",
+    ),
+    (
+        events.OptionNotApplied(option="direct archive", instead="objects wait"),
+        "direct archive is on but not applied by this version: objects wait",
+    ),
+    (events.ReceiverListening(address="[::]:8104"), "listening on [::]:8104"),
+    (events.ReceiverStopped(), "stopped"),
+    (
+        events.ReceiverFailed(reason="address in use", remedy="choose another port"),
+        "can't listen: address in use; choose another port",
+    ),
+    (
+        events.AssociationEstablished(
+            address="10.4.7.21:50112", contexts_accepted=12, contexts_proposed=14
+        ),
+        "association established from 10.4.7.21:50112, 12 of 14 contexts accepted",
+    ),
+    (
+        events.AssociationReleased(objects=1204, bytes=1, seconds=41.04),
+        "association released after 1,204 objects, 41.0 s",
+    ),
+    (
+        events.AssociationAborted(objects=1, bytes=1, seconds=0.5),
+        "association aborted after 1 object, 0.5 s",
+    ),
+    (
+        events.ObjectsStored(objects=118, duplicates=2, bytes=61_800_000),
+        "stored 118 objects (61.8 MB), 2 already here",
+    ),
+    (
+        events.ObjectRefused(status=0xA700, why="disk full"),
+        "object refused with status 0xA700: disk full",
+    ),
+    (events.SessionOpened(session=12, project="NEURO-01"), "session 12 opened in NEURO-01"),
+    (events.LeftoversSwept(files=2), "2 half-received objects of an earlier run removed"),
+    (
+        events.ObjectsAdopted(objects=1, sessions=1),
+        "1 stored object in 1 session added to the index after a crash",
+    ),
+]
+
+
+@pytest.mark.parametrize(("event", "sentence"), EXAMPLES)
+def test_every_event_makes_a_sentence(event: Event, sentence: str) -> None:
+    assert event.sentence() == sentence
+
+
+def test_every_kind_of_event_has_an_example() -> None:
+    kinds = {kind for kind in vars(events).values() if isinstance(kind, type)}
+    told = {kind for kind in kinds if issubclass(kind, Event) and kind is not Event}
+    assert told - {type(event) for event, _ in EXAMPLES} == {events.AssociationRejected}
+
+
+@pytest.mark.parametrize(("event", "sentence"), EXAMPLES)
+def test_every_event_becomes_json_with_kind_severity_and_message(
+    event: Event, sentence: str
+) -> None:
+    record = json.loads(json.dumps(event.to_record()))
+    assert record["kind"] == type(event).__name__
+    assert record["message"] == sentence
+    assert record["severity"] in {"INFO", "WARN", "ERROR"}
+
+
+def test_only_what_needs_a_person_at_once_is_urgent() -> None:
+    urgent = {type(event) for event, _ in EXAMPLES if event.urgent}
+    assert urgent == {events.ReceiverFailed, events.ConfigurationRefused}
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 objects"), (1, "1 object"), (12_345, "12,345 objects")]
+)
+def test_numbers_and_nouns_agree(number: int, text: str) -> None:
+    assert counted(number, "object") == text

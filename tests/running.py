@@ -1,0 +1,152 @@
+"""A real engine for tests, in this process or a second one, on free ports of the loopback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from engine.clock import SystemClock
+from engine.config.store import ConfigurationStore
+from engine.model.ae_title import AETitle
+from engine.model.receiver import Receiver
+from engine.model.site import SiteSettings
+from engine.sessions.index import SessionIndex
+from engine.settings import EngineSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from engine.model.project import Project
+    from engine.model.session import Session
+    from engine.sessions.index import ObjectRow
+
+LOOPBACK = "127.0.0.1"
+STOP_SECONDS = 30
+
+
+def free_port() -> int:
+    """Return a port that is free now and not in the range that outgoing connections use."""
+    for port in range(20_000 + os.getpid() % 8_000, 32_000):
+        with socket.socket() as candidate:
+            try:
+                candidate.bind((LOOPBACK, port))
+            except OSError:
+                continue
+        if port not in _handed_out:
+            _handed_out.add(port)
+            return port
+    raise AssertionError("no free port")
+
+
+_handed_out: set[int] = set()
+
+
+def make_receiver(ae_title: str, port: int, **changes: Any) -> Receiver:
+    """Return a new receiver with an id still to be given."""
+    return Receiver(0, AETitle.parse(ae_title), port, **changes)
+
+
+def configure(data_dir: Path, *receivers: Receiver, projects: tuple[Project, ...] = ()) -> None:
+    """Write a configuration that listens on the loopback only."""
+    data_dir.mkdir(mode=0o750, exist_ok=True)
+    store = ConfigurationStore(data_dir / "config.json", clock=SystemClock())
+    store.set_site(SiteSettings(bind_address=LOOPBACK), "test")
+    for project in projects:
+        store.add_project(project, "test")
+    for receiver in receivers:
+        store.save_receiver(receiver, "test")
+
+
+class EngineProcess:
+    """`dicomdock engine` in a second process."""
+
+    def __init__(self, data_dir: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "engine", "--data", str(data_dir), "engine", *options]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.data_dir = data_dir
+        self.started_with: list[str] = []
+
+    def wait_until_listening(self, receivers: int) -> None:
+        """Return when the process has said that this many receivers listen or failed."""
+        assert self.process.stderr is not None
+        while (
+            sum("listening" in line or "failed" in line for line in self.started_with) < receivers
+        ):
+            line = self.process.stderr.readline()
+            assert line, f"the engine ended early: {''.join(self.started_with)}"
+            self.started_with.append(line)
+
+    def terminate(self) -> int:
+        """Ask it to stop in good order and return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self._wait()
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self._wait()
+
+    def _wait(self) -> int:
+        code = self.process.wait(STOP_SECONDS)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return code
+
+
+@contextmanager
+def engine_process(data_dir: Path, receivers: int, *options: str) -> Iterator[EngineProcess]:
+    """Run the engine in a second process until the block ends."""
+    running = EngineProcess(data_dir, *options)
+    try:
+        running.wait_until_listening(receivers)
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.kill()
+
+
+def run_dcmtk(tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a DCMTK sender as a modality would; its output comes back as text."""
+    return subprocess.run(
+        [tool, *arguments],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=50,
+        check=False,
+        env=os.environ | {"TCP_NODELAY": "1"},
+    )
+
+
+def stored_files(data_dir: Path) -> list[Path]:
+    """Return all object files of the prearchive."""
+    return sorted((data_dir / "prearchive").glob("**/SCANS/*/DICOM/*"))
+
+
+def leftovers(data_dir: Path) -> list[Path]:
+    """Return half-received files."""
+    return [path for path in (data_dir / "incoming").rglob("*") if path.is_file()]
+
+
+def object_rows(data_dir: Path) -> tuple[ObjectRow, ...]:
+    """Return the journal rows of all objects, newest first."""
+    index = SessionIndex(EngineSettings(data_dir).index_file, durable=False)
+    try:
+        return index.objects(limit=100_000)
+    finally:
+        index.close()
+
+
+def sessions(data_dir: Path) -> tuple[Session, ...]:
+    """Return all session rows."""
+    index = SessionIndex(EngineSettings(data_dir).index_file, durable=False)
+    try:
+        return index.sessions()
+    finally:
+        index.close()
