@@ -248,7 +248,7 @@ def _say_event(recorded: RecordedEvent) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> None:
-    from engine.service import read_status
+    from engine.status import read_status
 
     settings = settings_of(arguments)
     status = read_status(settings)

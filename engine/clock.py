@@ -29,3 +29,8 @@ class SystemClock:
     def monotonic(self) -> float:
         """Return seconds from an arbitrary start, never running backwards."""
         return time.monotonic()
+
+
+def local_midnight(now: datetime) -> datetime:
+    """Return when the local day of a moment began."""
+    return now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)

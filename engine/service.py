@@ -9,11 +9,10 @@ import threading
 import uuid
 from collections import Counter
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine import __version__
-from engine.clock import SystemClock
+from engine.clock import SystemClock, local_midnight
 from engine.config.store import ConfigurationStore
 from engine.config.watcher import ConfigurationWatcher
 from engine.dimse.acceptance import Capacity
@@ -41,18 +40,17 @@ from engine.journal import Journal
 from engine.lock import EngineLock
 from engine.metrics import Metrics
 from engine.model.configuration import Configuration
-from engine.sessions.index import ObservedReceiver, SessionIndex, read_counts, read_observed
+from engine.sessions.index import SessionIndex
+from engine.sessions.observed import ObservedReceiver
 from engine.settings import Durability
 from engine.view import EngineSnapshot, ReceiverState, ReceiverStatus, StorageStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
     from pathlib import Path
 
     from engine.clock import Clock
     from engine.events import EventPage, Listener
-    from engine.lock import Holder
     from engine.model.project import Project
     from engine.model.receiver import IdentifierInfo, Receiver
     from engine.model.site import SiteSettings
@@ -225,11 +223,13 @@ class Engine:
         """Connect the parts, from the metrics up to the listeners."""
         settings = self._settings
         self._metrics = Metrics(self._clock)
-        self._metrics.resume_today(self._index.today(_midnight(self._clock.now())))
+        self._metrics.resume_today(self._index.today(local_midnight(self._clock.now())))
+        quarantine = Quarantine(settings.quarantine_dir, QUARANTINE_BYTES, self._clock)
+        opened.callback(quarantine.close)
         places = Places(
             incoming=self._incoming,
             prearchive_fd=self._prearchive_fd,
-            quarantine=Quarantine(settings.quarantine_dir, QUARANTINE_BYTES),
+            quarantine=quarantine,
             durability=settings.durability,
             reserve_bytes=settings.reserve_bytes,
         )
@@ -349,55 +349,6 @@ class Engine:
         self._index.observe(tuple(observed))
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiverSummary:
-    """One configured receiver and what the running engine last said of it."""
-
-    label: str
-    enabled: bool
-    state: str
-    reason: str
-    since: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStatus:
-    """What `dicomdock status` tells without asking the engine."""
-
-    running: Holder | None
-    revision: int
-    receivers: tuple[ReceiverSummary, ...]
-    objects_today: int
-    sessions_receiving: int
-
-
-def read_status(settings: EngineSettings) -> EngineStatus:
-    """Return what lock, configuration and index of a data directory say.
-
-    Raises:
-        ConfigurationError: if the configuration file is not acceptable.
-    """
-    clock = SystemClock()
-    running = EngineLock.holder(settings.lock_file)
-    configuration = ConfigurationStore(settings.config_file, clock=clock).load()
-    observed = {o.receiver: o for o in read_observed(settings.index_file)} if running else {}
-    summaries = []
-    for receiver in configuration.receivers:
-        said = observed.get(receiver.label)
-        state = said.state if said else "not running" if not running else "not applied yet"
-        summaries.append(
-            ReceiverSummary(
-                receiver.label,
-                receiver.enabled,
-                state,
-                said.reason if said else "",
-                said.since if said else None,
-            )
-        )
-    objects, sessions = read_counts(settings.index_file, _midnight(clock.now()))
-    return EngineStatus(running, configuration.revision, tuple(summaries), objects, sessions)
-
-
 def _make_directory(path: Path) -> None:
     try:
         path.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -424,7 +375,3 @@ def _not_applied(receiver: Receiver) -> Iterator[tuple[str, str]]:
         yield "direct archive", "objects wait in the prearchive"
     if receiver.custom_processing:
         yield "custom processing", "objects are filed as received"
-
-
-def _midnight(now: datetime) -> datetime:
-    return now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 from pynetdicom import AE
@@ -27,6 +28,10 @@ def echo(receiver: Receiver, address: str, clock: Clock) -> EchoResult:
     """
     target = _LOOPBACK.get(address, address)
     shown = shown_address(target, receiver.port)
+    try:
+        socket.create_connection((target, receiver.port), TIMEOUT_SECONDS).close()
+    except OSError as error:
+        return EchoResult(False, shown, f"no answer: {(error.strerror or str(error)).lower()}")
     ae = AE(ae_title=CALLING_AE_TITLE)
     ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = TIMEOUT_SECONDS
     ae.add_requested_context(VERIFICATION)
@@ -43,7 +48,7 @@ def echo(receiver: Receiver, address: str, clock: Clock) -> EchoResult:
         answer = association.acceptor.primitive
         assert isinstance(answer, A_ASSOCIATE)
         return _rejected(receiver, shown, (answer.result_source or 0, answer.diagnostic or 0))
-    return EchoResult(False, shown, "no answer: nothing accepts associations there")
+    return EchoResult(False, shown, "no answer to the association request")
 
 
 def _rejected(receiver: Receiver, shown: str, source_and_reason: tuple[int, int]) -> EchoResult:

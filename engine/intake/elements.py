@@ -35,8 +35,8 @@ _SHORT_VRS = b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".s
 _LONG_VRS = b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split()
 
 _CHUNK_ELEMENTS = 50_000
-_CALL_COST = 9
-"""What a sequence or an odd element takes from the budget beyond itself, as it takes time."""
+_SEQUENCE_COST, _ODD_COST = 3, 9
+"""How many elements more a sequence and an odd element count for, as they take more time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,7 +153,7 @@ def index(data: Buffer, encoding: Encoding, last_tag: int, *, to_end: bool) -> I
     return found
 
 
-# The three loops below are long on purpose: they run once per element of every object, and a call
+# The loops below are long on purpose: they run once per element of every object, and a call
 # per element would double their cost.
 
 
@@ -178,7 +178,7 @@ def _walk_explicit(data: Buffer, encoding: Encoding, last_group: int, to_end: bo
                         position += 12
                     else:
                         value = _odd_element(data, start, encoding)
-                        budget -= _CALL_COST
+                        budget -= _ODD_COST
                         _, position, length = value
                         vr = un
                         if key & mask <= last_group:
@@ -256,7 +256,7 @@ def _skip_items(
                     continue
             elif key == encoding.sequence_end:
                 if not outer:
-                    return position, budget - _CALL_COST
+                    return position, budget - _SEQUENCE_COST
                 encoding = outer.pop()
             else:
                 raise UnreadableObject(f"{_name(tag)} holds something that is no item")
@@ -281,29 +281,31 @@ def _skip_elements(
     """
     explicit, head, length32 = encoding.explicit, encoding.head, encoding.length32
     short_vrs, long_vrs, un = encoding.short_vrs, encoding.long_vrs, encoding.un
-    for left in range(budget, 0, -1):
+    while budget > 0:
+        budget -= 1
         if explicit:
             key, vr, length = head(data, position)
             if vr in short_vrs:
                 position += 8 + length
                 continue
             if key == encoding.item_end:
-                return position + 8, left - 1, None
+                return position + 8, budget, None
             if vr in long_vrs:
                 length = length32(data, position + 8)[0]
                 position += 12
             else:
                 _, position, length = _odd_element(data, position, encoding)
+                budget -= _ODD_COST
                 vr = un
             if length == UNDEFINED_LENGTH:
-                return position, left - 1, IMPLICIT_LITTLE if vr == un else encoding
+                return position, budget, IMPLICIT_LITTLE if vr == un else encoding
         else:
             key, length = head(data, position)
             position += 8
             if length == UNDEFINED_LENGTH:
-                return position, left - 1, encoding
+                return position, budget, encoding
             if key == encoding.item_end:
-                return position, left - 1, None
+                return position, budget, None
         position += length
     raise _too_many_elements()
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,8 +19,10 @@ from engine.metrics import Today
 from engine.model.session import ObjectState, Session, SessionStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from engine.sessions.observed import ObservedReceiver
 
 BATCH_SECONDS = 0.05
 RETRY_SECONDS = 1.0
@@ -136,16 +137,6 @@ class SessionPlace:
     is_new: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedReceiver:
-    """What the running engine last said of one receiver."""
-
-    receiver: str
-    state: str
-    reason: str
-    since: datetime
-
-
 class SessionIndex:
     """The one door to the index; every method may be called from any thread."""
 
@@ -244,7 +235,7 @@ class SessionIndex:
             " FROM objects WHERE at >= ? GROUP BY receiver"
         )
         with self._lock:
-            rows = self._connection.execute(query, (_stamp(midnight),)).fetchall()
+            rows = self._connection.execute(query, (stamp(midnight),)).fetchall()
         day = midnight.date()
         return {
             receiver: Today(day, objects, size, failed, datetime.fromisoformat(last))
@@ -253,7 +244,7 @@ class SessionIndex:
 
     def observe(self, observed: tuple[ObservedReceiver, ...]) -> None:
         """Replace what is said of the receivers, for `dicomdock status`."""
-        rows = [(o.receiver, o.state, o.reason, _stamp(o.since)) for o in observed]
+        rows = [(o.receiver, o.state, o.reason, stamp(o.since)) for o in observed]
         with self._lock, self._connection:
             self._connection.execute("DELETE FROM observed")
             self._connection.executemany("INSERT INTO observed VALUES (?, ?, ?, ?)", rows)
@@ -291,7 +282,7 @@ class SessionIndex:
         origin: SessionOrigin,
         make_folder: Callable[[datetime], tuple[str, ...]],
     ) -> SessionPlace:
-        folder, at = make_folder(origin.at), _stamp(origin.at)
+        folder, at = make_folder(origin.at), stamp(origin.at)
         with self._connection:
             cursor = self._connection.execute(
                 "INSERT INTO sessions (project, subject, label, study_instance_uid, folder, status,"
@@ -366,43 +357,6 @@ class SessionIndex:
                 self._wake.wait_for(lambda: self._closing, timeout=RETRY_SECONDS)
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
-    """Open an index of a possibly running engine for reading; None if there is none."""
-    if not path.exists():
-        yield None
-        return
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
-    try:
-        yield connection
-    finally:
-        connection.close()
-
-
-def read_observed(path: Path) -> tuple[ObservedReceiver, ...]:
-    """Return what the running engine last said of its receivers."""
-    with reading(path) as connection:
-        if connection is None:
-            return ()
-        rows = connection.execute("SELECT receiver, state, reason, since FROM observed").fetchall()
-    return tuple(ObservedReceiver(r, s, why, datetime.fromisoformat(at)) for r, s, why, at in rows)
-
-
-def read_counts(path: Path, midnight: datetime) -> tuple[int, int]:
-    """Return the objects kept since local `midnight` and the sessions being received."""
-    with reading(path) as connection:
-        if connection is None:
-            return 0, 0
-        objects: int = connection.execute(
-            "SELECT COUNT(*) FROM objects WHERE at >= ? AND state IN ('stored', 'duplicate')",
-            (_stamp(midnight),),
-        ).fetchone()[0]
-        sessions: int = connection.execute(
-            "SELECT COUNT(*) FROM sessions WHERE status = ?", (SessionStatus.RECEIVING,)
-        ).fetchone()[0]
-    return objects, sessions
-
-
 def _open(path: Path, durable: bool) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
@@ -444,5 +398,6 @@ def _session(row: tuple[object, ...]) -> Session:
     return Session(**values)  # type: ignore[arg-type]
 
 
-def _stamp(moment: datetime) -> str:
+def stamp(moment: datetime) -> str:
+    """Return a time as the index keeps it: UTC, ISO 8601, comparable as text."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")

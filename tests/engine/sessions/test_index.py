@@ -11,15 +11,8 @@ import pytest
 
 from engine.errors import OutOfResources, StorageUnusable
 from engine.model.session import ObjectState, SessionStatus
-from engine.sessions.index import (
-    ObjectRow,
-    ObservedReceiver,
-    SessionIndex,
-    SessionKey,
-    SessionOrigin,
-    read_counts,
-    read_observed,
-)
+from engine.sessions.index import ObjectRow, SessionIndex, SessionKey, SessionOrigin
+from engine.sessions.observed import ObservedReceiver, read_counts, read_observed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,328 @@
+"""One object's way: what is stored, what is refused and how, and that each has exactly one row."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pydicom
+import pytest
+
+from engine.errors import OutOfResources
+from engine.events import SessionOpened
+from engine.intake.identify import DefaultIdentifier
+from engine.intake.pipeline import Arrival, Outcome, Pipeline, Places
+from engine.intake.quarantine import Quarantine
+from engine.intake.recovery import adopt
+from engine.intake.write import IncomingArea
+from engine.journal import Journal
+from engine.metrics import Metrics
+from engine.model.ae_title import AETitle
+from engine.model.project import Project, ProjectRegistry
+from engine.model.receiver import Receiver
+from engine.model.session import ObjectState
+from engine.sessions.index import SessionIndex
+from engine.settings import Durability
+from tests import dicom
+from tests.fakes import FixedClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from engine.sessions.index import ObjectRow
+
+RECEIVER = Receiver(1, AETitle("XNAT"), 8104)
+ARRIVAL = Arrival(
+    receiver=RECEIVER,
+    calling_ae_title="CT_SCANNER_1",
+    address="10.4.7.21:50112",
+    association="A-0001",
+    sop_class_uid=dicom.CT_IMAGE_STORAGE,
+    sop_instance_uid="1.2.826.0.1.3680043.8.498.1",
+    transfer_syntax_uid=dicom.EXPLICIT_VR_LITTLE_ENDIAN,
+)
+
+
+@dataclass
+class Bench:
+    """A pipeline on a temporary directory."""
+
+    root: Path
+    clock: FixedClock
+    index: SessionIndex
+    journal: Journal
+    metrics: Metrics
+    pipeline: Pipeline
+
+    def receive(self, data_set: bytes, **changes: str) -> Outcome:
+        return self.pipeline.receive(replace(ARRIVAL, **changes), data_set)
+
+    def rows(self) -> tuple[ObjectRow, ...]:
+        self.index.flush()
+        return self.index.objects()
+
+    def files(self) -> list[Path]:
+        return sorted(path for path in (self.root / "prearchive").rglob("*") if path.is_file())
+
+    def parts(self) -> list[Path]:
+        return [path for path in (self.root / "incoming").rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    clock = FixedClock()
+    for name in ("prearchive", "incoming"):
+        (tmp_path / name).mkdir()
+    index = SessionIndex(tmp_path / "index.sqlite", durable=False)
+    incoming = IncomingArea(tmp_path / "incoming", "boot")
+    quarantine = Quarantine(tmp_path / "quarantine", 1_000_000, clock)
+    prearchive_fd = os.open(tmp_path / "prearchive", os.O_RDONLY)
+    journal, metrics = Journal(clock), Metrics(clock)
+    projects = ProjectRegistry((Project("NEURO-01"),))
+    pipeline = Pipeline(
+        Places(incoming, prearchive_fd, quarantine, Durability.FULL, reserve_bytes=0),
+        index,
+        journal,
+        metrics,
+        clock,
+        {RECEIVER.identifier: DefaultIdentifier()},
+        lambda: projects,
+    )
+    yield Bench(tmp_path, clock, index, journal, metrics, pipeline)
+    index.close()
+    incoming.close()
+    quarantine.close()
+    os.close(prearchive_fd)
+
+
+def test_an_object_of_a_known_project_is_filed_below_it(bench: Bench) -> None:
+    data_set = dicom.image(PatientComments="Project:NEURO-01 Subject:S1 Session:E1")
+    outcome = bench.receive(data_set)
+    assert (outcome.state, outcome.status) == (ObjectState.STORED, 0)
+    (file,) = bench.files()
+    place = file.relative_to(bench.root / "prearchive").parts
+    assert place[:-1] == ("NEURO-01", "20260824_140322000", "E1", "SCANS", "4", "DICOM")
+    assert outcome.file == "/".join(place[3:])
+    (session,) = bench.index.sessions()
+    assert (session.project, session.subject, session.label) == ("NEURO-01", "S1", "E1")
+
+
+def test_the_bytes_of_the_data_set_are_stored_as_they_came(bench: Bench) -> None:
+    data_set = dicom.image()
+    bench.receive(data_set)
+    (file,) = bench.files()
+    assert file.read_bytes().endswith(data_set)
+    meta = pydicom.dcmread(file).file_meta
+    assert meta.MediaStorageSOPInstanceUID == ARRIVAL.sop_instance_uid
+    assert meta.SourceApplicationEntityTitle == "CT_SCANNER_1"
+
+
+def test_without_a_project_an_object_waits_unassigned(bench: Bench) -> None:
+    outcome = bench.receive(dicom.image(StudyDescription="neuro-01"))
+    assert outcome.state is ObjectState.STORED
+    (session,) = bench.index.sessions()
+    assert (session.project, session.folder) == (None, "20260824_140322000/P-0001")
+    (event,) = [r.event for r in bench.journal.events_since(0, 10).events]
+    assert isinstance(event, SessionOpened)
+    assert event.sentence() == "session 1 opened in Unassigned"
+
+
+@pytest.mark.parametrize("syntax", dicom.UNCOMPRESSED)
+def test_every_uncompressed_encoding_is_read(bench: Bench, syntax: str) -> None:
+    outcome = bench.receive(dicom.image(syntax), transfer_syntax_uid=syntax)
+    assert outcome.state is ObjectState.STORED
+    assert pydicom.dcmread(bench.files()[0]).PatientID == "P-0001"
+
+
+def test_objects_of_one_study_share_a_session(bench: Bench) -> None:
+    for number in range(5):
+        uid = f"1.2.3.{number}"
+        data_set = dicom.image(SOPInstanceUID=uid, InstanceNumber=str(number))
+        bench.receive(data_set, sop_instance_uid=uid)
+        bench.clock.advance(1)
+    assert len(bench.files()) == 5
+    assert len({file.parent for file in bench.files()}) == 1
+    bench.index.flush()
+    assert [session.objects for session in bench.index.sessions()] == [5]
+
+
+def test_sessions_that_begin_in_the_same_millisecond_get_folders_of_their_own(
+    bench: Bench,
+) -> None:
+    for number in range(3):
+        bench.receive(dicom.image(StudyInstanceUID=f"1.2.{number}"))
+    stamps = {file.relative_to(bench.root / "prearchive").parts[0] for file in bench.files()}
+    assert stamps == {f"20260824_14032200{number}" for number in range(3)}
+
+
+def test_the_same_object_again_is_a_success_without_a_second_file(bench: Bench) -> None:
+    bench.receive(dicom.image())
+    again = bench.receive(dicom.image())
+    assert (again.state, again.status) == (ObjectState.DUPLICATE, 0)
+    assert len(bench.files()) == 1
+
+
+def test_other_content_under_the_same_name_is_kept_beside_it_and_said(bench: Bench) -> None:
+    bench.receive(dicom.image())
+    other = bench.receive(dicom.image(pixels=bytes(32)))
+    assert (other.state, other.status) == (ObjectState.STORED, 0)
+    assert other.reason == "other content under the same name, kept beside it"
+    assert len(bench.files()) == 2
+
+
+@pytest.mark.parametrize(
+    ("data_set", "changes", "status", "reason"),
+    [
+        (b"", {}, 0xC000, "the data set is empty"),
+        (dicom.image()[:-3], {}, 0xC000, "(7FE0,0010) runs 3 bytes past the end"),
+        (dicom.image(SOPInstanceUID=None), {}, 0xC000, "no SOP class or instance UID"),
+        (b"\x02\x00\x00\x00UL\x04\x00\x00\x00\x00\x00", {}, 0xC000, "begins with a file header"),
+        (
+            dicom.image(),
+            {"sop_instance_uid": "1.2.3"},
+            0xA900,
+            "SOP instance of data set and request differ",
+        ),
+        (
+            dicom.image(),
+            {"sop_class_uid": dicom.MR_IMAGE_STORAGE},
+            0xA900,
+            "SOP class of data set and request differ",
+        ),
+    ],
+)
+def test_bad_content_is_refused_and_quarantined_with_the_reason(
+    bench: Bench, data_set: bytes, changes: dict[str, str], status: int, reason: str
+) -> None:
+    outcome = bench.receive(data_set, **changes)
+    assert (outcome.state, outcome.status) == (ObjectState.QUARANTINED, status)
+    assert reason in outcome.reason
+    (record,) = (bench.root / "quarantine").rglob("*.json")
+    kept = json.loads(record.read_text())
+    assert (kept["reason"], kept["status"]) == (outcome.reason, f"0x{status:04X}")
+    assert record.with_suffix(".dcm").read_bytes().endswith(data_set)
+    assert bench.files() == []
+    assert bench.parts() == []
+
+
+def test_a_full_disk_refuses_for_now_and_leaves_nothing(bench: Bench) -> None:
+    bench.pipeline._places = replace(bench.pipeline._places, reserve_bytes=1 << 60)
+    outcome = bench.receive(dicom.image())
+    assert (outcome.state, outcome.status) == (ObjectState.FAILED, 0xA700)
+    assert "MB free on the storage" in outcome.reason
+    assert bench.files() == bench.parts() == []
+
+
+@pytest.mark.parametrize("call", ["writev", "fdatasync", "link", "mkdir", "fsync"])
+def test_a_storage_error_at_any_step_refuses_for_now_and_leaves_no_half_file(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, call, fail)
+    outcome = bench.receive(dicom.image())
+    monkeypatch.undo()
+    assert (outcome.state, outcome.status) == (ObjectState.FAILED, 0xA700)
+    assert bench.parts() == []
+    assert bench.receive(dicom.image()).status == 0
+    assert len(bench.files()) == 1
+
+
+def test_an_index_that_can_not_be_written_refuses_for_now(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OutOfResources("session index: disk I/O error")
+
+    monkeypatch.setattr(bench.index, "session_for", fail)
+    outcome = bench.receive(dicom.image())
+    assert (outcome.status, outcome.reason) == (0xA700, "session index: disk I/O error")
+    assert bench.files() == bench.parts() == []
+
+
+def test_every_object_ends_in_exactly_one_row_and_the_totals_agree(bench: Bench) -> None:
+    bench.receive(dicom.image())
+    bench.receive(dicom.image())
+    bench.receive(b"")
+    bench.receive(dicom.image(), sop_instance_uid="1.2.3")
+    bench.pipeline._places = replace(bench.pipeline._places, reserve_bytes=1 << 60)
+    bench.receive(dicom.image())
+    totals = bench.metrics.totals()
+    assert sorted(row.state for row in bench.rows()) == [
+        "duplicate",
+        "failed",
+        "quarantined",
+        "quarantined",
+        "stored",
+    ]
+    assert totals.received == 5
+    assert totals.received == (
+        totals.stored + totals.duplicates + totals.quarantined + totals.failed
+    )
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["../../../etc/cron.d/x", "/absolute", "..", "a\0b", "-rf", "x" * 300, "CON", "[/x]", "\u202e"],
+)
+def test_no_header_value_leads_out_of_the_prearchive(bench: Bench, hostile: str) -> None:
+    text = hostile.encode("utf-8").decode("latin-1")
+    names = (
+        "PatientID",
+        "PatientName",
+        "SeriesNumber",
+        "InstanceNumber",
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+    )
+    outcome = bench.receive(dicom.image(**dict.fromkeys(names, text)))
+    assert outcome.state is ObjectState.STORED
+    (file,) = bench.files()
+    assert len(file.relative_to(bench.root / "prearchive").parts) == 6
+    assert {path.name for path in bench.root.iterdir()} == EXPECTED_AT_TOP
+
+
+EXPECTED_AT_TOP = {
+    "prearchive",
+    "incoming",
+    "quarantine",
+    "index.sqlite",
+    "index.sqlite-wal",
+    "index.sqlite-shm",
+}
+
+
+def test_files_that_a_crash_kept_out_of_the_index_are_adopted_once(bench: Bench) -> None:
+    bench.receive(dicom.image())
+    bench.index.flush()
+    (known,) = bench.files()
+    lost = known.with_name("1.2-4-2-abc.dcm")
+    lost.write_bytes(known.read_bytes())
+    recovered = adopt(bench.root / "prearchive", bench.index, bench.clock)
+    assert (recovered.objects, recovered.sessions) == (1, 1)
+    assert adopt(bench.root / "prearchive", bench.index, bench.clock).objects == 0
+    newest = bench.rows()[0]
+    assert (newest.reason, newest.sop_instance_uid) == (
+        "found on disk after a crash",
+        ARRIVAL.sop_instance_uid,
+    )
+    assert bench.index.sessions()[0].objects == 2
+
+
+def test_a_session_whose_first_file_never_came_is_forgotten_after_a_crash(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "link", fail)
+    bench.receive(dicom.image())
+    monkeypatch.undo()
+    assert len(bench.index.sessions()) == 1
+    adopt(bench.root / "prearchive", bench.index, bench.clock)
+    assert bench.index.sessions() == ()

@@ -1,0 +1,284 @@
+"""The engine as a whole, in this process: its commands, its state and its stop."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.clock import SystemClock
+from engine.config.store import ConfigurationStore
+from engine.demo.studies import CT_SCANNER, study
+from engine.dimse.send import Destination, SendingAssociation
+from engine.errors import (
+    AlreadyRunning,
+    ConfigurationError,
+    CorruptConfiguration,
+    InvalidReceiver,
+    NotFound,
+    StorageUnusable,
+)
+from engine.events import ConfigurationRefused, OptionNotApplied
+from engine.model.project import Project
+from engine.service import Engine
+from engine.settings import Durability, EngineSettings
+from engine.status import read_status
+from engine.view import PortState, ReceiverState
+from tests.running import LOOPBACK, configure, free_port, make_receiver, stored_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from engine.events import Event, RecordedEvent
+
+NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
+
+
+class NotingEngine(Engine):
+    """An engine whose looks at the configuration file can be waited for."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        super().__init__(settings)
+        self._looked = threading.Condition()
+        self._looks = 0
+
+    def _reload(self) -> None:
+        super()._reload()
+        with self._looked:
+            self._looks += 1
+            self._looked.notify_all()
+
+    def wait_until(self, what: str) -> None:
+        """Wait for the look after which an expression about `self` holds."""
+        with self._looked:
+            assert self._looked.wait_for(lambda: eval(what, {"self": self}), timeout=20)
+
+    def told(self, kind: type[Event]) -> list[Event]:
+        page = self.events_since(0, 1000)
+        return [r.event for r in page.events if isinstance(r.event, kind)]
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, port: int) -> EngineSettings:
+    data = tmp_path / "data"
+    configure(data, make_receiver("XNAT", port), projects=(Project("NEURO-01"),))
+    return EngineSettings(data, durability=Durability.NONE)
+
+
+@pytest.fixture
+def engine(settings: EngineSettings) -> Iterator[NotingEngine]:
+    engine = NotingEngine(settings)
+    engine.start()
+    yield engine
+    engine.stop(drain_seconds=0)
+
+
+def send(port: int, objects: int) -> list[int | None]:
+    to = Destination(LOOPBACK, port, "XNAT", "CT_SCANNER_1")
+    with SendingAssociation(to, [CT_SCANNER.sop_class_uid]) as peer:
+        images = study(CT_SCANNER, 1, "NEURO-01", NOW)
+        return [peer.send(ds) for ds, _ in zip(images, range(objects), strict=False)]
+
+
+def test_what_is_sent_shows_in_the_snapshot_and_on_disk(
+    engine: NotingEngine, settings: EngineSettings, port: int
+) -> None:
+    assert send(port, 5) == [0] * 5
+    snapshot = engine.snapshot()
+    (status,) = snapshot.receivers
+    assert (status.state, status.objects_today) == (ReceiverState.LISTENING, 5)
+    assert status.last_object_at is not None
+    assert (snapshot.totals.received, snapshot.totals.stored) == (5, 5)
+    assert snapshot.sessions_receiving == 1
+    assert snapshot.latency.p50_ms is not None
+    files = stored_files(settings.data_dir)
+    folders = {file.relative_to(settings.prearchive_dir).parts[0] for file in files}
+    assert folders == {"NEURO-01"}
+
+
+def test_a_saved_receiver_answers_when_the_call_returns(engine: NotingEngine) -> None:
+    saved = engine.save_receiver(make_receiver("NEW", free_port()), "anna")
+    assert saved.id > 0
+    assert engine.echo(saved.id).ok
+    assert engine.snapshot().receivers[-1].state is ReceiverState.LISTENING
+
+
+def test_a_disabled_receiver_refuses_and_an_enabled_one_answers_again(
+    engine: NotingEngine,
+) -> None:
+    (receiver_id,) = [status.receiver.id for status in engine.snapshot().receivers]
+    engine.set_enabled(receiver_id, False, "anna")
+    assert engine.snapshot().receivers[0].state is ReceiverState.DISABLED
+    assert not engine.echo(receiver_id).ok
+    engine.set_enabled(receiver_id, True, "anna")
+    assert engine.echo(receiver_id).ok
+
+
+def test_a_deleted_receiver_is_gone_and_its_port_is_free(engine: NotingEngine, port: int) -> None:
+    (receiver_id,) = [status.receiver.id for status in engine.snapshot().receivers]
+    assert engine.port_status(port).state is PortState.OURS
+    engine.delete_receiver(receiver_id, "anna")
+    assert engine.snapshot().receivers == ()
+    assert engine.port_status(port).state is PortState.FREE
+    with pytest.raises(NotFound):
+        engine.echo(receiver_id)
+
+
+def test_a_conflict_with_another_receiver_is_refused_and_changes_nothing(
+    engine: NotingEngine, port: int
+) -> None:
+    with pytest.raises(InvalidReceiver, match=f"receiver XNAT:{port} exists already"):
+        engine.save_receiver(make_receiver("XNAT", port), "anna")
+    assert len(engine.snapshot().receivers) == 1
+
+
+def test_a_draining_receiver_says_so_until_its_association_ends(
+    engine: NotingEngine, port: int
+) -> None:
+    (receiver_id,) = [status.receiver.id for status in engine.snapshot().receivers]
+    to = Destination(LOOPBACK, port, "XNAT", "CT_SCANNER_1")
+    with SendingAssociation(to, [CT_SCANNER.sop_class_uid]) as peer:
+        engine.set_enabled(receiver_id, False, "anna")
+        (status,) = engine.snapshot().receivers
+        assert (status.state, status.open_associations) == (ReceiverState.DRAINING, 1)
+        assert peer.send(next(study(CT_SCANNER, 1, "NEURO-01", NOW))) == 0
+    assert engine._associations.wait_until_none(10)
+    assert engine.snapshot().receivers[0].state is ReceiverState.DISABLED
+
+
+def test_options_that_do_nothing_yet_are_said_to(engine: NotingEngine) -> None:
+    engine.save_receiver(
+        make_receiver("NEW", free_port(), direct_archive=True, routing_enabled=True), "anna"
+    )
+    told = [event.sentence() for event in engine.told(OptionNotApplied)]
+    assert any(sentence.startswith("direct archive is on") for sentence in told)
+    assert any(sentence.startswith("receiver-specific routing is on") for sentence in told)
+
+
+def test_a_second_engine_on_the_directory_is_refused_naming_the_first(
+    engine: NotingEngine, settings: EngineSettings
+) -> None:
+    with pytest.raises(AlreadyRunning, match="pid "):
+        Engine(settings).start()
+    assert engine.snapshot().receivers[0].state is ReceiverState.LISTENING
+
+
+def test_a_change_by_another_process_is_applied(
+    engine: NotingEngine, settings: EngineSettings
+) -> None:
+    other = ConfigurationStore(settings.config_file, clock=SystemClock())
+    other.save_receiver(make_receiver("NEW", free_port()), "command line")
+    engine.wait_until("len(self.snapshot().receivers) == 2")
+    assert engine.snapshot().receivers[1].state is ReceiverState.LISTENING
+
+
+def test_a_broken_configuration_file_keeps_the_last_good_settings_and_says_so(
+    engine: NotingEngine, settings: EngineSettings
+) -> None:
+    urgent: list[RecordedEvent] = []
+    engine.subscribe(urgent.append)
+    good = settings.config_file.read_text()
+    settings.config_file.write_text(good.replace('"port"', '"prot"'))
+    engine.wait_until("self.snapshot().configuration_problem")
+    assert "is not a receiver's field" in engine.snapshot().configuration_problem
+    assert [type(recorded.event) for recorded in urgent] == [ConfigurationRefused]
+    (status,) = engine.snapshot().receivers
+    assert engine.echo(status.receiver.id).ok
+    with pytest.raises(ConfigurationError):
+        engine.set_enabled(status.receiver.id, False, "anna")
+    settings.config_file.write_text(good)
+    engine.wait_until("not self.snapshot().configuration_problem")
+    engine.set_enabled(status.receiver.id, False, "anna")
+
+
+def test_a_deleted_configuration_file_keeps_the_last_good_settings(
+    engine: NotingEngine, settings: EngineSettings
+) -> None:
+    settings.config_file.unlink()
+    engine.wait_until("self.snapshot().configuration_problem")
+    assert len(engine.snapshot().receivers) == 1
+    with pytest.raises(CorruptConfiguration, match="the file is missing"):
+        engine.save_receiver(make_receiver("NEW", free_port()), "anna")
+    assert not settings.config_file.exists()
+
+
+def test_an_unreadable_configuration_refuses_the_start_and_leaves_nothing_running(
+    settings: EngineSettings,
+) -> None:
+    settings.config_file.write_text("")
+    with pytest.raises(CorruptConfiguration):
+        Engine(settings).start()
+    settings.config_file.unlink()
+    engine = Engine(settings)
+    with pytest.raises(CorruptConfiguration):
+        settings.config_file.write_text("{")
+        engine.start()
+
+
+def test_a_data_directory_that_is_a_file_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    with pytest.raises(StorageUnusable, match="can't be created"):
+        Engine(EngineSettings(tmp_path / "data")).start()
+
+
+def test_a_stop_aborts_what_is_open_after_its_deadline(settings: EngineSettings, port: int) -> None:
+    engine = Engine(settings)
+    engine.start()
+    to = Destination(LOOPBACK, port, "XNAT", "CT_SCANNER_1")
+    with SendingAssociation(to, [CT_SCANNER.sop_class_uid], timeout_seconds=3) as peer:
+        engine.stop(drain_seconds=0)
+        assert peer.send(next(study(CT_SCANNER, 1, "NEURO-01", NOW))) is None
+
+
+def test_status_can_be_read_without_the_engine(
+    engine: NotingEngine, settings: EngineSettings, port: int
+) -> None:
+    send(port, 2)
+    engine._index.flush()
+    status = read_status(settings)
+    assert status.running is not None
+    (receiver,) = status.receivers
+    assert (receiver.label, receiver.state) == (f"XNAT:{port}", "listening")
+    assert (status.objects_today, status.sessions_receiving) == (2, 1)
+
+
+def test_status_of_a_stopped_engine_claims_nothing(settings: EngineSettings) -> None:
+    engine = Engine(settings)
+    engine.start()
+    engine.stop()
+    status = read_status(settings)
+    assert status.running is None
+    assert [receiver.state for receiver in status.receivers] == ["not running"]
+
+
+def test_todays_counters_go_on_after_a_restart(settings: EngineSettings, port: int) -> None:
+    engine = Engine(settings)
+    engine.start()
+    send(port, 3)
+    engine.stop()
+    engine = Engine(settings)
+    engine.start()
+    assert engine.snapshot().receivers[0].objects_today == 3
+    engine.stop()
+
+
+def test_the_data_directory_is_closed_to_others(settings: EngineSettings, port: int) -> None:
+    engine = Engine(settings)
+    engine.start()
+    send(port, 1)
+    engine.stop()
+    kept = [settings.data_dir, settings.config_file, settings.index_file, settings.lock_file]
+    kept += [settings.prearchive_dir, *stored_files(settings.data_dir)]
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in kept}
+    assert modes.pop(settings.data_dir.name) == "0o750"
+    assert modes.pop("prearchive") == "0o750"
+    assert {modes.pop(n) for n in ("config.json", "index.sqlite", "engine.lock")} == {"0o600"}
+    assert list(modes.values()) == ["0o640"]
