@@ -104,11 +104,14 @@ class Quarantine:
 def _write_record(folder_fd: int, name: str, record: bytes) -> None:
     fd = os.open(name, _RECORD_FLAGS, PART_MODE, dir_fd=folder_fd)
     try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(record)
+        rest = memoryview(record)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
     except OSError:
         os.unlink(name, dir_fd=folder_fd)
         raise
+    finally:
+        os.close(fd)
 
 
 def _inventory(root: Path) -> tuple[int, int]:

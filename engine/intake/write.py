@@ -216,7 +216,7 @@ def publish(
         parts: the names of the folders on the way; made where they are missing.
         name: the file name, with an extension.
         durability: what is flushed before this returns.
-        body_offset: where the data set begins in the part; what is before is not compared.
+        body_offset: where the part's data set begins; the file meta is not compared.
 
     Raises:
         OutOfResources: if the storage fails, or something else stands in the way. If it is the
@@ -377,36 +377,23 @@ def file_preamble(
     Raises:
         UnreadableObject: if a value is longer than an element can hold.
     """
-    meta = b"".join(
-        (
-            _VERSION,
-            _uid(0x0002, sop_class_uid),
-            _uid(0x0003, sop_instance_uid),
-            _uid(0x0010, transfer_syntax_uid),
-            _uid(0x0012, implementation_class_uid),
-            _text(0x0013, b"SH", implementation_version_name),
-            _text(0x0016, b"AE", calling_ae_title),
-            _text(0x0018, b"AE", called_ae_title),
-        )
+    values = (
+        (0x0002, b"UI", sop_class_uid),
+        (0x0003, b"UI", sop_instance_uid),
+        (0x0010, b"UI", transfer_syntax_uid),
+        (0x0012, b"UI", implementation_class_uid),
+        (0x0013, b"SH", implementation_version_name[:16]),
+        (0x0016, b"AE", calling_ae_title[:16]),
+        (0x0018, b"AE", called_ae_title[:16]),
     )
+    meta = _VERSION + b"".join(_meta_element(*value) for value in values)
     return _MAGIC + _LENGTH.pack(len(meta)) + meta
 
 
-def _uid(element: int, value: str) -> bytes:
-    return _meta_element(element, b"UI", value, b"\0")
-
-
-def _text(element: int, vr: bytes, value: str) -> bytes:
-    return _meta_element(element, vr, value[:16], b" ")
-
-
-def _meta_element(element: int, vr: bytes, value: str, padding: bytes) -> bytes:
+def _meta_element(element: int, vr: bytes, value: str) -> bytes:
     encoded = value.encode("ascii", "replace")
     if len(encoded) % 2:
-        encoded += padding
-    if len(encoded) > _MAX_SHORT_BYTES:
-        raise UnreadableObject("a UID or AE title is too long for a file")
+        encoded += b"\0" if vr == b"UI" else b" "
+    if len(encoded) > 0xFFFE:  # PS3.5 7.1.2: the length has 16 bits
+        raise UnreadableObject("a UID is too long for a file")
     return _ELEMENT.pack(0x0002, element, vr, len(encoded)) + encoded
-
-
-_MAX_SHORT_BYTES = 0xFFFE

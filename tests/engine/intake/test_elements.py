@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LAST_TAG = 0x00324000
+SECOND = 1 if sys.gettrace() is None else 20
 ALL = 0xFFFFFFFF
 
 
@@ -281,7 +283,7 @@ def test_five_million_empty_elements_are_refused_within_a_second(syntax: str, ta
     started = time.process_time()
     with pytest.raises(UnreadableObject, match=f"more than {MAX_ELEMENTS} elements"):
         index(data, encoding_of(syntax), LAST_TAG, to_end=True)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < SECOND
 
 
 def test_five_million_items_are_refused_within_a_second() -> None:
@@ -289,7 +291,7 @@ def test_five_million_items_are_refused_within_a_second() -> None:
     started = time.process_time()
     with pytest.raises(UnreadableObject, match=f"more than {MAX_ELEMENTS} elements"):
         whole(data)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < SECOND
 
 
 def test_the_limit_counts_the_elements_of_all_sequences_together() -> None:

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pydicom
 import pytest
@@ -58,7 +58,7 @@ class Bench:
     metrics: Metrics
     pipeline: Pipeline
 
-    def receive(self, data_set: bytes, **changes: str) -> Outcome:
+    def receive(self, data_set: bytes, **changes: Any) -> Outcome:
         return self.pipeline.receive(replace(ARRIVAL, **changes), data_set)
 
     def rows(self) -> tuple[ObjectRow, ...]:
@@ -280,7 +280,8 @@ def test_no_header_value_leads_out_of_the_prearchive(bench: Bench, hostile: str)
         "StudyInstanceUID",
         "SeriesInstanceUID",
     )
-    outcome = bench.receive(dicom.image(**dict.fromkeys(names, text)))
+    hostile_values: dict[str, Any] = dict.fromkeys(names, text)
+    outcome = bench.receive(dicom.image(**hostile_values))
     assert outcome.state is ObjectState.STORED
     (file,) = bench.files()
     assert len(file.relative_to(bench.root / "prearchive").parts) == 6

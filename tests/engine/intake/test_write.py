@@ -1,0 +1,641 @@
+"""Parts and publishing: never overwritten, never outside, never half, nothing left behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import stat
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pydicom
+import pytest
+
+from engine.errors import OutOfResources, ProcessingFailed, StorageUnusable, UnreadableObject
+from engine.intake.write import (
+    IMPLEMENTATION_CLASS_UID,
+    IMPLEMENTATION_VERSION_NAME,
+    MAX_SUFFIX,
+    IncomingArea,
+    Part,
+    Published,
+    file_preamble,
+    free_bytes,
+    publish,
+)
+from engine.settings import Durability
+from tests.dicom import (
+    CT_IMAGE_STORAGE,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    JPEG_BASELINE,
+    image,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FOLDERS = ("A", "20260102_030405006", "P-0001", "SCANS", "4", "DICOM")
+NAME = "1.2-4-1-abc.dcm"
+PREAMBLE = file_preamble(CT_IMAGE_STORAGE, "1.2.3", EXPLICIT_VR_LITTLE_ENDIAN, "CT1", "XNAT")
+OTHER_PREAMBLE = file_preamble(CT_IMAGE_STORAGE, "1.2.3", EXPLICIT_VR_LITTLE_ENDIAN, "B", "XNAT")
+
+
+class Storage:
+    """A data directory with an incoming area and a prearchive."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.prearchive = root / "prearchive"
+        self.prearchive.mkdir()
+        self.area = IncomingArea(root / "incoming", "boot-1")
+        self.root_fd = os.open(self.prearchive, os.O_RDONLY | os.O_DIRECTORY)
+
+    def part(self, body: bytes = b"body", preamble: bytes = PREAMBLE) -> Part:
+        part = self.area.create_part()
+        part.writev([preamble, body])
+        return part
+
+    def publish(
+        self,
+        body: bytes = b"body",
+        *,
+        preamble: bytes = PREAMBLE,
+        durability: Durability = Durability.FULL,
+        name: str = NAME,
+    ) -> Published:
+        return publish(
+            self.part(body, preamble),
+            self.root_fd,
+            FOLDERS,
+            name,
+            durability,
+            body_offset=len(preamble),
+        )
+
+    def parts(self) -> list[str]:
+        return [path.name for path in (self.root / "incoming").rglob("*") if path.is_file()]
+
+    def files(self) -> dict[str, bytes]:
+        folder = self.prearchive.joinpath(*FOLDERS)
+        return {path.name: path.read_bytes() for path in sorted(folder.glob("*"))}
+
+    def close(self) -> None:
+        self.area.close()
+        os.close(self.root_fd)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[Storage]:
+    made = Storage(tmp_path)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - only the count matters
+    yield made
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    made.close()
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+# --- Parts ---
+
+
+def test_a_part_takes_buffers_of_every_kind(storage: Storage) -> None:
+    with storage.area.create_part() as part:
+        part.writev([b"ab", bytearray(b"cd"), memoryview(b"ef")])
+        part.writev([b"gh"])
+        assert part.path.read_bytes() == b"abcdefgh"
+        assert part.size_bytes == 8
+        assert mode(part.path) == 0o600
+        assert part.path.parent == storage.root / "incoming" / "boot-1"
+
+
+def test_a_part_takes_more_buffers_than_the_system_takes_at_once(storage: Storage) -> None:
+    with storage.area.create_part() as part:
+        part.writev([b"x%d;" % n for n in range(3_000)])
+        assert part.path.read_bytes() == b"".join(b"x%d;" % n for n in range(3_000))
+
+
+def test_short_writes_are_completed(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, writev = os.write, os.writev
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
+    monkeypatch.setattr(os, "writev", lambda fd, buffers: writev(fd, [buffers[0][:4]]))
+    with storage.area.create_part() as part:
+        part.writev([b"0123456", b"", b"789abcdefg"])
+        assert part.path.read_bytes() == b"0123456789abcdefg"
+        assert part.size_bytes == 17
+
+
+def test_a_part_is_gone_when_something_goes_wrong(storage: Storage) -> None:
+    def receive() -> None:
+        with storage.part():
+            raise UnreadableObject("no data set")
+
+    with pytest.raises(UnreadableObject):
+        receive()
+    assert storage.parts() == []
+
+
+def test_a_part_can_be_discarded_again(storage: Storage) -> None:
+    part = storage.part()
+    part.discard()
+    part.discard()
+    assert storage.parts() == []
+
+
+def test_a_part_that_someone_removed_can_be_discarded(storage: Storage) -> None:
+    part = storage.part()
+    part.path.unlink()
+    part.discard()
+
+
+def test_names_of_parts_differ_even_if_one_is_taken(storage: Storage) -> None:
+    planted = storage.root / "incoming" / "boot-1" / "00000001.part"
+    planted.symlink_to(storage.root / "foreign")
+    with storage.part(), storage.part():
+        assert len(storage.parts()) == 2
+    assert not (storage.root / "foreign").exists()
+
+
+def test_the_incoming_folder_is_private_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        storage = Storage(tmp_path)
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "incoming") == 0o750
+    assert mode(tmp_path / "incoming" / "boot-1") == 0o750
+    storage.close()
+    assert not (tmp_path / "incoming" / "boot-1").exists()
+
+
+def test_what_other_runs_left_is_swept_and_links_are_not_followed(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "kept").write_text("kept")
+    incoming = tmp_path / "incoming"
+    (incoming / "boot-0" / "deeper").mkdir(parents=True)
+    (incoming / "boot-0" / "00000001.part").write_bytes(b"half")
+    (incoming / "boot-0" / "deeper" / "x").write_bytes(b"half")
+    (incoming / "boot-0" / "link").symlink_to(foreign)
+    (incoming / "link").symlink_to(foreign)
+    (incoming / "stray").write_bytes(b"")
+    area = IncomingArea(incoming, "boot-1")
+    with area.create_part() as part:
+        assert area.sweep() == 5
+        assert part.path.exists()
+        assert [path.name for path in incoming.iterdir()] == ["boot-1"]
+    assert area.sweep() == 0
+    assert (foreign / "kept").read_text() == "kept"
+    area.close()
+
+
+@pytest.mark.parametrize("planted", ["link", "file"])
+def test_an_incoming_area_refuses_what_is_no_folder(tmp_path: Path, planted: str) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    incoming = tmp_path / "incoming"
+    incoming.mkdir()
+    if planted == "link":
+        (incoming / "boot-1").symlink_to(foreign)
+    else:
+        (incoming / "boot-1").write_text("")
+    with pytest.raises(StorageUnusable) as caught:
+        IncomingArea(incoming, "boot-1")
+    assert caught.value.remedy
+    assert list(foreign.iterdir()) == []
+
+
+# --- Publishing ---
+
+
+@pytest.mark.parametrize("durability", Durability)
+def test_a_part_gets_its_final_name(storage: Storage, durability: Durability) -> None:
+    published = storage.publish(durability=durability)
+    assert published == Published((*FOLDERS, NAME))
+    assert storage.files() == {NAME: PREAMBLE + b"body"}
+    assert storage.parts() == []
+
+
+def test_folders_and_files_are_readable_for_the_group_only(storage: Storage) -> None:
+    before = os.umask(0o077)
+    try:
+        storage.publish()
+    finally:
+        os.umask(before)
+    path = storage.prearchive
+    for name in FOLDERS:
+        path /= name
+        assert mode(path) == 0o750
+    assert mode(path / NAME) == 0o640
+
+
+@pytest.mark.parametrize(
+    ("durability", "flushes"),
+    [
+        (Durability.FULL, ["part", *("folder" for _ in FOLDERS), "folder"]),
+        (Durability.FILE, ["part"]),
+        (Durability.NONE, []),
+    ],
+)
+def test_what_is_flushed_is_what_the_setting_says(
+    storage: Storage,
+    monkeypatch: pytest.MonkeyPatch,
+    durability: Durability,
+    flushes: list[str],
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(os, "fdatasync", lambda fd: seen.append("part"))
+    monkeypatch.setattr(os, "fsync", lambda fd: seen.append("folder"))
+    storage.publish(durability=durability)
+    assert seen == flushes
+    seen.clear()
+    storage.publish(b"second", durability=durability, name="2.dcm")
+    assert seen == [flush for flush in flushes if flush == "part"] + flushes[-1:] * (
+        durability is Durability.FULL
+    )
+
+
+def test_the_file_is_flushed_before_it_has_its_name(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files_at_flush = []
+    monkeypatch.setattr(os, "fdatasync", lambda fd: files_at_flush.append(storage.files()))
+    storage.publish()
+    assert files_at_flush == [{}]
+
+
+def test_the_same_data_set_again_is_a_duplicate(storage: Storage) -> None:
+    storage.publish()
+    again = storage.publish(preamble=OTHER_PREAMBLE)
+    assert again == Published((*FOLDERS, NAME), duplicate=True)
+    assert storage.files() == {NAME: PREAMBLE + b"body"}
+    assert storage.parts() == []
+
+
+@pytest.mark.parametrize("body", [b"BODY", b"body ", b"bod", b""])
+def test_another_data_set_under_the_same_name_is_kept_beside_it(
+    storage: Storage, body: bytes
+) -> None:
+    storage.publish()
+    other = storage.publish(body)
+    assert other == Published((*FOLDERS, "1.2-4-1-abc_1.dcm"), renamed=True)
+    assert storage.files() == {
+        NAME: PREAMBLE + b"body",
+        "1.2-4-1-abc_1.dcm": PREAMBLE + body,
+    }
+    again = storage.publish(body)
+    assert again == Published((*FOLDERS, "1.2-4-1-abc_1.dcm"), duplicate=True, renamed=True)
+    assert len(storage.files()) == 2
+
+
+def test_large_data_sets_are_compared_to_the_last_byte(storage: Storage) -> None:
+    body = bytes(700_000)
+    storage.publish(body)
+    assert storage.publish(body).duplicate
+    assert storage.publish(body[:-1] + b"x").renamed
+
+
+def test_only_so_many_different_objects_of_one_name_are_kept(storage: Storage) -> None:
+    for number in range(MAX_SUFFIX + 1):
+        storage.publish(b"%d" % number, durability=Durability.NONE)
+    with pytest.raises(OutOfResources, match="different objects of one name"):
+        storage.publish(b"one more", durability=Durability.NONE)
+    assert storage.parts() == []
+
+
+@pytest.mark.parametrize(
+    "foreign", [b"", b"short", bytes(200), bytes(128) + b"DICM" + bytes(100), PREAMBLE]
+)
+def test_a_file_that_is_not_ours_is_another_object(storage: Storage, foreign: bytes) -> None:
+    folder = storage.prearchive.joinpath(*FOLDERS)
+    folder.mkdir(parents=True)
+    (folder / NAME).write_bytes(foreign)
+    assert storage.publish().renamed
+    assert storage.files()[NAME] == foreign
+
+
+def plant_folder(path: Path, _: Path) -> None:
+    path.mkdir()
+
+
+def plant_link(path: Path, target: Path) -> None:
+    path.symlink_to(target)
+
+
+def plant_dangling_link(path: Path, target: Path) -> None:
+    path.symlink_to(target.with_name("nothing"))
+
+
+def plant_fifo(path: Path, _: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("plant", [plant_folder, plant_link, plant_dangling_link, plant_fifo])
+def test_a_name_that_is_no_file_is_never_followed(
+    storage: Storage, plant: Callable[[Path, Path], None]
+) -> None:
+    foreign = storage.root / "foreign"
+    foreign.write_bytes(PREAMBLE + b"body")
+    folder = storage.prearchive.joinpath(*FOLDERS)
+    folder.mkdir(parents=True)
+    plant(folder / NAME, foreign)
+    assert storage.publish() == Published((*FOLDERS, "1.2-4-1-abc_1.dcm"), renamed=True)
+    assert foreign.read_bytes() == PREAMBLE + b"body"
+    assert not foreign.with_name("nothing").exists()
+
+
+def test_a_file_that_turns_into_a_link_while_compared_is_not_followed(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.publish()
+    path = storage.prearchive.joinpath(*FOLDERS, NAME)
+    look = os.stat
+
+    def swap(name: Any, **options: Any) -> os.stat_result:
+        seen = look(name, **options)
+        if name == NAME:
+            path.unlink()
+            path.symlink_to(storage.root / "foreign")
+        return seen
+
+    monkeypatch.setattr(os, "stat", swap)
+    assert storage.publish().renamed
+
+
+@pytest.mark.parametrize("level", range(len(FOLDERS)))
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_a_planted_folder_is_refused_at_every_level(
+    storage: Storage, level: int, kind: str
+) -> None:
+    foreign = storage.root / "foreign"
+    foreign.mkdir()
+    parent = storage.prearchive.joinpath(*FOLDERS[:level])
+    parent.mkdir(parents=True, exist_ok=True)
+    if kind == "link":
+        (parent / FOLDERS[level]).symlink_to(foreign)
+    else:
+        (parent / FOLDERS[level]).write_text("")
+    with pytest.raises(OutOfResources, match="where a folder belongs") as caught:
+        storage.publish()
+    assert str(storage.root) not in caught.value.detail
+    assert list(foreign.iterdir()) == []
+    assert storage.parts() == []
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/abs", "a\0b"])
+def test_unsafe_names_are_refused_even_if_nobody_should_ask_for_them(
+    storage: Storage, name: str
+) -> None:
+    for folders, file in (((name,), NAME), (FOLDERS, name)):
+        with pytest.raises(ProcessingFailed):
+            publish(
+                storage.part(),
+                storage.root_fd,
+                folders,
+                file,
+                Durability.NONE,
+                body_offset=len(PREAMBLE),
+            )
+    assert storage.parts() == []
+    assert list(storage.prearchive.iterdir()) == []
+
+
+def in_eight_threads(task: Callable[[int], Published]) -> list[Published]:
+    barrier = threading.Barrier(8)
+
+    def run(number: int) -> Published:
+        barrier.wait()
+        return task(number)
+
+    with ThreadPoolExecutor(8) as threads:
+        return list(threads.map(run, range(8)))
+
+
+def test_eight_threads_with_the_same_object_leave_one_file(storage: Storage) -> None:
+    for round_ in range(20):
+        name = f"{round_}.dcm"
+        outcomes = in_eight_threads(
+            lambda _, name=name: storage.publish(bytes(50_000), name=name)  # type: ignore[misc]
+        )
+        assert sum(not outcome.duplicate for outcome in outcomes) == 1
+        assert {outcome.path_parts[-1] for outcome in outcomes} == {name}
+    assert len(storage.files()) == 20
+    assert storage.parts() == []
+
+
+def test_eight_threads_with_different_objects_of_one_name_leave_eight_files(
+    storage: Storage,
+) -> None:
+    outcomes = in_eight_threads(lambda number: storage.publish(b"%d" % number * 50_000))
+    assert sum(outcome.renamed for outcome in outcomes) == 7
+    bodies = {content[len(PREAMBLE) :] for content in storage.files().values()}
+    assert bodies == {b"%d" % number * 50_000 for number in range(8)}
+    assert storage.parts() == []
+
+
+# --- Failing storage ---
+
+WORDS = [
+    (errno.ENOSPC, "no space"),
+    (errno.EDQUOT, "quota"),
+    (errno.EROFS, "read-only"),
+    (errno.EACCES, "permission"),
+    (errno.EIO, "input/output"),
+    (errno.EMFILE, "too many open files"),
+    (errno.ENFILE, "too many open files"),
+    (errno.EFBIG, "larger"),
+    (errno.EBUSY, "EBUSY"),
+]
+
+
+def failing(code: int) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> Any:
+        raise OSError(code, os.strerror(code), "/secret/Doe^Jane")
+
+    return fail
+
+
+@pytest.mark.parametrize(("code", "words"), WORDS)
+@pytest.mark.parametrize(
+    "call", ["open", "writev", "fchmod", "fdatasync", "mkdir", "link", "fsync"]
+)
+def test_a_failing_storage_is_out_of_resources_and_leaves_no_part(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, call: str, code: int, words: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, failing(code))
+        with pytest.raises(OutOfResources) as caught, storage.area.create_part() as part:
+            part.writev([PREAMBLE, b"body"])
+            publish(
+                part, storage.root_fd, FOLDERS, NAME, Durability.FULL, body_offset=len(PREAMBLE)
+            )
+    assert words in caught.value.detail
+    assert "secret" not in caught.value.detail
+    assert len(caught.value.detail) <= 64
+    assert caught.value.status == 0xA700
+    assert storage.parts() == []
+    assert storage.files() == {}
+
+
+@pytest.mark.parametrize("call", ["dup", "stat", "pread", "fstat", "fdatasync", "open"])
+def test_a_storage_that_fails_while_comparing_leaves_no_part(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    storage.publish()
+    part = storage.part()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, failing(errno.EIO))
+        with pytest.raises(OutOfResources):
+            publish(
+                part, storage.root_fd, FOLDERS, NAME, Durability.NONE, body_offset=len(PREAMBLE)
+            )
+    assert storage.parts() == []
+    assert storage.files() == {NAME: PREAMBLE + b"body"}
+
+
+def test_the_rest_of_a_short_write_may_fail(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writev = os.writev
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "writev", lambda fd, buffers: writev(fd, [buffers[0][:1]]))
+        patch.setattr(os, "write", failing(errno.ENOSPC))
+        with pytest.raises(OutOfResources), storage.area.create_part() as part:
+            part.writev([b"abc"])
+    assert storage.parts() == []
+
+
+def test_a_failed_flush_is_never_repeated(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = []
+
+    def fail(fd: int) -> None:
+        flushed.append(fd)
+        raise OSError(errno.EIO, "flush")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    with pytest.raises(OutOfResources):
+        storage.publish()
+    assert len(flushed) == 1
+    assert storage.files() == {}
+
+
+def test_when_only_the_last_flush_fails_the_complete_file_stays(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.publish(b"first", name="first.dcm")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing(errno.EIO))
+        with pytest.raises(OutOfResources):
+            storage.publish()
+    assert storage.files()[NAME] == PREAMBLE + b"body"
+    assert storage.parts() == []
+    assert storage.publish().duplicate
+
+
+def test_a_part_that_cannot_be_removed_is_published_all_the_same(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", failing(errno.EIO))
+        storage.publish()
+    assert storage.files() == {NAME: PREAMBLE + b"body"}
+    assert len(storage.parts()) == 1
+    later = IncomingArea(storage.root / "incoming", "boot-2")
+    assert later.sweep() == 1
+    later.close()
+
+
+def test_a_folder_that_vanishes_is_out_of_resources(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "mkdir", failing(errno.EEXIST))
+    with pytest.raises(OutOfResources, match="is gone"):
+        storage.publish()
+
+
+FILE_TOO_LARGE = """
+import os, resource, sys
+from pathlib import Path
+from engine.errors import OutOfResources
+from engine.intake.write import IncomingArea
+
+area = IncomingArea(Path(sys.argv[1]), "boot-1")
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+try:
+    with area.create_part() as part:
+        part.writev([bytes(6_000), bytes(6_000)])
+except OutOfResources as error:
+    print(error.detail)
+print(os.listdir(Path(sys.argv[1]) / "boot-1"))
+"""
+
+
+def test_a_real_limit_on_file_size_is_out_of_resources(tmp_path: Path) -> None:
+    assert resource.RLIMIT_FSIZE is not None
+    done = subprocess.run(
+        [sys.executable, "-c", FILE_TOO_LARGE, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[3],
+    )
+    assert done.stdout == "the object is larger than the storage admits\n[]\n"
+
+
+def test_free_space_is_what_this_user_may_still_write(storage: Storage) -> None:
+    status = os.statvfs(storage.prearchive)
+    assert free_bytes(storage.root_fd) == pytest.approx(
+        status.f_bavail * status.f_frsize, abs=1 << 28
+    )
+
+
+def test_free_space_of_a_failing_storage_is_out_of_resources() -> None:
+    with pytest.raises(OutOfResources):
+        free_bytes(-1)
+
+
+# --- What stands before the data set ---
+
+
+@pytest.mark.parametrize(
+    "syntax", [IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE]
+)
+def test_pydicom_reads_what_is_written(syntax: str) -> None:
+    preamble = file_preamble(CT_IMAGE_STORAGE, "1.2.3.45", syntax, "CT1", "XNAT")
+    ds = pydicom.dcmread(BytesIO(preamble + image(syntax)))
+    meta = ds.file_meta
+    assert ds.preamble == bytes(128)
+    assert meta.FileMetaInformationGroupLength == len(preamble) - 144
+    assert meta.FileMetaInformationVersion == b"\0\1"
+    assert meta.MediaStorageSOPClassUID == CT_IMAGE_STORAGE
+    assert meta.MediaStorageSOPInstanceUID == "1.2.3.45"
+    assert meta.TransferSyntaxUID == syntax
+    assert meta.ImplementationClassUID == IMPLEMENTATION_CLASS_UID
+    assert meta.ImplementationVersionName == IMPLEMENTATION_VERSION_NAME
+    assert meta.SourceApplicationEntityTitle == "CT1"
+    assert meta.ReceivingApplicationEntityTitle == "XNAT"
+    assert ds.PatientName == "Doe^Jane"
+
+
+def test_the_implementation_uid_is_valid() -> None:
+    assert pydicom.uid.UID(IMPLEMENTATION_CLASS_UID).is_valid
+
+
+def test_strange_values_cannot_break_the_file_meta() -> None:
+    preamble = file_preamble(
+        "1.2\u00e9", "../../x\0\n", EXPLICIT_VR_LITTLE_ENDIAN, "a title that is too long", ""
+    )
+    meta = pydicom.dcmread(BytesIO(preamble + image())).file_meta
+    assert meta.SourceApplicationEntityTitle == "a title that is"
+    with pytest.raises(UnreadableObject, match="too long"):
+        file_preamble("1.2", "9" * 66_000, EXPLICIT_VR_LITTLE_ENDIAN, "CT1", "XNAT")
