@@ -200,10 +200,29 @@ class AssociationRejected(Event):
     source: int
     reason: int
     why: str
+    times: int = 1
+    """How often so far; repetitions are told at 10, 100, 1000 …"""
 
     def sentence(self) -> str:
         """Say what happened."""
-        return f"association rejected ({self.result}/{self.source}/{self.reason}): {self.why}"
+        again = f", {self.times:,} times by now" if self.times > 1 else ""
+        triple = f"{self.result}/{self.source}/{self.reason}"
+        return f"association rejected ({triple}){again}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextsRefused(Event):
+    """Some presentation contexts of an accepted association were refused."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "associate"
+
+    contexts: tuple[str, ...]
+    """Each with SOP class and reason."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"{counted(len(self.contexts), 'context')} refused: {'; '.join(self.contexts)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

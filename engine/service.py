@@ -193,7 +193,7 @@ class Engine:
 
     def port_status(self, port: int) -> PortStatus:
         """Tell whether a receiver could listen on a port now."""
-        return probe(port, self.site().bind_address, self._receivers.listening_ports())
+        return probe(port, self.site().bind_address, self._receivers.listening_on(port))
 
     def _open_storage(self, opened: ExitStack) -> None:
         """Take the data directory and everything in it that needs closing."""

@@ -83,6 +83,17 @@ class AssociationEnd(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedContext:
+    """A presentation context that was proposed and not accepted (PS3.8 9.3.3.2)."""
+
+    sop_class: str
+    """Its name, or the UID where it has none."""
+    transfer_syntaxes: tuple[str, ...]
+    """What was proposed for it, by name."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class AssociationStatus:
     """One association, live or recently ended."""
 
@@ -107,6 +118,9 @@ class AssociationStatus:
     end: AssociationEnd | None = None
     why: str = ""
     """For a rejected association: the reason in words."""
+    repeats: int = 1
+    """For a rejected association: how often the same caller was refused for the same reason."""
+    contexts_refused: tuple[RefusedContext, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

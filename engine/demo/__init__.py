@@ -123,7 +123,7 @@ def _free_ports(number: int) -> list[int]:
     free = (
         port
         for port in range(FIRST_PORT, FIRST_PORT + 1000)
-        if probe(port, LOOPBACK, ()).state is PortState.FREE
+        if probe(port, LOOPBACK).state is PortState.FREE
     )
     return [port for port, _ in zip(free, range(number), strict=False)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from engine.events import (
@@ -12,6 +13,7 @@ from engine.events import (
     AssociationEstablished,
     AssociationRejected,
     AssociationReleased,
+    ContextsRefused,
     ObjectRefused,
     ObjectsStored,
 )
@@ -26,8 +28,13 @@ if TYPE_CHECKING:
     from engine.dimse.acceptance import AssociationRequest, Rejection
     from engine.journal import Journal
     from engine.model.receiver import Receiver
+    from engine.view import RefusedContext
 
 ENDED_KEPT = 50
+FOLDED_WITHIN = timedelta(minutes=10)
+"""A refusal is the same row as the one before if it comes this soon after it."""
+
+_TOLD_REPETITIONS = frozenset({1, 10, 100, 1_000, 10_000, 100_000, 1_000_000})
 
 
 @dataclass(slots=True)
@@ -45,7 +52,7 @@ class LiveAssociation:
     """The association's thread: when it is gone, so is the association."""
     implementation: str = ""
     contexts_accepted: int = 0
-    contexts_proposed: int = 0
+    contexts_refused: tuple[RefusedContext, ...] = ()
     objects: int = 0
     failed: int = 0
     bytes: int = 0
@@ -64,7 +71,8 @@ class LiveAssociation:
             since=self.since,
             implementation=self.implementation,
             contexts_accepted=self.contexts_accepted,
-            contexts_proposed=self.contexts_proposed,
+            contexts_proposed=self.contexts_accepted + len(self.contexts_refused),
+            contexts_refused=self.contexts_refused,
             objects=self.objects,
             failed=self.failed,
             bytes=self.bytes,
@@ -104,10 +112,15 @@ class Associations:
         return live
 
     def established(
-        self, live: LiveAssociation, accepted: int, proposed: int, implementation: str
+        self,
+        live: LiveAssociation,
+        accepted: int,
+        refused: tuple[RefusedContext, ...],
+        implementation: str,
     ) -> None:
         """Note the outcome of the negotiation."""
-        live.contexts_accepted, live.contexts_proposed = accepted, proposed
+        proposed = accepted + len(refused)
+        live.contexts_accepted, live.contexts_refused = accepted, refused
         live.implementation = implementation
         self._journal.record(
             AssociationEstablished(
@@ -119,17 +132,19 @@ class Associations:
                 contexts_proposed=proposed,
             )
         )
+        if refused:
+            words = tuple(f"{context.sop_class}, {context.reason}" for context in refused)
+            self._journal.record(ContextsRefused(**_about(live), contexts=words))
 
     def rejected(
         self, request: AssociationRequest, rejection: Rejection, port: int, address: str
     ) -> None:
-        """Note a refused association, with the reason."""
+        """Note a refused association with the reason; repetitions become a count."""
         now = self._clock.now()
-        label = f"{request.called_ae_title}:{port}"
         with self._changed:
             status = AssociationStatus(
                 id=self._next_id(),
-                receiver=label,
+                receiver=f"{request.called_ae_title}:{port}",
                 calling_ae_title=request.calling_ae_title,
                 called_ae_title=request.called_ae_title,
                 address=address,
@@ -138,19 +153,40 @@ class Associations:
                 end=AssociationEnd.REJECTED,
                 why=rejection.why,
             )
+            status = self._folded(status)
             self._ended.appendleft(status)
+        if status.repeats in _TOLD_REPETITIONS:
+            self._tell_rejected(status, rejection, port)
+
+    def _folded(self, status: AssociationStatus) -> AssociationStatus:
+        """Add to the row of the same refusal, if that is recent, and take it out."""
+        assert status.ended_at is not None
+        for before in self._ended:
+            same = (before.receiver, before.calling_ae_title, before.why, before.end) == (
+                status.receiver,
+                status.calling_ae_title,
+                status.why,
+                status.end,
+            )
+            if same and before.ended_at and status.ended_at - before.ended_at < FOLDED_WITHIN:
+                self._ended.remove(before)
+                return replace(status, since=before.since, repeats=before.repeats + 1)
+        return status
+
+    def _tell_rejected(self, status: AssociationStatus, rejection: Rejection, port: int) -> None:
         self._journal.record(
             AssociationRejected(
-                receiver=label,
-                calling_ae_title=request.calling_ae_title,
+                receiver=status.receiver,
+                calling_ae_title=status.calling_ae_title,
                 association=status.id,
-                called_ae_title=request.called_ae_title,
-                address=address,
+                called_ae_title=status.called_ae_title,
+                address=status.address,
                 port=port,
                 result=rejection.result,
                 source=rejection.source,
                 reason=rejection.reason,
-                why=rejection.why,
+                why=status.why,
+                times=status.repeats,
             )
         )
 

@@ -15,6 +15,8 @@ from pynetdicom import ALL_TRANSFER_SYNTAXES
 from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
 from pynetdicom.presentation import PresentationContext
 
+from engine.view import RefusedContext
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -90,3 +92,30 @@ def storage_services(
             item.service_class_uid = STORAGE_SERVICE_CLASS
             services[UID(uid)] = item
     return services
+
+
+def refused_contexts(
+    refused: Iterable[PresentationContext], proposed: Iterable[PresentationContext]
+) -> tuple[RefusedContext, ...]:
+    """Return in words what was refused of a proposal, and why."""
+    syntaxes = {context.context_id: context.transfer_syntax for context in proposed}
+    return tuple(
+        RefusedContext(
+            _name(context.abstract_syntax),
+            tuple(_name(syntax) for syntax in syntaxes.get(context.context_id, ())),
+            _REASONS.get(context.result or 0, f"result {context.result}"),
+        )
+        for context in refused
+    )
+
+
+_REASONS = {  # PS3.8 table 9-18
+    1: "refused by the user",
+    2: "refused without a reason",
+    3: "not a storage class",
+    4: "no common transfer syntax",
+}
+
+
+def _name(uid: UID | None) -> str:
+    return uid.name if uid else "none"

@@ -12,7 +12,12 @@ from pynetdicom import AE, evt
 from pynetdicom.transport import ThreadedAssociationServer
 
 from engine.dimse.acceptance import AssociationRequest, Capacity, Rejection, decide
-from engine.dimse.contexts import storage_services, supported_contexts, verification_context
+from engine.dimse.contexts import (
+    refused_contexts,
+    storage_services,
+    supported_contexts,
+    verification_context,
+)
 from engine.dimse.ports import listen_error, shown_address
 from engine.model.whitelist import normalize_address
 from engine.view import AssociationEnd
@@ -173,10 +178,11 @@ class PortListener:
 
     def _on_established(self, event: Event) -> None:
         association = event.assoc
+        proposed = association.requestor.requested_contexts
         self._associations.established(
             self._live[association],
             len(association.accepted_contexts),
-            len(association.requestor.requested_contexts),
+            refused_contexts(association.rejected_contexts, proposed),
             association.requestor.implementation_version_name or "",
         )
 

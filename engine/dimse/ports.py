@@ -63,10 +63,16 @@ def find_holder(port: int) -> PortHolder:
     return PortHolder()
 
 
-def probe(port: int, bind_address: str, own_ports: Collection[int]) -> PortStatus:
-    """Tell whether a port could be bound now; only the real bind decides."""
-    if port in own_ports:
-        return PortStatus(PortState.OURS, "shared with a receiver that listens there")
+def probe(port: int, bind_address: str, own: Collection[str] = ()) -> PortStatus:
+    """Tell whether a port could be bound now; only the real bind decides.
+
+    Args:
+        port: the port in question.
+        bind_address: the local address; empty means all.
+        own: the AE titles of our own receivers that listen there already.
+    """
+    if own:
+        return PortStatus(PortState.OURS, f"shared with {', '.join(own)}")
     address = listening_address(bind_address)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:

@@ -121,10 +121,13 @@ class Receivers:
             since = self._disabled_since.get(receiver.label, self._clock.now())
         return ObservedState(ReceiverState.DISABLED, since)
 
-    def listening_ports(self) -> frozenset[int]:
-        """Return the ports that are bound."""
+    def listening_on(self, port: int) -> tuple[str, ...]:
+        """Return the AE titles that are answered on a port."""
         with self._lock:
-            return frozenset(p for (_, p), w in self._ports.items() if w.failure is None)
+            listening = [w for (_, p), w in self._ports.items() if p == port and w.failure is None]
+            return tuple(
+                sorted(title for wanted in listening for title in wanted.listener.receivers)
+            )
 
     def stop_accepting(self) -> None:
         """Free all ports; open associations go on."""

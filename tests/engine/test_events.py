@@ -56,6 +56,10 @@ EXAMPLES: list[tuple[Event, str]] = [
         events.ObjectRefused(status=0xA700, why="disk full"),
         "object refused with status 0xA700: disk full",
     ),
+    (
+        events.ContextsRefused(contexts=("CT Image Storage, no common transfer syntax",)),
+        "1 context refused: CT Image Storage, no common transfer syntax",
+    ),
     (events.SessionOpened(session=12, project="NEURO-01"), "session 12 opened in NEURO-01"),
     (events.LeftoversSwept(files=2), "2 half-received objects of an earlier run removed"),
     (

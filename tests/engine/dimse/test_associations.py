@@ -15,6 +15,7 @@ from engine.events import (
     AssociationAborted,
     AssociationRejected,
     AssociationReleased,
+    ContextsRefused,
     ObjectRefused,
     ObjectsStored,
 )
@@ -22,7 +23,7 @@ from engine.journal import Journal
 from engine.model.ae_title import AETitle
 from engine.model.receiver import Receiver
 from engine.model.session import ObjectState
-from engine.view import AssociationEnd
+from engine.view import AssociationEnd, RefusedContext
 from tests.fakes import FixedClock
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 RECEIVER = Receiver(1, AETitle("XNAT"), 8104)
 REQUEST = AssociationRequest("XNAT", "CT_SCANNER_1", ip_address("10.4.7.21"))
 ADDRESS = "10.4.7.21:50112"
+REFUSED = (
+    RefusedContext("Modality Worklist", ("Implicit VR Little Endian",), "not a storage class"),
+    RefusedContext("CT Image Storage", ("Deflated",), "no common transfer syntax"),
+)
 
 
 class Setting:
@@ -74,7 +79,7 @@ def store(setting: Setting, live: LiveAssociation, state: ObjectState = ObjectSt
 
 def test_a_released_association_moves_to_the_ended_ones_with_its_totals(setting: Setting) -> None:
     live = setting.open()
-    setting.associations.established(live, 12, 14, "DCM4CHE_5_29")
+    setting.associations.established(live, 12, REFUSED, "DCM4CHE_5_29")
     store(setting, live)
     setting.clock.advance(2.5)
     setting.associations.close(live, AssociationEnd.RELEASED)
@@ -144,9 +149,49 @@ def test_the_rate_of_an_association_is_a_mean_over_full_seconds(setting: Setting
     assert status.bytes_rate == 500_000
 
 
+def test_refused_contexts_are_told_by_name_with_the_reason(setting: Setting) -> None:
+    live = setting.open()
+    setting.associations.established(live, 12, REFUSED, "")
+    (event,) = setting.events(ContextsRefused)
+    assert event.sentence() == (
+        "2 contexts refused: Modality Worklist, not a storage class; "
+        "CT Image Storage, no common transfer syntax"
+    )
+    assert setting.associations.statuses()[0].contexts_refused == REFUSED
+
+
+def test_a_repeated_refusal_is_one_row_with_a_count(setting: Setting) -> None:
+    for _ in range(25):
+        setting.associations.rejected(REQUEST, Rejection(1, 1, 3, "no line"), 8104, ADDRESS)
+        setting.clock.advance(1)
+    (row,) = setting.associations.ended()
+    assert (row.repeats, row.id) == (25, "A-0025")
+    told = [event.sentence() for event in setting.events(AssociationRejected)]
+    assert told == [
+        "association rejected (1/1/3): no line",
+        "association rejected (1/1/3), 10 times by now: no line",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("calling", "why", "pause"),
+    [("OTHER", "no line", 1), ("CT1", "full", 1), ("CT1", "no line", 601)],
+)
+def test_another_caller_reason_or_time_is_another_row(
+    setting: Setting, calling: str, why: str, pause: int
+) -> None:
+    first = AssociationRequest("XNAT", "CT1", ip_address("10.4.7.21"))
+    second = AssociationRequest("XNAT", calling, ip_address("10.4.7.21"))
+    setting.associations.rejected(first, Rejection(1, 1, 3, "no line"), 8104, ADDRESS)
+    setting.clock.advance(pause)
+    setting.associations.rejected(second, Rejection(1, 1, 3, why), 8104, ADDRESS)
+    assert [row.repeats for row in setting.associations.ended()] == [1, 1]
+
+
 def test_only_the_latest_ended_associations_are_kept(setting: Setting) -> None:
-    for _ in range(ENDED_KEPT + 10):
-        setting.associations.rejected(REQUEST, Rejection(1, 1, 7, ""), 8104, ADDRESS)
+    for number in range(ENDED_KEPT + 10):
+        rejection = Rejection(1, 1, 7, f"reason {number}")
+        setting.associations.rejected(REQUEST, rejection, 8104, ADDRESS)
     ended = setting.associations.ended()
     assert len(ended) == ENDED_KEPT
     assert ended[0].id == f"A-{ENDED_KEPT + 10:04d}"
