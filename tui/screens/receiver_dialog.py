@@ -1,0 +1,353 @@
+"""The New/Edit receiver dialog: draws a `ReceiverForm`, saves it, and returns what was saved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import getters, on, work
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.events import ScreenResume
+from textual.screen import ModalScreen
+from textual.widgets import Button, Footer, Input, Select, Static, Switch, TextArea
+from textual.worker import Worker, WorkerState
+
+from engine.errors import EngineError, InvalidReceiver
+from engine.model.receiver import Receiver
+from engine.view import PortState, PortStatus
+from tui.forms.receiver_form import FIELD_ORDER, HELP, LABELS
+from tui.screens.choice import ChoiceDialog
+from tui.text import counted, safe
+from tui.widgets.field import Note, Tone
+from tui.widgets.receiver_fields import ReceiverFields
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from textual.app import ComposeResult
+    from textual.events import DescendantBlur
+    from textual.timer import Timer
+
+    from engine.errors import Problem
+    from engine.model.receiver import IdentifierInfo
+    from tui.forms.receiver_form import ReceiverForm
+
+
+class ReceiverDialog(ModalScreen[Receiver | None]):
+    """Edits one receiver; dismisses with the saved receiver, or with None when given up."""
+
+    CSS_PATH = "../styles/dialog.tcss"
+    AUTO_FOCUS = "#ae_title"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
+    BINDINGS = [
+        Binding("tab", "app.focus_next", "Next", key_display="tab", id="dialog.next"),
+        Binding("shift+tab", "app.focus_previous", "Back", key_display="⇧tab", id="dialog.back"),
+        Binding("ctrl+s", "save", "Save", id="dialog.save"),
+        Binding("ctrl+t", "test_port", "Test port", id="dialog.test_port"),
+        Binding("f8", "next_problem", "Next problem", id="dialog.next_problem"),
+        Binding("escape", "cancel", "Cancel", id="dialog.cancel"),
+        Binding("f1", "help_field", "Help", id="dialog.help"),
+    ]
+    probe_delay_seconds: ClassVar[float] = 0.3
+    _fields = getters.query_one(ReceiverFields)
+
+    def __init__(
+        self,
+        form: ReceiverForm,
+        *,
+        identifiers: tuple[IdentifierInfo, ...],
+        port_status: Callable[[int], PortStatus],
+        save: Callable[[Receiver], Receiver],
+        blink: bool = True,
+    ) -> None:
+        super().__init__()
+        self.form = form
+        self._identifiers = identifiers
+        self._port_status = port_status
+        self._save = save
+        self._blink = blink
+        self._saving = False
+        self._saved: Receiver | None = None
+        self._tried = False
+        self._touched = set(form.problems()) if form.original else set[str]()
+        self._refused: dict[str, tuple[Problem, ...]] = {}
+        self._refusal = ""
+        self._problem_count = 0
+        self._shown_state: tuple[int, bool, str] | None = None
+        self._last_field = FIELD_ORDER[0]
+        self._port_note = Note()
+        self._probe_timer: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        """Lay out every field once; `sync` shows and hides them."""
+        with Vertical(id="box"):
+            yield ReceiverFields(self.form, self._identifiers, self._blink)
+            with Vertical(id="foot"):
+                yield Static(id="refusal", markup=False)
+                yield Static(id="summary", markup=False)
+                with Horizontal(id="buttons"):
+                    yield Button("Test port  ^t", id="test-port", compact=True)
+                    yield Button("Cancel  esc", id="cancel", compact=True)
+                    yield Button("Save  ^s", id="save", variant="primary", compact=True)
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        """Show the form, and the state of the port it starts with."""
+        self.sync()
+        self._probe()
+
+    def on_resize(self) -> None:
+        """Keep the buttons in view at every height."""
+        self.call_after_refresh(self._fit)
+
+    def _fit(self) -> None:
+        for foot in self.query("#foot"):
+            taken = foot.outer_size.height + (3 if self.has_class("-narrow") else 5)
+            self._fields.styles.max_height = max(3, self.size.height - taken)
+
+    @on(Input.Changed)
+    @on(TextArea.Changed)
+    @on(Switch.Changed)
+    def take_over(self, event: Input.Changed | TextArea.Changed | Switch.Changed) -> None:
+        """Take a changed value into the form."""
+        event.stop()
+        name = event.control.id or ""
+        value = event.text_area.text if isinstance(event, TextArea.Changed) else event.value
+        if self.form.value(name) == value:
+            return
+        self.form.set(name, value)
+        self._refused = {}
+        if name == "port":
+            self._port_note = Note()
+            self._probe_soon()
+        self.sync()
+
+    @on(Select.Changed, "#identifier")
+    def choose_identifier(self, event: Select.Changed) -> None:
+        """Take over the identifier, unless routing rules would be lost: then ask first."""
+        event.stop()
+        wanted = str(event.value)
+        if wanted == self.form.text("identifier"):
+            return
+        self._refused = {}
+        if self.form.choose_identifier(wanted):
+            self._confirm_identifier(wanted)
+        self.sync()
+
+    def _confirm_identifier(self, wanted: str) -> None:
+        def decide(accepted: bool | None) -> None:
+            if accepted:
+                self.form.choose_identifier(wanted, confirmed=True)
+            self.sync()
+
+        text = (
+            f"{safe(wanted)} does not support routing rules of a receiver.\n\n"
+            "OK switches routing off and hides its rules.\n"
+            f"Cancel keeps {safe(self.form.text('identifier'))}."
+        )
+        title = "Unsupported per-receiver routing"
+        self.app.push_screen(ChoiceDialog(title, text, accept="OK", refuse="Cancel"), decide)
+
+    def on_descendant_blur(self, event: DescendantBlur) -> None:
+        """Say what is wrong with a field once it has been left."""
+        if event.widget.id in FIELD_ORDER and event.widget.id not in self._touched:
+            self._touched.add(event.widget.id)
+            self.sync()
+
+    def sync(self) -> None:
+        """Make every widget show what the form says."""
+        problems = self.shown_problems()
+        self._problem_count = sum(map(len, problems.values()))
+        state = (self._problem_count, self._saving, self._refusal)
+        with self.app.batch_update():
+            self._fields.show(problems, self._port_note)
+            self._show_words()
+            if state != self._shown_state:
+                self._shown_state = state
+                self._show_state()
+
+    def shown_problems(self) -> dict[str, tuple[Problem, ...]]:
+        """Return the problems of the fields that were left, or all once saving was tried."""
+        found = {**self.form.problems(), **self._refused}
+        return {
+            name: found[name]
+            for name in FIELD_ORDER
+            if name in found and (self._tried or name in self._touched)
+        }
+
+    def _show_words(self) -> None:
+        original = self.form.original
+        title = f"Edit receiver · {original.ae_title}" if original else "New DICOM receiver"
+        unsaved = ("  ● unsaved changes", "$text-warning") if self.form.is_dirty() else ""
+        self.query_one("#box").border_title = Content.assemble(title, unsaved)
+        found = counted(self._problem_count, "problem")
+        words = f"✗ {found}; f8 goes there" if self._problem_count else self.form.summary()
+        self.query_one("#summary", Static).update(words, layout=False)
+
+    def _show_state(self) -> None:
+        bad = bool(self._problem_count)
+        box = self.query_one("#box")
+        box.border_subtitle = counted(self._problem_count, "problem") if bad else "* required"
+        box.set_class(bad, "-bad")
+        refusal = self.query_one("#refusal", Static)
+        refusal.update(self._refusal)
+        refusal.set_class(bool(self._refusal), "-shown")
+        save = self.query_one("#save", Button)
+        save.label = "Saving…" if self._saving else "Save  ^s"
+        save.disabled = self._fields.disabled = self._saving
+        self.refresh_bindings()
+        self.call_after_refresh(self._fit)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Grey everything out while saving; offer the next problem only if there is one."""
+        if self._saving and action in ("save", "test_port", "next_problem", "cancel", "help_field"):
+            return None
+        return action != "next_problem" or bool(self._problem_count)
+
+    def action_save(self) -> None:
+        """Save if everything visible is right, else show all that is wrong."""
+        self._tried = True
+        self._refusal = ""
+        problems = self.form.problems()
+        if problems:
+            self.sync()
+            self._go_to(problems)
+            return
+        self._last_field = self._fields.focused_field() or FIELD_ORDER[0]
+        self._saving = True
+        self.sync()
+        self._store(self.form.to_receiver())
+
+    @work(thread=True, group="receiver-save", exit_on_error=False)
+    def _store(self, receiver: Receiver) -> Receiver | EngineError:
+        try:
+            return self._save(receiver)
+        except EngineError as error:
+            return error
+
+    @on(Worker.StateChanged)
+    def finish_work(self, event: Worker.StateChanged) -> None:
+        """Take over what a worker brought."""
+        event.stop()
+        done = event.state in (WorkerState.SUCCESS, WorkerState.ERROR)
+        outcome = event.worker.result if event.state is WorkerState.SUCCESS else event.worker.error
+        if done and event.worker.group == "receiver-save":
+            self._finish_save(outcome)
+        elif done and event.worker.group == "port-probe":
+            self._finish_probe(outcome)
+
+    def _finish_save(self, outcome: object) -> None:
+        self._saving = False
+        if isinstance(outcome, Receiver):
+            self._saved = outcome
+            self.close_once_saved()
+            return
+        if isinstance(outcome, InvalidReceiver):
+            self._refused = self.form.by_field(outcome.problems)
+        self._refusal = _refusal(outcome)
+        self.sync()
+        if self._refused:
+            self._go_to(self._refused)
+        else:
+            self._fields.focus_field(self._last_field)
+
+    @on(ScreenResume)
+    def close_once_saved(self) -> None:
+        """Close after saving; a screen that came on top meanwhile is waited for."""
+        if self._saved is not None and self.is_active:
+            saved, self._saved = self._saved, None
+            self.dismiss(saved)
+
+    def action_next_problem(self) -> None:
+        """Go to the next field with a problem, from the last one back to the first."""
+        names = list(self.shown_problems())
+        here = FIELD_ORDER.index(self._fields.focused_field() or FIELD_ORDER[-1])
+        later = [name for name in names if FIELD_ORDER.index(name) > here]
+        self._go_to({name: self.shown_problems()[name] for name in later or names})
+
+    def _go_to(self, problems: dict[str, tuple[Problem, ...]]) -> None:
+        for name, found in problems.items():
+            self._fields.focus_field(name, found[0].line)
+            return
+
+    def action_test_port(self) -> None:
+        """Probe the port at once."""
+        self._touched.add("port")
+        self._probe()
+        self.sync()
+
+    def _probe_soon(self) -> None:
+        if self._probe_timer is not None:
+            self._probe_timer.stop()
+        self._probe_timer = self.set_timer(self.probe_delay_seconds, self._probe)
+
+    def _probe(self) -> None:
+        if self._probe_timer is not None:
+            self._probe_timer.stop()
+        if "port" not in self.form.problems():
+            self._port_note = Note("testing…")
+            self._ask_port(self.form.text("port"))
+
+    @work(thread=True, exclusive=True, group="port-probe", exit_on_error=False)
+    def _ask_port(self, port: str) -> tuple[str, PortStatus | EngineError]:
+        try:
+            return port, self._port_status(int(port))
+        except EngineError as error:
+            return port, error
+
+    def _finish_probe(self, outcome: object) -> None:
+        match outcome:
+            case (port, PortStatus() as status):
+                if port == self.form.text("port"):
+                    self._port_note = self._port_in_words(status)
+            case _:
+                self._port_note = Note("– state not known", Tone.DIM)
+        self.sync()
+
+    def _port_in_words(self, status: PortStatus) -> Note:
+        if status.state is PortState.OURS and self.form.keeps_its_port():
+            return Note("✓ its own port", Tone.GOOD)
+        if status.state in (PortState.FREE, PortState.OURS):
+            return Note(f"✓ {status.detail}", Tone.GOOD)
+        return Note(f"✗ {status.detail}", Tone.WARNING)
+
+    def action_cancel(self) -> None:
+        """Close; ask first if anything would be lost."""
+        if not self.form.is_dirty():
+            self.dismiss(None)
+            return
+        original = self.form.original
+        lost = f"The changes to {original.label}" if original else "What you typed"
+        question = ChoiceDialog(
+            "Discard changes?",
+            f"{lost} will be lost.",
+            accept="Discard",
+            refuse="Keep editing",
+        )
+
+        def decide(accepted: bool | None) -> None:
+            if accepted:
+                self.dismiss(None)
+
+        self.app.push_screen(question, decide)
+
+    def action_help_field(self) -> None:
+        """Explain the focused field, with examples."""
+        name = self._fields.focused_field() or FIELD_ORDER[0]
+        self.app.push_screen(ChoiceDialog(f"Help · {LABELS[name]}", HELP[name], refuse="Close"))
+
+    @on(Button.Pressed)
+    async def press(self, event: Button.Pressed) -> None:
+        """Do what the button's key would do."""
+        event.stop()
+        await self.run_action(f"screen.{(event.button.id or '').replace('-', '_')}")
+
+
+def _refusal(outcome: object) -> str:
+    if not isinstance(outcome, EngineError):
+        return safe(f"✗ Not saved: an unexpected error ({type(outcome).__name__}: {outcome})")
+    said_already = outcome.detail.casefold().startswith(outcome.title.casefold())
+    said = outcome.detail if said_already else f"{outcome.title}: {outcome.detail}"
+    remedy = "" if outcome.remedy in outcome.detail else f"\n→ {outcome.remedy}"
+    return "\n".join(map(safe, f"✗ {said[:1].upper()}{said[1:]}{remedy}".splitlines()))

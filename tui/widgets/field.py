@@ -1,0 +1,137 @@
+"""One row of a form: label, control and note, with a hint that gives way to what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Static, Switch
+
+from tui.text import safe
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.geometry import Size
+    from textual.widgets import TextArea
+
+
+class Tone(StrEnum):
+    """How a note is meant; the words must say it without the color, too."""
+
+    PLAIN = "plain"
+    DIM = "dim"
+    GOOD = "good"
+    WARNING = "warning"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A few words beside a control."""
+
+    text: str = ""
+    tone: Tone = Tone.DIM
+
+
+class Field(Vertical):
+    """A labelled control; shows its problems in place of the hint so that nothing below moves."""
+
+    note: reactive[Note] = reactive(Note(), init=False)
+    """What is said to the right of the control."""
+    hint: reactive[str] = reactive("", init=False)
+    """What is said below the control while nothing is wrong."""
+    problems: reactive[tuple[str, ...]] = reactive((), init=False)
+    """Sentences about what is wrong."""
+
+    def __init__(
+        self, name: str, label: str, control: Widget, *, hint: str = "", classes: str = ""
+    ) -> None:
+        super().__init__(name=name, classes=classes)
+        self._label = label
+        self._control = control
+        self.set_reactive(Field.hint, hint)
+
+    def compose(self) -> ComposeResult:
+        """Lay out one row, and one line below it."""
+        with Horizontal(classes="row"):
+            yield Static(self._label, classes="label", markup=False)
+            yield self._control
+            yield Static(classes="note", markup=False)
+        yield Static(classes="below", markup=False)
+
+    def on_mount(self) -> None:
+        """Show what was set before there was anything to show it on."""
+        self.watch_note(self.note)
+        self._show_below()
+
+    def watch_note(self, note: Note) -> None:
+        """Show the note in its tone."""
+        for shown in self.query(".note").results(Static):
+            shown.update(safe(note.text), layout=shown.styles.is_auto_height)
+            for tone in Tone:
+                shown.set_class(tone is note.tone, f"-{tone}")
+
+    def watch_hint(self) -> None:
+        """Show the hint unless something is wrong."""
+        self._show_below()
+
+    def watch_problems(self) -> None:
+        """Show what is wrong, or else the hint."""
+        self._show_below()
+
+    def _show_below(self) -> None:
+        for below in self.query(".below").results(Static):
+            below.update("\n".join(f"✗ {safe(words)}" for words in self.problems) or self.hint)
+            below.display = bool(self.problems or self.hint)
+        self.set_class(bool(self.problems), "-bad")
+
+
+class Toggle(Switch):
+    """A switch of one row that shows its state by shape, not by color alone."""
+
+    def render(self) -> Content:
+        """Draw the knob at the left while off, at the right while on."""
+        return Content("━━●" if self.value else "○━━")
+
+    def get_content_width(self, container: Size, viewport: Size) -> int:
+        """Take as much as the drawing."""
+        return 3
+
+
+class LineNotes(Widget):
+    """One note beside each line of a text area, scrolled along with it."""
+
+    lines: reactive[tuple[Note, ...]] = reactive(())
+
+    def __init__(self, area: TextArea, *, classes: str = "") -> None:
+        super().__init__(classes=classes)
+        self._area = area
+
+    def on_mount(self) -> None:
+        """Follow the text area."""
+        self.watch(self._area, "scroll_y", self._follow, init=False)
+
+    def _follow(self) -> None:
+        self.refresh()
+
+    def render(self) -> Content:
+        """Show the notes of the lines that the text area shows."""
+        first = round(self._area.scroll_y)
+        shown = self.lines[first : first + self.size.height]
+        return Content("\n").join(
+            Content.styled(safe(note.text), _STYLES[note.tone]) for note in shown
+        )
+
+
+_STYLES = {
+    Tone.PLAIN: "",
+    Tone.DIM: "$text-muted",
+    Tone.GOOD: "$text-success",
+    Tone.WARNING: "$text-warning",
+    Tone.BAD: "$text-error",
+}

@@ -1,0 +1,199 @@
+"""All fields of the receiver dialog: composed once, shown and filled from the form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widgets import Input, Select, Switch, TextArea
+
+from engine.model.ae_title import MAX_LENGTH
+from engine.model.receiver import ROUTING_FIELDS
+from tui.forms.receiver_form import (
+    FIELD_ORDER,
+    LABELS,
+    SWITCH_FIELDS,
+    SWITCH_OF,
+    LineState,
+    LineVerdict,
+    ReceiverForm,
+)
+from tui.text import safe
+from tui.widgets.field import Field, LineNotes, Note, Toggle, Tone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from textual.app import ComposeResult
+    from textual.widget import Widget
+
+    from engine.errors import Problem
+    from engine.model.receiver import IdentifierInfo
+
+
+class ReceiverFields(VerticalScroll, can_focus=False):
+    """The scrolling body of the dialog."""
+
+    def __init__(
+        self, form: ReceiverForm, identifiers: Iterable[IdentifierInfo], blink: bool
+    ) -> None:
+        super().__init__()
+        self.form = form
+        self._identifiers = {info.id: info for info in identifiers}
+        self._blink = blink
+
+    def compose(self) -> ComposeResult:
+        """Lay out every field in XNAT's order."""
+        with Horizontal(id="listen"):
+            yield self._input("ae_title", r"[ -\[\]-~]{0,16}", MAX_LENGTH)
+            yield self._input("port", r"[0-9]{0,5}", 5)
+        yield self._identifier()
+        with Vertical(classes="section") as section:
+            section.border_title = " Processing "
+            for name in SWITCH_FIELDS[:3]:
+                yield self._switch(name)
+        with Vertical(classes="section") as section:
+            section.border_title = " Access and routing "
+            yield self._switch("whitelist_enabled")
+            yield self._whitelist()
+            yield self._switch("routing_enabled")
+            for name in ROUTING_FIELDS:
+                yield self._field(name, self._area(name), f"  {LABELS[name]}", "-lines")
+
+    def show(self, problems: Mapping[str, Iterable[Problem]], port_note: Note) -> None:
+        """Make every field show what the form says, with the given problems."""
+        visible = self.form.visible_fields()
+        for field in self.query(Field):
+            name = field.name or ""
+            field.display = name in visible
+            field.hint = self._hint(name)
+            field.note = port_note if name == "port" else self._note(name)
+            field.problems = tuple(map(_sentence, problems.get(name, ())))
+        self._show_values()
+        self._leave_hidden(visible)
+
+    def _show_values(self) -> None:
+        with self.prevent(Select.Changed, Switch.Changed):
+            self.query_one("#identifier", Select).value = self.form.text("identifier")
+            for switch in self.query(Switch):
+                switch.value = self.form.is_on(switch.id or "")
+        verdicts = self.form.whitelist_verdicts()
+        self.query_one(LineNotes).lines = tuple(map(_verdict_note, verdicts))
+
+    def _leave_hidden(self, visible: frozenset[str]) -> None:
+        """Move the focus out of a hidden field, to the switch that hid it."""
+        name = self.focused_field()
+        if name is not None and name not in visible:
+            switch = SWITCH_OF.get(name, "identifier")
+            self.focus_field(switch if switch in visible else "identifier")
+
+    def focused_field(self) -> str | None:
+        """Return the name of the field that has the focus; an open list belongs to its field."""
+        focused = self.screen.focused
+        ids = [] if focused is None else [node.id for node in focused.ancestors_with_self]
+        return next((name for name in ids if name in FIELD_ORDER), None)
+
+    def focus_field(self, name: str, line: int | None = None) -> None:
+        """Focus a field, and in a text area the 1-based line."""
+        control = self.query_one(f"#{name}")
+        control.focus()
+        if isinstance(control, TextArea) and line is not None:
+            control.move_cursor((line - 1, 0))
+
+    def _input(self, name: str, restrict: str, max_length: int) -> Field:
+        entry = Input(
+            self.form.text(name),
+            id=name,
+            restrict=restrict,
+            max_length=max_length,
+            select_on_focus=False,
+        )
+        entry.cursor_blink = self._blink
+        return self._field(name, entry, f"{LABELS[name]} *", "-spaced")
+
+    def _identifier(self) -> Field:
+        choices = {name: self._choice(name) for name in self.form.identifier_choices()}
+        width = max(map(len, choices.values())) + 2
+        options = [
+            (Text(f"{words:<{width}}routing {'✓' if self.form.can_route(name) else '–'}"), name)
+            for name, words in choices.items()
+        ]
+        chosen = self.form.text("identifier")
+        select = Select(options, value=chosen, allow_blank=False, id="identifier")
+        return self._field("identifier", select, LABELS["identifier"], "-spaced")
+
+    def _choice(self, identifier: str) -> str:
+        info = self._identifiers.get(identifier)
+        if info is None:
+            return f"{safe(identifier)} (not installed)"
+        return f"{safe(identifier)}{' (Default)' if info.is_default else ''}"
+
+    def _switch(self, name: str) -> Field:
+        switch = Toggle(self.form.is_on(name), animate=False, id=name)
+        return self._field(name, switch, LABELS[name])
+
+    def _whitelist(self) -> Field:
+        area = self._area("whitelist")
+        area.show_line_numbers = True
+        lines = Horizontal(area, LineNotes(area), classes="lines")
+        return self._field("whitelist", lines, f"  {LABELS['whitelist']}", "-lines")
+
+    def _area(self, name: str) -> TextArea:
+        area = TextArea(
+            _without_controls(self.form.text(name)),
+            id=name,
+            soft_wrap=False,
+            tab_behavior="focus",
+            highlight_cursor_line=False,
+        )
+        area.cursor_blink = self._blink
+        return area
+
+    def _field(self, name: str, control: Widget, label: str, classes: str = "") -> Field:
+        field = Field(name, label, control, hint=self._hint(name), classes=classes)
+        field.id = f"field-{name}"
+        return field
+
+    def _hint(self, name: str) -> str:
+        ports = self.form.rules.site.ports
+        hints = {
+            "ae_title": f"1–{MAX_LENGTH} characters, no backslash",
+            "port": f"{ports.start}–{ports.stop - 1}, may be shared",
+            "identifier": "assigns project, subject and session to each object"
+            if self.form.can_route()
+            else "does not support routing rules of a receiver",
+            "whitelist": "one per line: AE title, address, network or AE@address",
+            "session_routing": "one rule per line: (gggg,eeee):pattern:group",
+        }
+        return hints.get(name, "")
+
+    def _note(self, name: str) -> Note:
+        if name == "ae_title":
+            return Note(f"{len(self.form.text(name))}/{MAX_LENGTH}")
+        if name in SWITCH_FIELDS:
+            return Note(self.form.meaning(name), Tone.PLAIN if self.form.is_on(name) else Tone.DIM)
+        return Note()
+
+
+def _without_controls(text: str) -> str:
+    """Make control characters of a stored text visible; line ends and tabs stay."""
+    lines = text.splitlines()
+    return "\n".join("\t".join(map(safe, line.split("\t"))) for line in lines)
+
+
+def _sentence(problem: Problem) -> str:
+    line = "" if problem.line is None else f"line {problem.line}: "
+    return f"{line}{problem.message}; {problem.remedy}"
+
+
+def _verdict_note(verdict: LineVerdict) -> Note:
+    match verdict.state:
+        case LineState.GOOD:
+            return Note(f"✓ {verdict.words}", Tone.GOOD)
+        case LineState.REPEATED:
+            return Note(f"= {verdict.words}", Tone.WARNING)
+        case LineState.BLANK:
+            return Note()
+        case LineState.BAD:
+            return Note(f"✗ {verdict.words}", Tone.BAD)
