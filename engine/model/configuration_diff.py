@@ -1,0 +1,103 @@
+"""What differs between two configurations, field by field, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from engine.model.configuration import Configuration
+
+
+class Change(StrEnum):
+    """What happened to a subject or to one of its fields."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One difference: of a whole receiver or project, or of one field."""
+
+    subject: str
+    """Such as ``receiver XNAT:8104``, ``project NEURO-01`` or ``site``."""
+    change: Change
+    field: str = ""
+    before: object = None
+    after: object = None
+
+    def sentence(self) -> str:
+        """Say the difference in one line; of multi-line values, which lines came and went."""
+        if self.change is not Change.CHANGED:
+            return f"{self.subject} {self.change}"
+        if isinstance(self.before, tuple) and isinstance(self.after, tuple):
+            return f"{self.subject} {self.field}: {_lines_in_words(self.before, self.after)}"
+        return f"{self.subject} {self.field}: {_shown(self.before)} → {_shown(self.after)}"
+
+
+def differences(before: Configuration, after: Configuration) -> tuple[Difference, ...]:
+    """Return what changed from one configuration to another; revision and author don't count."""
+    return (
+        *_records("receiver", _receivers(before), _receivers(after)),
+        *_records("project", _projects(before), _projects(after)),
+        *_fields("site", _plain(before.site.to_record()), _plain(after.site.to_record())),
+    )
+
+
+Records = dict[object, tuple[str, dict[str, object]]]
+"""Name and fields by what identifies a record for good."""
+
+
+def _receivers(configuration: Configuration) -> Records:
+    return {r.id: (r.label, _plain(r.to_record())) for r in configuration.receivers}
+
+
+def _projects(configuration: Configuration) -> Records:
+    return {p.id: (p.id, _plain(p.to_record())) for p in configuration.projects.projects}
+
+
+def _records(kind: str, before: Records, after: Records) -> Iterator[Difference]:
+    for key, (name, _) in before.items():
+        if key not in after:
+            yield Difference(f"{kind} {name}", Change.REMOVED)
+    for key, (name, fields) in after.items():
+        if key not in before:
+            yield Difference(f"{kind} {name}", Change.ADDED)
+        else:
+            yield from _fields(f"{kind} {before[key][0]}", before[key][1], fields)
+
+
+def _fields(
+    subject: str, before: Mapping[str, object], after: Mapping[str, object]
+) -> Iterator[Difference]:
+    for name in dict.fromkeys((*before, *after)):
+        if before.get(name) != after.get(name):
+            yield Difference(subject, Change.CHANGED, name, before.get(name), after.get(name))
+
+
+def _plain(record: Mapping[str, object]) -> dict[str, object]:
+    """Make texts of several lines and lists comparable line by line."""
+    return {name: _as_lines(name, value) for name, value in record.items() if name != "id"}
+
+
+def _as_lines(name: str, value: object) -> object:
+    if isinstance(value, list):
+        return tuple(value)
+    return tuple(str(value).splitlines()) if name.endswith("_routing") else value
+
+
+def _lines_in_words(before: tuple[object, ...], after: tuple[object, ...]) -> str:
+    gone = [f"-{line}" for line in before if line not in after]
+    come = [f"+{line}" for line in after if line not in before]
+    return ", ".join((*gone, *come)) or "order changed"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "nothing" if value in {None, ""} else str(value)
