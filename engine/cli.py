@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from engine import Durability, EngineSettings, __version__, default_data_dir, terminal
 from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
-from engine.errors import EngineError, NotFound
+from engine.errors import ConfigurationError, EngineError, NotFound
 from engine.model.project import Project
 from engine.model.receiver import ROUTING_FIELDS, Receiver, ReceiverRules, parse_receiver
 from engine.model.site import SiteSettings
@@ -54,16 +54,16 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     terminal.accept_any_text()
     arguments = parser.parse_args(argv)
     try:
-        return int(arguments.run(arguments) or 0)
+        code = arguments.run(arguments)
+        sys.stdout.flush()
     except EngineError as error:
         terminal.print_error(error, as_json=getattr(arguments, "json", False))
-        return error.exit_code
+        code = error.exit_code
     except BrokenPipeError:
-        # Whoever read our output has seen enough; keep the interpreter's own flush silent.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        code = terminal.stop_writing()
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        code = 128 + signal.SIGINT
+    return int(code or 0)
 
 
 def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
@@ -247,13 +247,15 @@ def _say_event(recorded: RecordedEvent) -> None:
     terminal.say(f"{event.severity} {event.receiver} {event.sentence()}")
 
 
-def _status(arguments: argparse.Namespace) -> None:
+def _status(arguments: argparse.Namespace) -> int:
     from engine.status import read_status
 
     settings = settings_of(arguments)
     status = read_status(settings)
+    exit_code = ConfigurationError.exit_code if status.configuration_problem else 0
     if arguments.json:
-        return terminal.print_json(asdict(status))
+        terminal.print_json(asdict(status))
+        return exit_code
     enabled = sum(receiver.enabled for receiver in status.receivers)
     summary = [
         ("engine", f"running, {status.running}" if status.running else "not running"),
@@ -263,8 +265,12 @@ def _status(arguments: argparse.Namespace) -> None:
         ("sessions", f"{status.sessions_receiving} receiving"),
     ]
     terminal.print_table(("STATUS", terminal.visible(str(settings.data_dir))), summary)
+    if status.configuration_problem:
+        terminal.say(f"The configuration file is not valid: {status.configuration_problem}")
+        return exit_code
     rows = [(r.label, r.enabled, r.state, r.since, r.reason) for r in status.receivers]
-    return terminal.print_table(("RECEIVER", "ENABLED", "STATE", "SINCE", "REASON"), rows)
+    terminal.print_table(("RECEIVER", "ENABLED", "STATE", "SINCE", "REASON"), rows)
+    return exit_code
 
 
 def _receivers_list(arguments: argparse.Namespace) -> None:

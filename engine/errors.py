@@ -39,10 +39,13 @@ class Problem:
     remedy: str
     line: int | None = None
     """1-based line inside a multi-line field."""
+    column: int | None = None
+    """1-based character inside the line, or inside a field of one line."""
 
     def sentence(self) -> str:
-        """Say field, line, value, message and remedy in one line."""
+        """Say field, line, column, value, message and remedy in one line."""
         where = self.field if self.line is None else f"{self.field} line {self.line}"
+        where = where if self.column is None else f"{where} column {self.column}"
         return f"{where} {self.value!r}: {self.message}; {self.remedy}"
 
 

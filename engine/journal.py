@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import threading
 from collections import deque
 from logging.handlers import RotatingFileHandler
@@ -14,6 +15,7 @@ from engine.events import Event, EventPage, Listener, RecordedEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from io import TextIOWrapper
     from pathlib import Path
 
     from engine.clock import Clock
@@ -103,6 +105,14 @@ class _LineFile(RotatingFileHandler):
             path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", delay=True
         )
         self._complained = False
+
+    def _open(self) -> TextIOWrapper:
+        def readable_by_the_owner(name: str, flags: int) -> int:
+            return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+        return open(
+            self.baseFilename, "a", encoding=self.encoding, opener=readable_by_the_owner
+        )
 
     def write(self, recorded: RecordedEvent) -> None:
         """Append one event."""

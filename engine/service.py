@@ -205,9 +205,7 @@ class Engine:
         self._store = ConfigurationStore(
             settings.config_file, clock=self._clock, identifiers=self.identifiers()
         )
-        if not settings.config_file.exists():
-            self._store.create_default("first start")
-        self._configuration = self._store.load()
+        self._configuration = self._store.create_default("first start")
         self._journal = Journal(self._clock, settings.log_dir / "events.jsonl")
         opened.callback(self._journal.close)
         self._prearchive_fd = os.open(settings.prearchive_dir, os.O_RDONLY | os.O_DIRECTORY)
@@ -305,7 +303,7 @@ class Engine:
         with self._lock:
             try:
                 configuration = self._store.load()
-                problem = "" if configuration.revision else "the file is missing"
+                problem = "" if self._settings.config_file.exists() else "the file is missing"
             except ConfigurationError as error:
                 configuration, problem = self._configuration, error.detail
             if problem and problem != self._configuration_problem:

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 from engine.clock import SystemClock, local_midnight
 from engine.config.store import ConfigurationStore
+from engine.errors import ConfigurationError
 from engine.lock import EngineLock
+from engine.model.configuration import Configuration
 from engine.sessions.observed import read_counts, read_observed
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from engine.lock import Holder
+    from engine.model.receiver import Receiver
+    from engine.sessions.observed import ObservedReceiver
     from engine.settings import EngineSettings
 
 
@@ -37,30 +41,29 @@ class EngineStatus:
     receivers: tuple[ReceiverSummary, ...]
     objects_today: int
     sessions_receiving: int
+    configuration_problem: str = ""
+    """Why the configuration file is not acceptable, if so; the receivers are unknown then."""
 
 
 def read_status(settings: EngineSettings) -> EngineStatus:
-    """Return what lock, configuration and index of a data directory say.
-
-    Raises:
-        ConfigurationError: if the configuration file is not acceptable.
-    """
+    """Return what lock, configuration and index of a data directory say."""
     clock = SystemClock()
     running = EngineLock.holder(settings.lock_file)
-    configuration = ConfigurationStore(settings.config_file, clock=clock).load()
+    try:
+        configuration, problem = ConfigurationStore(settings.config_file, clock=clock).load(), ""
+    except ConfigurationError as error:
+        configuration, problem = Configuration(), error.detail
     observed = {o.receiver: o for o in read_observed(settings.index_file)} if running else {}
-    summaries = []
-    for receiver in configuration.receivers:
-        said = observed.get(receiver.label)
-        state = said.state if said else "not running" if not running else "not applied yet"
-        summaries.append(
-            ReceiverSummary(
-                receiver.label,
-                receiver.enabled,
-                state,
-                said.reason if said else "",
-                said.since if said else None,
-            )
-        )
+    otherwise = "not applied yet" if running else "not running"
+    receivers = tuple(
+        _summary(receiver, observed.get(receiver.label), otherwise)
+        for receiver in configuration.receivers
+    )
     objects, sessions = read_counts(settings.index_file, local_midnight(clock.now()))
-    return EngineStatus(running, configuration.revision, tuple(summaries), objects, sessions)
+    return EngineStatus(running, configuration.revision, receivers, objects, sessions, problem)
+
+
+def _summary(receiver: Receiver, said: ObservedReceiver | None, otherwise: str) -> ReceiverSummary:
+    if said is None:
+        return ReceiverSummary(receiver.label, receiver.enabled, otherwise, "", None)
+    return ReceiverSummary(receiver.label, receiver.enabled, said.state, said.reason, said.since)

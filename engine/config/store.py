@@ -68,9 +68,9 @@ class ConfigurationStore:
         return self._parse(AtomicJSONStorage(self._path).read() or {})
 
     def create_default(self, actor: str) -> Configuration:
-        """Write the configuration of a fresh installation, unless the file exists already."""
+        """Add the first receiver, unless there has ever been one; return what is in force."""
         with self._change(actor) as draft:
-            if draft.is_new:
+            if not draft.had_receivers:
                 fresh = {"ae_title": DEFAULT_AE_TITLE, "port": DEFAULT_PORT}
                 draft.put_receiver(parse_receiver(fresh, ReceiverRules()))
         return draft.configuration
@@ -177,13 +177,17 @@ class _Draft:
     """The tables of one change, in memory until the whole of it is known to be good."""
 
     def __init__(self, tables: Tables | None, configuration: Configuration) -> None:
-        self.is_new = tables is None
         self.configuration = configuration
         self._database = TinyDB(storage=MemoryStorage)
         self._database.storage.write(tables or {})
         meta: Mapping[str, Any] = next(iter(self.table("meta")), {})
         ids = [receiver.id for receiver in configuration.receivers]
         self._last_id = max(meta.get("last_receiver_id", 0), *ids, 0)
+
+    @property
+    def had_receivers(self) -> bool:
+        """Whether a receiver exists or existed once."""
+        return self._last_id > 0
 
     @property
     def tables(self) -> Tables:

@@ -37,7 +37,5 @@ def _fault(text: str) -> str:
         return f"is longer than {MAX_LENGTH} characters ({len(text)})"
     if "\\" in text:
         return "contains a backslash, which separates values in DICOM"
-    strange = next((c for c in text if not " " <= c <= "~"), None)
-    if strange is not None:
-        return f"contains U+{ord(strange):04X}, which is not printable ASCII"
-    return "starts or ends with white space"
+    strange = next(c for c in text if not " " <= c <= "~")
+    return f"contains U+{ord(strange):04X}, which is not printable ASCII"

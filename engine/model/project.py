@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from engine.errors import InvalidProject, Problem
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+_RESERVED = re.compile(r"(?i:unassigned)|[0-9]{8}_[0-9]{6}(?:[0-9]{3})?")
+"""What names the sessions without a project, and their folders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,10 @@ def _faults(project_id: object, title: object, aliases: object) -> Iterable[Prob
             str(project_id),
             "is not a project id",
             "use 1 to 64 letters, digits, '_' or '-', not starting with '-'",
+        )
+    elif _RESERVED.fullmatch(project_id):
+        yield Problem(
+            "id", project_id, "is reserved for sessions without a project", "choose another"
         )
     if not isinstance(title, str) or len(title) > 255 or not title.isprintable():
         yield Problem("title", str(title)[:40], "is not a title", "use at most 255 characters")

@@ -101,7 +101,19 @@ def parse_receiver(raw: Mapping[str, object], rules: ReceiverRules) -> Receiver:
         InvalidReceiver: with every problem at once, each naming field, value and remedy.
     """
     reader = _Reader(raw)
-    values: dict[str, Any] = {
+    values = _read_members(reader, rules)
+    reader.problems.extend(_unknown_members(raw))
+    reader.problems.extend(_conflicts(values, rules))
+    if values["whitelist_enabled"] and values["whitelist"] is not None:
+        reader.attempt(parse_whitelist, values["whitelist"])
+    if reader.problems:
+        raise InvalidReceiver(*reader.problems)
+    values["whitelist"] = tuple(line for line in values["whitelist"] if line)
+    return Receiver(**values)
+
+
+def _read_members(reader: _Reader, rules: ReceiverRules) -> dict[str, Any]:
+    return {
         "id": reader.read("id", 0, _whole_number),
         "ae_title": reader.read("ae_title", "", _ae_title),
         "port": reader.read("port", "", lambda name, value: _port(name, value, rules.site)),
@@ -111,14 +123,6 @@ def parse_receiver(raw: Mapping[str, object], rules: ReceiverRules) -> Receiver:
         **{name: reader.read(name, default, _switch) for name, default in _SWITCHES.items()},
         **{name: reader.read(name, "", _text) for name in ROUTING_FIELDS},
     }
-    reader.problems.extend(_unknown_members(raw))
-    reader.problems.extend(_conflicts(values, rules))
-    if values["whitelist_enabled"] and values["whitelist"] is not None:
-        reader.attempt(parse_whitelist, values["whitelist"])
-    if reader.problems:
-        raise InvalidReceiver(*reader.problems)
-    values["whitelist"] = tuple(line for line in values["whitelist"] if line)
-    return Receiver(**values)
 
 
 _SWITCHES = {

@@ -60,10 +60,31 @@ def test_a_fresh_installation_has_one_receiver(store: ConfigurationStore) -> Non
     assert configuration.changed_at == NOW
 
 
-def test_the_default_never_touches_an_existing_file(store: ConfigurationStore, path: Path) -> None:
-    path.write_text("{}")
-    assert store.create_default("anna").receivers == ()
-    assert path.read_text() == "{}"
+def test_the_default_is_never_added_where_receivers_were_deleted(
+    store: ConfigurationStore,
+) -> None:
+    (receiver,) = store.create_default("first start").receivers
+    store.delete_receiver(receiver.id, "anna")
+    assert store.create_default("second start").receivers == ()
+
+
+def test_the_default_joins_what_was_configured_before_the_first_start(
+    store: ConfigurationStore,
+) -> None:
+    store.add_project(Project("NEURO-01"), "anna")
+    configuration = store.create_default("first start")
+    assert [receiver.label for receiver in configuration.receivers] == ["XNAT:8104"]
+    assert len(configuration.projects.projects) == 1
+    assert store.create_default("second start") == configuration
+
+
+def test_the_default_never_touches_configured_receivers(
+    store: ConfigurationStore, path: Path
+) -> None:
+    mine = '{"receivers": {"1": {"ae_title": "MINE", "port": 8200}}}'
+    path.write_text(mine)
+    assert [r.label for r in store.create_default("anna").receivers] == ["MINE:8200"]
+    assert path.read_text() == mine
 
 
 def test_a_receiver_is_inserted_and_gets_an_id(store: ConfigurationStore) -> None:
