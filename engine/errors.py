@@ -8,6 +8,7 @@ EngineError                     title, detail, remedy
 │  ├─ InvalidProject
 │  ├─ InvalidSite
 │  └─ CorruptConfiguration
+├─ ChangedMeanwhile
 ├─ NotFound
 ├─ ListenError                  address, port
 │  ├─ PortInUse                 holder
@@ -25,6 +26,11 @@ EngineError                     title, detail, remedy
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,20 @@ class CorruptConfiguration(ConfigurationError):
     """The configuration file exists but can't be read as one."""
 
     title = "The configuration file can't be read"
+
+
+class ChangedMeanwhile(EngineError):
+    """Somebody else changed what is to be saved after its editor saw it; it was left as it is."""
+
+    title = "Changed meanwhile"
+    exit_code = 6
+
+    def __init__(self, what: str, by: str, at: datetime | None, differences: Sequence[str]) -> None:
+        when = f" at {at.astimezone():%Y-%m-%d %H:%M:%S}" if at else ""
+        super().__init__(
+            f"{what} was changed by {by or 'somebody'}{when}: {'; '.join(differences)}",
+            "open it again and repeat your change",
+        )
 
 
 class NotFound(EngineError):

@@ -250,10 +250,13 @@ class AssociationAborted(Event):
     objects: int
     bytes: int
     seconds: float
+    why: str = ""
+    """The reason, if the engine did it."""
 
     def sentence(self) -> str:
         """Say what happened."""
-        return f"association aborted after {counted(self.objects, 'object')}, {self.seconds:.1f} s"
+        after = f"after {counted(self.objects, 'object')}, {self.seconds:.1f} s"
+        return f"association aborted {after}" + (f": {self.why}" if self.why else " by the caller")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,9 +110,7 @@ class _LineFile(RotatingFileHandler):
         def readable_by_the_owner(name: str, flags: int) -> int:
             return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
-        return open(
-            self.baseFilename, "a", encoding=self.encoding, opener=readable_by_the_owner
-        )
+        return open(self.baseFilename, "a", encoding=self.encoding, opener=readable_by_the_owner)
 
     def write(self, recorded: RecordedEvent) -> None:
         """Append one event."""

@@ -15,7 +15,7 @@ from engine import __version__
 from engine.clock import SystemClock, local_midnight
 from engine.config.store import ConfigurationStore
 from engine.config.watcher import ConfigurationWatcher
-from engine.dimse.acceptance import Capacity
+from engine.dimse.acceptance import Load
 from engine.dimse.associations import Associations
 from engine.dimse.echo import echo
 from engine.dimse.ports import listening_address, probe
@@ -134,7 +134,7 @@ class Engine:
             ),
             associations=associations,
             ended_associations=self._associations.ended(),
-            maximum_associations=self._settings.maximum_associations,
+            maximum_associations=configuration.site.limits.associations,
             throughput=self._metrics.throughput(),
             totals=self._metrics.totals(),
             latency=self._metrics.latency(),
@@ -163,10 +163,12 @@ class Engine:
         """Return the registered projects."""
         return self._configuration.projects.projects
 
-    def save_receiver(self, receiver: Receiver, actor: str) -> Receiver:
+    def save_receiver(
+        self, receiver: Receiver, actor: str, *, replacing: Receiver | None = None
+    ) -> Receiver:
         """Store a new (id 0) or changed receiver and bring it into force."""
         with self._changing() as store:
-            configuration, saved = store.save_receiver(receiver, actor)
+            configuration, saved = store.save_receiver(receiver, actor, replacing=replacing)
             self._apply(configuration)
         return saved
 
@@ -182,6 +184,16 @@ class Engine:
         with self._changing() as store:
             self._apply(store.delete_receiver(receiver_id, actor))
 
+    def set_site(self, site: SiteSettings, actor: str) -> None:
+        """Replace the site settings and bring them into force."""
+        with self._changing() as store:
+            self._apply(store.set_site(site, actor))
+
+    def undo(self, actor: str) -> None:
+        """Take back the newest change of the configuration, as a new revision."""
+        with self._changing() as store:
+            self._apply(store.undo(actor))
+
     def retry_receiver(self, receiver_id: int) -> None:
         """Try again at once to listen for a failed receiver."""
         self._receivers.retry(self._configuration.receiver(receiver_id).port)
@@ -189,7 +201,8 @@ class Engine:
     def echo(self, receiver_id: int) -> EchoResult:
         """Send a C-ECHO to the receiver as a peer would."""
         receiver = self._configuration.receiver(receiver_id)
-        return echo(receiver, listening_address(self.site().bind_address), self._clock)
+        address = listening_address(receiver.bind_address or self.site().bind_address)
+        return echo(receiver, address, self._clock)
 
     def port_status(self, port: int) -> PortStatus:
         """Tell whether a receiver could listen on a port now."""
@@ -246,7 +259,7 @@ class Engine:
             self._journal,
             self._associations,
             Reception(pipeline, self._associations),
-            self._capacity,
+            self._load,
             self._publish_states,
         )
         opened.callback(self._receivers.stop_accepting)
@@ -302,7 +315,7 @@ class Engine:
         """Apply the configuration file after it changed on disk; called by the watcher."""
         with self._lock:
             try:
-                configuration = self._store.load()
+                configuration = self._reread()
                 problem = "" if self._settings.config_file.exists() else "the file is missing"
             except ConfigurationError as error:
                 configuration, problem = self._configuration, error.detail
@@ -312,9 +325,15 @@ class Engine:
             if not problem and configuration != self._configuration:
                 self._apply(configuration)
 
-    def _capacity(self) -> Capacity:
-        live = len(self._associations.live())
-        return Capacity(live, self._settings.maximum_associations, self._draining)
+    def _reread(self) -> Configuration:
+        """Return what the file says; a change by hand becomes a revision first."""
+        if not self._settings.config_file.exists():
+            return self._configuration
+        return self._store.adopt()
+
+    def _load(self) -> Load:
+        site = self._configuration.site
+        return Load(self._associations.open_ones(), site, self._draining)
 
     def _state(self, receiver: Receiver) -> ReceiverState:
         return self._receivers.state_of(receiver).state

@@ -31,7 +31,6 @@ class EngineSettings:
     durability: Durability = Durability.FULL
     drain_seconds: float = 10.0
     """How long a stop waits for open associations before it aborts them."""
-    maximum_associations: int = 200
     reserve_bytes: int = 256 * 1024 * 1024
     """Free space below which objects are refused with 0xA700."""
 

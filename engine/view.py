@@ -24,6 +24,8 @@ class ReceiverState(StrEnum):
     DISABLED = "disabled"
     LISTENING = "listening"
     FAILED = "failed"
+    NOT_ALLOWED = "not allowed"
+    """Enabled, but the site's switch over all receivers is off."""
     DRAINING = "draining"
     """Takes no new associations while open ones finish."""
 
@@ -53,6 +55,8 @@ class ListenFailure:
     since: datetime
     attempts: int = 1
     holder: PortHolder | None = None
+    retry_at: datetime | None = None
+    """When listening is tried again by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,11 +229,19 @@ class EngineView(Protocol):
         """Return the registered projects."""
         ...
 
-    def save_receiver(self, receiver: Receiver, actor: str) -> Receiver:
+    def save_receiver(
+        self, receiver: Receiver, actor: str, *, replacing: Receiver | None = None
+    ) -> Receiver:
         """Store a new (id 0) or changed receiver and bring it into force; return it with its id.
+
+        Args:
+            receiver: what is to be stored.
+            actor: who changes it.
+            replacing: the receiver as its editor saw it; None replaces whatever is there.
 
         Raises:
             InvalidReceiver: if it conflicts with the configuration as it is now.
+            ChangedMeanwhile: if somebody else changed the receiver after its editor saw it.
             NotFound: if the receiver to change does not exist any more.
         """
         ...
@@ -240,6 +252,22 @@ class EngineView(Protocol):
 
     def delete_receiver(self, receiver_id: int, actor: str) -> None:
         """Remove a receiver; open associations may finish."""
+        ...
+
+    def set_site(self, site: SiteSettings, actor: str) -> None:
+        """Replace the site settings and bring them into force.
+
+        Raises:
+            ConfigurationError: if a value is not acceptable, or a receiver not under the new ones.
+        """
+        ...
+
+    def undo(self, actor: str) -> None:
+        """Take back the newest change of the configuration, as a new revision.
+
+        Raises:
+            NotFound: if there is no earlier revision.
+        """
         ...
 
     def retry_receiver(self, receiver_id: int) -> None:

@@ -183,7 +183,9 @@ class FakeEngine:
     def projects(self) -> tuple[Project, ...]:
         return self.known_projects
 
-    def save_receiver(self, receiver: Receiver, actor: str) -> Receiver:
+    def save_receiver(
+        self, receiver: Receiver, actor: str, *, replacing: Receiver | None = None
+    ) -> Receiver:
         self._command("save_receiver", receiver, actor)
         known = [s.receiver.id for s in self.current.receivers]
         saved = receiver if receiver.id else replace(receiver, id=max(known, default=0) + 1)
@@ -208,6 +210,13 @@ class FakeEngine:
         self._command("delete_receiver", receiver_id, actor)
         status = self._status(receiver_id)
         self._show(s for s in self.current.receivers if s is not status)
+
+    def set_site(self, site: SiteSettings, actor: str) -> None:
+        self._command("set_site", site, actor)
+        self.site_settings = site
+
+    def undo(self, actor: str) -> None:
+        self._command("undo", actor)
 
     def retry_receiver(self, receiver_id: int) -> None:
         self._command("retry_receiver", receiver_id)
@@ -331,7 +340,7 @@ def whitelist_rejections() -> FakeEngine:
     """A workstation that is on no whitelist line keeps trying."""
     engine = busy()
     rejected = tuple(
-        _rejected(415 - i, caller, "CT_INTAKE", f"10.4.2.{77 + i}:4100{i}", 3 + 29 * i, why)
+        _rejected(425 - i, caller, "CT_INTAKE", f"10.4.2.{77 + i}:4100{i}", 3 + 29 * i, why)
         for i, (caller, why) in enumerate(_REJECTIONS)
     )
     engine.current = replace(engine.current, ended_associations=(*rejected, *_ended()))

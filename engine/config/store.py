@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tinydb import TinyDB
 from tinydb.storages import MemoryStorage
 from tinydb.table import Document
 
+from engine.config.history import History
 from engine.config.storage import AtomicJSONStorage
-from engine.errors import ConfigurationError, InvalidProject, NotFound, Problem
+from engine.errors import (
+    ChangedMeanwhile,
+    ConfigurationError,
+    InvalidProject,
+    NotFound,
+    Problem,
+)
 from engine.model.configuration import (
     SCHEMA_VERSION,
     Configuration,
     parse_configuration,
     project_conflicts,
 )
+from engine.model.configuration_diff import differences
 from engine.model.project import Project
 from engine.model.receiver import (
     DEFAULT_AE_TITLE,
@@ -37,7 +46,21 @@ if TYPE_CHECKING:
 
     from engine.clock import Clock
     from engine.config.storage import Tables
+    from engine.model.configuration_diff import Difference
     from engine.model.receiver import IdentifierInfo, Receiver
+
+BY_HAND = "an editor"
+"""Who made a change that came into the file without this program."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A configuration as it once was, and what it changed in the one before."""
+
+    configuration: Configuration
+    made: tuple[Difference, ...]
 
 
 class ConfigurationStore:
@@ -58,6 +81,7 @@ class ConfigurationStore:
         self._clock = clock
         self._identifiers = identifiers
         self._lock = threading.Lock()
+        self.history = History(path.with_name(f"{path.stem}.history"))
 
     def load(self) -> Configuration:
         """Return what the file says; the defaults if there is none.
@@ -75,21 +99,39 @@ class ConfigurationStore:
                 draft.put_receiver(parse_receiver(fresh, ReceiverRules()))
         return draft.configuration
 
-    def save_receiver(self, receiver: Receiver, actor: str) -> tuple[Configuration, Receiver]:
+    def save_receiver(
+        self, receiver: Receiver, actor: str, *, replacing: Receiver | None = None
+    ) -> tuple[Configuration, Receiver]:
         """Insert (id 0) or replace a receiver; return it with its id.
+
+        Args:
+            receiver: what is to be stored.
+            actor: who changes it.
+            replacing: the receiver as its editor saw it; None replaces whatever is there.
 
         Raises:
             InvalidReceiver: if it conflicts with the configuration as it is now.
+            ChangedMeanwhile: if somebody else changed the receiver after its editor saw it.
             NotFound: if the receiver to replace does not exist any more.
         """
         with self._change(actor) as draft:
             if receiver.id:
-                draft.configuration.receiver(receiver.id)
-            rules = ReceiverRules(
-                draft.configuration.site, self._identifiers, draft.configuration.receivers
-            )
-            receiver_id = draft.put_receiver(parse_receiver(receiver.to_record(), rules))
+                current = draft.configuration.receiver(receiver.id)
+                if replacing is not None and current != replacing:
+                    raise self._changed_meanwhile(draft.configuration, replacing, current)
+            receiver_id = draft.put_receiver(self._checked(receiver, draft.configuration))
         return draft.configuration, draft.configuration.receiver(receiver_id)
+
+    def save_receivers(self, receivers: Sequence[Receiver], actor: str) -> Configuration:
+        """Insert and replace several receivers in one revision.
+
+        Raises:
+            InvalidReceiver: if one conflicts with the configuration or with another.
+        """
+        with self._change(actor) as draft:
+            for receiver in receivers:
+                draft.put_receiver(self._checked(receiver, draft.configuration))
+        return draft.configuration
 
     def set_enabled(
         self, receiver_id: int, enabled: bool, actor: str
@@ -152,17 +194,105 @@ class ConfigurationStore:
             draft.put_single("site", SiteSettings.parse(site.to_record()).to_record())
         return draft.configuration
 
+    def adopt(self) -> Configuration:
+        """Make a revision of what was changed in the file by hand; return what is in force."""
+        with self._change(BY_HAND) as draft:
+            pass
+        return draft.configuration
+
+    def restore(self, number: int, actor: str) -> Configuration:
+        """Bring back what an earlier revision said, as a new revision.
+
+        Raises:
+            NotFound: if that revision is not kept.
+            ConfigurationError: if it is not acceptable any more.
+        """
+        past = self.history.revision(number)
+        with self._change(actor) as draft:
+            self._parse(past.tables)
+            draft.replace_tables(past.tables)
+        return draft.configuration
+
+    def undo(self, actor: str) -> Configuration:
+        """Take back the newest change, as a new revision.
+
+        Raises:
+            NotFound: if there is no earlier revision.
+        """
+        current = self.load().revision
+        earlier = [number for number in self.history.numbers() if number < current]
+        if not earlier:
+            raise NotFound("there is nothing to undo", "earlier revisions are kept from now on")
+        return self.restore(earlier[0], actor)
+
+    def revisions(self) -> Iterator[Revision]:
+        """Yield the kept revisions, newest first, each with what it changed."""
+        later: Configuration | None = None
+        for past in self.history.revisions():
+            with suppress(ConfigurationError):
+                configuration = self._parse(past.tables)
+                if later is not None:
+                    yield Revision(later, differences(configuration, later))
+                later = configuration
+        if later is not None:
+            yield Revision(later, differences(Configuration(), later))
+
     @contextmanager
     def _change(self, actor: str) -> Iterator[_Draft]:
         storage = AtomicJSONStorage(self._path)
         with self._lock, storage.locked():
             tables = storage.read()
             draft = _Draft(tables, self._parse(tables or {}))
+            if self._was_edited_by_hand(draft.configuration):
+                self._write(storage, draft, BY_HAND)
+            elif tables:
+                self._keep(draft.configuration.revision, tables)
             yield draft
             if self._parse(draft.tables) != draft.configuration:
-                draft.stamp(actor, self._clock)
-                draft.configuration = self._parse(draft.tables)
-                storage.write(draft.tables)
+                self._write(storage, draft, actor)
+
+    def _write(self, storage: AtomicJSONStorage, draft: _Draft, actor: str) -> None:
+        draft.stamp(actor, self._clock)
+        draft.configuration = self._parse(draft.tables)
+        storage.write(draft.tables)
+        self._keep(draft.configuration.revision, draft.tables)
+
+    def _keep(self, number: int, tables: Tables) -> None:
+        try:
+            self.history.keep(number, tables)
+        except OSError as error:
+            # The change is in force; that it can't be undone is the lesser evil.
+            _logger.warning("revision %d is not kept: %s", number, error)
+
+    def _was_edited_by_hand(self, configuration: Configuration) -> bool:
+        """Compare with what is kept under the file's revision number."""
+        try:
+            written = self._parse(self.history.revision(configuration.revision).tables)
+        except (NotFound, ConfigurationError):
+            return False
+        return bool(differences(written, configuration))
+
+    def _checked(self, receiver: Receiver, configuration: Configuration) -> Receiver:
+        rules = ReceiverRules(configuration.site, self._identifiers, configuration.receivers)
+        return parse_receiver(receiver.to_record(), rules)
+
+    def _changed_meanwhile(
+        self, configuration: Configuration, seen: Receiver, current: Receiver
+    ) -> ChangedMeanwhile:
+        made = differences(
+            replace(configuration, receivers=(seen,)), replace(configuration, receivers=(current,))
+        )
+        author = next(
+            (
+                r
+                for r in self.revisions()
+                if any(d.subject in _names(seen, current) for d in r.made)
+            ),
+            Revision(configuration, ()),
+        ).configuration
+        return ChangedMeanwhile(
+            current.label, author.changed_by, author.changed_at, [d.sentence() for d in made]
+        )
 
     def _parse(self, tables: Tables) -> Configuration:
         try:
@@ -187,7 +317,7 @@ class _Draft:
     @property
     def had_receivers(self) -> bool:
         """Whether a receiver exists or existed once."""
-        return self._last_id > 0
+        return bool(self._last_id > 0)
 
     @property
     def tables(self) -> Tables:
@@ -212,6 +342,11 @@ class _Draft:
         self._last_id += 1
         return self.table("receivers").insert(Document(record, self._last_id))
 
+    def replace_tables(self, tables: Tables) -> None:
+        """Take over all tables of another revision except the one that counts revisions."""
+        meta = self.tables.get("meta", {})
+        self._database.storage.write({**tables, "meta": meta})
+
     def put_single(self, name: str, record: Mapping[str, Any]) -> None:
         """Set the members of a table's only record."""
         table = self.table(name)
@@ -228,6 +363,10 @@ class _Draft:
             "last_receiver_id": self._last_id,
         }
         self.put_single("meta", record)
+
+
+def _names(*receivers: Receiver) -> frozenset[str]:
+    return frozenset(f"receiver {receiver.label}" for receiver in receivers)
 
 
 def _naming(path: Path, problem: Problem) -> Problem:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.model import whitelist
+from engine.model.site import SiteSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from engine.model.receiver import Receiver
 
@@ -44,17 +45,26 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
-class Capacity:
-    """How many associations are open, and how many may be."""
+class OpenAssociation:
+    """What counts of an open association."""
 
-    open: int
-    limit: int
+    receiver: str
+    """``AE:port``."""
+    address: whitelist.Address
+    calling_ae_title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is open, how much may be, and whether the engine is about to stop."""
+
+    open: Sequence[OpenAssociation] = ()
+    site: SiteSettings = SiteSettings()
     draining: bool = False
-    """The engine is about to stop."""
 
 
 def decide(
-    request: AssociationRequest, port: int, receivers: Mapping[str, Receiver], capacity: Capacity
+    request: AssociationRequest, port: int, receivers: Mapping[str, Receiver], load: Load
 ) -> Accepted | Rejection:
     """Decide on one request; the first reason to refuse wins (reliability-security 2.3).
 
@@ -62,7 +72,7 @@ def decide(
         request: who calls whom, from where.
         port: the local port that was called.
         receivers: the enabled receivers of that port by AE title.
-        capacity: the engine's present load.
+        load: what is open, and how much may be.
     """
     if request.application_context != APPLICATION_CONTEXT:
         return Rejection(
@@ -84,8 +94,28 @@ def decide(
         )
         if verdict.admitted_by is None:
             return Rejection(1, 1, 3, verdict.why)
-    if capacity.draining:
+    if load.draining:
         return Rejection(2, 3, 1, "the engine is stopping")
-    if capacity.open >= capacity.limit:
-        return Rejection(2, 3, 2, f"all {capacity.limit} associations are in use")
-    return Accepted(receiver)
+    full = _limit_reached(request, receiver, load)
+    return Rejection(2, 3, 2, full) if full else Accepted(receiver)
+
+
+def _limit_reached(request: AssociationRequest, receiver: Receiver, load: Load) -> str:
+    """Say which limit leaves no room for one more association; nothing if there is room."""
+    limits = receiver.limits_within(load.site)
+    at_receiver = sum(o.receiver == receiver.label for o in load.open)
+    at_address = sum(o.address == request.address for o in load.open)
+    of_caller = sum(o.calling_ae_title == request.calling_ae_title for o in load.open)
+    for count, limit, where in (
+        (len(load.open), limits.associations, "the engine"),
+        (at_receiver, limits.associations_per_receiver, str(receiver.ae_title)),
+        (at_address, limits.associations_per_address, f"address {request.address}"),
+        (
+            of_caller,
+            limits.associations_per_calling_ae_title,
+            f"calling AE title {request.calling_ae_title}",
+        ),
+    ):
+        if count >= limit:
+            return f"{count} associations of {where} are open, and no more are allowed"
+    return ""

@@ -6,8 +6,9 @@ import threading
 from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
+from engine.dimse.acceptance import OpenAssociation
 from engine.events import (
     AssociationAborted,
     AssociationEstablished,
@@ -22,12 +23,15 @@ from engine.model.session import ObjectState
 from engine.view import AssociationEnd, AssociationStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from engine.clock import Clock
     from engine.dimse.acceptance import AssociationRequest, Rejection
+    from engine.events import Event
     from engine.journal import Journal
     from engine.model.receiver import Receiver
+    from engine.model.whitelist import Address
     from engine.view import RefusedContext
 
 ENDED_KEPT = 50
@@ -50,6 +54,11 @@ class LiveAssociation:
     since: datetime
     thread: threading.Thread
     """The association's thread: when it is gone, so is the association."""
+    peer: Address
+    abort: Callable[[], None] = lambda: None
+    """Ends the association without waiting for anything."""
+    why: str = ""
+    """Why it was aborted, if we did it."""
     implementation: str = ""
     contexts_accepted: int = 0
     contexts_refused: tuple[RefusedContext, ...] = ()
@@ -80,6 +89,14 @@ class LiveAssociation:
         )
 
 
+class _About(TypedDict):
+    """What every event of an association says."""
+
+    receiver: str
+    calling_ae_title: str
+    association: str
+
+
 class Associations:
     """Opens, counts and closes associations; every method may be called from any thread."""
 
@@ -97,6 +114,7 @@ class Associations:
         request: AssociationRequest,
         address: str,
         thread: threading.Thread,
+        abort: Callable[[], None],
     ) -> LiveAssociation:
         """Register an accepted association, still to be negotiated."""
         with self._changed:
@@ -107,6 +125,8 @@ class Associations:
                 address=address,
                 since=self._clock.now(),
                 thread=thread,
+                peer=request.address,
+                abort=abort,
             )
             self._live[live.id] = live
         return live
@@ -222,14 +242,16 @@ class Associations:
             if self._live.pop(live.id, None) is None:
                 return
             status = live.status(int(self._clock.monotonic()))
-            self._ended.appendleft(replace(status, bytes_rate=0.0, ended_at=now, end=end))
+            ended = replace(status, bytes_rate=0.0, ended_at=now, end=end, why=live.why)
+            self._ended.appendleft(ended)
             self._changed.notify_all()
         self._report(live)
-        kind = AssociationReleased if end is AssociationEnd.RELEASED else AssociationAborted
-        seconds = (now - live.since).total_seconds()
-        self._journal.record(
-            kind(**_about(live), objects=live.objects, bytes=live.bytes, seconds=seconds)
-        )
+        self._journal.record(_ending(live, end, (now - live.since).total_seconds()))
+
+    def abort(self, live: LiveAssociation, why: str) -> None:
+        """Abort an association for a reason that is told; returns without waiting."""
+        live.why = why
+        live.abort()
 
     def live(self) -> tuple[LiveAssociation, ...]:
         """Return the open associations, oldest first, after noting the ones that broke off."""
@@ -238,6 +260,13 @@ class Associations:
         for gone in (live for live in everything if not live.thread.is_alive()):
             self.close(gone, AssociationEnd.ABORTED)
         return tuple(live for live in everything if live.thread.is_alive())
+
+    def open_ones(self) -> tuple[OpenAssociation, ...]:
+        """Return what counts of the open associations towards the limits."""
+        return tuple(
+            OpenAssociation(live.receiver.label, live.peer, live.calling_ae_title)
+            for live in self.live()
+        )
 
     def statuses(self) -> tuple[AssociationStatus, ...]:
         """Return the open associations as the console shows them, oldest first."""
@@ -272,7 +301,16 @@ class Associations:
             self._journal.record(report)
 
 
-def _about(live: LiveAssociation) -> dict[str, str]:
+def _ending(live: LiveAssociation, end: AssociationEnd, seconds: float) -> Event:
+    about = _about(live)
+    if end is AssociationEnd.RELEASED:
+        return AssociationReleased(**about, objects=live.objects, bytes=live.bytes, seconds=seconds)
+    return AssociationAborted(
+        **about, objects=live.objects, bytes=live.bytes, seconds=seconds, why=live.why
+    )
+
+
+def _about(live: LiveAssociation) -> _About:
     return {
         "receiver": live.receiver.label,
         "calling_ae_title": live.calling_ae_title,

@@ -6,18 +6,20 @@ import logging
 import os
 import selectors
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pynetdicom import AE, evt
+from pynetdicom import AE, _config, evt
 from pynetdicom.transport import ThreadedAssociationServer
 
-from engine.dimse.acceptance import AssociationRequest, Capacity, Rejection, decide
+from engine.dimse.acceptance import AssociationRequest, Load, Rejection, decide
 from engine.dimse.contexts import (
     refused_contexts,
     storage_services,
     supported_contexts,
     verification_context,
 )
+from engine.dimse.guard import MessageGuard
 from engine.dimse.ports import listen_error, shown_address
 from engine.model.whitelist import normalize_address
 from engine.view import AssociationEnd
@@ -31,18 +33,19 @@ if TYPE_CHECKING:
     from pynetdicom.events import Event, EventHandlerType
     from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
 
+    from engine.clock import Clock
     from engine.dimse.associations import Associations, LiveAssociation
     from engine.dimse.reception import Reception
+    from engine.model.limits import Limits
     from engine.model.receiver import Receiver
 
 BACKLOG = 128
-MAX_PDU_BYTES = 131_072
 ACSE_SECONDS = 10
-IDLE_SECONDS = 60
 _ABORT_SECONDS = 2
 
 # pynetdicom logs what its peers send; what matters goes to the journal instead.
 logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+_config.LOG_HANDLER_LEVEL = "none"
 
 
 class _Server(ThreadedAssociationServer):
@@ -86,7 +89,8 @@ class PortListener:
         *,
         associations: Associations,
         reception: Reception,
-        capacity: Callable[[], Capacity],
+        clock: Clock,
+        load: Callable[[], Load],
     ) -> None:
         self.address = address
         self.port = port
@@ -94,9 +98,11 @@ class PortListener:
         """The enabled receivers by AE title; replaced as a whole."""
         self._associations = associations
         self._reception = reception
-        self._capacity = capacity
+        self._clock = clock
+        self._load = load
         self._lock = threading.Lock()
         self._live: dict[Association, LiveAssociation] = {}
+        self._guards: dict[Association, MessageGuard] = {}
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -108,9 +114,7 @@ class PortListener:
         """
         ae = AE()
         ae.maximum_associations = 1_000_000  # the limit is acceptance's, which can say why
-        ae.maximum_pdu_size = MAX_PDU_BYTES
         ae.acse_timeout = ACSE_SECONDS
-        ae.network_timeout = IDLE_SECONDS
         bind_to = (
             (self.address, self.port, 0, 0) if ":" in self.address else (self.address, self.port)
         )
@@ -152,6 +156,7 @@ class PortListener:
             (evt.EVT_SOP_COMMON, _on_sop_common),
             (evt.EVT_ESTABLISHED, self._on_established),
             (evt.EVT_C_ECHO, _on_c_echo),
+            (evt.EVT_PDU_RECV, self._on_pdu),
             (evt.EVT_C_STORE, self._on_c_store),
             (evt.EVT_RELEASED, self._on_released),
             (evt.EVT_ABORTED, self._on_aborted),
@@ -163,18 +168,37 @@ class PortListener:
         request = _request(association)
         peer = association.requestor
         shown = shown_address(str(request.address), peer.port or 0)
-        decision = decide(request, self.port, self.receivers, self._capacity())
+        load = self._load()
+        decision = decide(request, self.port, self.receivers, load)
         if isinstance(decision, Rejection):
             self._associations.rejected(request, decision, self.port, shown)
             association.acse.send_reject(decision.result, decision.source, decision.reason)
             # Waits until the A-ASSOCIATE-RJ is out; the socket is closed right after this.
             association.kill()
             return
-        association.acceptor.supported_contexts = supported_contexts(peer.requested_contexts)
-        live = self._associations.open(decision.receiver, request, shown, association)
+        self._prepare(association, decision.receiver.limits_within(load.site))
+        live = self._associations.open(
+            decision.receiver, request, shown, association, partial(association.abort, block=False)
+        )
         with self._lock:
             self._live = {a: known for a, known in self._live.items() if a.is_alive()}
+            self._guards = {a: guard for a, guard in self._guards.items() if a.is_alive()}
             self._live[association] = live
+
+    def _prepare(self, association: Association, limits: Limits) -> None:
+        """Set what is negotiated next, and what holds from then on."""
+        acceptor = association.acceptor
+        acceptor.supported_contexts = supported_contexts(association.requestor.requested_contexts)
+        acceptor.maximum_length = limits.pdu_bytes
+        association.network_timeout = limits.idle_seconds
+        self._guards[association] = MessageGuard(limits, self._clock)
+
+    def _on_pdu(self, event: Event) -> None:
+        """Abort an association whose message goes beyond a limit; on its reading thread."""
+        guard, live = self._guards.get(event.assoc), self._live.get(event.assoc)
+        breach = guard.breach(event.pdu) if guard is not None else ""
+        if breach and live is not None and not live.why:
+            self._associations.abort(live, breach)
 
     def _on_established(self, event: Event) -> None:
         association = event.assoc
@@ -200,6 +224,7 @@ class PortListener:
     def _close(self, association: Association, end: AssociationEnd) -> None:
         with self._lock:
             live = self._live.pop(association, None)
+            self._guards.pop(association, None)
         if live is not None:
             self._associations.close(live, end)
 

@@ -7,7 +7,8 @@ difference is acted upon: a receiver that did not change keeps its socket and it
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from engine.dimse.listener import PortListener
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from engine.clock import Clock
-    from engine.dimse.acceptance import Capacity
+    from engine.dimse.acceptance import Load
     from engine.dimse.associations import Associations
     from engine.dimse.reception import Reception
     from engine.journal import Journal
@@ -61,14 +62,14 @@ class Receivers:
         journal: Journal,
         associations: Associations,
         reception: Reception,
-        capacity: Callable[[], Capacity],
+        load: Callable[[], Load],
         on_change: Callable[[], None],
     ) -> None:
         self._clock = clock
         self._journal = journal
         self._associations = associations
         self._reception = reception
-        self._capacity = capacity
+        self._load = load
         self._on_change = on_change
         """Called after a port was bound or failed without `apply` being called."""
         self._lock = threading.RLock()
@@ -76,28 +77,30 @@ class Receivers:
         self._ports: dict[tuple[str, int], _Port] = {}
         self._retired: list[PortListener] = []
         """Listeners without a socket whose associations may still be open."""
-        self._disabled_since: dict[str, datetime] = {}
+        self._not_listening_since: dict[str, datetime] = {}
+        self._allowed = True
+        self._drain_until: dict[str, float] = {}
+        """By label, when open associations of a receiver that went away are aborted."""
         self._closed = False
-        self._retrier = threading.Thread(target=self._retry_failed, name="port-retry", daemon=True)
-        self._retrier.start()
+        self._supervisor = threading.Thread(target=self._supervise, name="receivers", daemon=True)
+        self._supervisor.start()
 
     def apply(self, receivers: Sequence[Receiver], site: SiteSettings) -> None:
         """Make the listening ports those of the enabled receivers; return when it is so."""
-        address = listening_address(site.bind_address)
-        wanted: dict[tuple[str, int], dict[str, Receiver]] = {}
-        for receiver in receivers:
-            if receiver.enabled:
-                by_title = wanted.setdefault((address, receiver.port), {})
-                by_title[str(receiver.ae_title)] = receiver
+        wanted = _wanted(receivers) if site.receivers_allowed else {}
+        wanted = {
+            (listening_address(bind or site.bind_address), port): by_title
+            for (bind, port), by_title in wanted.items()
+        }
         with self._lock:
+            before = self._labels()
             for key in [key for key in self._ports if key not in wanted]:
                 self._close_port(key)
             for key, by_title in wanted.items():
                 self._serve(key, by_title)
-            now = self._clock.now()
-            self._disabled_since = {
-                r.label: self._disabled_since.get(r.label, now) for r in receivers if not r.enabled
-            }
+            self._allowed = site.receivers_allowed
+            self._note_idle(receivers)
+            self._drain(before, site.limits.drain_seconds)
 
     def retry(self, port: int) -> None:
         """Try at once to bind a port that failed."""
@@ -118,8 +121,10 @@ class Receivers:
                         )
                     shown = shown_address(address, port)
                     return ObservedState(ReceiverState.LISTENING, wanted.since, shown)
-            since = self._disabled_since.get(receiver.label, self._clock.now())
-        return ObservedState(ReceiverState.DISABLED, since)
+            since = self._not_listening_since.get(receiver.label, self._clock.now())
+            not_allowed = receiver.enabled and not self._allowed
+        state = ReceiverState.NOT_ALLOWED if not_allowed else ReceiverState.DISABLED
+        return ObservedState(state, since)
 
     def listening_on(self, port: int) -> tuple[str, ...]:
         """Return the AE titles that are answered on a port."""
@@ -136,7 +141,7 @@ class Receivers:
             self._wake.notify_all()
             for key in list(self._ports):
                 self._close_port(key)
-        self._retrier.join()
+        self._supervisor.join()
 
     def abort_all(self) -> None:
         """Abort every association that is still open."""
@@ -166,7 +171,8 @@ class Receivers:
             port,
             associations=self._associations,
             reception=self._reception,
-            capacity=self._capacity,
+            clock=self._clock,
+            load=self._load,
         )
 
     def _start(self, wanted: _Port) -> None:
@@ -183,12 +189,11 @@ class Receivers:
     def _note_failure(self, wanted: _Port, error: ListenError) -> None:
         before, now = wanted.failure, self._clock.now()
         holder = find_holder(wanted.listener.port) if isinstance(error, PortInUse) else None
-        failure = ListenFailure(error.detail, error.remedy, now, holder=holder)
-        if before is not None:
-            failure = replace(failure, since=before.since, attempts=before.attempts + 1)
-        wanted.failure = failure
-        pause = RETRY_SECONDS[min(failure.attempts, len(RETRY_SECONDS)) - 1]
-        wanted.retry_at = self._clock.monotonic() + pause
+        since, attempts = (before.since, before.attempts + 1) if before else (now, 1)
+        pause = RETRY_SECONDS[min(attempts, len(RETRY_SECONDS)) - 1]
+        retry_at = now + timedelta(seconds=pause)
+        failure = ListenFailure(error.detail, error.remedy, since, attempts, holder, retry_at)
+        wanted.failure, wanted.retry_at = failure, self._clock.monotonic() + pause
         self._wake.notify_all()
         if before is None or before.reason != failure.reason:
             for receiver in wanted.listener.receivers.values():
@@ -210,14 +215,56 @@ class Receivers:
         shown = shown_address(listener.address, listener.port)
         self._journal.record(ReceiverListening(receiver=receiver.label, address=shown))
 
-    def _retry_failed(self) -> None:
+    def _labels(self) -> frozenset[str]:
+        """Return the labels of the receivers that are served, or should be."""
+        ports = self._ports.values()
+        return frozenset(r.label for p in ports for r in p.listener.receivers.values())
+
+    def _note_idle(self, receivers: Sequence[Receiver]) -> None:
+        served, now = self._labels(), self._clock.now()
+        idle = [r.label for r in receivers if r.label not in served]
+        self._not_listening_since = {
+            label: self._not_listening_since.get(label, now) for label in idle
+        }
+
+    def _drain(self, before: frozenset[str], seconds: int) -> None:
+        """Bound the time that associations of receivers that are served no more may go on."""
+        served, deadline = self._labels(), self._clock.monotonic() + seconds
+        kept = {label: at for label, at in self._drain_until.items() if label not in served}
+        self._drain_until = dict.fromkeys(before - served, deadline) | kept
+        self._wake.notify_all()
+
+    def _supervise(self) -> None:
+        """Retry failed ports and end what has drained for too long, each when it is due."""
         with self._wake:
             while not self._closed:
-                failed = [w for w in self._ports.values() if w.failure is not None]
-                due = [w for w in failed if w.retry_at <= self._clock.monotonic()]
-                for wanted in due:
-                    self._start(wanted)
-                    self._on_change()
-                if not due:
-                    pauses = [w.retry_at - self._clock.monotonic() for w in failed]
-                    self._wake.wait(max(0.01, min(pauses)) if pauses else None)
+                now = self._clock.monotonic()
+                self._retry_due(now)
+                self._abort_due(now)
+                failed = [w.retry_at for w in self._ports.values() if w.failure is not None]
+                due = min((*failed, *self._drain_until.values()), default=None)
+                self._wake.wait(None if due is None else max(0.0, due - self._clock.monotonic()))
+
+    def _retry_due(self, now: float) -> None:
+        for wanted in self._ports.values():
+            if wanted.failure is not None and wanted.retry_at <= now:
+                self._start(wanted)
+                self._on_change()
+
+    def _abort_due(self, now: float) -> None:
+        due = {label for label, until in self._drain_until.items() if until <= now}
+        self._drain_until = {k: v for k, v in self._drain_until.items() if k not in due}
+        for live in self._associations.live() if due else ():
+            if live.receiver.label in due:
+                why = f"{live.receiver.label} is switched off and its time to finish is over"
+                self._associations.abort(live, why)
+
+
+def _wanted(receivers: Sequence[Receiver]) -> dict[tuple[str, int], dict[str, Receiver]]:
+    """Return the enabled receivers by AE title for each bind address and port."""
+    wanted: dict[tuple[str, int], dict[str, Receiver]] = {}
+    for receiver in receivers:
+        if receiver.enabled:
+            by_title = wanted.setdefault((receiver.bind_address, receiver.port), {})
+            by_title[str(receiver.ae_title)] = receiver
+    return wanted

@@ -9,13 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import ConfigurationError, InvalidAETitle, InvalidReceiver, Problem
+from engine.errors import ConfigurationError, InvalidReceiver, Problem
 from engine.model.ae_title import AETitle
-from engine.model.site import SiteSettings
+from engine.model.limits import parse_receiver_limits
+from engine.model.site import SiteSettings, is_address
 from engine.model.whitelist import WhitelistEntry, parse_whitelist
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from engine.model.limits import Limits
 
 DEFAULT_IDENTIFIER = "dicomObjectIdentifier"
 DEFAULT_AE_TITLE = "XNAT"
@@ -61,6 +64,12 @@ class Receiver:
     project_routing: str = ""
     subject_routing: str = ""
     session_routing: str = ""
+    direct_archive_append: bool = False
+    """XNAT's ``directArchiveOverwrite``: append to an archived session instead of replacing."""
+    bind_address: str = ""
+    """The local address to listen on; empty means the site's."""
+    limits: tuple[tuple[str, int], ...] = ()
+    """The limits that differ from the site's, by name."""
     whitelist_entries: tuple[WhitelistEntry, ...] = field(init=False, repr=False, compare=False)
     """The lines in force: empty while the whitelist is off."""
 
@@ -78,7 +87,12 @@ class Receiver:
         record: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
         record["ae_title"] = str(self.ae_title)
         record["whitelist"] = list(self.whitelist)
+        record["limits"] = dict(self.limits)
         return record
+
+    def limits_within(self, site: SiteSettings) -> Limits:
+        """Return the limits in force for this receiver."""
+        return site.limits.overridden(dict(self.limits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +134,8 @@ def _read_members(reader: _Reader, rules: ReceiverRules) -> dict[str, Any]:
         "identifier": reader.read("identifier", DEFAULT_IDENTIFIER, _text),
         "file_namer": reader.read("file_namer", "", _text) or None,
         "whitelist": reader.read("whitelist", (), _lines),
+        "bind_address": reader.read("bind_address", "", _address),
+        "limits": reader.read("limits", {}, _limits),
         **{name: reader.read(name, default, _switch) for name, default in _SWITCHES.items()},
         **{name: reader.read(name, "", _text) for name in ROUTING_FIELDS},
     }
@@ -132,6 +148,7 @@ _SWITCHES = {
     "anonymization": True,
     "whitelist_enabled": False,
     "routing_enabled": False,
+    "direct_archive_append": False,
 }
 
 
@@ -160,7 +177,7 @@ class _Reader:
         except _Invalid as error:
             shown = str(value) if len(str(value)) <= 60 else str(value)[:59] + "…"
             self.problems.append(Problem(name, shown, error.message, error.remedy))
-        except InvalidAETitle as error:
+        except ConfigurationError as error:
             self.problems.extend(error.problems)
         return None
 
@@ -214,6 +231,18 @@ def _text(_name: str, value: object) -> str:
     return value
 
 
+def _address(name: str, value: object) -> str:
+    text = _text(name, value).strip()
+    if text and not is_address(text):
+        raise _Invalid("is not an address", "write an IPv4 or IPv6 address, or nothing for all")
+    return text
+
+
+def _limits(_name: str, value: object) -> tuple[tuple[str, int], ...]:
+    raw = dict(value) if isinstance(value, tuple) else value
+    return tuple(parse_receiver_limits(raw).items())
+
+
 def _lines(name: str, value: object) -> tuple[str, ...]:
     """Return all lines; blank ones still count when a problem names its line."""
     lines = value.splitlines() if isinstance(value, str) else value
@@ -235,6 +264,7 @@ def _conflicts(values: Mapping[str, Any], rules: ReceiverRules) -> Iterable[Prob
         if same and other.id != values["id"]:
             message = f"receiver {other.label} exists already"
             yield Problem("ae_title", other.label, message, "change the AE title or the port")
+    yield from _bind_conflicts(values, rules)
     chosen = values["identifier"]
     if chosen is None:
         return
@@ -254,3 +284,22 @@ def _conflicts(values: Mapping[str, Any], rules: ReceiverRules) -> Iterable[Prob
             f"{chosen} does not support custom routing but custom routing is enabled",
             "switch routing off or choose another identifier",
         )
+
+
+def _bind_conflicts(values: Mapping[str, Any], rules: ReceiverRules) -> Iterable[Problem]:
+    """Two sockets on one port get along only if both name an address, and not the same one."""
+    mine = values["bind_address"] or rules.site.bind_address
+    for other in rules.others:
+        theirs = other.bind_address or rules.site.bind_address
+        if other.port != values["port"] or other.id == values["id"] or theirs == mine:
+            continue
+        if not mine or not theirs:
+            everywhere, single = ("this receiver", theirs) if not mine else (other.label, mine)
+            yield Problem(
+                "bind_address",
+                mine or "all addresses",
+                f"{everywhere} would listen on all addresses of port {other.port}, "
+                f"and so on {single} too ({other.label})",
+                "give both the same address, or each its own",
+            )
+            return

@@ -22,6 +22,7 @@ from engine.cli import actor, main
 from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
 from engine.lock import EngineLock
+from engine.model.site import SiteSettings
 from engine.terminal import visible
 from tui.cli import main as dicomdock
 
@@ -143,6 +144,9 @@ def test_receivers_are_listed_as_json(run: Run) -> None:
                 "project_routing": "",
                 "subject_routing": "",
                 "session_routing": "",
+                "direct_archive_append": False,
+                "bind_address": "",
+                "limits": {},
             }
         ],
     }
@@ -402,17 +406,18 @@ def test_a_project_is_refused(run: Run, arguments: tuple[str, ...]) -> None:
 
 
 def test_site_settings_are_shown_and_set(run: Run) -> None:
-    assert run("site", "get", "--json").data == {
-        "revision": 0,
-        "site": {"allow_low_ports": False, "bind_address": ""},
-    }
+    defaults = SiteSettings().to_record()
+    assert run("site", "get", "--json").data == {"revision": 0, "site": defaults}
     run("site", "set", "--allow-low-ports")
     outcome = run("site", "set", "--bind-address", "127.0.0.1", "--json")
-    assert outcome.data["site"] == {"allow_low_ports": True, "bind_address": "127.0.0.1"}
-    assert run("site", "get").out.splitlines()[1:] == [
-        "allow_low_ports  yes",
-        "bind_address     127.0.0.1",
-    ]
+    assert outcome.data["site"] == {
+        **defaults,
+        "allow_low_ports": True,
+        "bind_address": "127.0.0.1",
+    }
+    lines = run("site", "get").out.splitlines()
+    assert "allow_low_ports    yes" in lines
+    assert "bind_address       127.0.0.1" in lines
     assert run("receivers", "add", "--ae-title", "OLD", "--port", "104").code == 0
     assert run("site", "set", "--no-allow-low-ports").code == 2
     assert run("site", "set", "--bind-address", "here", "--json").error["problems"]
@@ -445,7 +450,8 @@ def test_a_change_tells_who_made_it(
 def test_what_a_command_makes_is_private(run: Run, data: Path) -> None:
     run("receivers", "add", *CT1)
     assert data.stat().st_mode & 0o777 == 0o750
-    assert {path.stat().st_mode & 0o777 for path in data.iterdir()} == {0o600}
+    files = [path for path in data.rglob("*") if path.is_file()]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
 
 
 def test_the_data_directory_may_come_from_the_environment(

@@ -46,7 +46,11 @@ EXAMPLES: list[tuple[Event, str]] = [
     ),
     (
         events.AssociationAborted(objects=1, bytes=1, seconds=0.5),
-        "association aborted after 1 object, 0.5 s",
+        "association aborted after 1 object, 0.5 s by the caller",
+    ),
+    (
+        events.AssociationAborted(objects=2, bytes=1, seconds=9, why="it drained too long"),
+        "association aborted after 2 objects, 9.0 s: it drained too long",
     ),
     (
         events.ObjectsStored(objects=118, duplicates=2, bytes=61_800_000),

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 
-from engine.dimse.acceptance import Accepted, AssociationRequest, Capacity, Rejection, decide
+from engine.dimse.acceptance import (
+    Accepted,
+    AssociationRequest,
+    Load,
+    OpenAssociation,
+    Rejection,
+    decide,
+)
 from engine.model.ae_title import AETitle
+from engine.model.limits import Limits
 from engine.model.receiver import Receiver
+from engine.model.site import SiteSettings
 
-ROOM = Capacity(open=0, limit=200)
+ROOM = Load()
 
 
 def request(
@@ -70,14 +80,60 @@ def test_the_list_of_a_switched_off_whitelist_is_ignored() -> None:
     assert decide(request("OPEN"), 8104, receivers(receiver), ROOM) == Accepted(receiver)
 
 
-def test_a_full_engine_rejects_for_now_with_2_3_2() -> None:
-    decision = decide(request(), 8104, receivers(XNAT), Capacity(open=200, limit=200))
+LIMITS = Limits(
+    associations=5,
+    associations_per_receiver=4,
+    associations_per_address=3,
+    associations_per_calling_ae_title=2,
+)
+
+
+def an_open(
+    number: int, *, ae_title: str = "", calling: str = "", address: str = ""
+) -> OpenAssociation:
+    return OpenAssociation(
+        f"{ae_title or f'R{number}'}:8104",
+        ip_address(address or f"10.9.9.{number}"),
+        calling or f"C{number}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("open_ones", "words"),
+    [
+        ([an_open(n) for n in range(5)], "5 associations of the engine are open"),
+        ([an_open(n, ae_title="XNAT") for n in range(4)], "4 associations of XNAT are open"),
+        (
+            [an_open(n, address="10.1.2.3") for n in range(3)],
+            "3 associations of address 10.1.2.3 are open",
+        ),
+        (
+            [an_open(n, calling="CT1") for n in range(2)],
+            "2 associations of calling AE title CT1 are open",
+        ),
+    ],
+)
+def test_beyond_each_limit_callers_are_rejected_for_now_with_2_3_2(
+    open_ones: list[OpenAssociation], words: str
+) -> None:
+    full = Load(tuple(open_ones), SiteSettings(limits=LIMITS))
+    decision = decide(request(), 8104, receivers(XNAT), full)
     assert isinstance(decision, Rejection)
     assert (decision.result, decision.source, decision.reason) == (2, 3, 2)
+    assert decision.why == f"{words}, and no more are allowed"
+    room = Load(tuple(open_ones[1:]), SiteSettings(limits=LIMITS))
+    assert decide(request(), 8104, receivers(XNAT), room) == Accepted(XNAT)
+
+
+def test_a_receivers_own_limit_takes_the_place_of_the_sites() -> None:
+    generous = replace(XNAT, limits=(("associations_per_receiver", 10),))
+    open_ones = tuple(an_open(n, ae_title="XNAT") for n in range(4))
+    load = Load(open_ones, SiteSettings(limits=LIMITS))
+    assert decide(request(), 8104, receivers(generous), load) == Accepted(generous)
 
 
 def test_a_stopping_engine_rejects_for_now_with_2_3_1() -> None:
-    decision = decide(request(), 8104, receivers(XNAT), Capacity(0, 200, draining=True))
+    decision = decide(request(), 8104, receivers(XNAT), Load(draining=True))
     assert isinstance(decision, Rejection)
     assert (decision.result, decision.source, decision.reason) == (2, 3, 1)
 
@@ -90,6 +146,7 @@ def test_a_foreign_application_context_is_rejected_with_1_1_2() -> None:
 
 
 def test_strangers_learn_nothing_about_the_load_of_a_full_engine() -> None:
-    decision = decide(request("NOBODY"), 8104, receivers(XNAT), Capacity(open=200, limit=200))
+    full = Load(tuple(an_open(n) for n in range(9)), SiteSettings(limits=LIMITS))
+    decision = decide(request("NOBODY"), 8104, receivers(XNAT), full)
     assert isinstance(decision, Rejection)
     assert decision.reason == 7

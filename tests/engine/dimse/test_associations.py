@@ -54,7 +54,7 @@ class Setting:
         thread = threading.Thread(target=self.end_threads.wait)
         thread.start()
         self.threads.append(thread)
-        return self.associations.open(RECEIVER, REQUEST, ADDRESS, thread)
+        return self.associations.open(RECEIVER, REQUEST, ADDRESS, thread, lambda: None)
 
     def break_off(self) -> None:
         self.end_threads.set()

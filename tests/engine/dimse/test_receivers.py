@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from pynetdicom import AE
 
 from engine.clock import SystemClock
-from engine.dimse.acceptance import Capacity
+from engine.dimse.acceptance import Load
 from engine.dimse.associations import Associations
 from engine.dimse.echo import echo
 from engine.dimse.receivers import Receivers
 from engine.events import AssociationRejected, ReceiverFailed, ReceiverListening, ReceiverStopped
 from engine.journal import Journal
 from engine.model.ae_title import AETitle
+from engine.model.limits import Limits
 from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
 from engine.view import AssociationEnd, ReceiverState
@@ -41,14 +43,14 @@ class Dock:
         self.clock = SystemClock()
         self.journal = Journal(self.clock)
         self.associations = Associations(self.clock, self.journal)
-        self.limit = 200
+        self.site = SITE
         self.changes = 0
         self.receivers = Receivers(
             self.clock,
             self.journal,
             self.associations,
             reception,  # type: ignore[arg-type]
-            lambda: Capacity(len(self.associations.live()), self.limit),
+            lambda: Load(self.associations.open_ones(), self.site),
             self._changed,
         )
 
@@ -56,7 +58,7 @@ class Dock:
         self.changes += 1
 
     def apply(self, *receivers: Receiver) -> None:
-        self.receivers.apply(receivers, SITE)
+        self.receivers.apply(receivers, self.site)
 
     def state(self, receiver: Receiver) -> ReceiverState:
         return self.receivers.state_of(receiver).state
@@ -206,7 +208,7 @@ def test_rejections_reach_every_caller(dock: Dock, port: int) -> None:
 
 
 def test_callers_beyond_the_limit_are_rejected_for_now(dock: Dock, port: int) -> None:
-    dock.limit = 2
+    dock.site = replace(SITE, limits=Limits(associations=2))
     dock.apply(make_receiver(1, "XNAT", port))
     open_ones = [call(port, "XNAT") for _ in range(2)]
     refused = call(port, "XNAT")

@@ -1,0 +1,113 @@
+"""How much one site, and one receiver, lets its peers use (reliability-security 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+from engine.errors import InvalidSite, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of the site; a receiver may have its own for those in `RECEIVER_LIMITS`."""
+
+    associations: int = 200
+    """Open at once, over all receivers."""
+    associations_per_receiver: int = 50
+    associations_per_address: int = 20
+    associations_per_calling_ae_title: int = 20
+    idle_seconds: int = 60
+    """An association on which nothing arrives for this long is aborted."""
+    message_seconds: int = 1800
+    """One DIMSE message, from its first fragment to its last, may take this long."""
+    pdu_bytes: int = 131_072
+    """Maximum length received (PS3.8 D.1), as offered to the peer."""
+    data_set_bytes: int = 4 * GIB
+    drain_seconds: int = 300
+    """How long open associations of a receiver that was switched off may go on."""
+
+    @classmethod
+    def parse(cls, raw: object) -> Limits:
+        """Return the limits that a record describes; absent ones keep their default.
+
+        Raises:
+            InvalidSite: with one problem per unacceptable member.
+        """
+        return replace(cls(), **_numbers(raw, BOUNDS))
+
+    def to_record(self) -> dict[str, object]:
+        """Return the JSON form that `parse` reads."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def overridden(self, own: Mapping[str, int]) -> Limits:
+        """Return these limits with a receiver's own in their place."""
+        return replace(self, **own) if own else self
+
+
+BOUNDS = {
+    "associations": range(1, 10_001),
+    "associations_per_receiver": range(1, 10_001),
+    "associations_per_address": range(1, 10_001),
+    "associations_per_calling_ae_title": range(1, 10_001),
+    "idle_seconds": range(5, 86_401),
+    "message_seconds": range(5, 86_401),
+    "pdu_bytes": range(4_096, 1_048_577),
+    "data_set_bytes": range(1_048_576, 1024 * GIB + 1),
+    "drain_seconds": range(86_401),
+}
+RECEIVER_LIMITS = (
+    "associations_per_receiver",
+    "idle_seconds",
+    "message_seconds",
+    "pdu_bytes",
+    "data_set_bytes",
+)
+"""The limits that a receiver may have of its own."""
+
+
+def parse_receiver_limits(raw: object) -> dict[str, int]:
+    """Return a receiver's own limits.
+
+    Raises:
+        InvalidSite: with one problem per unacceptable member.
+    """
+    return _numbers(raw, {name: BOUNDS[name] for name in RECEIVER_LIMITS})
+
+
+def _numbers(raw: object, bounds: Mapping[str, range]) -> dict[str, int]:
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        raise InvalidSite(
+            Problem("limits", str(raw)[:40], "is not an object", "write name: number")
+        )
+    problems = list(_faults(raw, bounds))
+    if problems:
+        raise InvalidSite(*problems)
+    return {name: value for name, value in raw.items() if value is not None}
+
+
+def _faults(raw: Mapping[object, object], bounds: Mapping[str, range]) -> Iterator[Problem]:
+    for name, value in raw.items():
+        field, shown = f"limits.{name}", str(value)[:40]
+        allowed = bounds.get(str(name))
+        if allowed is None:
+            yield Problem(
+                field, shown, "is no limit that can be set here", f"use {', '.join(bounds)}"
+            )
+        elif value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            yield Problem(field, shown, "is not a whole number", _range(allowed))
+        elif value is not None and value not in allowed:
+            yield Problem(
+                field, shown, f"is outside {allowed.start}–{allowed.stop - 1}", _range(allowed)
+            )
+
+
+def _range(allowed: range) -> str:
+    return f"use {allowed.start} to {allowed.stop - 1}"

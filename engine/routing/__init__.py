@@ -1,0 +1,22 @@
+"""Routing expressions: XNAT's rules from an element's value to a project, subject or session.
+
+Pure: no input or output, and nothing of the engine but its errors. `parse_rules` checks everything
+that can be checked, so that applying a rule fails only on its time limit
+(tests/engine/routing/test_java_agreement.py).
+"""
+
+from engine.routing.errors import InvalidRule, RuleError, RuleTimeout
+from engine.routing.grammar import parse_rule, parse_rules
+from engine.routing.rule import Application, Rule
+from engine.routing.slow import slow_risk
+
+__all__ = [
+    "Application",
+    "InvalidRule",
+    "Rule",
+    "RuleError",
+    "RuleTimeout",
+    "parse_rule",
+    "parse_rules",
+    "slow_risk",
+]

@@ -1,0 +1,49 @@
+"""What can be wrong with a routing rule: when it is written, and when it runs."""
+
+from __future__ import annotations
+
+from engine.errors import ConfigurationError, EngineError
+
+
+class InvalidRule(ConfigurationError):
+    """Text that is not a routing rule; each problem carries line, column, message and remedy."""
+
+    title = "Not a routing rule"
+
+    @property
+    def line(self) -> int | None:
+        """1-based line of the first problem; None when a single rule was parsed."""
+        return self.problems[0].line
+
+    @property
+    def column(self) -> int | None:
+        """1-based column of the first problem."""
+        return self.problems[0].column
+
+    @property
+    def reason(self) -> str:
+        """What is wrong first, without place and remedy."""
+        return self.problems[0].message
+
+
+class RuleError(EngineError):
+    """A rule could not be applied to a value."""
+
+    title = "A routing rule failed"
+
+
+class RuleTimeout(RuleError):
+    """A rule took longer than its time limit; the value is not known to match or not."""
+
+    title = "A routing rule took too long"
+
+
+class PatternFault(Exception):
+    """A place in a pattern or replacement that can't be used; never leaves this package."""
+
+    def __init__(self, offset: int, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.offset = offset
+        """0-based, in characters."""
+        self.reason = reason
+        self.remedy = remedy

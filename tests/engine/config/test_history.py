@@ -1,0 +1,217 @@
+"""Revisions are kept, told field by field, and can be brought back; conflicts are never lost."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.config.history import REVISIONS_KEPT, History
+from engine.config.store import BY_HAND, ConfigurationStore
+from engine.errors import ChangedMeanwhile, ConfigurationError, NotFound
+from engine.model.ae_title import AETitle
+from engine.model.project import Project
+from engine.model.receiver import Receiver
+from tests.fakes import FixedClock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
+CT1 = Receiver(0, AETitle("CT1"), 8105)
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock(NOW)
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: FixedClock) -> ConfigurationStore:
+    return ConfigurationStore(tmp_path / "config.json", clock=clock)
+
+
+def told(store: ConfigurationStore) -> list[tuple[int, str, list[str]]]:
+    return [
+        (r.configuration.revision, r.configuration.changed_by, [d.sentence() for d in r.made])
+        for r in store.revisions()
+    ]
+
+
+def edit_by_hand(store: ConfigurationStore, path: Path, port: int) -> None:
+    tables = json.loads(path.read_text())
+    tables["receivers"]["1"]["port"] = port
+    path.write_text(json.dumps(tables))
+
+
+def test_every_change_is_a_revision_with_author_and_differences(
+    store: ConfigurationStore,
+) -> None:
+    store.create_default("first start")
+    _, ct1 = store.save_receiver(CT1, "anna")
+    store.save_receiver(replace(ct1, port=8106, whitelist=("A",)), "berta")
+    store.delete_receiver(ct1.id, "anna from 10.0.0.5")
+    assert told(store) == [
+        (4, "anna from 10.0.0.5", ["receiver CT1:8106 removed"]),
+        (3, "berta", ["receiver CT1:8105 port: 8105 → 8106", "receiver CT1:8105 whitelist: +A"]),
+        (2, "anna", ["receiver CT1:8105 added"]),
+        (1, "first start", ["receiver XNAT:8104 added"]),
+    ]
+
+
+def test_a_call_that_changes_nothing_is_no_revision(store: ConfigurationStore) -> None:
+    (receiver,) = store.create_default("first start").receivers
+    store.save_receiver(receiver, "anna")
+    assert [number for number, _, _ in told(store)] == [1]
+
+
+def test_undo_takes_back_the_newest_change_as_a_new_revision(store: ConfigurationStore) -> None:
+    before = store.create_default("first start")
+    store.save_receiver(CT1, "anna")
+    after = store.undo("berta")
+    assert (after.revision, after.changed_by) == (3, "berta")
+    assert after.receivers == before.receivers
+    assert told(store)[0] == (3, "berta", ["receiver CT1:8105 removed"])
+
+
+def test_an_undo_can_be_undone(store: ConfigurationStore) -> None:
+    store.create_default("first start")
+    changed, _ = store.save_receiver(CT1, "anna")
+    store.undo("anna")
+    assert store.undo("anna").receivers == changed.receivers
+
+
+def test_undo_without_an_earlier_revision_says_so(store: ConfigurationStore) -> None:
+    store.create_default("first start")
+    with pytest.raises(NotFound, match="nothing to undo"):
+        store.undo("anna")
+
+
+def test_a_restored_receiver_keeps_its_id_and_new_ones_get_others(
+    store: ConfigurationStore,
+) -> None:
+    store.create_default("first start")
+    _, ct1 = store.save_receiver(CT1, "anna")
+    store.delete_receiver(ct1.id, "anna")
+    assert store.restore(2, "anna").receiver(ct1.id) == ct1
+    _, other = store.save_receiver(replace(CT1, port=8200), "anna")
+    assert other.id == ct1.id + 1
+
+
+def test_a_revision_that_is_not_kept_is_not_found(store: ConfigurationStore) -> None:
+    store.create_default("first start")
+    with pytest.raises(NotFound, match="revision 7 is not kept"):
+        store.restore(7, "anna")
+
+
+def test_a_hand_edit_becomes_a_revision_of_its_own_before_the_next_change(
+    store: ConfigurationStore, tmp_path: Path
+) -> None:
+    store.create_default("first start")
+    edit_by_hand(store, tmp_path / "config.json", 8200)
+    store.add_project(Project("NEURO-01"), "anna")
+    assert told(store)[:2] == [
+        (3, "anna", ["project NEURO-01 added"]),
+        (2, BY_HAND, ["receiver XNAT:8104 port: 8104 → 8200"]),
+    ]
+
+
+def test_an_engine_adopts_a_hand_edit_once(store: ConfigurationStore, tmp_path: Path) -> None:
+    store.create_default("first start")
+    assert store.adopt().revision == 1
+    edit_by_hand(store, tmp_path / "config.json", 8200)
+    assert store.adopt().revision == 2
+    assert store.adopt().revision == 2
+
+
+def test_an_invalid_hand_edit_is_refused_and_not_kept(
+    store: ConfigurationStore, tmp_path: Path
+) -> None:
+    store.create_default("first start")
+    edit_by_hand(store, tmp_path / "config.json", 99999)
+    with pytest.raises(ConfigurationError):
+        store.adopt()
+    assert store.history.numbers() == [1]
+
+
+def test_a_receiver_changed_meanwhile_is_not_overwritten_and_the_author_is_named(
+    store: ConfigurationStore, clock: FixedClock
+) -> None:
+    (seen,) = store.create_default("first start").receivers
+    clock.advance(60)
+    store.save_receiver(replace(seen, port=8200), "berta", replacing=seen)
+    store.add_project(Project("NEURO-01"), "carla")
+    with pytest.raises(ChangedMeanwhile) as refused:
+        store.save_receiver(replace(seen, anonymization=False), "anna", replacing=seen)
+    assert refused.value.detail == (
+        "XNAT:8200 was changed by berta at 2026-08-24 14:04:22: "
+        "receiver XNAT:8104 port: 8104 → 8200"
+    )
+    assert store.load().receivers[0].port == 8200
+
+
+def test_a_receiver_edited_by_hand_meanwhile_is_not_overwritten(
+    store: ConfigurationStore, tmp_path: Path
+) -> None:
+    (seen,) = store.create_default("first start").receivers
+    edit_by_hand(store, tmp_path / "config.json", 8200)
+    with pytest.raises(ChangedMeanwhile, match=f"by {BY_HAND}"):
+        store.save_receiver(replace(seen, enabled=False), "anna", replacing=seen)
+
+
+def test_a_change_elsewhere_is_no_conflict(store: ConfigurationStore) -> None:
+    (seen,) = store.create_default("first start").receivers
+    store.save_receiver(CT1, "berta")
+    _, saved = store.save_receiver(replace(seen, port=8200), "anna", replacing=seen)
+    assert saved.port == 8200
+
+
+def test_several_receivers_are_saved_in_one_revision(store: ConfigurationStore) -> None:
+    store.create_default("first start")
+    after = store.save_receivers((CT1, replace(CT1, port=8106)), "import")
+    assert after.revision == 2
+    assert [receiver.label for receiver in after.receivers][1:] == ["CT1:8105", "CT1:8106"]
+
+
+def test_of_several_receivers_with_a_conflict_none_is_saved(store: ConfigurationStore) -> None:
+    store.create_default("first start")
+    with pytest.raises(ConfigurationError, match="AE title and port are record 2's already"):
+        store.save_receivers((CT1, CT1), "import")
+    assert store.load().revision == 1
+
+
+def test_a_history_that_can_not_be_written_does_not_stop_a_change(
+    store: ConfigurationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create_default("first start")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(History, "keep", fail)
+    configuration, _ = store.save_receiver(CT1, "anna")
+    assert configuration.revision == 2
+
+
+def test_only_so_many_revisions_are_kept(tmp_path: Path) -> None:
+    history = History(tmp_path / "history")
+    for number in range(1, 6):
+        history.keep(number, {})
+    history.keep(REVISIONS_KEPT + 3, {})
+    assert history.numbers()[-1] == 1
+    for number in range(6, REVISIONS_KEPT + 3):
+        (tmp_path / "history" / f"{number:08d}.json").write_text("{}")
+    history.keep(REVISIONS_KEPT + 4, {})
+    assert len(history.numbers()) == REVISIONS_KEPT
+    assert history.numbers()[0] == REVISIONS_KEPT + 4
+
+
+def test_a_torn_history_file_is_passed_over(store: ConfigurationStore, tmp_path: Path) -> None:
+    store.create_default("first start")
+    store.save_receiver(CT1, "anna")
+    (tmp_path / "config.history" / "00000002.json").write_text("{")
+    assert [number for number, _, _ in told(store)] == [1]
+    assert store.load().revision == 2

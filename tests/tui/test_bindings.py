@@ -1,0 +1,45 @@
+"""The key table."""
+
+from collections import Counter
+
+import pytest
+
+from engine.view import ReceiverState
+from tests.fakes import make_receiver, make_status
+from tui.bindings import KEYS, possible
+
+
+def test_every_key_has_its_own_id() -> None:
+    assert len({key.id for key in KEYS}) == len(KEYS)
+
+
+def test_no_key_does_two_things_except_stop_and_start() -> None:
+    keys = Counter(key.keys for key in KEYS)
+    assert {name for name, times in keys.items() if times > 1} == {"s"}
+
+
+def test_only_quit_has_priority_and_ctrl_z_is_never_bound() -> None:
+    assert [key.id for key in KEYS if key.priority] == ["app.quit"]
+    assert all("ctrl+z" not in key.keys for key in KEYS)
+
+
+@pytest.mark.parametrize(
+    ("state", "enabled", "expected"),
+    [
+        (ReceiverState.LISTENING, True, {"edit", "delete", "stop", "echo"}),
+        (ReceiverState.DISABLED, False, {"edit", "delete", "start"}),
+        (ReceiverState.FAILED, True, {"edit", "delete", "stop", "retry"}),
+        (ReceiverState.DRAINING, False, {"edit", "delete", "start"}),
+    ],
+)
+def test_an_action_is_offered_only_in_states_where_it_makes_sense(
+    state: ReceiverState, enabled: bool, expected: set[str]
+) -> None:
+    status = make_status(make_receiver(1, enabled=enabled), state)
+    actions = {"edit", "delete", "stop", "start", "echo", "retry"}
+    assert {action for action in actions if possible(action, status)} == expected
+
+
+def test_without_a_receiver_only_a_new_one_is_possible() -> None:
+    assert possible("new", None)
+    assert not possible("edit", None)

@@ -1,0 +1,87 @@
+"""The link: looks on request, posts news from any thread, survives a silent engine."""
+
+import threading
+from typing import TYPE_CHECKING
+
+from engine.errors import NotFound
+from engine.events import ObjectsStored, ReceiverFailed
+from engine.view import EngineView
+from tests.fakes import NOW, FakeEngine, busy
+from tui.link import EngineCall, EngineLink, News
+
+if TYPE_CHECKING:
+    from textual.message import Message
+
+
+def _stored(objects: int) -> ObjectsStored:
+    return ObjectsStored(receiver="XNAT:8104", objects=objects, duplicates=0, bytes=1)
+
+
+def _failed(reason: str) -> ReceiverFailed:
+    return ReceiverFailed(receiver="PET:8106", reason=reason, remedy="choose another port")
+
+
+def test_events_are_read_once_and_shown_newest_first() -> None:
+    engine = FakeEngine()
+    link = EngineLink(engine, lambda message: None)
+    engine.record(_stored(1), _stored(2))
+    assert [e.sequence for e in link.read().events] == [2, 1]
+    engine.record(_stored(3))
+    assert [e.sequence for e in link.read().events] == [3, 2, 1]
+
+
+def test_a_silent_engine_leaves_the_last_snapshot_and_says_since_when() -> None:
+    engine = busy()
+    link = EngineLink(engine, lambda message: None)
+    link.read()
+    engine.silent = OSError("connection refused")
+    reading = link.read()
+    assert reading.silent
+    assert reading.snapshot is engine.current
+    assert reading.silent_since == NOW
+
+
+def test_an_engine_that_never_answered_is_silent_without_a_time() -> None:
+    link = EngineLink(FakeEngine(silent=OSError("no socket")), lambda message: None)
+    assert link.read().silent
+    assert link.read().silent_since is None
+
+
+def test_news_from_an_engine_thread_are_only_posted() -> None:
+    engine = FakeEngine()
+    posted: list[Message] = []
+    link = EngineLink(engine, posted.append)
+    link.start()
+    thread = threading.Thread(target=engine.emit, args=(_failed("address in use"),))
+    thread.start()
+    thread.join()
+    assert [type(message) for message in posted] == [News]
+    link.stop()
+    assert engine.listeners == []
+
+
+def test_the_same_news_is_told_once_a_minute_and_other_news_at_once() -> None:
+    engine = FakeEngine()
+    posted: list[Message] = []
+    EngineLink(engine, posted.append).start()
+    engine.emit(_failed("address in use"))
+    engine.emit(_failed("address in use"))
+    engine.emit(_failed("not permitted"))
+    assert len(posted) == 2
+
+
+def _call(error: Exception) -> EngineCall:
+    def run(engine: EngineView) -> None:
+        raise error
+
+    return EngineCall("delete XNAT:8104", 1, run, lambda result: None)
+
+
+def test_a_refusal_comes_back_with_its_remedy_and_a_defect_as_one() -> None:
+    link = EngineLink(FakeEngine(), lambda message: None)
+    refused = link.perform(_call(NotFound("receiver 1 is gone", "look again")))
+    assert refused.error is not None
+    assert refused.error.remedy == "look again"
+    broken = link.perform(_call(KeyError("x")))
+    assert broken.error is not None
+    assert broken.error.detail == "delete XNAT:8104: KeyError: 'x'"

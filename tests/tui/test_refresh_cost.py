@@ -1,0 +1,63 @@
+"""What one look at a busy engine may cost, with bounds that only a real regression crosses."""
+
+import time
+from dataclasses import replace
+from datetime import timedelta
+from statistics import median
+
+from engine.events import ObjectsStored
+from tests.fakes import NOW, FakeEngine, busy, make_throughput
+from tui.app import ConsoleApp
+
+LOOKS = 15
+MAX_MEDIAN_SECONDS = 0.060
+"""About four times what was measured: 15 ms, every number on the screen changing."""
+
+
+def change_everything(engine: FakeEngine, step: int) -> None:
+    current = engine.current
+    engine.current = replace(
+        current,
+        taken_at=NOW + timedelta(seconds=step),
+        throughput=make_throughput(38 + step % 5, 140 + step, step),
+        receivers=tuple(
+            replace(
+                status,
+                objects_today=status.objects_today + 13,
+                throughput=make_throughput(30 + step % 7, 100 + step, step),
+                last_object_at=NOW + timedelta(seconds=step),
+            )
+            for status in current.receivers
+        ),
+        associations=tuple(
+            replace(association, objects=association.objects + 7, bytes_rate=1e6 * (step % 9 + 1))
+            for association in current.associations
+        ),
+    )
+    engine.record(ObjectsStored(receiver="XNAT:8104", objects=step, duplicates=0, bytes=step))
+
+
+async def test_a_refresh_with_its_repaint_stays_cheap() -> None:
+    engine = busy()
+    app = ConsoleApp(engine, refresh_hz=0, blink=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        costs = []
+        for step in range(LOOKS):
+            change_everything(engine, step)
+            begin = time.process_time()
+            app.refresh_from_engine()
+            await pilot.pause()
+            costs.append(time.process_time() - begin)
+    assert median(costs) < MAX_MEDIAN_SECONDS
+
+
+async def test_a_refresh_that_changes_nothing_repaints_no_table() -> None:
+    app = ConsoleApp(busy(), refresh_hz=0, blink=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        tables = list(app.dashboard.query("LiveTable"))
+        before = [table._update_count for table in tables]  # type: ignore[attr-defined]
+        app.refresh_from_engine()
+        await pilot.pause()
+        assert [table._update_count for table in tables] == before  # type: ignore[attr-defined]

@@ -1,0 +1,284 @@
+"""The console: one timer, one screen, and the ways in and out of the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any, cast
+
+from textual import on, work
+from textual.app import App
+from textual.command import SimpleProvider
+
+from tui.bindings import Scope, bindings
+from tui.commands import ConsoleCommands, ConsolePalette, ReceiverCommands
+from tui.link import (
+    ChoiceRequested,
+    EngineAnswered,
+    EngineCall,
+    EngineLink,
+    EngineStopped,
+    News,
+    Reading,
+    ReceiverCommand,
+)
+from tui.screens.dashboard import DashboardScreen
+from tui.screens.message import MessageScreen
+from tui.screens.too_small import TooSmallScreen, is_too_small
+from tui.text import safe
+from tui.theme import DARK, QUIET, THEMES, palette_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from textual.events import Resize
+    from textual.notifications import SeverityLevel
+    from textual.theme import Theme
+
+    from engine.errors import EngineError
+    from engine.view import EngineView
+
+TERMINAL_CHECK_SECONDS = 1
+"""Often enough that Textual's output queue of 30 writes cannot fill up and block this thread."""
+MAX_TOAST_CELLS = 400
+
+
+class ConsoleApp(App[None]):
+    """The terminal console of one engine, in this process or another."""
+
+    TITLE = "dicomdock"
+    CSS_PATH = ["styles/themes.tcss", "styles/console.tcss"]
+    BINDINGS = bindings(Scope.EVERYWHERE)
+    COMMANDS = {ConsoleCommands}
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (140, "-very-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
+
+    def __init__(
+        self,
+        engine: EngineView,
+        *,
+        refresh_hz: float = 4.0,
+        blink: bool = True,
+        actor: str = "console",
+        on_quit: Callable[[], None] | None = None,
+        demo: bool = False,
+    ) -> None:
+        """Take the engine and how to look at it.
+
+        Args:
+            engine: What is shown and commanded.
+            refresh_hz: Looks per second; 0 looks once, then only when asked.
+            blink: Whether text cursors blink.
+            actor: Who changes the configuration, for its history.
+            on_quit: Stops the engine; called on a worker thread, may take seconds.
+            demo: Whether to say that nothing here is real.
+        """
+        super().__init__()
+        self.blink = blink
+        self.reading = Reading()
+        self.dashboard = DashboardScreen(blink=blink, demo=demo)
+        self._refresh_hz = refresh_hz
+        self._on_quit = on_quit
+        self._link = EngineLink(engine, self.post_message)
+        self._receiver_commands = ReceiverCommands(self, engine, actor)
+        self._busy: set[int] = set()
+        self._stopping = False
+        self._terminals: list[int] = []
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = DARK.name
+
+    def get_default_screen(self) -> DashboardScreen:
+        """Start with the dashboard."""
+        return self.dashboard
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Give themes that are not ours the variables that our styles use."""
+        return {"quiet": QUIET, "key": "#8cc8ec", "line": "#3a4756"}
+
+    def on_mount(self) -> None:
+        """Look for the first time and start everything that goes on by itself."""
+        self._catch_signals()
+        self._link.start()
+        self.theme_changed_signal.subscribe(self, self._repaint)
+        self._terminals = [descriptor for descriptor in (0, 1, 2) if os.isatty(descriptor)]
+        self.set_interval(TERMINAL_CHECK_SECONDS, self._check_terminal)
+        self.refresh_from_engine()
+        if self._refresh_hz > 0:
+            self.set_interval(1 / self._refresh_hz, self.refresh_from_engine)
+
+    def on_unmount(self) -> None:
+        """Hear no more news."""
+        self._link.stop()
+
+    # Looking at the engine
+
+    def refresh_from_engine(self) -> None:
+        """Look at the engine once and show what changed."""
+        was_silent = self.reading.silent
+        self.reading = self._link.read()
+        with self.batch_update():
+            self.dashboard.show(self.reading)
+            if self.reading.silent != was_silent:
+                self._repaint(self.current_theme)
+
+    def _repaint(self, theme: Theme) -> None:
+        self.dashboard.paint(palette_of(theme))
+        self.dashboard.show(self.reading)
+
+    @on(News)
+    def _tell_news(self, news: News) -> None:
+        event = news.recorded.event
+        where = f"{event.receiver} " if event.receiver else ""
+        self.tell(f"{where}{event.sentence()}", "error")
+        self.refresh_from_engine()
+
+    # Commands
+
+    @on(ReceiverCommand)
+    def _command_receiver(self, command: ReceiverCommand) -> None:
+        if not self._stopping:
+            self._receiver_commands.run(command.action, command.receiver_id)
+
+    def call_engine(self, call: EngineCall) -> None:
+        """Make a call that may block, one at a time for each receiver."""
+        if call.receiver_id in self._busy:
+            self.tell(f"{call.what}: wait, the last command is not done yet", "warning")
+            return
+        self._busy.add(call.receiver_id)
+        self._perform(call)
+
+    @work(thread=True, group="engine", exit_on_error=False)
+    def _perform(self, call: EngineCall) -> None:
+        self.post_message(self._link.perform(call))
+
+    @on(EngineAnswered)
+    def _answered(self, answer: EngineAnswered) -> None:
+        self._busy.discard(answer.call.receiver_id)
+        if answer.error is None:
+            answer.call.then(answer.result)
+        else:
+            self.refresh_from_engine()
+            self._show_error(answer.error)
+
+    def _show_error(self, error: EngineError) -> None:
+        self.push_screen(MessageScreen(error.title, error.detail, error.remedy))
+
+    def tell(self, sentence: str, severity: SeverityLevel = "information") -> None:
+        """Show a toast; whatever is in the sentence is shown as it is."""
+        timeout = 12 if severity == "error" else 5
+        text = safe(sentence, MAX_TOAST_CELLS)
+        self.notify(text, severity=severity, timeout=timeout, markup=False)
+
+    # Keys
+
+    def action_command_palette(self) -> None:
+        """Open the palette."""
+        if not isinstance(self.screen, ConsolePalette):
+            self.push_screen(
+                ConsolePalette(blink=self.blink, placeholder="What do you want to do?")
+            )
+
+    @on(ChoiceRequested)
+    def _choose(self, request: ChoiceRequested) -> None:
+        provider = SimpleProvider(self.screen, list(request.choices))
+        self.push_screen(
+            ConsolePalette(blink=self.blink, providers=[provider], placeholder=request.placeholder)
+        )
+
+    def action_help(self) -> None:
+        """Show all keys."""
+        from tui.screens.help import HelpScreen, all_keys
+
+        self.push_screen(HelpScreen("Keys and help", all_keys(palette_of(self.current_theme))))
+
+    def action_help_here(self) -> None:
+        """Show help on the focused panel."""
+        from tui.screens.help import HelpScreen, help_on
+
+        widget = self.focused or self.dashboard
+        title, page = help_on(widget, palette_of(self.current_theme))
+        self.push_screen(HelpScreen(title, page))
+
+    # Size
+
+    def on_resize(self, event: Resize) -> None:
+        """Say so when the terminal is too small, and stop saying it when it is not."""
+        small = is_too_small(*event.size)
+        shown = isinstance(self.screen, TooSmallScreen)
+        if small and not shown:
+            self.push_screen(TooSmallScreen())
+        elif shown and not small:
+            self.pop_screen()
+
+    # Leaving
+
+    async def action_quit(self) -> None:
+        """Stop what has to be stopped, then leave."""
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._stopping:
+            return
+        self._stopping = True
+        self.dashboard.announce_stop()
+        if self._on_quit is None:
+            self.exit()
+        else:
+            self._stop_engine(self._on_quit)
+
+    @work(thread=True, group="quit", exit_on_error=False)
+    def _stop_engine(self, on_quit: Callable[[], None]) -> None:
+        try:
+            on_quit()
+        finally:
+            self.post_message(EngineStopped())
+
+    @on(EngineStopped)
+    def _engine_stopped(self) -> None:
+        self.exit()
+
+    def _catch_signals(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        loop.add_signal_handler(signal.SIGTERM, self._terminate)
+
+    def _hang_up(self) -> None:
+        if 0 in self._terminals and not os.isatty(0):
+            self._forget_terminal()
+        self._leave()
+
+    def _forget_terminal(self) -> None:
+        # Textual's input thread would read the end of file again and again, its output thread
+        # dies of the first write, and the queue between it and this thread would block.
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for descriptor in self._terminals:
+            os.dup2(nowhere, descriptor)
+        os.close(nowhere)
+        self._terminals = []
+        driver = cast(Any, self._driver)
+        if driver is not None:
+            driver.write = _discard
+            driver.disable_input()
+
+    def _terminate(self) -> None:
+        if not self._stopping:
+            self._leave()
+            return
+        # A thread that stops the engine can't be interrupted, and Python would wait for it.
+        if self._driver is not None:
+            self._driver.stop_application_mode()
+            self._driver.close()
+        os._exit(128 + signal.SIGTERM)
+
+    def _check_terminal(self) -> None:
+        if 0 in self._terminals and not os.isatty(0):
+            self._hang_up()
+
+
+def _discard(data: str) -> None:
+    """Take output that nobody can see."""

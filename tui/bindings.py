@@ -1,0 +1,137 @@
+"""Every key of the console in one table, with stable ids, and when a receiver's keys apply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from textual.binding import Binding, BindingType
+
+from engine.view import ReceiverState
+
+if TYPE_CHECKING:
+    from engine.view import ReceiverStatus
+
+
+class Scope(StrEnum):
+    """Where a key is bound; also its heading in the help."""
+
+    RECEIVERS = "Receivers"
+    VIEW = "View"
+    LISTS = "Lists"
+    EVERYWHERE = "Everywhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: what it does, what the footer calls it, what the help says."""
+
+    id: str
+    scope: Scope
+    keys: str
+    shown: str
+    """The key as people write it."""
+    action: str
+    label: str
+    help: str
+    footer: int = 0
+    """Importance in the footer, 1 the highest; 0 keeps it to the help."""
+    short: str = ""
+    """Label for a narrow footer."""
+    priority: bool = False
+
+    def binding(self) -> Binding:
+        """Return Textual's form of it."""
+        return Binding(
+            self.keys,
+            self.action,
+            self.label,
+            show=self.footer > 0,
+            key_display=self.shown,
+            priority=self.priority,
+            tooltip=self.help,
+            id=self.id,
+        )
+
+
+R, V, L, E = Scope.RECEIVERS, Scope.VIEW, Scope.LISTS, Scope.EVERYWHERE
+
+KEYS = (
+    Key("receiver.new", R, "n", "n", "receiver('new')", "New", "create a receiver", 1),
+    Key("receiver.edit", R, "e", "e", "receiver('edit')", "Edit", "change it", 1),
+    Key("receiver.stop", R, "s", "s", "receiver('stop')", "Stop", "take no new associations", 1),
+    Key("receiver.start", R, "s", "s", "receiver('start')", "Start", "listen again", 1),
+    Key("receiver.delete", R, "d", "d", "receiver('delete')", "Delete", "remove it (asks)", 2),
+    Key(
+        "receiver.echo",
+        R,
+        "t",
+        "t",
+        "receiver('echo')",
+        "Echo test",
+        "send it a C-ECHO, as a peer would",
+        2,
+        short="Echo",
+    ),
+    Key(
+        "receiver.retry",
+        R,
+        "r",
+        "r",
+        "receiver('retry')",
+        "Retry now",
+        "a failed one: try to listen again at once",
+        1,
+        short="Retry",
+    ),
+    Key("view.filter", V, "slash", "/", "filter", "Filter", "show only matching receivers", 2),
+    Key("view.sort", V, "o", "o", "order", "Sort", "choose the order of receivers", 4),
+    Key("view.pause", V, "p", "p", "pause", "Pause", "hold the panels still; nothing stops", 5),
+    Key("view.zoom", V, "z", "z", "zoom", "Zoom", "one panel on the whole screen, and back", 4),
+    Key("view.copy", V, "y", "y", "copy('text')", "Copy", "copy the row as text (OSC 52)", 5),
+    Key("view.copy_json", V, "Y", "Y", "copy('json')", "Copy JSON", "copy the row as JSON"),
+    Key("view.back", V, "escape", "esc", "back", "Back", "end zoom, filter or pause", 1),
+    Key("list.open", L, "enter", "⏎", "screen.open", "Details", "everything about this row", 4),
+    Key("list.down", L, "j", "j ↓", "cursor_down", "Down", "next row"),
+    Key("list.up", L, "k", "k ↑", "cursor_up", "Up", "previous row"),
+    Key("list.top", L, "g", "g", "scroll_top", "Top", "first row"),
+    Key("list.bottom", L, "G", "G", "scroll_bottom", "Bottom", "last row"),
+    Key("list.page_down", L, "ctrl+d", "^d", "page_down", "Page down", "a page down"),
+    Key("list.page_up", L, "ctrl+u", "^u", "page_up", "Page up", "a page up"),
+    Key("app.next", E, "tab", "tab", "app.focus_next", "Panel", "next panel", 5),
+    Key("app.previous", E, "shift+tab", "⇧tab", "app.focus_previous", "Back", "previous panel"),
+    Key("app.help", E, "question_mark", "?", "help", "Help", "all keys and what states mean", 1),
+    Key("app.help_here", E, "f1", "f1", "help_here", "Help here", "help on the focused panel"),
+    Key(
+        "app.palette", E, "ctrl+p", "^p", "command_palette", "Palette", "find any action by name", 1
+    ),
+    Key("app.quit", E, "ctrl+q", "^q", "quit", "Quit", "leave the console", 1, priority=True),
+)
+
+BY_ID = {key.id: key for key in KEYS}
+ORDER = {key.id: place for place, key in enumerate(KEYS)}
+
+
+def bindings(*scopes: Scope) -> list[BindingType]:
+    """Return the bindings of some scopes, for a class's BINDINGS."""
+    return [key.binding() for key in KEYS if key.scope in scopes]
+
+
+def possible(action: str, status: ReceiverStatus | None) -> bool:
+    """Tell whether an action on the selected receiver makes sense now."""
+    if action == "new":
+        return True
+    if status is None:
+        return False
+    match action:
+        case "stop":
+            return status.receiver.enabled
+        case "start":
+            return not status.receiver.enabled
+        case "echo":
+            return status.state is ReceiverState.LISTENING
+        case "retry":
+            return status.state is ReceiverState.FAILED
+        case _:
+            return True

@@ -1,0 +1,175 @@
+"""The console's only way to the engine: looks at it on request, hears urgent news, runs commands.
+
+`EngineLink.read` runs on the UI thread. The subscribed callable runs on engine threads and does
+nothing but post a message.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from textual.message import Message
+
+from engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from engine.events import RecordedEvent
+    from engine.view import EngineSnapshot, EngineView, ReceiverStatus
+
+EVENTS_KEPT = 300
+PAGE = 500
+MAX_PAGES = 4
+"""Pages of events per look, so that a burst never holds the screen."""
+MAX_TOLD = 200
+NEWS_SECONDS = 60
+"""The same news about the same receiver is not told again for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one look at the engine brought."""
+
+    snapshot: EngineSnapshot | None = None
+    """The newest one there is; None before the first answer."""
+    silent: bool = False
+    """The engine did not answer, so `snapshot` is old."""
+    events: tuple[RecordedEvent, ...] = ()
+    """Newest first."""
+    dropped: int = 0
+    """Events that were gone before they could be read."""
+
+    @property
+    def silent_since(self) -> datetime | None:
+        """When the engine answered last, if it does not any more."""
+        return self.snapshot.taken_at if self.silent and self.snapshot else None
+
+    def receiver(self, receiver_id: int | None) -> ReceiverStatus | None:
+        """Return the receiver with this id, if it (still) exists."""
+        receivers = self.snapshot.receivers if self.snapshot else ()
+        return next((s for s in receivers if s.receiver.id == receiver_id), None)
+
+
+class News(Message):
+    """An urgent event, told by an engine thread."""
+
+    def __init__(self, recorded: RecordedEvent) -> None:
+        super().__init__()
+        self.recorded = recorded
+
+
+class ReceiverCommand(Message):
+    """Someone asks for an action on a receiver."""
+
+    def __init__(self, action: str, receiver_id: int = 0) -> None:
+        super().__init__()
+        self.action = action
+        self.receiver_id = receiver_id
+
+
+class ChoiceRequested(Message):
+    """Someone wants to choose one of several commands by name."""
+
+    def __init__(self, placeholder: str, choices: Sequence[tuple[str, Callable[[], None]]]) -> None:
+        super().__init__()
+        self.placeholder = placeholder
+        self.choices = choices
+
+
+@dataclass(frozen=True, slots=True)
+class EngineCall:
+    """A call that may block, to be made on a worker thread."""
+
+    what: str
+    """Such as ``stop XNAT:8104``."""
+    receiver_id: int
+    run: Callable[[EngineView], Any]
+    """Runs on the worker thread."""
+    then: Callable[[Any], None]
+    """Gets the result, on the UI thread."""
+
+
+class EngineAnswered(Message):
+    """A call is over."""
+
+    def __init__(
+        self, call: EngineCall, result: object = None, error: EngineError | None = None
+    ) -> None:
+        super().__init__()
+        self.call = call
+        self.result = result
+        self.error = error
+
+
+class EngineStopped(Message):
+    """The engine of this process has been stopped, or could not be."""
+
+
+class EngineLink:
+    """Reads an engine for one console; only `_hear` may be called from other threads."""
+
+    def __init__(self, engine: EngineView, post: Callable[[Message], object]) -> None:
+        self._engine = engine
+        self._post = post
+        self._unsubscribe: Callable[[], None] | None = None
+        self._snapshot: EngineSnapshot | None = None
+        self._events: deque[RecordedEvent] = deque(maxlen=EVENTS_KEPT)
+        self._next_sequence = 0
+        self._dropped = 0
+        self._told: dict[tuple[str, str, str], datetime] = {}
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Begin to listen for urgent news."""
+        self._unsubscribe = self._engine.subscribe(self._hear)
+
+    def stop(self) -> None:
+        """Stop listening."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+
+    def read(self) -> Reading:
+        """Look at the engine once; never raises."""
+        try:
+            self._snapshot = self._engine.snapshot()
+            self._read_events()
+        except Exception:  # whatever keeps it from answering, the screen must say so and go on
+            return Reading(self._snapshot, True, tuple(self._events), self._dropped)
+        return Reading(self._snapshot, False, tuple(self._events), self._dropped)
+
+    def perform(self, call: EngineCall) -> EngineAnswered:
+        """Make a call on this (worker) thread and return its answer."""
+        try:
+            return EngineAnswered(call, call.run(self._engine))
+        except EngineError as error:
+            return EngineAnswered(call, error=error)
+        except Exception as error:  # the worker's border: an unforeseen failure becomes a message
+            detail = f"{call.what}: {type(error).__name__}: {error}"
+            return EngineAnswered(call, error=EngineError(detail, "this is a defect; report it"))
+
+    def _read_events(self) -> None:
+        for _ in range(MAX_PAGES):
+            page = self._engine.events_since(self._next_sequence, PAGE)
+            self._next_sequence = page.next_sequence
+            self._dropped += page.dropped
+            self._events.extendleft(page.events)
+            if len(page.events) < PAGE:
+                break
+
+    def _hear(self, recorded: RecordedEvent) -> None:
+        event = recorded.event
+        kind = (type(event).__name__, event.receiver, event.sentence())
+        with self._lock:
+            told = self._told.get(kind)
+            if told is not None and (recorded.at - told).total_seconds() < NEWS_SECONDS:
+                return
+            if len(self._told) >= MAX_TOLD:
+                self._told.clear()
+            self._told[kind] = recorded.at
+        self._post(News(recorded))

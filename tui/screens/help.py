@@ -1,0 +1,116 @@
+"""The help: all keys by place, what states and letters mean, or help on one panel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual.binding import Binding
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from engine.view import ReceiverState
+from tui.bindings import KEYS, Key, Scope
+from tui.text import fit
+from tui.theme import (
+    ASSOCIATION_LOOKS,
+    RECEIVER_LOOKS,
+    Palette,
+    Tone,
+)
+from tui.widgets.receivers_table import FLAGS
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.widget import Widget
+
+KEY_WIDTH = 7
+LABEL_WIDTH = 12
+STATE_MEANINGS = {
+    ReceiverState.LISTENING: "accepts associations",
+    ReceiverState.DISABLED: "takes no associations, on purpose",
+    ReceiverState.FAILED: "should listen but cannot; select it to see why",
+    ReceiverState.DRAINING: "takes no new associations while open ones finish",
+    ReceiverState.NOT_ALLOWED: "enabled, but the site allows no receivers now",
+}
+HINTS = (
+    "Filter: words that must all occur in AE title, port, identifier or state; !word must not.",
+    "Copying uses OSC 52: in tmux it needs `set -g set-clipboard on`.",
+    "To select text with the mouse hold shift (option in iTerm2).",
+)
+
+
+class HelpScreen(ModalScreen[None]):
+    """A scrolling page; escape, q, ? or f1 close it."""
+
+    BINDINGS = [
+        Binding("escape,q,question_mark,f1", "dismiss", "Close"),
+        Binding("j", "scroll('down')", "Down", show=False),
+        Binding("k", "scroll('up')", "Up", show=False),
+    ]
+
+    def __init__(self, title: str, page: Text) -> None:
+        super().__init__()
+        self._title = title
+        self._page = page
+
+    def compose(self) -> ComposeResult:
+        """Build the page."""
+        with Vertical(classes="box -page") as box:
+            box.border_title = Content(self._title)
+            box.border_subtitle = Content("↑↓ scroll   esc closes")
+            with VerticalScroll(classes="scroll"):
+                yield Static(self._page, markup=False)
+
+    def action_scroll(self, direction: str) -> None:
+        """Scroll by a line."""
+        scroll = self.query_one(VerticalScroll)
+        (scroll.scroll_down if direction == "down" else scroll.scroll_up)(animate=False)
+
+
+def all_keys(palette: Palette) -> Text:
+    """Return the page with every key."""
+    page = Text(end="")
+    for scope in Scope:
+        page.append(f"{scope}\n", "bold")
+        for key in KEYS:
+            if key.scope is scope:
+                _append_key(page, key, palette)
+        page.append("\n")
+    _append_states(page, palette)
+    page.append("\nGood to know\n", "bold")
+    page.append("\n".join(HINTS))
+    return page
+
+
+def help_on(widget: Widget, palette: Palette) -> tuple[str, Text]:
+    """Return title and page for the focused widget, else for everything."""
+    about = widget if hasattr(widget, "HELP_TITLE") else None
+    if about is None:
+        return "Keys and help", all_keys(palette)
+    page = Text(f"{about.HELP}\n\n", end="")
+    page.append("Keys here\n", "bold")
+    lists = hasattr(about, "COLUMNS")
+    for key in KEYS:
+        if (key.scope is Scope.LISTS and lists) or key.scope in (Scope.RECEIVERS, Scope.VIEW):
+            _append_key(page, key, palette)
+    return str(about.HELP_TITLE), page
+
+
+def _append_key(page: Text, key: Key, palette: Palette) -> None:
+    page.append("  " + fit(key.shown, KEY_WIDTH), palette.style(Tone.KEY))
+    page.append(fit(key.label, LABEL_WIDTH))
+    page.append(f"{key.help}\n", palette.style(Tone.MUTED))
+
+
+def _append_states(page: Text, palette: Palette) -> None:
+    page.append("States of a receiver\n", "bold")
+    for state, look in RECEIVER_LOOKS.items():
+        page.append("  " + fit(str(look), 11), palette.style(look.tone))
+        page.append(f"{STATE_MEANINGS[state]}\n")
+    page.append("\nAssociations\n", "bold")
+    looks = "   ".join(str(look) for look in ASSOCIATION_LOOKS.values())
+    page.append(f"  {looks}\n\nFlags\n")
+    page.append("  " + "   ".join(f"{letter} {word}" for letter, _, word in FLAGS) + "\n")

@@ -1,0 +1,157 @@
+"""Text fit for the screen: hostile characters made visible, numbers with units, local times."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len, get_character_cell_size
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+_HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180e\u2800\u3164\uffa0")
+_MARKS = frozenset({"Me", "Mn"})
+_MAX_MARKS = 2
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+
+
+def safe(text: str, width: int | None = None) -> str:
+    """Return text that cannot steer the terminal or hide part of itself, cut to `width` cells.
+
+    Control characters become control pictures (``␛``), everything else that is invisible or that
+    reorders its surroundings becomes its code point (``⟨202E⟩``).
+    """
+    if not (text.isascii() and text.isprintable()):
+        text = _made_visible(text)
+    return text if width is None else cut(text, width)
+
+
+def _made_visible(text: str) -> str:
+    shown = []
+    marks = 0
+    for character in text:
+        category = unicodedata.category(character)
+        marks = marks + 1 if category in _MARKS else 0
+        hidden = category in _HIDDEN_CATEGORIES or character in _INVISIBLE or marks > _MAX_MARKS
+        hidden = hidden or _selects_variation(character)
+        shown.append(_picture(character) if hidden else character)
+    return "".join(shown)
+
+
+def _selects_variation(character: str) -> bool:
+    return "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"
+
+
+def _picture(character: str) -> str:
+    code = ord(character)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "␡" if code == 0x7F else f"⟨{code:04X}⟩"
+
+
+def cut(text: str, width: int) -> str:
+    """Return the text, or its beginning and an ellipsis, in at most `width` cells."""
+    if cell_len(text) <= width:
+        return text
+    if width < 1:
+        return ""
+    room = width - 1
+    end = 0
+    for character in text:
+        room -= get_character_cell_size(character)
+        if room < 0:
+            break
+        end += 1
+    return text[:end] + "…"
+
+
+def fit(text: str, width: int, *, right: bool = False) -> str:
+    """Return the text in exactly `width` cells."""
+    text = cut(text, width)
+    padding = " " * (width - cell_len(text))
+    return padding + text if right else text + padding
+
+
+def count(number: int) -> str:
+    """Return a whole number with thousands separated."""
+    return f"{number:,}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return number and noun, the noun in its plural where due."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def size(size_bytes: float) -> str:
+    """Return a size with the decimal unit that keeps it short, such as ``13.4 GB``."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size_bytes < 999.5 or unit == "TB":
+            break
+        size_bytes /= 1000
+    return f"{size_bytes:.0f} {unit}" if unit in ("B", "kB") else f"{size_bytes:.1f} {unit}"
+
+
+def megabytes(size_bytes: float) -> str:
+    """Return bytes, or bytes per second, as a number of megabytes."""
+    return f"{size_bytes / 1e6:,.1f}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in one or two units that change rarely."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def clock(at: datetime) -> str:
+    """Return the local time of day."""
+    return at.astimezone().strftime("%H:%M:%S")
+
+
+def moment(at: datetime, now: datetime) -> str:
+    """Return the local time of day, with the date unless that is today."""
+    local = at.astimezone()
+    same_day = local.date() == now.astimezone().date()
+    return local.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M")
+
+
+def age(at: datetime | None, now: datetime) -> str:
+    """Return the time of day if today, else how long ago, in at most eight cells."""
+    if at is None:
+        return "never"
+    days = (now.astimezone().date() - at.astimezone().date()).days
+    return clock(at) if days <= 0 else f"{min(days, 999)}d ago"
+
+
+def sparkline(values: tuple[int, ...], width: int, top: int) -> str:
+    """Return one line of block characters, the newest value at the right end."""
+    return sparkrows(values, width, 1, top)[0]
+
+
+def sparkrows(values: tuple[int, ...], width: int, height: int, top: int) -> list[str]:
+    """Return a bar chart of `height` lines, upper line first; `top` fills it."""
+    bars = _resampled(values, width)
+    eighths = [_eighths(value, top, height) for value in bars]
+    lines = range(height - 1, -1, -1)
+    return ["".join(_BLOCKS[min(8, max(0, e - 8 * line))] for e in eighths) for line in lines]
+
+
+def _eighths(value: int, top: int, height: int) -> int:
+    if value <= 0 or top <= 0:
+        return 0
+    return max(1, min(8 * height, round(8 * height * value / top)))
+
+
+def _resampled(values: tuple[int, ...], width: int) -> list[int]:
+    if not values or width < 1:
+        return []
+    if width <= len(values):
+        return list(values[-width:])
+    return [values[i * len(values) // width] for i in range(width)]

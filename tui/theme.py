@@ -1,0 +1,214 @@
+"""Colors: four themes, and the one place that says how a state looks.
+
+A state is always glyph, word and color, in that order, so that no color alone carries meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from textual.theme import Theme
+
+from engine.events import Severity
+from engine.view import AssociationEnd, ReceiverState
+
+
+class Tone(StrEnum):
+    """What a piece of text means, from which its color follows."""
+
+    PLAIN = "plain"
+    STRONG = "strong"
+    MUTED = "muted"
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+    KEY = "key"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a state is shown."""
+
+    glyph: str
+    word: str
+    tone: Tone
+
+    def __str__(self) -> str:
+        return f"{self.glyph} {self.word}"
+
+
+RECEIVER_LOOKS = {
+    ReceiverState.LISTENING: Look("●", "LISTEN", Tone.OK),
+    ReceiverState.DISABLED: Look("○", "STOPPED", Tone.MUTED),
+    ReceiverState.FAILED: Look("✗", "FAILED", Tone.ERROR),
+    ReceiverState.DRAINING: Look("◐", "DRAIN", Tone.WARNING),
+    ReceiverState.NOT_ALLOWED: Look("⊘", "BARRED", Tone.WARNING),
+}
+
+ASSOCIATION_LOOKS = {
+    None: Look("●", "live", Tone.OK),
+    AssociationEnd.RELEASED: Look("○", "closed", Tone.MUTED),
+    AssociationEnd.ABORTED: Look("▲", "abort", Tone.WARNING),
+    AssociationEnd.REJECTED: Look("✗", "reject", Tone.ERROR),
+}
+
+SEVERITY_LOOKS = {
+    Severity.INFO: Look("·", "INFO", Tone.MUTED),
+    Severity.WARNING: Look("▲", "WARN", Tone.WARNING),
+    Severity.ERROR: Look("✗", "ERROR", Tone.ERROR),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """Rich style strings of one theme."""
+
+    ok: str
+    warning: str
+    error: str
+    muted: str
+    key: str
+    plain: str = ""
+    strong: str = "bold"
+
+    def style(self, tone: Tone) -> str:
+        """Return the style of a tone."""
+        match tone:
+            case Tone.PLAIN:
+                return self.plain
+            case Tone.STRONG:
+                return self.strong
+            case Tone.MUTED:
+                return self.muted
+            case Tone.OK:
+                return self.ok
+            case Tone.WARNING:
+                return self.warning
+            case Tone.ERROR:
+                return f"bold {self.error}"
+            case Tone.KEY:
+                return f"bold {self.key}"
+
+    def greyed(self) -> Palette:
+        """Return the palette for values that are no longer known to be true."""
+        grey = self.muted
+        return Palette(grey, grey, grey, grey, grey, grey, grey)
+
+
+def palette_of(theme: Theme) -> Palette:
+    """Return the styles of a theme, with fallbacks for themes that are not ours."""
+    return Palette(
+        ok=theme.success or "#5fbf77",
+        warning=theme.warning or "#e3b04b",
+        error=theme.error or "#f07178",
+        muted=theme.variables.get("quiet", QUIET),
+        key=theme.variables.get("key", theme.primary),
+    )
+
+
+QUIET = "#8593a3"
+
+DARK = Theme(
+    name="dark",
+    primary="#5aa9d6",
+    secondary="#8aa4bd",
+    accent="#e3b04b",
+    success="#5fbf77",
+    warning="#e3b04b",
+    error="#f07178",
+    foreground="#d5dde6",
+    background="#10151b",
+    surface="#151b22",
+    panel="#1f2832",
+    variables={
+        "quiet": QUIET,
+        "key": "#8cc8ec",
+        "footer-key-foreground": "#8cc8ec",
+        "line": "#3a4756",
+        "block-cursor-background": "#24527a",
+        "block-cursor-foreground": "#ffffff",
+        "block-cursor-text-style": "bold",
+        "block-cursor-blurred-background": "#243442",
+        "block-cursor-blurred-foreground": "#d5dde6",
+    },
+)
+
+LIGHT = Theme(
+    name="light",
+    primary="#1f5fa8",
+    secondary="#4d6377",
+    accent="#8a5a00",
+    success="#1a6b33",
+    warning="#8a5a00",
+    error="#b3202b",
+    foreground="#1c242d",
+    background="#f3f5f7",
+    surface="#fbfcfd",
+    panel="#e2e8ee",
+    dark=False,
+    variables={
+        "quiet": "#5a6875",
+        "key": "#1f5fa8",
+        "footer-key-foreground": "#1f5fa8",
+        "line": "#aab6c2",
+        "block-cursor-background": "#1f5fa8",
+        "block-cursor-foreground": "#ffffff",
+        "block-cursor-text-style": "bold",
+        "block-cursor-blurred-background": "#d3e0ee",
+        "block-cursor-blurred-foreground": "#1c242d",
+    },
+)
+
+HIGH_CONTRAST = Theme(
+    name="high-contrast",
+    primary="#ffffff",
+    secondary="#ffffff",
+    accent="#ffff00",
+    success="#4dff88",
+    warning="#ffe14d",
+    error="#ff8080",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#000000",
+    panel="#000000",
+    variables={
+        "quiet": "#d0d0d0",
+        "key": "#66e0ff",
+        "footer-key-foreground": "#66e0ff",
+        "line": "#bfbfbf",
+        "block-cursor-background": "#ffffff",
+        "block-cursor-foreground": "#000000",
+        "block-cursor-text-style": "bold",
+        "block-cursor-blurred-background": "#3d3d3d",
+        "block-cursor-blurred-foreground": "#ffffff",
+    },
+)
+
+COLOUR_BLIND = Theme(
+    name="colour-blind",
+    primary="#56b4e9",
+    secondary="#9aa5b1",
+    accent="#f5c77e",
+    success="#56b4e9",
+    warning="#f5d8a0",
+    error="#ff9d2e",
+    foreground="#e3e6ea",
+    background="#101318",
+    surface="#14181e",
+    panel="#22272f",
+    variables={
+        "quiet": "#949ca6",
+        "key": "#9ad4f5",
+        "footer-key-foreground": "#9ad4f5",
+        "line": "#434b56",
+        "block-cursor-background": "#1d4f78",
+        "block-cursor-foreground": "#ffffff",
+        "block-cursor-text-style": "bold",
+        "block-cursor-blurred-background": "#29333f",
+        "block-cursor-blurred-foreground": "#e3e6ea",
+    },
+)
+"""Blue, orange and grey after Okabe and Ito: no pair of red and green carries meaning."""
+
+THEMES = (DARK, LIGHT, HIGH_CONTRAST, COLOUR_BLIND)

@@ -1,0 +1,98 @@
+"""The associations table: live ones, then what recently ended or was rejected, with the reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.view import AssociationEnd
+from tui.text import clock, count, duration, megabytes, safe, size
+from tui.theme import ASSOCIATION_LOOKS, Tone
+from tui.widgets.live_table import Cell, Column, LiveTable, TableRow
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from engine.view import AssociationStatus, EngineSnapshot
+
+
+class AssociationsTable(LiveTable):
+    """Who sends now, and who did or was refused a moment ago."""
+
+    HELP_TITLE = "Associations"
+    HELP = (
+        "Live associations come first, oldest on top; below them those that ended recently. "
+        "A rejected caller is a row like any other: the line under the table says why, and "
+        "enter shows everything that is known about the association."
+    )
+    COLUMNS = (
+        Column("state", "State", 8),
+        Column("since", "Since", 8),
+        Column("caller", "Calling AE", 16),
+        Column("called", "Called AE", 11, flexible=True, max_width=16),
+        Column("address", "Address", 14, at_least=66, flexible=True, max_width=21),
+        Column("duration", "Duration", 12, right=True, at_least=110),
+        Column("objects", "Obj", 6, right=True),
+        Column("size", "Size", 8, right=True, at_least=104),
+        Column("rate", "MB/s", 5, right=True, at_least=58),
+        Column("contexts", "Contexts", 8, right=True, at_least=96),
+        Column("implementation", "Implementation", 16, at_least=128, flexible=True, max_width=20),
+    )
+
+
+def association_rows(snapshot: EngineSnapshot) -> list[TableRow]:
+    """Return live associations, then ended ones."""
+    now = snapshot.taken_at
+    both = (*snapshot.associations, *snapshot.ended_associations)
+    return [_row(association, now) for association in both]
+
+
+def _row(association: AssociationStatus, now: datetime) -> TableRow:
+    look = ASSOCIATION_LOOKS[association.end]
+    live = association.end is None
+    rejected = association.end is AssociationEnd.REJECTED
+    tone = Tone.PLAIN if live else Tone.MUTED
+    seconds = ((association.ended_at or now) - association.since).total_seconds()
+    rate = megabytes(association.bytes_rate) if live else "–"
+    cells = {
+        "state": Cell(str(look), look.tone),
+        "since": Cell(clock(association.since), tone, association.since.timestamp()),
+        "caller": Cell(safe(association.calling_ae_title), Tone.STRONG if live else Tone.PLAIN),
+        "called": Cell(safe(association.called_ae_title), tone),
+        "address": Cell(safe(host_of(association.address)), tone),
+        "duration": Cell("–" if rejected else duration(seconds), tone, seconds),
+        "objects": Cell("–" if rejected else count(association.objects), tone, association.objects),
+        "size": Cell("–" if rejected else size(association.bytes), tone, association.bytes),
+        "rate": Cell(rate, tone, association.bytes_rate),
+        "contexts": Cell(contexts(association), tone, association.contexts_accepted),
+        "implementation": Cell(safe(association.implementation) or "–", tone),
+    }
+    return TableRow(association.id, cells)
+
+
+def contexts(association: AssociationStatus) -> str:
+    """Return accepted and proposed presentation contexts."""
+    if not association.contexts_proposed:
+        return "–"
+    return f"{association.contexts_accepted}/{association.contexts_proposed}"
+
+
+def host_of(address: str) -> str:
+    """Return the address without its port."""
+    host = address.rpartition(":")[0] or address
+    return host[1:-1] if host.startswith("[") and ":" in host else host
+
+
+def explanation(snapshot: EngineSnapshot, chosen: str | None) -> str:
+    """Return why the chosen, else the newest rejected association was rejected; empty if none."""
+    rejected = [a for a in snapshot.ended_associations if a.end is AssociationEnd.REJECTED]
+    if not rejected:
+        return ""
+    shown = next((a for a in rejected if a.id == chosen), rejected[0])
+    return f"✗ rejected {clock(shown.since)}: {safe(shown.why)}"
+
+
+def association_title(snapshot: EngineSnapshot) -> str:
+    """Return how many there are of each kind."""
+    rejected = sum(a.end is AssociationEnd.REJECTED for a in snapshot.ended_associations)
+    ended = len(snapshot.ended_associations) - rejected
+    return f"{len(snapshot.associations)} live   {ended} closed   {rejected} rejected"

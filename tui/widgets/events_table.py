@@ -1,0 +1,69 @@
+"""The events table: what happened lately, newest first."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from engine.events import Severity
+from tui.text import clock, counted, safe
+from tui.theme import SEVERITY_LOOKS, Tone
+from tui.widgets.live_table import Cell, Column, LiveTable, TableRow
+
+if TYPE_CHECKING:
+    from engine.events import RecordedEvent
+    from tui.link import Reading
+
+SHOWN = 100
+RECENT = timedelta(minutes=5)
+
+
+class EventsTable(LiveTable):
+    """The newest events; stays at the top while the cursor is there."""
+
+    FOLLOWS_TOP = True
+    HELP_TITLE = "Events"
+    HELP = (
+        "What the engine told lately, newest first. While the cursor is on the first row the "
+        "panel follows; move down to hold your place. enter shows the whole sentence."
+    )
+    COLUMNS = (
+        Column("at", "Time", 8),
+        Column("level", "Level", 7),
+        Column("ae_title", "Receiver", 12, at_most=99),
+        Column("receiver", "Receiver", 16, at_least=100),
+        Column("caller", "Calling AE", 16, at_least=100),
+        Column("message", "What happened", 20, flexible=True),
+    )
+
+
+def event_rows(reading: Reading) -> list[TableRow]:
+    """Return the rows of the newest events."""
+    return [_row(recorded) for recorded in reading.events[:SHOWN]]
+
+
+def _row(recorded: RecordedEvent) -> TableRow:
+    event = recorded.event
+    look = SEVERITY_LOOKS[event.severity]
+    quiet = event.severity is Severity.INFO
+    cells = {
+        "at": Cell(clock(recorded.at), Tone.MUTED, recorded.at.timestamp()),
+        "level": Cell(str(look), look.tone),
+        "ae_title": Cell(safe(event.receiver.rpartition(":")[0]) or "–"),
+        "receiver": Cell(safe(event.receiver) or "–"),
+        "caller": Cell(safe(event.calling_ae_title) or "–"),
+        "message": Cell(safe(event.sentence()), Tone.PLAIN if quiet else look.tone),
+    }
+    return TableRow(str(recorded.sequence), cells)
+
+
+def event_title(reading: Reading) -> str:
+    """Return how many errors and warnings the last minutes brought."""
+    if reading.snapshot is None:
+        return ""
+    begin = reading.snapshot.taken_at - RECENT
+    recent = [r.event.severity for r in reading.events if r.at >= begin]
+    errors, warnings = recent.count(Severity.ERROR), recent.count(Severity.WARNING)
+    told = f"{counted(errors, 'error')}   {counted(warnings, 'warning')} in 5 min"
+    lost = f"   {reading.dropped:,} older ones gone" if reading.dropped else ""
+    return told + lost

@@ -1,0 +1,103 @@
+"""What a row says when it is opened or copied: a title, readable lines, JSON values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine.view import AssociationEnd
+from tui.text import count, duration, fit, moment, safe, size
+from tui.theme import ASSOCIATION_LOOKS, SEVERITY_LOOKS
+from tui.widgets.associations_table import contexts
+from tui.widgets.failure_panel import failure_report
+from tui.widgets.receiver_panel import receiver_report, receiver_title
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from engine.events import RecordedEvent
+    from engine.view import AssociationStatus, EngineSnapshot, ReceiverStatus
+
+LABEL_WIDTH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """One row in words and as values; title and text are safe to show."""
+
+    title: str
+    text: str
+    record: Mapping[str, Any]
+
+    def to_json(self) -> str:
+        """Return the values as JSON, in ASCII so that no character can do harm."""
+        return json.dumps(self.record, indent=2, default=str)
+
+
+def receiver_details(status: ReceiverStatus, snapshot: EngineSnapshot) -> Details:
+    """Return what is known about a receiver."""
+    report = failure_report(status, snapshot.taken_at)
+    text = receiver_report(status, snapshot)
+    record = {
+        "receiver": status.receiver.to_record(),
+        "state": status.state,
+        "since": status.since.isoformat(),
+        "address": status.address,
+        "failure": asdict(status.failure) if status.failure else None,
+        "open_associations": status.open_associations,
+        "objects_today": status.objects_today,
+        "bytes_today": status.bytes_today,
+        "failed_today": status.failed_today,
+    }
+    return Details(receiver_title(status), report or text, record)
+
+
+def association_details(association: AssociationStatus, now: datetime) -> Details:
+    """Return what is known about an association."""
+    look = ASSOCIATION_LOOKS[association.end]
+    title = f"{look.glyph} {safe(association.calling_ae_title)} · {safe(association.id)}"
+    facts = [
+        ("state", look.word if association.end is None else str(association.end)),
+        ("called AE title", safe(association.called_ae_title)),
+        ("address", safe(association.address)),
+        ("since", moment(association.since, now)),
+    ]
+    facts.extend(_rejection(association) or _traffic(association, now))
+    return Details(title, _lines(facts), asdict(association))
+
+
+def _rejection(association: AssociationStatus) -> list[tuple[str, str]]:
+    rejected = association.end is AssociationEnd.REJECTED
+    return [("reason", safe(association.why))] if rejected else []
+
+
+def _traffic(association: AssociationStatus, now: datetime) -> list[tuple[str, str]]:
+    seconds = ((association.ended_at or now) - association.since).total_seconds()
+    return [
+        ("duration", duration(seconds)),
+        ("objects", f"{count(association.objects)} in {size(association.bytes)}"),
+        ("failed objects", count(association.failed)),
+        ("contexts", f"{contexts(association)} accepted"),
+        ("implementation", safe(association.implementation) or "–"),
+    ]
+
+
+def event_details(recorded: RecordedEvent, now: datetime) -> Details:
+    """Return an event with its whole sentence."""
+    event = recorded.event
+    look = SEVERITY_LOOKS[event.severity]
+    facts = [
+        ("receiver", safe(event.receiver) or "–"),
+        ("calling AE title", safe(event.calling_ae_title) or "–"),
+        ("association", safe(event.association) or "–"),
+        ("topic", safe(event.topic)),
+    ]
+    title = f"{look.glyph} {look.word} {moment(recorded.at, now)}"
+    record = {"at": recorded.at.isoformat(), **event.to_record()}
+    return Details(title, f"{safe(event.sentence())}\n\n{_lines(facts)}", record)
+
+
+def _lines(facts: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"{fit(name, LABEL_WIDTH)} {value}" for name, value in facts)
