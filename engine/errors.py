@@ -18,6 +18,7 @@ EngineError                     title, detail, remedy
 │  ├─ UnreadableObject          0xC000
 │  ├─ SopClassMismatch          0xA900
 │  ├─ OutOfResources            0xA700
+│  ├─ RoutingFailed             0xC000
 │  └─ ProcessingFailed          0x0110
 ├─ StorageUnusable
 └─ AlreadyRunning               holder
@@ -199,6 +200,12 @@ class OutOfResources(IntakeError):
     """Disk full, storage unwritable or no descriptors left; the sender may try again later."""
 
     status = 0xA700
+
+
+class RoutingFailed(IntakeError):
+    """A subject or session rule failed, so that the object has no label (XNAT 5.5)."""
+
+    status = 0xC000
 
 
 class ProcessingFailed(IntakeError):

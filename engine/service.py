@@ -386,8 +386,6 @@ def _require_one_file_system(incoming: Path, prearchive: Path) -> None:
 
 
 def _not_applied(receiver: Receiver) -> Iterator[tuple[str, str]]:
-    if receiver.routing_enabled:
-        yield "receiver-specific routing", "the identifier's default rules decide"
     if receiver.direct_archive:
         yield "direct archive", "objects wait in the prearchive"
     if receiver.custom_processing:

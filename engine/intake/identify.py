@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
+from engine.errors import RoutingFailed
 from engine.model.identity import DEFAULT_SESSION_LABEL, Decision, Identity, to_label
 from engine.model.receiver import DEFAULT_IDENTIFIERS, IdentifierInfo
+from engine.model.routing import NO_RULES, RoutingRules
+from engine.routing import RuleError, RuleTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from engine.intake.header import HeaderView
     from engine.model.project import ProjectRegistry
+    from engine.routing import Rule
 
 Comments = tuple[tuple[str, str], ...]
 """The comments that an object has, each with the element's name."""
@@ -33,6 +39,10 @@ _NO_SUBJECT = Decision(None, "no value names a subject")
 _NO_SESSION = Decision(DEFAULT_SESSION_LABEL, "no value names a session")
 _SWITCHES = {"t": True, "true": True, "f": False, "false": False}
 
+RULE_SECONDS = 0.010
+OBJECT_SECONDS = 0.050
+"""What one rule, and all rules of one object, may take (reliability-security 7)."""
+
 _LINE_BREAK = re.compile("[\n\r\x85\u2028\u2029]")  # what Java's "." does not match
 _DELIMITERS = frozenset(" \t\n\x0b\f\r,;")
 
@@ -42,8 +52,14 @@ class Identifier(Protocol):
 
     info: IdentifierInfo
 
-    def identify(self, header: HeaderView, projects: ProjectRegistry) -> Identity:
-        """Return project, subject and session of an object, each with its source."""
+    def identify(
+        self, header: HeaderView, projects: ProjectRegistry, rules: RoutingRules = NO_RULES
+    ) -> Identity:
+        """Return project, subject and session of an object, each with its source.
+
+        Raises:
+            RoutingFailed: if a subject or session rule failed.
+        """
         ...
 
 
@@ -52,15 +68,61 @@ class DefaultIdentifier:
 
     info = DEFAULT_IDENTIFIERS[0]
 
-    def identify(self, header: HeaderView, projects: ProjectRegistry) -> Identity:
-        """Return project, subject and session of an object, each with its source."""
+    def identify(
+        self, header: HeaderView, projects: ProjectRegistry, rules: RoutingRules = NO_RULES
+    ) -> Identity:
+        """Return project, subject and session: by the receiver's rules, then by the defaults.
+
+        Raises:
+            RoutingFailed: if a subject or session rule failed.
+        """
         comments = tuple(_present(header, _COMMENTS))
-        return Identity(
-            _project(_values(header, comments, "Project", _PROJECTS), projects),
-            _label(_values(header, comments, "Subject", _SUBJECTS), _NO_SUBJECT),
-            _label(_values(header, comments, "Session", _SESSIONS), _NO_SESSION),
-            _auto_archive(comments),
+        ruled = _Ruled(header)
+        project, warning = _project(
+            chain(ruled(rules.project), _values(header, comments, "Project", _PROJECTS)), projects
         )
+        return Identity(
+            project,
+            _label(
+                chain(ruled(rules.subject), _values(header, comments, "Subject", _SUBJECTS)),
+                _NO_SUBJECT,
+            ),
+            _label(
+                chain(ruled(rules.session), _values(header, comments, "Session", _SESSIONS)),
+                _NO_SESSION,
+            ),
+            _auto_archive(comments),
+            warning,
+        )
+
+
+class _Ruled:
+    """What routing rules make of one header, within the time that they may take together."""
+
+    def __init__(self, header: HeaderView) -> None:
+        self._header = header
+        self._left_seconds = OBJECT_SECONDS
+
+    def __call__(self, rules: tuple[Rule, ...]) -> Iterator[tuple[str, str]]:
+        """Yield each value that a rule gives, top to bottom.
+
+        Raises:
+            RuleError: if a rule fails, or the time of the object is used up.
+        """
+        for number, rule in enumerate(rules, start=1):
+            value = self._apply(rule)
+            if value:
+                group, element = divmod(rule.tag, 0x10000)
+                yield value, f"receiver rule {number}, ({group:04X},{element:04X})"
+
+    def _apply(self, rule: Rule) -> str | None:
+        if self._left_seconds <= 0:
+            raise RuleTimeout("the rules of one object take too long", "simplify the patterns")
+        began = monotonic()
+        try:
+            return rule.apply(self._header.text(rule.tag), min(RULE_SECONDS, self._left_seconds))
+        finally:
+            self._left_seconds -= monotonic() - began
 
 
 def _present(header: HeaderView, elements: Iterable[tuple[int, str]]) -> Iterator[tuple[str, str]]:
@@ -81,19 +143,29 @@ def _values(
     yield from _present(header, whole)
 
 
-def _project(values: Iterator[tuple[str, str]], projects: ProjectRegistry) -> Decision:
-    """Return the first value that is the id or alias of a project (XNAT 5.5)."""
-    for value, source in values:
-        project = projects.find(value)
-        if project is not None:
-            return Decision(project, source)
-    return Decision(None, "no value names a project")
+def _project(values: Iterator[tuple[str, str]], projects: ProjectRegistry) -> tuple[Decision, str]:
+    """Return the first value that is the id or alias of a project (XNAT 5.5), and any warning.
+
+    A rule that fails leaves the object unassigned and no other is asked, as in XNAT; unlike there,
+    it is told.
+    """
+    try:
+        for value, source in values:
+            project = projects.find(value)
+            if project is not None:
+                return Decision(project, source), ""
+    except RuleError as error:
+        return Decision(None, "a project rule failed"), f"a project rule failed: {error.detail}"
+    return Decision(None, "no value names a project"), ""
 
 
 def _label(values: Iterator[tuple[str, str]], otherwise: Decision) -> Decision:
     """Return the first value, made a label (XNAT 5.4)."""
-    for value, source in values:
-        return Decision(to_label(value), source)
+    try:
+        for value, source in values:
+            return Decision(to_label(value), source)
+    except RuleError as error:
+        raise RoutingFailed(f"a routing rule failed: {error.detail}") from error
     return otherwise
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import IntakeError, OutOfResources, SopClassMismatch, UnreadableObject
 from engine.events import SessionOpened
-from engine.intake.header import read_complete
+from engine.intake.header import DEFAULT_LAST_TAG, read_complete
 from engine.intake.placement import file_name, scan_folder, session_folder, timestamp
 from engine.intake.write import file_preamble, free_bytes, publish
 from engine.model.identity import UNASSIGNED
@@ -146,15 +146,19 @@ class Pipeline:
         with self._places.incoming.create_part() as part:
             part.writev([preamble, data_set])
             try:
-                header = read_complete(data_set, arrival.transfer_syntax_uid)
+                header = read_complete(
+                    data_set,
+                    arrival.transfer_syntax_uid,
+                    last_tag=max(DEFAULT_LAST_TAG, arrival.receiver.routing.last_tag),
+                )
                 _require_same_instance(header, arrival)
             except (UnreadableObject, SopClassMismatch) as error:
                 return self._refuse_content(part, arrival, error)
             identifier = self._identifiers[arrival.receiver.identifier]
-            identity = identifier.identify(header, self._projects())
+            identity = identifier.identify(header, self._projects(), arrival.receiver.routing)
             place = self._session(arrival, header, identity)
             published = self._publish(part, header, place, len(preamble))
-        return _outcome(published, place)
+        return _outcome(published, place, identity.warning)
 
     def _require_space(self, size_bytes: int) -> None:
         free = free_bytes(self._places.prearchive_fd)
@@ -246,9 +250,10 @@ def _require_same_instance(header: HeaderView, arrival: Arrival) -> None:
         raise SopClassMismatch("SOP instance of data set and request differ")
 
 
-def _outcome(published: Published, place: SessionPlace) -> Outcome:
+def _outcome(published: Published, place: SessionPlace, warning: str) -> Outcome:
     file = "/".join(published.path_parts[len(place.folder) :])
     if published.duplicate:
         return Outcome(ObjectState.DUPLICATE, SUCCESS, "already here", place.id, file)
-    reason = "other content under the same name, kept beside it" if published.renamed else ""
+    beside = "other content under the same name, kept beside it" if published.renamed else ""
+    reason = "; ".join(filter(None, (warning, beside)))
     return Outcome(ObjectState.STORED, SUCCESS, reason, place.id, file)

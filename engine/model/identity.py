@@ -30,6 +30,8 @@ class Identity:
     session: Decision
     auto_archive: bool | None = None
     """What the header asks for; None leaves it to the project."""
+    warning: str = ""
+    """Why something could not be decided as configured; told with the object."""
 
     @property
     def session_label(self) -> str:

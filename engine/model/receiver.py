@@ -7,13 +7,16 @@ line and the configuration file all go through it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigurationError, InvalidReceiver, Problem
 from engine.model.ae_title import AETitle
 from engine.model.limits import parse_receiver_limits
+from engine.model.routing import RoutingRules
 from engine.model.site import SiteSettings, is_address
 from engine.model.whitelist import WhitelistEntry, parse_whitelist
+from engine.routing import parse_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -72,10 +75,15 @@ class Receiver:
     """The limits that differ from the site's, by name."""
     whitelist_entries: tuple[WhitelistEntry, ...] = field(init=False, repr=False, compare=False)
     """The lines in force: empty while the whitelist is off."""
+    routing: RoutingRules = field(init=False, repr=False, compare=False)
+    """The rules in force: none while routing is off."""
 
     def __post_init__(self) -> None:
         entries = parse_whitelist(self.whitelist) if self.whitelist_enabled else ()
         object.__setattr__(self, "whitelist_entries", entries)
+        texts = (self.project_routing, self.subject_routing, self.session_routing)
+        routing = RoutingRules.parse(*texts) if self.routing_enabled else RoutingRules()
+        object.__setattr__(self, "routing", routing)
 
     @property
     def label(self) -> str:
@@ -120,6 +128,8 @@ def parse_receiver(raw: Mapping[str, object], rules: ReceiverRules) -> Receiver:
     reader.problems.extend(_conflicts(values, rules))
     if values["whitelist_enabled"] and values["whitelist"] is not None:
         reader.attempt(parse_whitelist, values["whitelist"])
+    for name in ROUTING_FIELDS if values["routing_enabled"] else ():
+        reader.attempt(partial(parse_rules, field=name), values[name] or "")
     if reader.problems:
         raise InvalidReceiver(*reader.problems)
     values["whitelist"] = tuple(line for line in values["whitelist"] if line)

@@ -360,23 +360,31 @@ class SessionIndex:
 def _open(path: Path, durable: bool) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
-        path.chmod(0o600)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise StorageUnusable(
-                f"the session index has schema {version}, this version reads {SCHEMA_VERSION}",
-                "run the newer dicomdock",
-            )
-        connection.executescript(_SCHEMA)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        try:
+            path.chmod(0o600)
+            _prepare(connection, durable)
+        except BaseException:
+            connection.close()
+            raise
     except (sqlite3.Error, OSError) as error:
         raise StorageUnusable(
             f"the session index {path.name} can't be opened: {error}",
             "check the disk; the received files are not affected",
         ) from error
     return connection
+
+
+def _prepare(connection: sqlite3.Connection, durable: bool) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise StorageUnusable(
+            f"the session index has schema {version}, this version reads {SCHEMA_VERSION}",
+            "run the newer dicomdock",
+        )
+    connection.executescript(_SCHEMA)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _session_changes(batch: list[ObjectRow]) -> list[tuple[int, int, str, int]]:

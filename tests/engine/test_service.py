@@ -156,11 +156,11 @@ def test_a_draining_receiver_says_so_until_its_association_ends(
 
 def test_options_that_do_nothing_yet_are_said_to(engine: NotingEngine) -> None:
     engine.save_receiver(
-        make_receiver("NEW", free_port(), direct_archive=True, routing_enabled=True), "anna"
+        make_receiver("NEW", free_port(), direct_archive=True, custom_processing=True), "anna"
     )
     told = [event.sentence() for event in engine.told(OptionNotApplied)]
     assert any(sentence.startswith("direct archive is on") for sentence in told)
-    assert any(sentence.startswith("receiver-specific routing is on") for sentence in told)
+    assert any(sentence.startswith("custom processing is on") for sentence in told)
 
 
 def test_a_second_engine_on_the_directory_is_refused_naming_the_first(

@@ -84,7 +84,7 @@ def test_nobody_else_may_read_what_is_written(storage: AtomicJSONStorage) -> Non
         (b"", "is empty (0 bytes)", None),
         (b" \n\n", "is empty (3 bytes)", None),
         (b'{"receivers": {\n "1": {', "at column 8", 2),
-        (b'{\n "a": 1,\n}', "Expecting property name", 3),
+        (b'{\n "a": 1\n "b": 2}', "Expecting ',' delimiter", 3),
         (b"{} {}", "Extra data at column 4", 1),
         (b"\x00\x01\x02\x03", "Expecting value", 1),
         (b'{"a":\n "\xff"}', "is not UTF-8 text (byte 8)", 2),

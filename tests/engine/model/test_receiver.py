@@ -194,3 +194,21 @@ def test_title_and_port_are_unique_as_a_pair(members: dict[str, Any], conflicts:
         assert problem.message == "receiver XNAT:8104 exists already"
     else:
         parse(rules, **members)
+
+
+def test_rules_are_checked_while_routing_is_on_with_line_and_column() -> None:
+    found = problems(
+        routing_enabled=True,
+        project_routing="(0010,0020):(.*)\n(0010,0020):(.*)(",
+        subject_routing="(0010,0020):.*",
+        session_routing="nonsense",
+    )
+    places = [(p.field, p.line) for p in found]
+    assert places == [("project_routing", 2), ("subject_routing", 1), ("session_routing", 1)]
+    assert all(p.column is not None and p.remedy for p in found)
+
+
+def test_rules_are_kept_unchecked_while_routing_is_off() -> None:
+    receiver = parse(project_routing="nonsense")
+    assert receiver.project_routing == "nonsense"
+    assert receiver.routing.project == ()
