@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine import terminal
-from engine.cli.context import receiver_named, receivers_named, store_of
+from engine.cli.context import receiver_named, receivers_named, settings_of, store_of
 from engine.cli.options import add_group, add_verb
 from engine.errors import ConfigurationError, InvalidWhitelistEntry, Problem
 from engine.model.ae_title import AETitle
@@ -19,10 +19,12 @@ from engine.model.whitelist import (
     parse_whitelist,
 )
 from engine.model.whitelist_review import also_admits, proposals, review
+from engine.sessions.observed import read_whitelist_uses
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
+    from pathlib import Path
 
     from engine.cli.options import Commands
     from engine.model.receiver import Receiver
@@ -155,7 +157,8 @@ def _reasons(entry: WhitelistEntry, ae_title: AETitle, address: Address) -> Iter
 
 def _lint(arguments: argparse.Namespace) -> int:
     receivers = receivers_named(store_of(arguments).load(), arguments.receivers)
-    found = [(r.label, *finding) for r in receivers for finding in _findings(r.whitelist)]
+    index_file = settings_of(arguments).index_file
+    found = [(r.label, *finding) for r in receivers for finding in _findings(r, index_file)]
     heads = ("RECEIVER", "LINE", "TEXT", "FINDING", "MESSAGE")
     if arguments.json:
         records = [dict(zip((h.lower() for h in heads), row, strict=True)) for row in found]
@@ -165,8 +168,9 @@ def _lint(arguments: argparse.Namespace) -> int:
     return _FOUND if found else 0
 
 
-def _findings(lines: Sequence[str]) -> list[tuple[int, str, str, str]]:
+def _findings(receiver: Receiver, index_file: Path) -> list[tuple[int, str, str, str]]:
     """Return the oddities of the valid lines, and the invalid lines of a whitelist that is off."""
+    lines = receiver.whitelist
     invalid: list[tuple[int, str, str, str]] = []
     for number, line in enumerate(lines, start=1):
         try:
@@ -175,7 +179,9 @@ def _findings(lines: Sequence[str]) -> list[tuple[int, str, str, str]]:
             invalid.append((number, line, "invalid", error.problems[0].message))
     passed_over = {number for number, *_ in invalid}
     valid = ["" if n in passed_over else line for n, line in enumerate(lines, start=1)]
-    odd = [(f.line, f.text, str(f.oddity), f.message) for f in review(valid)]
+    uses = read_whitelist_uses(index_file, receiver.label) if receiver.whitelist_enabled else None
+    # As long as nobody came in, every line would be reported as never used.
+    odd = [(f.line, f.text, str(f.oddity), f.message) for f in review(valid, uses or None)]
     return sorted((*invalid, *odd), key=lambda finding: finding[0])
 
 

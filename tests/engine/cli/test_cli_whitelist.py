@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.sessions.index import SessionIndex, WhitelistUse
 from tests.engine.cli.outcome import CT1
 
 if TYPE_CHECKING:
@@ -213,3 +214,15 @@ def test_hostile_lines_are_shown_as_escapes(run: Run, data: Path) -> None:
     for command in (("lint",), ("test", "CT1", *CALLER), ("propose", "CT1", *CALLER)):
         outcome = run("whitelist", *command)
         assert all(c.isprintable() or c == "\n" for c in outcome.out + outcome.err)
+
+
+def test_a_line_that_never_let_anybody_in_is_listed_once_others_did(run: Run, data: Path) -> None:
+    add(run, "CT1", "MR1")
+    assert run("whitelist", "lint").code == 0
+    index = SessionIndex(data / "index.sqlite", durable=False)
+    index.record(WhitelistUse("CT1:8105", "CT1", "2026-11-24T10:00:00+00:00"))
+    index.close()
+    found = run("whitelist", "lint", "--json").data["findings"]
+    assert [(f["text"], f["finding"]) for f in found] == [("MR1", "unused")]
+    run("receivers", "edit", "CT1", "--no-whitelist-enabled")
+    assert run("whitelist", "lint").code == 0
