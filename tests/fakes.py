@@ -38,6 +38,7 @@ from engine.view import (
     PortStatus,
     ReceiverState,
     ReceiverStatus,
+    RefusedContext,
     StorageStatus,
 )
 
@@ -186,7 +187,7 @@ class FakeEngine:
     def save_receiver(
         self, receiver: Receiver, actor: str, *, replacing: Receiver | None = None
     ) -> Receiver:
-        self._command("save_receiver", receiver, actor)
+        self._command("save_receiver", receiver, actor, replacing)
         known = [s.receiver.id for s in self.current.receivers]
         saved = receiver if receiver.id else replace(receiver, id=max(known, default=0) + 1)
         state = ReceiverState.LISTENING if saved.enabled else ReceiverState.DISABLED
@@ -214,9 +215,16 @@ class FakeEngine:
     def set_site(self, site: SiteSettings, actor: str) -> None:
         self._command("set_site", site, actor)
         self.site_settings = site
+        states = {True: ReceiverState.LISTENING, False: ReceiverState.NOT_ALLOWED}
+        state = states[site.receivers_allowed]
+        self._show(
+            make_status(s.receiver, state) if s.receiver.enabled else s
+            for s in self.current.receivers
+        )
 
     def undo(self, actor: str) -> None:
         self._command("undo", actor)
+        self.current = replace(self.current, revision=self.current.revision + 1)
 
     def retry_receiver(self, receiver_id: int) -> None:
         self._command("retry_receiver", receiver_id)
@@ -319,6 +327,26 @@ def port_in_use() -> FakeEngine:
     return engine
 
 
+def shared_port_in_use() -> FakeEngine:
+    """Another program holds a port that two receivers share."""
+    engine = port_in_use()
+    first = engine.current.receivers[0]
+    twin = replace(first, receiver=make_receiver(6, "PET_RESEARCH", first.receiver.port))
+    engine.current = replace(engine.current, receivers=(first, twin, *engine.current.receivers[1:]))
+    return engine
+
+
+def barred() -> FakeEngine:
+    """The site allows no receivers; two associations go on until they end."""
+    engine = busy()
+    engine.set_site(replace(engine.site_settings, receivers_allowed=False), "anna")
+    engine.calls.clear()
+    engine.current = replace(
+        engine.current, associations=engine.current.associations[:2], throughput=Throughput()
+    )
+    return engine
+
+
 def disk_full() -> FakeEngine:
     """Objects are refused because the disk is below its reserve."""
     engine = busy()
@@ -339,10 +367,12 @@ def disk_full() -> FakeEngine:
 def whitelist_rejections() -> FakeEngine:
     """A workstation that is on no whitelist line keeps trying."""
     engine = busy()
-    rejected = tuple(
+    first, *others = (
         _rejected(425 - i, caller, "CT_INTAKE", f"10.4.2.{77 + i}:4100{i}", 3 + 29 * i, why)
         for i, (caller, why) in enumerate(_REJECTIONS)
     )
+    since = NOW - timedelta(minutes=4)
+    rejected = (replace(first, since=since, repeats=25), *others, _UNKNOWN_RECEIVER)
     engine.current = replace(engine.current, ended_associations=(*rejected, *_ended()))
     engine.insert(*((3 + 29 * i, _rejection(r)) for i, r in enumerate(rejected)))
     return engine
@@ -432,6 +462,20 @@ _REJECTIONS = (
 )
 
 
+_REFUSED_CONTEXTS = (
+    RefusedContext(
+        "Encapsulated PDF Storage",
+        ("Deflated Explicit VR Little Endian",),
+        "no common transfer syntax",
+    ),
+    RefusedContext(
+        "Modality Performed Procedure Step",
+        ("Implicit VR Little Endian", "Explicit VR Little Endian"),
+        "not a storage class",
+    ),
+)
+
+
 def _statuses() -> tuple[ReceiverStatus, ...]:
     return (
         make_status(
@@ -494,6 +538,7 @@ def _pet_staging() -> ReceiverStatus:
             since,
             14,
             PortHolder(4127, "storescp", "dicom", NOW.replace(day=23, hour=9, minute=12)),
+            NOW + timedelta(seconds=24),
         ),
     )
 
@@ -517,6 +562,7 @@ def _live() -> tuple[AssociationStatus, ...]:
             bytes_rate=rate * 1e6,
             contexts_accepted=accepted,
             contexts_proposed=proposed,
+            contexts_refused=_REFUSED_CONTEXTS if number == 412 else (),
         )
         for (
             number,
@@ -580,6 +626,17 @@ def _rejected(
     return association
 
 
+_UNKNOWN_RECEIVER = _rejected(
+    422,
+    "MR_SKYRA",
+    "XNAT_OLD",
+    "10.4.7.35:40212",
+    95,
+    "called AE title XNAT_OLD is not an enabled receiver on port 8104; enabled there: "
+    "CT_INTAKE, XNAT",
+)
+
+
 def _rejection(association: AssociationStatus) -> AssociationRejected:
     return AssociationRejected(
         receiver=association.receiver,
@@ -638,6 +695,8 @@ SCENARIOS: dict[str, Callable[[], FakeEngine]] = {
         idle,
         busy,
         port_in_use,
+        shared_port_in_use,
+        barred,
         disk_full,
         whitelist_rejections,
         hundred_associations,

@@ -13,8 +13,12 @@ from textual.app import App
 from textual.command import SimpleProvider
 
 from tui.bindings import Scope, bindings
-from tui.commands import ConsoleCommands, ConsolePalette, ReceiverCommands
+from tui.commands.associations import AssociationCommands
+from tui.commands.palette import ConsoleCommands, ConsolePalette
+from tui.commands.receivers import ReceiverCommands
+from tui.commands.site import SiteCommands
 from tui.link import (
+    AllowRequested,
     ChoiceRequested,
     EngineAnswered,
     EngineCall,
@@ -23,6 +27,8 @@ from tui.link import (
     News,
     Reading,
     ReceiverCommand,
+    SwitchRequested,
+    UndoRequested,
 )
 from tui.screens.dashboard import DashboardScreen
 from tui.screens.message import MessageScreen
@@ -38,6 +44,7 @@ if TYPE_CHECKING:
     from textual.theme import Theme
 
     from engine.errors import EngineError
+    from engine.model.receiver import Receiver
     from engine.view import EngineView
 
 TERMINAL_CHECK_SECONDS = 1
@@ -83,6 +90,8 @@ class ConsoleApp(App[None]):
         self._on_quit = on_quit
         self._link = EngineLink(engine, self.post_message)
         self._receiver_commands = ReceiverCommands(self, engine, actor)
+        self._association_commands = AssociationCommands(self, engine, actor)
+        self._site_commands = SiteCommands(self, actor)
         self._busy: set[int] = set()
         self._stopping = False
         self._terminals: list[int] = []
@@ -141,6 +150,27 @@ class ConsoleApp(App[None]):
     def _command_receiver(self, command: ReceiverCommand) -> None:
         if not self._stopping:
             self._receiver_commands.run(command.action, command.receiver_id)
+
+    @on(AllowRequested)
+    def _allow_caller(self, request: AllowRequested) -> None:
+        if not self._stopping:
+            self._association_commands.allow(request.association)
+
+    @on(SwitchRequested)
+    def _switch_receivers(self, request: SwitchRequested) -> None:
+        if not self._stopping:
+            self._site_commands.switch(allowed=request.allowed)
+
+    @on(UndoRequested)
+    def _undo(self) -> None:
+        if not self._stopping:
+            self._site_commands.undo()
+
+    def look_at(self, receiver_id: int) -> Receiver | None:
+        """Look at the engine again and return a receiver as it is now."""
+        self.refresh_from_engine()
+        status = self.reading.receiver(receiver_id)
+        return status.receiver if status is not None else None
 
     def call_engine(self, call: EngineCall) -> None:
         """Make a call that may block, one at a time for each receiver."""

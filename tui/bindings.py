@@ -18,6 +18,8 @@ class Scope(StrEnum):
     """Where a key is bound; also its heading in the help."""
 
     RECEIVERS = "Receivers"
+    ASSOCIATIONS = "Associations"
+    SITE = "Site"
     VIEW = "View"
     LISTS = "Lists"
     EVERYWHERE = "Everywhere"
@@ -56,6 +58,7 @@ class Key:
 
 
 R, V, L, E = Scope.RECEIVERS, Scope.VIEW, Scope.LISTS, Scope.EVERYWHERE
+A, S = Scope.ASSOCIATIONS, Scope.SITE
 
 KEYS = (
     Key("receiver.new", R, "n", "n", "receiver('new')", "New", "create a receiver", 1),
@@ -84,6 +87,37 @@ KEYS = (
         "a failed one: try to listen again at once",
         1,
         short="Retry",
+    ),
+    Key(
+        "association.allow",
+        A,
+        "w",
+        "w",
+        "allow",
+        "Allow caller",
+        "a rejected one: whitelist it, or see what helps",
+        1,
+        short="Allow",
+    ),
+    Key(
+        "site.bar",
+        S,
+        "B",
+        "B",
+        "switch_receivers(False)",
+        "Bar all",
+        "allow no DICOM receivers on this site (asks)",
+    ),
+    Key(
+        "site.allow",
+        S,
+        "B",
+        "B",
+        "switch_receivers(True)",
+        "Allow receivers",
+        "allow DICOM receivers on this site again",
+        1,
+        short="Allow all",
     ),
     Key("view.filter", V, "slash", "/", "filter", "Filter", "show only matching receivers", 2),
     Key("view.sort", V, "o", "o", "order", "Sort", "choose the order of receivers", 4),

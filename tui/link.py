@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from engine.events import RecordedEvent
-    from engine.view import EngineSnapshot, EngineView, ReceiverStatus
+    from engine.view import AssociationStatus, EngineSnapshot, EngineView, ReceiverStatus
 
 EVENTS_KEPT = 300
 PAGE = 500
 MAX_PAGES = 4
 """Pages of events per look, so that a burst never holds the screen."""
 MAX_TOLD = 200
+SITE = -1
+"""In place of a receiver's id: the whole installation."""
 NEWS_SECONDS = 60
 """The same news about the same receiver is not told again for so long."""
 
@@ -72,6 +74,26 @@ class ReceiverCommand(Message):
         self.receiver_id = receiver_id
 
 
+class AllowRequested(Message):
+    """Someone wants to let a rejected caller in."""
+
+    def __init__(self, association: AssociationStatus) -> None:
+        super().__init__()
+        self.association = association
+
+
+class SwitchRequested(Message):
+    """Someone wants the site to allow, or not to allow, DICOM receivers."""
+
+    def __init__(self, *, allowed: bool) -> None:
+        super().__init__()
+        self.allowed = allowed
+
+
+class UndoRequested(Message):
+    """Someone wants to take back the newest change of the configuration."""
+
+
 class ChoiceRequested(Message):
     """Someone wants to choose one of several commands by name."""
 
@@ -88,6 +110,7 @@ class EngineCall:
     what: str
     """Such as ``stop XNAT:8104``."""
     receiver_id: int
+    """Which receiver it is about: 0 for a new one, `SITE` for all."""
     run: Callable[[EngineView], Any]
     """Runs on the worker thread."""
     then: Callable[[Any], None]

@@ -155,3 +155,9 @@ def _resampled(values: tuple[int, ...], width: int) -> list[int]:
     if width <= len(values):
         return list(values[-width:])
     return [values[i * len(values) // width] for i in range(width)]
+
+
+def host_of(address: str) -> str:
+    """Return the address of a peer without its port."""
+    host = address.rpartition(":")[0] or address
+    return host[1:-1] if host.startswith("[") and ":" in host else host

@@ -23,6 +23,7 @@ from tests.fakes import (
     empty,
     hundred_associations,
     port_in_use,
+    shared_port_in_use,
     whitelist_rejections,
 )
 from tui.app import ConsoleApp
@@ -30,7 +31,7 @@ from tui.screens.confirm import ConfirmScreen
 from tui.screens.help import HelpScreen
 from tui.screens.message import MessageScreen
 from tui.screens.too_small import TooSmallScreen
-from tui.widgets.associations_table import AssociationsTable
+from tui.widgets.associations_table import AssociationsTable, row_key
 from tui.widgets.events_table import EventsTable
 from tui.widgets.key_line import KeyLine, active_hints
 from tui.widgets.receivers_table import ReceiversTable
@@ -54,6 +55,14 @@ async def settle(app: ConsoleApp, pilot: Pilot[None]) -> None:
 
 def at_dashboard(app: ConsoleApp) -> bool:
     return app.screen is app.dashboard
+
+
+def row(app: ConsoleApp, id: str) -> str:
+    """Return the key of an association's row."""
+    snapshot = app.reading.snapshot
+    assert snapshot is not None
+    both = (*snapshot.associations, *snapshot.ended_associations)
+    return row_key(next(a for a in both if a.id == id))
 
 
 def toasts(app: ConsoleApp) -> list[str]:
@@ -165,6 +174,42 @@ async def test_a_failed_receiver_shows_reason_holder_and_remedy() -> None:
         assert footer(app)["Retry now"]
 
 
+async def test_a_failed_receiver_says_when_it_is_retried_and_counts_down() -> None:
+    engine = port_in_use()
+    async with running(engine, (80, 24)) as (app, pilot):
+        panel = app.dashboard.query_one("#failure", Static)
+        for seconds, said in ((0, "in 24 s"), (0.9, "in 24 s"), (1, "in 23 s"), (30, ", due now")):
+            engine.current = replace(engine.current, taken_at=NOW + timedelta(seconds=seconds))
+            app.refresh_from_engine()
+            await pilot.pause()
+            assert f"retry       automatic{' ' * said.startswith('in')}{said}" in str(panel.content)
+
+
+async def test_the_error_panel_is_drawn_at_most_once_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = port_in_use()
+    drawn: list[object] = []
+    async with running(engine) as (app, _):
+        panel = app.dashboard.query_one("#failure", Static)
+        monkeypatch.setattr(panel, "update", drawn.append)
+        for quarter in range(1, 9):
+            at = NOW + timedelta(seconds=quarter / 4)
+            engine.current = replace(engine.current, taken_at=at)
+            app.refresh_from_engine()
+    assert len(drawn) == 2
+
+
+async def test_receivers_that_share_a_failed_port_are_named_together() -> None:
+    async with running(shared_port_in_use(), (80, 24)) as (app, pilot):
+        panel = app.dashboard.query_one("#failure", Static)
+        assert str(panel.border_title) == "✗ PET_STAGING and 1 other cannot listen on port 8106"
+        assert "also failed PET_RESEARCH, which shares this port" in str(panel.content)
+        assert "Receivers on other ports are not affected." in str(panel.content)
+        await pilot.press("y")
+        assert "PET_RESEARCH, which shares this port" in app.clipboard
+
+
 async def test_the_error_panel_goes_when_another_receiver_is_selected() -> None:
     async with running(port_in_use(), (80, 24)) as (app, pilot):
         await pilot.press("j")
@@ -176,11 +221,11 @@ async def test_the_error_panel_goes_when_another_receiver_is_selected() -> None:
 async def test_a_rejected_caller_is_a_row_with_its_reason_in_words() -> None:
     async with running(whitelist_rejections()) as (app, pilot):
         table = app.dashboard.query_one(AssociationsTable)
-        assert str(table.get_cell("A-0425", "state")) == "✗ reject"
+        assert str(table.get_cell(row(app, "A-0425"), "state")) == "✗ reject"
         why = app.dashboard.query_one("#why", Static)
         assert "OLD_WS from 10.4.2.77 is on no whitelist line of CT_INTAKE" in str(why.content)
         table.focus()
-        table.choose("A-0424")
+        table.choose(row(app, "A-0424"))
         await pilot.pause()
         assert "nearest: CT_SCANNER_1@10.4.7.0/24" in str(why.content)
 
@@ -462,7 +507,7 @@ async def test_enter_opens_everything_about_the_row() -> None:
     async with running(whitelist_rejections()) as (app, pilot):
         table = app.dashboard.query_one(AssociationsTable)
         table.focus()
-        table.choose("A-0425")
+        table.choose(row(app, "A-0425"))
         await pilot.press("enter")
         assert isinstance(app.screen, MessageScreen)
         assert "nearest: OLD_WS1" in app.screen._plain()

@@ -11,6 +11,7 @@ from textual.worker import WorkerCancelled
 
 from tests.fakes import (
     FakeEngine,
+    barred,
     busy,
     config_problem,
     disk_full,
@@ -19,8 +20,10 @@ from tests.fakes import (
     hundred_associations,
     idle,
     port_in_use,
+    shared_port_in_use,
     whitelist_rejections,
 )
+from tests.tui.test_dashboard import row
 from tui.app import ConsoleApp
 from tui.widgets.associations_table import AssociationsTable
 
@@ -38,7 +41,7 @@ def console(engine: FakeEngine, *, theme: str = "dark") -> ConsoleApp:
 def choose(app: ConsoleApp, association: str) -> None:
     table = app.dashboard.query_one(AssociationsTable)
     table.focus()
-    table.choose(association)
+    table.choose(row(app, association))
 
 
 async def settled(pilot: Pilot[Any]) -> None:
@@ -74,13 +77,36 @@ def test_port_in_use(snap_compare: Compare, size: tuple[int, int]) -> None:
 
 
 @both_sizes
+def test_shared_port_in_use(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """Two receivers fail with one port."""
+    assert snap_compare(console(shared_port_in_use()), terminal_size=size)
+
+
+@both_sizes
+def test_barred(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """The site allows no receivers; open associations go on."""
+    assert snap_compare(console(barred()), terminal_size=size)
+
+
+@both_sizes
+def test_confirm_barring(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """Switching all receivers off names what that means."""
+
+    async def press(pilot: Pilot[Any]) -> None:
+        await pilot.press("B")
+        await settled(pilot)
+
+    assert snap_compare(console(busy()), terminal_size=size, run_before=press)
+
+
+@both_sizes
 def test_whitelist_rejections(snap_compare: Compare, size: tuple[int, int]) -> None:
-    """Rejected callers are rows, with the reason in words; the focus is there."""
+    """Rejected callers are rows with a count and the reason in words; the focus is there."""
     app = console(whitelist_rejections())
 
     async def look_at_associations(pilot: Pilot[Any]) -> None:
         await pilot.pause()
-        choose(app, "A-0424")
+        choose(app, "A-0425")
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=size, run_before=look_at_associations)
@@ -186,6 +212,20 @@ def test_details_of_a_rejected_association(snap_compare: Compare, size: tuple[in
     async def open_row(pilot: Pilot[Any]) -> None:
         await pilot.pause()
         choose(app, "A-0425")
+        await pilot.press("enter")
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=size, run_before=open_row)
+
+
+@both_sizes
+def test_details_of_refused_contexts(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """Enter lists what was proposed and not accepted."""
+    app = console(busy())
+
+    async def open_row(pilot: Pilot[Any]) -> None:
+        await pilot.pause()
+        choose(app, "A-0412")
         await pilot.press("enter")
         await pilot.pause()
 

@@ -40,14 +40,17 @@ class FakeEngine:
     def __init__(self, refusal: Exception | None = None) -> None:
         self.refusal = refusal
         self.saved: list[Receiver] = []
+        self.seen: list[Receiver | None] = []
+        self.current: Receiver | None = None
         self.probed: list[int] = []
         self.ports: dict[int, PortStatus | Exception] = {}
         self.may_save = threading.Event()
         self.may_save.set()
 
-    def save(self, receiver: Receiver) -> Receiver:
+    def save(self, receiver: Receiver, seen: Receiver | None) -> Receiver:
         self.may_save.wait(10)
         self.saved.append(receiver)
+        self.seen.append(seen)
         if self.refusal is not None:
             raise self.refusal
         return receiver
@@ -78,6 +81,7 @@ class Host(App[None]):
             identifiers=identifiers,
             port_status=self.engine.port_status,
             save=self.engine.save,
+            current=lambda _: self.engine.current,
             blink=False,
         )
         self.results: list[Receiver | None] = []
@@ -138,9 +142,10 @@ async def test_a_typed_receiver_is_saved_and_returned() -> None:
 async def test_tab_walks_through_the_visible_fields_in_order_and_then_the_buttons(
     size: tuple[int, int],
 ) -> None:
-    app = Host(
-        edit_form(routing_receiver(whitelist_enabled=True, whitelist=("CT1",))), identifiers=SEVERAL
+    receiver = routing_receiver(
+        whitelist_enabled=True, whitelist=("CT1",), direct_archive=True, bind_address="127.0.0.1"
     )
+    app = Host(edit_form(receiver), identifiers=SEVERAL)
     async with app.run_test(size=size) as pilot:
         await settle(pilot)
         walked = []
@@ -630,7 +635,7 @@ async def test_words_of_the_engine_are_shown_as_they_are() -> None:
 
 
 async def test_control_characters_in_a_stored_text_are_made_visible_and_change_nothing() -> None:
-    receiver = routing_receiver(subject_routing="(0010,0020):\x1b[31m(.*)\n\tx\n")
+    receiver = make_receiver(subject_routing="(0010,0020):\x1b[31m(.*)\n\tx\n")
     app = Host(edit_form(receiver), identifiers=SEVERAL)
     async with app.run_test() as pilot:
         await settle(pilot)

@@ -10,14 +10,9 @@ from engine.errors import InvalidReceiver, Problem
 from engine.model.ae_title import AETitle
 from engine.model.receiver import DEFAULT_IDENTIFIERS, IdentifierInfo, Receiver, ReceiverRules
 from engine.model.site import SiteSettings
-from tui.forms.receiver_form import (
-    FIELD_ORDER,
-    HELP,
-    LABELS,
-    SWITCH_FIELDS,
-    LineState,
-    ReceiverForm,
-)
+from tui.forms.receiver_form import FIELD_ORDER, SWITCH_FIELDS, ReceiverForm
+from tui.forms.receiver_help import HELP, LABELS
+from tui.forms.whitelist_check import LineState
 
 FIXED = IdentifierInfo("fixedProjectSubject", "Fixed project and subject", can_route=False)
 DEFAULT = DEFAULT_IDENTIFIERS[0]
@@ -28,7 +23,9 @@ ALWAYS = {
     "anonymization",
     "custom_processing",
     "whitelist_enabled",
+    "advanced",
 }
+WHITELIST = {"whitelist", "caller_ae_title", "caller_address"}
 ROUTING = {"project_routing", "subject_routing", "session_routing"}
 
 
@@ -59,7 +56,7 @@ def test_visibility_follows_from_identifiers_and_switches(
     assert form.visible_fields() == (
         ALWAYS
         | ({"identifier"} if several else set())
-        | ({"whitelist"} if whitelist else set())
+        | (WHITELIST if whitelist else set())
         | ({"routing_enabled"} if can_route else set())
         | (ROUTING if can_route and routing else set())
     )
@@ -219,7 +216,7 @@ def test_every_whitelist_line_gets_a_verdict() -> None:
         ("blank", ""),
         ("repeated", "same as line 1"),
         ("bad", "10.4.7.300 is not an address or network (300 is larger than 255)"),
-        ("good", "CT1 from 10.4.1.9"),
+        ("odd", "has no effect: line 1 lets in all that it does"),
         ("bad", "the AE title contains U+00F6, which is not printable ASCII"),
     ]
 

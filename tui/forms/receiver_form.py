@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from engine.errors import InvalidReceiver, InvalidWhitelistEntry, Problem
+from engine.errors import InvalidReceiver
+from engine.model.limits import RECEIVER_LIMITS
 from engine.model.receiver import (
     DEFAULT_IDENTIFIER,
     DEFAULT_PORT,
@@ -16,49 +16,52 @@ from engine.model.receiver import (
     ReceiverRules,
     parse_receiver,
 )
-from engine.model.whitelist import parse_entry
+from tui.forms.receiver_help import LABELS, MEANINGS
+from tui.forms.whitelist_check import CallerVerdict, LineState, caller_verdict, line_verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-TEXT_FIELDS = ("ae_title", "port", "identifier", "whitelist", *ROUTING_FIELDS)
-SWITCH_FIELDS = (
+    from engine.errors import Problem
+    from tui.forms.whitelist_check import LineVerdict
+
+LIMIT_FIELDS = RECEIVER_LIMITS
+ADVANCED_FIELDS = ("bind_address", *LIMIT_FIELDS)
+TEXT_FIELDS = ("ae_title", "port", "identifier", "whitelist", *ROUTING_FIELDS, "bind_address")
+PROCESSING_FIELDS = (
     "direct_archive",
+    "direct_archive_append",
     "anonymization",
     "custom_processing",
-    "whitelist_enabled",
-    "routing_enabled",
 )
+SWITCH_FIELDS = (*PROCESSING_FIELDS, "whitelist_enabled", "routing_enabled")
+CALLER_FIELDS = ("caller_ae_title", "caller_address")
+"""The caller that the whitelist is tried with; never saved."""
 FIELD_ORDER = (
     "ae_title",
     "port",
     "identifier",
-    *SWITCH_FIELDS[:4],
+    *PROCESSING_FIELDS,
+    "whitelist_enabled",
     "whitelist",
+    *CALLER_FIELDS,
     "routing_enabled",
     *ROUTING_FIELDS,
+    "advanced",
+    *ADVANCED_FIELDS,
 )
-"""Every field in the order of the dialog, from top to bottom."""
+"""Every field in the order of the dialog, from top to bottom; ``advanced`` opens those below."""
 
-_ALWAYS_VISIBLE = frozenset({"ae_title", "port", *SWITCH_FIELDS[:4]})
-SWITCH_OF = dict.fromkeys(ROUTING_FIELDS, "routing_enabled") | {"whitelist": "whitelist_enabled"}
-
-
-class LineState(StrEnum):
-    """What is to be said about one whitelist line."""
-
-    GOOD = "good"
-    REPEATED = "repeated"
-    BLANK = "blank"
-    BAD = "bad"
-
-
-@dataclass(frozen=True, slots=True)
-class LineVerdict:
-    """One whitelist line: its state, and in words what it means or why it is wrong."""
-
-    state: LineState
-    words: str = ""
+_ALWAYS_VISIBLE = frozenset({"ae_title", "port", *SWITCH_FIELDS[:5], "advanced"}) - {
+    "direct_archive_append"
+}
+SWITCH_OF = (
+    dict.fromkeys(ROUTING_FIELDS, "routing_enabled")
+    | dict.fromkeys(("whitelist", *CALLER_FIELDS), "whitelist_enabled")
+    | dict.fromkeys(ADVANCED_FIELDS, "advanced")
+    | {"direct_archive_append": "direct_archive"}
+)
+_LIMIT_PREFIX = "limits."
 
 
 class ReceiverForm:
@@ -72,9 +75,12 @@ class ReceiverForm:
     ) -> None:
         self._values = dict(values)
         self._start = dict(values)
+        self._caller = dict.fromkeys(CALLER_FIELDS, "")
+        self._opened = any(values[name] for name in ADVANCED_FIELDS)
+        self._found: tuple[Problem, ...] | None = None
         self.rules = rules
         self.original = original
-        """The receiver being edited; None for a new one."""
+        """The receiver being edited, as it is replaced on saving; None for a new one."""
 
     @classmethod
     def new(cls, rules: ReceiverRules, port: int | None = None) -> ReceiverForm:
@@ -85,26 +91,25 @@ class ReceiverForm:
     @classmethod
     def edit(cls, receiver: Receiver, rules: ReceiverRules) -> ReceiverForm:
         """Return the form filled with a receiver that exists."""
-        record = receiver.to_record()
-        values = {name: str(record[name]) for name in TEXT_FIELDS}
-        switches = {name: bool(record[name]) for name in SWITCH_FIELDS}
-        return cls(
-            {**values, **switches, "whitelist": "\n".join(receiver.whitelist)}, rules, receiver
-        )
+        return cls(_values_of(receiver), rules, receiver)
 
     def set(self, name: str, value: str | bool) -> None:
         """Take over what was typed or switched."""
-        if type(value) is not type(self._values[name]):
+        if type(value) is not type(self.value(name)):
             raise TypeError(f"{name} can't be {value!r}")
-        self._values[name] = value
+        if name in CALLER_FIELDS:
+            self._caller[name] = str(value)
+        else:
+            self._values[name] = value
+            self._found = None
 
     def value(self, name: str) -> str | bool:
         """Return the raw value of a field, hidden or not."""
-        return self._values[name]
+        return self._caller[name] if name in CALLER_FIELDS else self._values[name]
 
     def text(self, name: str) -> str:
         """Return the raw value of a text field."""
-        return str(self._values[name])
+        return str(self.value(name))
 
     def is_on(self, name: str) -> bool:
         """Tell whether a switch is on and in force."""
@@ -125,13 +130,32 @@ class ReceiverForm:
         visible = set(_ALWAYS_VISIBLE)
         if len(self.identifier_choices()) > 1:
             visible.add("identifier")
+        if self.is_on("direct_archive"):
+            visible.add("direct_archive_append")
         if self.is_on("whitelist_enabled"):
-            visible.add("whitelist")
+            visible.update(("whitelist", *CALLER_FIELDS))
         if self.can_route():
             visible.add("routing_enabled")
         if self.is_on("routing_enabled"):
             visible.update(ROUTING_FIELDS)
+        if self.is_advanced_open():
+            visible.update(ADVANCED_FIELDS)
         return frozenset(visible)
+
+    def is_advanced_open(self) -> bool:
+        """Tell whether the advanced fields are shown: if opened, or if one of them is wrong."""
+        wrong = {_field_of(problem) for problem in self._problems()}
+        return self._opened or not wrong.isdisjoint(ADVANCED_FIELDS)
+
+    def open_advanced(self, opened: bool = True) -> None:
+        """Show the advanced fields, or hide them."""
+        self._opened = opened
+
+    def advanced_in_words(self) -> str:
+        """Say which advanced values this receiver has of its own."""
+        labels = [LABELS[name] for name in ADVANCED_FIELDS if self._values[name]]
+        own = [label if label[:2].isupper() else label.casefold() for label in labels]
+        return f"its own: {', '.join(own)}" if own else "as the site says"
 
     def choose_identifier(self, identifier: str, confirmed: bool = False) -> bool:
         """Choose an identifier; return True if that needs confirmation and nothing was changed.
@@ -143,37 +167,58 @@ class ReceiverForm:
         if loses_routing and not confirmed:
             return True
         if loses_routing:
-            self._values["routing_enabled"] = False
-        self._values["identifier"] = identifier
+            self.set("routing_enabled", False)
+        self.set("identifier", identifier)
         return False
 
     def problems(self) -> dict[str, tuple[Problem, ...]]:
         """Return what is wrong, by visible field, in the order of the dialog."""
-        try:
-            self.to_receiver()
-        except InvalidReceiver as error:
-            return self.by_field(error.problems)
-        return {}
+        return self.by_field(self._problems())
 
     def by_field(self, problems: Sequence[Problem]) -> dict[str, tuple[Problem, ...]]:
         """Sort problems under the visible fields that they are to be shown at."""
         visible = self.visible_fields()
         found: dict[str, tuple[Problem, ...]] = {}
         for problem in problems:
-            name = problem.field
+            name = _field_of(problem)
             if name not in visible:
                 name = SWITCH_OF.get(name, "ae_title")
             name = name if name in visible else "ae_title"
             found[name] = (*found.get(name, ()), problem)
         return {name: found[name] for name in FIELD_ORDER if name in found}
 
+    def _problems(self) -> tuple[Problem, ...]:
+        if self._found is None:
+            self._found = ()
+            try:
+                self.to_receiver()
+            except InvalidReceiver as error:
+                self._found = error.problems
+        return self._found
+
     def whitelist_verdicts(self) -> tuple[LineVerdict, ...]:
         """Return one verdict per whitelist line, also while the whitelist is off."""
-        return tuple(_verdicts(self.text("whitelist").splitlines()))
+        return _line_verdicts(self.text("whitelist"))
+
+    def caller_verdict(self) -> CallerVerdict:
+        """Say whether the caller that is tried would be admitted."""
+        lines = self.text("whitelist").splitlines()
+        return caller_verdict(lines, *(self._caller[name] for name in CALLER_FIELDS))
 
     def is_dirty(self) -> bool:
         """Tell whether anything differs from what the form started with."""
         return self._values != self._start
+
+    def rebase(self, current: Receiver) -> tuple[str, ...]:
+        """Edit the receiver as it is now, keep the fields that were changed here; name those."""
+        mine = {n: v for n, v in self._values.items() if v != self._start[n]}
+        self._start = _values_of(current)
+        self._values = self._start | mine
+        self._found = None
+        self.original = current
+        return tuple(
+            n for n in FIELD_ORDER if mine.get(n, self._start.get(n)) != self._start.get(n)
+        )
 
     def keeps_its_port(self) -> bool:
         """Tell whether an edited receiver stays on a port that it shares with nobody."""
@@ -204,8 +249,9 @@ class ReceiverForm:
         Raises:
             InvalidReceiver: with every problem at once.
         """
-        raw: dict[str, object] = dict(self._values)
+        raw: dict[str, object] = {n: v for n, v in self._values.items() if n not in LIMIT_FIELDS}
         raw["routing_enabled"] = self.is_on("routing_enabled")
+        raw["limits"] = {n: _number(self.text(n)) for n in LIMIT_FIELDS if self.text(n).strip()}
         if self.original is not None:
             raw["id"] = self.original.id
             raw["enabled"] = self.original.enabled
@@ -218,11 +264,11 @@ class ReceiverForm:
             case "whitelist_enabled", True:
                 return self._whitelist_in_words()
             case switch, on:
-                return _MEANINGS[switch][on]
+                return MEANINGS[switch][on]
 
     def _whitelist_in_words(self) -> str:
         states = Counter(verdict.state for verdict in self.whitelist_verdicts())
-        good, bad = states[LineState.GOOD], states[LineState.BAD]
+        good, bad = states[LineState.GOOD] + states[LineState.ODD], states[LineState.BAD]
         if not good and not bad:
             return "on: no entry yet, so every caller is refused"
         entries = f"{good + bad} {'entry' if good + bad == 1 else 'entries'}"
@@ -232,31 +278,32 @@ class ReceiverForm:
         return self.original is None or self.original.enabled
 
 
-_MEANINGS = {
-    "direct_archive": (
-        "off: objects wait in the prearchive",
-        "on: objects go straight to the archive",
-    ),
-    "anonymization": (
-        "off: objects are stored as they arrive",
-        "on: site and project scripts run",
-    ),
-    "custom_processing": (
-        "off: no processors run",
-        "on: installed processors run on each object",
-    ),
-    "whitelist_enabled": ("off: every caller is accepted", ""),
-    "routing_enabled": (
-        "off: the identifier decides",
-        "on: these rules come before the identifier",
-    ),
-}
+@lru_cache(maxsize=4)
+def _line_verdicts(text: str) -> tuple[LineVerdict, ...]:
+    return line_verdicts(text.splitlines())
+
+
+def _field_of(problem: Problem) -> str:
+    return problem.field.removeprefix(_LIMIT_PREFIX)
+
+
+def _number(text: str) -> int | str:
+    digits = text.strip()
+    return int(digits) if digits.isascii() and digits.isdecimal() else digits
+
+
+def _values_of(receiver: Receiver) -> dict[str, str | bool]:
+    record, limits = receiver.to_record(), dict(receiver.limits)
+    values: dict[str, str | bool] = {name: str(record[name]) for name in TEXT_FIELDS}
+    values.update({name: bool(record[name]) for name in SWITCH_FIELDS})
+    values.update({name: str(limits.get(name, "")) for name in LIMIT_FIELDS})
+    return values | {"whitelist": "\n".join(receiver.whitelist)}
 
 
 def _initial_values(rules: ReceiverRules) -> dict[str, str | bool]:
     default = next((known.id for known in rules.identifiers if known.is_default), None)
     first = next((known.id for known in rules.identifiers), DEFAULT_IDENTIFIER)
-    values: dict[str, str | bool] = dict.fromkeys(TEXT_FIELDS, "")
+    values: dict[str, str | bool] = dict.fromkeys((*TEXT_FIELDS, *LIMIT_FIELDS), "")
     values.update(dict.fromkeys(SWITCH_FIELDS, False))
     return values | {"identifier": default or first, "anonymization": True}
 
@@ -265,103 +312,3 @@ def _suggested_port(others: Sequence[Receiver]) -> int:
     """Prefer the usual port; where it is in use, ports are shared as a rule."""
     ports = Counter(other.port for other in others)
     return DEFAULT_PORT if DEFAULT_PORT not in ports else ports.most_common(1)[0][0]
-
-
-def _verdicts(lines: Sequence[str]) -> Iterator[LineVerdict]:
-    first_seen: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        text = line.strip()
-        if not text:
-            yield LineVerdict(LineState.BLANK)
-        elif text in first_seen:
-            yield LineVerdict(LineState.REPEATED, f"same as line {first_seen[text]}")
-        else:
-            first_seen[text] = number
-            yield _verdict(text)
-
-
-def _verdict(text: str) -> LineVerdict:
-    try:
-        return LineVerdict(LineState.GOOD, parse_entry(text).meaning())
-    except InvalidWhitelistEntry as error:
-        return LineVerdict(LineState.BAD, error.problems[0].message)
-
-
-LABELS = {
-    "ae_title": "AE title",
-    "port": "Port",
-    "identifier": "Identifier",
-    "direct_archive": "Direct archive",
-    "anonymization": "Anonymization",
-    "custom_processing": "Custom processing",
-    "whitelist_enabled": "Whitelist",
-    "whitelist": "Callers",
-    "routing_enabled": "Routing rules",
-    "project_routing": "Project",
-    "subject_routing": "Subject",
-    "session_routing": "Session",
-}
-
-_ROUTING_HELP = r"""One rule per line, tried from top to bottom:
-
-  (gggg,eeee):pattern:group
-  (gggg,eeee):pattern:group t:text r:replacement
-
-The pattern must match the whole value of that element. The
-group says which parenthesis is taken; it is 1 if left out,
-and 0 takes the whole match. t and r replace inside it.
-
-  (0010,4000):.*Project:\s*([\w-]+).*:1
-  (0010,0020):([^_]+)_.*:1     S0042_T1 gives S0042
-  (0008,0060):(.*) t:MR r:PET  MR gives PET"""
-
-HELP = {
-    "ae_title": """The name that senders call, their "called AE title".
-1 to 16 printable ASCII characters without a backslash;
-upper and lower case differ, as on the network.
-
-  XNAT        CT_INTAKE        Research 2
-
-Several receivers may share a port if their AE titles
-differ, and one AE title may be used on several ports.""",
-    "port": """The TCP port that senders connect to; 8104 is usual.
-
-Receivers may share a port. The state beside the port is
-what a probe saw; only listening itself decides. ctrl+t
-probes again.""",
-    "identifier": """Decides from an object's header to which project,
-subject and session it belongs.
-
-Identifiers marked "routing –" don't support routing rules
-of a receiver; choosing one hides them.""",
-    "direct_archive": """Off: objects wait in the prearchive until somebody, or
-the project's setting, archives them.
-
-On: they are written straight to the archive.""",
-    "anonymization": """On: the site's script runs when an object arrives and the
-project's script when its session is archived.
-
-Off: neither runs for what this receiver takes in.""",
-    "custom_processing": """On: the installed processors see each object before it
-is stored; they may change or drop it.""",
-    "whitelist_enabled": """Off: every caller is accepted.
-
-On: only callers that a line below names are accepted;
-without any line that is nobody. The lines are kept while
-the whitelist is off.""",
-    "whitelist": """A caller is accepted if any line lets it in.
-
-  MR_PRISMA              this AE title from any address
-  10.4.1.9               any AE title from this address
-  10.4.0.0/16            any AE title from this network
-  MR_PRISMA@10.4.1.9     this AE title from this address
-  MR_PRISMA@2001:db8::/32
-
-Upper and lower case differ in AE titles. Host names are
-not looked up. Repeated and blank lines don't matter.""",
-    "routing_enabled": """Off: the identifier alone decides where objects belong.
-
-On: the rules below are asked first. They are kept while
-routing is off.""",
-    **dict.fromkeys(ROUTING_FIELDS, _ROUTING_HELP),
-}

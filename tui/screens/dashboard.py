@@ -12,7 +12,7 @@ from textual.widgets import DataTable, Input, Static
 
 from engine.view import ReceiverState
 from tui.bindings import Scope, bindings, possible
-from tui.link import ChoiceRequested, Reading, ReceiverCommand
+from tui.link import AllowRequested, ChoiceRequested, Reading, ReceiverCommand, SwitchRequested
 from tui.screens.message import MessageScreen
 from tui.text import clock, counted, safe
 from tui.theme import palette_of
@@ -21,7 +21,9 @@ from tui.widgets.associations_table import (
     association_rows,
     association_title,
     explanation,
+    rejected_row,
 )
+from tui.widgets.banners import Banners, is_barred
 from tui.widgets.empty_state import EmptyState
 from tui.widgets.events_table import EventsTable, event_rows, event_title
 from tui.widgets.failure_panel import FailurePanel
@@ -30,12 +32,7 @@ from tui.widgets.live_table import LiveTable
 from tui.widgets.panel import Panel
 from tui.widgets.receiver_panel import ReceiverFacts, receiver_title
 from tui.widgets.receivers_table import ReceiversTable, flags_legend, receiver_rows
-from tui.widgets.row_details import (
-    Details,
-    association_details,
-    event_details,
-    receiver_details,
-)
+from tui.widgets.row_details import Details, row_details
 from tui.widgets.status_line import StatusLine, stopping_sentence
 from tui.widgets.throughput_panel import ThroughputChart
 
@@ -45,7 +42,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.widget import Widget
 
-    from engine.view import EngineSnapshot, ReceiverStatus
+    from engine.view import AssociationStatus, EngineSnapshot, ReceiverStatus
     from tui.theme import Palette
 
 RECEIVERS_SHARE = 0.4
@@ -54,13 +51,16 @@ TINY_HEIGHT = 20
 """Below this the throughput panel gives its room to the events."""
 FRAME_ROWS = 3
 """Two lines of frame and one of column heads."""
+NEEDS_ENGINE = frozenset(
+    ("receiver", "allow", "switch_receivers", "filter", "order", "pause", "zoom", "copy", "back")
+)
 PANELS = ("receivers", "associations", "throughput", "events")
 
 
 class DashboardScreen(Screen[None]):
     """Shows one reading after another; asks for receiver commands by message."""
 
-    BINDINGS = bindings(Scope.RECEIVERS, Scope.VIEW)
+    BINDINGS = bindings(Scope.RECEIVERS, Scope.ASSOCIATIONS, Scope.SITE, Scope.VIEW)
     AUTO_FOCUS = "#receivers-table"
 
     def __init__(self, *, blink: bool = True, demo: bool = False) -> None:
@@ -77,7 +77,7 @@ class DashboardScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """Build all panels once; which of them are seen is decided by classes."""
         yield StatusLine(demo=self._demo)
-        yield Static("", id="banner", markup=False)
+        yield Banners()
         with Panel("Receivers", id="empty"):
             yield EmptyState(id="welcome")
         with Vertical(id="body"):
@@ -120,6 +120,14 @@ class DashboardScreen(Screen[None]):
         """The newest reading."""
         return self._reading
 
+    @property
+    def rejected_caller(self) -> AssociationStatus | None:
+        """The rejected association under the cursor, while the focus is there."""
+        snapshot = self._reading.snapshot
+        if snapshot is None or self._focused_panel() != "associations":
+            return None
+        return rejected_row(snapshot, self.query_one(AssociationsTable).chosen)
+
     def show(self, reading: Reading) -> None:
         """Show a new reading; the panels stand still while paused."""
         self._reading = reading
@@ -127,8 +135,9 @@ class DashboardScreen(Screen[None]):
             return
         self.query_one(StatusLine).show(reading)
         self.set_class(reading.silent, "-silent")
-        self._show_banner(reading.snapshot)
         snapshot = reading.snapshot
+        if snapshot is not None:
+            self.query_one(Banners).show(snapshot)
         if snapshot is not None and self._paused_reading is None:
             self._show_panels(reading, snapshot)
         self.refresh_bindings()
@@ -203,18 +212,10 @@ class DashboardScreen(Screen[None]):
         failed = status is not None and status.state is ReceiverState.FAILED
         self.set_class(failed and self._at_receivers(), "-failed")
         if failed and status is not None:
-            self.query_one(FailurePanel).show(status, snapshot.taken_at)
+            self.query_one(FailurePanel).show(status, snapshot)
         self.query_one(ReceiverFacts).show(status, snapshot)
         title = receiver_title(status) if status is not None else ""
         self._panel("selected").describe(title)
-
-    def _show_banner(self, snapshot: EngineSnapshot | None) -> None:
-        problem = snapshot.configuration_problem if snapshot else ""
-        banner = self.query_one("#banner", Static)
-        banner.display = bool(problem)
-        if snapshot is not None and problem:
-            kept = f"revision {snapshot.revision}, the last good one, stays in force"
-            banner.update(f"✗ The configuration file is refused; {kept}: {safe(problem)}")
 
     def _at_receivers(self) -> bool:
         tall = self.size.height >= 32
@@ -280,10 +281,14 @@ class DashboardScreen(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide what makes no sense here, grey what makes none for this receiver."""
         if self._stopping:
-            return action not in ("receiver", "filter", "order", "pause", "zoom", "copy", "back")
+            return action not in NEEDS_ENGINE
         some = bool(self._reading.snapshot and self._reading.snapshot.receivers)
         if action == "receiver":
             return self._check_receiver(str(parameters[0]), some=some)
+        if action == "allow":
+            return self.rejected_caller is not None
+        if action == "switch_receivers":
+            return some and is_barred(self._reading.snapshot) is parameters[0]
         if action == "back":
             return self._can_go_back()
         if action == "filter" and self.query_one("#filter", Input).has_focus:
@@ -308,6 +313,15 @@ class DashboardScreen(Screen[None]):
         """Ask for an action on the selected receiver."""
         status = self.selected
         self.post_message(ReceiverCommand(name, status.receiver.id if status else 0))
+
+    def action_allow(self) -> None:
+        """Ask to let the rejected caller under the cursor in."""
+        if self.rejected_caller is not None:
+            self.post_message(AllowRequested(self.rejected_caller))
+
+    def action_switch_receivers(self, allowed: bool) -> None:
+        """Ask to allow DICOM receivers on this site, or none."""
+        self.post_message(SwitchRequested(allowed=allowed))
 
     def action_filter(self) -> None:
         """Show the filter line."""
@@ -375,18 +389,9 @@ class DashboardScreen(Screen[None]):
         self.app.notify(f"{lines} of {kind} copied", markup=False, timeout=2)
 
     def _details(self) -> Details | None:
-        snapshot = self._reading.snapshot
-        if snapshot is None:
-            return None
         panel = self._focused_panel()
-        if panel == "associations":
-            key = self.query_one(AssociationsTable).chosen
-            both = (*snapshot.associations, *snapshot.ended_associations)
-            association = next((a for a in both if a.id == key), None)
-            return association_details(association, snapshot.taken_at) if association else None
-        if panel == "events":
-            key = self.query_one(EventsTable).chosen
-            found = next((r for r in self._reading.events if str(r.sequence) == key), None)
-            return event_details(found, snapshot.taken_at) if found else None
-        status = self.selected
-        return receiver_details(status, snapshot) if status else None
+        if panel not in ("associations", "events"):
+            panel = "receivers"
+        return row_details(
+            self._reading, panel, self.query_one(f"#{panel}-table", LiveTable).chosen
+        )

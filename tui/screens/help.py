@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
 KEY_WIDTH = 7
-LABEL_WIDTH = 12
+LABEL_WIDTH = 17
 STATE_MEANINGS = {
     ReceiverState.LISTENING: "accepts associations",
     ReceiverState.DISABLED: "takes no associations, on purpose",

@@ -6,21 +6,25 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import getters, on, work
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
+from textual.containers import Vertical
 from textual.content import Content
 from textual.events import ScreenResume
 from textual.screen import ModalScreen
-from textual.widgets import Button, Footer, Input, Select, Static, Switch, TextArea
+from textual.widgets import Button, Footer, Input, Select, Switch, TextArea
 from textual.worker import Worker, WorkerState
 
-from engine.errors import EngineError, InvalidReceiver
+from engine.errors import ChangedMeanwhile, EngineError, InvalidReceiver
 from engine.model.receiver import Receiver
 from engine.view import PortState, PortStatus
-from tui.forms.receiver_form import FIELD_ORDER, HELP, LABELS
+from tui.forms.receiver_form import ADVANCED_FIELDS, FIELD_ORDER
+from tui.forms.receiver_help import HELP, LABELS
 from tui.screens.choice import ChoiceDialog
 from tui.text import counted, safe
+from tui.widgets.dialog_foot import DialogFoot
+from tui.widgets.disclosure import Disclosure
 from tui.widgets.field import Note, Tone
 from tui.widgets.receiver_fields import ReceiverFields
+from tui.widgets.refusal import refusal_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +38,12 @@ if TYPE_CHECKING:
     from tui.forms.receiver_form import ReceiverForm
 
 
+RELOADS = "ctrl+r takes over those changes and keeps yours; then save again"
+WAITS_FOR_SAVING = frozenset(
+    ("save", "test_port", "reload", "next_problem", "cancel", "help_field")
+)
+
+
 class ReceiverDialog(ModalScreen[Receiver | None]):
     """Edits one receiver; dismisses with the saved receiver, or with None when given up."""
 
@@ -45,6 +55,7 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
         Binding("shift+tab", "app.focus_previous", "Back", key_display="⇧tab", id="dialog.back"),
         Binding("ctrl+s", "save", "Save", id="dialog.save"),
         Binding("ctrl+t", "test_port", "Test port", id="dialog.test_port"),
+        Binding("ctrl+r", "reload", "Reload", id="dialog.reload"),
         Binding("f8", "next_problem", "Next problem", id="dialog.next_problem"),
         Binding("escape", "cancel", "Cancel", id="dialog.cancel"),
         Binding("f1", "help_field", "Help", id="dialog.help"),
@@ -58,14 +69,17 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
         *,
         identifiers: tuple[IdentifierInfo, ...],
         port_status: Callable[[int], PortStatus],
-        save: Callable[[Receiver], Receiver],
+        save: Callable[[Receiver, Receiver | None], Receiver],
+        current: Callable[[int], Receiver | None] = lambda _: None,
         blink: bool = True,
     ) -> None:
+        """Take the form, its ways to the engine, and what looks again at a receiver by its id."""
         super().__init__()
         self.form = form
         self._identifiers = identifiers
         self._port_status = port_status
         self._save = save
+        self._current = current
         self._blink = blink
         self._saving = False
         self._saved: Receiver | None = None
@@ -73,6 +87,7 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
         self._touched = set(form.problems()) if form.original else set[str]()
         self._refused: dict[str, tuple[Problem, ...]] = {}
         self._refusal = ""
+        self._changed_meanwhile = False
         self._problem_count = 0
         self._shown_state: tuple[int, bool, str] | None = None
         self._last_field = FIELD_ORDER[0]
@@ -83,13 +98,7 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
         """Lay out every field once; `sync` shows and hides them."""
         with Vertical(id="box"):
             yield ReceiverFields(self.form, self._identifiers, self._blink)
-            with Vertical(id="foot"):
-                yield Static(id="refusal", markup=False)
-                yield Static(id="summary", markup=False)
-                with Horizontal(id="buttons"):
-                    yield Button("Test port  ^t", id="test-port", compact=True)
-                    yield Button("Cancel  esc", id="cancel", compact=True)
-                    yield Button("Save  ^s", id="save", variant="primary", compact=True)
+            yield DialogFoot()
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
@@ -102,7 +111,7 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
         self.call_after_refresh(self._fit)
 
     def _fit(self) -> None:
-        for foot in self.query("#foot"):
+        for foot in self.query(DialogFoot):
             taken = foot.outer_size.height + (3 if self.has_class("-narrow") else 5)
             self._fields.styles.max_height = max(3, self.size.height - taken)
 
@@ -121,6 +130,13 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
         if name == "port":
             self._port_note = Note()
             self._probe_soon()
+        self.sync()
+
+    @on(Disclosure.Toggled)
+    def open_advanced(self, event: Disclosure.Toggled) -> None:
+        """Open or close the advanced fields."""
+        event.stop()
+        self.form.open_advanced(event.opened)
         self.sync()
 
     @on(Select.Changed, "#identifier")
@@ -151,7 +167,8 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
 
     def on_descendant_blur(self, event: DescendantBlur) -> None:
         """Say what is wrong with a field once it has been left."""
-        if event.widget.id in FIELD_ORDER and event.widget.id not in self._touched:
+        known = event.widget.id in FIELD_ORDER
+        if known and event.widget.id and event.widget.id not in self._touched:
             self._touched.add(event.widget.id)
             self.sync()
 
@@ -183,26 +200,25 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
         self.query_one("#box").border_title = Content.assemble(title, unsaved)
         found = counted(self._problem_count, "problem")
         words = f"✗ {found}; f8 goes there" if self._problem_count else self.form.summary()
-        self.query_one("#summary", Static).update(words, layout=False)
+        self.query_one(DialogFoot).summarize(words)
 
     def _show_state(self) -> None:
         bad = bool(self._problem_count)
         box = self.query_one("#box")
         box.border_subtitle = counted(self._problem_count, "problem") if bad else "* required"
         box.set_class(bad, "-bad")
-        refusal = self.query_one("#refusal", Static)
-        refusal.update(self._refusal)
-        refusal.set_class(bool(self._refusal), "-shown")
-        save = self.query_one("#save", Button)
-        save.label = "Saving…" if self._saving else "Save  ^s"
-        save.disabled = self._fields.disabled = self._saving
+        self._fields.disabled = self._saving
+        foot = self.query_one(DialogFoot)
+        foot.show(self._refusal, saving=self._saving, can_reload=self._changed_meanwhile)
         self.refresh_bindings()
         self.call_after_refresh(self._fit)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey everything out while saving; offer the next problem only if there is one."""
-        if self._saving and action in ("save", "test_port", "next_problem", "cancel", "help_field"):
+        if self._saving and action in WAITS_FOR_SAVING:
             return None
+        if action == "reload":
+            return self._changed_meanwhile
         return action != "next_problem" or bool(self._problem_count)
 
     def action_save(self) -> None:
@@ -217,12 +233,12 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
         self._last_field = self._fields.focused_field() or FIELD_ORDER[0]
         self._saving = True
         self.sync()
-        self._store(self.form.to_receiver())
+        self._store(self.form.to_receiver(), self.form.original)
 
     @work(thread=True, group="receiver-save", exit_on_error=False)
-    def _store(self, receiver: Receiver) -> Receiver | EngineError:
+    def _store(self, receiver: Receiver, seen: Receiver | None) -> Receiver | EngineError:
         try:
-            return self._save(receiver)
+            return self._save(receiver, seen)
         except EngineError as error:
             return error
 
@@ -245,12 +261,33 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
             return
         if isinstance(outcome, InvalidReceiver):
             self._refused = self.form.by_field(outcome.problems)
-        self._refusal = _refusal(outcome)
+            if any(problem.field in ADVANCED_FIELDS for problem in outcome.problems):
+                self.form.open_advanced()
+                self._refused = self.form.by_field(outcome.problems)
+        self._changed_meanwhile = isinstance(outcome, ChangedMeanwhile)
+        self._refusal = refusal_words(outcome)
+        if isinstance(outcome, ChangedMeanwhile):
+            self._refusal = f"✗ Not saved: {safe(outcome.detail)}\n→ {RELOADS}"
         self.sync()
         if self._refused:
             self._go_to(self._refused)
         else:
             self._fields.focus_field(self._last_field)
+
+    def action_reload(self) -> None:
+        """Edit the receiver as it is now, with the changes that were made here."""
+        original = self.form.original
+        current = self._current(original.id) if original is not None else None
+        if current is None:
+            self._refusal = "✗ The receiver does not exist any more; nothing can be saved here"
+        else:
+            kept = ", ".join(LABELS[name].strip() for name in self.form.rebase(current))
+            self._refusal = f"↻ Reloaded. Your own changes are kept: {kept or 'there are none'}"
+            self._refused = {}
+            self._fields.refill()
+        self._changed_meanwhile = False
+        self._touched.update(self.form.problems())
+        self.sync()
 
     @on(ScreenResume)
     def close_once_saved(self) -> None:
@@ -268,7 +305,7 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
 
     def _go_to(self, problems: dict[str, tuple[Problem, ...]]) -> None:
         for name, found in problems.items():
-            self._fields.focus_field(name, found[0].line)
+            self._fields.focus_field(name, found[0].line, found[0].column)
             return
 
     def action_test_port(self) -> None:
@@ -342,12 +379,3 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
         """Do what the button's key would do."""
         event.stop()
         await self.run_action(f"screen.{(event.button.id or '').replace('-', '_')}")
-
-
-def _refusal(outcome: object) -> str:
-    if not isinstance(outcome, EngineError):
-        return safe(f"✗ Not saved: an unexpected error ({type(outcome).__name__}: {outcome})")
-    said_already = outcome.detail.casefold().startswith(outcome.title.casefold())
-    said = outcome.detail if said_already else f"{outcome.title}: {outcome.detail}"
-    remedy = "" if outcome.remedy in outcome.detail else f"\n→ {outcome.remedy}"
-    return "\n".join(map(safe, f"✗ {said[:1].upper()}{said[1:]}{remedy}".splitlines()))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.view import AssociationEnd
-from tui.text import clock, count, duration, megabytes, safe, size
+from tui.forms.allow_form import allow_form, repeated
+from tui.text import clock, count, duration, host_of, megabytes, safe, size
 from tui.theme import ASSOCIATION_LOOKS, Tone
 from tui.widgets.live_table import Cell, Column, LiveTable, TableRow
 
@@ -21,8 +22,9 @@ class AssociationsTable(LiveTable):
     HELP_TITLE = "Associations"
     HELP = (
         "Live associations come first, oldest on top; below them those that ended recently. "
-        "A rejected caller is a row like any other: the line under the table says why, and "
-        "enter shows everything that is known about the association."
+        "A rejected caller is a row like any other, ×25 in place of objects meaning 25 attempts: "
+        "the line under the table says why, w lets it in or says what helps, and enter shows "
+        "everything that is known, refused presentation contexts too."
     )
     COLUMNS = (
         Column("state", "State", 8),
@@ -60,13 +62,32 @@ def _row(association: AssociationStatus, now: datetime) -> TableRow:
         "called": Cell(safe(association.called_ae_title), tone),
         "address": Cell(safe(host_of(association.address)), tone),
         "duration": Cell("–" if rejected else duration(seconds), tone, seconds),
-        "objects": Cell("–" if rejected else count(association.objects), tone, association.objects),
+        "objects": _objects(association, tone),
         "size": Cell("–" if rejected else size(association.bytes), tone, association.bytes),
         "rate": Cell(rate, tone, association.bytes_rate),
         "contexts": Cell(contexts(association), tone, association.contexts_accepted),
         "implementation": Cell(safe(association.implementation) or "–", tone),
     }
-    return TableRow(association.id, cells)
+    return TableRow(row_key(association), cells)
+
+
+def row_key(association: AssociationStatus) -> str:
+    """Return what identifies an association's row, also while a rejection is repeated.
+
+    Each repetition gets the number of the newest attempt; caller, reason and beginning stay.
+    """
+    if association.end is not AssociationEnd.REJECTED:
+        return association.id
+    began = association.since.isoformat()
+    caller = association.calling_ae_title
+    return "\n".join((association.receiver, caller, association.why, began))
+
+
+def _objects(association: AssociationStatus, tone: Tone) -> Cell:
+    """A rejected caller brings no objects; the count of its attempts stands in their place."""
+    if association.end is AssociationEnd.REJECTED:
+        return Cell(repeated(association) or "–", Tone.ERROR if repeated(association) else tone, 0)
+    return Cell(count(association.objects), tone, association.objects)
 
 
 def contexts(association: AssociationStatus) -> str:
@@ -76,23 +97,37 @@ def contexts(association: AssociationStatus) -> str:
     return f"{association.contexts_accepted}/{association.contexts_proposed}"
 
 
-def host_of(address: str) -> str:
-    """Return the address without its port."""
-    host = address.rpartition(":")[0] or address
-    return host[1:-1] if host.startswith("[") and ":" in host else host
-
-
 def explanation(snapshot: EngineSnapshot, chosen: str | None) -> str:
     """Return why the chosen, else the newest rejected association was rejected; empty if none."""
     rejected = [a for a in snapshot.ended_associations if a.end is AssociationEnd.REJECTED]
     if not rejected:
         return ""
-    shown = next((a for a in rejected if a.id == chosen), rejected[0])
-    return f"✗ rejected {clock(shown.since)}: {safe(shown.why)}"
+    shown = next((a for a in rejected if row_key(a) == chosen), rejected[0])
+    last = shown.ended_at or shown.since
+    when = f"{repeated(shown)}, last {clock(last)}" if shown.repeats > 1 else clock(last)
+    if row_key(shown) == chosen:
+        when += ", w allows it" if allow_form(shown, snapshot) else ", w says what helps"
+    return f"✗ rejected {when}: {safe(shown.why)}"
+
+
+def rejected_row(snapshot: EngineSnapshot, chosen: str | None) -> AssociationStatus | None:
+    """Return the chosen association if it was rejected."""
+    rejected = (a for a in snapshot.ended_associations if a.end is AssociationEnd.REJECTED)
+    return next((a for a in rejected if row_key(a) == chosen), None)
+
+
+def when_rejected(association: AssociationStatus) -> str:
+    """Say when, and how often, a caller was rejected."""
+    first = clock(association.since)
+    if association.repeats == 1:
+        return first
+    last = clock(association.ended_at or association.since)
+    return f"{repeated(association)} from {first} to {last}"
 
 
 def association_title(snapshot: EngineSnapshot) -> str:
     """Return how many there are of each kind."""
-    rejected = sum(a.end is AssociationEnd.REJECTED for a in snapshot.ended_associations)
-    ended = len(snapshot.ended_associations) - rejected
-    return f"{len(snapshot.associations)} live   {ended} closed   {rejected} rejected"
+    rejected = [a for a in snapshot.ended_associations if a.end is AssociationEnd.REJECTED]
+    ended = len(snapshot.ended_associations) - len(rejected)
+    attempts = sum(a.repeats for a in rejected)
+    return f"{len(snapshot.associations)} live   {ended} closed   {attempts:,} rejected"

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual.content import Content
 from textual.widgets import Static
 
-from tui.text import cut, fit, moment, safe
+from engine.view import ReceiverState
+from tui.text import counted, cut, duration, fit, moment, safe
 from tui.theme import DARK, Palette, Tone, palette_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from engine.view import ListenFailure, PortHolder, ReceiverStatus
+    from engine.view import EngineSnapshot, ListenFailure, PortHolder, ReceiverStatus
 
 LABEL_WIDTH = 12
+Fact = tuple[str, str]
 CONSOLATION = "The other receivers are not affected."
+CONSOLATION_SHARED = "Receivers on other ports are not affected."
 KEY_HINTS = (
     ("r", "retry now"),
     ("e", "edit the receiver"),
@@ -36,17 +41,17 @@ class FailurePanel(Static):
         self._palette = palette_of(DARK)
         self._shown: object = None
         self._status: ReceiverStatus | None = None
-        self._now: datetime | None = None
+        self._snapshot: EngineSnapshot | None = None
 
     def paint(self, palette: Palette) -> None:
         """Use other colors from now on."""
         self._palette = palette
         self._shown = None
 
-    def show(self, status: ReceiverStatus, now: datetime) -> None:
-        """Show why this receiver failed."""
+    def show(self, status: ReceiverStatus, snapshot: EngineSnapshot) -> None:
+        """Show why this receiver failed, and which others with it."""
         self._status = status
-        self._now = now
+        self._snapshot = snapshot
         self._draw()
 
     def on_resize(self) -> None:
@@ -54,38 +59,73 @@ class FailurePanel(Static):
         self._draw()
 
     def _draw(self) -> None:
-        status, now = self._status, self._now
-        if status is None or now is None or status.failure is None:
+        status, snapshot = self._status, self._snapshot
+        if status is None or snapshot is None or status.failure is None:
             return
-        width = self.scrollable_content_region.width
-        shown = (status.receiver.label, status.failure, now.date(), width)
+        now, width = snapshot.taken_at, self.scrollable_content_region.width
+        facts, sharing = failure_facts(status, snapshot), sharing_port(status, snapshot)
+        shown = (status.receiver.label, status.failure, now.date(), width, *facts)
         if shown == self._shown:
             return
         self._shown = shown
-        name = safe(status.receiver.ae_title)
-        self.border_title = Content(f"✗ {name} cannot listen on port {status.receiver.port}")
+        self.border_title = Content(f"✗ {failure_title(status, sharing)}")
         self.border_subtitle = Content(attempts(status.failure, now))
-        self.update(self._report(status.failure, now, width))
+        self.update(self._report(status.failure, facts, shared=bool(sharing), width=width))
 
-    def _report(self, failure: ListenFailure, now: datetime, width: int) -> Text:
+    def _report(
+        self, failure: ListenFailure, facts: Sequence[Fact], *, shared: bool, width: int
+    ) -> Text:
         text = Text(end="")
         text.append(sentence_case(safe(failure.reason)), "bold").append(".\n\n")
-        for name, value in failure_facts(failure, now):
+        for name, value in facts:
             text.append(fit(name, LABEL_WIDTH), self._palette.style(Tone.MUTED))
             text.append(cut(value, max(10, width - LABEL_WIDTH)) + "\n")
-        text.append("\n").append(CONSOLATION, self._palette.style(Tone.MUTED)).append("\n\n")
+        consolation = CONSOLATION_SHARED if shared else CONSOLATION
+        text.append("\n").append(consolation, self._palette.style(Tone.MUTED)).append("\n\n")
         for i, (key, label) in enumerate(KEY_HINTS):
             text.append("    " if i else "")
             text.append(key, self._palette.style(Tone.KEY)).append(f" {label}")
         return text
 
 
-def failure_facts(failure: ListenFailure, now: datetime) -> list[tuple[str, str]]:
+def failure_facts(status: ReceiverStatus, snapshot: EngineSnapshot) -> list[Fact]:
     """Return name and value of what is known about the failure."""
+    failure, now = status.failure, snapshot.taken_at
+    if failure is None:
+        return []
     facts = [("what to do", sentence_case(safe(failure.remedy)))]
     if failure.holder is not None:
         facts.append(("held by", holder_words(failure.holder, now)))
+    if failure.retry_at is not None:
+        facts.append(("retry", retry_words(failure.retry_at, now)))
+    sharing = sharing_port(status, snapshot)
+    if sharing:
+        verb = "shares" if len(sharing) == 1 else "share"
+        facts.append(("also failed", f"{', '.join(sharing)}, which {verb} this port"))
     return facts
+
+
+def failure_title(status: ReceiverStatus, sharing: Sequence[str]) -> str:
+    """Say who cannot listen where."""
+    more = f" and {counted(len(sharing), 'other')}" if sharing else ""
+    return f"{safe(status.receiver.ae_title)}{more} cannot listen on port {status.receiver.port}"
+
+
+def sharing_port(status: ReceiverStatus, snapshot: EngineSnapshot) -> list[str]:
+    """Return the AE titles of the other receivers that fail with the same port."""
+    return [
+        safe(other.receiver.ae_title)
+        for other in snapshot.receivers
+        if other.receiver.id != status.receiver.id
+        and other.receiver.port == status.receiver.port
+        and other.state is ReceiverState.FAILED
+    ]
+
+
+def retry_words(retry_at: datetime, now: datetime) -> str:
+    """Say when listening is tried again by itself, in whole seconds."""
+    left = ceil((retry_at - now).total_seconds())
+    return f"automatic in {duration(left)}" if left > 0 else "automatic, due now"
 
 
 def attempts(failure: ListenFailure, now: datetime) -> str:
@@ -103,16 +143,17 @@ def holder_words(holder: PortHolder, now: datetime) -> str:
     return f"pid {holder.pid} {safe(holder.program)}{user}{since}"
 
 
-def failure_report(status: ReceiverStatus, now: datetime) -> str:
+def failure_report(status: ReceiverStatus, snapshot: EngineSnapshot) -> str:
     """Return the panel's content as text for a ticket."""
     failure = status.failure
     if failure is None:
         return ""
-    title = f"{safe(status.receiver.ae_title)} cannot listen on port {status.receiver.port}"
+    title = failure_title(status, sharing_port(status, snapshot))
     facts = "\n".join(
-        f"{fit(name, LABEL_WIDTH)}{value}" for name, value in failure_facts(failure, now)
+        f"{fit(name, LABEL_WIDTH)}{value}" for name, value in failure_facts(status, snapshot)
     )
-    return f"{title}, {attempts(failure, now)}\n{sentence_case(safe(failure.reason))}.\n{facts}"
+    since = attempts(failure, snapshot.taken_at)
+    return f"{title}, {since}\n{sentence_case(safe(failure.reason))}.\n{facts}"
 
 
 def sentence_case(text: str) -> str:

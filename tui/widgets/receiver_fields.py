@@ -11,15 +11,20 @@ from textual.widgets import Input, Select, Switch, TextArea
 from engine.model.ae_title import MAX_LENGTH
 from engine.model.receiver import ROUTING_FIELDS
 from tui.forms.receiver_form import (
+    ADVANCED_FIELDS,
+    CALLER_FIELDS,
     FIELD_ORDER,
-    LABELS,
+    LIMIT_FIELDS,
+    PROCESSING_FIELDS,
     SWITCH_FIELDS,
     SWITCH_OF,
-    LineState,
-    LineVerdict,
     ReceiverForm,
 )
-from tui.text import safe
+from tui.forms.receiver_help import LABELS
+from tui.forms.whitelist_check import LineState, LineVerdict
+from tui.text import safe, size
+from tui.widgets.caller_tester import CallerTester
+from tui.widgets.disclosure import Disclosure
 from tui.widgets.field import Field, LineNotes, Note, Toggle, Tone
 
 if TYPE_CHECKING:
@@ -51,15 +56,20 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         yield self._identifier()
         with Vertical(classes="section") as section:
             section.border_title = " Processing "
-            for name in SWITCH_FIELDS[:3]:
+            for name in PROCESSING_FIELDS:
                 yield self._switch(name)
         with Vertical(classes="section") as section:
             section.border_title = " Access and routing "
             yield self._switch("whitelist_enabled")
             yield self._whitelist()
+            yield CallerTester(blink=self._blink)
             yield self._switch("routing_enabled")
             for name in ROUTING_FIELDS:
                 yield self._field(name, self._area(name), f"  {LABELS[name]}", "-lines")
+        with Vertical(classes="section"):
+            yield Disclosure(LABELS["advanced"], id="advanced")
+            for name in ADVANCED_FIELDS:
+                yield self._advanced(name)
 
     def show(self, problems: Mapping[str, Iterable[Problem]], port_note: Note) -> None:
         """Make every field show what the form says, with the given problems."""
@@ -71,7 +81,23 @@ class ReceiverFields(VerticalScroll, can_focus=False):
             field.note = port_note if name == "port" else self._note(name)
             field.problems = tuple(map(_sentence, problems.get(name, ())))
         self._show_values()
+        tester, advanced = self.query_one(CallerTester), self.query_one(Disclosure)
+        tester.display = not visible.isdisjoint(CALLER_FIELDS)
+        tester.show(self.form.caller_verdict())
+        advanced.opened = self.form.is_advanced_open()
+        advanced.words = self.form.advanced_in_words()
         self._leave_hidden(visible)
+
+    def refill(self) -> None:
+        """Put the form's values into the widgets that are typed in, after it took over others."""
+        with self.prevent(Input.Changed, TextArea.Changed):
+            for entry in self.query(Input):
+                if entry.value != self.form.text(entry.id or ""):
+                    entry.value = self.form.text(entry.id or "")
+            for area in self.query(TextArea):
+                text = _without_controls(self.form.text(area.id or ""))
+                if area.text != text:
+                    area.text = text
 
     def _show_values(self) -> None:
         with self.prevent(Select.Changed, Switch.Changed):
@@ -94,12 +120,12 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         ids = [] if focused is None else [node.id for node in focused.ancestors_with_self]
         return next((name for name in ids if name in FIELD_ORDER), None)
 
-    def focus_field(self, name: str, line: int | None = None) -> None:
-        """Focus a field, and in a text area the 1-based line."""
+    def focus_field(self, name: str, line: int | None = None, column: int | None = None) -> None:
+        """Focus a field, and in a text area the 1-based line and column."""
         control = self.query_one(f"#{name}")
         control.focus()
         if isinstance(control, TextArea) and line is not None:
-            control.move_cursor((line - 1, 0))
+            control.move_cursor((line - 1, (column or 1) - 1))
 
     def _input(self, name: str, restrict: str, max_length: int) -> Field:
         entry = Input(
@@ -111,6 +137,24 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         )
         entry.cursor_blink = self._blink
         return self._field(name, entry, f"{LABELS[name]} *", "-spaced")
+
+    def _advanced(self, name: str) -> Field:
+        is_limit = name in LIMIT_FIELDS
+        entry = Input(
+            self.form.text(name),
+            id=name,
+            placeholder=self._site_value(name),
+            restrict=r"[0-9]{0,15}" if is_limit else r"[0-9A-Fa-f:.]{0,45}",
+            select_on_focus=False,
+        )
+        entry.cursor_blink = self._blink
+        return self._field(name, entry, f"  {LABELS[name]}", "-advanced")
+
+    def _site_value(self, name: str) -> str:
+        site = self.form.rules.site
+        if name in LIMIT_FIELDS:
+            return str(getattr(site.limits, name))
+        return site.bind_address or "all addresses"
 
     def _identifier(self) -> Field:
         choices = {name: self._choice(name) for name in self.form.identifier_choices()}
@@ -171,9 +215,31 @@ class ReceiverFields(VerticalScroll, can_focus=False):
     def _note(self, name: str) -> Note:
         if name == "ae_title":
             return Note(f"{len(self.form.text(name))}/{MAX_LENGTH}")
+        if name in ADVANCED_FIELDS:
+            return self._advanced_note(name)
         if name in SWITCH_FIELDS:
             return Note(self.form.meaning(name), Tone.PLAIN if self.form.is_on(name) else Tone.DIM)
         return Note()
+
+    def _advanced_note(self, name: str) -> Note:
+        text, site = self.form.text(name).strip(), self._site_value(name)
+        if name in self.form.problems():
+            return Note()
+        if not text or name == "bind_address":
+            return Note(f"the site's: {_in_words(name, site)}")
+        return Note(f"{_in_words(name, text)}; the site's: {_in_words(name, site)}", Tone.PLAIN)
+
+
+def _in_words(name: str, text: str) -> str:
+    """Say a value of an advanced field with its unit."""
+    if name == "bind_address" or not text.isdecimal():
+        return text
+    number = int(text)
+    if name.endswith("_bytes"):
+        return size(number)
+    if name.endswith("_seconds"):
+        return f"{number // 60} min" if number >= 120 and not number % 60 else f"{number} s"
+    return f"{number:,} at once"
 
 
 def _without_controls(text: str) -> str:
@@ -183,14 +249,17 @@ def _without_controls(text: str) -> str:
 
 
 def _sentence(problem: Problem) -> str:
-    line = "" if problem.line is None else f"line {problem.line}: "
-    return f"{line}{problem.message}; {problem.remedy}"
+    places = (("line", problem.line), ("column", problem.column))
+    where = ", ".join(f"{name} {number}" for name, number in places if number is not None)
+    return f"{where}{': ' if where else ''}{problem.message}; {problem.remedy}"
 
 
 def _verdict_note(verdict: LineVerdict) -> Note:
     match verdict.state:
         case LineState.GOOD:
             return Note(f"✓ {verdict.words}", Tone.GOOD)
+        case LineState.ODD:
+            return Note(f"! {verdict.words}", Tone.WARNING)
         case LineState.REPEATED:
             return Note(f"= {verdict.words}", Tone.WARNING)
         case LineState.BLANK:

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.view import AssociationEnd
+from tui.forms.allow_form import advice, sent_as
 from tui.text import count, duration, fit, moment, safe, size
 from tui.theme import ASSOCIATION_LOOKS, SEVERITY_LOOKS
-from tui.widgets.associations_table import contexts
+from tui.widgets.associations_table import contexts, row_key
 from tui.widgets.failure_panel import failure_report
 from tui.widgets.receiver_panel import receiver_report, receiver_title
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from engine.events import RecordedEvent
     from engine.view import AssociationStatus, EngineSnapshot, ReceiverStatus
+    from tui.link import Reading
 
 LABEL_WIDTH = 16
 
@@ -38,7 +40,7 @@ class Details:
 
 def receiver_details(status: ReceiverStatus, snapshot: EngineSnapshot) -> Details:
     """Return what is known about a receiver."""
-    report = failure_report(status, snapshot.taken_at)
+    report = failure_report(status, snapshot)
     text = receiver_report(status, snapshot)
     record = {
         "receiver": status.receiver.to_record(),
@@ -54,8 +56,25 @@ def receiver_details(status: ReceiverStatus, snapshot: EngineSnapshot) -> Detail
     return Details(receiver_title(status), report or text, record)
 
 
-def association_details(association: AssociationStatus, now: datetime) -> Details:
+def row_details(reading: Reading, panel: str, chosen: str | None) -> Details | None:
+    """Return what is known about the chosen row of a panel, if it is (still) there."""
+    snapshot = reading.snapshot
+    if snapshot is None or chosen is None:
+        return None
+    if panel == "associations":
+        both = (*snapshot.associations, *snapshot.ended_associations)
+        association = next((a for a in both if row_key(a) == chosen), None)
+        return association_details(association, snapshot) if association else None
+    if panel == "events":
+        found = next((r for r in reading.events if str(r.sequence) == chosen), None)
+        return event_details(found, snapshot.taken_at) if found else None
+    status = reading.receiver(int(chosen))
+    return receiver_details(status, snapshot) if status else None
+
+
+def association_details(association: AssociationStatus, snapshot: EngineSnapshot) -> Details:
     """Return what is known about an association."""
+    now = snapshot.taken_at
     look = ASSOCIATION_LOOKS[association.end]
     title = f"{look.glyph} {safe(association.calling_ae_title)} · {safe(association.id)}"
     facts = [
@@ -64,13 +83,39 @@ def association_details(association: AssociationStatus, now: datetime) -> Detail
         ("address", safe(association.address)),
         ("since", moment(association.since, now)),
     ]
-    facts.extend(_rejection(association) or _traffic(association, now))
-    return Details(title, _lines(facts), asdict(association))
+    facts.extend(_rejection(association, snapshot) or _traffic(association, now))
+    text = _lines(facts) + refused_contexts(association)
+    return Details(title, text, asdict(association))
 
 
-def _rejection(association: AssociationStatus) -> list[tuple[str, str]]:
-    rejected = association.end is AssociationEnd.REJECTED
-    return [("reason", safe(association.why))] if rejected else []
+def _rejection(association: AssociationStatus, snapshot: EngineSnapshot) -> list[tuple[str, str]]:
+    if association.end is not AssociationEnd.REJECTED:
+        return []
+    facts = [("times", count(association.repeats))]
+    if association.repeats > 1 and association.ended_at is not None:
+        facts.append(("last time", moment(association.ended_at, snapshot.taken_at)))
+    sent = sent_as(association.calling_ae_title)
+    if sent:
+        facts.append(("AE title as sent", sent))
+    return [
+        *facts,
+        ("reason", safe(association.why)),
+        ("what to do", advice(association, snapshot)),
+    ]
+
+
+def refused_contexts(association: AssociationStatus) -> str:
+    """Return one paragraph for each presentation context that was not accepted."""
+    if not association.contexts_refused:
+        return ""
+    paragraphs = [
+        f"✗ {safe(context.sop_class)}\n"
+        f"  proposed  {', '.join(map(safe, context.transfer_syntaxes)) or 'no transfer syntax'}\n"
+        f"  reason    {safe(context.reason)}"
+        for context in association.contexts_refused
+    ]
+    head = f"Refused presentation contexts: {len(paragraphs)}"
+    return "\n\n" + "\n\n".join((head, *paragraphs))
 
 
 def _traffic(association: AssociationStatus, now: datetime) -> list[tuple[str, str]]:

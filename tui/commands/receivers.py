@@ -1,29 +1,20 @@
-"""What can be done: the actions on receivers, and the palette that offers what applies now."""
+"""The commands on receivers: ask, call the engine, tell the outcome."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider, SearchIcon
-from textual.content import Content
-from textual.widgets import Input
+from typing import TYPE_CHECKING, Any
 
 from engine.model.receiver import Receiver, ReceiverRules
 from engine.view import EchoResult, ReceiverState
-from tui.bindings import BY_ID, KEYS, Scope, possible
-from tui.link import EngineCall, ReceiverCommand
+from tui.bindings import possible
+from tui.link import EngineCall
 from tui.screens.confirm import ConfirmScreen
-from tui.screens.dashboard import DashboardScreen
 from tui.text import counted, safe
-from tui.theme import RECEIVER_LOOKS, THEMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from textual.app import App
     from textual.notifications import SeverityLevel
-    from textual.style import Style
 
     from engine.view import EngineView, ReceiverStatus
     from tui.app import ConsoleApp
@@ -69,7 +60,7 @@ class ReceiverCommands:
             return engine.identifiers(), engine.site()
 
         receiver_id = receiver.id if receiver else 0
-        what = f"open the dialog of {_name(receiver)}" if receiver else "open the dialog"
+        what = f"open the dialog of {name_of(receiver)}" if receiver else "open the dialog"
         call = EngineCall(what, receiver_id, settings, lambda s: self._dialog(receiver, *s))
         self._app.call_engine(call)
 
@@ -86,9 +77,10 @@ class ReceiverCommands:
             form,
             identifiers=identifiers,
             port_status=self._engine.port_status,
-            save=lambda changed: self._engine.save_receiver(
-                changed, self._actor, replacing=receiver
+            save=lambda changed, seen: self._engine.save_receiver(
+                changed, self._actor, replacing=seen
             ),
+            current=self._app.look_at,
             blink=self._app.blink,
         )
         self._app.push_screen(dialog, self._saved)
@@ -96,14 +88,14 @@ class ReceiverCommands:
     def _saved(self, receiver: Receiver | None) -> None:
         if receiver is not None:
             self._app.dashboard.select(receiver.id)
-            self._tell(receiver.id, f"{_name(receiver)} saved")
+            self._tell(receiver.id, f"{name_of(receiver)} saved")
 
     def _stop(self, status: ReceiverStatus) -> None:
         open_now = status.open_associations
         if not open_now:
             self._enable(status, enabled=False)
             return
-        name = _name(status.receiver)
+        name = name_of(status.receiver)
         sentence = (
             f"{name} takes no new associations any more. "
             f"{counted(open_now, 'open association')} may finish."
@@ -113,7 +105,7 @@ class ReceiverCommands:
 
     def _enable(self, status: ReceiverStatus, *, enabled: bool) -> None:
         receiver_id = status.receiver.id
-        name = _name(status.receiver)
+        name = name_of(status.receiver)
         call = EngineCall(
             f"{'start' if enabled else 'stop'} {name}",
             receiver_id,
@@ -124,7 +116,7 @@ class ReceiverCommands:
 
     def _delete(self, status: ReceiverStatus) -> None:
         receiver_id = status.receiver.id
-        name = _name(status.receiver)
+        name = name_of(status.receiver)
         call = EngineCall(
             f"delete {name}",
             receiver_id,
@@ -140,7 +132,7 @@ class ReceiverCommands:
 
     def _retry(self, status: ReceiverStatus) -> None:
         receiver_id = status.receiver.id
-        name = _name(status.receiver)
+        name = name_of(status.receiver)
         call = EngineCall(
             f"retry {name}",
             receiver_id,
@@ -151,7 +143,7 @@ class ReceiverCommands:
 
     def _echo(self, status: ReceiverStatus) -> None:
         receiver_id = status.receiver.id
-        name = _name(status.receiver)
+        name = name_of(status.receiver)
 
         def told(result: EchoResult) -> None:
             detail = f"C-ECHO to {name}: {safe(result.detail)} ({safe(result.address)})"
@@ -208,122 +200,6 @@ def _consequence(status: ReceiverStatus) -> str:
     return f"{counted(open_now, 'open association')} may finish; this can't be undone."
 
 
-def _name(receiver: Receiver) -> str:
+def name_of(receiver: Receiver) -> str:
+    """Return what a receiver is called on the screen."""
     return safe(receiver.label)
-
-
-class Offer(NamedTuple):
-    """One line of the palette."""
-
-    name: str
-    """Such as ``receiver: Edit XNAT:8104``; safe text."""
-    detail: str
-    shown: str
-    """The key, if there is one."""
-    run: Callable[[], object]
-
-
-class ConsoleCommands(Provider):
-    """Offers every action that applies now."""
-
-    async def discover(self) -> Hits:
-        """Offer everything."""
-        for offer in self._offers():
-            yield DiscoveryHit(_display(Content(offer.name), offer), offer.run, offer.name)
-
-    async def search(self, query: str) -> Hits:
-        """Offer what matches, the matching letters marked."""
-        matcher = self.matcher(query)
-        for offer in self._offers():
-            score, offsets = matcher.fuzzy_search.match(query, offer.name)
-            if score > 0:
-                name = _marked(offer.name, offsets, self.match_style)
-                yield Hit(score, _display(name, offer), offer.run, offer.name)
-
-    def _offers(self) -> Iterator[Offer]:
-        dashboard = self.screen
-        if isinstance(dashboard, DashboardScreen):
-            yield from _receiver_offers(dashboard)
-            yield from _view_offers(dashboard)
-        yield from _app_offers(self.app)
-
-
-def _receiver_offers(dashboard: DashboardScreen) -> Iterator[Offer]:
-    def offer(action: str, label: str, detail: str, key: str, receiver_id: int) -> Offer:
-        command = ReceiverCommand(action, receiver_id)
-        return Offer(label, detail, key, lambda: dashboard.post_message(command))
-
-    yield offer("new", "receiver: New", "create a receiver", "n", 0)
-    selected = dashboard.selected
-    statuses = list(dashboard.reading.snapshot.receivers) if dashboard.reading.snapshot else []
-    statuses.sort(key=lambda status: status != selected)
-    for status in statuses:
-        name = _name(status.receiver)
-        for key in KEYS:
-            action = key.action.removeprefix("receiver('").removesuffix("')")
-            if key.scope is Scope.RECEIVERS and action != "new" and possible(action, status):
-                label = f"receiver: {key.label} {name}"
-                shown = key.shown if status == selected else ""
-                yield offer(action, label, _detail(status), shown, status.receiver.id)
-
-
-def _detail(status: ReceiverStatus) -> str:
-    look = RECEIVER_LOOKS[status.state]
-    return f"{look} · {counted(status.open_associations, 'open association')}"
-
-
-def _view_offers(dashboard: DashboardScreen) -> Iterator[Offer]:
-    for key in KEYS:
-        if key.scope is not Scope.VIEW:
-            continue
-        name, _, argument = key.action.removesuffix("')").partition("('")
-        if dashboard.check_action(name, (argument,)):
-            yield Offer(
-                f"view: {key.label}",
-                key.help,
-                key.shown,
-                partial(dashboard.run_action, key.action),
-            )
-
-
-def _app_offers(app: App[Any]) -> Iterator[Offer]:
-    for key_id in ("app.help", "app.help_here"):
-        key = BY_ID[key_id]
-        run = getattr(app, f"action_{key.action}")
-        yield Offer(f"help: {key.label}", key.help, key.shown, run)
-    for theme in THEMES:
-        if theme.name != app.theme:
-            yield Offer(
-                f"theme: {theme.name}",
-                "change the colors",
-                "",
-                partial(setattr, app, "theme", theme.name),
-            )
-    quit_key = BY_ID["app.quit"]
-    yield Offer("console: Quit", quit_key.help, quit_key.shown, app.action_quit)
-
-
-def _marked(name: str, offsets: Any, style: Style | None) -> Content:
-    content = Content(name)
-    for offset in offsets:
-        if style is not None and not name[offset].isspace():
-            content = content.stylize(style, offset, offset + 1)
-    return content
-
-
-def _display(name: Content, offer: Offer) -> Content:
-    key = f"   {offer.shown}" if offer.shown else ""
-    return Content.assemble(name, (key, "$key"), "\n  ", (offer.detail, "dim not bold"))
-
-
-class ConsolePalette(CommandPalette):
-    """The palette with our look and no wide glyphs."""
-
-    def __init__(self, *, blink: bool, **options: Any) -> None:
-        super().__init__(**options)
-        self._blink = blink
-
-    def on_mount(self) -> None:
-        """Set up the parts that Textual made."""
-        self.query_one(SearchIcon).icon = ">"
-        self.query_one(Input).cursor_blink = self._blink

@@ -1,0 +1,1 @@
+"""What can be done: commands on receivers, callers and the site, and the palette over them."""

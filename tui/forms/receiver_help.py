@@ -1,0 +1,147 @@
+"""The words of the receiver dialog: labels, what a switch means, and help with examples."""
+
+from __future__ import annotations
+
+from engine.model.receiver import ROUTING_FIELDS
+
+MEANINGS = {
+    "direct_archive": (
+        "off: objects wait in the prearchive",
+        "on: objects go straight to the archive",
+    ),
+    "direct_archive_append": (
+        "off: replaces a session that is archived already",
+        "on: adds to a session that is archived already",
+    ),
+    "anonymization": (
+        "off: objects are stored as they arrive",
+        "on: site and project scripts run",
+    ),
+    "custom_processing": (
+        "off: no processors run",
+        "on: installed processors run on each object",
+    ),
+    "whitelist_enabled": ("off: every caller is accepted", ""),
+    "routing_enabled": (
+        "off: the identifier decides",
+        "on: these rules come before the identifier",
+    ),
+}
+
+LABELS = {
+    "ae_title": "AE title",
+    "port": "Port",
+    "identifier": "Identifier",
+    "direct_archive": "Direct archive",
+    "direct_archive_append": "  Append",
+    "anonymization": "Anonymization",
+    "custom_processing": "Custom processing",
+    "whitelist_enabled": "Whitelist",
+    "whitelist": "Callers",
+    "caller_ae_title": "Try a caller",
+    "caller_address": "from",
+    "routing_enabled": "Routing rules",
+    "project_routing": "Project",
+    "subject_routing": "Subject",
+    "session_routing": "Session",
+    "advanced": "Advanced",
+    "bind_address": "Bind address",
+    "associations_per_receiver": "Associations",
+    "idle_seconds": "Idle seconds",
+    "message_seconds": "Message seconds",
+    "pdu_bytes": "PDU bytes",
+    "data_set_bytes": "Data set bytes",
+}
+
+_ROUTING_HELP = r"""One rule per line, tried from top to bottom:
+
+  (gggg,eeee):pattern:group
+  (gggg,eeee):pattern:group t:text r:replacement
+
+The pattern must match the whole value of that element. The
+group says which parenthesis is taken; it is 1 if left out,
+and 0 takes the whole match. t and r replace inside it.
+
+  (0010,4000):.*Project:\s*([\w-]+).*:1
+  (0010,0020):([^_]+)_.*:1     S0042_T1 gives S0042
+  (0008,0060):(.*) t:MR r:PET  MR gives PET"""
+
+_CALLER_HELP = """Says whether a caller would be admitted, and by which line.
+Nothing is sent and nothing is saved.
+
+  AE title  MR_SKYRA     from  10.4.7.21"""
+
+HELP = {
+    "ae_title": """The name that senders call, their "called AE title".
+1 to 16 printable ASCII characters without a backslash;
+upper and lower case differ, as on the network.
+
+  XNAT        CT_INTAKE        Research 2
+
+Several receivers may share a port if their AE titles
+differ, and one AE title may be used on several ports.""",
+    "port": """The TCP port that senders connect to; 8104 is usual.
+
+Receivers may share a port. The state beside the port is
+what a probe saw; only listening itself decides. ctrl+t
+probes again.""",
+    "identifier": """Decides from an object's header to which project,
+subject and session it belongs.
+
+Identifiers marked "routing –" don't support routing rules
+of a receiver; choosing one hides them.""",
+    "direct_archive": """Off: objects wait in the prearchive until somebody, or
+the project's setting, archives them.
+
+On: they are written straight to the archive.""",
+    "direct_archive_append": """Off: what arrives for a session that is archived already
+takes the place of that session.
+
+On: it is added to that session.""",
+    "anonymization": """On: the site's script runs when an object arrives and the
+project's script when its session is archived.
+
+Off: neither runs for what this receiver takes in.""",
+    "custom_processing": """On: the installed processors see each object before it
+is stored; they may change or drop it.""",
+    "whitelist_enabled": """Off: every caller is accepted.
+
+On: only callers that a line below names are accepted;
+without any line that is nobody. The lines are kept while
+the whitelist is off.""",
+    "whitelist": """A caller is accepted if any line lets it in.
+
+  MR_PRISMA              this AE title from any address
+  10.4.1.9               any AE title from this address
+  10.4.0.0/16            any AE title from this network
+  MR_PRISMA@10.4.1.9     this AE title from this address
+  MR_PRISMA@2001:db8::/32
+
+Upper and lower case differ in AE titles. Host names are
+not looked up. Repeated and blank lines don't matter.""",
+    **dict.fromkeys(("caller_ae_title", "caller_address"), _CALLER_HELP),
+    "routing_enabled": """Off: the identifier alone decides where objects belong.
+
+On: the rules below are asked first. They are kept while
+routing is off.""",
+    **dict.fromkeys(ROUTING_FIELDS, _ROUTING_HELP),
+    "advanced": """The address to listen on, and limits that this receiver
+has of its own. Enter or space opens and closes them.""",
+    "bind_address": """The local address to listen on. Empty means the site's,
+and if the site has none, all addresses, IPv4 and IPv6.
+
+  10.4.0.5        2001:db8::5        127.0.0.1
+
+Receivers that share a port share its address too, or each
+names one of its own.""",
+    "associations_per_receiver": """How many associations may be open to this receiver at
+once; one more is rejected for the moment.""",
+    "idle_seconds": """An association on which nothing arrives for this long is
+aborted.""",
+    "message_seconds": """How long one message, an object for example, may take
+from its first byte to its last.""",
+    "pdu_bytes": """The longest PDU that senders may send. Larger ones are
+faster on long lines and take more memory.""",
+    "data_set_bytes": """The largest object that is taken; the association of a
+larger one is aborted.""",
+}
