@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import selectors
+import socket
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pynetdicom import AE, _config, evt
+from pynetdicom.pdu_primitives import A_ABORT
 from pynetdicom.transport import ThreadedAssociationServer
 
 from engine.dimse.acceptance import AssociationRequest, Load, Rejection, decide
@@ -42,6 +45,10 @@ if TYPE_CHECKING:
 BACKLOG = 128
 ACSE_SECONDS = 10
 _ABORT_SECONDS = 2
+_CANNOT_DECIDE = (2, 1, 1)  # A-ASSOCIATE-RJ: transient, no reason given
+_ENDED = 0x0110  # C-STORE status: processing failure
+
+_logger = logging.getLogger(__name__)
 
 # pynetdicom logs what its peers send; what matters goes to the journal instead.
 logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
@@ -143,12 +150,12 @@ class PortListener:
         return any(association.is_alive() for association in list(self._live))
 
     def abort_all(self) -> None:
-        """Abort what is still open, and end the threads that serve it."""
-        for association in list(self._live):
-            aborter = threading.Thread(target=association.abort, daemon=True)
-            aborter.start()
-            aborter.join(_ABORT_SECONDS)
-            association.dul.kill_dul()
+        """Abort what is still open, and return when the threads that serve it have ended."""
+        open_ones = list(self._live)
+        for association in open_ones:
+            _abort(association)
+        for association in open_ones:
+            association.dul.join(2 * _ABORT_SECONDS)
 
     def _handlers(self) -> list[EventHandlerType]:
         return [
@@ -163,26 +170,35 @@ class PortListener:
         ]
 
     def _on_requested(self, event: Event) -> None:
-        """Decide on an A-ASSOCIATE-RQ; on acceptance, prepare what is negotiated next."""
-        association = event.assoc
+        """Answer an A-ASSOCIATE-RQ; pynetdicom would accept it if this failed."""
+        try:
+            self._answer(event.assoc)
+        except Exception:
+            _logger.exception("an association request on port %d could not be decided", self.port)
+            _reject(event.assoc, _CANNOT_DECIDE)
+
+    def _answer(self, association: Association) -> None:
         request = _request(association)
-        peer = association.requestor
-        shown = shown_address(str(request.address), peer.port or 0)
-        load = self._load()
-        decision = decide(request, self.port, self.receivers, load)
+        shown = shown_address(str(request.address), association.requestor.port or 0)
+        with self._associations.admission:
+            load = self._load()
+            decision = decide(request, self.port, self.receivers, load)
+            if not isinstance(decision, Rejection):
+                self._open(association, decision.receiver, request, shown)
         if isinstance(decision, Rejection):
             self._associations.rejected(request, decision, self.port, shown)
-            association.acse.send_reject(decision.result, decision.source, decision.reason)
-            # Waits until the A-ASSOCIATE-RJ is out; the socket is closed right after this.
-            association.kill()
-            return
-        self._prepare(association, decision.receiver.limits_within(load.site))
+            _reject(association, (decision.result, decision.source, decision.reason))
+        else:
+            self._prepare(association, decision.receiver.limits_within(load.site))
+
+    def _open(
+        self, association: Association, receiver: Receiver, request: AssociationRequest, shown: str
+    ) -> None:
         live = self._associations.open(
-            decision.receiver, request, shown, association, partial(association.abort, block=False)
+            receiver, request, shown, association, partial(_abort, association)
         )
         with self._lock:
             self._live = {a: known for a, known in self._live.items() if a.is_alive()}
-            self._guards = {a: guard for a, guard in self._guards.items() if a.is_alive()}
             self._live[association] = live
 
     def _prepare(self, association: Association, limits: Limits) -> None:
@@ -191,7 +207,9 @@ class PortListener:
         acceptor.supported_contexts = supported_contexts(association.requestor.requested_contexts)
         acceptor.maximum_length = limits.pdu_bytes
         association.network_timeout = limits.idle_seconds
-        self._guards[association] = MessageGuard(limits, self._clock)
+        with self._lock:
+            self._guards = {a: guard for a, guard in self._guards.items() if a.is_alive()}
+            self._guards[association] = MessageGuard(limits, self._clock)
 
     def _on_pdu(self, event: Event) -> None:
         """Abort an association whose message goes beyond a limit; on its reading thread."""
@@ -202,24 +220,38 @@ class PortListener:
 
     def _on_established(self, event: Event) -> None:
         association = event.assoc
+        live = self._live.get(association)
+        if live is None:
+            return  # aborted while it was negotiated
         proposed = association.requestor.requested_contexts
         self._associations.established(
-            self._live[association],
+            live,
             len(association.accepted_contexts),
             refused_contexts(association.rejected_contexts, proposed),
             association.requestor.implementation_version_name or "",
         )
 
-    def _on_c_store(self, event: Event) -> Dataset:
-        live = self._live[event.assoc]
-        receiver = self.receivers.get(str(live.receiver.ae_title), live.receiver)
-        return self._reception.store(event, live, receiver)
+    def _on_c_store(self, event: Event) -> Dataset | int:
+        live = self._live.get(event.assoc)
+        if live is None:
+            return _ENDED
+        try:
+            return self._reception.store(event, live, live.settings)
+        finally:
+            # All the time this took, the caller was waiting for us.
+            event.assoc.dul._idle_timer.restart()
 
     def _on_released(self, event: Event) -> None:
         self._close(event.assoc, AssociationEnd.RELEASED)
 
     def _on_aborted(self, event: Event) -> None:
-        self._close(event.assoc, AssociationEnd.ABORTED)
+        """Note an abort by either side, and by pynetdicom after too long a silence."""
+        association = event.assoc
+        live = self._live.get(association)
+        if live is not None and not live.why and association.dul.idle_timer_expired():
+            live.why = f"nothing arrived for {association.network_timeout} s"
+        self._close(association, AssociationEnd.ABORTED)
+        threading.Thread(target=_see_off, args=(association,), name="abort", daemon=True).start()
 
     def _close(self, association: Association, end: AssociationEnd) -> None:
         with self._lock:
@@ -238,6 +270,35 @@ def _request(association: Association) -> AssociationRequest:
         address=normalize_address(association.requestor.address or "0.0.0.0"),
         application_context=str(primitive.application_context_name),
     )
+
+
+def _reject(association: Association, rejection: tuple[int, int, int]) -> None:
+    """Send an A-ASSOCIATE-RJ and wait until it is out; the socket is closed right after this."""
+    association.acse.send_reject(*rejection)
+    association.kill()
+
+
+def _abort(association: Association) -> None:
+    """Begin to abort an association; its threads end soon after, if need be by `_see_off`."""
+    send = association.dul.send_pdu
+
+    def send_aborts_only(primitive: Any) -> None:
+        # pynetdicom trips over an answer, such as to the object in flight, that comes after it.
+        if isinstance(primitive, A_ABORT):
+            send(primitive)
+
+    association.dul.send_pdu = send_aborts_only  # type: ignore[method-assign]
+    association.abort(block=False)
+
+
+def _see_off(association: Association) -> None:
+    """Cut the connection of an aborted association whose peer keeps it from ending by itself."""
+    association.dul.join(_ABORT_SECONDS)
+    transport = association.dul.socket
+    if association.dul.is_alive() and transport is not None and transport.socket is not None:
+        association.dul.kill_dul()
+        with suppress(OSError):
+            transport.socket.shutdown(socket.SHUT_RDWR)
 
 
 def _on_sop_common(event: Event) -> dict[UID, SOPClassCommonExtendedNegotiation]:
