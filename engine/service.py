@@ -21,6 +21,8 @@ from engine.dimse.echo import echo
 from engine.dimse.ports import listening_address, probe
 from engine.dimse.receivers import Receivers
 from engine.dimse.reception import Reception
+from engine.dimse.server import UnassociatedPeers
+from engine.dimse.upper_layer import Deadlines
 from engine.errors import ConfigurationError, CorruptConfiguration, Problem, StorageUnusable
 from engine.events import (
     ConfigurationApplied,
@@ -260,6 +262,8 @@ class Engine:
             self._associations,
             Reception(pipeline, self._associations),
             self._load,
+            Deadlines(settings.negotiation_seconds, settings.pdu_seconds),
+            UnassociatedPeers(settings.unassociated_peers, settings.unassociated_peers_per_address),
             self._publish_states,
         )
         opened.callback(self._receivers.stop_accepting)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import selectors
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pynetdicom import AE, _config, evt
-from pynetdicom.transport import ThreadedAssociationServer
 
 from engine.dimse.acceptance import AssociationRequest, Load, Rejection, decide
 from engine.dimse.contexts import (
@@ -19,64 +16,33 @@ from engine.dimse.contexts import (
     supported_contexts,
     verification_context,
 )
-from engine.dimse.guard import MessageGuard
 from engine.dimse.ports import listen_error, shown_address
+from engine.dimse.server import ReceivingServer
+from engine.dimse.upper_layer import ReceivingAssociation
 from engine.model.whitelist import normalize_address
 from engine.view import AssociationEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pydicom.dataset import Dataset
     from pydicom.uid import UID
     from pynetdicom.association import Association
     from pynetdicom.events import Event, EventHandlerType
     from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
 
-    from engine.clock import Clock
     from engine.dimse.associations import Associations, LiveAssociation
-    from engine.dimse.reception import Reception
+    from engine.dimse.command import StoreRequest
+    from engine.dimse.reception import Receipt, Reception
+    from engine.dimse.server import UnassociatedPeers
+    from engine.dimse.upper_layer import Deadlines
     from engine.model.limits import Limits
     from engine.model.receiver import Receiver
 
-BACKLOG = 128
-ACSE_SECONDS = 10
 _ABORT_SECONDS = 2
 
 # pynetdicom logs what its peers send; what matters goes to the journal instead.
 logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 _config.LOG_HANDLER_LEVEL = "none"
-
-
-class _Server(ThreadedAssociationServer):
-    """Accepts connections until stopped, without polling."""
-
-    request_queue_size = BACKLOG
-    daemon_threads = True
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        assert self.socket is not None
-        self.socket.setblocking(False)
-        self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC)
-
-    def service_actions(self) -> None:
-        """Leave garbage to Python's own collector: a full collection here stalls reception."""
-
-    def serve(self) -> None:
-        """Accept connections until `stop` is called from another thread."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self, selectors.EVENT_READ)
-            selector.register(self._stop_fd, selectors.EVENT_READ)
-            while self._stop_fd not in {key.fileobj for key, _ in selector.select()}:
-                self.handle_request()
-
-    def stop(self, thread: threading.Thread) -> None:
-        """End `serve` and close the listening socket; open associations go on."""
-        os.eventfd_write(self._stop_fd, 1)
-        thread.join()
-        self.server_close()
-        os.close(self._stop_fd)
 
 
 class PortListener:
@@ -89,8 +55,9 @@ class PortListener:
         *,
         associations: Associations,
         reception: Reception,
-        clock: Clock,
         load: Callable[[], Load],
+        deadlines: Deadlines,
+        unassociated: UnassociatedPeers,
     ) -> None:
         self.address = address
         self.port = port
@@ -98,12 +65,12 @@ class PortListener:
         """The enabled receivers by AE title; replaced as a whole."""
         self._associations = associations
         self._reception = reception
-        self._clock = clock
         self._load = load
+        self._deadlines = deadlines
+        self._unassociated = unassociated
         self._lock = threading.Lock()
         self._live: dict[Association, LiveAssociation] = {}
-        self._guards: dict[Association, MessageGuard] = {}
-        self._server: _Server | None = None
+        self._server: ReceivingServer | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -114,7 +81,7 @@ class PortListener:
         """
         ae = AE()
         ae.maximum_associations = 1_000_000  # the limit is acceptance's, which can say why
-        ae.acse_timeout = ACSE_SECONDS
+        ae.acse_timeout = self._deadlines.negotiation_seconds
         bind_to = (
             (self.address, self.port, 0, 0) if ":" in self.address else (self.address, self.port)
         )
@@ -123,11 +90,13 @@ class PortListener:
                 bind_to,
                 contexts=[verification_context()],
                 evt_handlers=self._handlers(),
-                server_class=_Server,
+                server_class=ReceivingServer,
             )
         except OSError as error:
             raise listen_error(error, self.address, self.port) from error
-        assert isinstance(server, _Server)
+        assert isinstance(server, ReceivingServer)
+        server.port, server.deadlines = self, self._deadlines
+        server.unassociated = self._unassociated
         thread = threading.Thread(target=server.serve, name=f"listener-{self.port}", daemon=True)
         self._server, self._thread = server, thread
         thread.start()
@@ -156,8 +125,6 @@ class PortListener:
             (evt.EVT_SOP_COMMON, _on_sop_common),
             (evt.EVT_ESTABLISHED, self._on_established),
             (evt.EVT_C_ECHO, _on_c_echo),
-            (evt.EVT_PDU_RECV, self._on_pdu),
-            (evt.EVT_C_STORE, self._on_c_store),
             (evt.EVT_RELEASED, self._on_released),
             (evt.EVT_ABORTED, self._on_aborted),
         ]
@@ -165,6 +132,8 @@ class PortListener:
     def _on_requested(self, event: Event) -> None:
         """Decide on an A-ASSOCIATE-RQ; on acceptance, prepare what is negotiated next."""
         association = event.assoc
+        assert isinstance(association, ReceivingAssociation)
+        self._unassociated.remove(association)
         request = _request(association)
         peer = association.requestor
         shown = shown_address(str(request.address), peer.port or 0)
@@ -182,23 +151,15 @@ class PortListener:
         )
         with self._lock:
             self._live = {a: known for a, known in self._live.items() if a.is_alive()}
-            self._guards = {a: guard for a, guard in self._guards.items() if a.is_alive()}
             self._live[association] = live
 
-    def _prepare(self, association: Association, limits: Limits) -> None:
+    def _prepare(self, association: ReceivingAssociation, limits: Limits) -> None:
         """Set what is negotiated next, and what holds from then on."""
         acceptor = association.acceptor
         acceptor.supported_contexts = supported_contexts(association.requestor.requested_contexts)
         acceptor.maximum_length = limits.pdu_bytes
         association.network_timeout = limits.idle_seconds
-        self._guards[association] = MessageGuard(limits, self._clock)
-
-    def _on_pdu(self, event: Event) -> None:
-        """Abort an association whose message goes beyond a limit; on its reading thread."""
-        guard, live = self._guards.get(event.assoc), self._live.get(event.assoc)
-        breach = guard.breach(event.pdu) if guard is not None else ""
-        if breach and live is not None and not live.why:
-            self._associations.abort(live, breach)
+        association.limits = limits
 
     def _on_established(self, event: Event) -> None:
         association = event.assoc
@@ -210,10 +171,24 @@ class PortListener:
             association.requestor.implementation_version_name or "",
         )
 
-    def _on_c_store(self, event: Event) -> Dataset:
-        live = self._live[event.assoc]
+    # ObjectPort: called on the reading thread of the association.
+
+    def begin(self, association: ReceivingAssociation, request: StoreRequest) -> Receipt:
+        """Open the object that a C-STORE request announces, with the receiver as it is now."""
+        live = self._live[association]
         receiver = self.receivers.get(str(live.receiver.ae_title), live.receiver)
-        return self._reception.store(event, live, receiver)
+        syntax = association.transfer_syntax_of(request.context_id)
+        return self._reception.begin(request, syntax, live, receiver)
+
+    def violated(self, association: ReceivingAssociation, why: str) -> None:
+        """Note why an association is about to be aborted."""
+        live = self._live.get(association)
+        if live is not None and not live.why:
+            live.why = why
+
+    def gone(self, association: ReceivingAssociation) -> None:
+        """Forget a connection that is closed."""
+        self._unassociated.remove(association)
 
     def _on_released(self, event: Event) -> None:
         self._close(event.assoc, AssociationEnd.RELEASED)
@@ -224,7 +199,6 @@ class PortListener:
     def _close(self, association: Association, end: AssociationEnd) -> None:
         with self._lock:
             live = self._live.pop(association, None)
-            self._guards.pop(association, None)
         if live is not None:
             self._associations.close(live, end)
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from engine.dimse.acceptance import Load
     from engine.dimse.associations import Associations
     from engine.dimse.reception import Reception
+    from engine.dimse.server import UnassociatedPeers
+    from engine.dimse.upper_layer import Deadlines
     from engine.journal import Journal
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
@@ -63,6 +65,8 @@ class Receivers:
         associations: Associations,
         reception: Reception,
         load: Callable[[], Load],
+        deadlines: Deadlines,
+        unassociated: UnassociatedPeers,
         on_change: Callable[[], None],
     ) -> None:
         self._clock = clock
@@ -70,6 +74,8 @@ class Receivers:
         self._associations = associations
         self._reception = reception
         self._load = load
+        self._deadlines = deadlines
+        self._unassociated = unassociated
         self._on_change = on_change
         """Called after a port was bound or failed without `apply` being called."""
         self._lock = threading.RLock()
@@ -171,8 +177,9 @@ class Receivers:
             port,
             associations=self._associations,
             reception=self._reception,
-            clock=self._clock,
             load=self._load,
+            deadlines=self._deadlines,
+            unassociated=self._unassociated,
         )
 
     def _start(self, wanted: _Port) -> None:
