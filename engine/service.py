@@ -15,6 +15,7 @@ from engine import __version__
 from engine.clock import SystemClock, local_midnight
 from engine.config.store import ConfigurationStore
 from engine.config.watcher import ConfigurationWatcher
+from engine.dimse import private_names
 from engine.dimse.acceptance import Load
 from engine.dimse.associations import Associations
 from engine.dimse.echo import echo
@@ -89,6 +90,7 @@ class Engine:
             ConfigurationError: if the configuration file is not acceptable.
             StorageUnusable: if the directory can't hold what must be kept there.
         """
+        private_names.require()
         with ExitStack() as opened:
             self._open_storage(opened)
             self._build_parts(opened)

@@ -69,7 +69,7 @@ class PortListener:
         self._deadlines = deadlines
         self._unassociated = unassociated
         self._lock = threading.Lock()
-        self._live: dict[Association, LiveAssociation] = {}
+        self._live: dict[ReceivingAssociation, LiveAssociation] = {}
         self._server: ReceivingServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -117,6 +117,7 @@ class PortListener:
             aborter = threading.Thread(target=association.abort, daemon=True)
             aborter.start()
             aborter.join(_ABORT_SECONDS)
+            association.hang_up()
             association.dul.kill_dul()
 
     def _handlers(self) -> list[EventHandlerType]:

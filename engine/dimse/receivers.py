@@ -148,6 +148,7 @@ class Receivers:
             for key in list(self._ports):
                 self._close_port(key)
         self._supervisor.join()
+        self._unassociated.hang_up()
 
     def abort_all(self) -> None:
         """Abort every association that is still open."""

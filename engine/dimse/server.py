@@ -28,7 +28,7 @@ class UnassociatedPeers:
         self._limit = limit
         self._limit_per_address = limit_per_address
         self._lock = threading.Lock()
-        self._addresses: dict[Association, str] = {}
+        self._addresses: dict[ReceivingAssociation, str] = {}
 
     def has_room(self, address: str) -> bool:
         """Tell whether one more connection from an address may wait for its association."""
@@ -36,12 +36,19 @@ class UnassociatedPeers:
             counts = Counter(self._addresses.values())
         return len(self._addresses) < self._limit and counts[address] < self._limit_per_address
 
-    def add(self, association: Association, address: str) -> None:
+    def hang_up(self) -> None:
+        """Close the connections that wait for their association."""
+        with self._lock:
+            waiting = tuple(self._addresses)
+        for association in waiting:
+            association.hang_up()
+
+    def add(self, association: ReceivingAssociation, address: str) -> None:
         """Count a connection."""
         with self._lock:
             self._addresses[association] = address
 
-    def remove(self, association: Association) -> None:
+    def remove(self, association: ReceivingAssociation) -> None:
         """Stop counting a connection: it has its association, or is closed."""
         with self._lock:
             self._addresses.pop(association, None)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import queue
+import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -394,7 +396,8 @@ class Messages:
 
     def _pass_on(self, context_id: int, fragment: bytes) -> None:
         primitive = P_DATA()
-        primitive.presentation_data_value_list = [[context_id, fragment]]
+        # Its check wants a list where its annotation says tuple.
+        primitive.presentation_data_value_list = [[context_id, fragment]]  # type: ignore[list-item]
         self._association.dimse.receive_primitive(primitive)
 
 
@@ -416,6 +419,13 @@ class ReceivingAssociation(Association):
         # The setters hand these to the timers of the new provider.
         self.acse_timeout = ae.acse_timeout
         self.network_timeout = ae.network_timeout
+
+    def hang_up(self) -> None:
+        """Break the connection, whatever its threads are doing; callable from any thread."""
+        connection = self.dul.socket.socket if self.dul.socket is not None else None
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def accepts(self, context_id: int) -> bool:
         """Tell whether messages may use a presentation context."""
