@@ -177,6 +177,8 @@ class AssociationEstablished(Event):
     address: str
     contexts_accepted: int
     contexts_proposed: int
+    whitelist_line: str = ""
+    """The line that let the caller in; empty while the whitelist is off."""
 
     def sentence(self) -> str:
         """Say what happened."""

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import sys
+import traceback
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import ConfigurationError, EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from engine.errors import Problem
 
 
 class NotConfirmed(EngineError):
     """Something that can't be undone was asked for without a yes."""
 
-    title = "Nothing was deleted"
+    title = "Nothing was changed"
     exit_code = 2
+
+
+class OutputFailed(EngineError):
+    """Standard output can't be written; what the command did is done."""
+
+    title = "The output can't be written"
 
 
 def accept_any_text() -> None:
@@ -35,6 +46,16 @@ def stop_writing() -> int:
     return 0
 
 
+def flush() -> None:
+    """Hand all data over to whoever reads it.
+
+    Raises:
+        OutputFailed: if it can't be written.
+    """
+    with _writing():
+        sys.stdout.flush()
+
+
 def visible(text: str) -> str:
     """Return text with control characters as escapes, harmless to a terminal."""
     return "".join(
@@ -43,23 +64,35 @@ def visible(text: str) -> str:
     )
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as ``1 receiver`` or ``2 receivers``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def say(text: str) -> None:
     """Tell a person something, on stderr."""
     sys.stderr.write(f"{visible(text)}\n")
 
 
 def print_json(value: object) -> None:
-    """Write data for programs; times are ISO 8601."""
-    sys.stdout.write(json.dumps(value, indent=2, default=_plain) + "\n")
+    """Write data for programs."""
+    with _writing():
+        sys.stdout.write(json_text(value))
+
+
+def json_text(value: object) -> str:
+    """Return JSON of printable ASCII; times are ISO 8601."""
+    text = json.dumps(value, indent=2, default=_plain)
+    return text.replace("\x7f", "\\u007f") + "\n"
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write rows of data for people, in columns."""
     lines = [heads, *([visible(cell_text(cell)) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    for line in lines:
-        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        sys.stdout.write("  ".join(padded).rstrip() + "\n")
+    padded = ([c.ljust(w) for c, w in zip(line, widths, strict=True)] for line in lines)
+    with _writing():
+        sys.stdout.write("".join("  ".join(cells).rstrip() + "\n" for cells in padded))
 
 
 def cell_text(value: object) -> str:
@@ -76,18 +109,37 @@ def print_error(error: EngineError, *, as_json: bool) -> None:
     problems = error.problems if isinstance(error, ConfigurationError) else ()
     if as_json:
         said = {"title": error.title, "detail": error.detail, "remedy": error.remedy}
-        found = [
-            {"field": p.field, "value": p.value, "message": p.message, "remedy": p.remedy}
-            | ({} if p.line is None else {"line": p.line})
-            for p in problems
-        ]
+        found = [problem_record(problem) for problem in problems]
         sys.stderr.write(json.dumps({"error": {**said, "problems": found}}) + "\n")
         return
     say(f"{error.title}:")
     parts = [(p.sentence().removesuffix(f"; {p.remedy}"), p.remedy) for p in problems]
     for detail, remedy in parts or [(error.detail, error.remedy)]:
         say(f"  {detail}")
-        say(f"  → {remedy}" if remedy else "")
+        if remedy:
+            say(f"  → {remedy}")
+
+
+def problem_record(problem: Problem) -> dict[str, object]:
+    """Return a problem for programs; line and column where they are known."""
+    place = {"line": problem.line, "column": problem.column}
+    return {
+        "field": problem.field,
+        "value": problem.value,
+        "message": problem.message,
+        "remedy": problem.remedy,
+        **{name: number for name, number in place.items() if number is not None},
+    }
+
+
+def fault(error: Exception) -> EngineError:
+    """Return an error that nobody foresaw, in one line that helps to find it."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(last.filename).name} line {last.lineno}"
+    return EngineError(
+        f"{type(error).__name__} in {place}: {str(error)[:200]}",
+        "this is a fault of dicomdock; report it with the line above",
+    )
 
 
 def confirm(question: str, *, already: bool) -> None:
@@ -104,6 +156,19 @@ def confirm(question: str, *, already: bool) -> None:
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise NotConfirmed(f"{question} The answer was no.", "answer y, or add --yes")
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        stop_writing()
+        raise OutputFailed(
+            error.strerror or str(error), "free space, or write elsewhere"
+        ) from error
 
 
 def _plain(value: object) -> str:

@@ -74,7 +74,9 @@ class History:
         """
         try:
             tables = json.loads(self._file(number).read_text("utf-8"))
-        except (OSError, ValueError) as error:
+            if not isinstance(tables, dict):
+                raise ValueError("not an object of tables")  # noqa: TRY004, TRY301 - as unreadable
+        except (OSError, ValueError, RecursionError) as error:
             kept = self.numbers()
             span = f"{kept[-1]} to {kept[0]}" if kept else "none"
             raise NotFound(f"revision {number} is not kept", f"kept revisions: {span}") from error

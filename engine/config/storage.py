@@ -89,6 +89,11 @@ class AtomicJSONStorage(Storage):
         text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         # A lone surrogate becomes \udXXX, which is JSON's own way to write it.
         content = text.encode("utf-8", "backslashreplace")
+        if len(content) > LARGEST_FILE_BYTES:
+            raise StorageUnusable(
+                f"the configuration would have {len(content):,} bytes, more than can be read again",
+                f"keep it below {LARGEST_FILE_BYTES:,} bytes",
+            )
         with self.locked():
             try:
                 self._replace(content)

@@ -118,7 +118,9 @@ class ConfigurationStore:
             if receiver.id:
                 current = draft.configuration.receiver(receiver.id)
                 if replacing is not None and current != replacing:
-                    raise self._changed_meanwhile(draft.configuration, replacing, current)
+                    seen = replace(draft.configuration, receivers=(replacing,))
+                    now = replace(draft.configuration, receivers=(current,))
+                    raise self._changed_meanwhile(current.label, seen, now)
             receiver_id = draft.put_receiver(self._checked(receiver, draft.configuration))
         return draft.configuration, draft.configuration.receiver(receiver_id)
 
@@ -184,13 +186,20 @@ class ConfigurationStore:
                 raise NotFound(f"there is no project {project_id}", "it may have been deleted")
         return draft.configuration
 
-    def set_site(self, site: SiteSettings, actor: str) -> Configuration:
-        """Replace the site settings.
+    def set_site(
+        self, site: SiteSettings, actor: str, *, replacing: SiteSettings | None = None
+    ) -> Configuration:
+        """Replace the site settings; `replacing` is what their editor saw.
 
         Raises:
             ConfigurationError: if a value is not acceptable, or a receiver not under the new ones.
+            ChangedMeanwhile: if somebody else changed them after their editor saw them.
         """
         with self._change(actor) as draft:
+            current = draft.configuration.site
+            if replacing is not None and current != replacing:
+                seen = replace(draft.configuration, site=replacing)
+                raise self._changed_meanwhile("the site", seen, draft.configuration)
             draft.put_single("site", SiteSettings.parse(site.to_record()).to_record())
         return draft.configuration
 
@@ -219,7 +228,7 @@ class ConfigurationStore:
         Raises:
             NotFound: if there is no earlier revision.
         """
-        current = self.load().revision
+        current = self.adopt().revision if self._path.exists() else 0
         earlier = [number for number in self.history.numbers() if number < current]
         if not earlier:
             raise NotFound("there is nothing to undo", "earlier revisions are kept from now on")
@@ -277,21 +286,19 @@ class ConfigurationStore:
         return parse_receiver(receiver.to_record(), rules)
 
     def _changed_meanwhile(
-        self, configuration: Configuration, seen: Receiver, current: Receiver
+        self, what: str, seen: Configuration, current: Configuration
     ) -> ChangedMeanwhile:
-        made = differences(
-            replace(configuration, receivers=(seen,)), replace(configuration, receivers=(current,))
+        """Say what changed since an editor looked, and who did it."""
+        made = differences(seen, current)
+        subjects = {difference.subject for difference in (*made, *differences(current, seen))}
+        authors = (
+            revision.configuration
+            for revision in self.revisions()
+            if any(difference.subject in subjects for difference in revision.made)
         )
-        author = next(
-            (
-                r
-                for r in self.revisions()
-                if any(d.subject in _names(seen, current) for d in r.made)
-            ),
-            Revision(configuration, ()),
-        ).configuration
+        author = next(authors, current)
         return ChangedMeanwhile(
-            current.label, author.changed_by, author.changed_at, [d.sentence() for d in made]
+            what, author.changed_by, author.changed_at, [d.sentence() for d in made]
         )
 
     def _parse(self, tables: Tables) -> Configuration:
@@ -337,6 +344,7 @@ class _Draft:
         record = receiver.to_record()
         del record["id"]
         if receiver.id:
+            self.configuration.receiver(receiver.id)
             self.table("receivers").update(record, doc_ids=[receiver.id])
             return receiver.id
         self._last_id += 1
@@ -363,10 +371,6 @@ class _Draft:
             "last_receiver_id": self._last_id,
         }
         self.put_single("meta", record)
-
-
-def _names(*receivers: Receiver) -> frozenset[str]:
-    return frozenset(f"receiver {receiver.label}" for receiver in receivers)
 
 
 def _naming(path: Path, problem: Problem) -> Problem:

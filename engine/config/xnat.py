@@ -7,15 +7,24 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import ConfigurationError, InvalidReceiver, Problem
+from engine.errors import ConfigurationError, InvalidReceiver, InvalidWhitelistEntry, Problem
 from engine.model.configuration_diff import Difference, differences
-from engine.model.receiver import DEFAULT_IDENTIFIER, Receiver, ReceiverRules, parse_receiver
+from engine.model.receiver import (
+    DEFAULT_IDENTIFIER,
+    DEFAULT_IDENTIFIERS,
+    Receiver,
+    ReceiverRules,
+    parse_receiver,
+)
+from engine.model.whitelist import parse_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from engine.model.configuration import Configuration
     from engine.model.receiver import IdentifierInfo
+
+MOST_RECORDS = 1000
 
 _NAMES = {
     "aeTitle": "ae_title",
@@ -25,6 +34,7 @@ _NAMES = {
     "fileNamer": "file_namer",
     "customProcessing": "custom_processing",
     "directArchive": "direct_archive",
+    "directArchiveOverwrite": "direct_archive_append",
     "anonymizationEnabled": "anonymization",
     "whitelistEnabled": "whitelist_enabled",
     "whitelist": "whitelist",
@@ -33,9 +43,17 @@ _NAMES = {
     "subjectRoutingExpression": "subject_routing",
     "sessionRoutingExpression": "session_routing",
 }
+_THEIRS = {ours: theirs for theirs, ours in _NAMES.items()}
 _OVERWRITE = "directArchiveOverwrite"
 _APPENDS = {"append": True, "true": True, "delete": False, "false": False}
-_TEXTS = frozenset({"fileNamer", *(name for name in _NAMES if name.endswith("Expression"))})
+_NULLABLE = ("fileNamer", *(name for name in _NAMES if name.endswith("Expression")))
+_REMEDY = "save the answer of GET /xapi/dicomscp and import that file"
+
+
+class InvalidImport(ConfigurationError):
+    """A file that does not hold XNAT's records."""
+
+    title = "The file can't be imported"
 
 
 class Outcome(StrEnum):
@@ -56,50 +74,48 @@ class ImportItem:
     receiver: Receiver | None = None
     """What would be saved; its id is 0 if it is new."""
     differences: tuple[Difference, ...] = ()
+    """Of a changed receiver; none if its rules differ in their line ends only."""
     problems: tuple[Problem, ...] = ()
+    """Why it is refused; the fields have XNAT's names."""
 
 
 def read_records(text: str) -> tuple[Mapping[str, Any], ...]:
     """Return the records of a file that holds a list of them or a single one.
 
     Raises:
-        ConfigurationError: naming line and column of what is not JSON, or the member that is none.
+        InvalidImport: naming line and column of what is not JSON, or the member that is none.
     """
-    try:
-        content = json.loads(text.removeprefix("\ufeff"))
-    except json.JSONDecodeError as error:
-        message = f"is not JSON: {error.msg} at column {error.colno}"
-        raise ConfigurationError(Problem("file", "", message, _REMEDY, error.lineno)) from error
-    except RecursionError as error:
-        raise ConfigurationError(Problem("file", "", "is nested too deeply", _REMEDY)) from error
+    content = _parsed(text.removeprefix("\ufeff"))
     records = content if isinstance(content, list) else [content]
-    for record in records:
-        if not isinstance(record, dict):
-            raise ConfigurationError(
-                Problem("file", str(record)[:40], "is not a receiver record", _REMEDY)
-            )
+    if len(records) > MOST_RECORDS:
+        message = f"holds more than {MOST_RECORDS:,} records"
+        raise InvalidImport(Problem("file", f"{len(records):,}", message, "split it"))
+    problems = [
+        Problem(f"record {number}", str(record)[:40], "is not a receiver record", _REMEDY)
+        for number, record in enumerate(records, start=1)
+        if not isinstance(record, dict)
+    ]
+    if problems:
+        raise InvalidImport(*problems)
     return tuple(records)
-
-
-_REMEDY = "save the answer of GET /xapi/dicomscp and import that file"
 
 
 def plan_import(
     records: Iterable[Mapping[str, Any]],
     configuration: Configuration,
-    identifiers: Sequence[IdentifierInfo],
+    identifiers: Sequence[IdentifierInfo] = DEFAULT_IDENTIFIERS,
 ) -> tuple[ImportItem, ...]:
     """Say for every record what importing it would do; a receiver is known by AE title and port."""
     items: list[ImportItem] = []
-    planned: dict[str, Receiver] = {r.label: r for r in configuration.receivers}
+    planned = {r.label: r for r in configuration.receivers}
+    seen: set[str] = set()
     for record in records:
-        others = tuple(planned.values())
-        rules = ReceiverRules(configuration.site, identifiers, others)
+        rules = ReceiverRules(configuration.site, identifiers, tuple(planned.values()))
         item = _plan(record, configuration, rules)
-        seen_twice = any(item.label == before.label for before in items)
-        if item.receiver is not None and seen_twice:
+        if item.label in seen:
             problem = Problem("aeTitle", item.label, "is in the file twice", "remove one of them")
-            item = ImportItem(item.label, Outcome.REFUSED, problems=(problem,))
+            item = ImportItem(item.label, Outcome.REFUSED, problems=(*item.problems, problem))
+        seen.add(item.label)
         if item.receiver is not None:
             planned[item.label] = item.receiver
         items.append(item)
@@ -110,45 +126,97 @@ def to_xnat(receiver: Receiver) -> dict[str, object]:
     """Return the record that XNAT accepts for a receiver in `POST /xapi/dicomscp`."""
     record = receiver.to_record()
     exported: dict[str, object] = {theirs: record[ours] for theirs, ours in _NAMES.items()}
-    for name in _TEXTS:
+    for name in _NULLABLE:
         exported[name] = exported[name] or None
     exported[_OVERWRITE] = "append" if receiver.direct_archive_append else "delete"
     return exported
 
 
+def objections(receiver: Receiver) -> Iterator[Problem]:
+    """Yield the whitelist lines that XNAT refuses or reads differently (XNAT 1.3, 1.5)."""
+    for number, line in enumerate(receiver.whitelist, start=1):
+        message, remedy = _objection(line)
+        if message:
+            yield Problem("whitelist", line, message, remedy, number)
+
+
+def _objection(line: str) -> tuple[str, str]:
+    if line.isdecimal():
+        return "is an address to XNAT, not an AE title", "write it as AE@network"
+    if "@" in line.rstrip("@").partition("@")[2]:
+        return "has more than one @, which XNAT refuses", "remove the line"
+    try:
+        parse_entry(line)
+    except InvalidWhitelistEntry as error:
+        message = "is checked by XNAT although the whitelist is off"
+        return f"{message}: {error.problems[0].message}", error.problems[0].remedy
+    return "", ""
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        line = error.doc.split("\n")[error.lineno - 1]
+        excerpt = line[max(0, error.colno - 21) : error.colno + 19].strip()
+        message = f"is not JSON: {error.msg}"
+        problem = Problem("file", excerpt, message, _REMEDY, error.lineno, error.colno)
+        raise InvalidImport(problem) from error
+    except RecursionError as error:
+        raise InvalidImport(Problem("file", "", "is nested too deeply", _REMEDY)) from error
+    except ValueError as error:
+        message = "holds a number with too many digits"
+        raise InvalidImport(Problem("file", "", message, _REMEDY)) from error
+
+
 def _plan(
     record: Mapping[str, Any], configuration: Configuration, rules: ReceiverRules
 ) -> ImportItem:
-    label = f"{record.get('aeTitle')}:{record.get('port')}"
+    label = _label(record)
     known = next((r for r in configuration.receivers if r.label == label), None)
     try:
         receiver = parse_receiver(_to_raw(record, known), rules)
     except InvalidReceiver as error:
-        return ImportItem(label, Outcome.REFUSED, problems=error.problems)
+        problems = tuple(_in_their_words(problem) for problem in error.problems)
+        return ImportItem(label, Outcome.REFUSED, problems=problems)
     if known is None:
         return ImportItem(receiver.label, Outcome.NEW, receiver)
-    changed = differences(
-        replace(configuration, receivers=(known,)), replace(configuration, receivers=(receiver,))
-    )
-    outcome = Outcome.CHANGED if changed else Outcome.EQUAL
-    return ImportItem(label, outcome, receiver, changed)
+    if sorted(receiver.whitelist) == sorted(known.whitelist):
+        # XNAT keeps no order, so that another one is no change.
+        receiver = replace(receiver, whitelist=known.whitelist)
+    if receiver == known:
+        return ImportItem(label, Outcome.EQUAL, known)
+    before = replace(configuration, receivers=(known,))
+    after = replace(configuration, receivers=(receiver,))
+    return ImportItem(label, Outcome.CHANGED, receiver, differences(before, after))
+
+
+def _label(record: Mapping[str, Any]) -> str:
+    """Name a record as the receiver that it describes would be named."""
+    ae_title = str(record.get("aeTitle") or "").strip(" ")[:40]
+    port = str(record.get("port") if record.get("port") is not None else "").strip()[:40]
+    is_number = port.isascii() and port.isdecimal() and len(port) <= 9
+    return f"{ae_title}:{int(port) if is_number else port}"
 
 
 def _to_raw(record: Mapping[str, Any], known: Receiver | None) -> dict[str, object]:
     """Return the raw values for `parse_receiver`; what XNAT does not know stays as it is."""
     raw: dict[str, object] = known.to_record() if known else {}
     for theirs, ours in _NAMES.items():
-        raw.pop(ours, None)
-        if record.get(theirs) is not None:
-            raw[ours] = record[theirs]
-    raw["identifier"] = record.get("identifier") or DEFAULT_IDENTIFIER
-    overwrite = record.get(_OVERWRITE)
-    raw["direct_archive_append"] = _appends(overwrite)
+        if theirs in record or theirs != _OVERWRITE:  # an older XNAT does not know that one
+            raw[ours] = record.get(theirs)
+    identifier = raw["identifier"]
+    if identifier is None or (isinstance(identifier, str) and not identifier.strip()):
+        raw["identifier"] = DEFAULT_IDENTIFIER
+    overwrite = raw.get("direct_archive_append")
+    if isinstance(overwrite, str):
+        raw["direct_archive_append"] = _APPENDS.get(overwrite.strip().lower(), overwrite)
     return raw
 
 
-def _appends(value: object) -> object:
-    """Read XNAT's spellings of append and delete; anything else is refused by the parser."""
-    if value is None:
-        return False
-    return _APPENDS.get(value.lower(), value) if isinstance(value, str) else value
+def _in_their_words(problem: Problem) -> Problem:
+    field = _THEIRS.get(problem.field, problem.field)
+    if field == _OVERWRITE:
+        message, remedy = "is neither append nor delete", "write append, delete, true or false"
+        return replace(problem, field=field, message=message, remedy=remedy)
+    return replace(problem, field=field)

@@ -32,6 +32,8 @@ class Accepted:
     """The association may be negotiated; its objects go to this receiver."""
 
     receiver: Receiver
+    whitelist_line: str = ""
+    """The line that let the caller in; empty while the whitelist is off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +90,18 @@ def decide(
             f"called AE title {request.called_ae_title} is not an enabled receiver on port {port}; "
             f"enabled there: {answering}",
         )
+    line = ""
     if receiver.whitelist_enabled:
         verdict = whitelist.match(
             receiver.whitelist_entries, request.calling_ae_title, request.address
         )
         if verdict.admitted_by is None:
             return Rejection(1, 1, 3, verdict.why)
+        line = verdict.admitted_by.text
     if load.draining:
         return Rejection(2, 3, 1, "the engine is stopping")
     full = _limit_reached(request, receiver, load)
-    return Rejection(2, 3, 2, full) if full else Accepted(receiver)
+    return Rejection(2, 3, 2, full) if full else Accepted(receiver, line)
 
 
 def _limit_reached(request: AssociationRequest, receiver: Receiver, load: Load) -> str:

@@ -81,8 +81,16 @@ def _fields(
 
 
 def _plain(record: Mapping[str, object]) -> dict[str, object]:
-    """Make texts of several lines and lists comparable line by line."""
-    return {name: _as_lines(name, value) for name, value in record.items() if name != "id"}
+    """Make nested members comparable one by one, and texts of several lines line by line."""
+    return {name: _as_lines(name, value) for name, value in _flat(record) if name != "id"}
+
+
+def _flat(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{member}", inner) for member, inner in value.items())
+        else:
+            yield name, value
 
 
 def _as_lines(name: str, value: object) -> object:

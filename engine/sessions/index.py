@@ -75,6 +75,13 @@ CREATE TABLE IF NOT EXISTS observed (
     reason TEXT NOT NULL,
     since TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS whitelist_uses (
+    receiver TEXT NOT NULL,
+    line TEXT NOT NULL,
+    uses INTEGER NOT NULL,
+    last_at TEXT NOT NULL,
+    PRIMARY KEY (receiver, line)
+);
 CREATE TABLE IF NOT EXISTS engine (clean_stop INTEGER NOT NULL);
 """
 
@@ -106,7 +113,20 @@ _OBJECT_COLUMNS = ", ".join(f.name for f in fields(ObjectRow))
 _INSERT_OBJECT = (
     f"INSERT INTO objects ({_OBJECT_COLUMNS}) VALUES ({', '.join('?' * len(fields(ObjectRow)))})"
 )
+_COUNT_USE = (
+    "INSERT INTO whitelist_uses VALUES (?, ?, 1, ?) ON CONFLICT (receiver, line)"
+    " DO UPDATE SET uses = uses + 1, last_at = excluded.last_at"
+)
 _SESSION_COLUMNS = ", ".join(f.name for f in fields(Session))
+
+
+class WhitelistUse(NamedTuple):
+    """A whitelist line let a caller in."""
+
+    receiver: str
+    line: str
+    at: str
+    """UTC, ISO 8601."""
 
 
 class SessionKey(NamedTuple):
@@ -146,7 +166,7 @@ class SessionIndex:
         """Guards the connection and the places."""
         self._places: dict[SessionKey, SessionPlace] = {}
         self._receiving = self._count_receiving()
-        self._waiting: list[ObjectRow] = []
+        self._waiting: list[ObjectRow | WhitelistUse] = []
         self._wake = threading.Condition()
         self._closing = False
         self._writing = False
@@ -181,8 +201,8 @@ class SessionIndex:
             self._places[key] = SessionPlace(place.id, place.folder)
             return place
 
-    def record(self, row: ObjectRow) -> None:
-        """Queue the final state of one object; it is written within the batch time."""
+    def record(self, row: ObjectRow | WhitelistUse) -> None:
+        """Queue the final state of one object, or a use; it is written within the batch time."""
         with self._wake:
             self._waiting.append(row)
             self._wake.notify()
@@ -323,7 +343,7 @@ class SessionIndex:
                     self._writing = False
                     self._wake.notify_all()
 
-    def _next_batch(self) -> list[ObjectRow]:
+    def _next_batch(self) -> list[ObjectRow | WhitelistUse]:
         """Wait for rows, give others the batch time to join them, and take all; [] at the end."""
         with self._wake:
             while not self._waiting and not self._closing:
@@ -334,8 +354,11 @@ class SessionIndex:
             self._writing = bool(batch)
             return batch
 
-    def _write(self, batch: list[ObjectRow]) -> None:
+    def _write(self, rows: list[ObjectRow | WhitelistUse]) -> None:
+        batch = [row for row in rows if isinstance(row, ObjectRow)]
+        uses = [row for row in rows if isinstance(row, WhitelistUse)]
         with self._lock, self._connection:
+            self._connection.executemany(_COUNT_USE, uses)
             self._connection.executemany(_INSERT_OBJECT, [astuple(row) for row in batch])
             self._connection.executemany(
                 "UPDATE sessions SET objects = objects + ?, bytes = bytes + ?,"
@@ -343,7 +366,7 @@ class SessionIndex:
                 _session_changes(batch),
             )
 
-    def _put_back(self, batch: list[ObjectRow], error: sqlite3.Error) -> None:
+    def _put_back(self, batch: list[ObjectRow | WhitelistUse], error: sqlite3.Error) -> None:
         """Keep rows that could not be written for the next try; files on disk are not affected."""
         _logger.warning("the session index can't be written, %d rows wait: %s", len(batch), error)
         with self._wake:

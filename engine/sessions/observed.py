@@ -61,3 +61,14 @@ def read_counts(path: Path, midnight: datetime) -> tuple[int, int]:
             "SELECT COUNT(*) FROM sessions WHERE status = ?", (SessionStatus.RECEIVING,)
         ).fetchone()[0]
     return objects, sessions
+
+
+def read_whitelist_uses(path: Path, receiver: str) -> dict[str, int] | None:
+    """Return how often each whitelist line of a receiver let a caller in; None if never counted."""
+    with _reading(path) as connection:
+        if connection is None:
+            return None
+        rows = connection.execute(
+            "SELECT line, uses FROM whitelist_uses WHERE receiver = ?", (receiver,)
+        ).fetchall()
+    return dict(rows)

@@ -215,3 +215,29 @@ def test_a_torn_history_file_is_passed_over(store: ConfigurationStore, tmp_path:
     (tmp_path / "config.history" / "00000002.json").write_text("{")
     assert [number for number, _, _ in told(store)] == [1]
     assert store.load().revision == 2
+
+
+def test_site_settings_changed_meanwhile_are_not_overwritten(store: ConfigurationStore) -> None:
+    seen = store.create_default("first start").site
+    store.set_site(replace(seen, bind_address="10.0.0.1"), "berta", replacing=seen)
+    with pytest.raises(ChangedMeanwhile, match="the site was changed by berta"):
+        store.set_site(replace(seen, allow_low_ports=True), "anna", replacing=seen)
+    assert store.load().site.bind_address == "10.0.0.1"
+
+
+def test_of_several_receivers_one_that_was_deleted_meanwhile_is_missed(
+    store: ConfigurationStore,
+) -> None:
+    (seen,) = store.create_default("first start").receivers
+    store.delete_receiver(seen.id, "berta")
+    with pytest.raises(NotFound):
+        store.save_receivers((replace(seen, port=8200),), "import")
+
+
+def test_undo_after_a_hand_edit_takes_back_that_edit_only(
+    store: ConfigurationStore, tmp_path: Path
+) -> None:
+    store.create_default("first start")
+    store.save_receiver(CT1, "anna")
+    edit_by_hand(store, tmp_path / "config.json", 8200)
+    assert [r.label for r in store.undo("anna").receivers] == ["XNAT:8104", "CT1:8105"]

@@ -61,11 +61,16 @@ def test_a_caller_outside_the_whitelist_is_rejected_with_1_1_3_naming_the_neares
 
 
 @pytest.mark.parametrize(
-    ("calling", "address"), [("CT1", "10.1.2.3"), ("MR1", "192.0.2.1"), ("MR1", "2001:db8::1")]
+    ("calling", "address", "line"),
+    [
+        ("CT1", "10.1.2.3", "CT1@10.1.0.0/16"),
+        ("MR1", "192.0.2.1", "MR1"),
+        ("MR1", "2001:db8::1", "MR1"),
+    ],
 )
-def test_a_caller_on_the_whitelist_is_accepted(calling: str, address: str) -> None:
+def test_a_caller_on_the_whitelist_is_accepted(calling: str, address: str, line: str) -> None:
     decision = decide(request("GUARDED", calling, address), 8104, receivers(GUARDED), ROOM)
-    assert decision == Accepted(GUARDED)
+    assert decision == Accepted(GUARDED, whitelist_line=line)
 
 
 def test_an_empty_enabled_whitelist_keeps_everybody_out() -> None:

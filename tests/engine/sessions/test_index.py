@@ -11,8 +11,19 @@ import pytest
 
 from engine.errors import OutOfResources, StorageUnusable
 from engine.model.session import ObjectState, SessionStatus
-from engine.sessions.index import ObjectRow, SessionIndex, SessionKey, SessionOrigin
-from engine.sessions.observed import ObservedReceiver, read_counts, read_observed
+from engine.sessions.index import (
+    ObjectRow,
+    SessionIndex,
+    SessionKey,
+    SessionOrigin,
+    WhitelistUse,
+)
+from engine.sessions.observed import (
+    ObservedReceiver,
+    read_counts,
+    read_observed,
+    read_whitelist_uses,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,6 +185,19 @@ def test_status_of_receivers_and_counts_can_be_read_by_another_process(tmp_path:
     index.flush()
     assert read_observed(path) == observed
     assert read_counts(path, NOW - timedelta(hours=1)) == (1, 1)
+    index.close()
+
+
+def test_uses_of_whitelist_lines_are_counted_per_receiver(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    index = SessionIndex(path, durable=False)
+    for receiver, line in [("A:1", "CT1"), ("A:1", "CT1"), ("A:1", "10.0.0.0/8"), ("B:1", "CT1")]:
+        index.record(WhitelistUse(receiver, line, NOW.isoformat()))
+    index.flush()
+    assert read_whitelist_uses(path, "A:1") == {"CT1": 2, "10.0.0.0/8": 1}
+    assert read_whitelist_uses(path, "B:1") == {"CT1": 1}
+    assert read_whitelist_uses(path, "C:1") == {}
+    assert read_whitelist_uses(tmp_path / "none.sqlite", "A:1") is None
     index.close()
 
 

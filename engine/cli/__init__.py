@@ -1,0 +1,82 @@
+"""The command line: stdout is data, stderr is everything else; no console and no Textual.
+
+One module per group of commands; `context` knows what they act on, `options` how they are declared.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine import __version__, terminal
+from engine.cli.context import actor, settings_of
+from engine.cli.options import Parser
+from engine.cli.projects import add_projects
+from engine.cli.receivers import add_receivers
+from engine.cli.revisions import add_config
+from engine.cli.running import add_engine, add_engine_options, add_status
+from engine.cli.site import add_site
+from engine.cli.whitelist import add_whitelist
+from engine.cli.xnat import add_xnat
+from engine.errors import EngineError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from engine.cli.options import Commands
+
+__all__ = ["actor", "add_engine_options", "build_parser", "main", "run", "settings_of"]
+
+_logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command of the engine and return the exit code."""
+    parser, commands = build_parser("python -m engine")
+    commands.required = True
+    return run(parser, argv)
+
+
+def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
+    """Parse the command line, run its command, and turn every error into words."""
+    os.umask(0o027)
+    terminal.accept_any_text()
+    arguments = parser.parse_args(argv)
+    as_json = getattr(arguments, "json", False)
+    try:
+        code = arguments.run(arguments)
+        terminal.flush()
+    except EngineError as error:
+        terminal.print_error(error, as_json=as_json)
+        code = error.exit_code
+    except BrokenPipeError:
+        code = terminal.stop_writing()
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    except Exception as error:
+        _logger.debug("a command failed", exc_info=True)
+        terminal.print_error(terminal.fault(error), as_json=as_json)
+        code = EngineError.exit_code
+    return int(code or 0)
+
+
+def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
+    """Return the parser with the engine's commands, and where further ones are added."""
+    parser: argparse.ArgumentParser = Parser(program, description="A DICOM receiving dock.")
+    parser.add_argument("--version", action="version", version=f"dicomdock {__version__}")
+    data = "the data directory (default: $DICOMDOCK_DATA)"
+    parser.add_argument("--data", type=Path, metavar="DIR", help=data)
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+    add_engine(commands)
+    add_receivers(commands)
+    add_whitelist(commands)
+    add_projects(commands)
+    add_site(commands)
+    add_config(commands)
+    add_xnat(commands)
+    add_status(commands)
+    return parser, commands

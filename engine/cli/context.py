@@ -1,0 +1,64 @@
+"""What a command acts on, and who gives it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import TYPE_CHECKING
+
+from engine import EngineSettings, default_data_dir, terminal
+from engine.clock import SystemClock
+from engine.config.store import ConfigurationStore
+from engine.errors import NotFound
+
+if TYPE_CHECKING:
+    import argparse
+
+    from engine.model.configuration import Configuration
+    from engine.model.receiver import Receiver
+
+
+def settings_of(arguments: argparse.Namespace) -> EngineSettings:
+    """Return the process settings that the options mean."""
+    given = vars(arguments)
+    chosen = {name: given[name] for name in ("durability", "drain_seconds") if name in given}
+    return EngineSettings((arguments.data or default_data_dir()).absolute(), **chosen)
+
+
+def store_of(arguments: argparse.Namespace) -> ConfigurationStore:
+    """Return the configuration store of the data directory."""
+    return ConfigurationStore(settings_of(arguments).config_file, clock=SystemClock())
+
+
+def actor() -> str:
+    """Name who makes a change: the login, and where an SSH session comes from."""
+    try:
+        login = os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        login = f"user {os.getuid()}"
+    source = os.environ.get("SSH_CONNECTION", "").split(maxsplit=1)[:1]
+    return terminal.visible(" from ".join([login, *source]))
+
+
+def receiver_named(configuration: Configuration, name: str) -> Receiver:
+    """Find a receiver by AE:PORT, id or AE title.
+
+    Raises:
+        NotFound: if there is none, or more than one.
+    """
+    receivers = configuration.receivers
+    found = [r for r in receivers if r.label == name] or [
+        r for r in receivers if name in {str(r.id), r.ae_title}
+    ]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise NotFound(f"there is no receiver {name[:80]!r}", "list them with: receivers list")
+    labels = ", ".join(receiver.label for receiver in found)
+    raise NotFound(f"{name!r} may mean {labels}", "name the receiver as AE:PORT")
+
+
+def receivers_named(configuration: Configuration, names: list[str]) -> list[Receiver]:
+    """Return the named receivers in the order of the configuration; all if none is named."""
+    chosen = {receiver_named(configuration, name).id for name in names}
+    return [r for r in configuration.receivers if not names or r.id in chosen]

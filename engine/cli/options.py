@@ -1,0 +1,111 @@
+"""How commands are declared: verbs, switches, and options whose values need reading."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING, NoReturn
+
+from engine import terminal
+from engine.cli.files import FileRefused, read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that shows hostile text in its complaints as escapes."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line, and leave with exit code 2."""
+        super().error(terminal.visible(message))
+
+
+def add_verb(verbs: Commands, name: str, run: object, words: str) -> argparse.ArgumentParser:
+    """Add a command that can print JSON."""
+    parser = verbs.add_parser(name, help=words, description=f"{words[:1].upper()}{words[1:]}.")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_group(commands: Commands, name: str, words: str) -> Commands:
+    """Add a command that has verbs, and return where they are added."""
+    group = commands.add_parser(name, help=words, description=f"{words[:1].upper()}{words[1:]}.")
+    return group.add_subparsers(metavar="VERB", required=True)
+
+
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    """Add the option that answers the question of `terminal.confirm`."""
+    parser.add_argument("--yes", action="store_true", help="don't ask")
+
+
+def add_switch(parser: argparse.ArgumentParser, name: str, words: str) -> None:
+    """Add a pair of options for a field that is on or off."""
+    parser.add_argument(
+        f"--{name.replace('_', '-')}",
+        action=argparse.BooleanOptionalAction,
+        default=argparse.SUPPRESS,
+        help=words,
+    )
+
+
+def add_limits(parser: argparse.ArgumentParser, names: Iterable[str], unset: str) -> None:
+    """Add the option that sets limits by name."""
+    parser.add_argument(
+        "--limit",
+        dest="limits",
+        metavar="NAME=N",
+        type=_limit,
+        action="append",
+        default=argparse.SUPPRESS,
+        help=f"{', '.join(names)}; repeatable; NAME= {unset}",
+    )
+
+
+def limits_given(arguments: argparse.Namespace, before: object) -> dict[str, object]:
+    """Return the limits with those that were given in their place; None unsets one."""
+    known = dict(before) if isinstance(before, dict) else {}
+    return known | dict(vars(arguments).get("limits", ()))
+
+
+def flattened(record: Mapping[str, object]) -> Iterable[tuple[str, object]]:
+    """Yield the members of a record; those of a nested one as ``outer.inner``."""
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{member}", inner) for member, inner in value.items())
+        else:
+            yield name, ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def text_or_file(text: str) -> str:
+    """Return a text, or for ``@FILE`` what the file says."""
+    return text_of_file(text[1:]) if text.startswith("@") else text
+
+
+def text_of_file(name: str) -> str:
+    """Return what a file says, as the value of an option."""
+    try:
+        return read_text(name)
+    except FileRefused as error:
+        raise argparse.ArgumentTypeError(f"{error.detail}; {error.remedy}") from error
+
+
+def whole_number(text: str) -> int:
+    """Read a number that counts or names something."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text)):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 1")
+    return int(text)
+
+
+def _limit(text: str) -> tuple[str, object]:
+    """Read NAME=N; whether the name is a limit and the number in its range, the model knows."""
+    name, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or not name:
+        wanted = "write NAME=N, such as idle_seconds=60"
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a limit; {wanted}")
+    return name, int(value) if _NUMBER.fullmatch(value) else value or None

@@ -1,0 +1,180 @@
+"""`receivers`: what listens for DICOM objects."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from typing import TYPE_CHECKING
+
+from engine import terminal
+from engine.cli.context import actor, receiver_named, store_of
+from engine.cli.options import (
+    add_group,
+    add_limits,
+    add_switch,
+    add_verb,
+    add_yes,
+    limits_given,
+    text_of_file,
+    text_or_file,
+)
+from engine.model.limits import RECEIVER_LIMITS
+from engine.model.receiver import ROUTING_FIELDS, Receiver, ReceiverRules, parse_receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from engine.cli.options import Commands
+    from engine.model.configuration import Configuration
+
+_SWITCHES = {
+    "custom_processing": "run archive processors",
+    "direct_archive": "skip the prearchive",
+    "direct_archive_append": "append to an archived session instead of replacing it",
+    "anonymization": "run anonymization scripts",
+    "whitelist_enabled": "admit only callers on the whitelist",
+    "routing_enabled": "let the routing rules decide",
+}
+_NAMED_FIELDS = ("ae_title", "port", "bind_address", "enabled", "identifier", "file_namer")
+_COLUMNS = (
+    "id",
+    "ae_title",
+    "port",
+    "enabled",
+    "custom_processing",
+    "direct_archive",
+    "anonymization",
+    "whitelist_enabled",
+    "routing_enabled",
+    "identifier",
+    "bind_address",
+)
+
+
+def add_receivers(commands: Commands) -> None:
+    """Add the commands that list and change receivers."""
+    verbs = add_group(commands, "receivers", "list and change receivers")
+    add_verb(verbs, "list", _list, "list all receivers")
+    _add_fields(add_verb(verbs, "add", _add, "add a receiver"), is_new=True)
+    edit = add_verb(verbs, "edit", _edit, "change the given fields of a receiver")
+    _add_fields(edit, is_new=False)
+    enable = add_verb(verbs, "enable", _switch, "let a receiver listen")
+    enable.set_defaults(enabled=True)
+    disable = add_verb(verbs, "disable", _switch, "stop a receiver from listening")
+    disable.set_defaults(enabled=False)
+    delete = add_verb(verbs, "delete", _delete, "remove a receiver")
+    add_yes(delete)
+    for parser in (edit, enable, disable, delete):
+        parser.add_argument("receiver", metavar="RECEIVER", help="an id, AE:PORT or AE title")
+
+
+def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
+    """Add one option per field of a receiver; fields that are not named stay as they are."""
+    add = partial(parser.add_argument, default=argparse.SUPPRESS)
+    add("--ae-title", metavar="AE", required=is_new, help="the called AE title")
+    add("--port", metavar="N", required=is_new, help="the TCP port")
+    add("--bind-address", metavar="ADDRESS", help="where to listen; '' for the site's choice")
+    enabled = parser.add_mutually_exclusive_group()
+    switch = partial(enabled.add_argument, dest="enabled", default=argparse.SUPPRESS)
+    switch("--enabled", action="store_true", help="let it listen")
+    switch("--disabled", action="store_false", help="keep it from listening")
+    add("--identifier", metavar="ID", help="what finds project, subject and session")
+    add("--file-namer", metavar="ID", help="what names files; '' for the only one")
+    for name, words in _SWITCHES.items():
+        add_switch(parser, name, words)
+    _add_texts(parser)
+    add_limits(parser, RECEIVER_LIMITS, "removes it, so that the site's counts")
+
+
+def _add_texts(parser: argparse.ArgumentParser) -> None:
+    add = partial(parser.add_argument, default=argparse.SUPPRESS)
+    entry = "AE title, address, network or AE@address; repeat for more; replaces all lines"
+    add("--whitelist", metavar="LINE", action="append", help=entry)
+    add("--whitelist-file", metavar="FILE", type=text_of_file, help="lines; '-' reads stdin")
+    for name in ROUTING_FIELDS:
+        option = f"--{name.replace('_', '-')}"
+        add(option, metavar="TEXT", type=text_or_file, help="rules, or @FILE with rules")
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    configuration = store_of(arguments).load()
+    if arguments.json:
+        records = [receiver_record(receiver) for receiver in configuration.receivers]
+        return terminal.print_json({"revision": configuration.revision, "receivers": records})
+    return _print(configuration.receivers)
+
+
+def _add(arguments: argparse.Namespace) -> None:
+    _save(arguments, "added", store_of(arguments).load(), None)
+
+
+def _edit(arguments: argparse.Namespace) -> None:
+    before = store_of(arguments).load()
+    _save(arguments, "saved", before, receiver_named(before, arguments.receiver))
+
+
+def _save(
+    arguments: argparse.Namespace, verb: str, before: Configuration, seen: Receiver | None
+) -> None:
+    """Save what the options make of a receiver, if it still is as it was seen."""
+    record = seen.to_record() if seen else {}
+    fields = _given_fields(arguments, record.get("limits"))
+    rules = ReceiverRules(before.site, others=before.receivers)
+    receiver = parse_receiver(record | fields, rules)
+    saved = store_of(arguments).save_receiver(receiver, actor(), replacing=seen)
+    _report(arguments, verb, *saved)
+    if receiver.whitelist and not receiver.whitelist_enabled:
+        terminal.say("the whitelist is kept but off; --whitelist-enabled puts it in force")
+
+
+def _given_fields(arguments: argparse.Namespace, limits: object) -> dict[str, object]:
+    given = vars(arguments)
+    names = (*_NAMED_FIELDS, *_SWITCHES, *ROUTING_FIELDS)
+    fields = {name: given[name] for name in names if name in given}
+    if "whitelist" in given or "whitelist_file" in given:
+        from_file = given.get("whitelist_file", "").splitlines()
+        fields["whitelist"] = [*from_file, *given.get("whitelist", ())]
+    fields["limits"] = limits_given(arguments, limits)
+    return fields
+
+
+def _switch(arguments: argparse.Namespace) -> None:
+    store = store_of(arguments)
+    receiver = receiver_named(store.load(), arguments.receiver)
+    verb = "enabled" if arguments.enabled else "disabled"
+    _report(arguments, verb, *store.set_enabled(receiver.id, arguments.enabled, actor()))
+
+
+def _delete(arguments: argparse.Namespace) -> None:
+    store = store_of(arguments)
+    receiver = receiver_named(store.load(), arguments.receiver)
+    terminal.confirm(f"Delete receiver {receiver.label}?", already=arguments.yes)
+    _report(arguments, "deleted", store.delete_receiver(receiver.id, actor()), receiver)
+
+
+def _report(
+    arguments: argparse.Namespace, verb: str, configuration: Configuration, receiver: Receiver
+) -> None:
+    if arguments.json:
+        record = receiver_record(receiver)
+        return terminal.print_json({"revision": configuration.revision, "receiver": record})
+    _print([receiver])
+    return terminal.say(f"{verb} {receiver.label}, revision {configuration.revision}")
+
+
+def receiver_record(receiver: Receiver) -> dict[str, object]:
+    """Return a receiver's JSON form with its label."""
+    return {**receiver.to_record(), "label": receiver.label}
+
+
+def _print(receivers: Iterable[Receiver]) -> None:
+    rows = [
+        (*(getattr(receiver, name) for name in _COLUMNS), _limits_in_words(receiver))
+        for receiver in receivers
+    ]
+    heads = [name.upper().replace("_ENABLED", "").replace("_", " ") for name in _COLUMNS]
+    terminal.print_table([*heads, "LIMITS"], rows)
+
+
+def _limits_in_words(receiver: Receiver) -> str:
+    return ", ".join(f"{name}={number}" for name, number in receiver.limits)

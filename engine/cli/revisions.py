@@ -1,0 +1,184 @@
+"""`config`: revisions of the configuration, what they changed, and their return."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from engine import terminal
+from engine.cli import differences as told
+from engine.cli.context import actor, store_of
+from engine.cli.options import add_group, add_verb, add_yes, flattened, whole_number
+from engine.cli.receivers import receiver_record
+from engine.errors import ChangedMeanwhile, ConfigurationError, NotFound
+from engine.model.configuration import Configuration, parse_configuration
+from engine.model.configuration_diff import differences
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from engine.cli.options import Commands
+    from engine.config.store import ConfigurationStore, Revision
+    from engine.model.configuration_diff import Difference
+
+_SHOWN = 20
+
+
+def add_config(commands: Commands) -> None:
+    """Add the commands that show, compare and bring back revisions."""
+    verbs = add_group(commands, "config", "show and bring back revisions of the configuration")
+    history = add_verb(verbs, "history", _history, "list the revisions, newest first")
+    many = f"how many at most (default: {_SHOWN})"
+    history.add_argument("--limit", type=whole_number, metavar="N", default=_SHOWN, help=many)
+    show = add_verb(verbs, "show", _show, "show a revision, or what is in force")
+    _add_revision(show, "revision", "a revision's number (default: what is in force)", "?")
+    diff = add_verb(verbs, "diff", _diff, "tell the newest change, or what differs from A to B")
+    _add_revision(diff, "a", "the revision to start from", "?")
+    _add_revision(diff, "b", "the revision to compare with (default: what is in force)", "?")
+    add_verb(verbs, "undo", _undo, "take back the newest change, as a new revision")
+    restore = add_verb(verbs, "restore", _restore, "bring back a revision, as a new one")
+    _add_revision(restore, "revision", "its number", None)
+    add_yes(restore)
+
+
+def _add_revision(
+    parser: argparse.ArgumentParser, name: str, words: str, nargs: str | None
+) -> None:
+    parser.add_argument(name, type=whole_number, metavar=name.upper(), nargs=nargs, help=words)
+
+
+def _history(arguments: argparse.Namespace) -> None:
+    store = store_of(arguments)
+    found = list(islice(store.revisions(), arguments.limit + 1))
+    shown = found[: arguments.limit]
+    if arguments.json:
+        terminal.print_json({"revisions": [_revision_record(revision) for revision in shown]})
+    else:
+        heads = ("REVISION", "TIME", "AUTHOR", "CHANGES", "DIFFERENCES")
+        terminal.print_table(heads, [row for revision in shown for row in _rows(revision)])
+    if len(found) > len(shown):
+        terminal.say(f"there are earlier ones; see them with --limit {10 * arguments.limit}")
+    with suppress(ConfigurationError):
+        if found and differences(found[0].configuration, store.load()):
+            terminal.say("the file was edited since; the next change keeps that as a revision")
+
+
+def _revision_record(revision: Revision) -> dict[str, object]:
+    return {**_meta(revision.configuration), "differences": told.records(revision.made)}
+
+
+def _meta(configuration: Configuration) -> dict[str, object]:
+    return {
+        "revision": configuration.revision,
+        "changed_at": configuration.changed_at,
+        "changed_by": configuration.changed_by,
+    }
+
+
+def _rows(revision: Revision) -> Iterator[tuple[object, ...]]:
+    """Yield one row per difference; the first one tells who made them, and when."""
+    said = told.sentences(revision.made) or ["rewritten, with no difference in words"]
+    made = revision.configuration
+    count = len(told.records(revision.made))
+    yield made.revision, made.changed_at, made.changed_by, count, said[0]
+    yield from (("", "", "", "", sentence) for sentence in said[1:])
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    store, number = store_of(arguments), arguments.revision
+    configuration = store.load() if number is None else _kept(store, number)
+    receivers = [receiver_record(receiver) for receiver in configuration.receivers]
+    projects = [project.to_record() for project in configuration.projects.projects]
+    site = configuration.site.to_record()
+    if arguments.json:
+        parts = {"site": site, "projects": projects, "receivers": receivers}
+        return terminal.print_json({**_meta(configuration), **parts})
+    subjects = [("configuration", _meta(configuration)), ("site", site)]
+    subjects += [(f"project {record['id']}", record) for record in projects]
+    subjects += [(f"receiver {record['label']}", record) for record in receivers]
+    rows = [(name, *member) for name, record in subjects for member in flattened(record)]
+    return terminal.print_table(("SUBJECT", "FIELD", "VALUE"), rows)
+
+
+def _diff(arguments: argparse.Namespace) -> None:
+    store = store_of(arguments)
+    if arguments.a is None:
+        before, after = _newest_change(store)
+    else:
+        before = _kept(store, arguments.a)
+        after = store.load() if arguments.b is None else _kept(store, arguments.b)
+    made = differences(before, after)
+    if arguments.json:
+        span = {"from": before.revision, "to": after.revision}
+        return terminal.print_json({**span, "differences": told.records(made)})
+    told.print_differences(made)
+    count = terminal.counted(len(told.sentences(made)), "difference")
+    return terminal.say(f"from revision {before.revision} to {after.revision}: {count}")
+
+
+def _newest_change(store: ConfigurationStore) -> tuple[Configuration, Configuration]:
+    """Return what was before and after the newest change, also if an editor made it just now."""
+    in_force = store.load()
+    kept = [revision.configuration for revision in islice(store.revisions(), 2)]
+    if not kept:
+        raise NotFound("no revision is kept", "revisions are kept from the next change on")
+    if differences(kept[0], in_force):
+        terminal.say(f"the file was edited since revision {kept[0].revision}")
+        return kept[0], in_force
+    return kept[1] if len(kept) > 1 else Configuration(), kept[0]
+
+
+def _undo(arguments: argparse.Namespace) -> None:
+    store = store_of(arguments)
+    before = store.load()
+    if before.revision in store.history.numbers():
+        before = store.adopt()  # so that what is taken back is the edit, not what was before it
+    after = store.undo(actor())
+    undone = differences(after, before)
+    if arguments.json:
+        record = {"revision": after.revision, "undone": told.records(undone)}
+        return terminal.print_json(record)
+    told.print_differences(undone)
+    said = f"took back revision {before.revision}, made by {before.changed_by or 'somebody'}"
+    return terminal.say(f"{said}; this is revision {after.revision}")
+
+
+def _restore(arguments: argparse.Namespace) -> None:
+    store, number = store_of(arguments), arguments.revision
+    before = store.load()
+    made = differences(before, _kept(store, number))
+    if not arguments.json:
+        told.print_differences(made)
+        terminal.flush()
+    if made:
+        count = terminal.counted(len(told.sentences(made)), "difference")
+        question = f"Restore revision {number}, with {count}?"
+        terminal.confirm(question, already=arguments.yes)
+        _check_unchanged(before, store.load())
+    after = store.restore(number, actor())
+    if arguments.json:
+        record = {"revision": after.revision, "differences": told.records(made)}
+        return terminal.print_json(record)
+    if after.revision == before.revision:
+        return terminal.say(f"revision {number} is what is in force; nothing was changed")
+    return terminal.say(f"restored revision {number} as revision {after.revision}")
+
+
+def _check_unchanged(seen: Configuration, now: Configuration) -> None:
+    """Don't overwrite what somebody changed while the question was open."""
+    made: tuple[Difference, ...] = differences(seen, now)
+    if made:
+        what = "the configuration"
+        raise ChangedMeanwhile(what, now.changed_by, now.changed_at, told.sentences(made))
+
+
+def _kept(store: ConfigurationStore, number: int) -> Configuration:
+    """Return the configuration of a revision.
+
+    Raises:
+        NotFound: if it is not kept.
+        ConfigurationError: if it is not acceptable any more.
+    """
+    return parse_configuration(store.history.revision(number).tables)

@@ -1,0 +1,211 @@
+"""`whitelist`: would a caller pass, what is odd about the lines, and which line would help."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine import terminal
+from engine.cli.context import receiver_named, receivers_named, settings_of, store_of
+from engine.cli.options import add_group, add_verb
+from engine.errors import ConfigurationError, InvalidWhitelistEntry, Problem
+from engine.model.ae_title import AETitle
+from engine.model.whitelist import (
+    WhitelistEntry,
+    WhitelistVerdict,
+    match,
+    normalize_address,
+    parse_whitelist,
+)
+from engine.model.whitelist_review import also_admits, proposals, review
+from engine.sessions.observed import read_whitelist_uses
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from engine.cli.options import Commands
+    from engine.model.receiver import Receiver
+    from engine.model.whitelist import Address
+
+_FOUND = 1
+"""Exit code: the caller is refused, or the lines have oddities."""
+_LINES_IN_A_COMMAND = 12
+
+
+class InvalidCaller(ConfigurationError):
+    """What is said to be a caller can't be one."""
+
+    title = "Not a caller"
+
+
+def add_whitelist(commands: Commands) -> None:
+    """Add the commands that try and review whitelists."""
+    verbs = add_group(commands, "whitelist", "try, review and extend whitelists")
+    test = add_verb(verbs, "test", _test, "tell whether a caller would pass, and by which line")
+    lint = add_verb(verbs, "lint", _lint, "list odd lines of one whitelist or of all")
+    propose = add_verb(verbs, "propose", _propose, "list lines that would let a caller in")
+    a_name = "an id, AE:PORT or AE title"
+    test.add_argument("receiver", metavar="RECEIVER", help=a_name)
+    lint.add_argument("receivers", metavar="RECEIVER", nargs="*", help=f"{a_name}; default: all")
+    propose.add_argument("receiver", metavar="RECEIVER", nargs="?", help="the one to be called")
+    for parser in (test, propose):
+        parser.add_argument("--ae", metavar="AE", required=True, help="the calling AE title")
+        parser.add_argument("--ip", metavar="IP", required=True, help="the caller's address")
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A caller at a receiver's door; the lines are asked even while the whitelist is off."""
+
+    receiver: Receiver
+    ae_title: AETitle
+    address: Address
+    verdict: WhitelistVerdict
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the caller would pass."""
+        return not self.receiver.whitelist_enabled or self.verdict.admitted_by is not None
+
+    @property
+    def line(self) -> dict[str, object] | None:
+        """The line that decides, or the nearest one."""
+        entry = self.verdict.admitted_by or self.verdict.nearest
+        if entry is None:
+            return None
+        number = [line.strip() for line in self.receiver.whitelist].index(entry.text) + 1
+        return {"line": number, "text": entry.text, "meaning": entry.meaning()}
+
+    @property
+    def why(self) -> str:
+        """Say what decides, and what would if the whitelist were on."""
+        said = self._lines_in_words()
+        if self.receiver.whitelist_enabled:
+            return said
+        return f"the whitelist is off, so everybody may connect; if it were on: {said}"
+
+    def _lines_in_words(self) -> str:
+        if self.verdict.admitted_by:
+            return f"admitted as {self.verdict.admitted_by.meaning()}"
+        if not self.receiver.whitelist:
+            return "the whitelist is empty, which keeps everybody out"
+        if self.verdict.nearest is None:
+            return self.verdict.why
+        reasons = _reasons(self.verdict.nearest, self.ae_title, self.address)
+        return f"{self.verdict.why}, but {' and '.join(reasons)}"
+
+    def to_record(self) -> dict[str, object]:
+        """Return the trial for programs."""
+        by_a_line = self.verdict.admitted_by is not None
+        return {
+            "receiver": self.receiver.label,
+            "ae_title": self.ae_title,
+            "address": str(self.address),
+            "whitelist_enabled": self.receiver.whitelist_enabled,
+            "admitted": self.admitted,
+            "admitted_by": self.line if by_a_line else None,
+            "nearest": None if by_a_line else self.line,
+            "why": self.why,
+        }
+
+
+def _test(arguments: argparse.Namespace) -> int:
+    ae_title, address = _caller(arguments)
+    receiver = receiver_named(store_of(arguments).load(), arguments.receiver)
+    trial = _Trial(receiver, ae_title, address, _verdict(receiver, ae_title, address))
+    if arguments.json:
+        terminal.print_json(trial.to_record())
+    else:
+        line = trial.line or {"line": None, "text": None}
+        row = ("admitted" if trial.admitted else "refused", line["line"], line["text"], trial.why)
+        terminal.print_table(("VERDICT", "LINE", "TEXT", "WHY"), [row])
+    if not receiver.enabled:
+        terminal.say(f"{receiver.label} is disabled: nobody can connect to it")
+    return 0 if trial.admitted else _FOUND
+
+
+def _caller(arguments: argparse.Namespace) -> tuple[AETitle, Address]:
+    try:
+        address = normalize_address(arguments.ip.strip())
+    except ValueError as error:
+        remedy = "write an address such as 10.1.2.3 or 2001:db8::1"
+        problem = Problem("ip", arguments.ip[:60], "is not an address", remedy)
+        raise InvalidCaller(problem) from error
+    return AETitle.parse(arguments.ae, "ae"), address
+
+
+def _verdict(receiver: Receiver, ae_title: AETitle, address: Address) -> WhitelistVerdict:
+    """Ask the lines; those of a whitelist that is off may be invalid."""
+    try:
+        return match(parse_whitelist(receiver.whitelist), ae_title, address)
+    except InvalidWhitelistEntry as error:
+        return WhitelistVerdict(None, None, f"the whitelist is not valid: {error.detail}")
+
+
+def _reasons(entry: WhitelistEntry, ae_title: AETitle, address: Address) -> Iterator[str]:
+    """Say why a line does not let a caller in."""
+    if entry.ae_title is not None and entry.ae_title != ae_title:
+        alike = entry.ae_title.casefold() == ae_title.casefold()
+        how = "in upper and lower case" if alike else "from the caller's"
+        yield f"its AE title {entry.ae_title} differs {how}"
+    if entry.network is not None and not entry.admits(entry.ae_title or ae_title, address):
+        yield f"{address} is not in {entry.network}"
+
+
+def _lint(arguments: argparse.Namespace) -> int:
+    receivers = receivers_named(store_of(arguments).load(), arguments.receivers)
+    index_file = settings_of(arguments).index_file
+    found = [(r.label, *finding) for r in receivers for finding in _findings(r, index_file)]
+    heads = ("RECEIVER", "LINE", "TEXT", "FINDING", "MESSAGE")
+    if arguments.json:
+        records = [dict(zip((h.lower() for h in heads), row, strict=True)) for row in found]
+        terminal.print_json({"findings": records})
+    else:
+        terminal.print_table(heads, found)
+    return _FOUND if found else 0
+
+
+def _findings(receiver: Receiver, index_file: Path) -> list[tuple[int, str, str, str]]:
+    """Return the oddities of the valid lines, and the invalid lines of a whitelist that is off."""
+    lines = receiver.whitelist
+    invalid: list[tuple[int, str, str, str]] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            parse_whitelist([line])
+        except InvalidWhitelistEntry as error:
+            invalid.append((number, line, "invalid", error.problems[0].message))
+    passed_over = {number for number, *_ in invalid}
+    valid = ["" if n in passed_over else line for n, line in enumerate(lines, start=1)]
+    uses = read_whitelist_uses(index_file, receiver.label) if receiver.whitelist_enabled else None
+    # As long as nobody came in, every line would be reported as never used.
+    odd = [(f.line, f.text, str(f.oddity), f.message) for f in review(valid, uses or None)]
+    return sorted((*invalid, *odd), key=lambda finding: finding[0])
+
+
+def _propose(arguments: argparse.Namespace) -> None:
+    ae_title, address = _caller(arguments)
+    lines = proposals(ae_title, address)
+    named = arguments.receiver
+    receiver = receiver_named(store_of(arguments).load(), named) if named else None
+    verdict = _verdict(receiver, ae_title, address) if receiver else WhitelistVerdict(None)
+    by = verdict.admitted_by
+    rows = [(line.text, also_admits(line)) for line in lines]
+    if arguments.json:
+        offered = [{"text": text, "also_admits": others} for text, others in rows]
+        record = {"receiver": receiver.label if receiver else None, "proposals": offered}
+        return terminal.print_json({**record, "admitted_by": by.text if by else None})
+    terminal.print_table(("LINE", "ALSO ADMITS"), rows)
+    if by is not None:
+        return terminal.say(f"the caller is on the whitelist already: {by.text}")
+    return _say_how(receiver, lines[0]) if receiver and lines else None
+
+
+def _say_how(receiver: Receiver, line: WhitelistEntry) -> None:
+    """Tell the command that adds a line and keeps those that are there."""
+    kept = [f"--whitelist={text}" for text in (*receiver.whitelist, line.text)]
+    command = shlex.join(["receivers", "edit", receiver.label, *kept])
+    if len(kept) <= _LINES_IN_A_COMMAND:
+        terminal.say(f"add the first with: {command}")

@@ -1,0 +1,142 @@
+"""The engine and the status command as processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from pydicom.uid import UID
+from pynetdicom.ae import ApplicationEntity
+
+from engine.clock import SystemClock
+from engine.lock import EngineLock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.engine.cli.outcome import Run
+
+VERIFICATION = UID("1.2.840.10008.1.1")
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def free_port() -> int:
+    """Return a port in the range that receivers may use without asking for more."""
+    for port in range(20000 + os.getpid() % 20000, 49000):
+        with socket.socket(socket.AF_INET6) as probe:
+            try:
+                probe.bind(("::", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port")
+
+
+@contextmanager
+def engine_on(data: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [
+        sys.executable,
+        "-m",
+        "engine",
+        "--data",
+        str(data),
+        "engine",
+        "--durability",
+        "none",
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as engine:
+        yield engine
+        engine.kill()
+
+
+def line_of(engine: subprocess.Popen[str]) -> str:
+    assert engine.stderr is not None
+    return engine.stderr.readline()
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_an_engine_runs_until_it_is_told_to_stop(
+    run: Run, data: Path, number: signal.Signals
+) -> None:
+    port = free_port()
+    run("receivers", "add", "--ae-title", "CT1", "--port", str(port))
+    run("receivers", "add", "--ae-title", "OFF", "--port", str(port), "--disabled")
+    with engine_on(data) as engine:
+        assert line_of(engine).startswith(f"CT1:{port} listening on ")
+        assert line_of(engine).startswith(f"OFF:{port} disabled")
+        status = run("status", "--json").data
+        assert status["running"]["pid"] == engine.pid
+        assert status["revision"] == 2
+        assert [r["state"] for r in status["receivers"]] == ["listening", "disabled"]
+        assert f"running, pid {engine.pid}" in run("status").out
+        second = run("engine")
+        assert second.code == 3
+        assert f"pid {engine.pid}" in second.err
+        engine.send_signal(number)
+        out, err = engine.communicate(timeout=20)
+        assert (engine.returncode, out) == (0, "")
+    assert "Traceback" not in err
+    assert run("status", "--json").data["running"] is None
+
+
+@pytest.mark.parametrize(("finish", "code"), [("release", 0), ("second signal", 143)])
+def test_a_stopping_engine_waits_for_an_association_unless_it_is_told_twice(
+    run: Run, data: Path, finish: str, code: int
+) -> None:
+    port = free_port()
+    run("receivers", "add", "--ae-title", "CT1", "--port", str(port))
+    requestor = ApplicationEntity("SCU")
+    requestor.add_requested_context(VERIFICATION)
+    with engine_on(data) as engine:
+        assert "listening" in line_of(engine)
+        association = requestor.associate("127.0.0.1", port, ae_title="CT1")
+        assert association.is_established
+        engine.send_signal(signal.SIGTERM)
+        assert line_of(engine).startswith("stopping")
+        if finish == "release":
+            association.release()
+        else:
+            engine.send_signal(signal.SIGTERM)
+        assert engine.wait(timeout=9) == code
+        association.abort()
+    assert run("status", "--json").data["running"] is None
+
+
+def test_a_port_that_is_taken_is_told_and_does_not_stop_the_engine(run: Run, data: Path) -> None:
+    port = free_port()
+    with socket.socket(socket.AF_INET6) as other:
+        other.bind(("::", port))
+        other.listen()
+        run("receivers", "add", "--ae-title", "CT1", "--port", str(port))
+        with engine_on(data) as engine:
+            line = line_of(engine)
+            assert line.startswith(f"CT1:{port} failed: address in use")
+            assert engine.poll() is None
+
+
+def test_the_status_of_an_empty_directory(run: Run, data: Path) -> None:
+    status = run("status", "--json").data
+    assert status["running"] is None
+    assert status["receivers"] == []
+    assert "not running" in run("status").out
+    assert not data.exists()
+
+
+def test_an_engine_on_a_held_directory_is_refused_before_it_touches_anything(
+    run: Run, data: Path
+) -> None:
+    lock = EngineLock.acquire(data / "engine.lock", SystemClock())
+    outcome = run("engine")
+    lock.release()
+    assert outcome.code == 3
+    assert outcome.err.splitlines()[0] == "An engine already runs on this data directory:"
+    assert not (data / "config.json").exists()

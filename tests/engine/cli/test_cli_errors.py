@@ -1,0 +1,179 @@
+"""What a bad input is told: field, value and remedy, in words and as JSON, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.config.store import ConfigurationStore
+from engine.terminal import visible
+from tests.engine.cli.outcome import CT1, Run
+
+
+def test_every_problem_of_a_receiver_is_told_in_words(run: Run, data: Path) -> None:
+    outcome = run("receivers", "add", "--ae-title", "A\\B", "--port", "80")
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert outcome.err.splitlines() == [
+        "The receiver is not valid:",
+        "  ae_title 'A\\\\B': contains a backslash, which separates values in DICOM",
+        "  → use 1 to 16 printable ASCII characters without a backslash",
+        "  port '80': is outside 1024–49151",
+        "  → choose another port, or allow low ports in the site settings",
+    ]
+    assert not data.exists()
+
+
+def test_every_problem_of_a_receiver_is_told_as_json(run: Run) -> None:
+    outcome = run("receivers", "add", *CT1, "--json", "--whitelist-enabled", "--whitelist", "CT2",
+                  "--whitelist", "10.0.0.0/33")  # fmt: skip
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.error["title"] == "The receiver is not valid"
+    assert outcome.error["detail"]
+    assert outcome.error["remedy"]
+    (problem,) = outcome.error["problems"]
+    assert problem["field"] == "whitelist"
+    assert problem["line"] == 2
+    assert problem["value"] == "10.0.0.0/33"
+    assert "the prefix length must be 0 to 32" in problem["message"]
+    assert problem["remedy"]
+
+
+def test_an_error_without_problems_has_the_same_shape(run: Run) -> None:
+    error = run("receivers", "enable", "NOPE", "--json").error
+    assert set(error) == {"title", "detail", "remedy", "problems"}
+    assert error["problems"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "the following arguments are required: COMMAND"),
+        (("receivers",), "the following arguments are required: VERB"),
+        (("receivers", "add"), "required: --ae-title, --port"),
+        (("receivers", "ad"), "invalid choice: 'ad'"),
+        (("receivers", "add", *CT1, "--prot", "1"), "unrecognized arguments: --prot 1"),
+        (("receivers", "add", *CT1, "--enabled", "--disabled"), "not allowed with argument"),
+        (("receivers", "add", *CT1, "--project-routing", "@/nope"), "can't read /nope: No such"),
+        (("receivers", "add", *CT1, "--whitelist-file", "/"), "can't read /: Is a directory"),
+        (("receivers", "edit"), "required: RECEIVER"),
+        (("receivers", "add", *CT1, "--limit", "9"), "'9' is not a limit; write NAME=N, such as"),
+        (("receivers", "add", *CT1, "--limit", "=9"), "'=9' is not a limit; write NAME=N"),
+        (("config", "show", "0"), "'0' is not a whole number from 1"),
+        (("config", "restore"), "required: REVISION"),
+        (("config", "history", "--limit", "-1"), "'-1' is not a whole number from 1"),
+        (("whitelist", "test", "CT1", "--ae", "A"), "required: --ip"),
+        (("import-xnat",), "required: FILE"),
+        (("receivers", "\x1b[2J"), "invalid choice: '\\x1b[2J'"),
+        (("receivers", "list", "\x1b[2J"), "unrecognized arguments: \\x1b[2J"),
+        (("engine", "--durability", "most"), "'most' is none of full, file, none"),
+        (("engine", "--drain-seconds", "soon"), "'soon' is no duration; use 0 to 86400 seconds"),
+        (("engine", "--drain-seconds", "-1"), "use 0 to 86400 seconds"),
+        (("engine", "--drain-seconds", "nan"), "use 0 to 86400 seconds"),
+    ],
+)
+def test_a_wrong_command_line_is_told_so(run: Run, arguments: tuple[str, ...], words: str) -> None:
+    outcome = run(*arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert words in outcome.err
+    assert "\x1b" not in outcome.err
+
+
+def test_a_file_that_is_not_text_is_told_so(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"\xff\xfe")
+    outcome = run("receivers", "add", *CT1, "--session-routing", f"@{tmp_path / 'x'}")
+    assert outcome.code == 2
+    assert "is not UTF-8 text" in outcome.err
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"receivers": {"1": {"ae_title": "A"}}}'])
+def test_a_broken_configuration_file_stops_every_command(
+    run: Run, data: Path, content: str
+) -> None:
+    data.mkdir()
+    (data / "config.json").write_text(content)
+    commands = [("receivers", "list"), ("receivers", "add", *CT1), ("projects", "list"),
+                ("site", "get"), ("site", "set", "--allow-low-ports")]  # fmt: skip
+    for command in commands:
+        outcome = run(*command, "--json")
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.error["problems"]
+    assert (data / "config.json").read_text() == content
+
+
+def test_a_data_directory_that_can_not_be_used(run: Run, data: Path) -> None:
+    data.write_text("a file")
+    assert run("receivers", "add", *CT1).code == 5
+
+
+def test_control_characters_of_the_file_do_not_reach_the_terminal(run: Run, data: Path) -> None:
+    data.mkdir()
+    record = {"ae_title": "CT1", "port": 8105, "identifier": "\x1b[2J\x9b\r\u202e"}
+    (data / "config.json").write_text(json.dumps({"receivers": {"1": record}}))
+    outcome = run("receivers", "list")
+    assert "\\x1b[2J\\x9b\\r\\u202e" in outcome.err.replace("\\\\", "\\")
+    assert all(c.isprintable() or c == "\n" for c in outcome.out + outcome.err)
+    outcome = run("receivers", "list", "--json")
+    assert outcome.err.isascii()
+    assert all(c.isprintable() or c == "\n" for c in outcome.err)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("CT1 Zürich", "CT1 Zürich"),
+        ("\x1b[31m", "\\x1b[31m"),
+        ("a\nb\t\x7f", "a\\nb\\t\\x7f"),
+        ("\u202e\ud800", "\\u202e\\ud800"),
+    ],
+)
+def test_visible_text(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+def test_an_endless_file_is_refused(run: Run) -> None:
+    outcome = run("receivers", "add", *CT1, "--whitelist-file", "/dev/zero")
+    assert outcome.code == 2
+    assert "/dev/zero is larger than 4,194,304 bytes; name the right file" in outcome.err
+
+
+def test_a_problem_tells_line_and_column_in_words_and_as_json(run: Run) -> None:
+    rules = ("--routing-enabled", "--project-routing", "(0008,1030):(.*)\n(0008,1030):(.*")
+    outcome = run("receivers", "add", *CT1, *rules)
+    assert outcome.code == 2
+    assert "  project_routing line 2 column 13 '(0008,1030):(.*': " in outcome.err
+    (problem,) = run("receivers", "add", *CT1, *rules, "--json").error["problems"]
+    assert (problem["line"], problem["column"]) == (2, 13)
+
+
+def test_a_fault_that_nobody_foresaw_is_one_line_and_no_traceback(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("boom \x1b[2J")
+
+    monkeypatch.setattr(ConfigurationStore, "load", fail)
+    outcome = run("receivers", "list")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "RuntimeError in test_cli_errors.py line" in outcome.err
+    assert "boom \\x1b[2J" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert "boom" in run("receivers", "list", "--json").error["detail"]
+
+
+def test_a_full_disk_behind_the_output_is_told(data: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "engine", "--data", str(data), "receivers", "list"]
+        outcome = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert outcome.returncode == 1
+    assert outcome.stderr.splitlines()[:2] == [
+        "The output can't be written:",
+        "  No space left on device",
+    ]
+    assert "Traceback" not in outcome.stderr

@@ -1,0 +1,139 @@
+"""Projects, site settings, and who changes them with what rights."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.cli import actor, main
+from engine.clock import SystemClock
+from engine.config.store import ConfigurationStore
+from engine.model.limits import BOUNDS, Limits
+from engine.model.site import SiteSettings
+from tests.engine.cli.outcome import CT1, Run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOGIN = pwd.getpwuid(os.getuid()).pw_name
+
+
+def test_projects_are_added_listed_and_deleted(run: Run) -> None:
+    added = run("projects", "add", "BRAIN", "--title", "Brain – Zürich", "--alias", "b",
+                "--alias", "hirn", "--json")  # fmt: skip
+    brain = {"id": "BRAIN", "title": "Brain – Zürich", "aliases": ["b", "hirn"]}
+    assert added.data == {"revision": 1, "projects": [brain]}
+    assert run("projects", "list", "--json").data == added.data
+    assert run("projects", "list").out.splitlines()[1] == "BRAIN  Brain – Zürich  b, hirn"
+    assert run("projects", "delete", "BRAIN", "--yes", "--json").data["projects"] == []
+    assert run("projects", "delete", "BRAIN").code == 4
+
+
+@pytest.mark.parametrize("arguments", [("BRAIN",), ("X", "--alias", "BRAIN"), ("A/B",)])
+def test_a_project_is_refused(run: Run, arguments: tuple[str, ...]) -> None:
+    run("projects", "add", "BRAIN")
+    outcome = run("projects", "add", *arguments, "--json")
+    assert outcome.code == 2
+    assert outcome.error["title"] == "The project is not valid"
+
+
+def test_site_settings_are_shown_and_set(run: Run) -> None:
+    defaults = SiteSettings().to_record()
+    assert run("site", "get", "--json").data == {"revision": 0, "site": defaults}
+    run("site", "set", "--allow-low-ports")
+    outcome = run("site", "set", "--bind-address", "127.0.0.1", "--json")
+    assert outcome.data["site"] == {
+        **defaults,
+        "allow_low_ports": True,
+        "bind_address": "127.0.0.1",
+    }
+    lines = run("site", "get").out.splitlines()
+    assert ["allow_low_ports", "yes"] in [line.split() for line in lines]
+    assert ["bind_address", "127.0.0.1"] in [line.split() for line in lines]
+    assert run("receivers", "add", "--ae-title", "OLD", "--port", "104").code == 0
+    assert run("site", "set", "--no-allow-low-ports").code == 2
+    assert run("site", "set", "--bind-address", "here", "--json").error["problems"]
+
+
+def test_the_switch_over_all_receivers(run: Run) -> None:
+    off = run("site", "set", "--no-receivers-allowed", "--json").data["site"]
+    assert off["receivers_allowed"] is False
+    on = run("site", "set", "--receivers-allowed", "--json").data["site"]
+    assert on["receivers_allowed"] is True
+
+
+@pytest.mark.parametrize("name", list(BOUNDS))
+def test_every_limit_of_the_site_is_set_shown_and_reset(run: Run, name: str) -> None:
+    default = getattr(Limits(), name)
+    number = BOUNDS[name].start
+    run("site", "set", "--limit", "idle_seconds=61", "--limit", "drain_seconds=1")
+    changed = run("site", "set", "--limit", f"{name}={number}", "--json").data["site"]["limits"]
+    others = {"idle_seconds": 61, "drain_seconds": 1}
+    assert changed == {**Limits().to_record(), **others, name: number}
+    assert [f"limits.{name}", str(number)] in [
+        line.split() for line in run("site", "get").out.splitlines()
+    ]
+    reset = run("site", "set", "--limit", f"{name}=", "--json").data["site"]["limits"]
+    assert reset[name] == default
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "message", "remedy"),
+    [
+        ("idle_seconds=4", "4", "is outside 5–86400", "use 5 to 86400"),
+        ("idle_seconds=-5", "-5", "is outside 5–86400", "use 5 to 86400"),
+        ("pdu_bytes=many", "many", "is not a whole number", "use 4096 to 1048576"),
+        ("pdu_bytes=" + "9" * 5000, "9" * 40, "is not a whole number", "use 4096 to 1048576"),
+        ("pace=1", "1", "is no limit that can be set here", "use associations, "),
+        ("pace=", "None", "is no limit that can be set here", "use associations, "),
+    ],
+)
+def test_a_limit_that_can_not_be_is_told_with_its_range(
+    run: Run, limit: str, value: str, message: str, remedy: str
+) -> None:
+    outcome = run("site", "set", "--json", "--limit", limit)
+    assert (outcome.code, outcome.out) == (2, "")
+    (problem,) = outcome.error["problems"]
+    assert problem["field"] == f"limits.{limit.partition('=')[0]}"
+    assert (problem["value"], problem["message"]) == (value, message)
+    assert problem["remedy"].startswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ("environment", "who"),
+    [
+        ({}, LOGIN),
+        ({"SSH_CONNECTION": "10.0.0.5 50112 10.0.0.1 22"}, f"{LOGIN} from 10.0.0.5"),
+        ({"SSH_CONNECTION": ""}, LOGIN),
+        ({"SSH_CONNECTION": "\x1b[31m 1 2 3"}, f"{LOGIN} from \\x1b[31m"),
+        ({"SUDO_USER": "anna"}, "anna"),
+    ],
+)
+def test_a_change_tells_who_made_it(
+    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], who: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert actor() == who
+    run("receivers", "add", *CT1)
+    configuration = ConfigurationStore(data / "config.json", clock=SystemClock()).load()
+    assert configuration.changed_by == who
+
+
+def test_what_a_command_makes_is_private(run: Run, data: Path) -> None:
+    run("receivers", "add", *CT1)
+    assert data.stat().st_mode & 0o777 == 0o750
+    files = [path for path in data.rglob("*") if path.is_file()]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+
+
+def test_the_data_directory_may_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DICOMDOCK_DATA", str(data))
+    assert main(["receivers", "add", *CT1]) == 0
+    assert (data / "config.json").exists()
+    assert "added CT1:8105, revision 1" in capsys.readouterr().err
