@@ -99,6 +99,7 @@ class Engine:
             self._watcher = ConfigurationWatcher(self._settings.config_file, self._reload)
             self._watcher.start()
             opened.callback(self._watcher.stop)
+            self._reload()  # the file may have been changed since it was read
             self._open = opened.pop_all()
         enabled = [r for r in self._configuration.receivers if r.enabled]
         listening = [r for r in enabled if self._state(r) is ReceiverState.LISTENING]
@@ -113,9 +114,9 @@ class Engine:
         self._journal.record(EngineStopping(open_associations=len(self._associations.live())))
         self._watcher.stop()
         self._receivers.stop_accepting()
-        if not self._associations.wait_until_none(seconds):
-            self._receivers.abort_all()
-            self._associations.wait_until_none(_ABORT_SECONDS)
+        self._associations.wait_until_none(seconds)
+        self._receivers.abort_all()
+        self._associations.wait_until_none(_ABORT_SECONDS)
         self._open.close()
 
     def snapshot(self) -> EngineSnapshot:
@@ -286,12 +287,13 @@ class Engine:
     def _changing(self) -> Iterator[ConfigurationStore]:
         """Hold off other changes, and refuse while the file on disk is not the one in force."""
         with self._lock:
-            if self._configuration_problem:
+            problem = self._configuration_problem or self._missing()
+            if problem:
                 raise CorruptConfiguration(
                     Problem(
                         "config.json",
                         self._settings.config_file.name,
-                        self._configuration_problem,
+                        problem,
                         "repair the file or restore one of its backups; changes are possible then",
                     )
                 )
@@ -322,7 +324,7 @@ class Engine:
         with self._lock:
             try:
                 configuration = self._reread()
-                problem = "" if self._settings.config_file.exists() else "the file is missing"
+                problem = self._missing()
             except ConfigurationError as error:
                 configuration, problem = self._configuration, error.detail
             if problem and problem != self._configuration_problem:
@@ -336,6 +338,10 @@ class Engine:
         if not self._settings.config_file.exists():
             return self._configuration
         return self._store.adopt()
+
+    def _missing(self) -> str:
+        """Say that there is no configuration file; a change would then begin with an empty one."""
+        return "" if self._settings.config_file.exists() else "the file is missing"
 
     def _load(self) -> Load:
         site = self._configuration.site

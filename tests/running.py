@@ -8,10 +8,16 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
+from engine.dimse.acceptance import Load
+from engine.dimse.associations import Associations
+from engine.dimse.receivers import Receivers
+from engine.dimse.server import UnassociatedPeers
+from engine.dimse.upper_layer import Deadlines
+from engine.journal import Journal
 from engine.model.ae_title import AETitle
 from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
@@ -22,12 +28,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from engine.clock import Clock
+    from engine.dimse.reception import Reception
+    from engine.events import Event
     from engine.model.project import Project
     from engine.model.session import Session
     from engine.sessions.index import ObjectRow
 
 LOOPBACK = "127.0.0.1"
 STOP_SECONDS = 30
+LOOPBACK_SITE = SiteSettings(bind_address=LOOPBACK)
 
 
 def free_port() -> int:
@@ -150,3 +160,53 @@ def sessions(data_dir: Path) -> tuple[Session, ...]:
         return index.sessions()
     finally:
         index.close()
+
+
+class Dock:
+    """The listeners of an engine without the rest of it; use it in a `with` block."""
+
+    def __init__(self, clock: Clock | None = None, reception: Reception | None = None) -> None:
+        self.clock = clock or SystemClock()
+        self.journal = Journal(self.clock)
+        self.associations = Associations(self.clock, self.journal)
+        self.site = LOOPBACK_SITE
+        self.draining = False
+        self.unassociated = UnassociatedPeers(limit=1000, limit_per_address=1000)
+        self.receivers = Receivers(
+            self.clock,
+            self.journal,
+            self.associations,
+            reception,  # type: ignore[arg-type]
+            self.load,
+            Deadlines(),
+            self.unassociated,
+            self.on_change,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.receivers.stop_accepting()
+        self.receivers.abort_all()
+        assert self.associations.wait_until_none(10)
+
+    def load(self) -> Load:
+        return Load(self.associations.open_ones(), self.site, self.draining)
+
+    def on_change(self) -> None:
+        """Called when a port was bound or failed by itself."""
+
+    def apply(self, *receivers: Receiver) -> None:
+        self.receivers.apply(receivers, self.site)
+
+    def wake(self) -> None:
+        """Let the supervisor look at the clock, which a clock that stands still does not."""
+        with self.receivers._wake:
+            self.receivers._wake.notify_all()
+
+    def told(self, *kinds: type[Event]) -> list[str]:
+        """Return what was told of some kinds of event, each as ``AE:port sentence``."""
+        page = self.journal.events_since(0, 1000)
+        events = [r.event for r in page.events if isinstance(r.event, kinds)]
+        return [f"{event.receiver} {event.sentence()}" for event in events]

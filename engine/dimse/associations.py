@@ -23,7 +23,7 @@ from engine.model.session import ObjectState
 from engine.view import AssociationEnd, AssociationStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from engine.clock import Clock
@@ -48,6 +48,8 @@ class LiveAssociation:
     id: str
     receiver: Receiver
     """As configured when the association was accepted."""
+    settings: Receiver
+    """The receiver as it is configured now: what holds for the next object."""
     calling_ae_title: str
     address: str
     """Peer address and port."""
@@ -103,6 +105,8 @@ class Associations:
     def __init__(self, clock: Clock, journal: Journal) -> None:
         self._clock = clock
         self._journal = journal
+        self.admission = threading.Lock()
+        """Held from the decision on an association until it counts, and while receivers change."""
         self._changed = threading.Condition()
         self._live: dict[str, LiveAssociation] = {}
         self._ended: deque[AssociationStatus] = deque(maxlen=ENDED_KEPT)
@@ -121,6 +125,7 @@ class Associations:
             live = LiveAssociation(
                 id=self._next_id(),
                 receiver=receiver,
+                settings=receiver,
                 calling_ae_title=request.calling_ae_title,
                 address=address,
                 since=self._clock.now(),
@@ -130,6 +135,13 @@ class Associations:
             )
             self._live[live.id] = live
         return live
+
+    def configure(self, receivers: Sequence[Receiver]) -> None:
+        """Let open associations go on with what is configured now, from the next object on."""
+        by_label = {receiver.label: receiver for receiver in receivers}
+        with self._changed:
+            for live in self._live.values():
+                live.settings = by_label.get(live.receiver.label, live.settings)
 
     def established(
         self,

@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING
 
 from pynetdicom import AE, _config, evt
 
-from engine.dimse.acceptance import AssociationRequest, Load, Rejection, decide
+from engine.dimse.acceptance import (
+    Accepted,
+    AssociationRequest,
+    Load,
+    Rejection,
+    decide,
+)
 from engine.dimse.contexts import (
     refused_contexts,
     storage_services,
     supported_contexts,
     verification_context,
 )
+from engine.dimse.fragments import ProtocolViolation
 from engine.dimse.ports import listen_error, shown_address
 from engine.dimse.server import ReceivingServer
 from engine.dimse.upper_layer import ReceivingAssociation
@@ -26,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pydicom.uid import UID
-    from pynetdicom.association import Association
     from pynetdicom.events import Event, EventHandlerType
     from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
 
@@ -39,6 +45,9 @@ if TYPE_CHECKING:
     from engine.model.receiver import Receiver
 
 _ABORT_SECONDS = 2
+_CANNOT_DECIDE = (2, 1, 1)  # A-ASSOCIATE-RJ: transient, no reason given
+
+_logger = logging.getLogger(__name__)
 
 # pynetdicom logs what its peers send; what matters goes to the journal instead.
 logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
@@ -112,13 +121,16 @@ class PortListener:
         return any(association.is_alive() for association in list(self._live))
 
     def abort_all(self) -> None:
-        """Abort what is still open, and end the threads that serve it."""
-        for association in list(self._live):
-            aborter = threading.Thread(target=association.abort, daemon=True)
-            aborter.start()
-            aborter.join(_ABORT_SECONDS)
-            association.hang_up()
-            association.dul.kill_dul()
+        """Abort what is still open, and return when the threads that serve it have ended."""
+        open_ones = list(self._live)
+        for association in open_ones:
+            association.abort(block=False)
+        for association in open_ones:
+            association.dul.join(_ABORT_SECONDS)
+            if association.dul.is_alive():
+                association.hang_up()
+                association.dul.kill_dul()
+                association.dul.join(_ABORT_SECONDS)
 
     def _handlers(self) -> list[EventHandlerType]:
         return [
@@ -131,24 +143,38 @@ class PortListener:
         ]
 
     def _on_requested(self, event: Event) -> None:
-        """Decide on an A-ASSOCIATE-RQ; on acceptance, prepare what is negotiated next."""
-        association = event.assoc
-        assert isinstance(association, ReceivingAssociation)
+        """Answer an A-ASSOCIATE-RQ; pynetdicom would accept it if this failed."""
+        association = _of(event)
         self._unassociated.remove(association)
+        try:
+            self._answer(association)
+        except Exception:
+            _logger.exception("an association request on port %d could not be decided", self.port)
+            _reject(association, _CANNOT_DECIDE)
+
+    def _answer(self, association: ReceivingAssociation) -> None:
         request = _request(association)
-        peer = association.requestor
-        shown = shown_address(str(request.address), peer.port or 0)
-        load = self._load()
-        decision = decide(request, self.port, self.receivers, load)
+        shown = shown_address(str(request.address), association.requestor.port or 0)
+        with self._associations.admission:
+            load = self._load()
+            decision = decide(request, self.port, self.receivers, load)
+            if isinstance(decision, Accepted):
+                self._open(association, decision, request, shown)
         if isinstance(decision, Rejection):
             self._associations.rejected(request, decision, self.port, shown)
-            association.acse.send_reject(decision.result, decision.source, decision.reason)
-            # Waits until the A-ASSOCIATE-RJ is out; the socket is closed right after this.
-            association.kill()
-            return
-        self._prepare(association, decision.receiver.limits_within(load.site))
+            _reject(association, (decision.result, decision.source, decision.reason))
+        else:
+            self._prepare(association, decision.receiver.limits_within(load.site))
+
+    def _open(
+        self,
+        association: ReceivingAssociation,
+        accepted: Accepted,
+        request: AssociationRequest,
+        shown: str,
+    ) -> None:
         live = self._associations.open(
-            decision.receiver, request, shown, association, partial(association.abort, block=False)
+            accepted.receiver, request, shown, association, partial(association.abort, block=False)
         )
         with self._lock:
             self._live = {a: known for a, known in self._live.items() if a.is_alive()}
@@ -163,10 +189,13 @@ class PortListener:
         association.limits = limits
 
     def _on_established(self, event: Event) -> None:
-        association = event.assoc
+        association = _of(event)
+        live = self._live.get(association)
+        if live is None:
+            return  # aborted while it was negotiated
         proposed = association.requestor.requested_contexts
         self._associations.established(
-            self._live[association],
+            live,
             len(association.accepted_contexts),
             refused_contexts(association.rejected_contexts, proposed),
             association.requestor.implementation_version_name or "",
@@ -176,10 +205,11 @@ class PortListener:
 
     def begin(self, association: ReceivingAssociation, request: StoreRequest) -> Receipt:
         """Open the object that a C-STORE request announces, with the receiver as it is now."""
-        live = self._live[association]
-        receiver = self.receivers.get(str(live.receiver.ae_title), live.receiver)
+        live = self._live.get(association)
+        if live is None:
+            raise ProtocolViolation("the association has ended")
         syntax = association.transfer_syntax_of(request.context_id)
-        return self._reception.begin(request, syntax, live, receiver)
+        return self._reception.begin(request, syntax, live, live.settings)
 
     def violated(self, association: ReceivingAssociation, why: str) -> None:
         """Note why an association is about to be aborted."""
@@ -192,19 +222,36 @@ class PortListener:
         self._unassociated.remove(association)
 
     def _on_released(self, event: Event) -> None:
-        self._close(event.assoc, AssociationEnd.RELEASED)
+        self._close(_of(event), AssociationEnd.RELEASED)
 
     def _on_aborted(self, event: Event) -> None:
-        self._close(event.assoc, AssociationEnd.ABORTED)
+        """Note an abort by either side, and by pynetdicom after too long a silence."""
+        association = _of(event)
+        live = self._live.get(association)
+        if live is not None and not live.why and association.dul.idle_timer_expired():
+            live.why = f"nothing arrived for {association.network_timeout} s"
+        self._close(association, AssociationEnd.ABORTED)
 
-    def _close(self, association: Association, end: AssociationEnd) -> None:
+    def _close(self, association: ReceivingAssociation, end: AssociationEnd) -> None:
         with self._lock:
             live = self._live.pop(association, None)
         if live is not None:
             self._associations.close(live, end)
 
 
-def _request(association: Association) -> AssociationRequest:
+def _of(event: Event) -> ReceivingAssociation:
+    association = event.assoc
+    assert isinstance(association, ReceivingAssociation)
+    return association
+
+
+def _reject(association: ReceivingAssociation, rejection: tuple[int, int, int]) -> None:
+    """Send an A-ASSOCIATE-RJ and wait until it is out; the socket is closed right after this."""
+    association.acse.send_reject(*rejection)
+    association.kill()
+
+
+def _request(association: ReceivingAssociation) -> AssociationRequest:
     primitive = association.requestor.primitive
     assert primitive is not None
     return AssociationRequest(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import psutil
@@ -20,9 +21,9 @@ ALL_IPV4 = "0.0.0.0"
 
 
 def listening_address(bind_address: str) -> str:
-    """Return the address to bind: the configured one, else all of IPv6 and IPv4."""
+    """Return the address to bind, in its shortest form: the configured one, else all there are."""
     if bind_address:
-        return bind_address
+        return str(ip_address(bind_address))
     return ALL_IPV6 if _has_dual_stack() else ALL_IPV4
 
 
@@ -34,7 +35,7 @@ def shown_address(address: str, port: int) -> str:
 def listen_error(error: OSError, address: str, port: int) -> ListenError:
     """Translate what `bind` raised into a reason and a remedy."""
     if error.errno == errno.EADDRINUSE:
-        return PortInUse(address, port, str(find_holder(port)))
+        return PortInUse(address, port, str(find_holder(port, address)))
     if error.errno in {errno.EACCES, errno.EPERM}:
         return PortNotPermitted(
             address,
@@ -49,8 +50,13 @@ def listen_error(error: OSError, address: str, port: int) -> ListenError:
     return ListenError(address, port, f"{error.strerror or error}", "retry, or choose another port")
 
 
-def find_holder(port: int) -> PortHolder:
-    """Return the process that listens on a port, as far as this user may know."""
+def find_holder(port: int, address: str = "") -> PortHolder:
+    """Return the process that listens on a port, as far as this user may know.
+
+    Args:
+        port: the port in question.
+        address: the local address that can't be bound; empty means any.
+    """
     try:
         connections = psutil.net_connections(kind="tcp")
     except (psutil.Error, OSError):
@@ -58,9 +64,15 @@ def find_holder(port: int) -> PortHolder:
     for connection in connections:
         if connection.status != psutil.CONN_LISTEN or not connection.laddr:
             continue
-        if connection.laddr.port == port and connection.pid:
+        same_port = connection.laddr.port == port
+        if same_port and connection.pid and _collide(connection.laddr.ip, address):
             return _describe(connection.pid)
     return PortHolder()
+
+
+def _collide(held: str, wanted: str) -> bool:
+    """Tell whether a socket on one address may keep another one off the same port."""
+    return held == wanted or not {held, wanted}.isdisjoint({"", ALL_IPV4, ALL_IPV6})
 
 
 def probe(port: int, bind_address: str, own: Collection[str] = ()) -> PortStatus:
@@ -91,14 +103,15 @@ def probe(port: int, bind_address: str, own: Collection[str] = ()) -> PortStatus
 
 
 def _has_dual_stack() -> bool:
-    if not socket.has_dualstack_ipv6():
+    if not socket.has_ipv6:
         return False
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as candidate:
             candidate.bind((ALL_IPV6, 0))
             return candidate.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 0
-    except OSError:
-        return False
+    except OSError as error:
+        # Anything else, such as no descriptor left, passes: the listeners must not move for it.
+        return error.errno not in {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 
 def _describe(pid: int) -> PortHolder:

@@ -6,6 +6,7 @@ difference is acted upon: a receiver that did not change keeps its socket and it
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,7 +19,7 @@ from engine.events import ReceiverFailed, ReceiverListening, ReceiverStopped
 from engine.view import ListenFailure, ReceiverState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from engine.clock import Clock
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 RETRY_SECONDS = (5, 10, 30, 60, 120, 300, 600)
 """Pauses between attempts to bind a port that can't be bound; the last one repeats."""
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +96,17 @@ class Receivers:
 
     def apply(self, receivers: Sequence[Receiver], site: SiteSettings) -> None:
         """Make the listening ports those of the enabled receivers; return when it is so."""
-        wanted = _wanted(receivers) if site.receivers_allowed else {}
-        wanted = {
-            (listening_address(bind or site.bind_address), port): by_title
-            for (bind, port), by_title in wanted.items()
-        }
+        wanted = _wanted(receivers, site) if site.receivers_allowed else {}
         with self._lock:
+            if self._closed:
+                return
             before = self._labels()
+            self._admit(receivers, wanted)
             for key in [key for key in self._ports if key not in wanted]:
                 self._close_port(key)
             for key, by_title in wanted.items():
-                self._serve(key, by_title)
+                if key not in self._ports:
+                    self._open_port(key, by_title)
             self._allowed = site.receivers_allowed
             self._note_idle(receivers)
             self._drain(before, site.limits.drain_seconds)
@@ -114,7 +117,7 @@ class Receivers:
             for (_, number), wanted in self._ports.items():
                 if number == port and wanted.failure is not None:
                     self._start(wanted)
-                    self._on_change()
+                    self._tell_change()
 
     def state_of(self, receiver: Receiver) -> ObservedState:
         """Return what the receiver really does."""
@@ -145,32 +148,49 @@ class Receivers:
         with self._lock:
             self._closed = True
             self._wake.notify_all()
-            for key in list(self._ports):
+            for key, wanted in list(self._ports.items()):
                 self._close_port(key)
+                for receiver in wanted.listener.receivers.values():
+                    self._journal.record(ReceiverStopped(receiver=receiver.label))
         self._supervisor.join()
-        self._unassociated.hang_up()
 
     def abort_all(self) -> None:
-        """Abort every association that is still open."""
+        """Abort every association that is still open, and close connections without one."""
+        self._unassociated.hang_up()
         with self._lock:
             retired = tuple(self._retired)
         for listener in retired:
             listener.abort_all()
 
-    def _serve(self, key: tuple[str, int], by_title: dict[str, Receiver]) -> None:
-        wanted = self._ports.get(key)
-        if wanted is None:
-            wanted = _Port(self._new_listener(*key), self._clock.now())
-            self._ports[key] = wanted
-            wanted.listener.receivers = by_title
-            self._start(wanted)
-            return
-        before, wanted.listener.receivers = wanted.listener.receivers, by_title
-        for title in before.keys() - by_title.keys():
+    def _admit(
+        self, receivers: Sequence[Receiver], wanted: Mapping[tuple[str, int], dict[str, Receiver]]
+    ) -> None:
+        """Let the ports answer for the wanted receivers only, also those who have called already.
+
+        An association that was decided on before this counts as open after it.
+        """
+        before = {key: port.listener.receivers for key, port in self._ports.items()}
+        with self._associations.admission:
+            for key, port in self._ports.items():
+                port.listener.receivers = wanted.get(key, {})
+            self._associations.configure(receivers)
+        for key, by_title in before.items():
+            self._tell_differences(self._ports[key], by_title)
+
+    def _tell_differences(self, port: _Port, before: Mapping[str, Receiver]) -> None:
+        after = port.listener.receivers
+        for title in before.keys() - after.keys():
             self._journal.record(ReceiverStopped(receiver=before[title].label))
-        if wanted.failure is None:
-            for title in by_title.keys() - before.keys():
-                self._tell_listening(by_title[title], wanted.listener)
+        for title in after.keys() - before.keys():
+            if port.failure is None:
+                self._tell_listening(after[title], port.listener)
+            else:
+                self._tell_failed(after[title], port.failure)
+
+    def _open_port(self, key: tuple[str, int], by_title: dict[str, Receiver]) -> None:
+        self._ports[key] = _Port(self._new_listener(*key), self._clock.now())
+        self._ports[key].listener.receivers = by_title
+        self._start(self._ports[key])
 
     def _new_listener(self, address: str, port: int) -> PortListener:
         return PortListener(
@@ -196,7 +216,8 @@ class Receivers:
 
     def _note_failure(self, wanted: _Port, error: ListenError) -> None:
         before, now = wanted.failure, self._clock.now()
-        holder = find_holder(wanted.listener.port) if isinstance(error, PortInUse) else None
+        in_use = isinstance(error, PortInUse)
+        holder = find_holder(error.port, error.address) if in_use else None
         since, attempts = (before.since, before.attempts + 1) if before else (now, 1)
         pause = RETRY_SECONDS[min(attempts, len(RETRY_SECONDS)) - 1]
         retry_at = now + timedelta(seconds=pause)
@@ -205,23 +226,29 @@ class Receivers:
         self._wake.notify_all()
         if before is None or before.reason != failure.reason:
             for receiver in wanted.listener.receivers.values():
-                self._journal.record(
-                    ReceiverFailed(
-                        receiver=receiver.label, reason=error.detail, remedy=error.remedy
-                    )
-                )
+                self._tell_failed(receiver, failure)
 
     def _close_port(self, key: tuple[str, int]) -> None:
         wanted = self._ports.pop(key)
         wanted.listener.stop()
-        for receiver in wanted.listener.receivers.values():
-            self._journal.record(ReceiverStopped(receiver=receiver.label))
         self._retired = [r for r in self._retired if r.has_associations()]
         self._retired.append(wanted.listener)
 
     def _tell_listening(self, receiver: Receiver, listener: PortListener) -> None:
         shown = shown_address(listener.address, listener.port)
         self._journal.record(ReceiverListening(receiver=receiver.label, address=shown))
+
+    def _tell_failed(self, receiver: Receiver, failure: ListenFailure) -> None:
+        self._journal.record(
+            ReceiverFailed(receiver=receiver.label, reason=failure.reason, remedy=failure.remedy)
+        )
+
+    def _tell_change(self) -> None:
+        """Tell whoever wants to know; the supervisor must outlive what goes wrong there."""
+        try:
+            self._on_change()
+        except Exception:
+            _logger.exception("the new state of a port could not be passed on")
 
     def _labels(self) -> frozenset[str]:
         """Return the labels of the receivers that are served, or should be."""
@@ -257,7 +284,7 @@ class Receivers:
         for wanted in self._ports.values():
             if wanted.failure is not None and wanted.retry_at <= now:
                 self._start(wanted)
-                self._on_change()
+                self._tell_change()
 
     def _abort_due(self, now: float) -> None:
         due = {label for label, until in self._drain_until.items() if until <= now}
@@ -268,11 +295,14 @@ class Receivers:
                 self._associations.abort(live, why)
 
 
-def _wanted(receivers: Sequence[Receiver]) -> dict[tuple[str, int], dict[str, Receiver]]:
-    """Return the enabled receivers by AE title for each bind address and port."""
+def _wanted(
+    receivers: Sequence[Receiver], site: SiteSettings
+) -> dict[tuple[str, int], dict[str, Receiver]]:
+    """Return the enabled receivers by AE title for each local address and port."""
     wanted: dict[tuple[str, int], dict[str, Receiver]] = {}
     for receiver in receivers:
         if receiver.enabled:
-            by_title = wanted.setdefault((receiver.bind_address, receiver.port), {})
+            address = listening_address(receiver.bind_address or site.bind_address)
+            by_title = wanted.setdefault((address, receiver.port), {})
             by_title[str(receiver.ae_title)] = receiver
     return wanted

@@ -33,3 +33,7 @@ class MonotonicTimer(Timer):
     def stop(self) -> None:
         """Stop where it is."""
         self._end_time = time.monotonic()
+
+    def hold(self) -> None:
+        """Begin anew without running, until it is started."""
+        self._start_time = self._end_time = time.monotonic()

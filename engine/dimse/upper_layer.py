@@ -119,7 +119,8 @@ class ReceivingProvider(DULServiceProvider):
         self._wake_lock = threading.Lock()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._run_loop_delay = 0
-        self._idle_timer = MonotonicTimer(60)
+        self._idle: MonotonicTimer = MonotonicTimer(60)
+        self._idle_timer = self._idle
         self._artim = self.artim_timer = MonotonicTimer(30)
         self.to_provider_queue = NotifyingQueue(self._wake)
         self.to_user_queue = NotifyingQueue(association.gate.work)
@@ -223,12 +224,15 @@ class ReceivingProvider(DULServiceProvider):
         if self.state_machine.current_state != ESTABLISHED:
             self._read_other_pdu()
             return
+        self._idle.hold()  # while we work, it is the peer that waits
         try:
             self._read_messages()
         except ProtocolViolation as violation:
             self._end(str(violation))
         except OSError:
             self.event_queue.put("Evt17")
+        finally:
+            self._idle_timer.restart()
 
     def _read_messages(self) -> None:
         """Take in what there is, until something else than P-DATA or a primitive of ours comes."""
@@ -251,7 +255,6 @@ class ReceivingProvider(DULServiceProvider):
                 self.event_queue.put("Evt17")
                 return
             self._received += received
-            self._idle_timer.restart()
 
     def _ready_parser(self) -> FragmentParser:
         if self._parser is None:
@@ -328,6 +331,8 @@ class Messages:
             self._incoming = self._association.port.begin(self._association, command.store)
             return True
         self._pass_on(context_id, b"\x03" + encoded)
+        if not command.has_data_set:
+            self._began = None
         return command.has_data_set
 
     def data(self, segments: Sequence[memoryview]) -> None:
@@ -344,6 +349,7 @@ class Messages:
 
     def data_end(self) -> None:
         """File the object, or pass the message on, and answer."""
+        self._began = None
         if self._incoming is None:
             data_set, self._other = bytes(self._other), bytearray()
             self._pass_on(self._context_id, b"\x02" + data_set)
@@ -381,6 +387,8 @@ class Messages:
             command = read_command(encoded, context_id)
         except UnreadableObject as error:
             raise ProtocolViolation(error.detail) from error
+        if not command.field:
+            raise ProtocolViolation("a command set says no command")
         store = command.store
         if store is not None and not (store.sop_class_uid and store.sop_instance_uid):
             raise ProtocolViolation("a C-STORE request lacks SOP class or instance UID")
