@@ -258,7 +258,7 @@ class Engine:
             {self._identifier.info.id: self._identifier},
             lambda: self._configuration.projects,
         )
-        self._associations = Associations(self._clock, self._journal)
+        self._associations = Associations(self._clock, self._journal, self._index.record)
         self._receivers = Receivers(
             self._clock,
             self._journal,

@@ -174,7 +174,7 @@ class PortListener:
         shown: str,
     ) -> None:
         live = self._associations.open(
-            accepted.receiver, request, shown, association, partial(association.abort, block=False)
+            accepted, request, shown, association, partial(association.abort, block=False)
         )
         with self._lock:
             self._live = {a: known for a, known in self._live.items() if a.is_alive()}
