@@ -15,12 +15,15 @@ from engine import __version__
 from engine.clock import SystemClock, local_midnight
 from engine.config.store import ConfigurationStore
 from engine.config.watcher import ConfigurationWatcher
+from engine.dimse import private_names
 from engine.dimse.acceptance import Load
 from engine.dimse.associations import Associations
 from engine.dimse.echo import echo
 from engine.dimse.ports import listening_address, probe
 from engine.dimse.receivers import Receivers
 from engine.dimse.reception import Reception
+from engine.dimse.server import UnassociatedPeers
+from engine.dimse.upper_layer import Deadlines
 from engine.errors import ConfigurationError, CorruptConfiguration, Problem, StorageUnusable
 from engine.events import (
     ConfigurationApplied,
@@ -87,6 +90,7 @@ class Engine:
             ConfigurationError: if the configuration file is not acceptable.
             StorageUnusable: if the directory can't hold what must be kept there.
         """
+        private_names.require()
         with ExitStack() as opened:
             self._open_storage(opened)
             self._build_parts(opened)
@@ -110,9 +114,9 @@ class Engine:
         self._journal.record(EngineStopping(open_associations=len(self._associations.live())))
         self._watcher.stop()
         self._receivers.stop_accepting()
-        if not self._associations.wait_until_none(seconds):
-            self._receivers.abort_all()
-            self._associations.wait_until_none(_ABORT_SECONDS)
+        self._associations.wait_until_none(seconds)
+        self._receivers.abort_all()
+        self._associations.wait_until_none(_ABORT_SECONDS)
         self._open.close()
 
     def snapshot(self) -> EngineSnapshot:
@@ -254,13 +258,15 @@ class Engine:
             {self._identifier.info.id: self._identifier},
             lambda: self._configuration.projects,
         )
-        self._associations = Associations(self._clock, self._journal)
+        self._associations = Associations(self._clock, self._journal, self._index.record)
         self._receivers = Receivers(
             self._clock,
             self._journal,
             self._associations,
             Reception(pipeline, self._associations),
             self._load,
+            Deadlines(settings.negotiation_seconds, settings.pdu_seconds),
+            UnassociatedPeers(settings.unassociated_peers, settings.unassociated_peers_per_address),
             self._publish_states,
         )
         opened.callback(self._receivers.stop_accepting)

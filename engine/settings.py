@@ -33,6 +33,13 @@ class EngineSettings:
     """How long a stop waits for open associations before it aborts them."""
     reserve_bytes: int = 256 * 1024 * 1024
     """Free space below which objects are refused with 0xA700."""
+    negotiation_seconds: float = 10.0
+    """How long a peer may take from connecting to its complete A-ASSOCIATE-RQ."""
+    pdu_seconds: float = 30.0
+    """How long one PDU may take, unless it comes at a kilobyte a second or more."""
+    unassociated_peers: int = 50
+    """Connections that may wait for their association at once; more are closed."""
+    unassociated_peers_per_address: int = 5
 
     @property
     def config_file(self) -> Path:

@@ -40,7 +40,14 @@ class Caller:
 
     def echo(self) -> None:
         """Send a C-ECHO and wait for its answer."""
-        self.socket.sendall(_pdu(_DATA, _fragment(3, _ECHO_REQUEST)))
+        self._ask(_fragment(3, _ECHO_REQUEST))
+
+    def echo_and_begin(self) -> None:
+        """Send a C-ECHO together with the beginning of another command, and wait for its answer."""
+        self._ask(_fragment(3, _ECHO_REQUEST) + _fragment(1, bytes(8)))
+
+    def _ask(self, fragments: bytes) -> None:
+        self.socket.sendall(_pdu(_DATA, fragments))
         kind, _ = self._read_pdu()
         assert kind == _DATA, f"PDU {kind}"
 
@@ -50,9 +57,9 @@ class Caller:
         kind, _ = self._read_pdu()
         assert kind == _RELEASED, f"PDU {kind}"
 
-    def send_part(self, content: bytes) -> None:
-        """Send one more part of a data set that has no end yet."""
-        self.socket.sendall(_pdu(_DATA, _fragment(0, content)))
+    def send_part_of_a_command(self) -> None:
+        """Send one more part of a command set that has no end yet."""
+        self.socket.sendall(_pdu(_DATA, _fragment(1, bytes(8))))
 
     def stall(self) -> None:
         """Begin a PDU and say no more."""

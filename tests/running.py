@@ -15,6 +15,8 @@ from engine.config.store import ConfigurationStore
 from engine.dimse.acceptance import Load
 from engine.dimse.associations import Associations
 from engine.dimse.receivers import Receivers
+from engine.dimse.server import UnassociatedPeers
+from engine.dimse.upper_layer import Deadlines
 from engine.journal import Journal
 from engine.model.ae_title import AETitle
 from engine.model.receiver import Receiver
@@ -169,12 +171,15 @@ class Dock:
         self.associations = Associations(self.clock, self.journal)
         self.site = LOOPBACK_SITE
         self.draining = False
+        self.unassociated = UnassociatedPeers(limit=1000, limit_per_address=1000)
         self.receivers = Receivers(
             self.clock,
             self.journal,
             self.associations,
             reception,  # type: ignore[arg-type]
             self.load,
+            Deadlines(),
+            self.unassociated,
             self.on_change,
         )
 

@@ -19,7 +19,6 @@ from engine.model.whitelist import (
     parse_whitelist,
 )
 from engine.model.whitelist_review import also_admits, proposals, review
-from engine.sessions.observed import read_whitelist_uses
 
 if TYPE_CHECKING:
     import argparse
@@ -170,6 +169,8 @@ def _lint(arguments: argparse.Namespace) -> int:
 
 def _findings(receiver: Receiver, index_file: Path) -> list[tuple[int, str, str, str]]:
     """Return the oddities of the valid lines, and the invalid lines of a whitelist that is off."""
+    from engine.sessions.observed import read_whitelist_uses  # SQLite, which takes a while
+
     lines = receiver.whitelist
     invalid: list[tuple[int, str, str, str]] = []
     for number, line in enumerate(lines, start=1):

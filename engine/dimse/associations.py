@@ -20,6 +20,7 @@ from engine.events import (
 )
 from engine.metrics import SecondsRing
 from engine.model.session import ObjectState
+from engine.sessions.index import WhitelistUse
 from engine.view import AssociationEnd, AssociationStatus
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from engine.clock import Clock
-    from engine.dimse.acceptance import AssociationRequest, Rejection
+    from engine.dimse.acceptance import Accepted, AssociationRequest, Rejection
     from engine.events import Event
     from engine.journal import Journal
     from engine.model.receiver import Receiver
@@ -50,6 +51,8 @@ class LiveAssociation:
     """As configured when the association was accepted."""
     settings: Receiver
     """The receiver as it is configured now: what holds for the next object."""
+    whitelist_line: str
+    """What let the caller in; empty while the whitelist is off."""
     calling_ae_title: str
     address: str
     """Peer address and port."""
@@ -102,9 +105,15 @@ class _About(TypedDict):
 class Associations:
     """Opens, counts and closes associations; every method may be called from any thread."""
 
-    def __init__(self, clock: Clock, journal: Journal) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        journal: Journal,
+        count_use: Callable[[WhitelistUse], None] | None = None,
+    ) -> None:
         self._clock = clock
         self._journal = journal
+        self._count_use = count_use
         self.admission = threading.Lock()
         """Held from the decision on an association until it counts, and while receivers change."""
         self._changed = threading.Condition()
@@ -114,7 +123,7 @@ class Associations:
 
     def open(
         self,
-        receiver: Receiver,
+        accepted: Accepted,
         request: AssociationRequest,
         address: str,
         thread: threading.Thread,
@@ -124,8 +133,9 @@ class Associations:
         with self._changed:
             live = LiveAssociation(
                 id=self._next_id(),
-                receiver=receiver,
-                settings=receiver,
+                receiver=accepted.receiver,
+                settings=accepted.receiver,
+                whitelist_line=accepted.whitelist_line,
                 calling_ae_title=request.calling_ae_title,
                 address=address,
                 since=self._clock.now(),
@@ -162,8 +172,12 @@ class Associations:
                 address=live.address,
                 contexts_accepted=accepted,
                 contexts_proposed=proposed,
+                whitelist_line=live.whitelist_line,
             )
         )
+        if self._count_use and live.whitelist_line:
+            at = live.since.isoformat()
+            self._count_use(WhitelistUse(live.receiver.label, live.whitelist_line, at))
         if refused:
             words = tuple(f"{context.sop_class}, {context.reason}" for context in refused)
             self._journal.record(ContextsRefused(**_about(live), contexts=words))

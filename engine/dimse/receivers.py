@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from engine.dimse.acceptance import Load
     from engine.dimse.associations import Associations
     from engine.dimse.reception import Reception
+    from engine.dimse.server import UnassociatedPeers
+    from engine.dimse.upper_layer import Deadlines
     from engine.journal import Journal
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
@@ -66,6 +68,8 @@ class Receivers:
         associations: Associations,
         reception: Reception,
         load: Callable[[], Load],
+        deadlines: Deadlines,
+        unassociated: UnassociatedPeers,
         on_change: Callable[[], None],
     ) -> None:
         self._clock = clock
@@ -73,6 +77,8 @@ class Receivers:
         self._associations = associations
         self._reception = reception
         self._load = load
+        self._deadlines = deadlines
+        self._unassociated = unassociated
         self._on_change = on_change
         """Called after a port was bound or failed without `apply` being called."""
         self._lock = threading.RLock()
@@ -149,7 +155,8 @@ class Receivers:
         self._supervisor.join()
 
     def abort_all(self) -> None:
-        """Abort every association that is still open."""
+        """Abort every association that is still open, and close connections without one."""
+        self._unassociated.hang_up()
         with self._lock:
             retired = tuple(self._retired)
         for listener in retired:
@@ -191,8 +198,9 @@ class Receivers:
             port,
             associations=self._associations,
             reception=self._reception,
-            clock=self._clock,
             load=self._load,
+            deadlines=self._deadlines,
+            unassociated=self._unassociated,
         )
 
     def _start(self, wanted: _Port) -> None:

@@ -1,84 +1,95 @@
-"""C-STORE requests → the intake pipeline; whatever goes wrong becomes a status here.
-
-The data set comes complete from pynetdicom. The bytes that were received are the bytes that are
-stored and the bytes that the header is read from; they are never decoded as a whole.
-"""
+"""C-STORE requests → the intake pipeline; whatever goes wrong becomes a status here."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
-from pydicom.dataset import Dataset
-from pynetdicom.dimse_primitives import C_STORE
-
 from engine.errors import ProcessingFailed
-from engine.intake.pipeline import SUCCESS, Arrival, Outcome
+from engine.intake.incoming import Arrival
+from engine.intake.pipeline import ABANDONED, Outcome
 from engine.model.session import ObjectState
 
 if TYPE_CHECKING:
-    from pynetdicom.events import Event
+    from collections.abc import Sequence
 
     from engine.dimse.associations import Associations, LiveAssociation
+    from engine.dimse.command import StoreRequest
+    from engine.intake.incoming import IncomingObject
     from engine.intake.pipeline import Pipeline
     from engine.model.receiver import Receiver
-
-_COMMENT_CHARACTERS = 64
-"""Longest Error Comment (0000,0902), an LO element."""
 
 _logger = logging.getLogger(__name__)
 
 
 class Reception:
-    """Receives objects for all receivers; called on the thread of each association."""
+    """Receives objects for all receivers."""
 
     def __init__(self, pipeline: Pipeline, associations: Associations) -> None:
         self._pipeline = pipeline
         self._associations = associations
 
-    def store(self, event: Event, live: LiveAssociation, receiver: Receiver) -> Dataset:
-        """Take one C-STORE request through the pipeline and return its response's elements."""
-        request = event.request
-        assert isinstance(request, C_STORE)
-        stream = request.DataSet
-        encoded = stream.getbuffer() if stream is not None else memoryview(b"")
-        transfer_syntax_uid = str(event.context.transfer_syntax)
-        outcome = self._receive(_arrival(request, transfer_syntax_uid, live, receiver), encoded)
-        self._associations.count_object(
-            live, outcome.state, len(encoded), outcome.status, outcome.reason
+    def begin(
+        self,
+        request: StoreRequest,
+        transfer_syntax_uid: str,
+        live: LiveAssociation,
+        receiver: Receiver,
+    ) -> Receipt:
+        """Open the object that a C-STORE request announces."""
+        arrival = Arrival(
+            receiver=receiver,
+            calling_ae_title=live.calling_ae_title,
+            address=live.address,
+            association=live.id,
+            sop_class_uid=request.sop_class_uid,
+            sop_instance_uid=request.sop_instance_uid,
+            transfer_syntax_uid=transfer_syntax_uid,
         )
-        return _response(outcome)
+        incoming = self._pipeline.begin(arrival)
+        return Receipt(self._pipeline, self._associations, incoming, live)
 
-    def _receive(self, arrival: Arrival, encoded: memoryview) -> Outcome:
+
+class Receipt:
+    """One object on its way in; called on the reading thread of its association."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        associations: Associations,
+        incoming: IncomingObject,
+        live: LiveAssociation,
+    ) -> None:
+        self._pipeline = pipeline
+        self._associations = associations
+        self._incoming = incoming
+        self._live = live
+
+    def write(self, segments: Sequence[memoryview]) -> None:
+        """Take the next bytes of the data set."""
+        self._incoming.write(segments)
+
+    def finish(self) -> Outcome:
+        """Take the complete object through the pipeline and count what became of it."""
         try:
-            return self._pipeline.receive(arrival, encoded)
+            outcome = self._pipeline.finish(self._incoming)
         except Exception as error:
             # The border: a defect of ours must not lose the association or go unrecorded.
-            _logger.exception("object of %s failed", arrival.association)
+            _logger.exception("object of %s failed", self._live.id)
             failure = ProcessingFailed(f"internal error ({type(error).__name__})")
             outcome = Outcome(ObjectState.FAILED, failure.status, failure.detail)
-            self._pipeline.record(arrival, outcome, len(encoded), 0.0)
-            return outcome
+            self._pipeline.record(self._incoming, outcome)
+        self._count(outcome)
+        return outcome
 
+    def abandon(self) -> None:
+        """Drop the object, for its association ended before it did."""
+        why = self._live.why or "the connection ended"
+        self._pipeline.abandon(self._incoming, why)
+        self._count(Outcome(ObjectState.FAILED, ABANDONED, why))
 
-def _arrival(
-    request: C_STORE, transfer_syntax_uid: str, live: LiveAssociation, receiver: Receiver
-) -> Arrival:
-    return Arrival(
-        receiver=receiver,
-        calling_ae_title=live.calling_ae_title,
-        address=live.address,
-        association=live.id,
-        sop_class_uid=str(request.AffectedSOPClassUID),
-        sop_instance_uid=str(request.AffectedSOPInstanceUID),
-        transfer_syntax_uid=transfer_syntax_uid,
-    )
-
-
-def _response(outcome: Outcome) -> Dataset:
-    response = Dataset()
-    response.Status = outcome.status
-    if outcome.status != SUCCESS:
-        comment = outcome.reason.encode("ascii", "replace").decode()
-        response.ErrorComment = comment[:_COMMENT_CHARACTERS]
-    return response
+    def _count(self, outcome: Outcome) -> None:
+        size = self._incoming.size_bytes
+        self._associations.count_object(
+            self._live, outcome.state, size, outcome.status, outcome.reason
+        )

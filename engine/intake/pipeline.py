@@ -1,7 +1,8 @@
 """The straight line: one received object, from its bytes to its final file and its one outcome.
 
-An object comes from `engine.dimse.reception` and goes down this file: part → header → identity →
-session → place → published file → one row, one count. Nothing is queued on the way.
+An object comes from `engine.dimse.reception`: it is opened with `begin`, its bytes go to a part
+while they arrive, and `finish` takes it down this file: header → identity → session → place →
+published file → one row, one count. Nothing is queued on the way.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING
 from engine.errors import IntakeError, OutOfResources, SopClassMismatch, UnreadableObject
 from engine.events import SessionOpened
 from engine.intake.header import DEFAULT_LAST_TAG, read_complete
+from engine.intake.incoming import Arrival, IncomingObject
 from engine.intake.placement import file_name, scan_folder, session_folder, timestamp
-from engine.intake.write import file_preamble, free_bytes, publish
+from engine.intake.write import free_bytes, publish
 from engine.model.identity import UNASSIGNED
 from engine.model.session import ObjectState
 from engine.sessions.index import ObjectRow, SessionKey, SessionOrigin
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from engine.clock import Clock
-    from engine.intake.elements import Buffer
     from engine.intake.header import HeaderView
     from engine.intake.identify import Identifier
     from engine.intake.quarantine import Quarantine
@@ -35,27 +36,15 @@ if TYPE_CHECKING:
     from engine.metrics import Metrics
     from engine.model.identity import Identity
     from engine.model.project import ProjectRegistry
-    from engine.model.receiver import Receiver
     from engine.sessions.index import SessionIndex, SessionPlace
     from engine.settings import Durability
 
 SUCCESS = 0x0000
+ABANDONED = 0xC000
+"""In the row of an object that was never answered, because it never was complete."""
+COMMENT_CHARACTERS = 64
+"""Longest Error Comment (0000,0902), an LO element."""
 _TIMESTAMP_TRIES = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """What is known of an object before its data set is read."""
-
-    receiver: Receiver
-    """As configured when the object began to arrive; it applies to this object to the end."""
-    calling_ae_title: str
-    address: str
-    association: str
-    sop_class_uid: str
-    """From the C-STORE request, as are the next two."""
-    sop_instance_uid: str
-    transfer_syntax_uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +58,13 @@ class Outcome:
     session: int | None = None
     file: str = ""
     """Relative to the session's folder."""
+
+    @property
+    def comment(self) -> str:
+        """What the peer is told besides a failure status (0000,0902)."""
+        if self.status == SUCCESS:
+            return ""
+        return self.reason.encode("ascii", "replace").decode()[:COMMENT_CHARACTERS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +99,36 @@ class Pipeline:
         self._identifiers = identifiers
         self._projects = projects
 
-    def receive(self, arrival: Arrival, data_set: Buffer) -> Outcome:
-        """Store one object durably, or say why not; either way it has one row afterwards.
-
-        Args:
-            arrival: what the association and the C-STORE request say about it.
-            data_set: the encoded data set, complete, as it was received.
-        """
-        started = self._clock.monotonic()
+    def begin(self, arrival: Arrival) -> IncomingObject:
+        """Open the object that is about to arrive; a storage that is full shows at its end."""
+        incoming = IncomingObject(arrival, self._clock.monotonic())
         try:
-            outcome = self._store(arrival, data_set)
+            self._require_space()
+            incoming.open(self._places.incoming.create_part())
+        except OutOfResources as error:
+            incoming.fail(error)
+        return incoming
+
+    def finish(self, incoming: IncomingObject) -> Outcome:
+        """Store a complete object durably, or say why not; either way it has one row afterwards."""
+        try:
+            outcome = self._store(incoming)
         except IntakeError as error:
             outcome = Outcome(ObjectState.FAILED, error.status, error.detail)
-        self.record(arrival, outcome, len(data_set), self._clock.monotonic() - started)
+        finally:
+            incoming.discard()
+        self.record(incoming, outcome)
         return outcome
 
-    def record(self, arrival: Arrival, outcome: Outcome, size_bytes: int, seconds: float) -> None:
+    def abandon(self, incoming: IncomingObject, why: str) -> None:
+        """Drop an object whose rest will not come; it has a row all the same."""
+        incoming.discard()
+        reason = f"{why} after {incoming.size_bytes:,} bytes"
+        self.record(incoming, Outcome(ObjectState.FAILED, ABANDONED, reason))
+
+    def record(self, incoming: IncomingObject, outcome: Outcome) -> None:
         """Give an object its one row and its one count."""
+        arrival, size_bytes = incoming.arrival, incoming.size_bytes
         self._index.record(
             ObjectRow(
                 at=self._clock.now().isoformat(timespec="microseconds"),
@@ -138,31 +147,32 @@ class Pipeline:
                 bytes=size_bytes,
             )
         )
+        seconds = self._clock.monotonic() - incoming.complete_at
         self._metrics.record_object(arrival.receiver.label, outcome.state, size_bytes, seconds)
 
-    def _store(self, arrival: Arrival, data_set: Buffer) -> Outcome:
-        self._require_space(len(data_set))
-        preamble = _preamble(arrival)
-        with self._places.incoming.create_part() as part:
-            part.writev([preamble, data_set])
-            try:
-                header = read_complete(
-                    data_set,
-                    arrival.transfer_syntax_uid,
-                    last_tag=max(DEFAULT_LAST_TAG, arrival.receiver.routing.last_tag),
-                )
-                _require_same_instance(header, arrival)
-            except (UnreadableObject, SopClassMismatch) as error:
-                return self._refuse_content(part, arrival, error)
-            identifier = self._identifiers[arrival.receiver.identifier]
-            identity = identifier.identify(header, self._projects(), arrival.receiver.routing)
-            place = self._session(arrival, header, identity)
-            published = self._publish(part, header, place, len(preamble))
+    def _store(self, incoming: IncomingObject) -> Outcome:
+        arrival, part = incoming.arrival, incoming.complete(self._clock.monotonic())
+        try:
+            header = self._read(incoming)
+        except (UnreadableObject, SopClassMismatch) as error:
+            return self._refuse_content(part, arrival, error)
+        identifier = self._identifiers[arrival.receiver.identifier]
+        identity = identifier.identify(header, self._projects(), arrival.receiver.routing)
+        place = self._session(arrival, header, identity)
+        published = self._publish(part, header, place, incoming.body_offset)
         return _outcome(published, place, identity.warning)
 
-    def _require_space(self, size_bytes: int) -> None:
+    def _read(self, incoming: IncomingObject) -> HeaderView:
+        arrival = incoming.arrival
+        last_tag = max(DEFAULT_LAST_TAG, arrival.receiver.routing.last_tag)
+        with incoming.data_set() as data_set:
+            header = read_complete(data_set, arrival.transfer_syntax_uid, last_tag=last_tag)
+        _require_same_instance(header, arrival)
+        return header
+
+    def _require_space(self) -> None:
         free = free_bytes(self._places.prearchive_fd)
-        if free - size_bytes < self._places.reserve_bytes:
+        if free < self._places.reserve_bytes:
             raise OutOfResources(f"only {free // 1_000_000} MB free on the storage")
 
     def _refuse_content(self, part: Part, arrival: Arrival, error: IntakeError) -> Outcome:
@@ -229,16 +239,6 @@ class Pipeline:
             self._places.durability,
             body_offset=body_offset,
         )
-
-
-def _preamble(arrival: Arrival) -> bytes:
-    return file_preamble(
-        sop_class_uid=arrival.sop_class_uid,
-        sop_instance_uid=arrival.sop_instance_uid,
-        transfer_syntax_uid=arrival.transfer_syntax_uid,
-        calling_ae_title=arrival.calling_ae_title,
-        called_ae_title=str(arrival.receiver.ae_title),
-    )
 
 
 def _require_same_instance(header: HeaderView, arrival: Arrival) -> None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.dimse.acceptance import AssociationRequest, Rejection
+from engine.dimse.acceptance import Accepted, AssociationRequest, Rejection
 from engine.dimse.associations import ENDED_KEPT, Associations, LiveAssociation
 from engine.events import (
     AssociationAborted,
+    AssociationEstablished,
     AssociationRejected,
     AssociationReleased,
     ContextsRefused,
@@ -23,6 +24,7 @@ from engine.journal import Journal
 from engine.model.ae_title import AETitle
 from engine.model.receiver import Receiver
 from engine.model.session import ObjectState
+from engine.sessions.index import WhitelistUse
 from engine.view import AssociationEnd, RefusedContext
 from tests.fakes import FixedClock
 
@@ -46,15 +48,17 @@ class Setting:
     def __init__(self) -> None:
         self.clock = FixedClock(datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC))
         self.journal = Journal(self.clock)
-        self.associations = Associations(self.clock, self.journal)
+        self.uses: list[WhitelistUse] = []
+        self.associations = Associations(self.clock, self.journal, self.uses.append)
         self.end_threads = threading.Event()
         self.threads: list[threading.Thread] = []
 
-    def open(self) -> LiveAssociation:
+    def open(self, whitelist_line: str = "") -> LiveAssociation:
         thread = threading.Thread(target=self.end_threads.wait)
         thread.start()
         self.threads.append(thread)
-        return self.associations.open(RECEIVER, REQUEST, ADDRESS, thread, lambda: None)
+        accepted = Accepted(RECEIVER, whitelist_line)
+        return self.associations.open(accepted, REQUEST, ADDRESS, thread, lambda: None)
 
     def break_off(self) -> None:
         self.end_threads.set()
@@ -210,3 +214,13 @@ def test_waiting_for_none_ends_when_the_last_one_closes(setting: Setting) -> Non
 def test_waiting_for_none_gives_up_at_its_deadline(setting: Setting) -> None:
     setting.open()
     assert not setting.associations.wait_until_none(0)
+
+
+def test_the_whitelist_line_that_let_a_caller_in_is_counted_and_told(setting: Setting) -> None:
+    setting.associations.established(setting.open("CT_SCANNER_1"), 1, (), "")
+    setting.associations.established(setting.open(), 1, (), "")
+    told = setting.events(AssociationEstablished)
+    assert [getattr(event, "whitelist_line", None) for event in told] == ["CT_SCANNER_1", ""]
+    assert setting.uses == [
+        WhitelistUse(RECEIVER.label, "CT_SCANNER_1", "2026-08-24T14:03:22+00:00")
+    ]

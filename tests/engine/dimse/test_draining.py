@@ -15,7 +15,9 @@ from engine.demo.studies import CT_SCANNER, study
 from engine.dimse.acceptance import Accepted, Rejection, decide
 from engine.dimse.send import Destination, SendingAssociation
 from engine.events import AssociationAborted, AssociationReleased
+from engine.intake.pipeline import Outcome
 from engine.model.limits import Limits
+from engine.model.session import ObjectState
 from engine.model.site import SiteSettings
 from engine.service import Engine
 from engine.settings import Durability, EngineSettings
@@ -25,7 +27,7 @@ from tests.fakes import FixedClock
 from tests.running import LOOPBACK, Dock, configure, free_port, make_receiver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from pydicom.dataset import Dataset
@@ -284,11 +286,17 @@ class HeldReception:
         self.let_go = threading.Semaphore(0)
         self.settings: list[Receiver] = []
 
-    def store(self, _event: Any, _live: Any, receiver: Receiver) -> int:
+    def begin(self, *given: Any) -> HeldReception:
+        self.settings.append(given[-1])
+        return self
+
+    def write(self, segments: Sequence[memoryview]) -> None:
+        """Keep nothing."""
+
+    def finish(self) -> Outcome:
         self.arrived.release()
         assert self.let_go.acquire(timeout=20)
-        self.settings.append(receiver)
-        return 0
+        return Outcome(ObjectState.STORED, 0)
 
 
 class Sender:

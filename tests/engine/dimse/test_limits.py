@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,12 @@ from engine.demo.studies import CT_SCANNER, study
 from engine.dimse.acceptance import Accepted, Rejection, decide
 from engine.dimse.send import Destination, SendingAssociation
 from engine.events import AssociationAborted, AssociationRejected
+from engine.intake.pipeline import Outcome
 from engine.model.limits import Limits
+from engine.model.session import ObjectState
 from engine.service import Engine
 from engine.settings import Durability, EngineSettings
 from tests.caller import VERIFICATION, Caller, call
-from tests.fakes import FixedClock
 from tests.running import (
     LOOPBACK,
     Dock,
@@ -32,7 +33,7 @@ from tests.running import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pydicom.dataset import Dataset
@@ -223,36 +224,37 @@ def test_an_association_on_which_nothing_arrives_is_aborted_saying_so(
 
 
 class SettableTime:
-    """Stands for the `time` module in pynetdicom's timers."""
+    """Stands for the `time` module in the upper layer and its timers."""
 
     def __init__(self) -> None:
         self.seconds = 1_000_000.0
 
-    def time(self) -> float:
+    def monotonic(self) -> float:
         return self.seconds
 
 
 @pytest.fixture
 def time(monkeypatch: pytest.MonkeyPatch) -> SettableTime:
     time = SettableTime()
-    monkeypatch.setattr("pynetdicom.timer.time", time)
+    monkeypatch.setattr("engine.dimse.timer.time", time)
+    monkeypatch.setattr("engine.dimse.upper_layer.time", time)
     return time
 
 
 def test_an_association_is_idle_from_its_last_message_on(
     dock: Dock, port: int, time: SettableTime
 ) -> None:
-    limit(dock, idle_seconds=5)
+    limit(dock, idle_seconds=1)
     dock.apply(make_receiver("XNAT", port))
     with Caller(port) as caller:
         assert caller.associate("XNAT") is None
         for _ in range(5):
-            time.seconds += 4.9
+            time.seconds += 0.9
             caller.echo()
         assert dock.associations.live()
-        time.seconds += 5.1
+        time.seconds += 1.1
         assert caller.is_aborted()
-    assert ended(dock).why == "nothing arrived for 5 s"
+    assert ended(dock).why == "nothing arrived for 1 s"
 
 
 def test_a_caller_who_leaves_is_not_called_idle(dock: Dock, port: int) -> None:
@@ -270,9 +272,15 @@ class SlowReception:
     def __init__(self, time: SettableTime) -> None:
         self._time = time
 
-    def store(self, *_: Any) -> int:
+    def begin(self, *_: Any) -> SlowReception:
+        return self
+
+    def write(self, segments: Sequence[memoryview]) -> None:
+        """Keep nothing."""
+
+    def finish(self) -> Outcome:
         self._time.seconds += 1000
-        return 0
+        return Outcome(ObjectState.STORED, 0)
 
 
 def test_the_time_we_take_over_an_object_is_not_the_callers_silence(
@@ -288,26 +296,20 @@ def test_the_time_we_take_over_an_object_is_not_the_callers_silence(
         assert ended(dock).why == ""
 
 
-class TickingClock(FixedClock):
-    """A clock that goes on by three seconds whenever somebody looks at it."""
-
-    def monotonic(self) -> float:
-        self.advance(3)
-        return super().monotonic()
-
-
-def test_a_message_that_takes_too_long_is_cut_off_saying_so(port: int) -> None:
-    with Dock(TickingClock()) as dock:
-        dock.apply(make_receiver("XNAT", port, limits=(("message_seconds", 5),)))
-        with Caller(port) as caller:
-            assert caller.associate("XNAT") is None
-            for _ in range(5):
-                caller.echo()
-            with suppress(ConnectionError):
-                for _ in range(3):
-                    caller.send_part(bytes(100))
-            assert caller.is_aborted()
-        assert ended(dock).why == "a message takes longer than 5 s"
+def test_a_message_that_takes_too_long_is_cut_off_saying_so(
+    dock: Dock, port: int, time: SettableTime
+) -> None:
+    dock.apply(make_receiver("XNAT", port, limits=(("message_seconds", 5),)))
+    with Caller(port) as caller:
+        assert caller.associate("XNAT") is None
+        for _ in range(5):
+            time.seconds += 2
+            caller.echo()
+        caller.echo_and_begin()
+        time.seconds += 5.1
+        caller.send_part_of_a_command()
+        assert caller.is_aborted()
+    assert ended(dock).why == "a message takes longer than 5 s"
 
 
 @pytest.fixture

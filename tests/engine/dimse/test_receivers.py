@@ -15,6 +15,8 @@ from engine.dimse.acceptance import Load
 from engine.dimse.associations import Associations
 from engine.dimse.echo import echo
 from engine.dimse.receivers import Receivers
+from engine.dimse.server import UnassociatedPeers
+from engine.dimse.upper_layer import Deadlines
 from engine.events import AssociationRejected, ReceiverFailed, ReceiverListening, ReceiverStopped
 from engine.journal import Journal
 from engine.model.ae_title import AETitle
@@ -51,6 +53,8 @@ class Dock:
             self.associations,
             reception,  # type: ignore[arg-type]
             lambda: Load(self.associations.open_ones(), self.site),
+            Deadlines(),
+            UnassociatedPeers(50, 20),
             self._changed,
         )
 

@@ -14,7 +14,8 @@ import pytest
 from engine.errors import OutOfResources
 from engine.events import SessionOpened
 from engine.intake.identify import DefaultIdentifier
-from engine.intake.pipeline import Arrival, Outcome, Pipeline, Places
+from engine.intake.incoming import Arrival
+from engine.intake.pipeline import Outcome, Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.recovery import adopt
 from engine.intake.write import IncomingArea
@@ -59,7 +60,9 @@ class Bench:
     pipeline: Pipeline
 
     def receive(self, data_set: bytes, **changes: Any) -> Outcome:
-        return self.pipeline.receive(replace(ARRIVAL, **changes), data_set)
+        incoming = self.pipeline.begin(replace(ARRIVAL, **changes))
+        incoming.write([memoryview(data_set)])
+        return self.pipeline.finish(incoming)
 
     def rows(self) -> tuple[ObjectRow, ...]:
         self.index.flush()

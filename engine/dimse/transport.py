@@ -1,0 +1,126 @@
+"""The connection of one association: one buffer, deadlines, and waiting without polling."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import struct
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+from pynetdicom.transport import AssociationSocket
+
+if TYPE_CHECKING:
+    from pynetdicom.association import Association
+
+    from engine.dimse.timer import MonotonicTimer
+
+BUFFER_BYTES = 256 * 1024
+_DISCARDED_FILLS = 64
+
+
+def wait_for(wake_fd: int, timer: MonotonicTimer) -> None:
+    """Wait until woken, or until a running timer expires."""
+    waiting = select.poll()
+    waiting.register(wake_fd, select.POLLIN)
+    waiting.poll(max(0.0, timer.remaining) * 1000 if timer.is_running else None)
+
+
+class TooSlow(OSError):
+    """The peer did not send, or take, what was due within the deadline."""
+
+
+class BufferedSocket(AssociationSocket):
+    """Reads a connection through one reusable buffer; no read outlasts its deadline."""
+
+    def __init__(
+        self, assoc: Association, client_socket: socket.socket, send_seconds: float
+    ) -> None:
+        super().__init__(assoc, client_socket=client_socket)
+        self.buffer = bytearray(BUFFER_BYTES)
+        self.view = memoryview(self.buffer)
+        self.low = self.high = 0
+        """What has been received and not been consumed lies between the two."""
+        self.deadline = float("inf")
+        """Monotonic time by which `recv` must have what it was asked for."""
+        self._flags = 0 if isinstance(client_socket, ssl.SSLSocket) else socket.MSG_DONTWAIT
+        client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        timeout = struct.pack("ll", int(send_seconds), 0)
+        client_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a read would find something, if only the end of the stream."""
+        return self.low < self.high or self.wait(0.0, -1)
+
+    def wait(self, seconds: float | None, wake_fd: int) -> bool:
+        """Wait for input; return whether there is some, False also when woken through `wake_fd`."""
+        if self.socket is None:
+            return False
+        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            return True
+        waiting = select.poll()
+        waiting.register(self.socket, select.POLLIN)
+        if wake_fd >= 0:
+            waiting.register(wake_fd, select.POLLIN)
+        milliseconds = None if seconds is None else max(0.0, seconds) * 1000
+        ready = {fd for fd, _ in waiting.poll(milliseconds)}
+        return self.socket.fileno() in ready and wake_fd not in ready
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Return as many bytes as asked for; fewer at the end of the stream.
+
+        Raises:
+            TooSlow: if they have not come by the deadline.
+        """
+        wanted = bytearray()
+        while len(wanted) < nr_bytes:
+            if self.low == self.high and not self.fill_by_deadline():
+                break
+            taken = min(nr_bytes - len(wanted), self.high - self.low)
+            wanted += self.view[self.low : self.low + taken]
+            self.low += taken
+        return wanted
+
+    def fill_by_deadline(self) -> bool:
+        """Wait for more input and read it; False at the end of the stream."""
+        while True:
+            received = self.fill()
+            if received >= 0:
+                return received > 0
+            if not self.wait(self.deadline - time.monotonic(), -1):
+                raise TooSlow("the peer stopped in the middle of a PDU")
+
+    def fill(self) -> int:
+        """Read what is there: its size, 0 at the end of the stream, -1 if nothing is there now."""
+        if self.low == self.high:
+            self.low = self.high = 0
+        elif self.low:
+            rest = self.high - self.low
+            self.buffer[:rest] = self.buffer[self.low : self.high]
+            self.low, self.high = 0, rest
+        connection = cast(socket.socket, self.socket)
+        try:
+            received = connection.recv_into(self.view[self.high :], 0, self._flags)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return -1
+        self.high += received
+        return received
+
+    def discard(self) -> None:
+        """Read and forget what the peer has sent, so that closing does not reset the connection."""
+        try:
+            for _ in range(_DISCARDED_FILLS):
+                self.low = self.high
+                if self.socket is None or self.fill() <= 0:
+                    return
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """Close the connection, also one that the peer has broken already."""
+        connection: Any = self.socket
+        super().close()
+        if connection is not None:
+            connection.close()
