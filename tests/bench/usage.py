@@ -1,0 +1,94 @@
+"""What a receiver uses: CPU time and peak memory of its process and all that it started."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SAMPLE_SECONDS = 0.25
+_QUIET_SECONDS = 0.1
+_QUIET_TRIES = 30
+_MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """CPU seconds so far, and megabytes now and at most."""
+
+    cpu_seconds: float
+    memory_mb: float
+    peak_mb: float
+
+
+def usage_of(pid: int) -> Usage:
+    """Measure a process tree; children that ended and were waited for count with their CPU time."""
+    cpu_seconds = memory = peak = 0.0
+    for member in _tree(pid):
+        with contextlib.suppress(psutil.Error, OSError):
+            times = psutil.Process(member).cpu_times()
+            cpu_seconds += times.user + times.system + times.children_user + times.children_system
+            now, most = _resident_bytes(member)
+            memory, peak = memory + now, peak + most
+    return Usage(cpu_seconds, memory / _MEGABYTE, peak / _MEGABYTE)
+
+
+def settled_usage_of(pid: int) -> Usage:
+    """Measure a process tree once it uses no more CPU: queued work is a part of the work."""
+    before = usage_of(pid)
+    for _ in range(_QUIET_TRIES):
+        threading.Event().wait(_QUIET_SECONDS)
+        after = usage_of(pid)
+        if after.cpu_seconds == before.cpu_seconds:
+            break
+        before = after
+    return before
+
+
+class PeakWatch:
+    """Looks now and then how much memory a process tree has had at most, children included."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="peak-watch")
+        self.peak_mb = 0.0
+
+    def __enter__(self) -> PeakWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            self.peak_mb = max(self.peak_mb, usage_of(self._pid).peak_mb)
+            if self._done.wait(_SAMPLE_SECONDS):
+                break
+        self.peak_mb = max(self.peak_mb, usage_of(self._pid).peak_mb)
+
+
+def _tree(pid: int) -> Iterator[int]:
+    """Yield a process and its descendants; psutil would look at every process of the machine."""
+    yield pid
+    with contextlib.suppress(OSError):
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in children.read_text().split():
+                yield from _tree(int(child))
+
+
+def _resident_bytes(pid: int) -> tuple[int, int]:
+    """Return what is resident now and what was at most."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+    now, most = (int(fields.get(name, "0 kB").split()[0]) for name in ("VmRSS", "VmHWM"))
+    return now * 1024, most * 1024

@@ -1,0 +1,264 @@
+"""The benchmark's pure parts: its objects, its tapes, its reading of results, its arithmetic."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from struct import Struct
+from typing import TYPE_CHECKING
+
+import pytest
+from pydicom import dcmread
+from pydicom.filebase import DicomBytesIO
+from pydicom.uid import ExplicitVRLittleEndian
+from pynetdicom import AE, evt
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
+
+from engine.intake.header import read_complete
+from tests.bench.bars import missed_limits, ratio_bar
+from tests.bench.pdus import Accepted, Context, Encoded, Refused, associate_request, parse_accept
+from tests.bench.report import aligned, compared_runs, ratio, summary_of, table
+from tests.bench.runs import Case, Run, Spoilt, judged
+from tests.bench.sender import Blast, Blaster, Caller, longest_pdu, quantile, read_blast
+from tests.bench.tape import CALLED, CALLING, ENTRY, HEAD, MAGIC, write_tape
+from tests.bench.workloads import PROJECT, WORKLOADS, make_object, make_objects
+from tests.dicom import CT_IMAGE_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN, image
+from tests.running import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CONTEXT = Context(CT_IMAGE_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN)
+CT_1 = Case(WORKLOADS["ct"], 1, 16_382)
+BLAST = Blast(500, 265_000_000, 0.5, 0.2, 0.9, 3.0, 0.05, "")
+_PDV = Struct(">BxLLBB")
+
+
+def encoded(number: int) -> Encoded:
+    uid = f"1.2.3.{number}"
+    return Encoded(CONTEXT, uid, image(SOPInstanceUID=uid))
+
+
+def run(receiver: str, number: int, seconds: float = 0.5) -> Run:
+    blast = replace(BLAST, seconds=seconds)
+    return Run(receiver, number, blast, cpu_seconds=0.2, peak_mb=60, stored=500)
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_objects_are_what_pydicom_and_the_engine_can_read(name: str) -> None:
+    workload = WORKLOADS[name]
+    for made in make_objects(workload, 2):
+        header = read_complete(made.data_set, workload.transfer_syntax_uid)
+        assert header.sop_class_uid == made.context.sop_class_uid
+        assert header.sop_instance_uid == made.sop_instance_uid
+        assert header.text(0x00081030) == PROJECT
+        readable = dcmread(DicomBytesIO(made.data_set), force=True, stop_before_pixels=True)
+        assert readable.SOPInstanceUID == made.sop_instance_uid
+        assert len(readable) > 20
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("ct", 524_288, 560_000),
+        ("mr", 131_072, 140_000),
+        ("small", 1_000, 6_000),
+        ("j2k", 150_000, 160_000),
+        ("large", 200_000_000, 201_000_000),
+    ],
+)
+def test_objects_have_the_size_that_the_workload_says(name: str, least: int, most: int) -> None:
+    assert all(least < len(made.data_set) < most for made in make_objects(WORKLOADS[name], 2))
+
+
+@pytest.mark.parametrize("name", ["ct", "small", "j2k"])
+def test_objects_are_the_same_every_time_and_all_different(name: str) -> None:
+    first, second = (list(make_objects(WORKLOADS[name], 40)) for _ in range(2))
+    assert first == second
+    assert len({made.sop_instance_uid for made in first}) == 40
+    studies = [make_object(WORKLOADS[name], n, 40).StudyInstanceUID for n in range(40)]
+    assert len(set(studies)) == WORKLOADS[name].studies
+    assert sum(a != b for a, b in pairwise(studies)) == WORKLOADS[name].studies - 1
+
+
+def test_encapsulated_objects_name_their_transfer_syntax() -> None:
+    (made,) = make_objects(WORKLOADS["j2k"], 1)
+    assert made.context.transfer_syntax_uid == "1.2.840.10008.1.2.4.90"
+
+
+def test_every_association_gets_objects() -> None:
+    assert CT_1.objects == 500
+    assert Case(WORKLOADS["ct"], 16, 16_382, scale=0.01).objects == 32
+    assert [Case(WORKLOADS["large"], n, 16_382).objects for n in (1, 4)] == [2, 4]
+
+
+@pytest.mark.parametrize("pdu_bytes", [256, 16_382, 131_072])
+def test_a_tape_holds_each_object_in_pdus_of_the_allowed_length(
+    tmp_path: Path, pdu_bytes: int
+) -> None:
+    objects = [encoded(number) for number in range(3)]
+    tape = write_tape(tmp_path / "tape", objects, pdu_bytes)
+    content = tape.path.read_bytes()
+    magic, count, associate_at, associate_bytes, table_at = HEAD.unpack_from(content)
+    assert (magic, count, tape.objects, tape.contexts) == (MAGIC, 3, 3, (CONTEXT,))
+    request = A_ASSOCIATE_RQ()
+    request.decode(content[associate_at : associate_at + associate_bytes])
+    assert request.called_ae_title.strip() == CALLED
+    for number, made in enumerate(objects):
+        at, size, data_set_bytes, message_id = ENTRY.unpack_from(
+            content, table_at + number * ENTRY.size
+        )
+        fragments = list(_fragments(content[at : at + size], pdu_bytes))
+        command, *data = (fragment for _, fragment in fragments)
+        assert b"".join(data) == made.data_set
+        assert made.sop_instance_uid.encode() in command
+        assert (data_set_bytes, message_id) == (len(made.data_set), number + 1)
+        assert [control for control, _ in fragments] == [3, *[0] * (len(data) - 1), 2]
+
+
+def _fragments(pdus: bytes, pdu_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the control byte and the content of each P-DATA-TF PDU."""
+    position = 0
+    while position < len(pdus):
+        kind, length, item_length, context, control = _PDV.unpack_from(pdus, position)
+        assert (kind, item_length, context) == (4, length - 4, 1)
+        assert length <= pdu_bytes
+        yield control, pdus[position + 12 : position + 6 + length]
+        position += 6 + length
+
+
+def test_an_answer_to_an_association_request_is_read(tmp_path: Path) -> None:
+    request = A_ASSOCIATE_RQ()
+    request.decode(associate_request(CALLED, CALLING, [CONTEXT, CONTEXT]))
+    primitive = request.to_primitive()
+    for context in primitive.presentation_context_definition_list:
+        context.result = 0 if context.context_id == 1 else 3
+    contexts = primitive.presentation_context_definition_list
+    primitive.presentation_context_definition_results_list = contexts
+    primitive.result = 0
+    answer = A_ASSOCIATE_AC()
+    answer.from_primitive(primitive)
+    assert parse_accept(answer.encode()) == Accepted(131_072, frozenset({1}))
+
+
+def test_a_rejection_is_told_by_its_numbers() -> None:
+    with pytest.raises(Refused, match="result 1, source 1, reason 7"):
+        parse_accept(bytes.fromhex("03000000000400010107"))
+
+
+def test_what_the_blaster_prints_becomes_figures() -> None:
+    printed = {
+        "response_ns": [4_000_000, 1_000_000, 2_000_000, 3_000_000],
+        "objects": 4,
+        "bytes": 2_000_000,
+        "elapsed_ns": 500_000_000,
+        "set_up_ns": 2_500_000,
+        "sender_cpu_seconds": 0.25,
+        "failure": "",
+    }
+    blast = read_blast(json.dumps(printed).encode())
+    assert blast == Blast(4, 2_000_000, 0.5, 3.0, 4.0, 2.5, 0.25, "")
+
+
+def test_a_quantile_is_the_value_with_that_part_below_it() -> None:
+    assert [quantile(range(100), part) for part in (0.0, 0.5, 0.99, 1.0)] == [0, 50, 99, 99]
+    assert quantile([], 0.5) == 0.0
+
+
+def test_a_run_counts_only_if_all_was_confirmed_and_kept() -> None:
+    good = run("dicomdock", 0)
+    assert judged(good, CT_1) is good
+    lost = judged(replace(good, stored=499), CT_1)
+    assert lost == Spoilt("dicomdock", 0, "500 objects confirmed, 499 stored")
+    refused = judged(replace(good, blast=replace(BLAST, objects=9, failure="status 0xA700")), CT_1)
+    assert refused == Spoilt("dicomdock", 0, "9 of 500 objects confirmed: status 0xA700")
+
+
+def test_a_ratio_is_the_median_of_the_ratios_in_each_round() -> None:
+    ours = [run("dicomdock", n, seconds) for n, seconds in enumerate((0.5, 0.5, 5.0))]
+    theirs = [run("storescp", n, seconds) for n, seconds in enumerate((1.0, 2.0, 10.0))]
+    assert ratio([*ours, *theirs], "dicomdock", "storescp") == pytest.approx(2.0)
+    spoilt = Spoilt("dicomdock", 1, "refused")
+    assert ratio([ours[0], spoilt, ours[2], *theirs[1:]], "dicomdock", "storescp") == pytest.approx(
+        2.0
+    )
+    assert ratio(ours, "dicomdock", "storescp") is None
+
+
+def test_a_summary_leaves_out_what_does_not_count() -> None:
+    runs: list[Run | Spoilt] = [run("x", n, 0.5 * 2**n) for n in range(3)]
+    runs.append(Spoilt("x", 3, "refused"))
+    summary = summary_of("x", runs)
+    assert (summary.rounds, summary.trouble) == (3, "refused")
+    assert (summary.lowest, summary.objects_per_second, summary.highest) == (250, 500, 1000)
+    assert summary.cpu_seconds_per_gb == pytest.approx(0.2 / 0.265)
+    assert summary.cpu_us_per_object == pytest.approx(400)
+    assert summary_of("x", runs[3:]).objects_per_second == 0
+
+
+def test_a_table_shows_ratios_bars_and_who_is_absent() -> None:
+    runs = [run("dicomdock", 0, 0.5), run("storescp", 0, 0.55)]
+    comparison = compared_runs(CT_1, runs, "none")
+    titles = {"dicomdock": "dicomdock", "storescp": "DCMTK storescp", "orthanc": "Orthanc"}
+    head, columns, ours, storescp, orthanc, missed = table(comparison, titles, "none").splitlines()
+    assert head.startswith("CT 0.5 MB, 1 association ·")
+    assert columns.split()[:2] == ["receiver", "objects/s"]
+    assert ours.split()[:2] == ["dicomdock", "1000"]
+    assert "1.10 ×  ≥ 1.2 ✗" in storescp
+    assert orthanc.split() == ["Orthanc", "absent"]
+    assert missed == "  ✗ 1.10 × storescp, bar ≥ 1.2"
+
+
+def test_columns_are_aligned() -> None:
+    assert aligned([("a", "b"), ("long", "12")]) == ["a      b", "long  12"]
+
+
+def test_bars_are_those_of_the_durability() -> None:
+    assert ratio_bar(CT_1, "storescp", "none") == 1.2
+    assert ratio_bar(CT_1, "storescp", "full") is None
+    assert ratio_bar(CT_1, "orthanc", "full") == 3.0
+    assert ratio_bar(replace(CT_1, associations=2), "storescp", "none") is None
+    assert ratio_bar(Case(WORKLOADS["large"], 16, 16_382), "orthanc", "none") is None
+    single = Case(WORKLOADS["small"], 4, 16_382, single=True)
+    assert ratio_bar(single, "orthanc", "none") == 0.4
+    assert ratio_bar(single, "storescp", "none") is None
+
+
+def test_memory_and_response_time_have_bars_of_their_own() -> None:
+    summary = summary_of("dicomdock", [run("dicomdock", 0)])
+    large, ct_4 = Case(WORKLOADS["large"], 1, 16_382), replace(CT_1, associations=4)
+    assert missed_limits(large, summary) == missed_limits(ct_4, summary) == []
+    assert missed_limits(large, replace(summary, peak_mb=200))
+    assert missed_limits(ct_4, replace(summary, p99_ms=8.5))
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_the_blaster_tells_what_was_refused(tmp_path: Path, single: bool) -> None:
+    kept: list[str] = []
+
+    def store(event: evt.Event) -> int:
+        uid = str(event.request.AffectedSOPInstanceUID)  # type: ignore[union-attr]
+        if uid.endswith(".2"):
+            return 0xA700
+        kept.append(uid)
+        return 0x0000
+
+    entity, port = AE(), free_port()
+    entity.maximum_pdu_size = 8_192
+    entity.add_supported_context(CT_IMAGE_STORAGE, ExplicitVRLittleEndian)
+    server = entity.start_server(
+        ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, store)]
+    )
+    assert server is not None
+    try:
+        tape = write_tape(tmp_path / "tape", map(encoded, range(5)), 200)
+        assert longest_pdu(port, tape.contexts, 16_384) == 8_192
+        blast = Blaster(tmp_path).play(tape, port, 2, single=single)
+        with Caller(port, [CONTEXT]) as caller:
+            assert caller.accepted.context_ids == {1}
+    finally:
+        server.shutdown()
+    assert (blast.objects, blast.failure) == (4, "status 0xA700")
+    assert sorted(kept) == ["1.2.3.0", "1.2.3.1", "1.2.3.3", "1.2.3.4"]
