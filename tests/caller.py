@@ -34,9 +34,9 @@ class Caller:
         assert kind in {_ACCEPT, _REJECT}, f"PDU {kind}"
         return None if kind == _ACCEPT else (body[1], body[2], body[3])
 
-    def ask(self, called: str, calling: str = "CALLER") -> None:
-        """Ask for an association without waiting for the answer."""
-        self.socket.sendall(_association_request(called, calling))
+    def ask(self, called: str, calling: str = "CALLER", *, more: bytes = b"") -> None:
+        """Ask for an association, with more user items, without waiting for the answer."""
+        self.socket.sendall(_association_request(called, calling, more))
 
     def echo(self) -> None:
         """Send a C-ECHO and wait for its answer."""
@@ -45,6 +45,14 @@ class Caller:
     def echo_and_begin(self) -> None:
         """Send a C-ECHO together with the beginning of another command, and wait for its answer."""
         self._ask(_fragment(3, _ECHO_REQUEST) + _fragment(1, bytes(8)))
+
+    def send_echo(self) -> None:
+        """Send a C-ECHO without waiting for its answer."""
+        self.socket.sendall(_pdu(_DATA, _fragment(3, _ECHO_REQUEST)))
+
+    def send_release(self) -> None:
+        """Ask for the end of the association without waiting for it."""
+        self.socket.sendall(_pdu(_RELEASE, bytes(4)))
 
     def _ask(self, fragments: bytes) -> None:
         self.socket.sendall(_pdu(_DATA, fragments))
@@ -121,13 +129,13 @@ def _item(kind: int, body: bytes) -> bytes:
 
 
 @cache
-def _association_request(called: str, calling: str) -> bytes:
+def _association_request(called: str, calling: str, more: bytes = b"") -> bytes:
     """Return an A-ASSOCIATE-RQ that proposes verification (PS3.8 9.3.2)."""
     syntaxes = _item(0x30, VERIFICATION.encode()) + _item(0x40, b"1.2.840.10008.1.2")
     items = [
         _item(0x10, b"1.2.840.10008.3.1.1.1"),
         _item(0x20, bytes([1, 0, 0, 0]) + syntaxes),
-        _item(0x50, _item(0x51, pack(">I", 16_384)) + _item(0x52, b"1.2.3.4")),
+        _item(0x50, _item(0x51, pack(">I", 16_384)) + _item(0x52, b"1.2.3.4") + more),
     ]
     names = called.ljust(16).encode() + calling.ljust(16).encode()
     return _pdu(1, b"\0\1\0\0" + names + bytes(32) + b"".join(items))

@@ -7,6 +7,7 @@ collisions, C-ECHO and whatever is unusual take pynetdicom's own way, within the
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import socket
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
-from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.pdu_primitives import A_P_ABORT, P_DATA
 
 from engine.dimse.command import Command, StoreRequest, read_command, store_response
 from engine.dimse.fragments import PDU_HEAD_BYTES, FragmentParser, ProtocolViolation
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
     from engine.dimse.reception import Receipt
 
+_logger = logging.getLogger(__name__)
+
 ESTABLISHED = "Sta6"
 CLOSING = "Sta13"
 ANSWERING = "Sta3"
@@ -43,6 +46,8 @@ SLACK_BYTES = 4096
 MIN_BYTES_PER_SECOND = 1000
 MAX_OTHER_MESSAGE_BYTES = 1024 * 1024
 _P_DATA, _LAST_KIND = 0x04, 0x07
+_ABORT = bytes([0x07, 0, 0, 0, 0, 4, 0, 0, 2, 6])
+"""A-ABORT by the service provider: invalid PDU parameter value (PS3.8 9.3.8)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +148,9 @@ class ReceivingProvider(DULServiceProvider):
         """Serve the connection to its end, then clean up after it."""
         try:
             super().run_reactor()
+        except Exception as error:
+            # pynetdicom trips over values that a well-formed PDU may not have.
+            self._give_up(error)
         finally:
             if self._messages is not None:
                 self._messages.abandon()
@@ -151,7 +159,18 @@ class ReceivingProvider(DULServiceProvider):
                 os.close(wake_fd)
             self.connection.close()
             self._association.port.gone(self._association)
+            if not self._association.is_established:
+                self.to_user_queue.put(None)  # ends the wait for an A-ASSOCIATE-RQ
             self._association.gate.work()
+
+    def _give_up(self, error: Exception) -> None:
+        association = self._association
+        association.port.violated(association, f"a PDU makes no sense ({type(error).__name__})")
+        if self.connection.socket is not None:
+            with suppress(OSError):
+                self.connection.socket.sendall(_ABORT)
+        if association.is_established:
+            self.to_user_queue.put(A_P_ABORT())
 
     def kill_dul(self) -> None:
         """End the thread, wherever it waits."""
@@ -231,6 +250,9 @@ class ReceivingProvider(DULServiceProvider):
             self._end(str(violation))
         except OSError:
             self.event_queue.put("Evt17")
+        except Exception as error:
+            _logger.exception("an association failed while it was read")
+            self._end(f"internal error ({type(error).__name__})")
         finally:
             self._idle_timer.restart()
 
