@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -160,6 +161,14 @@ def sessions(data_dir: Path) -> tuple[Session, ...]:
         return index.sessions()
     finally:
         index.close()
+
+
+def join_all_but(before: set[threading.Thread]) -> None:
+    """Wait for every thread that is not among some, and for those that they start in turn."""
+    while new := set(threading.enumerate()) - before:
+        for thread in new:
+            thread.join(20)
+            assert not thread.is_alive(), thread.name
 
 
 class Dock:

@@ -27,6 +27,7 @@ from tests.running import (
     Dock,
     configure,
     free_port,
+    join_all_but,
     leftovers,
     make_receiver,
     stored_files,
@@ -361,7 +362,5 @@ def test_many_data_sets_beyond_the_limit_leave_no_thread_and_no_association(
         with SendingAssociation(to, [CTImageStorage]) as caller:
             assert caller.send(image(3_000_000)) is None
     assert engine._associations.wait_until_none(20)
-    for thread in set(threading.enumerate()) - before:
-        thread.join(10)
-    assert set(threading.enumerate()) <= before
+    join_all_but(before)
     assert engine.snapshot().associations == ()
