@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from engine.clock import SystemClock
@@ -167,8 +167,9 @@ def join_all_but(before: set[threading.Thread]) -> None:
     """Wait for every thread that is not among some, and for those that they start in turn."""
     while new := set(threading.enumerate()) - before:
         for thread in new:
-            thread.join(20)
-            assert not thread.is_alive(), thread.name
+            with suppress(RuntimeError):  # it is only just being started
+                thread.join(20)
+                assert not thread.is_alive(), thread.name
 
 
 class Dock:
