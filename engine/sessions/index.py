@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import threading
 from dataclasses import astuple, dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources, StorageUnusable
@@ -113,6 +113,7 @@ _OBJECT_COLUMNS = ", ".join(f.name for f in fields(ObjectRow))
 _INSERT_OBJECT = (
     f"INSERT INTO objects ({_OBJECT_COLUMNS}) VALUES ({', '.join('?' * len(fields(ObjectRow)))})"
 )
+_FOLDER_TRIES = 1000
 _COUNT_USE = (
     "INSERT INTO whitelist_uses VALUES (?, ?, 1, ?) ON CONFLICT (receiver, line)"
     " DO UPDATE SET uses = uses + 1, last_at = excluded.last_at"
@@ -302,7 +303,7 @@ class SessionIndex:
         origin: SessionOrigin,
         make_folder: Callable[[datetime], tuple[str, ...]],
     ) -> SessionPlace:
-        folder, at = make_folder(origin.at), stamp(origin.at)
+        folder, at = self._free_folder(make_folder, origin.at), stamp(origin.at)
         with self._connection:
             cursor = self._connection.execute(
                 "INSERT INTO sessions (project, subject, label, study_instance_uid, folder, status,"
@@ -325,6 +326,17 @@ class SessionIndex:
         self._receiving += 1
         assert cursor.lastrowid is not None
         return SessionPlace(cursor.lastrowid, folder, is_new=True)
+
+    def _free_folder(
+        self, make_folder: Callable[[datetime], tuple[str, ...]], at: datetime
+    ) -> tuple[str, ...]:
+        """Name a folder that no session has, not even one that has nothing on disk yet."""
+        known = "SELECT 1 FROM sessions WHERE folder = ?"
+        for milliseconds in range(_FOLDER_TRIES):
+            folder = make_folder(at + timedelta(milliseconds=milliseconds))
+            if self._connection.execute(known, ("/".join(folder),)).fetchone() is None:
+                return folder
+        raise OutOfResources("no free session folder name")
 
     def _count_receiving(self) -> int:
         query = "SELECT COUNT(*) FROM sessions WHERE status = ?"

@@ -97,6 +97,22 @@ def test_another_project_study_or_label_is_another_session(
     assert second.id != first.id
 
 
+def test_two_sessions_of_one_label_in_one_millisecond_get_a_folder_each(
+    index: SessionIndex,
+) -> None:
+    def by_time(at: datetime) -> tuple[str, ...]:
+        return "NEURO-01", at.strftime("%Y%m%d_%H%M%S%f")[:-3], "S0041_CT_01"
+
+    first = index.session_for(KEY, ORIGIN, by_time)
+    second = index.session_for(KEY._replace(study_instance_uid="1.2.9"), ORIGIN, by_time)
+    third = index.session_for(KEY._replace(study_instance_uid="1.2.10"), ORIGIN, by_time)
+    assert len({first.folder, second.folder, third.folder}) == 3
+    with pytest.raises(OutOfResources, match="no free session folder name"):
+        index.session_for(
+            KEY._replace(study_instance_uid="1.2.11"), ORIGIN, lambda _at: first.folder
+        )
+
+
 def test_a_session_without_project_is_found_again_after_a_restart(tmp_path: Path) -> None:
     key = KEY._replace(project=None)
     path = tmp_path / "index.sqlite"
