@@ -20,6 +20,8 @@ EngineError                     title, detail, remedy
 │  ├─ OutOfResources            0xA700
 │  ├─ RoutingFailed             0xC000
 │  └─ ProcessingFailed          0x0110
+├─ SessionError
+│  └─ TransitionNotAllowed      before, after
 ├─ StorageUnusable
 └─ AlreadyRunning               holder
 """
@@ -212,6 +214,25 @@ class ProcessingFailed(IntakeError):
     """A failure inside the engine while handling the object."""
 
     status = 0x0110
+
+
+class SessionError(EngineError):
+    """What was asked for can't be done with this session; it is as it was."""
+
+    title = "The session can't be changed like that"
+    exit_code = 7
+
+
+class TransitionNotAllowed(SessionError):
+    """The session is not in a state in which this may be done (XNAT 9.5)."""
+
+    def __init__(self, before: str, after: str, possible: Sequence[str]) -> None:
+        super().__init__(
+            f"a session that is {before} can't become {after}",
+            f"possible now: {', '.join(possible) or 'nothing'}",
+        )
+        self.before = before
+        self.after = after
 
 
 class StorageUnusable(EngineError):

@@ -1,4 +1,4 @@
-"""Imaging sessions: a study inside a project, while and after it is received."""
+"""Imaging sessions: a study inside a project, and every state it may be in, one after the other."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from engine.errors import TransitionNotAllowed
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
 
@@ -15,6 +18,91 @@ class SessionStatus(StrEnum):
 
     RECEIVING = "RECEIVING"
     """The session's row exists and objects arrive."""
+    RECEIVING_INTERRUPT = "RECEIVING_INTERRUPT"
+    """Objects arrived while it was built; it is received again when the build ends."""
+    QUEUED_BUILDING = "QUEUED_BUILDING"
+    BUILDING = "BUILDING"
+    """Its scans are sorted, and catalogs and session document are written."""
+    READY = "READY"
+    """Built; it waits for a person or for being archived by itself."""
+    CONFLICT = "CONFLICT"
+    """It can't be archived as it is; the reason is in its row."""
+    ERROR = "ERROR"
+    """Building, archiving or moving failed; the reason is in its row."""
+    QUEUED_ARCHIVING = "QUEUED_ARCHIVING"
+    ARCHIVING = "ARCHIVING"
+    QUEUED_MOVING = "QUEUED_MOVING"
+    MOVING = "MOVING"
+    """On its way to another project."""
+    QUEUED_DELETING = "QUEUED_DELETING"
+    DELETING = "DELETING"
+    ARCHIVED = "ARCHIVED"
+    DELETED = "DELETED"
+    """In the trash until its time there is over."""
+
+
+_S = SessionStatus
+_FREE = (_S.RECEIVING, _S.QUEUED_BUILDING, _S.QUEUED_DELETING)
+"""What may follow whenever nothing works on a session: late objects, a rebuild, its deletion."""
+
+TRANSITIONS: Mapping[SessionStatus, frozenset[SessionStatus]] = {
+    status: frozenset(following)
+    for status, following in {
+        _S.RECEIVING: (_S.BUILDING, *_FREE[1:]),
+        _S.RECEIVING_INTERRUPT: (_S.RECEIVING,),
+        _S.QUEUED_BUILDING: (_S.BUILDING, _S.RECEIVING, _S.READY, _S.CONFLICT, _S.ERROR),
+        _S.BUILDING: (
+            *(_S.READY, _S.ERROR, _S.ARCHIVING),
+            *(_S.RECEIVING_INTERRUPT, _S.RECEIVING),
+        ),
+        _S.READY: (_S.QUEUED_ARCHIVING, _S.QUEUED_MOVING, *_FREE),
+        _S.CONFLICT: (_S.QUEUED_ARCHIVING, _S.QUEUED_MOVING, *_FREE),
+        _S.ERROR: (_S.QUEUED_MOVING, *_FREE),
+        _S.QUEUED_ARCHIVING: (_S.ARCHIVING, _S.CONFLICT, _S.ERROR, _S.READY),
+        _S.ARCHIVING: (_S.ARCHIVED, _S.ERROR, _S.RECEIVING),
+        _S.QUEUED_MOVING: (_S.MOVING, _S.READY, _S.CONFLICT, _S.ERROR),
+        _S.MOVING: (_S.READY, _S.ERROR),
+        _S.QUEUED_DELETING: (
+            *(_S.DELETING, _S.RECEIVING),
+            *(_S.READY, _S.CONFLICT, _S.ERROR, _S.ARCHIVED),
+        ),
+        _S.DELETING: (_S.DELETED, _S.ERROR),
+        _S.ARCHIVED: (_S.QUEUED_DELETING,),
+        _S.DELETED: (),
+    }.items()
+}
+"""Every change of status that there is (XNAT 9.5); what a person may ask for follows from it."""
+
+QUEUED = frozenset(status for status in SessionStatus if status.startswith("QUEUED_"))
+"""A request waits, and may be cancelled."""
+
+
+def require_transition(before: SessionStatus, after: SessionStatus) -> None:
+    """Let only the changes of `TRANSITIONS` happen.
+
+    Raises:
+        TransitionNotAllowed: naming what is possible instead.
+    """
+    if after not in TRANSITIONS[before]:
+        raise TransitionNotAllowed(before, after, sorted(TRANSITIONS[before]))
+
+
+def status_on_arrival(status: SessionStatus) -> SessionStatus | None:
+    """Return what an object makes of its session; None if it opens a new one (XNAT 8.3)."""
+    if status in {_S.BUILDING, _S.RECEIVING_INTERRUPT}:
+        return _S.RECEIVING_INTERRUPT
+    return _S.RECEIVING if status in _INTERRUPTIBLE else None
+
+
+_INTERRUPTIBLE = frozenset((_S.RECEIVING, _S.READY, _S.ERROR, _S.CONFLICT, _S.QUEUED_BUILDING))
+
+
+class SessionArea(StrEnum):
+    """The tree that a session's folder is in."""
+
+    PREARCHIVE = "prearchive"
+    ARCHIVE = "archive"
+    TRASH = "trash"
 
 
 class ObjectState(StrEnum):
