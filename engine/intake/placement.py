@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from base64 import b32encode
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from engine.model.identity import to_label
+from engine.model.safe_names import safe_part, scan_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,20 +16,9 @@ if TYPE_CHECKING:
 MAX_FILE_NAME_BYTES = 200
 EXTENSION = ".dcm"
 
-_SAFE = re.compile(r"(?![.-])[A-Za-z0-9._-]{1,64}(?<!\.)")
-_DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(?:\..*)?", re.IGNORECASE | re.DOTALL)
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]")
-_SERIES_NUMBER = re.compile(r"[A-Za-z0-9_.-]+")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _MASK = 0xFFFFFFFF
-
-
-def safe_part(text: str) -> str:
-    """Return a text as a name of one folder: itself if it is safe, else a hash of it."""
-    if _SAFE.fullmatch(text) and not _DEVICE.fullmatch(text):
-        return text
-    digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
-    return "h-" + b32encode(digest)[:20].decode("ascii").lower()
 
 
 def session_folder(project: str | None, timestamp: str, session_label: str) -> tuple[str, ...]:
@@ -48,12 +35,7 @@ def timestamp(moment: datetime) -> str:
 
 def scan_folder(header: HeaderView) -> str:
     """Return the folder of an object's scan: series number, else series UID, else NA (XNAT 9.3)."""
-    number = header.series_number or ""
-    if number.startswith("+"):
-        number = "_" + number[1:]
-    if _SERIES_NUMBER.fullmatch(number):
-        return safe_part(number)
-    return safe_part(to_label(header.series_instance_uid or "NA"))
+    return scan_name(header.series_number, header.series_instance_uid)
 
 
 def file_name(header: HeaderView) -> str:

@@ -14,11 +14,11 @@ from engine.intake.header import read_complete
 from engine.intake.placement import (
     file_name,
     java_list_hash,
-    safe_part,
     scan_folder,
     session_folder,
     timestamp,
 )
+from engine.model.safe_names import safe_part
 from tests.dicom import EXPLICIT_VR_LITTLE_ENDIAN, MR_IMAGE_STORAGE, image
 
 if TYPE_CHECKING:

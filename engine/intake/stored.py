@@ -1,0 +1,85 @@
+"""What a stored object says about itself, read back from its file when its session is built."""
+
+from __future__ import annotations
+
+import mmap
+from typing import TYPE_CHECKING
+
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+
+from engine.errors import UnreadableObject
+from engine.intake.header import (
+    INSTANCE_NUMBER,
+    MODALITY,
+    SERIES_INSTANCE_UID,
+    SERIES_NUMBER,
+    SOP_CLASS_UID,
+    SOP_INSTANCE_UID,
+    STUDY_INSTANCE_UID,
+    read_header,
+)
+from engine.sessions.scans import StoredObject
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.intake.header import HeaderView
+
+MAX_TEXT_CHARACTERS = 256
+_NUMBER_OF_FRAMES = 0x00280008
+_SERIES_DESCRIPTION = 0x0008103E
+_STUDY_DATE, _STUDY_TIME = 0x00080020, 0x00080030
+_BEFORE_META = 128 + 4 + 12  # PS3.10 7.1: preamble, DICM, and the group length itself
+
+
+def read_stored(folder: Path, file: str) -> StoredObject:
+    """Read what building needs to know of an object.
+
+    Args:
+        folder: the session's folder.
+        file: the object's file, relative to it.
+
+    Raises:
+        UnreadableObject: if the file is not what was stored there.
+        OSError: if it can't be read at all.
+    """
+    path = folder / file
+    try:
+        return _stored(file, path.stat().st_size, _header(path))
+    except (InvalidDicomError, EOFError, ValueError, UnreadableObject) as error:
+        raise UnreadableObject(f"the stored object {file} can't be read: {error}") from error
+
+
+def _header(path: Path) -> HeaderView:
+    meta = read_file_meta_info(path)
+    begin = _BEFORE_META + int(meta.get("FileMetaInformationGroupLength", 0))
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages,
+        memoryview(pages) as content,
+        content[begin:] as data_set,
+    ):
+        return read_header(data_set, str(meta.TransferSyntaxUID), last_tag=_NUMBER_OF_FRAMES)
+
+
+def _stored(file: str, size_bytes: int, header: HeaderView) -> StoredObject:
+    def text(tag: int) -> str:
+        return (header.text(tag) or "")[:MAX_TEXT_CHARACTERS]
+
+    frames = text(_NUMBER_OF_FRAMES)
+    return StoredObject(
+        file=file,
+        bytes=size_bytes,
+        sop_class_uid=text(SOP_CLASS_UID),
+        sop_instance_uid=text(SOP_INSTANCE_UID),
+        study_instance_uid=text(STUDY_INSTANCE_UID),
+        series_instance_uid=text(SERIES_INSTANCE_UID),
+        series_number=text(SERIES_NUMBER),
+        modality=text(MODALITY),
+        series_description=text(_SERIES_DESCRIPTION),
+        instance_number=text(INSTANCE_NUMBER),
+        frames=int(frames) if frames.isdecimal() and frames.isascii() else 1,
+        study_date=text(_STUDY_DATE),
+        study_time=text(_STUDY_TIME),
+    )

@@ -1,0 +1,119 @@
+"""Building a session: its objects sorted into scans, with catalogs and the session document.
+
+Objects come from `engine.sessions.lifecycle`, read by `engine.intake.stored`; what is written can
+be written again after a crash, and no object is ever overwritten or removed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from engine.sessions.catalog import catalog, catalog_name
+from engine.sessions.files import (
+    flush_folder,
+    make_folder,
+    move_file,
+    remove_empty_folders,
+    remove_parts,
+    write_atomically,
+)
+from engine.sessions.scans import SCANS, Entry, free_name, scans_of
+from engine.sessions.session_xml import BuiltSession, session_xml
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from engine.model.session import Session
+    from engine.sessions.scans import Resource, Scan, StoredObject
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """An object has another file name now, both relative to the session's folder."""
+
+    before: str
+    after: str
+
+
+def build(
+    session: Session, folder: Path, objects: Sequence[StoredObject]
+) -> tuple[BuiltSession, tuple[Moved, ...]]:
+    """Sort a session's objects into its scans and write its documents.
+
+    Args:
+        session: the session's row.
+        folder: the session's folder.
+        objects: what it holds, in the order of arrival.
+
+    Raises:
+        OSError: if the storage fails; to build again is safe.
+    """
+    remove_parts(folder)
+    moved: list[Moved] = []
+    scans = tuple(_place(folder, scan, moved) for scan in scans_of(objects))
+    built = BuiltSession(
+        session.project, session.subject, session.label, session.study_instance_uid, scans
+    )
+    _remove_catalogs(folder, built)
+    remove_empty_folders(folder / SCANS)
+    for scan in scans:
+        for resource in scan.resources:
+            content = catalog(scan, resource)
+            write_atomically(folder / scan.folder(resource) / catalog_name(scan, resource), content)
+    write_atomically(document_of(folder), session_xml(built))
+    return built, tuple(moved)
+
+
+def document_of(folder: Path) -> Path:
+    """Return where a session's document is: beside its folder (XNAT 9.1)."""
+    return folder.with_name(f"{folder.name}.xml")
+
+
+def _place(folder: Path, scan: Scan, moved: list[Moved]) -> Scan:
+    """Move the objects of a scan to where they belong and return the scan as it is then."""
+    resources = []
+    for resource in scan.resources:
+        entries = tuple(_place_entry(folder, scan, resource, e, moved) for e in resource.entries)
+        resources.append(replace(resource, entries=entries))
+        flush_folder(folder / scan.folder(resource))
+    return replace(scan, resources=tuple(resources))
+
+
+def _place_entry(
+    folder: Path, scan: Scan, resource: Resource, entry: Entry, moved: list[Moved]
+) -> Entry:
+    place, source = folder / scan.folder(resource), folder / entry.stored.file
+    if source.parent == place:
+        return entry
+    make_folder(place)
+    name = _move(source, place, entry.name)
+    after = f"{scan.folder(resource)}/{name}"
+    moved.append(Moved(entry.stored.file, after))
+    return Entry(replace(entry.stored, file=after), name)
+
+
+def _move(source: Path, place: Path, name: str) -> str:
+    """Move an object beside whatever the index does not know of, and return its name there."""
+    in_use: set[str] = set()
+    while True:
+        candidate = free_name(name, in_use)
+        try:
+            move_file(source, place / candidate)
+        except FileExistsError:
+            in_use.add(candidate)
+        else:
+            return candidate
+
+
+def _remove_catalogs(folder: Path, built: BuiltSession) -> None:
+    """Remove the catalogs of scans that an earlier build had and this one has not."""
+    wanted = {
+        folder / scan.folder(resource) / catalog_name(scan, resource)
+        for scan in built.scans
+        for resource in scan.resources
+    }
+    for path in folder.glob(f"{SCANS}/*/*/scan_*_catalog.xml"):
+        if path not in wanted:
+            path.unlink(missing_ok=True)

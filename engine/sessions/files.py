@@ -1,0 +1,138 @@
+"""Durable changes of files and folders of a session, none of which ever overwrites an object.
+
+Every function may be repeated after a crash: what it did the first time is found done.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from engine.sessions.scans import SCANS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FOLDER_MODE = 0o750
+FILE_MODE = 0o640
+PART_SUFFIX = ".part"
+
+_PART_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_MAGIC, _MAGIC_OFFSET = b"DICM", 128  # PS3.10 7.1
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Give a file new content: afterwards, or after a crash, it has the old or the new, flushed."""
+    part = path.with_name(f".{path.name}{PART_SUFFIX}")
+    fd = os.open(part, _PART_FLAGS, FILE_MODE)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+        os.fchmod(fd, FILE_MODE)
+        os.fsync(fd)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(fd)
+    part.replace(path)
+    flush_folder(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, flushed."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    with suppress(FileExistsError):
+        path.mkdir(FOLDER_MODE)
+        path.chmod(FOLDER_MODE)  # whatever the umask
+    flush_folder(path.parent)
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Give a file another name, in an existing folder of the same file system.
+
+    Raises:
+        FileExistsError: if another file has that name.
+    """
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        if not same_file(source, target):
+            raise
+    source.unlink()
+
+
+def move_folder(source: Path, target: Path) -> None:
+    """Move a folder with all it holds, flushed; that it is there already is fine.
+
+    Raises:
+        FileExistsError: if both exist.
+        FileNotFoundError: if neither does.
+    """
+    if source.exists() and target.exists():
+        raise FileExistsError(f"{target.name} exists already")
+    make_folder(target.parent)
+    if not (target.exists() and not source.exists()):
+        source.rename(target)
+    flush_folder(target.parent)
+    with suppress(FileNotFoundError):
+        flush_folder(source.parent)
+
+
+def remove_empty_folders(top: Path, *, itself: bool = False) -> None:
+    """Remove the empty folders below a folder, and itself if it is one then."""
+    for _, folders, _, folder_fd in os.fwalk(top, topdown=False):
+        for name in folders:
+            with suppress(OSError):
+                os.rmdir(name, dir_fd=folder_fd)
+    if itself:
+        with suppress(OSError):
+            top.rmdir()
+
+
+def flush_folder(path: Path) -> None:
+    """Return when the names in a folder are on the disk."""
+    fd = os.open(path, _FOLDER_FLAGS)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Tell whether two names are of one file."""
+    with suppress(FileNotFoundError):
+        mine, theirs = one.lstat(), other.lstat()
+        return (mine.st_dev, mine.st_ino) == (theirs.st_dev, theirs.st_ino)
+    return False
+
+
+def object_files(session_folder: Path) -> Iterator[Path]:
+    """Yield the objects of a session: files with a DICOM header in the folder of a resource."""
+    for path in sorted(session_folder.glob(f"{SCANS}/*/*/*")):
+        if is_object(path):
+            yield path
+
+
+def is_object(path: Path) -> bool:
+    """Tell whether something is a regular file that begins as PS3.10 7.1 says."""
+    try:
+        if path.is_symlink() or not path.is_file():
+            return False
+        with path.open("rb") as file:
+            file.seek(_MAGIC_OFFSET)
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
+
+
+def remove_parts(session_folder: Path) -> None:
+    """Remove what a crash left of catalogs that were being written."""
+    for part in session_folder.glob(f"{SCANS}/*/*/.*{PART_SUFFIX}"):
+        part.unlink(missing_ok=True)

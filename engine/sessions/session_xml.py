@@ -1,0 +1,111 @@
+"""The session document: project, subject, dates, modality and scans, with XNAT's names (9.1)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from engine.sessions.modality import lead_modality, scan_type, session_type
+from engine.sessions.scans import DICOM
+from engine.sessions.xml_text import clean, document
+
+if TYPE_CHECKING:
+    from engine.sessions.scans import Resource, Scan
+
+NAMESPACE = "http://nrg.wustl.edu/xnat"
+_XSI = "http://www.w3.org/2001/XMLSchema-instance"
+_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)")
+_TIME = re.compile(r"(\d\d)(\d\d)(\d\d)(?:\.\d*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltSession:
+    """A session as it was built from its files."""
+
+    project: str | None
+    subject: str | None
+    label: str
+    study_instance_uid: str
+    scans: tuple[Scan, ...]
+
+    @property
+    def modality(self) -> str:
+        """The modality that gives the session its type (XNAT 12.12)."""
+        return lead_modality({scan.modality for scan in self.scans})
+
+    @property
+    def objects(self) -> int:
+        """How many objects it has."""
+        return sum(len(scan.objects) for scan in self.scans)
+
+    @property
+    def bytes(self) -> int:
+        """The size of its objects."""
+        return sum(resource.bytes for scan in self.scans for resource in scan.resources)
+
+
+def session_xml(session: BuiltSession) -> bytes:
+    """Return the document as UTF-8 XML."""
+    ET.register_namespace("xnat", NAMESPACE)
+    ET.register_namespace("xsi", _XSI)
+    root = ET.Element(_name(session_type(session.modality)))
+    root.set("project", session.project or "")
+    root.set("label", clean(session.label))
+    root.set("UID", clean(session.study_instance_uid))
+    root.set("modality", clean(session.modality))
+    dates = {"date": _date(session), "time": _time(session), "dcmSubject": session.subject or ""}
+    for name, value in dates.items():
+        if value:
+            ET.SubElement(root, _name(name)).text = clean(value)
+    scans = ET.SubElement(root, _name("scans"))
+    for scan in session.scans:
+        _add_scan(scans, scan)
+    return document(root)
+
+
+def _add_scan(scans: ET.Element, scan: Scan) -> None:
+    has_images = any(resource.label == DICOM for resource in scan.resources)
+    element = ET.SubElement(scans, _name("scan"))
+    element.set("ID", scan.id)
+    element.set("type", clean(scan.description))
+    element.set("UID", clean(scan.series_instance_uid))
+    kind = scan_type(scan.modality, has_images=has_images)
+    element.set(f"{{{_XSI}}}type", f"xnat:{kind}")
+    for name, value in (
+        ("series_description", scan.description),
+        ("modality", scan.modality),
+        ("frames", str(scan.frames)),
+    ):
+        ET.SubElement(element, _name(name)).text = clean(value)
+    for resource in scan.resources:
+        _add_resource(element, scan, resource)
+
+
+def _add_resource(scan_element: ET.Element, scan: Scan, resource: Resource) -> None:
+    element = ET.SubElement(scan_element, _name("file"))
+    element.set(f"{{{_XSI}}}type", "xnat:resourceCatalog")
+    element.set("label", resource.label)
+    element.set("format", DICOM)
+    element.set("content", "RAW" if resource.label == DICOM else resource.label)
+    element.set("URI", scan.folder(resource))
+    element.set("file_count", str(len(resource.entries)))
+    element.set("file_size", str(resource.bytes))
+
+
+def _date(session: BuiltSession) -> str:
+    """Return the study's date as XML has it, from the first object that says a valid one."""
+    dates = (_DATE.fullmatch(o.study_date) for scan in session.scans for o in scan.objects)
+    found = next(filter(None, dates), None)
+    return "-".join(found.groups()) if found else ""
+
+
+def _time(session: BuiltSession) -> str:
+    times = (_TIME.fullmatch(o.study_time) for scan in session.scans for o in scan.objects)
+    found = next(filter(None, times), None)
+    return ":".join(found.groups()) if found else ""
+
+
+def _name(name: str) -> str:
+    return f"{{{NAMESPACE}}}{name}"
