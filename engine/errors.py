@@ -21,7 +21,8 @@ EngineError                     title, detail, remedy
 │  ├─ RoutingFailed             0xC000
 │  └─ ProcessingFailed          0x0110
 ├─ SessionError
-│  └─ TransitionNotAllowed      before, after
+│  ├─ TransitionNotAllowed      before, after
+│  └─ SessionConflict           reasons
 ├─ StorageUnusable
 └─ AlreadyRunning               holder
 """
@@ -233,6 +234,16 @@ class TransitionNotAllowed(SessionError):
         )
         self.before = before
         self.after = after
+
+
+class SessionConflict(SessionError):
+    """The archive has a session of that label, and the two don't go together (XNAT 9.6)."""
+
+    title = "The session is in conflict with the archive"
+
+    def __init__(self, *reasons: str) -> None:
+        super().__init__("; ".join(reasons), "merge or overwrite on purpose, move it, or delete it")
+        self.reasons = reasons
 
 
 class StorageUnusable(EngineError):

@@ -67,6 +67,16 @@ class EngineSettings:
         return self.data_dir / "prearchive"
 
     @property
+    def archive_dir(self) -> Path:
+        """Where sessions are in the end."""
+        return self.data_dir / "archive"
+
+    @property
+    def trash_dir(self) -> Path:
+        """Where deleted sessions and replaced objects are until their time is over."""
+        return self.data_dir / "trash"
+
+    @property
     def quarantine_dir(self) -> Path:
         """Where objects refused for their content are kept with the reason."""
         return self.data_dir / "quarantine"

@@ -8,7 +8,7 @@ published file → one row, one count. Nothing is queued on the way.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -17,9 +17,10 @@ from engine.errors import IntakeError, OutOfResources, SopClassMismatch, Unreada
 from engine.events import SessionOpened
 from engine.intake.header import DEFAULT_LAST_TAG, read_complete
 from engine.intake.incoming import Arrival, IncomingObject
-from engine.intake.placement import file_name, scan_folder, session_folder, timestamp
+from engine.intake.placement import file_name, scan_folder, session_folder
 from engine.intake.write import free_bytes, publish
 from engine.model.identity import UNASSIGNED
+from engine.model.safe_names import timestamp
 from engine.model.session import ObjectState
 from engine.sessions.index import ObjectRow, SessionKey, SessionOrigin
 
@@ -111,13 +112,14 @@ class Pipeline:
 
     def finish(self, incoming: IncomingObject) -> Outcome:
         """Store a complete object durably, or say why not; either way it has one row afterwards."""
-        try:
-            outcome = self._store(incoming)
-        except IntakeError as error:
-            outcome = Outcome(ObjectState.FAILED, error.status, error.detail)
-        finally:
-            incoming.discard()
-        self.record(incoming, outcome)
+        with ExitStack() as held:
+            try:
+                outcome = self._store(incoming, held)
+            except IntakeError as error:
+                outcome = Outcome(ObjectState.FAILED, error.status, error.detail)
+            finally:
+                incoming.discard()
+            self.record(incoming, outcome)
         return outcome
 
     def abandon(self, incoming: IncomingObject, why: str) -> None:
@@ -150,7 +152,8 @@ class Pipeline:
         seconds = self._clock.monotonic() - incoming.complete_at
         self._metrics.record_object(arrival.receiver.label, outcome.state, size_bytes, seconds)
 
-    def _store(self, incoming: IncomingObject) -> Outcome:
+    def _store(self, incoming: IncomingObject, held: ExitStack) -> Outcome:
+        """Store an object; its session is held until its row is queued, so that nobody moves it."""
         arrival, part = incoming.arrival, incoming.complete(self._clock.monotonic())
         try:
             header = self._read(incoming)
@@ -159,6 +162,7 @@ class Pipeline:
         identifier = self._identifiers[arrival.receiver.identifier]
         identity = identifier.identify(header, self._projects(), arrival.receiver.routing)
         place = self._session(arrival, header, identity)
+        held.callback(self._index.holds.give_back, place.id)
         published = self._publish(part, header, place, incoming.body_offset)
         return _outcome(published, place, identity.warning)
 

@@ -9,7 +9,6 @@ from engine.model.safe_names import safe_part, scan_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
     from engine.intake.header import HeaderView
 
@@ -25,12 +24,6 @@ def session_folder(project: str | None, timestamp: str, session_label: str) -> t
     """Return a session's folder inside the prearchive (XNAT 9.1)."""
     parts = (timestamp, session_label) if project is None else (project, timestamp, session_label)
     return tuple(map(safe_part, parts))
-
-
-def timestamp(moment: datetime) -> str:
-    """Return a moment in local time as ``yyyyMMdd_HHmmssSSS`` (XNAT 9.1)."""
-    local = moment.astimezone()
-    return f"{local:%Y%m%d_%H%M%S}{local.microsecond // 1000:03d}"
 
 
 def scan_folder(header: HeaderView) -> str:

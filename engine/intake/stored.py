@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydicom.errors import InvalidDicomError
@@ -22,8 +23,6 @@ from engine.intake.header import (
 from engine.sessions.scans import StoredObject
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from engine.intake.header import HeaderView
 
 MAX_TEXT_CHARACTERS = 256
@@ -48,7 +47,9 @@ def read_stored(folder: Path, file: str) -> StoredObject:
     try:
         return _stored(file, path.stat().st_size, _header(path))
     except (InvalidDicomError, EOFError, ValueError, UnreadableObject) as error:
-        raise UnreadableObject(f"the stored object {file} can't be read: {error}") from error
+        # A file's name may say who the patient is, its scan's does not.
+        scan = Path(file).parts[1]
+        raise UnreadableObject(f"an object of scan {scan} can't be read: {error}") from error
 
 
 def _header(path: Path) -> HeaderView:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from base64 import b32encode
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from engine.model.identity import to_label
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _SAFE = re.compile(r"(?![.-])[A-Za-z0-9._-]{1,64}(?<!\.)")
 _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(?:\..*)?", re.IGNORECASE | re.DOTALL)
@@ -19,6 +23,12 @@ def safe_part(text: str) -> str:
         return text
     digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
     return "h-" + b32encode(digest)[:20].decode("ascii").lower()
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a moment in local time as ``yyyyMMdd_HHmmssSSS`` (XNAT 9.1)."""
+    local = moment.astimezone()
+    return f"{local:%Y%m%d_%H%M%S}{local.microsecond // 1000:03d}"
 
 
 def scan_name(series_number: str | None, series_instance_uid: str | None) -> str:

@@ -52,16 +52,16 @@ TRANSITIONS: Mapping[SessionStatus, frozenset[SessionStatus]] = {
         _S.RECEIVING_INTERRUPT: (_S.RECEIVING,),
         _S.QUEUED_BUILDING: (_S.BUILDING, _S.RECEIVING, _S.READY, _S.CONFLICT, _S.ERROR),
         _S.BUILDING: (
-            *(_S.READY, _S.ERROR, _S.ARCHIVING),
+            *(_S.READY, _S.ERROR, _S.ARCHIVED, _S.MOVING),
             *(_S.RECEIVING_INTERRUPT, _S.RECEIVING),
         ),
         _S.READY: (_S.QUEUED_ARCHIVING, _S.QUEUED_MOVING, *_FREE),
         _S.CONFLICT: (_S.QUEUED_ARCHIVING, _S.QUEUED_MOVING, *_FREE),
         _S.ERROR: (_S.QUEUED_MOVING, *_FREE),
         _S.QUEUED_ARCHIVING: (_S.ARCHIVING, _S.CONFLICT, _S.ERROR, _S.READY),
-        _S.ARCHIVING: (_S.ARCHIVED, _S.ERROR, _S.RECEIVING),
+        _S.ARCHIVING: (_S.ARCHIVED, _S.ERROR),
         _S.QUEUED_MOVING: (_S.MOVING, _S.READY, _S.CONFLICT, _S.ERROR),
-        _S.MOVING: (_S.READY, _S.ERROR),
+        _S.MOVING: (_S.QUEUED_BUILDING, _S.ERROR),
         _S.QUEUED_DELETING: (
             *(_S.DELETING, _S.RECEIVING),
             *(_S.READY, _S.CONFLICT, _S.ERROR, _S.ARCHIVED),
@@ -71,10 +71,29 @@ TRANSITIONS: Mapping[SessionStatus, frozenset[SessionStatus]] = {
         _S.DELETED: (),
     }.items()
 }
-"""Every change of status that there is (XNAT 9.5); what a person may ask for follows from it."""
+"""Every change of status that there is (XNAT 9.5)."""
 
 QUEUED = frozenset(status for status in SessionStatus if status.startswith("QUEUED_"))
 """A request waits, and may be cancelled."""
+
+
+WORKING = frozenset((_S.BUILDING, _S.RECEIVING_INTERRUPT, _S.ARCHIVING, _S.MOVING, _S.DELETING))
+"""The engine works on the session; nobody may ask for anything until it is done."""
+
+
+def may_be_asked(status: SessionStatus) -> frozenset[SessionStatus]:
+    """Return what a person may ask for, as the states that it leads to (XNAT 9.5)."""
+    return frozenset() if status in WORKING else TRANSITIONS[status] & QUEUED
+
+
+def require_request(before: SessionStatus, after: SessionStatus) -> None:
+    """Let a person ask only for what is possible now.
+
+    Raises:
+        TransitionNotAllowed: naming what is possible instead.
+    """
+    if after not in may_be_asked(before):
+        raise TransitionNotAllowed(before, after, sorted(may_be_asked(before)))
 
 
 def require_transition(before: SessionStatus, after: SessionStatus) -> None:
@@ -128,7 +147,7 @@ class Session:
     label: str
     study_instance_uid: str
     folder: str
-    """Relative to the prearchive."""
+    """Relative to its area."""
     status: SessionStatus
     receiver: str
     calling_ae_title: str
@@ -136,3 +155,12 @@ class Session:
     last_object_at: datetime
     objects: int
     bytes: int
+    area: SessionArea = SessionArea.PREARCHIVE
+    auto_archive: bool | None = None
+    """What the header of its first object asks for; None leaves it to the project."""
+    modality: str = ""
+    """Known once it was built."""
+    reason: str = ""
+    """Why it is in conflict or failed, in words."""
+    changed_at: datetime | None = None
+    """When its status changed last; None if it never did."""

@@ -10,16 +10,25 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources, StorageUnusable
 from engine.metrics import Today
-from engine.model.session import ObjectState, Session, SessionStatus
+from engine.model.session import (
+    ObjectState,
+    Session,
+    SessionArea,
+    SessionStatus,
+    status_on_arrival,
+)
+from engine.sessions.holds import Holds
+from engine.sessions.migrations import SCHEMA_VERSION, migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from engine.sessions.observed import ObservedReceiver
@@ -27,7 +36,6 @@ if TYPE_CHECKING:
 BATCH_SECONDS = 0.05
 RETRY_SECONDS = 1.0
 MAX_WAITING_ROWS = 200_000
-SCHEMA_VERSION = 1
 
 _logger = logging.getLogger(__name__)
 
@@ -118,7 +126,7 @@ _COUNT_USE = (
     "INSERT INTO whitelist_uses VALUES (?, ?, 1, ?) ON CONFLICT (receiver, line)"
     " DO UPDATE SET uses = uses + 1, last_at = excluded.last_at"
 )
-_SESSION_COLUMNS = ", ".join(f.name for f in fields(Session))
+SESSION_COLUMNS = ", ".join(f.name for f in fields(Session))
 
 
 class WhitelistUse(NamedTuple):
@@ -136,6 +144,7 @@ class SessionKey(NamedTuple):
     project: str | None
     study_instance_uid: str
     label: str
+    area: SessionArea = SessionArea.PREARCHIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +160,7 @@ class SessionOrigin:
 
 @dataclass(frozen=True, slots=True)
 class SessionPlace:
-    """A session's number and its folder's parts, relative to the prearchive."""
+    """A session's number and its folder's parts, relative to its area."""
 
     id: int
     folder: tuple[str, ...]
@@ -166,6 +175,8 @@ class SessionIndex:
         self._lock = threading.RLock()
         """Guards the connection and the places."""
         self._places: dict[SessionKey, SessionPlace] = {}
+        self.holds = Holds()
+        """Taken by `session_for` on a session; given back once the object's row is queued."""
         self._receiving = self._count_receiving()
         self._waiting: list[ObjectRow | WhitelistUse] = []
         self._wake = threading.Condition()
@@ -181,26 +192,38 @@ class SessionIndex:
         origin: SessionOrigin,
         make_folder: Callable[[datetime], tuple[str, ...]],
     ) -> SessionPlace:
-        """Find or create the row of a session; when this returns, the row is committed.
+        """Find or create the row of a session and hold it; the row is committed then.
 
         Args:
             key: project, study and label that make the session one.
             origin: what a new row is filled with.
-            make_folder: names the folder of a new session, relative to the prearchive.
+            make_folder: names the folder of a new session, relative to its area.
 
         Raises:
             OutOfResources: if the row can't be written.
         """
         with self._lock:
             place = self._places.get(key)
-            if place is not None:
-                return place
-            try:
-                place = self._find(key) or self._create(key, origin, make_folder)
-            except sqlite3.Error as error:
-                raise OutOfResources(f"session index: {error}") from error
-            self._places[key] = SessionPlace(place.id, place.folder)
+            if place is None:
+                try:
+                    place = self._find(key) or self._create(key, origin, make_folder)
+                except sqlite3.Error as error:
+                    raise OutOfResources(f"session index: {error}") from error
+                self._places[key] = SessionPlace(place.id, place.folder)
+            self.holds.take(place.id)
             return place
+
+    @contextmanager
+    def changing(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection for one transaction, to the other modules of this package."""
+        with self._lock, self._connection:
+            yield self._connection
+
+    def forget_place(self, session_id: int) -> None:
+        """Look a session up anew when its next object arrives, for its status has changed."""
+        with self._lock:
+            self._places = {k: p for k, p in self._places.items() if p.id != session_id}
+            self._receiving = self._count_receiving()
 
     def record(self, row: ObjectRow | WhitelistUse) -> None:
         """Queue the final state of one object, or a use; it is written within the batch time."""
@@ -208,19 +231,20 @@ class SessionIndex:
             self._waiting.append(row)
             self._wake.notify()
 
-    def flush(self) -> None:
-        """Return when everything queued so far is written."""
+    def flush(self, seconds: float | None = None) -> bool:
+        """Return whether everything queued so far is written, waiting for it that long."""
         with self._wake:
-            while (self._waiting or self._writing) and self._writer.is_alive():
-                self._wake.wait(timeout=1.0)
+            return self._wake.wait_for(
+                lambda: not (self._waiting or self._writing) or not self._writer.is_alive(), seconds
+            )
 
     def sessions(self, status: SessionStatus | None = None) -> tuple[Session, ...]:
         """Return the sessions in a status (or all), the most recently changed first."""
         where, values = ("WHERE status = ?", (str(status),)) if status else ("", ())
-        query = f"SELECT {_SESSION_COLUMNS} FROM sessions {where} ORDER BY last_object_at DESC"
+        query = f"SELECT {SESSION_COLUMNS} FROM sessions {where} ORDER BY last_object_at DESC"
         with self._lock:
             rows = self._connection.execute(query, values).fetchall()
-        return tuple(_session(row) for row in rows)
+        return tuple(session_of(row) for row in rows)
 
     def objects(self, limit: int = 1000) -> tuple[ObjectRow, ...]:
         """Return the newest object rows, newest first."""
@@ -290,12 +314,27 @@ class SessionIndex:
             self._connection.close()
 
     def _find(self, key: SessionKey) -> SessionPlace | None:
-        row = self._connection.execute(
-            "SELECT id, folder FROM sessions WHERE study_instance_uid = ? AND label = ?"
-            " AND project IS ? AND status = ?",
-            (key.study_instance_uid, key.label, key.project, SessionStatus.RECEIVING),
-        ).fetchone()
-        return SessionPlace(row[0], tuple(row[1].split("/"))) if row else None
+        rows = self._connection.execute(
+            "SELECT id, folder, status FROM sessions WHERE study_instance_uid = ? AND label = ?"
+            " AND project IS ? AND area = ? ORDER BY id DESC",
+            (key.study_instance_uid, key.label, key.project, key.area),
+        ).fetchall()
+        for session_id, folder, status in rows:
+            becomes = status_on_arrival(SessionStatus(status))
+            if becomes is not None:
+                self._join(session_id, status, becomes)
+                return SessionPlace(session_id, tuple(folder.split("/")))
+        return None
+
+    def _join(self, session_id: int, status: str, becomes: SessionStatus) -> None:
+        """Bring a session back to receiving, for an object has arrived (XNAT 8.3)."""
+        if becomes == status:
+            return
+        with self._connection:
+            self._connection.execute(
+                "UPDATE sessions SET status = ?, reason = '' WHERE id = ?", (becomes, session_id)
+            )
+        self._receiving = self._count_receiving()
 
     def _create(
         self,
@@ -307,8 +346,8 @@ class SessionIndex:
         with self._connection:
             cursor = self._connection.execute(
                 "INSERT INTO sessions (project, subject, label, study_instance_uid, folder, status,"
-                " receiver, calling_ae_title, auto_archive, first_object_at, last_object_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " receiver, calling_ae_title, auto_archive, first_object_at, last_object_at,"
+                " area) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     key.project,
                     origin.subject,
@@ -321,6 +360,7 @@ class SessionIndex:
                     origin.auto_archive,
                     at,
                     at,
+                    key.area,
                 ),
             )
         self._receiving += 1
@@ -419,7 +459,7 @@ def _prepare(connection: sqlite3.Connection, durable: bool) -> None:
             "run the newer dicomdock",
         )
     connection.executescript(_SCHEMA)
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    migrate(connection, version)
 
 
 def _session_changes(batch: list[ObjectRow]) -> list[tuple[int, int, str, int]]:
@@ -433,11 +473,15 @@ def _session_changes(batch: list[ObjectRow]) -> list[tuple[int, int, str, int]]:
     return [(objects, size, at, session) for session, (objects, size, at) in changes.items()]
 
 
-def _session(row: tuple[object, ...]) -> Session:
+def session_of(row: tuple[object, ...]) -> Session:
+    """Return the session that a row of `SESSION_COLUMNS` describes."""
     values = dict(zip((f.name for f in fields(Session)), row, strict=True))
     values["status"] = SessionStatus(str(values["status"]))
-    for name in ("first_object_at", "last_object_at"):
-        values[name] = datetime.fromisoformat(str(values[name]))
+    values["area"] = SessionArea(str(values["area"]))
+    if values["auto_archive"] is not None:
+        values["auto_archive"] = bool(values["auto_archive"])
+    for name in ("first_object_at", "last_object_at", "changed_at"):
+        values[name] = datetime.fromisoformat(str(values[name])) if values[name] else None
     return Session(**values)  # type: ignore[arg-type]
 
 

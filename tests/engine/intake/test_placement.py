@@ -16,9 +16,8 @@ from engine.intake.placement import (
     java_list_hash,
     scan_folder,
     session_folder,
-    timestamp,
 )
-from engine.model.safe_names import safe_part
+from engine.model.safe_names import safe_part, timestamp
 from tests.dicom import EXPLICIT_VR_LITTLE_ENDIAN, MR_IMAGE_STORAGE, image
 
 if TYPE_CHECKING:

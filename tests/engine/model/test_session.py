@@ -9,16 +9,13 @@ from engine.model.session import (
     QUEUED,
     TRANSITIONS,
     SessionStatus,
+    may_be_asked,
+    require_request,
     require_transition,
     status_on_arrival,
 )
 
 S = SessionStatus
-
-
-def may_be_asked(status: SessionStatus) -> set[str]:
-    """Return what a person may ask for in a state (XNAT 9.5)."""
-    return {str(following).removeprefix("QUEUED_") for following in TRANSITIONS[status] & QUEUED}
 
 
 @pytest.mark.parametrize(
@@ -40,7 +37,7 @@ def may_be_asked(status: SessionStatus) -> set[str]:
 def test_what_a_person_may_ask_for_depends_on_the_state(
     status: SessionStatus, asked: set[str]
 ) -> None:
-    assert may_be_asked(status) == asked
+    assert {str(s).removeprefix("QUEUED_") for s in may_be_asked(status)} == asked
 
 
 @pytest.mark.parametrize(
@@ -87,7 +84,10 @@ def test_every_queued_request_can_be_cancelled_and_every_state_but_the_last_can_
 
 def test_another_change_is_refused_and_the_error_says_what_is_possible() -> None:
     require_transition(S.READY, S.QUEUED_ARCHIVING)
+    with pytest.raises(TransitionNotAllowed):
+        require_transition(S.READY, S.ARCHIVED)
+    require_request(S.READY, S.QUEUED_ARCHIVING)
     with pytest.raises(TransitionNotAllowed) as caught:
-        require_transition(S.RECEIVING, S.QUEUED_ARCHIVING)
+        require_request(S.RECEIVING, S.QUEUED_ARCHIVING)
     assert caught.value.detail == "a session that is RECEIVING can't become QUEUED_ARCHIVING"
-    assert caught.value.remedy == "possible now: BUILDING, QUEUED_BUILDING, QUEUED_DELETING"
+    assert caught.value.remedy == "possible now: QUEUED_BUILDING, QUEUED_DELETING"

@@ -1,0 +1,40 @@
+"""How an index of an earlier version becomes one of this version, in one transaction per step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+
+FIRST_VERSION = 1
+
+_STEPS = {
+    2: """
+        ALTER TABLE sessions ADD COLUMN area TEXT NOT NULL DEFAULT 'prearchive';
+        ALTER TABLE sessions ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+        ALTER TABLE sessions ADD COLUMN modality TEXT NOT NULL DEFAULT '';
+        ALTER TABLE sessions ADD COLUMN changed_at TEXT;
+        CREATE INDEX sessions_by_idleness ON sessions (status, last_object_at);
+        CREATE INDEX sessions_by_last_object ON sessions (last_object_at);
+        CREATE INDEX sessions_by_place ON sessions (project, label, area);
+        CREATE TABLE operations (
+            session INTEGER PRIMARY KEY REFERENCES sessions (id),
+            kind TEXT NOT NULL,
+            previous TEXT NOT NULL,
+            asked_by TEXT NOT NULL,
+            asked_at TEXT NOT NULL,
+            arguments TEXT NOT NULL,
+            plan TEXT
+        );
+    """,
+}
+SCHEMA_VERSION = max(_STEPS)
+
+
+def migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Bring an index from a version to this one's; a crash leaves it at some version between."""
+    for step in range(max(version, FIRST_VERSION) + 1, SCHEMA_VERSION + 1):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_STEPS[step]} PRAGMA user_version = {step}; COMMIT;"
+        )
