@@ -38,20 +38,20 @@ class Moved:
 
 
 def build(
-    session: Session, folder: Path, objects: Sequence[StoredObject]
-) -> tuple[BuiltSession, tuple[Moved, ...]]:
+    session: Session, folder: Path, objects: Sequence[StoredObject], moved: list[Moved]
+) -> BuiltSession:
     """Sort a session's objects into its scans and write its documents.
 
     Args:
         session: the session's row.
         folder: the session's folder.
         objects: what it holds, in the order of arrival.
+        moved: gets what was moved, also if the build fails half way.
 
     Raises:
         OSError: if the storage fails; to build again is safe.
     """
     remove_parts(folder)
-    moved: list[Moved] = []
     scans = tuple(_place(folder, scan, moved) for scan in scans_of(objects))
     built = BuiltSession(
         session.project, session.subject, session.label, session.study_instance_uid, scans
@@ -63,7 +63,7 @@ def build(
             content = catalog(scan, resource)
             write_atomically(folder / scan.folder(resource) / catalog_name(scan, resource), content)
     write_atomically(document_of(folder), session_xml(built))
-    return built, tuple(moved)
+    return built
 
 
 def document_of(folder: Path) -> Path:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pydicom.uid import UID
 
@@ -19,6 +19,7 @@ from engine.sessions.modality import SECONDARY_CAPTURE, lead_modality, modality_
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
+    from pathlib import Path
 
 DICOM = "DICOM"
 SECONDARY = "secondary"
@@ -53,6 +54,19 @@ class StoredObject:
     def is_primary(self) -> bool:
         """Whether its SOP class is a primary imaging class, which decides on its resource."""
         return is_primary(self.sop_class_uid)
+
+
+class ReadStored(Protocol):
+    """Reads an object back from its file."""
+
+    def __call__(self, folder: Path, file: str, /) -> StoredObject:
+        """Return what a file, relative to its session's folder, holds.
+
+        Raises:
+            UnreadableObject: if it is not what was stored there.
+            OSError: if it can't be read at all.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,108 @@
+"""What happens to sessions as a whole; never with labels, names or identifiers of patients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from engine.events import Event, Severity, counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEvent(Event):
+    """Something happened to one session as a whole."""
+
+    topic: ClassVar[str] = "session"
+
+    session: int
+    project: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionBuilt(SessionEvent):
+    """A session fell silent and was built."""
+
+    objects: int
+    scans: int
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return (
+            f"session {self.session} in {self.project} built: "
+            f"{counted(self.objects, 'object')} in {counted(self.scans, 'scan')}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionArchived(SessionEvent):
+    """A session is in the archive."""
+
+    by: str
+    into: int | None = None
+    """The session that it was merged into."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        merged = f", merged into session {self.into}" if self.into is not None else ""
+        return f"session {self.session} in {self.project} archived by {self.by}{merged}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionMoved(SessionEvent):
+    """A session is in another project."""
+
+    by: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"session {self.session} moved to {self.project} by {self.by}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionDeleted(SessionEvent):
+    """A session is in the trash."""
+
+    by: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"session {self.session} in {self.project} moved to the trash by {self.by}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionConflicts(SessionEvent):
+    """A session can't be archived as it is; it waits for a decision."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    reason: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"session {self.session} in {self.project} is in conflict: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFailed(SessionEvent):
+    """Building, archiving, moving or deleting a session failed."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+
+    reason: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"session {self.session} in {self.project} failed: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrashPurged(Event):
+    """What was in the trash for long enough is gone for good."""
+
+    topic: ClassVar[str] = "session"
+
+    entries: int
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"{counted(self.entries, 'folder')} of the trash removed for good"

@@ -1,0 +1,138 @@
+"""Deciding how a session is archived, moved or deleted: every step, before the first is made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.errors import SessionConflict, SessionError
+from engine.model.safe_names import safe_part, timestamp
+from engine.model.session import SessionArea, SessionStatus
+from engine.sessions.areas import archive_folder
+from engine.sessions.conflicts import conflicts_between, conflicts_within, plan_merge
+from engine.sessions.operations import OperationKind, Plan
+from engine.sessions.scans import scans_of
+from engine.sessions.session_xml import BuiltSession
+
+if TYPE_CHECKING:
+    from engine.clock import Clock
+    from engine.model.session import Session
+    from engine.sessions.areas import Areas
+    from engine.sessions.ledger import SessionLedger
+    from engine.sessions.operations import Request
+    from engine.sessions.scans import ReadStored
+
+EMPTY = "Empty sessions cannot be archived."
+_FOLDER_TRIES = 1000
+
+
+class Planner:
+    """Makes plans; changes nothing."""
+
+    def __init__(self, areas: Areas, ledger: SessionLedger, read: ReadStored, clock: Clock) -> None:
+        self._areas = areas
+        self._ledger = ledger
+        self._read = read
+        self._clock = clock
+
+    def plan(self, session: Session, request: Request) -> Plan:
+        """Decide on every step of a request.
+
+        Raises:
+            SessionConflict: if the archive has a session that this one does not go together with.
+            SessionError: if it can't be done at all.
+            UnreadableObject: if an object can't be read back.
+            OSError: if the storage fails.
+        """
+        if request.kind is OperationKind.ARCHIVE:
+            return self._archive(session, request)
+        if request.kind is OperationKind.DELETE:
+            folder = f"{self._trash(session)}/{session.folder.rpartition('/')[2]}"
+            return Plan(SessionArea.TRASH, folder, SessionStatus.DELETED, session.project)
+        return self._to_prearchive(session, request)
+
+    def describe(self, session: Session) -> BuiltSession:
+        """Return what a session is, from the headers of its objects."""
+        folder = self._areas.folder(session)
+        objects = [self._read(folder, file) for file in self._ledger.stored_files(session.id)]
+        return BuiltSession(
+            session.project,
+            session.subject,
+            session.label,
+            session.study_instance_uid,
+            scans_of(objects),
+        )
+
+    def _archive(self, session: Session, request: Request) -> Plan:
+        assert session.project is not None
+        incoming = self.describe(session)
+        if not incoming.scans:
+            raise SessionError(EMPTY, "delete it")
+        reasons = list(conflicts_within(incoming, overwrite=request.overwrite))
+        existing = self._ledger.archived_as(session.project, session.label)
+        folder = "/".join(archive_folder(session.project, session.label))
+        if existing is None and self._areas.path(SessionArea.ARCHIVE, folder).exists():
+            reasons.append("the archive has a folder of this name that the index does not know")
+        if existing is not None:
+            return self._merge(incoming, existing, request, reasons, session)
+        if reasons:
+            raise SessionConflict(*reasons)
+        return Plan(SessionArea.ARCHIVE, folder, SessionStatus.ARCHIVED, session.project)
+
+    def _merge(
+        self,
+        incoming: BuiltSession,
+        existing: Session,
+        request: Request,
+        reasons: list[str],
+        session: Session,
+    ) -> Plan:
+        if existing.status is not SessionStatus.ARCHIVED:
+            raise SessionConflict(*reasons, f"the archived session is {existing.status} just now")
+        archived = self.describe(existing)
+        reasons += conflicts_between(
+            incoming, archived, merge=request.merge, overwrite=request.overwrite
+        )
+        if reasons:
+            raise SessionConflict(*reasons)
+        merge = plan_merge(incoming, archived)
+        return Plan(
+            SessionArea.ARCHIVE,
+            existing.folder,
+            SessionStatus.ARCHIVED,
+            session.project,
+            into=existing.id,
+            files=merge.files,
+            replaced=merge.replaced,
+            trash=f"{self._trash(session)}/replaced",
+        )
+
+    def _to_prearchive(self, session: Session, request: Request) -> Plan:
+        """Plan a move to another project, or out of the archive after a failure there."""
+        falls_back = request.kind is OperationKind.FALL_BACK
+        project = session.project if falls_back else request.project
+        assert project is not None
+        *_, stamp, label = session.folder.split("/")
+        if falls_back:
+            stamp = self._stamp()
+        status = SessionStatus.ERROR if falls_back else SessionStatus.QUEUED_BUILDING
+        folder = self._free_folder(safe_part(project), stamp, label, "DA" if falls_back else "")
+        return Plan(SessionArea.PREARCHIVE, folder, status, project)
+
+    def _free_folder(self, project: str, stamp: str, label: str, mark: str) -> str:
+        """Return a folder of the prearchive that nothing is in (XNAT 9.7: ``_DA`` if taken)."""
+        marks = [
+            "",
+            f"_{mark}" if mark else "_1",
+            *(f"_{mark}{n}" for n in range(2, _FOLDER_TRIES)),
+        ]
+        for suffix in marks:
+            folder = f"{project}/{stamp}{suffix}/{label}"
+            if not self._areas.path(SessionArea.PREARCHIVE, folder).exists():
+                return folder
+        raise SessionError("no free folder in the prearchive", "move away what is there")
+
+    def _trash(self, session: Session) -> str:
+        return f"{self._stamp()}_{session.id}"
+
+    def _stamp(self) -> str:
+        return timestamp(self._clock.now())

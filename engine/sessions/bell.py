@@ -1,0 +1,72 @@
+"""The doorbell of the session timer: whoever has queued a request rings, in any process.
+
+It is a FIFO in the data directory that carries nothing but the news that there is something to do;
+what there is, is in the index.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from engine.errors import StorageUnusable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_DRAINED_BYTES = 4096
+_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class Bell:
+    """Waited for by one thread, rung by any."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with suppress(FileExistsError):
+                os.mkfifo(path, 0o600)
+            if not stat.S_ISFIFO(path.lstat().st_mode):
+                raise FileExistsError(errno.EEXIST, "something else is there")
+            # Opened for writing too, so that there is no end of file when a ringer leaves.
+            self._fd = os.open(path, os.O_RDWR | _FLAGS)
+        except OSError as error:
+            raise StorageUnusable(
+                f"{path}: {error.strerror}", "remove it, and let the engine make it"
+            ) from error
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
+
+    def wait(self, seconds: float) -> None:
+        """Return when it rings or the time is over."""
+        if self._poll.poll(seconds * 1000):
+            os.read(self._fd, _DRAINED_BYTES)
+
+    def ring(self) -> None:
+        """Wake the thread that waits, or the next one that would."""
+        _ring(self._fd)
+
+    def close(self) -> None:
+        """Forget the FIFO; it stays for the next run."""
+        os.close(self._fd)
+
+
+def ring(path: Path) -> bool:
+    """Ring from another process; return whether anybody listens."""
+    try:
+        fd = os.open(path, os.O_WRONLY | _FLAGS)
+    except OSError:
+        return False
+    try:
+        _ring(fd)
+    finally:
+        os.close(fd)
+    return True
+
+
+def _ring(fd: int) -> None:
+    with suppress(BlockingIOError):  # so many have rung that it is full of it
+        os.write(fd, b"!")

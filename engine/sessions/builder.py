@@ -1,0 +1,107 @@
+"""Building one session from its row: waited for, read, sorted, and what it became noted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from engine.errors import EngineError, TransitionNotAllowed
+from engine.model.session import SessionArea, SessionStatus
+from engine.session_events import SessionArchived, SessionBuilt, SessionFailed
+from engine.sessions.building import Moved, build
+from engine.sessions.files import remove_empty_folders
+from engine.sessions.operations import OperationKind, Request
+from engine.sessions.transfer import remove_time_stamp
+from engine.sessions.workplace import in_words, project_of
+
+if TYPE_CHECKING:
+    from engine.model.session import Session
+    from engine.sessions.archive import Planner
+    from engine.sessions.operator import Operator
+    from engine.sessions.session_xml import BuiltSession
+    from engine.sessions.workplace import Workplace
+
+DIRECT_ARCHIVE = "direct archive"
+FAILED_DIRECTLY = "Attempt to direct-archive failed"
+"""XNAT's words for it (9.7)."""
+
+
+class Builder:
+    """Builds sessions, one after the other."""
+
+    def __init__(self, workplace: Workplace, planner: Planner, operator: Operator) -> None:
+        self._at = workplace
+        self._planner = planner
+        self._operator = operator
+
+    def build(self, session_id: int) -> Session | None:
+        """Build a session; return it if it is ready for what comes next.
+
+        Raises:
+            TransitionNotAllowed: if it is in no state to be built in.
+        """
+        session = self._at.ledger.change(session_id, SessionStatus.BUILDING)
+        if not self._at.is_settled(session_id):
+            self._at.ledger.end_build(session_id, (), (SessionStatus.RECEIVING, ""))
+            return None
+        files = self._at.ledger.stored_files(session_id)
+        if not files:
+            self._forget(session)
+            return None
+        moved: list[Moved] = []
+        try:
+            built = self._built(session, files, moved)
+        except (EngineError, OSError) as error:
+            self._fail(session, moved, in_words(error))
+            return None
+        return self._finish(session, moved, built)
+
+    def _built(self, session: Session, files: tuple[str, ...], moved: list[Moved]) -> BuiltSession:
+        folder = self._at.areas.folder(session)
+        objects = [self._at.read(folder, file) for file in files]
+        return build(session, folder, objects, moved)
+
+    def _finish(self, session: Session, moved: list[Moved], built: BuiltSession) -> Session | None:
+        direct = session.area is SessionArea.ARCHIVE
+        status = SessionStatus.ARCHIVED if direct else SessionStatus.READY
+        became = self._at.ledger.end_build(session.id, moved, (status, ""), built)
+        if became is SessionStatus.RECEIVING:
+            return None
+        number, project, record = session.id, project_of(session), self._at.journal.record
+        scans = len(built.scans)
+        record(SessionBuilt(session=number, project=project, objects=built.objects, scans=scans))
+        if not direct:
+            return replace(session, status=status, modality=built.modality)
+        record(SessionArchived(session=number, project=project, by=DIRECT_ARCHIVE))
+        return None
+
+    def _forget(self, session: Session) -> None:
+        """Forget a session whose first object was announced and never came to be."""
+        if self._at.ledger.forget_empty(session.id):
+            folder = self._at.areas.folder(session)
+            remove_empty_folders(folder, itself=True)
+            remove_time_stamp(session, folder)
+        else:
+            self._at.ledger.end_build(session.id, (), (SessionStatus.RECEIVING, ""))
+
+    def _fail(self, session: Session, moved: list[Moved], why: str) -> None:
+        self._at.ledger.note_files(session.id, moved)
+        if session.area is SessionArea.ARCHIVE:
+            self._fall_back(session, why)
+            return
+        became = self._at.ledger.end_build(session.id, (), (SessionStatus.ERROR, why))
+        if became is SessionStatus.ERROR:
+            self._at.journal.record(
+                SessionFailed(session=session.id, project=project_of(session), reason=why)
+            )
+
+    def _fall_back(self, session: Session, why: str) -> None:
+        """Bring a session that can't be archived directly to the prearchive (XNAT 9.7)."""
+        request = Request(OperationKind.FALL_BACK, by=DIRECT_ARCHIVE)
+        plan = replace(self._planner.plan(session, request), reason=f"{FAILED_DIRECTLY}: {why}")
+        try:
+            self._at.ledger.begin(session.id, request, plan)
+        except TransitionNotAllowed:  # objects have come meanwhile: it is built again
+            self._at.ledger.end_build(session.id, (), (SessionStatus.RECEIVING, ""))
+            return
+        self._operator.carry_out(session, request, plan)

@@ -1,0 +1,351 @@
+"""Every change of a session's status, and every request for one, each in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from json import dumps, loads
+from typing import TYPE_CHECKING, Protocol
+
+from engine.errors import NotFound, SessionError
+from engine.model.session import (
+    QUEUED,
+    ObjectState,
+    Session,
+    SessionArea,
+    SessionStatus,
+    require_request,
+    require_transition,
+)
+from engine.sessions.index import SESSION_COLUMNS, session_of, stamp
+from engine.sessions.operations import (
+    QUEUED_STATUS,
+    WORKING_STATUS,
+    Operation,
+    OperationKind,
+    Plan,
+    Request,
+    plan_from_json,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+    from contextlib import AbstractContextManager
+
+    from engine.clock import Clock
+    from engine.sessions.building import Moved
+    from engine.sessions.session_xml import BuiltSession
+
+_RECEIVING = (SessionStatus.RECEIVING, SessionStatus.RECEIVING_INTERRUPT, SessionStatus.BUILDING)
+_OPERATION_COLUMNS = "session, kind, previous, asked_by, arguments, plan"
+
+
+class Connection(Protocol):
+    """The index, in the process of its engine or beside it."""
+
+    def changing(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Give the connection for one transaction."""
+        ...
+
+    def forget_place(self, session_id: int) -> None:
+        """Look a session up anew when its next object arrives."""
+        ...
+
+
+class SessionLedger:
+    """Reads and changes the rows of sessions; may be used by any thread."""
+
+    def __init__(self, index: Connection, clock: Clock) -> None:
+        self._index = index
+        self._clock = clock
+
+    def session(self, session_id: int) -> Session:
+        """Return a session.
+
+        Raises:
+            NotFound: if there is none of this number.
+        """
+        with self._index.changing() as connection:
+            return _session(connection, session_id)
+
+    def in_status(self, *statuses: SessionStatus) -> tuple[Session, ...]:
+        """Return the sessions in some states, the one that was silent for longest first."""
+        marks = ", ".join("?" * len(statuses))
+        query = (
+            f"SELECT {SESSION_COLUMNS} FROM sessions WHERE status IN ({marks})"
+            " ORDER BY last_object_at"
+        )
+        with self._index.changing() as connection:
+            return tuple(map(session_of, connection.execute(query, statuses)))
+
+    def silent_since(self, moment: datetime) -> tuple[int, ...]:
+        """Return the sessions being received whose last object came at a moment or before."""
+        query = (
+            "SELECT id FROM sessions WHERE status = ? AND last_object_at <= ?"
+            " ORDER BY last_object_at"
+        )
+        values = (SessionStatus.RECEIVING, stamp(moment))
+        with self._index.changing() as connection:
+            return tuple(row[0] for row in connection.execute(query, values))
+
+    def longest_silent(self) -> datetime | None:
+        """Return when the last object came of the session that has been silent for longest."""
+        query = "SELECT MIN(last_object_at) FROM sessions WHERE status = ?"
+        with self._index.changing() as connection:
+            (found,) = connection.execute(query, (SessionStatus.RECEIVING,)).fetchone()
+        return datetime.fromisoformat(found) if found else None
+
+    def archived_as(self, project: str, label: str) -> Session | None:
+        """Return the session that is, or is becoming, the archive's of a project and label."""
+        query = (
+            f"SELECT {SESSION_COLUMNS} FROM sessions"
+            " WHERE project = ? AND label = ? AND area = ? ORDER BY id DESC LIMIT 1"
+        )
+        with self._index.changing() as connection:
+            row = connection.execute(query, (project, label, SessionArea.ARCHIVE)).fetchone()
+        return session_of(row) if row else None
+
+    def stored_files(self, session_id: int) -> tuple[str, ...]:
+        """Return the objects of a session in the order of arrival, relative to its folder."""
+        query = "SELECT file FROM objects WHERE session = ? AND state = ? ORDER BY sequence"
+        with self._index.changing() as connection:
+            rows = connection.execute(query, (session_id, ObjectState.STORED)).fetchall()
+        return tuple(dict.fromkeys(row[0] for row in rows))
+
+    def change(self, session_id: int, status: SessionStatus, reason: str = "") -> Session:
+        """Give a session another status; no object joins it any more without being noticed.
+
+        Raises:
+            TransitionNotAllowed: if it does not follow from the present one.
+        """
+        with self._index.changing() as connection:
+            require_transition(_session(connection, session_id).status, status)
+            self._set_status(connection, session_id, status, reason)
+            return _session(connection, session_id)
+
+    def end_build(
+        self,
+        session_id: int,
+        moved: Iterable[Moved],
+        outcome: tuple[SessionStatus, str],
+        built: BuiltSession | None = None,
+    ) -> SessionStatus:
+        """Note what building came to; a session that objects joined meanwhile is received again."""
+        status, reason = outcome
+        with self._index.changing() as connection:
+            _rename(connection, session_id, moved)
+            if built is not None:
+                connection.execute(
+                    "UPDATE sessions SET modality = ? WHERE id = ?", (built.modality, session_id)
+                )
+            if _session(connection, session_id).status is SessionStatus.RECEIVING_INTERRUPT:
+                status, reason = SessionStatus.RECEIVING, ""
+            self._set_status(connection, session_id, status, reason)
+        return status
+
+    def ask_to_build(self, session_id: int) -> None:
+        """Queue a rebuild of a session.
+
+        Raises:
+            TransitionNotAllowed: if it can't be built in its present state.
+        """
+        with self._index.changing() as connection:
+            session = _session(connection, session_id)
+            require_request(session.status, SessionStatus.QUEUED_BUILDING)
+            self._set_status(connection, session_id, SessionStatus.QUEUED_BUILDING, "")
+
+    def ask(self, session_id: int, request: Request) -> None:
+        """Queue an operation on a session.
+
+        Raises:
+            TransitionNotAllowed: if it is not possible in the session's present state.
+            SessionError: if it makes no sense for this session.
+        """
+        with self._index.changing() as connection:
+            session = _session(connection, session_id)
+            _require_sense(session, request)
+            status = QUEUED_STATUS[request.kind]
+            require_request(session.status, status)
+            connection.execute(
+                "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, NULL)",
+                (
+                    *(session_id, request.kind, session.status),
+                    *(request.by, stamp(self._clock.now()), dumps(asdict(request))),
+                ),
+            )
+            self._set_status(connection, session_id, status, session.reason)
+
+    def cancel(self, session_id: int) -> None:
+        """Take a request back that nobody has begun to carry out.
+
+        Raises:
+            SessionError: if none waits.
+        """
+        with self._index.changing() as connection:
+            session, operation = (
+                _session(connection, session_id),
+                _operation(connection, session_id),
+            )
+            if session.status not in QUEUED:
+                raise SessionError(
+                    f"a session that is {session.status} waits for nothing",
+                    "only what is queued can be cancelled",
+                )
+            before = operation.previous if operation else SessionStatus.RECEIVING
+            connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
+            self._set_status(connection, session_id, before, session.reason)
+
+    def operations(self) -> tuple[Operation, ...]:
+        """Return what is to be done, in the order in which it was asked for."""
+        query = f"SELECT {_OPERATION_COLUMNS} FROM operations ORDER BY asked_at, session"
+        with self._index.changing() as connection:
+            return tuple(map(_operation_of, connection.execute(query)))
+
+    def refuse(self, session_id: int, status: SessionStatus, reason: str) -> None:
+        """End a request that can't be carried out, with the reason."""
+        with self._index.changing() as connection:
+            connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
+            self._set_status(connection, session_id, status, reason)
+
+    def begin(self, session_id: int, request: Request, plan: Plan) -> None:
+        """Keep a plan before its first step; from now on it will be completed, whatever happens."""
+        with self._index.changing() as connection:
+            session = _session(connection, session_id)
+            connection.execute(
+                "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (session) DO UPDATE SET plan = excluded.plan",
+                (
+                    *(session_id, request.kind, session.status),
+                    *(request.by, stamp(self._clock.now()), dumps(asdict(request))),
+                    plan.to_json(),
+                ),
+            )
+            status = WORKING_STATUS[request.kind]
+            require_transition(session.status, status)
+            self._set_status(connection, session_id, status, session.reason)
+
+    def finish(self, session_id: int, plan: Plan) -> None:
+        """Note that all steps of a plan are made."""
+        with self._index.changing() as connection:
+            connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
+            if plan.into is not None:
+                connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+                self._index.forget_place(session_id)
+                return
+            connection.execute(
+                "UPDATE sessions SET area = ?, folder = ?, project = ? WHERE id = ?",
+                (plan.area, plan.folder, plan.project, session_id),
+            )
+            self._set_status(connection, session_id, plan.status, plan.reason)
+
+    def note_merge(self, session_id: int, plan: Plan) -> None:
+        """Give the rows of merged objects to the session that has them now; again has no effect."""
+        assert plan.into is not None
+        with self._index.changing() as connection:
+            if not _has_rows(connection, session_id):
+                return
+            connection.executemany(
+                "UPDATE objects SET session = NULL, file = '', reason = 'replaced in the archive'"
+                " WHERE session = ? AND file = ?",
+                [(plan.into, file) for file in plan.replaced],
+            )
+            connection.executemany(
+                "UPDATE objects SET session = ?, file = ? WHERE session = ? AND file = ?",
+                [(plan.into, after, session_id, before) for before, after in plan.files.items()],
+            )
+            connection.execute(
+                "UPDATE objects SET session = ? WHERE session = ?", (plan.into, session_id)
+            )
+
+    def note_files(self, session_id: int, moved: Iterable[Moved]) -> None:
+        """Note that objects of a session have other file names."""
+        with self._index.changing() as connection:
+            _rename(connection, session_id, moved)
+
+    def note_built(self, session_id: int, built: BuiltSession) -> None:
+        """Note what an archived session has become by a merge."""
+        with self._index.changing() as connection:
+            connection.execute(
+                "UPDATE sessions SET modality = ?, objects = ?, bytes = ? WHERE id = ?",
+                (built.modality, built.objects, built.bytes, session_id),
+            )
+
+    def forget_empty(self, session_id: int) -> bool:
+        """Remove the row of a session that was found empty, unless an object came meanwhile."""
+        with self._index.changing() as connection:
+            if _session(connection, session_id).status is not SessionStatus.BUILDING:
+                return False
+            connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+            self._index.forget_place(session_id)
+        return True
+
+    def in_trash(self, entry: str) -> tuple[int, ...]:
+        """Return the sessions in one folder of the trash."""
+        query = "SELECT id FROM sessions WHERE area = ? AND substr(folder, 1, ?) = ?"
+        values = (SessionArea.TRASH, len(entry) + 1, f"{entry}/")
+        with self._index.changing() as connection:
+            return tuple(row[0] for row in connection.execute(query, values))
+
+    def forget(self, session_id: int) -> None:
+        """Remove the row of a session whose files are gone for good; its objects' history stays."""
+        with self._index.changing() as connection:
+            connection.execute(
+                "UPDATE objects SET session = NULL, file = '' WHERE session = ?", (session_id,)
+            )
+            connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+
+    def _set_status(
+        self, connection: sqlite3.Connection, session_id: int, status: SessionStatus, reason: str
+    ) -> None:
+        connection.execute(
+            "UPDATE sessions SET status = ?, reason = ?, changed_at = ? WHERE id = ?",
+            (status, reason, stamp(self._clock.now()), session_id),
+        )
+        self._index.forget_place(session_id)
+
+
+def _session(connection: sqlite3.Connection, session_id: int) -> Session:
+    query = f"SELECT {SESSION_COLUMNS} FROM sessions WHERE id = ?"
+    row = connection.execute(query, (session_id,)).fetchone()
+    if row is None:
+        raise NotFound(f"there is no session {session_id}", "list them with: sessions list")
+    return session_of(row)
+
+
+def _operation(connection: sqlite3.Connection, session_id: int) -> Operation | None:
+    query = f"SELECT {_OPERATION_COLUMNS} FROM operations WHERE session = ?"
+    row = connection.execute(query, (session_id,)).fetchone()
+    return _operation_of(row) if row else None
+
+
+def _operation_of(row: tuple[object, ...]) -> Operation:
+    session_id, kind, previous, _, arguments, plan = row
+    request = Request(**loads(str(arguments)) | {"kind": OperationKind(str(kind))})
+    assert isinstance(session_id, int)
+    return Operation(
+        session_id,
+        request,
+        SessionStatus(str(previous)),
+        plan_from_json(str(plan)) if plan else None,
+    )
+
+
+def _require_sense(session: Session, request: Request) -> None:
+    if request.kind is OperationKind.ARCHIVE and session.project is None:
+        raise SessionError("a session without a project can't be archived", "move it to one first")
+    if request.kind is OperationKind.MOVE and session.project == request.project:
+        raise SessionError(f"the session is in {request.project} already", "name another project")
+
+
+def _rename(connection: sqlite3.Connection, session_id: int, moved: Iterable[Moved]) -> None:
+    connection.executemany(
+        "UPDATE objects SET file = ? WHERE session = ? AND file = ?",
+        [(m.after, session_id, m.before) for m in moved],
+    )
+
+
+def _has_rows(connection: sqlite3.Connection, session_id: int) -> bool:
+    """Tell whether a session's objects are still its own, and not merged into another."""
+    query = "SELECT 1 FROM objects WHERE session = ? LIMIT 1"
+    return connection.execute(query, (session_id,)).fetchone() is not None

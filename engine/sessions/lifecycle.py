@@ -1,0 +1,168 @@
+"""What becomes of sessions by themselves and on request: built, archived, moved, deleted.
+
+Everything here happens one session after the other: on the thread of `engine.sessions.timer` while
+an engine runs, or on that of a command if none does. Objects may arrive at any time; what they
+join or interrupt is decided by `SessionIndex.session_for`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import sqlite3
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from engine.errors import EngineError, NotFound, TransitionNotAllowed
+from engine.model.auto_archive import AutoArchive
+from engine.model.session import SessionStatus
+from engine.session_events import TrashPurged
+from engine.sessions.archive import Planner
+from engine.sessions.builder import Builder
+from engine.sessions.operations import OperationKind, Request
+from engine.sessions.operator import Operator
+from engine.sessions.policy import effective_code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from engine.model.session import Session
+    from engine.sessions.operations import Operation
+    from engine.sessions.policy import SessionPolicy
+    from engine.sessions.workplace import Workplace
+
+AUTO_ARCHIVE = "auto-archive"
+RETRY_SECONDS = 5.0
+"""How soon is tried again what could not be done."""
+
+_logger = logging.getLogger(__name__)
+
+_TRASH_ENTRY = re.compile(r"(\d{8}_\d{6})\d{3}_\d+")
+
+
+class Lifecycle:
+    """Does whatever is due; used by one thread at a time."""
+
+    def __init__(self, workplace: Workplace, policy: Callable[[], SessionPolicy]) -> None:
+        self._at = workplace
+        self._policy = policy
+        planner = Planner(workplace.areas, workplace.ledger, workplace.read, workplace.clock)
+        self._operator = Operator(workplace, planner)
+        self._builder = Builder(workplace, planner, self._operator)
+
+    def recover(self) -> None:
+        """Take up what an earlier run did not complete; before any object arrives."""
+        for status in (SessionStatus.BUILDING, SessionStatus.RECEIVING_INTERRUPT):
+            for session in self._at.ledger.in_status(status):
+                self._at.ledger.change(session.id, SessionStatus.RECEIVING)
+        self._resume()
+
+    def run_due(self, stopping: Callable[[], bool] = lambda: False) -> float:
+        """Do everything that is due and return after how many seconds to look again.
+
+        Args:
+            stopping: asked between two sessions; the rest is left for the next run if it says so.
+        """
+        self._resume()
+        idle = timedelta(seconds=self._policy().idle_seconds)
+        for session_id in self._at.ledger.silent_since(self._at.clock.now() - idle):
+            if stopping():
+                return 0
+            self._build(session_id)
+        self.run_requests(stopping)
+        self._purge_trash()
+        return self._pause(idle)
+
+    def run_requests(self, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Carry out everything that somebody has asked for, and what follows from it."""
+        while not stopping():
+            builds = self._at.ledger.in_status(SessionStatus.QUEUED_BUILDING)
+            requests = [op for op in self._at.ledger.operations() if op.plan is None]
+            if builds:
+                self._build(builds[0].id)
+            elif requests:
+                self._perform(requests[0])
+            else:
+                return
+
+    def _resume(self) -> None:
+        for operation in self._at.ledger.operations():
+            if operation.plan is not None:
+                self._perform(operation)
+
+    def _perform(self, operation: Operation) -> None:
+        with self._only(operation.session, begun=operation.plan is not None):
+            self._operator.perform(operation)
+
+    def _build(self, session_id: int) -> None:
+        with self._only(session_id):
+            session = self._builder.build(session_id)
+            if session is not None:
+                self._archive_by_itself(session)
+
+    @contextmanager
+    def _only(self, session_id: int, *, begun: bool = False) -> Iterator[None]:
+        """Keep what goes wrong with one session from the others; what was begun is kept."""
+        try:
+            yield
+        except (TransitionNotAllowed, NotFound):
+            pass  # it has changed since it was looked at, or is gone
+        except (EngineError, OSError, sqlite3.Error):
+            raise
+        except Exception as error:
+            _logger.exception("session %d can't be worked on", session_id)
+            if not begun:
+                why = f"internal error: {type(error).__name__}; it is in the engine's log"
+                self._at.ledger.refuse(session_id, SessionStatus.ERROR, why)
+
+    def _archive_by_itself(self, session: Session) -> None:
+        """Queue a session for the archive, if its header or its project wants it (XNAT 9.5)."""
+        if session.project is None:
+            return
+        code = effective_code(session.auto_archive, self._policy().archive_code(session.project))
+        if code is AutoArchive.MANUAL:
+            return
+        overwrite = code is AutoArchive.OVERWRITE
+        request = Request(OperationKind.ARCHIVE, AUTO_ARCHIVE, merge=True, overwrite=overwrite)
+        self._at.ledger.ask(session.id, request)
+
+    def _pause(self, idle: timedelta) -> float:
+        """A session that is new by then can't be due before the idle time is over."""
+        if any(operation.plan for operation in self._at.ledger.operations()):
+            return RETRY_SECONDS
+        silent_since = self._at.ledger.longest_silent()
+        if silent_since is None:
+            return idle.total_seconds()
+        left = (silent_since + idle - self._at.clock.now()).total_seconds()
+        return min(left, idle.total_seconds()) if left > 0 else RETRY_SECONDS
+
+    def _purge_trash(self) -> None:
+        days = timedelta(days=self._policy().trash_days)
+        purged = 0
+        for entry in sorted(self._at.areas.trash.glob("*_*")):
+            since = _since(entry.name)
+            if since is not None and since + days < self._at.clock.now():
+                purged += self._purge(entry)
+        if purged:
+            self._at.journal.record(TrashPurged(entries=purged))
+
+    def _purge(self, entry: Path) -> bool:
+        shutil.rmtree(entry, ignore_errors=True)
+        if entry.exists():
+            return False
+        for session_id in self._at.ledger.in_trash(entry.name):
+            self._at.ledger.forget(session_id)
+        return True
+
+
+def _since(name: str) -> datetime | None:
+    """Return when something was put into the trash, from the name of its folder."""
+    found = _TRASH_ENTRY.fullmatch(name)
+    if found is None:
+        return None
+    with suppress(ValueError):
+        return datetime.strptime(found[1], "%Y%m%d_%H%M%S").astimezone()
+    return None

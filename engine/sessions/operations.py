@@ -1,0 +1,99 @@
+"""What is to be done with a session, and how exactly, so that it can be completed after a crash."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from engine.model.session import SessionArea, SessionStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class OperationKind(StrEnum):
+    """What is done with a whole session."""
+
+    ARCHIVE = "archive"
+    MOVE = "move"
+    DELETE = "delete"
+    FALL_BACK = "fall back"
+    """From the archive to the prearchive, after a direct archive failed (XNAT 9.7)."""
+
+
+QUEUED_STATUS: Mapping[OperationKind, SessionStatus] = {
+    OperationKind.ARCHIVE: SessionStatus.QUEUED_ARCHIVING,
+    OperationKind.MOVE: SessionStatus.QUEUED_MOVING,
+    OperationKind.DELETE: SessionStatus.QUEUED_DELETING,
+}
+WORKING_STATUS: Mapping[OperationKind, SessionStatus] = {
+    OperationKind.ARCHIVE: SessionStatus.ARCHIVING,
+    OperationKind.MOVE: SessionStatus.MOVING,
+    OperationKind.DELETE: SessionStatus.DELETING,
+    OperationKind.FALL_BACK: SessionStatus.MOVING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What somebody asked for."""
+
+    kind: OperationKind
+    by: str
+    """A login, or the name of the rule that asked."""
+    merge: bool = False
+    """For the archive: add to a session of that label."""
+    overwrite: bool = False
+    """For the archive: merge, and replace what is there already."""
+    project: str = ""
+    """For a move: where to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every single step of an operation, decided before the first one is made.
+
+    A whole session is moved to `folder`; or, if it is merged into another, file by file.
+    """
+
+    area: SessionArea
+    folder: str
+    """Relative to the area."""
+    status: SessionStatus
+    """What the session is afterwards."""
+    project: str | None
+    reason: str = ""
+    into: int | None = None
+    """The session that it is merged into, and whose folder `folder` is."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """For a merge: where each object is, and where it goes, relative to the sessions' folders."""
+    replaced: tuple[str, ...] = ()
+    """For a merge: objects of the other session that go to the trash before."""
+    trash: str = ""
+    """The folder in the trash for what is replaced."""
+
+    def to_json(self) -> str:
+        """Return the form that `plan_from_json` reads."""
+        return json.dumps(asdict(self))
+
+
+def plan_from_json(text: str) -> Plan:
+    """Return the plan that an index kept."""
+    raw: dict[str, Any] = json.loads(text)
+    raw["area"] = SessionArea(raw["area"])
+    raw["status"] = SessionStatus(raw["status"])
+    raw["replaced"] = tuple(raw["replaced"])
+    return Plan(**raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A request as the index keeps it, with its plan once it was decided."""
+
+    session: int
+    request: Request
+    previous: SessionStatus
+    """What the session was before, and is again if the request is cancelled."""
+    plan: Plan | None

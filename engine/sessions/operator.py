@@ -1,0 +1,121 @@
+"""Carrying out one request on one session: planned, begun, made, and finished in its row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.errors import EngineError, SessionConflict
+from engine.model.session import SessionStatus
+from engine.session_events import (
+    SessionArchived,
+    SessionConflicts,
+    SessionDeleted,
+    SessionFailed,
+    SessionMoved,
+)
+from engine.sessions.building import Moved, build
+from engine.sessions.files import make_folder, write_atomically
+from engine.sessions.operations import OperationKind
+from engine.sessions.transfer import carry_out
+from engine.sessions.workplace import in_words, project_of
+
+if TYPE_CHECKING:
+    from engine.model.session import Session
+    from engine.session_events import SessionEvent
+    from engine.sessions.archive import Planner
+    from engine.sessions.operations import Operation, Plan, Request
+    from engine.sessions.workplace import Workplace
+
+
+class Operator:
+    """Carries out requests, one after the other."""
+
+    def __init__(self, workplace: Workplace, planner: Planner) -> None:
+        self._at = workplace
+        self._planner = planner
+
+    def perform(self, operation: Operation) -> None:
+        """Carry out a request, or go on with one that was begun."""
+        session, request = self._at.ledger.session(operation.session), operation.request
+        plan = operation.plan or self._begin(session, request)
+        if plan is not None:
+            self.carry_out(session, request, plan)
+
+    def carry_out(self, session: Session, request: Request, plan: Plan) -> None:
+        """Make every step of a plan that was begun; what fails is tried again later."""
+        if not self._at.is_settled(session.id):
+            return
+        try:
+            carry_out(self._at.areas, session, plan)
+            if plan.into is not None:
+                self._rebuild(session, plan.into, plan)
+            if request.kind is OperationKind.FALL_BACK:
+                self._write_log(session, plan)
+        except (EngineError, OSError) as error:
+            self._fail(session, plan, in_words(error))
+            return
+        self._at.ledger.finish(session.id, plan)
+        self._at.journal.record(_event(session, request, plan))
+
+    def _begin(self, session: Session, request: Request) -> Plan | None:
+        """Decide on a plan and keep it; a refusal ends the request."""
+        try:
+            plan = self._planner.plan(session, request)
+        except SessionConflict as conflict:
+            self._at.ledger.refuse(session.id, SessionStatus.CONFLICT, conflict.detail)
+            self._at.journal.record(
+                SessionConflicts(
+                    session=session.id, project=project_of(session), reason=conflict.detail
+                )
+            )
+            return None
+        except (EngineError, OSError) as error:
+            self._refuse(session, in_words(error))
+            return None
+        self._at.ledger.begin(session.id, request, plan)
+        return plan
+
+    def _rebuild(self, session: Session, into: int, plan: Plan) -> None:
+        """Write the documents of a session that another one was merged into."""
+        self._at.ledger.note_merge(session.id, plan)
+        archived = self._at.ledger.session(into)
+        folder = self._at.areas.folder(archived)
+        files = self._at.ledger.stored_files(into)
+        moved: list[Moved] = []
+        built = build(archived, folder, [self._at.read(folder, file) for file in files], moved)
+        self._at.ledger.note_files(into, moved)
+        self._at.ledger.note_built(into, built)
+
+    def _write_log(self, session: Session, plan: Plan) -> None:
+        logs = self._at.areas.path(plan.area, plan.folder) / "logs"
+        make_folder(logs)
+        line = f"{self._at.clock.now().isoformat(timespec='seconds')} {plan.reason}\n"
+        write_atomically(logs / f"directArchive{session.id}.log", line.encode())
+
+    def _fail(self, session: Session, plan: Plan, why: str) -> None:
+        """Give up on what has not begun on the disk; what has is completed later."""
+        untouched = plan.into is None and self._at.areas.folder(session).exists()
+        if untouched and plan.status is not SessionStatus.ERROR:
+            self._refuse(session, why)
+            return
+        self._tell_failure(session, f"{why}; it will be tried again")
+
+    def _refuse(self, session: Session, why: str) -> None:
+        self._at.ledger.refuse(session.id, SessionStatus.ERROR, why)
+        self._tell_failure(session, why)
+
+    def _tell_failure(self, session: Session, why: str) -> None:
+        self._at.journal.record(
+            SessionFailed(session=session.id, project=project_of(session), reason=why)
+        )
+
+
+def _event(session: Session, request: Request, plan: Plan) -> SessionEvent:
+    number, project, by = session.id, plan.project or project_of(session), request.by
+    if request.kind is OperationKind.ARCHIVE:
+        return SessionArchived(session=number, project=project, by=by, into=plan.into)
+    if request.kind is OperationKind.MOVE:
+        return SessionMoved(session=number, project=project, by=by)
+    if request.kind is OperationKind.DELETE:
+        return SessionDeleted(session=number, project=project, by=by)
+    return SessionFailed(session=number, project=project, reason=plan.reason)

@@ -1,0 +1,50 @@
+"""What everything needs that works on whole sessions, and how it waits for their last objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.errors import EngineError
+from engine.model.identity import UNASSIGNED
+
+if TYPE_CHECKING:
+    from engine.clock import Clock
+    from engine.journal import Journal
+    from engine.model.session import Session
+    from engine.sessions.areas import Areas
+    from engine.sessions.index import SessionIndex
+    from engine.sessions.ledger import SessionLedger
+    from engine.sessions.scans import ReadStored
+
+SETTLE_SECONDS = 30.0
+"""How long objects on their way into a session are waited for; then it is tried again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """The parts that the lifecycle of sessions works with."""
+
+    index: SessionIndex
+    ledger: SessionLedger
+    areas: Areas
+    read: ReadStored
+    journal: Journal
+    clock: Clock
+
+    def is_settled(self, session_id: int) -> bool:
+        """Return whether all objects that were on their way have their file and their row."""
+        free = self.index.holds.wait_until_free(session_id, SETTLE_SECONDS)
+        return free and self.index.flush(SETTLE_SECONDS)
+
+
+def project_of(session: Session) -> str:
+    """Return a session's project as events name it."""
+    return session.project or UNASSIGNED
+
+
+def in_words(error: EngineError | OSError) -> str:
+    """Say what failed, without paths, which may tell who the patient is."""
+    if isinstance(error, EngineError):
+        return error.detail
+    return f"the storage failed: {error.strerror or type(error).__name__}"

@@ -1,0 +1,168 @@
+"""A data directory with an index and a lifecycle whose clock stands still, and objects to file."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from engine.intake.stored import read_stored
+from engine.intake.write import file_preamble
+from engine.journal import Journal
+from engine.model.auto_archive import AutoArchive
+from engine.model.safe_names import scan_name, timestamp
+from engine.model.session import SessionArea
+from engine.sessions.areas import Areas, archive_folder
+from engine.sessions.index import ObjectRow, SessionIndex, SessionKey, SessionOrigin, stamp
+from engine.sessions.ledger import SessionLedger
+from engine.sessions.lifecycle import Lifecycle
+from engine.sessions.policy import SessionPolicy
+from engine.sessions.workplace import Workplace
+from tests import dicom
+from tests.fakes import FixedClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from engine.events import Event
+    from engine.model.session import Session
+
+STUDY = "1.2.826.0.1.3680043.8.498.2"
+IDLE_SECONDS = 300
+
+
+@dataclass
+class Depot:
+    """What an engine has for its sessions, without the network."""
+
+    root: Path
+    clock: FixedClock
+    index: SessionIndex
+    ledger: SessionLedger
+    journal: Journal
+    areas: Areas
+    codes: dict[str, AutoArchive] = field(default_factory=dict)
+    lifecycle: Lifecycle = field(init=False)
+    _received: int = 0
+
+    def __post_init__(self) -> None:
+        self.workplace = Workplace(
+            self.index, self.ledger, self.areas, read_stored, self.journal, self.clock
+        )
+        self.lifecycle = Lifecycle(self.workplace, self.policy)
+
+    def policy(self) -> SessionPolicy:
+        return SessionPolicy(
+            idle_seconds=IDLE_SECONDS,
+            trash_days=30,
+            archive_code=lambda project: self.codes.get(project, AutoArchive.MANUAL),
+        )
+
+    def receive(
+        self,
+        project: str | None = "NEURO-01",
+        label: str = "E1",
+        *,
+        subject: str = "S1",
+        auto_archive: bool | None = None,
+        direct: bool = False,
+        name: str = "",
+        **values: object,
+    ) -> int:
+        """File one object as the pipeline does and return its session's number."""
+        self._received += 1
+        elements = {"SOPInstanceUID": f"1.2.3.{self._received}", "SeriesNumber": "4"} | values
+        study = str(elements.get("StudyInstanceUID", STUDY))
+        area = SessionArea.ARCHIVE if direct else SessionArea.PREARCHIVE
+        place = self.index.session_for(
+            SessionKey(project, study, label, area),
+            SessionOrigin(subject, auto_archive, "XNAT:8104", "CT", self.clock.now()),
+            lambda at: (
+                archive_folder(project or "", label)
+                if direct
+                else (*filter(None, (project,)), timestamp(at), label)
+            ),
+        )
+        try:
+            scan = scan_name(str(elements["SeriesNumber"]), None)
+            file = f"SCANS/{scan}/DICOM/{name or f'{self._received}.dcm'}"
+            size = self._store(area, "/".join(place.folder), file, elements)
+            self.index.record(self._row(place.id, file, size, elements))
+        finally:
+            self.index.holds.give_back(place.id)
+        return place.id
+
+    def _store(self, area: SessionArea, folder: str, file: str, elements: dict[str, object]) -> int:
+        path = self.areas.path(area, folder) / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sop_class = str(elements.get("SOPClassUID", dicom.CT_IMAGE_STORAGE))
+        syntax = dicom.EXPLICIT_VR_LITTLE_ENDIAN
+        preamble = file_preamble(sop_class, str(elements["SOPInstanceUID"]), syntax, "CT", "XNAT")
+        with path.open("xb") as stream:
+            return stream.write(preamble + dicom.image(syntax, None, **elements))
+
+    def _row(self, session: int, file: str, size: int, elements: dict[str, object]) -> ObjectRow:
+        return ObjectRow(
+            at=stamp(self.clock.now()),
+            receiver="XNAT:8104",
+            calling_ae_title="CT",
+            address="",
+            association="",
+            sop_class_uid=str(elements.get("SOPClassUID", dicom.CT_IMAGE_STORAGE)),
+            sop_instance_uid=str(elements["SOPInstanceUID"]),
+            transfer_syntax_uid=dicom.EXPLICIT_VR_LITTLE_ENDIAN,
+            state="stored",
+            status=0,
+            reason="",
+            session=session,
+            file=file,
+            bytes=size,
+        )
+
+    def fall_silent(self) -> float:
+        """Let the idle time pass, and what is due happen."""
+        self.index.flush()
+        self.clock.advance(IDLE_SECONDS)
+        return self.lifecycle.run_due()
+
+    def session(self, session_id: int) -> Session:
+        return self.ledger.session(session_id)
+
+    def objects(self, area: SessionArea = SessionArea.ARCHIVE) -> list[str]:
+        """Return the objects of an area, relative to it."""
+        root = self.areas.path(area, ".")
+        return sorted(p.relative_to(root).as_posix() for p in root.rglob("*.dcm"))
+
+    def all_objects(self) -> list[Path]:
+        """Return every object file there is."""
+        return sorted(self.root.rglob("*.dcm"))
+
+    def told(self, kind: type[Event]) -> list[str]:
+        page = self.journal.events_since(0, 1000)
+        return [r.event.sentence() for r in page.events if isinstance(r.event, kind)]
+
+    def restarted(self, clock: FixedClock | None = None) -> Depot:
+        """Return the same directory as the next engine finds it, after this one has crashed."""
+        self.index.close()
+        return open_depot(self.root, clock or self.clock, self.codes)
+
+
+def open_depot(root: Path, clock: FixedClock, codes: dict[str, AutoArchive] | None = None) -> Depot:
+    areas = Areas(root / "prearchive", root / "archive", root / "trash")
+    for area in (areas.prearchive, areas.archive, areas.trash):
+        area.mkdir(exist_ok=True)
+    index = SessionIndex(root / "index.sqlite", durable=False)
+    return Depot(
+        root, clock, index, SessionLedger(index, clock), Journal(clock), areas, codes or {}
+    )
+
+
+@contextmanager
+def depot_in(root: Path) -> Iterator[Depot]:
+    """Open a new depot and close it."""
+    depot = open_depot(root, FixedClock())
+    try:
+        yield depot
+    finally:
+        depot.index.close()
