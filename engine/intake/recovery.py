@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydicom.filereader import read_file_meta_info
-
 from engine.model.session import ObjectState, SessionStatus
 from engine.sessions.index import ObjectRow
+from engine.sessions.reconcile import identify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,30 +56,20 @@ def _missing(prearchive: Path, session: Session, index: SessionIndex) -> Iterato
 
 def _row(prearchive: Path, session: Session, file: str, clock: Clock) -> ObjectRow:
     path = prearchive / session.folder / file
-    sop_class_uid, sop_instance_uid, transfer_syntax_uid = _identify(path)
+    found = identify(path)
     return ObjectRow(
         at=clock.now().isoformat(timespec="microseconds"),
         receiver=session.receiver,
         calling_ae_title=session.calling_ae_title,
         address="",
         association="",
-        sop_class_uid=sop_class_uid,
-        sop_instance_uid=sop_instance_uid,
-        transfer_syntax_uid=transfer_syntax_uid,
+        sop_class_uid=found.sop_class_uid,
+        sop_instance_uid=found.sop_instance_uid,
+        transfer_syntax_uid=found.transfer_syntax_uid,
         state=ObjectState.STORED,
         status=0x0000,
         reason="found on disk after a crash",
         session=session.id,
         file=file,
         bytes=path.stat().st_size,
-    )
-
-
-def _identify(path: Path) -> tuple[str, str, str]:
-    """Return what the file meta, which is our own, says about the object."""
-    meta = read_file_meta_info(path)
-    return (
-        str(meta.get("MediaStorageSOPClassUID", "")),
-        str(meta.get("MediaStorageSOPInstanceUID", "")),
-        str(meta.get("TransferSyntaxUID", "")),
     )

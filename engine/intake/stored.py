@@ -61,7 +61,8 @@ def _header(path: Path) -> HeaderView:
         memoryview(pages) as content,
         content[begin:] as data_set,
     ):
-        return read_header(data_set, str(meta.TransferSyntaxUID), last_tag=_NUMBER_OF_FRAMES)
+        syntax = str(meta.get("TransferSyntaxUID", ""))
+        return read_header(data_set, syntax, last_tag=_NUMBER_OF_FRAMES)
 
 
 def _stored(file: str, size_bytes: int, header: HeaderView) -> StoredObject:

@@ -87,6 +87,8 @@ def move_folder(source: Path, target: Path) -> None:
 
 def remove_empty_folders(top: Path, *, itself: bool = False) -> None:
     """Remove the empty folders below a folder, and itself if it is one then."""
+    if not top.is_dir():
+        return
     for _, folders, _, folder_fd in os.fwalk(top, topdown=False):
         for name in folders:
             with suppress(OSError):

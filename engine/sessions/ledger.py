@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 from json import dumps, loads
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from engine.errors import NotFound, SessionError
 from engine.model.session import (
@@ -39,6 +39,16 @@ if TYPE_CHECKING:
 
 _RECEIVING = (SessionStatus.RECEIVING, SessionStatus.RECEIVING_INTERRUPT, SessionStatus.BUILDING)
 _OPERATION_COLUMNS = "session, kind, previous, asked_by, arguments, plan"
+
+
+class StoredRow(NamedTuple):
+    """What the index knows of a stored object."""
+
+    file: str
+    """Relative to the session's folder."""
+    sop_instance_uid: str
+    bytes: int
+    """Of its data set."""
 
 
 class Connection(Protocol):
@@ -106,12 +116,19 @@ class SessionLedger:
             row = connection.execute(query, (project, label, SessionArea.ARCHIVE)).fetchone()
         return session_of(row) if row else None
 
-    def stored_files(self, session_id: int) -> tuple[str, ...]:
-        """Return the objects of a session in the order of arrival, relative to its folder."""
-        query = "SELECT file FROM objects WHERE session = ? AND state = ? ORDER BY sequence"
+    def stored_rows(self, session_id: int) -> tuple[StoredRow, ...]:
+        """Return the objects that the index says a session has, in the order of arrival."""
+        query = (
+            "SELECT file, sop_instance_uid, bytes FROM objects WHERE session = ? AND state = ?"
+            " ORDER BY sequence"
+        )
         with self._index.changing() as connection:
             rows = connection.execute(query, (session_id, ObjectState.STORED)).fetchall()
-        return tuple(dict.fromkeys(row[0] for row in rows))
+        return tuple({row[0]: StoredRow(*row) for row in rows}.values())
+
+    def stored_files(self, session_id: int) -> tuple[str, ...]:
+        """Return the objects of a session in the order of arrival, relative to its folder."""
+        return tuple(row.file for row in self.stored_rows(session_id))
 
     def change(self, session_id: int, status: SessionStatus, reason: str = "") -> Session:
         """Give a session another status; no object joins it any more without being noticed.

@@ -24,6 +24,7 @@ from engine.sessions.builder import Builder
 from engine.sessions.operations import OperationKind, Request
 from engine.sessions.operator import Operator
 from engine.sessions.policy import effective_code
+from engine.sessions.reconcile import repair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,9 +56,11 @@ class Lifecycle:
 
     def recover(self) -> None:
         """Take up what an earlier run did not complete; before any object arrives."""
-        for status in (SessionStatus.BUILDING, SessionStatus.RECEIVING_INTERRUPT):
-            for session in self._at.ledger.in_status(status):
-                self._at.ledger.change(session.id, SessionStatus.RECEIVING)
+        ledger = self._at.ledger
+        interrupted = ledger.in_status(SessionStatus.BUILDING, SessionStatus.RECEIVING_INTERRUPT)
+        for session in interrupted:
+            repair(self._at, session)
+            ledger.change(session.id, SessionStatus.RECEIVING)
         self._resume()
 
     def run_due(self, stopping: Callable[[], bool] = lambda: False) -> float:

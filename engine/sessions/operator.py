@@ -16,6 +16,7 @@ from engine.session_events import (
 from engine.sessions.building import Moved, build
 from engine.sessions.files import make_folder, write_atomically
 from engine.sessions.operations import OperationKind
+from engine.sessions.reconcile import repair
 from engine.sessions.transfer import carry_out
 from engine.sessions.workplace import in_words, project_of
 
@@ -79,11 +80,15 @@ class Operator:
         """Write the documents of a session that another one was merged into."""
         self._at.ledger.note_merge(session.id, plan)
         archived = self._at.ledger.session(into)
+        repair(self._at, archived)  # a crash may have interrupted this very rebuild
         folder = self._at.areas.folder(archived)
         files = self._at.ledger.stored_files(into)
         moved: list[Moved] = []
-        built = build(archived, folder, [self._at.read(folder, file) for file in files], moved)
-        self._at.ledger.note_files(into, moved)
+        try:
+            objects = [self._at.read(folder, file) for file in files]
+            built = build(archived, folder, objects, moved)
+        finally:
+            self._at.ledger.note_files(into, moved)
         self._at.ledger.note_built(into, built)
 
     def _write_log(self, session: Session, plan: Plan) -> None:

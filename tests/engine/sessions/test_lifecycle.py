@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("quick")
 S = SessionStatus
 RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 

@@ -1,0 +1,379 @@
+"""Sessions archived, merged, moved and deleted; and the same after a crash at every step."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from engine.model.auto_archive import AutoArchive
+from engine.model.session import SessionArea, SessionStatus
+from engine.session_events import (
+    SessionArchived,
+    SessionConflicts,
+    SessionDeleted,
+    SessionFailed,
+    SessionMoved,
+    TrashPurged,
+)
+from engine.sessions import builder, building, ledger, operator, transfer
+from engine.sessions.operations import OperationKind, Request
+from tests.engine.sessions.depot import Depot, depot_in, open_depot
+from tests.fakes import FixedClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+pytestmark = pytest.mark.usefixtures("quick")
+S = SessionStatus
+TRASH = SessionArea.TRASH
+PREARCHIVE = SessionArea.PREARCHIVE
+
+
+@pytest.fixture
+def depot(tmp_path: Path) -> Iterator[Depot]:
+    with depot_in(tmp_path) as depot:
+        yield depot
+
+
+def ask(depot: Depot, session: int, kind: OperationKind, **changes: Any) -> None:
+    depot.ledger.ask(session, Request(kind, "admin", **changes))
+    depot.lifecycle.run_requests()
+
+
+def ready(depot: Depot, **values: Any) -> int:
+    session = depot.receive(**values)
+    depot.fall_silent()
+    return session
+
+
+def archived(depot: Depot, **values: Any) -> int:
+    session = ready(depot, **values)
+    ask(depot, session, OperationKind.ARCHIVE)
+    assert depot.session(session).status is S.ARCHIVED
+    return session
+
+
+def document(path: Path) -> ET.Element:
+    return ET.parse(path).getroot()
+
+
+def test_archiving_moves_the_folder_with_its_documents_and_leaves_nothing(depot: Depot) -> None:
+    session = ready(depot)
+    ask(depot, session, OperationKind.ARCHIVE)
+    row = depot.session(session)
+    assert (row.status, row.area, row.folder) == (S.ARCHIVED, "archive", "NEURO-01/arc001/E1")
+    assert sorted(p.name for p in (depot.areas.archive / "NEURO-01/arc001").iterdir()) == [
+        "E1",
+        "E1.xml",
+    ]
+    assert (depot.areas.folder(row) / "SCANS/4/DICOM/scan_4_catalog.xml").is_file()
+    assert list((depot.areas.prearchive / "NEURO-01").iterdir()) == []
+    assert depot.told(SessionArchived) == [f"session {session} in NEURO-01 archived by admin"]
+
+
+def test_the_same_study_again_is_a_conflict_in_words_and_stays_in_the_prearchive(
+    depot: Depot,
+) -> None:
+    """A4: by a project that archives by itself."""
+    depot.codes["NEURO-01"] = AutoArchive.ARCHIVE
+    ready(depot, SOPInstanceUID="1.2.3.900")
+    second = ready(depot, SOPInstanceUID="1.2.3.900")
+    row = depot.session(second)
+    assert (row.status, row.area) == (S.CONFLICT, "prearchive")
+    assert row.reason == "session already exists with matching files: 1 in scan 4"
+    assert depot.told(SessionConflicts) == [
+        f"session {second} in NEURO-01 is in conflict: {row.reason}"
+    ]
+
+
+def test_more_series_of_an_archived_session_are_merged_by_themselves(depot: Depot) -> None:
+    """P13: simpleAutoarchiveMerge."""
+    depot.codes["NEURO-01"] = AutoArchive.ARCHIVE
+    first = ready(depot, SeriesNumber="4", SeriesInstanceUID="1.4")
+    depot.receive(SeriesNumber="5", SeriesInstanceUID="1.5")
+    ready(depot, SeriesNumber="6", SeriesInstanceUID="1.6")
+    (row,) = depot.index.sessions()
+    assert (row.id, row.status, row.objects) == (first, S.ARCHIVED, 3)
+    root = document(depot.areas.folder(row).with_name("E1.xml"))
+    assert [scan.get("ID") for scan in root[-1]] == ["4", "5", "6"]
+    assert depot.objects(PREARCHIVE) == []
+    assert len(depot.ledger.stored_files(first)) == len(depot.objects()) == 3
+
+
+def test_code_5_replaces_what_is_there_and_keeps_the_old_in_the_trash(depot: Depot) -> None:
+    depot.codes["NEURO-01"] = AutoArchive.OVERWRITE
+    first = ready(depot, SOPInstanceUID="1.2.3.900", name="a.dcm", SeriesDescription="old")
+    ready(depot, SOPInstanceUID="1.2.3.900", name="a.dcm", SeriesDescription="new")
+    (archive,) = depot.objects()
+    assert b"new" in (depot.areas.archive / archive).read_bytes()
+    (trash,) = depot.objects(TRASH)
+    assert trash.endswith("/replaced/SCANS/4/DICOM/a.dcm")
+    assert b"old" in (depot.areas.trash / trash).read_bytes()
+    assert depot.ledger.stored_files(first) == ("SCANS/4/DICOM/a.dcm",)
+    assert depot.session(first).objects == 1
+
+
+def test_a_conflict_can_be_solved_by_asking_for_a_merge(depot: Depot) -> None:
+    archived(depot)
+    second = ready(depot, SeriesNumber="5", SeriesInstanceUID="1.5")
+    ask(depot, second, OperationKind.ARCHIVE)
+    assert depot.session(second).status is S.CONFLICT
+    ask(depot, second, OperationKind.ARCHIVE, merge=True)
+    assert len(depot.objects()) == 2
+
+
+def test_a_folder_that_the_index_does_not_know_is_left_alone(depot: Depot) -> None:
+    session = ready(depot)
+    foreign = depot.areas.archive / "NEURO-01/arc001/E1"
+    foreign.mkdir(parents=True)
+    ask(depot, session, OperationKind.ARCHIVE, overwrite=True)
+    assert depot.session(session).status is S.CONFLICT
+    assert list(foreign.iterdir()) == []
+
+
+def test_a_session_goes_to_another_project_and_is_built_anew_there(depot: Depot) -> None:
+    """P1, P5: move Unassigned with rebuild."""
+    depot.codes["NEURO-02"] = AutoArchive.ARCHIVE
+    session = ready(depot, project=None)
+    stamp = depot.session(session).folder.split("/")[0]
+    ask(depot, session, OperationKind.MOVE, project="NEURO-01")
+    row = depot.session(session)
+    assert (row.project, row.status, row.folder) == ("NEURO-01", S.READY, f"NEURO-01/{stamp}/E1")
+    root = document(depot.areas.folder(row).with_name("E1.xml"))
+    assert root.get("project") == "NEURO-01"
+    assert not (depot.areas.prearchive / stamp).exists()
+    ask(depot, session, OperationKind.MOVE, project="NEURO-02")
+    assert depot.session(session).status is S.ARCHIVED
+    assert depot.told(SessionMoved) == [
+        f"session {session} moved to NEURO-01 by admin",
+        f"session {session} moved to NEURO-02 by admin",
+    ]
+
+
+def test_two_sessions_of_one_time_and_label_moved_together_get_a_folder_each(depot: Depot) -> None:
+    first = depot.receive(project=None, StudyInstanceUID="1.2.1")
+    second = depot.receive(project="NEURO-02", StudyInstanceUID="1.2.2")
+    depot.fall_silent()
+    ask(depot, first, OperationKind.MOVE, project="NEURO-01")
+    ask(depot, second, OperationKind.MOVE, project="NEURO-01")
+    folders = {depot.session(number).folder for number in (first, second)}
+    assert len(folders) == 2
+    assert len(depot.objects(PREARCHIVE)) == 2
+
+
+@pytest.mark.parametrize("state", ["receiving", "ready", "archived"])
+def test_deleting_puts_a_session_into_the_trash_and_later_removes_it_for_good(
+    depot: Depot, state: str
+) -> None:
+    make: dict[str, Callable[..., int]] = {
+        "receiving": lambda depot: depot.receive(),
+        "ready": ready,
+        "archived": archived,
+    }
+    session = make[state](depot)
+    ask(depot, session, OperationKind.DELETE)
+    assert depot.session(session).status is S.DELETED
+    assert len(depot.objects(TRASH)) == len(depot.all_objects()) == 1
+    assert depot.told(SessionDeleted) == [
+        f"session {session} in NEURO-01 moved to the trash by admin"
+    ]
+    depot.clock.advance(29 * 86_400)
+    depot.lifecycle.run_due()
+    assert depot.told(TrashPurged) == []
+    depot.clock.advance(2 * 86_400)
+    depot.lifecycle.run_due()
+    assert depot.told(TrashPurged) == ["1 folder of the trash removed for good"]
+    assert depot.all_objects() == []
+    assert depot.index.sessions() == ()
+    assert [(row.session, row.state) for row in depot.index.objects()] == [(None, "stored")]
+
+
+def test_what_else_is_in_the_trash_is_not_touched(depot: Depot) -> None:
+    for name in ("mine", "20260231_000000000_1", "2020_1"):
+        (depot.areas.trash / name).mkdir()
+    depot.clock.advance(365 * 86_400)
+    depot.lifecycle.run_due()
+    assert len(list(depot.areas.trash.iterdir())) == 3
+
+
+def test_a_direct_session_is_built_where_it_is(depot: Depot) -> None:
+    session = depot.receive(direct=True)
+    depot.fall_silent()
+    row = depot.session(session)
+    assert (row.status, row.folder) == (S.ARCHIVED, "NEURO-01/arc001/E1")
+    assert depot.areas.folder(row).with_name("E1.xml").is_file()
+    assert depot.told(SessionArchived) == [
+        f"session {session} in NEURO-01 archived by direct archive"
+    ]
+
+
+def test_a_direct_session_that_can_not_be_built_falls_back_to_the_prearchive(depot: Depot) -> None:
+    """A5."""
+    session = depot.receive(direct=True)
+    depot.index.flush()
+    (file,) = depot.all_objects()
+    file.write_bytes(file.read_bytes()[:200])
+    depot.fall_silent()
+    row = depot.session(session)
+    assert (row.status, row.area) == (S.ERROR, "prearchive")
+    assert row.reason.startswith("Attempt to direct-archive failed: an object of scan 4")
+    log = depot.areas.folder(row) / f"logs/directArchive{session}.log"
+    assert "Attempt to direct-archive failed" in log.read_text()
+    assert depot.objects() == []
+    assert len(depot.objects(PREARCHIVE)) == 1
+    assert depot.told(SessionFailed) == [f"session {session} in NEURO-01 failed: {row.reason}"]
+
+
+def test_a_storage_that_fails_before_anything_happened_makes_an_error(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = ready(depot)
+    monkeypatch.setattr(transfer, "move_folder", _failing(13, "Permission denied"))
+    ask(depot, session, OperationKind.ARCHIVE)
+    row = depot.session(session)
+    assert (row.status, row.reason) == (S.ERROR, "the storage failed: Permission denied")
+    monkeypatch.undo()
+    depot.ledger.ask_to_build(session)
+    depot.lifecycle.run_requests()
+    ask(depot, session, OperationKind.ARCHIVE)
+    assert depot.session(session).status is S.ARCHIVED
+
+
+def test_a_merge_that_failed_half_way_is_completed_when_the_storage_works_again(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archived(depot)
+    depot.receive(SeriesNumber="5", SeriesInstanceUID="1.5")
+    second = ready(depot, SeriesNumber="5", SeriesInstanceUID="1.5")
+    with monkeypatch.context() as patched:
+        patched.setattr(transfer, "flush_folder", _failing(28, "No space left on device"))
+        ask(depot, second, OperationKind.ARCHIVE, merge=True)
+        assert depot.session(second).status is S.ARCHIVING
+        assert depot.told(SessionFailed)[-1].endswith(
+            "the storage failed: No space left on device; it will be tried again"
+        )
+    depot.lifecycle.run_due()
+    assert len(depot.objects()) == 3
+    assert len(depot.index.sessions()) == 1
+
+
+def test_empty_sessions_cannot_be_archived(depot: Depot) -> None:
+    """P6."""
+    session = ready(depot)
+    with depot.index.changing() as connection:
+        connection.execute("DELETE FROM objects")
+    ask(depot, session, OperationKind.ARCHIVE)
+    assert depot.session(session).reason == "Empty sessions cannot be archived."
+
+
+def _failing(code: int, words: str) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(code, words)
+
+    return fail
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+STEPS = {
+    "files": (building, "move_file"),
+    "catalogs": (building, "write_atomically"),
+    "folder": (transfer, "move_folder"),
+    "aside": (transfer, "_put_aside"),
+    "merged file": (transfer, "move_file"),
+    "flush": (transfer, "flush_folder"),
+    "rest": (transfer, "_remove_rest"),
+    "link": (os, "link"),
+    "unlink": (Path, "unlink"),
+    "begin": (ledger.SessionLedger, "begin"),
+    "finish": (ledger.SessionLedger, "finish"),
+    "end of build": (ledger.SessionLedger, "end_build"),
+    "note merge": (ledger.SessionLedger, "note_merge"),
+    "rebuild": (operator, "build"),
+    "build": (builder, "build"),
+}
+
+
+def _crashing(monkeypatch: pytest.MonkeyPatch, step: str, *, after: bool, count: int) -> None:
+    """Let the process end before or after the n-th time that a step is made."""
+    owner, name = STEPS[step]
+    real, left = getattr(owner, name), [count]
+
+    def crash(*arguments: Any, **options: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0 and not after:
+            raise Crash
+        result = real(*arguments, **options)
+        if left[0] == 0:
+            raise Crash
+        return result
+
+    monkeypatch.setattr(owner, name, crash)
+
+
+def _scenario(depot: Depot) -> None:
+    """Build, archive, merge with replacement, move and delete."""
+    depot.codes["NEURO-01"] = AutoArchive.OVERWRITE
+    depot.receive(SOPInstanceUID="1.2.3.900", name="a.dcm")
+    depot.receive(SOPInstanceUID="1.2.3.901", name="s.dcm", SOPClassUID="1.2.3.4.5")
+    depot.fall_silent()
+    depot.receive(SOPInstanceUID="1.2.3.900", name="a.dcm")
+    depot.receive(SOPInstanceUID="1.2.3.902", SeriesNumber="5", SeriesInstanceUID="1.5")
+    depot.fall_silent()
+    moved = ready(depot, project=None, StudyInstanceUID="1.9")
+    ask(depot, moved, OperationKind.MOVE, project="NEURO-02")
+    deleted = ready(depot, project=None, StudyInstanceUID="1.10")
+    ask(depot, deleted, OperationKind.DELETE)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("step", STEPS)
+def test_after_a_crash_at_any_step_everything_is_completed_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, count: int, after: bool
+) -> None:
+    depot = open_depot(tmp_path, FixedClock())
+    with monkeypatch.context() as patched, suppress(Crash):
+        _crashing(patched, step, after=after, count=count)
+        _scenario(depot)
+    depot.index.flush()
+    received = {row.sop_instance_uid for row in depot.index.objects()}
+    again = depot.restarted()
+    try:
+        again.lifecycle.recover()
+        again.fall_silent()
+        _assert_consistent(again, received)
+    finally:
+        again.index.close()
+
+
+def _assert_consistent(depot: Depot, received: set[str]) -> None:
+    """Every object is there once, where its row says, and every session is in a resting state."""
+    resting = {S.READY, S.ARCHIVED, S.DELETED}
+    assert {session.status for session in depot.index.sessions()} <= resting
+    assert depot.ledger.operations() == ()
+    indexed = Counter[str]()
+    for session in depot.index.sessions():
+        folder = depot.areas.folder(session)
+        for file in depot.ledger.stored_files(session.id):
+            assert (folder / file).is_file(), (session, file)
+            indexed[str((folder / file).relative_to(depot.root))] += 1
+    on_disk = {
+        str(path.relative_to(depot.root))
+        for path in depot.all_objects()
+        if "replaced" not in path.parts
+    }
+    assert set(indexed) == on_disk
+    assert set(indexed.values()) <= {1}
+    assert {row.sop_instance_uid for row in depot.index.objects()} == received
+    counts = {s.id: s.objects for s in depot.index.sessions()}
+    assert counts == {s: len(depot.ledger.stored_files(s)) for s in counts}
