@@ -37,12 +37,12 @@ from engine.events import (
 from engine.intake.identify import DefaultIdentifier
 from engine.intake.pipeline import Pipeline, Places
 from engine.intake.quarantine import Quarantine
-from engine.intake.recovery import adopt
 from engine.intake.write import IncomingArea
 from engine.journal import Journal
 from engine.lock import EngineLock
 from engine.metrics import Metrics
 from engine.model.configuration import Configuration
+from engine.session_keeping import SessionKeeping
 from engine.sessions.index import SessionIndex
 from engine.sessions.observed import ObservedReceiver
 from engine.settings import Durability
@@ -96,6 +96,8 @@ class Engine:
             self._build_parts(opened)
             self._recover()
             self._apply(self._configuration)
+            self._keeping.start()
+            opened.callback(self._keeping.stop)
             self._watcher = ConfigurationWatcher(self._settings.config_file, self._reload)
             self._watcher.start()
             opened.callback(self._watcher.stop)
@@ -216,7 +218,8 @@ class Engine:
     def _open_storage(self, opened: ExitStack) -> None:
         """Take the data directory and everything in it that needs closing."""
         settings = self._settings
-        for directory in (settings.data_dir, settings.prearchive_dir, settings.log_dir):
+        areas = (settings.prearchive_dir, settings.archive_dir, settings.trash_dir)
+        for directory in (settings.data_dir, *areas, settings.log_dir):
             _make_directory(directory)
         lock = EngineLock.acquire(settings.lock_file, self._clock)
         opened.callback(lock.release)
@@ -230,10 +233,14 @@ class Engine:
         opened.callback(os.close, self._prearchive_fd)
         self._incoming = IncomingArea(settings.incoming_dir, uuid.uuid4().hex[:12])
         opened.callback(self._incoming.close)
-        _require_one_file_system(settings.incoming_dir, settings.prearchive_dir)
+        _require_one_file_system(settings.incoming_dir, *areas)
         durable = settings.durability is Durability.FULL
         self._index = SessionIndex(settings.index_file, durable=durable)
         opened.callback(self._index.close)
+        self._keeping = SessionKeeping(
+            settings, self._index, self._journal, self._clock, lambda: self._configuration
+        )
+        opened.callback(self._keeping.close)
 
     def _build_parts(self, opened: ExitStack) -> None:
         """Connect the parts, from the metrics up to the listeners."""
@@ -275,10 +282,8 @@ class Engine:
         swept = self._incoming.sweep()
         if swept:
             self._journal.record(LeftoversSwept(files=swept))
-        if self._index.begin_run():
-            return
-        recovered = adopt(self._settings.prearchive_dir, self._index, self._clock)
-        if recovered.objects:
+        recovered = self._keeping.recover(clean=self._index.begin_run())
+        if recovered is not None and recovered.objects:
             self._journal.record(
                 ObjectsAdopted(objects=recovered.objects, sessions=recovered.sessions)
             )
@@ -303,6 +308,7 @@ class Engine:
         before, self._configuration = self._configuration, configuration
         self._receivers.apply(configuration.receivers, configuration.site)
         self._publish_states()
+        self._keeping.ring()
         enabled = sum(receiver.enabled for receiver in configuration.receivers)
         self._journal.record(
             ConfigurationApplied(
@@ -389,12 +395,13 @@ def _make_directory(path: Path) -> None:
         raise StorageUnusable(f"{path} is not writable", "change its owner or mode")
 
 
-def _require_one_file_system(incoming: Path, prearchive: Path) -> None:
-    if incoming.stat().st_dev != prearchive.stat().st_dev:
-        raise StorageUnusable(
-            "incoming and prearchive are on different file systems",
-            "keep both on one, so that a received object can be moved in one step",
-        )
+def _require_one_file_system(incoming: Path, *areas: Path) -> None:
+    for area in areas:
+        if incoming.stat().st_dev != area.stat().st_dev:
+            raise StorageUnusable(
+                f"incoming and {area.name} are on different file systems",
+                "keep both on one, so that objects and sessions can be moved in one step",
+            )
 
 
 def _not_applied(receiver: Receiver) -> Iterator[tuple[str, str]]:

@@ -57,6 +57,11 @@ class EngineSettings:
         return self.data_dir / "index.sqlite"
 
     @property
+    def bell_file(self) -> Path:
+        """The FIFO by which commands tell a running engine that there is something to do."""
+        return self.data_dir / "sessions.bell"
+
+    @property
     def incoming_dir(self) -> Path:
         """Where objects are while they are being received."""
         return self.data_dir / "incoming"

@@ -67,10 +67,27 @@ def add_limits(parser: argparse.ArgumentParser, names: Iterable[str], unset: str
     )
 
 
+def add_settings(parser: argparse.ArgumentParser, group: str, names: Iterable[str]) -> None:
+    """Add the option that sets some settings by name."""
+    parser.add_argument(
+        f"--{group}",
+        metavar="NAME=VALUE",
+        type=_limit,
+        action="append",
+        default=argparse.SUPPRESS,
+        help=f"{', '.join(names)}; repeatable; NAME= sets the default",
+    )
+
+
+def settings_given(arguments: argparse.Namespace, group: str, before: object) -> dict[str, object]:
+    """Return a group of settings with those that were given in their place; None unsets one."""
+    known = dict(before) if isinstance(before, dict) else {}
+    return known | dict(vars(arguments).get(group, ()))
+
+
 def limits_given(arguments: argparse.Namespace, before: object) -> dict[str, object]:
     """Return the limits with those that were given in their place; None unsets one."""
-    known = dict(before) if isinstance(before, dict) else {}
-    return known | dict(vars(arguments).get("limits", ()))
+    return settings_given(arguments, "limits", before)
 
 
 def flattened(record: Mapping[str, object]) -> Iterable[tuple[str, object]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from engine import terminal
@@ -10,12 +11,14 @@ from engine.cli.context import actor, store_of
 from engine.cli.options import (
     add_group,
     add_limits,
+    add_settings,
     add_switch,
     add_verb,
     flattened,
-    limits_given,
+    settings_given,
 )
 from engine.model.limits import BOUNDS
+from engine.model.session_settings import SessionSettings
 from engine.model.site import SiteSettings
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ def add_site(commands: Commands) -> None:
         help="the local address to listen on; '' for all",
     )
     add_limits(change, BOUNDS, "sets the default")
+    add_settings(change, "sessions", (f.name for f in fields(SessionSettings)))
 
 
 def _get(arguments: argparse.Namespace) -> None:
@@ -48,7 +52,8 @@ def _set(arguments: argparse.Namespace) -> None:
     site = store.load().site
     before = site.to_record()
     given = {name: value for name, value in vars(arguments).items() if name in before}
-    given["limits"] = limits_given(arguments, before["limits"])
+    given["limits"] = settings_given(arguments, "limits", before["limits"])
+    given["sessions"] = settings_given(arguments, "sessions", before["sessions"])
     _print(arguments, store.set_site(SiteSettings.parse(before | given), actor(), replacing=site))
 
 

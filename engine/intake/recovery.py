@@ -1,7 +1,7 @@
 """After a crash: adopt what is on disk but not in the index, forget what never came to be.
 
 The files are the truth. An object whose sender was told "success" is on disk under its final name;
-at worst its row is missing. Nothing here touches a file.
+at worst its row is missing. Nothing here touches an object.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 from engine.model.session import ObjectState, SessionStatus
 from engine.sessions.index import ObjectRow
-from engine.sessions.reconcile import identify
+from engine.sessions.reconcile import identify, repair
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from engine.clock import Clock
     from engine.model.session import Session
-    from engine.sessions.index import SessionIndex
+    from engine.sessions.workplace import Workplace
+
+SUCCESS = 0x0000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,32 +31,28 @@ class Recovered:
     sessions: int
 
 
-def adopt(prearchive: Path, index: SessionIndex, clock: Clock) -> Recovered:
-    """Give every stored file of the sessions being received its row."""
+def adopt(workplace: Workplace) -> Recovered:
+    """Give every stored object of the sessions being received its row."""
     adopted = {}
-    for session in index.sessions(SessionStatus.RECEIVING):
-        missing = list(_missing(prearchive, session, index))
-        for file in missing:
-            index.record(_row(prearchive, session, file, clock))
-        if missing:
-            adopted[session.id] = len(missing)
-        elif session.objects == 0:
-            index.forget_empty(session.id)
-    index.flush()
+    for session in workplace.ledger.in_status(SessionStatus.RECEIVING):
+        unknown = repair(workplace, session).unknown
+        for file in unknown:
+            record_unknown(workplace, session, file, "found on disk after a crash")
+        if unknown:
+            adopted[session.id] = len(unknown)
+        elif not workplace.ledger.stored_rows(session.id):
+            workplace.index.forget_empty(session.id)
+    workplace.index.flush()
     return Recovered(sum(adopted.values()), len(adopted))
 
 
-def _missing(prearchive: Path, session: Session, index: SessionIndex) -> Iterator[str]:
-    known = index.stored_files(session.id)
-    folder = prearchive / session.folder
-    for path in sorted(folder.glob("SCANS/*/DICOM/*")):
-        file = path.relative_to(folder).as_posix()
-        if file not in known and path.is_file() and not path.is_symlink():
-            yield file
+def record_unknown(workplace: Workplace, session: Session, file: str, reason: str) -> None:
+    """Give an object without a row one that says how it was found."""
+    path = workplace.areas.folder(session) / file
+    workplace.index.record(_row(path, session, file, reason, workplace.clock))
 
 
-def _row(prearchive: Path, session: Session, file: str, clock: Clock) -> ObjectRow:
-    path = prearchive / session.folder / file
+def _row(path: Path, session: Session, file: str, reason: str, clock: Clock) -> ObjectRow:
     found = identify(path)
     return ObjectRow(
         at=clock.now().isoformat(timespec="microseconds"),
@@ -67,8 +64,8 @@ def _row(prearchive: Path, session: Session, file: str, clock: Clock) -> ObjectR
         sop_instance_uid=found.sop_instance_uid,
         transfer_syntax_uid=found.transfer_syntax_uid,
         state=ObjectState.STORED,
-        status=0x0000,
-        reason="found on disk after a crash",
+        status=SUCCESS,
+        reason=reason,
         session=session.id,
         file=file,
         bytes=path.stat().st_size,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from engine.errors import InvalidProject, Problem
+from engine.model.auto_archive import AutoArchive
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 _RESERVED = re.compile(r"(?i:unassigned)|[0-9]{8}_[0-9]{6}(?:[0-9]{3})?")
@@ -20,6 +21,7 @@ class Project:
     id: str
     title: str = ""
     aliases: tuple[str, ...] = ()
+    auto_archive: AutoArchive = AutoArchive.ARCHIVE
 
     @classmethod
     def parse(cls, raw: Mapping[str, object]) -> Project:
@@ -31,15 +33,19 @@ class Project:
         project_id = raw.get("id", "")
         title = raw.get("title") or ""
         aliases = raw.get("aliases") or ()
-        problems = list(_faults(project_id, title, aliases))
+        code = raw.get("auto_archive", AutoArchive.ARCHIVE)
+        problems = [*_faults(project_id, title, aliases), *_code_faults(code)]
         if problems:
             raise InvalidProject(*problems)
         assert isinstance(aliases, Iterable)
-        return cls(str(project_id), str(title), tuple(dict.fromkeys(str(a) for a in aliases)))
+        assert isinstance(code, int)
+        names = tuple(dict.fromkeys(str(alias) for alias in aliases))
+        return cls(str(project_id), str(title), names, AutoArchive(code))
 
     def to_record(self) -> dict[str, object]:
         """Return the JSON form that `parse` reads."""
-        return {"id": self.id, "title": self.title, "aliases": list(self.aliases)}
+        record: dict[str, object] = {"id": self.id, "title": self.title}
+        return {**record, "aliases": list(self.aliases), "auto_archive": int(self.auto_archive)}
 
 
 def _faults(project_id: object, title: object, aliases: object) -> Iterable[Problem]:
@@ -61,6 +67,12 @@ def _faults(project_id: object, title: object, aliases: object) -> Iterable[Prob
         yield Problem("aliases", str(aliases), "is not a list of names", "write a list of texts")
 
 
+def _code_faults(value: object) -> Iterable[Problem]:
+    if isinstance(value, bool) or not isinstance(value, int) or value not in set(AutoArchive):
+        remedy = "use 0 (manual), 4 (archive) or 5 (archive and overwrite)"
+        yield Problem("auto_archive", str(value)[:40], "is not an auto-archive code", remedy)
+
+
 @dataclass(frozen=True, slots=True)
 class ProjectRegistry:
     """All projects, found by id or alias with exact spelling (XNAT 5.5)."""
@@ -79,3 +91,8 @@ class ProjectRegistry:
     def find(self, name: str) -> str | None:
         """Return the id of the one project with this id or alias, else None."""
         return self._by_name.get(name)
+
+    def archive_code(self, project_id: str) -> AutoArchive:
+        """Return what a project wants done with complete sessions; nothing if it is gone."""
+        codes = (p.auto_archive for p in self.projects if p.id == project_id)
+        return next(codes, AutoArchive.MANUAL)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import InvalidSite, Problem
 from engine.model.limits import Limits
+from engine.model.session_settings import SessionSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ class SiteSettings:
     bind_address: str = ""
     """The local address receivers listen on; empty means all, IPv4 and IPv6."""
     limits: Limits = Limits()
+    sessions: SessionSettings = SessionSettings()
 
     @property
     def ports(self) -> range:
@@ -38,9 +40,13 @@ class SiteSettings:
             InvalidSite: with one problem per unacceptable member.
         """
         problems = list(_faults(raw))
-        limits = Limits()
+        limits, sessions = Limits(), SessionSettings()
         try:
             limits = Limits.parse(raw.get("limits"))
+        except InvalidSite as error:
+            problems.extend(error.problems)
+        try:
+            sessions = SessionSettings.parse(raw.get("sessions"))
         except InvalidSite as error:
             problems.extend(error.problems)
         if problems:
@@ -50,6 +56,7 @@ class SiteSettings:
             allow_low_ports=bool(raw.get("allow_low_ports", False)),
             bind_address=str(raw.get("bind_address", "")),
             limits=limits,
+            sessions=sessions,
         )
 
     def to_record(self) -> dict[str, object]:
@@ -59,6 +66,7 @@ class SiteSettings:
             "allow_low_ports": self.allow_low_ports,
             "bind_address": self.bind_address,
             "limits": self.limits.to_record(),
+            "sessions": self.sessions.to_record(),
         }
 
 

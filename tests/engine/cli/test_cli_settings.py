@@ -24,12 +24,28 @@ LOGIN = pwd.getpwuid(os.getuid()).pw_name
 def test_projects_are_added_listed_and_deleted(run: Run) -> None:
     added = run("projects", "add", "BRAIN", "--title", "Brain – Zürich", "--alias", "b",
                 "--alias", "hirn", "--json")  # fmt: skip
-    brain = {"id": "BRAIN", "title": "Brain – Zürich", "aliases": ["b", "hirn"]}
+    brain = {"id": "BRAIN", "title": "Brain – Zürich", "aliases": ["b", "hirn"], "auto_archive": 4}
     assert added.data == {"revision": 1, "projects": [brain]}
     assert run("projects", "list", "--json").data == added.data
     assert run("projects", "list").out.splitlines()[1] == "BRAIN  Brain – Zürich  b, hirn"
     assert run("projects", "delete", "BRAIN", "--yes", "--json").data["projects"] == []
     assert run("projects", "delete", "BRAIN").code == 4
+
+
+def test_settings_of_sessions_are_set_by_name(run: Run) -> None:
+    set_both = ("--sessions", "idle_seconds=60", "--sessions", "trash_days=7")
+    sessions = run("site", "set", *set_both, "--json").data["site"]["sessions"]
+    assert (sessions["idle_seconds"], sessions["trash_days"]) == (60, 7)
+    unset = run("site", "set", "--sessions", "idle_seconds=", "--json").data["site"]["sessions"]
+    assert (unset["idle_seconds"], unset["trash_days"]) == (300, 7)
+
+
+@pytest.mark.parametrize("setting", ["idle_seconds=0", "trash_days=x", "idle=1"])
+def test_a_setting_of_sessions_is_refused_with_its_name(run: Run, setting: str) -> None:
+    outcome = run("site", "set", "--sessions", setting, "--json")
+    assert outcome.code == 2
+    (problem,) = outcome.error["problems"]
+    assert problem["field"] == f"sessions.{setting.partition('=')[0]}"
 
 
 @pytest.mark.parametrize("arguments", [("BRAIN",), ("X", "--alias", "BRAIN"), ("A/B",)])

@@ -18,6 +18,7 @@ from engine.intake.incoming import Arrival
 from engine.intake.pipeline import Outcome, Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.recovery import adopt
+from engine.intake.stored import read_stored
 from engine.intake.write import IncomingArea
 from engine.journal import Journal
 from engine.metrics import Metrics
@@ -25,7 +26,10 @@ from engine.model.ae_title import AETitle
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import Receiver
 from engine.model.session import ObjectState
+from engine.sessions.areas import Areas
 from engine.sessions.index import SessionIndex
+from engine.sessions.ledger import SessionLedger
+from engine.sessions.workplace import Workplace
 from engine.settings import Durability
 from tests import dicom
 from tests.fakes import FixedClock
@@ -67,6 +71,11 @@ class Bench:
     def rows(self) -> tuple[ObjectRow, ...]:
         self.index.flush()
         return self.index.objects()
+
+    def workplace(self) -> Workplace:
+        areas = Areas(self.root / "prearchive", self.root / "archive", self.root / "trash")
+        ledger = SessionLedger(self.index, self.clock)
+        return Workplace(self.index, ledger, areas, read_stored, self.journal, self.clock)
 
     def files(self) -> list[Path]:
         return sorted(path for path in (self.root / "prearchive").rglob("*") if path.is_file())
@@ -307,9 +316,9 @@ def test_files_that_a_crash_kept_out_of_the_index_are_adopted_once(bench: Bench)
     (known,) = bench.files()
     lost = known.with_name("1.2-4-2-abc.dcm")
     lost.write_bytes(known.read_bytes())
-    recovered = adopt(bench.root / "prearchive", bench.index, bench.clock)
+    recovered = adopt(bench.workplace())
     assert (recovered.objects, recovered.sessions) == (1, 1)
-    assert adopt(bench.root / "prearchive", bench.index, bench.clock).objects == 0
+    assert adopt(bench.workplace()).objects == 0
     newest = bench.rows()[0]
     assert (newest.reason, newest.sop_instance_uid) == (
         "found on disk after a crash",
@@ -328,5 +337,5 @@ def test_a_session_whose_first_file_never_came_is_forgotten_after_a_crash(
     bench.receive(dicom.image())
     monkeypatch.undo()
     assert len(bench.index.sessions()) == 1
-    adopt(bench.root / "prearchive", bench.index, bench.clock)
+    adopt(bench.workplace())
     assert bench.index.sessions() == ()

@@ -1,0 +1,89 @@
+"""The parts that look after whole sessions, put together for an engine or for a single command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.intake.recovery import adopt
+from engine.intake.stored import read_stored
+from engine.sessions.areas import Areas
+from engine.sessions.bell import Bell
+from engine.sessions.ledger import SessionLedger
+from engine.sessions.lifecycle import Lifecycle
+from engine.sessions.policy import SessionPolicy
+from engine.sessions.timer import SessionTimer
+from engine.sessions.workplace import Workplace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.clock import Clock
+    from engine.intake.recovery import Recovered
+    from engine.journal import Journal
+    from engine.model.configuration import Configuration
+    from engine.sessions.index import SessionIndex
+    from engine.settings import EngineSettings
+
+
+class SessionKeeping:
+    """Builds, archives, moves and deletes the sessions of one data directory."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        index: SessionIndex,
+        journal: Journal,
+        clock: Clock,
+        configuration: Callable[[], Configuration],
+    ) -> None:
+        self._configuration = configuration
+        self.ledger = SessionLedger(index, clock)
+        self._workplace = Workplace(
+            index, self.ledger, areas_of(settings), read_stored, journal, clock
+        )
+        self._lifecycle = Lifecycle(self._workplace, self._policy)
+        self._bell = Bell(settings.bell_file)
+        self._timer = SessionTimer(self._lifecycle, self._bell)
+
+    def recover(self, *, clean: bool) -> Recovered | None:
+        """Complete what an earlier run left, before any object arrives.
+
+        Args:
+            clean: whether that run stopped in good order, so that every file has its row.
+        """
+        self._lifecycle.recover()
+        return None if clean else adopt(self._workplace)
+
+    def run_requests(self) -> None:
+        """Carry out what was asked for, on this thread."""
+        self._lifecycle.run_requests()
+
+    def start(self) -> None:
+        """Look after the sessions on a thread of its own."""
+        self._timer.start()
+
+    def ring(self) -> None:
+        """Let the thread look for requests, or at changed settings, at once."""
+        self._bell.ring()
+
+    def stop(self) -> None:
+        """End the thread after the session that it is working on."""
+        self._timer.stop()
+
+    def close(self) -> None:
+        """Let go of the doorbell."""
+        self._bell.close()
+
+    def _policy(self) -> SessionPolicy:
+        configuration = self._configuration()
+        sessions = configuration.site.sessions
+        return SessionPolicy(
+            idle_seconds=sessions.idle_seconds,
+            trash_days=sessions.trash_days,
+            archive_code=configuration.projects.archive_code,
+        )
+
+
+def areas_of(settings: EngineSettings) -> Areas:
+    """Return the trees of a data directory."""
+    return Areas(settings.prearchive_dir, settings.archive_dir, settings.trash_dir)

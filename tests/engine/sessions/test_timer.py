@@ -1,0 +1,97 @@
+"""The thread that looks after the sessions, and the bell that wakes it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.errors import OutOfResources, StorageUnusable
+from engine.sessions.bell import Bell, ring
+from engine.sessions.timer import SessionTimer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+class Rounds:
+    """A lifecycle that only counts how often it was run."""
+
+    def __init__(self, *faults: BaseException) -> None:
+        self._faults = list(faults)
+        self._changed = threading.Condition()
+        self.count = 0
+
+    def run_due(self, stopping: Callable[[], bool]) -> float:
+        assert not stopping()
+        with self._changed:
+            self.count += 1
+            self._changed.notify_all()
+        if self._faults:
+            raise self._faults.pop(0)
+        return 3600
+
+    def wait_for(self, count: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.count >= count, timeout=20)
+
+
+@pytest.fixture
+def bell(tmp_path: Path) -> Iterator[Bell]:
+    bell = Bell(tmp_path / "bell")
+    yield bell
+    bell.close()
+
+
+def test_the_timer_looks_at_once_then_sleeps_until_it_is_rung(bell: Bell, tmp_path: Path) -> None:
+    rounds = Rounds()
+    timer = SessionTimer(rounds, bell)  # type: ignore[arg-type]
+    timer.start()
+    rounds.wait_for(1)
+    assert ring(tmp_path / "bell")
+    rounds.wait_for(2)
+    bell.ring()
+    rounds.wait_for(3)
+    timer.stop()
+    assert rounds.count == 3
+
+
+@pytest.mark.parametrize("fault", [OutOfResources("no"), OSError("no"), ZeroDivisionError()])
+def test_a_round_that_fails_is_not_the_last(
+    bell: Bell, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    monkeypatch.setattr("engine.sessions.timer.RETRY_SECONDS", 0.01)
+    rounds = Rounds(fault)
+    timer = SessionTimer(rounds, bell)  # type: ignore[arg-type]
+    timer.start()
+    rounds.wait_for(2)
+    timer.stop()
+
+
+def test_ringing_a_full_bell_does_not_block(bell: Bell) -> None:
+    for _ in range(200_000):
+        bell.ring()
+    while bell._poll.poll(0):
+        bell.wait(0)
+    bell.wait(0)
+
+
+def test_nobody_hears_a_bell_without_an_engine(tmp_path: Path) -> None:
+    assert not ring(tmp_path / "bell")
+    Bell(tmp_path / "bell").close()
+    assert not ring(tmp_path / "bell")
+
+
+def test_a_bell_is_never_taken_for_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "bell"
+    path.write_text("not a bell")
+    with pytest.raises(StorageUnusable, match="something else"):
+        Bell(path)
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageUnusable):
+        Bell(path)
+    assert os.listdir(tmp_path) == ["bell"]  # noqa: PTH208
