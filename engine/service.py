@@ -231,6 +231,8 @@ class Engine:
         opened.callback(self._journal.close)
         self._prearchive_fd = os.open(settings.prearchive_dir, os.O_RDONLY | os.O_DIRECTORY)
         opened.callback(os.close, self._prearchive_fd)
+        self._archive_fd = os.open(settings.archive_dir, os.O_RDONLY | os.O_DIRECTORY)
+        opened.callback(os.close, self._archive_fd)
         self._incoming = IncomingArea(settings.incoming_dir, uuid.uuid4().hex[:12])
         opened.callback(self._incoming.close)
         _require_one_file_system(settings.incoming_dir, *areas)
@@ -252,6 +254,7 @@ class Engine:
         places = Places(
             incoming=self._incoming,
             prearchive_fd=self._prearchive_fd,
+            archive_fd=self._archive_fd,
             quarantine=quarantine,
             durability=settings.durability,
             reserve_bytes=settings.reserve_bytes,
@@ -405,7 +408,5 @@ def _require_one_file_system(incoming: Path, *areas: Path) -> None:
 
 
 def _not_applied(receiver: Receiver) -> Iterator[tuple[str, str]]:
-    if receiver.direct_archive:
-        yield "direct archive", "objects wait in the prearchive"
     if receiver.custom_processing:
         yield "custom processing", "objects are filed as received"

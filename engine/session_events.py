@@ -74,6 +74,7 @@ class SessionConflicts(SessionEvent):
     """A session can't be archived as it is; it waits for a decision."""
 
     severity: ClassVar[Severity] = Severity.WARNING
+    urgent: ClassVar[bool] = True
 
     reason: str
 
@@ -87,6 +88,7 @@ class SessionFailed(SessionEvent):
     """Building, archiving, moving or deleting a session failed."""
 
     severity: ClassVar[Severity] = Severity.ERROR
+    urgent: ClassVar[bool] = True
 
     reason: str
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _SWITCHES = {
     "custom_processing": "run archive processors",
     "direct_archive": "skip the prearchive",
-    "direct_archive_append": "append to an archived session instead of replacing it",
+    "direct_archive_append": "add to an archived session by itself",
     "anonymization": "run anonymization scripts",
     "whitelist_enabled": "admit only callers on the whitelist",
     "routing_enabled": "let the routing rules decide",

@@ -7,28 +7,26 @@ published file → one row, one count. Nothing is queued on the way.
 
 from __future__ import annotations
 
-import os
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from engine.errors import IntakeError, OutOfResources, SopClassMismatch, UnreadableObject
 from engine.events import SessionOpened
+from engine.intake.filing import Filing
 from engine.intake.header import DEFAULT_LAST_TAG, read_complete
 from engine.intake.incoming import Arrival, IncomingObject
-from engine.intake.placement import file_name, scan_folder, session_folder
+from engine.intake.placement import file_name, scan_folder
 from engine.intake.write import free_bytes, publish
 from engine.model.identity import UNASSIGNED
-from engine.model.safe_names import timestamp
 from engine.model.session import ObjectState
 from engine.sessions.index import ObjectRow, SessionKey, SessionOrigin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
 
     from engine.clock import Clock
+    from engine.intake.filing import Filed
     from engine.intake.header import HeaderView
     from engine.intake.identify import Identifier
     from engine.intake.quarantine import Quarantine
@@ -45,7 +43,6 @@ ABANDONED = 0xC000
 """In the row of an object that was never answered, because it never was complete."""
 COMMENT_CHARACTERS = 64
 """Longest Error Comment (0000,0902), an LO element."""
-_TIMESTAMP_TRIES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +71,7 @@ class Places:
 
     incoming: IncomingArea
     prearchive_fd: int
+    archive_fd: int
     quarantine: Quarantine
     durability: Durability
     reserve_bytes: int
@@ -94,6 +92,7 @@ class Pipeline:
     ) -> None:
         self._places = places
         self._index = index
+        self._filing = Filing(index, places.prearchive_fd, places.archive_fd)
         self._journal = journal
         self._metrics = metrics
         self._clock = clock
@@ -161,10 +160,10 @@ class Pipeline:
             return self._refuse_content(part, arrival, error)
         identifier = self._identifiers[arrival.receiver.identifier]
         identity = identifier.identify(header, self._projects(), arrival.receiver.routing)
-        place = self._session(arrival, header, identity)
-        held.callback(self._index.holds.give_back, place.id)
-        published = self._publish(part, header, place, incoming.body_offset)
-        return _outcome(published, place, identity.warning)
+        filed = self._session(arrival, header, identity)
+        held.callback(self._index.holds.give_back, filed.place.id)
+        published = self._publish(part, header, filed, incoming.body_offset)
+        return _outcome(published, filed.place, identity.warning)
 
     def _read(self, incoming: IncomingObject) -> HeaderView:
         arrival = incoming.arrival
@@ -196,10 +195,11 @@ class Pipeline:
         state = ObjectState.QUARANTINED if kept else ObjectState.FAILED
         return Outcome(state, error.status, error.detail)
 
-    def _session(self, arrival: Arrival, header: HeaderView, identity: Identity) -> SessionPlace:
-        project, label = identity.project.value, identity.session_label
-        place = self._index.session_for(
-            SessionKey(project, header.study_instance_uid or "", label),
+    def _session(self, arrival: Arrival, header: HeaderView, identity: Identity) -> Filed:
+        project = identity.project.value
+        filed = self._filing.file(
+            arrival.receiver,
+            SessionKey(project, header.study_instance_uid or "", identity.session_label),
             SessionOrigin(
                 subject=identity.subject.value,
                 auto_archive=identity.auto_archive,
@@ -207,38 +207,24 @@ class Pipeline:
                 calling_ae_title=arrival.calling_ae_title,
                 at=self._clock.now(),
             ),
-            lambda at: self._new_folder(project, label, at),
         )
-        if place.is_new:
+        if filed.place.is_new:
             self._journal.record(
                 SessionOpened(
                     receiver=arrival.receiver.label,
                     calling_ae_title=arrival.calling_ae_title,
                     association=arrival.association,
-                    session=place.id,
+                    session=filed.place.id,
                     project=project or UNASSIGNED,
                 )
             )
-        return place
+        return filed
 
-    def _new_folder(self, project: str | None, label: str, at: datetime) -> tuple[str, ...]:
-        """Name a session folder under a time stamp of its own (XNAT 9.1)."""
-        for milliseconds in range(_TIMESTAMP_TRIES):
-            stamp = timestamp(at + timedelta(milliseconds=milliseconds))
-            folder = session_folder(project, stamp, label)
-            with suppress(FileNotFoundError):
-                os.stat("/".join(folder[:-1]), dir_fd=self._places.prearchive_fd)
-                continue
-            return folder
-        raise OutOfResources("no free session folder name")
-
-    def _publish(
-        self, part: Part, header: HeaderView, place: SessionPlace, body_offset: int
-    ) -> Published:
+    def _publish(self, part: Part, header: HeaderView, filed: Filed, body_offset: int) -> Published:
         return publish(
             part,
-            self._places.prearchive_fd,
-            (*place.folder, "SCANS", scan_folder(header), "DICOM"),
+            filed.root_fd,
+            (*filed.place.folder, "SCANS", scan_folder(header), "DICOM"),
             file_name(header),
             self._places.durability,
             body_offset=body_offset,

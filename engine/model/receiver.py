@@ -68,7 +68,7 @@ class Receiver:
     subject_routing: str = ""
     session_routing: str = ""
     direct_archive_append: bool = False
-    """XNAT's ``directArchiveOverwrite``: append to an archived session instead of replacing."""
+    """XNAT's ``directArchiveOverwrite``: add to a session that is archived already."""
     bind_address: str = ""
     """The local address to listen on; empty means the site's."""
     limits: tuple[tuple[str, int], ...] = ()

@@ -10,7 +10,7 @@ MEANINGS = {
         "on: objects go straight to the archive",
     ),
     "direct_archive_append": (
-        "off: replaces a session that is archived already",
+        "off: later objects of an archived session wait",
         "on: adds to a session that is archived already",
     ),
     "anonymization": (
@@ -95,9 +95,10 @@ the project's setting, archives them.
 
 On: they are written straight to the archive.""",
     "direct_archive_append": """Off: what arrives for a session that is archived already
-takes the place of that session.
+goes to the prearchive, as if direct archive were off.
 
-On: it is added to that session.""",
+On: it goes there too, and is added to the archived
+session by itself if it does not conflict with it.""",
     "anonymization": """On: the site's script runs when an object arrives and the
 project's script when its session is archived.
 

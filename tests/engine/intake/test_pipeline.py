@@ -87,16 +87,17 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     clock = FixedClock()
-    for name in ("prearchive", "incoming"):
+    for name in ("prearchive", "archive", "incoming"):
         (tmp_path / name).mkdir()
     index = SessionIndex(tmp_path / "index.sqlite", durable=False)
     incoming = IncomingArea(tmp_path / "incoming", "boot")
     quarantine = Quarantine(tmp_path / "quarantine", 1_000_000, clock)
     prearchive_fd = os.open(tmp_path / "prearchive", os.O_RDONLY)
+    archive_fd = os.open(tmp_path / "archive", os.O_RDONLY)
     journal, metrics = Journal(clock), Metrics(clock)
     projects = ProjectRegistry((Project("NEURO-01"),))
     pipeline = Pipeline(
-        Places(incoming, prearchive_fd, quarantine, Durability.FULL, reserve_bytes=0),
+        Places(incoming, prearchive_fd, archive_fd, quarantine, Durability.FULL, reserve_bytes=0),
         index,
         journal,
         metrics,
@@ -109,6 +110,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     incoming.close()
     quarantine.close()
     os.close(prearchive_fd)
+    os.close(archive_fd)
 
 
 def test_an_object_of_a_known_project_is_filed_below_it(bench: Bench) -> None:
@@ -302,6 +304,7 @@ def test_no_header_value_leads_out_of_the_prearchive(bench: Bench, hostile: str)
 
 EXPECTED_AT_TOP = {
     "prearchive",
+    "archive",
     "incoming",
     "quarantine",
     "index.sqlite",

@@ -1,0 +1,97 @@
+"""Which session an object joins, and in which tree: prearchive, or archive if it goes directly."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from engine.errors import OutOfResources
+from engine.intake.placement import session_folder
+from engine.model.safe_names import timestamp
+from engine.model.session import SessionArea
+from engine.sessions.areas import archive_folder
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from engine.model.receiver import Receiver
+    from engine.sessions.index import SessionIndex, SessionKey, SessionOrigin, SessionPlace
+
+_TIMESTAMP_TRIES = 10_000
+
+
+class _Taken(Exception):
+    """The archive has something where a direct session would go (XNAT 9.7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """The session that an object joins, and the open folder that its place is below."""
+
+    place: SessionPlace
+    root_fd: int
+
+
+class Filing:
+    """Finds sessions for objects; used by the thread of each association."""
+
+    def __init__(self, index: SessionIndex, prearchive_fd: int, archive_fd: int) -> None:
+        self._index = index
+        self._prearchive_fd = prearchive_fd
+        self._archive_fd = archive_fd
+
+    def file(self, receiver: Receiver, key: SessionKey, origin: SessionOrigin) -> Filed:
+        """Find or make the session of an object and hold it.
+
+        Args:
+            receiver: decides whether the object goes directly into the archive; without a project,
+                or with something in the way there, it goes to the prearchive all the same.
+            key: what makes the session one.
+            origin: what a new session is filled with.
+
+        Raises:
+            OutOfResources: if the session can't be noted, or no folder can be named.
+        """
+        if receiver.direct_archive and key.project is not None:
+            with suppress(_Taken):
+                return self._directly(key, origin)
+            if receiver.direct_archive_append and origin.auto_archive is None:
+                origin = replace(origin, auto_archive=True)
+        place = self._index.session_for(
+            key, origin, lambda at: self._new_folder(key.project, key.label, at)
+        )
+        return Filed(place, self._prearchive_fd)
+
+    def _directly(self, key: SessionKey, origin: SessionOrigin) -> Filed:
+        assert key.project is not None
+        folder = archive_folder(key.project, key.label)
+        names = iter((folder,))  # there is no other name to try
+
+        def only_folder(_at: datetime) -> tuple[str, ...]:
+            name = next(names, None)
+            if name is None or self._exists(name):
+                raise _Taken
+            return name
+
+        key = key._replace(area=SessionArea.ARCHIVE)
+        return Filed(self._index.session_for(key, origin, only_folder), self._archive_fd)
+
+    def _exists(self, folder: tuple[str, ...]) -> bool:
+        with suppress(FileNotFoundError):
+            os.stat("/".join(folder), dir_fd=self._archive_fd, follow_symlinks=False)
+            return True
+        return False
+
+    def _new_folder(self, project: str | None, label: str, at: datetime) -> tuple[str, ...]:
+        """Name a session folder under a time stamp of its own (XNAT 9.1)."""
+        for milliseconds in range(_TIMESTAMP_TRIES):
+            stamp = timestamp(at + timedelta(milliseconds=milliseconds))
+            folder = session_folder(project, stamp, label)
+            with suppress(FileNotFoundError):
+                os.stat("/".join(folder[:-1]), dir_fd=self._prearchive_fd)
+                continue
+            return folder
+        raise OutOfResources("no free session folder name")

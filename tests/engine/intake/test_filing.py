@@ -1,0 +1,92 @@
+"""Prearchive or archive: where the session of an object is."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from engine.intake.filing import Filed, Filing
+from engine.model.session import SessionArea, SessionStatus
+from engine.sessions.index import SessionIndex, SessionKey, SessionOrigin
+from tests.fakes import make_receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
+DIRECT = make_receiver(1, direct_archive=True)
+APPENDING = make_receiver(1, direct_archive=True, direct_archive_append=True)
+ORIGIN = SessionOrigin("S1", None, "XNAT:8104", "CT", NOW)
+KEY = SessionKey("NEURO-01", "1.2.3", "E1")
+
+
+class Desk:
+    """A filing with its index and trees."""
+
+    def __init__(self, root: Path) -> None:
+        self.archive = root / "archive"
+        for name in ("prearchive", "archive"):
+            (root / name).mkdir()
+        self.fds = [os.open(root / name, os.O_RDONLY) for name in ("prearchive", "archive")]
+        self.index = SessionIndex(root / "index.sqlite", durable=False)
+        self.filing = Filing(self.index, *self.fds)
+
+    def file(self, receiver: Any = DIRECT, key: SessionKey = KEY) -> Filed:
+        return self.filing.file(receiver, key, ORIGIN)
+
+    def area(self, filed: Filed) -> str:
+        return ("prearchive", "archive")[self.fds.index(filed.root_fd)]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    desk.index.close()
+    for fd in desk.fds:
+        os.close(fd)
+
+
+def test_direct_objects_share_one_session_in_the_archive(desk: Desk) -> None:
+    first, second = desk.file(), desk.file()
+    assert first.place.folder == ("NEURO-01", "arc001", "E1")
+    assert (desk.area(first), first.place.id, second.place.id) == ("archive", 1, 1)
+    (session,) = desk.index.sessions()
+    assert (session.area, session.status) == (SessionArea.ARCHIVE, SessionStatus.RECEIVING)
+
+
+def test_without_direct_archive_the_same_study_has_a_session_of_its_own(desk: Desk) -> None:
+    desk.file()
+    other = desk.file(make_receiver(1))
+    assert (desk.area(other), other.place.id) == ("prearchive", 2)
+
+
+def test_without_a_project_an_object_waits_unassigned(desk: Desk) -> None:
+    filed = desk.file(key=KEY._replace(project=None))
+    assert (desk.area(filed), len(filed.place.folder)) == ("prearchive", 2)
+
+
+@pytest.mark.parametrize(("receiver", "auto_archive"), [(DIRECT, None), (APPENDING, True)])
+def test_what_is_in_the_archive_already_sends_an_object_to_the_prearchive(
+    desk: Desk, receiver: Any, auto_archive: bool | None
+) -> None:
+    (desk.archive / "NEURO-01/arc001/E1").mkdir(parents=True)
+    assert desk.area(desk.file(receiver)) == "prearchive"
+    (session,) = desk.index.sessions()
+    assert session.auto_archive is auto_archive
+
+
+def test_another_study_that_is_being_archived_under_the_label_does_so_too(desk: Desk) -> None:
+    """Nothing of it is on the disk yet."""
+    desk.file()
+    other = desk.file(key=KEY._replace(study_instance_uid="1.2.4"))
+    assert (desk.area(other), other.place.id) == ("prearchive", 2)
+
+
+def test_a_label_in_the_archive_is_as_safe_as_one_in_the_prearchive(desk: Desk) -> None:
+    filed = desk.file(key=KEY._replace(label="CON"))
+    assert filed.place.folder[2].startswith("h-")
