@@ -18,6 +18,7 @@ EngineError                     title, detail, remedy
 │  ├─ UnreadableObject          0xC000
 │  ├─ SopClassMismatch          0xA900
 │  ├─ OutOfResources            0xA700
+│  ├─ DuplicateInstance         0x0111
 │  ├─ RoutingFailed             0xC000
 │  └─ ProcessingFailed          0x0110
 ├─ SessionError
@@ -203,6 +204,12 @@ class OutOfResources(IntakeError):
     """Disk full, storage unwritable or no descriptors left; the sender may try again later."""
 
     status = 0xA700
+
+
+class DuplicateInstance(IntakeError):
+    """The SOP instance is stored already, with other content, and the site rejects that."""
+
+    status = 0x0111
 
 
 class RoutingFailed(IntakeError):

@@ -42,6 +42,7 @@ class Totals:
     quarantined: int = 0
     failed: int = 0
     bytes: int = 0
+    rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,7 @@ class Metrics:
             quarantined=states.get("quarantined", 0),
             failed=states.get("failed", 0),
             bytes=size_bytes,
+            rejected=states.get("rejected", 0),
         )
 
     def latency(self) -> Latency:

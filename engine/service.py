@@ -267,6 +267,7 @@ class Engine:
             self._clock,
             {self._identifier.info.id: self._identifier},
             lambda: self._configuration.projects,
+            lambda: self._configuration.site.sessions,
         )
         self._associations = Associations(self._clock, self._journal, self._index.record)
         self._receivers = Receivers(

@@ -18,6 +18,7 @@ from engine.cli.options import (
     text_of_file,
     text_or_file,
 )
+from engine.model.duplicates import DuplicatePolicy
 from engine.model.limits import RECEIVER_LIMITS
 from engine.model.receiver import ROUTING_FIELDS, Receiver, ReceiverRules, parse_receiver
 
@@ -35,7 +36,15 @@ _SWITCHES = {
     "whitelist_enabled": "admit only callers on the whitelist",
     "routing_enabled": "let the routing rules decide",
 }
-_NAMED_FIELDS = ("ae_title", "port", "bind_address", "enabled", "identifier", "file_namer")
+_NAMED_FIELDS = (
+    "ae_title",
+    "port",
+    "bind_address",
+    "enabled",
+    "identifier",
+    "file_namer",
+    "duplicates",
+)
 _COLUMNS = (
     "id",
     "ae_title",
@@ -71,6 +80,8 @@ def add_receivers(commands: Commands) -> None:
 def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
     """Add one option per field of a receiver; fields that are not named stay as they are."""
     add = partial(parser.add_argument, default=argparse.SUPPRESS)
+    policies = f"{', '.join(DuplicatePolicy)}; '' for the site's"
+    add("--duplicates", metavar="POLICY", help=f"for a SOP instance with other content: {policies}")
     add("--ae-title", metavar="AE", required=is_new, help="the called AE title")
     add("--port", metavar="N", required=is_new, help="the TCP port")
     add("--bind-address", metavar="ADDRESS", help="where to listen; '' for the site's choice")

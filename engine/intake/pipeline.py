@@ -11,7 +11,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.errors import IntakeError, OutOfResources, SopClassMismatch, UnreadableObject
+from engine.errors import (
+    DuplicateInstance,
+    IntakeError,
+    OutOfResources,
+    SopClassMismatch,
+    UnreadableObject,
+)
 from engine.events import SessionOpened
 from engine.intake.filing import Filing
 from engine.intake.header import DEFAULT_LAST_TAG, read_complete
@@ -20,6 +26,7 @@ from engine.intake.placement import file_name, scan_folder
 from engine.intake.write import free_bytes, publish
 from engine.model.identity import UNASSIGNED
 from engine.model.session import ObjectState
+from engine.model.session_settings import SessionSettings
 from engine.sessions.index import ObjectRow, SessionKey, SessionOrigin
 
 if TYPE_CHECKING:
@@ -89,6 +96,7 @@ class Pipeline:
         clock: Clock,
         identifiers: Mapping[str, Identifier],
         projects: Callable[[], ProjectRegistry],
+        settings: Callable[[], SessionSettings] = SessionSettings,
     ) -> None:
         self._places = places
         self._index = index
@@ -98,6 +106,7 @@ class Pipeline:
         self._clock = clock
         self._identifiers = identifiers
         self._projects = projects
+        self._settings = settings
 
     def begin(self, arrival: Arrival) -> IncomingObject:
         """Open the object that is about to arrive; a storage that is full shows at its end."""
@@ -114,6 +123,8 @@ class Pipeline:
         with ExitStack() as held:
             try:
                 outcome = self._store(incoming, held)
+            except DuplicateInstance as error:
+                outcome = Outcome(ObjectState.REJECTED, error.status, error.detail)
             except IntakeError as error:
                 outcome = Outcome(ObjectState.FAILED, error.status, error.detail)
             finally:
@@ -162,7 +173,7 @@ class Pipeline:
         identity = identifier.identify(header, self._projects(), arrival.receiver.routing)
         filed = self._session(arrival, header, identity)
         held.callback(self._index.holds.give_back, filed.place.id)
-        published = self._publish(part, header, filed, incoming.body_offset)
+        published = self._publish(part, header, filed, incoming)
         return _outcome(published, filed.place, identity.warning)
 
     def _read(self, incoming: IncomingObject) -> HeaderView:
@@ -220,14 +231,18 @@ class Pipeline:
             )
         return filed
 
-    def _publish(self, part: Part, header: HeaderView, filed: Filed, body_offset: int) -> Published:
+    def _publish(
+        self, part: Part, header: HeaderView, filed: Filed, incoming: IncomingObject
+    ) -> Published:
+        duplicates = incoming.arrival.receiver.duplicates or self._settings().duplicates
         return publish(
             part,
             filed.root_fd,
             (*filed.place.folder, "SCANS", scan_folder(header), "DICOM"),
             file_name(header),
             self._places.durability,
-            body_offset=body_offset,
+            body_offset=incoming.body_offset,
+            duplicates=duplicates,
         )
 
 
@@ -244,6 +259,16 @@ def _outcome(published: Published, place: SessionPlace, warning: str) -> Outcome
     file = "/".join(published.path_parts[len(place.folder) :])
     if published.duplicate:
         return Outcome(ObjectState.DUPLICATE, SUCCESS, "already here", place.id, file)
-    beside = "other content under the same name, kept beside it" if published.renamed else ""
-    reason = "; ".join(filter(None, (warning, beside)))
+    reason = "; ".join(filter(None, (warning, _beside(published))))
     return Outcome(ObjectState.STORED, SUCCESS, reason, place.id, file)
+
+
+def _beside(published: Published) -> str:
+    """Say what was there under an object's name already."""
+    if published.replaced:
+        return "replaces other content of the same SOP instance"
+    if published.same_instance:
+        return "other content of the same SOP instance is here, kept beside it"
+    return (
+        "another SOP instance has the same file name, kept beside it" if published.renamed else ""
+    )

@@ -11,11 +11,19 @@ import itertools
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import Struct
 from typing import TYPE_CHECKING, Self
 
-from engine.errors import OutOfResources, ProcessingFailed, StorageUnusable, UnreadableObject
+from engine.errors import (
+    DuplicateInstance,
+    OutOfResources,
+    ProcessingFailed,
+    StorageUnusable,
+    UnreadableObject,
+)
+from engine.intake.same_name import is_same_instance
+from engine.model.duplicates import DuplicatePolicy
 from engine.settings import Durability
 
 if TYPE_CHECKING:
@@ -197,6 +205,10 @@ class Published:
     """The same bytes were there already; nothing was written."""
     renamed: bool = False
     """Other bytes have the name, so that the file's has a suffix."""
+    same_instance: bool = False
+    """The other bytes are of the same SOP instance."""
+    replaced: bool = False
+    """It took the place of other bytes of the same SOP instance."""
 
 
 def publish(
@@ -207,8 +219,9 @@ def publish(
     durability: Durability,
     *,
     body_offset: int,
+    duplicates: DuplicatePolicy = DuplicatePolicy.KEEP,
 ) -> Published:
-    """Flush a part and give it its final name, without ever overwriting; the part is gone then.
+    """Flush a part and give it its final name, without overwriting; the part is gone then.
 
     Args:
         part: the complete object.
@@ -217,15 +230,18 @@ def publish(
         name: the file name, with an extension.
         durability: what is flushed before this returns.
         body_offset: where the part's data set begins; the file meta is not compared.
+        duplicates: what becomes of another data set of a SOP instance that is there; only
+            `DuplicatePolicy.REPLACE` overwrites anything.
 
     Raises:
+        DuplicateInstance: if the policy rejects the object.
         OutOfResources: if the storage fails, or something else stands in the way. If it is the
             last flush that fails, the complete file stays, as another sender may count on it.
     """
     with part:
         _require_names(parts, name)
         try:
-            return _publish(part, root_fd, parts, name, durability, body_offset)
+            return _publish(part, root_fd, parts, name, durability, body_offset, duplicates)
         except OSError as error:
             raise out_of_resources(error) from error
 
@@ -237,18 +253,19 @@ def _publish(
     name: str,
     durability: Durability,
     body_offset: int,
+    duplicates: DuplicatePolicy,
 ) -> Published:
     os.fchmod(part.fd, FILE_MODE)
     if durability is not Durability.NONE:
         os.fdatasync(part.fd)
     folder_fd = open_folder(root_fd, parts, durability)
     try:
-        final, duplicate = _link(part, folder_fd, name, body_offset)
+        published = _link(part, folder_fd, name, body_offset, duplicates)
         if durability is Durability.FULL:
             os.fsync(folder_fd)
     finally:
         os.close(folder_fd)
-    return Published((*parts, final), duplicate, renamed=final != name)
+    return replace(published, path_parts=(*parts, *published.path_parts))
 
 
 def _require_names(parts: Sequence[str], name: str) -> None:
@@ -293,19 +310,34 @@ def _enter(folder_fd: int, name: str, durability: Durability) -> int:
     return fd
 
 
-def _link(part: Part, folder_fd: int, name: str, body_offset: int) -> tuple[str, bool]:
+def _link(
+    part: Part, folder_fd: int, name: str, body_offset: int, duplicates: DuplicatePolicy
+) -> Published:
     """Give the part the first name that is free, or find one that holds the same data set."""
     stem, dot, extension = name.rpartition(".")
+    same_instance = False
     for number in range(MAX_SUFFIX + 1):
         final = f"{stem}_{number}{dot}{extension}" if number else name
         try:
             os.link(part.name, final, src_dir_fd=part.folder_fd, dst_dir_fd=folder_fd)
         except FileExistsError:
             if _is_same(part, folder_fd, final, body_offset):
-                return final, True
+                return Published((final,), duplicate=True, renamed=final != name)
+            if is_same_instance(part.fd, folder_fd, final):
+                same_instance = True
+                if duplicates is not DuplicatePolicy.KEEP:
+                    return _settle(part, folder_fd, final, duplicates)
         else:
-            return final, False
+            return Published((final,), renamed=final != name, same_instance=same_instance)
     raise OutOfResources(f"more than {MAX_SUFFIX} different objects of one name")
+
+
+def _settle(part: Part, folder_fd: int, name: str, duplicates: DuplicatePolicy) -> Published:
+    """Replace other content of the same SOP instance, or refuse to."""
+    if duplicates is DuplicatePolicy.REJECT:
+        raise DuplicateInstance("the SOP instance is here already with other content")
+    os.replace(part.name, name, src_dir_fd=part.folder_fd, dst_dir_fd=folder_fd)
+    return Published((name,), same_instance=True, replaced=True)
 
 
 def _is_same(part: Part, folder_fd: int, name: str, body_offset: int) -> bool:

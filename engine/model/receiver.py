@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigurationError, InvalidReceiver, Problem
 from engine.model.ae_title import AETitle
+from engine.model.duplicates import DuplicatePolicy
 from engine.model.limits import parse_receiver_limits
 from engine.model.routing import RoutingRules
+from engine.model.session_settings import duplicates_fault
 from engine.model.site import SiteSettings, is_address
 from engine.model.whitelist import WhitelistEntry, parse_whitelist
 from engine.routing import parse_rules
@@ -73,6 +75,8 @@ class Receiver:
     """The local address to listen on; empty means the site's."""
     limits: tuple[tuple[str, int], ...] = ()
     """The limits that differ from the site's, by name."""
+    duplicates: DuplicatePolicy | None = None
+    """For an object that is there already with other content; None leaves it to the site."""
     whitelist_entries: tuple[WhitelistEntry, ...] = field(init=False, repr=False, compare=False)
     """The lines in force: empty while the whitelist is off."""
     routing: RoutingRules = field(init=False, repr=False, compare=False)
@@ -146,6 +150,7 @@ def _read_members(reader: _Reader, rules: ReceiverRules) -> dict[str, Any]:
         "whitelist": reader.read("whitelist", (), _lines),
         "bind_address": reader.read("bind_address", "", _address),
         "limits": reader.read("limits", {}, _limits),
+        "duplicates": reader.read("duplicates", "", _duplicates),
         **{name: reader.read(name, default, _switch) for name, default in _SWITCHES.items()},
         **{name: reader.read(name, "", _text) for name in ROUTING_FIELDS},
     }
@@ -246,6 +251,13 @@ def _address(name: str, value: object) -> str:
     if text and not is_address(text):
         raise _Invalid("is not an address", "write an IPv4 or IPv6 address, or nothing for all")
     return text
+
+
+def _duplicates(_name: str, value: object) -> DuplicatePolicy | None:
+    fault = duplicates_fault(value) if value else None
+    if fault:
+        raise _Invalid(*fault)
+    return DuplicatePolicy(str(value)) if value else None
 
 
 def _limits(_name: str, value: object) -> tuple[tuple[str, int], ...]:

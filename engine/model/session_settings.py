@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidSite, Problem
+from engine.model.duplicates import DuplicatePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,6 +20,8 @@ class SessionSettings:
     """A session is complete when no object came for this long (XNAT 9.5)."""
     trash_days: int = 30
     """How long deleted sessions and replaced objects are kept before they are gone for good."""
+    duplicates: DuplicatePolicy = DuplicatePolicy.KEEP
+    """For an object that is there already with other content, unless its receiver says else."""
 
     @classmethod
     def parse(cls, raw: object) -> SessionSettings:
@@ -35,11 +38,15 @@ class SessionSettings:
         problems = list(_faults(raw))
         if problems:
             raise InvalidSite(*problems)
-        return replace(cls(), **{name: value for name, value in raw.items() if value is not None})
+        given = {name: value for name, value in raw.items() if value is not None}
+        if "duplicates" in given:
+            given["duplicates"] = DuplicatePolicy(given["duplicates"])
+        return replace(cls(), **given)
 
     def to_record(self) -> dict[str, object]:
         """Return the JSON form that `parse` reads."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        record = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {**record, "duplicates": str(self.duplicates)}
 
 
 BOUNDS = {"idle_seconds": range(1, 86_401), "trash_days": range(1, 3_651)}
@@ -47,13 +54,27 @@ BOUNDS = {"idle_seconds": range(1, 86_401), "trash_days": range(1, 3_651)}
 
 def _faults(raw: Mapping[object, object]) -> Iterator[Problem]:
     for name, value in raw.items():
-        field, shown = f"sessions.{name}", str(value)[:40]
-        bounds = BOUNDS.get(str(name))
-        if bounds is None:
-            known = ", ".join(f.name for f in fields(SessionSettings))
-            yield Problem(field, shown, "is no setting of sessions", f"use {known}")
-        elif value is not None and (
-            isinstance(value, bool) or not isinstance(value, int) or value not in bounds
-        ):
-            remedy = f"use {bounds.start} to {bounds.stop - 1}"
-            yield Problem(field, shown, "is not a whole number in the allowed range", remedy)
+        fault = None if value is None else _fault(str(name), value)
+        if fault:
+            yield Problem(f"sessions.{name}", str(value)[:40], *fault)
+
+
+def _fault(name: str, value: object) -> tuple[str, str] | None:
+    """Return message and remedy for a value that its setting can't have."""
+    if name == "duplicates":
+        return duplicates_fault(value)
+    if name not in BOUNDS:
+        known = ", ".join(f.name for f in fields(SessionSettings))
+        return "is no setting of sessions", f"use {known}"
+    bounds = BOUNDS[name]
+    if isinstance(value, bool) or not isinstance(value, int) or value not in bounds:
+        remedy = f"use {bounds.start} to {bounds.stop - 1}"
+        return "is not a whole number in the allowed range", remedy
+    return None
+
+
+def duplicates_fault(value: object) -> tuple[str, str] | None:
+    """Return message and remedy for what is no duplicates policy."""
+    if isinstance(value, str) and value in set(DuplicatePolicy):
+        return None
+    return "is not a policy for duplicates", f"use {', '.join(DuplicatePolicy)}"

@@ -152,12 +152,10 @@ class SessionLedger:
         status, reason = outcome
         with self._index.changing() as connection:
             _rename(connection, session_id, moved)
-            if built is not None:
-                connection.execute(
-                    "UPDATE sessions SET modality = ? WHERE id = ?", (built.modality, session_id)
-                )
             if _session(connection, session_id).status is SessionStatus.RECEIVING_INTERRUPT:
                 status, reason = SessionStatus.RECEIVING, ""
+            elif built is not None:
+                _set_size(connection, session_id, built)
             self._set_status(connection, session_id, status, reason)
         return status
 
@@ -283,10 +281,7 @@ class SessionLedger:
     def note_built(self, session_id: int, built: BuiltSession) -> None:
         """Note what an archived session has become by a merge."""
         with self._index.changing() as connection:
-            connection.execute(
-                "UPDATE sessions SET modality = ?, objects = ?, bytes = ? WHERE id = ?",
-                (built.modality, built.objects, built.bytes, session_id),
-            )
+            _set_size(connection, session_id, built)
 
     def forget_empty(self, session_id: int) -> bool:
         """Remove the row of a session that was found empty, unless an object came meanwhile."""
@@ -359,6 +354,13 @@ def _rename(connection: sqlite3.Connection, session_id: int, moved: Iterable[Mov
     connection.executemany(
         "UPDATE objects SET file = ? WHERE session = ? AND file = ?",
         [(m.after, session_id, m.before) for m in moved],
+    )
+
+
+def _set_size(connection: sqlite3.Connection, session_id: int, built: BuiltSession) -> None:
+    connection.execute(
+        "UPDATE sessions SET modality = ?, objects = ?, bytes = ? WHERE id = ?",
+        (built.modality, built.objects, built.bytes, session_id),
     )
 
 

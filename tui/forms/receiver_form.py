@@ -256,6 +256,7 @@ class ReceiverForm:
             raw["id"] = self.original.id
             raw["enabled"] = self.original.enabled
             raw["file_namer"] = self.original.file_namer
+            raw["duplicates"] = self.original.duplicates
         return parse_receiver(raw, self.rules)
 
     def meaning(self, name: str) -> str:

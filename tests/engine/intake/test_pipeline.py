@@ -23,9 +23,11 @@ from engine.intake.write import IncomingArea
 from engine.journal import Journal
 from engine.metrics import Metrics
 from engine.model.ae_title import AETitle
+from engine.model.duplicates import DuplicatePolicy
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import Receiver
 from engine.model.session import ObjectState
+from engine.model.session_settings import SessionSettings
 from engine.sessions.areas import Areas
 from engine.sessions.index import SessionIndex
 from engine.sessions.ledger import SessionLedger
@@ -184,8 +186,24 @@ def test_other_content_under_the_same_name_is_kept_beside_it_and_said(bench: Ben
     bench.receive(dicom.image())
     other = bench.receive(dicom.image(pixels=bytes(32)))
     assert (other.state, other.status) == (ObjectState.STORED, 0)
-    assert other.reason == "other content under the same name, kept beside it"
+    assert other.reason == "other content of the same SOP instance is here, kept beside it"
     assert len(bench.files()) == 2
+
+
+def test_what_becomes_of_other_content_is_the_receiver_s_choice_else_the_site_s(
+    bench: Bench,
+) -> None:
+    bench.receive(dicom.image())
+    rejecting = replace(RECEIVER, duplicates=DuplicatePolicy.REJECT)
+    refused = bench.receive(dicom.image(pixels=bytes(32)), receiver=rejecting)
+    assert (refused.state, refused.status) == (ObjectState.REJECTED, 0x0111)
+    assert len(bench.files()) == 1
+    bench.pipeline._settings = lambda: SessionSettings(duplicates=DuplicatePolicy.REPLACE)
+    replacing = bench.receive(dicom.image(pixels=bytes(32)))
+    assert replacing.reason == "replaces other content of the same SOP instance"
+    assert len(bench.files()) == 1
+    totals = bench.metrics.totals()
+    assert (totals.received, totals.stored, totals.rejected) == (3, 2, 1)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any
 import pydicom
 import pytest
 
-from engine.errors import OutOfResources, ProcessingFailed, StorageUnusable, UnreadableObject
+from engine.errors import (
+    DuplicateInstance,
+    OutOfResources,
+    ProcessingFailed,
+    StorageUnusable,
+    UnreadableObject,
+)
 from engine.intake.write import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
@@ -29,6 +35,7 @@ from engine.intake.write import (
     free_bytes,
     publish,
 )
+from engine.model.duplicates import DuplicatePolicy
 from engine.settings import Durability
 from tests.dicom import (
     CT_IMAGE_STORAGE,
@@ -69,6 +76,7 @@ class Storage:
         preamble: bytes = PREAMBLE,
         durability: Durability = Durability.FULL,
         name: str = NAME,
+        duplicates: DuplicatePolicy = DuplicatePolicy.KEEP,
     ) -> Published:
         return publish(
             self.part(body, preamble),
@@ -77,6 +85,7 @@ class Storage:
             name,
             durability,
             body_offset=len(preamble),
+            duplicates=duplicates,
         )
 
     def parts(self) -> list[str]:
@@ -286,7 +295,7 @@ def test_another_data_set_under_the_same_name_is_kept_beside_it(
 ) -> None:
     storage.publish()
     other = storage.publish(body)
-    assert other == Published((*FOLDERS, "1.2-4-1-abc_1.dcm"), renamed=True)
+    assert other == Published((*FOLDERS, "1.2-4-1-abc_1.dcm"), renamed=True, same_instance=True)
     assert storage.files() == {
         NAME: PREAMBLE + b"body",
         "1.2-4-1-abc_1.dcm": PREAMBLE + body,
@@ -336,6 +345,44 @@ def plant_dangling_link(path: Path, target: Path) -> None:
 
 def plant_fifo(path: Path, _: Path) -> None:
     os.mkfifo(path)
+
+
+OTHER_INSTANCE = file_preamble(CT_IMAGE_STORAGE, "1.2.4", EXPLICIT_VR_LITTLE_ENDIAN, "CT1", "XNAT")
+
+
+def test_another_instance_under_the_same_name_is_told_apart(storage: Storage) -> None:
+    storage.publish()
+    other = storage.publish(b"other", preamble=OTHER_INSTANCE)
+    assert (other.renamed, other.same_instance) == (True, False)
+
+
+def test_other_content_of_an_instance_takes_its_place_if_the_policy_says_so(
+    storage: Storage,
+) -> None:
+    storage.publish()
+    other = storage.publish(b"other", preamble=OTHER_PREAMBLE, duplicates=DuplicatePolicy.REPLACE)
+    assert other == Published((*FOLDERS, NAME), same_instance=True, replaced=True)
+    assert storage.files() == {NAME: OTHER_PREAMBLE + b"other"}
+    assert storage.parts() == []
+
+
+def test_other_content_of_an_instance_is_refused_if_the_policy_says_so(storage: Storage) -> None:
+    storage.publish()
+    with pytest.raises(DuplicateInstance) as caught:
+        storage.publish(b"other", duplicates=DuplicatePolicy.REJECT)
+    assert caught.value.status == 0x0111
+    assert storage.files() == {NAME: PREAMBLE + b"body"}
+    assert storage.parts() == []
+
+
+@pytest.mark.parametrize("policy", DuplicatePolicy)
+def test_no_policy_touches_the_same_data_set_or_another_instance(
+    storage: Storage, policy: DuplicatePolicy
+) -> None:
+    storage.publish()
+    assert storage.publish(preamble=OTHER_PREAMBLE, duplicates=policy).duplicate
+    assert storage.publish(b"x", preamble=OTHER_INSTANCE, duplicates=policy).renamed
+    assert len(storage.files()) == 2
 
 
 @pytest.mark.parametrize("plant", [plant_folder, plant_link, plant_dangling_link, plant_fifo])

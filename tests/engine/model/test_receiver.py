@@ -212,3 +212,15 @@ def test_rules_are_kept_unchecked_while_routing_is_off() -> None:
     receiver = parse(project_routing="nonsense")
     assert receiver.project_routing == "nonsense"
     assert receiver.routing.project == ()
+
+
+@pytest.mark.parametrize("policy", ["", None, "keep", "replace", "reject"])
+def test_a_receiver_may_have_a_policy_for_duplicates_of_its_own(policy: str | None) -> None:
+    receiver = parse_receiver({"ae_title": "CT1", "port": 8105, "duplicates": policy}, RULES)
+    assert receiver.duplicates == (policy or None)
+    assert parse_receiver(receiver.to_record(), RULES) == receiver
+
+
+def test_an_unknown_policy_for_duplicates_is_refused() -> None:
+    with pytest.raises(InvalidReceiver, match="use keep, replace, reject"):
+        parse_receiver({"ae_title": "CT1", "port": 8105, "duplicates": "both"}, RULES)

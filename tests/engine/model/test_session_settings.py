@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import InvalidSite
+from engine.model.duplicates import DuplicatePolicy
 from engine.model.session_settings import SessionSettings
 
 
 def test_settings_read_back_as_they_were_written() -> None:
-    settings = SessionSettings(idle_seconds=60, trash_days=7)
+    settings = SessionSettings(60, 7, DuplicatePolicy.REJECT)
     assert SessionSettings.parse(settings.to_record()) == settings
     assert SessionSettings.parse(None) == SessionSettings.parse({}) == SessionSettings()
     assert SessionSettings.parse({"idle_seconds": None}) == SessionSettings()
@@ -24,6 +25,8 @@ def test_settings_read_back_as_they_were_written() -> None:
         ({"idle_seconds": True}, "sessions.idle_seconds"),
         ({"trash_days": 100_000}, "sessions.trash_days"),
         ({"nonsense": 1}, "sessions.nonsense"),
+        ({"duplicates": "keep all"}, "sessions.duplicates"),
+        ({"duplicates": ["keep"]}, "sessions.duplicates"),
     ],
 )
 def test_a_wrong_member_is_named(raw: object, field: str) -> None:
