@@ -22,7 +22,7 @@ from engine.events import SessionOpened
 from engine.intake.filing import Filing
 from engine.intake.header import DEFAULT_LAST_TAG, read_complete
 from engine.intake.incoming import Arrival, IncomingObject
-from engine.intake.placement import file_name, scan_folder
+from engine.intake.placement import distinct_name, file_name, scan_folder
 from engine.intake.write import free_bytes, publish
 from engine.model.identity import UNASSIGNED
 from engine.model.session import ObjectState
@@ -178,7 +178,9 @@ class Pipeline:
 
     def _read(self, incoming: IncomingObject) -> HeaderView:
         arrival = incoming.arrival
-        last_tag = max(DEFAULT_LAST_TAG, arrival.receiver.routing.last_tag)
+        last_tag = max(
+            DEFAULT_LAST_TAG, arrival.receiver.routing.last_tag, self._settings().template.last_tag
+        )
         with incoming.data_set() as data_set:
             header = read_complete(data_set, arrival.transfer_syntax_uid, last_tag=last_tag)
         _require_same_instance(header, arrival)
@@ -234,15 +236,17 @@ class Pipeline:
     def _publish(
         self, part: Part, header: HeaderView, filed: Filed, incoming: IncomingObject
     ) -> Published:
-        duplicates = incoming.arrival.receiver.duplicates or self._settings().duplicates
+        settings = self._settings()
+        name = file_name(header, settings.template)
         return publish(
             part,
             filed.root_fd,
             (*filed.place.folder, "SCANS", scan_folder(header), "DICOM"),
-            file_name(header),
+            name,
             self._places.durability,
             body_offset=incoming.body_offset,
-            duplicates=duplicates,
+            duplicates=incoming.arrival.receiver.duplicates or settings.duplicates,
+            otherwise="" if settings.has_default_template else distinct_name(header, name),
         )
 
 

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from engine.model.safe_names import safe_part, scan_name
+from engine.model.file_name_template import DEFAULT_TEMPLATE, FileNameTemplate, parse_template
+from engine.model.safe_names import java_list_hash, safe_part, scan_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from engine.intake.header import HeaderView
 
-MAX_FILE_NAME_BYTES = 200
-EXTENSION = ".dcm"
-
-_NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]")
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_MASK = 0xFFFFFFFF
+_DEFAULT = parse_template(DEFAULT_TEMPLATE)
 
 
 def session_folder(project: str | None, timestamp: str, session_label: str) -> tuple[str, ...]:
@@ -31,46 +24,13 @@ def scan_folder(header: HeaderView) -> str:
     return scan_name(header.series_number, header.series_instance_uid)
 
 
-def file_name(header: HeaderView) -> str:
-    """Return an object's file name by XNAT's default template (XNAT 9.3), without separators."""
-    sop_class_uid = header.sop_class_uid or "no-value-for-SOPClassUID"
-    sop_instance_uid = header.sop_instance_uid or "no-value-for-SOPInstanceUID"
-    stem = "-".join(
-        (
-            header.study_instance_uid or "no-value-for-StudyInstanceUID",
-            header.series_number or "no-value-for-SeriesNumber",
-            header.instance_number or "no-value-for-InstanceNumber",
-            java_list_hash((sop_class_uid, sop_instance_uid)),
-        )
-    )
-    stem = _NOT_IN_NAME.sub("_", stem).lstrip(".")
-    if stem.startswith("-"):
-        stem = "_" + stem[1:]
-    if len(stem) + len(EXTENSION) > MAX_FILE_NAME_BYTES:
-        stem = safe_part(stem)
-    return stem + EXTENSION
+def file_name(header: HeaderView, template: FileNameTemplate = _DEFAULT) -> str:
+    """Return an object's file name by a template (XNAT 9.3), without separators."""
+    return template.name(header.text)
 
 
-def java_list_hash(values: Iterable[str]) -> str:
-    """Return Java's hash of a list of strings, unsigned, in base 36 (XNAT 9.3)."""
-    total = 1
-    for value in values:
-        total = (31 * total + _java_hash(value)) & _MASK
-    digits = ""
-    while total:
-        total, digit = divmod(total, 36)
-        digits = _DIGITS[digit] + digits
-    return digits or "0"
-
-
-def _java_hash(text: str) -> int:
-    """Return Java's hash of a string, which counts UTF-16 code units."""
-    units = text.encode("ascii") if text.isascii() else _utf16_units(text)
-    total = 0
-    for unit in units:
-        total = (31 * total + unit) & _MASK
-    return total
-
-
-def _utf16_units(text: str) -> list[int]:
-    return memoryview(text.encode("utf-16-le", "surrogatepass")).cast("H").tolist()
+def distinct_name(header: HeaderView, name: str) -> str:
+    """Return a name for an object whose own one another SOP instance has."""
+    stem, dot, extension = name.rpartition(".")
+    uids = (header.sop_class_uid or "", header.sop_instance_uid or "")
+    return f"{stem}-{java_list_hash(uids)}{dot}{extension}"

@@ -27,7 +27,7 @@ from engine.model.duplicates import DuplicatePolicy
 from engine.settings import Durability
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from engine.intake.elements import Buffer
@@ -220,6 +220,7 @@ def publish(
     *,
     body_offset: int,
     duplicates: DuplicatePolicy = DuplicatePolicy.KEEP,
+    otherwise: str = "",
 ) -> Published:
     """Flush a part and give it its final name, without overwriting; the part is gone then.
 
@@ -232,6 +233,8 @@ def publish(
         body_offset: where the part's data set begins; the file meta is not compared.
         duplicates: what becomes of another data set of a SOP instance that is there; only
             `DuplicatePolicy.REPLACE` overwrites anything.
+        otherwise: the file name if another SOP instance has `name`; without it, or if that is
+            taken too, the name gets a number.
 
     Raises:
         DuplicateInstance: if the policy rejects the object.
@@ -239,9 +242,10 @@ def publish(
             last flush that fails, the complete file stays, as another sender may count on it.
     """
     with part:
-        _require_names(parts, name)
+        _require_names(parts, name, otherwise or name)
         try:
-            return _publish(part, root_fd, parts, name, durability, body_offset, duplicates)
+            names = tuple(filter(None, (name, otherwise)))
+            return _publish(part, root_fd, parts, names, durability, body_offset, duplicates)
         except OSError as error:
             raise out_of_resources(error) from error
 
@@ -250,7 +254,7 @@ def _publish(
     part: Part,
     root_fd: int,
     parts: Sequence[str],
-    name: str,
+    names: tuple[str, ...],
     durability: Durability,
     body_offset: int,
     duplicates: DuplicatePolicy,
@@ -260,7 +264,7 @@ def _publish(
         os.fdatasync(part.fd)
     folder_fd = open_folder(root_fd, parts, durability)
     try:
-        published = _link(part, folder_fd, name, body_offset, duplicates)
+        published = _link(part, folder_fd, names, body_offset, duplicates)
         if durability is Durability.FULL:
             os.fsync(folder_fd)
     finally:
@@ -268,8 +272,8 @@ def _publish(
     return replace(published, path_parts=(*parts, *published.path_parts))
 
 
-def _require_names(parts: Sequence[str], name: str) -> None:
-    for part in (*parts, name):
+def _require_names(parts: Sequence[str], *names: str) -> None:
+    for part in (*parts, *names):
         if "/" in part or "\0" in part or part in {"", ".", ".."}:
             raise ProcessingFailed("a folder or file name is unsafe")
 
@@ -311,25 +315,34 @@ def _enter(folder_fd: int, name: str, durability: Durability) -> int:
 
 
 def _link(
-    part: Part, folder_fd: int, name: str, body_offset: int, duplicates: DuplicatePolicy
+    part: Part,
+    folder_fd: int,
+    names: tuple[str, ...],
+    body_offset: int,
+    duplicates: DuplicatePolicy,
 ) -> Published:
     """Give the part the first name that is free, or find one that holds the same data set."""
-    stem, dot, extension = name.rpartition(".")
     same_instance = False
-    for number in range(MAX_SUFFIX + 1):
-        final = f"{stem}_{number}{dot}{extension}" if number else name
+    for final in _candidates(names):
         try:
             os.link(part.name, final, src_dir_fd=part.folder_fd, dst_dir_fd=folder_fd)
         except FileExistsError:
             if _is_same(part, folder_fd, final, body_offset):
-                return Published((final,), duplicate=True, renamed=final != name)
+                return Published((final,), duplicate=True, renamed=final != names[0])
             if is_same_instance(part.fd, folder_fd, final):
                 same_instance = True
                 if duplicates is not DuplicatePolicy.KEEP:
                     return _settle(part, folder_fd, final, duplicates)
         else:
-            return Published((final,), renamed=final != name, same_instance=same_instance)
+            return Published((final,), renamed=final != names[0], same_instance=same_instance)
     raise OutOfResources(f"more than {MAX_SUFFIX} different objects of one name")
+
+
+def _candidates(names: tuple[str, ...]) -> Iterator[str]:
+    yield from names
+    stem, dot, extension = names[-1].rpartition(".")
+    for number in range(1, MAX_SUFFIX + 1):
+        yield f"{stem}_{number}{dot}{extension}"
 
 
 def _settle(part: Part, folder_fd: int, name: str, duplicates: DuplicatePolicy) -> Published:

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 from engine.model.identity import to_label
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
 _SAFE = re.compile(r"(?![.-])[A-Za-z0-9._-]{1,64}(?<!\.)")
 _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(?:\..*)?", re.IGNORECASE | re.DOTALL)
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_MASK = 0xFFFFFFFF
 _SERIES_NUMBER = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 def safe_part(text: str) -> str:
     """Return a text as a name of one folder: itself if it is safe, else a hash of it."""
-    if _SAFE.fullmatch(text) and not _DEVICE.fullmatch(text):
+    if _SAFE.fullmatch(text) and not is_device(text):
         return text
     digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
     return "h-" + b32encode(digest)[:20].decode("ascii").lower()
@@ -39,3 +42,33 @@ def scan_name(series_number: str | None, series_instance_uid: str | None) -> str
     if _SERIES_NUMBER.fullmatch(number):
         return safe_part(number)
     return safe_part(to_label(series_instance_uid or "NA"))
+
+
+def is_device(text: str) -> bool:
+    """Tell whether some operating system takes a name for a device."""
+    return _DEVICE.fullmatch(text) is not None
+
+
+def java_list_hash(values: Iterable[str]) -> str:
+    """Return Java's hash of a list of strings, unsigned, in base 36 (XNAT 9.3)."""
+    total = 1
+    for value in values:
+        total = (31 * total + _java_hash(value)) & _MASK
+    digits = ""
+    while total:
+        total, digit = divmod(total, 36)
+        digits = _DIGITS[digit] + digits
+    return digits or "0"
+
+
+def _java_hash(text: str) -> int:
+    """Return Java's hash of a string, which counts UTF-16 code units."""
+    units = text.encode("ascii") if text.isascii() else _utf16_units(text)
+    total = 0
+    for unit in units:
+        total = (31 * total + unit) & _MASK
+    return total
+
+
+def _utf16_units(text: str) -> list[int]:
+    return memoryview(text.encode("utf-16-le", "surrogatepass")).cast("H").tolist()

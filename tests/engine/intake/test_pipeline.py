@@ -190,6 +190,20 @@ def test_other_content_under_the_same_name_is_kept_beside_it_and_said(bench: Ben
     assert len(bench.files()) == 2
 
 
+def test_a_template_that_names_all_objects_alike_loses_none_of_them(bench: Bench) -> None:
+    """F11, where XNAT keeps one file per series."""
+    template = "${StudyInstanceUID}-${SeriesNumber}"
+    bench.pipeline._settings = lambda: SessionSettings(file_name_template=template)
+    for number in range(3):
+        uid = f"1.2.3.{number}"
+        outcome = bench.receive(dicom.image(SOPInstanceUID=uid), sop_instance_uid=uid)
+        assert outcome.state is ObjectState.STORED
+    assert outcome.reason == "another SOP instance has the same file name, kept beside it"
+    again = bench.receive(dicom.image(SOPInstanceUID=uid), sop_instance_uid=uid)
+    assert again.state is ObjectState.DUPLICATE
+    assert len(bench.files()) == 3
+
+
 def test_what_becomes_of_other_content_is_the_receiver_s_choice_else_the_site_s(
     bench: Bench,
 ) -> None:

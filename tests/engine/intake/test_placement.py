@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from engine.intake.header import read_complete
 from engine.intake.placement import (
+    distinct_name,
     file_name,
-    java_list_hash,
     scan_folder,
     session_folder,
 )
-from engine.model.safe_names import safe_part, timestamp
+from engine.model.file_name_template import parse_template
+from engine.model.safe_names import is_device, java_list_hash, safe_part, timestamp
 from tests.dicom import EXPLICIT_VR_LITTLE_ENDIAN, MR_IMAGE_STORAGE, image
 
 if TYPE_CHECKING:
@@ -178,6 +179,24 @@ def test_a_file_name_follows_xnats_default_template(values: dict[str, object], n
         "InstanceNumber": "1",
     }
     assert file_name(header(**(usual | values))) == name
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "x" * 300, ".", "..."])
+@pytest.mark.parametrize(
+    "template",
+    ["${PatientName}", ".${PatientName}", "-${PatientName}.img", "${PatientName}${PatientName}"],
+)
+def test_a_hostile_value_makes_no_path_with_any_template(template: str, text: str) -> None:
+    name = file_name(header(PatientName=text[:60_000]), parse_template(template))
+    assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,195}\.(dcm|img)", name)
+    assert len(name) <= 200
+    assert not is_device(name)
+
+
+def test_an_object_whose_name_another_instance_has_gets_one_of_its_own() -> None:
+    names = {distinct_name(header(SOPInstanceUID=uid), "a.b.dcm") for uid in ("1.2", "1.3")}
+    assert len(names) == 2
+    assert all(re.fullmatch(r"a\.b-[a-z0-9]{1,7}\.dcm", name) for name in names)
 
 
 @pytest.mark.parametrize("text", HOSTILE)

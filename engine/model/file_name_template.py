@@ -1,0 +1,153 @@
+"""How stored objects are named: XNAT's file name template (XNAT 9.3)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from engine.errors import InvalidSite, Problem
+from engine.model.safe_names import is_device, java_list_hash, safe_part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FIELD = "sessions.file_name_template"
+DEFAULT_TEMPLATE = (
+    "${StudyInstanceUID}-${SeriesNumber}-${InstanceNumber}-${HashSOPClassUIDWithSOPInstanceUID}"
+)
+MAX_TEMPLATE_CHARACTERS = 500
+MAX_FILE_NAME_BYTES = 200
+EXTENSION = ".dcm"
+LAST_TAG = 0x7FDFFFFF
+"""What follows is pixel data, which no name is made of."""
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z0-9]+)\}")
+_EXTENSION = re.compile(r"\.[A-z0-9]+")  # the range is XNAT's
+_LITERAL = re.compile(r"[A-Za-z0-9._-]*")
+_NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]")
+_HASH, _WITH = "Hash", "With"
+_RESERVED_EXTENSIONS = frozenset((".xml", ".part"))
+"""Of catalogs, and of what is being written."""
+_TAGS = {
+    "SOPClassUID": 0x00080016,
+    "SOPInstanceUID": 0x00080018,
+    "StudyInstanceUID": 0x0020000D,
+    "SeriesInstanceUID": 0x0020000E,
+    "SeriesNumber": 0x00200011,
+    "InstanceNumber": 0x00200013,
+}
+"""The keywords of the default template, known without loading the data dictionary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One ``${…}``: the elements whose values, or the hash of whose values, stand there."""
+
+    keywords: tuple[str, ...]
+    is_hash: bool
+
+    def text(self, value_of: Callable[[int], str | None]) -> str:
+        """Return what stands in the name, as it is."""
+        values = [value_of(_tag(keyword)) or f"no-value-for-{keyword}" for keyword in self.keywords]
+        return java_list_hash(values) if self.is_hash else values[0]
+
+
+@dataclass(frozen=True, slots=True)
+class FileNameTemplate:
+    """A template that was checked; its names are safe whatever the values are."""
+
+    parts: tuple[str | Variable, ...]
+    extension: str
+
+    @property
+    def last_tag(self) -> int:
+        """The greatest tag whose value is needed."""
+        variables = [part for part in self.parts if isinstance(part, Variable)]
+        return max((_tag(k) for variable in variables for k in variable.keywords), default=0)
+
+    def name(self, value_of: Callable[[int], str | None]) -> str:
+        """Return an object's file name.
+
+        Args:
+            value_of: gives the text of an element by its tag, None if it has none.
+        """
+        texts = (part if isinstance(part, str) else part.text(value_of) for part in self.parts)
+        stem = _NOT_IN_NAME.sub("_", "".join(texts)).lstrip(".")
+        if not stem or stem.startswith("-"):
+            stem = "_" + stem[1:]
+        if len(stem) + len(self.extension) > MAX_FILE_NAME_BYTES or is_device(stem):
+            stem = safe_part(stem + self.extension + "/")  # never safe, so it becomes a hash
+        return stem + self.extension
+
+
+@cache
+def parse_template(text: str) -> FileNameTemplate:
+    """Return the template that a text describes.
+
+    Raises:
+        InvalidSite: with what is wrong, and where.
+    """
+    if not text or len(text) > MAX_TEMPLATE_CHARACTERS:
+        raise _fault(text, "is empty or too long", f"use 1 to {MAX_TEMPLATE_CHARACTERS} characters")
+    dot = text.rfind(".")
+    has_extension = dot >= 0 and _EXTENSION.fullmatch(text, dot) is not None
+    stem, extension = (text[:dot], text[dot:]) if has_extension else (text, EXTENSION)
+    if extension.lower() in _RESERVED_EXTENSIONS or not _LITERAL.fullmatch(extension):
+        raise _fault(extension, "can't be the extension of objects", "use .dcm")
+    parts = tuple(_parts(stem))
+    if not any(isinstance(part, Variable) for part in parts):
+        raise _fault(text, "has no ${…}, so that all objects had one name", "add ${SOPInstanceUID}")
+    return FileNameTemplate(parts, extension)
+
+
+def _parts(text: str) -> Iterator[str | Variable]:
+    position = 0
+    for found in _VARIABLE.finditer(text):
+        yield from _literal(text, position, found.start())
+        yield _variable(found[1], found.start(1))
+        position = found.end()
+    yield from _literal(text, position, len(text))
+
+
+def _literal(text: str, begin: int, end: int) -> Iterator[str]:
+    literal = _LITERAL.match(text, begin, end)
+    assert literal is not None
+    if literal.end() < end:
+        remedy = "use letters, digits, '.', '_', '-' and ${Keyword}"
+        raise _fault(text[literal.end()], "can't stand in a file name", remedy, literal.end())
+    if literal[0]:
+        yield literal[0]
+
+
+def _variable(name: str, position: int) -> Variable:
+    is_hash = name.startswith(_HASH) and not _is_known(name)
+    keywords = tuple(name.removeprefix(_HASH).split(_WITH)) if is_hash else (name,)
+    if is_hash and len(keywords) < 2:
+        remedy = "write such as ${HashSOPClassUIDWithSOPInstanceUID}"
+        raise _fault(name, "is a hash of less than two elements", remedy, position)
+    for keyword in keywords:
+        if not _is_known(keyword):
+            remedy = "use a keyword such as SOPInstanceUID"
+            raise _fault(keyword, "is no DICOM keyword of a header element", remedy, position)
+    return Variable(keywords, is_hash)
+
+
+def _is_known(keyword: str) -> bool:
+    return 0 < _tag(keyword) <= LAST_TAG
+
+
+@cache
+def _tag(keyword: str) -> int:
+    """Return a keyword's tag, 0 if it has none."""
+    if keyword in _TAGS:
+        return _TAGS[keyword]
+    from pydicom.datadict import tag_for_keyword
+
+    return tag_for_keyword(keyword) or 0
+
+
+def _fault(value: str, message: str, remedy: str, position: int | None = None) -> InvalidSite:
+    column = None if position is None else position + 1
+    return InvalidSite(Problem(FIELD, value[:80], message, remedy, None, column))
