@@ -194,12 +194,11 @@ def test_a_template_that_names_all_objects_alike_loses_none_of_them(bench: Bench
     """F11, where XNAT keeps one file per series."""
     template = "${StudyInstanceUID}-${SeriesNumber}"
     bench.pipeline._settings = lambda: SessionSettings(file_name_template=template)
-    for number in range(3):
-        uid = f"1.2.3.{number}"
-        outcome = bench.receive(dicom.image(SOPInstanceUID=uid), sop_instance_uid=uid)
-        assert outcome.state is ObjectState.STORED
-    assert outcome.reason == "another SOP instance has the same file name, kept beside it"
-    again = bench.receive(dicom.image(SOPInstanceUID=uid), sop_instance_uid=uid)
+    uids = ("1.2.3.1", "1.2.3.2", "1.2.3.3")
+    stored = [bench.receive(dicom.image(SOPInstanceUID=u), sop_instance_uid=u) for u in uids]
+    assert {outcome.state for outcome in stored} == {ObjectState.STORED}
+    assert stored[2].reason == "another SOP instance has the same file name, kept beside it"
+    again = bench.receive(dicom.image(SOPInstanceUID=uids[2]), sop_instance_uid=uids[2])
     assert again.state is ObjectState.DUPLICATE
     assert len(bench.files()) == 3
 
