@@ -42,6 +42,7 @@ class Totals:
     quarantined: int = 0
     failed: int = 0
     bytes: int = 0
+    filtered: int = 0
     rejected: int = 0
 
 
@@ -128,7 +129,7 @@ class Metrics:
         """Count one object in its final state."""
         second, at = int(self._clock.monotonic()), self._clock.now()
         bucket = _bucket(answer_seconds * 1000)
-        failed = state not in {"stored", "duplicate"}
+        failed = state not in {"stored", "duplicate", "filtered"}
         with self._lock:
             today = self._today.get(receiver, Today())
             self._today[receiver] = today.plus(at, size_bytes, failed)
@@ -170,6 +171,7 @@ class Metrics:
             quarantined=states.get("quarantined", 0),
             failed=states.get("failed", 0),
             bytes=size_bytes,
+            filtered=states.get("filtered", 0),
             rejected=states.get("rejected", 0),
         )
 

@@ -72,10 +72,10 @@ def add_settings(parser: argparse.ArgumentParser, group: str, names: Iterable[st
     parser.add_argument(
         f"--{group}",
         metavar="NAME=VALUE",
-        type=_limit,
+        type=_setting,
         action="append",
         default=argparse.SUPPRESS,
-        help=f"{', '.join(names)}; repeatable; NAME= sets the default",
+        help=f"{', '.join(names)}; repeatable; NAME=@FILE reads a text; NAME= sets the default",
     )
 
 
@@ -126,3 +126,9 @@ def _limit(text: str) -> tuple[str, object]:
         wanted = "write NAME=N, such as idle_seconds=60"
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a limit; {wanted}")
     return name, int(value) if _NUMBER.fullmatch(value) else value or None
+
+
+def _setting(text: str) -> tuple[str, object]:
+    """Read NAME=VALUE, or for NAME=@FILE what the file says."""
+    name, value = _limit(text)
+    return name, text_or_file(value) if isinstance(value, str) else value

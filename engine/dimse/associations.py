@@ -240,6 +240,8 @@ class Associations:
         self, live: LiveAssociation, state: ObjectState, size_bytes: int, status: int, why: str
     ) -> None:
         """Count one object; called by the association's own thread only."""
+        if state is ObjectState.FILTERED:
+            return
         if state not in {ObjectState.STORED, ObjectState.DUPLICATE}:
             live.failed += 1
             self._journal.record(ObjectRefused(**_about(live), status=status, why=why))

@@ -70,6 +70,25 @@ class HeaderView:
             texts[tag] = self._decode(tag)
         return texts[tag]
 
+    def joined(self, tag: int) -> str | None:
+        """Return all values of a top-level element, joined by backslashes; None if it is absent.
+
+        What is empty, a sequence or another binary value is the empty text.
+        """
+        if self._encoding.key(tag) not in self._starts:
+            return None
+        vr, value = self._value(tag) or ("", b"")
+        if vr == "UN" or not vr:
+            vr = _known_vr(tag)
+        if vr in _STRINGS:
+            return self._decoded_text(value.rstrip(b"\0 "), vr)
+        if vr in _NUMBERS:
+            size = Struct("<" + _NUMBERS[vr]).size
+            parts = (value[at : at + size] for at in range(0, len(value), size))
+            texts = (_number_text(part, vr, self._encoding.big_endian) for part in parts)
+            return "\\".join(filter(None, texts))
+        return ""
+
     def _decode(self, tag: int) -> str | None:
         found = self._value(tag)
         if found is None:
@@ -99,13 +118,7 @@ class HeaderView:
         return (vr, self._data[position : position + length]) if length else None
 
     def _string_text(self, value: bytes, vr: str) -> str | None:
-        value = value.rstrip(b"\0 ")
-        if value.isascii() and b"\x1b" not in value:
-            text = value.decode("ascii")
-        elif vr in _OF_CHARACTER_SET:
-            text = _decoded(value, self._character_set())
-        else:
-            text = value.decode(default_encoding)
+        text = self._decoded_text(value.rstrip(b"\0 "), vr)
         if vr not in _WHOLE:
             if "\\" in text:
                 text = text[: text.index("\\")]
@@ -115,6 +128,13 @@ class HeaderView:
         if vr == "UN" and not text.isprintable():
             return None
         return text or None
+
+    def _decoded_text(self, value: bytes, vr: str) -> str:
+        if value.isascii() and b"\x1b" not in value:
+            return value.decode("ascii")
+        if vr in _OF_CHARACTER_SET:
+            return _decoded(value, self._character_set())
+        return value.decode(default_encoding)
 
     def _character_set(self) -> tuple[str, ...]:
         _, terms = self._value(SPECIFIC_CHARACTER_SET) or ("", b"")

@@ -20,6 +20,7 @@ from engine.errors import (
 )
 from engine.events import SessionOpened
 from engine.intake.filing import Filing
+from engine.intake.filters import excluded_by, last_filter_tag
 from engine.intake.header import DEFAULT_LAST_TAG, read_complete
 from engine.intake.incoming import Arrival, IncomingObject
 from engine.intake.placement import distinct_name, file_name, scan_folder
@@ -171,6 +172,9 @@ class Pipeline:
             return self._refuse_content(part, arrival, error)
         identifier = self._identifiers[arrival.receiver.identifier]
         identity = identifier.identify(header, self._projects(), arrival.receiver.routing)
+        unwanted = excluded_by(header, identity.project.value, self._settings(), self._projects())
+        if unwanted:
+            return Outcome(ObjectState.FILTERED, SUCCESS, unwanted)
         filed = self._session(arrival, header, identity)
         held.callback(self._index.holds.give_back, filed.place.id)
         published = self._publish(part, header, filed, incoming)
@@ -178,8 +182,12 @@ class Pipeline:
 
     def _read(self, incoming: IncomingObject) -> HeaderView:
         arrival = incoming.arrival
+        settings = self._settings()
         last_tag = max(
-            DEFAULT_LAST_TAG, arrival.receiver.routing.last_tag, self._settings().template.last_tag
+            DEFAULT_LAST_TAG,
+            arrival.receiver.routing.last_tag,
+            settings.template.last_tag,
+            last_filter_tag(settings, self._projects()),
         )
         with incoming.data_set() as data_set:
             header = read_complete(data_set, arrival.transfer_syntax_uid, last_tag=last_tag)

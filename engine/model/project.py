@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from engine.errors import InvalidProject, Problem
 from engine.model.auto_archive import AutoArchive
+from engine.model.series_filter import filter_problems
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 _RESERVED = re.compile(r"(?i:unassigned)|[0-9]{8}_[0-9]{6}(?:[0-9]{3})?")
@@ -22,6 +23,8 @@ class Project:
     title: str = ""
     aliases: tuple[str, ...] = ()
     auto_archive: AutoArchive = AutoArchive.ARCHIVE
+    series_import_filter: str = ""
+    """XNAT's filter text (11.2)."""
 
     @classmethod
     def parse(cls, raw: Mapping[str, object]) -> Project:
@@ -35,17 +38,24 @@ class Project:
         aliases = raw.get("aliases") or ()
         code = raw.get("auto_archive", AutoArchive.ARCHIVE)
         problems = [*_faults(project_id, title, aliases), *_code_faults(code)]
+        series_filter = raw.get("series_import_filter") or ""
+        problems.extend(filter_problems("series_import_filter", series_filter))
         if problems:
             raise InvalidProject(*problems)
         assert isinstance(aliases, Iterable)
         assert isinstance(code, int)
         names = tuple(dict.fromkeys(str(alias) for alias in aliases))
-        return cls(str(project_id), str(title), names, AutoArchive(code))
+        return cls(str(project_id), str(title), names, AutoArchive(code), str(series_filter))
 
     def to_record(self) -> dict[str, object]:
         """Return the JSON form that `parse` reads."""
-        record: dict[str, object] = {"id": self.id, "title": self.title}
-        return {**record, "aliases": list(self.aliases), "auto_archive": int(self.auto_archive)}
+        return {
+            "id": self.id,
+            "title": self.title,
+            "aliases": list(self.aliases),
+            "auto_archive": int(self.auto_archive),
+            "series_import_filter": self.series_import_filter,
+        }
 
 
 def _faults(project_id: object, title: object, aliases: object) -> Iterable[Problem]:
@@ -78,6 +88,8 @@ class ProjectRegistry:
     """All projects, found by id or alias with exact spelling (XNAT 5.5)."""
 
     projects: tuple[Project, ...] = ()
+    series_filters: Mapping[str, str] = field(init=False, repr=False, compare=False)
+    """The series import filters of those projects that have one, by id."""
     _by_name: Mapping[str, str | None] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -87,6 +99,8 @@ class ProjectRegistry:
                 known = by_name.get(name, project.id)
                 by_name[name] = project.id if known == project.id else None
         object.__setattr__(self, "_by_name", by_name)
+        filters = {p.id: p.series_import_filter for p in self.projects if p.series_import_filter}
+        object.__setattr__(self, "series_filters", filters)
 
     def find(self, name: str) -> str | None:
         """Return the id of the one project with this id or alias, else None."""

@@ -130,6 +130,8 @@ class ObjectState(StrEnum):
     STORED = "stored"
     DUPLICATE = "duplicate"
     """Identical to an object already on disk; answered with success, nothing written."""
+    FILTERED = "filtered"
+    """Not wanted by a filter of the site or its project; answered with success, not kept."""
     REJECTED = "rejected"
     """Refused by a rule of the site, as it is no fault; the sender was told so."""
     QUARANTINED = "quarantined"

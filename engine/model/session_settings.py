@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidSite, Problem
@@ -12,9 +13,11 @@ from engine.model.file_name_template import (
     FileNameTemplate,
     parse_template,
 )
+from engine.model.file_name_template import FIELD as TEMPLATE_FIELD
+from engine.model.series_filter import filter_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class SessionSettings:
     """For an object that is there already with other content, unless its receiver says else."""
     file_name_template: str = DEFAULT_TEMPLATE
     """How stored objects are named (XNAT 9.3)."""
+    series_filter: str = ""
+    """Which objects nobody wants (XNAT 11.2); empty for no filter."""
 
     @classmethod
     def parse(cls, raw: object) -> SessionSettings:
@@ -71,27 +76,39 @@ BOUNDS = {"idle_seconds": range(1, 86_401), "trash_days": range(1, 3_651)}
 
 def _faults(raw: Mapping[object, object]) -> Iterator[Problem]:
     for name, value in raw.items():
-        fault = None if value is None else _fault(str(name), value)
-        if isinstance(fault, Problem):
-            yield fault
-        elif fault:
-            yield Problem(f"sessions.{name}", str(value)[:40], *fault)
+        if value is not None:
+            yield from _CHECKS.get(str(name), partial(_unknown, str(name)))(value)
 
 
-def _fault(name: str, value: object) -> Problem | tuple[str, str] | None:
-    """Return the problem, or its message and remedy, of a value that its setting can't have."""
-    if name == "duplicates":
-        return duplicates_fault(value)
-    if name == "file_name_template":
-        return _template_fault(value)
-    if name not in BOUNDS:
-        known = ", ".join(f.name for f in fields(SessionSettings))
-        return "is no setting of sessions", f"use {known}"
+def _unknown(name: str, value: object) -> Iterator[Problem]:
+    known = ", ".join(f.name for f in fields(SessionSettings))
+    message = "is no setting of sessions"
+    yield Problem(f"sessions.{name}", str(value)[:40], message, f"use {known}")
+
+
+def _number_faults(name: str, value: object) -> Iterator[Problem]:
     bounds = BOUNDS[name]
     if isinstance(value, bool) or not isinstance(value, int) or value not in bounds:
         remedy = f"use {bounds.start} to {bounds.stop - 1}"
-        return "is not a whole number in the allowed range", remedy
-    return None
+        message = "is not a whole number in the allowed range"
+        yield Problem(f"sessions.{name}", str(value)[:40], message, remedy)
+
+
+def _policy_faults(value: object) -> Iterator[Problem]:
+    fault = duplicates_fault(value)
+    if fault:
+        yield Problem("sessions.duplicates", str(value)[:40], *fault)
+
+
+def _template_faults(value: object) -> Iterator[Problem]:
+    if not isinstance(value, str):
+        remedy = "write a template such as ${SOPInstanceUID}"
+        yield Problem(TEMPLATE_FIELD, str(value)[:40], "is not text", remedy)
+        return
+    try:
+        parse_template(value)
+    except InvalidSite as error:
+        yield from error.problems
 
 
 def duplicates_fault(value: object) -> tuple[str, str] | None:
@@ -101,11 +118,9 @@ def duplicates_fault(value: object) -> tuple[str, str] | None:
     return "is not a policy for duplicates", f"use {', '.join(DuplicatePolicy)}"
 
 
-def _template_fault(value: object) -> Problem | tuple[str, str] | None:
-    if not isinstance(value, str):
-        return "is not text", "write a template such as ${SOPInstanceUID}"
-    try:
-        parse_template(value)
-    except InvalidSite as error:
-        return error.problems[0]
-    return None
+_CHECKS: Mapping[str, Callable[[object], Iterable[Problem]]] = {
+    **{name: partial(_number_faults, name) for name in BOUNDS},
+    "duplicates": _policy_faults,
+    "file_name_template": _template_faults,
+    "series_filter": partial(filter_problems, "sessions.series_filter"),
+}

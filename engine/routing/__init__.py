@@ -6,16 +6,19 @@ that can be checked, so that applying a rule fails only on its time limit
 """
 
 from engine.routing.errors import InvalidRule, RuleError, RuleTimeout
+from engine.routing.finder import Finder, parse_finder
 from engine.routing.grammar import parse_rule, parse_rules
 from engine.routing.rule import Application, Rule
 from engine.routing.slow import slow_risk
 
 __all__ = [
     "Application",
+    "Finder",
     "InvalidRule",
     "Rule",
     "RuleError",
     "RuleTimeout",
+    "parse_finder",
     "parse_rule",
     "parse_rules",
     "slow_risk",

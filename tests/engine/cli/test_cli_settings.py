@@ -24,7 +24,13 @@ LOGIN = pwd.getpwuid(os.getuid()).pw_name
 def test_projects_are_added_listed_and_deleted(run: Run) -> None:
     added = run("projects", "add", "BRAIN", "--title", "Brain – Zürich", "--alias", "b",
                 "--alias", "hirn", "--json")  # fmt: skip
-    brain = {"id": "BRAIN", "title": "Brain – Zürich", "aliases": ["b", "hirn"], "auto_archive": 4}
+    brain = {
+        "id": "BRAIN",
+        "title": "Brain – Zürich",
+        "aliases": ["b", "hirn"],
+        "auto_archive": 4,
+        "series_import_filter": "",
+    }
     assert added.data == {"revision": 1, "projects": [brain]}
     assert run("projects", "list", "--json").data == added.data
     assert run("projects", "list").out.splitlines()[1] == "BRAIN  Brain – Zürich  b, hirn"
@@ -38,6 +44,13 @@ def test_settings_of_sessions_are_set_by_name(run: Run) -> None:
     assert (sessions["idle_seconds"], sessions["trash_days"]) == (60, 7)
     unset = run("site", "set", "--sessions", "idle_seconds=", "--json").data["site"]["sessions"]
     assert (unset["idle_seconds"], unset["trash_days"]) == (300, 7)
+
+
+def test_a_filter_is_read_from_a_file(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "filter.txt"
+    file.write_text("whitelist\nT1\n")
+    record = run("site", "set", "--sessions", f"series_filter=@{file}", "--json").data["site"]
+    assert record["sessions"]["series_filter"] == "whitelist\nT1\n"
 
 
 @pytest.mark.parametrize("setting", ["idle_seconds=0", "trash_days=x", "idle=1"])

@@ -12,6 +12,7 @@ import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.datadict import tag_for_keyword
 from pydicom.multival import MultiValue
 
 from engine.errors import UnreadableObject
@@ -483,3 +484,28 @@ def _as_text(ds: pydicom.Dataset, tag: int, header: HeaderView) -> str | None:
     if ds[tag].VR not in {"LT", "ST", "UT"}:
         text = text.strip()
     return (text.rstrip("^= ") if ds[tag].VR == "PN" else text) or None
+
+
+@pytest.mark.parametrize("syntax", UNCOMPRESSED)
+@pytest.mark.parametrize(
+    ("name", "value", "joined"),
+    [
+        ("ImageType", "ORIGINAL\\PRIMARY", "ORIGINAL\\PRIMARY"),
+        ("Rows", 128, "128"),
+        ("SeriesDescription", "", ""),
+        ("SeriesDescription", " t1  ", " t1"),
+        ("ReferencedImageSequence", [[]], ""),
+    ],
+)
+def test_all_values_of_an_element_are_one_text_for_filters(
+    syntax: str, name: str, value: object, joined: str
+) -> None:
+    header = read_complete(image(syntax, None, **{name: value}), syntax, last_tag=0x00280010)
+    tag = tag_for_keyword(name)
+    assert tag is not None
+    assert header.joined(tag) == joined
+
+
+def test_an_absent_element_is_told_from_an_empty_one() -> None:
+    header = read_complete(image(), EXPLICIT_VR_LITTLE_ENDIAN)
+    assert header.joined(0x00181250) is None

@@ -190,6 +190,48 @@ def test_other_content_under_the_same_name_is_kept_beside_it_and_said(bench: Ben
     assert len(bench.files()) == 2
 
 
+WHITELIST = "whitelist\n[Rows]\n^4$"
+
+
+@pytest.mark.parametrize(
+    ("site", "project", "reason"),
+    [
+        ("head", "", ""),
+        ("[StudyDescription]\nhead", "", "site's series import filter, line 2: head"),
+        ("[Columns]\n^4$", "", "site's series import filter, line 2: ^4$"),
+        (WHITELIST, WHITELIST, ""),
+        ("whitelist\n[Rows]\n^5$", "", "site's series import filter, no line of the whitelist"),
+        (WHITELIST, "[SOPInstanceUID]\nEXISTS", "project NEURO-01's series import filter, line 2"),
+    ],
+)
+def test_unwanted_objects_are_answered_with_success_and_a_row_that_says_why(
+    bench: Bench, site: str, project: str, reason: str
+) -> None:
+    """Both the site's and the project's filter must let an object pass (XNAT 11.2)."""
+    bench.pipeline._settings = lambda: SessionSettings(series_filter=site)
+    registry = ProjectRegistry((Project("NEURO-01", series_import_filter=project),))
+    bench.pipeline._projects = lambda: registry
+    outcome = bench.receive(dicom.image(PatientComments="Project:NEURO-01"))
+    assert outcome.status == 0
+    if not reason:
+        assert outcome.state is ObjectState.STORED
+        return
+    assert outcome.state is ObjectState.FILTERED
+    assert outcome.reason.startswith(f"filtered by the {reason}")
+    assert (bench.files(), bench.parts(), bench.index.sessions()) == ([], [], ())
+    assert [row.state for row in bench.rows()] == ["filtered"]
+    assert (bench.metrics.totals().received, bench.metrics.totals().filtered) == (1, 1)
+
+
+def test_a_filter_that_takes_too_long_decides_nothing(bench: Bench) -> None:
+    bench.pipeline._settings = lambda: SessionSettings(
+        series_filter="[StudyComments]\n((a+)+)+((a+)+)+b"
+    )
+    outcome = bench.receive(dicom.image(StudyComments="a" * 300))
+    assert (outcome.state, outcome.status) == (ObjectState.FAILED, 0x0110)
+    assert "took longer than 10 ms" in outcome.reason
+
+
 def test_a_template_that_names_all_objects_alike_loses_none_of_them(bench: Bench) -> None:
     """F11, where XNAT keeps one file per series."""
     template = "${StudyInstanceUID}-${SeriesNumber}"

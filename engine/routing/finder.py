@@ -1,0 +1,56 @@
+"""A Java pattern looked for anywhere in a value, whatever the case of its letters (XNAT 11.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from engine.errors import Problem
+from engine.routing.errors import InvalidRule, PatternFault, RuleError, RuleTimeout
+from engine.routing.java_regex import compile_java
+
+if TYPE_CHECKING:
+    from engine.routing.java_regex import JavaPattern
+
+FIND_SECONDS: Final = 0.010
+_ANY_CASE: Final = "(?i)"
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """A pattern; made by `parse_finder`, which checks it."""
+
+    pattern: str
+    """Java's syntax, as written."""
+    compiled: JavaPattern = field(repr=False, compare=False)
+
+    def finds(self, value: str) -> bool:
+        """Tell whether the pattern is found in a value.
+
+        Raises:
+            RuleTimeout: if it takes longer than the time limit.
+            RuleError: if searching fails for want of memory.
+        """
+        try:
+            return self.compiled.compiled.search(value, timeout=FIND_SECONDS) is not None
+        except TimeoutError as error:
+            detail = f"the pattern {self.pattern} took longer than {FIND_SECONDS * 1000:g} ms"
+            raise RuleTimeout(detail, "avoid repeated groups that repeat inside") from error
+        except MemoryError as error:
+            raise RuleError(
+                f"the pattern {self.pattern} ran out of memory", "simplify it"
+            ) from error
+
+
+def parse_finder(pattern: str) -> Finder:
+    """Return the finder of a pattern.
+
+    Raises:
+        InvalidRule: if Java refuses the pattern or it can't be translated faithfully.
+    """
+    try:
+        return Finder(pattern, compile_java(_ANY_CASE + pattern))
+    except PatternFault as fault:
+        column = max(0, fault.offset - len(_ANY_CASE)) + 1
+        problem = Problem("pattern", pattern[:80], fault.reason, fault.remedy, None, column)
+        raise InvalidRule(problem) from fault
