@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from engine.config.store import ConfigurationStore
 from engine.intake.recovery import adopt
 from engine.intake.stored import read_stored
+from engine.journal import Journal
+from engine.lock import EngineLock
 from engine.sessions.areas import Areas
 from engine.sessions.bell import Bell
+from engine.sessions.index import SessionIndex
 from engine.sessions.ledger import SessionLedger
 from engine.sessions.lifecycle import Lifecycle
 from engine.sessions.policy import SessionPolicy
 from engine.sessions.timer import SessionTimer
 from engine.sessions.workplace import Workplace
+from engine.settings import Durability
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from engine.clock import Clock
     from engine.intake.recovery import Recovered
-    from engine.journal import Journal
     from engine.model.configuration import Configuration
-    from engine.sessions.index import SessionIndex
     from engine.settings import EngineSettings
 
 
@@ -82,6 +86,29 @@ class SessionKeeping:
             trash_days=sessions.trash_days,
             archive_code=configuration.projects.archive_code,
         )
+
+
+@contextmanager
+def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[SessionKeeping]:
+    """Look after the sessions of a data directory on which no engine runs, for one command.
+
+    Raises:
+        AlreadyRunning: if one does.
+        ConfigurationError: if the configuration file is not acceptable.
+        StorageUnusable: if the index can't be used.
+    """
+    with ExitStack() as opened:
+        lock = EngineLock.acquire(settings.lock_file, clock)
+        opened.callback(lock.release)
+        configuration = ConfigurationStore(settings.config_file, clock=clock).load()
+        journal = Journal(clock, settings.log_dir / "events.jsonl")
+        opened.callback(journal.close)
+        index = SessionIndex(settings.index_file, durable=settings.durability is Durability.FULL)
+        opened.callback(index.close)
+        keeping = SessionKeeping(settings, index, journal, clock, lambda: configuration)
+        opened.callback(keeping.close)
+        keeping.recover(clean=index.begin_run())
+        yield keeping
 
 
 def areas_of(settings: EngineSettings) -> Areas:

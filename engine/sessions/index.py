@@ -217,6 +217,8 @@ class SessionIndex:
     def changing(self) -> Iterator[sqlite3.Connection]:
         """Give the connection for one transaction, to the other modules of this package."""
         with self._lock, self._connection:
+            # Commands write to the index too: nothing may change between our reading and writing.
+            self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
 
     def forget_place(self, session_id: int) -> None:

@@ -223,6 +223,13 @@ class SessionLedger:
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
             self._set_status(connection, session_id, status, reason)
 
+    def drop_request(self, session_id: int) -> None:
+        """Forget a request that the session's state does not allow any more."""
+        with self._index.changing() as connection:
+            connection.execute(
+                "DELETE FROM operations WHERE session = ? AND plan IS NULL", (session_id,)
+            )
+
     def begin(self, session_id: int, request: Request, plan: Plan) -> None:
         """Keep a plan before its first step; from now on it will be completed, whatever happens."""
         with self._index.changing() as connection:

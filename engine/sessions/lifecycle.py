@@ -97,8 +97,13 @@ class Lifecycle:
                 self._perform(operation)
 
     def _perform(self, operation: Operation) -> None:
-        with self._only(operation.session, begun=operation.plan is not None):
-            self._operator.perform(operation)
+        begun = operation.plan is not None
+        with self._only(operation.session, begun=begun):
+            try:
+                self._operator.perform(operation)
+            except (TransitionNotAllowed, NotFound):
+                if not begun:  # the session has changed, so that the request makes no sense
+                    self._at.ledger.drop_request(operation.session)
 
     def _build(self, session_id: int) -> None:
         with self._only(session_id):

@@ -1,0 +1,200 @@
+"""`sessions`: what has arrived, and what is to become of it.
+
+A running engine is asked by a row in its index and a ring at its door; without one, the command
+does the work itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from engine import terminal
+from engine.cli.context import actor, settings_of, store_of
+from engine.cli.options import add_group, add_verb, add_yes, whole_number
+from engine.clock import SystemClock
+from engine.errors import NotFound, SessionError
+from engine.lock import EngineLock
+from engine.model.identity import UNASSIGNED
+from engine.model.session_query import FIELDS, parse_query
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from engine.cli.options import Commands
+    from engine.model.session import Session
+    from engine.sessions.ledger import SessionLedger
+
+    Ask = Callable[[SessionLedger, int], None]
+
+_HEADS = ("ID", "PROJECT", "SUBJECT", "SESSION", "STATUS", "MODALITY", "OBJECTS", "MB", "LAST")
+_SHOWN = 1000
+
+
+def add_sessions(commands: Commands) -> None:
+    """Add the commands that show and change sessions."""
+    verbs = add_group(commands, "sessions", "show, archive, move and delete sessions")
+    listed = add_verb(verbs, "list", _list, "list sessions, the most recently changed first")
+    words = f"such as status:READY,CONFLICT or since:2h; {', '.join(f'{f}:' for f in FIELDS)}"
+    listed.add_argument("filters", metavar="FILTER", nargs="*", help=words)
+    many = f"how many at most (default: {_SHOWN})"
+    listed.add_argument("--limit", type=whole_number, metavar="N", default=_SHOWN, help=many)
+    _add_one(add_verb(verbs, "show", _show, "show a session and what became of its objects"))
+    archive = add_verb(verbs, "archive", _archive, "move sessions into the archive")
+    merge = "add to a session of that label that is archived already"
+    archive.add_argument("--merge", action="store_true", help=merge)
+    overwrite = "merge, and replace objects that are there already; the old go to the trash"
+    archive.add_argument("--overwrite", action="store_true", help=overwrite)
+    move = add_verb(verbs, "move", _move, "move sessions to another project")
+    move.add_argument("--project", metavar="ID", required=True, help="where to")
+    delete = add_verb(verbs, "delete", _delete, "move sessions to the trash")
+    add_yes(delete)
+    rebuild = add_verb(
+        verbs, "rebuild", _rebuild, "sort objects into scans and write catalogs anew"
+    )
+    cancel = add_verb(verbs, "cancel", _cancel, "take back requests that nobody has begun")
+    for parser in (archive, move, delete, rebuild, cancel):
+        _add_one(parser, "+")
+
+
+def _add_one(parser: argparse.ArgumentParser, count: str | None = None) -> None:
+    parser.add_argument(
+        "session", metavar="ID", type=whole_number, nargs=count, help="a session's number"
+    )
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    from engine.sessions.index_file import IndexFile
+    from engine.sessions.listing import find_sessions
+
+    query = parse_query(arguments.filters, SystemClock().now())
+    with IndexFile(settings_of(arguments).index_file) as index:
+        sessions = find_sessions(index, query, arguments.limit)
+    if arguments.json:
+        return terminal.print_json({"sessions": [asdict(session) for session in sessions]})
+    return terminal.print_table(_HEADS, map(_row, sessions))
+
+
+def _row(session: Session) -> tuple[object, ...]:
+    return (
+        *(session.id, session.project or UNASSIGNED, session.subject, session.label),
+        *(session.status, session.modality, session.objects),
+        *(f"{session.bytes / 1e6:.1f}", session.last_object_at),
+    )
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    from engine.session_keeping import areas_of
+    from engine.sessions.index_file import IndexFile
+    from engine.sessions.ledger import SessionLedger
+    from engine.sessions.listing import state_counts
+
+    settings = settings_of(arguments)
+    with IndexFile(settings.index_file) as index:
+        session = SessionLedger(index, SystemClock()).session(arguments.session)
+        counts = state_counts(index, session.id)
+    folder = areas_of(settings).folder(session)
+    record = asdict(session) | {"path": str(folder), "states": [c._asdict() for c in counts]}
+    if arguments.json:
+        return terminal.print_json(record)
+    told = [(name, value) for name, value in record.items() if name != "states"]
+    told += [(f"objects {c.state}", c.objects) for c in counts]
+    return terminal.print_table(("SESSION", str(arguments.session)), told)
+
+
+def _archive(arguments: argparse.Namespace) -> int:
+    from engine.sessions.operations import OperationKind, Request
+
+    request = Request(
+        OperationKind.ARCHIVE, actor(), merge=arguments.merge, overwrite=arguments.overwrite
+    )
+    return _ask(arguments, lambda ledger, number: ledger.ask(number, request))
+
+
+def _move(arguments: argparse.Namespace) -> int:
+    from engine.sessions.operations import OperationKind, Request
+
+    known = {project.id for project in store_of(arguments).load().projects.projects}
+    if arguments.project not in known:
+        detail = f"there is no project {arguments.project[:80]!r}"
+        raise NotFound(detail, "add it with: projects add")
+    request = Request(OperationKind.MOVE, actor(), project=arguments.project)
+    return _ask(arguments, lambda ledger, number: ledger.ask(number, request))
+
+
+def _delete(arguments: argparse.Namespace) -> int:
+    from engine.sessions.operations import OperationKind, Request
+
+    counted = terminal.counted(len(arguments.session), "session")
+    terminal.confirm(f"Move {counted} to the trash?", already=arguments.yes)
+    request = Request(OperationKind.DELETE, actor())
+    return _ask(arguments, lambda ledger, number: ledger.ask(number, request))
+
+
+def _rebuild(arguments: argparse.Namespace) -> int:
+    return _ask(arguments, lambda ledger, number: ledger.ask_to_build(number))
+
+
+def _cancel(arguments: argparse.Namespace) -> int:
+    return _ask(arguments, lambda ledger, number: ledger.cancel(number))
+
+
+def _ask(arguments: argparse.Namespace, request: Ask) -> int:
+    """Queue a request for each session; without an engine, carry it out at once."""
+    from engine.sessions.bell import ring
+    from engine.sessions.index_file import IndexFile
+    from engine.sessions.ledger import SessionLedger
+
+    settings, clock = settings_of(arguments), SystemClock()
+    with IndexFile(settings.index_file) as index:
+        if EngineLock.holder(settings.lock_file):
+            ledger = SessionLedger(index, clock)
+            refused = _ask_each(arguments.session, ledger, request)
+            ring(settings.bell_file)
+            return _tell(arguments, ledger, refused)
+    from engine.session_keeping import sessions_without_engine
+
+    with sessions_without_engine(settings, clock) as keeping:
+        refused = _ask_each(arguments.session, keeping.ledger, request)
+        keeping.run_requests()
+        return _tell(arguments, keeping.ledger, refused)
+
+
+def _ask_each(
+    numbers: list[int], ledger: SessionLedger, request: Ask
+) -> dict[int, SessionError | NotFound]:
+    """Return the sessions for which that is not possible; the others are not held up by them."""
+    refused: dict[int, SessionError | NotFound] = {}
+    for number in numbers:
+        try:
+            request(ledger, number)
+        except (SessionError, NotFound) as error:
+            refused[number] = error
+    return refused
+
+
+def _tell(
+    arguments: argparse.Namespace,
+    ledger: SessionLedger,
+    refused: dict[int, SessionError | NotFound],
+) -> int:
+    """Say what the sessions are now, and what was refused; return the exit code."""
+    rows = [(number, *_state(ledger, number)) for number in arguments.session]
+    if arguments.json:
+        keys = ("id", "status", "reason")
+        terminal.print_json({"sessions": [dict(zip(keys, r, strict=True)) for r in rows]})
+    else:
+        terminal.print_table(("ID", "STATUS", "REASON"), rows)
+    for number, error in refused.items():
+        terminal.say(f"session {number}: {error.detail}; {error.remedy}")
+    return max((error.exit_code for error in refused.values()), default=0)
+
+
+def _state(ledger: SessionLedger, number: int) -> tuple[str, str]:
+    """Return a session's status and reason; one that was merged has no row of its own any more."""
+    try:
+        session = ledger.session(number)
+    except NotFound:
+        return "GONE", "merged into another session, or removed"
+    return str(session.status), session.reason

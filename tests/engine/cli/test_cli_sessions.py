@@ -1,0 +1,149 @@
+"""Sessions shown, archived, moved and deleted by commands, with an engine and without one."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.clock import SystemClock
+from engine.lock import EngineLock
+from engine.model.auto_archive import AutoArchive
+from engine.model.project import Project
+from engine.sessions.bell import Bell
+from engine.settings import EngineSettings
+from tests.engine.sessions.depot import Depot, depot_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from engine.config.store import ConfigurationStore
+    from tests.engine.cli.outcome import Run, TypeIn
+
+
+@contextmanager
+def filled(data: Path) -> Iterator[Depot]:
+    data.mkdir(exist_ok=True)
+    with depot_in(data) as depot:
+        yield depot
+
+
+@pytest.fixture(autouse=True)
+def _three_sessions(data: Path, store: ConfigurationStore) -> None:
+    """1 is ready, 2 unassigned and ready, 3 being received."""
+    with filled(data) as depot:
+        depot.receive(label="E1", subject="S\x1b[2J")
+        depot.receive(project=None, label="E2", StudyInstanceUID="1.2.7")
+        depot.fall_silent()
+        depot.receive(label="E3", StudyInstanceUID="1.2.8")
+    store.add_project(Project("NEURO-01", auto_archive=AutoArchive.MANUAL), "test")
+    store.add_project(Project("NEURO-02", auto_archive=AutoArchive.MANUAL), "test")
+
+
+def states(run: Run) -> dict[int, str]:
+    listed = run("sessions", "list", "--json").data["sessions"]
+    return {session["id"]: session["status"] for session in listed}
+
+
+def test_sessions_are_listed_as_a_table_and_as_json(run: Run) -> None:
+    table = run("sessions", "list").out.splitlines()
+    assert table[0].split() == [
+        *("ID", "PROJECT", "SUBJECT", "SESSION", "STATUS", "MODALITY", "OBJECTS", "MB", "LAST")
+    ]
+    assert table[1].split()[:2] == ["3", "NEURO-01"]
+    assert "\x1b" not in "".join(table)
+    (newest, *_) = run("sessions", "list", "--json").data["sessions"]
+    assert (newest["id"], newest["label"], newest["status"]) == (3, "E3", "RECEIVING")
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        (["project:NEURO-01"], [3, 1]),
+        (["project:unassigned"], [2]),
+        (["status:ready"], [2, 1]),
+        (["modality:CT", "project:NEURO-01"], [1]),
+        (["receiver:XNAT"], [3, 2, 1]),
+        (["receiver:XNAT:8105"], []),
+        (["since:2000-01-01"], [3, 2, 1]),
+        (["since:2100-01-01"], []),
+    ],
+)
+def test_sessions_are_looked_for_by_words(run: Run, filters: list[str], found: list[int]) -> None:
+    listed = run("sessions", "list", *filters, "--json").data["sessions"]
+    assert sorted((session["id"] for session in listed), reverse=True) == found
+
+
+def test_a_wrong_word_is_refused(run: Run) -> None:
+    outcome = run("sessions", "list", "state:x", "--json")
+    assert (outcome.code, outcome.error["title"]) == (2, "Not a filter for sessions")
+
+
+def test_one_session_is_shown_with_its_path_and_its_objects(run: Run, data: Path) -> None:
+    shown = run("sessions", "show", "1", "--json").data
+    assert shown["path"].startswith(str(data / "prearchive/NEURO-01"))
+    assert shown["states"] == [{"state": "stored", "objects": 1, "bytes": shown["bytes"]}]
+    assert "objects stored" in run("sessions", "show", "1").out
+    assert run("sessions", "show", "99").code == 4
+
+
+def test_without_an_engine_the_command_archives_by_itself(run: Run, data: Path) -> None:
+    outcome = run("sessions", "archive", "1", "--json")
+    assert outcome.data == {"sessions": [{"id": 1, "status": "ARCHIVED", "reason": ""}]}
+    assert (data / "archive/NEURO-01/arc001/E1/SCANS/4/DICOM").is_dir()
+    assert states(run)[1] == "ARCHIVED"
+
+
+def test_what_is_not_possible_is_said_and_does_not_hold_up_the_rest(run: Run) -> None:
+    outcome = run("sessions", "archive", "1", "2", "3", "99")
+    assert outcome.code == 7
+    assert "session 2: a session without a project can't be archived" in outcome.err
+    assert "session 3: a session that is RECEIVING can't become QUEUED_ARCHIVING" in outcome.err
+    assert "session 99: there is no session 99" in outcome.err
+    assert states(run) == {1: "ARCHIVED", 2: "READY", 3: "RECEIVING"}
+
+
+def test_a_session_is_moved_to_a_project_that_exists(run: Run, data: Path) -> None:
+    assert run("sessions", "move", "2", "--project", "NOWHERE").code == 4
+    assert run("sessions", "move", "2", "--project", "NEURO-02").code == 0
+    shown = run("sessions", "show", "2", "--json").data
+    assert (shown["project"], shown["status"]) == ("NEURO-02", "READY")
+    assert shown["path"].startswith(str(data / "prearchive/NEURO-02"))
+
+
+def test_deleting_asks_first(run: Run, stdin: TypeIn, data: Path) -> None:
+    stdin("n\n", True)
+    assert run("sessions", "delete", "1", "3").code == 2
+    assert states(run)[1] == "READY"
+    stdin("y\n", True)
+    assert run("sessions", "delete", "1", "3").code == 0
+    assert states(run) == {1: "DELETED", 2: "READY", 3: "DELETED"}
+    assert len(list((data / "trash").rglob("*.dcm"))) == 2
+
+
+def test_a_session_is_built_at_once_on_demand(run: Run) -> None:
+    assert run("sessions", "rebuild", "3").code == 0
+    assert states(run)[3] == "READY"
+
+
+def test_a_running_engine_is_asked_and_rung(run: Run, data: Path) -> None:
+    settings = EngineSettings(data)
+    lock, bell = EngineLock.acquire(settings.lock_file, SystemClock()), Bell(settings.bell_file)
+    try:
+        outcome = run("sessions", "archive", "1", "--overwrite", "--json")
+        assert outcome.data["sessions"][0]["status"] == "QUEUED_ARCHIVING"
+        assert bell._poll.poll(0)
+        assert run("sessions", "cancel", "1", "--json").data["sessions"][0]["status"] == "READY"
+    finally:
+        bell.close()
+        lock.release()
+    assert states(run)[1] == "READY"
+
+
+def test_where_nothing_was_received_nothing_comes_to_be(run: Run, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    for verb in (("list",), ("archive", "1")):
+        assert run("--data", str(empty), "sessions", *verb).code == 4
+    assert not empty.exists()
