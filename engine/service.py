@@ -45,6 +45,7 @@ from engine.model.configuration import Configuration
 from engine.session_keeping import SessionKeeping
 from engine.sessions.index import SessionIndex
 from engine.sessions.observed import ObservedReceiver
+from engine.sessions.traces import TraceBook, TraceKey
 from engine.settings import Durability
 from engine.view import EngineSnapshot, ReceiverState, ReceiverStatus, StorageStatus
 
@@ -268,6 +269,7 @@ class Engine:
             {self._identifier.info.id: self._identifier},
             lambda: self._configuration.projects,
             lambda: self._configuration.site.sessions,
+            TraceBook(self._index, TraceKey(settings.trace_key_file)),
         )
         self._associations = Associations(self._clock, self._journal, self._index.record)
         self._receivers = Receivers(

@@ -57,6 +57,11 @@ class EngineSettings:
         return self.data_dir / "index.sqlite"
 
     @property
+    def trace_key_file(self) -> Path:
+        """The key of the hashes by which accession numbers and patient IDs are found again."""
+        return self.data_dir / "trace.key"
+
+    @property
     def bell_file(self) -> Path:
         """The FIFO by which commands tell a running engine that there is something to do."""
         return self.data_dir / "sessions.bell"

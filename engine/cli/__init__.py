@@ -20,6 +20,7 @@ from engine.cli.revisions import add_config
 from engine.cli.running import add_engine, add_engine_options, add_status
 from engine.cli.sessions import add_sessions
 from engine.cli.site import add_site
+from engine.cli.tracing import add_trace
 from engine.cli.whitelist import add_whitelist
 from engine.cli.xnat import add_xnat
 from engine.errors import EngineError
@@ -77,6 +78,7 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_whitelist(commands)
     add_projects(commands)
     add_sessions(commands)
+    add_trace(commands)
     add_site(commands)
     add_config(commands)
     add_xnat(commands)

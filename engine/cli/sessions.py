@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Ask = Callable[[SessionLedger, int], None]
 
-_HEADS = ("ID", "PROJECT", "SUBJECT", "SESSION", "STATUS", "MODALITY", "OBJECTS", "MB", "LAST")
+HEADS = ("ID", "PROJECT", "SUBJECT", "SESSION", "STATUS", "MODALITY", "OBJECTS", "MB", "LAST")
 _SHOWN = 1000
 
 
@@ -73,10 +73,11 @@ def _list(arguments: argparse.Namespace) -> None:
         sessions = find_sessions(index, query, arguments.limit)
     if arguments.json:
         return terminal.print_json({"sessions": [asdict(session) for session in sessions]})
-    return terminal.print_table(_HEADS, map(_row, sessions))
+    return terminal.print_table(HEADS, map(row_of, sessions))
 
 
-def _row(session: Session) -> tuple[object, ...]:
+def row_of(session: Session) -> tuple[object, ...]:
+    """Return a session's line in a table with `HEADS`."""
     return (
         *(session.id, session.project or UNASSIGNED, session.subject, session.label),
         *(session.status, session.modality, session.objects),

@@ -29,6 +29,7 @@ from engine.model.identity import UNASSIGNED
 from engine.model.session import ObjectState
 from engine.model.session_settings import SessionSettings
 from engine.sessions.index import ObjectRow, SessionKey, SessionOrigin
+from engine.sessions.traces import TRACED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from engine.model.identity import Identity
     from engine.model.project import ProjectRegistry
     from engine.sessions.index import SessionIndex, SessionPlace
+    from engine.sessions.traces import TraceBook
     from engine.settings import Durability
 
 SUCCESS = 0x0000
@@ -98,6 +100,7 @@ class Pipeline:
         identifiers: Mapping[str, Identifier],
         projects: Callable[[], ProjectRegistry],
         settings: Callable[[], SessionSettings] = SessionSettings,
+        traces: TraceBook | None = None,
     ) -> None:
         self._places = places
         self._index = index
@@ -108,6 +111,7 @@ class Pipeline:
         self._identifiers = identifiers
         self._projects = projects
         self._settings = settings
+        self._traces = traces
 
     def begin(self, arrival: Arrival) -> IncomingObject:
         """Open the object that is about to arrive; a storage that is full shows at its end."""
@@ -177,6 +181,8 @@ class Pipeline:
             return Outcome(ObjectState.FILTERED, SUCCESS, unwanted)
         filed = self._session(arrival, header, identity)
         held.callback(self._index.holds.give_back, filed.place.id)
+        if self._traces is not None:
+            self._traces.note(filed.place.id, ((tag, header.text(tag)) for tag in TRACED))
         published = self._publish(part, header, filed, incoming)
         return _outcome(published, filed.place, identity.warning)
 

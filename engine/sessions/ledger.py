@@ -279,6 +279,10 @@ class SessionLedger:
             connection.execute(
                 "UPDATE objects SET session = ? WHERE session = ?", (plan.into, session_id)
             )
+            connection.execute(
+                "UPDATE OR IGNORE traces SET session = ? WHERE session = ?",
+                (plan.into, session_id),
+            )
 
     def note_files(self, session_id: int, moved: Iterable[Moved]) -> None:
         """Note that objects of a session have other file names."""
@@ -312,6 +316,7 @@ class SessionLedger:
             connection.execute(
                 "UPDATE objects SET session = NULL, file = '' WHERE session = ?", (session_id,)
             )
+            connection.execute("DELETE FROM traces WHERE session = ?", (session_id,))
             connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
 
     def _set_status(

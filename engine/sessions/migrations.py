@@ -28,6 +28,10 @@ _STEPS = {
             plan TEXT
         );
     """,
+    3: """
+        CREATE TABLE traces (hash BLOB, session INTEGER, PRIMARY KEY (hash, session)) WITHOUT ROWID;
+        CREATE INDEX objects_by_instance ON objects (sop_instance_uid);
+    """,
 }
 SCHEMA_VERSION = max(_STEPS)
 

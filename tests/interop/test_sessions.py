@@ -21,6 +21,8 @@ from engine.model.session_settings import SessionSettings
 from engine.model.site import SiteSettings
 from engine.service import Engine
 from engine.session_events import SessionConflicts
+from engine.sessions.traces import TraceKey
+from engine.sessions.tracing import trace
 from engine.settings import Durability, EngineSettings
 from tests import dicom
 from tests.running import LOOPBACK, configure, free_port, make_receiver
@@ -244,6 +246,14 @@ def test_one_instance_in_two_classes_needs_leave_to_overwrite(hospital: Hospital
     (session,) = hospital.fall_silent()
     assert session.status == "CONFLICT"
     assert len(hospital.objects("prearchive")) == 2
+
+
+def test_an_archived_study_is_found_by_its_patient_id(hospital: Hospital) -> None:
+    hospital.send(make_object(PatientID="P-77", AccessionNumber="A-77"))
+    (session,) = hospital.fall_silent()
+    key = TraceKey(hospital.data_dir / "trace.key")
+    for text in ("P-77", "a-77"):
+        assert trace(hospital.engine._index, key, text).sessions == (session,)
 
 
 def test_the_engine_notices_by_itself_that_a_session_has_fallen_silent(tmp_path: Path) -> None:

@@ -147,3 +147,11 @@ def test_where_nothing_was_received_nothing_comes_to_be(run: Run, tmp_path: Path
     for verb in (("list",), ("archive", "1")):
         assert run("--data", str(empty), "sessions", *verb).code == 4
     assert not empty.exists()
+
+
+def test_a_trace_tells_what_became_of_an_object_or_a_study(run: Run) -> None:
+    by_object = run("trace", "1.2.3.2", "--json").data
+    assert [session["id"] for session in by_object["sessions"]] == [2]
+    assert by_object["objects"][0]["state"] == "stored"
+    assert "E3" in run("trace", "1.2.8").out
+    assert run("trace", "P-0001").code == 4
