@@ -6,11 +6,15 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from engine.config.store import ConfigurationStore
+from engine.errors import StorageUnusable
+from engine.intake.adoption import adopt_findings
 from engine.intake.recovery import adopt
 from engine.intake.stored import read_stored
 from engine.journal import Journal
 from engine.lock import EngineLock
+from engine.model.safe_names import timestamp
 from engine.sessions.areas import Areas
+from engine.sessions.audit import audit
 from engine.sessions.bell import Bell
 from engine.sessions.index import SessionIndex
 from engine.sessions.ledger import SessionLedger
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.intake.recovery import Recovered
     from engine.model.configuration import Configuration
+    from engine.sessions.audit import Audit
     from engine.settings import EngineSettings
 
 
@@ -61,6 +66,15 @@ class SessionKeeping:
     def run_requests(self) -> None:
         """Carry out what was asked for, on this thread."""
         self._lifecycle.run_requests()
+
+    def audit(self) -> Audit:
+        """Compare index and disk; nothing else may happen to the sessions meanwhile."""
+        at = self._workplace
+        return audit(at.index, at.ledger, at.areas, live=False)
+
+    def adopt(self, found: Audit) -> int:
+        """Bring the index to what the disk says; return how many objects it has more now."""
+        return adopt_findings(self._workplace, found)
 
     def start(self) -> None:
         """Look after the sessions on a thread of its own."""
@@ -109,6 +123,29 @@ def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[
         opened.callback(keeping.close)
         keeping.recover(clean=index.begin_run())
         yield keeping
+
+
+def set_index_aside(settings: EngineSettings, clock: Clock) -> str:
+    """Give the index another name, so that a new one is begun; return that name.
+
+    Raises:
+        AlreadyRunning: if an engine uses it.
+        StorageUnusable: if it can't be renamed.
+    """
+    lock = EngineLock.acquire(settings.lock_file, clock)
+    try:
+        name = f"{settings.index_file.name}.{timestamp(clock.now())}"
+        for suffix in ("-wal", "-shm", ""):
+            path = settings.index_file.with_name(settings.index_file.name + suffix)
+            if path.exists():
+                path.rename(path.with_name(name + suffix))
+    except OSError as error:
+        raise StorageUnusable(
+            f"the session index can't be set aside: {error.strerror}", "check the directory"
+        ) from error
+    finally:
+        lock.release()
+    return name
 
 
 def areas_of(settings: EngineSettings) -> Areas:

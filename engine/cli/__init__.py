@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import __version__, terminal
+from engine.cli.check import add_check
 from engine.cli.context import actor, settings_of
 from engine.cli.options import Parser
 from engine.cli.projects import add_projects
@@ -79,6 +80,7 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_projects(commands)
     add_sessions(commands)
     add_trace(commands)
+    add_check(commands)
     add_site(commands)
     add_config(commands)
     add_xnat(commands)

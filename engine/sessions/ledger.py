@@ -294,6 +294,16 @@ class SessionLedger:
         with self._index.changing() as connection:
             _set_size(connection, session_id, built)
 
+    def recount(self, session_id: int) -> None:
+        """Count a session's objects by their rows."""
+        with self._index.changing() as connection:
+            connection.execute(
+                "UPDATE sessions SET (objects, bytes) = (SELECT COUNT(DISTINCT file),"
+                " COALESCE(SUM(bytes), 0) FROM objects WHERE session = ?1 AND state = ?2)"
+                " WHERE id = ?1",
+                (session_id, ObjectState.STORED),
+            )
+
     def forget_empty(self, session_id: int) -> bool:
         """Remove the row of a session that was found empty, unless an object came meanwhile."""
         with self._index.changing() as connection:

@@ -1,0 +1,107 @@
+"""`check`: does the index say what the disk says, and did every object end in one state?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from engine import terminal
+from engine.cli.context import settings_of
+from engine.cli.options import add_verb
+from engine.clock import SystemClock
+from engine.lock import EngineLock
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from engine.cli.options import Commands
+    from engine.sessions.audit import Audit
+    from engine.settings import EngineSettings
+
+_FOUND_SOMETHING = 1
+
+
+def add_check(commands: Commands) -> None:
+    """Add the command that compares index and disk."""
+    words = "compare the index with the disk and add up what became of every object"
+    parser = add_verb(commands, "check", _check, words)
+    what = parser.add_mutually_exclusive_group()
+    adopt = "take into the index what is on disk only; no object is ever removed"
+    what.add_argument("--adopt", action="store_true", help=adopt)
+    rebuild = "make a new index from the trees alone; the old one is kept under another name"
+    what.add_argument("--rebuild-index", action="store_true", help=rebuild)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    if arguments.rebuild_index:
+        from engine.session_keeping import set_index_aside
+
+        terminal.say(f"the old index is {set_index_aside(settings, SystemClock())} now")
+    if arguments.adopt or arguments.rebuild_index:
+        found, adopted = _adopt(settings)
+    else:
+        found, adopted = _look(settings), 0
+    if arguments.json:
+        record = asdict(found) | {"agrees": found.agrees, "adopted": adopted}
+        terminal.print_json(record)
+    else:
+        _print(found, adopted)
+    return 0 if found.agrees else _FOUND_SOMETHING
+
+
+def _look(settings: EngineSettings) -> Audit:
+    """Look without changing anything, also beside a running engine."""
+    from engine.session_keeping import areas_of
+    from engine.sessions.audit import audit
+    from engine.sessions.index_file import IndexFile
+    from engine.sessions.ledger import SessionLedger
+
+    live = EngineLock.holder(settings.lock_file) is not None
+    with IndexFile(settings.index_file) as index:
+        return audit(index, SessionLedger(index, SystemClock()), areas_of(settings), live=live)
+
+
+def _adopt(settings: EngineSettings) -> tuple[Audit, int]:
+    """Adopt what is on disk only; return what is left to say, and how many objects that were."""
+    from engine.session_keeping import sessions_without_engine
+
+    with sessions_without_engine(settings, SystemClock()) as keeping:
+        adopted = keeping.adopt(keeping.audit())
+        return keeping.audit(), adopted
+
+
+def _print(found: Audit, adopted: int) -> None:
+    states = list(dict.fromkeys(state for r in found.receivers for state in sorted(r.states)))
+    heads = ("RECEIVER", "RECEIVED", *(state.upper() for state in states), "ADDS UP")
+    terminal.print_table(
+        heads,
+        [
+            (r.receiver, r.received, *(r.states.get(s, 0) for s in states), r.add_up)
+            for r in found.receivers
+        ],
+    )
+    terminal.print_table(("WHERE", "FOUND", "WHAT"), _lines(found))
+    passed_over = f", {found.passed_over} just being worked on" if found.passed_over else ""
+    terminal.say(f"{terminal.counted(found.looked_at, 'session')} looked at{passed_over}")
+    if adopted:
+        terminal.say(f"{terminal.counted(adopted, 'object')} adopted")
+
+
+def _lines(found: Audit) -> Iterator[tuple[str, str, str]]:
+    for session in found.sessions:
+        where, differences = f"session {session.session}", session.differences
+        for moved in differences.moved:
+            yield where, "under another name", f"{moved.before} is {moved.after}"
+        for kind, files in (
+            ("second name", differences.second_names),
+            ("not in the index", differences.unknown),
+            ("missing on disk", differences.missing),
+        ):
+            yield from ((where, kind, file) for file in files)
+        if session.counted != session.stored:
+            what = f"{session.counted} by the session, {session.stored} by its objects"
+            yield where, "count differs", what
+    for unknown in found.unknown_folders:
+        yield str(unknown.area), "session not in the index", unknown.folder

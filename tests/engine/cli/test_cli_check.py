@@ -1,0 +1,131 @@
+"""Index and disk compared: what is told, what is adopted, and that nothing is ever removed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from engine.clock import SystemClock
+from engine.lock import EngineLock
+from engine.model.auto_archive import AutoArchive
+from engine.settings import EngineSettings
+from tests.engine.sessions.depot import depot_in, open_depot
+from tests.fakes import FixedClock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.engine.cli.outcome import Run
+
+OBJECTS = 5
+
+
+@pytest.fixture(autouse=True)
+def _sessions(data: Path) -> None:
+    """Session 1 is archived with two objects, 2 ready with two, 3 unassigned with one."""
+    data.mkdir()
+    with depot_in(data) as depot:
+        depot.codes["NEURO-01"] = AutoArchive.ARCHIVE
+        depot.receive(label="E1")
+        depot.receive(label="E1", SOPClassUID="1.2.3.4.5")
+        depot.receive(project="NEURO-02", label="E2")
+        depot.receive(project="NEURO-02", label="E2")
+        depot.receive(project=None, label="E3")
+        depot.index.begin_run()
+        depot.fall_silent()
+
+
+def objects(data: Path) -> list[Path]:
+    return sorted(data.rglob("*.dcm"))
+
+
+def check(run: Run, *options: str) -> tuple[int, Any]:
+    outcome = run("check", *options, "--json")
+    return outcome.code, outcome.data
+
+
+def test_a_consistent_directory_agrees_and_adds_up(run: Run) -> None:
+    code, found = check(run)
+    assert (code, found["agrees"], found["looked_at"]) == (0, True, 3)
+    assert found["receivers"] == [
+        {"receiver": "XNAT:8104", "received": OBJECTS, "states": {"stored": OBJECTS}}
+    ]
+    table = run("check").out.splitlines()
+    assert table[1].split() == ["XNAT:8104", "5", "5", "yes"]
+
+
+def test_an_object_without_a_row_is_told_and_adopted_on_request(run: Run, data: Path) -> None:
+    (known, *_) = (data / "prearchive/NEURO-02").rglob("*.dcm")
+    shutil.copy(known, known.with_name("new.dcm"))
+    code, found = check(run)
+    assert code == 1
+    assert [f["differences"]["unknown"] for f in found["sessions"]] == [["SCANS/4/DICOM/new.dcm"]]
+    assert "not in the index" in run("check").out
+    code, found = check(run, "--adopt")
+    assert (code, found["adopted"]) == (0, 1)
+    assert check(run)[0] == 0
+    assert len(objects(data)) == OBJECTS + 1
+
+
+def test_a_missing_object_is_told_and_stays_told(run: Run, data: Path) -> None:
+    objects(data)[0].unlink()
+    code, found = check(run, "--adopt")
+    assert (code, found["adopted"]) == (1, 0)
+    (findings,) = found["sessions"]
+    assert len(findings["differences"]["missing"]) == 1
+    assert check(run)[0] == 1
+
+
+def test_a_renamed_object_and_a_second_name_are_recognized(run: Run, data: Path) -> None:
+    first, second = (data / "prearchive/NEURO-02").rglob("*.dcm")
+    first.rename(first.with_name("renamed.dcm"))
+    os.link(second, second.with_name("second.dcm"))
+    code, found = check(run)
+    (findings,) = found["sessions"]
+    assert code == 1
+    assert findings["differences"]["moved"][0]["after"] == "SCANS/4/DICOM/renamed.dcm"
+    assert findings["differences"]["second_names"] == ["SCANS/4/DICOM/second.dcm"]
+    assert check(run, "--adopt")[0] == 0
+    assert len(objects(data)) == OBJECTS
+
+
+def test_a_session_that_no_row_knows_is_told_and_adopted(run: Run, data: Path) -> None:
+    shutil.copytree(data / "archive/NEURO-01/arc001/E1", data / "archive/NEURO-01/arc001/E9")
+    code, found = check(run)
+    assert code == 1
+    assert found["unknown_folders"] == [{"area": "archive", "folder": "NEURO-01/arc001/E9"}]
+    code, found = check(run, "--adopt")
+    assert (code, found["adopted"]) == (0, 2)
+
+
+def test_an_index_is_rebuilt_from_the_trees_alone(run: Run, data: Path) -> None:
+    before = run("sessions", "list", "--json").data["sessions"]
+    (data / "index.sqlite").write_bytes(b"not a database at all")
+    assert run("check").code == 5
+    outcome = run("check", "--rebuild-index", "--json")
+    assert (outcome.code, outcome.data["adopted"]) == (0, OBJECTS)
+    assert "the old index is index.sqlite." in outcome.err
+    assert len(list(data.glob("index.sqlite.*"))) == 1
+    names = ("project", "label", "subject", "objects", "area", "study_instance_uid")
+    after = run("sessions", "list", "--json").data["sessions"]
+    told = [{tuple(session[name] for name in names) for session in s} for s in (before, after)]
+    assert told[0] == told[1]
+    assert {s["status"] for s in after} == {"ARCHIVED", "RECEIVING"}
+
+
+def test_beside_a_running_engine_only_what_rests_is_looked_at(run: Run, data: Path) -> None:
+    depot = open_depot(data, FixedClock())
+    depot.receive(project=None, label="E4", StudyInstanceUID="1.2.9")
+    depot.index.close()
+    lock = EngineLock.acquire(EngineSettings(data).lock_file, SystemClock())
+    try:
+        code, found = check(run)
+        assert (code, found["looked_at"], found["passed_over"]) == (0, 3, 1)
+        assert run("check", "--adopt").code == 3
+        assert run("check", "--rebuild-index").code == 3
+    finally:
+        lock.release()
+    assert len(objects(data)) == OBJECTS + 1
