@@ -37,6 +37,7 @@ from engine.events import (
 from engine.intake.identify import DefaultIdentifier
 from engine.intake.pipeline import Pipeline, Places
 from engine.intake.quarantine import Quarantine
+from engine.intake.storage_guard import StorageGuard
 from engine.intake.write import IncomingArea
 from engine.journal import Journal
 from engine.lock import EngineLock
@@ -219,6 +220,7 @@ class Engine:
     def _open_storage(self, opened: ExitStack) -> None:
         """Take the data directory and everything in it that needs closing."""
         settings = self._settings
+        _require_marker(settings)
         areas = (settings.prearchive_dir, settings.archive_dir, settings.trash_dir)
         for directory in (settings.data_dir, *areas, settings.log_dir):
             _make_directory(directory)
@@ -252,13 +254,22 @@ class Engine:
         self._metrics.resume_today(self._index.today(local_midnight(self._clock.now())))
         quarantine = Quarantine(settings.quarantine_dir, QUARANTINE_BYTES, self._clock)
         opened.callback(quarantine.close)
+        self._guard = StorageGuard(
+            settings.data_dir,
+            self._prearchive_fd,
+            settings.marker,
+            lambda: self._configuration.site.limits,
+            lambda: self._metrics.throughput().bytes_rate,
+            self._journal,
+            self._clock,
+        )
         places = Places(
             incoming=self._incoming,
             prearchive_fd=self._prearchive_fd,
             archive_fd=self._archive_fd,
             quarantine=quarantine,
             durability=settings.durability,
-            reserve_bytes=settings.reserve_bytes,
+            guard=self._guard,
         )
         pipeline = Pipeline(
             places,
@@ -357,7 +368,7 @@ class Engine:
 
     def _load(self) -> Load:
         site = self._configuration.site
-        return Load(self._associations.open_ones(), site, self._draining)
+        return Load(self._associations.open_ones(), site, self._draining, self._guard.refusal())
 
     def _state(self, receiver: Receiver) -> ReceiverState:
         return self._receivers.state_of(receiver).state
@@ -388,6 +399,14 @@ class Engine:
             reason = state.failure.reason if state.failure else ""
             observed.append(ObservedReceiver(receiver.label, state.state, reason, state.since))
         self._index.observe(tuple(observed))
+
+
+def _require_marker(settings: EngineSettings) -> None:
+    if settings.marker and not (settings.data_dir / settings.marker).exists():
+        raise StorageUnusable(
+            f"{settings.data_dir} has no file {settings.marker}, so its storage is not mounted",
+            "mount it; if this is the right storage, make that file once",
+        )
 
 
 def _make_directory(path: Path) -> None:

@@ -31,8 +31,9 @@ class EngineSettings:
     durability: Durability = Durability.FULL
     drain_seconds: float = 10.0
     """How long a stop waits for open associations before it aborts them."""
-    reserve_bytes: int = 256 * 1024 * 1024
-    """Free space below which objects are refused with 0xA700."""
+    marker: str = ""
+    """A file in the data directory without which nothing is received, for storage that is mounted
+    there: where the mount is missing, so is the file. Empty for none."""
     negotiation_seconds: float = 10.0
     """How long a peer may take from connecting to its complete A-ASSOCIATE-RQ."""
     pdu_seconds: float = 30.0

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def settings_of(arguments: argparse.Namespace) -> EngineSettings:
     """Return the process settings that the options mean."""
     given = vars(arguments)
-    chosen = {name: given[name] for name in ("durability", "drain_seconds") if name in given}
+    chosen = {
+        name: given[name] for name in ("durability", "drain_seconds", "marker") if name in given
+    }
     return EngineSettings((arguments.data or default_data_dir()).absolute(), **chosen)
 
 

@@ -36,6 +36,8 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     add = partial(parser.add_argument, default=argparse.SUPPRESS)
     flushed = "full, file or none: what is flushed before an object is confirmed (default: full)"
     add("--durability", type=_durability, metavar="HOW", help=flushed)
+    marked = "a file in the data directory that is missing if its storage is not mounted"
+    add("--marker", type=_file_name, metavar="NAME", help=marked)
     drained = "how long a stop waits for open associations (default: 10)"
     add("--drain-seconds", type=_seconds, metavar="N", help=drained)
 
@@ -51,6 +53,12 @@ def _durability(text: str) -> Durability:
     except ValueError as error:
         wanted = ", ".join(Durability)
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is none of {wanted}") from error
+
+
+def _file_name(text: str) -> str:
+    if not text or "/" in text or text in {".", ".."}:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no file name")
+    return text
 
 
 def _seconds(text: str) -> float:

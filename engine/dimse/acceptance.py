@@ -58,11 +58,13 @@ class OpenAssociation:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is open, how much may be, and whether the engine is about to stop."""
+    """What is open, how much may be, and whether anything can be taken in at all."""
 
     open: Sequence[OpenAssociation] = ()
     site: SiteSettings = SiteSettings()
     draining: bool = False
+    storage_refusal: str = ""
+    """Why the storage takes nothing, if so."""
 
 
 def decide(
@@ -100,7 +102,7 @@ def decide(
         line = verdict.admitted_by.text
     if load.draining:
         return Rejection(2, 3, 1, "the engine is stopping")
-    full = _limit_reached(request, receiver, load)
+    full = load.storage_refusal or _limit_reached(request, receiver, load)
     return Rejection(2, 3, 2, full) if full else Accepted(receiver, line)
 
 

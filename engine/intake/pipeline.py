@@ -24,7 +24,7 @@ from engine.intake.filters import excluded_by, last_filter_tag
 from engine.intake.header import DEFAULT_LAST_TAG, read_complete
 from engine.intake.incoming import Arrival, IncomingObject
 from engine.intake.placement import distinct_name, file_name, scan_folder
-from engine.intake.write import free_bytes, publish
+from engine.intake.write import publish
 from engine.model.identity import UNASSIGNED
 from engine.model.session import ObjectState
 from engine.model.session_settings import SessionSettings
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from engine.intake.header import HeaderView
     from engine.intake.identify import Identifier
     from engine.intake.quarantine import Quarantine
+    from engine.intake.storage_guard import StorageGuard
     from engine.intake.write import IncomingArea, Part, Published
     from engine.journal import Journal
     from engine.metrics import Metrics
@@ -84,7 +85,7 @@ class Places:
     archive_fd: int
     quarantine: Quarantine
     durability: Durability
-    reserve_bytes: int
+    guard: StorageGuard
 
 
 class Pipeline:
@@ -117,7 +118,7 @@ class Pipeline:
         """Open the object that is about to arrive; a storage that is full shows at its end."""
         incoming = IncomingObject(arrival, self._clock.monotonic())
         try:
-            self._require_space()
+            self._places.guard.require()
             incoming.open(self._places.incoming.create_part())
         except OutOfResources as error:
             incoming.fail(error)
@@ -199,11 +200,6 @@ class Pipeline:
             header = read_complete(data_set, arrival.transfer_syntax_uid, last_tag=last_tag)
         _require_same_instance(header, arrival)
         return header
-
-    def _require_space(self) -> None:
-        free = free_bytes(self._places.prearchive_fd)
-        if free < self._places.reserve_bytes:
-            raise OutOfResources(f"only {free // 1_000_000} MB free on the storage")
 
     def _refuse_content(self, part: Part, arrival: Arrival, error: IntakeError) -> Outcome:
         kept = self._places.quarantine.keep(

@@ -31,6 +31,13 @@ class Limits:
     data_set_bytes: int = 4 * GIB
     drain_seconds: int = 300
     """How long open associations of a receiver that was switched off may go on."""
+    low_space_percent: int = 10
+    """Free space, of the whole storage, below which a warning is given."""
+    low_space_bytes: int = 0
+    """The same in bytes; the greater of both counts, here and below."""
+    reserve_percent: int = 0
+    """Free space below which associations and objects are refused."""
+    reserve_bytes: int = 256 * 1024**2
 
     @classmethod
     def parse(cls, raw: object) -> Limits:
@@ -60,6 +67,10 @@ BOUNDS = {
     "pdu_bytes": range(4_096, 1_048_577),
     "data_set_bytes": range(1_048_576, 1024 * GIB + 1),
     "drain_seconds": range(86_401),
+    "low_space_percent": range(100),
+    "low_space_bytes": range(1024 * 1024 * GIB + 1),
+    "reserve_percent": range(100),
+    "reserve_bytes": range(1024 * 1024 * GIB + 1),
 }
 RECEIVER_LIMITS = (
     "associations_per_receiver",

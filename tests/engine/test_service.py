@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -282,3 +283,13 @@ def test_the_data_directory_is_closed_to_others(settings: EngineSettings, port: 
     assert modes.pop("prearchive") == "0o750"
     assert {modes.pop(n) for n in ("config.json", "index.sqlite", "engine.lock")} == {"0o600"}
     assert list(modes.values()) == ["0o640"]
+
+
+def test_an_engine_whose_storage_is_not_mounted_does_not_start(settings: EngineSettings) -> None:
+    marked = replace(settings, marker="mounted")
+    with pytest.raises(StorageUnusable, match="has no file mounted"):
+        Engine(marked).start()
+    (settings.data_dir / "mounted").touch()
+    engine = Engine(marked)
+    engine.start()
+    engine.stop()

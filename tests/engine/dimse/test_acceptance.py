@@ -155,3 +155,10 @@ def test_strangers_learn_nothing_about_the_load_of_a_full_engine() -> None:
     decision = decide(request("NOBODY"), 8104, receivers(XNAT), full)
     assert isinstance(decision, Rejection)
     assert decision.reason == 7
+
+
+def test_a_storage_that_takes_nothing_is_a_transient_rejection() -> None:
+    """PS3.8 9.3.4: rejected-transient, presentation related, local limit exceeded."""
+    load = Load(storage_refusal="only 3 MB free on the storage")
+    verdict = decide(request(), 8104, receivers(XNAT), load)
+    assert verdict == Rejection(2, 3, 2, "only 3 MB free on the storage")

@@ -18,12 +18,14 @@ from engine.intake.incoming import Arrival
 from engine.intake.pipeline import Outcome, Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.recovery import adopt
+from engine.intake.storage_guard import StorageGuard
 from engine.intake.stored import read_stored
 from engine.intake.write import IncomingArea
 from engine.journal import Journal
 from engine.metrics import Metrics
 from engine.model.ae_title import AETitle
 from engine.model.duplicates import DuplicatePolicy
+from engine.model.limits import Limits
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import Receiver
 from engine.model.session import ObjectState
@@ -97,9 +99,13 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     prearchive_fd = os.open(tmp_path / "prearchive", os.O_RDONLY)
     archive_fd = os.open(tmp_path / "archive", os.O_RDONLY)
     journal, metrics = Journal(clock), Metrics(clock)
+    guard = StorageGuard(
+        *(tmp_path, prearchive_fd, "", lambda: Limits(reserve_bytes=0)),
+        *(lambda: 0.0, journal, clock),
+    )
     projects = ProjectRegistry((Project("NEURO-01"),))
     pipeline = Pipeline(
-        Places(incoming, prearchive_fd, archive_fd, quarantine, Durability.FULL, reserve_bytes=0),
+        Places(incoming, prearchive_fd, archive_fd, quarantine, Durability.FULL, guard),
         index,
         journal,
         metrics,
@@ -297,7 +303,7 @@ def test_bad_content_is_refused_and_quarantined_with_the_reason(
 
 
 def test_a_full_disk_refuses_for_now_and_leaves_nothing(bench: Bench) -> None:
-    bench.pipeline._places = replace(bench.pipeline._places, reserve_bytes=1 << 60)
+    bench.pipeline._places.guard._limits = lambda: Limits(reserve_bytes=1 << 60)
     outcome = bench.receive(dicom.image())
     assert (outcome.state, outcome.status) == (ObjectState.FAILED, 0xA700)
     assert "MB free on the storage" in outcome.reason
@@ -337,7 +343,7 @@ def test_every_object_ends_in_exactly_one_row_and_the_totals_agree(bench: Bench)
     bench.receive(dicom.image())
     bench.receive(b"")
     bench.receive(dicom.image(), sop_instance_uid="1.2.3")
-    bench.pipeline._places = replace(bench.pipeline._places, reserve_bytes=1 << 60)
+    bench.pipeline._places.guard._limits = lambda: Limits(reserve_bytes=1 << 60)
     bench.receive(dicom.image())
     totals = bench.metrics.totals()
     assert sorted(row.state for row in bench.rows()) == [

@@ -1,0 +1,133 @@
+"""Is there room for more? A warning while there still is, and a refusal before there is none."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.errors import OutOfResources
+from engine.intake.write import out_of_resources
+from engine.storage_events import StorageLow, StorageRefuses, StorageSuffices
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from engine.clock import Clock
+    from engine.events import Event
+    from engine.journal import Journal
+    from engine.model.limits import Limits
+
+LOOK_SECONDS = 1.0
+"""How often the state is told about at most; whether there is room is asked for every object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The file system that objects go to."""
+
+    free_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Free space below which to warn, and below which to refuse; the greater of each pair."""
+
+    low_bytes: int
+    reserve_bytes: int
+
+    @classmethod
+    def of(cls, limits: Limits, space: Space) -> Thresholds:
+        """Return what a site's limits mean on a file system of some size."""
+
+        def of_total(percent: int) -> int:
+            return space.total_bytes * percent // 100
+
+        return cls(
+            max(limits.low_space_bytes, of_total(limits.low_space_percent)),
+            max(limits.reserve_bytes, of_total(limits.reserve_percent)),
+        )
+
+
+class StorageGuard:
+    """Watches one file system; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        folder_fd: int,
+        marker: str,
+        limits: Callable[[], Limits],
+        bytes_rate: Callable[[], float],
+        journal: Journal,
+        clock: Clock,
+    ) -> None:
+        self._marker = data_dir / marker if marker else None
+        self._folder_fd = folder_fd
+        self._limits = limits
+        self._bytes_rate = bytes_rate
+        self._journal = journal
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._told: type[Event] = StorageSuffices
+        self._told_at = clock.monotonic() - LOOK_SECONDS
+
+    def require(self) -> None:
+        """Let an object arrive only if there is room for it.
+
+        Raises:
+            OutOfResources: in words that say why.
+        """
+        why = self.refusal()
+        if why:
+            raise OutOfResources(why)
+
+    def refusal(self) -> str:
+        """Say why nothing can be taken in now; nothing if it can."""
+        if self._marker is not None and not self._marker.exists():
+            why = "the storage is not mounted: its marker file is missing"
+            self._tell(StorageRefuses(reason=why))
+            return why
+        try:
+            space = self._space()
+        except OutOfResources as error:
+            self._tell(StorageRefuses(reason=error.detail))
+            return error.detail
+        return self._judge(space)
+
+    def _judge(self, space: Space) -> str:
+        thresholds = Thresholds.of(self._limits(), space)
+        if space.free_bytes < thresholds.reserve_bytes:
+            why = f"only {space.free_bytes // 1_000_000} MB free on the storage"
+            self._tell(StorageRefuses(reason=why))
+            return why
+        if space.free_bytes < thresholds.low_bytes:
+            left = space.free_bytes - thresholds.reserve_bytes
+            self._tell(StorageLow(free_bytes=space.free_bytes, full_in_seconds=self._until(left)))
+        elif self._told is not StorageSuffices:
+            self._tell(StorageSuffices(free_bytes=space.free_bytes))
+        return ""
+
+    def _until(self, left_bytes: int) -> float | None:
+        """Forecast when `left_bytes` are used up at the present rate; None if nothing arrives."""
+        rate = self._bytes_rate()
+        return left_bytes / rate if rate > 0 else None
+
+    def _space(self) -> Space:
+        try:
+            status = os.fstatvfs(self._folder_fd)
+        except OSError as error:
+            raise out_of_resources(error) from error
+        return Space(status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize)
+
+    def _tell(self, event: Event) -> None:
+        """Tell when the state changes, at most once a second."""
+        now, kind = self._clock.monotonic(), type(event)
+        with self._lock:
+            if kind is self._told or now - self._told_at < LOOK_SECONDS:
+                return
+            self._told, self._told_at = kind, now
+        self._journal.record(event)
