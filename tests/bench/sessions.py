@@ -1,0 +1,110 @@
+"""`python -m tests.bench.sessions`: listing, filtering and the idle timer with many sessions."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from engine.clock import SystemClock
+from engine.model.session import SessionStatus
+from engine.model.session_query import parse_query
+from engine.sessions.index import SessionIndex, stamp
+from engine.sessions.ledger import SessionLedger
+from engine.sessions.listing import find_sessions
+from tests.bench.report import aligned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+BAR_MS = 50
+ROUNDS = 15
+NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
+_INSERT = (
+    "INSERT INTO sessions (project, subject, label, study_instance_uid, folder, status, receiver,"
+    " calling_ae_title, first_object_at, last_object_at, objects, bytes, modality)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_SHARES = ((SessionStatus.ARCHIVED, 90), (SessionStatus.READY, 8), (SessionStatus.RECEIVING, 2))
+_PAGE = 1000
+
+
+def main() -> int:
+    """Measure and print; return 1 if something is slower than the bar."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sessions", type=int, default=100_000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        index = SessionIndex(Path(folder) / "index.sqlite", durable=False)
+        try:
+            fill(index, arguments.sessions)
+            measured = list(measure(index))
+        finally:
+            index.close()
+    rows = [("what", "median ms", "bar ms")]
+    rows += [(name, f"{milliseconds:.2f}", str(BAR_MS)) for name, milliseconds in measured]
+    sys.stdout.write(f"{arguments.sessions:,} sessions in the index\n")
+    sys.stdout.writelines(f"{line}\n" for line in aligned(rows))
+    return int(any(milliseconds > BAR_MS for _, milliseconds in measured))
+
+
+def fill(index: SessionIndex, sessions: int) -> None:
+    """Write that many sessions, spread over 50 projects, three modalities and a year."""
+    chance = random.Random(1)
+    with index.changing() as connection:
+        connection.executemany(_INSERT, (_row(chance, number) for number in range(sessions)))
+
+
+def measure(index: SessionIndex) -> Iterator[tuple[str, float]]:
+    """Yield what was done and its median in milliseconds."""
+    ledger = SessionLedger(index, SystemClock())
+    for words in (
+        [],
+        ["status:READY"],
+        ["project:P07"],
+        ["project:P07", "status:READY"],
+        ["since:1d"],
+        ["modality:PT", "receiver:XNAT:8104"],
+        ["project:NOWHERE"],
+    ):
+        query = parse_query(words, NOW)
+        name = f"list {' '.join(words) or 'all'}, first {_PAGE}"
+        yield name, _median_ms(lambda query=query: find_sessions(index, query, _PAGE))  # type: ignore[misc]
+    yield "who is silent", _median_ms(lambda: ledger.silent_since(NOW - timedelta(days=360)))
+    yield "who will be next", _median_ms(ledger.longest_silent)
+    yield (
+        "what is queued",
+        _median_ms(lambda: ledger.in_status(SessionStatus.QUEUED_BUILDING) + ledger.operations()),
+    )
+    yield "in the archive already", _median_ms(lambda: ledger.archived_as("P07", "S000007"))
+
+
+def _row(chance: random.Random, number: int) -> tuple[object, ...]:
+    status = chance.choices([s for s, _ in _SHARES], [share for _, share in _SHARES])[0]
+    last = NOW - timedelta(minutes=chance.randrange(525_600))
+    project, label = f"P{number % 50:02d}", f"S{number:06d}"
+    return (
+        *(project, f"SUBJ{number % 5000:04d}", label, f"1.2.3.{number}"),
+        *(f"{project}/20260101_{number:09d}/{label}", status, "XNAT:8104", "CT"),
+        *(stamp(last - timedelta(minutes=5)), stamp(last), 200, 100_000_000),
+        chance.choice(("MR", "CT", "PT")),
+    )
+
+
+def _median_ms(act: Callable[[], object]) -> float:
+    spent = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        act()
+        spent.append((time.perf_counter() - began) * 1000)
+    return median(spent)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
