@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from datetime import timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import pytest
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID
 
+from engine.cli import main
 from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
 from engine.dimse.send import Destination, SendingAssociation
@@ -256,22 +258,39 @@ def test_an_archived_study_is_found_by_its_patient_id(hospital: Hospital) -> Non
         assert trace(hospital.engine._index, key, text).sessions == (session,)
 
 
-def test_the_engine_notices_by_itself_that_a_session_has_fallen_silent(tmp_path: Path) -> None:
-    data_dir, port = tmp_path / "data", free_port()
+@contextmanager
+def conflicting(data_dir: Path, idle_seconds: int) -> Iterator[threading.Event]:
+    """Run an engine that receives one session, which is in conflict once it is archived."""
+    port, ds = free_port(), make_object()
     configure(data_dir, make_receiver("XNAT", port), projects=(Project("AUTO"),))
     store = ConfigurationStore(data_dir / "config.json", clock=SystemClock())
-    sessions = SessionSettings(idle_seconds=1)
+    sessions = SessionSettings(idle_seconds=idle_seconds)
     store.set_site(SiteSettings(bind_address=LOOPBACK, sessions=sessions), "test")
     (data_dir / "archive/AUTO/arc001/MR_7").mkdir(parents=True)
     engine = Engine(EngineSettings(data_dir, durability=Durability.NONE))
     engine.start()
     told = threading.Event()
     engine.subscribe(lambda recorded: told.set() if _is_conflict(recorded.event) else None)
-    ds = make_object()
     with SendingAssociation(Destination(LOOPBACK, port, "XNAT", "CT"), [ds.SOPClassUID]) as peer:
         assert peer.send(ds) == 0
-    assert told.wait(20)
+    engine._index.flush()
+    yield told
     engine.stop()
+
+
+def test_the_engine_notices_by_itself_that_a_session_has_fallen_silent(tmp_path: Path) -> None:
+    with conflicting(tmp_path / "data", idle_seconds=1) as told:
+        assert told.wait(20)
+
+
+def test_the_engine_does_what_a_command_asks_for_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with conflicting(tmp_path / "data", idle_seconds=3600) as told:
+        assert not told.is_set()
+        assert main(["--data", str(tmp_path / "data"), "sessions", "rebuild", "1"]) == 0
+        assert "QUEUED_BUILDING" in capsys.readouterr().out
+        assert told.wait(20)
 
 
 def _is_conflict(event: object) -> bool:
