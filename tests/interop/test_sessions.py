@@ -269,13 +269,16 @@ def conflicting(data_dir: Path, idle_seconds: int) -> Iterator[threading.Event]:
     (data_dir / "archive/AUTO/arc001/MR_7").mkdir(parents=True)
     engine = Engine(EngineSettings(data_dir, durability=Durability.NONE))
     engine.start()
-    told = threading.Event()
-    engine.subscribe(lambda recorded: told.set() if _is_conflict(recorded.event) else None)
-    with SendingAssociation(Destination(LOOPBACK, port, "XNAT", "CT"), [ds.SOPClassUID]) as peer:
-        assert peer.send(ds) == 0
-    engine._index.flush()
-    yield told
-    engine.stop()
+    try:
+        told = threading.Event()
+        engine.subscribe(lambda recorded: told.set() if _is_conflict(recorded.event) else None)
+        where = Destination(LOOPBACK, port, "XNAT", "CT")
+        with SendingAssociation(where, [ds.SOPClassUID]) as peer:
+            assert peer.send(ds) == 0
+        engine._index.flush()
+        yield told
+    finally:
+        engine.stop()
 
 
 def test_the_engine_notices_by_itself_that_a_session_has_fallen_silent(tmp_path: Path) -> None:
@@ -283,13 +286,10 @@ def test_the_engine_notices_by_itself_that_a_session_has_fallen_silent(tmp_path:
         assert told.wait(20)
 
 
-def test_the_engine_does_what_a_command_asks_for_at_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_engine_does_what_a_command_asks_for_at_once(tmp_path: Path) -> None:
     with conflicting(tmp_path / "data", idle_seconds=3600) as told:
         assert not told.is_set()
         assert main(["--data", str(tmp_path / "data"), "sessions", "rebuild", "1"]) == 0
-        assert "QUEUED_BUILDING" in capsys.readouterr().out
         assert told.wait(20)
 
 
