@@ -8,11 +8,12 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+import sqlite3
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from engine.errors import StorageUnusable
+from engine.errors import OutOfResources, StorageUnusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,15 +66,25 @@ class TraceBook:
         self._noted: set[tuple[int, bytes]] = set()
 
     def note(self, session_id: int, values: Iterable[tuple[int, str | None]]) -> None:
-        """Note the values of an object that joins a session; what is known already costs little."""
+        """Note the values of an object that joins a session; what is known already costs little.
+
+        Raises:
+            OutOfResources: if the index can't be written.
+        """
         for tag, value in values:
             if not value:
                 continue
             pair = (session_id, self._key.hash(tag, value))
             if pair not in self._noted:
-                with self._index.changing() as connection:
-                    connection.execute("INSERT OR IGNORE INTO traces VALUES (?, ?)", pair[::-1])
+                self._insert(pair)
                 self._remember(pair)
+
+    def _insert(self, pair: tuple[int, bytes]) -> None:
+        try:
+            with self._index.changing() as connection:
+                connection.execute("INSERT OR IGNORE INTO traces VALUES (?, ?)", pair[::-1])
+        except sqlite3.Error as error:
+            raise OutOfResources(f"session index: {error}") from error
 
     def _remember(self, pair: tuple[int, bytes]) -> None:
         if len(self._noted) >= _REMEMBERED:

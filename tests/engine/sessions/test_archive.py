@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from contextlib import suppress
@@ -11,6 +12,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from engine.errors import SessionError
 from engine.model.auto_archive import AutoArchive
 from engine.model.session import SessionArea, SessionStatus
 from engine.session_events import (
@@ -326,7 +328,7 @@ def _scenario(depot: Depot) -> None:
     depot.receive(SOPInstanceUID="1.2.3.900", name="a.dcm")
     depot.receive(SOPInstanceUID="1.2.3.901", name="s.dcm", SOPClassUID="1.2.3.4.5")
     depot.fall_silent()
-    depot.receive(SOPInstanceUID="1.2.3.900", name="a.dcm")
+    depot.receive(SOPInstanceUID="1.2.3.900", name="b.dcm")
     depot.receive(SOPInstanceUID="1.2.3.902", SeriesNumber="5", SeriesInstanceUID="1.5")
     depot.fall_silent()
     moved = ready(depot, project=None, StudyInstanceUID="1.9")
@@ -356,10 +358,12 @@ def test_after_a_crash_at_any_step_everything_is_completed_and_nothing_is_lost(
         again.index.close()
 
 
+RESTING = {S.READY, S.ARCHIVED, S.DELETED, S.CONFLICT}
+
+
 def _assert_consistent(depot: Depot, received: set[str]) -> None:
     """Every object is there once, where its row says, and every session is in a resting state."""
-    resting = {S.READY, S.ARCHIVED, S.DELETED}
-    assert {session.status for session in depot.index.sessions()} <= resting
+    assert {session.status for session in depot.index.sessions()} <= RESTING
     assert depot.ledger.operations() == ()
     indexed = Counter[str]()
     for session in depot.index.sessions():
@@ -377,3 +381,27 @@ def _assert_consistent(depot: Depot, received: set[str]) -> None:
     assert {row.sop_instance_uid for row in depot.index.objects()} == received
     counts = {s.id: s.objects for s in depot.index.sessions()}
     assert counts == {s: len(depot.ledger.stored_files(s)) for s in counts}
+
+
+DISK_STEPS = [
+    *("files", "catalogs", "folder", "aside", "merged file", "flush", "rest", "link", "unlink")
+]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES])
+@pytest.mark.parametrize("step", DISK_STEPS)
+def test_a_storage_that_fails_at_any_step_loses_nothing_and_can_be_gone_on_with(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch, step: str, code: int
+) -> None:
+    with monkeypatch.context() as patched, suppress(SessionError):
+        owner, name = STEPS[step]
+        patched.setattr(owner, name, _failing(code, os.strerror(code)))
+        _scenario(depot)
+    depot.fall_silent()
+    for session in depot.ledger.in_status(S.ERROR):
+        assert session.reason == f"the storage failed: {os.strerror(code)}"
+        depot.ledger.ask_to_build(session.id)
+    depot.lifecycle.run_requests()
+    depot.fall_silent()
+    depot.index.flush()
+    _assert_consistent(depot, {row.sop_instance_uid for row in depot.index.objects()})
