@@ -11,7 +11,7 @@ from collections import Counter
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from engine import __version__
+from engine import __version__, data_directory
 from engine.clock import SystemClock, local_midnight
 from engine.config.store import ConfigurationStore
 from engine.config.watcher import ConfigurationWatcher
@@ -24,7 +24,7 @@ from engine.dimse.receivers import Receivers
 from engine.dimse.reception import Reception
 from engine.dimse.server import UnassociatedPeers
 from engine.dimse.upper_layer import Deadlines
-from engine.errors import ConfigurationError, CorruptConfiguration, Problem, StorageUnusable
+from engine.errors import ConfigurationError, CorruptConfiguration, Problem
 from engine.events import (
     ConfigurationApplied,
     ConfigurationRefused,
@@ -52,7 +52,6 @@ from engine.view import EngineSnapshot, ReceiverState, ReceiverStatus, StorageSt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from engine.clock import Clock
     from engine.events import EventPage, Listener
@@ -220,10 +219,7 @@ class Engine:
     def _open_storage(self, opened: ExitStack) -> None:
         """Take the data directory and everything in it that needs closing."""
         settings = self._settings
-        _require_marker(settings)
-        areas = (settings.prearchive_dir, settings.archive_dir, settings.trash_dir)
-        for directory in (settings.data_dir, *areas, settings.log_dir):
-            _make_directory(directory)
+        data_directory.prepare(settings)
         lock = EngineLock.acquire(settings.lock_file, self._clock)
         opened.callback(lock.release)
         self._store = ConfigurationStore(
@@ -238,7 +234,7 @@ class Engine:
         opened.callback(os.close, self._archive_fd)
         self._incoming = IncomingArea(settings.incoming_dir, uuid.uuid4().hex[:12])
         opened.callback(self._incoming.close)
-        _require_one_file_system(settings.incoming_dir, *areas)
+        data_directory.require_one_file_system(settings)
         durable = settings.durability is Durability.FULL
         self._index = SessionIndex(settings.index_file, durable=durable)
         opened.callback(self._index.close)
@@ -399,34 +395,6 @@ class Engine:
             reason = state.failure.reason if state.failure else ""
             observed.append(ObservedReceiver(receiver.label, state.state, reason, state.since))
         self._index.observe(tuple(observed))
-
-
-def _require_marker(settings: EngineSettings) -> None:
-    if settings.marker and not (settings.data_dir / settings.marker).exists():
-        raise StorageUnusable(
-            f"{settings.data_dir} has no file {settings.marker}, so its storage is not mounted",
-            "mount it; if this is the right storage, make that file once",
-        )
-
-
-def _make_directory(path: Path) -> None:
-    try:
-        path.mkdir(mode=0o750, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageUnusable(
-            f"{path} can't be created: {error.strerror}", "choose another --data directory"
-        ) from error
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise StorageUnusable(f"{path} is not writable", "change its owner or mode")
-
-
-def _require_one_file_system(incoming: Path, *areas: Path) -> None:
-    for area in areas:
-        if incoming.stat().st_dev != area.stat().st_dev:
-            raise StorageUnusable(
-                f"incoming and {area.name} are on different file systems",
-                "keep both on one, so that objects and sessions can be moved in one step",
-            )
 
 
 def _not_applied(receiver: Receiver) -> Iterator[tuple[str, str]]:

@@ -354,6 +354,7 @@ def test_after_a_crash_at_any_step_everything_is_completed_and_nothing_is_lost(
         again.lifecycle.recover()
         again.fall_silent()
         _assert_consistent(again, received)
+        assert again.ledger.in_status(S.CONFLICT) == ()
     finally:
         again.index.close()
 
