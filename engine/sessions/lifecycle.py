@@ -25,6 +25,7 @@ from engine.sessions.operations import OperationKind, Request
 from engine.sessions.operator import Operator
 from engine.sessions.policy import effective_code
 from engine.sessions.reconcile import repair
+from engine.sessions.workplace import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,13 +119,12 @@ class Lifecycle:
             yield
         except (TransitionNotAllowed, NotFound):
             pass  # it has changed since it was looked at, or is gone
-        except (EngineError, OSError, sqlite3.Error):
-            raise
+        except sqlite3.Error:
+            raise  # that is about all of them
         except Exception as error:
             _logger.exception("session %d can't be worked on", session_id)
             if not begun:
-                why = f"internal error: {type(error).__name__}; it is in the engine's log"
-                self._at.ledger.refuse(session_id, SessionStatus.ERROR, why)
+                self._at.ledger.refuse(session_id, SessionStatus.ERROR, _in_words(error))
 
     def _archive_by_itself(self, session: Session) -> None:
         """Queue a session for the archive, if its header or its project wants it (XNAT 9.5)."""
@@ -174,3 +174,9 @@ def _since(name: str) -> datetime | None:
     with suppress(ValueError):
         return datetime.strptime(found[1], "%Y%m%d_%H%M%S").astimezone()
     return None
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, EngineError | OSError):
+        return in_words(error)
+    return f"internal error: {type(error).__name__}; it is in the engine's log"
