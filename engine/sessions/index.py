@@ -75,7 +75,6 @@ CREATE TABLE IF NOT EXISTS objects (
     file TEXT NOT NULL,
     bytes INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS objects_by_session ON objects (session);
 CREATE INDEX IF NOT EXISTS objects_by_time ON objects (at);
 CREATE TABLE IF NOT EXISTS observed (
     receiver TEXT PRIMARY KEY,

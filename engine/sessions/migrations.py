@@ -31,6 +31,8 @@ _STEPS = {
     3: """
         CREATE TABLE traces (hash BLOB, session INTEGER, PRIMARY KEY (hash, session)) WITHOUT ROWID;
         CREATE INDEX objects_by_instance ON objects (sop_instance_uid);
+        CREATE INDEX objects_by_place ON objects (session, file);
+        DROP INDEX IF EXISTS objects_by_session;
     """,
 }
 SCHEMA_VERSION = max(_STEPS)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         "SELECT * FROM sessions WHERE project = 'P' AND label = 'L' AND area = 'archive'",
         "SELECT * FROM sessions ORDER BY last_object_at DESC LIMIT 10",
         "SELECT * FROM objects WHERE sop_instance_uid = 'x'",
+        "SELECT * FROM objects WHERE session = 1 AND file = 'x'",
         "SELECT session FROM traces WHERE hash = x'00'",
     ],
 )
