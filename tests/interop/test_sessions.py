@@ -18,6 +18,7 @@ from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
 from engine.dimse.send import Destination, SendingAssociation
 from engine.model.auto_archive import AutoArchive
+from engine.model.duplicates import DuplicatePolicy
 from engine.model.project import Project
 from engine.model.session_settings import SessionSettings
 from engine.model.site import SiteSettings
@@ -53,7 +54,7 @@ class JumpingClock(SystemClock):
 class Hospital:
     """An engine that only looks after its sessions when told to, and a scanner."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, sessions: SessionSettings | None = None) -> None:
         self.data_dir = data_dir
         self.port, self.direct_port = free_port(), free_port()
         projects = (
@@ -66,6 +67,9 @@ class Hospital:
             make_receiver("XNAT", self.direct_port, direct_archive=True),
         )
         configure(data_dir, *receivers, projects=projects)
+        if sessions is not None:
+            store = ConfigurationStore(data_dir / "config.json", clock=SystemClock())
+            store.set_site(SiteSettings(bind_address=LOOPBACK, sessions=sessions), "test")
         self._clock = JumpingClock()
         self.engine = Engine(
             EngineSettings(data_dir, durability=Durability.NONE), clock=self._clock
@@ -74,10 +78,18 @@ class Hospital:
         self.engine._keeping.stop()
 
     def send(self, *objects: Dataset, direct: bool = False) -> None:
+        assert self.statuses(*objects, direct=direct) == [0] * len(objects)
+
+    def statuses(self, *objects: Dataset, direct: bool = False) -> list[int | None]:
         port = self.direct_port if direct else self.port
         classes = {str(ds.SOPClassUID) for ds in objects}
         with SendingAssociation(Destination(LOOPBACK, port, "XNAT", "CT"), classes) as peer:
-            assert [peer.send(ds) for ds in objects] == [0] * len(objects)
+            return [peer.send(ds) for ds in objects]
+
+    def states(self) -> list[str]:
+        """Return the final states of all objects, oldest first."""
+        self.engine._index.flush()
+        return [row.state for row in reversed(self.engine._index.objects())]
 
     def fall_silent(self) -> list[Session]:
         self.engine._index.flush()
@@ -256,6 +268,50 @@ def test_an_archived_study_is_found_by_its_patient_id(hospital: Hospital) -> Non
     key = TraceKey(hospital.data_dir / "trace.key")
     for text in ("P-77", "a-77"):
         assert trace(hospital.engine._index, key, text).sessions == (session,)
+
+
+@contextmanager
+def hospital_with(data_dir: Path, **sessions: Any) -> Iterator[Hospital]:
+    hospital = Hospital(data_dir, SessionSettings(**sessions))
+    try:
+        yield hospital
+    finally:
+        hospital.engine.stop()
+
+
+def test_unwanted_objects_are_taken_for_success_and_have_a_row(tmp_path: Path) -> None:
+    """I1, I2, I4: keys as numbers and as keywords."""
+    wanted = "whitelist\n[0020,0013]\n^1$\n[SeriesDescription]\nflair"
+    with hospital_with(tmp_path / "data", series_filter=wanted) as hospital:
+        hospital.send(
+            make_object(InstanceNumber="1"),
+            make_object(InstanceNumber="2"),
+            make_object(InstanceNumber="3", SeriesDescription="t2 FLAIR"),
+        )
+        assert hospital.states() == ["stored", "filtered", "stored"]
+        assert len(hospital.objects("prearchive")) == 2
+
+
+def test_files_are_named_by_the_site_s_template(tmp_path: Path) -> None:
+    """F1, F2, F11: also if it names them all alike."""
+    with hospital_with(tmp_path / "data", file_name_template="${SeriesNumber}.img") as hospital:
+        hospital.send(make_object(), make_object(), make_object())
+        names = [path.name for path in (tmp_path / "data/prearchive").rglob("*.img")]
+        assert len(names) == 3
+        assert "4.img" in names
+
+
+def test_other_content_of_a_sop_instance_is_rejected_if_the_site_wants_that(
+    tmp_path: Path,
+) -> None:
+    first = make_object()
+    second = make_object(
+        SOPInstanceUID=first.SOPInstanceUID, InstanceNumber=str(first.InstanceNumber)
+    )
+    second.StationName = "ELSEWHERE"
+    with hospital_with(tmp_path / "data", duplicates=DuplicatePolicy.REJECT) as hospital:
+        assert hospital.statuses(first, first, second) == [0, 0, 0x0111]
+        assert hospital.states() == ["stored", "duplicate", "rejected"]
 
 
 @contextmanager
