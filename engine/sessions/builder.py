@@ -11,6 +11,7 @@ from engine.session_events import SessionArchived, SessionBuilt, SessionFailed
 from engine.sessions.building import Moved, build
 from engine.sessions.files import remove_empty_folders
 from engine.sessions.operations import OperationKind, Request
+from engine.sessions.scans import SCANS
 from engine.sessions.transfer import remove_time_stamp
 from engine.sessions.workplace import in_words, project_of
 
@@ -72,6 +73,7 @@ class Builder:
         record(SessionBuilt(session=number, project=project, objects=built.objects, scans=scans))
         if not direct:
             return replace(session, status=status, modality=built.modality)
+        remove_empty_folders(self._at.areas.folder(session) / SCANS)
         record(SessionArchived(session=number, project=project, by=DIRECT_ARCHIVE))
         return None
 

@@ -1,7 +1,8 @@
 """Building a session: its objects sorted into scans, with catalogs and the session document.
 
 Objects come from `engine.sessions.lifecycle`, read by `engine.intake.stored`; what is written can
-be written again after a crash, and no object is ever overwritten or removed.
+be written again after a crash, and no object is ever overwritten or removed. Folders that it
+empties stay, for an object may be on its way into one; they go when the session is moved.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from engine.sessions.files import (
     flush_folder,
     make_folder,
     move_file,
-    remove_empty_folders,
     remove_parts,
     write_atomically,
 )
@@ -57,7 +57,6 @@ def build(
         session.project, session.subject, session.label, session.study_instance_uid, scans
     )
     _remove_catalogs(folder, built)
-    remove_empty_folders(folder / SCANS)
     for scan in scans:
         for resource in scan.resources:
             content = catalog(scan, resource)

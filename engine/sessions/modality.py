@@ -1,4 +1,7 @@
-"""What kind of session a study is, from the modalities of its scans (XNAT 12.12); pure."""
+"""What kind of session a study is, from the modalities of its scans (XNAT 12.12); pure.
+
+PET and MR in one study stay one session of a type of its own, as with XNAT's setting ``petmr``.
+"""
 
 from __future__ import annotations
 

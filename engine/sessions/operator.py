@@ -14,9 +14,10 @@ from engine.session_events import (
     SessionMoved,
 )
 from engine.sessions.building import Moved, build
-from engine.sessions.files import make_folder, write_atomically
+from engine.sessions.files import make_folder, remove_empty_folders, write_atomically
 from engine.sessions.operations import OperationKind
 from engine.sessions.reconcile import repair
+from engine.sessions.scans import SCANS
 from engine.sessions.transfer import carry_out
 from engine.sessions.workplace import in_words, project_of
 
@@ -90,6 +91,7 @@ class Operator:
         finally:
             self._at.ledger.note_files(into, moved)
         self._at.ledger.note_built(into, built)
+        remove_empty_folders(folder / SCANS)
 
     def _write_log(self, session: Session, plan: Plan) -> None:
         logs = self._at.areas.path(plan.area, plan.folder) / "logs"

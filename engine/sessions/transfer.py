@@ -57,6 +57,7 @@ def remove_time_stamp(session: Session, folder: Path) -> None:
 def _move_whole(source: Path, target: Path, plan: Plan) -> None:
     if plan.status is SessionStatus.DELETED and not target.exists():
         make_folder(source)  # a session whose first object never came to be has none
+    remove_empty_folders(source / SCANS)
     move_folder(source, target)
     with suppress(FileNotFoundError):
         document_of(source).rename(document_of(target))

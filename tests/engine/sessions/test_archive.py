@@ -80,6 +80,14 @@ def test_archiving_moves_the_folder_with_its_documents_and_leaves_nothing(depot:
     assert depot.told(SessionArchived) == [f"session {session} in NEURO-01 archived by admin"]
 
 
+@pytest.mark.parametrize("direct", [False, True])
+def test_an_archived_session_has_no_empty_folders(depot: Depot, direct: bool) -> None:
+    depot.codes["NEURO-01"] = AutoArchive.ARCHIVE
+    session = ready(depot, SOPClassUID="1.2.3.4.5", direct=direct)
+    scan = depot.areas.folder(depot.session(session)) / "SCANS/4"
+    assert [path.name for path in scan.iterdir()] == ["secondary"]
+
+
 def test_the_same_study_again_is_a_conflict_in_words_and_stays_in_the_prearchive(
     depot: Depot,
 ) -> None:
