@@ -88,8 +88,18 @@ def test_a_renamed_object_and_a_second_name_are_recognized(run: Run, data: Path)
     assert code == 1
     assert findings["differences"]["moved"][0]["after"] == "SCANS/4/DICOM/renamed.dcm"
     assert findings["differences"]["second_names"] == ["SCANS/4/DICOM/second.dcm"]
+    assert "SCANS/4/DICOM/renamed.dcm" in run("check").out
     assert check(run, "--adopt")[0] == 0
     assert len(objects(data)) == OBJECTS
+
+
+def test_a_session_that_miscounts_is_told_and_counted_anew(run: Run, data: Path) -> None:
+    depot = open_depot(data, FixedClock())
+    with depot.index.changing() as connection:
+        connection.execute("UPDATE sessions SET objects = 7 WHERE id = 2")
+    depot.index.close()
+    assert "7 by the session, 2 by its objects" in run("check").out
+    assert check(run, "--adopt")[0] == 0
 
 
 def test_a_session_that_no_row_knows_is_told_and_adopted(run: Run, data: Path) -> None:
@@ -97,8 +107,11 @@ def test_a_session_that_no_row_knows_is_told_and_adopted(run: Run, data: Path) -
     code, found = check(run)
     assert code == 1
     assert found["unknown_folders"] == [{"area": "archive", "folder": "NEURO-01/arc001/E9"}]
-    code, found = check(run, "--adopt")
-    assert (code, found["adopted"]) == (0, 2)
+    assert "session not in the index" in run("check").out
+    outcome = run("check", "--adopt")
+    assert (outcome.code, outcome.err.splitlines()) == (
+        *(0, ["4 sessions looked at", "2 objects adopted"]),
+    )
 
 
 def test_an_index_is_rebuilt_from_the_trees_alone(run: Run, data: Path) -> None:
@@ -124,6 +137,7 @@ def test_beside_a_running_engine_only_what_rests_is_looked_at(run: Run, data: Pa
     try:
         code, found = check(run)
         assert (code, found["looked_at"], found["passed_over"]) == (0, 3, 1)
+        assert "1 just being worked on" in run("check").err
         assert run("check", "--adopt").code == 3
         assert run("check", "--rebuild-index").code == 3
     finally:

@@ -153,5 +153,7 @@ def test_a_trace_tells_what_became_of_an_object_or_a_study(run: Run) -> None:
     by_object = run("trace", "1.2.3.2", "--json").data
     assert [session["id"] for session in by_object["sessions"]] == [2]
     assert by_object["objects"][0]["state"] == "stored"
+    table = run("trace", "1.2.3.2").out.splitlines()
+    assert table[1].split()[3:6] == ["stored", "0x0000", "2"]
     assert "E3" in run("trace", "1.2.8").out
     assert run("trace", "P-0001").code == 4

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.errors import SessionError, TransitionNotAllowed
+from engine.errors import SessionError, TransitionNotAllowed, UnreadableObject
 from engine.intake.stored import read_stored
 from engine.model.auto_archive import AutoArchive
 from engine.model.session import SessionArea, SessionStatus
 from engine.session_events import SessionArchived, SessionBuilt, SessionFailed
 from engine.sessions import builder, building
+from engine.sessions.ledger import SessionLedger
 from engine.sessions.operations import OperationKind, Request
 from engine.sessions.policy import effective_code
 from tests.engine.sessions.depot import IDLE_SECONDS, Depot, depot_in
@@ -235,3 +236,61 @@ def test_a_request_that_waits_can_be_taken_back(depot: Depot, before: SessionSta
     assert depot.session(session).status is before
     with pytest.raises(SessionError, match="waits for nothing"):
         depot.ledger.cancel(session)
+
+
+def test_a_request_that_the_session_outran_is_dropped(depot: Depot) -> None:
+    session = depot.receive()
+    depot.fall_silent()
+    depot.ledger.ask(session, Request(OperationKind.ARCHIVE, "admin"))
+    with depot.index.changing() as connection:
+        connection.execute("UPDATE sessions SET status = 'RECEIVING'")
+    depot.lifecycle.run_requests()
+    assert depot.ledger.operations() == ()
+    assert depot.session(session).status is S.RECEIVING
+
+
+def test_a_lifecycle_that_is_to_stop_leaves_the_rest_for_the_next_run(depot: Depot) -> None:
+    session = depot.receive()
+    depot.index.flush()
+    depot.clock.advance(IDLE_SECONDS)
+    assert depot.lifecycle.run_due(lambda: True) == 0
+    assert depot.session(session).status is S.RECEIVING
+
+
+def test_an_object_that_arrives_while_an_empty_session_is_forgotten_saves_it(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = depot.receive()
+    depot.index.flush()
+    stored_files = SessionLedger.stored_files
+
+    def empty(ledger: SessionLedger, number: int) -> tuple[str, ...]:
+        assert depot.receive() == number
+        monkeypatch.setattr(SessionLedger, "stored_files", stored_files)
+        return ()
+
+    monkeypatch.setattr(SessionLedger, "stored_files", empty)
+    depot.fall_silent()
+    assert depot.session(session).status is S.RECEIVING
+    depot.fall_silent()
+    assert depot.session(session).objects == 2
+
+
+def test_a_direct_session_that_objects_join_while_it_fails_is_built_again(depot: Depot) -> None:
+    session = depot.receive(direct=True)
+
+    def damaged(folder: Path, file: str) -> object:
+        if depot._received == 1:
+            assert depot.receive(direct=True) == session
+            raise UnreadableObject("for now")
+        return read_stored(folder, file)
+
+    depot.workplace = type(depot.workplace)(
+        *(depot.index, depot.ledger, depot.areas),
+        *(damaged, depot.journal, depot.clock),  # type: ignore[arg-type]
+    )
+    depot.lifecycle = type(depot.lifecycle)(depot.workplace, depot.policy)
+    depot.fall_silent()
+    assert depot.session(session).status is S.RECEIVING
+    depot.fall_silent()
+    assert depot.session(session).status is S.ARCHIVED
