@@ -1,7 +1,8 @@
 """The doorbell of the session timer: whoever has queued a request rings, in any process.
 
 It is a FIFO in the data directory that carries nothing but the news that there is something to do;
-what there is, is in the index.
+what there is, is in the index. Where a file system has no FIFOs, only the engine itself can ring,
+and what commands ask for is found when the timer looks anyway.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DRAINED_BYTES = 4096
+_NO_FIFOS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS))
 _FLAGS = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -26,32 +28,23 @@ class Bell:
     """Waited for by one thread, rung by any."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            with suppress(FileExistsError):
-                os.mkfifo(path, 0o600)
-            if not stat.S_ISFIFO(path.lstat().st_mode):
-                raise FileExistsError(errno.EEXIST, "something else is there")
-            # Opened for writing too, so that there is no end of file when a ringer leaves.
-            self._fd = os.open(path, os.O_RDWR | _FLAGS)
-        except OSError as error:
-            raise StorageUnusable(
-                f"{path}: {error.strerror}", "remove it, and let the engine make it"
-            ) from error
+        self._fds = _open(path)
         self._poll = select.poll()
-        self._poll.register(self._fd, select.POLLIN)
+        self._poll.register(self._fds[0], select.POLLIN)
 
     def wait(self, seconds: float) -> None:
         """Return when it rings or the time is over."""
         if self._poll.poll(seconds * 1000):
-            os.read(self._fd, _DRAINED_BYTES)
+            os.read(self._fds[0], _DRAINED_BYTES)
 
     def ring(self) -> None:
         """Wake the thread that waits, or the next one that would."""
-        _ring(self._fd)
+        _ring(self._fds[1])
 
     def close(self) -> None:
         """Forget the FIFO; it stays for the next run."""
-        os.close(self._fd)
+        for fd in set(self._fds):
+            os.close(fd)
 
 
 def ring(path: Path) -> bool:
@@ -65,6 +58,24 @@ def ring(path: Path) -> bool:
     finally:
         os.close(fd)
     return True
+
+
+def _open(path: Path) -> tuple[int, int]:
+    """Return where to listen and where to ring."""
+    try:
+        with suppress(FileExistsError):
+            os.mkfifo(path, 0o600)
+        if not stat.S_ISFIFO(path.lstat().st_mode):
+            raise FileExistsError(errno.EEXIST, "something else is there")
+        # Opened for writing too, so that there is no end of file when a ringer leaves.
+        fd = os.open(path, os.O_RDWR | _FLAGS)
+    except OSError as error:
+        if error.errno in _NO_FIFOS:
+            return os.pipe2(_FLAGS & ~os.O_NOFOLLOW)
+        raise StorageUnusable(
+            f"{path}: {error.strerror}", "remove it, and let the engine make it"
+        ) from error
+    return fd, fd
 
 
 def _ring(fd: int) -> None:

@@ -70,7 +70,8 @@ def live(depot: Depot) -> None:
     depot.ledger.ask(moved, Request(OperationKind.MOVE, "test", project="NEURO-02"))
     depot.lifecycle.run_requests()
     depot.ledger.ask(moved, Request(OperationKind.DELETE, "test"))
-    depot.lifecycle.run_requests()
+    _receive(depot, project="NEURO-03", label=f"D{depot._received}", direct=True)
+    depot.fall_silent()
 
 
 def _receive(depot: Depot, **values: Any) -> int:

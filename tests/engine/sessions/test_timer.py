@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -95,3 +96,18 @@ def test_a_bell_is_never_taken_for_something_else(tmp_path: Path) -> None:
     with pytest.raises(StorageUnusable):
         Bell(path)
     assert os.listdir(tmp_path) == ["bell"]  # noqa: PTH208
+
+
+def test_without_fifos_the_engine_can_still_ring_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "mkfifo", refuse)
+    bell = Bell(tmp_path / "bell")
+    bell.ring()
+    assert bell._poll.poll(0)
+    bell.wait(0)
+    assert not bell._poll.poll(0)
+    bell.close()
