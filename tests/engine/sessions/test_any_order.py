@@ -58,8 +58,11 @@ class Sessions(RuleBasedStateMachine):
     ) -> None:
         number, uid = series
         elements: dict[str, Any] = {
-            "SeriesNumber": number, "SeriesInstanceUID": uid, "StudyInstanceUID": study,
-            "SOPClassUID": sop_class, "Modality": "MR",
+            "SeriesNumber": number,
+            "SeriesInstanceUID": uid,
+            "StudyInstanceUID": study,
+            "SOPClassUID": sop_class,
+            "Modality": "MR",
         }
         if again:
             elements["SOPInstanceUID"] = "1.2.3.999"
