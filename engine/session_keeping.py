@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from engine.clock import Clock
+    from engine.intake.adoption import Adopted
     from engine.intake.recovery import Recovered
     from engine.model.configuration import Configuration
     from engine.sessions.audit import Audit
@@ -72,8 +73,8 @@ class SessionKeeping:
         at = self._workplace
         return audit(at.index, at.ledger, at.areas, live=False)
 
-    def adopt(self, found: Audit) -> int:
-        """Bring the index to what the disk says; return how many objects it has more now."""
+    def adopt(self, found: Audit) -> Adopted:
+        """Bring the index to what the disk says, and return what that changed."""
         return adopt_findings(self._workplace, found)
 
     def start(self) -> None:

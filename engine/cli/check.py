@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.cli.options import Commands
+    from engine.intake.adoption import Adopted
     from engine.sessions.audit import Audit
     from engine.settings import EngineSettings
 
@@ -27,7 +28,7 @@ def add_check(commands: Commands) -> None:
     words = "compare the index with the disk and add up what became of every object"
     parser = add_verb(commands, "check", _check, words)
     what = parser.add_mutually_exclusive_group()
-    adopt = "take into the index what is on disk only; no object is ever removed"
+    adopt = "take into the index what is on disk only; no object is removed"
     what.add_argument("--adopt", action="store_true", help=adopt)
     rebuild = "make a new index from the trees alone; the old one is kept under another name"
     what.add_argument("--rebuild-index", action="store_true", help=rebuild)
@@ -42,9 +43,10 @@ def _check(arguments: argparse.Namespace) -> int:
     if arguments.adopt or arguments.rebuild_index:
         found, adopted = _adopt(settings)
     else:
-        found, adopted = _look(settings), 0
+        found, adopted = _look(settings), None
     if arguments.json:
-        record = asdict(found) | {"agrees": found.agrees, "adopted": adopted}
+        record = asdict(found) | {"agrees": found.agrees}
+        record["adopted"] = asdict(adopted) if adopted else None
         terminal.print_json(record)
     else:
         _print(found, adopted)
@@ -63,8 +65,8 @@ def _look(settings: EngineSettings) -> Audit:
         return audit(index, SessionLedger(index, SystemClock()), areas_of(settings), live=live)
 
 
-def _adopt(settings: EngineSettings) -> tuple[Audit, int]:
-    """Adopt what is on disk only; return what is left to say, and how many objects that were."""
+def _adopt(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
+    """Adopt what is on disk only; return what is left to say, and what that changed."""
     from engine.session_keeping import sessions_without_engine
 
     with sessions_without_engine(settings, SystemClock()) as keeping:
@@ -72,7 +74,7 @@ def _adopt(settings: EngineSettings) -> tuple[Audit, int]:
         return keeping.audit(), adopted
 
 
-def _print(found: Audit, adopted: int) -> None:
+def _print(found: Audit, adopted: Adopted | None) -> None:
     states = list(dict.fromkeys(state for r in found.receivers for state in sorted(r.states)))
     heads = ("RECEIVER", "RECEIVED", *(state.upper() for state in states), "ADDS UP")
     terminal.print_table(
@@ -85,8 +87,11 @@ def _print(found: Audit, adopted: int) -> None:
     terminal.print_table(("WHERE", "FOUND", "WHAT"), _lines(found))
     passed_over = f", {found.passed_over} just being worked on" if found.passed_over else ""
     terminal.say(f"{terminal.counted(found.looked_at, 'session')} looked at{passed_over}")
-    if adopted:
-        terminal.say(f"{terminal.counted(adopted, 'object')} adopted")
+    if adopted is not None:
+        terminal.say(
+            f"{terminal.counted(adopted.objects, 'object')} adopted, {adopted.renamed} found under"
+            f" another name, {terminal.counted(adopted.second_names, 'second name')} removed"
+        )
 
 
 def _lines(found: Audit) -> Iterator[tuple[str, str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.sessions.audit import Audit, UnknownFolder
+    from engine.sessions.reconcile import Differences
     from engine.sessions.workplace import Workplace
 
 REASON = "found on disk by a check"
@@ -32,20 +34,42 @@ _INSERT = (
 )
 
 
-def adopt_findings(workplace: Workplace, found: Audit) -> int:
-    """Bring the index to what the disk says, and return how many objects it has more now.
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What an adoption changed."""
+
+    objects: int = 0
+    """That have rows now."""
+    renamed: int = 0
+    """Rows that say where their object is now."""
+    second_names: int = 0
+    """Names removed of objects that are still where their rows say."""
+
+    def plus(self, differences: Differences) -> Adopted:
+        """Return these counts with those of one session."""
+        return Adopted(
+            self.objects + len(differences.unknown),
+            self.renamed + len(differences.moved),
+            self.second_names + len(differences.second_names),
+        )
+
+
+def adopt_findings(workplace: Workplace, found: Audit) -> Adopted:
+    """Bring the index to what the disk says, and return what that changed.
 
     Rows without an object stay as they are: only a person can know where it went.
     """
-    adopted = 0
+    adopted = Adopted()
     for findings in found.sessions:
         session = workplace.ledger.session(findings.session)
-        for file in repair(workplace, session).unknown:
+        differences = repair(workplace, session)
+        for file in differences.unknown:
             record_unknown(workplace, session, file, REASON)
-            adopted += 1
         workplace.index.flush()
         workplace.ledger.recount(session.id)
-    return adopted + adopt_folders(workplace, found.unknown_folders)
+        adopted = adopted.plus(differences)
+    more = adopt_folders(workplace, found.unknown_folders)
+    return replace(adopted, objects=adopted.objects + more)
 
 
 def adopt_folders(workplace: Workplace, folders: Iterable[UnknownFolder]) -> int:

@@ -65,7 +65,7 @@ def test_an_object_without_a_row_is_told_and_adopted_on_request(run: Run, data: 
     assert [f["differences"]["unknown"] for f in found["sessions"]] == [["SCANS/4/DICOM/new.dcm"]]
     assert "not in the index" in run("check").out
     code, found = check(run, "--adopt")
-    assert (code, found["adopted"]) == (0, 1)
+    assert (code, found["adopted"]) == (0, {"objects": 1, "renamed": 0, "second_names": 0})
     assert check(run)[0] == 0
     assert len(objects(data)) == OBJECTS + 1
 
@@ -73,7 +73,7 @@ def test_an_object_without_a_row_is_told_and_adopted_on_request(run: Run, data: 
 def test_a_missing_object_is_told_and_stays_told(run: Run, data: Path) -> None:
     objects(data)[0].unlink()
     code, found = check(run, "--adopt")
-    assert (code, found["adopted"]) == (1, 0)
+    assert (code, found["adopted"]["objects"]) == (1, 0)
     (findings,) = found["sessions"]
     assert len(findings["differences"]["missing"]) == 1
     assert check(run)[0] == 1
@@ -89,7 +89,8 @@ def test_a_renamed_object_and_a_second_name_are_recognized(run: Run, data: Path)
     assert findings["differences"]["moved"][0]["after"] == "SCANS/4/DICOM/renamed.dcm"
     assert findings["differences"]["second_names"] == ["SCANS/4/DICOM/second.dcm"]
     assert "SCANS/4/DICOM/renamed.dcm" in run("check").out
-    assert check(run, "--adopt")[0] == 0
+    code, found = check(run, "--adopt")
+    assert (code, found["adopted"]) == (0, {"objects": 0, "renamed": 1, "second_names": 1})
     assert len(objects(data)) == OBJECTS
 
 
@@ -110,7 +111,11 @@ def test_a_session_that_no_row_knows_is_told_and_adopted(run: Run, data: Path) -
     assert "session not in the index" in run("check").out
     outcome = run("check", "--adopt")
     assert (outcome.code, outcome.err.splitlines()) == (
-        *(0, ["4 sessions looked at", "2 objects adopted"]),
+        0,
+        [
+            "4 sessions looked at",
+            "2 objects adopted, 0 found under another name, 0 second names removed",
+        ],
     )
 
 
@@ -119,7 +124,7 @@ def test_an_index_is_rebuilt_from_the_trees_alone(run: Run, data: Path) -> None:
     (data / "index.sqlite").write_bytes(b"not a database at all")
     assert run("check").code == 5
     outcome = run("check", "--rebuild-index", "--json")
-    assert (outcome.code, outcome.data["adopted"]) == (0, OBJECTS)
+    assert (outcome.code, outcome.data["adopted"]["objects"]) == (0, OBJECTS)
     assert "the old index is index.sqlite." in outcome.err
     assert len(list(data.glob("index.sqlite.*"))) == 1
     names = ("project", "label", "subject", "objects", "area", "study_instance_uid")
