@@ -71,12 +71,19 @@ class Planner:
         existing = self._ledger.archived_as(session.project, session.label)
         folder = "/".join(archive_folder(session.project, session.label))
         if existing is None and self._areas.path(SessionArea.ARCHIVE, folder).exists():
-            reasons.append("the archive has a folder of this name that the index does not know")
+            reasons.append(self._whose(folder))
         if existing is not None:
             return self._merge(incoming, existing, request, reasons, session)
         if reasons:
             raise SessionConflict(*reasons)
         return Plan(SessionArea.ARCHIVE, folder, SessionStatus.ARCHIVED, session.project)
+
+    def _whose(self, folder: str) -> str:
+        """Say what has a folder of the archive that no archived session has."""
+        plans = (operation.plan for operation in self._ledger.operations())
+        if any(plan is not None and plan.folder == folder for plan in plans):
+            return "another session of this label is just being archived, retry after it"
+        return "the archive has a folder of this name that the index does not know"
 
     def _merge(
         self,

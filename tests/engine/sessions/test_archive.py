@@ -148,6 +148,22 @@ def test_a_folder_that_the_index_does_not_know_is_left_alone(depot: Depot) -> No
     assert list(foreign.iterdir()) == []
 
 
+def test_a_session_whose_label_is_just_being_archived_can_be_retried_after_it(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ready(depot)
+    with monkeypatch.context() as patched:
+        patched.setattr(transfer, "flush_folder", _failing(28, "No space left on device"))
+        ask(depot, first, OperationKind.ARCHIVE)
+        second = depot.receive(SeriesNumber="5", SeriesInstanceUID="1.5")
+        depot.fall_silent()
+        ask(depot, second, OperationKind.ARCHIVE, merge=True)
+        assert "just being archived" in depot.session(second).reason
+    depot.lifecycle.run_due()
+    ask(depot, second, OperationKind.ARCHIVE, merge=True)
+    assert [(s.id, s.objects) for s in depot.index.sessions()] == [(first, 2)]
+
+
 def test_a_session_goes_to_another_project_and_is_built_anew_there(depot: Depot) -> None:
     """P1, P5: move Unassigned with rebuild."""
     depot.codes["NEURO-02"] = AutoArchive.ARCHIVE
