@@ -5,8 +5,8 @@ Everything else that travels as a DIMSE message is pynetdicom's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
+from typing import NamedTuple
 
 from engine.errors import UnreadableObject
 
@@ -21,8 +21,7 @@ _AFFECTED_SOP_CLASS, _COMMAND_FIELD, _MESSAGE_ID = 0x0002, 0x0100, 0x0110
 _DATA_SET_TYPE, _AFFECTED_SOP_INSTANCE = 0x0800, 0x1000
 
 
-@dataclass(frozen=True, slots=True)
-class StoreRequest:
+class StoreRequest(NamedTuple):
     """What a C-STORE-RQ says."""
 
     context_id: int
@@ -31,8 +30,7 @@ class StoreRequest:
     sop_instance_uid: str
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """What must be known of any command to pass it on."""
 
     field: int
@@ -66,25 +64,26 @@ def read_command(encoded: bytes, context_id: int) -> Command:
 
 
 def store_response(request: StoreRequest, status: int, comment: str = "") -> bytes:
-    """Return a C-STORE-RSP as one P-DATA-TF PDU."""
-    elements = [
-        _encoded(_AFFECTED_SOP_CLASS, _padded(request.sop_class_uid, b"\0")),
-        _encoded(_COMMAND_FIELD, b"\x01\x80"),
-        _encoded(0x0120, request.message_id.to_bytes(2, "little")),
-        _encoded(_DATA_SET_TYPE, b"\x01\x01"),
-        _encoded(0x0900, status.to_bytes(2, "little")),
-    ]
-    if comment:
-        elements.append(_encoded(0x0902, _padded(comment, b" ")))
-    elements.append(_encoded(_AFFECTED_SOP_INSTANCE, _padded(request.sop_instance_uid, b"\0")))
-    body = b"".join(elements)
-    command = _encoded(0x0000, len(body).to_bytes(4, "little")) + body
-    pdv = _PDV.pack(len(command) + 2, request.context_id, _LAST_COMMAND) + command
-    return _PDU.pack(0x04, len(pdv)) + pdv
+    """Return a C-STORE-RSP as one P-DATA-TF PDU (PS3.7 9.3.1.2)."""
+    body = (
+        _encoded(_AFFECTED_SOP_CLASS, _padded(request.sop_class_uid, b"\0"))
+        + _STATUS.pack(*_C_STORE_RSP, *_RESPONDS_TO, request.message_id, *_NO_DATA, *_SAYS, status)
+        + (_encoded(_ERROR_COMMENT, _padded(comment, b" ")) if comment else b"")
+        + _encoded(_AFFECTED_SOP_INSTANCE, _padded(request.sop_instance_uid, b"\0"))
+    )
+    size = _GROUP_LENGTH_BYTES + len(body)
+    head = _PDU_AND_PDV.pack(0x04, size + 6, size + 2, request.context_id, _LAST_COMMAND)
+    return head + _encoded(0x0000, len(body).to_bytes(4, "little")) + body
 
 
-_PDU = Struct(">BxI")
-_PDV = Struct(">IBB")
+_PDU_AND_PDV = Struct(">BxIIBB")  # PS3.8 9.3.5
+_STATUS = Struct("<" + 4 * "HHIH")
+_C_STORE_RSP = (0x0000, _COMMAND_FIELD, 2, 0x8001)
+_RESPONDS_TO = (0x0000, 0x0120, 2)
+_NO_DATA = (0x0000, _DATA_SET_TYPE, 2, _NO_DATA_SET)
+_SAYS = (0x0000, 0x0900, 2)
+_ERROR_COMMENT = 0x0902
+_GROUP_LENGTH_BYTES = 12
 _LAST_COMMAND = 0x03  # PS3.8 E.2: command, last fragment
 
 

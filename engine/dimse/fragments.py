@@ -19,6 +19,7 @@ PDU_HEAD_BYTES = 6
 _PDU_AND_PDV = Struct(">BxIIBB")
 _PDU_LENGTH = Struct(">I")
 _PDV = Struct(">IBB")
+_PDV_LENGTH_BYTES = 4
 _COMMAND, _LAST = 1, 2  # message control header, PS3.8 E.2
 
 
@@ -80,6 +81,8 @@ class FragmentParser:
         segments: list[memoryview] = []
         while True:
             if not self._in_pdv:
+                if self._expects_data and self._pdu_left == 0:
+                    low = self._take_whole_pdus(buffer, view, low, high, segments)
                 following = self._begin_pdv(buffer, low, high)
                 if following < 0:
                     break
@@ -101,6 +104,22 @@ class FragmentParser:
             self._take_data(segments)
         other = not self.inside_pdu and high - low >= 1 and buffer[low] != P_DATA_TF
         return low, other
+
+    def _take_whole_pdus(
+        self, buffer: bytearray, view: memoryview, low: int, high: int, segments: list[memoryview]
+    ) -> int:
+        """Take PDUs that hold one fragment in the middle of a data set: what most PDUs are."""
+        unpack, longest = _PDU_AND_PDV.unpack_from, self._max_pdu_bytes
+        while high - low >= _PDU_AND_PDV.size:
+            kind, length, pdv_length, _, control = unpack(buffer, low)
+            end = low + PDU_HEAD_BYTES + length
+            whole = kind == P_DATA_TF and end <= high and PDU_HEAD_BYTES <= length <= longest
+            if not whole or control or pdv_length != length - _PDV_LENGTH_BYTES:
+                break
+            segments.append(view[low + _PDU_AND_PDV.size : end])
+            self.pdus += 1
+            low = end
+        return low
 
     def _begin_pdv(self, buffer: bytearray, low: int, high: int) -> int:
         """Read the next PDV's head; return the position after it, or -1 if it is not there yet."""

@@ -176,6 +176,7 @@ class PortListener:
         live = self._associations.open(
             accepted, request, shown, association, partial(association.abort, block=False)
         )
+        association.live = live
         with self._lock:
             self._live = {a: known for a, known in self._live.items() if a.is_alive()}
             self._live[association] = live
@@ -205,11 +206,11 @@ class PortListener:
 
     def begin(self, association: ReceivingAssociation, request: StoreRequest) -> Receipt:
         """Open the object that a C-STORE request announces, with the receiver as it is now."""
-        live = self._live.get(association)
-        if live is None:
+        live = association.live
+        if live is None or not live.is_open:
             raise ProtocolViolation("the association has ended")
         syntax = association.transfer_syntax_of(request.context_id)
-        return self._reception.begin(request, syntax, live, live.settings)
+        return self._reception.begin(request, syntax, live)
 
     def violated(self, association: ReceivingAssociation, why: str) -> None:
         """Note why an association is about to be aborted."""
@@ -220,6 +221,9 @@ class PortListener:
     def gone(self, association: ReceivingAssociation) -> None:
         """Forget a connection that is closed."""
         self._unassociated.remove(association)
+        live = association.live
+        if live is not None and live.source is not None:
+            self._reception.end(live)
 
     def _on_released(self, event: Event) -> None:
         self._close(_of(event), AssociationEnd.RELEASED)

@@ -44,6 +44,7 @@ class BufferedSocket(AssociationSocket):
         """What has been received and not been consumed lies between the two."""
         self.deadline = float("inf")
         """Monotonic time by which `recv` must have what it was asked for."""
+        self._waiting: dict[int, select.poll] = {}
         self._flags = 0 if isinstance(client_socket, ssl.SSLSocket) else socket.MSG_DONTWAIT
         client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         timeout = struct.pack("ll", int(send_seconds), 0)
@@ -60,13 +61,14 @@ class BufferedSocket(AssociationSocket):
             return False
         if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
             return True
-        waiting = select.poll()
-        waiting.register(self.socket, select.POLLIN)
-        if wake_fd >= 0:
-            waiting.register(wake_fd, select.POLLIN)
-        milliseconds = None if seconds is None else max(0.0, seconds) * 1000
-        ready = {fd for fd, _ in waiting.poll(milliseconds)}
-        return self.socket.fileno() in ready and wake_fd not in ready
+        waiting = self._waiting.get(wake_fd)
+        if waiting is None:
+            waiting = self._waiting[wake_fd] = select.poll()
+            waiting.register(self.socket, select.POLLIN)
+            if wake_fd >= 0:
+                waiting.register(wake_fd, select.POLLIN)
+        ready = waiting.poll(None if seconds is None else max(0.0, seconds) * 1000)
+        return len(ready) == 1 and ready[0][0] != wake_fd
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Return as many bytes as asked for; fewer at the end of the stream.

@@ -19,20 +19,21 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
-from pynetdicom.pdu_primitives import A_P_ABORT, P_DATA
+from pynetdicom.pdu_primitives import A_P_ABORT
 
-from engine.dimse.command import Command, StoreRequest, read_command, store_response
 from engine.dimse.fragments import PDU_HEAD_BYTES, FragmentParser, ProtocolViolation
+from engine.dimse.messages import Messages
 from engine.dimse.timer import MonotonicTimer
 from engine.dimse.transport import BufferedSocket, TooSlow, wait_for
-from engine.errors import UnreadableObject
 from engine.model.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from pynetdicom.ae import ApplicationEntity
 
+    from engine.dimse.associations import LiveAssociation
+    from engine.dimse.command import StoreRequest
     from engine.dimse.reception import Receipt
 
 _logger = logging.getLogger(__name__)
@@ -44,7 +45,6 @@ NEGOTIATION_PDU_BYTES = 256 * 1024
 SLACK_BYTES = 4096
 """How far a P-DATA-TF PDU may exceed what was negotiated."""
 MIN_BYTES_PER_SECOND = 1000
-MAX_OTHER_MESSAGE_BYTES = 1024 * 1024
 _P_DATA, _LAST_KIND = 0x04, 0x07
 _ABORT = bytes([0x07, 0, 0, 0, 0, 4, 0, 0, 2, 6])
 """A-ABORT by the service provider: invalid PDU parameter value (PS3.8 9.3.8)."""
@@ -257,7 +257,7 @@ class ReceivingProvider(DULServiceProvider):
             self._idle_timer.restart()
 
     def _read_messages(self) -> None:
-        """Take in what there is, until something else than P-DATA or a primitive of ours comes."""
+        """Take in messages until something else than P-DATA, or a primitive of ours, comes."""
         parser, connection = self._ready_parser(), self.connection
         while True:
             if connection.low < connection.high:
@@ -270,13 +270,23 @@ class ReceivingProvider(DULServiceProvider):
             self._note_progress(parser)
             if self.to_provider_queue.queue or self._kill_thread:
                 return
-            received = connection.fill()
+            # Inside a message there usually is more already; between two there never is.
+            received = connection.fill() if parser.inside_message else -1
             if received < 0:
-                return
+                if not self._wait_for_more():
+                    return
+                received = connection.fill()
             if received == 0:
                 self.event_queue.put("Evt17")
                 return
-            self._received += received
+            self._received += max(0, received)
+
+    def _wait_for_more(self) -> bool:
+        """Wait for the peer; False if there is something else to do first."""
+        self._idle.start()
+        ready = self.connection.wait(self._patience(), self._wake_fd)
+        self._idle.hold()
+        return ready
 
     def _ready_parser(self) -> FragmentParser:
         if self._parser is None:
@@ -330,107 +340,6 @@ class ReceivingProvider(DULServiceProvider):
             self.connection.close()
 
 
-class Messages:
-    """The DIMSE messages of one association: C-STORE to its part, others to pynetdicom."""
-
-    def __init__(self, association: ReceivingAssociation, connection: BufferedSocket) -> None:
-        self._association = association
-        self._connection = connection
-        self._limits = association.limits
-        self._request: StoreRequest | None = None
-        self._incoming: Receipt | None = None
-        self._other = bytearray()
-        self._context_id = 0
-        self._data_set_bytes = 0
-        self._began: float | None = None
-
-    def command(self, context_id: int, encoded: bytes) -> bool:
-        """Take a command; open the object if it announces one."""
-        command = self._read(context_id, encoded)
-        self._context_id, self._data_set_bytes = context_id, 0
-        if command.store is not None:
-            self._request = command.store
-            self._incoming = self._association.port.begin(self._association, command.store)
-            return True
-        self._pass_on(context_id, b"\x03" + encoded)
-        if not command.has_data_set:
-            self._began = None
-        return command.has_data_set
-
-    def data(self, segments: Sequence[memoryview]) -> None:
-        """Take the next bytes of a data set."""
-        self._data_set_bytes += sum(map(len, segments))
-        if self._incoming is None:
-            self._take_other(segments)
-        elif self._data_set_bytes > self._limits.data_set_bytes:
-            raise ProtocolViolation(
-                f"a data set is longer than {self._limits.data_set_bytes:,} bytes"
-            )
-        else:
-            self._incoming.write(segments)
-
-    def data_end(self) -> None:
-        """File the object, or pass the message on, and answer."""
-        self._began = None
-        if self._incoming is None:
-            data_set, self._other = bytes(self._other), bytearray()
-            self._pass_on(self._context_id, b"\x02" + data_set)
-            return
-        incoming, self._incoming = self._incoming, None
-        outcome = incoming.finish()
-        assert self._request is not None
-        response = store_response(self._request, outcome.status, outcome.comment)
-        connection = self._connection.socket
-        if connection is not None:
-            connection.sendall(response)
-
-    def abandon(self) -> None:
-        """Forget what was arriving."""
-        incoming, self._incoming = self._incoming, None
-        if incoming is not None:
-            incoming.abandon()
-
-    def check_duration(self, inside_message: bool) -> None:
-        """Note the passing of time; a message may take only so long."""
-        if not inside_message:
-            self._began = None
-            return
-        now = time.monotonic()
-        self._began = now if self._began is None else self._began
-        if now - self._began > self._limits.message_seconds:
-            raise ProtocolViolation(f"a message takes longer than {self._limits.message_seconds} s")
-
-    def _read(self, context_id: int, encoded: bytes) -> Command:
-        if not self._association.accepts(context_id):
-            raise ProtocolViolation(
-                f"a message uses presentation context {context_id}, not accepted"
-            )
-        try:
-            command = read_command(encoded, context_id)
-        except UnreadableObject as error:
-            raise ProtocolViolation(error.detail) from error
-        if not command.field:
-            raise ProtocolViolation("a command set says no command")
-        store = command.store
-        if store is not None and not (store.sop_class_uid and store.sop_instance_uid):
-            raise ProtocolViolation("a C-STORE request lacks SOP class or instance UID")
-        if command.starts_a_thread:
-            raise ProtocolViolation("an N-EVENT-REPORT request, which no receiver serves")
-        return command
-
-    def _take_other(self, segments: Sequence[memoryview]) -> None:
-        for segment in segments:
-            self._other += segment
-        if len(self._other) > MAX_OTHER_MESSAGE_BYTES:
-            raise ProtocolViolation("a message that is no C-STORE is too long")
-
-    def _pass_on(self, context_id: int, fragment: bytes) -> None:
-        primitive = P_DATA()
-        # Its check wants a list where its annotation says tuple.
-        primitive.presentation_data_value_list = [[context_id, fragment]]  # type: ignore[list-item]
-        self._association.dimse.receive_primitive(primitive)
-
-
 class ReceivingAssociation(Association):
     """An acceptor whose objects go to a port and whose threads sleep until there is work."""
 
@@ -441,7 +350,9 @@ class ReceivingAssociation(Association):
         self.port = port
         self.deadlines = deadlines
         self.limits = Limits()
-        """Set when the association is accepted."""
+        """Set when the association is accepted, as is the next."""
+        self.live: LiveAssociation | None = None
+        self._transfer_syntaxes: dict[int, str] = {}
         self.gate = Gate(self._idle_seconds)
         self._reactor_checkpoint = self.gate
         self.dul = ReceivingProvider(self)
@@ -463,7 +374,11 @@ class ReceivingAssociation(Association):
 
     def transfer_syntax_of(self, context_id: int) -> str:
         """Return what was negotiated for an accepted presentation context."""
-        return str(self._accepted_cx[context_id].transfer_syntax[0])
+        known = self._transfer_syntaxes.get(context_id)
+        if known is None:
+            known = str(self._accepted_cx[context_id].transfer_syntax[0])
+            self._transfer_syntaxes[context_id] = known
+        return known
 
     def _idle_seconds(self) -> float:
         return self.dul._idle_timer.remaining

@@ -245,69 +245,66 @@ def _skip_items(
     values of defined length are skipped unseen, so only undefined lengths can nest.
     """
     outer: list[Encoding] = []
+    in_item = False
+    head, short_vrs, item_end = encoding.head, encoding.short_vrs, encoding.item_end
     try:
         while budget > 0:
-            key, length = encoding.key_and_length(data, position)
-            position += 8
             budget -= 1
-            if key == encoding.item:
-                if length != UNDEFINED_LENGTH:
-                    position += length
+            if in_item and encoding.explicit:
+                key, vr, length = head(data, position)
+                if vr in short_vrs:
+                    position += 8 + length
                     continue
-            elif key == encoding.sequence_end:
-                if not outer:
-                    return position, budget - _SEQUENCE_COST
-                encoding = outer.pop()
+                if key == item_end:
+                    position += 8
+                    in_item = False
+                    continue
+                vr, position, length, cost = _long_element(data, position, vr, encoding)
+                budget -= cost
+                inner = IMPLICIT_LITTLE if vr == encoding.un else encoding
+            elif in_item:
+                key, length = head(data, position)
+                position += 8
+                if key == item_end:
+                    in_item = False
+                    continue
+                inner = encoding
             else:
-                raise UnreadableObject(f"{_name(tag)} holds something that is no item")
-            position, budget, inner = _skip_elements(data, position, encoding, budget)
-            if inner is not None:
-                outer.append(encoding)
-                encoding = inner
-                if len(outer) == MAX_DEPTH:
-                    raise UnreadableObject(f"sequences are nested deeper than {MAX_DEPTH}")
+                key, length = encoding.key_and_length(data, position)
+                position += 8
+                if key == encoding.item:
+                    in_item = length == UNDEFINED_LENGTH
+                    position += 0 if in_item else length
+                    continue
+                if key != encoding.sequence_end:
+                    raise UnreadableObject(f"{_name(tag)} holds something that is no item")
+                budget -= _SEQUENCE_COST
+                if not outer:
+                    return position, budget
+                encoding, in_item = outer.pop(), True
+                head, short_vrs, item_end = encoding.head, encoding.short_vrs, encoding.item_end
+                continue
+            if length != UNDEFINED_LENGTH:
+                position += length
+                continue
+            outer.append(encoding)
+            if len(outer) == MAX_DEPTH:
+                raise UnreadableObject(f"sequences are nested deeper than {MAX_DEPTH}")
+            encoding, in_item = inner, False
+            head, short_vrs, item_end = encoding.head, encoding.short_vrs, encoding.item_end
     except error as fault:
         raise UnreadableObject(f"{_name(tag)} of undefined length has no end") from fault
     raise _too_many_elements()
 
 
-def _skip_elements(
-    data: Buffer, position: int, encoding: Encoding, budget: int
-) -> tuple[int, int, Encoding | None]:
-    """Walk an item of undefined length to its end, or to where another undefined length begins.
-
-    Returns:
-        The position behind the item, or the first item of the inner value and its encoding.
-    """
-    explicit, head, length32 = encoding.explicit, encoding.head, encoding.length32
-    short_vrs, long_vrs, un = encoding.short_vrs, encoding.long_vrs, encoding.un
-    while budget > 0:
-        budget -= 1
-        if explicit:
-            key, vr, length = head(data, position)
-            if vr in short_vrs:
-                position += 8 + length
-                continue
-            if key == encoding.item_end:
-                return position + 8, budget, None
-            if vr in long_vrs:
-                length = length32(data, position + 8)[0]
-                position += 12
-            else:
-                _, position, length = _odd_element(data, position, encoding)
-                budget -= _ODD_COST
-                vr = un
-            if length == UNDEFINED_LENGTH:
-                return position, budget, IMPLICIT_LITTLE if vr == un else encoding
-        else:
-            key, length = head(data, position)
-            position += 8
-            if length == UNDEFINED_LENGTH:
-                return position, budget, encoding
-            if key == encoding.item_end:
-                return position, budget, None
-        position += length
-    raise _too_many_elements()
+def _long_element(
+    data: Buffer, position: int, vr: int, encoding: Encoding
+) -> tuple[int, int, int, int]:
+    """Return VR, position and length of a value whose VR is not short, and what it costs more."""
+    if vr in encoding.long_vrs:
+        return vr, position + 12, encoding.length32(data, position + 8)[0], 0
+    _, position, length = _odd_element(data, position, encoding)
+    return encoding.un, position, length, _ODD_COST
 
 
 def value_at(data: Buffer, start: int, encoding: Encoding) -> Value:

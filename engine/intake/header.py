@@ -66,15 +66,16 @@ class HeaderView:
         other binary values None.
         """
         texts = self._texts
-        if tag not in texts:
-            texts[tag] = self._decode(tag)
-        return texts[tag]
+        if tag in texts:
+            return texts[tag]
+        encoding = self._encoding
+        key = tag if encoding.big_endian else (tag & 0xFFFF) << 16 | tag >> 16
+        start = self._starts.get(key)
+        text = None if start is None else self._decode(tag, *self._value(key, start))
+        texts[tag] = text
+        return text
 
-    def _decode(self, tag: int) -> str | None:
-        found = self._value(tag)
-        if found is None:
-            return None
-        vr, value = found
+    def _decode(self, tag: int, vr: str, value: bytes) -> str | None:
         # PS3.5 6.2.2: a known element may travel as UN; its value is then little endian.
         big_endian = self._encoding.big_endian and vr != "UN"
         if vr == "UN" or not vr:
@@ -85,21 +86,19 @@ class HeaderView:
             vr = "SS" if self.text(PIXEL_REPRESENTATION) == "1" else "US"
         return _number_text(value, vr, big_endian) if vr in _NUMBERS else None
 
-    def _value(self, tag: int) -> tuple[str, bytes] | None:
-        key = self._encoding.key(tag)
-        start = self._starts.get(key)
-        if start is None:
-            return None
+    def _value(self, key: int, start: int) -> tuple[str, bytes]:
         if key in self._odd:
             vr, position, length = self._odd[key]
         else:
             vr, position, length = value_at(self._data, start, self._encoding)
         if length > MAX_VALUE_BYTES:
             length = 0 if length == UNDEFINED_LENGTH else MAX_VALUE_BYTES
-        return (vr, self._data[position : position + length]) if length else None
+        return vr, self._data[position : position + length]
 
     def _string_text(self, value: bytes, vr: str) -> str | None:
         value = value.rstrip(b"\0 ")
+        if not value:
+            return None
         if value.isascii() and b"\x1b" not in value:
             text = value.decode("ascii")
         elif vr in _OF_CHARACTER_SET:
@@ -117,7 +116,9 @@ class HeaderView:
         return text or None
 
     def _character_set(self) -> tuple[str, ...]:
-        _, terms = self._value(SPECIFIC_CHARACTER_SET) or ("", b"")
+        key = self._encoding.key(SPECIFIC_CHARACTER_SET)
+        start = self._starts.get(key)
+        terms = b"" if start is None else self._value(key, start)[1]
         return _encodings(terms[:1024].decode("ascii", "replace"))
 
     @property

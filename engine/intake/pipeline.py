@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from engine.errors import IntakeError, OutOfResources, SopClassMismatch, UnreadableObject
 from engine.events import SessionOpened
+from engine.intake.folders import OpenFolders
 from engine.intake.header import DEFAULT_LAST_TAG, read_complete
-from engine.intake.incoming import Arrival, IncomingObject
+from engine.intake.incoming import Arrival, IncomingObject, Source
 from engine.intake.placement import file_name, scan_folder, session_folder, timestamp
 from engine.intake.write import free_bytes, publish
 from engine.model.identity import UNASSIGNED
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from engine.metrics import Metrics
     from engine.model.identity import Identity
     from engine.model.project import ProjectRegistry
+    from engine.model.receiver import Receiver
     from engine.sessions.index import SessionIndex, SessionPlace
     from engine.settings import Durability
 
@@ -99,13 +101,20 @@ class Pipeline:
         self._identifiers = identifiers
         self._projects = projects
 
+    def source(
+        self, receiver: Receiver, calling_ae_title: str, address: str, association: str
+    ) -> Source:
+        """Return what the objects of one association have in common; its user closes it."""
+        folders = OpenFolders(self._places.prearchive_fd)
+        return Source(receiver, calling_ae_title, address, association, folders)
+
     def begin(self, arrival: Arrival) -> IncomingObject:
         """Open the object that is about to arrive; a storage that is full shows at its end."""
         incoming = IncomingObject(arrival, self._clock.monotonic())
         try:
             self._require_space()
             incoming.open(self._places.incoming.create_part())
-        except OutOfResources as error:
+        except IntakeError as error:
             incoming.fail(error)
         return incoming
 
@@ -128,17 +137,18 @@ class Pipeline:
 
     def record(self, incoming: IncomingObject, outcome: Outcome) -> None:
         """Give an object its one row and its one count."""
-        arrival, size_bytes = incoming.arrival, incoming.size_bytes
+        source, sop_class_uid, sop_instance_uid, transfer_syntax_uid = incoming.arrival
+        size_bytes, now = incoming.size_bytes, self._clock.now()
         self._index.record(
             ObjectRow(
-                at=self._clock.now().isoformat(timespec="microseconds"),
-                receiver=arrival.receiver.label,
-                calling_ae_title=arrival.calling_ae_title,
-                address=arrival.address,
-                association=arrival.association,
-                sop_class_uid=arrival.sop_class_uid,
-                sop_instance_uid=arrival.sop_instance_uid,
-                transfer_syntax_uid=arrival.transfer_syntax_uid,
+                at=now.isoformat(timespec="microseconds"),
+                receiver=source.receiver_label,
+                calling_ae_title=source.calling_ae_title,
+                address=source.address,
+                association=source.association,
+                sop_class_uid=sop_class_uid,
+                sop_instance_uid=sop_instance_uid,
+                transfer_syntax_uid=transfer_syntax_uid,
                 state=outcome.state,
                 status=outcome.status,
                 reason=outcome.reason,
@@ -148,7 +158,7 @@ class Pipeline:
             )
         )
         seconds = self._clock.monotonic() - incoming.complete_at
-        self._metrics.record_object(arrival.receiver.label, outcome.state, size_bytes, seconds)
+        self._metrics.record_object(source.receiver_label, outcome.state, size_bytes, seconds)
 
     def _store(self, incoming: IncomingObject) -> Outcome:
         arrival, part = incoming.arrival, incoming.complete(self._clock.monotonic())
@@ -156,15 +166,23 @@ class Pipeline:
             header = self._read(incoming)
         except (UnreadableObject, SopClassMismatch) as error:
             return self._refuse_content(part, arrival, error)
-        identifier = self._identifiers[arrival.receiver.identifier]
-        identity = identifier.identify(header, self._projects(), arrival.receiver.routing)
-        place = self._session(arrival, header, identity)
-        published = self._publish(part, header, place, incoming.body_offset)
+        source = arrival.source
+        identifier = self._identifiers[source.receiver.identifier]
+        identity = identifier.identify(header, self._projects(), source.receiver.routing)
+        place = self._session(source, header, identity)
+        published = publish(
+            part,
+            source.folders,
+            (*place.folder, "SCANS", scan_folder(header), "DICOM"),
+            file_name(header),
+            self._places.durability,
+            body_offset=incoming.body_offset,
+        )
         return _outcome(published, place, identity.warning)
 
     def _read(self, incoming: IncomingObject) -> HeaderView:
         arrival = incoming.arrival
-        last_tag = max(DEFAULT_LAST_TAG, arrival.receiver.routing.last_tag)
+        last_tag = max(DEFAULT_LAST_TAG, arrival.source.receiver.routing.last_tag)
         with incoming.data_set() as data_set:
             header = read_complete(data_set, arrival.transfer_syntax_uid, last_tag=last_tag)
         _require_same_instance(header, arrival)
@@ -180,9 +198,9 @@ class Pipeline:
             part,
             {
                 "at": self._clock.now().isoformat(),
-                "receiver": arrival.receiver.label,
-                "calling_ae_title": arrival.calling_ae_title,
-                "address": arrival.address,
+                "receiver": arrival.source.receiver_label,
+                "calling_ae_title": arrival.source.calling_ae_title,
+                "address": arrival.source.address,
                 "sop_class_uid": arrival.sop_class_uid,
                 "sop_instance_uid": arrival.sop_instance_uid,
                 "status": f"0x{error.status:04X}",
@@ -192,27 +210,31 @@ class Pipeline:
         state = ObjectState.QUARANTINED if kept else ObjectState.FAILED
         return Outcome(state, error.status, error.detail)
 
-    def _session(self, arrival: Arrival, header: HeaderView, identity: Identity) -> SessionPlace:
-        project, label = identity.project.value, identity.session_label
+    def _session(self, source: Source, header: HeaderView, identity: Identity) -> SessionPlace:
+        study = header.study_instance_uid or ""
+        key = SessionKey(identity.project.value, study, identity.session_label)
+        return self._index.place_of(key) or self._new_session(key, source, identity)
+
+    def _new_session(self, key: SessionKey, source: Source, identity: Identity) -> SessionPlace:
         place = self._index.session_for(
-            SessionKey(project, header.study_instance_uid or "", label),
+            key,
             SessionOrigin(
                 subject=identity.subject.value,
                 auto_archive=identity.auto_archive,
-                receiver=arrival.receiver.label,
-                calling_ae_title=arrival.calling_ae_title,
+                receiver=source.receiver_label,
+                calling_ae_title=source.calling_ae_title,
                 at=self._clock.now(),
             ),
-            lambda at: self._new_folder(project, label, at),
+            lambda at: self._new_folder(key.project, key.label, at),
         )
         if place.is_new:
             self._journal.record(
                 SessionOpened(
-                    receiver=arrival.receiver.label,
-                    calling_ae_title=arrival.calling_ae_title,
-                    association=arrival.association,
+                    receiver=source.receiver_label,
+                    calling_ae_title=source.calling_ae_title,
+                    association=source.association,
                     session=place.id,
-                    project=project or UNASSIGNED,
+                    project=key.project or UNASSIGNED,
                 )
             )
         return place
@@ -227,18 +249,6 @@ class Pipeline:
                 continue
             return folder
         raise OutOfResources("no free session folder name")
-
-    def _publish(
-        self, part: Part, header: HeaderView, place: SessionPlace, body_offset: int
-    ) -> Published:
-        return publish(
-            part,
-            self._places.prearchive_fd,
-            (*place.folder, "SCANS", scan_folder(header), "DICOM"),
-            file_name(header),
-            self._places.durability,
-            body_offset=body_offset,
-        )
 
 
 def _require_same_instance(header: HeaderView, arrival: Arrival) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -86,8 +86,7 @@ CREATE TABLE IF NOT EXISTS engine (clean_stop INTEGER NOT NULL);
 """
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectRow:
+class ObjectRow(NamedTuple):
     """The final state of one received object, as the journal keeps it."""
 
     at: str
@@ -109,9 +108,9 @@ class ObjectRow:
     bytes: int
 
 
-_OBJECT_COLUMNS = ", ".join(f.name for f in fields(ObjectRow))
+_OBJECT_COLUMNS = ", ".join(ObjectRow._fields)
 _INSERT_OBJECT = (
-    f"INSERT INTO objects ({_OBJECT_COLUMNS}) VALUES ({', '.join('?' * len(fields(ObjectRow)))})"
+    f"INSERT INTO objects ({_OBJECT_COLUMNS}) VALUES ({', '.join('?' * len(ObjectRow._fields))})"
 )
 _FOLDER_TRIES = 1000
 _COUNT_USE = (
@@ -175,6 +174,11 @@ class SessionIndex:
         self._writer = threading.Thread(target=self._write_batches, name="index-writer")
         self._writer.start()
 
+    def place_of(self, key: SessionKey) -> SessionPlace | None:
+        """Return where a session's files go, None if this engine has not met it yet."""
+        with self._lock:
+            return self._places.get(key)
+
     def session_for(
         self,
         key: SessionKey,
@@ -206,7 +210,8 @@ class SessionIndex:
         """Queue the final state of one object, or a use; it is written within the batch time."""
         with self._wake:
             self._waiting.append(row)
-            self._wake.notify()
+            if len(self._waiting) == 1:  # the writer sleeps until there is a first one
+                self._wake.notify_all()
 
     def flush(self) -> None:
         """Return when everything queued so far is written."""
@@ -371,7 +376,7 @@ class SessionIndex:
         uses = [row for row in rows if isinstance(row, WhitelistUse)]
         with self._lock, self._connection:
             self._connection.executemany(_COUNT_USE, uses)
-            self._connection.executemany(_INSERT_OBJECT, [astuple(row) for row in batch])
+            self._connection.executemany(_INSERT_OBJECT, batch)
             self._connection.executemany(
                 "UPDATE sessions SET objects = objects + ?, bytes = bytes + ?,"
                 " last_object_at = MAX(last_object_at, ?) WHERE id = ?",

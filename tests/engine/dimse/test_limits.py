@@ -238,7 +238,8 @@ class SettableTime:
 def time(monkeypatch: pytest.MonkeyPatch) -> SettableTime:
     time = SettableTime()
     monkeypatch.setattr("engine.dimse.timer.time", time)
-    monkeypatch.setattr("engine.dimse.upper_layer.time", time)
+    for module in ("messages", "upper_layer"):
+        monkeypatch.setattr(f"engine.dimse.{module}.time", time)
     return time
 
 
@@ -276,7 +277,7 @@ class SlowReception:
     def begin(self, *_: Any) -> SlowReception:
         return self
 
-    def write(self, segments: Sequence[memoryview]) -> None:
+    def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
         """Keep nothing."""
 
     def finish(self) -> Outcome:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.dimse.fragments import ProtocolViolation
-from engine.dimse.upper_layer import Messages
+from engine.dimse.messages import Messages
 from engine.intake.pipeline import Outcome
 from engine.model.limits import Limits
 from engine.model.session import ObjectState
@@ -47,7 +47,8 @@ class Object:
         self.content = b""
         self.fate = "open"
 
-    def write(self, segments: Sequence[memoryview]) -> None:
+    def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
+        assert size_bytes == sum(map(len, segments))
         self.content += b"".join(segments)
 
     def finish(self) -> Outcome:
@@ -95,7 +96,7 @@ class SettableTime:
 @pytest.fixture
 def time(monkeypatch: pytest.MonkeyPatch) -> SettableTime:
     time = SettableTime()
-    monkeypatch.setattr("engine.dimse.upper_layer.time", time)
+    monkeypatch.setattr("engine.dimse.messages.time", time)
     return time
 
 

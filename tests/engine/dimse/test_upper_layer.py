@@ -39,7 +39,7 @@ def test_a_request_that_makes_no_sense_ends_its_connection_and_nothing_else(more
 @pytest.mark.parametrize(
     ("what", "why"),
     [
-        ("engine.dimse.upper_layer.Messages.command", "internal error (ZeroDivisionError)"),
+        ("engine.dimse.messages.Messages.command", "internal error (ZeroDivisionError)"),
         ("pynetdicom.pdu.A_RELEASE_RQ.to_primitive", "a PDU makes no sense (ZeroDivisionError)"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import pytest
 from engine.errors import OutOfResources
 from engine.events import SessionOpened
 from engine.intake.identify import DefaultIdentifier
-from engine.intake.incoming import Arrival
+from engine.intake.incoming import Arrival, IncomingObject
 from engine.intake.pipeline import Outcome, Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.recovery import adopt
@@ -37,15 +38,11 @@ if TYPE_CHECKING:
     from engine.sessions.index import ObjectRow
 
 RECEIVER = Receiver(1, AETitle("XNAT"), 8104)
-ARRIVAL = Arrival(
-    receiver=RECEIVER,
-    calling_ae_title="CT_SCANNER_1",
-    address="10.4.7.21:50112",
-    association="A-0001",
-    sop_class_uid=dicom.CT_IMAGE_STORAGE,
-    sop_instance_uid="1.2.826.0.1.3680043.8.498.1",
-    transfer_syntax_uid=dicom.EXPLICIT_VR_LITTLE_ENDIAN,
-)
+REQUESTED = {
+    "sop_class_uid": dicom.CT_IMAGE_STORAGE,
+    "sop_instance_uid": "1.2.826.0.1.3680043.8.498.1",
+    "transfer_syntax_uid": dicom.EXPLICIT_VR_LITTLE_ENDIAN,
+}
 
 
 @dataclass
@@ -58,10 +55,16 @@ class Bench:
     journal: Journal
     metrics: Metrics
     pipeline: Pipeline
+    sources: ExitStack
 
-    def receive(self, data_set: bytes, **changes: Any) -> Outcome:
-        incoming = self.pipeline.begin(replace(ARRIVAL, **changes))
-        incoming.write([memoryview(data_set)])
+    def begin(self, receiver: Receiver = RECEIVER, **requested: str) -> IncomingObject:
+        source = self.pipeline.source(receiver, "CT_SCANNER_1", "10.4.7.21:50112", "A-0001")
+        self.sources.callback(source.close)
+        return self.pipeline.begin(Arrival(source, **(REQUESTED | requested)))
+
+    def receive(self, data_set: bytes, **arriving: Any) -> Outcome:
+        incoming = self.begin(**arriving)
+        incoming.write([memoryview(data_set)], len(data_set))
         return self.pipeline.finish(incoming)
 
     def rows(self) -> tuple[ObjectRow, ...]:
@@ -95,7 +98,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         {RECEIVER.identifier: DefaultIdentifier()},
         lambda: projects,
     )
-    yield Bench(tmp_path, clock, index, journal, metrics, pipeline)
+    with ExitStack() as sources:
+        yield Bench(tmp_path, clock, index, journal, metrics, pipeline, sources)
     index.close()
     incoming.close()
     quarantine.close()
@@ -120,7 +124,7 @@ def test_the_bytes_of_the_data_set_are_stored_as_they_came(bench: Bench) -> None
     (file,) = bench.files()
     assert file.read_bytes().endswith(data_set)
     meta = pydicom.dcmread(file).file_meta
-    assert meta.MediaStorageSOPInstanceUID == ARRIVAL.sop_instance_uid
+    assert meta.MediaStorageSOPInstanceUID == REQUESTED["sop_instance_uid"]
     assert meta.SourceApplicationEntityTitle == "CT_SCANNER_1"
 
 
@@ -313,7 +317,7 @@ def test_files_that_a_crash_kept_out_of_the_index_are_adopted_once(bench: Bench)
     newest = bench.rows()[0]
     assert (newest.reason, newest.sop_instance_uid) == (
         "found on disk after a crash",
-        ARRIVAL.sop_instance_uid,
+        REQUESTED["sop_instance_uid"],
     )
     assert bench.index.sessions()[0].objects == 2
 
