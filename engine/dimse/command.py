@@ -13,6 +13,7 @@ from engine.errors import UnreadableObject
 MAX_COMMAND_BYTES = 64 * 1024
 
 _ELEMENT = Struct("<HHI")
+_ELEMENT_BYTES = 8
 _C_STORE_RQ = 0x0001
 _N_EVENT_REPORT_RQ = 0x0100
 _NO_DATA_SET = 0x0101
@@ -88,16 +89,17 @@ _LAST_COMMAND = 0x03  # PS3.8 E.2: command, last fragment
 
 
 def _elements(encoded: bytes) -> dict[int, bytes]:
-    elements, position, end = {}, 0, len(encoded)
+    elements, position, end, unpack = {}, 0, len(encoded), _ELEMENT.unpack_from
     while position < end:
-        if end - position < _ELEMENT.size:
+        if end - position < _ELEMENT_BYTES:
             raise UnreadableObject("the command set is cut short")
-        group, element, length = _ELEMENT.unpack_from(encoded, position)
-        position += _ELEMENT.size
-        if group != 0x0000 or length > end - position:
+        group, element, length = unpack(encoded, position)
+        position += _ELEMENT_BYTES
+        following = position + length
+        if group or following > end:
             raise UnreadableObject("the command set is malformed")
-        elements[element] = encoded[position : position + length]
-        position += length
+        elements[element] = encoded[position:following]
+        position = following
     return elements
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import mmap
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
 from engine.intake.file_meta import FileMeta
+from engine.intake.header import read_complete
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from engine.errors import IntakeError
     from engine.intake.elements import Buffer
     from engine.intake.folders import OpenFolders
+    from engine.intake.header import HeaderView
     from engine.intake.write import Part
     from engine.model.receiver import Receiver
 
@@ -146,19 +147,22 @@ class IncomingObject:
         assert self._part is not None
         return self._part
 
-    @contextmanager
-    def data_set(self) -> Iterator[Buffer]:
-        """Give the encoded data set to read from."""
+    def read(self, last_tag: int) -> HeaderView:
+        """Check the data set to its end and return its header.
+
+        Raises:
+            UnreadableObject: if it is not a complete data set.
+        """
+        syntax = self.arrival.transfer_syntax_uid
         if self.size_bytes <= KEPT_BYTES:
-            yield self._kept
-            return
+            return read_complete(self._kept, syntax, last_tag=last_tag)
         assert self._part is not None
         with (
             mmap.mmap(self._part.fd, 0, access=mmap.ACCESS_READ) as pages,
             memoryview(pages) as file,
             file[self.body_offset :] as data_set,
         ):
-            yield data_set
+            return read_complete(data_set, syntax, last_tag=last_tag)
 
     def discard(self) -> None:
         """Remove the part, if it has not become a file; again has no effect."""

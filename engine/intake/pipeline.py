@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from engine.errors import IntakeError, OutOfResources, SopClassMismatch, UnreadableObject
 from engine.events import SessionOpened
 from engine.intake.folders import OpenFolders
-from engine.intake.header import DEFAULT_LAST_TAG, read_complete
+from engine.intake.header import DEFAULT_LAST_TAG
 from engine.intake.incoming import Arrival, IncomingObject, Source
 from engine.intake.placement import file_name, scan_folder, session_folder, timestamp
 from engine.intake.write import free_bytes, publish
@@ -182,9 +182,7 @@ class Pipeline:
 
     def _read(self, incoming: IncomingObject) -> HeaderView:
         arrival = incoming.arrival
-        last_tag = max(DEFAULT_LAST_TAG, arrival.source.receiver.routing.last_tag)
-        with incoming.data_set() as data_set:
-            header = read_complete(data_set, arrival.transfer_syntax_uid, last_tag=last_tag)
+        header = incoming.read(max(DEFAULT_LAST_TAG, arrival.source.receiver.routing.last_tag))
         _require_same_instance(header, arrival)
         return header
 
