@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import threading
@@ -78,6 +79,7 @@ def _engine(arguments: argparse.Namespace) -> None:
         signal.signal(number, stop)
     engine = Engine(settings_of(arguments))
     engine.start()
+    gc.freeze()  # what is here now stays: collections need not look at it again and again
     for receiver in engine.snapshot().receivers:
         terminal.say(_state_in_words(receiver))
     engine.subscribe(_say_event)

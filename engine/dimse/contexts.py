@@ -44,8 +44,9 @@ TRANSFER_SYNTAXES: tuple[str, ...] = (
 """In order of preference: what every viewer reads first, the retired big endian last."""
 
 
+@lru_cache(maxsize=1)
 def verification_context() -> PresentationContext:
-    """Return the context for C-ECHO, which every receiver supports."""
+    """Return the context for C-ECHO, which every receiver supports; shared as well."""
     context = PresentationContext()
     context.abstract_syntax = VERIFICATION
     context.transfer_syntax = list(_UNCOMPRESSED)
@@ -68,12 +69,16 @@ def supported_contexts(proposed: Iterable[PresentationContext]) -> list[Presenta
     """Return what a receiver supports of the proposed contexts, one per abstract syntax."""
     wanted = {str(context.abstract_syntax) for context in proposed}
     supported = [verification_context()]
-    for sop_class_uid in sorted(uid for uid in wanted if is_storage(uid)):
-        context = PresentationContext()
-        context.abstract_syntax = UID(sop_class_uid)
-        context.transfer_syntax = list(TRANSFER_SYNTAXES)
-        supported.append(context)
-    return supported
+    return supported + [_storage_context(uid) for uid in sorted(wanted) if is_storage(uid)]
+
+
+@lru_cache(maxsize=1024)
+def _storage_context(sop_class_uid: str) -> PresentationContext:
+    """Return the context of a storage class, which all associations share and none changes."""
+    context = PresentationContext()
+    context.abstract_syntax = UID(sop_class_uid)
+    context.transfer_syntax = list(TRANSFER_SYNTAXES)
+    return context
 
 
 def storage_services(

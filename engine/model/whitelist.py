@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -106,6 +107,7 @@ def parse_whitelist(lines: Iterable[str]) -> tuple[WhitelistEntry, ...]:
     return tuple(entries.values())
 
 
+@lru_cache(maxsize=1024)
 def normalize_address(text: str) -> Address:
     """Return the peer's address; IPv4-mapped IPv6 and scope ids are reduced to what they mean."""
     address = ip_address(text.partition("%")[0])

@@ -1,4 +1,4 @@
-"""Folders that stay open: the same one while it is there, a new one when it was moved or removed."""
+"""Folders that stay open: the same while it is there, a new one when it was moved or removed."""
 
 from __future__ import annotations
 
