@@ -53,6 +53,8 @@ class FragmentParser:
         self._in_pdv = False
         self._control = 0
         self._context_id = 0
+        self._message_context_id = 0
+        """The presentation context that the message began on; all its fragments must be on it."""
         self._command = bytearray()
         self._expects_data = False
         self.pdus = 0
@@ -127,6 +129,8 @@ class FragmentParser:
             pdv_length, self._context_id, self._control = _PDV.unpack_from(buffer, low)
             self._pdu_left -= _PDV.size
             low += _PDV.size
+        if self._context_id != self._message_context_id and (self._expects_data or self._command):
+            raise ProtocolViolation("a message changes its presentation context")
         self._pdv_left = pdv_length - 2
         if not 0 <= self._pdv_left <= self._pdu_left:
             raise ProtocolViolation(f"a PDV says it has {pdv_length:,} bytes")
@@ -149,6 +153,8 @@ class FragmentParser:
     def _take_command(self, segment: memoryview) -> None:
         if self._expects_data:
             raise ProtocolViolation("a command fragment stands where a data set is due")
+        if not self._command:
+            self._message_context_id = self._context_id
         self._command += segment
         if len(self._command) > MAX_COMMAND_BYTES:
             raise ProtocolViolation(f"a command set is longer than {MAX_COMMAND_BYTES:,} bytes")
