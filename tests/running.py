@@ -15,8 +15,8 @@ from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
 from engine.dimse.acceptance import Load
 from engine.dimse.associations import Associations
+from engine.dimse.door import Door
 from engine.dimse.receivers import Receivers
-from engine.dimse.server import UnassociatedPeers
 from engine.dimse.upper_layer import Deadlines
 from engine.journal import Journal
 from engine.model.ae_title import AETitle
@@ -181,7 +181,7 @@ class Dock:
         self.associations = Associations(self.clock, self.journal)
         self.site = LOOPBACK_SITE
         self.draining = False
-        self.unassociated = UnassociatedPeers(limit=1000, limit_per_address=1000)
+        self.door = Door(self.clock, self.journal, 1000, 1000)
         self.receivers = Receivers(
             self.clock,
             self.journal,
@@ -189,7 +189,7 @@ class Dock:
             reception,  # type: ignore[arg-type]
             self.load,
             Deadlines(),
-            self.unassociated,
+            self.door,
             self.on_change,
         )
 
