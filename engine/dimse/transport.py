@@ -46,7 +46,8 @@ class BufferedSocket(AssociationSocket):
         """Monotonic time by which `recv` must have what it was asked for."""
         self._flags = 0 if isinstance(client_socket, ssl.SSLSocket) else socket.MSG_DONTWAIT
         client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        timeout = struct.pack("ll", int(send_seconds), 0)
+        microseconds = round(send_seconds * 1_000_000)
+        timeout = struct.pack("ll", *divmod(microseconds, 1_000_000))
         client_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
 
     @property
