@@ -75,6 +75,19 @@ def dock(tmp_path: Path) -> Iterator[Dock]:
         yield dock
 
 
+@pytest.fixture(scope="module")
+def _lasting_dock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dock]:
+    with Dock(tmp_path_factory.mktemp("lasting") / "data") as dock:
+        yield dock
+
+
+@pytest.fixture
+def same_dock(_lasting_dock: Dock) -> Iterator[Dock]:
+    """One engine for everything that this module sends and never asks for."""
+    with _lasting_dock.lent() as dock:
+        yield dock
+
+
 def objects_of(dock: Dock, instance: str = INSTANCE) -> list[Path]:
     """Return the files that hold a SOP instance other than the bystanders' and controls'."""
     wanted = instance.encode("latin-1", "replace")
@@ -116,25 +129,25 @@ POSITIONS = {
 @pytest.mark.parametrize("way", ENDINGS)
 @pytest.mark.parametrize("position", POSITIONS)
 def test_whoever_leaves_in_the_middle_of_an_object_leaves_nothing(
-    dock: Dock, way: str, position: str
+    same_dock: Dock, way: str, position: str
 ) -> None:
     whole = POSITIONS[position] in {COMMAND_BYTES, COMMAND_BYTES + 156 + 6}
-    with dock.unharmed(says="aborted"):
-        files = len(stored_files(dock.data_dir))
-        peer = dock.associate().send(STORE[: POSITIONS[position]])
+    with same_dock.unharmed(says="aborted"):
+        files = len(stored_files(same_dock.data_dir))
+        peer = same_dock.associate().send(STORE[: POSITIONS[position]])
         if way == "abort" and not whole:
             way = "close"  # an A-ABORT would only be bytes of the fragment
         getattr(peer, way)()
-        assert len(stored_files(dock.data_dir)) == files
+        assert len(stored_files(same_dock.data_dir)) == files
 
 
 @pytest.mark.parametrize("position", ["after the command", "between fragments"])
-def test_a_release_in_the_middle_of_an_object_is_no_success(dock: Dock, position: str) -> None:
-    with dock.unharmed():
-        files = len(stored_files(dock.data_dir))
-        peer = dock.associate().send(STORE[: POSITIONS[position]] + pdu(RELEASE_RQ))
+def test_a_release_in_the_middle_of_an_object_is_no_success(same_dock: Dock, position: str) -> None:
+    with same_dock.unharmed():
+        files = len(stored_files(same_dock.data_dir))
+        peer = same_dock.associate().send(STORE[: POSITIONS[position]] + pdu(RELEASE_RQ))
         peer.is_released()  # or aborted: either is an answer
-        assert len(stored_files(dock.data_dir)) == files
+        assert len(stored_files(same_dock.data_dir)) == files
 
 
 def test_a_release_right_behind_the_last_fragment_keeps_the_object(dock: Dock) -> None:
@@ -147,9 +160,11 @@ def test_a_release_right_behind_the_last_fragment_keeps_the_object(dock: Dock) -
 
 
 @pytest.mark.parametrize("second", [RELEASE_RQ, RELEASE_RP])
-def test_more_than_one_release_ends_the_association_all_the_same(dock: Dock, second: int) -> None:
-    with dock.unharmed():
-        dock.associate().send(pdu(RELEASE_RQ) + pdu(second)).is_released()
+def test_more_than_one_release_ends_the_association_all_the_same(
+    same_dock: Dock, second: int
+) -> None:
+    with same_dock.unharmed():
+        same_dock.associate().send(pdu(RELEASE_RQ) + pdu(second)).is_released()
 
 
 @pytest.mark.parametrize(
@@ -202,28 +217,30 @@ HOSTILE_UIDS = [
     ids=lambda value: repr(value[:20]),
 )
 def test_a_hostile_uid_never_becomes_a_path(
-    dock: Dock, tmp_path: Path, where: str, uid: str
+    same_dock: Dock, tmp_path: Path, where: str, uid: str
 ) -> None:
     instance = uid if where == "SOPInstanceUID" else OWN
     uids: dict[str, Any] = {"SOPInstanceUID": OWN, where: uid}
     data_set = image(**uids)
-    with dock.unharmed():
-        before = {p for p in tmp_path.rglob("*") if dock.data_dir not in p.parents}
-        peer = dock.associate().store(data_set, instance)
+    with same_dock.unharmed():
+        before = {p for p in tmp_path.rglob("*") if same_dock.data_dir not in p.parents}
+        peer = same_dock.associate().store(data_set, instance)
         assert peer.outcome() in {0x0000, 0x0117, MISMATCH, CANNOT_UNDERSTAND, None}
         peer.close()
-        after = {p for p in tmp_path.rglob("*") if dock.data_dir not in p.parents}
+        after = {p for p in tmp_path.rglob("*") if same_dock.data_dir not in p.parents}
         assert after == before
-        for file in (dock.data_dir / "prearchive").rglob("*"):
+        for file in (same_dock.data_dir / "prearchive").rglob("*"):
             assert not file.is_symlink()
             assert all(ord(c) > 32 and c not in "$;`\\" for c in file.name)
 
 
 @pytest.mark.parametrize("uid", ["", "1.2.3", "../../x"], ids=repr)
-def test_a_hostile_sop_class_is_refused_or_stored_and_never_a_path(dock: Dock, uid: str) -> None:
+def test_a_hostile_sop_class_is_refused_or_stored_and_never_a_path(
+    same_dock: Dock, uid: str
+) -> None:
     contexts = (Context(1, uid), *CONTEXTS[1:])
-    with dock.unharmed():
-        peer = dock.call().request(contexts=contexts)
+    with same_dock.unharmed():
+        peer = same_dock.call().request(contexts=contexts)
         if peer.is_accepted(AT_ONCE_SECONDS) and 1 in peer.accepted:
             peer.store(image(SOPClassUID=uid, SOPInstanceUID=OWN), OWN, sop_class=uid)
             assert peer.outcome() in {0x0000, CANNOT_UNDERSTAND, MISMATCH, None}
@@ -247,25 +264,27 @@ def nested(depth: int, *, undefined: bool) -> bytes:
 
 
 @pytest.mark.parametrize("depth", [100, 2_000, 20_000])
-def test_deep_sequences_are_refused_quickly(dock: Dock, depth: int) -> None:
-    with dock.unharmed(says="0xC000"):
-        peer = dock.associate().store(nested(depth, undefined=True), OWN)
+def test_deep_sequences_are_refused_quickly(same_dock: Dock, depth: int) -> None:
+    with same_dock.unharmed(says="0xC000"):
+        peer = same_dock.associate().store(nested(depth, undefined=True), OWN)
         assert peer.response(AT_ONCE_SECONDS) == CANNOT_UNDERSTAND
         peer.echo().release()
 
 
 @pytest.mark.parametrize("depth", [100, 2_000, 20_000])
-def test_deep_sequences_that_can_be_skipped_are_answered_quickly(dock: Dock, depth: int) -> None:
-    with dock.unharmed():
-        peer = dock.associate().store(nested(depth, undefined=False), OWN)
+def test_deep_sequences_that_can_be_skipped_are_answered_quickly(
+    same_dock: Dock, depth: int
+) -> None:
+    with same_dock.unharmed():
+        peer = same_dock.associate().store(nested(depth, undefined=False), OWN)
         assert peer.response(AT_ONCE_SECONDS) in {0x0000, CANNOT_UNDERSTAND}
         peer.echo().release()
 
 
-def test_an_undefined_length_without_an_end_is_refused_quickly(dock: Dock) -> None:
+def test_an_undefined_length_without_an_end_is_refused_quickly(same_dock: Dock) -> None:
     endless = head(0x00081140, "SQ", 0xFFFFFFFF, EXPLICIT_VR_LITTLE_ENDIAN)
-    with dock.unharmed(says="0xC000"):
-        peer = dock.associate().store(image(SOPInstanceUID=OWN) + endless, OWN)
+    with same_dock.unharmed(says="0xC000"):
+        peer = same_dock.associate().store(image(SOPInstanceUID=OWN) + endless, OWN)
         assert peer.response(AT_ONCE_SECONDS) == CANNOT_UNDERSTAND
         peer.release()
 
@@ -301,17 +320,17 @@ WRONG_CONTENT = {
 
 @pytest.mark.parametrize("what", WRONG_CONTENT)
 def test_content_that_is_no_data_set_of_the_transfer_syntax_is_not_understood(
-    dock: Dock, what: str
+    same_dock: Dock, what: str
 ) -> None:
-    with dock.unharmed(says="0x[AC]"):
-        peer = dock.associate().store(WRONG_CONTENT[what])
+    with same_dock.unharmed(says="0x[AC]"):
+        peer = same_dock.associate().store(WRONG_CONTENT[what])
         peer.expect_status(CANNOT_UNDERSTAND, MISMATCH).echo().release()
 
 
-def test_explicit_bytes_on_an_implicit_context_are_never_mislabelled(dock: Dock) -> None:
+def test_explicit_bytes_on_an_implicit_context_are_never_mislabelled(same_dock: Dock) -> None:
     contexts = (Context(1, transfer_syntaxes=(IMPLICIT_VR_LITTLE_ENDIAN,)), *CONTEXTS[1:])
-    with dock.unharmed(says="0xC000"):
-        peer = dock.associate(contexts=contexts).store(image(SOPInstanceUID=OWN), OWN)
+    with same_dock.unharmed(says="0xC000"):
+        peer = same_dock.associate(contexts=contexts).store(image(SOPInstanceUID=OWN), OWN)
         peer.expect_status(CANNOT_UNDERSTAND).echo().release()
 
 
@@ -344,10 +363,10 @@ ODD_COMMANDS: dict[str, dict[int, bytes | None]] = {
 
 
 @pytest.mark.parametrize("what", ODD_COMMANDS)
-def test_an_odd_command_set_is_answered_or_ends_the_association(dock: Dock, what: str) -> None:
+def test_an_odd_command_set_is_answered_or_ends_the_association(same_dock: Dock, what: str) -> None:
     allowed = {0x0000, CANNOT_UNDERSTAND, MISMATCH, None, *REFUSED}
-    with dock.unharmed():
-        peer = dock.associate().store(IMAGE, changes=ODD_COMMANDS[what])
+    with same_dock.unharmed():
+        peer = same_dock.associate().store(IMAGE, changes=ODD_COMMANDS[what])
         peer.send(message(C_ECHO, context_id=3))
         status = peer.outcome()
         assert status in allowed
@@ -368,9 +387,11 @@ COMMAND_BYTES_OF = {
 
 
 @pytest.mark.parametrize("what", COMMAND_BYTES_OF)
-def test_a_broken_command_set_is_answered_or_ends_the_association(dock: Dock, what: str) -> None:
-    with dock.unharmed():
-        peer = dock.associate().send(message(COMMAND_BYTES_OF[what], IMAGE))
+def test_a_broken_command_set_is_answered_or_ends_the_association(
+    same_dock: Dock, what: str
+) -> None:
+    with same_dock.unharmed():
+        peer = same_dock.associate().send(message(COMMAND_BYTES_OF[what], IMAGE))
         peer.half_close()
         assert peer.outcome() in {0x0000, None, CANNOT_UNDERSTAND, MISMATCH, *REFUSED}
         peer.expect_closed()
@@ -378,54 +399,56 @@ def test_a_broken_command_set_is_answered_or_ends_the_association(dock: Dock, wh
 
 @pytest.mark.parametrize("length", [0, 1, 60_000, 0xFFFFFFFF])
 def test_a_wrong_group_length_of_the_command_matters_to_nobody_else(
-    dock: Dock, length: int
+    same_dock: Dock, length: int
 ) -> None:
     elements = c_store_rq(CT_IMAGE_STORAGE, INSTANCE)
-    with dock.unharmed():
-        peer = dock.associate().expects_answer_to(IMAGE)
+    with same_dock.unharmed():
+        peer = same_dock.associate().expects_answer_to(IMAGE)
         peer.send(message(command(elements, group_length=length), IMAGE)).half_close()
         assert peer.outcome() in {0x0000, None, CANNOT_UNDERSTAND, *REFUSED}
         peer.expect_closed()
 
 
-def test_one_message_id_for_all_messages_is_fine(dock: Dock) -> None:
-    with dock.unharmed():
-        peer = dock.associate()
+def test_one_message_id_for_all_messages_is_fine(same_dock: Dock) -> None:
+    with same_dock.unharmed():
+        peer = same_dock.associate()
         for _ in range(3):
             peer.store(IMAGE).expect_status(0x0000)
         peer.release()
 
 
-def test_a_cancel_is_not_answered(dock: Dock) -> None:
+def test_a_cancel_is_not_answered(same_dock: Dock) -> None:
     cancel = {FIELD: us(C_CANCEL_RQ), RESPONDED_TO: us(1), DATA_SET_TYPE: NO_DATA_SET}
-    with dock.unharmed():
-        peer = dock.associate().send(message(command(cancel))).echo()
+    with same_dock.unharmed():
+        peer = same_dock.associate().send(message(command(cancel))).echo()
         peer.store(IMAGE).expect_status(0x0000).release()
 
 
-def test_a_store_that_announces_no_data_set_is_not_understood(dock: Dock) -> None:
+def test_a_store_that_announces_no_data_set_is_not_understood(same_dock: Dock) -> None:
     elements = c_store_rq(CT_IMAGE_STORAGE, INSTANCE) | {DATA_SET_TYPE: NO_DATA_SET}
-    with dock.unharmed(says="0xC000|abort"):
-        peer = dock.associate().send(message(command(elements)))
+    with same_dock.unharmed(says="0xC000|abort"):
+        peer = same_dock.associate().send(message(command(elements)))
         assert peer.outcome() in {CANNOT_UNDERSTAND, None, *REFUSED}
         peer.abort().close()
 
 
-def test_data_that_nobody_announced_ends_the_association(dock: Dock) -> None:
-    with dock.unharmed(says="abort"):
-        dock.associate().send(pdu(P_DATA, pdv(IMAGE, LAST))).expect_abort()
+def test_data_that_nobody_announced_ends_the_association(same_dock: Dock) -> None:
+    with same_dock.unharmed(says="abort"):
+        same_dock.associate().send(pdu(P_DATA, pdv(IMAGE, LAST))).expect_abort()
 
 
-def test_a_command_in_the_middle_of_a_data_set_ends_the_association(dock: Dock) -> None:
-    with dock.unharmed(says="abort"):
+def test_a_command_in_the_middle_of_a_data_set_ends_the_association(same_dock: Dock) -> None:
+    with same_dock.unharmed(says="abort"):
         begun = STORE[: POSITIONS["between fragments"]]
-        peer = dock.associate().send(begun + pdu(P_DATA, pdv(COMMAND_SET, COMMAND | LAST)))
+        peer = same_dock.associate().send(begun + pdu(P_DATA, pdv(COMMAND_SET, COMMAND | LAST)))
         peer.expect_abort()
 
 
-def test_a_data_set_on_another_context_than_its_command_ends_the_association(dock: Dock) -> None:
-    with dock.unharmed(says="abort"):
-        peer = dock.associate().send(message(COMMAND_SET))
+def test_a_data_set_on_another_context_than_its_command_ends_the_association(
+    same_dock: Dock,
+) -> None:
+    with same_dock.unharmed(says="abort"):
+        peer = same_dock.associate().send(message(COMMAND_SET))
         peer.send(pdu(P_DATA, pdv(IMAGE, LAST, context_id=3))).expect_abort()
 
 
@@ -446,17 +469,17 @@ def test_a_store_on_the_verification_context_is_refused(dock: Dock) -> None:
         peer.abort().close()
 
 
-def test_an_echo_on_a_storage_context_is_answered_or_aborted(dock: Dock) -> None:
-    with dock.unharmed():
-        peer = dock.associate().send(message(C_ECHO, context_id=1))
+def test_an_echo_on_a_storage_context_is_answered_or_aborted(same_dock: Dock) -> None:
+    with same_dock.unharmed():
+        peer = same_dock.associate().send(message(C_ECHO, context_id=1))
         assert peer.outcome() in {0x0000, 0x0122, 0x0211, None}
         peer.abort().close()
 
 
-def test_unknown_classes_only_are_refused_in_words(dock: Dock) -> None:
+def test_unknown_classes_only_are_refused_in_words(same_dock: Dock) -> None:
     find = Context(1, "1.2.840.10008.5.1.4.1.2.2.1", (EXPLICIT_VR_LITTLE_ENDIAN,))
-    with dock.unharmed(says="Study Root Query|rejected"):
-        peer = dock.call().request(contexts=(find,))
+    with same_dock.unharmed(says="Study Root Query|rejected"):
+        peer = same_dock.call().request(contexts=(find,))
         if peer.is_accepted(AT_ONCE_SECONDS):
             assert peer.refused == {1: 3}
             peer.release()

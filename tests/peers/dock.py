@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -86,6 +87,25 @@ PATIENT = re.compile("Doe|Jane|P-0001")
 """What must never be in a log: the patient of `tests.dicom.image`."""
 
 
+class LaterClock:
+    """A clock that can be put forward, so that nothing counts as a repetition of what was."""
+
+    def __init__(self) -> None:
+        self._offset = timedelta()
+
+    def now(self) -> datetime:
+        """Return the time of day."""
+        return datetime.now(UTC) + self._offset
+
+    def monotonic(self) -> float:
+        """Return seconds that only grow."""
+        return time.monotonic() + self._offset.total_seconds()
+
+    def put_forward(self, by: timedelta) -> None:
+        """Let it be later."""
+        self._offset += by
+
+
 class Dock:
     """An engine in this process with the receivers XNAT and OTHER, each on a port of its own."""
 
@@ -97,11 +117,12 @@ class Dock:
         limits: Limits = UNHURRIED,
         clock: Clock | None = None,
     ) -> None:
+        self.clock = LaterClock()
         self._watch_step = patch("engine.config.watcher._STEP_MS", _WATCH_STEP_MS)
         self._watch_step.start()
         self._configure(data_dir)
         self._logged, self._is_stopped = _Logged(), False
-        self.engine = Engine(engine_settings(data_dir, own), clock=clock)
+        self.engine = Engine(engine_settings(data_dir, own), clock=clock or self.clock)
         self.engine.start()
         self.limit(limits)
 
@@ -109,9 +130,21 @@ class Dock:
         logging.getLogger().addHandler(self._logged)
         return self
 
-    def __exit__(self, failed: object, *_: object) -> None:
+    @contextmanager
+    def lent(self) -> Iterator[Self]:
+        """Let one of several tests use this engine, and see its peers off."""
+        yield self
+        self.hang_up()
+        self.clock.put_forward(timedelta(hours=1))
+
+    def hang_up(self) -> None:
+        """Close the connections of all peers."""
         for peer in self.peers:
             peer.close()
+        self.peers.clear()
+
+    def __exit__(self, failed: object, *_: object) -> None:
+        self.hang_up()
         self.stop(0)
         logging.getLogger().removeHandler(self._logged)
         if failed is None:
@@ -150,9 +183,13 @@ class Dock:
         descriptors = entries("/proc/self/fd") - sum(peer.is_open for peer in self.peers)
         return Resources(descriptors, threading.active_count(), len(leftovers(self.data_dir)))
 
-    def sentences(self) -> list[str]:
-        """Return what the journal has said so far."""
-        return [r.event.sentence() for r in self.engine.events_since(0, 100_000).events]
+    def told(self) -> int:
+        """Return a place in the journal: what is told from now on comes behind it."""
+        return self.engine.events_since(0, 100_000).next_sequence
+
+    def sentences(self, told: int = 0) -> list[str]:
+        """Return what the journal has said since a place in it."""
+        return [r.event.sentence() for r in self.engine.events_since(told, 100_000).events]
 
     def logged(self) -> str:
         """Return everything that was logged anywhere."""
@@ -170,7 +207,7 @@ class Dock:
         self._control()
         bystander = self.associate("OTHER", port=self.other_port, calling="BESIDE")
         bystander.store(image()).expect_status(0x0000)
-        before, told = self._at_rest(bystander), len(self.sentences())
+        before, told = self._at_rest(bystander), self.told()
         yield
         deadline = time.monotonic() + settle
         while wrong := self._unsettled(before, told, says):
@@ -189,7 +226,7 @@ class Dock:
         """Say what is not yet as it should be after a fault."""
         if more := self.resources().beyond(before):
             return f"{more}; threads: {[t.name for t in threading.enumerate()]}"
-        sentences = self.sentences()[told:]
+        sentences = self.sentences(told)
         if not sentences:
             return "the journal says nothing"
         if not re.search(says, "\n".join(sentences), re.IGNORECASE):

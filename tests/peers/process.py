@@ -61,8 +61,7 @@ class DockProcess(Dock):
         return self
 
     def __exit__(self, failed: object, *_: object) -> None:
-        for peer in self.peers:
-            peer.close()
+        self.hang_up()
         try:
             self.process.communicate(timeout=WITHIN_SECONDS)
         finally:
@@ -85,10 +84,16 @@ class DockProcess(Dock):
         assert found is not None
         return int(found[1]) * 1024
 
-    def sentences(self) -> list[str]:
-        """Return what the journal's file has said so far."""
-        lines = (self.data_dir / "logs" / "events.jsonl").read_text().splitlines()
-        return [json.loads(line)["message"] for line in lines]
+    def told(self) -> int:
+        """Return a place in the journal's file: what is told from now on comes behind it."""
+        return len(self._lines())
+
+    def sentences(self, told: int = 0) -> list[str]:
+        """Return what the journal's file has said since a place in it."""
+        return [json.loads(line)["message"] for line in self._lines()[told:]]
+
+    def _lines(self) -> list[str]:
+        return (self.data_dir / "logs" / "events.jsonl").read_text().splitlines()
 
     def logged(self) -> str:
         """Return everything that was logged anywhere."""
