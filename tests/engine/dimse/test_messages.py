@@ -67,9 +67,11 @@ class Association:
         self.port = self.socket = self
         self.objects: list[Object] = []
         self.answers = b""
+        self.is_old = False
 
     def check_age(self) -> None:
-        """It is young."""
+        if self.is_old:
+            raise ProtocolViolation("open for too long")
 
     def accepts(self, context_id: int) -> bool:
         return context_id == 1
@@ -161,6 +163,19 @@ def test_the_time_of_the_next_message_begins_with_itself_even_right_behind_the_l
         messages.check_duration(inside_message=True)
         time.seconds += 25
         messages.command(1, ECHO)
+
+
+def test_an_association_that_gets_too_old_over_an_object_ends_after_it(
+    messages: Messages, association: Association
+) -> None:
+    messages.command(1, STORE)
+    association.is_old = True
+    messages.data(part(10))
+    messages.data_end()
+    assert association.objects[0].fate == "finished"
+    with pytest.raises(ProtocolViolation, match="open for too long"):
+        messages.command(1, STORE)
+    assert len(association.objects) == 1
 
 
 def test_an_echo_is_answered_and_opens_no_object(
