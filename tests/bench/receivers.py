@@ -13,7 +13,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from engine.clock import SystemClock
@@ -119,11 +119,21 @@ class Dicomdock:
         routing = {"routing_enabled": True, **self._rules} if any(self._rules.values()) else {}
         receivers = [make_receiver(CALLED, port + n, **routing) for n in range(self._ports)]
         configure(data, *receivers, projects=(Project.parse({"id": PROJECT}),))
+        limits = Limits(  # the others count no associations by the second
+            associations_per_second_per_address=100_000, association_burst_per_address=100_000
+        )
         if self._open_at_once:
             most = self._open_at_once
-            limits = Limits(most, most, most, most, idle_seconds=3600)
-            store = ConfigurationStore(data / "config.json", clock=SystemClock())
-            store.set_site(SiteSettings(bind_address=LOOPBACK, limits=limits), "bench")
+            limits = replace(
+                limits,
+                associations=most,
+                associations_per_receiver=most,
+                associations_per_address=most,
+                associations_per_calling_ae_title=most,
+                idle_seconds=3600,
+            )
+        store = ConfigurationStore(data / "config.json", clock=SystemClock())
+        store.set_site(SiteSettings(bind_address=LOOPBACK, limits=limits), "bench")
         engine = [sys.executable, "-m", "engine", "--data", str(data), "engine"]
         return [*engine, "--durability", self._durability]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -55,13 +57,14 @@ from tests.peers.pdus import (
     us,
 )
 from tests.peers.peer import WITHIN_SECONDS
-from tests.running import stored_files
+from tests.running import leftovers, stored_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 CANNOT_UNDERSTAND, MISMATCH = 0xC000, 0xA900
+NO_RESOURCES, PROCESSING_FAILED = 0xA700, 0x0110
 AT_ONCE_SECONDS = 1.0
 IMAGE = image()
 STORE = store_message(IMAGE, pdv_sizes=(150,))
@@ -114,6 +117,36 @@ def test_bytes_after_the_end_are_kept_or_refused_never_dropped(dock: Dock, extra
         peer = dock.associate().store(data_set, OWN)
         peer.expect_status(0x0000, 0xB000, 0xB006, 0xB007, CANNOT_UNDERSTAND).release()
         assert all(file.read_bytes().endswith(data_set) for file in objects_of(dock, OWN))
+
+
+def test_an_object_that_can_not_be_written_is_refused_for_now_and_the_next_one_is_stored(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with dock.unharmed(says="0xA700"):
+        peer = dock.associate()
+        with monkeypatch.context() as full:
+            full.setattr(os, "writev", no_space)
+            peer.store(image(SOPInstanceUID=OWN), OWN).expect_status(NO_RESOURCES)
+        peer.store(image(SOPInstanceUID=OWN), OWN).expect_status(0x0000).release()
+        assert len(objects_of(dock, OWN)) == 1
+
+
+def test_a_defect_of_ours_is_a_processing_failure_and_the_association_goes_on(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    peer = dock.associate()
+    with monkeypatch.context() as defect:
+        defect.setattr("engine.intake.pipeline.Pipeline.finish", broken)
+        peer.store(image(SOPInstanceUID=OWN), OWN).expect_status(PROCESSING_FAILED)
+    peer.store(image(SOPInstanceUID=OWN), OWN).expect_status(0x0000).release()
+    assert any("internal error (ZeroDivisionError)" in told for told in dock.sentences())
+    assert leftovers(dock.data_dir) == []
 
 
 ENDINGS = ["abort", "close", "rst", "half_close"]

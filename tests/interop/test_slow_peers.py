@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +25,7 @@ from tests.peers.pdus import (
     store_message,
 )
 from tests.peers.peer import WITHIN_SECONDS, Peer
+from tests.peers.process import DockProcess
 from tests.running import (
     configure,
     engine_process,
@@ -31,7 +35,7 @@ from tests.running import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 NEGOTIATION_SECONDS = 0.4
@@ -240,23 +244,23 @@ def test_an_object_is_stored_whatever_year_it_seems_to_be(tmp_path: Path, year: 
 
 def test_a_stop_ends_every_kind_of_peer_within_its_deadline(tmp_path: Path) -> None:
     with Dock(tmp_path / "data") as dock:
-        associated = stopped_at_every_stage(dock)
+        peers = stopped_at_every_stage(dock.call)
         started = time.monotonic()
         dock.stop(0.5)
         assert time.monotonic() - started < STOP_SECONDS
-        for peer in associated:
+        for peer in peers:
             peer.expect_end(SLACK_SECONDS)
         assert leftovers(dock.data_dir) == []
         assert any("stops" in sentence for sentence in dock.sentences())
 
 
-def stopped_at_every_stage(dock: Dock) -> list[Peer]:
-    silent, slow = dock.call(), dock.call().send(b"\x01\x00\x00")
-    idle, in_command = dock.associate(), dock.associate().send(STORE[:20])
-    in_data, between = dock.associate().send(STORE[:-10]), dock.associate().send(COMMAND_SET)
-    deaf = dock.call(is_deaf=True).request().expect_accept()
-    deaf.send(message(C_ECHO, context_id=3) * 200)
-    return [silent, slow, idle, in_command, in_data, between, deaf]
+def stopped_at_every_stage(call: Callable[..., Peer]) -> list[Peer]:
+    """Return peers that have stopped at each stage of an association and wait there."""
+    silent, slow = call(), call().send(b"\x01\x00\x00")
+    stages = (b"", STORE[:20], COMMAND_SET, STORE[:-10])
+    stopped = [call().request().expect_accept().send(sent) for sent in stages]
+    deaf = call(is_deaf=True).request().expect_accept()
+    return [silent, slow, *stopped, deaf.send(message(C_ECHO, context_id=3) * 200)]
 
 
 def test_an_object_that_is_on_its_way_may_finish_while_the_engine_drains(tmp_path: Path) -> None:
@@ -274,16 +278,33 @@ def test_an_object_that_is_on_its_way_may_finish_while_the_engine_drains(tmp_pat
     assert leftovers(data) == []
 
 
-@pytest.mark.parametrize("sent", [0, 20, len(STORE) - 10], ids=["idle", "command", "data"])
-def test_a_process_that_is_told_to_stop_does_not_wait_for_a_stuck_peer(
-    tmp_path: Path, sent: int
+def test_a_process_that_is_told_to_stop_ends_whatever_its_peers_are_stuck_in(
+    tmp_path: Path,
 ) -> None:
     data, port = tmp_path / "data", free_port()
     configure(data, make_receiver("XNAT", port))
-    with engine_process(data, 1, "--drain-seconds", "0.5") as running, Peer(port) as peer:
-        peer.request().expect_accept().send(STORE[:sent])
+    with (
+        ExitStack() as hang_up,
+        engine_process(data, 1, "--drain-seconds", "0.5") as running,
+    ):
+        peers = stopped_at_every_stage(partial(Peer, port))
+        for peer in peers:
+            hang_up.enter_context(peer)
         started = time.monotonic()
         assert running.terminate() == 0
         assert time.monotonic() - started < STOP_SECONDS
-        peer.expect_end(SLACK_SECONDS)
+        for peer in peers:
+            peer.expect_end(SLACK_SECONDS)
     assert leftovers(data) == []
+
+
+def test_an_engine_that_was_suspended_goes_on_and_ends_what_was_stuck(tmp_path: Path) -> None:
+    with DockProcess(tmp_path / "data", DEADLINES) as dock, dock.unharmed(says="aborted"):
+        stuck, idle = dock.associate().send(STORE[:-10]), dock.associate()
+        dock.process.send_signal(signal.SIGSTOP)
+        waiting = dock.call().request()
+        assert not stuck.stall(PDU_SECONDS + 0.2)
+        dock.process.send_signal(signal.SIGCONT)
+        stuck.expect_abort()
+        waiting.expect_accept().echo().release()
+        idle.echo().release()
