@@ -164,8 +164,7 @@ class ReceivingProvider(DULServiceProvider):
             # pynetdicom trips over values that a well-formed PDU may not have.
             self._give_up(error)
         finally:
-            if self._messages is not None:
-                self._messages.abandon()
+            self._abandon()
             with self._wake_lock:
                 wake_fd, self._wake_fd = self._wake_fd, -1
                 os.close(wake_fd)
@@ -269,7 +268,7 @@ class ReceivingProvider(DULServiceProvider):
         except ProtocolViolation as violation:
             self._end(str(violation))
         except OSError:
-            self.event_queue.put("Evt17")
+            self._lose()
         except Exception as error:
             _logger.exception("an association failed while it was read")
             self._end(f"internal error ({type(error).__name__})", _UNSPECIFIED)
@@ -294,9 +293,18 @@ class ReceivingProvider(DULServiceProvider):
             if received < 0:
                 return
             if received == 0:
-                self.event_queue.put("Evt17")
+                self._lose()
                 return
             self._received += received
+
+    def _lose(self) -> None:
+        """Note that the connection is closed; what was arriving never will have."""
+        self._abandon()
+        self.event_queue.put("Evt17")
+
+    def _abandon(self) -> None:
+        if self._messages is not None:
+            self._messages.abandon()
 
     def _ready_parser(self) -> FragmentParser:
         if self._parser is None:
@@ -316,6 +324,7 @@ class ReceivingProvider(DULServiceProvider):
 
     def _read_other_pdu(self) -> None:
         """Read one PDU the stock way, if its type and length are acceptable."""
+        self._abandon()  # no object goes on behind a PDU that is no P-DATA-TF
         connection, deadlines = self.connection, self._association.deadlines
         if self._parser is None:
             connection.deadline = self._began + deadlines.negotiation_seconds
@@ -384,6 +393,7 @@ class ReceivingProvider(DULServiceProvider):
         self._abort_reason = reason
         if why and self.state_machine.current_state != UNBORN:
             self._association.port.violated(self._association, why)
+            self._abandon()
         # Evt19: invalid PDU, answered with an A-ABORT; Evt17: the connection is closed.
         if self.state_machine.current_state == ESTABLISHED or why.startswith("a PDU of type"):
             self.event_queue.put("Evt19")

@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
-from engine.model.limits import Limits
 from engine.model.project import Project
 from engine.model.site import SiteSettings
 from tests.bench.processes import Failed, process
 from tests.bench.sender import LOOPBACK
 from tests.bench.tape import CALLED
 from tests.bench.workloads import PROJECT
-from tests.running import configure, make_receiver
+from tests.running import UNHURRIED, configure, make_receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -119,21 +118,18 @@ class Dicomdock:
         routing = {"routing_enabled": True, **self._rules} if any(self._rules.values()) else {}
         receivers = [make_receiver(CALLED, port + n, **routing) for n in range(self._ports)]
         configure(data, *receivers, projects=(Project.parse({"id": PROJECT}),))
-        limits = Limits(  # the others count no associations by the second
-            associations_per_second_per_address=100_000, association_burst_per_address=100_000
-        )
         if self._open_at_once:
             most = self._open_at_once
             limits = replace(
-                limits,
+                UNHURRIED,
                 associations=most,
                 associations_per_receiver=most,
                 associations_per_address=most,
                 associations_per_calling_ae_title=most,
                 idle_seconds=3600,
             )
-        store = ConfigurationStore(data / "config.json", clock=SystemClock())
-        store.set_site(SiteSettings(bind_address=LOOPBACK, limits=limits), "bench")
+            store = ConfigurationStore(data / "config.json", clock=SystemClock())
+            store.set_site(SiteSettings(bind_address=LOOPBACK, limits=limits), "bench")
         engine = [sys.executable, "-m", "engine", "--data", str(data), "engine"]
         return [*engine, "--durability", self._durability]
 

@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import patch
 
-from engine.model.limits import Limits
 from engine.model.site import SiteSettings
 from engine.service import Engine
 from engine.settings import Durability, EngineSettings
@@ -22,6 +21,7 @@ from tests.dicom import image
 from tests.peers.peer import Peer
 from tests.running import (
     LOOPBACK,
+    UNHURRIED,
     configure,
     free_port,
     leftovers,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from engine.clock import Clock
+    from engine.model.limits import Limits
 
 SETTLE_SECONDS = 6.0
 """How long the engine may take to be as it was before a fault."""
@@ -42,11 +43,6 @@ _WATCH_STEP_MS = 5
 """How often the watcher of the configuration looks up; it holds up every stop of an engine."""
 SLACK_SECONDS = 2.0
 """How long after its deadline the engine may act on it."""
-
-UNHURRIED = Limits(
-    associations_per_second_per_address=100_000, association_burst_per_address=100_000
-)
-"""The site's own limits, but as many associations as a test needs."""
 
 
 def limited(**own: int) -> Limits:

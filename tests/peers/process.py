@@ -16,7 +16,6 @@ from engine.model.site import SiteSettings
 from engine.service import Engine
 from tests.peers.dock import (
     DEFAULTS,
-    UNHURRIED,
     Dock,
     Resources,
     engine_settings,
@@ -24,7 +23,7 @@ from tests.peers.dock import (
     require_files_of_rows,
 )
 from tests.peers.peer import WITHIN_SECONDS
-from tests.running import LOOPBACK, leftovers
+from tests.running import LOOPBACK, UNHURRIED, leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
