@@ -46,7 +46,7 @@ CLOSING = "Sta13"
 UNBORN = "Sta2"
 ANSWERING = frozenset({"Sta3", "Sta8"})
 """An A-ASSOCIATE-RQ or A-RELEASE-RQ has come, and its answer is being made."""
-NEGOTIATION_PDU_BYTES = BUFFER_BYTES
+LONGEST_OTHER_PDU_BYTES = BUFFER_BYTES - PDU_HEAD_BYTES
 """With its head, any PDU but P-DATA-TF must fit into the receive buffer."""
 SLACK_BYTES = 4096
 """How far a P-DATA-TF PDU may exceed what was negotiated."""
@@ -189,7 +189,7 @@ class ReceivingProvider(DULServiceProvider):
         unread = bytes(connection.view[connection.low : connection.high][:GREETING_BYTES])
         is_late = time.monotonic() - self._began >= seconds
         first = self._first_bytes or unread
-        return departure(first, NEGOTIATION_PDU_BYTES, seconds if is_late else None)
+        return departure(first, LONGEST_OTHER_PDU_BYTES, seconds if is_late else None)
 
     def kill_dul(self) -> None:
         """End the thread, wherever it waits."""
@@ -359,7 +359,7 @@ class ReceivingProvider(DULServiceProvider):
         kind = connection.buffer[connection.low]
         length = int.from_bytes(connection.view[connection.low + 2 : connection.low + 6], "big")
         is_known = 1 <= kind <= _LAST_KIND
-        if is_known and length <= NEGOTIATION_PDU_BYTES - PDU_HEAD_BYTES:
+        if is_known and length <= LONGEST_OTHER_PDU_BYTES:
             return False
         connection.low = connection.high
         reason = _INVALID_PARAMETER if is_known else _UNRECOGNIZED_PDU

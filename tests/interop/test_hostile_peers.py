@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MIB = 1024**2
+UNRECOGNIZED_PDU, UNEXPECTED_PDU = 1, 2
+"""Reasons of an A-ABORT by the service provider (PS3.8 9.3.8)."""
 AT_ONCE_SECONDS = 1.0
 DEADLINES = {"negotiation_seconds": 1.0, "pdu_seconds": 1.0}
 GROWTH_BYTES = 24 * MIB
@@ -110,7 +112,8 @@ def test_an_unknown_pdu_type_is_aborted_whatever_its_length(same_dock: Dock, kin
         for length in (0, 4, 0xFFFFFFFF):
             unknown = pdu(kind, length=length)
             same_dock.call().send(unknown).expect_end(AT_ONCE_SECONDS)
-            same_dock.associate().send(unknown).expect_abort(source=2, within=AT_ONCE_SECONDS)
+            peer = same_dock.associate().send(unknown)
+            peer.expect_abort(source=2, reason=UNRECOGNIZED_PDU, within=AT_ONCE_SECONDS)
 
 
 @pytest.mark.parametrize("kind", [RQ, AC, RJ, RELEASE_RP, P_DATA])
@@ -225,7 +228,7 @@ def test_a_pdu_out_of_place_aborts_the_association(
 ) -> None:
     with same_dock.unharmed(says="abort"):
         peer = same_dock.associate().send(start + UNEXPECTED[what])
-        peer.expect_abort(source=2, within=AT_ONCE_SECONDS)
+        peer.expect_abort(source=2, reason=UNEXPECTED_PDU, within=AT_ONCE_SECONDS)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,9 @@ DEADLINES = {
     "unassociated_peers": 50,
     "unassociated_peers_per_address": 50,
 }
-EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "0"))
+"""How many new sequences to try; 0 for the same few every time."""
+FEW = 50
 STEPS = 20
 ROOT = "1.2.826.0.1.3680043.8.498.99"
 
@@ -155,7 +157,8 @@ def test_no_sequence_of_events_harms_the_engine(tmp_path: Path) -> None:
         run_state_machine_as_test(
             partial(Peers, dock),  # type: ignore[arg-type]
             settings=settings(
-                max_examples=EXAMPLES,
+                max_examples=EXAMPLES or FEW,
+                derandomize=not EXAMPLES,
                 stateful_step_count=STEPS,
                 deadline=None,
                 database=None,
