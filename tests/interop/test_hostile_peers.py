@@ -58,19 +58,6 @@ def dock(tmp_path: Path) -> Iterator[Dock]:
         yield dock
 
 
-@pytest.fixture(scope="module")
-def _lasting_dock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dock]:
-    with Dock(tmp_path_factory.mktemp("lasting") / "data", DEADLINES) as dock:
-        yield dock
-
-
-@pytest.fixture
-def same_dock(_lasting_dock: Dock) -> Iterator[Dock]:
-    """One engine for everything that this module throws at it with nothing else changed."""
-    with _lasting_dock.lent() as dock:
-        yield dock
-
-
 @pytest.fixture
 def dock_process(tmp_path: Path) -> Iterator[DockProcess]:
     limits = limited(data_set_bytes=MIB)

@@ -1,26 +1,16 @@
-"""Odd messages are refused in the standard's words or end the association (W10–W12, F31–F43)."""
+"""Odd messages are refused in the standard's words or end the association (F31–F35, F42, F43)."""
 
 from __future__ import annotations
 
-import errno
-import os
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.dicom import (
     CT_IMAGE_STORAGE,
-    EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
     MR_IMAGE_STORAGE,
-    Element,
-    element,
-    encode,
-    head,
     image,
-    image_elements,
 )
 from tests.peers.dock import Dock, limited
 from tests.peers.pdus import (
@@ -45,7 +35,6 @@ from tests.peers.pdus import (
     RESPONDED_TO,
     RESPONSE,
     STATUS,
-    VERIFICATION,
     Context,
     c_store_rq,
     command,
@@ -57,14 +46,13 @@ from tests.peers.pdus import (
     us,
 )
 from tests.peers.peer import WITHIN_SECONDS
-from tests.running import leftovers, stored_files
+from tests.running import stored_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CANNOT_UNDERSTAND, MISMATCH = 0xC000, 0xA900
-NO_RESOURCES, PROCESSING_FAILED = 0xA700, 0x0110
+CANNOT_UNDERSTAND, MISMATCH, UNRECOGNIZED_OPERATION = 0xC000, 0xA900, 0x0211
 AT_ONCE_SECONDS = 1.0
 IMAGE = image()
 STORE = store_message(IMAGE, pdv_sizes=(150,))
@@ -78,19 +66,6 @@ def dock(tmp_path: Path) -> Iterator[Dock]:
         yield dock
 
 
-@pytest.fixture(scope="module")
-def _lasting_dock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dock]:
-    with Dock(tmp_path_factory.mktemp("lasting") / "data") as dock:
-        yield dock
-
-
-@pytest.fixture
-def same_dock(_lasting_dock: Dock) -> Iterator[Dock]:
-    """One engine for everything that this module sends and never asks for."""
-    with _lasting_dock.lent() as dock:
-        yield dock
-
-
 def objects_of(dock: Dock, instance: str = INSTANCE) -> list[Path]:
     """Return the files that hold a SOP instance other than the bystanders' and controls'."""
     wanted = instance.encode("latin-1", "replace")
@@ -99,54 +74,6 @@ def objects_of(dock: Dock, instance: str = INSTANCE) -> list[Path]:
 
 OWN = "1.2.826.0.1.3680043.8.498.77"
 """A SOP instance that only the odd sender sends."""
-
-
-@pytest.mark.parametrize("missing", [1, 3, 9, len(IMAGE) // 2, len(IMAGE) - 8])
-def test_a_data_set_that_is_cut_short_is_not_understood(dock: Dock, missing: int) -> None:
-    data_set = image(SOPInstanceUID=OWN)[:-missing]
-    with dock.unharmed(says="0xC000"):
-        peer = dock.associate().store(data_set, OWN).expect_status(CANNOT_UNDERSTAND)
-        peer.echo().release()
-        assert objects_of(dock, OWN) == []
-
-
-@pytest.mark.parametrize("extra", [b"\0", bytes(8), b"\xff" * 9, b"DICM"])
-def test_bytes_after_the_end_are_kept_or_refused_never_dropped(dock: Dock, extra: bytes) -> None:
-    data_set = image(SOPInstanceUID=OWN) + extra
-    with dock.unharmed():
-        peer = dock.associate().store(data_set, OWN)
-        peer.expect_status(0x0000, 0xB000, 0xB006, 0xB007, CANNOT_UNDERSTAND).release()
-        assert all(file.read_bytes().endswith(data_set) for file in objects_of(dock, OWN))
-
-
-def test_an_object_that_can_not_be_written_is_refused_for_now_and_the_next_one_is_stored(
-    dock: Dock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_space(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with dock.unharmed(says="0xA700"):
-        peer = dock.associate()
-        with monkeypatch.context() as full:
-            full.setattr(os, "writev", no_space)
-            peer.store(image(SOPInstanceUID=OWN), OWN).expect_status(NO_RESOURCES)
-        peer.store(image(SOPInstanceUID=OWN), OWN).expect_status(0x0000).release()
-        assert len(objects_of(dock, OWN)) == 1
-
-
-def test_a_defect_of_ours_is_a_processing_failure_and_the_association_goes_on(
-    dock: Dock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*_: object) -> None:
-        raise ZeroDivisionError
-
-    peer = dock.associate()
-    with monkeypatch.context() as defect:
-        defect.setattr("engine.intake.pipeline.Pipeline.finish", broken)
-        peer.store(image(SOPInstanceUID=OWN), OWN).expect_status(PROCESSING_FAILED)
-    peer.store(image(SOPInstanceUID=OWN), OWN).expect_status(0x0000).release()
-    assert any("internal error (ZeroDivisionError)" in told for told in dock.sentences())
-    assert leftovers(dock.data_dir) == []
 
 
 ENDINGS = ["abort", "close", "rst", "half_close"]
@@ -198,173 +125,6 @@ def test_more_than_one_release_ends_the_association_all_the_same(
 ) -> None:
     with same_dock.unharmed():
         same_dock.associate().send(pdu(RELEASE_RQ) + pdu(second)).is_released()
-
-
-@pytest.mark.parametrize(
-    ("data_set", "sop_class"),
-    [
-        (image(SOPInstanceUID=OWN), MR_IMAGE_STORAGE),
-        (image(SOPInstanceUID=OWN, SOPClassUID=MR_IMAGE_STORAGE), CT_IMAGE_STORAGE),
-        (image(SOPInstanceUID=OWN + "1"), CT_IMAGE_STORAGE),
-        (image(SOPInstanceUID="1.2"), CT_IMAGE_STORAGE),
-    ],
-    ids=["class of the request", "class of the data", "instance by a digit", "instance"],
-)
-def test_a_data_set_that_is_not_what_the_request_names_is_a_mismatch(
-    dock: Dock, data_set: bytes, sop_class: str
-) -> None:
-    both = (Context(1), Context(3, VERIFICATION, (IMPLICIT_VR_LITTLE_ENDIAN,)))
-    mr = (Context(5, MR_IMAGE_STORAGE),)
-    with dock.unharmed(says="0xA900"):
-        peer = dock.associate(contexts=both + mr)
-        context_id = 5 if sop_class == MR_IMAGE_STORAGE else 1
-        peer.store(data_set, OWN, sop_class=sop_class, context_id=context_id)
-        peer.expect_status(MISMATCH).echo().release()
-        assert objects_of(dock, OWN) == []
-
-
-HOSTILE_UIDS = [
-    "../../../etc/cron.d/x",
-    "/abs/olute",
-    "..",
-    ".",
-    "1.2/..",
-    "1.2.3/../../../../../../tmp/x",
-    "a b;c$(id)`id`",
-    "1.2.3\n4",
-    "1.2.3\\4",
-    "1.2.3\x1b[2J",
-    "-rf",
-    "CON",
-    "1." * 40 + "1",
-    "9" * 5_000,
-    "1.2\x003",
-    "ünïcode",
-]
-
-
-@pytest.mark.parametrize(
-    ("where", "uid"),
-    [("SOPInstanceUID", uid) for uid in HOSTILE_UIDS]
-    + [(w, uid) for w in ("StudyInstanceUID", "SeriesInstanceUID") for uid in HOSTILE_UIDS[:4]],
-    ids=lambda value: repr(value[:20]),
-)
-def test_a_hostile_uid_never_becomes_a_path(
-    same_dock: Dock, tmp_path: Path, where: str, uid: str
-) -> None:
-    instance = uid if where == "SOPInstanceUID" else OWN
-    uids: dict[str, Any] = {"SOPInstanceUID": OWN, where: uid}
-    data_set = image(**uids)
-    with same_dock.unharmed():
-        before = {p for p in tmp_path.rglob("*") if same_dock.data_dir not in p.parents}
-        peer = same_dock.associate().store(data_set, instance)
-        assert peer.outcome() in {0x0000, 0x0117, MISMATCH, CANNOT_UNDERSTAND, None}
-        peer.close()
-        after = {p for p in tmp_path.rglob("*") if same_dock.data_dir not in p.parents}
-        assert after == before
-        for file in (same_dock.data_dir / "prearchive").rglob("*"):
-            assert not file.is_symlink()
-            assert all(ord(c) > 32 and c not in "$;`\\" for c in file.name)
-
-
-@pytest.mark.parametrize("uid", ["", "1.2.3", "../../x"], ids=repr)
-def test_a_hostile_sop_class_is_refused_or_stored_and_never_a_path(
-    same_dock: Dock, uid: str
-) -> None:
-    contexts = (Context(1, uid), *CONTEXTS[1:])
-    with same_dock.unharmed():
-        peer = same_dock.call().request(contexts=contexts)
-        if peer.is_accepted(AT_ONCE_SECONDS) and 1 in peer.accepted:
-            peer.store(image(SOPClassUID=uid, SOPInstanceUID=OWN), OWN, sop_class=uid)
-            assert peer.outcome() in {0x0000, CANNOT_UNDERSTAND, MISMATCH, None}
-        peer.close()
-
-
-def nested(depth: int, *, undefined: bool) -> bytes:
-    """Return a data set with sequences in sequences."""
-    syntax = EXPLICIT_VR_LITTLE_ENDIAN
-    elements = image_elements(SOPInstanceUID=OWN)
-    before = encode([e for e in elements if e.tag < 0x00081140], syntax)
-    after = encode([e for e in elements if e.tag > 0x00081140], syntax)
-    begin, end = [], b""
-    for below in reversed(range(depth)):
-        inner = 0xFFFFFFFF if undefined else below * 20
-        begin.append(head(0x00081140, "SQ", inner if undefined else inner + 8, syntax))
-        begin.append(head(0xFFFEE000, "", inner, syntax))
-    if undefined:
-        end = head(0xFFFEE00D, "", 0, syntax) + head(0xFFFEE0DD, "", 0, syntax)
-    return before + b"".join(begin) + end * depth + after
-
-
-@pytest.mark.parametrize("depth", [100, 2_000, 20_000])
-def test_deep_sequences_are_refused_quickly(same_dock: Dock, depth: int) -> None:
-    with same_dock.unharmed(says="0xC000"):
-        peer = same_dock.associate().store(nested(depth, undefined=True), OWN)
-        assert peer.response(AT_ONCE_SECONDS) == CANNOT_UNDERSTAND
-        peer.echo().release()
-
-
-@pytest.mark.parametrize("depth", [100, 2_000, 20_000])
-def test_deep_sequences_that_can_be_skipped_are_answered_quickly(
-    same_dock: Dock, depth: int
-) -> None:
-    with same_dock.unharmed():
-        peer = same_dock.associate().store(nested(depth, undefined=False), OWN)
-        assert peer.response(AT_ONCE_SECONDS) in {0x0000, CANNOT_UNDERSTAND}
-        peer.echo().release()
-
-
-def test_an_undefined_length_without_an_end_is_refused_quickly(same_dock: Dock) -> None:
-    endless = head(0x00081140, "SQ", 0xFFFFFFFF, EXPLICIT_VR_LITTLE_ENDIAN)
-    with same_dock.unharmed(says="0xC000"):
-        peer = same_dock.associate().store(image(SOPInstanceUID=OWN) + endless, OWN)
-        assert peer.response(AT_ONCE_SECONDS) == CANNOT_UNDERSTAND
-        peer.release()
-
-
-def test_millions_of_empty_elements_are_refused_while_others_go_on(dock: Dock) -> None:
-    empty = head(0x00091001, "LO", 0, EXPLICIT_VR_LITTLE_ENDIAN)
-    data_set = image(SOPInstanceUID=OWN, pixels=b"\0\0")[:-14] + empty * 2_500_000
-    with dock.unharmed(says="0xC000"):
-        peer = dock.associate().store(data_set, OWN, pdv_sizes=(100_000,))
-        started = time.monotonic()
-        dock.associate().store(IMAGE).expect_status(0x0000).release()
-        assert time.monotonic() - started < AT_ONCE_SECONDS
-        peer.expect_status(CANNOT_UNDERSTAND).release()
-
-
-FILE = bytes(128) + b"DICM" + encode([element("TransferSyntaxUID", "1.2")], "1.2.840.10008.1.2.1")
-WRONG_CONTENT = {
-    "file meta and data": encode([element("MediaStorageSOPInstanceUID", OWN)], "1.2") + IMAGE,
-    "a whole file": FILE + IMAGE,
-    "a preamble": bytes(128) + b"DICM",
-    "nothing": b"",
-    "one byte": b"\0",
-    "zeros": bytes(1_000),
-    "text": b"<html>" * 100,
-    "no instance": image(SOPInstanceUID=None),
-    "no class": image(SOPClassUID=None),
-    "an empty instance": image(SOPInstanceUID=""),
-    "implicit bytes": image(IMPLICIT_VR_LITTLE_ENDIAN),
-    "big endian bytes": image(EXPLICIT_VR_BIG_ENDIAN),
-    "a command set": COMMAND_SET,
-}
-
-
-@pytest.mark.parametrize("what", WRONG_CONTENT)
-def test_content_that_is_no_data_set_of_the_transfer_syntax_is_not_understood(
-    same_dock: Dock, what: str
-) -> None:
-    with same_dock.unharmed(says="0x[AC]"):
-        peer = same_dock.associate().store(WRONG_CONTENT[what])
-        peer.expect_status(CANNOT_UNDERSTAND, MISMATCH).echo().release()
-
-
-def test_explicit_bytes_on_an_implicit_context_are_never_mislabelled(same_dock: Dock) -> None:
-    contexts = (Context(1, transfer_syntaxes=(IMPLICIT_VR_LITTLE_ENDIAN,)), *CONTEXTS[1:])
-    with same_dock.unharmed(says="0xC000"):
-        peer = same_dock.associate(contexts=contexts).store(image(SOPInstanceUID=OWN), OWN)
-        peer.expect_status(CANNOT_UNDERSTAND).echo().release()
 
 
 REFUSED = range(0x0105, 0x0215)
@@ -442,6 +202,20 @@ def test_a_wrong_group_length_of_the_command_matters_to_nobody_else(
         peer.expect_closed()
 
 
+@pytest.mark.parametrize("field", [C_FIND_RQ, 0x0140, 0x1234])
+def test_what_no_receiver_serves_is_an_unrecognized_operation(same_dock: Dock, field: int) -> None:
+    with same_dock.unharmed():
+        peer = same_dock.associate().store(IMAGE, changes={FIELD: us(field)})
+        peer.expect_status(UNRECOGNIZED_OPERATION).echo()
+        peer.store(IMAGE).expect_status(0x0000).release()
+
+
+def test_a_response_that_nobody_asked_for_ends_the_association(same_dock: Dock) -> None:
+    answer = {FIELD: us(RESPONSE | C_STORE_RQ), RESPONDED_TO: us(1), STATUS: us(0)}
+    with same_dock.unharmed(says="a response"):
+        same_dock.associate().store(IMAGE, changes=answer).expect_abort()
+
+
 def test_one_message_id_for_all_messages_is_fine(same_dock: Dock) -> None:
     with same_dock.unharmed():
         peer = same_dock.associate()
@@ -459,10 +233,9 @@ def test_a_cancel_is_not_answered(same_dock: Dock) -> None:
 
 def test_a_store_that_announces_no_data_set_is_not_understood(same_dock: Dock) -> None:
     elements = c_store_rq(CT_IMAGE_STORAGE, INSTANCE) | {DATA_SET_TYPE: NO_DATA_SET}
-    with same_dock.unharmed(says="0xC000|abort"):
+    with same_dock.unharmed(says="0xC000"):
         peer = same_dock.associate().send(message(command(elements)))
-        assert peer.outcome() in {CANNOT_UNDERSTAND, None, *REFUSED}
-        peer.abort().close()
+        peer.expect_status(CANNOT_UNDERSTAND).echo().release()
 
 
 def test_data_that_nobody_announced_ends_the_association(same_dock: Dock) -> None:
@@ -502,11 +275,10 @@ def test_a_store_on_the_verification_context_is_refused(dock: Dock) -> None:
         peer.abort().close()
 
 
-def test_an_echo_on_a_storage_context_is_answered_or_aborted(same_dock: Dock) -> None:
+def test_an_echo_on_a_storage_context_is_answered(same_dock: Dock) -> None:
     with same_dock.unharmed():
         peer = same_dock.associate().send(message(C_ECHO, context_id=1))
-        assert peer.outcome() in {0x0000, 0x0122, 0x0211, None}
-        peer.abort().close()
+        peer.expect_status(0x0000).release()
 
 
 def test_unknown_classes_only_are_refused_in_words(same_dock: Dock) -> None:
@@ -516,11 +288,3 @@ def test_unknown_classes_only_are_refused_in_words(same_dock: Dock) -> None:
         if peer.is_accepted(AT_ONCE_SECONDS):
             assert peer.refused == {1: 3}
             peer.release()
-
-
-def test_a_data_set_of_one_element_after_another_is_stored_as_it_is(dock: Dock) -> None:
-    private = Element(0x00091010, "UN", b"\0" * 7_001)
-    elements = sorted([*image_elements(SOPInstanceUID=OWN), private], key=lambda e: e.tag)
-    with dock.unharmed():
-        peer = dock.associate().store(encode(elements, EXPLICIT_VR_LITTLE_ENDIAN), OWN)
-        peer.expect_status(0x0000).release()
