@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import selectors
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from engine.dimse.door import Door
 
 BACKLOG = 256
+EXHAUSTED_SECONDS = 0.1
+"""How long to wait for descriptors to become free again."""
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class ReceivingServer(AssociationServer):
@@ -37,6 +42,15 @@ class ReceivingServer(AssociationServer):
         assert self.socket is not None
         self.socket.setblocking(False)
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC)
+        self._is_exhausted = False
+
+    def get_request(self) -> Any:
+        """Accept a connection; note if the system has no resources for one."""
+        try:
+            return super().get_request()
+        except OSError as error:
+            self._is_exhausted = error.errno in _EXHAUSTED
+            raise
 
     def service_actions(self) -> None:
         """Leave garbage to Python's own collector: a full collection here stalls reception."""
@@ -54,8 +68,14 @@ class ReceivingServer(AssociationServer):
         with selectors.DefaultSelector() as selector:
             selector.register(self, selectors.EVENT_READ)
             selector.register(self._stop_fd, selectors.EVENT_READ)
+            resting = select.poll()
+            resting.register(self._stop_fd, select.POLLIN)
             while self._stop_fd not in {key.fileobj for key, _ in selector.select()}:
                 self.handle_request()
+                if self._is_exhausted:
+                    # The connection stays in the backlog, and the selector would return at once.
+                    self._is_exhausted = False
+                    resting.poll(EXHAUSTED_SECONDS * 1000)
 
     def stop(self, thread: threading.Thread) -> None:
         """End `serve` and close the listening socket; open associations go on."""

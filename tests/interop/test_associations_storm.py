@@ -97,7 +97,7 @@ def test_a_hundred_idle_associations_leave_room_for_a_sender(tmp_path: Path) -> 
             uid = f"{OWN}.{number}"
             sender.store(image(SOPInstanceUID=uid, InstanceNumber=str(number)), uid)
             sender.expect_status(0x0000)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 5  # stock pynetdicom takes 15
         sender.release()
         for peer in idle:
             peer.release()

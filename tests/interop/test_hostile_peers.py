@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 MIB = 1024**2
 UNRECOGNIZED_PDU, UNEXPECTED_PDU = 1, 2
 """Reasons of an A-ABORT by the service provider (PS3.8 9.3.8)."""
-AT_ONCE_SECONDS = 1.0
+AT_ONCE_SECONDS = 3.0
 DEADLINES = {"negotiation_seconds": 1.0, "pdu_seconds": 1.0}
 GROWTH_BYTES = 24 * MIB
 """How much more memory a hostile peer may cost; buffers of the sockets are not in it."""

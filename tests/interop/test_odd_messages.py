@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CANNOT_UNDERSTAND, MISMATCH, UNRECOGNIZED_OPERATION = 0xC000, 0xA900, 0x0211
-AT_ONCE_SECONDS = 1.0
+AT_ONCE_SECONDS = 3.0
 IMAGE = image()
 STORE = store_message(IMAGE, pdv_sizes=(150,))
 COMMAND_SET = command(c_store_rq(CT_IMAGE_STORAGE, INSTANCE))

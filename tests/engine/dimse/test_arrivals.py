@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import threading
 from dataclasses import replace
+from itertools import pairwise
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
 
 from engine.dimse.door import CROWDED
+from engine.dimse.server import EXHAUSTED_SECONDS
 from engine.events import AssociationAborted, AssociationRejected, ConnectionDropped
 from engine.model.limits import Limits
 from tests.caller import Caller, call
@@ -95,6 +100,30 @@ def test_one_connection_too_many_without_an_association_is_closed_and_told() -> 
             assert silent.associate("XNAT") is None
         (told,) = dock.told(ConnectionDropped)
         assert told.endswith(f"to port {port} ended without an association: {CROWDED}")
+
+
+def test_without_descriptors_the_listener_rests_and_takes_the_connection_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    port, refused = free_port(), list[float]()
+    enough = threading.Event()
+
+    def no_descriptor(_: object) -> None:
+        refused.append(monotonic())
+        if len(refused) == 3:
+            enough.set()
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with Dock() as dock:
+        dock.apply(make_receiver("XNAT", port))
+        with monkeypatch.context() as exhausted:
+            exhausted.setattr("pynetdicom.transport.AssociationServer.get_request", no_descriptor)
+            caller = Caller(port)
+            assert enough.wait(20)
+        with caller:
+            assert caller.associate("XNAT") is None
+            caller.echo()
+    assert all(b - a >= EXHAUSTED_SECONDS * 0.9 for a, b in pairwise(refused))
 
 
 @pytest.fixture
