@@ -213,6 +213,27 @@ class AssociationRejected(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionDropped(Event):
+    """A connection ended before it was an association."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "connect"
+
+    address: str
+    port: int
+    why: str
+    """In words of ours; nothing that the peer sent is in it."""
+    times: int = 1
+    """How often lately; repetitions are told at 10, 100, 1000 …"""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        again = f", {self.times:,} times by now" if self.times > 1 else ""
+        where = f"from {self.address} to port {self.port}"
+        return f"connection {where} ended without an association{again}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContextsRefused(Event):
     """Some presentation contexts of an accepted association were refused."""
 

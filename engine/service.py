@@ -18,11 +18,11 @@ from engine.config.watcher import ConfigurationWatcher
 from engine.dimse import private_names
 from engine.dimse.acceptance import Load
 from engine.dimse.associations import Associations
+from engine.dimse.door import Door
 from engine.dimse.echo import echo
 from engine.dimse.ports import listening_address, probe
 from engine.dimse.receivers import Receivers
 from engine.dimse.reception import Reception
-from engine.dimse.server import UnassociatedPeers
 from engine.dimse.upper_layer import Deadlines
 from engine.errors import ConfigurationError, CorruptConfiguration, Problem, StorageUnusable
 from engine.events import (
@@ -259,6 +259,12 @@ class Engine:
             lambda: self._configuration.projects,
         )
         self._associations = Associations(self._clock, self._journal, self._index.record)
+        door = Door(
+            self._clock,
+            self._journal,
+            settings.unassociated_peers,
+            settings.unassociated_peers_per_address,
+        )
         self._receivers = Receivers(
             self._clock,
             self._journal,
@@ -266,7 +272,7 @@ class Engine:
             Reception(pipeline, self._associations),
             self._load,
             Deadlines(settings.negotiation_seconds, settings.pdu_seconds),
-            UnassociatedPeers(settings.unassociated_peers, settings.unassociated_peers_per_address),
+            door,
             self._publish_states,
         )
         opened.callback(self._receivers.stop_accepting)

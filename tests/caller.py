@@ -30,6 +30,13 @@ class Caller:
     def associate(self, called: str, calling: str = "CALLER") -> tuple[int, int, int] | None:
         """Ask for an association; return the reason if it is rejected."""
         self.ask(called, calling)
+        return self._answer()
+
+    def is_accepted(self) -> bool:
+        """Wait for the answer to a request; tell whether it accepts."""
+        return self._answer() is None
+
+    def _answer(self) -> tuple[int, int, int] | None:
         kind, body = self._read_pdu()
         assert kind in {_ACCEPT, _REJECT}, f"PDU {kind}"
         return None if kind == _ACCEPT else (body[1], body[2], body[3])

@@ -15,11 +15,12 @@ from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
 from engine.dimse.acceptance import Load
 from engine.dimse.associations import Associations
+from engine.dimse.door import Door
 from engine.dimse.receivers import Receivers
-from engine.dimse.server import UnassociatedPeers
 from engine.dimse.upper_layer import Deadlines
 from engine.journal import Journal
 from engine.model.ae_title import AETitle
+from engine.model.limits import Limits
 from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
 from engine.sessions.index import SessionIndex
@@ -38,7 +39,11 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 STOP_SECONDS = 30
-LOOPBACK_SITE = SiteSettings(bind_address=LOOPBACK)
+UNHURRIED = Limits(
+    associations_per_second_per_address=100_000, association_burst_per_address=100_000
+)
+"""The site's own limits, but as many associations as a test needs."""
+LOOPBACK_SITE = SiteSettings(bind_address=LOOPBACK, limits=UNHURRIED)
 
 
 def free_port() -> int:
@@ -64,10 +69,10 @@ def make_receiver(ae_title: str, port: int, **changes: Any) -> Receiver:
 
 
 def configure(data_dir: Path, *receivers: Receiver, projects: tuple[Project, ...] = ()) -> None:
-    """Write a configuration that listens on the loopback only."""
+    """Write a configuration that listens on the loopback only, to callers in any hurry."""
     data_dir.mkdir(mode=0o750, exist_ok=True)
     store = ConfigurationStore(data_dir / "config.json", clock=SystemClock())
-    store.set_site(SiteSettings(bind_address=LOOPBACK), "test")
+    store.set_site(LOOPBACK_SITE, "test")
     for project in projects:
         store.add_project(project, "test")
     for receiver in receivers:
@@ -181,7 +186,7 @@ class Dock:
         self.associations = Associations(self.clock, self.journal)
         self.site = LOOPBACK_SITE
         self.draining = False
-        self.unassociated = UnassociatedPeers(limit=1000, limit_per_address=1000)
+        self.door = Door(self.clock, self.journal, 1000, 1000)
         self.receivers = Receivers(
             self.clock,
             self.journal,
@@ -189,7 +194,7 @@ class Dock:
             reception,  # type: ignore[arg-type]
             self.load,
             Deadlines(),
-            self.unassociated,
+            self.door,
             self.on_change,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.dimse.door import too_fast
 from engine.model import whitelist
 from engine.model.site import SiteSettings
 
@@ -25,6 +26,8 @@ class AssociationRequest:
     calling_ae_title: str
     address: whitelist.Address
     application_context: str = APPLICATION_CONTEXT
+    is_hasty: bool = False
+    """Whether the address asks for associations faster than it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ def decide(
         receivers: the enabled receivers of that port by AE title.
         load: what is open, and how much may be.
     """
+    if request.is_hasty:
+        return Rejection(2, 3, 1, too_fast(load.site.limits))
     if request.application_context != APPLICATION_CONTEXT:
         return Rejection(
             1, 1, 2, f"application context {request.application_context} is not DICOM's"

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from pydicom.uid import UID
 from pynetdicom import ALL_TRANSFER_SYNTAXES
-from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
 from pynetdicom.presentation import PresentationContext
 
 from engine.view import RefusedContext
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 VERIFICATION = UID("1.2.840.10008.1.1")
-STORAGE_SERVICE_CLASS = UID("1.2.840.10008.4.2")
 _STANDARD_ROOT = "1.2.840.10008."
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 
@@ -79,24 +77,6 @@ def _storage_context(sop_class_uid: str) -> PresentationContext:
     context.abstract_syntax = UID(sop_class_uid)
     context.transfer_syntax = list(TRANSFER_SYNTAXES)
     return context
-
-
-def storage_services(
-    proposed: Iterable[PresentationContext],
-) -> dict[UID, SOPClassCommonExtendedNegotiation]:
-    """Name storage as the service of each proposed storage class, known to pynetdicom or not.
-
-    This is the answer to a SOP class common extended negotiation (PS3.7 D.3.3.6), which is how
-    a service class is stated for a SOP class that an implementation does not know.
-    """
-    services = {}
-    for uid in {str(context.abstract_syntax) for context in proposed}:
-        if is_storage(uid):
-            item = SOPClassCommonExtendedNegotiation()
-            item.sop_class_uid = UID(uid)
-            item.service_class_uid = STORAGE_SERVICE_CLASS
-            services[UID(uid)] = item
-    return services
 
 
 def refused_contexts(

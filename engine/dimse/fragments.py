@@ -54,6 +54,8 @@ class FragmentParser:
         self._in_pdv = False
         self._control = 0
         self._context_id = 0
+        self._message_context_id = 0
+        """The presentation context that the message began on; all its fragments must be on it."""
         self._command = bytearray()
         self._expects_data = False
         self.pdus = 0
@@ -110,11 +112,13 @@ class FragmentParser:
     ) -> int:
         """Take PDUs that hold one fragment in the middle of a data set: what most PDUs are."""
         unpack, longest = _PDU_AND_PDV.unpack_from, self._max_pdu_bytes
+        context_id = self._message_context_id
         while high - low >= _PDU_AND_PDV.size:
-            kind, length, pdv_length, _, control = unpack(buffer, low)
+            kind, length, pdv_length, context, control = unpack(buffer, low)
             end = low + PDU_HEAD_BYTES + length
             whole = kind == P_DATA_TF and end <= high and PDU_HEAD_BYTES <= length <= longest
-            if not whole or control or pdv_length != length - _PDV_LENGTH_BYTES:
+            single = pdv_length == length - _PDV_LENGTH_BYTES and context == context_id
+            if not (whole and single) or control:
                 break
             segments.append(view[low + _PDU_AND_PDV.size : end])
             self.pdus += 1
@@ -146,6 +150,8 @@ class FragmentParser:
             pdv_length, self._context_id, self._control = _PDV.unpack_from(buffer, low)
             self._pdu_left -= _PDV.size
             low += _PDV.size
+        if self._context_id != self._message_context_id and (self._expects_data or self._command):
+            raise ProtocolViolation("a message changes its presentation context")
         self._pdv_left = pdv_length - 2
         if not 0 <= self._pdv_left <= self._pdu_left:
             raise ProtocolViolation(f"a PDV says it has {pdv_length:,} bytes")
@@ -168,6 +174,8 @@ class FragmentParser:
     def _take_command(self, segment: memoryview) -> None:
         if self._expects_data:
             raise ProtocolViolation("a command fragment stands where a data set is due")
+        if not self._command:
+            self._message_context_id = self._context_id
         self._command += segment
         if len(self._command) > MAX_COMMAND_BYTES:
             raise ProtocolViolation(f"a command set is longer than {MAX_COMMAND_BYTES:,} bytes")

@@ -18,7 +18,6 @@ from engine.dimse.acceptance import (
 )
 from engine.dimse.contexts import (
     refused_contexts,
-    storage_services,
     supported_contexts,
     verification_context,
 )
@@ -32,14 +31,12 @@ from engine.view import AssociationEnd
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pydicom.uid import UID
     from pynetdicom.events import Event, EventHandlerType
-    from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
 
     from engine.dimse.associations import Associations, LiveAssociation
     from engine.dimse.command import StoreRequest
+    from engine.dimse.door import Door
     from engine.dimse.reception import Receipt, Reception
-    from engine.dimse.server import UnassociatedPeers
     from engine.dimse.upper_layer import Deadlines
     from engine.model.limits import Limits
     from engine.model.receiver import Receiver
@@ -66,7 +63,7 @@ class PortListener:
         reception: Reception,
         load: Callable[[], Load],
         deadlines: Deadlines,
-        unassociated: UnassociatedPeers,
+        door: Door,
     ) -> None:
         self.address = address
         self.port = port
@@ -76,7 +73,7 @@ class PortListener:
         self._reception = reception
         self._load = load
         self._deadlines = deadlines
-        self._unassociated = unassociated
+        self._door = door
         self._lock = threading.Lock()
         self._live: dict[ReceivingAssociation, LiveAssociation] = {}
         self._server: ReceivingServer | None = None
@@ -105,7 +102,7 @@ class PortListener:
             raise listen_error(error, self.address, self.port) from error
         assert isinstance(server, ReceivingServer)
         server.port, server.deadlines = self, self._deadlines
-        server.unassociated = self._unassociated
+        server.door = self._door
         thread = threading.Thread(target=server.serve, name=f"listener-{self.port}", daemon=True)
         self._server, self._thread = server, thread
         thread.start()
@@ -135,9 +132,7 @@ class PortListener:
     def _handlers(self) -> list[EventHandlerType]:
         return [
             (evt.EVT_REQUESTED, self._on_requested),
-            (evt.EVT_SOP_COMMON, _on_sop_common),
             (evt.EVT_ESTABLISHED, self._on_established),
-            (evt.EVT_C_ECHO, _on_c_echo),
             (evt.EVT_RELEASED, self._on_released),
             (evt.EVT_ABORTED, self._on_aborted),
         ]
@@ -145,7 +140,8 @@ class PortListener:
     def _on_requested(self, event: Event) -> None:
         """Answer an A-ASSOCIATE-RQ; pynetdicom would accept it if this failed."""
         association = _of(event)
-        self._unassociated.remove(association)
+        association.is_heard = True
+        self._door.leave(association)
         try:
             self._answer(association)
         except Exception:
@@ -161,10 +157,18 @@ class PortListener:
             if isinstance(decision, Accepted):
                 self._open(association, decision, request, shown)
         if isinstance(decision, Rejection):
-            self._associations.rejected(request, decision, self.port, shown)
+            self._note_rejection(request, decision, shown)
             _reject(association, (decision.result, decision.source, decision.reason))
         else:
             self._prepare(association, decision.receiver.limits_within(load.site))
+
+    def _note_rejection(
+        self, request: AssociationRequest, rejection: Rejection, shown: str
+    ) -> None:
+        if request.is_hasty:  # whose AE titles may be guesses, each another one
+            self._door.strangers.dropped(str(request.address), self.port, rejection.why)
+        else:
+            self._associations.rejected(request, rejection, self.port, shown)
 
     def _open(
         self,
@@ -217,10 +221,14 @@ class PortListener:
         live = self._live.get(association)
         if live is not None and not live.why:
             live.why = why
+        association.why = association.why or why
 
     def gone(self, association: ReceivingAssociation) -> None:
-        """Forget a connection that is closed."""
-        self._unassociated.remove(association)
+        """Forget a connection that is closed, and tell of one that brought no request."""
+        self._door.leave(association)
+        if not association.is_heard:
+            address = normalize_address(association.requestor.address or "0.0.0.0")
+            self._door.strangers.dropped(str(address), self.port, association.departure())
         live = association.live
         if live is not None and live.source is not None:
             self._reception.end(live)
@@ -263,12 +271,5 @@ def _request(association: ReceivingAssociation) -> AssociationRequest:
         calling_ae_title=str(primitive.calling_ae_title).strip(" \0"),
         address=normalize_address(association.requestor.address or "0.0.0.0"),
         application_context=str(primitive.application_context_name),
+        is_hasty=association.is_hasty,
     )
-
-
-def _on_sop_common(event: Event) -> dict[UID, SOPClassCommonExtendedNegotiation]:
-    return storage_services(event.assoc.requestor.requested_contexts)
-
-
-def _on_c_echo(_event: Event) -> int:
-    return 0x0000

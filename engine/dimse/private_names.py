@@ -15,13 +15,15 @@ from pynetdicom.transport import AssociationServer, AssociationSocket, RequestHa
 from engine.errors import EngineError
 
 _OF_CLASSES: dict[type, tuple[str, ...]] = {
-    Association: ("_serve_request", "_run_reactor"),
+    Association: ("_run_reactor",),
     AssociationSocket: ("_shutdown_socket", "event_queue"),
     AssociationServer: ("service_actions", "handle_error"),
     DULServiceProvider: (
         "_is_transport_event",
         "_read_pdu_data",
+        "_decode_pdu",
         "_process_recv_primitive",
+        "_send",
         "run_reactor",
         "stop_dul",
         "kill_dul",

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.dimse.acceptance import Load
     from engine.dimse.associations import Associations
+    from engine.dimse.door import Door
     from engine.dimse.reception import Reception
-    from engine.dimse.server import UnassociatedPeers
     from engine.dimse.upper_layer import Deadlines
     from engine.journal import Journal
     from engine.model.receiver import Receiver
@@ -69,7 +69,7 @@ class Receivers:
         reception: Reception,
         load: Callable[[], Load],
         deadlines: Deadlines,
-        unassociated: UnassociatedPeers,
+        door: Door,
         on_change: Callable[[], None],
     ) -> None:
         self._clock = clock
@@ -78,7 +78,7 @@ class Receivers:
         self._reception = reception
         self._load = load
         self._deadlines = deadlines
-        self._unassociated = unassociated
+        self._door = door
         self._on_change = on_change
         """Called after a port was bound or failed without `apply` being called."""
         self._lock = threading.RLock()
@@ -101,6 +101,7 @@ class Receivers:
             if self._closed:
                 return
             before = self._labels()
+            self._door.limits = site.limits
             self._admit(receivers, wanted)
             for key in [key for key in self._ports if key not in wanted]:
                 self._close_port(key)
@@ -156,7 +157,7 @@ class Receivers:
 
     def abort_all(self) -> None:
         """Abort every association that is still open, and close connections without one."""
-        self._unassociated.hang_up()
+        self._door.hang_up()
         with self._lock:
             retired = tuple(self._retired)
         for listener in retired:
@@ -200,7 +201,7 @@ class Receivers:
             reception=self._reception,
             load=self._load,
             deadlines=self._deadlines,
-            unassociated=self._unassociated,
+            door=self._door,
         )
 
     def _start(self, wanted: _Port) -> None:

@@ -79,6 +79,7 @@ class Receipt:
             _logger.exception("object of %s failed", self._live.id)
             failure = ProcessingFailed(f"internal error ({type(error).__name__})")
             outcome = Outcome(ObjectState.FAILED, failure.status, failure.detail)
+            self._incoming.discard()
             self._pipeline.record(self._incoming, outcome)
         self._count(outcome)
         return outcome

@@ -47,7 +47,8 @@ class BufferedSocket(AssociationSocket):
         self._waiting: dict[int, select.poll] = {}
         self._flags = 0 if isinstance(client_socket, ssl.SSLSocket) else socket.MSG_DONTWAIT
         client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        timeout = struct.pack("ll", int(send_seconds), 0)
+        microseconds = round(send_seconds * 1_000_000)
+        timeout = struct.pack("ll", *divmod(microseconds, 1_000_000))
         client_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
 
     @property

@@ -1,8 +1,8 @@
 """The association's two threads: pynetdicom's state machine, waiting without polling.
 
-C-STORE data never becomes a pynetdicom primitive: in state Sta6 it goes from the receive buffer
-to the object's part and the response goes back from the same thread. Negotiation, release, abort,
-collisions, C-ECHO and whatever is unusual take pynetdicom's own way, within the same deadlines.
+DIMSE messages never become pynetdicom primitives: in state Sta6 data goes from the receive buffer
+to the object's part and the response goes back from the same thread, in the order of the requests.
+Negotiation, release, abort and collisions take pynetdicom's own way, within the same deadlines.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu import A_ABORT_RQ
 from pynetdicom.pdu_primitives import A_P_ABORT
 
 from engine.dimse.fragments import PDU_HEAD_BYTES, FragmentParser, ProtocolViolation
+from engine.dimse.greeting import GREETING_BYTES
 from engine.dimse.messages import Messages
+from engine.dimse.request import ASSOCIATE_RQ, legible
+from engine.dimse.strangers import departure
 from engine.dimse.timer import MonotonicTimer
-from engine.dimse.transport import BufferedSocket, TooSlow, wait_for
+from engine.dimse.transport import BUFFER_BYTES, BufferedSocket, TooSlow, wait_for
 from engine.model.limits import Limits
 
 if TYPE_CHECKING:
@@ -40,14 +44,19 @@ _logger = logging.getLogger(__name__)
 
 ESTABLISHED = "Sta6"
 CLOSING = "Sta13"
-ANSWERING = "Sta3"
-NEGOTIATION_PDU_BYTES = 256 * 1024
+UNBORN = "Sta2"
+ANSWERING = frozenset({"Sta3", "Sta8"})
+"""An A-ASSOCIATE-RQ or A-RELEASE-RQ has come, and its answer is being made."""
+LONGEST_OTHER_PDU_BYTES = BUFFER_BYTES - PDU_HEAD_BYTES
+"""With its head, any PDU but P-DATA-TF must fit into the receive buffer."""
 SLACK_BYTES = 4096
 """How far a P-DATA-TF PDU may exceed what was negotiated."""
 MIN_BYTES_PER_SECOND = 1000
-_P_DATA, _LAST_KIND = 0x04, 0x07
-_ABORT = bytes([0x07, 0, 0, 0, 0, 4, 0, 0, 2, 6])
-"""A-ABORT by the service provider: invalid PDU parameter value (PS3.8 9.3.8)."""
+_LAST_KIND = 0x07
+_UNSPECIFIED, _UNRECOGNIZED_PDU, _UNEXPECTED_PDU, _INVALID_PARAMETER = 0, 1, 2, 6
+"""Reasons of an A-ABORT by the service provider (PS3.8 9.3.8)."""
+_PROVIDER = 2
+_ABORT = bytes([0x07, 0, 0, 0, 0, 4, 0, 0, _PROVIDER, _INVALID_PARAMETER])
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +144,13 @@ class ReceivingProvider(DULServiceProvider):
         """When the present PDU, or the negotiation, began."""
         self._unread = False
         """Whether the buffer holds what has not been looked at."""
+        self._was_idle = False
         self._pdus = 0
         self._received = 0
         """Bytes of the present PDU."""
+        self._first_bytes = b""
+        """What the peer said first."""
+        self._abort_reason = _UNEXPECTED_PDU
 
     @property
     def connection(self) -> BufferedSocket:
@@ -152,8 +165,7 @@ class ReceivingProvider(DULServiceProvider):
             # pynetdicom trips over values that a well-formed PDU may not have.
             self._give_up(error)
         finally:
-            if self._messages is not None:
-                self._messages.abandon()
+            self._abandon()
             with self._wake_lock:
                 wake_fd, self._wake_fd = self._wake_fd, -1
                 os.close(wake_fd)
@@ -165,12 +177,25 @@ class ReceivingProvider(DULServiceProvider):
 
     def _give_up(self, error: Exception) -> None:
         association = self._association
-        association.port.violated(association, f"a PDU makes no sense ({type(error).__name__})")
+        association.port.violated(association, _nonsense(error))
         if self.connection.socket is not None:
             with suppress(OSError):
                 self.connection.socket.sendall(_ABORT)
         if association.is_established:
             self.to_user_queue.put(A_P_ABORT())
+
+    def departure(self) -> str:
+        """Say how the connection ended, if it did before its A-ASSOCIATE-RQ was complete."""
+        connection, seconds = self.connection, self._association.deadlines.negotiation_seconds
+        unread = bytes(connection.view[connection.low : connection.high][:GREETING_BYTES])
+        is_late = time.monotonic() - self._began >= seconds
+        first = self._first_bytes or unread
+        return departure(first, LONGEST_OTHER_PDU_BYTES, seconds if is_late else None)
+
+    def idle_timer_expired(self) -> bool:
+        """Tell whether the peer was silent for too long; it stays so, for an abort follows."""
+        self._was_idle = self._was_idle or super().idle_timer_expired()
+        return self._was_idle
 
     def kill_dul(self) -> None:
         """End the thread, wherever it waits."""
@@ -200,7 +225,7 @@ class ReceivingProvider(DULServiceProvider):
             self.connection.close()
             return True
         # What a hasty peer sends before it has our answer waits until we have given it.
-        reads = state != ANSWERING and self.connection.socket is not None
+        reads = state not in ANSWERING and self.connection.socket is not None
         if reads and (self._unread or self.connection.wait(self._patience(), self._wake_fd)):
             self._read_pdu_data()
             return True
@@ -208,7 +233,7 @@ class ReceivingProvider(DULServiceProvider):
             wait_for(self._wake_fd, self._artim)
         self._drain_wake_ups()
         if self._is_too_slow():
-            self._end("the peer stopped in the middle of a PDU")
+            self._end("the peer stopped in the middle of a PDU", _UNSPECIFIED)
         return False
 
     def _drain_wake_ups(self) -> None:
@@ -249,10 +274,10 @@ class ReceivingProvider(DULServiceProvider):
         except ProtocolViolation as violation:
             self._end(str(violation))
         except OSError:
-            self.event_queue.put("Evt17")
+            self._lose()
         except Exception as error:
             _logger.exception("an association failed while it was read")
-            self._end(f"internal error ({type(error).__name__})")
+            self._end(f"internal error ({type(error).__name__})", _UNSPECIFIED)
         finally:
             self._idle_timer.restart()
 
@@ -277,7 +302,7 @@ class ReceivingProvider(DULServiceProvider):
                     return
                 received = connection.fill()
             if received == 0:
-                self.event_queue.put("Evt17")
+                self._lose()
                 return
             self._received += max(0, received)
 
@@ -287,6 +312,15 @@ class ReceivingProvider(DULServiceProvider):
         ready = self.connection.wait(self._patience(), self._wake_fd)
         self._idle.hold()
         return ready
+
+    def _lose(self) -> None:
+        """Note that the connection is closed; what was arriving never will have."""
+        self._abandon()
+        self.event_queue.put("Evt17")
+
+    def _abandon(self) -> None:
+        if self._messages is not None:
+            self._messages.abandon()
 
     def _ready_parser(self) -> FragmentParser:
         if self._parser is None:
@@ -306,38 +340,85 @@ class ReceivingProvider(DULServiceProvider):
 
     def _read_other_pdu(self) -> None:
         """Read one PDU the stock way, if its type and length are acceptable."""
+        self._abandon()  # no object goes on behind a PDU that is no P-DATA-TF
         connection, deadlines = self.connection, self._association.deadlines
         if self._parser is None:
             connection.deadline = self._began + deadlines.negotiation_seconds
         else:
             connection.deadline = time.monotonic() + deadlines.pdu_seconds
         try:
-            while connection.high - connection.low < PDU_HEAD_BYTES:
-                if not connection.fill_by_deadline():
-                    self.event_queue.put("Evt17")
-                    return
+            if self._has_come(PDU_HEAD_BYTES) and not self._is_refused():
+                length = int.from_bytes(
+                    connection.view[connection.low + 2 : connection.low + 6], "big"
+                )
+                if self._has_come(PDU_HEAD_BYTES + length):
+                    super()._read_pdu_data()
+                    self._unread = connection.low < connection.high
         except OSError as error:
-            self._end(str(error) if isinstance(error, TooSlow) else "")
-            return
+            self._end(str(error) if isinstance(error, TooSlow) else "", _UNSPECIFIED)
+
+    def _has_come(self, size: int) -> bool:
+        """Wait until so many bytes can be read; False if the connection ends before that."""
+        connection = self.connection
+        while connection.high - connection.low < size:
+            if not connection.fill_by_deadline():
+                self.event_queue.put("Evt17")
+                return False
+        return True
+
+    def _is_refused(self) -> bool:
+        """Look at the type and length of a PDU; end the association if they are impossible."""
+        connection = self.connection
+        if not self._first_bytes:
+            first = connection.view[connection.low : connection.high][:GREETING_BYTES]
+            self._first_bytes = bytes(first)
         kind = connection.buffer[connection.low]
         length = int.from_bytes(connection.view[connection.low + 2 : connection.low + 6], "big")
-        longest = self._association.limits.pdu_bytes if kind == _P_DATA else NEGOTIATION_PDU_BYTES
-        if not 1 <= kind <= _LAST_KIND or length > longest + SLACK_BYTES:
-            connection.low = connection.high
-            self._end(f"a PDU of type 0x{kind:02X} says it has {length:,} bytes")
-            return
-        super()._read_pdu_data()
-        self._unread = connection.low < connection.high
+        is_known = 1 <= kind <= _LAST_KIND
+        if is_known and length <= LONGEST_OTHER_PDU_BYTES:
+            return False
+        connection.low = connection.high
+        reason = _INVALID_PARAMETER if is_known else _UNRECOGNIZED_PDU
+        self._end(f"a PDU of type 0x{kind:02X} says it has {length:,} bytes", reason)
+        return True
 
-    def _end(self, why: str) -> None:
+    def _decode_pdu(self, bytestream: bytearray) -> tuple[Any, str]:
+        """Decode a PDU, an A-ASSOCIATE-RQ without what we have no use for."""
+        association, self._abort_reason = self._association, _INVALID_PARAMETER
+        try:
+            if bytestream[0] == ASSOCIATE_RQ:
+                bytestream = bytearray(legible(bytes(bytestream), association.limits))
+            decoded = super()._decode_pdu(bytestream)
+        except ProtocolViolation as violation:
+            association.port.violated(association, str(violation))
+            raise
+        except Exception as error:
+            association.port.violated(association, _nonsense(error))
+            raise
+        self._abort_reason = _UNEXPECTED_PDU
+        return decoded
+
+    def _send(self, pdu: Any) -> None:
+        """Send a PDU; an A-ABORT of the state machine's says why."""
+        if isinstance(pdu, A_ABORT_RQ) and pdu.source == _PROVIDER:
+            pdu.reason_diagnostic = self._abort_reason
+        super()._send(pdu)
+
+    def _end(self, why: str, reason: int = _INVALID_PARAMETER) -> None:
         """Let the state machine abort the association, or just close an unborn one."""
-        if why:
+        self._abort_reason = reason
+        if why and self.state_machine.current_state != UNBORN:
             self._association.port.violated(self._association, why)
+            self._abandon()
         # Evt19: invalid PDU, answered with an A-ABORT; Evt17: the connection is closed.
         if self.state_machine.current_state == ESTABLISHED or why.startswith("a PDU of type"):
             self.event_queue.put("Evt19")
         else:
             self.connection.close()
+
+
+def _nonsense(error: Exception) -> str:
+    return f"a PDU makes no sense ({type(error).__name__})"
 
 
 class ReceivingAssociation(Association):
@@ -350,8 +431,16 @@ class ReceivingAssociation(Association):
         self.port = port
         self.deadlines = deadlines
         self.limits = Limits()
-        """Set when the association is accepted, as is the next."""
+        """The site's; those of the receiver once the association is accepted."""
         self.live: LiveAssociation | None = None
+        """What is counted of it, from then on."""
+        self.is_hasty = False
+        """Whether its address asks for associations too fast."""
+        self.is_heard = False
+        """Whether its A-ASSOCIATE-RQ has come and is being answered."""
+        self.why = ""
+        """Why the connection is ended before that."""
+        self.since = time.monotonic()
         self._transfer_syntaxes: dict[int, str] = {}
         self.gate = Gate(self._idle_seconds)
         self._reactor_checkpoint = self.gate
@@ -367,6 +456,22 @@ class ReceivingAssociation(Association):
         if connection is not None:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+    def departure(self) -> str:
+        """Say how the connection ended, if it did before an A-ASSOCIATE-RQ was answered."""
+        return self.why or cast(ReceivingProvider, self.dul).departure()
+
+    def check_age(self) -> None:
+        """Let no message begin in an association that has been open for too long.
+
+        Raises:
+            ProtocolViolation: which ends the association.
+        """
+        if time.monotonic() - self.since > self.limits.association_seconds:
+            raise ProtocolViolation(
+                f"the association has been open for {self.limits.association_seconds:,} s, "
+                "as long as one may be"
+            )
 
     def accepts(self, context_id: int) -> bool:
         """Tell whether messages may use a presentation context."""

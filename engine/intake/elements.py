@@ -133,6 +133,11 @@ class Index:
     complete: bool
     """Whether the walk came to the end of the data set."""
 
+    @property
+    def has_no_vr(self) -> bool:
+        """Whether a data set that should be in explicit VR is in implicit VR throughout."""
+        return len(self.odd) == len(self.starts) > 0 and not any(v[0] for v in self.odd.values())
+
 
 def index(data: Buffer, encoding: Encoding, last_tag: int, *, to_end: bool) -> Index:
     """Note where the top-level elements up to the group of `last_tag` begin.

@@ -28,6 +28,8 @@ from engine.intake.elements import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+_EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+
 SPECIFIC_CHARACTER_SET = 0x00080005
 SOP_CLASS_UID = 0x00080016
 SOP_INSTANCE_UID = 0x00080018
@@ -166,10 +168,8 @@ def read_complete(
         UnreadableObject: if the data set is empty, cut short, followed by something else or is a
             file instead of a data set.
     """
-    _refuse_what_is_no_data_set(data)
-    encoding = encoding_of(transfer_syntax_uid)
-    found = index(data, encoding, last_tag, to_end=True)
-    return _view(data, transfer_syntax_uid, encoding, found)
+    found = _walked_to_the_end(data, transfer_syntax_uid, last_tag)
+    return _view(data, transfer_syntax_uid, encoding_of(transfer_syntax_uid), found)
 
 
 def read_header(
@@ -199,8 +199,17 @@ def check_complete(data: Buffer, transfer_syntax_uid: str) -> None:
     Raises:
         UnreadableObject: as `read_complete` does.
     """
+    _walked_to_the_end(data, transfer_syntax_uid, DEFAULT_LAST_TAG)
+
+
+def _walked_to_the_end(data: Buffer, transfer_syntax_uid: str, last_tag: int) -> Index:
     _refuse_what_is_no_data_set(data)
-    index(data, encoding_of(transfer_syntax_uid), DEFAULT_LAST_TAG, to_end=True)
+    found = index(data, encoding_of(transfer_syntax_uid), last_tag, to_end=True)
+    if transfer_syntax_uid == _EXPLICIT_LITTLE and found.has_no_vr:
+        # Stored as it is it would be mislabelled; some writers do so in compressed syntaxes,
+        # where no other label exists and every reader copes.
+        raise UnreadableObject("the data set is in implicit VR, its transfer syntax is not")
+    return found
 
 
 def _refuse_what_is_no_data_set(data: Buffer) -> None:

@@ -61,6 +61,14 @@ EXAMPLES: list[tuple[Event, str]] = [
         "object refused with status 0xA700: disk full",
     ),
     (
+        events.ConnectionDropped(address="10.4.7.21", port=104, why="nothing came for 10 s"),
+        "connection from 10.4.7.21 to port 104 ended without an association: nothing came for 10 s",
+    ),
+    (
+        events.ConnectionDropped(address="::1", port=104, why="it left", times=1000),
+        "connection from ::1 to port 104 ended without an association, 1,000 times by now: it left",
+    ),
+    (
         events.ContextsRefused(contexts=("CT Image Storage, no common transfer syntax",)),
         "1 context refused: CT Image Storage, no common transfer syntax",
     ),

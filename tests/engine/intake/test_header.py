@@ -168,6 +168,13 @@ def test_unknown_vrs_read_as_the_dictionary_says_or_as_printable_text(
     assert text_of(Element(tag, "UN", value), tag=tag, syntax=syntax) == text
 
 
+def test_a_data_set_in_implicit_vr_is_not_stored_as_one_in_explicit_vr() -> None:
+    data = encode([element("PatientID", "1"), element("PatientSex", "O")], "1.2.840.10008.1.2")
+    with pytest.raises(UnreadableObject, match="implicit VR"):
+        read_complete(data, EXPLICIT_VR_LITTLE_ENDIAN)
+    assert read_complete(data, "1.2.840.10008.1.2.4.50").text(0x00100020) == "1"
+
+
 def test_an_element_in_implicit_vr_inside_an_explicit_data_set_has_text() -> None:
     implicit = encode([element("PatientName", "Doe^Jane")], IMPLICIT_VR_LITTLE_ENDIAN)
     data = encode([element("Modality", "CT")], EXPLICIT_VR_LITTLE_ENDIAN) + implicit
