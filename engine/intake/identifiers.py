@@ -12,7 +12,7 @@ which it gets
   receiver and site and the defaults say (XNAT 5),
 - ``inquiry.settle(attribute, value, source)``: a decision of its own, noted in the trace.
 
-The same question must have the same answer whenever it is asked, for previews ask it again.
+The same question should have the same answer whenever it is asked, for previews ask it again.
 """
 
 from __future__ import annotations
@@ -41,6 +41,14 @@ class Identifier(Protocol):
     @property
     def tags(self) -> frozenset[int]:
         """The elements that it reads besides those of rules and defaults."""
+        ...
+
+    @property
+    def is_settled_by_header(self) -> bool:
+        """Whether equal elements mean an equal identity as long as the configuration stays.
+
+        If so, it is asked once for all objects with equal elements, such as those of a series.
+        """
         ...
 
     def identify(self, inquiry: Inquiry) -> Identity:

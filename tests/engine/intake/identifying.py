@@ -61,11 +61,11 @@ def header_of(*more: dicom.Element, last_tag: int = 0, **values: Any) -> HeaderV
 
 def identified(routing: Routing, *more: dicom.Element, **values: Any) -> Identity:
     """Identify an object as the engine does."""
-    header = header_of(*more, last_tag=routing.last_tag, **values)
+    header = header_of(*more, last_tag=max(routing.tags), **values)
     return DefaultIdentifier().identify(Inquiry(header, routing))
 
 
 def explained(routing: Routing, *more: dicom.Element, **values: Any) -> Identification:
     """Identify an object and tell every step."""
-    header = header_of(*more, last_tag=routing.last_tag, **values)
+    header = header_of(*more, last_tag=max(routing.tags), **values)
     return explain(DefaultIdentifier(), header, routing)
