@@ -34,7 +34,7 @@ from engine.events import (
     ObjectsAdopted,
     OptionNotApplied,
 )
-from engine.intake.identify import DefaultIdentifier
+from engine.intake.installed import installed_identifiers
 from engine.intake.pipeline import Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.recovery import adopt
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 
     from engine.clock import Clock
     from engine.events import EventPage, Listener
-    from engine.intake.identifiers import Identifier
     from engine.model.identifier import IdentifierInfo
     from engine.model.identity import RoutingPreview
     from engine.model.project import Project
@@ -78,8 +77,7 @@ class Engine:
         """Guards changes of the configuration."""
         self._configuration = Configuration()
         self._configuration_problem = ""
-        self._identifiers: tuple[Identifier, ...] = (DefaultIdentifier(),)
-        """What finds project, subject and session; the default one first."""
+        self._identifiers = installed_identifiers()
         self._started_at = self._clock.now()
         self._draining = False
         self._open = ExitStack()
@@ -163,7 +161,7 @@ class Engine:
 
     def identifiers(self) -> tuple[IdentifierInfo, ...]:
         """Return the installed identifiers, the default one first."""
-        return tuple(identifier.info for identifier in self._identifiers)
+        return tuple(identifier.info for identifier in self._identifiers.values())
 
     def site(self) -> SiteSettings:
         """Return the site settings in force."""
@@ -261,10 +259,7 @@ class Engine:
             reserve_bytes=settings.reserve_bytes,
         )
         self._router = Router(
-            {identifier.info.id: identifier for identifier in self._identifiers},
-            lambda: self._configuration,
-            self._journal,
-            self._clock,
+            self._identifiers, lambda: self._configuration, self._journal, self._clock
         )
         pipeline = Pipeline(
             places, self._index, self._journal, self._metrics, self._clock, self._router
