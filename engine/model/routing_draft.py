@@ -41,7 +41,7 @@ def drafted(
         InvalidDraft: with every problem at once, each naming its line in the text.
     """
     problems: list[Problem] = []
-    sections = dict(_sections(text, field, problems))
+    sections = _sections(text, field, problems)
     for section in sections.values():
         try:
             parse_rules(section, field)
@@ -64,25 +64,23 @@ def _of_site(sections: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
             yield f"{attribute}_routing", sections[section]
 
 
-def _sections(text: str, field: str, problems: list[Problem]) -> Iterator[tuple[str, str]]:
-    """Yield each section behind as many empty lines as are above it, so that lines count right."""
-    lines = text.splitlines()
-    heads = [
-        (n, head[1].strip()) for n, line in enumerate(lines) if (head := _HEAD.fullmatch(line))
-    ]
-    first = heads[0][0] if heads else len(lines)
-    for number, line in enumerate(lines[:first], start=1):
-        if line.strip():
+def _sections(text: str, field: str, problems: list[Problem]) -> dict[str, str]:
+    """Return each section behind as many empty lines as are above it, so that lines count right."""
+    found: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        head = _HEAD.fullmatch(line)
+        if head:
+            name = head[1].strip()
+            if name not in SECTIONS or name in found:
+                message = "is there twice" if name in found else "is no section"
+                problems.append(_fault(field, line, message, number))
+            lines = found[name] = [""] * number
+        elif found:
+            lines.append(line)
+        elif line.strip() and not problems:
             problems.append(_fault(field, line, "stands before the first section", number))
-            break
-    seen: set[str] = set()
-    ends = [number for number, _ in heads[1:]] + [len(lines)]
-    for (number, name), end in zip(heads, ends, strict=True):
-        if name not in SECTIONS or name in seen:
-            message = "is there twice" if name in seen else "is no section"
-            problems.append(_fault(field, f"[{name}]", message, number + 1))
-        seen.add(name)
-        yield name, "\n" * (number + 1) + "\n".join(lines[number + 1 : end])
+    return {name: "\n".join(lines) for name, lines in found.items()}
 
 
 def _fault(field: str, line: str, message: str, number: int) -> Problem:
