@@ -34,11 +34,11 @@ def receiver_with(project: str = "", subject: str = "", session: str = "") -> Re
     )
 
 
-def site_with(*, tolerant: bool = False, **texts: str) -> SiteRouting:
+def site_with(**texts: str) -> SiteRouting:
     """Return a site with these rules in force, by attribute."""
     rules = {f"{name}_routing": text for name, text in texts.items()}
     switches = {f"{name}_enabled": True for name in texts}
-    return SiteRouting.parse({**rules, **switches, "tolerant_comments": tolerant})
+    return SiteRouting.parse({**rules, **switches})
 
 
 def routing_of(

@@ -8,6 +8,7 @@ import pytest
 
 from engine.errors import RoutingFailed
 from engine.model.project import Project, ProjectRegistry
+from engine.model.site_routing import SiteRouting
 from tests import dicom
 from tests.engine.intake.identifying import (
     explained,
@@ -113,7 +114,7 @@ LINES = "Project:OF_DEFAULT\r\nSubject:s\r\nSession:e\r\nAA:t"
 def test_assignments_on_lines_of_their_own_count_only_for_a_tolerant_site() -> None:
     strict = identified(routing_of(projects=PROJECTS), StudyComments=LINES)
     assert (strict.project.value, strict.subject.value) == (None, "Doe_Jane")
-    routing = routing_of(site=site_with(tolerant=True), projects=PROJECTS)
+    routing = routing_of(site=SiteRouting(tolerant_comments=True), projects=PROJECTS)
     tolerant = identified(routing, StudyComments=LINES)
     assert tolerant.labels == ("OF_DEFAULT", "s", "e")
     assert tolerant.auto_archive is True
