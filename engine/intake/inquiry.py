@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from engine.model.trace import Step
 
 OBJECT_SECONDS = 0.050
-"""What all rules of one object may take (reliability-security 7)."""
+"""What all rules of one object may take; after that, none is begun (reliability-security 7)."""
 NOT_SUSPENDED: frozenset[Clause] = frozenset()
 
 _NO_PROJECT = Decision(None, "no value names a project")
@@ -41,7 +41,15 @@ class Failure:
 class Inquiry:
     """What an identifier may ask about one object; used by one thread, for one object."""
 
-    __slots__ = ("_began", "_look_again_at", "_steps", "_suspended", "failure", "header", "routing")
+    __slots__ = (
+        "_began",
+        "_look_again_at",
+        "_steps",
+        "_suspended",
+        "failures",
+        "header",
+        "routing",
+    )
 
     def __init__(
         self,
@@ -53,8 +61,8 @@ class Inquiry:
     ) -> None:
         self.header = header
         self.routing = routing
-        self.failure: Failure | None = None
-        """The rule that failed, if one did."""
+        self.failures: list[Failure] = []
+        """The rules that failed: a project rule may, and then another."""
         self._suspended = suspended
         self._steps: list[Step] | None = [] if recording else None
         self._began = 0.0
@@ -70,10 +78,8 @@ class Inquiry:
     @property
     def warning(self) -> str:
         """Why the project is not decided as configured, if so; told with the object."""
-        failure = self.failure
-        if failure is None or failure.attribute is not Attribute.PROJECT:
-            return ""
-        return f"a project rule failed: {failure.error.detail}"
+        failed = (f for f in self.failures if f.attribute is Attribute.PROJECT)
+        return "; ".join(f"a project rule failed: {failure.error.detail}" for failure in failed)
 
     def project(self) -> Decision:
         """Return the first value that is the id or alias of a project (XNAT 5.5).
@@ -150,7 +156,7 @@ class Inquiry:
                 self._require_time(clause)
             return clause.take(text)
         except RuleError as error:
-            self.failure = Failure(attribute, clause, error)
+            self.failures.append(Failure(attribute, clause, error))
             if self._steps is not None:
                 self._steps.append(failed_step(attribute, clause, text, error))
             raise

@@ -149,6 +149,19 @@ def test_a_suspended_project_rule_leaves_objects_unassigned_and_says_why() -> No
     assert "suspended for being slow" in identity.warning
 
 
+def test_each_rule_that_fails_on_an_object_is_told() -> None:
+    desk = desk_with(receiver_with(project=SLOW, session=SLOW))
+    for _ in range(TIMEOUTS_TO_SUSPENSION):
+        with pytest.raises(RoutingFailed):
+            desk.identify(header_of(PatientComments=HOSTILE))
+    told = [(event.attribute, event.times, event.suspended) for event in desk.told()]
+    assert told == [
+        (attribute, times, times == TIMEOUTS_TO_SUSPENSION)
+        for times in range(1, TIMEOUTS_TO_SUSPENSION + 1)
+        for attribute in ("project", "session")
+    ]
+
+
 def test_a_changed_configuration_gives_a_suspended_rule_another_chance() -> None:
     desk = desk_with(receiver_with(session=SLOW))
     for _ in range(TIMEOUTS_TO_SUSPENSION):
