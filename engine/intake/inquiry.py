@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import RoutingFailed
 from engine.intake.steps import failed_step, own_step, step
+from engine.model.auto_archive import requested
 from engine.model.identity import DEFAULT_SESSION_LABEL, Decision, to_label
 from engine.model.trace import Attribute, Source, Trace
 from engine.routing import RuleError, RulesTimeout, RuleSuspended
@@ -26,7 +27,6 @@ NOT_SUSPENDED: frozenset[Clause] = frozenset()
 _NO_PROJECT = Decision(None, "no value names a project")
 _NO_SUBJECT = Decision(None, "no value names a subject")
 _NO_SESSION = Decision(DEFAULT_SESSION_LABEL, "no value names a session")
-_SWITCHES = {"t": True, "true": True, "f": False, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Inquiry:
             RoutingFailed: if a rule fails.
         """
         said = self._asked(Attribute.AUTO_ARCHIVE, str)
-        return _SWITCHES.get((said.value or "").lower()) if said else None
+        return requested(said.value or "") if said else None
 
     def settle(
         self, attribute: Attribute, value: str | None, source: str, why: str = ""
