@@ -107,7 +107,7 @@ def test_every_event_becomes_json_with_kind_severity_and_message(
 
 def test_only_what_needs_a_person_at_once_is_urgent() -> None:
     urgent = {type(event) for event, _ in EXAMPLES if event.urgent}
-    assert urgent == {events.ReceiverFailed, events.ConfigurationRefused}
+    assert urgent == {events.ReceiverFailed, events.ConfigurationRefused, events.RuleFailed}
 
 
 @pytest.mark.parametrize(
