@@ -34,10 +34,11 @@ from engine.events import (
     ObjectsAdopted,
     OptionNotApplied,
 )
-from engine.intake.identify import DefaultIdentifier
+from engine.intake.installed import installed_identifiers
 from engine.intake.pipeline import Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.recovery import adopt
+from engine.intake.router import Router
 from engine.intake.write import IncomingArea
 from engine.journal import Journal
 from engine.lock import EngineLock
@@ -54,8 +55,10 @@ if TYPE_CHECKING:
 
     from engine.clock import Clock
     from engine.events import EventPage, Listener
+    from engine.model.identifier import IdentifierInfo
+    from engine.model.identity import RoutingPreview
     from engine.model.project import Project
-    from engine.model.receiver import IdentifierInfo, Receiver
+    from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
     from engine.settings import EngineSettings
     from engine.view import EchoResult, PortStatus
@@ -74,7 +77,7 @@ class Engine:
         """Guards changes of the configuration."""
         self._configuration = Configuration()
         self._configuration_problem = ""
-        self._identifier = DefaultIdentifier()
+        self._identifiers = installed_identifiers()
         self._started_at = self._clock.now()
         self._draining = False
         self._open = ExitStack()
@@ -158,7 +161,7 @@ class Engine:
 
     def identifiers(self) -> tuple[IdentifierInfo, ...]:
         """Return the installed identifiers, the default one first."""
-        return (self._identifier.info,)
+        return tuple(identifier.info for identifier in self._identifiers.values())
 
     def site(self) -> SiteSettings:
         """Return the site settings in force."""
@@ -209,6 +212,12 @@ class Engine:
         address = listening_address(receiver.bind_address or self.site().bind_address)
         return echo(receiver, address, self._clock)
 
+    def preview_routing(
+        self, receiver: Receiver, site: SiteSettings | None = None
+    ) -> tuple[RoutingPreview, ...]:
+        """Identify the last objects anew, as saved and as by settings that are not saved."""
+        return self._router.preview(receiver, site)
+
     def port_status(self, port: int) -> PortStatus:
         """Tell whether a receiver could listen on a port now."""
         return probe(port, self.site().bind_address, self._receivers.listening_on(port))
@@ -249,14 +258,11 @@ class Engine:
             durability=settings.durability,
             reserve_bytes=settings.reserve_bytes,
         )
+        self._router = Router(
+            self._identifiers, lambda: self._configuration, self._journal, self._clock
+        )
         pipeline = Pipeline(
-            places,
-            self._index,
-            self._journal,
-            self._metrics,
-            self._clock,
-            {self._identifier.info.id: self._identifier},
-            lambda: self._configuration.projects,
+            places, self._index, self._journal, self._metrics, self._clock, self._router
         )
         self._associations = Associations(self._clock, self._journal, self._index.record)
         door = Door(

@@ -17,6 +17,8 @@ from engine.cli.options import Parser
 from engine.cli.projects import add_projects
 from engine.cli.receivers import add_receivers
 from engine.cli.revisions import add_config
+from engine.cli.route import add_route
+from engine.cli.rule import add_rule
 from engine.cli.running import add_engine, add_engine_options, add_status
 from engine.cli.site import add_site
 from engine.cli.whitelist import add_whitelist
@@ -78,5 +80,7 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_site(commands)
     add_config(commands)
     add_xnat(commands)
+    add_route(commands)
+    add_rule(commands)
     add_status(commands)
     return parser, commands

@@ -26,7 +26,7 @@ from engine.intake.elements import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 
@@ -48,6 +48,10 @@ MAX_VALUE_BYTES = 64 * 1024
 """Longer values are cut: no label and no rule needs more."""
 _PREFIX_BYTES = 256 * 1024
 _MAX_KEPT_BYTES = 16 * 1024 * 1024
+_MAX_COMPARED_BYTES = 4096
+
+EncodedElements = tuple[tuple[int, bytes], ...]
+"""Elements as they are encoded, each with its key; empty for one that is not there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +63,8 @@ class HeaderView:
     _data: bytes = field(repr=False)
     _starts: Mapping[int, int] = field(repr=False)
     _odd: Mapping[int, Value] = field(repr=False)
+    last_tag: int = DEFAULT_LAST_TAG
+    """Elements up to its group were read, later ones were not."""
     _texts: dict[int, str | None] = field(default_factory=dict, repr=False)
 
     def text(self, tag: int) -> str | None:
@@ -76,6 +82,46 @@ class HeaderView:
         text = None if start is None else self._decode(tag, *self._value(key, start))
         texts[tag] = text
         return text
+
+    def __contains__(self, tag: int) -> bool:
+        """Tell whether there is such an element, whatever its value."""
+        return self._encoding.key(tag) in self._starts
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes are kept."""
+        return len(self._data)
+
+    def encoded(self, tags: Iterable[int]) -> EncodedElements | None:
+        """Return elements as they are encoded, to look for them in other headers.
+
+        Returns:
+            Each element with its key, empty if there is none; None if one is very long, or if the
+            data set is not encoded by the rules throughout.
+        """
+        elements = []
+        for key in map(self._encoding.key, tags):
+            start = self._starts.get(key)
+            if start is None:
+                elements.append((key, b""))
+                continue
+            _, position, length = value_at(self._data, start, self._encoding)
+            if self._odd or length > _MAX_COMPARED_BYTES:
+                return None
+            elements.append((key, self._data[start : position + length]))
+        return tuple(elements)
+
+    def has(self, elements: EncodedElements) -> bool:
+        """Tell whether elements of a header in the same transfer syntax are just the same here."""
+        starts, begins_with = self._starts, self._data.startswith
+        for key, element in elements:
+            start = starts.get(key)
+            if start is None:
+                if element:
+                    return False
+            elif not element or not begins_with(element, start):
+                return False
+        return not self._odd
 
     def _decode(self, tag: int, vr: str, value: bytes) -> str | None:
         # PS3.5 6.2.2: a known element may travel as UN; its value is then little endian.
@@ -169,7 +215,7 @@ def read_complete(
             file instead of a data set.
     """
     found = _walked_to_the_end(data, transfer_syntax_uid, last_tag)
-    return _view(data, transfer_syntax_uid, encoding_of(transfer_syntax_uid), found)
+    return _view(data, transfer_syntax_uid, encoding_of(transfer_syntax_uid), found, last_tag)
 
 
 def read_header(
@@ -190,7 +236,7 @@ def read_header(
     found = index(data, encoding, last_tag, to_end=False)
     if found.complete and size_bytes is not None and size_bytes > len(data):
         raise UnreadableObject(f"the header is longer than {len(data)} bytes")
-    return _view(data, transfer_syntax_uid, encoding, found)
+    return _view(data, transfer_syntax_uid, encoding, found, last_tag)
 
 
 def check_complete(data: Buffer, transfer_syntax_uid: str) -> None:
@@ -220,12 +266,14 @@ def _refuse_what_is_no_data_set(data: Buffer) -> None:
         raise UnreadableObject("the data set begins with a file header")
 
 
-def _view(data: Buffer, transfer_syntax_uid: str, encoding: Encoding, found: Index) -> HeaderView:
+def _view(
+    data: Buffer, transfer_syntax_uid: str, encoding: Encoding, found: Index, last_tag: int
+) -> HeaderView:
     if found.end > _PREFIX_BYTES:
         kept, starts = _compact(data, found, encoding)
-        return HeaderView(transfer_syntax_uid, encoding, kept, starts, {})
+        return HeaderView(transfer_syntax_uid, encoding, kept, starts, {}, last_tag)
     kept = bytes(data[: found.end])
-    return HeaderView(transfer_syntax_uid, encoding, kept, found.starts, found.odd)
+    return HeaderView(transfer_syntax_uid, encoding, kept, found.starts, found.odd, last_tag)
 
 
 def _compact(data: Buffer, found: Index, encoding: Encoding) -> tuple[bytes, dict[int, int]]:

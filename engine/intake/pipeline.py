@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from engine.errors import IntakeError, OutOfResources, SopClassMismatch, UnreadableObject
 from engine.events import SessionOpened
 from engine.intake.folders import OpenFolders
-from engine.intake.header import DEFAULT_LAST_TAG
 from engine.intake.incoming import Arrival, IncomingObject, Source
 from engine.intake.placement import file_name, scan_folder, session_folder, timestamp
 from engine.intake.write import free_bytes, publish
@@ -25,18 +24,16 @@ from engine.model.session import ObjectState
 from engine.sessions.index import ObjectRow, SessionKey, SessionOrigin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from engine.clock import Clock
     from engine.intake.header import HeaderView
-    from engine.intake.identify import Identifier
     from engine.intake.quarantine import Quarantine
+    from engine.intake.router import Router, Ruling
     from engine.intake.write import IncomingArea, Part, Published
     from engine.journal import Journal
     from engine.metrics import Metrics
     from engine.model.identity import Identity
-    from engine.model.project import ProjectRegistry
     from engine.model.receiver import Receiver
     from engine.sessions.index import SessionIndex, SessionPlace
     from engine.settings import Durability
@@ -90,16 +87,14 @@ class Pipeline:
         journal: Journal,
         metrics: Metrics,
         clock: Clock,
-        identifiers: Mapping[str, Identifier],
-        projects: Callable[[], ProjectRegistry],
+        router: Router,
     ) -> None:
         self._places = places
         self._index = index
         self._journal = journal
         self._metrics = metrics
         self._clock = clock
-        self._identifiers = identifiers
-        self._projects = projects
+        self._router = router
 
     def source(
         self, receiver: Receiver, calling_ae_title: str, address: str, association: str
@@ -162,13 +157,13 @@ class Pipeline:
 
     def _store(self, incoming: IncomingObject) -> Outcome:
         arrival, part = incoming.arrival, incoming.complete(self._clock.monotonic())
+        ruling = self._router.ruling(arrival.source.receiver)
         try:
-            header = self._read(incoming)
+            header = self._read(incoming, ruling)
         except (UnreadableObject, SopClassMismatch) as error:
             return self._refuse_content(part, arrival, error)
         source = arrival.source
-        identifier = self._identifiers[source.receiver.identifier]
-        identity = identifier.identify(header, self._projects(), source.receiver.routing)
+        identity = self._router.identify(header, ruling, source)
         place = self._session(source, header, identity)
         published = publish(
             part,
@@ -180,9 +175,9 @@ class Pipeline:
         )
         return _outcome(published, place, identity.warning)
 
-    def _read(self, incoming: IncomingObject) -> HeaderView:
+    def _read(self, incoming: IncomingObject, ruling: Ruling) -> HeaderView:
         arrival = incoming.arrival
-        header = incoming.read(max(DEFAULT_LAST_TAG, arrival.source.receiver.routing.last_tag))
+        header = incoming.read(ruling.last_tag)
         _require_same_instance(header, arrival)
         return header
 

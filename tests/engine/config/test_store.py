@@ -21,8 +21,9 @@ from engine.errors import (
 )
 from engine.model.ae_title import AETitle
 from engine.model.configuration import Configuration
+from engine.model.identifier import IdentifierInfo
 from engine.model.project import Project
-from engine.model.receiver import IdentifierInfo, Receiver
+from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
 from tests.fakes import FixedClock
 
