@@ -504,6 +504,7 @@ class ReceivingAssociation(Association):
         self.why = ""
         """Why the connection is ended before that."""
         self.since = time.monotonic()
+        """When the connection was accepted."""
         self.gate = Gate(self._idle_seconds)
         self._reactor_checkpoint = self.gate
         self.dul = ReceivingProvider(self)
