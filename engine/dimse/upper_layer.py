@@ -441,6 +441,7 @@ class ReceivingAssociation(Association):
         self.why = ""
         """Why the connection is ended before that."""
         self.since = time.monotonic()
+        """When the connection was accepted."""
         self._transfer_syntaxes: dict[int, str] = {}
         self.gate = Gate(self._idle_seconds)
         self._reactor_checkpoint = self.gate

@@ -78,7 +78,6 @@ BOUNDS = {
 }
 RECEIVER_LIMITS = (
     "associations_per_receiver",
-    "association_seconds",
     "idle_seconds",
     "message_seconds",
     "pdu_bytes",

@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-NEGOTIATION_SECONDS = 0.4
-PDU_SECONDS = 0.4
+NEGOTIATION_SECONDS = 0.5
+PDU_SECONDS = 0.5
+A_WHILE_SECONDS = 0.1
 IDLE_SECONDS = 5
 ELSEWHERE = "127.0.0.2"
 """Another address of this host, which is to the engine another host."""
@@ -71,10 +72,10 @@ BEGINNINGS = {
 def test_peers_that_stall_before_their_association_are_closed_at_the_negotiation_deadline(
     dock: Dock,
 ) -> None:
-    with dock.unharmed(says=r"nothing came for 0\.4 s"):
+    with dock.unharmed(says=r"nothing came for 0\.5 s"):
         told = dock.told()
         stalled = [dock.call().send(beginning) for beginning in BEGINNINGS.values()]
-        assert not stalled[0].stall(NEGOTIATION_SECONDS / 2)
+        assert not stalled[0].stall(A_WHILE_SECONDS)
         for peer in stalled:
             peer.expect_closed(NEGOTIATION_SECONDS + SLACK_SECONDS)
     assert sum("was not complete after" in sentence for sentence in dock.sentences(told)) == 1
@@ -96,7 +97,7 @@ def test_a_stall_inside_p_data_is_aborted_at_the_pdu_deadline(dock: Dock, start:
             dock.associate().send(STORE[: start + sent])
             for sent in (the_type, the_head, half_a_pdv_header, the_pdv_header)
         ]
-        assert not stalled[0].stall(PDU_SECONDS / 2)
+        assert not stalled[0].stall(A_WHILE_SECONDS)
         for peer in stalled:
             peer.expect_abort(source=2, within=PDU_SECONDS + SLACK_SECONDS)
 
@@ -127,7 +128,7 @@ def test_a_slow_line_may_take_longer_than_the_deadline_of_one_pdu_for_an_object(
         peer = dock.associate().expects_answer_to(data_set)
         sent = store_message(data_set, pdv_sizes=(1_000,))
         for position in range(0, len(sent), 600):
-            assert not peer.stall(0.05)
+            assert not peer.stall(0.08)
             peer.send(sent[position : position + 600])
         peer.expect_status(0x0000).release()
 
