@@ -65,6 +65,7 @@ def _seconds(text: str) -> float:
 
 def _engine(arguments: argparse.Namespace) -> None:
     from engine import Engine
+    from engine.dimse.inherited import InheritedSockets
 
     stopping = threading.Event()
 
@@ -76,7 +77,7 @@ def _engine(arguments: argparse.Namespace) -> None:
 
     for number in _STOP_SIGNALS:
         signal.signal(number, stop)
-    engine = Engine(settings_of(arguments))
+    engine = Engine(settings_of(arguments), inherited=InheritedSockets.from_environment())
     engine.start()
     for receiver in engine.snapshot().receivers:
         terminal.say(_state_in_words(receiver))

@@ -39,7 +39,7 @@ ENDED_KEPT = 50
 FOLDED_WITHIN = timedelta(minutes=10)
 """A refusal is the same row as the one before if it comes this soon after it."""
 
-_TOLD_REPETITIONS = frozenset({1, 10, 100, 1_000, 10_000, 100_000, 1_000_000})
+TOLD_REPETITIONS = frozenset({1, 10, 100, 1_000, 10_000, 100_000, 1_000_000})
 
 
 @dataclass(slots=True)
@@ -201,7 +201,7 @@ class Associations:
             )
             status = self._folded(status)
             self._ended.appendleft(status)
-        if status.repeats in _TOLD_REPETITIONS:
+        if status.repeats in TOLD_REPETITIONS:
             self._tell_rejected(status, rejection, port)
 
     def _folded(self, status: AssociationStatus) -> AssociationStatus:

@@ -22,10 +22,14 @@ from engine.dimse.contexts import (
     supported_contexts,
     verification_context,
 )
+from engine.dimse.first_bytes import HEAD_BYTES, Speaker, ae_titles, speaker
 from engine.dimse.fragments import ProtocolViolation
 from engine.dimse.ports import listen_error, shown_address
+from engine.dimse.refusals import Refusals
 from engine.dimse.server import ReceivingServer
+from engine.dimse.tls import PortTls, Refused, TlsConnection, reject_in_plain
 from engine.dimse.upper_layer import ReceivingAssociation
+from engine.errors import CertificateUnusable, InvalidReceiver
 from engine.model.whitelist import normalize_address
 from engine.view import AssociationEnd
 
@@ -36,13 +40,18 @@ if TYPE_CHECKING:
     from pynetdicom.events import Event, EventHandlerType
     from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
 
+    from engine.clock import Clock
     from engine.dimse.associations import Associations, LiveAssociation
     from engine.dimse.command import StoreRequest
+    from engine.dimse.inherited import InheritedSockets
     from engine.dimse.reception import Receipt, Reception
     from engine.dimse.server import UnassociatedPeers
     from engine.dimse.upper_layer import Deadlines
+    from engine.events import Event as JournalEvent
+    from engine.journal import Journal
     from engine.model.limits import Limits
     from engine.model.receiver import Receiver
+    from engine.model.tls import TlsSettings
 
 _ABORT_SECONDS = 2
 _CANNOT_DECIDE = (2, 1, 1)  # A-ASSOCIATE-RJ: transient, no reason given
@@ -67,6 +76,10 @@ class PortListener:
         load: Callable[[], Load],
         deadlines: Deadlines,
         unassociated: UnassociatedPeers,
+        clock: Clock,
+        journal: Journal,
+        tls: TlsSettings | None = None,
+        inherited: InheritedSockets | None = None,
     ) -> None:
         self.address = address
         self.port = port
@@ -77,6 +90,10 @@ class PortListener:
         self._load = load
         self._deadlines = deadlines
         self._unassociated = unassociated
+        self._journal = journal
+        self._inherited = inherited
+        self._refusals = Refusals(clock, journal)
+        self.tls = PortTls(tls, clock, self._tell) if tls else None
         self._lock = threading.Lock()
         self._live: dict[ReceivingAssociation, LiveAssociation] = {}
         self._server: ReceivingServer | None = None
@@ -88,18 +105,22 @@ class PortListener:
         Raises:
             ListenError: with the reason and, where it may be known, the process in the way.
         """
+        if self.tls is not None:
+            self._load_certificate(self.tls)
         ae = AE()
         ae.maximum_associations = 1_000_000  # the limit is acceptance's, which can say why
         ae.acse_timeout = self._deadlines.negotiation_seconds
         bind_to = (
             (self.address, self.port, 0, 0) if ":" in self.address else (self.address, self.port)
         )
+        inherited = self._inherited.take(self.address, self.port) if self._inherited else None
         try:
             server = ae.make_server(
                 bind_to,
                 contexts=[verification_context()],
                 evt_handlers=self._handlers(),
                 server_class=ReceivingServer,
+                inherited=inherited,
             )
         except OSError as error:
             raise listen_error(error, self.address, self.port) from error
@@ -109,6 +130,14 @@ class PortListener:
         thread = threading.Thread(target=server.serve, name=f"listener-{self.port}", daemon=True)
         self._server, self._thread = server, thread
         thread.start()
+
+    def _load_certificate(self, tls: PortTls) -> None:
+        try:
+            tls.load()
+        except InvalidReceiver as error:
+            raise CertificateUnusable(
+                self.address, self.port, f"TLS: {error.detail}", error.remedy
+            ) from error
 
     def stop(self) -> None:
         """Accept nothing more and free the port; open associations go on."""
@@ -203,6 +232,25 @@ class PortListener:
 
     # ObjectPort: called on the reading thread of the association.
 
+    def welcome(self, association: ReceivingAssociation) -> bool:
+        """Shake hands if this port speaks TLS; tell of a caller that can't."""
+        if self.tls is None:
+            return True
+        connection, deadlines = association.connection, self._deadlines
+        try:
+            association.certificate = self.tls.secure(
+                connection, deadlines.handshake_seconds, deadlines.pdu_seconds
+            )
+        except Refused as refused:
+            called, calling = ae_titles(refused.head)
+            self._refuse(association, refused.why, called, calling)
+            if speaker(refused.head) is Speaker.DICOM and connection.socket is not None:
+                reject_in_plain(connection.socket)
+            return False
+        assert isinstance(connection.socket, TlsConnection)
+        connection.socket.on_failure = partial(self._tls_failed, association)
+        return True
+
     def begin(self, association: ReceivingAssociation, request: StoreRequest) -> Receipt:
         """Open the object that a C-STORE request announces, with the receiver as it is now."""
         live = self._live.get(association)
@@ -216,10 +264,39 @@ class PortListener:
         live = self._live.get(association)
         if live is not None and not live.why:
             live.why = why
+        elif live is None and association.requestor.primitive is None:
+            self._tell_of_tls(association)
 
     def gone(self, association: ReceivingAssociation) -> None:
         """Forget a connection that is closed."""
         self._unassociated.remove(association)
+
+    def _tls_failed(self, association: ReceivingAssociation, why: str) -> None:
+        live = self._live.get(association)
+        if live is not None:
+            live.why = live.why or why
+        else:
+            self._refuse(association, why)
+
+    def _tell_of_tls(self, association: ReceivingAssociation) -> None:
+        """Say so if what makes no sense on this plain port is a TLS ClientHello."""
+        head = bytes(association.connection.buffer[:HEAD_BYTES])
+        if self.tls is None and speaker(head) is Speaker.TLS:
+            self._refuse(association, "the caller speaks TLS, and this port does not")
+
+    def _refuse(
+        self, association: ReceivingAssociation, why: str, called: str = "", calling: str = ""
+    ) -> None:
+        host, port = association.requestor.address or "", association.requestor.port or 0
+        shown = shown_address(str(normalize_address(host or "0.0.0.0")), port)
+        receiver = self.receivers.get(called)
+        label = receiver.label if receiver is not None else ""
+        if why:
+            self._refusals.refused(host, shown, self.port, why, label, calling)
+
+    def _tell(self, make: Callable[..., JournalEvent]) -> None:
+        for receiver in self.receivers.values():
+            self._journal.record(make(receiver=receiver.label))
 
     def _on_released(self, event: Event) -> None:
         self._close(_of(event), AssociationEnd.RELEASED)
@@ -259,6 +336,7 @@ def _request(association: ReceivingAssociation) -> AssociationRequest:
         calling_ae_title=str(primitive.calling_ae_title).strip(" \0"),
         address=normalize_address(association.requestor.address or "0.0.0.0"),
         application_context=str(primitive.application_context_name),
+        certificate=association.certificate,
     )
 
 

@@ -16,6 +16,8 @@ from engine.dimse.upper_layer import Deadlines, ObjectPort, ReceivingAssociation
 from engine.model.whitelist import normalize_address
 
 if TYPE_CHECKING:
+    import socket
+
     from pynetdicom.association import Association
 
 BACKLOG = 256
@@ -63,11 +65,34 @@ class ReceivingServer(AssociationServer):
     deadlines: Deadlines
     unassociated: UnassociatedPeers
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, inherited: socket.socket | None = None, **kwargs: Any) -> None:
+        self._inherited = inherited
         super().__init__(*args, **(kwargs | {"request_handler": _Connection}))
         assert self.socket is not None
         self.socket.setblocking(False)
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC)
+
+    def server_bind(self) -> None:
+        """Bind the port, unless a parent has done so and handed the socket over."""
+        if self._inherited is None:
+            super().server_bind()
+            return
+        assert self.socket is not None
+        self.socket.close()
+        self.socket = self._inherited
+        self.server_address = self.socket.getsockname()
+
+    def server_activate(self) -> None:
+        """Listen; an inherited socket does already."""
+        if self._inherited is None:
+            super().server_activate()
+
+    def server_close(self) -> None:
+        """Close the socket; an inherited one stays open for whoever is to go on with it."""
+        if self._inherited is None:
+            super().server_close()
+        else:
+            self._inherited.close()
 
     def service_actions(self) -> None:
         """Leave garbage to Python's own collector: a full collection here stalls reception."""

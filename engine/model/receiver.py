@@ -144,9 +144,9 @@ def parse_receiver(raw: Mapping[str, object], rules: ReceiverRules) -> Receiver:
         reader.attempt(parse_whitelist, values["whitelist"])
     for name in ROUTING_FIELDS if values["routing_enabled"] else ():
         reader.attempt(partial(parse_rules, field=name), values[name] or "")
-    if values["tls_enabled"] and None not in [values[name] for name in (*TLS_FILES, "tls_client")]:
-        names = (values[name] for name in TLS_FILES)
-        reader.attempt(TlsSettings.check, TlsSettings(*names, values["tls_client"]))
+    tls = [values[name] for name in (*TLS_FILES, "tls_client")]
+    if values["tls_enabled"] and None not in tls:
+        reader.attempt(TlsSettings.check, TlsSettings(*tls))
     if reader.problems:
         raise InvalidReceiver(*reader.problems)
     values["whitelist"] = tuple(line for line in values["whitelist"] if line)

@@ -146,9 +146,8 @@ class CertificateCondition:
             return cls(ConditionKind.NAME, name)
         fingerprint = value.strip().replace(":", "").lower()
         if not _FINGERPRINT.fullmatch(fingerprint):
-            raise ValueError(
-                f"a SHA-256 fingerprint has 64 hexadecimal digits, not {len(fingerprint)} characters"
-            )
+            length = len(fingerprint)
+            raise ValueError(f"a SHA-256 fingerprint has 64 hexadecimal digits, not {length}")
         return cls(ConditionKind.FINGERPRINT, fingerprint)
 
     def matches(self, certificate: PeerCertificate | None) -> bool:
