@@ -111,6 +111,8 @@ def _handed(index: int, names: Sequence[str]) -> _Handed:
         os.set_inheritable(descriptor, False)
         found = socket.socket(fileno=descriptor)
     except OSError as error:
+        with suppress(OSError):
+            os.close(descriptor)
         return _Handed(shown, None, f"it is no socket ({error.strerror})")
     fault = _fault(found)
     if fault:

@@ -197,12 +197,12 @@ class Receivers:
         before = {key: port.listener.receivers for key, port in self._ports.items()}
         with self._associations.admission:
             for key, port in self._ports.items():
-                by_title = wanted.get(key, {})
+                by_title: Mapping[str, Receiver] = wanted.get(key, {})
                 # Who has connected with another kind of TLS has called none of these.
                 port.listener.receivers = by_title if port.tls == _tls_of(by_title) else {}
             self._associations.configure(receivers)
-        for key, by_title in before.items():
-            self._tell_differences(self._ports[key], by_title)
+        for key, those in before.items():
+            self._tell_differences(self._ports[key], those)
 
     def _tell_differences(self, port: _Port, before: Mapping[str, Receiver]) -> None:
         after = port.listener.receivers
