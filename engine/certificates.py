@@ -77,6 +77,22 @@ def load(tls: TlsSettings, connection_class: type[ssl.SSLSocket] = ssl.SSLSocket
     return Credentials(context, _described(chain[0]), stamp)
 
 
+def own_caller(tls: TlsSettings) -> ssl.SSLContext:
+    """Return what the engine needs to call its own port; it shows the port's own certificate.
+
+    The port's certificate is not verified: it is for another name than the local address that is
+    called. TLS 1.2 lets a refusal be seen in the handshake (RFC 8446 4.4.2.4 has it afterwards).
+
+    Raises:
+        InvalidReceiver: if certificate and key can't be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    _load_pair(context, tls)
+    return context
+
+
 def stamp_of(tls: TlsSettings) -> Stamp:
     """Return what differs as soon as one of the files was written or replaced."""
     return tuple(_stamp(getattr(tls, name.removeprefix("tls_"))) for name in TLS_FILES)
@@ -182,13 +198,15 @@ def _content(field: str, path: str) -> bytes:
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise _invalid(field, path, "is not a file", "name a PEM file")
             if status.st_size > _MAX_FILE_BYTES:
                 raise _invalid(field, path, "is larger than 1 MiB", "name a PEM file")
-            return file.read(_MAX_FILE_BYTES)
+            return os.read(descriptor, _MAX_FILE_BYTES)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError as error:
         raise _invalid(field, path, "does not exist", "create it or name another file") from error
     except PermissionError as error:

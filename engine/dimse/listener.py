@@ -107,6 +107,14 @@ class PortListener:
         """
         if self.tls is not None:
             self._load_certificate(self.tls)
+        server = self._bound()
+        server.port, server.deadlines = self, self._deadlines
+        server.unassociated = self._unassociated
+        thread = threading.Thread(target=server.serve, name=f"listener-{self.port}", daemon=True)
+        self._server, self._thread = server, thread
+        thread.start()
+
+    def _bound(self) -> ReceivingServer:
         ae = AE()
         ae.maximum_associations = 1_000_000  # the limit is acceptance's, which can say why
         ae.acse_timeout = self._deadlines.negotiation_seconds
@@ -125,11 +133,7 @@ class PortListener:
         except OSError as error:
             raise listen_error(error, self.address, self.port) from error
         assert isinstance(server, ReceivingServer)
-        server.port, server.deadlines = self, self._deadlines
-        server.unassociated = self._unassociated
-        thread = threading.Thread(target=server.serve, name=f"listener-{self.port}", daemon=True)
-        self._server, self._thread = server, thread
-        thread.start()
+        return server
 
     def _load_certificate(self, tls: PortTls) -> None:
         try:

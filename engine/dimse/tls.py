@@ -209,17 +209,10 @@ class PortTls:
             Refused: with the reason in words.
         """
         deadline = time.monotonic() + handshake_seconds
-        plain = connection.socket
-        assert plain is not None
         try:
-            _require_hello(plain, deadline)
-            self.refresh()
-            assert self._credentials is not None
-            plain.setblocking(False)
-            secured = self._credentials.context.wrap_socket(
-                plain, server_side=True, do_handshake_on_connect=False
-            )
-            assert isinstance(secured, TlsConnection)
+            assert connection.socket is not None
+            _require_hello(connection.socket, deadline)
+            secured = self._wrapped(connection.socket)
             secured.send_seconds = send_seconds
             connection.socket = secured
             _shake_hands(secured, deadline)
@@ -230,6 +223,17 @@ class PortTls:
         except OSError as error:
             part_from(connection.socket)
             raise Refused(handshake_words(error)) from error
+
+    def _wrapped(self, plain: socket.socket) -> TlsConnection:
+        """Put the TLS layer with the newest certificate around a connection."""
+        self.refresh()
+        assert self._credentials is not None
+        plain.setblocking(False)
+        secured = self._credentials.context.wrap_socket(
+            plain, server_side=True, do_handshake_on_connect=False
+        )
+        assert isinstance(secured, TlsConnection)
+        return secured
 
 
 def wait_until(connection: socket.socket, event: int, deadline: float) -> None:
@@ -271,8 +275,14 @@ def handshake_words(error: OSError) -> str:
         return f"the caller's certificate {what}"
     if isinstance(error, ssl.SSLEOFError) or not isinstance(error, ssl.SSLError):
         return "the caller broke off the TLS handshake"
-    reason = error.reason or "no reason given"
+    reason = _reason(error)
     return _REASON_WORDS.get(reason, f"TLS failed: {reason.replace('_', ' ').lower()}")
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """Return OpenSSL's name of a reason, also of one that is newer than our Python."""
+    text = str(error.args[-1]).partition("] ")[2].partition(" (_ssl")[0]
+    return error.reason or text.replace(" ", "_").upper() or "NO_REASON_GIVEN"
 
 
 def _require_hello(plain: socket.socket, deadline: float) -> None:

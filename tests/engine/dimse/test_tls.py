@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.dimse.echo import echo
 from engine.events import (
     AssociationRejected,
     CertificateExpired,
@@ -360,3 +361,35 @@ def test_a_certificate_that_expires_is_told_at_start_and_every_day(authority: Au
         clock.advance(30 * 24 * 60 * 60)
         dock.wake()
         dock.wait_until(lambda: bool(dock.told(CertificateExpired)))
+
+
+@pytest.mark.parametrize(
+    ("authorities", "said"),
+    [
+        ("ours", "answered in"),
+        ("others", "its authorities keep out dicomdock's own certificate, as configured"),
+        ("nobody", "answered in"),
+    ],
+)
+def test_the_consoles_echo_speaks_tls_too(
+    dock: Dock, authority: Authority, tmp_path: Path, authorities: str, said: str
+) -> None:
+    tls = authority.settings()
+    if authorities == "others":
+        tls["tls_ca"] = str(Authority(tmp_path / "other").ca_file)
+    if authorities == "nobody":
+        tls["tls_client"] = ClientCertificates.NONE
+    receiver = make_receiver("SAFE", free_port(), **tls)
+    dock.apply(receiver)
+    result = echo(receiver, LOOPBACK, dock.clock)
+    assert result.ok
+    assert said in result.detail
+
+
+def test_the_consoles_echo_says_so_if_another_program_speaks_plainly(authority: Authority) -> None:
+    with Dock() as other:
+        port = free_port()
+        other.apply(make_receiver("SAFE", port))
+        result = echo(make_receiver("SAFE", port, **authority.settings()), LOOPBACK, other.clock)
+    assert not result.ok
+    assert result.detail.startswith("no TLS: ")
