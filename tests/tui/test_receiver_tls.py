@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from engine.errors import InvalidReceiver, Problem
 from engine.model.receiver import ReceiverRules
-from engine.model.tls import ClientCertificates
+from engine.model.tls import Certificate, ClientCertificates, peer_certificate
+from engine.view import ReceiverState, ReceiverStatus
+from tests.fakes import NOW, make_snapshot
 from tests.tui.test_receiver_dialog import (
     FakeEngine,
     Host,
@@ -18,6 +22,7 @@ from tests.tui.test_receiver_dialog import (
     settle,
 )
 from tui.forms.receiver_form import TLS_DETAILS, ReceiverForm
+from tui.widgets.receiver_panel import state_words
 
 DETAILS = set(TLS_DETAILS)
 FILES: dict[str, Any] = {
@@ -98,3 +103,32 @@ async def test_the_focus_moves_to_the_switch_when_its_field_goes(key: str) -> No
         app.dialog.sync()
         await pilot.pause()
         assert app.focused_id() == "tls_enabled"
+
+
+@pytest.mark.parametrize(
+    ("days", "problem", "words"),
+    [
+        (400, "", ""),
+        (12, "", "; its certificate expires in 12 days"),
+        (1, "", "; its certificate expires in 1 day"),
+        (-3, "", "; its certificate expired 2026-08-21 "),
+        (400, "tls_key: does not exist", "; the changed TLS files are not in force: tls_key: does"),
+    ],
+)
+def test_the_dashboard_says_what_is_to_be_done_about_a_certificate(
+    days: int, problem: str, words: str
+) -> None:
+    identity = peer_certificate("f" * 64, [])
+    end = NOW + timedelta(days=days)
+    status = ReceiverStatus(
+        make_receiver(tls_enabled=True, **FILES),
+        ReceiverState.LISTENING,
+        NOW,
+        "[::]:8104",
+        certificate=Certificate("CN=a", "CN=b", NOW - timedelta(days=9), end, identity),
+        certificate_problem=problem,
+    )
+    said = state_words(status, replace(make_snapshot(), taken_at=NOW, receivers=(status,)))
+    assert said.startswith("listening on [::]:8104 with TLS since ")
+    assert words in said
+    assert bool(words) == (";" in said)
