@@ -18,7 +18,7 @@ from engine.cli.options import (
     text_of_file,
     text_or_file,
 )
-from engine.cli.tls import add_tls, certificate_record, tls_given
+from engine.cli.tls import add_tls, certificate_record, expiry_warning, tls_given
 from engine.model.limits import RECEIVER_LIMITS
 from engine.model.receiver import ROUTING_FIELDS, Receiver, ReceiverRules, parse_receiver
 
@@ -131,6 +131,9 @@ def _save(
     _report(arguments, verb, *saved)
     if receiver.whitelist and not receiver.whitelist_enabled:
         terminal.say("the whitelist is kept but off; --whitelist-enabled puts it in force")
+    warning = expiry_warning(saved[1])
+    if warning:
+        terminal.say(warning)
 
 
 def _given_fields(arguments: argparse.Namespace, limits: object) -> dict[str, object]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from engine.clock import SystemClock
 from engine.errors import InvalidReceiver
-from engine.model.tls import TLS_FILES, ClientCertificates
+from engine.events import counted
+from engine.model.tls import EXPIRY_WARNING_DAYS, TLS_FILES, ClientCertificates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +54,16 @@ def certificate_record(receiver: Receiver) -> dict[str, object] | None:
         return {"problem": error.detail}
     now = SystemClock().now()
     return {**found.to_record(now), "problem": "has expired" if found.is_expired(now) else ""}
+
+
+def expiry_warning(receiver: Receiver) -> str:
+    """Say that the certificate has to be renewed, if it has."""
+    record = certificate_record(receiver) or {}
+    left = record.get("days_left")
+    if not isinstance(left, int) or left >= EXPIRY_WARNING_DAYS:
+        return ""
+    when = "has expired" if record["problem"] else f"expires in {counted(left, 'day')}"
+    return f"the certificate {when}, at {record['not_after']}; renew it"
 
 
 def _full_path(text: str) -> str:

@@ -291,8 +291,8 @@ class PortListener:
     def _refuse(
         self, association: ReceivingAssociation, why: str, called: str = "", calling: str = ""
     ) -> None:
-        host, port = association.requestor.address or "", association.requestor.port or 0
-        shown = shown_address(str(normalize_address(host or "0.0.0.0")), port)
+        host = normalize_address(association.requestor.address or "0.0.0.0")
+        shown = shown_address(str(host), association.requestor.port or 0)
         receiver = self.receivers.get(called)
         label = receiver.label if receiver is not None else ""
         if why:

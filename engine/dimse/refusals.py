@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from engine.dimse.associations import FOLDED_WITHIN, TOLD_REPETITIONS
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from engine.clock import Clock
     from engine.journal import Journal
+    from engine.model.whitelist import Address
 
 _KNOWN = 256
 """Callers that are told apart; the one that was quiet for longest is forgotten first."""
@@ -36,19 +38,19 @@ class Refusals:
         self._known: OrderedDict[tuple[str, int, str], _Repeated] = OrderedDict()
 
     def refused(
-        self, host: str, shown: str, port: int, why: str, receiver: str = "", calling: str = ""
+        self, host: Address, shown: str, port: int, why: str, receiver: str = "", calling: str = ""
     ) -> None:
         """Note a refused connection; the same one again within ten minutes becomes a count.
 
         Args:
-            host: the caller's address without its port.
+            host: the caller's address; those of one IPv6 network count as one.
             shown: the caller's address as it is told.
             port: the port that was called.
             why: the reason in words.
             receiver: the receiver that was called, if that is known.
             calling: the calling AE title, if that is known.
         """
-        times = self._count((host, port, why))
+        times = self._count((_origin(host), port, why))
         if times in TOLD_REPETITIONS:
             self._journal.record(
                 ConnectionRefused(
@@ -71,3 +73,8 @@ class Refusals:
             if len(self._known) > _KNOWN:
                 self._known.popitem(last=False)
         return times
+
+
+def _origin(host: Address) -> str:
+    """Return what identifies a caller: an IPv6 host may have any address of its /64."""
+    return str(host if host.version == 4 else ip_network(f"{host}/64", strict=False))

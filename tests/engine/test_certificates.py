@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import ssl
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -145,3 +148,39 @@ def test_a_single_certificate_can_be_read(authority: Authority) -> None:
     found = read_certificate(authority.ca_file)
     assert found.identity.names == frozenset()
     assert found.subject == found.issuer
+
+
+def test_a_key_that_is_too_weak_is_named(authority: Authority, tmp_path: Path) -> None:
+    key = rsa.generate_private_key(65537, 1024)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "weak")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(1))
+    certificate = builder.sign(key, hashes.SHA256())
+    (tmp_path / "weak.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "weak.key").write_bytes(pem)
+    weak = TlsSettings(str(tmp_path / "weak.pem"), str(tmp_path / "weak.key"),
+                       str(authority.ca_file))  # fmt: skip
+    assert fault(weak) == ("tls_certificate", "is too weak (ee key too small)")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError(13, "Permission denied"), "may not be read by this user"),
+        (OSError(5, "Input/output error"), "can't be read (Input/output error)"),
+        (ValueError("embedded null byte"), "can't be read (embedded null byte)"),
+    ],
+)
+def test_a_file_that_can_not_be_read_is_named(
+    tls: TlsSettings, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    opened = os.open
+
+    def refuse_keys(path: str, flags: int) -> int:
+        if path.endswith(".key"):
+            raise error
+        return opened(path, flags)
+
+    monkeypatch.setattr(os, "open", refuse_keys)
+    assert fault(tls) == ("tls_key", message)

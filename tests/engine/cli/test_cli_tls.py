@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,8 +72,14 @@ def test_files_are_kept_with_their_full_path(
 def test_an_expired_certificate_is_saved_and_shown_as_such(run: Run, authority: Authority) -> None:
     certificate, key = authority.issue(SERVER_NAME, not_before=LONG_AGO, not_after=OVER)
     tls = [f"--tls-certificate={certificate}", f"--tls-key={key}", "--tls-client=none"]
-    assert run(*NEW, *tls).code == 0
+    outcome = run(*NEW, *tls)
+    assert outcome.code == 0
+    assert "the certificate has expired, at 2002-01-01" in outcome.err
     assert listed(run)["certificate"]["problem"] == "has expired"
+    soon = datetime.now(UTC) + timedelta(days=9, hours=1)
+    authority.issue(SERVER_NAME, not_after=soon)
+    outcome = run("receivers", "edit", "SAFE", "--limit", "idle_seconds=30")
+    assert "the certificate expires in 9 days, at " in outcome.err
 
 
 def test_a_file_that_is_gone_is_named_when_saving_and_in_the_list(
