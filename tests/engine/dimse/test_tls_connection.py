@@ -16,7 +16,7 @@ from engine.dimse.tls import TlsConnection, handshake_words, part_from
 from engine.dimse.transport import TooSlow
 from engine.events import AssociationAborted, AssociationReleased
 from engine.model.tls import ClientCertificates, TlsSettings
-from tests.caller import SERVER_NAME, Caller
+from tests.caller import SERVER_NAME, Caller, call
 from tests.certificates import Authority
 from tests.running import Dock, free_port, join_all_but, make_receiver
 
@@ -180,8 +180,10 @@ def test_refused_callers_leave_no_descriptor_behind(authority: Authority) -> Non
     port = free_port()
     with Dock() as dock:
         dock.apply(make_receiver("SAFE", port, **authority.settings()))
-        before = open_descriptors()
         threads = set(threading.enumerate())
+        assert call(port, "SAFE", tls=authority.client("ct1.hospital.example")) == "answered"
+        join_all_but(threads)
+        before = open_descriptors()
         for _ in range(20):
             with socket.create_connection(("127.0.0.1", port), 20) as caller:
                 caller.sendall(b"GET / HTTP/1.0\r\n\r\n")
