@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import ssl
 import stat
@@ -36,6 +37,7 @@ CIPHER_SUITES = (
 """What RFC 9325 4.2 (BCP 195) recommends for TLS 1.2; those of TLS 1.3 are all good."""
 
 _MAX_FILE_BYTES = 1024 * 1024
+_MAX_NAME_CHARACTERS = 255
 _SHOWN_CHARACTERS = 80
 
 Stamp = tuple[tuple[int, ...] | None, ...]
@@ -112,12 +114,10 @@ def identity_of(connection: ssl.SSLSocket) -> PeerCertificate | None:
     encoded = connection.getpeercert(binary_form=True)
     if encoded is None:
         return None
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(encoded)
-    # OpenSSL has read the certificate already; the names are those that it verified.
     names = (connection.getpeercert() or {}).get("subjectAltName", ())
     texts = [str(name[1]) for name in names if isinstance(name, tuple)]
-    return peer_certificate(digest.finalize().hex(), texts)
+    usable = [text for text in texts if text.isprintable() and len(text) <= _MAX_NAME_CHARACTERS]
+    return peer_certificate(hashlib.sha256(encoded).hexdigest(), usable)
 
 
 def _restrict(context: ssl.SSLContext) -> None:

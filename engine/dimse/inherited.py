@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from engine.dimse.ports import ALL_IPV4, ALL_IPV6, shown_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableMapping, Sequence
+    from collections.abc import Collection, Iterator, MutableMapping, Sequence
 
 FIRST_DESCRIPTOR = 3
 MOST_DESCRIPTORS = 1024
@@ -39,7 +39,6 @@ class _Handed:
     name: str
     listening: socket.socket | None
     fault: str = ""
-    used: bool = False
 
     @property
     def place(self) -> tuple[str, int]:
@@ -47,6 +46,10 @@ class _Handed:
         assert self.listening is not None
         address, port = self.listening.getsockname()[:2]
         return str(address), int(port)
+
+    def is_wanted(self, places: Collection[tuple[str, int]]) -> bool:
+        """Tell whether it listens at one of some places."""
+        return self.listening is not None and any(_is_at(self.place, place) for place in places)
 
 
 class InheritedSockets:
@@ -82,16 +85,21 @@ class InheritedSockets:
         """
         with self._lock:
             for handed in self._handed:
-                if handed.listening is not None and _is_at(handed.place, (address, port)):
-                    handed.used = True
+                if handed.listening is not None and handed.is_wanted([(address, port)]):
                     return handed.listening.dup()
         return None
 
-    def close_unused(self) -> tuple[Unused, ...]:
-        """Close what nobody has taken so far, and return what that was."""
+    def close_unused(self, places: Collection[tuple[str, int]]) -> tuple[Unused, ...]:
+        """Close what is at none of some places, and return what that was.
+
+        Args:
+            places: address and port of every receiver, also of those that are switched off: the
+                parent holds their ports, so that they could not be bound later.
+        """
         with self._lock:
-            unused = [handed for handed in self._handed if not handed.used]
-            self._handed = [handed for handed in self._handed if handed.used]
+            wanted = [handed for handed in self._handed if handed.is_wanted(places)]
+            unused = [handed for handed in self._handed if handed not in wanted]
+            self._handed = wanted
         return tuple(_closed(unused))
 
     def close(self) -> None:
@@ -137,7 +145,7 @@ def _closed(unused: Sequence[_Handed]) -> Iterator[Unused]:
             continue
         where = shown_address(*handed.place)
         handed.listening.close()
-        yield Unused(handed.name, f"no enabled receiver listens on {where}")
+        yield Unused(handed.name, f"no receiver listens on {where}")
 
 
 def _is_at(place: tuple[str, int], wanted: tuple[str, int]) -> bool:

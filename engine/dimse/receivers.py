@@ -125,7 +125,7 @@ class Receivers:
                     self._close_port(key)  # what is open goes on; new callers get the new TLS
                 if key not in self._ports:
                     self._open_port(key, by_title)
-            self._close_unused_sockets()
+            self._close_unused_sockets(receivers, site)
             self._allowed = site.receivers_allowed
             self._note_idle(receivers)
             self._drain(before, site.limits.drain_seconds)
@@ -333,8 +333,11 @@ class Receivers:
                 wanted.listener.tls.refresh()
                 wanted.listener.tls.warn()
 
-    def _close_unused_sockets(self) -> None:
-        for unused in self._inherited.close_unused() if self._inherited else ():
+    def _close_unused_sockets(self, receivers: Sequence[Receiver], site: SiteSettings) -> None:
+        places = {
+            (listening_address(r.bind_address or site.bind_address), r.port) for r in receivers
+        }
+        for unused in self._inherited.close_unused(places) if self._inherited else ():
             self._journal.record(SocketUnused(name=unused.name, why=unused.why))
 
     def _abort_due(self, now: float) -> None:

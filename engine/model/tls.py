@@ -20,6 +20,7 @@ TLS_FILES = ("tls_certificate", "tls_key", "tls_ca")
 EXPIRY_WARNING_DAYS = 30
 
 _MAX_PATH_CHARACTERS = 1000
+_SHOWN_CHARACTERS = 60
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
@@ -78,8 +79,9 @@ class PeerCertificate:
     """Its subject alternative names, normalized by `normalize_name`."""
 
     def __str__(self) -> str:
-        named = f"{', '.join(sorted(self.names)[:3])} " if self.names else ""
-        return f"{named}(sha256:{self.fingerprint[:8]}…)"
+        names = ", ".join(sorted(self.names))
+        shown = names if len(names) <= _SHOWN_CHARACTERS else names[:_SHOWN_CHARACTERS] + "…"
+        return f"{shown} (sha256:{self.fingerprint[:8]}…)".lstrip()
 
 
 @dataclass(frozen=True, slots=True)
