@@ -199,11 +199,9 @@ def _content(field: str, path: str) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise _invalid(field, path, "is not a file", "name a PEM file")
-            if status.st_size > _MAX_FILE_BYTES:
-                raise _invalid(field, path, "is larger than 1 MiB", "name a PEM file")
+            fault = _fault(os.fstat(descriptor))
+            if fault:
+                raise _invalid(field, path, fault, "name a PEM file")
             return os.read(descriptor, _MAX_FILE_BYTES)
         finally:
             os.close(descriptor)
@@ -215,6 +213,12 @@ def _content(field: str, path: str) -> bytes:
     except (OSError, ValueError) as error:
         message = f"can't be read ({getattr(error, 'strerror', None) or error})"
         raise _invalid(field, path, message, "name another file") from error
+
+
+def _fault(status: os.stat_result) -> str:
+    if not stat.S_ISREG(status.st_mode):
+        return "is not a file"
+    return "is larger than 1 MiB" if status.st_size > _MAX_FILE_BYTES else ""
 
 
 def _attempt(
