@@ -177,9 +177,13 @@ def _parse_receivers(
 
 
 def _tls_problems(receivers: Sequence[Receiver], site: SiteSettings) -> Iterator[Problem]:
-    for number, receiver in enumerate(receivers):
-        for problem in tls_conflicts(receiver, receivers[:number], site):
-            yield replace(problem, field=f"receivers[{receiver.label}].{problem.field}")
+    first_at: dict[tuple[str, int], Receiver] = {}
+    for receiver in receivers:
+        if receiver.enabled:
+            place = (receiver.bind_address or site.bind_address, receiver.port)
+            first = first_at.setdefault(place, receiver)
+            for problem in tls_conflicts(receiver, (first,), site):
+                yield replace(problem, field=f"receivers[{receiver.label}].{problem.field}")
 
 
 def _parsed(

@@ -108,6 +108,10 @@ def test_a_file_edited_by_hand_is_held_to_the_same_rule() -> None:
         parse_configuration({"receivers": {"1": plain, "2": SAFE}})
     assert [p.field for p in caught.value.problems] == ["receivers[SAFE:2762].tls_enabled"]
     parse_configuration({"receivers": {"1": {**plain, "enabled": False}, "2": SAFE}})
+    third = {**SAFE, "ae_title": "THIRD", "tls_client": "none"}
+    with pytest.raises(ConfigurationError) as caught:
+        parse_configuration({"receivers": {"1": SAFE, "2": {**SAFE, "ae_title": "B"}, "3": third}})
+    assert [p.field for p in caught.value.problems] == ["receivers[THIRD:2762].tls_enabled"]
 
 
 def test_the_sites_address_counts_for_receivers_without_their_own() -> None:
