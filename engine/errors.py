@@ -13,7 +13,8 @@ EngineError                     title, detail, remedy
 ├─ ListenError                  address, port
 │  ├─ PortInUse                 holder
 │  ├─ PortNotPermitted
-│  └─ AddressNotLocal
+│  ├─ AddressNotLocal
+│  └─ CertificateUnusable
 ├─ IntakeError                  status, state
 │  ├─ UnreadableObject          0xC000
 │  ├─ SopClassMismatch          0xA900
@@ -175,6 +176,12 @@ class AddressNotLocal(ListenError):
     """The bind address does not belong to this host."""
 
     title = "Address not on this host"
+
+
+class CertificateUnusable(ListenError):
+    """The files that TLS needs are missing or don't fit together."""
+
+    title = "Certificate not usable"
 
 
 class IntakeError(EngineError):

@@ -20,6 +20,7 @@ from engine.dimse.acceptance import Load
 from engine.dimse.associations import Associations
 from engine.dimse.door import Door
 from engine.dimse.echo import echo
+from engine.dimse.inherited import InheritedSockets
 from engine.dimse.ports import listening_address, probe
 from engine.dimse.receivers import Receivers
 from engine.dimse.reception import Reception
@@ -70,8 +71,16 @@ _ABORT_SECONDS = 5.0
 class Engine:
     """One engine on one data directory; public methods may be called from any thread."""
 
-    def __init__(self, settings: EngineSettings, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: EngineSettings,
+        *,
+        clock: Clock | None = None,
+        inherited: InheritedSockets | None = None,
+    ) -> None:
+        """Take the settings, and the listening sockets that the parent process handed over."""
         self._settings = settings
+        self._inherited = inherited or InheritedSockets()
         self._clock = clock or SystemClock()
         self._lock = threading.RLock()
         """Guards changes of the configuration."""
@@ -277,10 +286,14 @@ class Engine:
             self._associations,
             Reception(pipeline, self._associations),
             self._load,
-            Deadlines(settings.negotiation_seconds, settings.pdu_seconds),
+            Deadlines(
+                settings.negotiation_seconds, settings.pdu_seconds, settings.handshake_seconds
+            ),
             door,
             self._publish_states,
+            self._inherited,
         )
+        opened.callback(self._inherited.close)
         opened.callback(self._receivers.stop_accepting)
 
     def _recover(self) -> None:
@@ -378,6 +391,8 @@ class Engine:
             failed_today=today.failed,
             last_object_at=today.last_object_at,
             throughput=self._metrics.throughput(receiver.label),
+            certificate=observed.certificate,
+            certificate_problem=observed.certificate_problem,
         )
 
     def _publish_states(self) -> None:

@@ -35,6 +35,8 @@ class EngineSettings:
     """Free space below which objects are refused with 0xA700."""
     negotiation_seconds: float = 10.0
     """How long a peer may take from connecting to its complete A-ASSOCIATE-RQ."""
+    handshake_seconds: float = 10.0
+    """How long a peer may take for its TLS handshake, from the connection on."""
     pdu_seconds: float = 30.0
     """How long one PDU may take, unless it comes at a kilobyte a second or more."""
     unassociated_peers: int = 50

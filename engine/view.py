@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.model.project import Project
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
+    from engine.model.tls import Certificate
 
 
 class ReceiverState(StrEnum):
@@ -78,6 +79,10 @@ class ReceiverStatus:
     failed_today: int = 0
     last_object_at: datetime | None = None
     throughput: Throughput = Throughput()
+    certificate: Certificate | None = None
+    """The one that TLS handshakes use now; None without TLS."""
+    certificate_problem: str = ""
+    """Why a certificate file that changed is not in force, if so."""
 
 
 class AssociationEnd(StrEnum):

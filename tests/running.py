@@ -18,6 +18,7 @@ from engine.dimse.associations import Associations
 from engine.dimse.door import Door
 from engine.dimse.receivers import Receivers
 from engine.dimse.upper_layer import Deadlines
+from engine.events import Event
 from engine.journal import Journal
 from engine.model.ae_title import AETitle
 from engine.model.limits import Limits
@@ -27,12 +28,13 @@ from engine.sessions.index import SessionIndex
 from engine.settings import EngineSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from engine.clock import Clock
+    from engine.dimse.inherited import InheritedSockets
     from engine.dimse.reception import Reception
-    from engine.events import Event
+    from engine.events import RecordedEvent
     from engine.model.project import Project
     from engine.model.session import Session
     from engine.sessions.index import ObjectRow
@@ -82,9 +84,18 @@ def configure(data_dir: Path, *receivers: Receiver, projects: tuple[Project, ...
 class EngineProcess:
     """`dicomdock engine` in a second process."""
 
-    def __init__(self, data_dir: Path, *options: str) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *options: str,
+        through: Sequence[str] = (),
+        keep: Sequence[int] = (),
+    ) -> None:
+        """Start it, perhaps through another command and with descriptors kept open for it."""
         command = [sys.executable, "-m", "engine", "--data", str(data_dir), "engine", *options]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [*through, *command], stderr=subprocess.PIPE, text=True, pass_fds=keep
+        )
         self.data_dir = data_dir
         self.started_with: list[str] = []
 
@@ -177,12 +188,33 @@ def join_all_but(before: set[threading.Thread]) -> None:
                 assert not thread.is_alive(), thread.name
 
 
+class WatchedJournal(Journal):
+    """A journal that wakes whoever waits for an event."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.changed = threading.Condition()
+
+    def record(self, event: Event) -> RecordedEvent:
+        recorded = super().record(event)
+        with self.changed:
+            self.changed.notify_all()
+        return recorded
+
+
 class Dock:
     """The listeners of an engine without the rest of it; use it in a `with` block."""
 
-    def __init__(self, clock: Clock | None = None, reception: Reception | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        reception: Reception | None = None,
+        *,
+        handshake_seconds: float = 10.0,
+        inherited: InheritedSockets | None = None,
+    ) -> None:
         self.clock = clock or SystemClock()
-        self.journal = Journal(self.clock)
+        self.journal = WatchedJournal(self.clock)
         self.associations = Associations(self.clock, self.journal)
         self.site = LOOPBACK_SITE
         self.draining = False
@@ -193,9 +225,10 @@ class Dock:
             self.associations,
             reception,  # type: ignore[arg-type]
             self.load,
-            Deadlines(),
+            Deadlines(handshake_seconds=handshake_seconds),
             self.door,
             self.on_change,
+            inherited,
         )
 
     def __enter__(self) -> Self:
@@ -219,6 +252,11 @@ class Dock:
         """Let the supervisor look at the clock, which a clock that stands still does not."""
         with self.receivers._wake:
             self.receivers._wake.notify_all()
+
+    def wait_until(self, has_come: Callable[[], bool]) -> None:
+        """Wait for an event; `has_come` looks at what was told, and at nothing else."""
+        with self.journal.changed:
+            assert self.journal.changed.wait_for(has_come, 20), self.told(Event)
 
     def told(self, *kinds: type[Event]) -> list[str]:
         """Return what was told of some kinds of event, each as ``AE:port sentence``."""

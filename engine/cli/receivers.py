@@ -18,6 +18,7 @@ from engine.cli.options import (
     text_of_file,
     text_or_file,
 )
+from engine.cli.tls import add_tls, certificate_record, expiry_warning, tls_given
 from engine.model.limits import RECEIVER_LIMITS
 from engine.model.receiver import ROUTING_FIELDS, Receiver, ReceiverRules, parse_receiver
 
@@ -46,6 +47,7 @@ _COLUMNS = (
     "anonymization",
     "whitelist_enabled",
     "routing_enabled",
+    "tls_enabled",
     "identifier",
     "bind_address",
 )
@@ -83,12 +85,16 @@ def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
     for name, words in _SWITCHES.items():
         add_switch(parser, name, words)
     _add_texts(parser)
+    add_tls(parser)
     add_limits(parser, RECEIVER_LIMITS, "removes it, so that the site's counts")
 
 
 def _add_texts(parser: argparse.ArgumentParser) -> None:
     add = partial(parser.add_argument, default=argparse.SUPPRESS)
-    entry = "AE title, address, network or AE@address; repeat for more; replaces all lines"
+    entry = (
+        "AE title, address, network or AE@address, then #san:NAME or #sha256:FINGERPRINT for a "
+        "certificate; repeat for more; replaces all lines"
+    )
     add("--whitelist", metavar="LINE", action="append", help=entry)
     add("--whitelist-file", metavar="FILE", type=text_of_file, help="lines; '-' reads stdin")
     for name in ROUTING_FIELDS:
@@ -125,6 +131,9 @@ def _save(
     _report(arguments, verb, *saved)
     if receiver.whitelist and not receiver.whitelist_enabled:
         terminal.say("the whitelist is kept but off; --whitelist-enabled puts it in force")
+    warning = expiry_warning(saved[1])
+    if warning:
+        terminal.say(warning)
 
 
 def _given_fields(arguments: argparse.Namespace, limits: object) -> dict[str, object]:
@@ -135,7 +144,7 @@ def _given_fields(arguments: argparse.Namespace, limits: object) -> dict[str, ob
         from_file = given.get("whitelist_file", "").splitlines()
         fields["whitelist"] = [*from_file, *given.get("whitelist", ())]
     fields["limits"] = limits_given(arguments, limits)
-    return fields
+    return fields | tls_given(given)
 
 
 def _switch(arguments: argparse.Namespace) -> None:
@@ -163,8 +172,9 @@ def _report(
 
 
 def receiver_record(receiver: Receiver) -> dict[str, object]:
-    """Return a receiver's JSON form with its label."""
-    return {**receiver.to_record(), "label": receiver.label}
+    """Return a receiver's JSON form with its label and what its certificate says."""
+    record = {**receiver.to_record(), "label": receiver.label}
+    return {**record, "certificate": certificate_record(receiver)}
 
 
 def _print(receivers: Iterable[Receiver]) -> None:

@@ -66,6 +66,7 @@ def _seconds(text: str) -> float:
 
 def _engine(arguments: argparse.Namespace) -> None:
     from engine import Engine
+    from engine.dimse.inherited import InheritedSockets
 
     stopping = threading.Event()
 
@@ -77,7 +78,7 @@ def _engine(arguments: argparse.Namespace) -> None:
 
     for number in _STOP_SIGNALS:
         signal.signal(number, stop)
-    engine = Engine(settings_of(arguments))
+    engine = Engine(settings_of(arguments), inherited=InheritedSockets.from_environment())
     engine.start()
     gc.freeze()  # what is here now stays: collections need not look at it again and again
     for receiver in engine.snapshot().receivers:

@@ -106,7 +106,8 @@ class ConfigurationStore:
             replacing: the receiver as its editor saw it; None replaces whatever is there.
 
         Raises:
-            InvalidReceiver: if it conflicts with the configuration as it is now.
+            InvalidReceiver: if it conflicts with the configuration as it is now, or if the files
+                of its new TLS settings are missing or don't fit together.
             ChangedMeanwhile: if somebody else changed the receiver after its editor saw it.
             NotFound: if the receiver to replace does not exist any more.
         """
@@ -279,7 +280,13 @@ class ConfigurationStore:
 
     def _checked(self, receiver: Receiver, configuration: Configuration) -> Receiver:
         rules = ReceiverRules(configuration.site, self._identifiers, configuration.receivers)
-        return parse_receiver(receiver.to_record(), rules)
+        checked = parse_receiver(receiver.to_record(), rules)
+        before = [known.tls for known in configuration.receivers if known.id == checked.id]
+        if checked.tls is not None and checked.tls not in before:
+            from engine.certificates import load  # which takes a while, and is rarely needed
+
+            load(checked.tls)
+        return checked
 
     def _changed_meanwhile(
         self, what: str, seen: Configuration, current: Configuration

@@ -141,7 +141,10 @@ def _objection(line: str) -> tuple[str, str]:
     if "@" in line.rstrip("@").partition("@")[2]:
         return "has more than one @, which XNAT refuses", "remove the line"
     try:
-        parse_entry(line)
+        entry = parse_entry(line)
+        if entry.certificate is not None:
+            message = "asks for a certificate, which XNAT can't; it lets nobody in there"
+            return message, "leave the condition out for XNAT, or remove the line"
     except InvalidWhitelistEntry as error:
         message = "is checked by XNAT although the whitelist is off"
         return f"{message}: {error.problems[0].message}", error.problems[0].remedy

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from engine.model.receiver import Receiver
+    from engine.model.tls import PeerCertificate
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 """The only application context name of the standard (PS3.7 A.2.1)."""
@@ -28,6 +29,8 @@ class AssociationRequest:
     application_context: str = APPLICATION_CONTEXT
     is_hasty: bool = False
     """Whether the address asks for associations faster than it may."""
+    certificate: PeerCertificate | None = None
+    """What the caller showed in the TLS handshake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,10 @@ def decide(
     line = ""
     if receiver.whitelist_enabled:
         verdict = whitelist.match(
-            receiver.whitelist_entries, request.calling_ae_title, request.address
+            receiver.whitelist_entries,
+            request.calling_ae_title,
+            request.address,
+            request.certificate,
         )
         if verdict.admitted_by is None:
             return Rejection(1, 1, 3, verdict.why)

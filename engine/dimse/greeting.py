@@ -23,6 +23,26 @@ def recognize(first_bytes: bytes) -> str:
     return "bytes of no known protocol"
 
 
+def is_client_hello(head: bytes) -> bool:
+    """Tell whether a connection begins as TLS does, as far as its first bytes have come."""
+    return head == b"\x16" or head[:2] == b"\x16\x03"  # RFC 8446 5.1: a handshake record
+
+
+def is_plain_dicom(head: bytes) -> bool:
+    """Tell whether a connection begins with an A-ASSOCIATE-RQ, as far as that has come."""
+    return head in {b"\x01", b"\x01\0"} or head[:2] == b"\x01\0"
+
+
+def ae_titles(head: bytes) -> tuple[str, str]:
+    """Return called and calling AE title of an A-ASSOCIATE-RQ; empty where it has none to show."""
+    return _ae_title(head[10:26]), _ae_title(head[26:42])
+
+
+def _ae_title(field: bytes) -> str:
+    text = field.decode("ascii", "replace").strip(" \0")
+    return text if len(field) == 16 and text.isascii() and text.isprintable() else ""
+
+
 def _is_tls(head: bytes) -> bool:
     # RFC 8446 5.1: a handshake record of TLS 1.x; 4.1.2: the first message is the ClientHello.
     return head[:2] == b"\x16\x03" and len(head) >= 3 and head[5:6] in {b"", b"\x01"}

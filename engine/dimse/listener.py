@@ -22,9 +22,12 @@ from engine.dimse.contexts import (
     verification_context,
 )
 from engine.dimse.fragments import ProtocolViolation
+from engine.dimse.greeting import ae_titles, is_plain_dicom
 from engine.dimse.ports import listen_error, shown_address
 from engine.dimse.server import ReceivingServer
+from engine.dimse.tls import PortTls, Refused, TlsConnection, reject_in_plain
 from engine.dimse.upper_layer import ReceivingAssociation
+from engine.errors import CertificateUnusable, InvalidReceiver
 from engine.model.whitelist import normalize_address
 from engine.view import AssociationEnd
 
@@ -33,13 +36,18 @@ if TYPE_CHECKING:
 
     from pynetdicom.events import Event, EventHandlerType
 
+    from engine.clock import Clock
     from engine.dimse.associations import Associations, LiveAssociation
     from engine.dimse.command import StoreRequest
     from engine.dimse.door import Door
+    from engine.dimse.inherited import InheritedSockets
     from engine.dimse.reception import Receipt, Reception
     from engine.dimse.upper_layer import Deadlines
+    from engine.events import Event as JournalEvent
+    from engine.journal import Journal
     from engine.model.limits import Limits
     from engine.model.receiver import Receiver
+    from engine.model.tls import TlsSettings
 
 _ABORT_SECONDS = 2
 _CANNOT_DECIDE = (2, 1, 1)  # A-ASSOCIATE-RJ: transient, no reason given
@@ -64,6 +72,10 @@ class PortListener:
         load: Callable[[], Load],
         deadlines: Deadlines,
         door: Door,
+        clock: Clock,
+        journal: Journal,
+        tls: TlsSettings | None = None,
+        inherited: InheritedSockets | None = None,
     ) -> None:
         self.address = address
         self.port = port
@@ -74,6 +86,9 @@ class PortListener:
         self._load = load
         self._deadlines = deadlines
         self._door = door
+        self._journal = journal
+        self._inherited = inherited
+        self.tls = PortTls(tls, clock, self._tell) if tls else None
         self._lock = threading.Lock()
         self._live: dict[ReceivingAssociation, LiveAssociation] = {}
         self._server: ReceivingServer | None = None
@@ -85,27 +100,43 @@ class PortListener:
         Raises:
             ListenError: with the reason and, where it may be known, the process in the way.
         """
+        if self.tls is not None:
+            self._load_certificate(self.tls)
+        server = self._bound()
+        server.port, server.deadlines = self, self._deadlines
+        server.door = self._door
+        thread = threading.Thread(target=server.serve, name=f"listener-{self.port}", daemon=True)
+        self._server, self._thread = server, thread
+        thread.start()
+
+    def _bound(self) -> ReceivingServer:
         ae = AE()
         ae.maximum_associations = 1_000_000  # the limit is acceptance's, which can say why
         ae.acse_timeout = self._deadlines.negotiation_seconds
         bind_to = (
             (self.address, self.port, 0, 0) if ":" in self.address else (self.address, self.port)
         )
+        inherited = self._inherited.take(self.address, self.port) if self._inherited else None
         try:
             server = ae.make_server(
                 bind_to,
                 contexts=[verification_context()],
                 evt_handlers=self._handlers(),
                 server_class=ReceivingServer,
+                inherited=inherited,
             )
         except OSError as error:
             raise listen_error(error, self.address, self.port) from error
         assert isinstance(server, ReceivingServer)
-        server.port, server.deadlines = self, self._deadlines
-        server.door = self._door
-        thread = threading.Thread(target=server.serve, name=f"listener-{self.port}", daemon=True)
-        self._server, self._thread = server, thread
-        thread.start()
+        return server
+
+    def _load_certificate(self, tls: PortTls) -> None:
+        try:
+            tls.load()
+        except InvalidReceiver as error:
+            raise CertificateUnusable(
+                self.address, self.port, f"TLS: {error.detail}", error.remedy
+            ) from error
 
     def stop(self) -> None:
         """Accept nothing more and free the port; open associations go on."""
@@ -208,6 +239,25 @@ class PortListener:
 
     # ObjectPort: called on the reading thread of the association.
 
+    def welcome(self, association: ReceivingAssociation) -> bool:
+        """Shake hands if this port speaks TLS; tell of a caller that can't."""
+        if self.tls is None:
+            return True
+        connection, deadlines = association.connection, self._deadlines
+        try:
+            association.certificate = self.tls.secure(
+                connection, deadlines.handshake_seconds, deadlines.pdu_seconds
+            )
+        except Refused as refused:
+            called, calling = ae_titles(refused.head)
+            self._refuse(association, refused.why, called, calling)
+            if is_plain_dicom(refused.head) and connection.socket is not None:
+                reject_in_plain(connection.socket)
+            return False
+        assert isinstance(connection.socket, TlsConnection)
+        connection.socket.on_failure = partial(self._tls_failed, association)
+        return True
+
     def begin(self, association: ReceivingAssociation, request: StoreRequest) -> Receipt:
         """Open the object that a C-STORE request announces, with the receiver as it is now."""
         live = association.live
@@ -232,6 +282,28 @@ class PortListener:
         live = association.live
         if live is not None and live.source is not None:
             self._reception.end(live)
+
+    def _tls_failed(self, association: ReceivingAssociation, why: str) -> None:
+        live = self._live.get(association)
+        if live is not None:
+            live.why = live.why or why
+        else:
+            self._refuse(association, why)
+
+    def _refuse(
+        self, association: ReceivingAssociation, why: str, called: str = "", calling: str = ""
+    ) -> None:
+        if not why:
+            return  # closed without a word, which `gone` knows about
+        association.is_heard = True
+        host = str(normalize_address(association.requestor.address or "0.0.0.0"))
+        receiver = self.receivers.get(called)
+        label = receiver.label if receiver is not None else ""
+        self._door.strangers.dropped(host, self.port, why, label, calling)
+
+    def _tell(self, make: Callable[..., JournalEvent]) -> None:
+        for receiver in self.receivers.values():
+            self._journal.record(make(receiver=receiver.label))
 
     def _on_released(self, event: Event) -> None:
         self._close(_of(event), AssociationEnd.RELEASED)
@@ -272,4 +344,5 @@ def _request(association: ReceivingAssociation) -> AssociationRequest:
         address=normalize_address(association.requestor.address or "0.0.0.0"),
         application_context=str(primitive.application_context_name),
         is_hasty=association.is_hasty,
+        certificate=association.certificate,
     )

@@ -30,7 +30,7 @@ _OF_CLASSES: dict[type, tuple[str, ...]] = {
     ),
     RequestHandler: ("_create_association",),
 }
-_OF_ASSOCIATION = ("_accepted_cx", "_reactor_checkpoint", "_server", "_kill")
+_OF_ASSOCIATION = ("_accepted_cx", "_reactor_checkpoint", "_server", "_kill", "_dul_ready")
 _OF_PROVIDER = ("_idle_timer", "_kill_thread", "_run_loop_delay", "event_queue", "artim_timer")
 _OF_TIMER = ("_start_time", "_end_time")
 

@@ -16,6 +16,7 @@ from engine.dimse.upper_layer import Deadlines, ObjectPort, ReceivingAssociation
 from engine.model.whitelist import normalize_address
 
 if TYPE_CHECKING:
+    import socket
     import threading
 
     from pynetdicom.association import Association
@@ -37,7 +38,8 @@ class ReceivingServer(AssociationServer):
     deadlines: Deadlines
     door: Door
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, inherited: socket.socket | None = None, **kwargs: Any) -> None:
+        self._inherited = inherited
         super().__init__(*args, **(kwargs | {"request_handler": _Connection}))
         assert self.socket is not None
         self.socket.setblocking(False)
@@ -51,6 +53,28 @@ class ReceivingServer(AssociationServer):
         except OSError as error:
             self._is_exhausted = error.errno in _EXHAUSTED
             raise
+
+    def server_bind(self) -> None:
+        """Bind the port, unless a parent has done so and handed the socket over."""
+        if self._inherited is None:
+            super().server_bind()
+            return
+        assert self.socket is not None
+        self.socket.close()
+        self.socket = self._inherited
+        self.server_address = self.socket.getsockname()
+
+    def server_activate(self) -> None:
+        """Listen; an inherited socket does already."""
+        if self._inherited is None:
+            super().server_activate()
+
+    def server_close(self) -> None:
+        """Close the socket; an inherited one stays open for whoever is to go on with it."""
+        if self._inherited is None:
+            super().server_close()
+        else:
+            self._inherited.close()
 
     def service_actions(self) -> None:
         """Leave garbage to Python's own collector: a full collection here stalls reception."""

@@ -72,12 +72,21 @@ class Strangers:
         self._lock = threading.Lock()
         self._seen: OrderedDict[tuple[str, int, str], tuple[int, float]] = OrderedDict()
 
-    def dropped(self, address: str, port: int, why: str) -> None:
+    def dropped(
+        self, address: str, port: int, why: str, receiver: str = "", calling: str = ""
+    ) -> None:
         """Note that a connection ended; it is told the 1st, 10th, 100th … time in a while."""
         times = self._count((address, port, why))
         if times in (_TOLD_SILENT if why == LEFT_SILENTLY else _TOLD):
             self._journal.record(
-                ConnectionDropped(address=address, port=port, why=why, times=times)
+                ConnectionDropped(
+                    receiver=receiver,
+                    calling_ae_title=calling,
+                    address=address,
+                    port=port,
+                    why=why,
+                    times=times,
+                )
             )
 
     def _count(self, same: tuple[str, int, str]) -> int:

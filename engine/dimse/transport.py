@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from pynetdicom.transport import AssociationSocket
@@ -45,7 +46,6 @@ class BufferedSocket(AssociationSocket):
         self.deadline = float("inf")
         """Monotonic time by which `recv` must have what it was asked for."""
         self._waiting: dict[int, select.poll] = {}
-        self._flags = 0 if isinstance(client_socket, ssl.SSLSocket) else socket.MSG_DONTWAIT
         client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         microseconds = round(send_seconds * 1_000_000)
         timeout = struct.pack("ll", *divmod(microseconds, 1_000_000))
@@ -105,7 +105,7 @@ class BufferedSocket(AssociationSocket):
             self.low, self.high = 0, rest
         connection = cast(socket.socket, self.socket)
         try:
-            received = connection.recv_into(self.view[self.high :], 0, self._flags)
+            received = connection.recv_into(self.view[self.high :], 0, socket.MSG_DONTWAIT)
         except (BlockingIOError, ssl.SSLWantReadError):
             return -1
         self.high += received
@@ -124,6 +124,9 @@ class BufferedSocket(AssociationSocket):
     def close(self) -> None:
         """Close the connection, also one that the peer has broken already."""
         connection: Any = self.socket
+        if isinstance(connection, ssl.SSLSocket):
+            with suppress(OSError, ValueError):  # the peer need not answer our close_notify
+                connection.unwrap()
         super().close()
         if connection is not None:
             connection.close()

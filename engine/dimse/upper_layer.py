@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from engine.dimse.associations import LiveAssociation
     from engine.dimse.command import StoreRequest
     from engine.dimse.reception import Receipt
+    from engine.model.tls import PeerCertificate
 
 _logger = logging.getLogger(__name__)
 
@@ -67,10 +68,16 @@ class Deadlines:
     """From the connection to the complete A-ASSOCIATE-RQ."""
     pdu_seconds: float = 30.0
     """For one PDU, unless it comes at a kilobyte a second or more."""
+    handshake_seconds: float = 10.0
+    """From the connection to the end of the TLS handshake, where the port wants one."""
 
 
 class ObjectPort(Protocol):
     """Where the objects of an association go; every method is called on its reading thread."""
+
+    def welcome(self, association: ReceivingAssociation) -> bool:
+        """Prepare a new connection, such as by a TLS handshake; False refuses it."""
+        ...
 
     def begin(self, association: ReceivingAssociation, request: StoreRequest) -> Receipt:
         """Open the object that a C-STORE-RQ announces."""
@@ -160,11 +167,14 @@ class ReceivingProvider(DULServiceProvider):
     def run_reactor(self) -> None:
         """Serve the connection to its end, then clean up after it."""
         try:
-            super().run_reactor()
+            if self._association.port.welcome(self._association):
+                self._began = time.monotonic()
+                super().run_reactor()
         except Exception as error:
             # pynetdicom trips over values that a well-formed PDU may not have.
             self._give_up(error)
         finally:
+            self._association._dul_ready.set()  # waited for, also if the connection was refused
             self._abandon()
             with self._wake_lock:
                 wake_fd, self._wake_fd = self._wake_fd, -1
@@ -443,6 +453,8 @@ class ReceivingAssociation(Association):
         self.since = time.monotonic()
         """When the connection was accepted."""
         self._transfer_syntaxes: dict[int, str] = {}
+        self.certificate: PeerCertificate | None = None
+        """What the caller showed in the TLS handshake."""
         self.gate = Gate(self._idle_seconds)
         self._reactor_checkpoint = self.gate
         self.dul = ReceivingProvider(self)
@@ -450,6 +462,11 @@ class ReceivingAssociation(Association):
         # The setters hand these to the timers of the new provider.
         self.acse_timeout = ae.acse_timeout
         self.network_timeout = ae.network_timeout
+
+    @property
+    def connection(self) -> BufferedSocket:
+        """The connection, also after it is closed."""
+        return cast(BufferedSocket, self.dul.socket)
 
     def hang_up(self) -> None:
         """Break the connection, whatever its threads are doing; callable from any thread."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from engine.errors import ConfigurationError, CorruptConfiguration, NotFound, Problem
 from engine.model.identifier import DEFAULT_IDENTIFIERS
 from engine.model.project import Project, ProjectRegistry
-from engine.model.receiver import ReceiverRules, parse_receiver
+from engine.model.receiver import ReceiverRules, parse_receiver, tls_conflicts
 from engine.model.site import SiteSettings
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def parse_configuration(
     # Ports are not judged by site settings that are themselves in doubt.
     rules = ReceiverRules(site or SiteSettings(allow_low_ports=True), identifiers)
     receivers = _parse_receivers(raw, rules, problems)
+    problems.extend(_tls_problems(receivers, rules.site))
     if problems or site is None:
         raise ConfigurationError(*problems)
     return replace(meta, site=site, projects=ProjectRegistry(projects), receivers=receivers)
@@ -170,6 +171,16 @@ def _parse_receivers(
         if receiver is not None:
             receivers.append(receiver)
     return tuple(receivers)
+
+
+def _tls_problems(receivers: Sequence[Receiver], site: SiteSettings) -> Iterator[Problem]:
+    first_at: dict[tuple[str, int], Receiver] = {}
+    for receiver in receivers:
+        if receiver.enabled:
+            place = (receiver.bind_address or site.bind_address, receiver.port)
+            first = first_at.setdefault(place, receiver)
+            for problem in tls_conflicts(receiver, (first,), site):
+                yield replace(problem, field=f"receivers[{receiver.label}].{problem.field}")
 
 
 def _parsed(

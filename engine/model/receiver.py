@@ -17,6 +17,7 @@ from engine.model.identifier import DEFAULT_IDENTIFIER, DEFAULT_IDENTIFIERS, set
 from engine.model.limits import parse_receiver_limits
 from engine.model.routing import RoutingRules
 from engine.model.site import SiteSettings, is_address
+from engine.model.tls import TLS_FILES, ClientCertificates, TlsSettings
 from engine.model.whitelist import WhitelistEntry, parse_whitelist
 from engine.routing import parse_rules
 
@@ -62,6 +63,11 @@ class Receiver:
     """The limits that differ from the site's, by name."""
     identifier_settings: tuple[tuple[str, str], ...] = ()
     """What the identifier is told about this receiver, by the names of its fields."""
+    tls_enabled: bool = False
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_ca: str = ""
+    tls_client: ClientCertificates = ClientCertificates.REQUIRED
     whitelist_entries: tuple[WhitelistEntry, ...] = field(init=False, repr=False, compare=False)
     """The lines in force: empty while the whitelist is off."""
     routing: RoutingRules = field(init=False, repr=False, compare=False)
@@ -79,6 +85,13 @@ class Receiver:
         """``AE:port``, which names a receiver uniquely."""
         return f"{self.ae_title}:{self.port}"
 
+    @property
+    def tls(self) -> TlsSettings | None:
+        """TLS as it is in force; None while it is off."""
+        if not self.tls_enabled:
+            return None
+        return TlsSettings(self.tls_certificate, self.tls_key, self.tls_ca, self.tls_client)
+
     def to_record(self) -> dict[str, object]:
         """Return the JSON form that `parse_receiver` reads."""
         record: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
@@ -86,6 +99,7 @@ class Receiver:
         record["whitelist"] = list(self.whitelist)
         record["limits"] = dict(self.limits)
         record["identifier_settings"] = dict(self.identifier_settings)
+        record["tls_client"] = str(self.tls_client)
         return record
 
     def limits_within(self, site: SiteSettings) -> Limits:
@@ -120,10 +134,35 @@ def parse_receiver(raw: Mapping[str, object], rules: ReceiverRules) -> Receiver:
         reader.attempt(parse_whitelist, values["whitelist"])
     for name in ROUTING_FIELDS if values["routing_enabled"] else ():
         reader.attempt(partial(parse_rules, field=name), values[name] or "")
+    tls = [values[name] for name in (*TLS_FILES, "tls_client")]
+    if values["tls_enabled"] and None not in tls:
+        reader.attempt(TlsSettings.check, TlsSettings(*tls))
     if reader.problems:
         raise InvalidReceiver(*reader.problems)
     values["whitelist"] = tuple(line for line in values["whitelist"] if line)
-    return Receiver(**values)
+    receiver = Receiver(**values)
+    conflicts = tuple(tls_conflicts(receiver, rules.others, rules.site))
+    if conflicts:
+        raise InvalidReceiver(*conflicts)
+    return receiver
+
+
+def tls_conflicts(
+    receiver: Receiver, others: Iterable[Receiver], site: SiteSettings
+) -> Iterable[Problem]:
+    """Yield why a receiver's TLS can't be: what listens on one port speaks TLS in one way."""
+    for other in others:
+        if other.id == receiver.id or not (receiver.enabled and other.enabled):
+            continue
+        here, there = (r.bind_address or site.bind_address for r in (receiver, other))
+        if (receiver.port, here) == (other.port, there) and receiver.tls != other.tls:
+            how = "without TLS" if other.tls is None else "with other TLS settings"
+            if other.tls and receiver.tls is None:
+                how = "with TLS"
+            message = f"{other.label} listens on the same port {how}"
+            remedy = "give both the same TLS settings, or disable one of them"
+            yield Problem("tls_enabled", "on" if receiver.tls else "off", message, remedy)
+            return
 
 
 def _read_members(reader: _Reader, rules: ReceiverRules) -> dict[str, Any]:
@@ -137,6 +176,8 @@ def _read_members(reader: _Reader, rules: ReceiverRules) -> dict[str, Any]:
         "bind_address": reader.read("bind_address", "", _address),
         "limits": reader.read("limits", {}, _limits),
         "identifier_settings": reader.read("identifier_settings", {}, _settings),
+        "tls_client": reader.read("tls_client", ClientCertificates.REQUIRED, _client),
+        **{name: reader.read(name, "", _stripped) for name in TLS_FILES},
         **{name: reader.read(name, default, _switch) for name, default in _SWITCHES.items()},
         **{name: reader.read(name, "", _text) for name in ROUTING_FIELDS},
     }
@@ -150,6 +191,7 @@ _SWITCHES = {
     "whitelist_enabled": False,
     "routing_enabled": False,
     "direct_archive_append": False,
+    "tls_enabled": False,
 }
 
 
@@ -230,6 +272,18 @@ def _text(_name: str, value: object) -> str:
     if len(value) > MAX_TEXT_CHARACTERS:
         raise _Invalid("is too long", f"use at most {MAX_TEXT_CHARACTERS:,} characters")
     return value
+
+
+def _stripped(name: str, value: object) -> str:
+    return _text(name, value).strip()
+
+
+def _client(_name: str, value: object) -> ClientCertificates:
+    try:
+        return ClientCertificates(str(value))
+    except ValueError as error:
+        choices = " or ".join(ClientCertificates)
+        raise _Invalid("is not known", f"write {choices}") from error
 
 
 def _address(name: str, value: object) -> str:

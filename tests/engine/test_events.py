@@ -35,6 +35,26 @@ EXAMPLES: list[tuple[Event, str]] = [
         "can't listen: address in use; choose another port",
     ),
     (
+        events.SocketUnused(name="dicom", why="it does not listen"),
+        "inherited socket dicom is closed unused: it does not listen",
+    ),
+    (
+        events.CertificateReplaced(subject="CN=dock", expires="2027-01-31 12:00 UTC"),
+        "new handshakes use the changed certificate CN=dock, valid to 2027-01-31 12:00 UTC",
+    ),
+    (
+        events.CertificateRefused(reason="tls_key: does not exist"),
+        "changed TLS files refused, the certificate before stays in force: tls_key: does not exist",
+    ),
+    (
+        events.CertificateExpiring(subject="CN=dock", expires="2026-09-01", days_left=1),
+        "the certificate CN=dock expires in 1 day, at 2026-09-01",
+    ),
+    (
+        events.CertificateExpired(subject="CN=dock", expires="2026-01-01"),
+        "the certificate CN=dock expired at 2026-01-01; callers will refuse it",
+    ),
+    (
         events.AssociationEstablished(
             address="10.4.7.21:50112", contexts_accepted=12, contexts_proposed=14
         ),
@@ -115,7 +135,13 @@ def test_every_event_becomes_json_with_kind_severity_and_message(
 
 def test_only_what_needs_a_person_at_once_is_urgent() -> None:
     urgent = {type(event) for event, _ in EXAMPLES if event.urgent}
-    assert urgent == {events.ReceiverFailed, events.ConfigurationRefused, events.RuleFailed}
+    assert urgent == {
+        events.ReceiverFailed,
+        events.ConfigurationRefused,
+        events.RuleFailed,
+        events.CertificateRefused,
+        events.CertificateExpired,
+    }
 
 
 @pytest.mark.parametrize(

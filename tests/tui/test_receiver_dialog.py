@@ -144,7 +144,11 @@ async def test_tab_walks_through_the_visible_fields_in_order_and_then_the_button
     size: tuple[int, int],
 ) -> None:
     receiver = routing_receiver(
-        whitelist_enabled=True, whitelist=("CT1",), direct_archive=True, bind_address="127.0.0.1"
+        whitelist_enabled=True,
+        whitelist=("CT1",),
+        direct_archive=True,
+        bind_address="127.0.0.1",
+        tls_enabled=True,
     )
     app = Host(edit_form(receiver), identifiers=SEVERAL)
     async with app.run_test(size=size) as pilot:

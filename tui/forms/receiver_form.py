@@ -16,6 +16,7 @@ from engine.model.receiver import (
     ReceiverRules,
     parse_receiver,
 )
+from engine.model.tls import TLS_FILES, ClientCertificates
 from tui.forms.receiver_help import LABELS, MEANINGS
 from tui.forms.whitelist_check import CallerVerdict, LineState, caller_verdict, line_verdicts
 
@@ -26,15 +27,33 @@ if TYPE_CHECKING:
     from tui.forms.whitelist_check import LineVerdict
 
 LIMIT_FIELDS = RECEIVER_LIMITS
-ADVANCED_FIELDS = ("bind_address", *LIMIT_FIELDS)
-TEXT_FIELDS = ("ae_title", "port", "identifier", "whitelist", *ROUTING_FIELDS, "bind_address")
+ADVANCED_FIELDS = ("bind_address", *LIMIT_FIELDS, "tls_enabled")
+TLS_DETAILS = (*TLS_FILES, "tls_client")
+"""What there is to say about TLS while it is on."""
+OPENED_FIELDS = (*ADVANCED_FIELDS, *TLS_DETAILS)
+"""The fields of the advanced section, in its order."""
+TEXT_FIELDS = (
+    "ae_title",
+    "port",
+    "identifier",
+    "whitelist",
+    *ROUTING_FIELDS,
+    "bind_address",
+    *TLS_FILES,
+)
 PROCESSING_FIELDS = (
     "direct_archive",
     "direct_archive_append",
     "anonymization",
     "custom_processing",
 )
-SWITCH_FIELDS = (*PROCESSING_FIELDS, "whitelist_enabled", "routing_enabled")
+SWITCH_FIELDS = (
+    *PROCESSING_FIELDS,
+    "whitelist_enabled",
+    "routing_enabled",
+    "tls_enabled",
+    "tls_client",
+)
 CALLER_FIELDS = ("caller_ae_title", "caller_address")
 """The caller that the whitelist is tried with; never saved."""
 FIELD_ORDER = (
@@ -48,7 +67,7 @@ FIELD_ORDER = (
     "routing_enabled",
     *ROUTING_FIELDS,
     "advanced",
-    *ADVANCED_FIELDS,
+    *OPENED_FIELDS,
 )
 """Every field in the order of the dialog, from top to bottom; ``advanced`` opens those below."""
 
@@ -59,6 +78,7 @@ SWITCH_OF = (
     dict.fromkeys(ROUTING_FIELDS, "routing_enabled")
     | dict.fromkeys(("whitelist", *CALLER_FIELDS), "whitelist_enabled")
     | dict.fromkeys(ADVANCED_FIELDS, "advanced")
+    | dict.fromkeys(TLS_DETAILS, "tls_enabled")
     | {"direct_archive_append": "direct_archive"}
 )
 _LIMIT_PREFIX = "limits."
@@ -140,12 +160,14 @@ class ReceiverForm:
             visible.update(ROUTING_FIELDS)
         if self.is_advanced_open():
             visible.update(ADVANCED_FIELDS)
+        if self.is_advanced_open() and self.is_on("tls_enabled"):
+            visible.update(TLS_DETAILS)
         return frozenset(visible)
 
     def is_advanced_open(self) -> bool:
         """Tell whether the advanced fields are shown: if opened, or if one of them is wrong."""
         wrong = {_field_of(problem) for problem in self._problems()}
-        return self._opened or not wrong.isdisjoint(ADVANCED_FIELDS)
+        return self._opened or not wrong.isdisjoint(OPENED_FIELDS)
 
     def open_advanced(self, opened: bool = True) -> None:
         """Show the advanced fields, or hide them."""
@@ -251,6 +273,8 @@ class ReceiverForm:
         """
         raw: dict[str, object] = {n: v for n, v in self._values.items() if n not in LIMIT_FIELDS}
         raw["routing_enabled"] = self.is_on("routing_enabled")
+        asks = ClientCertificates.REQUIRED if self.is_on("tls_client") else ClientCertificates.NONE
+        raw["tls_client"] = asks
         raw["limits"] = {n: _number(self.text(n)) for n in LIMIT_FIELDS if self.text(n).strip()}
         if self.original is not None:
             raw["id"] = self.original.id
@@ -297,6 +321,7 @@ def _values_of(receiver: Receiver) -> dict[str, str | bool]:
     values: dict[str, str | bool] = {name: str(record[name]) for name in TEXT_FIELDS}
     values.update({name: bool(record[name]) for name in SWITCH_FIELDS})
     values.update({name: str(limits.get(name, "")) for name in LIMIT_FIELDS})
+    values["tls_client"] = receiver.tls_client is ClientCertificates.REQUIRED
     return values | {"whitelist": "\n".join(receiver.whitelist)}
 
 
@@ -305,7 +330,7 @@ def _initial_values(rules: ReceiverRules) -> dict[str, str | bool]:
     first = next((known.id for known in rules.identifiers), DEFAULT_IDENTIFIER)
     values: dict[str, str | bool] = dict.fromkeys((*TEXT_FIELDS, *LIMIT_FIELDS), "")
     values.update(dict.fromkeys(SWITCH_FIELDS, False))
-    return values | {"identifier": default or first, "anonymization": True}
+    return values | {"identifier": default or first, "anonymization": True, "tls_client": True}
 
 
 def _suggested_port(others: Sequence[Receiver]) -> int:

@@ -16,7 +16,7 @@ from textual.worker import Worker, WorkerState
 from engine.errors import ChangedMeanwhile, EngineError, InvalidReceiver
 from engine.model.receiver import Receiver
 from engine.view import PortState, PortStatus
-from tui.forms.receiver_form import ADVANCED_FIELDS, FIELD_ORDER
+from tui.forms.receiver_form import FIELD_ORDER, OPENED_FIELDS
 from tui.forms.receiver_help import HELP, LABELS
 from tui.screens.choice import ChoiceDialog
 from tui.text import counted, safe
@@ -261,7 +261,7 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
             return
         if isinstance(outcome, InvalidReceiver):
             self._refused = self.form.by_field(outcome.problems)
-            if any(problem.field in ADVANCED_FIELDS for problem in outcome.problems):
+            if any(problem.field in OPENED_FIELDS for problem in outcome.problems):
                 self.form.open_advanced()
                 self._refused = self.form.by_field(outcome.problems)
         self._changed_meanwhile = isinstance(outcome, ChangedMeanwhile)

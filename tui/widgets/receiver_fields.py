@@ -10,14 +10,17 @@ from textual.widgets import Input, Select, Switch, TextArea
 
 from engine.model.ae_title import MAX_LENGTH
 from engine.model.receiver import ROUTING_FIELDS
+from engine.model.tls import TLS_FILES
 from tui.forms.receiver_form import (
     ADVANCED_FIELDS,
     CALLER_FIELDS,
     FIELD_ORDER,
     LIMIT_FIELDS,
+    OPENED_FIELDS,
     PROCESSING_FIELDS,
     SWITCH_FIELDS,
     SWITCH_OF,
+    TLS_DETAILS,
     ReceiverForm,
 )
 from tui.forms.receiver_help import LABELS
@@ -68,7 +71,7 @@ class ReceiverFields(VerticalScroll, can_focus=False):
                 yield self._field(name, self._area(name), f"  {LABELS[name]}", "-lines")
         with Vertical(classes="section"):
             yield Disclosure(LABELS["advanced"], id="advanced")
-            for name in ADVANCED_FIELDS:
+            for name in OPENED_FIELDS:
                 yield self._advanced(name)
 
     def show(self, problems: Mapping[str, Iterable[Problem]], port_note: Note) -> None:
@@ -139,6 +142,12 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         return self._field(name, entry, f"{LABELS[name]} *", "-spaced")
 
     def _advanced(self, name: str) -> Field:
+        if name in TLS_FILES:
+            return self._file(name)
+        if name in SWITCH_FIELDS:
+            indent = "    " if name in TLS_DETAILS else "  "
+            switch = Toggle(self.form.is_on(name), animate=False, id=name)
+            return self._field(name, switch, f"{indent}{LABELS[name]}")
         is_limit = name in LIMIT_FIELDS
         entry = Input(
             self.form.text(name),
@@ -149,6 +158,12 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         )
         entry.cursor_blink = self._blink
         return self._field(name, entry, f"  {LABELS[name]}", "-advanced")
+
+    def _file(self, name: str) -> Field:
+        example = f"/etc/dicomdock/{name.removeprefix('tls_')}.pem"
+        entry = Input(self.form.text(name), id=name, placeholder=example, select_on_focus=False)
+        entry.cursor_blink = self._blink
+        return self._field(name, entry, f"    {LABELS[name]}", "-file")
 
     def _site_value(self, name: str) -> str:
         site = self.form.rules.site
@@ -215,7 +230,7 @@ class ReceiverFields(VerticalScroll, can_focus=False):
     def _note(self, name: str) -> Note:
         if name == "ae_title":
             return Note(f"{len(self.form.text(name))}/{MAX_LENGTH}")
-        if name in ADVANCED_FIELDS:
+        if name in ADVANCED_FIELDS and name not in SWITCH_FIELDS:
             return self._advanced_note(name)
         if name in SWITCH_FIELDS:
             return Note(self.form.meaning(name), Tone.PLAIN if self.form.is_on(name) else Tone.DIM)

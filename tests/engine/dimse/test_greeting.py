@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.dimse.greeting import recognize
+from engine.dimse.greeting import ae_titles, is_client_hello, is_plain_dicom, recognize
+from tests.caller import echo_bytes
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,27 @@ def test_whatever_comes_the_words_are_ours(first_bytes: bytes) -> None:
     assert said.isascii()
     assert said.isprintable()
     assert 0 < len(said) < 40
+
+
+@pytest.mark.parametrize(
+    ("head", "tls", "dicom"),
+    [
+        (b"\x16\x03\x01", True, False),
+        (b"\x16", True, False),
+        (b"\x16\x01", False, False),
+        (b"\x01\x00\x00\x00", False, True),
+        (b"\x01", False, True),
+        (b"", False, False),
+    ],
+)
+def test_tls_and_plain_dicom_are_told_apart_by_their_first_bytes(
+    head: bytes, tls: bool, dicom: bool
+) -> None:
+    assert (is_client_hello(head), is_plain_dicom(head)) == (tls, dicom)
+
+
+def test_an_association_request_names_both_ae_titles() -> None:
+    request, _ = echo_bytes("XNAT")
+    assert ae_titles(request) == ("XNAT", "CALLER")
+    assert ae_titles(request[:30]) == ("XNAT", "")
+    assert ae_titles(request[:10] + b"\x1b[31m".ljust(16) + b"\xff" * 16) == ("", "")
