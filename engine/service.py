@@ -23,8 +23,8 @@ from engine.dimse.echo import echo
 from engine.dimse.inherited import InheritedSockets
 from engine.dimse.ports import listening_address, probe
 from engine.dimse.receivers import Receivers
+from engine.dimse.receiving import Deadlines
 from engine.dimse.reception import Reception
-from engine.dimse.upper_layer import Deadlines
 from engine.errors import ConfigurationError, CorruptConfiguration, Problem, StorageUnusable
 from engine.events import (
     ConfigurationApplied,

@@ -12,7 +12,7 @@ from engine.model.limits import Limits
 
 if TYPE_CHECKING:
     from engine.clock import Clock
-    from engine.dimse.upper_layer import ReceivingAssociation
+    from engine.dimse.receiving import ReceivingAssociation
     from engine.journal import Journal
 
 UNASSOCIATED = 50

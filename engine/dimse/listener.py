@@ -24,9 +24,9 @@ from engine.dimse.contexts import (
 from engine.dimse.fragments import ProtocolViolation
 from engine.dimse.greeting import ae_titles, is_plain_dicom
 from engine.dimse.ports import listen_error, shown_address
+from engine.dimse.receiving import ReceivingAssociation
 from engine.dimse.server import ReceivingServer
 from engine.dimse.tls import PortTls, Refused, TlsConnection, reject_in_plain
-from engine.dimse.upper_layer import ReceivingAssociation
 from engine.errors import CertificateUnusable, InvalidReceiver
 from engine.model.whitelist import normalize_address
 from engine.view import AssociationEnd
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from engine.dimse.command import StoreRequest
     from engine.dimse.door import Door
     from engine.dimse.inherited import InheritedSockets
+    from engine.dimse.receiving import Deadlines
     from engine.dimse.reception import Receipt, Reception
-    from engine.dimse.upper_layer import Deadlines
     from engine.events import Event as JournalEvent
     from engine.journal import Journal
     from engine.model.limits import Limits

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.dimse.command import Command, StoreRequest
+    from engine.dimse.receiving import ReceivingAssociation
     from engine.dimse.reception import Receipt
     from engine.dimse.transport import BufferedSocket
-    from engine.dimse.upper_layer import ReceivingAssociation
 
 MAX_OTHER_MESSAGE_BYTES = 1024 * 1024
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from engine.dimse.associations import Associations
     from engine.dimse.door import Door
     from engine.dimse.inherited import InheritedSockets
+    from engine.dimse.receiving import Deadlines
     from engine.dimse.reception import Reception
-    from engine.dimse.upper_layer import Deadlines
     from engine.journal import Journal
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings

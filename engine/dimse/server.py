@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pynetdicom import evt
 from pynetdicom.transport import AssociationServer, RequestHandler
 
+from engine.dimse.receiving import Deadlines, ObjectPort, ReceivingAssociation
 from engine.dimse.transport import BufferedSocket
-from engine.dimse.upper_layer import Deadlines, ObjectPort, ReceivingAssociation
 from engine.model.whitelist import normalize_address
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The association's two threads: pynetdicom's state machine, waiting without polling.
+"""The upper layer of an association: pynetdicom's state machine, waiting without polling.
 
 DIMSE messages never become pynetdicom primitives: in state Sta6 data goes from the receive buffer
 to the object's part and the response goes back from the same thread, in the order of the requests.
@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
-import socket
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu import A_ABORT_RQ
 from pynetdicom.pdu_primitives import A_P_ABORT
@@ -29,17 +25,10 @@ from engine.dimse.request import ASSOCIATE_RQ, legible
 from engine.dimse.strangers import departure
 from engine.dimse.timer import MonotonicTimer
 from engine.dimse.transport import BUFFER_BYTES, BufferedSocket, TooSlow, wait_for
-from engine.model.limits import Limits
+from engine.dimse.waiting import NotifyingQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pynetdicom.ae import ApplicationEntity
-
-    from engine.dimse.associations import LiveAssociation
-    from engine.dimse.command import StoreRequest
-    from engine.dimse.reception import Receipt
-    from engine.model.tls import PeerCertificate
+    from engine.dimse.receiving import ReceivingAssociation
 
 _logger = logging.getLogger(__name__)
 
@@ -58,77 +47,6 @@ _UNSPECIFIED, _UNRECOGNIZED_PDU, _UNEXPECTED_PDU, _INVALID_PARAMETER = 0, 1, 2, 
 """Reasons of an A-ABORT by the service provider (PS3.8 9.3.8)."""
 _PROVIDER = 2
 _ABORT = bytes([0x07, 0, 0, 0, 0, 4, 0, 0, _PROVIDER, _INVALID_PARAMETER])
-
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """How long a peer may take."""
-
-    negotiation_seconds: float = 10.0
-    """From the connection to the complete A-ASSOCIATE-RQ."""
-    pdu_seconds: float = 30.0
-    """For one PDU, unless it comes at a kilobyte a second or more."""
-    handshake_seconds: float = 10.0
-    """From the connection to the end of the TLS handshake, where the port wants one."""
-
-
-class ObjectPort(Protocol):
-    """Where the objects of an association go; every method is called on its reading thread."""
-
-    def welcome(self, association: ReceivingAssociation) -> bool:
-        """Prepare a new connection, such as by a TLS handshake; False refuses it."""
-        ...
-
-    def begin(self, association: ReceivingAssociation, request: StoreRequest) -> Receipt:
-        """Open the object that a C-STORE-RQ announces."""
-        ...
-
-    def violated(self, association: ReceivingAssociation, why: str) -> None:
-        """Note why the association is being aborted."""
-        ...
-
-    def gone(self, association: ReceivingAssociation) -> None:
-        """Note that the connection is closed."""
-        ...
-
-
-class NotifyingQueue(queue.Queue[Any]):
-    """A queue that calls back after every put."""
-
-    def __init__(self, notify: Callable[[], None]) -> None:
-        super().__init__()
-        self._notify = notify
-
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        """Append an item and tell so."""
-        super().put(item, block, timeout)
-        self._notify()
-
-
-class Gate(threading.Event):
-    """What the association's own thread waits at, once per turn, until there is work for it."""
-
-    def __init__(self, idle_seconds: Callable[[], float]) -> None:
-        super().__init__()
-        self._work = threading.Event()
-        self._idle_seconds = idle_seconds
-        super().set()
-
-    def work(self) -> None:
-        """Let the thread make one turn."""
-        self._work.set()
-
-    def set(self) -> None:
-        """Open the gate, and let the thread look."""
-        super().set()
-        self._work.set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the gate is open and there is work, or the idle time may be over."""
-        opened = super().wait(timeout)
-        self._work.wait(max(0.05, self._idle_seconds()))
-        self._work.clear()
-        return opened
 
 
 class ReceivingProvider(DULServiceProvider):
@@ -429,79 +347,3 @@ class ReceivingProvider(DULServiceProvider):
 
 def _nonsense(error: Exception) -> str:
     return f"a PDU makes no sense ({type(error).__name__})"
-
-
-class ReceivingAssociation(Association):
-    """An acceptor whose objects go to a port and whose threads sleep until there is work."""
-
-    def __init__(
-        self, ae: ApplicationEntity, mode: str, port: ObjectPort, deadlines: Deadlines
-    ) -> None:
-        super().__init__(ae, mode)
-        self.port = port
-        self.deadlines = deadlines
-        self.limits = Limits()
-        """The site's; those of the receiver once the association is accepted."""
-        self.live: LiveAssociation | None = None
-        """What is counted of it, from then on."""
-        self.is_hasty = False
-        """Whether its address asks for associations too fast."""
-        self.is_heard = False
-        """Whether its A-ASSOCIATE-RQ has come and is being answered."""
-        self.why = ""
-        """Why the connection is ended before that."""
-        self.since = time.monotonic()
-        """When the connection was accepted."""
-        self._transfer_syntaxes: dict[int, str] = {}
-        self.certificate: PeerCertificate | None = None
-        """What the caller showed in the TLS handshake."""
-        self.gate = Gate(self._idle_seconds)
-        self._reactor_checkpoint = self.gate
-        self.dul = ReceivingProvider(self)
-        self.dimse.msg_queue = NotifyingQueue(self.gate.work)
-        # The setters hand these to the timers of the new provider.
-        self.acse_timeout = ae.acse_timeout
-        self.network_timeout = ae.network_timeout
-
-    @property
-    def connection(self) -> BufferedSocket:
-        """The connection, also after it is closed."""
-        return cast(BufferedSocket, self.dul.socket)
-
-    def hang_up(self) -> None:
-        """Break the connection, whatever its threads are doing; callable from any thread."""
-        connection = self.dul.socket.socket if self.dul.socket is not None else None
-        if connection is not None:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def departure(self) -> str:
-        """Say how the connection ended, if it did before an A-ASSOCIATE-RQ was answered."""
-        return self.why or cast(ReceivingProvider, self.dul).departure()
-
-    def check_age(self) -> None:
-        """Let no message begin in an association that has been open for too long.
-
-        Raises:
-            ProtocolViolation: which ends the association.
-        """
-        if time.monotonic() - self.since > self.limits.association_seconds:
-            raise ProtocolViolation(
-                f"the association has been open for {self.limits.association_seconds:,} s, "
-                "as long as one may be"
-            )
-
-    def accepts(self, context_id: int) -> bool:
-        """Tell whether messages may use a presentation context."""
-        return context_id in self._accepted_cx
-
-    def transfer_syntax_of(self, context_id: int) -> str:
-        """Return what was negotiated for an accepted presentation context."""
-        known = self._transfer_syntaxes.get(context_id)
-        if known is None:
-            known = str(self._accepted_cx[context_id].transfer_syntax[0])
-            self._transfer_syntaxes[context_id] = known
-        return known
-
-    def _idle_seconds(self) -> float:
-        return self.dul._idle_timer.remaining

@@ -130,7 +130,8 @@ def test_without_descriptors_the_listener_rests_and_takes_the_connection_later(
 def time(monkeypatch: pytest.MonkeyPatch) -> SettableTime:
     time = SettableTime()
     monkeypatch.setattr("engine.dimse.timer.time", time)
-    monkeypatch.setattr("engine.dimse.upper_layer.time", time)
+    for module in ("receiving", "upper_layer"):
+        monkeypatch.setattr(f"engine.dimse.{module}.time", time)
     return time
 
 

@@ -15,8 +15,8 @@ from pynetdicom import AE
 
 from engine.demo.studies import CT_SCANNER, study
 from engine.dimse.acceptance import Accepted, Rejection, decide
+from engine.dimse.receiving import ReceivingAssociation
 from engine.dimse.send import Destination, SendingAssociation
-from engine.dimse.upper_layer import ReceivingAssociation
 from engine.events import AssociationAborted, AssociationRejected
 from engine.intake.pipeline import Outcome
 from engine.model.limits import Limits
@@ -240,7 +240,7 @@ class SettableTime:
 def time(monkeypatch: pytest.MonkeyPatch) -> SettableTime:
     time = SettableTime()
     monkeypatch.setattr("engine.dimse.timer.time", time)
-    for module in ("messages", "upper_layer"):
+    for module in ("messages", "receiving", "upper_layer"):
         monkeypatch.setattr(f"engine.dimse.{module}.time", time)
     return time
 

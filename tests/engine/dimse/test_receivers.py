@@ -16,7 +16,7 @@ from engine.dimse.associations import Associations
 from engine.dimse.door import Door
 from engine.dimse.echo import echo
 from engine.dimse.receivers import Receivers
-from engine.dimse.upper_layer import Deadlines
+from engine.dimse.receiving import Deadlines
 from engine.events import AssociationRejected, ReceiverFailed, ReceiverListening, ReceiverStopped
 from engine.journal import Journal
 from engine.model.ae_title import AETitle
