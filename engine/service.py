@@ -189,6 +189,20 @@ class Engine:
         with self._changing() as store:
             self._apply(store.delete_receiver(receiver_id, actor))
 
+    def save_project(
+        self, project: Project, actor: str, *, replacing: Project | None = None
+    ) -> Project:
+        """Add a project, or replace one that its editor saw."""
+        with self._changing() as store:
+            configuration, saved = store.save_project(project, actor, replacing=replacing)
+            self._apply(configuration)
+        return saved
+
+    def delete_project(self, project_id: str, actor: str) -> None:
+        """Remove a project; what was received for it stays where it is."""
+        with self._changing() as store:
+            self._apply(store.delete_project(project_id, actor))
+
     def set_site(self, site: SiteSettings, actor: str) -> None:
         """Replace the site settings and bring them into force."""
         with self._changing() as store:

@@ -254,6 +254,26 @@ class EngineView(Protocol):
         """Remove a receiver; open associations may finish."""
         ...
 
+    def save_project(
+        self, project: Project, actor: str, *, replacing: Project | None = None
+    ) -> Project:
+        """Add a project, or replace one that its editor saw; return it as it is stored.
+
+        Raises:
+            InvalidProject: if its id or an alias names another project.
+            ChangedMeanwhile: if somebody else changed the project after its editor saw it.
+            NotFound: if the project to replace does not exist any more.
+        """
+        ...
+
+    def delete_project(self, project_id: str, actor: str) -> None:
+        """Remove a project; what was received for it stays where it is.
+
+        Raises:
+            NotFound: if it does not exist any more.
+        """
+        ...
+
     def set_site(self, site: SiteSettings, actor: str) -> None:
         """Replace the site settings and bring them into force.
 

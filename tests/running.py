@@ -69,7 +69,7 @@ def configure(data_dir: Path, *receivers: Receiver, projects: tuple[Project, ...
     store = ConfigurationStore(data_dir / "config.json", clock=SystemClock())
     store.set_site(SiteSettings(bind_address=LOOPBACK), "test")
     for project in projects:
-        store.add_project(project, "test")
+        store.save_project(project, "test")
     for receiver in receivers:
         store.save_receiver(receiver, "test")
 

@@ -15,6 +15,7 @@ from engine.model.ae_title import AETitle
 from engine.model.limits import parse_receiver_limits
 from engine.model.routing import RoutingRules
 from engine.model.site import SiteSettings, is_address
+from engine.model.text import MAX_TEXT_CHARACTERS
 from engine.model.whitelist import WhitelistEntry, parse_whitelist
 from engine.routing import parse_rules
 
@@ -27,7 +28,6 @@ DEFAULT_IDENTIFIER = "dicomObjectIdentifier"
 DEFAULT_AE_TITLE = "XNAT"
 DEFAULT_PORT = 8104
 ROUTING_FIELDS = ("project_routing", "subject_routing", "session_routing")
-MAX_TEXT_CHARACTERS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
