@@ -293,6 +293,33 @@ class ObjectRefused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RuleFailed(Event):
+    """A routing rule took too long, or failed otherwise; it is never taken for "no match"."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "routing"
+    urgent: ClassVar[bool] = True
+
+    attribute: str
+    """What was to be decided, such as ``project``."""
+    rule: str
+    """Such as ``site rule in line 2, (0010,4000)``."""
+    reason: str
+    times: int
+    """How often this rule failed since the configuration changed."""
+    suspended: bool
+    """Whether it is not asked any more."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        again = f", {self.times} times by now" if self.times > 1 else ""
+        said = f"the {self.attribute} decision failed at the {self.rule}{again}: {self.reason}"
+        if not self.suspended:
+            return said
+        return f"{said}; the rule is suspended until the configuration changes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOpened(Event):
     """The first object of a session arrived."""
 

@@ -38,6 +38,7 @@ from engine.intake.identify import DefaultIdentifier
 from engine.intake.pipeline import Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.recovery import adopt
+from engine.intake.router import Router
 from engine.intake.write import IncomingArea
 from engine.journal import Journal
 from engine.lock import EngineLock
@@ -54,8 +55,11 @@ if TYPE_CHECKING:
 
     from engine.clock import Clock
     from engine.events import EventPage, Listener
+    from engine.intake.identifiers import Identifier
+    from engine.model.identifier import IdentifierInfo
+    from engine.model.identity import RoutingPreview
     from engine.model.project import Project
-    from engine.model.receiver import IdentifierInfo, Receiver
+    from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
     from engine.settings import EngineSettings
     from engine.view import EchoResult, PortStatus
@@ -74,7 +78,8 @@ class Engine:
         """Guards changes of the configuration."""
         self._configuration = Configuration()
         self._configuration_problem = ""
-        self._identifier = DefaultIdentifier()
+        self._identifiers: tuple[Identifier, ...] = (DefaultIdentifier(),)
+        """What finds project, subject and session; the default one first."""
         self._started_at = self._clock.now()
         self._draining = False
         self._open = ExitStack()
@@ -158,7 +163,7 @@ class Engine:
 
     def identifiers(self) -> tuple[IdentifierInfo, ...]:
         """Return the installed identifiers, the default one first."""
-        return (self._identifier.info,)
+        return tuple(identifier.info for identifier in self._identifiers)
 
     def site(self) -> SiteSettings:
         """Return the site settings in force."""
@@ -223,6 +228,12 @@ class Engine:
         address = listening_address(receiver.bind_address or self.site().bind_address)
         return echo(receiver, address, self._clock)
 
+    def preview_routing(
+        self, receiver: Receiver, site: SiteSettings | None = None
+    ) -> tuple[RoutingPreview, ...]:
+        """Identify the last objects anew, as saved and as by settings that are not saved."""
+        return self._router.preview(receiver, site)
+
     def port_status(self, port: int) -> PortStatus:
         """Tell whether a receiver could listen on a port now."""
         return probe(port, self.site().bind_address, self._receivers.listening_on(port))
@@ -263,14 +274,14 @@ class Engine:
             durability=settings.durability,
             reserve_bytes=settings.reserve_bytes,
         )
-        pipeline = Pipeline(
-            places,
-            self._index,
+        self._router = Router(
+            {identifier.info.id: identifier for identifier in self._identifiers},
+            lambda: self._configuration,
             self._journal,
-            self._metrics,
             self._clock,
-            {self._identifier.info.id: self._identifier},
-            lambda: self._configuration.projects,
+        )
+        pipeline = Pipeline(
+            places, self._index, self._journal, self._metrics, self._clock, self._router
         )
         self._associations = Associations(self._clock, self._journal, self._index.record)
         self._receivers = Receivers(

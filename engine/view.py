@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from engine.events import EventPage, Listener
+    from engine.model.identifier import IdentifierInfo
+    from engine.model.identity import RoutingPreview
     from engine.model.project import Project
-    from engine.model.receiver import IdentifierInfo, Receiver
+    from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
 
 
@@ -296,6 +298,23 @@ class EngineView(Protocol):
 
     def echo(self, receiver_id: int) -> EchoResult:
         """Send a C-ECHO to the receiver as a peer would."""
+        ...
+
+    def preview_routing(
+        self, receiver: Receiver, site: SiteSettings | None = None
+    ) -> tuple[RoutingPreview, ...]:
+        """Identify the last objects anew, as saved and as by settings that are not saved.
+
+        The headers of each receiver's last 20 objects are kept in memory; they hold patient data.
+
+        Args:
+            receiver: a receiver as it might be saved; a new one (id 0) is tried on the objects of
+                all receivers.
+            site: site settings as they might be saved; None means those in force.
+
+        Returns:
+            The objects, newest first; none if nothing arrived since the engine started.
+        """
         ...
 
     def port_status(self, port: int) -> PortStatus:

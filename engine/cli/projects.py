@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from engine import terminal
 from engine.cli.context import actor, settings_of, store_of
 from engine.cli.options import add_group, add_verb, add_yes, text_of_file
-from engine.model.project import PROJECT_TEXTS, AutoArchive, Project
+from engine.model.auto_archive import AutoArchive
+from engine.model.project import PROJECT_TEXTS, Project
 
 if TYPE_CHECKING:
     from engine.cli.options import Commands

@@ -24,14 +24,9 @@ from engine.model.configuration import (
     project_conflicts,
 )
 from engine.model.configuration_diff import differences
+from engine.model.identifier import DEFAULT_IDENTIFIERS
 from engine.model.project import Project, ProjectRegistry
-from engine.model.receiver import (
-    DEFAULT_AE_TITLE,
-    DEFAULT_IDENTIFIERS,
-    DEFAULT_PORT,
-    ReceiverRules,
-    parse_receiver,
-)
+from engine.model.receiver import DEFAULT_AE_TITLE, DEFAULT_PORT, ReceiverRules, parse_receiver
 from engine.model.site import SiteSettings
 
 if TYPE_CHECKING:
@@ -41,7 +36,8 @@ if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.config.storage import Tables
     from engine.model.configuration_diff import Difference
-    from engine.model.receiver import IdentifierInfo, Receiver
+    from engine.model.identifier import IdentifierInfo
+    from engine.model.receiver import Receiver
 
 BY_HAND = "an editor"
 """Who made a change that came into the file without this program."""

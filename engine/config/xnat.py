@@ -9,20 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigurationError, InvalidReceiver, InvalidWhitelistEntry, Problem
 from engine.model.configuration_diff import Difference, differences
-from engine.model.receiver import (
-    DEFAULT_IDENTIFIER,
-    DEFAULT_IDENTIFIERS,
-    Receiver,
-    ReceiverRules,
-    parse_receiver,
-)
+from engine.model.identifier import DEFAULT_IDENTIFIER, DEFAULT_IDENTIFIERS
+from engine.model.receiver import Receiver, ReceiverRules, parse_receiver
 from engine.model.whitelist import parse_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from engine.model.configuration import Configuration
-    from engine.model.receiver import IdentifierInfo
+    from engine.model.identifier import IdentifierInfo
 
 MOST_RECORDS = 1000
 

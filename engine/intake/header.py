@@ -57,6 +57,8 @@ class HeaderView:
     _data: bytes = field(repr=False)
     _starts: Mapping[int, int] = field(repr=False)
     _odd: Mapping[int, Value] = field(repr=False)
+    last_tag: int = DEFAULT_LAST_TAG
+    """Elements up to its group were read, later ones were not."""
     _texts: dict[int, str | None] = field(default_factory=dict, repr=False)
 
     def text(self, tag: int) -> str | None:
@@ -69,6 +71,15 @@ class HeaderView:
         if tag not in texts:
             texts[tag] = self._decode(tag)
         return texts[tag]
+
+    def __contains__(self, tag: int) -> bool:
+        """Tell whether there is such an element, whatever its value."""
+        return self._encoding.key(tag) in self._starts
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes are kept."""
+        return len(self._data)
 
     def _decode(self, tag: int) -> str | None:
         found = self._value(tag)
@@ -168,7 +179,7 @@ def read_complete(
     _refuse_what_is_no_data_set(data)
     encoding = encoding_of(transfer_syntax_uid)
     found = index(data, encoding, last_tag, to_end=True)
-    return _view(data, transfer_syntax_uid, encoding, found)
+    return _view(data, transfer_syntax_uid, encoding, found, last_tag)
 
 
 def read_header(
@@ -189,7 +200,7 @@ def read_header(
     found = index(data, encoding, last_tag, to_end=False)
     if found.complete and size_bytes is not None and size_bytes > len(data):
         raise UnreadableObject(f"the header is longer than {len(data)} bytes")
-    return _view(data, transfer_syntax_uid, encoding, found)
+    return _view(data, transfer_syntax_uid, encoding, found, last_tag)
 
 
 def check_complete(data: Buffer, transfer_syntax_uid: str) -> None:
@@ -210,12 +221,14 @@ def _refuse_what_is_no_data_set(data: Buffer) -> None:
         raise UnreadableObject("the data set begins with a file header")
 
 
-def _view(data: Buffer, transfer_syntax_uid: str, encoding: Encoding, found: Index) -> HeaderView:
+def _view(
+    data: Buffer, transfer_syntax_uid: str, encoding: Encoding, found: Index, last_tag: int
+) -> HeaderView:
     if found.end > _PREFIX_BYTES:
         kept, starts = _compact(data, found, encoding)
-        return HeaderView(transfer_syntax_uid, encoding, kept, starts, {})
+        return HeaderView(transfer_syntax_uid, encoding, kept, starts, {}, last_tag)
     kept = bytes(data[: found.end])
-    return HeaderView(transfer_syntax_uid, encoding, kept, found.starts, found.odd)
+    return HeaderView(transfer_syntax_uid, encoding, kept, found.starts, found.odd, last_tag)
 
 
 def _compact(data: Buffer, found: Index, encoding: Encoding) -> tuple[bytes, dict[int, int]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import IntakeError, OutOfResources, SopClassMismatch, UnreadableObject
 from engine.events import SessionOpened
-from engine.intake.header import DEFAULT_LAST_TAG, read_complete
+from engine.intake.header import read_complete
 from engine.intake.incoming import Arrival, IncomingObject
 from engine.intake.placement import file_name, scan_folder, session_folder, timestamp
 from engine.intake.write import free_bytes, publish
@@ -24,18 +24,16 @@ from engine.model.session import ObjectState
 from engine.sessions.index import ObjectRow, SessionKey, SessionOrigin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from engine.clock import Clock
     from engine.intake.header import HeaderView
-    from engine.intake.identify import Identifier
     from engine.intake.quarantine import Quarantine
+    from engine.intake.router import Router, Ruling
     from engine.intake.write import IncomingArea, Part, Published
     from engine.journal import Journal
     from engine.metrics import Metrics
     from engine.model.identity import Identity
-    from engine.model.project import ProjectRegistry
     from engine.sessions.index import SessionIndex, SessionPlace
     from engine.settings import Durability
 
@@ -88,16 +86,14 @@ class Pipeline:
         journal: Journal,
         metrics: Metrics,
         clock: Clock,
-        identifiers: Mapping[str, Identifier],
-        projects: Callable[[], ProjectRegistry],
+        router: Router,
     ) -> None:
         self._places = places
         self._index = index
         self._journal = journal
         self._metrics = metrics
         self._clock = clock
-        self._identifiers = identifiers
-        self._projects = projects
+        self._router = router
 
     def begin(self, arrival: Arrival) -> IncomingObject:
         """Open the object that is about to arrive; a storage that is full shows at its end."""
@@ -152,19 +148,18 @@ class Pipeline:
 
     def _store(self, incoming: IncomingObject) -> Outcome:
         arrival, part = incoming.arrival, incoming.complete(self._clock.monotonic())
+        ruling = self._router.ruling(arrival.receiver)
         try:
-            header = self._read(incoming)
+            header = self._read(incoming, ruling)
         except (UnreadableObject, SopClassMismatch) as error:
             return self._refuse_content(part, arrival, error)
-        identifier = self._identifiers[arrival.receiver.identifier]
-        identity = identifier.identify(header, self._projects(), arrival.receiver.routing)
+        identity = self._router.identify(header, ruling, arrival)
         place = self._session(arrival, header, identity)
         published = self._publish(part, header, place, incoming.body_offset)
         return _outcome(published, place, identity.warning)
 
-    def _read(self, incoming: IncomingObject) -> HeaderView:
-        arrival = incoming.arrival
-        last_tag = max(DEFAULT_LAST_TAG, arrival.receiver.routing.last_tag)
+    def _read(self, incoming: IncomingObject, ruling: Ruling) -> HeaderView:
+        arrival, last_tag = incoming.arrival, ruling.last_tag
         with incoming.data_set() as data_set:
             header = read_complete(data_set, arrival.transfer_syntax_uid, last_tag=last_tag)
         _require_same_instance(header, arrival)

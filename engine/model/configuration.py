@@ -8,14 +8,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from engine.errors import ConfigurationError, CorruptConfiguration, NotFound, Problem
+from engine.model.identifier import DEFAULT_IDENTIFIERS
 from engine.model.project import Project, ProjectRegistry
-from engine.model.receiver import DEFAULT_IDENTIFIERS, ReceiverRules, parse_receiver
+from engine.model.receiver import ReceiverRules, parse_receiver
 from engine.model.site import SiteSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from engine.model.receiver import IdentifierInfo, Receiver
+    from engine.model.identifier import IdentifierInfo
+    from engine.model.receiver import Receiver
 
 SCHEMA_VERSION = 1
 

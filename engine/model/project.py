@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, fields
-from enum import IntEnum
 from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidProject, NotFound, Problem
+from engine.model.auto_archive import AutoArchive
 from engine.model.text import text_faults
 
 if TYPE_CHECKING:
@@ -23,17 +23,6 @@ _RESERVED = re.compile(r"(?i:unassigned)|[0-9]{8}_[0-9]{6}(?:[0-9]{3})?")
 """What names the sessions without a project, and their folders."""
 
 
-class AutoArchive(IntEnum):
-    """What becomes of a project's complete sessions: XNAT's prearchive codes (9.5)."""
-
-    MANUAL = 0
-    """They wait in the prearchive for a person."""
-    AUTO = 4
-    """They are archived."""
-    OVERWRITE = 5
-    """They are archived and replace files that are there already."""
-
-
 @dataclass(frozen=True, slots=True)
 class Project:
     """A project that sessions may belong to."""
@@ -41,7 +30,7 @@ class Project:
     id: str
     title: str = ""
     aliases: tuple[str, ...] = ()
-    auto_archive: AutoArchive = AutoArchive.AUTO
+    auto_archive: AutoArchive = AutoArchive.ARCHIVE
     anonymization_script: str = ""
     """DicomEdit, for sessions on their way into the archive."""
     anonymization_script_revision: int = 0

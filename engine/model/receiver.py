@@ -6,12 +6,14 @@ line and the configuration file all go through it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigurationError, InvalidReceiver, Problem
 from engine.model.ae_title import AETitle
+from engine.model.identifier import DEFAULT_IDENTIFIER, DEFAULT_IDENTIFIERS, setting_problems
 from engine.model.limits import parse_receiver_limits
 from engine.model.routing import RoutingRules
 from engine.model.site import SiteSettings, is_address
@@ -20,29 +22,14 @@ from engine.model.whitelist import WhitelistEntry, parse_whitelist
 from engine.routing import parse_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from engine.model.identifier import IdentifierInfo
     from engine.model.limits import Limits
 
-DEFAULT_IDENTIFIER = "dicomObjectIdentifier"
 DEFAULT_AE_TITLE = "XNAT"
 DEFAULT_PORT = 8104
 ROUTING_FIELDS = ("project_routing", "subject_routing", "session_routing")
-
-
-@dataclass(frozen=True, slots=True)
-class IdentifierInfo:
-    """What the dialog must know about one installed identifier."""
-
-    id: str
-    name: str
-    can_route: bool
-    is_default: bool = False
-
-
-DEFAULT_IDENTIFIERS = (
-    IdentifierInfo(DEFAULT_IDENTIFIER, "Default DICOM object identifier", True, is_default=True),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +60,8 @@ class Receiver:
     """The local address to listen on; empty means the site's."""
     limits: tuple[tuple[str, int], ...] = ()
     """The limits that differ from the site's, by name."""
+    identifier_settings: tuple[tuple[str, str], ...] = ()
+    """What the identifier is told about this receiver, by the names of its fields."""
     whitelist_entries: tuple[WhitelistEntry, ...] = field(init=False, repr=False, compare=False)
     """The lines in force: empty while the whitelist is off."""
     routing: RoutingRules = field(init=False, repr=False, compare=False)
@@ -96,6 +85,7 @@ class Receiver:
         record["ae_title"] = str(self.ae_title)
         record["whitelist"] = list(self.whitelist)
         record["limits"] = dict(self.limits)
+        record["identifier_settings"] = dict(self.identifier_settings)
         return record
 
     def limits_within(self, site: SiteSettings) -> Limits:
@@ -146,6 +136,7 @@ def _read_members(reader: _Reader, rules: ReceiverRules) -> dict[str, Any]:
         "whitelist": reader.read("whitelist", (), _lines),
         "bind_address": reader.read("bind_address", "", _address),
         "limits": reader.read("limits", {}, _limits),
+        "identifier_settings": reader.read("identifier_settings", {}, _settings),
         **{name: reader.read(name, default, _switch) for name, default in _SWITCHES.items()},
         **{name: reader.read(name, "", _text) for name in ROUTING_FIELDS},
     }
@@ -253,6 +244,15 @@ def _limits(_name: str, value: object) -> tuple[tuple[str, int], ...]:
     return tuple(parse_receiver_limits(raw).items())
 
 
+def _settings(name: str, value: object) -> tuple[tuple[str, str], ...]:
+    """Return what has a value; what it means, only the identifier knows."""
+    raw = dict(value) if isinstance(value, tuple) else value
+    if not isinstance(raw, Mapping):
+        raise _Invalid("is not a record", "write an object of texts by name")
+    texts = ((str(key), _text(name, text).strip()) for key, text in raw.items())
+    return tuple((key, text) for key, text in texts if text)
+
+
 def _lines(name: str, value: object) -> tuple[str, ...]:
     """Return all lines; blank ones still count when a problem names its line."""
     lines = value.splitlines() if isinstance(value, str) else value
@@ -294,6 +294,8 @@ def _conflicts(values: Mapping[str, Any], rules: ReceiverRules) -> Iterable[Prob
             f"{chosen} does not support custom routing but custom routing is enabled",
             "switch routing off or choose another identifier",
         )
+    if info is not None:
+        yield from setting_problems(info, dict(values["identifier_settings"] or ()))
 
 
 def _bind_conflicts(values: Mapping[str, Any], rules: ReceiverRules) -> Iterable[Problem]:

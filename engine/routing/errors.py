@@ -38,6 +38,18 @@ class RuleTimeout(RuleError):
     title = "A routing rule took too long"
 
 
+class RulesTimeout(RuleError):
+    """The rules of one object together took longer than their time limit."""
+
+    title = "Routing rules took too long"
+
+
+class RuleSuspended(RuleError):
+    """A rule took too long so often that it is not asked any more."""
+
+    title = "A routing rule is suspended"
+
+
 class PatternFault(Exception):
     """A place in a pattern or replacement that can't be used; never leaves this package."""
 

@@ -51,6 +51,8 @@ class Rule:
     replacement: str | None
     text: str
     """The whole rule as written."""
+    line: int | None = field(default=None, kw_only=True, compare=False)
+    """1-based line of the text it is from; None for a rule by itself."""
     compiled: JavaPattern = field(repr=False, compare=False)
     compiled_target: JavaPattern | None = field(default=None, repr=False, compare=False)
     replacement_parts: tuple[Part, ...] = field(default=(), repr=False, compare=False)

@@ -11,7 +11,8 @@ from textual.widgets import Button, Input, Select, Static, Switch, TextArea
 
 from engine.errors import InvalidReceiver, NotFound, PortInUse, Problem
 from engine.model.ae_title import AETitle
-from engine.model.receiver import DEFAULT_IDENTIFIERS, IdentifierInfo, Receiver, ReceiverRules
+from engine.model.identifier import DEFAULT_IDENTIFIERS, IdentifierInfo
+from engine.model.receiver import Receiver, ReceiverRules
 from engine.view import PortState, PortStatus
 from tui.forms.receiver_form import FIELD_ORDER, ReceiverForm
 from tui.screens.choice import ChoiceDialog

@@ -8,7 +8,8 @@ import pytest
 
 from engine.errors import InvalidReceiver, Problem
 from engine.model.ae_title import AETitle
-from engine.model.receiver import DEFAULT_IDENTIFIERS, IdentifierInfo, Receiver, ReceiverRules
+from engine.model.identifier import DEFAULT_IDENTIFIERS, IdentifierInfo
+from engine.model.receiver import Receiver, ReceiverRules
 from engine.model.site import SiteSettings
 from tui.forms.receiver_form import FIELD_ORDER, SWITCH_FIELDS, ReceiverForm
 from tui.forms.receiver_help import HELP, LABELS

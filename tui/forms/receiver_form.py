@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidReceiver
+from engine.model.identifier import DEFAULT_IDENTIFIER
 from engine.model.limits import RECEIVER_LIMITS
 from engine.model.receiver import (
-    DEFAULT_IDENTIFIER,
     DEFAULT_PORT,
     ROUTING_FIELDS,
     Receiver,

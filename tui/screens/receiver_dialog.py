@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
     from engine.errors import Problem
-    from engine.model.receiver import IdentifierInfo
+    from engine.model.identifier import IdentifierInfo
     from tui.forms.receiver_form import ReceiverForm
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from engine.errors import Problem
-    from engine.model.receiver import IdentifierInfo
+    from engine.model.identifier import IdentifierInfo
 
 
 class ReceiverFields(VerticalScroll, can_focus=False):

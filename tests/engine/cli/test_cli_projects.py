@@ -49,7 +49,7 @@ def test_projects_are_added_listed_and_deleted(run: Run) -> None:
     add_brain(run)
     assert run("projects", "list", "--json").data == {"revision": 1, "projects": [BRAIN]}
     line = run("projects", "list").out.splitlines()[1]
-    assert line == "BRAIN  Brain – Zürich  b, hirn  auto          none    no      0"
+    assert line == "BRAIN  Brain – Zürich  b, hirn  archive       none    no      0"
     assert run("projects", "delete", "BRAIN", "--yes", "--json").data["project"] == BRAIN
     assert run("projects", "list", "--json").data["projects"] == []
     assert run("projects", "delete", "BRAIN").code == 4
@@ -109,7 +109,7 @@ def test_a_bad_text_is_refused_with_line_and_column(run: Run, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("add", "B", "--auto-archive", "soon"), "none of manual, auto, overwrite"),
+        (("add", "B", "--auto-archive", "soon"), "none of manual, archive, overwrite"),
         (("add", "B", "--series-import-filter", "/nowhere/f"), "can't read /nowhere/f"),
         (("edit", "BRAIN", "--unset", "id"), "invalid choice: 'id'"),
         (("show", "BRAIN", "--text", "title"), "invalid choice: 'title'"),

@@ -49,6 +49,7 @@ def test_receivers_are_listed_as_json(run: Run) -> None:
                 "direct_archive_append": False,
                 "bind_address": "",
                 "limits": {},
+                "identifier_settings": {},
             }
         ],
     }

@@ -21,9 +21,11 @@ from engine.errors import (
     StorageUnusable,
 )
 from engine.model.ae_title import AETitle
+from engine.model.auto_archive import AutoArchive
 from engine.model.configuration import Configuration
-from engine.model.project import AutoArchive, Project
-from engine.model.receiver import IdentifierInfo, Receiver
+from engine.model.identifier import IdentifierInfo
+from engine.model.project import Project
+from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
 from tests.fakes import FixedClock
 

@@ -18,10 +18,12 @@ from engine.intake.incoming import Arrival
 from engine.intake.pipeline import Outcome, Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.recovery import adopt
+from engine.intake.router import Router
 from engine.intake.write import IncomingArea
 from engine.journal import Journal
 from engine.metrics import Metrics
 from engine.model.ae_title import AETitle
+from engine.model.configuration import Configuration
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import Receiver
 from engine.model.session import ObjectState
@@ -85,15 +87,14 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     quarantine = Quarantine(tmp_path / "quarantine", 1_000_000, clock)
     prearchive_fd = os.open(tmp_path / "prearchive", os.O_RDONLY)
     journal, metrics = Journal(clock), Metrics(clock)
-    projects = ProjectRegistry((Project("NEURO-01"),))
+    configuration = Configuration(projects=ProjectRegistry((Project("NEURO-01"),)))
     pipeline = Pipeline(
         Places(incoming, prearchive_fd, quarantine, Durability.FULL, reserve_bytes=0),
         index,
         journal,
         metrics,
         clock,
-        {RECEIVER.identifier: DefaultIdentifier()},
-        lambda: projects,
+        Router({RECEIVER.identifier: DefaultIdentifier()}, lambda: configuration, journal, clock),
     )
     yield Bench(tmp_path, clock, index, journal, metrics, pipeline)
     index.close()

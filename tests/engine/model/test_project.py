@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from engine.errors import InvalidProject, InvalidSite, NotFound
-from engine.model.project import AutoArchive, Project, ProjectRegistry
+from engine.model.auto_archive import AutoArchive
+from engine.model.project import Project, ProjectRegistry
 from engine.model.site import SiteSettings
 
 REGISTRY = ProjectRegistry(
@@ -68,7 +69,7 @@ def test_a_project_has_a_script_a_filter_and_an_auto_archive_code() -> None:
 
 def test_absent_members_are_xnats_defaults() -> None:
     assert Project.parse({"id": "A", "auto_archive": None, "title": None}) == Project("A")
-    assert Project("A").auto_archive is AutoArchive.AUTO
+    assert Project("A").auto_archive is AutoArchive.ARCHIVE
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,62 @@
+"""What an identifier is: the part that says where an object belongs. Plug-ins begin here.
+
+An identifier has an `IdentifierInfo`: its id and name, whether a receiver may have routing rules
+with it, and the fields that a receiver fills in for it (``Receiver.identifier_settings``, checked
+against ``info.fields`` whenever a receiver is saved). It answers one `Inquiry` per object, from
+which it gets
+
+- ``inquiry.header.text(tag)``: the text of an element up to ``max(tags)``,
+- ``inquiry.routing.settings``: what the receiver says in the fields, by name,
+- ``inquiry.routing.projects``: the projects, with ``find(id or alias)``,
+- ``inquiry.project()``, ``subject()``, ``session()``, ``auto_archive()``: what the rules of
+  receiver and site and the defaults say (XNAT 5),
+- ``inquiry.settle(attribute, value, source)``: a decision of its own, noted in the trace.
+
+The same question must have the same answer whenever it is asked, for previews ask it again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from engine.errors import RoutingFailed
+from engine.intake.inquiry import Inquiry
+from engine.model.identity import Identification
+
+if TYPE_CHECKING:
+    from engine.intake.clauses import Routing
+    from engine.intake.header import HeaderView
+    from engine.model.identifier import IdentifierInfo
+    from engine.model.identity import Identity
+
+
+class Identifier(Protocol):
+    """Derives where an object belongs; called by many threads at once."""
+
+    @property
+    def info(self) -> IdentifierInfo:
+        """What the dialog must know about it."""
+        ...
+
+    @property
+    def tags(self) -> frozenset[int]:
+        """The elements that it reads besides those of rules and defaults."""
+        ...
+
+    def identify(self, inquiry: Inquiry) -> Identity:
+        """Return project, subject and session of an object, each with its source.
+
+        Raises:
+            RoutingFailed: if the object can't be labelled; it is refused with 0xC000.
+        """
+        ...
+
+
+def explain(identifier: Identifier, header: HeaderView, routing: Routing) -> Identification:
+    """Identify an object as the engine would, and tell every step."""
+    inquiry = Inquiry(header, routing, recording=True)
+    try:
+        identity = identifier.identify(inquiry)
+    except RoutingFailed as error:
+        return Identification(None, error.detail, inquiry.trace)
+    return Identification(identity, "", inquiry.trace)

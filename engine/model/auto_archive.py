@@ -1,0 +1,14 @@
+"""What becomes of a complete session by itself: XNAT's prearchive codes (XNAT 9.5)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class AutoArchive(IntEnum):
+    """Whether a project's complete sessions go into the archive, and over what is there."""
+
+    MANUAL = 0
+    ARCHIVE = 4
+    """Into the archive, but never over files that are there already."""
+    OVERWRITE = 5
