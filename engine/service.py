@@ -20,7 +20,7 @@ from engine.dimse.acceptance import Load
 from engine.dimse.associations import Associations
 from engine.dimse.echo import echo
 from engine.dimse.ports import listening_address, probe
-from engine.dimse.receivers import Receivers
+from engine.dimse.receivers import ObservedState, Receivers
 from engine.dimse.reception import Reception
 from engine.dimse.server import UnassociatedPeers
 from engine.dimse.upper_layer import Deadlines
@@ -34,7 +34,8 @@ from engine.events import (
     ObjectsAdopted,
     OptionNotApplied,
 )
-from engine.intake.identify import DefaultIdentifier
+from engine.intake.identifier_faults import IdentifierFaults
+from engine.intake.identifier_plugins import infos_of, load_identifiers, usable
 from engine.intake.pipeline import Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.recovery import adopt
@@ -46,6 +47,7 @@ from engine.metrics import Metrics
 from engine.model.configuration import Configuration
 from engine.sessions.index import SessionIndex
 from engine.sessions.observed import ObservedReceiver
+from engine.sessions.studies import KnownStudies
 from engine.settings import Durability
 from engine.view import EngineSnapshot, ReceiverState, ReceiverStatus, StorageStatus
 
@@ -55,7 +57,6 @@ if TYPE_CHECKING:
 
     from engine.clock import Clock
     from engine.events import EventPage, Listener
-    from engine.intake.identifiers import Identifier
     from engine.model.identifier import IdentifierInfo
     from engine.model.identity import RoutingPreview
     from engine.model.project import Project
@@ -78,7 +79,7 @@ class Engine:
         """Guards changes of the configuration."""
         self._configuration = Configuration()
         self._configuration_problem = ""
-        self._identifiers: tuple[Identifier, ...] = (DefaultIdentifier(),)
+        self._plugins = load_identifiers()
         """What finds project, subject and session; the default one first."""
         self._started_at = self._clock.now()
         self._draining = False
@@ -163,7 +164,7 @@ class Engine:
 
     def identifiers(self) -> tuple[IdentifierInfo, ...]:
         """Return the installed identifiers, the default one first."""
-        return tuple(identifier.info for identifier in self._identifiers)
+        return infos_of(self._plugins)
 
     def site(self) -> SiteSettings:
         """Return the site settings in force."""
@@ -274,11 +275,15 @@ class Engine:
             durability=settings.durability,
             reserve_bytes=settings.reserve_bytes,
         )
+        studies = KnownStudies(settings.study_routes_file, settings.index_file)
+        opened.callback(studies.close)
+        self._faults = IdentifierFaults(self.identifiers(), self._clock, self._journal.record)
         self._router = Router(
-            {identifier.info.id: identifier for identifier in self._identifiers},
+            usable(self._plugins, self._journal.record, self._clock),
             lambda: self._configuration,
             self._journal,
             self._clock,
+            studies,
         )
         pipeline = Pipeline(
             places, self._index, self._journal, self._metrics, self._clock, self._router
@@ -326,7 +331,8 @@ class Engine:
 
     def _apply(self, configuration: Configuration) -> None:
         before, self._configuration = self._configuration, configuration
-        self._receivers.apply(configuration.receivers, configuration.site)
+        served = self._faults.sort_out(configuration.receivers)
+        self._receivers.apply(served, configuration.site)
         self._publish_states()
         enabled = sum(receiver.enabled for receiver in configuration.receivers)
         self._journal.record(
@@ -373,10 +379,16 @@ class Engine:
         return Load(self._associations.open_ones(), site, self._draining)
 
     def _state(self, receiver: Receiver) -> ReceiverState:
-        return self._receivers.state_of(receiver).state
+        return self._observed(receiver).state
+
+    def _observed(self, receiver: Receiver) -> ObservedState:
+        failure = self._faults.of(receiver)
+        if failure is not None:
+            return ObservedState(ReceiverState.FAILED, failure.since, failure=failure)
+        return self._receivers.state_of(receiver)
 
     def _receiver_status(self, receiver: Receiver, open_associations: int) -> ReceiverStatus:
-        observed = self._receivers.state_of(receiver)
+        observed = self._observed(receiver)
         drains = observed.state is ReceiverState.DISABLED and open_associations
         today = self._metrics.today(receiver.label)
         return ReceiverStatus(
@@ -397,7 +409,7 @@ class Engine:
         """Let `dicomdock status` know what the receivers really do."""
         observed = []
         for receiver in self._configuration.receivers:
-            state = self._receivers.state_of(receiver)
+            state = self._observed(receiver)
             reason = state.failure.reason if state.failure else ""
             observed.append(ObservedReceiver(receiver.label, state.state, reason, state.since))
         self._index.observe(tuple(observed))

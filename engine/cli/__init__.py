@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 from engine import __version__, terminal
 from engine.cli.context import actor, settings_of
 from engine.cli.options import Parser
+from engine.cli.plugins import add_plugins
 from engine.cli.projects import add_projects
 from engine.cli.receivers import add_receivers
 from engine.cli.revisions import add_config
 from engine.cli.running import add_engine, add_engine_options, add_status
 from engine.cli.site import add_site
+from engine.cli.study_routes import add_study_routes
 from engine.cli.whitelist import add_whitelist
 from engine.cli.xnat import add_xnat
 from engine.errors import EngineError
@@ -75,8 +77,10 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_receivers(commands)
     add_whitelist(commands)
     add_projects(commands)
+    add_study_routes(commands)
     add_site(commands)
     add_config(commands)
     add_xnat(commands)
+    add_plugins(commands)
     add_status(commands)
     return parser, commands

@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import actor, settings_of, store_of
-from engine.cli.options import add_group, add_verb, add_yes, text_of_file
-from engine.model.auto_archive import AutoArchive
+from engine.cli.options import (
+    AUTO_ARCHIVE_CODES,
+    add_group,
+    add_verb,
+    add_yes,
+    auto_archive,
+    lines_in_words,
+    text_of_file,
+)
 from engine.model.project import PROJECT_TEXTS, Project
 
 if TYPE_CHECKING:
     from engine.cli.options import Commands
     from engine.model.configuration import Configuration
 
-_CODES = {code.name.lower(): int(code) for code in AutoArchive}
 _UNSET: dict[str, object] = {"title": "", "aliases": (), **dict.fromkeys(PROJECT_TEXTS, "")}
 _FIELDS = ("title", "aliases", "auto_archive", *PROJECT_TEXTS)
 
@@ -47,20 +53,11 @@ def _add_fields(parser: argparse.ArgumentParser) -> None:
     add("--title", metavar="TEXT", help="its name for people")
     add("--alias", dest="aliases", metavar="NAME", action="append",
         help="another name that finds it; repeat for more; replaces all")  # fmt: skip
-    add("--auto-archive", metavar="HOW", type=_auto_archive,
-        help=f"{', '.join(_CODES)}: what becomes of complete sessions")  # fmt: skip
+    add("--auto-archive", metavar="HOW", type=auto_archive,
+        help=f"{', '.join(AUTO_ARCHIVE_CODES)}: what becomes of complete sessions")  # fmt: skip
     for name in PROJECT_TEXTS:
         option = f"--{name.replace('_', '-')}"
         add(option, metavar="FILE", type=text_of_file, help="a file with it; '-' reads stdin")
-
-
-def _auto_archive(text: str) -> int:
-    """Read XNAT's code, or its name; whether a number is a code, the model knows."""
-    if text.isascii() and text.isdecimal() and len(text) <= 9:
-        return int(text)
-    if text.lower() not in _CODES:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is none of {', '.join(_CODES)}")
-    return _CODES[text.lower()]
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -90,14 +87,16 @@ def _show(arguments: argparse.Namespace) -> None:
             {"revision": configuration.revision, "project": record, "sessions": sessions}
         )
     record |= {"aliases": ", ".join(project.aliases), "auto_archive": _auto_archive_words(project)}
-    record |= {name: _lines_in_words(str(record[name])) for name in PROJECT_TEXTS}
+    record |= {name: lines_in_words(str(record[name])) for name in PROJECT_TEXTS}
     record["sessions"] = _sessions(arguments).get(project.id, 0)
     return terminal.print_table(("FIELD", "VALUE"), record.items())
 
 
 def _add(arguments: argparse.Namespace) -> None:
-    project = Project.parse({"id": arguments.project, **_given(arguments)})
-    _report(arguments, "added", *store_of(arguments).save_project(project, actor()))
+    store = store_of(arguments)
+    usual = {"auto_archive": int(store.load().site.new_project_auto_archive)}
+    project = Project.parse({"id": arguments.project, **usual, **_given(arguments)})
+    _report(arguments, "added", *store.save_project(project, actor()))
 
 
 def _edit(arguments: argparse.Namespace) -> None:
@@ -151,7 +150,3 @@ def _auto_archive_words(project: Project) -> str:
 def _script_in_words(project: Project) -> str:
     script = project.anonymization_script
     return f"revision {project.anonymization_script_revision}" if script else "none"
-
-
-def _lines_in_words(text: str) -> str:
-    return terminal.counted(len(text.splitlines()), "line") if text else "none"

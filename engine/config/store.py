@@ -280,7 +280,12 @@ class ConfigurationStore:
             return configuration
 
     def _checked(self, receiver: Receiver, configuration: Configuration) -> Receiver:
-        rules = ReceiverRules(configuration.site, self._identifiers, configuration.receivers)
+        rules = ReceiverRules(
+            configuration.site,
+            self._identifiers,
+            configuration.receivers,
+            configuration.projects,
+        )
         return parse_receiver(receiver.to_record(), rules)
 
     def _changed_meanwhile(
@@ -301,7 +306,7 @@ class ConfigurationStore:
 
     def _parse(self, tables: Tables) -> Configuration:
         try:
-            return parse_configuration(tables, self._identifiers)
+            return parse_configuration(tables)
         except ConfigurationError as error:
             if len(error.problems) == 1 and error.problems[0].field == "meta.schema":
                 raise type(error)(_naming(self._path, error.problems[0])) from error

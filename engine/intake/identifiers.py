@@ -10,6 +10,8 @@ which it gets
 - ``inquiry.routing.projects``: the projects, with ``find(id or alias)``,
 - ``inquiry.project()``, ``subject()``, ``session()``, ``auto_archive()``: what the rules of
   receiver and site and the defaults say (XNAT 5),
+- ``inquiry.study_route()``: where the study was announced to go,
+- ``inquiry.running_label(project, subject, modality)``: a label such as ``S1_MR3`` for the study,
 - ``inquiry.settle(attribute, value, source)``: a decision of its own, noted in the trace.
 
 The same question must have the same answer whenever it is asked, for previews ask it again.
@@ -19,14 +21,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from engine.errors import RoutingFailed
+from engine.errors import IntakeError, ProcessingFailed
 from engine.intake.inquiry import Inquiry
+from engine.model.identifier import IdentifierInfo
 from engine.model.identity import Identification
 
 if TYPE_CHECKING:
     from engine.intake.clauses import Routing
     from engine.intake.header import HeaderView
-    from engine.model.identifier import IdentifierInfo
     from engine.model.identity import Identity
 
 
@@ -52,11 +54,28 @@ class Identifier(Protocol):
         ...
 
 
+class Missing:
+    """Stands in for an identifier that is not installed, or can't be used; refuses every object."""
+
+    tags: frozenset[int] = frozenset()
+
+    def __init__(self, identifier_id: str) -> None:
+        self.info = IdentifierInfo(identifier_id, identifier_id, can_route=False)
+
+    def identify(self, inquiry: Inquiry) -> Identity:
+        """Refuse.
+
+        Raises:
+            ProcessingFailed: always.
+        """
+        raise ProcessingFailed(f"identifier {self.info.id} is not installed or can't be used")
+
+
 def explain(identifier: Identifier, header: HeaderView, routing: Routing) -> Identification:
     """Identify an object as the engine would, and tell every step."""
     inquiry = Inquiry(header, routing, recording=True)
     try:
         identity = identifier.identify(inquiry)
-    except RoutingFailed as error:
+    except IntakeError as error:
         return Identification(None, error.detail, inquiry.trace)
     return Identification(identity, "", inquiry.trace)

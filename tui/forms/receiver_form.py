@@ -118,11 +118,11 @@ class ReceiverForm:
     def can_route(self, identifier: str | None = None) -> bool:
         """Tell whether an identifier, by default the chosen one, supports routing rules."""
         wanted = self.text("identifier") if identifier is None else identifier
-        return any(known.can_route for known in self.rules.identifiers if known.id == wanted)
+        return any(known.can_route for known in self.rules.identifiers or () if known.id == wanted)
 
     def identifier_choices(self) -> tuple[str, ...]:
         """Return the ids to choose from; one that is set but not installed comes last."""
-        known = [info.id for info in self.rules.identifiers]
+        known = [info.id for info in self.rules.identifiers or ()]
         return tuple(dict.fromkeys([*known, str(self._start["identifier"])]))
 
     def visible_fields(self) -> frozenset[str]:
@@ -301,8 +301,8 @@ def _values_of(receiver: Receiver) -> dict[str, str | bool]:
 
 
 def _initial_values(rules: ReceiverRules) -> dict[str, str | bool]:
-    default = next((known.id for known in rules.identifiers if known.is_default), None)
-    first = next((known.id for known in rules.identifiers), DEFAULT_IDENTIFIER)
+    default = next((known.id for known in rules.identifiers or () if known.is_default), None)
+    first = next((known.id for known in rules.identifiers or ()), DEFAULT_IDENTIFIER)
     values: dict[str, str | bool] = dict.fromkeys((*TEXT_FIELDS, *LIMIT_FIELDS), "")
     values.update(dict.fromkeys(SWITCH_FIELDS, False))
     return values | {"identifier": default or first, "anonymization": True}
