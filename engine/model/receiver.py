@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 DEFAULT_AE_TITLE = "XNAT"
 DEFAULT_PORT = 8104
+MAX_ID_CHARACTERS = 100
 ROUTING_FIELDS = ("project_routing", "subject_routing", "session_routing")
 
 
@@ -146,7 +147,7 @@ def _read_members(reader: _Reader, rules: ReceiverRules) -> dict[str, Any]:
         "id": reader.read("id", 0, _whole_number),
         "ae_title": reader.read("ae_title", "", _ae_title),
         "port": reader.read("port", "", lambda name, value: _port(name, value, rules.site)),
-        "identifier": reader.read("identifier", DEFAULT_IDENTIFIER, _text),
+        "identifier": reader.read("identifier", DEFAULT_IDENTIFIER, _plugin_id),
         "file_namer": reader.read("file_namer", "", _text) or None,
         "whitelist": reader.read("whitelist", (), _lines),
         "bind_address": reader.read("bind_address", "", _address),
@@ -245,6 +246,14 @@ def _text(_name: str, value: object) -> str:
     if len(value) > MAX_TEXT_CHARACTERS:
         raise _Invalid("is too long", f"use at most {MAX_TEXT_CHARACTERS:,} characters")
     return value
+
+
+def _plugin_id(name: str, value: object) -> str:
+    """Return an id; whether it is installed is another question."""
+    text = _text(name, value)
+    if not text.isprintable() or len(text) > MAX_ID_CHARACTERS:
+        raise _Invalid("is not the id of a plugin", "see those that there are: dicomdock plugins")
+    return text
 
 
 def _address(name: str, value: object) -> str:

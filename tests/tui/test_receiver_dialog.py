@@ -79,7 +79,6 @@ class Host(App[None]):
         self.form = form or ReceiverForm.new(ReceiverRules(identifiers=identifiers))
         self.dialog = ReceiverDialog(
             self.form,
-            identifiers=identifiers,
             port_status=self.engine.port_status,
             save=self.engine.save,
             current=lambda _: self.engine.current,
