@@ -35,7 +35,7 @@ from engine.events import (
     OptionNotApplied,
 )
 from engine.intake.identifier_faults import IdentifierFaults
-from engine.intake.identifier_plugins import infos_of, load_identifiers, usable
+from engine.intake.installed import infos_of, load_identifiers, usable
 from engine.intake.pipeline import Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.recovery import adopt

@@ -18,6 +18,8 @@ from engine.cli.plugins import add_plugins
 from engine.cli.projects import add_projects
 from engine.cli.receivers import add_receivers
 from engine.cli.revisions import add_config
+from engine.cli.route import add_route
+from engine.cli.rule import add_rule
 from engine.cli.running import add_engine, add_engine_options, add_status
 from engine.cli.site import add_site
 from engine.cli.study_routes import add_study_routes
@@ -82,5 +84,7 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_config(commands)
     add_xnat(commands)
     add_plugins(commands)
+    add_route(commands)
+    add_rule(commands)
     add_status(commands)
     return parser, commands

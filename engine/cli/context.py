@@ -43,7 +43,7 @@ def store_of(
 
 def installed_identifiers() -> tuple[IdentifierInfo, ...]:
     """Return the identifiers that are installed here; loads the code of plugins."""
-    from engine.intake.identifier_plugins import infos_of, load_identifiers
+    from engine.intake.installed import infos_of, load_identifiers
 
     return infos_of(load_identifiers())
 

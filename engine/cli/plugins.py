@@ -19,7 +19,7 @@ def add_plugins(commands: Commands) -> None:
 
 
 def _plugins(arguments: argparse.Namespace) -> int:
-    from engine.intake.identifier_plugins import load_identifiers
+    from engine.intake.installed import load_identifiers
 
     infos = [plugin.info for plugin in load_identifiers()]
     if arguments.json:

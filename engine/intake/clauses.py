@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 from pydicom.datadict import keyword_for_tag
 
 from engine.intake.assignment import assigned
-from engine.intake.header import DEFAULT_LAST_TAG
 from engine.model.trace import Attribute, Source, element_number
 from engine.routing import Application
 from engine.sessions.studies import NO_STUDIES
@@ -214,10 +213,9 @@ class Routing:
         return cls(projects, chains_of(receiver.routing, site), settings, receiver.label, studies)
 
     @property
-    def last_tag(self) -> int:
-        """The greatest tag that is read; never less than what placement needs (XNAT 5.7)."""
-        tags = (clause.tag for chain in self.chains.values() for clause in chain)
-        return max(DEFAULT_LAST_TAG, *tags)
+    def tags(self) -> frozenset[int]:
+        """The elements that may decide."""
+        return frozenset(clause.tag for chain in self.chains.values() for clause in chain)
 
 
 def chains_of(receiver: RoutingRules, site: SiteRouting) -> Chains:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from engine.intake.header import MODALITY, STUDY_INSTANCE_UID
 from engine.model.identifier import PROJECT_FIELD, IdentifierField, IdentifierInfo
 from engine.model.identity import Identity, to_label
 from engine.model.trace import Attribute
@@ -38,7 +39,8 @@ class FixedProjectSubject:
         can_route=False,
         fields=(PROJECT_FIELD, SUBJECT_FIELD),
     )
-    tags: frozenset[int] = frozenset()
+    tags = frozenset({STUDY_INSTANCE_UID, MODALITY})
+    is_settled_by_header = True
 
     def identify(self, inquiry: Inquiry) -> Identity:
         """Return the receiver's project and subject, and the study's label ``<subject>_CT1``.

@@ -26,7 +26,7 @@ from engine.intake.elements import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 SOP_CLASS_UID = 0x00080016
@@ -46,6 +46,10 @@ MAX_VALUE_BYTES = 64 * 1024
 """Longer values are cut: no label and no rule needs more."""
 _PREFIX_BYTES = 256 * 1024
 _MAX_KEPT_BYTES = 16 * 1024 * 1024
+_MAX_COMPARED_BYTES = 4096
+
+EncodedElements = tuple[tuple[int, bytes], ...]
+"""Elements as they are encoded, each with its key; empty for one that is not there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +84,37 @@ class HeaderView:
     def size_bytes(self) -> int:
         """How many bytes are kept."""
         return len(self._data)
+
+    def encoded(self, tags: Iterable[int]) -> EncodedElements | None:
+        """Return elements as they are encoded, to look for them in other headers.
+
+        Returns:
+            Each element with its key, empty if there is none; None if one is very long, or if the
+            data set is not encoded by the rules throughout.
+        """
+        elements = []
+        for key in map(self._encoding.key, tags):
+            start = self._starts.get(key)
+            if start is None:
+                elements.append((key, b""))
+                continue
+            _, position, length = value_at(self._data, start, self._encoding)
+            if self._odd or length > _MAX_COMPARED_BYTES:
+                return None
+            elements.append((key, self._data[start : position + length]))
+        return tuple(elements)
+
+    def has(self, elements: EncodedElements) -> bool:
+        """Tell whether elements of a header in the same transfer syntax are just the same here."""
+        starts, begins_with = self._starts, self._data.startswith
+        for key, element in elements:
+            start = starts.get(key)
+            if start is None:
+                if element:
+                    return False
+            elif not element or not begins_with(element, start):
+                return False
+        return not self._odd
 
     def _decode(self, tag: int) -> str | None:
         found = self._value(tag)

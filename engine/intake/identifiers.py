@@ -14,7 +14,7 @@ which it gets
 - ``inquiry.running_label(project, subject, modality)``: a label such as ``S1_MR3`` for the study,
 - ``inquiry.settle(attribute, value, source)``: a decision of its own, noted in the trace.
 
-The same question must have the same answer whenever it is asked, for previews ask it again.
+The same question should have the same answer whenever it is asked, for previews ask it again.
 """
 
 from __future__ import annotations
@@ -45,6 +45,14 @@ class Identifier(Protocol):
         """The elements that it reads besides those of rules and defaults."""
         ...
 
+    @property
+    def is_settled_by_header(self) -> bool:
+        """Whether equal elements mean an equal identity as long as the configuration stays.
+
+        If so, it is asked once for all objects with equal elements, such as those of a series.
+        """
+        ...
+
     def identify(self, inquiry: Inquiry) -> Identity:
         """Return project, subject and session of an object, each with its source.
 
@@ -58,6 +66,7 @@ class Missing:
     """Stands in for an identifier that is not installed, or can't be used; refuses every object."""
 
     tags: frozenset[int] = frozenset()
+    is_settled_by_header = False
 
     def __init__(self, identifier_id: str) -> None:
         self.info = IdentifierInfo(identifier_id, identifier_id, can_route=False)

@@ -19,6 +19,7 @@ class DefaultIdentifier:
 
     info = DEFAULT_IDENTIFIERS[0]
     tags: frozenset[int] = frozenset()
+    is_settled_by_header = True
 
     def identify(self, inquiry: Inquiry) -> Identity:
         """Return project, subject and session as rules and defaults say.

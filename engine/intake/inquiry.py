@@ -43,7 +43,7 @@ class Failure:
 class Inquiry:
     """What an identifier may ask about one object; used by one thread, for one object."""
 
-    __slots__ = ("_began", "_began_cpu", "_steps", "_suspended", "failure", "header", "routing")
+    __slots__ = ("_began", "_look_again_at", "_steps", "_suspended", "failure", "header", "routing")
 
     def __init__(
         self,
@@ -60,7 +60,9 @@ class Inquiry:
         self._suspended = suspended
         self._steps: list[Step] | None = [] if recording else None
         self._began = 0.0
-        self._began_cpu = 0.0
+        """This thread's CPU time before the first rule."""
+        self._look_again_at = 0.0
+        """Monotonic time until which the object's time can't be used up."""
 
     @property
     def trace(self) -> Trace:
@@ -152,9 +154,9 @@ class Inquiry:
 
     def _first(self, attribute: Attribute, accept: Callable[[str], str | None]) -> Decision | None:
         """Ask one clause after the other for a value that is accepted."""
-        header, steps = self.header, self._steps
+        text_of, steps = self.header.text, self._steps
         for clause in self.routing.chains[attribute]:
-            text = header.text(clause.tag)
+            text = text_of(clause.tag)
             value = self._take(attribute, clause, text) if text else None
             accepted = accept(value) if value else None
             if steps is not None:
@@ -164,10 +166,9 @@ class Inquiry:
         return None
 
     def _take(self, attribute: Attribute, clause: Clause, text: str) -> str | None:
-        if clause.source is Source.DEFAULT:
-            return clause.take(text)
         try:
-            self._require_time(clause)
+            if clause.source is not Source.DEFAULT and monotonic() > self._look_again_at:
+                self._require_time(clause)
             return clause.take(text)
         except RuleError as error:
             self.failure = Failure(attribute, clause, error)
@@ -180,15 +181,15 @@ class Inquiry:
 
         Only this thread's own work counts, so that a busy machine fails no object.
         """
-        if self._suspended and clause in self._suspended:
+        if clause in self._suspended:
             remedy = "simplify it; a changed configuration gives it another chance"
             raise RuleSuspended(f"the {clause.name} is suspended for being slow", remedy)
-        now = monotonic()
+        worked = thread_time()
         if not self._began:
-            self._began, self._began_cpu = now, thread_time()
-        elif now - self._began > OBJECT_SECONDS and self._has_worked_too_long():
+            self._began = worked
+        left = OBJECT_SECONDS - (worked - self._began)
+        if left <= 0:
             detail = f"the rules of one object take longer than {OBJECT_SECONDS * 1000:g} ms"
             raise RulesTimeout(detail, "simplify the patterns")
-
-    def _has_worked_too_long(self) -> bool:
-        return thread_time() - self._began_cpu > OBJECT_SECONDS
+        if not self._suspended:
+            self._look_again_at = monotonic() + left

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from engine.events import RuleFailed
 from engine.intake.clauses import Routing
+from engine.intake.header import DEFAULT_LAST_TAG
 from engine.intake.identifiers import Missing, explain
 from engine.intake.inquiry import Inquiry
 from engine.intake.recent import RecentHeader, RecentHeaders
+from engine.intake.remembered import RememberedIdentities
 from engine.intake.slow_rules import SlowRules
 from engine.model.identity import RoutingPreview
 from engine.sessions.studies import NO_STUDIES
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from engine.intake.header import HeaderView
     from engine.intake.identifiers import Identifier
     from engine.intake.incoming import Arrival
+    from engine.intake.inquiry import Failure
     from engine.journal import Journal
     from engine.model.configuration import Configuration
     from engine.model.identity import Identification, Identity
@@ -35,15 +38,17 @@ if TYPE_CHECKING:
 class Ruling:
     """What decides about the objects of one receiver under one configuration."""
 
-    __slots__ = ("identifier", "last_tag", "receiver", "routing", "slow_rules")
+    __slots__ = ("identifier", "last_tag", "receiver", "remembered", "routing", "slow_rules")
 
     def __init__(self, receiver: Receiver, identifier: Identifier, routing: Routing) -> None:
+        tags = routing.tags | identifier.tags
         self.receiver = receiver
         self.identifier = identifier
         self.routing = routing
-        self.last_tag = max(routing.last_tag, *identifier.tags, 0)
+        self.last_tag = max(DEFAULT_LAST_TAG, *tags)
         """The greatest tag that must be read (XNAT 5.7)."""
         self.slow_rules = SlowRules()
+        self.remembered = RememberedIdentities(tags) if identifier.is_settled_by_header else None
 
 
 class _Era:
@@ -95,12 +100,8 @@ class Router:
         """
         origin = (ruling.receiver.id, ruling.routing.receiver, arrival.calling_ae_title)
         self._recent.keep(RecentHeader(self._clock.now(), *origin, header))
-        inquiry = Inquiry(header, ruling.routing, ruling.slow_rules.suspended)
-        try:
-            return ruling.identifier.identify(inquiry)
-        finally:
-            if inquiry.failure is not None:
-                self._tell(inquiry, ruling, arrival)
+        known = ruling.remembered.recall(header) if ruling.remembered else None
+        return known or self._ask(header, ruling, arrival)
 
     def preview(
         self, receiver: Receiver, site: SiteSettings | None = None
@@ -123,6 +124,17 @@ class Router:
             for recent in self._recent.of(receiver.id)
         )
 
+    def _ask(self, header: HeaderView, ruling: Ruling, arrival: Arrival) -> Identity:
+        inquiry = Inquiry(header, ruling.routing, ruling.slow_rules.suspended)
+        try:
+            identity = ruling.identifier.identify(inquiry)
+        finally:
+            if inquiry.failure is not None:
+                self._tell(inquiry.failure, ruling, arrival)
+        if inquiry.failure is None and ruling.remembered:
+            ruling.remembered.keep(header, identity)
+        return identity
+
     def _begin_anew(self) -> _Era:
         """Forget what was put together for another configuration, and with it all failures."""
         configuration = self._configuration()
@@ -137,9 +149,7 @@ class Router:
         identifier = self._identifiers.get(receiver.identifier)
         return Ruling(receiver, identifier or Missing(receiver.identifier), routing)
 
-    def _tell(self, inquiry: Inquiry, ruling: Ruling, arrival: Arrival) -> None:
-        failure = inquiry.failure
-        assert failure is not None
+    def _tell(self, failure: Failure, ruling: Ruling, arrival: Arrival) -> None:
         times = ruling.slow_rules.note(failure)
         if times:
             self._journal.record(

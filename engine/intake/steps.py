@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydicom.datadict import keyword_for_tag
@@ -37,12 +38,15 @@ def step(
 
 def failed_step(attribute: Attribute, clause: Clause, text: str, error: RuleError) -> Step:
     """Describe a rule that failed."""
-    return _step(attribute, clause, text, _NOTHING, None, f"failed: {error.detail}")
+    seen = _step(attribute, clause, text, _NOTHING, None, error.detail)
+    return replace(seen, failed=True)
 
 
 def own_step(attribute: Attribute, value: str | None, source: str, why: str) -> Step:
     """Describe what an identifier decides without asking any clause."""
-    return Step(attribute, Source.IDENTIFIER, None, source, None, "", None, False, None, value, why)
+    return Step(
+        attribute, Source.IDENTIFIER, None, source, None, "", None, False, None, value, value, why
+    )
 
 
 def _step(
@@ -55,7 +59,7 @@ def _step(
 ) -> Step:
     keyword = keyword_for_tag(clause.tag)
     place = (attribute, clause.source, clause.line, clause.words, clause.tag, keyword)
-    return Step(*place, value, seen.cut, seen.captured, result, why_not)
+    return Step(*place, value, seen.cut, seen.captured, seen.result, result, why_not)
 
 
 def _explained(clause: Clause, text: str) -> Application:

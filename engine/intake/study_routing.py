@@ -29,6 +29,8 @@ class StudyRouting:
 
     info = IdentifierInfo("studyRouting", "Where each study was announced to go", can_route=False)
     tags = frozenset(_NAMES)
+    is_settled_by_header = False
+    """A route may be announced, or taken back, at any time."""
 
     def identify(self, inquiry: Inquiry) -> Identity:
         """Return the project and labels of the study's route; without one it is unassigned.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from engine.model.trace import masked
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -66,6 +68,15 @@ class Identification:
         if self.identity is None:
             return (None,)
         return (*self.identity.labels, self.identity.auto_archive)
+
+    def masked(self) -> Identification:
+        """Return the same without subject, session and any value of the object."""
+        identity = self.identity
+        if identity is not None:
+            subject = replace(identity.subject, value=masked(identity.subject.value))
+            session = replace(identity.session, value=masked(identity.session.value))
+            identity = replace(identity, subject=subject, session=session)
+        return Identification(identity, self.failure, self.trace.masked())
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,10 +47,14 @@ class Step:
     """Whether that is only the beginning of the element's value."""
     captured: str | None
     """What the rule took out of the value, before ``t:`` and ``r:``."""
+    given: str | None
+    """What came of it, which may still be no project's name."""
     result: str | None
     """What was decided; None if a later step had to be asked."""
     why_not: str = ""
     """A sentence if this step decided nothing."""
+    failed: bool = False
+    """Whether the rule failed, so that nothing after it was asked."""
 
     @property
     def decided(self) -> bool:
@@ -65,14 +69,14 @@ class Step:
     def masked(self) -> Step:
         """Return the step with nothing of the object's values but their length."""
         why_not = self.why_not
-        for text in (self.captured, self.value):
-            if text:
-                why_not = why_not.replace(repr(text), repr(_masked(text)))
+        if self.given:
+            why_not = why_not.replace(repr(self.given), repr(masked(self.given)))
         return replace(
             self,
-            value=_masked(self.value),
-            captured=_masked(self.captured),
-            result=_masked(self.result),
+            value=masked(self.value),
+            captured=masked(self.captured),
+            given=masked(self.given),
+            result=masked(self.result),
             why_not=why_not,
         )
 
@@ -101,5 +105,6 @@ def element_number(tag: int) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
-def _masked(text: str | None) -> str | None:
+def masked(text: str | None) -> str | None:
+    """Return a text with nothing left of it but its length."""
     return None if text is None else _MASK * len(text)

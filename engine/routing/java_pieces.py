@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Flag, auto
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+LONGEST: Final = 64
+"""Characters that a rule without replacement looks at."""
 
 
 class Trait(Flag):
@@ -121,6 +126,16 @@ def repeated(piece: Piece, quantifier: Quantifier) -> Piece:
     size = piece.size * max(quantifier.low, 1)
     least = piece.least * quantifier.low
     return Piece(atom + quantifier.text, least, most, _repeated_traits(piece, quantifier), size)
+
+
+def ways_to_repeat(piece: Piece, quantifier: Quantifier) -> float:
+    """Return in how many ways an atom can be repeated in 64 characters; infinite for groups."""
+    low, high = quantifier.low, quantifier.high
+    if quantifier.optional:
+        return 2
+    if piece.most != 1 or Trait.GROUPED in piece.traits:
+        return inf
+    return LONGEST + 1 if high is None else min(high - low, LONGEST) + 1
 
 
 def loops_in_fixed_shape(piece: Piece, quantifier: Quantifier) -> bool:

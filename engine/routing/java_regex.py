@@ -7,6 +7,7 @@ terminators are Java's. What would not mean the same is refused with its place a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from string import digits
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +33,7 @@ from engine.routing.java_pieces import (
     around,
     repeated,
     sequence,
+    ways_to_repeat,
     wrapped,
 )
 from engine.routing.java_quantifiers import read_quantifier
@@ -55,6 +57,8 @@ class JavaPattern:
     names: Mapping[str, int]
     nested_loop: int | None
     """0-based place of a repeated group that itself repeats freely; None if there is none."""
+    ways: float
+    """How many ways through the pattern 64 characters may try at most; infinite where unknown."""
 
 
 def compile_java(pattern: str) -> JavaPattern:
@@ -73,7 +77,9 @@ def compile_java(pattern: str) -> JavaPattern:
     except (regex.error, RecursionError, OverflowError, ValueError) as error:
         raise PatternFault(0, "can't be translated", "simplify the pattern") from error
     groups = translation.groups
-    return JavaPattern(compiled, groups, translation.names, translation.nested_loop)
+    return JavaPattern(
+        compiled, groups, translation.names, translation.nested_loop, translation.ways
+    )
 
 
 class _Translation:
@@ -87,6 +93,7 @@ class _Translation:
         self.groups = 0
         self.names: dict[str, int] = {}
         self.nested_loop: int | None = None
+        self.ways = 1.0
 
     def whole(self) -> Piece:
         """Read everything."""
@@ -103,6 +110,7 @@ class _Translation:
         while self._source.accept("|"):
             pieces.append(self._sequence())
         self._check(differences.of_alternatives(pieces), start)
+        self.ways *= len(pieces)
         return alternatives(pieces)
 
     def _sequence(self) -> Piece:
@@ -122,6 +130,7 @@ class _Translation:
             return atom
         self._check(differences.of_repetition(atom, quantifier), start)
         piece = repeated(atom, quantifier)
+        self.ways *= ways_to_repeat(atom, quantifier)
         if piece.size > MAX_SIZE:
             remedy = f"stay below {MAX_SIZE:,} obligatory repetitions in all"
             self._source.refuse("is repeated too often", remedy, start)
@@ -195,11 +204,12 @@ class _Translation:
     def _closed(self, piece: Piece, opening: Opening, start: int) -> Piece:
         if opening.text == "(":
             return wrapped(piece, "(", Trait.CAPTURES)
+        if opening.text == "(?:":
+            return wrapped(piece, "(?:")
+        self.ways = inf
         if opening.text == "(?>":
             self._check(differences.of_atomic_group(piece), start)
             return wrapped(piece, "(?>", Trait.COMMITS | Trait.CHOICE)
-        if opening.text == "(?:":
-            return wrapped(piece, "(?:")
         negative = opening.text.endswith("!")
         behind = opening.text.startswith("(?<")
         self._check(differences.of_look_around(piece, negative=negative, behind=behind), start)
@@ -255,6 +265,7 @@ class _Translation:
     def _back_reference(self, number: int, start: int) -> Piece:
         if number in self._open:
             self._refuse_reference(str(number), start)
+        self.ways = inf
         text = rf"(?:\g<{number}>)"
         if Mode.IGNORE_CASE in self._mode:
             if Mode.UNICODE_CASE not in self._mode:

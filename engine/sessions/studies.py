@@ -6,8 +6,8 @@ import sqlite3
 from typing import TYPE_CHECKING, Protocol
 
 from engine.errors import StorageUnusable
-from engine.sessions.study_labels import StudyLabels
-from engine.sessions.study_routes import StudyRoutes
+from engine.sessions.study_labels import StudyLabels, read_label
+from engine.sessions.study_routes import StudyRoutes, read_study_routes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +63,23 @@ class KnownStudies:
         """Close both."""
         self._routes.close()
         self._labels.close()
+
+
+class StudiesToRead:
+    """The studies of a data directory for a dry run: nothing is made there, nothing taken."""
+
+    def __init__(self, routes_file: Path, index_file: Path) -> None:
+        routes = read_study_routes(routes_file)
+        self._routes = {route.study_instance_uid: route for route in routes}
+        self._index_file = index_file
+
+    def route(self, study_instance_uid: str) -> StudyRoute | None:
+        """Return where the study was announced to go, as it was at first."""
+        return self._routes.get(study_instance_uid)
+
+    def label(self, key: LabelKey, modality: str, *, take: bool) -> str:
+        """Return the label that the study has, or would get now."""
+        return read_label(self._index_file, key, modality)
 
 
 class _NoStudies:

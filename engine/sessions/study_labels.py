@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import closing
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +26,9 @@ CREATE TABLE IF NOT EXISTS study_labels (
     UNIQUE (project, label)
 ) WITHOUT ROWID;
 """
+_GIVEN = (
+    "SELECT label FROM study_labels WHERE project = ? AND subject = ? AND study_instance_uid = ?"
+)
 _TAKEN = (
     "SELECT label FROM study_labels WHERE project = ?1 AND substr(label, 1, ?3) = ?2"
     " UNION SELECT label FROM sessions WHERE ifnull(project, '') = ?1 AND substr(label, 1, ?3) = ?2"
@@ -88,22 +92,44 @@ class StudyLabels:
         self._known[key] = label
 
     def _find(self, key: LabelKey, stem: str, take: bool) -> str:
-        values = (key.project or "", key.subject, key.study_instance_uid)
         with self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            row = self._connection.execute(
-                "SELECT label FROM study_labels"
-                " WHERE project = ? AND subject = ? AND study_instance_uid = ?",
-                values,
-            ).fetchone()
-            if row:
-                return str(row[0])
-            label = self._free(key.project or "", stem)
-            self._connection.execute("INSERT INTO study_labels VALUES (?, ?, ?, ?)",
-                                     (*values, label))  # fmt: skip
+            self._connection.execute("BEGIN IMMEDIATE" if take else "BEGIN")
+            label, is_new = _looked_up(self._connection, key, stem)
+            if is_new and take:
+                statement = "INSERT INTO study_labels VALUES (?, ?, ?, ?)"
+                self._connection.execute(statement, (*_values(key), label))
         return label
 
-    def _free(self, project: str, stem: str) -> str:
-        rows = self._connection.execute(_TAKEN, (project, stem, len(stem)))
-        taken = {row[0] for row in rows}
-        return next(label for n in count(1) if (label := f"{stem}{n}") not in taken)
+
+def read_label(index_file: Path, key: LabelKey, modality: str) -> str:
+    """Return the label that a study has, or would get now; nothing is taken or made.
+
+    Raises:
+        OutOfResources: if the index can't be read.
+    """
+    stem = f"{key.subject}_{modality}"
+    if not index_file.exists():
+        return f"{stem}1"
+    try:
+        with closing(_open_to_read(index_file)) as connection:
+            return _looked_up(connection, key, stem)[0]
+    except sqlite3.Error as error:
+        raise OutOfResources(f"session index: {error}") from error
+
+
+def _open_to_read(index_file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{index_file.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
+
+
+def _looked_up(connection: sqlite3.Connection, key: LabelKey, stem: str) -> tuple[str, bool]:
+    """Return the study's label, or the first free one; and whether it is new."""
+    row = connection.execute(_GIVEN, _values(key)).fetchone()
+    if row:
+        return str(row[0]), False
+    rows = connection.execute(_TAKEN, (key.project or "", stem, len(stem)))
+    taken = {row[0] for row in rows}
+    return next(label for n in count(1) if (label := f"{stem}{n}") not in taken), True
+
+
+def _values(key: LabelKey) -> tuple[str, str, str]:
+    return key.project or "", key.subject, key.study_instance_uid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
@@ -9,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 from engine.errors import InvalidStudyRoute, NotFound, OutOfResources, Problem, StorageUnusable
+from engine.lock import keep_owner
 from engine.model.study_route import StudyRoute
 from engine.sessions.index import stamp
 
@@ -38,9 +40,9 @@ class StudyRoutes:
         self._lock = threading.Lock()
         """Guards the connection."""
         with self._naming_faults():
+            _create(path)
             self._connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
             try:
-                path.chmod(0o600)
                 self._prepare()
             except BaseException:
                 self._connection.close()
@@ -138,6 +140,16 @@ class StudyRoutes:
                 f"{self._path.name} can't be used: {error}",
                 "check the disk; the received files are not affected",
             ) from error
+
+
+def _create(path: Path) -> None:
+    """Make the file if it is not there, private and the owner's of the data directory."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        keep_owner(descriptor, path.parent)
+    finally:
+        os.close(descriptor)
 
 
 def read_study_routes(path: Path) -> tuple[StudyRoute, ...]:

@@ -41,7 +41,7 @@ def setting_fields(identifiers: Sequence[IdentifierInfo]) -> tuple[SettingField,
 
 def values_of(
     fields: Iterable[SettingField], identifier: str, settings: Iterable[tuple[str, str]]
-) -> dict[str, str]:
+) -> dict[str, str | bool]:
     """Return the value of every field; those of other identifiers are empty."""
     known = dict(settings)
     return {

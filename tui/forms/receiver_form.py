@@ -153,7 +153,7 @@ class ReceiverForm:
         chosen = self.text("identifier")
         return tuple(field for field in self.settings.values() if field.identifier == chosen)
 
-    def _setting_values(self, receiver: Receiver | None) -> dict[str, str]:
+    def _setting_values(self, receiver: Receiver | None) -> dict[str, str | bool]:
         settings = receiver.identifier_settings if receiver else ()
         identifier = receiver.identifier if receiver else ""
         return values_of(self.settings.values(), identifier, settings)

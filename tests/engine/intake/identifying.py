@@ -34,11 +34,11 @@ def receiver_with(project: str = "", subject: str = "", session: str = "") -> Re
     )
 
 
-def site_with(*, tolerant: bool = False, **texts: str) -> SiteRouting:
+def site_with(**texts: str) -> SiteRouting:
     """Return a site with these rules in force, by attribute."""
     rules = {f"{name}_routing": text for name, text in texts.items()}
     switches = {f"{name}_enabled": True for name in texts}
-    return SiteRouting.parse({**rules, **switches, "tolerant_comments": tolerant})
+    return SiteRouting.parse({**rules, **switches})
 
 
 def routing_of(
@@ -61,11 +61,11 @@ def header_of(*more: dicom.Element, last_tag: int = 0, **values: Any) -> HeaderV
 
 def identified(routing: Routing, *more: dicom.Element, **values: Any) -> Identity:
     """Identify an object as the engine does."""
-    header = header_of(*more, last_tag=routing.last_tag, **values)
+    header = header_of(*more, last_tag=max(routing.tags), **values)
     return DefaultIdentifier().identify(Inquiry(header, routing))
 
 
 def explained(routing: Routing, *more: dicom.Element, **values: Any) -> Identification:
     """Identify an object and tell every step."""
-    header = header_of(*more, last_tag=routing.last_tag, **values)
+    header = header_of(*more, last_tag=max(routing.tags), **values)
     return explain(DefaultIdentifier(), header, routing)
