@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from engine.intake.header import EncodedElements, HeaderView
     from engine.model.identity import Identity
 
+PATIENT_GROUP = 0x0010
 MOST_REMEMBERED = 8
 """About as many studies as arrive at one receiver at the same time."""
 
@@ -23,7 +24,7 @@ class RememberedIdentities:
     """
 
     def __init__(self, tags: Iterable[int]) -> None:
-        self._tags = sorted({*tags, SPECIFIC_CHARACTER_SET, PIXEL_REPRESENTATION})
+        self._tags = sorted({*tags, SPECIFIC_CHARACTER_SET, PIXEL_REPRESENTATION}, key=_telling)
         """All that decides: what is read, and what says how to read it."""
         self._memories: tuple[tuple[str, EncodedElements, Identity], ...] = ()
 
@@ -40,3 +41,8 @@ class RememberedIdentities:
         if elements is not None:
             memory = (header.transfer_syntax_uid, elements, identity)
             self._memories = (memory, *self._memories[: MOST_REMEMBERED - 1])
+
+
+def _telling(tag: int) -> tuple[bool, int]:
+    """Put the patient's group first, where studies differ most."""
+    return tag >> 16 != PATIENT_GROUP, tag
