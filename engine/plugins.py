@@ -111,6 +111,9 @@ def _load_rivals(
 def _load_one(
     info: PluginInfo, entry_point: EntryPoint, check: Callable[[str, object], T]
 ) -> Plugin[T]:
+    if not EntryPoint.pattern.match(entry_point.value):
+        error = f"{entry_point.value!r} is not module:object"
+        return Plugin(replace(info, error=error), None)
     try:
         # Standard output is data; what a plugin prints is not.
         with contextlib.redirect_stdout(sys.stderr):

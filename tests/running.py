@@ -18,6 +18,7 @@ from engine.dimse.associations import Associations
 from engine.dimse.receivers import Receivers
 from engine.dimse.server import UnassociatedPeers
 from engine.dimse.upper_layer import Deadlines
+from engine.intake.installed import infos_of, load_identifiers
 from engine.journal import Journal
 from engine.model.ae_title import AETitle
 from engine.model.receiver import Receiver
@@ -66,7 +67,9 @@ def make_receiver(ae_title: str, port: int, **changes: Any) -> Receiver:
 def configure(data_dir: Path, *receivers: Receiver, projects: tuple[Project, ...] = ()) -> None:
     """Write a configuration that listens on the loopback only."""
     data_dir.mkdir(mode=0o750, exist_ok=True)
-    store = ConfigurationStore(data_dir / "config.json", clock=SystemClock())
+    identifiers = infos_of(load_identifiers())
+    file = data_dir / "config.json"
+    store = ConfigurationStore(file, clock=SystemClock(), identifiers=identifiers)
     store.set_site(SiteSettings(bind_address=LOOPBACK), "test")
     for project in projects:
         store.save_project(project, "test")

@@ -64,6 +64,14 @@ EXAMPLES: list[tuple[Event, str]] = [
         events.ContextsRefused(contexts=("CT Image Storage, no common transfer syntax",)),
         "1 context refused: CT Image Storage, no common transfer syntax",
     ),
+    (
+        events.IdentifierSlow(identifier="acme", seconds=1.26),
+        "identifier acme took 1.3 s for one object",
+    ),
+    (
+        events.PluginBroken(plugin="acme of example 2.5", error="ImportError: no module"),
+        "plugin acme of example 2.5 can't be used: ImportError: no module",
+    ),
     (events.SessionOpened(session=12, project="NEURO-01"), "session 12 opened in NEURO-01"),
     (events.LeftoversSwept(files=2), "2 half-received objects of an earlier run removed"),
     (
