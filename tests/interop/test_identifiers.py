@@ -157,9 +157,8 @@ def test_a_project_that_is_deleted_while_running_leaves_its_objects_unassigned(
     engine.delete_project("NEURO-01", "anna")
     assert send(port, "FIXED", *images(1)) == [0]
     assert filed(settings) == {(None, "S1", "S1_CT1")}
-    assert (
-        object_rows(settings.data_dir)[0].reason == "the receiver's project 'neuro' does not exist"
-    )
+    (row,) = rows(engine, settings)
+    assert row.reason == "the receiver's project 'neuro' does not exist"
 
 
 def test_projects_are_saved_and_deleted_while_running(engine: Engine) -> None:

@@ -23,7 +23,7 @@ from tui.forms.receiver_form import (
 )
 from tui.forms.receiver_help import LABELS
 from tui.forms.whitelist_check import LineState, LineVerdict
-from tui.text import safe, size
+from tui.text import cut, safe, size
 from tui.widgets.caller_tester import CallerTester
 from tui.widgets.disclosure import Disclosure
 from tui.widgets.field import Field, LineNotes, Note, Toggle, Tone
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from engine.errors import Problem
+
+
+LABEL_WIDTH = 18
 
 
 class ReceiverFields(VerticalScroll, can_focus=False):
@@ -172,20 +175,22 @@ class ReceiverFields(VerticalScroll, can_focus=False):
 
     def _choice(self, identifier: str) -> str:
         info = self.form.info(identifier)
-        if info is None or info.error:
-            return safe(identifier)
+        if info is None:
+            return f"✗ {safe(identifier)} (not installed)"
+        if info.error:
+            return f"✗ {safe(identifier)} (broken)"
         return f"{safe(info.name)}{' (Default)' if info.is_default else ''}"
 
     def _capability(self, identifier: str) -> str:
         info = self.form.info(identifier)
-        if info is None:
-            return "✗ not installed"
-        return "✗ broken" if info.error else f"routing {'✓' if info.can_route else '–'}"
+        if info is None or info.error:
+            return ""
+        return f"routing {'✓' if info.can_route else '–'}"
 
     def _setting(self, name: str) -> Field:
         setting = self.form.settings[name]
         control = self._project(name) if setting.field.is_project else self._text(name)
-        return self._field(name, control, safe(setting.label), "-spaced -setting")
+        return self._field(name, control, cut(safe(setting.label), LABEL_WIDTH), "-spaced")
 
     def _project(self, name: str) -> Select[str]:
         options = self._project_options(name)
