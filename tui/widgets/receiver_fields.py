@@ -164,7 +164,7 @@ class ReceiverFields(VerticalScroll, can_focus=False):
 
     def _identifier(self) -> Field:
         choices = {name: self._choice(name) for name in self.form.identifier_choices()}
-        width = max(map(len, choices.values())) + 2
+        width = max(map(len, choices.values())) + 1
         options = [
             (Text(f"{words:<{width}}{self._capability(name)}"), name)
             for name, words in choices.items()
@@ -190,7 +190,7 @@ class ReceiverFields(VerticalScroll, can_focus=False):
     def _setting(self, name: str) -> Field:
         setting = self.form.settings[name]
         control = self._project(name) if setting.field.is_project else self._text(name)
-        return self._field(name, control, cut(safe(setting.label), LABEL_WIDTH), "-spaced")
+        return self._field(name, control, cut(safe(setting.label), LABEL_WIDTH), "-spaced -setting")
 
     def _project(self, name: str) -> Select[str]:
         options = self._project_options(name)
@@ -253,7 +253,7 @@ class ReceiverFields(VerticalScroll, can_focus=False):
     def _identifier_hint(self) -> str:
         info = self.form.info()
         if info is not None and not info.can_route and not info.error:
-            return "this identifier cannot use routing expressions; they are hidden"
+            return "cannot use routing expressions; they are hidden"
         return "assigns project, subject and session to each object"
 
     def _note(self, name: str) -> Note:
