@@ -191,11 +191,17 @@ def receiver_record(receiver: Receiver) -> dict[str, object]:
 
 def _print(receivers: Iterable[Receiver]) -> None:
     rows = [
-        (*(getattr(receiver, name) for name in _COLUMNS), _limits_in_words(receiver))
+        (*(_cell(receiver, name) for name in _COLUMNS), _limits_in_words(receiver))
         for receiver in receivers
     ]
     heads = [name.upper().replace("_ENABLED", "").replace("_", " ") for name in _COLUMNS]
     terminal.print_table([*heads, "LIMITS"], rows)
+
+
+def _cell(receiver: Receiver, name: str) -> object:
+    told = [f"{key}={value}" for key, value in receiver.identifier_settings]
+    value = getattr(receiver, name)
+    return f"{value} ({', '.join(told)})" if name == "identifier" and told else value
 
 
 def _limits_in_words(receiver: Receiver) -> str:
