@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,23 +52,34 @@ def add_route(commands: Commands) -> None:
 
 
 def _route(arguments: argparse.Namespace) -> int:
-    rehearsal = _rehearsal(arguments)
-    rehearsed: list[Rehearsed] = []
-    unreadable: list[Unreadable] = []
-    for number, path in enumerate(_files(arguments.files), start=1):
-        name = f"file {number}" if arguments.mask else str(path)
-        try:
-            found = rehearsal.of(path)
-        except UnreadableObject as error:
-            unreadable.append((name, error.detail))
-        else:
-            rehearsed.append(found.masked(name) if arguments.mask else found)
+    rehearsed, unreadable = _tried(_rehearsal(arguments), arguments.files, arguments.mask)
     if arguments.json:
         terminal.print_json(_record(rehearsed, unreadable))
     else:
         _print(rehearsed, unreadable, is_draft=arguments.rules is not None)
     refused = any(found.draft.identity is None for found in rehearsed)
     return _FOUND if unreadable or refused else 0
+
+
+def _tried(
+    rehearsal: Rehearsal, names: Iterable[str], is_masked: bool
+) -> tuple[list[Rehearsed], list[Unreadable]]:
+    """Try every file; those that can't be read stop nothing."""
+    rehearsed: list[Rehearsed] = []
+    unreadable: list[Unreadable] = []
+    faults: list[OSError] = []
+    for number, path in enumerate(_files(names, faults), start=1):
+        name = f"file {number}" if is_masked else str(path)
+        try:
+            found = rehearsal.of(path)
+        except UnreadableObject as error:
+            unreadable.append((name, error.detail))
+        else:
+            rehearsed.append(found.masked(name) if is_masked else found)
+    for fault in faults:
+        name = "a folder" if is_masked else str(fault.filename)
+        unreadable.append((name, f"can't be listed: {fault.strerror}"))
+    return rehearsed, unreadable
 
 
 def _rehearsal(arguments: argparse.Namespace) -> Rehearsal:
@@ -97,14 +109,15 @@ def _studies(arguments: argparse.Namespace) -> Studies:
     return StudiesToRead(settings.study_routes_file, settings.index_file)
 
 
-def _files(names: Iterable[str]) -> Iterator[Path]:
-    """Yield files as named, and the regular files below folders in order of their names."""
+def _files(names: Iterable[str], faults: list[OSError]) -> Iterator[Path]:
+    """Yield files as named, and the files below folders in order of their names."""
     for name in names:
-        path = Path(name)
-        if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
-        else:
-            yield path
+        if not Path(name).is_dir():
+            yield Path(name)
+            continue
+        for folder, below, files in os.walk(name, onerror=faults.append):
+            below.sort()
+            yield from (Path(folder, file) for file in sorted(files))
 
 
 def _print(rehearsed: list[Rehearsed], unreadable: list[Unreadable], *, is_draft: bool) -> None:

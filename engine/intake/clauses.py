@@ -82,9 +82,9 @@ class Clause(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RuleClause:
-    """A line of a routing expression."""
+    """A line of a routing expression; equal only to itself, for two alike fail apart."""
 
     source: Source
     rule: Rule

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import RoutingFailed
 from engine.intake.steps import failed_step, own_step, step
+from engine.model.auto_archive import requested
 from engine.model.identity import DEFAULT_SESSION_LABEL, Decision, to_label
 from engine.model.trace import Attribute, Source, Trace
 from engine.routing import RuleError, RulesTimeout, RuleSuspended
@@ -22,13 +23,12 @@ if TYPE_CHECKING:
     from engine.model.trace import Step
 
 OBJECT_SECONDS = 0.050
-"""What all rules of one object may take (reliability-security 7)."""
+"""What all rules of one object may take; after that, none is begun (reliability-security 7)."""
 NOT_SUSPENDED: frozenset[Clause] = frozenset()
 
 _NO_PROJECT = Decision(None, "no value names a project")
 _NO_SUBJECT = Decision(None, "no value names a subject")
 _NO_SESSION = Decision(DEFAULT_SESSION_LABEL, "no value names a session")
-_SWITCHES = {"t": True, "true": True, "f": False, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,15 @@ class Failure:
 class Inquiry:
     """What an identifier may ask about one object; used by one thread, for one object."""
 
-    __slots__ = ("_began", "_look_again_at", "_steps", "_suspended", "failure", "header", "routing")
+    __slots__ = (
+        "_began",
+        "_look_again_at",
+        "_steps",
+        "_suspended",
+        "failures",
+        "header",
+        "routing",
+    )
 
     def __init__(
         self,
@@ -55,8 +63,8 @@ class Inquiry:
     ) -> None:
         self.header = header
         self.routing = routing
-        self.failure: Failure | None = None
-        """The rule that failed, if one did."""
+        self.failures: list[Failure] = []
+        """The rules that failed: a project rule may, and then another."""
         self._suspended = suspended
         self._steps: list[Step] | None = [] if recording else None
         self._began = 0.0
@@ -72,10 +80,8 @@ class Inquiry:
     @property
     def warning(self) -> str:
         """Why the project is not decided as configured, if so; told with the object."""
-        failure = self.failure
-        if failure is None or failure.attribute is not Attribute.PROJECT:
-            return ""
-        return f"a project rule failed: {failure.error.detail}"
+        failed = (f for f in self.failures if f.attribute is Attribute.PROJECT)
+        return "; ".join(f"a project rule failed: {failure.error.detail}" for failure in failed)
 
     def project(self) -> Decision:
         """Return the first value that is the id or alias of a project (XNAT 5.5).
@@ -107,7 +113,7 @@ class Inquiry:
             RoutingFailed: if a rule fails.
         """
         said = self._asked(Attribute.AUTO_ARCHIVE, str)
-        return _SWITCHES.get((said.value or "").lower()) if said else None
+        return requested(said.value or "") if said else None
 
     def study_route(self) -> StudyRoute | None:
         """Return where the object's study was announced to go (XNAT 7.3).
@@ -171,7 +177,7 @@ class Inquiry:
                 self._require_time(clause)
             return clause.take(text)
         except RuleError as error:
-            self.failure = Failure(attribute, clause, error)
+            self.failures.append(Failure(attribute, clause, error))
             if self._steps is not None:
                 self._steps.append(failed_step(attribute, clause, text, error))
             raise

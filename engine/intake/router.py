@@ -129,9 +129,9 @@ class Router:
         try:
             identity = ruling.identifier.identify(inquiry)
         finally:
-            if inquiry.failure is not None:
-                self._tell(inquiry.failure, ruling, arrival)
-        if inquiry.failure is None and ruling.remembered:
+            for failure in inquiry.failures:
+                self._tell(failure, ruling, arrival)
+        if ruling.remembered and not inquiry.failures:
             ruling.remembered.keep(header, identity)
         return identity
 

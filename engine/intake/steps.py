@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydicom.datadict import keyword_for_tag
 
+from engine.model.auto_archive import requested
 from engine.model.trace import Attribute, Source, Step
 from engine.routing import Application, RuleError
 
@@ -27,13 +28,14 @@ def step(
     if text is None:
         return _step(attribute, clause, None, _NOTHING, None, _absence(clause, inquiry.header))
     seen = _explained(clause, text)
-    why_not = seen.why_not
-    if value and accepted is None:
-        why_not = _unknown(value, inquiry.routing.projects)
-        why_not += "; value cut to 64 characters" if seen.cut else ""
-    elif accepted is None and not why_not:
-        why_not = "the result is empty"
-    return _step(attribute, clause, seen.value, seen, accepted, "" if accepted else why_not)
+    if accepted is not None:
+        why_not = _doubt(attribute, accepted)
+    elif value:
+        cut = "; value cut to 64 characters" if seen.cut else ""
+        why_not = _unknown(value, inquiry.routing.projects) + cut
+    else:
+        why_not = seen.why_not or "the result is empty"
+    return _step(attribute, clause, seen.value, seen, accepted, why_not)
 
 
 def failed_step(attribute: Attribute, clause: Clause, text: str, error: RuleError) -> Step:
@@ -68,6 +70,12 @@ def _explained(clause: Clause, text: str) -> Application:
         return clause.explain(text)
     except RuleError as error:
         return Application(text, False, False, None, None, error.detail)
+
+
+def _doubt(attribute: Attribute, accepted: str) -> str:
+    if attribute is Attribute.AUTO_ARCHIVE and requested(accepted) is None:
+        return "neither true nor false, so the project's setting counts"
+    return ""
 
 
 def _absence(clause: Clause, header: HeaderView) -> str:

@@ -12,3 +12,11 @@ class AutoArchive(IntEnum):
     ARCHIVE = 4
     """Into the archive, but never over files that are there already."""
     OVERWRITE = 5
+
+
+_WORDS = {"t": True, "true": True, "f": False, "false": False}
+
+
+def requested(text: str) -> bool | None:
+    """Return what a header asks for, None if it is no clear word (XNAT 5.2)."""
+    return _WORDS.get(text.lower())

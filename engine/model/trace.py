@@ -52,7 +52,7 @@ class Step:
     result: str | None
     """What was decided; None if a later step had to be asked."""
     why_not: str = ""
-    """A sentence if this step decided nothing."""
+    """A sentence if this step decided nothing, or nothing clear."""
     failed: bool = False
     """Whether the rule failed, so that nothing after it was asked."""
 

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-LONGEST: Final = 64
-"""Characters that a rule without replacement looks at."""
+VALUE_UNITS: Final = 64
+"""UTF-16 units of a value that a rule without replacement looks at."""
 
 
 class Trait(Flag):
@@ -128,14 +128,20 @@ def repeated(piece: Piece, quantifier: Quantifier) -> Piece:
     return Piece(atom + quantifier.text, least, most, _repeated_traits(piece, quantifier), size)
 
 
-def ways_to_repeat(piece: Piece, quantifier: Quantifier) -> float:
-    """Return in how many ways an atom can be repeated in 64 characters; infinite for groups."""
-    low, high = quantifier.low, quantifier.high
+def is_simple_loop(piece: Piece, quantifier: Quantifier) -> bool:
+    """Tell whether this is one character's free repetition."""
+    is_character = piece.most == 1 and Trait.GROUPED not in piece.traits
+    return is_character and quantifier.high is None
+
+
+def choices_to_repeat(piece: Piece, quantifier: Quantifier) -> float:
+    """Return in how many ways an atom can be repeated besides free loops; infinite for groups."""
     if quantifier.optional:
         return 2
     if piece.most != 1 or Trait.GROUPED in piece.traits:
         return inf
-    return LONGEST + 1 if high is None else min(high - low, LONGEST) + 1
+    low, high = quantifier.low, quantifier.high
+    return 1 if high is None else min(high - low, VALUE_UNITS) + 1
 
 
 def loops_in_fixed_shape(piece: Piece, quantifier: Quantifier) -> bool:

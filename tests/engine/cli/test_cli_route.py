@@ -154,6 +154,24 @@ def test_files_that_can_not_be_read_are_told_and_stop_nothing(run: Run, folder: 
     assert "missing.dcm: can't be read" in route(run, missing).err
 
 
+def test_a_folder_that_can_not_be_listed_is_told_and_stops_nothing(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a").mkdir()
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if str(path).endswith("/a"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    outcome = route(run, folder)
+    assert outcome.code == 1
+    assert len([line for line in outcome.out.splitlines() if ".dcm " in line]) == 3
+    assert f"{folder}/a: can't be listed: Permission denied" in outcome.err
+
+
 def test_an_object_that_would_be_refused_is_told(
     run: Run, tmp_path: Path, store: ConfigurationStore, receiver: Receiver
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +147,19 @@ def test_a_suspended_project_rule_leaves_objects_unassigned_and_says_why() -> No
     identity = desk.identify(header)
     assert identity.project.value is None
     assert "suspended for being slow" in identity.warning
+
+
+def test_each_rule_that_fails_on_an_object_is_told() -> None:
+    desk = desk_with(receiver_with(project=SLOW, session=SLOW))
+    for _ in range(TIMEOUTS_TO_SUSPENSION):
+        with pytest.raises(RoutingFailed):
+            desk.identify(header_of(PatientComments=HOSTILE))
+    told = [(event.attribute, event.times, event.suspended) for event in desk.told()]
+    assert told == [
+        (attribute, times, times == TIMEOUTS_TO_SUSPENSION)
+        for times in range(1, TIMEOUTS_TO_SUSPENSION + 1)
+        for attribute in ("project", "session")
+    ]
 
 
 def test_a_changed_configuration_gives_a_suspended_rule_another_chance() -> None:
@@ -328,3 +343,64 @@ def test_headers_of_deleted_receivers_and_very_large_ones_are_not_kept() -> None
     other = Receiver(7, AETitle("OTHER"), 8107)
     desk.identify(header_of(), other)
     assert len(desk.router.preview(replace(receiver, id=0))) == 1
+
+
+def test_many_threads_get_what_each_would_get_alone_while_the_configuration_changes() -> None:
+    desk = desk_with(receiver_with(subject="(0008,1030):(.).*"))
+    receiver = desk.configuration.receivers[0]
+    routing = desk.router.ruling(receiver).routing
+    wrong: list[tuple[Identity | None, Identity]] = []
+
+    def identify(thread: int) -> None:
+        for number in range(100):
+            header = header_of(
+                PatientID=f"P{thread}{number // 20}",
+                StudyDescription=("NEURO", "CARDIO")[number % 2],
+                SOPInstanceUID=f"1.2.{thread}.{number}",
+            )
+            identity = desk.identify(header, receiver)
+            alone = explain(DefaultIdentifier(), header, routing).identity
+            if identity != alone:
+                wrong.append((alone, identity))
+
+    threads = [threading.Thread(target=identify, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for revision in range(50):
+        desk.configuration = replace(desk.configuration, revision=revision)
+        desk.router.preview(receiver)
+    for thread in threads:
+        thread.join(30)
+    assert wrong == []
+
+
+_TEXT = st.text(max_size=80).map(lambda text: text.encode("utf-8"))
+_KEYWORDS = (
+    "PatientName",
+    "PatientID",
+    "PatientComments",
+    "StudyComments",
+    "StudyDescription",
+    "AccessionNumber",
+)
+_ANY_RULES = "\n".join(
+    f"({number:04X},{element:04X}):{pattern}"
+    for number, element in ((0x0010, 0x0010), (0x0010, 0x4000), (0x0008, 0x1030))
+    for pattern in (r"(\w+)\^.*", "(?s)(?i:.*)(x.*)", r"([^\s]*) (.*):2 t:\W r:_")
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.fixed_dictionaries(dict.fromkeys(_KEYWORDS, _TEXT)), st.sampled_from(["", "192", "100"]))
+def test_no_text_in_a_header_leads_to_anything_but_labels(
+    values: dict[str, Any], charset: str
+) -> None:
+    desk = desk_with(
+        receiver_with(_ANY_RULES, _ANY_RULES, _ANY_RULES),
+        site=SiteSettings(routing=site_with(auto_archive=_ANY_RULES)),
+    )
+    header = header_of(**values, SpecificCharacterSet=f"ISO_IR {charset}" if charset else None)
+    identity = desk.identify(header)
+    assert identity.project.value in {None, "NEURO", "CARDIO"}
+    for label in (identity.subject.value or "_", identity.session_label):
+        assert re.fullmatch("[A-Za-z0-9_-]+", label)

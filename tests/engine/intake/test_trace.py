@@ -112,6 +112,19 @@ def test_defaults_are_told_like_rules() -> None:
     assert trace.deciding(Attribute.AUTO_ARCHIVE) is None
 
 
+def test_an_unclear_word_about_auto_archiving_is_said_to_be_unclear() -> None:
+    found = explained(routing_of(), PatientComments="AA:maybe")
+    step = found.trace.deciding(Attribute.AUTO_ARCHIVE)
+    assert step is not None
+    assert (step.result, step.why_not) == (
+        "maybe",
+        "neither true nor false, so the project's setting counts",
+    )
+    clear = explained(routing_of(), PatientComments="AA:f").trace.deciding(Attribute.AUTO_ARCHIVE)
+    assert clear is not None
+    assert clear.why_not == ""
+
+
 def test_an_element_beyond_what_was_read_is_not_said_to_be_missing() -> None:
     far = "(F215,1050):(.*)"
     routing = routing_of(receiver_with(subject=far))
