@@ -72,6 +72,17 @@ EXAMPLES: list[tuple[Event, str]] = [
         events.PluginBroken(plugin="acme of example 2.5", error="ImportError: no module"),
         "plugin acme of example 2.5 can't be used: ImportError: no module",
     ),
+    (
+        events.RuleFailed(
+            attribute="project",
+            rule="site rule in line 2, (0010,4000)",
+            reason="it took longer than 10 ms",
+            times=5,
+            suspended=True,
+        ),
+        "the project decision failed at the site rule in line 2, (0010,4000), 5 times by now: "
+        "it took longer than 10 ms; the rule is suspended until the configuration changes",
+    ),
     (events.SessionOpened(session=12, project="NEURO-01"), "session 12 opened in NEURO-01"),
     (events.LeftoversSwept(files=2), "2 half-received objects of an earlier run removed"),
     (
@@ -104,7 +115,7 @@ def test_every_event_becomes_json_with_kind_severity_and_message(
 
 def test_only_what_needs_a_person_at_once_is_urgent() -> None:
     urgent = {type(event) for event, _ in EXAMPLES if event.urgent}
-    assert urgent == {events.ReceiverFailed, events.ConfigurationRefused}
+    assert urgent == {events.ReceiverFailed, events.ConfigurationRefused, events.RuleFailed}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from engine.cli import main
 from engine.dimse.send import Destination, SendingAssociation
 from engine.errors import InvalidReceiver
 from engine.events import RuleFailed
-from engine.intake.identifiers import Identifier
 from engine.intake.identify import DefaultIdentifier
 from engine.intake.installed import load_identifiers
 from engine.model.identifier import IdentifierInfo
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from engine.intake.identifiers import Identifier
     from engine.model.receiver import Receiver
 
 JUNK = "notPatternOrProject"
