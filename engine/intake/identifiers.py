@@ -1,4 +1,8 @@
-"""What an identifier is: the part that says where an object belongs. Plug-ins begin here.
+"""What an identifier is: the part that says where an object belongs. Plugins begin here.
+
+A plugin is a class with the members of `Identifier` that is made without arguments, and an entry
+point of the group ``dicomdock.identifiers`` whose name is ``info.id``. It is loaded when the engine
+starts; `engine.intake.guarded` says what becomes of its mistakes.
 
 An identifier has an `IdentifierInfo`: its id and name, whether a receiver may have routing rules
 with it, and the fields that a receiver fills in for it (``Receiver.identifier_settings``, checked

@@ -25,13 +25,14 @@ CREATE TABLE IF NOT EXISTS study_labels (
     PRIMARY KEY (project, subject, study_instance_uid),
     UNIQUE (project, label)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS sessions_by_label ON sessions (project, label);
 """
 _GIVEN = (
     "SELECT label FROM study_labels WHERE project = ? AND subject = ? AND study_instance_uid = ?"
 )
 _TAKEN = (
-    "SELECT label FROM study_labels WHERE project = ?1 AND substr(label, 1, ?3) = ?2"
-    " UNION SELECT label FROM sessions WHERE ifnull(project, '') = ?1 AND substr(label, 1, ?3) = ?2"
+    "SELECT label FROM study_labels WHERE project = ? AND label >= ? AND label < ?"
+    " UNION SELECT label FROM sessions WHERE project IS ? AND label >= ? AND label < ?"
 )
 
 
@@ -57,6 +58,8 @@ class StudyLabels:
         self._connection = sqlite3.connect(
             index_file, timeout=10, check_same_thread=False, isolation_level=None
         )
+        # The session's row comes next, in the same log: what flushes it flushes the label, too.
+        self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.executescript(_SCHEMA)
 
     def label(self, key: LabelKey, modality: str, *, take: bool = True) -> str:
@@ -126,7 +129,8 @@ def _looked_up(connection: sqlite3.Connection, key: LabelKey, stem: str) -> tupl
     row = connection.execute(_GIVEN, _values(key)).fetchone()
     if row:
         return str(row[0]), False
-    rows = connection.execute(_TAKEN, (key.project or "", stem, len(stem)))
+    span = (f"{stem}0", f"{stem}:")  # all that begin with a digit after the stem
+    rows = connection.execute(_TAKEN, (key.project or "", *span, key.project, *span))
     taken = {row[0] for row in rows}
     return next(label for n in count(1) if (label := f"{stem}{n}") not in taken), True
 
