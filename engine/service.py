@@ -275,16 +275,7 @@ class Engine:
             durability=settings.durability,
             reserve_bytes=settings.reserve_bytes,
         )
-        studies = KnownStudies(settings.study_routes_file, settings.index_file)
-        opened.callback(studies.close)
-        self._faults = IdentifierFaults(self.identifiers(), self._clock, self._journal.record)
-        self._router = Router(
-            usable(self._plugins, self._journal.record, self._clock),
-            lambda: self._configuration,
-            self._journal,
-            self._clock,
-            studies,
-        )
+        self._router = self._build_router(opened)
         pipeline = Pipeline(
             places, self._index, self._journal, self._metrics, self._clock, self._router
         )
@@ -300,6 +291,15 @@ class Engine:
             self._publish_states,
         )
         opened.callback(self._receivers.stop_accepting)
+
+    def _build_router(self, opened: ExitStack) -> Router:
+        """Connect what identifies objects with what is known of their studies."""
+        studies = KnownStudies(self._settings.study_routes_file, self._settings.index_file)
+        opened.callback(studies.close)
+        tell = self._journal.record
+        self._faults = IdentifierFaults(self.identifiers(), self._clock, tell)
+        identifiers = usable(self._plugins, tell, self._clock)
+        return Router(identifiers, lambda: self._configuration, self._journal, self._clock, studies)
 
     def _recover(self) -> None:
         swept = self._incoming.sweep()

@@ -42,10 +42,12 @@ def installed_identifiers() -> dict[str, Identifier]:
 def infos_of(plugins: Iterable[Plugin[Identifier]]) -> tuple[IdentifierInfo, ...]:
     """Return what the dialog must know about each, broken ones included.
 
-    Where several distributions claim one id, and so none has it, the id is there once.
+    Where several distributions claim one id, it is there once: as ours, or as nobody's.
     """
-    infos = (_info(plugin.info, plugin.loaded) for plugin in plugins)
-    return tuple({info.id: info for info in infos}.values())
+    found: dict[str, IdentifierInfo] = {}
+    for plugin in plugins:
+        found.setdefault(plugin.info.id, _info(plugin.info, plugin.loaded))
+    return tuple(found.values())
 
 
 def usable(

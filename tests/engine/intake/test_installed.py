@@ -115,13 +115,20 @@ def test_broken_ones_are_shown_with_their_error_and_told_once() -> None:
     plugins = [plugin("acme"), plugin("bad", error="ValueError: no"), plugin("bad", "zeta", "twin")]
     shown = {info.id: info for info in infos_of(plugins)}
     assert (shown["acme"].error, shown["acme"].origin) == ("", "acme 2.5")
-    assert (shown["bad"].error, shown["bad"].can_route) == ("twin", False)
+    assert (shown["bad"].error, shown["bad"].can_route) == ("ValueError: no", False)
     told: list[Event] = []
     assert list(usable(plugins, told.append, FixedClock())) == ["acme"]
     assert [event.sentence() for event in told] == [
         "plugin bad of acme 2.5 can't be used: ValueError: no",
         "plugin bad of zeta 2.5 can't be used: twin",
     ]
+
+
+def test_a_rival_does_not_make_ours_unusable() -> None:
+    ours = load_identifiers()
+    rival = plugin("dicomObjectIdentifier", error="dicomdock has the same id")
+    assert infos_of((*ours, rival)) == infos_of(ours)
+    assert not infos_of(ours)[0].error
 
 
 def test_only_those_of_others_are_guarded() -> None:
