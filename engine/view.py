@@ -220,7 +220,7 @@ class EngineView(Protocol):
         ...
 
     def identifiers(self) -> tuple[IdentifierInfo, ...]:
-        """Return the installed identifiers, the default one first."""
+        """Return the installed identifiers, the default one first; broken ones with their error."""
         ...
 
     def site(self) -> SiteSettings:

@@ -94,7 +94,13 @@ def _set(arguments: argparse.Namespace) -> None:
     }
     given["limits"] = limits_given(arguments, before["limits"])
     given["routing"] = site.routing.to_record() | dict(_routing_given(arguments))
-    _print(arguments, store.set_site(SiteSettings.parse(before | given), actor(), replacing=site))
+    saved = store.set_site(SiteSettings.parse(before | given), actor(), replacing=site)
+    _print(arguments, saved)
+    for name, text in arguments.routing:
+        if text and not saved.site.routing.is_enabled(name):
+            terminal.say(
+                f"the {name} rules are kept but off; --enable-routing {name} lets them decide"
+            )
 
 
 def _routing_given(arguments: argparse.Namespace) -> Iterator[tuple[str, object]]:

@@ -274,4 +274,4 @@ async def test_hostile_words_of_a_plugin_are_only_words() -> None:
         app.dialog.query_one("#setting_0_x").focus()
         await pilot.press("f1")
         await settle(pilot)
-        assert "[bold]help" in screen_text(app)
+        assert "[bold]help⟨009B⟩." in screen_text(app)

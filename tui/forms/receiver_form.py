@@ -19,7 +19,7 @@ from engine.model.receiver import (
 from tui.forms.identifier_settings import PREFIX, setting_fields, values_of
 from tui.forms.receiver_help import HELP, LABELS, MEANINGS
 from tui.forms.whitelist_check import CallerVerdict, LineState, caller_verdict, line_verdicts
-from tui.text import sentence_case
+from tui.text import safe, sentence_case
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -141,12 +141,12 @@ class ReceiverForm:
 
     def label(self, name: str) -> str:
         """Return what stands before a field."""
-        return self.settings[name].label if name in self.settings else LABELS[name]
+        return safe(self.settings[name].label) if name in self.settings else LABELS[name]
 
     def help(self, name: str) -> str:
         """Explain a field, with examples."""
         field = self.settings.get(name)
-        return sentence_case(f"{field.field.help}.") if field else HELP[name]
+        return sentence_case(f"{safe(field.field.help)}.") if field else HELP[name]
 
     def _own_settings(self) -> tuple[SettingField, ...]:
         """Return the fields of the chosen identifier."""

@@ -190,7 +190,9 @@ class ReceiverFields(VerticalScroll, can_focus=False):
     def _setting(self, name: str) -> Field:
         setting = self.form.settings[name]
         control = self._project(name) if setting.field.is_project else self._text(name)
-        return self._field(name, control, cut(safe(setting.label), LABEL_WIDTH), "-spaced -setting")
+        return self._field(
+            name, control, cut(self.form.label(name), LABEL_WIDTH), "-spaced -setting"
+        )
 
     def _project(self, name: str) -> Select[str]:
         options = self._project_options(name)

@@ -42,6 +42,13 @@ def test_rules_are_set_switched_shown_and_emptied(run: Run, rules: str) -> None:
     assert routing(run, "--routing", "project=")["project_routing"] == ""
 
 
+def test_rules_that_are_set_but_off_are_said_to_be(run: Run, rules: str) -> None:
+    said = "the subject rules are kept but off; --enable-routing subject lets them decide"
+    assert said in run("site", "set", "--routing", f"subject={rules}").err
+    assert said not in run("site", "set", "--routing", "subject=").err
+    assert said not in run("site", "set", "--enable-routing", "subject").err
+
+
 def test_each_attribute_has_its_own_rules(run: Run, rules: str) -> None:
     names = ("project", "subject", "session", "auto-archive")
     sets = [part for name in names for part in ("--routing", f"{name}={rules}")]
