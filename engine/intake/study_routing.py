@@ -52,10 +52,10 @@ def _project(inquiry: Inquiry, route: StudyRoute | None) -> tuple[Decision, str]
     """Return the announced project; none of the usual values stands in for it (XNAT 7.3)."""
     if route is None:
         why = "no route was announced for the study"
-        return inquiry.settle(Attribute.PROJECT, None, why, why), why
+        return inquiry.settle(Attribute.PROJECT, None, _ROUTE, why), why
     project = inquiry.routing.projects.find(route.project)
     why = "" if project else f"the route's project {route.project!r} does not exist"
-    return inquiry.settle(Attribute.PROJECT, project, why or _ROUTE, why), why
+    return inquiry.settle(Attribute.PROJECT, project, _ROUTE, why), why
 
 
 def _label(inquiry: Inquiry, attribute: Attribute, routed: str, *tags: int) -> Decision:
