@@ -17,9 +17,12 @@ from engine.cli.options import (
     lines_in_words,
     text_of_file,
 )
+from engine.model.identifier import PROJECT_FIELD
 from engine.model.project import PROJECT_TEXTS, Project
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from engine.cli.options import Commands
     from engine.model.configuration import Configuration
 
@@ -110,15 +113,25 @@ def _edit(arguments: argparse.Namespace) -> None:
 
 def _delete(arguments: argparse.Namespace) -> None:
     store = store_of(arguments)
-    project = store.load().projects.project(arguments.project)
+    before = store.load()
+    project = before.projects.project(arguments.project)
     sessions = _sessions(arguments).get(project.id, 0)
     lie = f"{terminal.counted(sessions, 'session')} of it {'lies' if sessions == 1 else 'lie'} here"
     stays = f"{lie}; their files stay where they are, and new objects no longer find it."
-    terminal.confirm(f"Delete project {project.id}? {stays}", already=arguments.yes)
+    named = "".join(f" Receiver {label} names it." for label in _receivers_naming(project, before))
+    terminal.confirm(f"Delete project {project.id}? {stays}{named}", already=arguments.yes)
     configuration = store.delete_project(project.id, actor())
     _report(arguments, "deleted", configuration, project)
     if sessions and not arguments.json:
         terminal.say(f"{terminal.counted(sessions, 'session')} stay in folders named {project.id}")
+
+
+def _receivers_naming(project: Project, configuration: Configuration) -> Iterator[str]:
+    """Yield the receivers that tell their identifier to use a project."""
+    names = {project.id, *project.aliases}
+    for receiver in configuration.receivers:
+        if dict(receiver.identifier_settings).get(PROJECT_FIELD.name) in names:
+            yield receiver.label
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, object]:

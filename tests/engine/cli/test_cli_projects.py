@@ -134,11 +134,15 @@ def test_deleting_says_how_many_sessions_stay(
     add_brain(run)
     receive(data, "E1", "E2")
     receive(data, "E1", project="HEART")
+    told = ("--identifier-setting", "project=hirn", "--identifier-setting", "subject=S1")
+    run("receivers", "add", "--ae-title", "FIX", "--port", "8105", "--identifier",
+        "fixedProjectSubject", *told)  # fmt: skip
     assert run("projects", "show", "BRAIN", "--json").data["sessions"] == 2
     stdin("n\n", True)
     refused = run("projects", "delete", "BRAIN")
     assert refused.code == 2
     assert "2 sessions of it lie here; their files stay where they are" in refused.err
+    assert "Receiver FIX:8105 names it." in refused.err
     assert store.load().projects.find("BRAIN") == "BRAIN"
     assert "2 sessions stay" in run("projects", "delete", "BRAIN", "--yes").err
     assert store.load().projects.find("BRAIN") is None
