@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from pydicom.data import get_testdata_file
 
 from tests.engine.cli.test_cli_settings import LOGIN
 
@@ -89,3 +90,18 @@ def test_a_file_comes_from_standard_input(data: Path, run: Run) -> None:
     subprocess.run(command, input=f"{HEAD}1.2.3,CARDIO\n", text=True, check=True,
                    capture_output=True)  # fmt: skip
     assert len(run("study-routes", "list", "--json").data["study_routes"]) == 1
+
+
+def test_a_dry_run_shows_where_an_announced_study_would_go(run: Run, tmp_path: Path) -> None:
+    routed = ("--ae-title", "R", "--port", "8105", "--identifier", "studyRouting")
+    run("receivers", "add", *routed)
+    file = str(get_testdata_file("CT_small.dcm"))
+
+    def place() -> tuple[str, str]:
+        (found,) = run("route", file, "--receiver", "R", "--json").data["objects"]
+        return found["project"], found["session"]
+
+    before = place()
+    uid = "1.3.6.1.4.1.5962.1.2.1.20040119072730.12322"
+    run("study-routes", "add", uid, "--project", "neuro", "--session", "S1_v00")
+    assert (before[0], place()) == (None, ("NEURO-01", "S1_v00"))
