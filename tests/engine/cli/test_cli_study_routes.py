@@ -97,7 +97,7 @@ def test_a_dry_run_shows_where_an_announced_study_would_go(run: Run, tmp_path: P
     run("receivers", "add", *routed)
     file = str(get_testdata_file("CT_small.dcm"))
 
-    def place() -> tuple[str, str]:
+    def place() -> tuple[str | None, str]:
         (found,) = run("route", file, "--receiver", "R", "--json").data["objects"]
         return found["project"], found["session"]
 
