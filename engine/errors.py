@@ -7,6 +7,7 @@ EngineError                     title, detail, remedy
 │  ├─ InvalidReceiver
 │  ├─ InvalidProject
 │  ├─ InvalidSite
+│  ├─ InvalidStudyRoute
 │  └─ CorruptConfiguration
 ├─ ChangedMeanwhile
 ├─ NotFound
@@ -111,6 +112,12 @@ class InvalidSite(ConfigurationError):
     """A site setting with an unacceptable value."""
 
     title = "The site setting is not valid"
+
+
+class InvalidStudyRoute(ConfigurationError):
+    """A study route with one or more unacceptable members."""
+
+    title = "The study route is not valid"
 
 
 class CorruptConfiguration(ConfigurationError):

@@ -418,6 +418,37 @@ class RuleFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IdentifierSlow(Event):
+    """A plugin holds up senders: it needs long to say where an object belongs."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "routing"
+
+    identifier: str
+    seconds: float
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"identifier {self.identifier} took {self.seconds:.1f} s for one object"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginBroken(Event):
+    """A plugin is installed but can't be used."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "plugin"
+
+    plugin: str
+    """Its id and distribution."""
+    error: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"plugin {self.plugin} can't be used: {self.error}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOpened(Event):
     """The first object of a session arrived."""
 

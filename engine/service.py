@@ -22,7 +22,7 @@ from engine.dimse.door import Door
 from engine.dimse.echo import echo
 from engine.dimse.inherited import InheritedSockets
 from engine.dimse.ports import listening_address, probe
-from engine.dimse.receivers import Receivers
+from engine.dimse.receivers import ObservedState, Receivers
 from engine.dimse.receiving import Deadlines
 from engine.dimse.reception import Reception
 from engine.errors import ConfigurationError, CorruptConfiguration, Problem, StorageUnusable
@@ -35,7 +35,8 @@ from engine.events import (
     ObjectsAdopted,
     OptionNotApplied,
 )
-from engine.intake.installed import installed_identifiers
+from engine.intake.identifier_faults import IdentifierFaults
+from engine.intake.installed import infos_of, load_identifiers, usable
 from engine.intake.pipeline import Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.recovery import adopt
@@ -47,6 +48,7 @@ from engine.metrics import Metrics
 from engine.model.configuration import Configuration
 from engine.sessions.index import SessionIndex
 from engine.sessions.observed import ObservedReceiver
+from engine.sessions.studies import KnownStudies
 from engine.settings import Durability
 from engine.view import EngineSnapshot, ReceiverState, ReceiverStatus, StorageStatus
 
@@ -86,7 +88,8 @@ class Engine:
         """Guards changes of the configuration."""
         self._configuration = Configuration()
         self._configuration_problem = ""
-        self._identifiers = installed_identifiers()
+        self._plugins = load_identifiers()
+        """What finds project, subject and session; the default one first."""
         self._started_at = self._clock.now()
         self._draining = False
         self._open = ExitStack()
@@ -170,7 +173,7 @@ class Engine:
 
     def identifiers(self) -> tuple[IdentifierInfo, ...]:
         """Return the installed identifiers, the default one first."""
-        return tuple(identifier.info for identifier in self._identifiers.values())
+        return infos_of(self._plugins)
 
     def site(self) -> SiteSettings:
         """Return the site settings in force."""
@@ -200,6 +203,20 @@ class Engine:
         """Remove a receiver; open associations may finish."""
         with self._changing() as store:
             self._apply(store.delete_receiver(receiver_id, actor))
+
+    def save_project(
+        self, project: Project, actor: str, *, replacing: Project | None = None
+    ) -> Project:
+        """Add a project, or replace one that its editor saw."""
+        with self._changing() as store:
+            configuration, saved = store.save_project(project, actor, replacing=replacing)
+            self._apply(configuration)
+        return saved
+
+    def delete_project(self, project_id: str, actor: str) -> None:
+        """Remove a project; what was received for it stays where it is."""
+        with self._changing() as store:
+            self._apply(store.delete_project(project_id, actor))
 
     def set_site(self, site: SiteSettings, actor: str) -> None:
         """Replace the site settings and bring them into force."""
@@ -267,9 +284,7 @@ class Engine:
             durability=settings.durability,
             reserve_bytes=settings.reserve_bytes,
         )
-        self._router = Router(
-            self._identifiers, lambda: self._configuration, self._journal, self._clock
-        )
+        self._router = self._build_router(opened)
         pipeline = Pipeline(
             places, self._index, self._journal, self._metrics, self._clock, self._router
         )
@@ -295,6 +310,15 @@ class Engine:
         )
         opened.callback(self._inherited.close)
         opened.callback(self._receivers.stop_accepting)
+
+    def _build_router(self, opened: ExitStack) -> Router:
+        """Connect what identifies objects with what is known of their studies."""
+        studies = KnownStudies(self._settings.study_routes_file, self._settings.index_file)
+        opened.callback(studies.close)
+        tell = self._journal.record
+        self._faults = IdentifierFaults(self.identifiers(), self._clock, tell)
+        identifiers = usable(self._plugins, tell, self._clock)
+        return Router(identifiers, lambda: self._configuration, self._journal, self._clock, studies)
 
     def _recover(self) -> None:
         swept = self._incoming.sweep()
@@ -326,7 +350,8 @@ class Engine:
 
     def _apply(self, configuration: Configuration) -> None:
         before, self._configuration = self._configuration, configuration
-        self._receivers.apply(configuration.receivers, configuration.site)
+        served = self._faults.sort_out(configuration.receivers)
+        self._receivers.apply(served, configuration.site)
         self._publish_states()
         enabled = sum(receiver.enabled for receiver in configuration.receivers)
         self._journal.record(
@@ -373,10 +398,16 @@ class Engine:
         return Load(self._associations.open_ones(), site, self._draining)
 
     def _state(self, receiver: Receiver) -> ReceiverState:
-        return self._receivers.state_of(receiver).state
+        return self._observed(receiver).state
+
+    def _observed(self, receiver: Receiver) -> ObservedState:
+        failure = self._faults.of(receiver)
+        if failure is not None:
+            return ObservedState(ReceiverState.FAILED, failure.since, failure=failure)
+        return self._receivers.state_of(receiver)
 
     def _receiver_status(self, receiver: Receiver, open_associations: int) -> ReceiverStatus:
-        observed = self._receivers.state_of(receiver)
+        observed = self._observed(receiver)
         drains = observed.state is ReceiverState.DISABLED and open_associations
         today = self._metrics.today(receiver.label)
         return ReceiverStatus(
@@ -399,7 +430,7 @@ class Engine:
         """Let `dicomdock status` know what the receivers really do."""
         observed = []
         for receiver in self._configuration.receivers:
-            state = self._receivers.state_of(receiver)
+            state = self._observed(receiver)
             reason = state.failure.reason if state.failure else ""
             observed.append(ObservedReceiver(receiver.label, state.state, reason, state.since))
         self._index.observe(tuple(observed))

@@ -59,6 +59,11 @@ class EngineSettings:
         return self.data_dir / "index.sqlite"
 
     @property
+    def study_routes_file(self) -> Path:
+        """The SQLite table of studies whose destination was announced."""
+        return self.data_dir / "study-routes.sqlite"
+
+    @property
     def incoming_dir(self) -> Path:
         """Where objects are while they are being received."""
         return self.data_dir / "incoming"

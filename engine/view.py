@@ -225,7 +225,7 @@ class EngineView(Protocol):
         ...
 
     def identifiers(self) -> tuple[IdentifierInfo, ...]:
-        """Return the installed identifiers, the default one first."""
+        """Return the installed identifiers, the default one first; broken ones with their error."""
         ...
 
     def site(self) -> SiteSettings:
@@ -259,6 +259,26 @@ class EngineView(Protocol):
 
     def delete_receiver(self, receiver_id: int, actor: str) -> None:
         """Remove a receiver; open associations may finish."""
+        ...
+
+    def save_project(
+        self, project: Project, actor: str, *, replacing: Project | None = None
+    ) -> Project:
+        """Add a project, or replace one that its editor saw; return it as it is stored.
+
+        Raises:
+            InvalidProject: if its id or an alias names another project.
+            ChangedMeanwhile: if somebody else changed the project after its editor saw it.
+            NotFound: if the project to replace does not exist any more.
+        """
+        ...
+
+    def delete_project(self, project_id: str, actor: str) -> None:
+        """Remove a project; what was received for it stays where it is.
+
+        Raises:
+            NotFound: if it does not exist any more.
+        """
         ...
 
     def set_site(self, site: SiteSettings, actor: str) -> None:

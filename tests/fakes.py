@@ -215,6 +215,18 @@ class FakeEngine:
         status = self._status(receiver_id)
         self._show(s for s in self.current.receivers if s is not status)
 
+    def save_project(
+        self, project: Project, actor: str, *, replacing: Project | None = None
+    ) -> Project:
+        self._command("save_project", project, actor, replacing)
+        others = (known for known in self.known_projects if known.id != project.id)
+        self.known_projects = (*others, project)
+        return project
+
+    def delete_project(self, project_id: str, actor: str) -> None:
+        self._command("delete_project", project_id, actor)
+        self.known_projects = tuple(p for p in self.known_projects if p.id != project_id)
+
     def set_site(self, site: SiteSettings, actor: str) -> None:
         self._command("set_site", site, actor)
         self.site_settings = site

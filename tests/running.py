@@ -19,6 +19,7 @@ from engine.dimse.door import Door
 from engine.dimse.receivers import Receivers
 from engine.dimse.receiving import Deadlines
 from engine.events import Event
+from engine.intake.installed import infos_of, load_identifiers
 from engine.journal import Journal
 from engine.model.ae_title import AETitle
 from engine.model.limits import Limits
@@ -73,10 +74,12 @@ def make_receiver(ae_title: str, port: int, **changes: Any) -> Receiver:
 def configure(data_dir: Path, *receivers: Receiver, projects: tuple[Project, ...] = ()) -> None:
     """Write a configuration that listens on the loopback only, to callers in any hurry."""
     data_dir.mkdir(mode=0o750, exist_ok=True)
-    store = ConfigurationStore(data_dir / "config.json", clock=SystemClock())
+    identifiers = infos_of(load_identifiers())
+    file = data_dir / "config.json"
+    store = ConfigurationStore(file, clock=SystemClock(), identifiers=identifiers)
     store.set_site(LOOPBACK_SITE, "test")
     for project in projects:
-        store.add_project(project, "test")
+        store.save_project(project, "test")
     for receiver in receivers:
         store.save_receiver(receiver, "test")
 

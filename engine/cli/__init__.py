@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from engine import __version__, terminal
 from engine.cli.context import actor, settings_of
 from engine.cli.options import Parser
+from engine.cli.plugins import add_plugins
 from engine.cli.projects import add_projects
 from engine.cli.receivers import add_receivers
 from engine.cli.revisions import add_config
@@ -21,6 +22,7 @@ from engine.cli.route import add_route
 from engine.cli.rule import add_rule
 from engine.cli.running import add_engine, add_engine_options, add_status
 from engine.cli.site import add_site
+from engine.cli.study_routes import add_study_routes
 from engine.cli.whitelist import add_whitelist
 from engine.cli.xnat import add_xnat
 from engine.errors import EngineError
@@ -77,9 +79,11 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_receivers(commands)
     add_whitelist(commands)
     add_projects(commands)
+    add_study_routes(commands)
     add_site(commands)
     add_config(commands)
     add_xnat(commands)
+    add_plugins(commands)
     add_route(commands)
     add_rule(commands)
     add_status(commands)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import terminal
-from engine.cli.context import receiver_named, store_of
+from engine.cli.context import receiver_named, settings_of, store_of
 from engine.cli.files import read_text
 from engine.cli.options import add_verb
 from engine.errors import UnreadableObject
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from engine.intake.rehearsal import Rehearsal, Rehearsed
     from engine.model.identity import Identification
     from engine.model.trace import Step
+    from engine.sessions.studies import Studies
 
 _FOUND = 1
 """Exit code: a file is unreadable, or its object would be refused."""
@@ -83,20 +84,29 @@ def _tried(
 
 def _rehearsal(arguments: argparse.Namespace) -> Rehearsal:
     from engine.intake.clauses import Routing  # pydicom, which takes a while
+    from engine.intake.identifiers import Missing
     from engine.intake.installed import installed_identifiers
     from engine.intake.rehearsal import Rehearsal
     from engine.intake.router import Ruling
 
     configuration = store_of(arguments).load()
     receiver, site = receiver_named(configuration, arguments.receiver), configuration.site.routing
-    identifier = installed_identifiers()[receiver.identifier]
-    saved = Ruling(receiver, identifier, Routing.of(receiver, site, configuration.projects))
+    identifier = installed_identifiers().get(receiver.identifier) or Missing(receiver.identifier)
+    projects, studies = configuration.projects, _studies(arguments)
+    saved = Ruling(receiver, identifier, Routing.of(receiver, site, projects, studies))
     if arguments.rules is None:
         return Rehearsal(saved)
     other, elsewhere = drafted(read_text(arguments.rules), receiver, site, arguments.rules)
     return Rehearsal(
-        saved, Ruling(other, identifier, Routing.of(other, elsewhere, configuration.projects))
+        saved, Ruling(other, identifier, Routing.of(other, elsewhere, projects, studies))
     )
+
+
+def _studies(arguments: argparse.Namespace) -> Studies:
+    from engine.sessions.studies import StudiesToRead
+
+    settings = settings_of(arguments)
+    return StudiesToRead(settings.study_routes_file, settings.index_file)
 
 
 def _files(names: Iterable[str], faults: list[OSError]) -> Iterator[Path]:

@@ -13,6 +13,7 @@ from pydicom.datadict import keyword_for_tag
 from engine.intake.assignment import assigned
 from engine.model.trace import Attribute, Source, element_number
 from engine.routing import Application
+from engine.sessions.studies import NO_STUDIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from engine.model.routing import RoutingRules
     from engine.model.site_routing import SiteRouting
     from engine.routing import Rule
+    from engine.sessions.studies import Studies
 
 COMMENTS = (0x00104000, 0x00324000, 0x001021B0)
 """Patient Comments, Study Comments and Additional Patient History."""
@@ -196,12 +198,19 @@ class Routing:
     """What the receiver tells its identifier."""
     receiver: str = ""
     """``AE:port``."""
+    studies: Studies = NO_STUDIES
 
     @classmethod
-    def of(cls, receiver: Receiver, site: SiteRouting, projects: ProjectRegistry) -> Routing:
+    def of(
+        cls,
+        receiver: Receiver,
+        site: SiteRouting,
+        projects: ProjectRegistry,
+        studies: Studies = NO_STUDIES,
+    ) -> Routing:
         """Return what decides about the objects of a receiver."""
         settings = dict(receiver.identifier_settings)
-        return cls(projects, chains_of(receiver.routing, site), settings, receiver.label)
+        return cls(projects, chains_of(receiver.routing, site), settings, receiver.label, studies)
 
     @property
     def tags(self) -> frozenset[int]:

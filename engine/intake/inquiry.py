@@ -12,12 +12,14 @@ from engine.model.auto_archive import requested
 from engine.model.identity import DEFAULT_SESSION_LABEL, Decision, to_label
 from engine.model.trace import Attribute, Source, Trace
 from engine.routing import RuleError, RulesTimeout, RuleSuspended
+from engine.sessions.study_labels import LabelKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.intake.clauses import Clause, Routing
     from engine.intake.header import HeaderView
+    from engine.model.study_route import StudyRoute
     from engine.model.trace import Step
 
 OBJECT_SECONDS = 0.050
@@ -112,6 +114,25 @@ class Inquiry:
         """
         said = self._asked(Attribute.AUTO_ARCHIVE, str)
         return requested(said.value or "") if said else None
+
+    def study_route(self) -> StudyRoute | None:
+        """Return where the object's study was announced to go (XNAT 7.3).
+
+        Raises:
+            OutOfResources: if that can't be read.
+        """
+        return self.routing.studies.route(self.header.study_instance_uid or "")
+
+    def running_label(self, project: str | None, subject: str, modality: str) -> str:
+        """Return the study's label ``<subject>_<modality><n>``, the same for all its objects.
+
+        It is taken for good, unless this is only a preview.
+
+        Raises:
+            OutOfResources: if it can't be looked up or kept.
+        """
+        key = LabelKey(project, subject, self.header.study_instance_uid or "")
+        return self.routing.studies.label(key, modality, take=self._steps is None)
 
     def settle(
         self, attribute: Attribute, value: str | None, source: str, why: str = ""

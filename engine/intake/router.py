@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from engine.events import RuleFailed
 from engine.intake.clauses import Routing
 from engine.intake.header import DEFAULT_LAST_TAG
-from engine.intake.identifiers import explain
+from engine.intake.identifiers import Missing, explain
 from engine.intake.inquiry import Inquiry
 from engine.intake.recent import RecentHeader, RecentHeaders
 from engine.intake.remembered import RememberedIdentities
 from engine.intake.slow_rules import SlowRules
 from engine.model.identity import RoutingPreview
+from engine.sessions.studies import NO_STUDIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from engine.model.identity import Identification, Identity
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
+    from engine.sessions.studies import Studies
 
 
 class Ruling:
@@ -69,11 +71,13 @@ class Router:
         configuration: Callable[[], Configuration],
         journal: Journal,
         clock: Clock,
+        studies: Studies = NO_STUDIES,
     ) -> None:
         self._identifiers = identifiers
         self._configuration = configuration
         self._journal = journal
         self._clock = clock
+        self._studies = studies
         self._era = _Era(configuration())
         self._recent = RecentHeaders()
 
@@ -141,8 +145,9 @@ class Router:
     def _ruled(
         self, receiver: Receiver, configuration: Configuration, site: SiteSettings
     ) -> Ruling:
-        routing = Routing.of(receiver, site.routing, configuration.projects)
-        return Ruling(receiver, self._identifiers[receiver.identifier], routing)
+        routing = Routing.of(receiver, site.routing, configuration.projects, self._studies)
+        identifier = self._identifiers.get(receiver.identifier)
+        return Ruling(receiver, identifier or Missing(receiver.identifier), routing)
 
     def _tell(self, failure: Failure, ruling: Ruling, source: Source) -> None:
         times = ruling.slow_rules.note(failure)

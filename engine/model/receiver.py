@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigurationError, InvalidReceiver, Problem
 from engine.model.ae_title import AETitle
-from engine.model.identifier import DEFAULT_IDENTIFIER, DEFAULT_IDENTIFIERS, setting_problems
+from engine.model.identifier import (
+    DEFAULT_IDENTIFIER,
+    DEFAULT_IDENTIFIERS,
+    IdentifierChoice,
+    identifier_problems,
+)
 from engine.model.limits import parse_receiver_limits
 from engine.model.routing import RoutingRules
 from engine.model.site import SiteSettings, is_address
+from engine.model.text import MAX_TEXT_CHARACTERS
 from engine.model.tls import TLS_FILES, ClientCertificates, TlsSettings
 from engine.model.whitelist import WhitelistEntry, parse_whitelist
 from engine.routing import parse_rules
@@ -26,11 +32,12 @@ if TYPE_CHECKING:
 
     from engine.model.identifier import IdentifierInfo
     from engine.model.limits import Limits
+    from engine.model.project import ProjectRegistry
 
 DEFAULT_AE_TITLE = "XNAT"
 DEFAULT_PORT = 8104
+MAX_ID_CHARACTERS = 100
 ROUTING_FIELDS = ("project_routing", "subject_routing", "session_routing")
-MAX_TEXT_CHARACTERS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,12 @@ class Receiver:
             return None
         return TlsSettings(self.tls_certificate, self.tls_key, self.tls_ca, self.tls_client)
 
+    @property
+    def choice(self) -> IdentifierChoice:
+        """Which identifier the receiver uses, and how."""
+        settings = dict(self.identifier_settings)
+        return IdentifierChoice(self.identifier, settings, self.routing_enabled)
+
     def to_record(self) -> dict[str, object]:
         """Return the JSON form that `parse_receiver` reads."""
         record: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
@@ -112,9 +125,12 @@ class ReceiverRules:
     """What a receiver is checked against besides itself."""
 
     site: SiteSettings = SiteSettings()
-    identifiers: Sequence[IdentifierInfo] = DEFAULT_IDENTIFIERS
+    identifiers: Sequence[IdentifierInfo] | None = DEFAULT_IDENTIFIERS
+    """Those that are installed; None leaves open whether the receiver can use its own."""
     others: Sequence[Receiver] = ()
     """The other receivers, whose AE title and port must differ as a pair."""
+    projects: ProjectRegistry | None = None
+    """Those that there are; None leaves open whether one exists."""
 
 
 def parse_receiver(raw: Mapping[str, object], rules: ReceiverRules) -> Receiver:
@@ -170,7 +186,7 @@ def _read_members(reader: _Reader, rules: ReceiverRules) -> dict[str, Any]:
         "id": reader.read("id", 0, _whole_number),
         "ae_title": reader.read("ae_title", "", _ae_title),
         "port": reader.read("port", "", lambda name, value: _port(name, value, rules.site)),
-        "identifier": reader.read("identifier", DEFAULT_IDENTIFIER, _text),
+        "identifier": reader.read("identifier", DEFAULT_IDENTIFIER, _plugin_id),
         "file_namer": reader.read("file_namer", "", _text) or None,
         "whitelist": reader.read("whitelist", (), _lines),
         "bind_address": reader.read("bind_address", "", _address),
@@ -286,6 +302,14 @@ def _client(_name: str, value: object) -> ClientCertificates:
         raise _Invalid("is not known", f"write {choices}") from error
 
 
+def _plugin_id(name: str, value: object) -> str:
+    """Return an id; whether it is installed is another question."""
+    text = _text(name, value)
+    if not text.isprintable() or len(text) > MAX_ID_CHARACTERS:
+        raise _Invalid("is not the id of a plugin", "see those that there are: dicomdock plugins")
+    return text
+
+
 def _address(name: str, value: object) -> str:
     text = _text(name, value).strip()
     if text and not is_address(text):
@@ -329,27 +353,10 @@ def _conflicts(values: Mapping[str, Any], rules: ReceiverRules) -> Iterable[Prob
             message = f"receiver {other.label} exists already"
             yield Problem("ae_title", other.label, message, "change the AE title or the port")
     yield from _bind_conflicts(values, rules)
-    chosen = values["identifier"]
-    if chosen is None:
-        return
-    info = next((known for known in rules.identifiers if known.id == chosen), None)
-    if info is None:
-        known_ids = ", ".join(known.id for known in rules.identifiers)
-        yield Problem(
-            "identifier",
-            chosen,
-            f"specifies an unknown DICOM Object Identifier '{chosen}'",
-            f"choose one of: {known_ids}",
-        )
-    elif values["routing_enabled"] and not info.can_route:
-        yield Problem(
-            "routing_enabled",
-            chosen,
-            f"{chosen} does not support custom routing but custom routing is enabled",
-            "switch routing off or choose another identifier",
-        )
-    if info is not None:
-        yield from setting_problems(info, dict(values["identifier_settings"] or ()))
+    if values["identifier"] is not None and rules.identifiers is not None:
+        settings = dict(values["identifier_settings"] or ())
+        chosen = IdentifierChoice(values["identifier"], settings, bool(values["routing_enabled"]))
+        yield from identifier_problems(chosen, rules.identifiers, rules.projects)
 
 
 def _bind_conflicts(values: Mapping[str, Any], rules: ReceiverRules) -> Iterable[Problem]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigurationError, InvalidSite, Problem
 from engine.model.routing import RoutingRules
+from engine.model.text import MAX_TEXT_CHARACTERS
 from engine.routing import parse_rules
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 ATTRIBUTES = ("project", "subject", "session", "auto_archive")
 SITE_ROUTING_FIELDS = tuple(f"{name}_routing" for name in ATTRIBUTES)
-MAX_TEXT_CHARACTERS = 100_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,14 @@ EXAMPLES: list[tuple[Event, str]] = [
         "1 context refused: CT Image Storage, no common transfer syntax",
     ),
     (
+        events.IdentifierSlow(identifier="acme", seconds=1.26),
+        "identifier acme took 1.3 s for one object",
+    ),
+    (
+        events.PluginBroken(plugin="acme of example 2.5", error="ImportError: no module"),
+        "plugin acme of example 2.5 can't be used: ImportError: no module",
+    ),
+    (
         events.RuleFailed(
             attribute="project",
             rule="site rule in line 2, (0010,4000)",

@@ -17,10 +17,12 @@ from engine.dimse.send import Destination, SendingAssociation
 from engine.errors import InvalidReceiver
 from engine.events import RuleFailed
 from engine.intake.identify import DefaultIdentifier
-from engine.intake.installed import installed_identifiers
+from engine.intake.installed import load_identifiers
 from engine.model.identifier import IdentifierInfo
+from engine.model.plugin import IDENTIFIERS, PluginInfo
 from engine.model.project import Project
 from engine.model.site_routing import SiteRouting
+from engine.plugins import Plugin
 from engine.settings import Durability, EngineSettings
 from tests.engine.test_service import NotingEngine
 from tests.running import LOOPBACK, configure, free_port, make_receiver, object_rows, sessions
@@ -123,10 +125,10 @@ class QueryRetrieve(DefaultIdentifier):
 
 @pytest.fixture
 def dqr_dock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dock]:
-    def installed() -> dict[str, Identifier]:
-        return {**installed_identifiers(), QueryRetrieve.info.id: QueryRetrieve()}
-
-    monkeypatch.setattr(engine.service, "installed_identifiers", installed)
+    dqr = PluginInfo(IDENTIFIERS, QueryRetrieve.info.id, "dqr:QueryRetrieve", "dqr", "1.0")
+    made: Plugin[Identifier] = Plugin(dqr, QueryRetrieve())
+    installed = (*load_identifiers(), made)
+    monkeypatch.setattr(engine.service, "load_identifiers", lambda: installed)
     with running_dock(tmp_path / "data") as dock:
         yield dock
 

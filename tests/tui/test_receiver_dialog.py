@@ -79,7 +79,6 @@ class Host(App[None]):
         self.form = form or ReceiverForm.new(ReceiverRules(identifiers=identifiers))
         self.dialog = ReceiverDialog(
             self.form,
-            identifiers=identifiers,
             port_status=self.engine.port_status,
             save=self.engine.save,
             current=lambda _: self.engine.current,
@@ -478,7 +477,7 @@ async def test_an_identifier_that_cannot_route_is_taken_at_once_while_routing_is
         assert app.screen is app.dialog
         assert app.form.value("identifier") == FIXED.id
         assert "routing_enabled" not in app.shown_fields()
-        assert "does not support routing" in app.field("identifier").hint
+        assert "cannot use routing expressions" in app.field("identifier").hint
 
 
 @pytest.mark.parametrize(
@@ -657,7 +656,7 @@ async def test_problems_of_a_stored_receiver_are_shown_from_the_start() -> None:
     async with app.run_test() as pilot:
         await settle(pilot)
         assert "unknown DICOM Object Identifier 'gone'" in app.field("identifier").problems[0]
-        assert "gone (not installed)" in screen_text(app)
+        assert "✗ gone (not installed)" in screen_text(app)
 
 
 async def test_the_layout_follows_the_width() -> None:

@@ -102,7 +102,12 @@ probes again.""",
 subject and session it belongs.
 
 Identifiers marked "routing –" don't support routing rules
-of a receiver; choosing one hides them.""",
+of a receiver; choosing one hides them. Some ask for more,
+in fields below. One marked ✗ is broken or not installed
+here; a receiver with it does not listen, and this shows
+what is wrong:
+
+  dicomdock plugins""",
     "direct_archive": """Off: objects wait in the prearchive until somebody, or
 the project's setting, archives them.
 

@@ -27,8 +27,8 @@ RECEIVER = make_receiver(
 
 @pytest.fixture(autouse=True)
 def receiver(store: ConfigurationStore) -> Receiver:
-    store.add_project(Project("NEURO"), "test")
-    store.add_project(Project("CARDIO"), "test")
+    store.save_project(Project("NEURO"), "test")
+    store.save_project(Project("CARDIO"), "test")
     return store.save_receiver(RECEIVER, "test")[1]
 
 

@@ -1,4 +1,4 @@
-"""Projects, site settings, and who changes them with what rights."""
+"""Site settings, and who changes them with what rights."""
 
 from __future__ import annotations
 
@@ -19,25 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOGIN = pwd.getpwuid(os.getuid()).pw_name
-
-
-def test_projects_are_added_listed_and_deleted(run: Run) -> None:
-    added = run("projects", "add", "BRAIN", "--title", "Brain – Zürich", "--alias", "b",
-                "--alias", "hirn", "--json")  # fmt: skip
-    brain = {"id": "BRAIN", "title": "Brain – Zürich", "aliases": ["b", "hirn"]}
-    assert added.data == {"revision": 1, "projects": [brain]}
-    assert run("projects", "list", "--json").data == added.data
-    assert run("projects", "list").out.splitlines()[1] == "BRAIN  Brain – Zürich  b, hirn"
-    assert run("projects", "delete", "BRAIN", "--yes", "--json").data["projects"] == []
-    assert run("projects", "delete", "BRAIN").code == 4
-
-
-@pytest.mark.parametrize("arguments", [("BRAIN",), ("X", "--alias", "BRAIN"), ("A/B",)])
-def test_a_project_is_refused(run: Run, arguments: tuple[str, ...]) -> None:
-    run("projects", "add", "BRAIN")
-    outcome = run("projects", "add", *arguments, "--json")
-    assert outcome.code == 2
-    assert outcome.error["title"] == "The project is not valid"
 
 
 def test_site_settings_are_shown_and_set(run: Run) -> None:
