@@ -1,0 +1,64 @@
+"""Values that stay in their file: pixel data and other long ones, copied without being read."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final, Self
+
+from engine.anonymize.errors import Failure
+
+if TYPE_CHECKING:
+    from pydicom.dataelem import DataElement, RawDataElement
+
+MAX_TEXT_BYTES: Final = 1024 * 1024
+
+
+class FilePart(bytes):
+    """Stands for an element's value; as bytes it is empty, so that nothing uses it unaware."""
+
+    descriptor: int
+    element_start: int
+    """Where the element with its tag begins in the file."""
+    start: int
+    """Where its value begins."""
+    end: int
+    """Where the element ends, with the delimiter of an encapsulated one."""
+    undefined_length: bool
+
+    def __new__(
+        cls, descriptor: int, element_start: int, start: int, end: int, *, undefined_length: bool
+    ) -> Self:
+        """Name a part of an open file, in bytes."""
+        part = super().__new__(cls)
+        part.descriptor = descriptor
+        part.element_start, part.start, part.end = element_start, start, end
+        part.undefined_length = undefined_length
+        return part
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """A copy stands for the same part."""
+        return self
+
+    @property
+    def size_bytes(self) -> int:
+        """The length of the value."""
+        return self.end - self.start - (8 if self.undefined_length else 0)
+
+    def load(self) -> bytes:
+        """Read the value."""
+        return os.pread(self.descriptor, self.size_bytes, self.start)
+
+    def text_bytes(self) -> bytes:
+        """Read the value if it may be text.
+
+        Raises:
+            Failure: if it is too long to be compared or hashed.
+        """
+        if self.size_bytes > MAX_TEXT_BYTES:
+            raise Failure(f"a value of {self.size_bytes:,} bytes is too long to be read as text")
+        return self.load()
+
+
+def part_of(element: DataElement | RawDataElement) -> FilePart | None:
+    """Return what stayed in the file of an element's value."""
+    return element.value if isinstance(element.value, FilePart) else None

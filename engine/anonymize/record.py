@@ -1,0 +1,92 @@
+"""What an object tells of its anonymization: (0012,0064), and on demand (0012,0062/0063)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
+
+from engine.anonymize.errors import Failure, UneditableFile
+from engine.anonymize.reading import text_of
+from engine.anonymize.tree import Hit, Level
+from engine.anonymize.writing import store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_REMOVED: Final = BaseTag(0x00120062)
+_METHOD: Final = BaseTag(0x00120063)
+_METHOD_CODES: Final = BaseTag(0x00120064)
+_CODE_VALUE: Final = BaseTag(0x00080100)
+_CODING_SCHEME: Final = BaseTag(0x00080102)
+_LONGEST_CODE: Final = 16
+_LONGEST_METHOD: Final = 64
+CODING_SCHEME: Final = "XNAT"
+_CODE: Final = (
+    (_CODING_SCHEME, "SH", CODING_SCHEME),
+    (BaseTag(0x00080103), "SH", "1.0"),
+    (BaseTag(0x00080104), "LO", "XNAT DicomEdit 6 Script"),
+)
+
+
+def record(ds: Dataset, script_ids: Iterable[int]) -> None:
+    """Append one item for each script to De-identification Method Code Sequence (XNAT).
+
+    Raises:
+        UneditableFile: if a number is too long for a code, or what is there is no sequence.
+    """
+    items = _codes(ds)
+    for script_id in script_ids:
+        code = str(script_id)
+        if not 0 < script_id or len(code) > _LONGEST_CODE:
+            raise UneditableFile(f"{code[:40]} is no script number", "use 1 to 16 digits")
+        item = Dataset()
+        item[_CODE_VALUE] = DataElement(_CODE_VALUE, "SH", code)
+        for tag, vr, text in _CODE:
+            item[tag] = DataElement(tag, vr, text)
+        items.append(item)
+
+
+def recorded(ds: Dataset) -> tuple[str, ...]:
+    """Return the numbers of the scripts that an object says have run on it, in order."""
+    items = Level(ds).sequence(_METHOD_CODES) or ()
+    return tuple(
+        text_of(item, _CODE_VALUE) or ""
+        for item in items
+        if text_of(item, _CODING_SCHEME) == CODING_SCHEME
+    )
+
+
+def mark_as_deidentified(ds: Dataset, method: str) -> None:
+    """Say that the patient's identity was removed, and how; earlier methods are kept.
+
+    Raises:
+        UneditableFile: if the method is longer than 64 characters.
+    """
+    if not 0 < len(method) <= _LONGEST_METHOD or "\\" in method:
+        raise UneditableFile(
+            f"{method[:80]!r} is no de-identification method",
+            f"write 1 to {_LONGEST_METHOD} characters without a backslash",
+        )
+    earlier = (text_of(ds, _METHOD) or "").split("\\")
+    methods = dict.fromkeys([*(m for m in earlier if m), method])
+    root = Level(ds)
+    try:
+        store(Hit(root, _REMOVED), "YES")
+        store(Hit(root, _METHOD), "\\".join(methods))
+    except Failure as failure:
+        raise UneditableFile(failure.cause, failure.remedy) from failure
+
+
+def _codes(ds: Dataset) -> Sequence:
+    items = Level(ds).sequence(_METHOD_CODES)
+    if items is None:
+        if _METHOD_CODES in ds:
+            raise UneditableFile(f"{_METHOD_CODES} is no sequence", "remove it with the script")
+        ds[_METHOD_CODES] = DataElement(_METHOD_CODES, "SQ", Sequence())
+        items = Level(ds).sequence(_METHOD_CODES)
+        assert items is not None
+    return items
