@@ -46,9 +46,7 @@ def execute(statements: Iterable[syntax.Statement], run: Run, source: Source) ->
             _guarded(statement, run, source, _carry_out)
 
 
-def _guarded(
-    statement: S, run: Run, source: Source, do: Callable[[S, Run], R]
-) -> R:
+def _guarded(statement: S, run: Run, source: Source, do: Callable[[S, Run], R]) -> R:
     """Carry out one statement and say which it was if that fails."""
     line = statement.place.line
     where = source.line_text(line)

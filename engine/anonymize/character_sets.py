@@ -56,4 +56,3 @@ def _can_encode(text: str, encoding: str) -> bool:
     except (UnicodeError, LookupError):
         return False
     return True
-

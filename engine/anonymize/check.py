@@ -55,9 +55,10 @@ class _Checker:
                 self._call(call)
             case syntax.Echo(None, place):
                 self._refuse(place, "echo", "has nothing to say", "write a value behind it")
-            case syntax.Echo(syntax.Text() | syntax.Name() | syntax.PathValue() | syntax.Call()
-                             | syntax.ListValue() as value):  # fmt: skip
+            case syntax.Echo(value) if value is not None:
                 self._value(value)
+            case _:
+                pass
 
     def _assignable(self, path: Path, place: syntax.Place) -> None:
         if not path.singular:

@@ -17,6 +17,8 @@ _DATE_TIME = re.compile(
     r"(?:(?P<minute>[0-9]{2})(?:(?P<second>[0-9]{2})(?P<fraction>\.[0-9]{1,6})?)?)?)?)?)?"
     r"(?P<zone>[+-][0-9]{4})?"
 )
+_MIDDLES: Final = {3: (12, 0, 0), 4: (30, 0), 5: (30,), 6: ()}
+"""What stands in for the parts behind the last that is known."""
 _FORMATS: Final = ("%Y", "%m", "%d", "%H", "%M", "%S")
 _PARTS: Final = ("year", "month", "day", "hour", "minute", "second")
 SECONDS_PER_UNIT: Final = {
@@ -55,15 +57,10 @@ def _middle(parts: list[int]) -> datetime:
         year, month = parts
         days = monthrange(year, month)[1]
         return datetime(year, month, 1) + timedelta(days=days / 2)  # noqa: DTZ001
-    if len(parts) == 3:
-        return datetime(*parts, 12)  # type: ignore[arg-type]  # noqa: DTZ001
-    if len(parts) == 4:
-        return datetime(*parts, 30)  # type: ignore[arg-type]  # noqa: DTZ001
-    if len(parts) == 5:
-        return datetime(*parts, 30)  # type: ignore[arg-type]  # noqa: DTZ001
-    *rest, second = parts
+    year, month, day, hour, minute, second = (*parts, *_MIDDLES[len(parts)])
     leap = second == 60  # PS3.5 6.2: 60 is a leap second
-    return datetime(*rest, second - leap) + timedelta(seconds=leap)  # type: ignore[arg-type]  # noqa: DTZ001
+    at = datetime(year, month, day, hour, minute, second - leap)  # noqa: DTZ001
+    return at + timedelta(seconds=leap)
 
 
 def days_between(first: str, last: str) -> int | None:

@@ -17,7 +17,19 @@ if TYPE_CHECKING:
 _SHOWN: Final = 40
 _WORD = re.compile(r"[A-Za-z0-9_]+|[^\s]")
 _KEYWORDS: Final = frozenset(
-    "if elseif else describe hidden const immutable export echo removeAllPrivateTags version".split()
+    {
+        "if",
+        "elseif",
+        "else",
+        "describe",
+        "hidden",
+        "const",
+        "immutable",
+        "export",
+        "echo",
+        "removeAllPrivateTags",
+        "version",
+    }
 )
 _PATTERNS: Final = (
     (r'"(?:[^"\\\n]|\\.)*\\[^nrtbf()\\0-7]', "has an escape that does not exist in its string",
@@ -74,7 +86,7 @@ def diagnose(source: Source, error: UnexpectedInput) -> ScriptError:
 
 def _offset(source: Source, error: UnexpectedInput) -> int:
     position = error.pos_in_stream
-    if position is None or position < 0 or isinstance(error, UnexpectedEOF):
+    if position is None or isinstance(error, UnexpectedEOF):
         return len(source.text.rstrip())
     if isinstance(error, UnexpectedToken) and error.token.type == "$END":
         return len(source.text.rstrip())

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, cast
 
 from engine.anonymize.errors import Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydicom.dataelem import DataElement, RawDataElement
+    from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
 
 MAX_TEXT_BYTES: Final = 1024 * 1024
 
@@ -48,6 +52,12 @@ class FilePart(bytes):
         """Read the value."""
         return os.pread(self.descriptor, self.size_bytes, self.start)
 
+    def chunks(self, size_bytes: int) -> Iterator[bytes]:
+        """Yield the value in pieces."""
+        end = self.start + self.size_bytes
+        for at in range(self.start, end, size_bytes):
+            yield os.pread(self.descriptor, min(size_bytes, end - at), at)
+
     def text_bytes(self) -> bytes:
         """Read the value if it may be text.
 
@@ -59,6 +69,12 @@ class FilePart(bytes):
         return self.load()
 
 
-def part_of(element: DataElement | RawDataElement) -> FilePart | None:
+def kept_element(ds: Dataset, tag: BaseTag) -> DataElement | RawDataElement | None:
+    """Return an element as it is kept, decoded or not; pydicom's types hide the latter."""
+    return cast("DataElement | RawDataElement | None", ds.get_item(tag, keep_deferred=True))
+
+
+def part_of(element: DataElement | RawDataElement | None) -> FilePart | None:
     """Return what stayed in the file of an element's value."""
-    return element.value if isinstance(element.value, FilePart) else None
+    value = element.value if element is not None else None
+    return value if isinstance(value, FilePart) else None

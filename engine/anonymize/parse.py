@@ -136,9 +136,7 @@ class _Builder(Transformer[Token, object]):
         return syntax.ListValue(values, first)
 
     def _place(self, token: Token, offset: int = 0) -> syntax.Place:
-        return syntax.Place(
-            *self._source.place(token.line or 1, (token.column or 1) + offset)
-        )
+        return syntax.Place(*self._source.place(token.line or 1, (token.column or 1) + offset))
 
     def _path(self, token: Token) -> Path:
         try:

@@ -172,7 +172,9 @@ def _tag_step(match: re.Match[str]) -> TagStep:
         low, low_mask = _pattern(element, place, "element")
         return TagStep(tag << 16 | low, mask << 16 | low_mask, None, item, every)
     if private is None:
-        raise PathFault(place, "names a private element by number", f"write ({group},{{CREATOR}}ee)")
+        raise PathFault(
+            place, "names a private element by number", f"write ({group},{{CREATOR}}ee)"
+        )
     return _private_step(private, tag, mask, place, item, every)
 
 

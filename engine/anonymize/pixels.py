@@ -15,12 +15,12 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from engine.anonymize.errors import Failure
-from engine.anonymize.file_part import part_of
+from engine.anonymize.file_part import kept_element, part_of
 from engine.anonymize.reading import UNREADABLE, text_of, vr_of
-from engine.anonymize.tree import element_of, roots, walk
+from engine.anonymize.tree import roots, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from pydicom.dataset import Dataset
 
@@ -97,8 +97,13 @@ class _Image:
     @property
     def black(self) -> tuple[bytes, ...]:
         """One black pixel for each plane; in YCbCr its colours are in the middle, not at 0."""
-        zero, middle = bytes(self.bits // 8), (1 << self.bits - 1).to_bytes(self.bits // 8 or 1)[::-1]
-        samples = (zero, middle, middle) if self.ybr and self.samples == 3 else (zero,) * self.samples
+        zero, middle = (
+            bytes(self.bits // 8),
+            (1 << self.bits - 1).to_bytes(self.bits // 8 or 1)[::-1],
+        )
+        samples = (
+            (zero, middle, middle) if self.ybr and self.samples == 3 else (zero,) * self.samples
+        )
         return samples if self.by_plane else (b"".join(samples),)
 
     @property
@@ -127,14 +132,12 @@ def blacken(ds: Dataset, rectangle: Rectangle, tick: Callable[[], None]) -> None
 
 
 def _load(ds: Dataset, tag: BaseTag) -> None:
-    element = ds.get_item(tag, keep_deferred=True)
+    element = kept_element(ds, tag)
     part = part_of(element)
     if part is not None:
         value, undefined = part.load(), part.undefined_length
         vr = vr_of(ds, tag)
-        ds[tag] = DataElement(
-            tag, vr, value, is_undefined_length=undefined, already_converted=True
-        )
+        ds[tag] = DataElement(tag, vr, value, is_undefined_length=undefined, already_converted=True)
 
 
 def _make_explicit_little_endian(ds: Dataset, tick: Callable[[], None]) -> None:
@@ -148,7 +151,9 @@ def _make_explicit_little_endian(ds: Dataset, tick: Callable[[], None]) -> None:
 
 
 def _decompress(ds: Dataset) -> None:
-    from pydicom.pixels import decompress, get_decoder  # decoders, and NumPy with them
+    # Decoders bring NumPy, which nothing else here needs.
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.pixels.utils import decompress
 
     syntax = UID(text_of(ds.file_meta, _TRANSFER_SYNTAX) or "")
     try:
@@ -174,10 +179,11 @@ def _swap(ds: Dataset, hit: Hit) -> None:
     is_image = hit.level.ds is ds and hit.tag == PIXEL_DATA
     if is_image:
         size = max(size, _number(ds, 0x00280100) // 8)
-    value = element_of(hit).value
+    element = kept_element(hit.level.ds, hit.tag)
+    value = element.value if element is not None else None
     if size == 1 or not isinstance(value, bytes):
         return
-    part = part_of(element_of(hit))
+    part = part_of(element)
     words = array(_CODES[size], (part.load() if part else value)[: len(value) // size * size])
     words.byteswap()
     hit.level.ds[hit.tag] = DataElement(hit.tag, vr, words.tobytes(), already_converted=True)

@@ -8,6 +8,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.tag import BaseTag
 
 from engine.anonymize.errors import Failure
+from engine.anonymize.file_part import kept_element
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +68,7 @@ def _name_of_block(ds: Dataset, group: int, block: int) -> str | None:
 
 
 def _name(ds: Dataset, tag: BaseTag) -> str | None:
-    element = ds.get_item(tag, keep_deferred=True)
+    element = kept_element(ds, tag)
     if element is None:
         return None
     value = element.value

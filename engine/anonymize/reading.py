@@ -12,7 +12,7 @@ from pydicom.multival import MultiValue
 from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
 from engine.anonymize.errors import Failure
-from engine.anonymize.file_part import part_of
+from engine.anonymize.file_part import kept_element, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,19 +50,21 @@ def text_of(ds: Dataset, tag: BaseTag) -> str | None:
     Raises:
         Failure: if it is a sequence or can't be decoded.
     """
-    element = ds.get_item(tag, keep_deferred=True)
+    element = kept_element(ds, tag)
     if element is None:
         return None
     try:
-        return _raw_text(ds, element) if element.is_raw else _converted_text(element)
+        if isinstance(element, RawDataElement):
+            return _raw_text(ds, element)
+        return _converted_text(element)
     except UNREADABLE as error:
         raise Failure(f"{tag} can't be read ({type(error).__name__})") from error
 
 
 def vr_of(ds: Dataset, tag: BaseTag) -> str:
     """Return the VR of an element that exists, known or looked up."""
-    element = ds.get_item(tag, keep_deferred=True)
-    vr = element.VR
+    element = kept_element(ds, tag)
+    vr = element.VR if element is not None else None
     if vr in (None, "UN") and isinstance(element, RawDataElement):
         known = _known_vr(tag)
         if part_of(element) is not None:

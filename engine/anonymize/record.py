@@ -41,7 +41,7 @@ def record(ds: Dataset, script_ids: Iterable[int]) -> None:
     items = _codes(ds)
     for script_id in script_ids:
         code = str(script_id)
-        if not 0 < script_id or len(code) > _LONGEST_CODE:
+        if script_id <= 0 or len(code) > _LONGEST_CODE:
             raise UneditableFile(f"{code[:40]} is no script number", "use 1 to 16 digits")
         item = Dataset()
         item[_CODE_VALUE] = DataElement(_CODE_VALUE, "SH", code)

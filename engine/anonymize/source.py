@@ -1,4 +1,4 @@
-"""A script's text made ready for the grammar: joined lines, no comments, and where all came from."""
+"""A script's text made ready for the grammar: lines joined, comments gone, places kept."""
 
 from __future__ import annotations
 
@@ -103,9 +103,10 @@ def without_comment(line: str) -> str:
     for index, character in enumerate(line):
         if character == '"':
             quoted = not quoted
-        elif line.startswith("//", index) and not quoted:
-            if not line.endswith(("http:", "https:"), 0, index):
-                return line[:index]
+        elif line.startswith("//", index) and not (
+            quoted or line.endswith(("http:", "https:"), 0, index)
+        ):
+            return line[:index]
     return line
 
 

@@ -167,13 +167,5 @@ class Choice:
 
 
 Statement = (
-    Assign
-    | AssignExisting
-    | SetVariable
-    | Delete
-    | Execute
-    | Echo
-    | RemovePrivate
-    | Hint
-    | Choice
+    Assign | AssignExisting | SetVariable | Delete | Execute | Echo | RemovePrivate | Hint | Choice
 )

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import BaseTag
 
 from engine.anonymize.errors import Failure
-from engine.anonymize.file_part import part_of
+from engine.anonymize.file_part import kept_element, part_of
 from engine.anonymize.paths import Levels, Path, TagStep
 from engine.anonymize.private import blocks_of, creator_of
 
@@ -48,7 +48,7 @@ class Level:
 
     def sequence(self, tag: BaseTag) -> Sequence | None:
         """Return the items of an element if it is a sequence."""
-        element = self.ds.get_item(tag, keep_deferred=True)
+        element = kept_element(self.ds, tag)
         if isinstance(element, RawDataElement):
             if not _may_be_sequence(element):
                 return None
@@ -214,8 +214,3 @@ def _may_be_sequence(element: RawDataElement) -> bool:
         except KeyError:
             pass
     return element.value is not None and element.value[:4] in _ITEM_STARTS
-
-
-def element_of(hit: Hit) -> DataElement | RawDataElement:
-    """Return the element of a hit as it is kept, decoded or not."""
-    return hit.level.ds.get_item(hit.tag, keep_deferred=True)

@@ -1,4 +1,4 @@
-"""Which new UID stands for which value: kept as long as studies must stay linked (dicomedit 9.3)."""
+"""Which new UID stands for which value, as long as studies must stay linked (9.3)."""
 
 from __future__ import annotations
 

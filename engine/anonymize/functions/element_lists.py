@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from engine.anonymize.errors import Failure
-from engine.anonymize.file_part import part_of
+from engine.anonymize.file_part import kept_element, part_of
 from engine.anonymize.functions.function import Argument, Function, paths_in
 from engine.anonymize.functions.in_place import hits_of
 from engine.anonymize.paths import Path
 from engine.anonymize.reading import text_of, vr_of
-from engine.anonymize.tree import element_of
 from engine.anonymize.values import VOID, Void, flattened
 from engine.anonymize.writing import remove, store
 
@@ -64,11 +63,11 @@ def _comparable(hit: Hit, longest: int) -> bool:
     """Pass over sequences, and over bytes that are far too long to be one of the values."""
     if hit.tag not in hit.level.ds or vr_of(hit.level.ds, hit.tag) == "SQ":
         return False
-    element = element_of(hit)
+    element = kept_element(hit.level.ds, hit.tag)
     part = part_of(element)
     if part is not None:
         return part.size_bytes <= longest * 8 + _PADDING_BYTES
-    value = element.value
+    value = element.value if element is not None else None
     return not isinstance(value, bytes) or len(value) <= longest * 8 + _PADDING_BYTES
 
 

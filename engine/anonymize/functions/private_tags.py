@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pydicom.tag import BaseTag
-
 from engine.anonymize.errors import Failure
 from engine.anonymize.functions.function import Argument, Function, paths_in
 from engine.anonymize.private import is_creator, is_private
@@ -13,6 +11,8 @@ from engine.anonymize.tree import roots
 from engine.anonymize.values import VOID, Void
 
 if TYPE_CHECKING:
+    from pydicom.tag import BaseTag
+
     from engine.anonymize.paths import Path
     from engine.anonymize.run import Run
     from engine.anonymize.tree import Level
@@ -56,7 +56,7 @@ def _prune(level: Level, kept: _Kept, run: Run) -> bool:
 
 def _prune_items(level: Level, tag: BaseTag, kept: _Kept, run: Run) -> bool:
     # Every item must be pruned, so no short cut at the first one with something kept.
-    return any([_prune(item, kept, run) for item in level.below(tag)])
+    return True in [_prune(item, kept, run) for item in level.below(tag)]
 
 
 def _remove_idle_creators(level: Level) -> None:

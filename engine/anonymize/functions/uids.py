@@ -77,7 +77,5 @@ FUNCTIONS: Final = {
     "hashUIDList": Function(_hash_uid_list, 0, None, (Argument.PATHS,)),
     "newUID": Function(_new_uid, 0, 0),
     "mapUID": Function(_map_uid, 2, 2),
-    "mapReferencedUIDs": Function(
-        _map_referenced_uids, 2, None, (Argument.TEXT, Argument.PATHS)
-    ),
+    "mapReferencedUIDs": Function(_map_referenced_uids, 2, None, (Argument.TEXT, Argument.PATHS)),
 }
