@@ -188,7 +188,9 @@ def _argument(value: syntax.Value, run: Run) -> Value:
     try:
         return run.variables[value.name]
     except KeyError:
-        raise Failure(f"the variable {value.name} has no value yet", "set it before") from None
+        raise Failure(
+            f"the variable {value.name} has no value", "set it before it is read"
+        ) from None
 
 
 def _call(call: syntax.Call, run: Run) -> Value:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedToken
 
@@ -85,7 +85,7 @@ def diagnose(source: Source, error: UnexpectedInput) -> ScriptError:
 
 
 def _offset(source: Source, error: UnexpectedInput) -> int:
-    position = error.pos_in_stream
+    position = cast("int | None", error.pos_in_stream)
     if position is None or isinstance(error, UnexpectedEOF):
         return len(source.text.rstrip())
     if isinstance(error, UnexpectedToken) and error.token.type == "$END":

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from engine.anonymize.errors import Failure
 from engine.anonymize.file_part import kept_element, part_of
-from engine.anonymize.private import creator_of, is_creator, is_private
+from engine.anonymize.private import creator_of
 from engine.anonymize.reading import text_of, vr_of
 from engine.anonymize.tree import Level
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES: Final = 1024 * 1024
 _SHOWN: Final = 200
+_LAST_CREATOR: Final = 0xFF
 
 
 class Change(StrEnum):
@@ -76,8 +77,8 @@ def _meta(ds: Dataset) -> Dataset:
 
 def _compare(before: Level, after: Level, prefix: str) -> Iterator[Difference]:
     for tag in sorted({*before.tags(), *after.tags()}):
-        if tag == 0x00020000:
-            continue
+        if tag.element == 0:
+            continue  # PS3.5 7.2: group lengths belong to the encoding
         there, here = tag in before.ds, tag in after.ds
         level = before if there else after
         path = prefix + _step(level.ds, tag)
@@ -100,7 +101,7 @@ def _compare_items(before: list[Level], after: list[Level], path: str) -> Iterat
 
 
 def _step(ds: Dataset, tag: BaseTag) -> str:
-    creator = creator_of(ds, tag) if is_private(tag) and not is_creator(tag) else None
+    creator = creator_of(ds, tag) if tag.is_private and tag.element > _LAST_CREATOR else None
     if creator is None:
         return f"({tag.group:04X},{tag.element:04X})"
     return f"({tag.group:04X},{{{creator}}}{tag.element & 0xFF:02X})"

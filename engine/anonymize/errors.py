@@ -16,6 +16,7 @@ class ScriptError(ConfigurationError):
     """Text that is not a DicomEdit 6 script; the place is that of the text as written."""
 
     title = "Not a valid anonymization script"
+    exit_code = 1
 
     def __init__(
         self, line: int, column: int, value: str, message: str, remedy: str, name: str = "script"

@@ -9,6 +9,7 @@ from engine.anonymize.errors import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import BinaryIO
 
     from pydicom.dataelem import DataElement, RawDataElement
     from pydicom.dataset import Dataset
@@ -20,7 +21,8 @@ MAX_TEXT_BYTES: Final = 1024 * 1024
 class FilePart(bytes):
     """Stands for an element's value; as bytes it is empty, so that nothing uses it unaware."""
 
-    descriptor: int
+    file: BinaryIO
+    """Held open as long as parts of it are used; a closed one can't be mixed up with another."""
     element_start: int
     """Where the element with its tag begins in the file."""
     start: int
@@ -30,11 +32,11 @@ class FilePart(bytes):
     undefined_length: bool
 
     def __new__(
-        cls, descriptor: int, element_start: int, start: int, end: int, *, undefined_length: bool
+        cls, file: BinaryIO, element_start: int, start: int, end: int, *, undefined_length: bool
     ) -> Self:
         """Name a part of an open file, in bytes."""
         part = super().__new__(cls)
-        part.descriptor = descriptor
+        part.file = file
         part.element_start, part.start, part.end = element_start, start, end
         part.undefined_length = undefined_length
         return part
@@ -50,13 +52,13 @@ class FilePart(bytes):
 
     def load(self) -> bytes:
         """Read the value."""
-        return os.pread(self.descriptor, self.size_bytes, self.start)
+        return os.pread(self.file.fileno(), self.size_bytes, self.start)
 
     def chunks(self, size_bytes: int) -> Iterator[bytes]:
         """Yield the value in pieces."""
         end = self.start + self.size_bytes
         for at in range(self.start, end, size_bytes):
-            yield os.pread(self.descriptor, min(size_bytes, end - at), at)
+            yield os.pread(self.file.fileno(), min(size_bytes, end - at), at)
 
     def text_bytes(self) -> bytes:
         """Read the value if it may be text.

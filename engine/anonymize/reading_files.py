@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.tag import BaseTag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from engine.anonymize.errors import UneditableFile
@@ -28,6 +28,7 @@ MAX_IN_MEMORY_BYTES: Final = 64 * 1024
 """Longer values stay in the file, unless they are text or sequences."""
 MAX_INFLATED_BYTES: Final = 512 * 1024 * 1024
 _UNDEFINED: Final = 0xFFFFFFFF
+_MEDIA_STORAGE_SOP_CLASS: Final = BaseTag(0x00020002)
 _TRANSFER_SYNTAX: Final = BaseTag(0x00020010)
 _SEQUENCE_DELIMITER: Final = 0xFFFEE0DD
 _ITEM: Final = 0xFFFEE000
@@ -58,6 +59,8 @@ def _read(file: BinaryIO, *, deflated: bool) -> Dataset:
     read_preamble(file, force=False)
     meta = read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
     uid = UID(text_of(meta, _TRANSFER_SYNTAX) or "")
+    if text_of(meta, _MEDIA_STORAGE_SOP_CLASS) == MediaStorageDirectoryStorage:
+        raise UneditableFile("it is a DICOMDIR, whose offsets would get wrong", "make a new one")
     if not uid:
         raise UneditableFile("its file meta information names no transfer syntax", "leave it out")
     if uid == DeflatedExplicitVRLittleEndian:
@@ -139,7 +142,7 @@ class _Reader:
         if vr not in _STAY or (vr == "UN" and looks_nested):
             return element._replace(value=os.pread(descriptor, element.length, start))
         head = 12 if element.VR in EXPLICIT_VR_LENGTH_32 else 8
-        part = FilePart(descriptor, start - head, start, end, undefined_length=False)
+        part = FilePart(self._file, start - head, start, end, undefined_length=False)
         return DataElement(element.tag, vr, part, already_converted=True)
 
     def _pixel_data(self) -> DataElement:
@@ -153,7 +156,7 @@ class _Reader:
         if end > self._size:
             raise UneditableFile(f"it ends inside {tag}", "send or copy it again")
         self._file.seek(end)
-        value = FilePart(self._file.fileno(), start, start + head, end, undefined_length=undefined)
+        value = FilePart(self._file, start, start + head, end, undefined_length=undefined)
         return DataElement(tag, vr, value, is_undefined_length=undefined, already_converted=True)
 
     def _head(self) -> tuple[BaseTag, str, int, int]:

@@ -38,7 +38,6 @@ def record(ds: Dataset, script_ids: Iterable[int]) -> None:
     Raises:
         UneditableFile: if a number is too long for a code, or what is there is no sequence.
     """
-    items = _codes(ds)
     for script_id in script_ids:
         code = str(script_id)
         if script_id <= 0 or len(code) > _LONGEST_CODE:
@@ -47,7 +46,7 @@ def record(ds: Dataset, script_ids: Iterable[int]) -> None:
         item[_CODE_VALUE] = DataElement(_CODE_VALUE, "SH", code)
         for tag, vr, text in _CODE:
             item[tag] = DataElement(tag, vr, text)
-        items.append(item)
+        _codes(ds).append(item)
 
 
 def recorded(ds: Dataset) -> tuple[str, ...]:

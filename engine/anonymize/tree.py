@@ -17,6 +17,7 @@ from engine.anonymize.errors import Failure
 from engine.anonymize.file_part import kept_element, part_of
 from engine.anonymize.paths import Levels, Path, TagStep
 from engine.anonymize.private import blocks_of, creator_of
+from engine.anonymize.unknown import unfolded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,7 +53,7 @@ class Level:
         if isinstance(element, RawDataElement):
             if not _may_be_sequence(element):
                 return None
-            element = self.ds[tag]
+            element = unfolded(self.ds, tag)
         if element is None or element.VR != "SQ":
             return None
         items: Sequence = element.value

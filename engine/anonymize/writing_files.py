@@ -97,7 +97,7 @@ def _copy(part: FilePart, target: int) -> None:
     move = _by_range
     while offset < part.end:
         try:
-            done = move(part.descriptor, target, offset, part.end - offset)
+            done = move(part.file.fileno(), target, offset, part.end - offset)
         except OSError as error:
             if move is _by_sending or error.errno not in _NOT_BETWEEN_THESE_FILES:
                 raise

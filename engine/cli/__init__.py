@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import __version__, terminal
+from engine.cli.anonymize import add_anonymize
 from engine.cli.context import actor, settings_of
 from engine.cli.options import Parser
 from engine.cli.projects import add_projects
 from engine.cli.receivers import add_receivers
 from engine.cli.revisions import add_config
 from engine.cli.running import add_engine, add_engine_options, add_status
+from engine.cli.scripts import add_script
 from engine.cli.site import add_site
 from engine.cli.whitelist import add_whitelist
 from engine.cli.xnat import add_xnat
@@ -78,5 +80,7 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_site(commands)
     add_config(commands)
     add_xnat(commands)
+    add_anonymize(commands)
+    add_script(commands)
     add_status(commands)
     return parser, commands
