@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -67,19 +67,18 @@ Step = TagStep | Levels
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A path as written and its steps."""
+    """A path as written and its steps; what is asked for every object is found out once."""
 
     text: str
     steps: tuple[Step, ...]
+    root_tag: int | None = field(init=False, compare=False, repr=False)
+    """The tag, if the path names one public element of the root data set."""
+    singular: bool = field(init=False, compare=False, repr=False)
+    """Whether it names exactly one element or item (3.3)."""
 
-    @property
-    def root_tag(self) -> int | None:
-        """The tag, if the path names one public element of the root data set; for speed."""
-        first = self.steps[0]
-        if len(self.steps) > 1 or not isinstance(first, TagStep) or not first.exact:
-            return None
-        named = first.creator is None and first.item is None and not first.every_item
-        return first.tag if named else None
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root_tag", _root_tag(self.steps))
+        object.__setattr__(self, "singular", _is_singular(self.steps))
 
     @property
     def tag_steps(self) -> tuple[TagStep, ...]:
@@ -87,19 +86,27 @@ class Path:
         return tuple(step for step in self.steps if isinstance(step, TagStep))
 
     @property
-    def singular(self) -> bool:
-        """Whether it names exactly one element or item (3.3)."""
-        *outer, last = self.steps
-        return all(isinstance(step, TagStep) and step.exact for step in self.steps) and (
-            all(isinstance(step, TagStep) and step.item is not None for step in outer)
-            and not (isinstance(last, TagStep) and last.every_item)
-        )
-
-    @property
     def names_item(self) -> bool:
         """Whether it ends in an item instead of an element."""
         last = self.steps[-1]
         return isinstance(last, TagStep) and (last.item is not None or last.every_item)
+
+
+def _root_tag(steps: tuple[Step, ...]) -> int | None:
+    first = steps[0]
+    if len(steps) > 1 or not isinstance(first, TagStep) or not first.exact:
+        return None
+    named = first.creator is None and first.item is None and not first.every_item
+    return first.tag if named else None
+
+
+def _is_singular(steps: tuple[Step, ...]) -> bool:
+    *outer, last = steps
+    return (
+        all(isinstance(step, TagStep) and step.exact for step in steps)
+        and all(isinstance(step, TagStep) and step.item is not None for step in outer)
+        and not (isinstance(last, TagStep) and last.every_item)
+    )
 
 
 def parse_path(text: str) -> Path:
