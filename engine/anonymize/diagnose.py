@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from engine.anonymize.source import Source
 
 _SHOWN: Final = 40
-_WORD = re.compile(r"[A-Za-z0-9_]+|[^\s]")
+_WORD = re.compile(r"[A-Za-z0-9_]+|[^ \t\n]")
 _KEYWORDS: Final = frozenset(
     {
         "if",
@@ -49,10 +49,10 @@ _PATTERNS: Final = (
     (r"-?[0-9]+\.?[A-Za-z0-9_.]*", "is not a number", "put it in quotes"),
     (r"&&|\|\||\band\b|\bor\b|\bnot\b", "is no operator: there is one comparison in a condition",
      "nest if blocks"),
-    (r"==", "is no operator", "compare with ="),
     (r"\\", "continues a line only at its very end", "remove what follows the backslash"),
 )  # fmt: skip
 _MEANING: Final = tuple((re.compile(p, re.DOTALL), m, r) for p, m, r in _PATTERNS)
+_DOUBLED: Final = ("is no operator", "compare with =")
 _READABLE: Final = {
     "_NL": "the end of the line",
     "LSQB": "[",
@@ -75,7 +75,8 @@ def diagnose(source: Source, error: UnexpectedInput) -> ScriptError:
     """Return the error to show for a place that the grammar can't read."""
     at = _offset(source, error)
     rest = source.text[at:]
-    message, remedy = _meaning(rest, error)
+    doubled = rest.startswith("=") and source.text[:at].endswith("=")
+    message, remedy = _DOUBLED if doubled else _meaning(rest, error)
     line = source.text.count("\n", 0, at) + 1
     column = at - (source.text.rfind("\n", 0, at) + 1) + 1
     match = _WORD.match(rest)
@@ -106,7 +107,7 @@ def _meaning(rest: str, error: UnexpectedInput) -> tuple[str, str]:
     word = _WORD.match(rest)
     if word and word[0] in _KEYWORDS:
         return "is a word of the language and can't stand here", "choose another name"
-    for pattern, message, remedy in _MEANING[-5:]:
+    for pattern, message, remedy in _MEANING[-4:]:
         if pattern.match(rest):
             return message, remedy
     return "is not expected here", _wanted(error) or "see the statement's form in the documentation"
