@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pydicom.charset import decode_bytes, default_encoding
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
@@ -31,6 +32,7 @@ UNREADABLE: Final = (
     EOFError,
     RecursionError,
     struct.error,
+    BytesLengthException,
 )
 """What pydicom raises for hostile elements."""
 WHOLE_TEXTS: Final = frozenset(("ST", "LT", "UT", "UR"))
@@ -67,6 +69,8 @@ def vr_of(ds: Dataset, tag: BaseTag) -> str:
     vr = element.VR if element is not None else None
     if vr in (None, "UN") and isinstance(element, RawDataElement):
         known = _known_vr(tag)
+        if known is None and not tag.is_private:
+            return "UN"
         if part_of(element) is not None:
             return known or "UN"
         return known if known and len(known) == 2 else str(ds[tag].VR)

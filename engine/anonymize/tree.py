@@ -51,8 +51,8 @@ class Level:
         """Return the items of an element if it is a sequence."""
         element = kept_element(self.ds, tag)
         if isinstance(element, RawDataElement):
-            if not _may_be_sequence(element):
-                return None
+            element = unfolded(self.ds, tag) if _may_be_sequence(element) else None
+        elif element is not None and element.VR == "UN":
             element = unfolded(self.ds, tag)
         if element is None or element.VR != "SQ":
             return None

@@ -8,8 +8,11 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from pydicom.dataelem import DataElement
+from pydicom.datadict import dictionary_has_tag
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.values import convert_SQ
+
+from engine.anonymize.file_part import kept_element
 
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
@@ -24,12 +27,21 @@ _LARGEST_DATA_TAG: Final = 0xFFFCFFFC
 
 def unfolded(ds: Dataset, tag: BaseTag) -> DataElement:
     """Decode an element; one of unknown VR becomes a sequence if it is encoded as one."""
-    element = ds[tag]
+    element = _decoded(ds, tag)
     value = element.value
     if element.VR == "UN" and isinstance(value, bytes) and _is_sequence(value):
         items = convert_SQ(value, True, True, _names(ds.original_character_set))
         ds[tag] = element = DataElement(tag, "SQ", items)
     return element
+
+
+def _decoded(ds: Dataset, tag: BaseTag) -> DataElement:
+    """Decode an element; pydicom warns of public ones that its dictionary doesn't know."""
+    kept = kept_element(ds, tag)
+    if isinstance(kept, RawDataElement) and not kept.VR and not tag.is_private:
+        if not dictionary_has_tag(tag):
+            ds[tag] = DataElement(tag, "UN", kept.value or b"", already_converted=True)
+    return ds[tag]
 
 
 def _names(encodings: str | MutableSequence[str]) -> list[str]:
