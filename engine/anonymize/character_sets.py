@@ -8,6 +8,8 @@ from pydicom.charset import default_encoding, python_encoding
 from pydicom.dataelem import DataElement
 from pydicom.tag import BaseTag
 
+from engine.anonymize.decoding import decode
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -31,7 +33,7 @@ def keep_text(level: Level) -> None:
     Call it before the character set changes: bytes left undecoded would get another meaning.
     """
     for tag in level.tags():
-        level.ds[tag]
+        decode(level.ds, tag)
         for item in level.below(tag):
             if SPECIFIC_CHARACTER_SET not in item.ds:
                 keep_text(item)

@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from pydicom.charset import decode_bytes, default_encoding
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_VR, private_dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
@@ -14,6 +14,7 @@ from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
 from engine.anonymize.errors import Failure
 from engine.anonymize.file_part import kept_element, part_of
+from engine.anonymize.private import creator_of, is_creator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,24 +65,25 @@ def text_of(ds: Dataset, tag: BaseTag) -> str | None:
 
 
 def vr_of(ds: Dataset, tag: BaseTag) -> str:
-    """Return the VR of an element that exists, known or looked up."""
+    """Return the VR of an element that exists, as written or looked up."""
     element = kept_element(ds, tag)
     vr = element.VR if element is not None else None
-    if vr in (None, "UN") and isinstance(element, RawDataElement):
-        known = _known_vr(tag)
-        if known is None and not tag.is_private:
-            return "UN"
-        if part_of(element) is not None:
-            return known or "UN"
-        return known if known and len(known) == 2 else str(ds[tag].VR)
-    return str(vr or "UN")
+    if isinstance(element, RawDataElement) and vr in (None, "UN"):
+        known = known_vr(ds, tag) or "UN"
+        # Which of two VRs an ambiguous element has, only pydicom knows, from other elements.
+        return known if len(known) == 2 or element.value is None else str(ds[tag].VR)
+    return vr or "UN"
 
 
-def _known_vr(tag: BaseTag) -> str | None:
-    if tag.is_private:
-        return "LO" if tag.is_private_creator else None
+def known_vr(ds: Dataset, tag: BaseTag) -> str | None:
+    """Return what the dictionaries say of an element; of a private one by its creator."""
     try:
-        return dictionary_VR(tag)
+        if not tag.is_private:
+            return dictionary_VR(tag)
+        if is_creator(tag):
+            return "LO"
+        creator = creator_of(ds, tag)
+        return private_dictionary_VR(tag, creator) if creator else None
     except KeyError:
         return None
 
@@ -91,7 +93,7 @@ def _raw_text(ds: Dataset, element: RawDataElement) -> str:
     part = part_of(element)
     value = part.text_bytes() if part is not None else element.value or b""
     if vr in TEXTS:
-        return stripped(_decoded(value, vr, ds.original_character_set), vr)
+        return stripped(raw_text(value, vr, ds.original_character_set), vr)
     if vr in BYTES:
         return _bytes_text(value)
     if part is not None:
@@ -135,7 +137,8 @@ def stripped(text: str, vr: str) -> str:
     return "\\".join(value.strip(" \0") for value in text.split("\\"))
 
 
-def _decoded(value: bytes, vr: str, encodings: str | Iterable[str] | None) -> str:
+def raw_text(value: bytes, vr: str, encodings: str | Iterable[str] | None) -> str:
+    """Decode the bytes of a text, with their padding (PS3.5 6.1)."""
     if value.isascii() and b"\x1b" not in value:
         return value.decode("ascii")
     if vr not in OF_CHARACTER_SET:

@@ -6,7 +6,7 @@ import os
 import struct
 import zlib
 from io import BytesIO
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -17,9 +17,9 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirecto
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from engine.anonymize.errors import UneditableFile
-from engine.anonymize.file_part import FilePart
+from engine.anonymize.file_part import FilePart, kept_element
 from engine.anonymize.pixels import PIXEL_ELEMENTS
-from engine.anonymize.reading import BYTES, FLOATS, UNREADABLE, text_of
+from engine.anonymize.reading import BYTES, FLOATS, UNREADABLE, text_of, vr_of
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -83,66 +83,75 @@ def _read_deflated(file: BinaryIO, *, allowed: bool) -> Dataset:
     return read_dataset(BytesIO(content), False, True)
 
 
+class _WholeReads:
+    """A file that ends only between reads: pydicom takes what it gets for an element's value."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._read = file.read
+        self.tell = file.tell
+        self.seek = file.seek
+        self.fileno = file.fileno
+
+    def read(self, size: int) -> bytes:
+        """Return exactly that many bytes, or none at the end."""
+        content = self._read(size)
+        if 0 < len(content) < size:
+            raise UneditableFile("it ends inside an element", "send or copy it again")
+        return content
+
+
 class _Reader:
     """Reads the elements around those that stay in the file."""
 
     def __init__(self, file: BinaryIO, implicit: bool, big_endian: bool) -> None:
-        self._file = file
+        self._binary = file
+        self._file = _WholeReads(file)
         self._implicit = implicit
         self._order = ">" if big_endian else "<"
         self._size = os.fstat(file.fileno()).st_size
 
     def read(self) -> Dataset:
         """Return the data set, with the elements behind the pixel data as well."""
-        ds = self._part()
-        while self._file.tell() + 8 <= self._size:
+        ds = self._part(behind_pixels=False)
+        self._implicit = bool(ds.original_encoding[0])
+        while self._file.tell() < self._size:
             pixels = self._pixel_data()
             ds[pixels.tag] = pixels
-            ds.update(self._part())
+            ds.update(self._part(behind_pixels=True))
         return ds
 
-    def _part(self) -> Dataset:
+    def _part(self, *, behind_pixels: bool) -> Dataset:
         start = self._file.tell()
         little = self._order == "<"
         ds = read_dataset(
-            self._file,
+            cast("BinaryIO", self._file),
             self._implicit,
             little,
+            at_top_level=not behind_pixels,
             stop_when=lambda tag, _vr, _length: tag in PIXEL_ELEMENTS,
             defer_size=MAX_IN_MEMORY_BYTES,
         )
         # pydicom swallows the end of the file inside an element, and all elements with it.
         if not ds and self._file.tell() > start:
             raise UneditableFile("it ends inside an element", "send or copy it again")
-        for element in list(ds.elements()):
-            if isinstance(element, RawDataElement):
-                self._settle(ds, element)
+        for tag in list(ds.keys()):
+            element = kept_element(ds, tag)
+            if isinstance(element, RawDataElement) and element.value is None and element.length:
+                ds[tag] = self._long(ds, element)
         return ds
 
-    def _settle(self, ds: Dataset, element: RawDataElement) -> None:
-        """Check that an element is complete, and decide where its value is kept."""
-        length = element.length
-        if length == _UNDEFINED:
-            return
-        if element.value is not None and len(element.value) == length:
-            return
-        end = element.value_tell + length
+    def _long(self, ds: Dataset, element: RawDataElement) -> RawDataElement | DataElement:
+        """Keep bytes and numbers in the file; read text and what may be a sequence."""
+        start, end = element.value_tell, element.value_tell + element.length
         if end > self._size:
             raise UneditableFile(f"it ends inside {element.tag}", "send or copy it again")
-        if element.value is None and length:
-            ds[element.tag] = self._long(ds, element, end)
-
-    def _long(self, ds: Dataset, element: RawDataElement, end: int) -> RawDataElement | DataElement:
-        """Keep bytes and numbers in the file; read text and what may be a sequence."""
-        descriptor, start = self._file.fileno(), element.value_tell
-        looks_nested = os.pread(descriptor, 4, start) in _ITEM_STARTS
-        probe = Dataset()
-        probe[element.tag] = element._replace(value=b"", length=0)
-        vr = str(probe[element.tag].VR)
+        vr = vr_of(ds, element.tag)
+        looks_nested = os.pread(self._file.fileno(), 4, start) in _ITEM_STARTS
         if vr not in _STAY or (vr == "UN" and looks_nested):
-            return element._replace(value=os.pread(descriptor, element.length, start))
+            value = os.pread(self._file.fileno(), element.length, start)
+            return element._replace(value=value)
         head = 12 if element.VR in EXPLICIT_VR_LENGTH_32 else 8
-        part = FilePart(self._file, start - head, start, end, undefined_length=False)
+        part = FilePart(self._binary, start - head, start, end, undefined_length=False)
         return DataElement(element.tag, vr, part, already_converted=True)
 
     def _pixel_data(self) -> DataElement:
@@ -156,7 +165,7 @@ class _Reader:
         if end > self._size:
             raise UneditableFile(f"it ends inside {tag}", "send or copy it again")
         self._file.seek(end)
-        value = FilePart(self._file, start, start + head, end, undefined_length=undefined)
+        value = FilePart(self._binary, start, start + head, end, undefined_length=undefined)
         return DataElement(tag, vr, value, is_undefined_length=undefined, already_converted=True)
 
     def _head(self) -> tuple[BaseTag, str, int, int]:

@@ -38,9 +38,9 @@ def unfolded(ds: Dataset, tag: BaseTag) -> DataElement:
 def _decoded(ds: Dataset, tag: BaseTag) -> DataElement:
     """Decode an element; pydicom warns of public ones that its dictionary doesn't know."""
     kept = kept_element(ds, tag)
-    if isinstance(kept, RawDataElement) and not kept.VR and not tag.is_private:
-        if not dictionary_has_tag(tag):
-            ds[tag] = DataElement(tag, "UN", kept.value or b"", already_converted=True)
+    public = isinstance(kept, RawDataElement) and not kept.VR and not tag.is_private
+    if kept is not None and public and not dictionary_has_tag(tag):
+        ds[tag] = DataElement(tag, "UN", kept.value or b"", already_converted=True)
     return ds[tag]
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final
 
-from pydicom import config
-from pydicom.datadict import dictionary_VR, private_dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
 
 from engine.anonymize.character_sets import SPECIFIC_CHARACTER_SET, keep_text, make_writable
+from engine.anonymize.decoding import text_element
 from engine.anonymize.errors import Failure
-from engine.anonymize.private import creator_of, is_creator, reserve
-from engine.anonymize.reading import FLOATS, MULTI_TEXTS, OF_CHARACTER_SET, TEXTS, vr_of
+from engine.anonymize.private import reserve
+from engine.anonymize.reading import FLOATS, OF_CHARACTER_SET, TEXTS, known_vr, vr_of
 from engine.anonymize.tree import Hit, Level, root_of
 
 if TYPE_CHECKING:
@@ -109,34 +108,21 @@ def _resolve(level: Level, step: TagStep) -> BaseTag:
 
 
 def _new_vr(ds: Dataset, tag: BaseTag) -> str:
-    if tag.is_private:
-        return _new_private_vr(ds, tag)
+    """LO for private elements that nobody knows: text in UN reads badly elsewhere."""
     if tag.element == 0:
         return "UL"
-    try:
-        vr = dictionary_VR(tag)
-    except KeyError:
-        return "UN"
+    vr = known_vr(ds, tag) or ("LO" if tag.is_private else "UN")
     if vr == "US or SS":  # PS3.3 C.7.6.3: Pixel Representation decides
         signed = _PIXEL_REPRESENTATION in ds and ds[_PIXEL_REPRESENTATION].value == 1
         return "SS" if signed else "US"
     return vr[:2]
 
 
-def _new_private_vr(ds: Dataset, tag: BaseTag) -> str:
-    """LO for what nobody knows: text in UN reads badly elsewhere."""
-    creator = None if is_creator(tag) else creator_of(ds, tag)
-    try:
-        return private_dictionary_VR(tag, creator)[:2] if creator else "LO"
-    except KeyError:
-        return "LO"
-
-
 def _element(tag: BaseTag, vr: str, text: str) -> DataElement:
     if vr == "SQ":
         return DataElement(tag, vr, Sequence())
     if vr in TEXTS:
-        return _text_element(tag, vr, text)
+        return text_element(tag, vr, text)
     if vr in _INTEGERS:
         numbers = [_integer(part, vr) for part in _parts(text)]
         return DataElement(tag, vr, _one_or_all(numbers), already_converted=len(numbers) < 2)
@@ -147,17 +133,6 @@ def _element(tag: BaseTag, vr: str, text: str) -> DataElement:
         return DataElement(tag, vr, _one_or_all(tags))
     encoded = text.encode()
     return DataElement(tag, vr, encoded + b"\0" * (len(encoded) % 2), already_converted=True)
-
-
-def _text_element(tag: BaseTag, vr: str, text: str) -> DataElement:
-    values: str | list[str] = text
-    if vr in MULTI_TEXTS and "\\" in text:
-        values = text.split("\\")
-    try:
-        return DataElement(tag, vr, values, validation_mode=config.IGNORE)
-    except (ValueError, TypeError, ArithmeticError):
-        # Numbers that are none: pydicom writes text that it was told is converted.
-        return DataElement(tag, vr, values, already_converted=True)
 
 
 def _float_element(tag: BaseTag, vr: str, text: str) -> DataElement:

@@ -8,12 +8,13 @@ import zlib
 from typing import TYPE_CHECKING, Final
 
 from pydicom.charset import default_encoding
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element, write_dataset, write_file_meta_info
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from engine.anonymize.decoding import decode, decode_all
 from engine.anonymize.errors import UneditableFile
 from engine.anonymize.file_part import kept_element, part_of
 from engine.anonymize.reading import UNREADABLE, text_of, vr_of
@@ -128,22 +129,29 @@ def _write_as_read(ds: Dataset, output: _Output) -> None:
     output.buffer.is_implicit_VR, output.buffer.is_little_endian = bool(implicit), bool(little)
     encodings = ds[_CHARACTER_SET].value if _CHARACTER_SET in ds else None
     for tag in sorted(ds.keys()):
-        element = kept_element(ds, tag)
-        part = part_of(element)
+        part = part_of(kept_element(ds, tag))
         if part is not None:
             output.splice(part)
         elif tag.element or tag.group <= 6:  # PS3.5 7.2: group lengths are retired
-            known = element if element is not None and (element.VR or implicit) else ds[tag]
+            known = _as_written(ds, tag, implicit=bool(implicit))
             write_data_element(output.buffer, known, encodings or default_encoding)
+
+
+def _as_written(ds: Dataset, tag: BaseTag, *, implicit: bool) -> DataElement | RawDataElement:
+    element = kept_element(ds, tag)
+    if isinstance(element, RawDataElement) and (element.VR or implicit):
+        # pydicom reads an empty value as None, which it can't write.
+        return element if element.value is not None else element._replace(value=b"")
+    return decode(ds, tag)
 
 
 def _write_converted(ds: Dataset, buffer: DicomBytesIO, syntax: UID) -> None:
     """Encode everything anew, for the transfer syntax changed with the pixel data."""
     for tag in sorted(ds.keys()):
-        element = kept_element(ds, tag)
-        part = part_of(element)
+        part = part_of(kept_element(ds, tag))
         if part is not None:
             ds[tag] = DataElement(tag, vr_of(ds, tag), part.load(), already_converted=True)
+    decode_all(ds)
     buffer.is_implicit_VR, buffer.is_little_endian = syntax.is_implicit_VR, syntax.is_little_endian
     write_dataset(buffer, ds)
 

@@ -65,7 +65,7 @@ def _holds(check: str, wanted: Any, path: str, before: Dataset, after: Dataset) 
         "empty": lambda: not found.value or shown == "",
         "value": lambda: shown == wanted,
         "not_value": lambda: shown != wanted,
-        "vr": lambda: found.VR == wanted,
+        "vr": lambda: wanted == found.VR,
         "startswith": lambda: shown.startswith(wanted),
         "regex": lambda: re.fullmatch(wanted, shown) is not None,
         "items": lambda: len(found.value) == wanted,

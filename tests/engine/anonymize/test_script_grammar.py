@@ -183,9 +183,11 @@ def test_errors_are_of_the_engines_family_and_name_the_script() -> None:
 
 
 PIECES = [
-    "version", '"6.1"', "\n", " ", "(0010,0010)", "(0019,{A}10)", "*/", "./", "+/", "[0]", "[%]", "-", ":=",
+    "version", '"6.1"', "\n", " ", "(0010,0010)", "(0019,{A}10)", "*/", "./", "+/", "[0]", "[%]",
+    "-", ":=",
     "?=", "?", ":", "=", "~", "!~", "if", "elseif", "else", "(", ")", "{", "}", "[", "]", ",", "a",
-    "x", "echo", "describe", "export", "removeAllPrivateTags", "hashUID", "match", "lookup", "1", "-2",
+    "x", "echo", "describe", "export", "removeAllPrivateTags", "hashUID", "match", "lookup",
+    "1", "-2",
     "1.5", '"', "\\", "//", "\t", "é", "\0", "(0010", "{", "'",
 ]  # fmt: skip
 

@@ -11,7 +11,8 @@ from pydicom.dataset import Dataset
 
 from engine.anonymize.paths import parse_path
 from engine.anonymize.tree import Hit, find
-from tests.engine.anonymize.objects import apply, find as element_at, make_object, value_at
+from tests.engine.anonymize.objects import apply, make_object, value_at
+from tests.engine.anonymize.objects import find as element_at
 
 NESTED = {
     "(0002,0016)": ("AE", "META"),
@@ -223,7 +224,7 @@ def _all_paths(tree: dict[int, object], prefix: str = "") -> list[str]:
 
 
 def _as_regex(steps: list[str]) -> re.Pattern[str]:
-    """The naive matcher: the text of a script path as an expression on the text of element paths."""
+    """The naive matcher: a script path as an expression on the texts of element paths."""
     last = len(steps) - 1
     parts = []
     for index, step in enumerate(steps):
