@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pydicom.charset import default_encoding, python_encoding
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.tag import BaseTag
 
 from engine.anonymize.decoding import decode
+from engine.anonymize.file_part import kept_element
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,12 +29,16 @@ def make_writable(level: Level, text: str) -> None:
 
 
 def keep_text(level: Level) -> None:
-    """Decode all text of a data set and of the items that follow its character set.
+    """Decode the text of a data set and of the items that follow its character set.
 
-    Call it before the character set changes: bytes left undecoded would get another meaning.
+    Call it before the character set changes: bytes left undecoded would get another meaning,
+    unless they are ASCII, which is the same in all of them.
     """
     for tag in level.tags():
-        decode(level.ds, tag)
+        element = kept_element(level.ds, tag)
+        value = element.value if isinstance(element, RawDataElement) else None
+        if isinstance(value, bytes) and not (value.isascii() and b"\x1b" not in value):
+            decode(level.ds, tag)
         for item in level.below(tag):
             if SPECIFIC_CHARACTER_SET not in item.ds:
                 keep_text(item)

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID
 
 from engine.anonymize import Outcome, Script
 
@@ -30,7 +31,7 @@ def make_object(elements: Mapping[str, Any] | None = None) -> Dataset:
     """Return an object from paths by number to VR and text; of a sequence to VR and items."""
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = EXPLICIT
+    ds.file_meta.TransferSyntaxUID = UID(EXPLICIT)
     for path, (vr, value) in (elements or {}).items():
         box, tag = _enter(ds, path)
         if vr != "SQ":

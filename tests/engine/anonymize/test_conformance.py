@@ -16,6 +16,8 @@ from engine.anonymize.errors import ScriptRuntimeError
 from tests.engine.anonymize.objects import find, make_object, text, value_at
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pydicom.dataset import Dataset
 
 FILES = sorted(Path(__file__).with_name("cases").glob("*.json"))
@@ -61,7 +63,7 @@ def _holds(check: str, wanted: Any, path: str, before: Dataset, after: Dataset) 
     if check == "unchanged":
         return was is not None and was == found
     assert isinstance(found, DataElement), path
-    holds = {
+    holds: dict[str, Callable[[], object]] = {
         "empty": lambda: not found.value or shown == "",
         "value": lambda: shown == wanted,
         "not_value": lambda: shown != wanted,

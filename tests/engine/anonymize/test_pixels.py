@@ -12,7 +12,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.pixels.decoders import base
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from engine.anonymize import Outcome, ScriptRuntimeError, edit_file
 from engine.anonymize.errors import Failure
@@ -221,10 +221,10 @@ def test_a_format_that_nothing_decodes_refuses_the_object_and_says_what_to_insta
 
 def test_unknown_and_broken_compressed_data_refuse_the_object() -> None:
     ds = image()
-    ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.100"  # MPEG-2
+    ds.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.100")  # MPEG-2
     with pytest.raises(ScriptRuntimeError, match="nothing here decodes MPEG2"):
         apply(ds, ALTER)
-    ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.5"
+    ds.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.5")
     with pytest.raises(ScriptRuntimeError, match="the pixel data can't be"):
         apply(ds, ALTER)
     assert value_at(ds, "(0002,0010)") == "1.2.840.10008.1.2.5"
