@@ -16,6 +16,7 @@ from engine.anonymize.errors import (
 )
 from engine.anonymize.lint import Finding, Trap, lint
 from engine.anonymize.lookup import LookupTable
+from engine.anonymize.profile import Profile, Retain
 from engine.anonymize.reading_files import read_object
 from engine.anonymize.record import mark_as_deidentified, record, recorded
 from engine.anonymize.run import Surroundings
@@ -30,6 +31,8 @@ __all__ = [
     "MemoryUidMaps",
     "MissingVersion",
     "Outcome",
+    "Profile",
+    "Retain",
     "Script",
     "ScriptError",
     "ScriptRuntimeError",

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
+from engine.anonymize.decoding import decode
 from engine.anonymize.errors import Failure
 from engine.anonymize.file_part import kept_element, part_of
 from engine.anonymize.private import creator_of
-from engine.anonymize.reading import text_of, vr_of
+from engine.anonymize.reading import UNREADABLE, text_of, vr_of
 from engine.anonymize.tree import Level
 
 if TYPE_CHECKING:
@@ -128,12 +129,13 @@ def _text(ds: Dataset, tag: BaseTag) -> str | None:
         return f"{part.size_bytes:,} bytes"
     if vr_of(ds, tag) == "SQ":
         return "0 items"
-    if isinstance(ds[tag].value, bytes) and len(ds[tag].value) > _SHOWN:
-        return f"{len(ds[tag].value):,} bytes"
     try:
         text = text_of(ds, tag) or ""
-    except Failure:
+        value = decode(ds, tag).value
+    except (Failure, *UNREADABLE):
         return "unreadable"
+    if isinstance(value, bytes) and (len(value) > _SHOWN or not text.isprintable()):
+        return f"{len(value):,} bytes"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
@@ -145,11 +147,11 @@ def _same(before: Level, after: Level, tag: BaseTag) -> bool:
         return False
     if vr_of(before.ds, tag) == "SQ":
         return True
-    if isinstance(before.ds[tag].value, bytes):
-        return bool(before.ds[tag].value == after.ds[tag].value)
     try:
+        if isinstance(decode(before.ds, tag).value, bytes):
+            return bool(before.ds[tag].value == decode(after.ds, tag).value)
         return text_of(before.ds, tag) == text_of(after.ds, tag)
-    except Failure:
+    except (Failure, *UNREADABLE):
         return False
 
 

@@ -6,9 +6,10 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from engine.anonymize.errors import UneditableFile
+from engine.anonymize.errors import Failure, UneditableFile
 from engine.anonymize.reading_files import read_object
 from engine.anonymize.record import mark_as_deidentified, record
+from engine.anonymize.run import Run, Surroundings, TimeLimit
 from engine.anonymize.script import Outcome
 from engine.anonymize.writing_files import transfer_syntax_of, write_object
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
     from pydicom.uid import UID
 
-    from engine.anonymize.run import Surroundings
+    from engine.anonymize.profile import Profile
     from engine.anonymize.script import Script
 
 _NEW_FILE_MODE = 0o640
@@ -34,6 +35,7 @@ def edit_file(
     surroundings: Surroundings | None = None,
     script_ids: Sequence[int] = (),
     mark: str = "",
+    profile: Profile | None = None,
     deflated: bool = False,
 ) -> Outcome:
     """Apply scripts, one after the other, to a file and write the result to another.
@@ -46,6 +48,7 @@ def edit_file(
         surroundings: limits, UID maps and what else is the same for many files.
         script_ids: the numbers to record in (0012,0064), after all scripts have run.
         mark: the method to write to (0012,0063), with YES in (0012,0062); empty for neither.
+        profile: what is applied before the scripts, if anything.
         deflated: whether deflated objects are edited too, wholly in memory.
 
     Returns:
@@ -59,6 +62,8 @@ def edit_file(
     with source.open("rb") as file:
         ds = read_object(file, deflated=deflated)
         read_as = transfer_syntax_of(ds)
+        if profile is not None:
+            _apply(profile, ds, surroundings or Surroundings())
         for script in scripts:
             if script.apply(ds, variables, surroundings=surroundings) is Outcome.REJECTED:
                 return Outcome.REJECTED
@@ -69,6 +74,16 @@ def edit_file(
         with _opened(target) as descriptor:
             write_object(ds, descriptor, read_as=read_as)
     return Outcome.OK
+
+
+def _apply(profile: Profile, ds: Dataset, surroundings: Surroundings) -> None:
+    try:
+        profile.apply(ds, Run(ds, {}, surroundings).tick)
+    except Failure as failure:
+        raise UneditableFile(failure.cause, failure.remedy) from failure
+    except TimeLimit:
+        limit = f"{surroundings.time_limit_seconds:g} s"
+        raise UneditableFile(f"the profile took longer than {limit}", "leave it out") from None
 
 
 def _check_transfer_syntax(ds: Dataset, read_as: UID) -> None:

@@ -24,12 +24,9 @@ _CODE_VALUE: Final = BaseTag(0x00080100)
 _CODING_SCHEME: Final = BaseTag(0x00080102)
 _LONGEST_CODE: Final = 16
 _LONGEST_METHOD: Final = 64
+_SCHEME_VERSION: Final = BaseTag(0x00080103)
+_MEANING: Final = BaseTag(0x00080104)
 CODING_SCHEME: Final = "XNAT"
-_CODE: Final = (
-    (_CODING_SCHEME, "SH", CODING_SCHEME),
-    (BaseTag(0x00080103), "SH", "1.0"),
-    (BaseTag(0x00080104), "LO", "XNAT DicomEdit 6 Script"),
-)
 
 
 def record(ds: Dataset, script_ids: Iterable[int]) -> None:
@@ -42,11 +39,17 @@ def record(ds: Dataset, script_ids: Iterable[int]) -> None:
         code = str(script_id)
         if script_id <= 0 or len(code) > _LONGEST_CODE:
             raise UneditableFile(f"{code[:40]} is no script number", "use 1 to 16 digits")
-        item = Dataset()
-        item[_CODE_VALUE] = DataElement(_CODE_VALUE, "SH", code)
-        for tag, vr, text in _CODE:
-            item[tag] = DataElement(tag, vr, text)
+        meaning = "XNAT DicomEdit 6 Script"
+        item = _coded({_CODE_VALUE: code, _CODING_SCHEME: CODING_SCHEME, _MEANING: meaning})
+        item[_SCHEME_VERSION] = DataElement(_SCHEME_VERSION, "SH", "1.0")
         _codes(ds).append(item)
+
+
+def append_method_codes(ds: Dataset, codes: Iterable[tuple[str, str]]) -> None:
+    """Append codes of PS3.16 CID 7050, as value and meaning; raises as `record` does."""
+    for value, meaning in codes:
+        texts = {_CODE_VALUE: value, _CODING_SCHEME: "DCM", _MEANING: meaning}
+        _codes(ds).append(_coded(texts))
 
 
 def recorded(ds: Dataset) -> tuple[str, ...]:
@@ -78,6 +81,13 @@ def mark_as_deidentified(ds: Dataset, method: str) -> None:
         store(Hit(root, _METHOD), "\\".join(methods))
     except Failure as failure:
         raise UneditableFile(failure.cause, failure.remedy) from failure
+
+
+def _coded(texts: dict[BaseTag, str]) -> Dataset:
+    item = Dataset()
+    for tag, text in texts.items():
+        item[tag] = DataElement(tag, "LO" if tag == _MEANING else "SH", text)
+    return item
 
 
 def _codes(ds: Dataset) -> Sequence:

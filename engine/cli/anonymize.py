@@ -16,10 +16,12 @@ from engine.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engine.anonymize import Difference, Script, Surroundings
+    from engine.anonymize import Difference, Profile, Script, Surroundings
     from engine.cli.options import Commands
 
 _REJECTED = 3
+_WIDEST = 60
+_RETAINABLE = ("uids", "device", "institution", "patient-characteristics", "dates")
 _VARIABLES = ("project", "subject", "session")
 
 
@@ -47,6 +49,18 @@ def add_anonymize(commands: Commands) -> None:
     add("--lookup", metavar="FILE", help="a table of lines keytype/key = value")
     add("--script-id", metavar="N", type=int, default=0, help="record this number in (0012,0064)")
     add("--mark", metavar="METHOD", default="", help="write (0012,0062) YES and (0012,0063) METHOD")
+    add(
+        "--profile", action="store_true", help="apply the basic profile of PS3.15 before the script"
+    )
+    add(
+        "--retain",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        choices=_RETAINABLE,
+        help=f"with --profile: keep {', '.join(_RETAINABLE)}; repeatable",
+    )
+    add("--shift-days", type=int, metavar="N", help="with --profile: keep dates, moved by N days")
     add("--diff", action="store_true", help="print what was removed, changed and added")
     add("--mask", action="store_true", help="hide the values in the output of --diff")
 
@@ -71,13 +85,13 @@ class _Result:
 
 def _anonymize(arguments: argparse.Namespace) -> int:
     script = read_script(arguments.script)
-    surroundings = _surroundings(arguments)
+    surroundings, profile = _surroundings(arguments), _profile(arguments)
     pairs = list(_pairs(arguments.inputs, arguments.output))
     if not pairs:
         raise NothingToDo("there is no file in the folders named", "name files, or other folders")
     results = []
     for source, target in pairs:
-        result = _edit(script, source, target, surroundings, arguments)
+        result = _edit(script, source, target, surroundings, profile, arguments)
         results.append(result)
         if not arguments.json:
             _print(result)
@@ -91,6 +105,16 @@ def _surroundings(arguments: argparse.Namespace) -> Surroundings:
 
     lines = read_text(arguments.lookup).splitlines() if arguments.lookup else ()
     return Surroundings(lookup=LookupTable.parse(lines))
+
+
+def _profile(arguments: argparse.Namespace) -> Profile | None:
+    from engine.anonymize import Profile, Retain
+
+    if arguments.profile:
+        return Profile(frozenset(map(Retain, arguments.retain)), arguments.shift_days)
+    if arguments.retain or arguments.shift_days is not None:
+        raise NothingToDo("--retain and --shift-days need --profile", "add --profile")
+    return None
 
 
 def _pairs(inputs: list[Path], output: Path) -> Iterator[tuple[Path, Path]]:
@@ -114,6 +138,7 @@ def _edit(
     source: Path,
     target: Path,
     surroundings: Surroundings,
+    profile: Profile | None,
     arguments: argparse.Namespace,
 ) -> _Result:
     """Edit one file; whatever goes wrong with it must not keep the others from their turn."""
@@ -129,6 +154,7 @@ def _edit(
             surroundings=surroundings,
             script_ids=[arguments.script_id] if arguments.script_id else (),
             mark=arguments.mark,
+            profile=profile,
             deflated=True,
         )
         found = _differences(source, target, arguments) if outcome is Outcome.OK else ()
@@ -165,8 +191,16 @@ def _print(result: _Result) -> None:
         terminal.say(f"{result.source}: written to {result.target}")
     if result.differences:
         heads = ("ELEMENT", "KEYWORD", "CHANGE", "BEFORE", "AFTER")
-        rows = [(d.path, d.keyword, d.change, d.before, d.after) for d in result.differences]
+        rows = [
+            (d.path, d.keyword, d.change, _cut(d.before), _cut(d.after)) for d in result.differences
+        ]
         terminal.print_table(heads, rows)
+
+
+def _cut(text: str | None) -> str:
+    """Keep a table readable; programs get the whole text."""
+    shown = text or ""
+    return shown if len(shown) <= _WIDEST else f"{shown[:_WIDEST]}…"
 
 
 def _exit_code(results: list[_Result]) -> int:

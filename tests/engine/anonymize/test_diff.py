@@ -41,7 +41,7 @@ def test_removed_changed_and_added_elements_are_listed_with_their_paths() -> Non
         ("(0008,1140)[1]/(0008,1155)", "changed", "1.3", "9"),
         ("(0010,0010)", "changed", "Doe^Jane", "X"),
         ("(0010,0020)", "added", None, "P"),
-        ("(0029,{CSA}10)", "removed", "\x01\x02", None),
+        ("(0029,{CSA}10)", "removed", "2 bytes", None),
     ]
 
 
