@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from engine.anonymize.errors import Failure, UneditableFile
+from engine.anonymize.reading import UNREADABLE
 from engine.anonymize.reading_files import read_object
 from engine.anonymize.record import mark_as_deidentified, record
 from engine.anonymize.run import Run, Surroundings, TimeLimit
@@ -63,27 +64,33 @@ def edit_file(
         ds = read_object(file, deflated=deflated)
         read_as = transfer_syntax_of(ds)
         if profile is not None:
-            _apply(profile, ds, surroundings or Surroundings())
+            with _in_words():
+                profile.apply(ds, Run(ds, {}, surroundings or Surroundings()).tick)
         for script in scripts:
             if script.apply(ds, variables, surroundings=surroundings) is Outcome.REJECTED:
                 return Outcome.REJECTED
-        record(ds, script_ids)
-        if mark:
-            mark_as_deidentified(ds, mark)
+        with _in_words():
+            record(ds, script_ids)
+            if mark:
+                mark_as_deidentified(ds, mark)
         _check_transfer_syntax(ds, read_as)
         with _opened(target) as descriptor:
             write_object(ds, descriptor, read_as=read_as)
     return Outcome.OK
 
 
-def _apply(profile: Profile, ds: Dataset, surroundings: Surroundings) -> None:
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Say of what is not done by a script why it can't be done."""
     try:
-        profile.apply(ds, Run(ds, {}, surroundings).tick)
+        yield
     except Failure as failure:
         raise UneditableFile(failure.cause, failure.remedy) from failure
     except TimeLimit:
-        limit = f"{surroundings.time_limit_seconds:g} s"
-        raise UneditableFile(f"the profile took longer than {limit}", "leave it out") from None
+        raise UneditableFile("the profile took longer than its time limit", "leave it") from None
+    except UNREADABLE as error:
+        detail = f"it can't be edited ({type(error).__name__})"
+        raise UneditableFile(detail, "check it with dcmdump") from error
 
 
 def _check_transfer_syntax(ds: Dataset, read_as: UID) -> None:

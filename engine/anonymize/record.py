@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
-from engine.anonymize.errors import Failure, UneditableFile
+from engine.anonymize.errors import UneditableFile
 from engine.anonymize.reading import text_of
 from engine.anonymize.tree import Hit, Level
 from engine.anonymize.writing import store
@@ -76,11 +76,8 @@ def mark_as_deidentified(ds: Dataset, method: str) -> None:
     earlier = (text_of(ds, _METHOD) or "").split("\\")
     methods = dict.fromkeys([*(m for m in earlier if m), method])
     root = Level(ds)
-    try:
-        store(Hit(root, _REMOVED), "YES")
-        store(Hit(root, _METHOD), "\\".join(methods))
-    except Failure as failure:
-        raise UneditableFile(failure.cause, failure.remedy) from failure
+    store(Hit(root, _REMOVED), "YES")
+    store(Hit(root, _METHOD), "\\".join(methods))
 
 
 def _coded(texts: dict[BaseTag, str]) -> Dataset:

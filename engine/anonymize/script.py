@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from engine.anonymize.apply import execute, follow_instance
 from engine.anonymize.check import check
+from engine.anonymize.errors import Failure, ScriptRuntimeError
 from engine.anonymize.parse import parse
 from engine.anonymize.record import record
 from engine.anonymize.run import Rejected, Run, Surroundings
@@ -77,6 +78,7 @@ class Script:
 
         Raises:
             ScriptRuntimeError: naming line, statement and cause, without element values.
+            UneditableFile: if `script_id` can't be recorded.
         """
         around = surroundings or Surroundings()
         around = replace(
@@ -89,7 +91,16 @@ class Script:
             execute(self.statements, run, self.source)
         except Rejected:
             return Outcome.REJECTED
-        follow_instance(run)
+        self._follow_instance(run)
         if script_id:
             record(ds, [script_id])
         return Outcome.OK
+
+    def _follow_instance(self, run: Run) -> None:
+        try:
+            follow_instance(run)
+        except Failure as failure:
+            line, where = len(self.source.lines), "the file meta information"
+            raise ScriptRuntimeError(
+                line, where, failure.cause, failure.remedy, self.name
+            ) from failure

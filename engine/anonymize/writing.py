@@ -77,9 +77,8 @@ def remove(hit: Hit) -> None:
 
 
 def _root(ds: Dataset, tag: int) -> Level:
-    if tag >> 16 in (0, 4):
-        group = tag >> 16
-        raise Failure(f"group {group:04X} is not part of an object", "name another element")
+    if tag >> 16 == 0:
+        raise Failure("group 0000 is not part of an object", "name another element")
     return root_of(ds, tag)
 
 

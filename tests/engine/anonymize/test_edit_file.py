@@ -185,6 +185,18 @@ def test_scripts_run_in_order_and_are_recorded_at_the_end(tmp_path: Path) -> Non
     assert (ds.PatientIdentityRemoved, ds.DeidentificationMethod) == ("YES", "site script")
 
 
+def test_an_object_that_can_not_be_marked_is_refused_in_words(tmp_path: Path) -> None:
+    elements = [
+        *dicom.image_elements(),
+        dicom.Element(0x00120063, "SQ", [[dicom.element("PatientName", "Doe")]]),
+    ]
+    encoded = dicom.encode(sorted(elements, key=lambda e: e.tag), dicom.EXPLICIT_VR_LITTLE_ENDIAN)
+    (tmp_path / "in.dcm").write_bytes(part10(encoded))
+    with pytest.raises(UneditableFile, match="a sequence has no value"):
+        edit_file(tmp_path / "in.dcm", tmp_path / "out.dcm", [], {}, mark="ours")
+    assert not (tmp_path / "out.dcm").exists()
+
+
 def test_a_file_that_exists_is_never_overwritten(tmp_path: Path) -> None:
     source, target = Path(str(get_testdata_file("CT_small.dcm"))), tmp_path / "out.dcm"
     target.write_text("mine")

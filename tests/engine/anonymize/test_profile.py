@@ -184,6 +184,6 @@ def test_time_and_depth_are_bounded_for_the_profile_too(tmp_path: Path) -> None:
     source, target = Path(str(get_testdata_file("CT_small.dcm"))), tmp_path / "out.dcm"
     seconds = iter(range(10_000))
     around = Surroundings(time_limit_seconds=5, monotonic=lambda: float(next(seconds)))
-    with pytest.raises(UneditableFile, match="the profile took longer than 5 s"):
+    with pytest.raises(UneditableFile, match="the profile took longer"):
         edit_file(source, target, [], {}, profile=Profile(), surroundings=around)
     assert not target.exists()

@@ -258,6 +258,22 @@ def test_a_broken_element_refuses_the_object_without_its_value() -> None:
         apply(ds, "(0010,0010) := (0028,0010)")
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [("(0010,00XX)", "may mean several elements"), ("(0008,1140)[0]", "has no value")],
+)
+def test_a_path_from_a_list_is_read_only_if_it_names_one_element(path: str, said: str) -> None:
+    ds = make_object({"(0008,1140)": ("SQ", 1)})
+    with pytest.raises(ScriptRuntimeError, match=said):
+        apply(ds, f"l := {{{path}}}", 'y := format["{0}", l]')
+
+
+def test_file_meta_that_can_not_be_read_refuses_the_object_at_the_end() -> None:
+    ds = make_object({"(0008,0018)": ("UI", "1.2"), "(0002,0003)": ("SQ", 1)})
+    with pytest.raises(ScriptRuntimeError, match="in the file meta information"):
+        apply(ds, "-(0010,0010)")
+
+
 def test_a_data_set_that_pydicom_would_complain_about_is_read_without_a_word() -> None:
     ds = make_object()
     ds[0x00080020] = DataElement(0x00080020, "DA", "20261301", validation_mode=config.IGNORE)

@@ -140,6 +140,19 @@ def test_a_lookup_table_is_read_from_a_file(run: Run, tmp_path: Path) -> None:
     assert dcmread(target).PatientID == "P-1"
 
 
+def test_the_profile_comes_first_and_keeps_what_it_is_told(run: Run, tmp_path: Path) -> None:
+    script, target = tmp_path / "s.das", tmp_path / "out.dcm"
+    script.write_text('version "6.6"\n(0010,0020) := "P"\n')
+    source = str(get_testdata_file("CT_small.dcm"))
+    command = ["anonymize", str(script), source, "-o", str(target)]
+    assert run(*command, "--retain", "uids").code == 2
+    assert run(*command, "--profile", "--retain", "uids", "--shift-days", "-5").code == 0
+    ds, before = dcmread(target), dcmread(source)
+    assert (ds.PatientID, str(ds.PatientName)) == ("P", "")
+    assert ds.StudyInstanceUID == before.StudyInstanceUID
+    assert (before.StudyDate, ds.StudyDate) == ("20040119", "20040114")
+
+
 def test_a_variable_that_is_not_given_has_no_value(run: Run, script: str, tmp_path: Path) -> None:
     source = str(get_testdata_file("CT_small.dcm"))
     outcome = run("anonymize", script, source, "-o", str(tmp_path / "out.dcm"))
