@@ -10,7 +10,7 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
 from engine.anonymize.decoding import decode
-from engine.anonymize.errors import Failure
+from engine.anonymize.errors import Failure, UneditableFile
 from engine.anonymize.file_part import kept_element, part_of
 from engine.anonymize.private import creator_of
 from engine.anonymize.reading import UNREADABLE, text_of, vr_of
@@ -62,11 +62,18 @@ def differences(
         after: the object as it is.
         masked: whether values are replaced by their length, for logs and shared screens.
         kept: whether elements without a difference are listed too.
+
+    Raises:
+        UneditableFile: if an object is too broken to be compared.
     """
-    rows = [
-        *_compare(Level(_meta(before)), Level(_meta(after)), ""),
-        *_compare(Level(before), Level(after), ""),
-    ]
+    try:
+        rows = [
+            *_compare(Level(_meta(before)), Level(_meta(after)), ""),
+            *_compare(Level(before), Level(after), ""),
+        ]
+    except (Failure, *UNREADABLE) as error:
+        detail = f"it can't be compared ({type(error).__name__})"
+        raise UneditableFile(detail, "check it with dcmdump") from error
     chosen = (row for row in rows if kept or row.change is not Change.KEPT)
     return tuple(_masked(row) if masked else row for row in chosen)
 

@@ -73,7 +73,7 @@ def edit_file(
             record(ds, script_ids)
             if mark:
                 mark_as_deidentified(ds, mark)
-        _check_transfer_syntax(ds, read_as)
+            _check_transfer_syntax(ds, read_as)
         with _opened(target) as descriptor:
             write_object(ds, descriptor, read_as=read_as)
     return Outcome.OK

@@ -234,15 +234,19 @@ def _fill(ds: Dataset, tag: BaseTag, rectangle: Rectangle, tick: Callable[[], No
     for frame in range(image.frames):
         tick()
         for plane, black in enumerate(image.black):
+            start = (frame * len(image.black) + plane) * image.rows * image.columns
             for row in rows:
-                line = ((frame * len(image.black) + plane) * image.rows + row) * image.columns
-                if image.bits == 1:
-                    _clear_bits(pixels, line + columns.start, line + columns.stop)
-                else:
-                    size = len(black)
-                    first, last = (line + columns.start) * size, (line + columns.stop) * size
-                    pixels[first:last] = black * len(columns)
+                _blacken_row(pixels, start + row * image.columns, columns, black)
     ds[tag] = DataElement(tag, _vr_of_pixels(tag, image), bytes(pixels), already_converted=True)
+
+
+def _blacken_row(pixels: bytearray, line: int, columns: range, black: bytes) -> None:
+    """Blacken part of a row whose first pixel is the `line`-th; single bits have no bytes."""
+    first, last = line + columns.start, line + columns.stop
+    if black:
+        pixels[first * len(black) : last * len(black)] = black * len(columns)
+    else:
+        _clear_bits(pixels, first, last)
 
 
 def _clear_bits(pixels: bytearray, first: int, last: int) -> None:

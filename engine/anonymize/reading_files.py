@@ -16,7 +16,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
-from engine.anonymize.errors import UneditableFile
+from engine.anonymize.errors import Failure, UneditableFile
 from engine.anonymize.file_part import FilePart, kept_element
 from engine.anonymize.pixels import PIXEL_ELEMENTS
 from engine.anonymize.reading import BYTES, FLOATS, UNREADABLE, text_of, vr_of
@@ -30,6 +30,7 @@ MAX_INFLATED_BYTES: Final = 512 * 1024 * 1024
 _UNDEFINED: Final = 0xFFFFFFFF
 _MEDIA_STORAGE_SOP_CLASS: Final = BaseTag(0x00020002)
 _TRANSFER_SYNTAX: Final = BaseTag(0x00020010)
+_FIRST_DELIMITER: Final = 0xFFFE0000
 _SEQUENCE_DELIMITER: Final = 0xFFFEE0DD
 _ITEM: Final = 0xFFFEE000
 _ITEM_STARTS: Final = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
@@ -50,7 +51,7 @@ def read_object(file: BinaryIO, *, deflated: bool = False) -> Dataset:
         return _read(file, deflated=deflated)
     except InvalidDicomError as error:
         raise UneditableFile("it is no DICOM file", "leave it out") from error
-    except (*UNREADABLE, zlib.error) as error:
+    except (Failure, *UNREADABLE, zlib.error) as error:
         detail = f"it can't be read as DICOM ({type(error).__name__})"
         raise UneditableFile(detail, "check it with dcmdump") from error
 
@@ -135,6 +136,8 @@ class _Reader:
         if not ds and self._file.tell() > start:
             raise UneditableFile("it ends inside an element", "send or copy it again")
         for tag in list(ds.keys()):
+            if tag >= _FIRST_DELIMITER:
+                raise UneditableFile(f"{tag} stands outside a sequence", "check it with dcmdump")
             element = kept_element(ds, tag)
             if isinstance(element, RawDataElement) and element.value is None and element.length:
                 ds[tag] = self._long(ds, element)

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from engine.anonymize import (
     Outcome,
+    Profile,
     ScriptRuntimeError,
     UneditableFile,
     edit_file,
@@ -140,7 +143,7 @@ def test_long_values_stay_in_the_file_unless_a_script_wants_their_text(tmp_path:
 
 
 def test_long_sequences_are_looked_into(tmp_path: Path) -> None:
-    items = [[dicom.element("ReferencedSOPInstanceUID", f"1.2.{n}")] for n in range(4000)]
+    items = [[dicom.element("ReferencedSOPInstanceUID", f"1.2.{n:060}")] for n in range(900)]
     for syntax in (dicom.EXPLICIT_VR_LITTLE_ENDIAN, dicom.IMPLICIT_VR_LITTLE_ENDIAN):
         encoded = dicom.encode([dicom.Element(0x00081140, "SQ", items)], syntax)
         ds = edited(tmp_path, part10(encoded, syntax), '*/(0008,1155) ?= "9"')
@@ -285,6 +288,34 @@ def test_what_is_no_complete_object_is_refused_and_nothing_written(
         edited(tmp_path, content)
     assert caught.value.remedy
     assert not (tmp_path / "out.dcm").exists()
+
+
+WHOLE = part10(dicom.enhanced_image())
+HEAVY = script("-*/(0010,0010)", 'blankValues["ACC-1"]', "hashUIDList[*/(XXX@,XXXX)]",
+               '*/(0008,0080) ?= "日本"', "retainPrivateTags[*/(00X#,{A}XX)]")  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(132, len(WHOLE) - 1), st.binary(max_size=8)), max_size=6),
+    st.integers(0, 60),
+)
+@pytest.mark.filterwarnings("ignore")
+def test_whatever_the_bytes_a_file_is_edited_or_refused_in_words(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, bytes]], cut: int
+) -> None:
+    folder = tmp_path_factory.mktemp("fuzz")
+    content = bytearray(WHOLE[: len(WHOLE) - cut])
+    for place, piece in changes:
+        content[place : place + len(piece)] = piece
+    (folder / "in.dcm").write_bytes(content)
+    try:
+        edit_file(folder / "in.dcm", folder / "out.dcm", [HEAVY], {}, profile=Profile())
+    except (UneditableFile, ScriptRuntimeError) as error:
+        assert error.detail
+        assert not (folder / "out.dcm").exists()
+    else:
+        assert (folder / "out.dcm").stat().st_size > 132
 
 
 def test_a_dicomdir_is_refused_because_its_offsets_would_be_wrong(tmp_path: Path) -> None:

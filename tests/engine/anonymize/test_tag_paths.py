@@ -246,7 +246,7 @@ _ANY = rf"[0-9A-F]{{8}}(?:{_ITEM}(?=/))?"
 _DIGITS = {"X": "[0-9A-F]", "@": "[02468ACE]", "#": "[13579BDF]"}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(_trees(), _paths)
 def test_the_matcher_agrees_with_a_naive_one_on_path_texts(
     tree: dict[int, object], steps: list[str]
