@@ -10,9 +10,10 @@ from pydicom.tag import BaseTag
 
 from engine.anonymize.errors import Failure
 from engine.anonymize.lookup import LookupTable
+from engine.anonymize.matcher import find, locate
 from engine.anonymize.paths import Path
 from engine.anonymize.reading import text_of
-from engine.anonymize.tree import find, locate, root_of, roots, walk
+from engine.anonymize.tree import root_of, roots, walk
 from engine.anonymize.uid_maps import MemoryUidMaps
 from engine.anonymize.values import scalar
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
+from engine.anonymize.matcher import find
 from engine.anonymize.paths import parse_path
-from engine.anonymize.tree import Hit, find
 from tests.engine.anonymize.objects import apply, make_object, value_at
 from tests.engine.anonymize.objects import find as element_at
+
+if TYPE_CHECKING:
+    from engine.anonymize.tree import Hit
 
 NESTED = {
     "(0002,0016)": ("AE", "META"),
