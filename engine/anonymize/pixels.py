@@ -97,14 +97,11 @@ class _Image:
     @property
     def black(self) -> tuple[bytes, ...]:
         """One black pixel for each plane; in YCbCr its colours are in the middle, not at 0."""
-        zero, middle = (
-            bytes(self.bits // 8),
-            (1 << self.bits - 1).to_bytes(self.bits // 8 or 1)[::-1],
-        )
-        samples = (
-            (zero, middle, middle) if self.ybr and self.samples == 3 else (zero,) * self.samples
-        )
-        return samples if self.by_plane else (b"".join(samples),)
+        size = self.bits // 8
+        samples = [bytes(size)] * self.samples
+        if self.ybr and self.samples == 3 and size:
+            samples[1:] = [(1 << self.bits - 1).to_bytes(size, "little")] * 2
+        return tuple(samples) if self.by_plane else (b"".join(samples),)
 
     @property
     def size_bytes(self) -> int:

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 MAX_IN_MEMORY_BYTES: Final = 64 * 1024
 """Longer values stay in the file, unless they are text or sequences."""
 MAX_INFLATED_BYTES: Final = 512 * 1024 * 1024
+_AGAIN: Final = "send or copy it again"
 _UNDEFINED: Final = 0xFFFFFFFF
 _MEDIA_STORAGE_SOP_CLASS: Final = BaseTag(0x00020002)
 _TRANSFER_SYNTAX: Final = BaseTag(0x00020010)
+_META_GROUP: Final = 2
 _FIRST_DELIMITER: Final = 0xFFFE0000
 _SEQUENCE_DELIMITER: Final = 0xFFFEE0DD
 _ITEM: Final = 0xFFFEE000
@@ -58,7 +60,7 @@ def read_object(file: BinaryIO, *, deflated: bool = False) -> Dataset:
 
 def _read(file: BinaryIO, *, deflated: bool) -> Dataset:
     read_preamble(file, force=False)
-    meta = read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
+    meta = read_dataset(_whole_reads(file), False, True, stop_when=_is_behind_meta)
     uid = UID(text_of(meta, _TRANSFER_SYNTAX) or "")
     if text_of(meta, _MEDIA_STORAGE_SOP_CLASS) == MediaStorageDirectoryStorage:
         raise UneditableFile("it is a DICOMDIR, whose offsets would get wrong", "make a new one")
@@ -74,6 +76,10 @@ def _read(file: BinaryIO, *, deflated: bool) -> Dataset:
     return ds
 
 
+def _is_behind_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return tag.group != _META_GROUP
+
+
 def _read_deflated(file: BinaryIO, *, allowed: bool) -> Dataset:
     if not allowed:
         raise UneditableFile("its data set is deflated", "inflate it with dcmconv first")
@@ -81,7 +87,9 @@ def _read_deflated(file: BinaryIO, *, allowed: bool) -> Dataset:
     content = inflater.decompress(file.read(), MAX_INFLATED_BYTES)
     if inflater.unconsumed_tail:
         raise UneditableFile(f"it inflates to more than {MAX_INFLATED_BYTES:,} bytes", "leave it")
-    return read_dataset(BytesIO(content), False, True)
+    if not inflater.eof:
+        raise UneditableFile("its deflated data set ends too early", _AGAIN)
+    return read_dataset(_whole_reads(BytesIO(content)), False, True)
 
 
 class _WholeReads:
@@ -97,8 +105,13 @@ class _WholeReads:
         """Return exactly that many bytes, or none at the end."""
         content = self._read(size)
         if 0 < len(content) < size:
-            raise UneditableFile("it ends inside an element", "send or copy it again")
+            raise UneditableFile("it ends inside an element", _AGAIN)
         return content
+
+
+def _whole_reads(file: BinaryIO) -> BinaryIO:
+    """Return a file as pydicom needs it, which is less than its types ask for."""
+    return cast("BinaryIO", _WholeReads(file))
 
 
 class _Reader:
@@ -106,7 +119,7 @@ class _Reader:
 
     def __init__(self, file: BinaryIO, implicit: bool, big_endian: bool) -> None:
         self._binary = file
-        self._file = _WholeReads(file)
+        self._file = _whole_reads(file)
         self._implicit = implicit
         self._order = ">" if big_endian else "<"
         self._size = os.fstat(file.fileno()).st_size
@@ -125,7 +138,7 @@ class _Reader:
         start = self._file.tell()
         little = self._order == "<"
         ds = read_dataset(
-            cast("BinaryIO", self._file),
+            self._file,
             self._implicit,
             little,
             at_top_level=not behind_pixels,
@@ -134,7 +147,7 @@ class _Reader:
         )
         # pydicom swallows the end of the file inside an element, and all elements with it.
         if not ds and self._file.tell() > start:
-            raise UneditableFile("it ends inside an element", "send or copy it again")
+            raise UneditableFile("it ends inside an element", _AGAIN)
         for tag in list(ds.keys()):
             if tag >= _FIRST_DELIMITER:
                 raise UneditableFile(f"{tag} stands outside a sequence", "check it with dcmdump")
@@ -147,7 +160,7 @@ class _Reader:
         """Keep bytes and numbers in the file; read text and what may be a sequence."""
         start, end = element.value_tell, element.value_tell + element.length
         if end > self._size:
-            raise UneditableFile(f"it ends inside {element.tag}", "send or copy it again")
+            raise UneditableFile(f"it ends inside {element.tag}", _AGAIN)
         vr = vr_of(ds, element.tag)
         looks_nested = os.pread(self._file.fileno(), 4, start) in _ITEM_STARTS
         if vr not in _STAY or (vr == "UN" and looks_nested):
@@ -166,7 +179,7 @@ class _Reader:
         undefined = length == _UNDEFINED
         end = self._end_of_items() if undefined else start + head + length
         if end > self._size:
-            raise UneditableFile(f"it ends inside {tag}", "send or copy it again")
+            raise UneditableFile(f"it ends inside {tag}", _AGAIN)
         self._file.seek(end)
         value = FilePart(self._binary, start, start + head, end, undefined_length=undefined)
         return DataElement(tag, vr, value, is_undefined_length=undefined, already_converted=True)

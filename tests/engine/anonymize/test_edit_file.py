@@ -338,6 +338,21 @@ def test_a_deflated_bomb_is_refused_before_it_fills_the_memory(
         read_object(file, deflated=True)
 
 
+def test_a_deflated_object_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    content = deflater.compress(dicom.image()) + deflater.flush()
+    for size, said in ((len(content) // 2, "ends too early"), (len(content), "")):
+        path = tmp_path / f"{size}.dcm"
+        syntax = dicom.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
+        path.write_bytes(part10(content[:size], syntax))
+        with path.open("rb") as file:
+            if said:
+                with pytest.raises(UneditableFile, match=said):
+                    read_object(file, deflated=True)
+            else:
+                assert value_at(read_object(file, deflated=True), "(0010,0020)") == "P-0001"
+
+
 def test_a_large_object_is_edited_without_being_read(tmp_path: Path) -> None:
     size = 64 * 1024 * 1024
     head = dicom.encode(dicom.image_elements(), dicom.EXPLICIT_VR_LITTLE_ENDIAN)
