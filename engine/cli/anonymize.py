@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, dataclass
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,7 @@ def add_anonymize(commands: Commands) -> None:
             help=f"the script's variable {name}",
         )
     add("--lookup", metavar="FILE", help="a table of lines keytype/key = value")
+    add("--uid-map", metavar="FILE", type=Path, help="remember mapped UIDs here (SQLite)")
     add("--script-id", metavar="N", type=int, default=0, help="record this number in (0012,0064)")
     add("--mark", metavar="METHOD", default="", help="write (0012,0062) YES and (0012,0063) METHOD")
     add(
@@ -85,26 +87,34 @@ class _Result:
 
 def _anonymize(arguments: argparse.Namespace) -> int:
     script = read_script(arguments.script)
-    surroundings, profile = _surroundings(arguments), _profile(arguments)
+    profile = _profile(arguments)
     pairs = list(_pairs(arguments.inputs, arguments.output))
     if not pairs:
         raise NothingToDo("there is no file in the folders named", "name files, or other folders")
     results = []
-    for source, target in pairs:
-        result = _edit(script, source, target, surroundings, profile, arguments)
-        results.append(result)
-        if not arguments.json:
-            _print(result)
+    with _surroundings(arguments) as surroundings:
+        for source, target in pairs:
+            result = _edit(script, source, target, surroundings, profile, arguments)
+            results.append(result)
+            if not arguments.json:
+                _print(result)
     if arguments.json:
         terminal.print_json({"objects": [result.to_record() for result in results]})
     return _exit_code(results)
 
 
-def _surroundings(arguments: argparse.Namespace) -> Surroundings:
+@contextmanager
+def _surroundings(arguments: argparse.Namespace) -> Iterator[Surroundings]:
     from engine.anonymize import LookupTable, Surroundings
+    from engine.sessions.uid_maps import SqliteUidMaps
 
     lines = read_text(arguments.lookup).splitlines() if arguments.lookup else ()
-    return Surroundings(lookup=LookupTable.parse(lines))
+    around = Surroundings(lookup=LookupTable.parse(lines))
+    if arguments.uid_map is None:
+        yield around
+        return
+    with closing(SqliteUidMaps(arguments.uid_map)) as maps:
+        yield replace(around, uid_maps=maps)
 
 
 def _profile(arguments: argparse.Namespace) -> Profile | None:

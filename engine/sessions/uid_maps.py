@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING
 
-from engine.errors import OutOfResources
+from engine.errors import OutOfResources, StorageUnusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +32,16 @@ class SqliteUidMaps:
     """Remembers UIDs by scope and value; every method may be called from any thread."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute(_SCHEMA)
+        """Open or make the table.
+
+        Raises:
+            StorageUnusable: if the file is none of SQLite's or can't be written.
+        """
+        try:
+            self._connection = _open(path)
+        except sqlite3.Error as error:
+            detail = f"{path} can't keep UIDs: {error}"
+            raise StorageUnusable(detail, "name a file that can be written") from error
         self._lock = threading.Lock()
 
     def uid_for(self, scope: str, value: str | None, make: Callable[[], str]) -> str:
@@ -60,3 +67,14 @@ class SqliteUidMaps:
         """Close the table."""
         with self._lock:
             self._connection.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(_SCHEMA)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection

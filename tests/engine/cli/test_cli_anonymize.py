@@ -140,6 +140,19 @@ def test_a_lookup_table_is_read_from_a_file(run: Run, tmp_path: Path) -> None:
     assert dcmread(target).PatientID == "P-1"
 
 
+def test_mapped_uids_are_remembered_from_one_run_to_the_next(run: Run, tmp_path: Path) -> None:
+    script = tmp_path / "s.das"
+    script.write_text('version "6.6"\n(0020,000D) := mapUID[(0020,000D), "1.9"]\n')
+    source, uids = str(get_testdata_file("CT_small.dcm")), []
+    for name in ("a", "b"):
+        target = tmp_path / name
+        remember = ("--uid-map", str(tmp_path / "uids.sqlite"))
+        assert run("anonymize", str(script), source, "-o", str(target), *remember).code == 0
+        uids.append(dcmread(target).StudyInstanceUID)
+    assert uids[0] == uids[1]
+    assert uids[0].startswith("1.9.")
+
+
 def test_the_profile_comes_first_and_keeps_what_it_is_told(run: Run, tmp_path: Path) -> None:
     script, target = tmp_path / "s.das", tmp_path / "out.dcm"
     script.write_text('version "6.6"\n(0010,0020) := "P"\n')

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.anonymize import Surroundings, UidMaps
-from engine.errors import OutOfResources
+from engine.errors import OutOfResources, StorageUnusable
 from engine.sessions.uid_maps import SqliteUidMaps
 from tests.engine.anonymize.objects import make_object, script, value_at
 
@@ -74,3 +74,10 @@ def test_a_table_that_can_not_be_written_is_reported(tmp_path: Path) -> None:
             connection.execute("DROP TABLE uid_maps")
         with pytest.raises(OutOfResources, match="the table of UIDs"):
             maps.uid_for("a", "b", lambda: "c")
+
+
+def test_a_file_that_is_no_table_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "uids.sqlite").write_text("something else, long enough to be read as a header")
+    for path in (tmp_path / "uids.sqlite", tmp_path / "missing" / "uids.sqlite"):
+        with pytest.raises(StorageUnusable, match="can't keep UIDs"):
+            SqliteUidMaps(path)
