@@ -6,7 +6,11 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pydicom.uid import ExplicitVRLittleEndian
+
 from engine.anonymize.errors import Failure, UneditableFile
+from engine.anonymize.file_part import kept_element, part_of
+from engine.anonymize.pixels import PIXEL_ELEMENTS
 from engine.anonymize.reading import UNREADABLE
 from engine.anonymize.reading_files import read_object
 from engine.anonymize.record import mark_as_deidentified, record
@@ -94,9 +98,11 @@ def _in_words() -> Iterator[None]:
 
 
 def _check_transfer_syntax(ds: Dataset, read_as: UID) -> None:
-    """Only alterPixels may change it, since it is not a label but says how to read the rest."""
+    """Only alterPixels may change it: it is no label, but says how to read all the rest."""
     now = transfer_syntax_of(ds)
-    if now != read_as and not (now.is_transfer_syntax and not now.is_encapsulated):
+    pixels = next((tag for tag in PIXEL_ELEMENTS if tag in ds), None)
+    altered = pixels is not None and part_of(kept_element(ds, pixels)) is None
+    if now != read_as and not (now == ExplicitVRLittleEndian and altered):
         raise UneditableFile("a script wrote to (0002,0010)", "leave the transfer syntax alone")
 
 

@@ -73,5 +73,11 @@ def _name(ds: Dataset, tag: BaseTag) -> str | None:
         return None
     value = element.value
     if isinstance(element, RawDataElement) and isinstance(value, bytes):
-        return value.decode("ascii", "replace").strip(" \0")
+        return value.decode(_encoding(ds), "replace").strip(" \0")
     return str(value).strip(" \0") if value is not None else ""
+
+
+def _encoding(ds: Dataset) -> str:
+    """Return the encoding of names without escape sequences."""
+    names = ds.original_character_set
+    return names if isinstance(names, str) else next(iter(names), "ascii")

@@ -6,7 +6,7 @@ import argparse
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine import terminal
 from engine.cli.files import read_text
@@ -51,20 +51,19 @@ def add_anonymize(commands: Commands) -> None:
     add("--uid-map", metavar="FILE", type=Path, help="remember mapped UIDs here (SQLite)")
     add("--script-id", metavar="N", type=int, default=0, help="record this number in (0012,0064)")
     add("--mark", metavar="METHOD", default="", help="write (0012,0062) YES and (0012,0063) METHOD")
-    add(
-        "--profile", action="store_true", help="apply the basic profile of PS3.15 before the script"
-    )
-    add(
-        "--retain",
-        action="append",
-        default=[],
-        metavar="WHAT",
-        choices=_RETAINABLE,
-        help=f"with --profile: keep {', '.join(_RETAINABLE)}; repeatable",
-    )
-    add("--shift-days", type=int, metavar="N", help="with --profile: keep dates, moved by N days")
     add("--diff", action="store_true", help="print what was removed, changed and added")
     add("--mask", action="store_true", help="hide the values in the output of --diff")
+    _add_profile(parser)
+
+
+def _add_profile(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    first = "apply the basic profile of PS3.15 before the script"
+    add("--profile", action="store_true", help=first)
+    kept = f"with --profile: keep {', '.join(_RETAINABLE)}; repeatable"
+    repeated: dict[str, Any] = {"action": "append", "default": [], "choices": _RETAINABLE}
+    add("--retain", metavar="WHAT", help=kept, **repeated)
+    add("--shift-days", type=int, metavar="N", help="with --profile: keep dates, moved by N days")
 
 
 @dataclass(frozen=True, slots=True)

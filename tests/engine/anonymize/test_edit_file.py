@@ -223,8 +223,23 @@ def test_a_failing_script_leaves_no_file(tmp_path: Path) -> None:
     source = Path(str(get_testdata_file("CT_small.dcm")))
     with pytest.raises(ScriptRuntimeError):
         edit_file(source, tmp_path / "out.dcm", [script("-(0010,0010) v := lowercase[v]")], {})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("CT_small.dcm", '(0002,0010) := "1.2.840.10008.1.2.5"'),
+        ("CT_small.dcm", "-(0002,0010)"),
+        ("MR_small_RLE.dcm", '(0002,0010) := "1.2.840.10008.1.2.1"'),
+        ("MR_small_bigendian.dcm", '(0002,0010) := "1.2.840.10008.1.2.1"'),
+        ("test-SR.dcm", '(0002,0010) := "1.2.840.10008.1.2"'),
+    ],
+)
+def test_a_script_can_not_relabel_the_encoding(name: str, line: str, tmp_path: Path) -> None:
+    source = Path(str(get_testdata_file(name)))
     with pytest.raises(UneditableFile, match=r"wrote to \(0002,0010\)"):
-        edit_file(source, tmp_path / "o.dcm", [script('(0002,0010) := "1.2.840.10008.1.2.5"')], {})
+        edit_file(source, tmp_path / "out.dcm", [script(line)], {})
     assert list(tmp_path.iterdir()) == []
 
 

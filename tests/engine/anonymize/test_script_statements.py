@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from engine.anonymize import Outcome, ScriptRuntimeError, ScriptTimeout, Surroundings
@@ -202,6 +204,13 @@ def test_an_object_without_file_meta_is_edited_all_the_same() -> None:
     assert not hasattr(ds, "file_meta")
     apply(ds, '(0002,0016) := "AE"')
     assert value_at(ds, "(0002,0003)") == "1.2.3"
+
+
+def test_a_checked_script_can_be_sent_to_another_process() -> None:
+    sent = pickle.loads(pickle.dumps(script("(0010,0020) := subject", "-*/(0019,{A}0X)[1]")))
+    ds = make_object()
+    assert sent.apply(ds, {"subject": "S"}) is Outcome.OK
+    assert value_at(ds, "(0010,0020)") == "S"
 
 
 def test_time_for_one_object_is_bounded_between_statements_and_elements() -> None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
 from engine.anonymize.matcher import find
 from engine.anonymize.paths import parse_path
@@ -163,6 +165,15 @@ def test_a_creator_that_owns_two_blocks_has_both_hit() -> None:
     )
     apply(ds, "-(0019,{ONE}01)")
     assert [f"{tag:08X}" for tag in ds.keys()] == ["00190010", "00190020"]  # noqa: SIM118
+
+
+def test_creators_are_read_in_the_character_set_of_their_data_set() -> None:
+    ds = make_object({"(0019,1001)": ("LO", "a")})
+    ds.set_original_encoding(False, True, ["iso8859_15"])
+    creator = BaseTag(0x00190010)
+    name = "MÜLLER ".encode("iso8859_15")
+    ds[creator] = RawDataElement(creator, "LO", len(name), name, 0, False, True)
+    assert paths_of(ds, "(0019,{MÜLLER}01)") == ["00191001"]
 
 
 def test_deleting_an_item_removes_it_and_shifts_those_behind() -> None:
