@@ -30,7 +30,19 @@ def decode(ds: Dataset, tag: BaseTag) -> DataElement:
         ds[tag] = text_element(tag, vr, text.rstrip("\0 "))
     elif vr in BYTES:
         ds[tag] = DataElement(tag, vr, kept.value or b"", already_converted=True)
-    return unfolded(ds, tag)
+    return unfold(ds, tag)
+
+
+def unfold(ds: Dataset, tag: BaseTag) -> DataElement:
+    """Decode an element that may be a sequence; the items of one in UN are decoded wholly.
+
+    They are encoded in their own way, so that pydicom would have to convert them when it writes.
+    """
+    unknown = vr_of(ds, tag) == "UN"
+    element = unfolded(ds, tag)
+    for item in element.value if unknown and element.VR == "SQ" else ():
+        decode_all(item)
+    return element
 
 
 def decode_all(ds: Dataset) -> None:

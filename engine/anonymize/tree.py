@@ -8,9 +8,9 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 
+from engine.anonymize.decoding import unfold
 from engine.anonymize.errors import Failure
 from engine.anonymize.file_part import kept_element, part_of
-from engine.anonymize.unknown import unfolded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,9 +52,9 @@ class Level:
         if element is None or not may_have_items(element):
             return None
         if isinstance(element, RawDataElement):
-            element = unfolded(self.ds, tag) if _may_be_sequence(element) else None
+            element = unfold(self.ds, tag) if _may_be_sequence(element) else None
         elif element.VR == "UN":
-            element = unfolded(self.ds, tag)
+            element = unfold(self.ds, tag)
         if element is None or element.VR != "SQ":
             return None
         items: Sequence = element.value

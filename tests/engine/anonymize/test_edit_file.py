@@ -150,6 +150,17 @@ def test_long_sequences_are_looked_into(tmp_path: Path) -> None:
         assert {item.ReferencedSOPInstanceUID for item in ds[0x00081140].value} == {"9"}
 
 
+def test_a_sequence_in_unknown_vr_is_written_as_one_whatever_is_wrong_in_it(tmp_path: Path) -> None:
+    implicit = dicom.IMPLICIT_VR_LITTLE_ENDIAN
+    inside = [dicom.element("SOPInstanceUID", "no uid"), dicom.element("PatientName", "Doe")]
+    item = dicom.encode(inside, implicit)
+    value = dicom.head(0xFFFEE000, "", len(item), implicit) + item
+    elements = [dicom.element(0x00090010, "VENDOR", "LO"), dicom.element(0x00091001, value, "UN")]
+    encoded = dicom.encode(elements, dicom.EXPLICIT_VR_LITTLE_ENDIAN)
+    ds = edited(tmp_path, part10(encoded), '*/(0010,0010) ?= "X"')
+    assert value_at(ds, "(0009,1001)[0]/(0010,0010)") == "X"
+
+
 def test_altered_pixels_take_the_long_values_around_them_along(tmp_path: Path) -> None:
     syntax = dicom.IMPLICIT_VR_LITTLE_ENDIAN
     more = [
