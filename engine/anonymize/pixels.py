@@ -30,6 +30,7 @@ PIXEL_DATA: Final = BaseTag(0x7FE00010)
 PIXEL_ELEMENTS: Final = (BaseTag(0x7FE00008), BaseTag(0x7FE00009), PIXEL_DATA)
 _TRANSFER_SYNTAX: Final = BaseTag(0x00020010)
 _PHOTOMETRIC: Final = BaseTag(0x00280004)
+_PLANAR: Final = BaseTag(0x00280006)
 _SIDES: Final = {
     "l": "left",
     "t": "top",
@@ -150,21 +151,27 @@ def _make_explicit_little_endian(ds: Dataset, tick: Callable[[], None]) -> None:
 def _decompress(ds: Dataset) -> None:
     # Decoders bring NumPy, which nothing else here needs.
     from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.pixels.utils import decompress
 
     syntax = UID(text_of(ds.file_meta, _TRANSFER_SYNTAX) or "")
     try:
-        available = get_decoder(syntax).is_available
-    except NotImplementedError:
-        available = False
-    if not available:
-        raise Failure(
-            f"nothing here decodes {syntax.name}", "install dicomdock with its extra: [pixels]"
-        )
-    try:
-        decompress(ds, as_rgb=True, generate_instance_uid=False)
+        decoder = get_decoder(syntax)
+        if not decoder.is_available:
+            raise _no_decoder(syntax)
+        pixels, image = decoder.as_array(ds)  # in RGB, not YCbCr
+    except (NotImplementedError, ImportError) as error:
+        raise _no_decoder(syntax) from error
     except RuntimeError as error:
         raise Failure(f"the pixel data can't be decoded as {syntax.name}") from error
+    ds[PIXEL_DATA] = DataElement(PIXEL_DATA, "OW", pixels.tobytes(), already_converted=True)
+    photometric = str(image["photometric_interpretation"])
+    ds[_PHOTOMETRIC] = DataElement(_PHOTOMETRIC, "CS", photometric)
+    if _number(ds, 0x00280002, 1) > 1:
+        ds[_PLANAR] = DataElement(_PLANAR, "US", image["planar_configuration"])
+
+
+def _no_decoder(syntax: UID) -> Failure:
+    remedy = "install dicomdock with its extra: dicomdock[pixels]"
+    return Failure(f"nothing here decodes {syntax.name}", remedy)
 
 
 def _swap(ds: Dataset, hit: Hit) -> None:
@@ -234,6 +241,7 @@ def _fill(ds: Dataset, tag: BaseTag, rectangle: Rectangle, tick: Callable[[], No
             start = (frame * len(image.black) + plane) * image.rows * image.columns
             for row in rows:
                 _blacken_row(pixels, start + row * image.columns, columns, black)
+    pixels += b"\0" * (len(pixels) % 2)
     ds[tag] = DataElement(tag, _vr_of_pixels(tag, image), bytes(pixels), already_converted=True)
 
 

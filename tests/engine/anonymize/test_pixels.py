@@ -188,6 +188,7 @@ FILES = {
     "JPEG lossless": "SC_rgb_jpeg_gdcm.dcm",
     "JPEG-LS": "MR_small_jpeg_ls_lossless.dcm",
     "JPEG 2000": "MR_small_jp2klossless.dcm",
+    "JPEG 2000, wrong about its sign": "J2K_pixelrep_mismatch.dcm",
     "YBR 4:2:2, native": "SC_ybr_full_422_uncompressed.dcm",
     "deflated": "image_dfl.dcm",
 }
@@ -207,11 +208,18 @@ def test_in_real_files_nothing_but_the_rectangle_changes(name: str, tmp_path: Pa
     assert after.SOPInstanceUID == before.SOPInstanceUID
 
 
+def _without_numpy(*_arguments: object, **_options: object) -> None:
+    raise ImportError("NumPy is required")
+
+
+@pytest.mark.parametrize("missing", ["decoder", "NumPy"])
 def test_a_format_that_nothing_decodes_refuses_the_object_and_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base.DecodeRunner, "__init__", base.DecodeRunner.__init__)
-    monkeypatch.setattr(base.Decoder, "is_available", property(lambda _self: False))
+    if missing == "NumPy":
+        monkeypatch.setattr(base.Decoder, "as_array", _without_numpy)
+    else:
+        monkeypatch.setattr(base.Decoder, "is_available", property(lambda _self: False))
     source = Path(str(get_testdata_file("MR_small_RLE.dcm")))
     with pytest.raises(ScriptRuntimeError, match="nothing here decodes RLE") as caught:
         edit_file(source, tmp_path / "out.dcm", [script(ALTER)], {})
