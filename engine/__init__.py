@@ -6,7 +6,7 @@ The map, from the top down (import contracts keep it one-way):
 - `service`: the `Engine`, which builds the parts and starts and stops them
 - `dimse`: everything that touches pynetdicom | `config`: TinyDB and watchfiles
 - `intake`: one object's way in, from its bytes to its final file
-- `sessions`: the SQLite index of sessions and objects
+- `sessions`: the SQLite index of sessions and objects | `anonymize`: DicomEdit 6 scripts
 - `view`: what an engine shows and does for a console | `plugins`: what other distributions add
 - `model`, `metrics`, `journal`, `events`, `clock`, `settings`, `errors`: values and rules
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import __version__, terminal
+from engine.cli.anonymize import add_anonymize
 from engine.cli.context import actor, settings_of
 from engine.cli.options import Parser
 from engine.cli.plugins import add_plugins
@@ -21,6 +22,7 @@ from engine.cli.revisions import add_config
 from engine.cli.route import add_route
 from engine.cli.rule import add_rule
 from engine.cli.running import add_engine, add_engine_options, add_status
+from engine.cli.scripts import add_script
 from engine.cli.site import add_site
 from engine.cli.study_routes import add_study_routes
 from engine.cli.whitelist import add_whitelist
@@ -86,5 +88,7 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_plugins(commands)
     add_route(commands)
     add_rule(commands)
+    add_anonymize(commands)
+    add_script(commands)
     add_status(commands)
     return parser, commands

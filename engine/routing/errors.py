@@ -51,7 +51,7 @@ class RuleSuspended(RuleError):
 
 
 class PatternFault(Exception):
-    """A place in a pattern or replacement that can't be used; never leaves this package."""
+    """A place in a pattern or replacement that can't be used; whoever compiles one catches it."""
 
     def __init__(self, offset: int, reason: str, remedy: str) -> None:
         super().__init__(reason)

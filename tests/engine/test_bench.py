@@ -22,6 +22,13 @@ from engine.intake.identify import DefaultIdentifier
 from engine.model.project import Project, ProjectRegistry
 from engine.model.site_routing import SiteRouting
 from engine.model.trace import Source
+from tests.bench.anonymizing import (
+    RATIO_BAR,
+    STATEMENTS,
+    bench_script,
+    cost_of,
+    measure,
+)
 from tests.bench.bars import missed_limits, ratio_bar
 from tests.bench.pdus import Accepted, Context, Encoded, Refused, associate_request, parse_accept
 from tests.bench.report import aligned, compared_runs, ratio, summary_of, table
@@ -51,6 +58,16 @@ def encoded(number: int) -> Encoded:
 def run(receiver: str, number: int, seconds: float = 0.5) -> Run:
     blast = replace(BLAST, seconds=seconds)
     return Run(receiver, number, blast, cpu_seconds=0.2, peak_mb=60, stored=500)
+
+
+def test_a_script_of_200_statements_costs_at_most_twice_a_header_read_and_write(
+    tmp_path: Path,
+) -> None:
+    script = bench_script()
+    assert len(script.statements) == STATEMENTS + 1  # the version
+    assert cost_of("mr", script, tmp_path, rounds=5).ratio <= RATIO_BAR
+    report = "\n".join(measure(tmp_path, 1, quick=True))
+    assert all(WORKLOADS[name].title in report for name in ("ct", "mr", "small"))
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
