@@ -28,6 +28,7 @@ MAX_INDEXED_ELEMENTS = 100_000
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD  # PS3.5 7.5
+_LONGEST_HEAD_BYTES = 12
 _HEADER_GROUPS = (0x0000, 0x0002)  # PS3.5 7.1: for commands and the file meta
 
 # PS3.5 7.1.2: the VRs with a 16-bit length, and those with two reserved bytes and 32 bits.
@@ -132,6 +133,8 @@ class Index:
     """Where the last of them ends."""
     complete: bool
     """Whether the walk came to the end of the data set."""
+    reached: int = 0
+    """Where the element is that the walk has not come to."""
 
     @property
     def has_no_vr(self) -> bool:
@@ -139,17 +142,29 @@ class Index:
         return len(self.odd) == len(self.starts) > 0 and not any(v[0] for v in self.odd.values())
 
 
-def index(data: Buffer, encoding: Encoding, last_tag: int, *, to_end: bool) -> Index:
+def index(
+    data: Buffer,
+    encoding: Encoding,
+    last_tag: int,
+    *,
+    to_end: bool,
+    size_bytes: int | None = None,
+) -> Index:
     """Note where the top-level elements up to the group of `last_tag` begin.
 
     Without `to_end` the walk stops at the first greater group; with it, every element is visited
-    and a data set that is cut short or followed by anything else is refused.
+    and a data set that is cut short or followed by anything else is refused. If `data` is only the
+    beginning of a data set of `size_bytes`, the walk ends with the last element that begins there.
 
     Raises:
         UnreadableObject: saying what is wrong, with tags and numbers but no values.
     """
     walk = _walk_explicit if encoding.explicit else _walk_implicit
-    found = walk(data, encoding, encoding.key(last_tag) & encoding.group_mask, to_end)
+    limit = end = len(data)
+    if size_bytes is not None and size_bytes > end:
+        limit, end = end - _LONGEST_HEAD_BYTES, size_bytes
+    last_group = encoding.key(last_tag) & encoding.group_mask
+    found = walk(data, encoding, last_group, to_end, limit, end)
     first_group = encoding.key(next(iter(found.starts), _ITEM)) >> 16
     if first_group in _HEADER_GROUPS:
         raise UnreadableObject("the data set begins with a command or file header")
@@ -162,15 +177,17 @@ def index(data: Buffer, encoding: Encoding, last_tag: int, *, to_end: bool) -> I
 # per element would double their cost.
 
 
-def _walk_explicit(data: Buffer, encoding: Encoding, last_group: int, to_end: bool) -> Index:
+def _walk_explicit(
+    data: Buffer, encoding: Encoding, last_group: int, to_end: bool, limit: int, end: int
+) -> Index:
     head, length32, mask = encoding.head, encoding.length32, encoding.group_mask
     short_vrs, long_vrs, un = encoding.short_vrs, encoding.long_vrs, encoding.un
     starts: dict[int, int] = {}
     odd: dict[int, Value] = {}
     position = indexed_end = key = 0
-    end, budget = len(data), MAX_ELEMENTS
+    budget = MAX_ELEMENTS
     try:
-        while position < end:
+        while position < limit:
             budget = _spend(budget, starts)
             for _ in repeat(None, _CHUNK_ELEMENTS):
                 start = position
@@ -199,22 +216,24 @@ def _walk_explicit(data: Buffer, encoding: Encoding, last_group: int, to_end: bo
                     indexed_end = position
                 elif not to_end:
                     return Index(starts, odd, indexed_end, complete=False)
-                if position >= end:
+                if position >= limit:
                     break
     except error as fault:
         raise UnreadableObject(f"the last {end - position} bytes are no element") from fault
     if position > end:
         raise _past_the_end(encoding.key(key), position - end)
-    return Index(starts, odd, indexed_end, complete=True)
+    return Index(starts, odd, indexed_end, position == end, position)
 
 
-def _walk_implicit(data: Buffer, encoding: Encoding, last_group: int, to_end: bool) -> Index:
+def _walk_implicit(
+    data: Buffer, encoding: Encoding, last_group: int, to_end: bool, limit: int, end: int
+) -> Index:
     head, mask, item_group = encoding.head, encoding.group_mask, _ITEM >> 16
     starts: dict[int, int] = {}
     position = indexed_end = key = 0
-    end, budget = len(data), MAX_ELEMENTS
+    budget = MAX_ELEMENTS
     try:
-        while position < end:
+        while position < limit:
             budget = _spend(budget, starts)
             for _ in repeat(None, _CHUNK_ELEMENTS):
                 start = position
@@ -232,13 +251,13 @@ def _walk_implicit(data: Buffer, encoding: Encoding, last_group: int, to_end: bo
                     return Index(starts, {}, indexed_end, complete=False)
                 elif key & mask == item_group:
                     raise _stray_delimiter(encoding.key(key))
-                if position >= end:
+                if position >= limit:
                     break
     except error as fault:
         raise UnreadableObject(f"the last {end - position} bytes are no element") from fault
     if position > end:
         raise _past_the_end(encoding.key(key), position - end)
-    return Index(starts, {}, indexed_end, complete=True)
+    return Index(starts, {}, indexed_end, position == end, position)
 
 
 def _skip_items(

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from engine.errors import ProcessingFailed
 from engine.settings import Durability
 
 if TYPE_CHECKING:
@@ -17,6 +18,16 @@ KEPT_OPEN = 8
 """How many folders stay open: an association may mix the series of a study."""
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def require_name(name: str) -> None:
+    """Refuse a name that leads elsewhere; that nobody asks for one is `placement`'s promise.
+
+    Raises:
+        ProcessingFailed: if it is not the name of one entry of a folder.
+    """
+    if "/" in name or "\0" in name or name in {"", ".", ".."}:
+        raise ProcessingFailed("a folder or file name is unsafe")
 
 
 def open_folder(root_fd: int, parts: Sequence[str], durability: Durability) -> int:
@@ -81,12 +92,15 @@ class OpenFolders:
 
         Raises:
             OSError: if it can't be made or opened, or if a link stands in its way.
+            ProcessingFailed: if a name is none.
         """
         kept = self._kept.get(parts)
         if kept is not None:
             if self._is_where_it_was(kept):
                 return kept.fd
             self._forget(parts)
+        for name in parts:
+            require_name(name)
         if len(self._kept) == KEPT_OPEN:
             self._forget(next(iter(self._kept)))
         fd = open_folder(self._root_fd, parts, durability)

@@ -26,7 +26,7 @@ from engine.intake.elements import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 
@@ -48,6 +48,7 @@ MAX_VALUE_BYTES = 64 * 1024
 """Longer values are cut: no label and no rule needs more."""
 _PREFIX_BYTES = 256 * 1024
 _MAX_KEPT_BYTES = 16 * 1024 * 1024
+_MAX_REST_BYTES = 64 * 1024
 _MAX_COMPARED_BYTES = 4096
 
 EncodedElements = tuple[tuple[int, bytes], ...]
@@ -218,6 +219,39 @@ def read_complete(
     return _view(data, transfer_syntax_uid, encoding_of(transfer_syntax_uid), found, last_tag)
 
 
+def read_in_parts(
+    beginning: Buffer,
+    rest_from: Callable[[int], Buffer],
+    transfer_syntax_uid: str,
+    size_bytes: int,
+    *,
+    last_tag: int = DEFAULT_LAST_TAG,
+) -> HeaderView | None:
+    """Do as `read_complete` does, without a look at one long value, which pixel data mostly is.
+
+    Args:
+        beginning: what comes before that value, and perhaps more.
+        rest_from: gives what is from a position to the end.
+        transfer_syntax_uid: of the data set.
+        size_bytes: of the whole data set.
+        last_tag: the greatest tag that is wanted.
+
+    Returns:
+        None if the whole data set must be looked at, also to say what is wrong with it.
+    """
+    encoding = encoding_of(transfer_syntax_uid)
+    try:
+        found = _walked_to_the_end(beginning, transfer_syntax_uid, last_tag, size_bytes)
+        rest_bytes = size_bytes - found.reached
+        if found.end > len(beginning) or rest_bytes > _MAX_REST_BYTES:
+            return None
+        if rest_bytes and index(rest_from(found.reached), encoding, last_tag, to_end=True).starts:
+            return None
+    except UnreadableObject:
+        return None
+    return _view(beginning, transfer_syntax_uid, encoding, found, last_tag)
+
+
 def read_header(
     data: Buffer,
     transfer_syntax_uid: str,
@@ -248,9 +282,12 @@ def check_complete(data: Buffer, transfer_syntax_uid: str) -> None:
     _walked_to_the_end(data, transfer_syntax_uid, DEFAULT_LAST_TAG)
 
 
-def _walked_to_the_end(data: Buffer, transfer_syntax_uid: str, last_tag: int) -> Index:
+def _walked_to_the_end(
+    data: Buffer, transfer_syntax_uid: str, last_tag: int, size_bytes: int | None = None
+) -> Index:
     _refuse_what_is_no_data_set(data)
-    found = index(data, encoding_of(transfer_syntax_uid), last_tag, to_end=True)
+    encoding = encoding_of(transfer_syntax_uid)
+    found = index(data, encoding, last_tag, to_end=True, size_bytes=size_bytes)
     if transfer_syntax_uid == _EXPLICIT_LITTLE and found.has_no_vr:
         # Stored as it is it would be mislabelled; some writers do so in compressed syntaxes,
         # where no other label exists and every reader copes.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import mmap
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
 from engine.intake.file_meta import FileMeta
-from engine.intake.header import read_complete
+from engine.intake.header import read_complete, read_in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from engine.intake.write import Part
     from engine.model.receiver import Receiver
 
-KEPT_BYTES = 32 * 1024
-"""A data set up to this size is read from memory, a longer one from the file's own pages."""
+KEPT_BYTES = 16_000
+"""So much of a data set at least is kept for its header, which most often is shorter.
+
+It is a little less than what a PDU of 16 KiB holds, the length that most senders use.
+"""
 _KEPT_METAS = 256
 """An association has at most 128 presentation contexts (PS3.8 9.3.2.2)."""
 
@@ -110,7 +114,7 @@ class IncomingObject:
 
     def write(self, segments: Sequence[Buffer], size_bytes: int) -> None:
         """Append to the data set; after a failure the bytes are counted and dropped."""
-        if self.size_bytes <= KEPT_BYTES:
+        if self.size_bytes < KEPT_BYTES:
             self._keep(segments)
         self.size_bytes += size_bytes
         if self._part is None or self._failure is not None:
@@ -125,7 +129,7 @@ class IncomingObject:
     def _keep(self, segments: Sequence[Buffer]) -> None:
         for segment in segments:
             self._kept += segment
-            if len(self._kept) > KEPT_BYTES:
+            if len(self._kept) >= KEPT_BYTES:
                 return
 
     def fail(self, error: IntakeError) -> None:
@@ -153,16 +157,24 @@ class IncomingObject:
         Raises:
             UnreadableObject: if it is not a complete data set.
         """
-        syntax = self.arrival.transfer_syntax_uid
-        if self.size_bytes <= KEPT_BYTES:
-            return read_complete(self._kept, syntax, last_tag=last_tag)
+        kept, syntax = self._kept, self.arrival.transfer_syntax_uid
+        if len(kept) == self.size_bytes:
+            return read_complete(kept, syntax, last_tag=last_tag)
+        header = read_in_parts(kept, self._rest_from, syntax, self.size_bytes, last_tag=last_tag)
+        return header or self._read_from_file(last_tag)
+
+    def _rest_from(self, position: int) -> bytes:
+        assert self._part is not None
+        return os.pread(self._part.fd, self.size_bytes - position, self.body_offset + position)
+
+    def _read_from_file(self, last_tag: int) -> HeaderView:
         assert self._part is not None
         with (
             mmap.mmap(self._part.fd, 0, access=mmap.ACCESS_READ) as pages,
             memoryview(pages) as file,
             file[self.body_offset :] as data_set,
         ):
-            return read_complete(data_set, syntax, last_tag=last_tag)
+            return read_complete(data_set, self.arrival.transfer_syntax_uid, last_tag=last_tag)
 
     def discard(self) -> None:
         """Remove the part, if it has not become a file; again has no effect."""

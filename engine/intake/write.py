@@ -14,9 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from engine.errors import OutOfResources, ProcessingFailed, StorageUnusable
+from engine.errors import OutOfResources, StorageUnusable
 from engine.intake.file_meta import body_offset as body_offset_of
-from engine.intake.folders import FOLDER_MODE, open_folder
+from engine.intake.folders import FOLDER_MODE, open_folder, require_name
 from engine.settings import Durability
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def publish(
             last flush that fails, the complete file stays, as another sender may count on it.
     """
     with part:
-        _require_names(parts, name)
+        require_name(name)
         try:
             return _publish(part, folders, parts, name, durability, body_offset)
         except OSError as error:
@@ -242,12 +242,6 @@ def _publish(
     if durability is Durability.FULL:
         os.fsync(folder_fd)
     return Published((*parts, final), duplicate, renamed=final != name)
-
-
-def _require_names(parts: Sequence[str], name: str) -> None:
-    for part in (*parts, name):
-        if "/" in part or "\0" in part or part in {"", ".", ".."}:
-            raise ProcessingFailed("a folder or file name is unsafe")
 
 
 def _link(part: Part, folder_fd: int, name: str, body_offset: int) -> tuple[str, bool]:
