@@ -8,7 +8,8 @@ The map, from the top down (import contracts keep it one-way):
 - `dimse`: everything that touches pynetdicom | `config`: TinyDB and watchfiles
 - `intake`: one object's way in, from its bytes to its final file
 - `sessions`: the SQLite index, and what becomes of whole sessions: built, archived, moved, deleted
-- `view`: what an engine shows and does for a console
+- `view`: what an engine shows and does for a console | `anonymize`: DicomEdit 6 scripts
+- `plugins`: what other distributions add
 - `model`, `metrics`, `journal`, `events`, `clock`, `settings`, `errors`: values and rules
 
 The console uses this façade, `engine.view`, `engine.model`, `engine.events`, `engine.metrics` and

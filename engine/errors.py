@@ -7,13 +7,15 @@ EngineError                     title, detail, remedy
 │  ├─ InvalidReceiver
 │  ├─ InvalidProject
 │  ├─ InvalidSite
+│  ├─ InvalidStudyRoute
 │  └─ CorruptConfiguration
 ├─ ChangedMeanwhile
 ├─ NotFound
 ├─ ListenError                  address, port
 │  ├─ PortInUse                 holder
 │  ├─ PortNotPermitted
-│  └─ AddressNotLocal
+│  ├─ AddressNotLocal
+│  └─ CertificateUnusable
 ├─ IntakeError                  status, state
 │  ├─ UnreadableObject          0xC000
 │  ├─ SopClassMismatch          0xA900
@@ -116,6 +118,12 @@ class InvalidSite(ConfigurationError):
     title = "The site setting is not valid"
 
 
+class InvalidStudyRoute(ConfigurationError):
+    """A study route with one or more unacceptable members."""
+
+    title = "The study route is not valid"
+
+
 class CorruptConfiguration(ConfigurationError):
     """The configuration file exists but can't be read as one."""
 
@@ -179,6 +187,12 @@ class AddressNotLocal(ListenError):
     """The bind address does not belong to this host."""
 
     title = "Address not on this host"
+
+
+class CertificateUnusable(ListenError):
+    """The files that TLS needs are missing or don't fit together."""
+
+    title = "Certificate not usable"
 
 
 class IntakeError(EngineError):

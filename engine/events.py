@@ -169,6 +169,83 @@ class ReceiverFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SocketUnused(Event):
+    """A listening socket that this process inherited belongs to no receiver and was closed."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "listen"
+
+    name: str
+    why: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"inherited socket {self.name} is closed unused: {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateReplaced(Event):
+    """New handshakes use another certificate, because its file changed."""
+
+    topic: ClassVar[str] = "tls"
+
+    subject: str
+    expires: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"new handshakes use the changed certificate {self.subject}, valid to {self.expires}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateRefused(Event):
+    """A certificate file changed and can't be used; the certificate before stays in force."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "tls"
+    urgent: ClassVar[bool] = True
+
+    reason: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"changed TLS files refused, the certificate before stays in force: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateExpiring(Event):
+    """The receiver's certificate has to be renewed soon."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "tls"
+
+    subject: str
+    expires: str
+    days_left: int
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        within = counted(self.days_left, "day")
+        return f"the certificate {self.subject} expires in {within}, at {self.expires}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateExpired(Event):
+    """The receiver's certificate is no longer valid; callers will refuse it."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "tls"
+    urgent: ClassVar[bool] = True
+
+    subject: str
+    expires: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"the certificate {self.subject} expired at {self.expires}; callers will refuse it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AssociationEstablished(Event):
     """An association was accepted."""
 
@@ -210,6 +287,27 @@ class AssociationRejected(Event):
         again = f", {self.times:,} times by now" if self.times > 1 else ""
         triple = f"{self.result}/{self.source}/{self.reason}"
         return f"association rejected ({triple}){again}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionDropped(Event):
+    """A connection ended before it was an association."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "connect"
+
+    address: str
+    port: int
+    why: str
+    """In words of ours; nothing that the peer sent is in it."""
+    times: int = 1
+    """How often lately; repetitions are told at 10, 100, 1000 …"""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        again = f", {self.times:,} times by now" if self.times > 1 else ""
+        where = f"from {self.address} to port {self.port}"
+        return f"connection {where} ended without an association{again}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,6 +388,64 @@ class ObjectRefused(Event):
     def sentence(self) -> str:
         """Say what happened."""
         return f"object refused with status 0x{self.status:04X}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleFailed(Event):
+    """A routing rule took too long, or failed otherwise; it is never taken for "no match"."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "routing"
+    urgent: ClassVar[bool] = True
+
+    attribute: str
+    """What was to be decided, such as ``project``."""
+    rule: str
+    """Such as ``site rule in line 2, (0010,4000)``."""
+    reason: str
+    times: int
+    """How often this rule failed since the configuration changed."""
+    suspended: bool
+    """Whether it is not asked any more."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        again = f", {self.times} times by now" if self.times > 1 else ""
+        said = f"the {self.attribute} decision failed at the {self.rule}{again}: {self.reason}"
+        if not self.suspended:
+            return said
+        return f"{said}; the rule is suspended until the configuration changes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentifierSlow(Event):
+    """A plugin holds up senders: it needs long to say where an object belongs."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "routing"
+
+    identifier: str
+    seconds: float
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"identifier {self.identifier} took {self.seconds:.1f} s for one object"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginBroken(Event):
+    """A plugin is installed but can't be used."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "plugin"
+
+    plugin: str
+    """Its id and distribution."""
+    error: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"plugin {self.plugin} can't be used: {self.error}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

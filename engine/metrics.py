@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import date, datetime
 
     from engine.clock import Clock
 
@@ -17,6 +18,9 @@ WINDOW_SECONDS = 60
 RATE_SECONDS = 5
 """Rates are means over the last full seconds, so that they don't flicker."""
 
+_KEPT_STATES = frozenset(("stored", "duplicate"))
+_FILTERED = "filtered"
+"""Neither kept nor a failure."""
 _BOUNDS_MS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 300, 500, 800, 1200, 2000, 5000, 30000)
 
 
@@ -64,17 +68,46 @@ class Today:
     failed: int = 0
     last_object_at: datetime | None = None
 
-    def plus(self, at: datetime, size_bytes: int, failed: bool) -> Today:
-        """Return these counts with one more object; a new local day starts from nothing."""
-        day = at.astimezone().date()
-        before = self if self.day == day else Today()
-        return Today(
-            day,
-            before.objects + (not failed),
-            before.bytes + (0 if failed else size_bytes),
-            before.failed + failed,
-            at,
-        )
+
+@dataclass(slots=True)
+class _Counted:
+    """`Today` while it grows."""
+
+    day: date
+    objects: int = 0
+    bytes: int = 0
+    failed: int = 0
+    last_object_at: datetime | None = None
+
+    def add(self, day: date, at: datetime, size_bytes: int, state: str) -> None:
+        """Count one object; a new local day starts from nothing."""
+        if day != self.day:
+            self.day, self.objects, self.bytes, self.failed = day, 0, 0, 0
+        self.last_object_at = at
+        if state in _KEPT_STATES:
+            self.objects += 1
+            self.bytes += size_bytes
+        elif state != _FILTERED:
+            self.failed += 1
+
+
+class _LocalDay:
+    """Tells the local day of moments, most of which are in the same one."""
+
+    def __init__(self, at: datetime) -> None:
+        self._set(at)
+
+    def of(self, at: datetime) -> date:
+        """Return the local day of a moment."""
+        if not self._begins <= at < self._ends:
+            self._set(at)
+        return self._day
+
+    def _set(self, at: datetime) -> None:
+        self._day = at.astimezone().date()
+        midnight = datetime.combine(self._day, time.min)
+        self._begins = midnight.astimezone(UTC)
+        self._ends = (midnight + timedelta(days=1)).astimezone(UTC)
 
 
 class SecondsRing:
@@ -89,9 +122,11 @@ class SecondsRing:
 
     def add(self, second: int, size_bytes: int) -> None:
         """Count one object."""
-        self._advance(second)
-        self._objects[second % WINDOW_SECONDS] += 1
-        self._bytes[second % WINDOW_SECONDS] += size_bytes
+        if second > self._second:
+            self._advance(second)
+        place = second % WINDOW_SECONDS
+        self._objects[place] += 1
+        self._bytes[place] += size_bytes
 
     def throughput(self, second: int) -> Throughput:
         """Return the minute that ends with `second`."""
@@ -119,7 +154,8 @@ class Metrics:
         self._all = SecondsRing()
         self._receivers: defaultdict[str, SecondsRing] = defaultdict(SecondsRing)
         self._states: defaultdict[str, int] = defaultdict(int)
-        self._today: dict[str, Today] = {}
+        self._day = _LocalDay(clock.now())
+        self._today: dict[str, _Counted] = {}
         self._bytes = 0
         self._answers = [0] * (len(_BOUNDS_MS) + 1)
 
@@ -128,11 +164,13 @@ class Metrics:
     ) -> None:
         """Count one object in its final state."""
         second, at = int(self._clock.monotonic()), self._clock.now()
-        bucket = _bucket(answer_seconds * 1000)
-        failed = state not in {"stored", "duplicate", "filtered"}
+        bucket = bisect_left(_BOUNDS_MS, answer_seconds * 1000)
         with self._lock:
-            today = self._today.get(receiver, Today())
-            self._today[receiver] = today.plus(at, size_bytes, failed)
+            day = self._day.of(at)
+            today = self._today.get(receiver)
+            if today is None:
+                today = self._today[receiver] = _Counted(day)
+            today.add(day, at, size_bytes, state)
             self._all.add(second, size_bytes)
             self._receivers[receiver].add(second, size_bytes)
             self._states[state] += 1
@@ -142,15 +180,28 @@ class Metrics:
     def resume_today(self, counts: Mapping[str, Today]) -> None:
         """Continue from what an earlier engine received today."""
         with self._lock:
-            self._today.update(counts)
+            for receiver, count in counts.items():
+                if count.day is not None:
+                    self._today[receiver] = _Counted(
+                        count.day, count.objects, count.bytes, count.failed, count.last_object_at
+                    )
 
     def today(self, receiver: str) -> Today:
         """Return what one receiver (``AE:port``) received since local midnight."""
+        at = self._clock.now()
         with self._lock:
-            counts = self._today.get(receiver, Today())
-        if counts.day == self._clock.now().astimezone().date():
-            return counts
-        return Today(last_object_at=counts.last_object_at)
+            counted = self._today.get(receiver)
+            if counted is None:
+                return Today()
+            if counted.day != self._day.of(at):
+                return Today(last_object_at=counted.last_object_at)
+            return Today(
+                counted.day,
+                counted.objects,
+                counted.bytes,
+                counted.failed,
+                counted.last_object_at,
+            )
 
     def throughput(self, receiver: str | None = None) -> Throughput:
         """Return the last minute of one receiver (``AE:port``), or of all."""
@@ -182,10 +233,6 @@ class Metrics:
         if not any(answers):
             return Latency()
         return Latency(_percentile(answers, 0.50), _percentile(answers, 0.95))
-
-
-def _bucket(milliseconds: float) -> int:
-    return next((i for i, bound in enumerate(_BOUNDS_MS) if milliseconds <= bound), len(_BOUNDS_MS))
 
 
 def _percentile(counts: tuple[int, ...], share: float) -> int:

@@ -18,12 +18,13 @@ from engine.config.watcher import ConfigurationWatcher
 from engine.dimse import private_names
 from engine.dimse.acceptance import Load
 from engine.dimse.associations import Associations
+from engine.dimse.door import Door
 from engine.dimse.echo import echo
+from engine.dimse.inherited import InheritedSockets
 from engine.dimse.ports import listening_address, probe
-from engine.dimse.receivers import Receivers
+from engine.dimse.receivers import ObservedState, Receivers
+from engine.dimse.receiving import Deadlines
 from engine.dimse.reception import Reception
-from engine.dimse.server import UnassociatedPeers
-from engine.dimse.upper_layer import Deadlines
 from engine.errors import ConfigurationError, CorruptConfiguration, Problem
 from engine.events import (
     ConfigurationApplied,
@@ -34,9 +35,11 @@ from engine.events import (
     ObjectsAdopted,
     OptionNotApplied,
 )
-from engine.intake.identify import DefaultIdentifier
+from engine.intake.identifier_faults import IdentifierFaults
+from engine.intake.installed import infos_of, load_identifiers, usable
 from engine.intake.pipeline import Pipeline, Places
 from engine.intake.quarantine import Quarantine
+from engine.intake.router import Router
 from engine.intake.storage_guard import StorageGuard
 from engine.intake.write import IncomingArea
 from engine.journal import Journal
@@ -46,6 +49,7 @@ from engine.model.configuration import Configuration
 from engine.session_keeping import SessionKeeping
 from engine.sessions.index import SessionIndex
 from engine.sessions.observed import ObservedReceiver
+from engine.sessions.studies import KnownStudies
 from engine.sessions.traces import TraceBook, TraceKey
 from engine.settings import Durability
 from engine.view import EngineSnapshot, ReceiverState, ReceiverStatus, StorageStatus
@@ -55,8 +59,10 @@ if TYPE_CHECKING:
 
     from engine.clock import Clock
     from engine.events import EventPage, Listener
+    from engine.model.identifier import IdentifierInfo
+    from engine.model.identity import RoutingPreview
     from engine.model.project import Project
-    from engine.model.receiver import IdentifierInfo, Receiver
+    from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
     from engine.settings import EngineSettings
     from engine.view import EchoResult, PortStatus
@@ -68,14 +74,23 @@ _ABORT_SECONDS = 5.0
 class Engine:
     """One engine on one data directory; public methods may be called from any thread."""
 
-    def __init__(self, settings: EngineSettings, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: EngineSettings,
+        *,
+        clock: Clock | None = None,
+        inherited: InheritedSockets | None = None,
+    ) -> None:
+        """Take the settings, and the listening sockets that the parent process handed over."""
         self._settings = settings
+        self._inherited = inherited or InheritedSockets()
         self._clock = clock or SystemClock()
         self._lock = threading.RLock()
         """Guards changes of the configuration."""
         self._configuration = Configuration()
         self._configuration_problem = ""
-        self._identifier = DefaultIdentifier()
+        self._plugins = load_identifiers()
+        """What finds project, subject and session; the default one first."""
         self._started_at = self._clock.now()
         self._draining = False
         self._open = ExitStack()
@@ -161,7 +176,7 @@ class Engine:
 
     def identifiers(self) -> tuple[IdentifierInfo, ...]:
         """Return the installed identifiers, the default one first."""
-        return (self._identifier.info,)
+        return infos_of(self._plugins)
 
     def site(self) -> SiteSettings:
         """Return the site settings in force."""
@@ -192,6 +207,20 @@ class Engine:
         with self._changing() as store:
             self._apply(store.delete_receiver(receiver_id, actor))
 
+    def save_project(
+        self, project: Project, actor: str, *, replacing: Project | None = None
+    ) -> Project:
+        """Add a project, or replace one that its editor saw."""
+        with self._changing() as store:
+            configuration, saved = store.save_project(project, actor, replacing=replacing)
+            self._apply(configuration)
+        return saved
+
+    def delete_project(self, project_id: str, actor: str) -> None:
+        """Remove a project; what was received for it stays where it is."""
+        with self._changing() as store:
+            self._apply(store.delete_project(project_id, actor))
+
     def set_site(self, site: SiteSettings, actor: str) -> None:
         """Replace the site settings and bring them into force."""
         with self._changing() as store:
@@ -211,6 +240,12 @@ class Engine:
         receiver = self._configuration.receiver(receiver_id)
         address = listening_address(receiver.bind_address or self.site().bind_address)
         return echo(receiver, address, self._clock)
+
+    def preview_routing(
+        self, receiver: Receiver, site: SiteSettings | None = None
+    ) -> tuple[RoutingPreview, ...]:
+        """Identify the last objects anew, as saved and as by settings that are not saved."""
+        return self._router.preview(receiver, site)
 
     def port_status(self, port: int) -> PortStatus:
         """Tell whether a receiver could listen on a port now."""
@@ -267,29 +302,47 @@ class Engine:
             durability=settings.durability,
             guard=self._guard,
         )
+        self._router = self._build_router(opened)
         pipeline = Pipeline(
             places,
             self._index,
             self._journal,
             self._metrics,
             self._clock,
-            {self._identifier.info.id: self._identifier},
-            lambda: self._configuration.projects,
-            lambda: self._configuration.site.sessions,
+            self._router,
             TraceBook(self._index, TraceKey(settings.trace_key_file)),
         )
         self._associations = Associations(self._clock, self._journal, self._index.record)
+        door = Door(
+            self._clock,
+            self._journal,
+            settings.unassociated_peers,
+            settings.unassociated_peers_per_address,
+        )
         self._receivers = Receivers(
             self._clock,
             self._journal,
             self._associations,
             Reception(pipeline, self._associations),
             self._load,
-            Deadlines(settings.negotiation_seconds, settings.pdu_seconds),
-            UnassociatedPeers(settings.unassociated_peers, settings.unassociated_peers_per_address),
+            Deadlines(
+                settings.negotiation_seconds, settings.pdu_seconds, settings.handshake_seconds
+            ),
+            door,
             self._publish_states,
+            self._inherited,
         )
+        opened.callback(self._inherited.close)
         opened.callback(self._receivers.stop_accepting)
+
+    def _build_router(self, opened: ExitStack) -> Router:
+        """Connect what identifies objects with what is known of their studies."""
+        studies = KnownStudies(self._settings.study_routes_file, self._settings.index_file)
+        opened.callback(studies.close)
+        tell = self._journal.record
+        self._faults = IdentifierFaults(self.identifiers(), self._clock, tell)
+        identifiers = usable(self._plugins, tell, self._clock)
+        return Router(identifiers, lambda: self._configuration, self._journal, self._clock, studies)
 
     def _recover(self) -> None:
         swept = self._incoming.sweep()
@@ -319,7 +372,8 @@ class Engine:
 
     def _apply(self, configuration: Configuration) -> None:
         before, self._configuration = self._configuration, configuration
-        self._receivers.apply(configuration.receivers, configuration.site)
+        served = self._faults.sort_out(configuration.receivers)
+        self._receivers.apply(served, configuration.site)
         self._publish_states()
         self._keeping.ring()
         enabled = sum(receiver.enabled for receiver in configuration.receivers)
@@ -367,10 +421,16 @@ class Engine:
         return Load(self._associations.open_ones(), site, self._draining, self._guard.refusal())
 
     def _state(self, receiver: Receiver) -> ReceiverState:
-        return self._receivers.state_of(receiver).state
+        return self._observed(receiver).state
+
+    def _observed(self, receiver: Receiver) -> ObservedState:
+        failure = self._faults.of(receiver)
+        if failure is not None:
+            return ObservedState(ReceiverState.FAILED, failure.since, failure=failure)
+        return self._receivers.state_of(receiver)
 
     def _receiver_status(self, receiver: Receiver, open_associations: int) -> ReceiverStatus:
-        observed = self._receivers.state_of(receiver)
+        observed = self._observed(receiver)
         drains = observed.state is ReceiverState.DISABLED and open_associations
         today = self._metrics.today(receiver.label)
         return ReceiverStatus(
@@ -385,13 +445,15 @@ class Engine:
             failed_today=today.failed,
             last_object_at=today.last_object_at,
             throughput=self._metrics.throughput(receiver.label),
+            certificate=observed.certificate,
+            certificate_problem=observed.certificate_problem,
         )
 
     def _publish_states(self) -> None:
         """Let `dicomdock status` know what the receivers really do."""
         observed = []
         for receiver in self._configuration.receivers:
-            state = self._receivers.state_of(receiver)
+            state = self._observed(receiver)
             reason = state.failure.reason if state.failure else ""
             observed.append(ObservedReceiver(receiver.label, state.state, reason, state.since))
         self._index.observe(tuple(observed))

@@ -36,6 +36,8 @@ class EngineSettings:
     there: where the mount is missing, so is the file. Empty for none."""
     negotiation_seconds: float = 10.0
     """How long a peer may take from connecting to its complete A-ASSOCIATE-RQ."""
+    handshake_seconds: float = 10.0
+    """How long a peer may take for its TLS handshake, from the connection on."""
     pdu_seconds: float = 30.0
     """How long one PDU may take, unless it comes at a kilobyte a second or more."""
     unassociated_peers: int = 50
@@ -66,6 +68,11 @@ class EngineSettings:
     def bell_file(self) -> Path:
         """The FIFO by which commands tell a running engine that there is something to do."""
         return self.data_dir / "sessions.bell"
+
+    @property
+    def study_routes_file(self) -> Path:
+        """The SQLite table of studies whose destination was announced."""
+        return self.data_dir / "study-routes.sqlite"
 
     @property
     def incoming_dir(self) -> Path:

@@ -80,6 +80,13 @@ def print_json(value: object) -> None:
         sys.stdout.write(json_text(value))
 
 
+def print_text(text: str) -> None:
+    """Write a text of several lines as it is, with what could steer a terminal as escapes."""
+    lines = ("\t".join(map(visible, line.split("\t"))) for line in text.splitlines())
+    with _writing():
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
 def json_text(value: object) -> str:
     """Return JSON of printable ASCII; times are ISO 8601."""
     text = json.dumps(value, indent=2, default=_plain)

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from engine.events import EventPage, Listener
+    from engine.model.identifier import IdentifierInfo
+    from engine.model.identity import RoutingPreview
     from engine.model.project import Project
-    from engine.model.receiver import IdentifierInfo, Receiver
+    from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
+    from engine.model.tls import Certificate
 
 
 class ReceiverState(StrEnum):
@@ -76,6 +79,10 @@ class ReceiverStatus:
     failed_today: int = 0
     last_object_at: datetime | None = None
     throughput: Throughput = Throughput()
+    certificate: Certificate | None = None
+    """The one that TLS handshakes use now; None without TLS."""
+    certificate_problem: str = ""
+    """Why a certificate file that changed is not in force, if so."""
 
 
 class AssociationEnd(StrEnum):
@@ -218,7 +225,7 @@ class EngineView(Protocol):
         ...
 
     def identifiers(self) -> tuple[IdentifierInfo, ...]:
-        """Return the installed identifiers, the default one first."""
+        """Return the installed identifiers, the default one first; broken ones with their error."""
         ...
 
     def site(self) -> SiteSettings:
@@ -254,6 +261,26 @@ class EngineView(Protocol):
         """Remove a receiver; open associations may finish."""
         ...
 
+    def save_project(
+        self, project: Project, actor: str, *, replacing: Project | None = None
+    ) -> Project:
+        """Add a project, or replace one that its editor saw; return it as it is stored.
+
+        Raises:
+            InvalidProject: if its id or an alias names another project.
+            ChangedMeanwhile: if somebody else changed the project after its editor saw it.
+            NotFound: if the project to replace does not exist any more.
+        """
+        ...
+
+    def delete_project(self, project_id: str, actor: str) -> None:
+        """Remove a project; what was received for it stays where it is.
+
+        Raises:
+            NotFound: if it does not exist any more.
+        """
+        ...
+
     def set_site(self, site: SiteSettings, actor: str) -> None:
         """Replace the site settings and bring them into force.
 
@@ -276,6 +303,23 @@ class EngineView(Protocol):
 
     def echo(self, receiver_id: int) -> EchoResult:
         """Send a C-ECHO to the receiver as a peer would."""
+        ...
+
+    def preview_routing(
+        self, receiver: Receiver, site: SiteSettings | None = None
+    ) -> tuple[RoutingPreview, ...]:
+        """Identify the last objects anew, as saved and as by settings that are not saved.
+
+        The headers of each receiver's last 20 objects are kept in memory; they hold patient data.
+
+        Args:
+            receiver: a receiver as it might be saved; a new one (id 0) is tried on the objects of
+                all receivers.
+            site: site settings as they might be saved; None means those in force.
+
+        Returns:
+            The objects, newest first; none if nothing arrived since the engine started.
+        """
         ...
 
     def port_status(self, port: int) -> PortStatus:

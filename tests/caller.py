@@ -5,11 +5,15 @@ from __future__ import annotations
 import socket
 from functools import cache
 from struct import pack, unpack_from
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tests.running import LOOPBACK
 
+if TYPE_CHECKING:
+    import ssl
+
 ANSWER_SECONDS = 20
+SERVER_NAME = "dock.hospital.example"
 VERIFICATION = "1.2.840.10008.1.1"
 
 _ACCEPT, _REJECT, _DATA, _RELEASE, _RELEASED, _ABORT = 2, 3, 4, 5, 6, 7  # PS3.8 9.3.1
@@ -18,8 +22,17 @@ _ACCEPT, _REJECT, _DATA, _RELEASE, _RELEASED, _ABORT = 2, 3, 4, 5, 6, 7  # PS3.8
 class Caller:
     """One connection and what is said on it."""
 
-    def __init__(self, port: int, address: str = LOOPBACK, *, source: str = "") -> None:
+    def __init__(
+        self,
+        port: int,
+        address: str = LOOPBACK,
+        *,
+        source: str = "",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.socket = socket.create_connection((address, port), ANSWER_SECONDS, (source, 0))
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=SERVER_NAME)
 
     def __enter__(self) -> Self:
         return self
@@ -30,6 +43,13 @@ class Caller:
     def associate(self, called: str, calling: str = "CALLER") -> tuple[int, int, int] | None:
         """Ask for an association; return the reason if it is rejected."""
         self.ask(called, calling)
+        return self._answer()
+
+    def is_accepted(self) -> bool:
+        """Wait for the answer to a request; tell whether it accepts."""
+        return self._answer() is None
+
+    def _answer(self) -> tuple[int, int, int] | None:
         kind, body = self._read_pdu()
         assert kind in {_ACCEPT, _REJECT}, f"PDU {kind}"
         return None if kind == _ACCEPT else (body[1], body[2], body[3])
@@ -37,6 +57,11 @@ class Caller:
     def ask(self, called: str, calling: str = "CALLER", *, more: bytes = b"") -> None:
         """Ask for an association, with more user items, without waiting for the answer."""
         self.socket.sendall(_association_request(called, calling, more))
+
+    def await_acceptance(self) -> None:
+        """Wait until the association that was asked for is accepted."""
+        kind, _ = self._read_pdu()
+        assert kind == _ACCEPT, f"PDU {kind}"
 
     def echo(self) -> None:
         """Send a C-ECHO and wait for its answer."""
@@ -102,10 +127,17 @@ class Caller:
         return content
 
 
-def call(port: int, called: str, calling: str = "CALLER", address: str = LOOPBACK) -> str:
+def call(
+    port: int,
+    called: str,
+    calling: str = "CALLER",
+    address: str = LOOPBACK,
+    *,
+    tls: ssl.SSLContext | None = None,
+) -> str:
     """Call, send a C-ECHO and release; return how it went in one word."""
     try:
-        with Caller(port, address) as caller:
+        with Caller(port, address, tls=tls) as caller:
             rejected = caller.associate(called, calling)
             if rejected:
                 return "/".join(map(str, rejected))
@@ -114,6 +146,11 @@ def call(port: int, called: str, calling: str = "CALLER", address: str = LOOPBAC
     except ConnectionRefusedError:
         return "closed"
     return "answered"
+
+
+def echo_bytes(called: str) -> tuple[bytes, bytes]:
+    """Return an association request and a C-ECHO as they go over the network."""
+    return _association_request(called, "CALLER"), _pdu(_DATA, _fragment(3, _ECHO_REQUEST))
 
 
 def _pdu(kind: int, body: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ def _no_thread_left_behind() -> Iterator[None]:
     yield
     left = [t for t in set(threading.enumerate()) - before if not t.daemon]
     for thread in left:
-        thread.join(timeout=5)
+        with suppress(RuntimeError):  # it is only just being started
+            thread.join(timeout=5)
     names = [t.name for t in left if t.is_alive()]
     assert not names, f"threads left running: {names}"

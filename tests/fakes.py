@@ -25,7 +25,8 @@ from engine.events import (
 )
 from engine.metrics import WINDOW_SECONDS, Latency, Throughput, Totals
 from engine.model.ae_title import AETitle
-from engine.model.receiver import DEFAULT_IDENTIFIERS, IdentifierInfo, Receiver
+from engine.model.identifier import DEFAULT_IDENTIFIERS, IdentifierInfo
+from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
 from engine.view import (
     AssociationEnd,
@@ -45,6 +46,7 @@ from engine.view import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from engine.model.identity import RoutingPreview
     from engine.model.project import Project
 
 NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
@@ -158,6 +160,7 @@ class FakeEngine:
         default_factory=lambda: EchoResult(True, "127.0.0.1:8104", "answered in 12 ms")
     )
     listeners: list[Listener] = field(default_factory=list)
+    previews: tuple[RoutingPreview, ...] = ()
 
     def snapshot(self) -> EngineSnapshot:
         if self.silent is not None:
@@ -212,6 +215,18 @@ class FakeEngine:
         status = self._status(receiver_id)
         self._show(s for s in self.current.receivers if s is not status)
 
+    def save_project(
+        self, project: Project, actor: str, *, replacing: Project | None = None
+    ) -> Project:
+        self._command("save_project", project, actor, replacing)
+        others = (known for known in self.known_projects if known.id != project.id)
+        self.known_projects = (*others, project)
+        return project
+
+    def delete_project(self, project_id: str, actor: str) -> None:
+        self._command("delete_project", project_id, actor)
+        self.known_projects = tuple(p for p in self.known_projects if p.id != project_id)
+
     def set_site(self, site: SiteSettings, actor: str) -> None:
         self._command("set_site", site, actor)
         self.site_settings = site
@@ -233,6 +248,12 @@ class FakeEngine:
     def echo(self, receiver_id: int) -> EchoResult:
         self._command("echo", receiver_id)
         return self.echo_result
+
+    def preview_routing(
+        self, receiver: Receiver, site: SiteSettings | None = None
+    ) -> tuple[RoutingPreview, ...]:
+        self._command("preview_routing", receiver, site)
+        return self.previews
 
     def port_status(self, port: int) -> PortStatus:
         self._command("port_status", port)

@@ -15,30 +15,38 @@ from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
 from engine.dimse.acceptance import Load
 from engine.dimse.associations import Associations
+from engine.dimse.door import Door
 from engine.dimse.receivers import Receivers
-from engine.dimse.server import UnassociatedPeers
-from engine.dimse.upper_layer import Deadlines
+from engine.dimse.receiving import Deadlines
+from engine.events import Event
+from engine.intake.installed import infos_of, load_identifiers
 from engine.journal import Journal
 from engine.model.ae_title import AETitle
+from engine.model.limits import Limits
 from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
 from engine.sessions.index import SessionIndex
 from engine.settings import EngineSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from engine.clock import Clock
+    from engine.dimse.inherited import InheritedSockets
     from engine.dimse.reception import Reception
-    from engine.events import Event
+    from engine.events import RecordedEvent
     from engine.model.project import Project
     from engine.model.session import Session
     from engine.sessions.index import ObjectRow
 
 LOOPBACK = "127.0.0.1"
 STOP_SECONDS = 30
-LOOPBACK_SITE = SiteSettings(bind_address=LOOPBACK)
+UNHURRIED = Limits(
+    associations_per_second_per_address=100_000, association_burst_per_address=100_000
+)
+"""The site's own limits, but as many associations as a test needs."""
+LOOPBACK_SITE = SiteSettings(bind_address=LOOPBACK, limits=UNHURRIED)
 
 
 def free_port() -> int:
@@ -64,12 +72,14 @@ def make_receiver(ae_title: str, port: int, **changes: Any) -> Receiver:
 
 
 def configure(data_dir: Path, *receivers: Receiver, projects: tuple[Project, ...] = ()) -> None:
-    """Write a configuration that listens on the loopback only."""
+    """Write a configuration that listens on the loopback only, to callers in any hurry."""
     data_dir.mkdir(mode=0o750, exist_ok=True)
-    store = ConfigurationStore(data_dir / "config.json", clock=SystemClock())
-    store.set_site(SiteSettings(bind_address=LOOPBACK), "test")
+    identifiers = infos_of(load_identifiers())
+    file = data_dir / "config.json"
+    store = ConfigurationStore(file, clock=SystemClock(), identifiers=identifiers)
+    store.set_site(LOOPBACK_SITE, "test")
     for project in projects:
-        store.add_project(project, "test")
+        store.save_project(project, "test")
     for receiver in receivers:
         store.save_receiver(receiver, "test")
 
@@ -77,9 +87,18 @@ def configure(data_dir: Path, *receivers: Receiver, projects: tuple[Project, ...
 class EngineProcess:
     """`dicomdock engine` in a second process."""
 
-    def __init__(self, data_dir: Path, *options: str) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *options: str,
+        through: Sequence[str] = (),
+        keep: Sequence[int] = (),
+    ) -> None:
+        """Start it, perhaps through another command and with descriptors kept open for it."""
         command = [sys.executable, "-m", "engine", "--data", str(data_dir), "engine", *options]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [*through, *command], stderr=subprocess.PIPE, text=True, pass_fds=keep
+        )
         self.data_dir = data_dir
         self.started_with: list[str] = []
 
@@ -172,25 +191,47 @@ def join_all_but(before: set[threading.Thread]) -> None:
                 assert not thread.is_alive(), thread.name
 
 
+class WatchedJournal(Journal):
+    """A journal that wakes whoever waits for an event."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.changed = threading.Condition()
+
+    def record(self, event: Event) -> RecordedEvent:
+        recorded = super().record(event)
+        with self.changed:
+            self.changed.notify_all()
+        return recorded
+
+
 class Dock:
     """The listeners of an engine without the rest of it; use it in a `with` block."""
 
-    def __init__(self, clock: Clock | None = None, reception: Reception | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        reception: Reception | None = None,
+        *,
+        handshake_seconds: float = 10.0,
+        inherited: InheritedSockets | None = None,
+    ) -> None:
         self.clock = clock or SystemClock()
-        self.journal = Journal(self.clock)
+        self.journal = WatchedJournal(self.clock)
         self.associations = Associations(self.clock, self.journal)
         self.site = LOOPBACK_SITE
         self.draining = False
-        self.unassociated = UnassociatedPeers(limit=1000, limit_per_address=1000)
+        self.door = Door(self.clock, self.journal, 1000, 1000)
         self.receivers = Receivers(
             self.clock,
             self.journal,
             self.associations,
             reception,  # type: ignore[arg-type]
             self.load,
-            Deadlines(),
-            self.unassociated,
+            Deadlines(handshake_seconds=handshake_seconds),
+            self.door,
             self.on_change,
+            inherited,
         )
 
     def __enter__(self) -> Self:
@@ -214,6 +255,11 @@ class Dock:
         """Let the supervisor look at the clock, which a clock that stands still does not."""
         with self.receivers._wake:
             self.receivers._wake.notify_all()
+
+    def wait_until(self, has_come: Callable[[], bool]) -> None:
+        """Wait for an event; `has_come` looks at what was told, and at nothing else."""
+        with self.journal.changed:
+            assert self.journal.changed.wait_for(has_come, 20), self.told(Event)
 
     def told(self, *kinds: type[Event]) -> list[str]:
         """Return what was told of some kinds of event, each as ``AE:port sentence``."""

@@ -161,3 +161,8 @@ def host_of(address: str) -> str:
     """Return the address of a peer without its port."""
     host = address.rpartition(":")[0] or address
     return host[1:-1] if host.startswith("[") and ":" in host else host
+
+
+def sentence_case(text: str) -> str:
+    """Return the text with its first letter in upper case."""
+    return text[:1].upper() + text[1:]

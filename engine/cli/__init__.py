@@ -12,15 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import __version__, terminal
+from engine.cli.anonymize import add_anonymize
 from engine.cli.check import add_check
 from engine.cli.context import actor, settings_of
 from engine.cli.options import Parser
+from engine.cli.plugins import add_plugins
 from engine.cli.projects import add_projects
 from engine.cli.receivers import add_receivers
 from engine.cli.revisions import add_config
+from engine.cli.route import add_route
+from engine.cli.rule import add_rule
 from engine.cli.running import add_engine, add_engine_options, add_status
+from engine.cli.scripts import add_script
 from engine.cli.sessions import add_sessions
 from engine.cli.site import add_site
+from engine.cli.study_routes import add_study_routes
 from engine.cli.tracing import add_trace
 from engine.cli.whitelist import add_whitelist
 from engine.cli.xnat import add_xnat
@@ -78,11 +84,17 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_receivers(commands)
     add_whitelist(commands)
     add_projects(commands)
+    add_study_routes(commands)
     add_sessions(commands)
     add_trace(commands)
     add_check(commands)
     add_site(commands)
     add_config(commands)
     add_xnat(commands)
+    add_plugins(commands)
+    add_route(commands)
+    add_rule(commands)
+    add_anonymize(commands)
+    add_script(commands)
     add_status(commands)
     return parser, commands

@@ -10,11 +10,14 @@ from engine import EngineSettings, default_data_dir, terminal
 from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
 from engine.errors import NotFound
+from engine.model.identifier import DEFAULT_IDENTIFIERS
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from engine.model.configuration import Configuration
+    from engine.model.identifier import IdentifierInfo
     from engine.model.receiver import Receiver
 
 
@@ -27,9 +30,24 @@ def settings_of(arguments: argparse.Namespace) -> EngineSettings:
     return EngineSettings((arguments.data or default_data_dir()).absolute(), **chosen)
 
 
-def store_of(arguments: argparse.Namespace) -> ConfigurationStore:
-    """Return the configuration store of the data directory."""
-    return ConfigurationStore(settings_of(arguments).config_file, clock=SystemClock())
+def store_of(
+    arguments: argparse.Namespace, identifiers: Sequence[IdentifierInfo] = DEFAULT_IDENTIFIERS
+) -> ConfigurationStore:
+    """Return the configuration store of the data directory.
+
+    Args:
+        arguments: what was given on the command line.
+        identifiers: what receivers may use that are saved through it.
+    """
+    file = settings_of(arguments).config_file
+    return ConfigurationStore(file, clock=SystemClock(), identifiers=identifiers)
+
+
+def installed_identifiers() -> tuple[IdentifierInfo, ...]:
+    """Return the identifiers that are installed here; loads the code of plugins."""
+    from engine.intake.installed import infos_of, load_identifiers
+
+    return infos_of(load_identifiers())
 
 
 def actor() -> str:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from engine import terminal
 from engine.cli.files import FileRefused, read_text
+from engine.model.auto_archive import AutoArchive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+AUTO_ARCHIVE_CODES = {code.name.lower(): int(code) for code in AutoArchive}
 
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 
@@ -110,6 +113,21 @@ def text_of_file(name: str) -> str:
         return read_text(name)
     except FileRefused as error:
         raise argparse.ArgumentTypeError(f"{error.detail}; {error.remedy}") from error
+
+
+def auto_archive(text: str) -> int:
+    """Read XNAT's code, or its name; whether a number is a code, the model knows."""
+    if text.isascii() and text.isdecimal() and len(text) <= 9:
+        return int(text)
+    if text.lower() not in AUTO_ARCHIVE_CODES:
+        known = ", ".join(AUTO_ARCHIVE_CODES)
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is none of {known}")
+    return AUTO_ARCHIVE_CODES[text.lower()]
+
+
+def lines_in_words(text: str) -> str:
+    """Say how many lines a text has."""
+    return terminal.counted(len(text.splitlines()), "line") if text else "none"
 
 
 def whole_number(text: str) -> int:

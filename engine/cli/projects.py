@@ -2,53 +2,164 @@
 
 from __future__ import annotations
 
+import argparse
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine import terminal
-from engine.cli.context import actor, store_of
-from engine.cli.options import add_group, add_verb, add_yes
-from engine.model.project import Project
+from engine.cli.context import actor, settings_of, store_of
+from engine.cli.options import (
+    AUTO_ARCHIVE_CODES,
+    add_group,
+    add_verb,
+    add_yes,
+    auto_archive,
+    lines_in_words,
+    text_of_file,
+)
+from engine.model.identifier import PROJECT_FIELD
+from engine.model.project import PROJECT_TEXTS, Project
 
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Iterator
 
     from engine.cli.options import Commands
     from engine.model.configuration import Configuration
+
+_UNSET: dict[str, object] = {"title": "", "aliases": (), **dict.fromkeys(PROJECT_TEXTS, "")}
+_FIELDS = ("title", "aliases", "auto_archive", *PROJECT_TEXTS)
 
 
 def add_projects(commands: Commands) -> None:
     """Add the commands that list and change projects."""
     verbs = add_group(commands, "projects", "list and change projects")
     add_verb(verbs, "list", _list, "list all projects")
+    show = add_verb(verbs, "show", _show, "show a project")
+    words = "print this text alone: anonymization_script or series_import_filter"
+    show.add_argument("--text", metavar="NAME", choices=PROJECT_TEXTS, help=words)
     add = add_verb(verbs, "add", _add, "add a project")
-    add.add_argument("--title", default="")
-    add.add_argument("--alias", action="append", default=[], help="another name; repeatable")
-    delete = add_verb(verbs, "delete", _delete, "remove a project")
+    edit = add_verb(verbs, "edit", _edit, "change the given fields of a project")
+    words = f"empty a field: {', '.join(_UNSET)}; repeatable"
+    edit.add_argument("--unset", action="append", default=[], metavar="FIELD", choices=_UNSET,
+                      help=words)  # fmt: skip
+    delete = add_verb(verbs, "delete", _delete, "remove a project; its sessions stay")
     add_yes(delete)
-    for parser in (add, delete):
+    for parser in (add, edit):
+        _add_fields(parser)
+    for parser in (show, add, edit, delete):
         parser.add_argument("project", metavar="ID")
 
 
+def _add_fields(parser: argparse.ArgumentParser) -> None:
+    """Add one option per field of a project; fields that are not named stay as they are."""
+    add = partial(parser.add_argument, default=argparse.SUPPRESS)
+    add("--title", metavar="TEXT", help="its name for people")
+    add("--alias", dest="aliases", metavar="NAME", action="append",
+        help="another name that finds it; repeat for more; replaces all")  # fmt: skip
+    add("--auto-archive", metavar="HOW", type=auto_archive,
+        help=f"{', '.join(AUTO_ARCHIVE_CODES)}: what becomes of complete sessions")  # fmt: skip
+    for name in PROJECT_TEXTS:
+        option = f"--{name.replace('_', '-')}"
+        add(option, metavar="FILE", type=text_of_file, help="a file with it; '-' reads stdin")
+
+
 def _list(arguments: argparse.Namespace) -> None:
-    _print(arguments, store_of(arguments).load())
-
-
-def _add(arguments: argparse.Namespace) -> None:
-    raw = {"id": arguments.project, "title": arguments.title, "aliases": arguments.alias}
-    _print(arguments, store_of(arguments).add_project(Project.parse(raw), actor()))
-
-
-def _delete(arguments: argparse.Namespace) -> None:
-    store = store_of(arguments)
-    if arguments.project in {project.id for project in store.load().projects.projects}:
-        terminal.confirm(f"Delete project {arguments.project}?", already=arguments.yes)
-    _print(arguments, store.delete_project(arguments.project, actor()))
-
-
-def _print(arguments: argparse.Namespace, configuration: Configuration) -> None:
+    configuration, counts = store_of(arguments).load(), _sessions(arguments)
     projects = configuration.projects.projects
     if arguments.json:
         records = [project.to_record() for project in projects]
         return terminal.print_json({"revision": configuration.revision, "projects": records})
-    rows = [(project.id, project.title, ", ".join(project.aliases)) for project in projects]
-    return terminal.print_table(("ID", "TITLE", "ALIASES"), rows)
+    heads = ("ID", "TITLE", "ALIASES", "AUTO ARCHIVE", "SCRIPT", "FILTER", "SESSIONS")
+    rows = [
+        (p.id, p.title, ", ".join(p.aliases), p.auto_archive.name.lower(),
+         _script_in_words(p), bool(p.series_import_filter), counts.get(p.id, 0))
+        for p in projects
+    ]  # fmt: skip
+    return terminal.print_table(heads, rows)
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    configuration = store_of(arguments).load()
+    project = configuration.projects.project(arguments.project)
+    record = project.to_record()
+    if arguments.text:
+        return terminal.print_text(str(record[arguments.text]))
+    if arguments.json:
+        sessions = _sessions(arguments).get(project.id, 0)
+        return terminal.print_json(
+            {"revision": configuration.revision, "project": record, "sessions": sessions}
+        )
+    record |= {"aliases": ", ".join(project.aliases), "auto_archive": _auto_archive_words(project)}
+    record |= {name: lines_in_words(str(record[name])) for name in PROJECT_TEXTS}
+    record["sessions"] = _sessions(arguments).get(project.id, 0)
+    return terminal.print_table(("FIELD", "VALUE"), record.items())
+
+
+def _add(arguments: argparse.Namespace) -> None:
+    store = store_of(arguments)
+    usual = {"auto_archive": int(store.load().site.new_project_auto_archive)}
+    project = Project.parse({"id": arguments.project, **usual, **_given(arguments)})
+    _report(arguments, "added", *store.save_project(project, actor()))
+
+
+def _edit(arguments: argparse.Namespace) -> None:
+    store = store_of(arguments)
+    seen = store.load().projects.project(arguments.project)
+    emptied = {name: _UNSET[name] for name in arguments.unset}
+    project = Project.parse(seen.to_record() | emptied | _given(arguments))
+    saved = store.save_project(project, actor(), replacing=seen)
+    _report(arguments, "saved", *saved)
+
+
+def _delete(arguments: argparse.Namespace) -> None:
+    store = store_of(arguments)
+    before = store.load()
+    project = before.projects.project(arguments.project)
+    sessions = _sessions(arguments).get(project.id, 0)
+    lie = f"{terminal.counted(sessions, 'session')} of it {'lies' if sessions == 1 else 'lie'} here"
+    stays = f"{lie}; their files stay where they are, and new objects no longer find it."
+    named = "".join(f" Receiver {label} names it." for label in _receivers_naming(project, before))
+    terminal.confirm(f"Delete project {project.id}? {stays}{named}", already=arguments.yes)
+    configuration = store.delete_project(project.id, actor())
+    _report(arguments, "deleted", configuration, project)
+    if sessions and not arguments.json:
+        terminal.say(f"{terminal.counted(sessions, 'session')} stay in folders named {project.id}")
+
+
+def _receivers_naming(project: Project, configuration: Configuration) -> Iterator[str]:
+    """Yield the receivers that tell their identifier to use a project."""
+    names = {project.id, *project.aliases}
+    for receiver in configuration.receivers:
+        if dict(receiver.identifier_settings).get(PROJECT_FIELD.name) in names:
+            yield receiver.label
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, object]:
+    return {name: value for name, value in vars(arguments).items() if name in _FIELDS}
+
+
+def _sessions(arguments: argparse.Namespace) -> dict[str, int]:
+    """Return how many sessions of each project the index knows."""
+    from engine.sessions.observed import read_sessions_by_project
+
+    return read_sessions_by_project(settings_of(arguments).index_file)
+
+
+def _report(
+    arguments: argparse.Namespace, verb: str, configuration: Configuration, project: Project
+) -> None:
+    if arguments.json:
+        record = project.to_record()
+        return terminal.print_json({"revision": configuration.revision, "project": record})
+    rows = [(project.id, project.title, ", ".join(project.aliases))]
+    terminal.print_table(("ID", "TITLE", "ALIASES"), rows)
+    return terminal.say(f"{verb} {project.id}, revision {configuration.revision}")
+
+
+def _auto_archive_words(project: Project) -> str:
+    return f"{project.auto_archive.name.lower()} ({int(project.auto_archive)})"
+
+
+def _script_in_words(project: Project) -> str:
+    script = project.anonymization_script
+    return f"revision {project.anonymization_script_revision}" if script else "none"

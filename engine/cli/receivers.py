@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine import terminal
-from engine.cli.context import actor, receiver_named, store_of
+from engine.cli.context import actor, installed_identifiers, receiver_named, store_of
 from engine.cli.options import (
     add_group,
     add_limits,
@@ -18,12 +18,13 @@ from engine.cli.options import (
     text_of_file,
     text_or_file,
 )
+from engine.cli.tls import add_tls, certificate_record, expiry_warning, tls_given
 from engine.model.duplicates import DuplicatePolicy
 from engine.model.limits import RECEIVER_LIMITS
 from engine.model.receiver import ROUTING_FIELDS, Receiver, ReceiverRules, parse_receiver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from engine.cli.options import Commands
     from engine.model.configuration import Configuration
@@ -55,6 +56,7 @@ _COLUMNS = (
     "anonymization",
     "whitelist_enabled",
     "routing_enabled",
+    "tls_enabled",
     "identifier",
     "bind_address",
 )
@@ -90,21 +92,37 @@ def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
     switch("--enabled", action="store_true", help="let it listen")
     switch("--disabled", action="store_false", help="keep it from listening")
     add("--identifier", metavar="ID", help="what finds project, subject and session")
+    told = "what it is told, such as project=NEURO-01; repeatable; NAME= removes it"
+    add("--identifier-setting", dest="identifier_settings", metavar="NAME=VALUE", type=_setting,
+        action="append", help=told)  # fmt: skip
     add("--file-namer", metavar="ID", help="what names files; '' for the only one")
     for name, words in _SWITCHES.items():
         add_switch(parser, name, words)
     _add_texts(parser)
+    add_tls(parser)
     add_limits(parser, RECEIVER_LIMITS, "removes it, so that the site's counts")
 
 
 def _add_texts(parser: argparse.ArgumentParser) -> None:
     add = partial(parser.add_argument, default=argparse.SUPPRESS)
-    entry = "AE title, address, network or AE@address; repeat for more; replaces all lines"
+    entry = (
+        "AE title, address, network or AE@address, then #san:NAME or #sha256:FINGERPRINT for a "
+        "certificate; repeat for more; replaces all lines"
+    )
     add("--whitelist", metavar="LINE", action="append", help=entry)
     add("--whitelist-file", metavar="FILE", type=text_of_file, help="lines; '-' reads stdin")
     for name in ROUTING_FIELDS:
         option = f"--{name.replace('_', '-')}"
         add(option, metavar="TEXT", type=text_or_file, help="rules, or @FILE with rules")
+
+
+def _setting(text: str) -> tuple[str, str]:
+    """Read NAME=VALUE; what names there are, and what values, the identifier knows."""
+    name, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or not name:
+        wanted = "write NAME=VALUE, such as project=NEURO-01"
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a setting; {wanted}")
+    return name, value
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -129,24 +147,37 @@ def _save(
 ) -> None:
     """Save what the options make of a receiver, if it still is as it was seen."""
     record = seen.to_record() if seen else {}
-    fields = _given_fields(arguments, record.get("limits"))
-    rules = ReceiverRules(before.site, others=before.receivers)
+    identifiers = installed_identifiers()
+    fields = _given_fields(arguments, record)
+    rules = ReceiverRules(before.site, identifiers, before.receivers, before.projects)
     receiver = parse_receiver(record | fields, rules)
-    saved = store_of(arguments).save_receiver(receiver, actor(), replacing=seen)
+    saved = store_of(arguments, identifiers).save_receiver(receiver, actor(), replacing=seen)
     _report(arguments, verb, *saved)
     if receiver.whitelist and not receiver.whitelist_enabled:
         terminal.say("the whitelist is kept but off; --whitelist-enabled puts it in force")
+    warning = expiry_warning(saved[1])
+    if warning:
+        terminal.say(warning)
 
 
-def _given_fields(arguments: argparse.Namespace, limits: object) -> dict[str, object]:
+def _given_fields(arguments: argparse.Namespace, before: Mapping[str, object]) -> dict[str, object]:
     given = vars(arguments)
     names = (*_NAMED_FIELDS, *_SWITCHES, *ROUTING_FIELDS)
     fields = {name: given[name] for name in names if name in given}
     if "whitelist" in given or "whitelist_file" in given:
         from_file = given.get("whitelist_file", "").splitlines()
         fields["whitelist"] = [*from_file, *given.get("whitelist", ())]
-    fields["limits"] = limits_given(arguments, limits)
-    return fields
+    fields["limits"] = limits_given(arguments, before.get("limits"))
+    fields["identifier_settings"] = _settings(given, before)
+    return fields | tls_given(given)
+
+
+def _settings(given: Mapping[str, Any], before: Mapping[str, object]) -> dict[str, str]:
+    """Return what the identifier is told; another one begins anew."""
+    known = before.get("identifier_settings")
+    same = given.get("identifier", before.get("identifier")) == before.get("identifier")
+    kept = dict(known) if isinstance(known, dict) and same else {}
+    return kept | dict(given.get("identifier_settings", ()))
 
 
 def _switch(arguments: argparse.Namespace) -> None:
@@ -174,17 +205,24 @@ def _report(
 
 
 def receiver_record(receiver: Receiver) -> dict[str, object]:
-    """Return a receiver's JSON form with its label."""
-    return {**receiver.to_record(), "label": receiver.label}
+    """Return a receiver's JSON form with its label and what its certificate says."""
+    record = {**receiver.to_record(), "label": receiver.label}
+    return {**record, "certificate": certificate_record(receiver)}
 
 
 def _print(receivers: Iterable[Receiver]) -> None:
     rows = [
-        (*(getattr(receiver, name) for name in _COLUMNS), _limits_in_words(receiver))
+        (*(_cell(receiver, name) for name in _COLUMNS), _limits_in_words(receiver))
         for receiver in receivers
     ]
     heads = [name.upper().replace("_ENABLED", "").replace("_", " ") for name in _COLUMNS]
     terminal.print_table([*heads, "LIMITS"], rows)
+
+
+def _cell(receiver: Receiver, name: str) -> object:
+    told = [f"{key}={value}" for key, value in receiver.identifier_settings]
+    value = getattr(receiver, name)
+    return f"{value} ({', '.join(told)})" if name == "identifier" and told else value
 
 
 def _limits_in_words(receiver: Receiver) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import threading
@@ -73,6 +74,7 @@ def _seconds(text: str) -> float:
 
 def _engine(arguments: argparse.Namespace) -> None:
     from engine import Engine
+    from engine.dimse.inherited import InheritedSockets
 
     stopping = threading.Event()
 
@@ -84,8 +86,9 @@ def _engine(arguments: argparse.Namespace) -> None:
 
     for number in _STOP_SIGNALS:
         signal.signal(number, stop)
-    engine = Engine(settings_of(arguments))
+    engine = Engine(settings_of(arguments), inherited=InheritedSockets.from_environment())
     engine.start()
+    gc.freeze()  # what is here now stays: collections need not look at it again and again
     for receiver in engine.snapshot().receivers:
         terminal.say(_state_in_words(receiver))
     engine.subscribe(_say_event)

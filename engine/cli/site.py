@@ -4,61 +4,127 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import actor, store_of
 from engine.cli.options import (
+    AUTO_ARCHIVE_CODES,
     add_group,
     add_limits,
     add_settings,
     add_switch,
     add_verb,
+    auto_archive,
     flattened,
+    lines_in_words,
     settings_given,
+    text_of_file,
 )
 from engine.model.limits import BOUNDS
 from engine.model.session_settings import SessionSettings
 from engine.model.site import SiteSettings
+from engine.model.site_routing import ATTRIBUTES, SITE_ROUTING_FIELDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from engine.cli.options import Commands
     from engine.model.configuration import Configuration
+
+_NAMES = ", ".join(ATTRIBUTES)
 
 
 def add_site(commands: Commands) -> None:
     """Add the commands that show and change the site settings."""
     verbs = add_group(commands, "site", "show and change the site settings")
-    add_verb(verbs, "get", _get, "show the site settings")
+    get = add_verb(verbs, "get", _get, "show the site settings")
+    get.add_argument("--routing", metavar="NAME", type=_attribute,
+                     help=f"print these rules alone: {_NAMES}")  # fmt: skip
     change = add_verb(verbs, "set", _set, "change the given site settings")
     add_switch(change, "receivers_allowed", "let enabled receivers listen; off stops all")
     add_switch(change, "allow_low_ports", "allow ports outside 1024–49151")
-    change.add_argument(
-        "--bind-address",
-        metavar="ADDRESS",
-        default=argparse.SUPPRESS,
-        help="the local address to listen on; '' for all",
-    )
+    add = partial(change.add_argument, default=argparse.SUPPRESS)
+    add("--bind-address", metavar="ADDRESS", help="the local address to listen on; '' for all")
+    add("--new-project-auto-archive", metavar="HOW", type=auto_archive,
+        help=f"{', '.join(AUTO_ARCHIVE_CODES)}: what a new project is given")  # fmt: skip
+    _add_routing(change)
     add_limits(change, BOUNDS, "sets the default")
     add_settings(change, "sessions", (f.name for f in fields(SessionSettings)))
 
 
+def _add_routing(change: argparse.ArgumentParser) -> None:
+    """Add the options for the rules that are asked after a receiver's own."""
+    add = partial(change.add_argument, action="append", default=[])
+    add("--routing", metavar="NAME=FILE", type=_rules,
+        help=f"rules for {_NAMES}; '-' reads stdin, NAME= empties them; repeatable")  # fmt: skip
+    add("--enable-routing", metavar="NAME", type=_attribute, help="let these rules decide")
+    add("--disable-routing", metavar="NAME", type=_attribute, help="keep these rules, but off")
+    words = "find Project: Subject: Session: in comments of several lines too; not so in XNAT"
+    add_switch(change, "tolerant_comments", words)
+
+
+def _attribute(text: str) -> str:
+    name = text.strip().replace("-", "_")
+    if name not in ATTRIBUTES:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is none of {_NAMES}")
+    return name
+
+
+def _rules(text: str) -> tuple[str, str]:
+    name, equals, file = text.partition("=")
+    if not equals:
+        wanted = "write NAME=FILE, such as project=rules.txt"
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} names no file; {wanted}")
+    return _attribute(name), text_of_file(file) if file else ""
+
+
 def _get(arguments: argparse.Namespace) -> None:
-    _print(arguments, store_of(arguments).load())
+    configuration = store_of(arguments).load()
+    if arguments.routing:
+        return terminal.print_text(configuration.site.routing.text(arguments.routing))
+    return _print(arguments, configuration)
 
 
 def _set(arguments: argparse.Namespace) -> None:
     store = store_of(arguments)
     site = store.load().site
     before = site.to_record()
-    given = {name: value for name, value in vars(arguments).items() if name in before}
+    given = {
+        name: value
+        for name, value in vars(arguments).items()
+        if name in before and name != "routing"
+    }
     given["limits"] = settings_given(arguments, "limits", before["limits"])
     given["sessions"] = settings_given(arguments, "sessions", before["sessions"])
-    _print(arguments, store.set_site(SiteSettings.parse(before | given), actor(), replacing=site))
+    given["routing"] = site.routing.to_record() | dict(_routing_given(arguments))
+    saved = store.set_site(SiteSettings.parse(before | given), actor(), replacing=site)
+    _print(arguments, saved)
+    for name, text in arguments.routing:
+        if text and not saved.site.routing.is_enabled(name):
+            terminal.say(
+                f"the {name} rules are kept but off; --enable-routing {name} lets them decide"
+            )
+
+
+def _routing_given(arguments: argparse.Namespace) -> Iterator[tuple[str, object]]:
+    yield from ((f"{name}_routing", text) for name, text in arguments.routing)
+    yield from ((f"{name}_enabled", True) for name in arguments.enable_routing)
+    yield from ((f"{name}_enabled", False) for name in arguments.disable_routing)
+    if "tolerant_comments" in arguments:
+        yield "tolerant_comments", arguments.tolerant_comments
 
 
 def _print(arguments: argparse.Namespace, configuration: Configuration) -> None:
     record = configuration.site.to_record()
     if arguments.json:
         return terminal.print_json({"revision": configuration.revision, "site": record})
-    return terminal.print_table(("SETTING", "VALUE"), flattened(record))
+    return terminal.print_table(("SETTING", "VALUE"), _rows(record))
+
+
+def _rows(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Yield the settings; of texts, how many lines they have."""
+    texts = {"sessions.series_filter", *(f"routing.{name}" for name in SITE_ROUTING_FIELDS)}
+    for name, value in flattened(record):
+        yield name, lines_in_words(str(value)) if name in texts else value

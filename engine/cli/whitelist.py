@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import terminal
@@ -23,10 +24,10 @@ from engine.model.whitelist_review import also_admits, proposals, review
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
-    from pathlib import Path
 
     from engine.cli.options import Commands
     from engine.model.receiver import Receiver
+    from engine.model.tls import PeerCertificate
     from engine.model.whitelist import Address
 
 _FOUND = 1
@@ -53,6 +54,8 @@ def add_whitelist(commands: Commands) -> None:
     for parser in (test, propose):
         parser.add_argument("--ae", metavar="AE", required=True, help="the calling AE title")
         parser.add_argument("--ip", metavar="IP", required=True, help="the caller's address")
+    shown = "PEM file with the certificate that the caller shows in the TLS handshake"
+    test.add_argument("--certificate", metavar="FILE", type=Path, help=shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class _Trial:
     ae_title: AETitle
     address: Address
     verdict: WhitelistVerdict
+    certificate: PeerCertificate | None = None
 
     @property
     def admitted(self) -> bool:
@@ -93,8 +97,9 @@ class _Trial:
             return "the whitelist is empty, which keeps everybody out"
         if self.verdict.nearest is None:
             return self.verdict.why
-        reasons = _reasons(self.verdict.nearest, self.ae_title, self.address)
-        return f"{self.verdict.why}, but {' and '.join(reasons)}"
+        reasons = list(_reasons(self.verdict.nearest, self.ae_title, self.address))
+        joint = " and" if ", but " in self.verdict.why else ", but"
+        return self.verdict.why + (f"{joint} {' and '.join(reasons)}" if reasons else "")
 
     def to_record(self) -> dict[str, object]:
         """Return the trial for programs."""
@@ -103,6 +108,7 @@ class _Trial:
             "receiver": self.receiver.label,
             "ae_title": self.ae_title,
             "address": str(self.address),
+            "certificate": self.certificate and self.certificate.fingerprint,
             "whitelist_enabled": self.receiver.whitelist_enabled,
             "admitted": self.admitted,
             "admitted_by": self.line if by_a_line else None,
@@ -114,7 +120,9 @@ class _Trial:
 def _test(arguments: argparse.Namespace) -> int:
     ae_title, address = _caller(arguments)
     receiver = receiver_named(store_of(arguments).load(), arguments.receiver)
-    trial = _Trial(receiver, ae_title, address, _verdict(receiver, ae_title, address))
+    certificate = _certificate(arguments)
+    verdict = _verdict(receiver, ae_title, address, certificate)
+    trial = _Trial(receiver, ae_title, address, verdict, certificate)
     if arguments.json:
         terminal.print_json(trial.to_record())
     else:
@@ -136,10 +144,23 @@ def _caller(arguments: argparse.Namespace) -> tuple[AETitle, Address]:
     return AETitle.parse(arguments.ae, "ae"), address
 
 
-def _verdict(receiver: Receiver, ae_title: AETitle, address: Address) -> WhitelistVerdict:
+def _certificate(arguments: argparse.Namespace) -> PeerCertificate | None:
+    if arguments.certificate is None:
+        return None
+    from engine.certificates import read_certificate  # which takes a while to load
+
+    return read_certificate(arguments.certificate).identity
+
+
+def _verdict(
+    receiver: Receiver,
+    ae_title: AETitle,
+    address: Address,
+    certificate: PeerCertificate | None = None,
+) -> WhitelistVerdict:
     """Ask the lines; those of a whitelist that is off may be invalid."""
     try:
-        return match(parse_whitelist(receiver.whitelist), ae_title, address)
+        return match(parse_whitelist(receiver.whitelist), ae_title, address, certificate)
     except InvalidWhitelistEntry as error:
         return WhitelistVerdict(None, None, f"the whitelist is not valid: {error.detail}")
 
@@ -150,7 +171,7 @@ def _reasons(entry: WhitelistEntry, ae_title: AETitle, address: Address) -> Iter
         alike = entry.ae_title.casefold() == ae_title.casefold()
         how = "in upper and lower case" if alike else "from the caller's"
         yield f"its AE title {entry.ae_title} differs {how}"
-    if entry.network is not None and not entry.admits(entry.ae_title or ae_title, address):
+    if not entry.includes(address):
         yield f"{address} is not in {entry.network}"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli import differences as told
-from engine.cli.context import actor, receivers_named, store_of
+from engine.cli.context import actor, installed_identifiers, receivers_named, store_of
 from engine.cli.files import STANDARD_STREAM, read_text, write_text
 from engine.cli.options import add_verb
 from engine.cli.receivers import receiver_record
@@ -52,10 +52,11 @@ def add_xnat(commands: Commands) -> None:
 
 
 def _import(arguments: argparse.Namespace) -> None:
-    store = store_of(arguments)
+    identifiers = installed_identifiers()
+    store = store_of(arguments, identifiers)
     records = read_records(read_text(arguments.file))
     before = store.load()
-    items = plan_import(records, before)
+    items = plan_import(records, before, identifiers)
     wanted = [i.receiver for i in items if i.receiver and i.outcome is not Outcome.EQUAL]
     refused = sum(item.outcome is Outcome.REFUSED for item in items)
     applies = arguments.apply and (not refused or arguments.skip_refused)

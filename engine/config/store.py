@@ -6,12 +6,9 @@ import logging
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tinydb import TinyDB
-from tinydb.storages import MemoryStorage
-from tinydb.table import Document
-
+from engine.config.draft import Draft
 from engine.config.history import History
 from engine.config.storage import AtomicJSONStorage
 from engine.errors import (
@@ -22,32 +19,25 @@ from engine.errors import (
     Problem,
 )
 from engine.model.configuration import (
-    SCHEMA_VERSION,
     Configuration,
     parse_configuration,
     project_conflicts,
 )
 from engine.model.configuration_diff import differences
-from engine.model.project import Project
-from engine.model.receiver import (
-    DEFAULT_AE_TITLE,
-    DEFAULT_IDENTIFIERS,
-    DEFAULT_PORT,
-    ReceiverRules,
-    parse_receiver,
-)
+from engine.model.identifier import DEFAULT_IDENTIFIERS
+from engine.model.project import Project, ProjectRegistry
+from engine.model.receiver import DEFAULT_AE_TITLE, DEFAULT_PORT, ReceiverRules, parse_receiver
 from engine.model.site import SiteSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
-
-    from tinydb.table import Table
 
     from engine.clock import Clock
     from engine.config.storage import Tables
     from engine.model.configuration_diff import Difference
-    from engine.model.receiver import IdentifierInfo, Receiver
+    from engine.model.identifier import IdentifierInfo
+    from engine.model.receiver import Receiver
 
 BY_HAND = "an editor"
 """Who made a change that came into the file without this program."""
@@ -110,7 +100,8 @@ class ConfigurationStore:
             replacing: the receiver as its editor saw it; None replaces whatever is there.
 
         Raises:
-            InvalidReceiver: if it conflicts with the configuration as it is now.
+            InvalidReceiver: if it conflicts with the configuration as it is now, or if the files
+                of its new TLS settings are missing or don't fit together.
             ChangedMeanwhile: if somebody else changed the receiver after its editor saw it.
             NotFound: if the receiver to replace does not exist any more.
         """
@@ -159,20 +150,25 @@ class ConfigurationStore:
             draft.table("receivers").remove(doc_ids=[receiver_id])
         return draft.configuration
 
-    def add_project(self, project: Project, actor: str) -> Configuration:
-        """Add a project.
+    def save_project(
+        self, project: Project, actor: str, *, replacing: Project | None = None
+    ) -> tuple[Configuration, Project]:
+        """Add a project, or replace one that its editor saw; return it as it is stored.
 
         Raises:
-            InvalidProject: if its id or an alias names a project already.
+            InvalidProject: if its id or an alias names another project.
+            ChangedMeanwhile: if somebody else changed the project after its editor saw it.
+            NotFound: if the project to replace does not exist any more.
         """
         with self._change(actor) as draft:
-            checked = Project.parse(project.to_record())
-            known = draft.configuration.projects.projects
-            problems = [problem for _, problem in project_conflicts((*known, checked))]
-            if problems:
-                raise InvalidProject(*problems)
-            draft.table("projects").insert(checked.to_record())
-        return draft.configuration
+            known = draft.configuration.projects
+            if replacing is not None and known.project(replacing.id) != replacing:
+                seen = replace(draft.configuration, projects=ProjectRegistry((replacing,)))
+                current = ProjectRegistry((known.project(replacing.id),))
+                now = replace(draft.configuration, projects=current)
+                raise self._changed_meanwhile(f"project {replacing.id}", seen, now)
+            draft.put_project(_checked_project(project, known, replacing))
+        return draft.configuration, draft.configuration.projects.project(project.id)
 
     def delete_project(self, project_id: str, actor: str) -> Configuration:
         """Remove a project; what was received for it stays where it is.
@@ -247,21 +243,25 @@ class ConfigurationStore:
             yield Revision(later, differences(Configuration(), later))
 
     @contextmanager
-    def _change(self, actor: str) -> Iterator[_Draft]:
+    def _change(self, actor: str) -> Iterator[Draft]:
         storage = AtomicJSONStorage(self._path)
         with self._lock, storage.locked():
             tables = storage.read()
-            draft = _Draft(tables, self._parse(tables or {}))
-            if self._was_edited_by_hand(draft.configuration):
-                self._write(storage, draft, BY_HAND)
+            draft = Draft(tables, self._parse(tables or {}))
+            written = self._as_written(draft.configuration)
+            if differences(written, draft.configuration):
+                self._write(storage, draft, BY_HAND, written)
             elif tables:
                 self._keep(draft.configuration.revision, tables)
             yield draft
             if self._parse(draft.tables) != draft.configuration:
-                self._write(storage, draft, actor)
+                self._write(storage, draft, actor, draft.configuration)
 
-    def _write(self, storage: AtomicJSONStorage, draft: _Draft, actor: str) -> None:
+    def _write(
+        self, storage: AtomicJSONStorage, draft: Draft, actor: str, before: Configuration
+    ) -> None:
         draft.stamp(actor, self._clock)
+        draft.stamp_scripts(before.projects)
         draft.configuration = self._parse(draft.tables)
         storage.write(draft.tables)
         self._keep(draft.configuration.revision, draft.tables)
@@ -273,17 +273,27 @@ class ConfigurationStore:
             # The change is in force; that it can't be undone is the lesser evil.
             _logger.warning("revision %d is not kept: %s", number, error)
 
-    def _was_edited_by_hand(self, configuration: Configuration) -> bool:
-        """Compare with what is kept under the file's revision number."""
+    def _as_written(self, configuration: Configuration) -> Configuration:
+        """Return what is kept under the file's revision number; else what the file says now."""
         try:
-            written = self._parse(self.history.revision(configuration.revision).tables)
+            return self._parse(self.history.revision(configuration.revision).tables)
         except (NotFound, ConfigurationError):
-            return False
-        return bool(differences(written, configuration))
+            return configuration
 
     def _checked(self, receiver: Receiver, configuration: Configuration) -> Receiver:
-        rules = ReceiverRules(configuration.site, self._identifiers, configuration.receivers)
-        return parse_receiver(receiver.to_record(), rules)
+        rules = ReceiverRules(
+            configuration.site,
+            self._identifiers,
+            configuration.receivers,
+            configuration.projects,
+        )
+        checked = parse_receiver(receiver.to_record(), rules)
+        before = [known.tls for known in configuration.receivers if known.id == checked.id]
+        if checked.tls is not None and checked.tls not in before:
+            from engine.certificates import load  # which takes a while, and is rarely needed
+
+            load(checked.tls)
+        return checked
 
     def _changed_meanwhile(
         self, what: str, seen: Configuration, current: Configuration
@@ -303,74 +313,26 @@ class ConfigurationStore:
 
     def _parse(self, tables: Tables) -> Configuration:
         try:
-            return parse_configuration(tables, self._identifiers)
+            return parse_configuration(tables)
         except ConfigurationError as error:
             if len(error.problems) == 1 and error.problems[0].field == "meta.schema":
                 raise type(error)(_naming(self._path, error.problems[0])) from error
             raise
 
 
-class _Draft:
-    """The tables of one change, in memory until the whole of it is known to be good."""
-
-    def __init__(self, tables: Tables | None, configuration: Configuration) -> None:
-        self.configuration = configuration
-        self._database = TinyDB(storage=MemoryStorage)
-        self._database.storage.write(tables or {})
-        meta: Mapping[str, Any] = next(iter(self.table("meta")), {})
-        ids = [receiver.id for receiver in configuration.receivers]
-        self._last_id = max(meta.get("last_receiver_id", 0), *ids, 0)
-
-    @property
-    def had_receivers(self) -> bool:
-        """Whether a receiver exists or existed once."""
-        return bool(self._last_id > 0)
-
-    @property
-    def tables(self) -> Tables:
-        """The tables as they have become."""
-        return self._database.storage.read() or {}
-
-    def table(self, name: str) -> Table:
-        """Return one of TinyDB's tables."""
-        return self._database.table(name)
-
-    def put_receiver(self, receiver: Receiver) -> int:
-        """Insert or replace a receiver and return its id.
-
-        An id is never used twice, so that a dialog that was opened before a deletion can't
-        overwrite a receiver that was added after it.
-        """
-        record = receiver.to_record()
-        del record["id"]
-        if receiver.id:
-            self.configuration.receiver(receiver.id)
-            self.table("receivers").update(record, doc_ids=[receiver.id])
-            return receiver.id
-        self._last_id += 1
-        return self.table("receivers").insert(Document(record, self._last_id))
-
-    def replace_tables(self, tables: Tables) -> None:
-        """Take over all tables of another revision except the one that counts revisions."""
-        meta = self.tables.get("meta", {})
-        self._database.storage.write({**tables, "meta": meta})
-
-    def put_single(self, name: str, record: Mapping[str, Any]) -> None:
-        """Set the members of a table's only record."""
-        table = self.table(name)
-        if not table.update(record):
-            table.insert(record)
-
-    def stamp(self, actor: str, clock: Clock) -> None:
-        """Note that this is a new revision, who made it, and when."""
-        record = {
-            "schema": SCHEMA_VERSION,
-            "revision": self.configuration.revision + 1,
-            "changed_by": actor,
-            "changed_at": clock.now().isoformat(timespec="seconds"),
-            "last_receiver_id": self._last_id,
-        }
-        self.put_single("meta", record)
+def _checked_project(
+    project: Project, known: ProjectRegistry, replacing: Project | None
+) -> Project:
+    """Return the project if it may stand beside the others."""
+    checked = Project.parse(project.to_record())
+    if replacing is not None and checked.id != replacing.id:
+        message = f"is not {replacing.id}, and folders are named after that"
+        raise InvalidProject(Problem("id", checked.id, message, "add a new project instead"))
+    others = [p for p in known.projects if replacing is None or p.id != replacing.id]
+    problems = [problem for _, problem in project_conflicts((*others, checked))]
+    if problems:
+        raise InvalidProject(*problems)
+    return checked
 
 
 def _naming(path: Path, problem: Problem) -> Problem:

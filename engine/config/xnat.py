@@ -9,20 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigurationError, InvalidReceiver, InvalidWhitelistEntry, Problem
 from engine.model.configuration_diff import Difference, differences
-from engine.model.receiver import (
-    DEFAULT_IDENTIFIER,
-    DEFAULT_IDENTIFIERS,
-    Receiver,
-    ReceiverRules,
-    parse_receiver,
-)
+from engine.model.identifier import DEFAULT_IDENTIFIER, DEFAULT_IDENTIFIERS
+from engine.model.receiver import Receiver, ReceiverRules, parse_receiver
 from engine.model.whitelist import parse_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from engine.model.configuration import Configuration
-    from engine.model.receiver import IdentifierInfo
+    from engine.model.identifier import IdentifierInfo
 
 MOST_RECORDS = 1000
 
@@ -110,7 +105,8 @@ def plan_import(
     planned = {r.label: r for r in configuration.receivers}
     seen: set[str] = set()
     for record in records:
-        rules = ReceiverRules(configuration.site, identifiers, tuple(planned.values()))
+        others = tuple(planned.values())
+        rules = ReceiverRules(configuration.site, identifiers, others, configuration.projects)
         item = _plan(record, configuration, rules)
         if item.label in seen:
             problem = Problem("aeTitle", item.label, "is in the file twice", "remove one of them")
@@ -133,7 +129,11 @@ def to_xnat(receiver: Receiver) -> dict[str, object]:
 
 
 def objections(receiver: Receiver) -> Iterator[Problem]:
-    """Yield the whitelist lines that XNAT refuses or reads differently (XNAT 1.3, 1.5)."""
+    """Yield what XNAT refuses, reads differently or has no place for (XNAT 1.1, 1.3, 1.5)."""
+    if receiver.identifier_settings:
+        told = ", ".join(f"{name}={value}" for name, value in receiver.identifier_settings)
+        message = "has no place in XNAT's record and is left out"
+        yield Problem("identifier_settings", told, message, "configure the identifier there")
     for number, line in enumerate(receiver.whitelist, start=1):
         message, remedy = _objection(line)
         if message:
@@ -146,7 +146,10 @@ def _objection(line: str) -> tuple[str, str]:
     if "@" in line.rstrip("@").partition("@")[2]:
         return "has more than one @, which XNAT refuses", "remove the line"
     try:
-        parse_entry(line)
+        entry = parse_entry(line)
+        if entry.certificate is not None:
+            message = "asks for a certificate, which XNAT can't; it lets nobody in there"
+            return message, "leave the condition out for XNAT, or remove the line"
     except InvalidWhitelistEntry as error:
         message = "is checked by XNAT although the whitelist is off"
         return f"{message}: {error.problems[0].message}", error.problems[0].remedy
@@ -208,6 +211,8 @@ def _to_raw(record: Mapping[str, Any], known: Receiver | None) -> dict[str, obje
     identifier = raw["identifier"]
     if identifier is None or (isinstance(identifier, str) and not identifier.strip()):
         raw["identifier"] = DEFAULT_IDENTIFIER
+    if known is not None and raw["identifier"] != known.identifier:
+        raw["identifier_settings"] = {}  # what the former one was told
     overwrite = raw.get("direct_archive_append")
     if isinstance(overwrite, str):
         raw["direct_archive_append"] = _APPENDS.get(overwrite.strip().lower(), overwrite)

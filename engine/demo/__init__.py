@@ -104,7 +104,7 @@ def _configure(config_file: Path, ct_port: int, mr_port: int) -> None:
     store = ConfigurationStore(config_file, clock=SystemClock())
     store.set_site(SiteSettings(bind_address=LOOPBACK), "demo")
     for project in PROJECTS:
-        store.add_project(Project(project), "demo")
+        store.save_project(Project(project), "demo")
     store.save_receiver(Receiver(0, AETitle.parse(CT_AE_TITLE), ct_port), "demo")
     whitelist = (MR_SCANNER.ae_title, f"MR_SKYRA@{LOOPBACK}")
     store.save_receiver(

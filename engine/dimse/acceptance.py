@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.dimse.door import too_fast
 from engine.model import whitelist
 from engine.model.site import SiteSettings
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from engine.model.receiver import Receiver
+    from engine.model.tls import PeerCertificate
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 """The only application context name of the standard (PS3.7 A.2.1)."""
@@ -25,6 +27,10 @@ class AssociationRequest:
     calling_ae_title: str
     address: whitelist.Address
     application_context: str = APPLICATION_CONTEXT
+    is_hasty: bool = False
+    """Whether the address asks for associations faster than it may."""
+    certificate: PeerCertificate | None = None
+    """What the caller showed in the TLS handshake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,8 @@ def decide(
         receivers: the enabled receivers of that port by AE title.
         load: what is open, and how much may be.
     """
+    if request.is_hasty:
+        return Rejection(2, 3, 1, too_fast(load.site.limits))
     if request.application_context != APPLICATION_CONTEXT:
         return Rejection(
             1, 1, 2, f"application context {request.application_context} is not DICOM's"
@@ -95,7 +103,10 @@ def decide(
     line = ""
     if receiver.whitelist_enabled:
         verdict = whitelist.match(
-            receiver.whitelist_entries, request.calling_ae_title, request.address
+            receiver.whitelist_entries,
+            request.calling_ae_title,
+            request.address,
+            request.certificate,
         )
         if verdict.admitted_by is None:
             return Rejection(1, 1, 3, verdict.why)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.dimse.acceptance import Accepted, AssociationRequest, Rejection
     from engine.events import Event
+    from engine.intake.incoming import Source
     from engine.journal import Journal
     from engine.model.receiver import Receiver
     from engine.model.whitelist import Address
@@ -64,6 +65,9 @@ class LiveAssociation:
     """Ends the association without waiting for anything."""
     why: str = ""
     """Why it was aborted, if we did it."""
+    is_open: bool = True
+    source: Source | None = None
+    """What its objects have in common; its reading thread's."""
     implementation: str = ""
     contexts_accepted: int = 0
     contexts_refused: tuple[RefusedContext, ...] = ()
@@ -71,7 +75,9 @@ class LiveAssociation:
     failed: int = 0
     bytes: int = 0
     ring: SecondsRing = field(default_factory=SecondsRing)
-    unreported: ObjectsStored | None = None
+    unreported_objects: int = 0
+    unreported_duplicates: int = 0
+    unreported_bytes: int = 0
     unreported_second: int = 0
 
     def status(self, second: int) -> AssociationStatus:
@@ -242,7 +248,7 @@ class Associations:
         """Count one object; called by the association's own thread only."""
         if state is ObjectState.FILTERED:
             return
-        if state not in {ObjectState.STORED, ObjectState.DUPLICATE}:
+        if state is not ObjectState.STORED and state is not ObjectState.DUPLICATE:
             live.failed += 1
             self._journal.record(ObjectRefused(**_about(live), status=status, why=why))
             return
@@ -254,14 +260,11 @@ class Associations:
         if second != live.unreported_second:
             self._report(live)
         live.unreported_second = second
-        report = live.unreported or ObjectsStored(**_about(live), objects=0, duplicates=0, bytes=0)
-        duplicate = state is ObjectState.DUPLICATE
-        live.unreported = replace(
-            report,
-            objects=report.objects + (not duplicate),
-            duplicates=report.duplicates + duplicate,
-            bytes=report.bytes + size_bytes,
-        )
+        if state is ObjectState.DUPLICATE:
+            live.unreported_duplicates += 1
+        else:
+            live.unreported_objects += 1
+        live.unreported_bytes += size_bytes
 
     def close(self, live: LiveAssociation, end: AssociationEnd) -> None:
         """Note that an association ended; a second call for the same one does nothing."""
@@ -269,6 +272,7 @@ class Associations:
         with self._changed:
             if self._live.pop(live.id, None) is None:
                 return
+            live.is_open = False
             status = live.status(int(self._clock.monotonic()))
             ended = replace(status, bytes_rate=0.0, ended_at=now, end=end, why=live.why)
             self._ended.appendleft(ended)
@@ -324,9 +328,15 @@ class Associations:
         return f"A-{self._opened:04d}"
 
     def _report(self, live: LiveAssociation) -> None:
-        report, live.unreported = live.unreported, None
-        if report is not None:
-            self._journal.record(report)
+        objects, duplicates = live.unreported_objects, live.unreported_duplicates
+        if objects or duplicates:
+            size_bytes = live.unreported_bytes
+            live.unreported_objects = live.unreported_duplicates = live.unreported_bytes = 0
+            self._journal.record(
+                ObjectsStored(
+                    **_about(live), objects=objects, duplicates=duplicates, bytes=size_bytes
+                )
+            )
 
 
 def _ending(live: LiveAssociation, end: AssociationEnd, seconds: float) -> Event:

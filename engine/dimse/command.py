@@ -1,28 +1,33 @@
-"""C-STORE command sets as bytes: read from a request, written for a response (PS3.7 9.3.1).
+"""Command sets as bytes: read from requests, written for responses (PS3.7 6.3.1, 9.3).
 
-Everything else that travels as a DIMSE message is pynetdicom's.
+A receiver serves C-STORE and C-ECHO; any other request has its answer in the standard, too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import UnreadableObject
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_COMMAND_BYTES = 64 * 1024
 
 _ELEMENT = Struct("<HHI")
-_C_STORE_RQ = 0x0001
-_N_EVENT_REPORT_RQ = 0x0100
+_ELEMENT_BYTES = 8
+_C_STORE_RQ, _C_ECHO_RQ, _C_CANCEL_RQ = 0x0001, 0x0030, 0x0FFF
+_RESPONSE = 0x8000
 _NO_DATA_SET = 0x0101
+_SUCCESS, _UNRECOGNIZED_OPERATION = 0x0000, 0x0211  # PS3.7 annex C
 
 _AFFECTED_SOP_CLASS, _COMMAND_FIELD, _MESSAGE_ID = 0x0002, 0x0100, 0x0110
-_DATA_SET_TYPE, _AFFECTED_SOP_INSTANCE = 0x0800, 0x1000
+_RESPONDED_TO, _DATA_SET_TYPE, _STATUS, _AFFECTED_SOP_INSTANCE = 0x0120, 0x0800, 0x0900, 0x1000
+_UID_BYTES = 64
 
 
-@dataclass(frozen=True, slots=True)
-class StoreRequest:
+class StoreRequest(NamedTuple):
     """What a C-STORE-RQ says."""
 
     context_id: int
@@ -31,74 +36,98 @@ class StoreRequest:
     sop_instance_uid: str
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    """What must be known of any command to pass it on."""
+class Command(NamedTuple):
+    """A request, with what is to be done about it."""
 
-    field: int
     has_data_set: bool
     store: StoreRequest | None
-
-    @property
-    def starts_a_thread(self) -> bool:
-        """Whether pynetdicom would answer it on a thread of its own, one per message."""
-        return self.field == _N_EVENT_REPORT_RQ
+    answer: bytes = b""
+    """What to send once the message is complete, as a P-DATA-TF PDU; for a C-STORE it depends."""
 
 
 def read_command(encoded: bytes, context_id: int) -> Command:
     """Read a command set, which is always Implicit VR Little Endian (PS3.7 6.3.1).
 
     Raises:
-        UnreadableObject: if it is no command set.
+        UnreadableObject: if it is no command set, or not of a request.
     """
     elements = _elements(encoded)
     field = _number(elements.get(_COMMAND_FIELD))
     has_data_set = _number(elements.get(_DATA_SET_TYPE)) != _NO_DATA_SET
-    if field != _C_STORE_RQ or not has_data_set:
-        return Command(field, has_data_set, None)
+    if field != _C_STORE_RQ:
+        return Command(has_data_set, None, _answer(field, elements, context_id))
     request = StoreRequest(
         context_id,
         _number(elements.get(_MESSAGE_ID)),
         _uid(elements.get(_AFFECTED_SOP_CLASS)),
         _uid(elements.get(_AFFECTED_SOP_INSTANCE)),
     )
-    return Command(field, has_data_set, request)
+    return Command(has_data_set, request)
 
 
 def store_response(request: StoreRequest, status: int, comment: str = "") -> bytes:
-    """Return a C-STORE-RSP as one P-DATA-TF PDU."""
-    elements = [
-        _encoded(_AFFECTED_SOP_CLASS, _padded(request.sop_class_uid, b"\0")),
-        _encoded(_COMMAND_FIELD, b"\x01\x80"),
-        _encoded(0x0120, request.message_id.to_bytes(2, "little")),
-        _encoded(_DATA_SET_TYPE, b"\x01\x01"),
-        _encoded(0x0900, status.to_bytes(2, "little")),
-    ]
-    if comment:
-        elements.append(_encoded(0x0902, _padded(comment, b" ")))
-    elements.append(_encoded(_AFFECTED_SOP_INSTANCE, _padded(request.sop_instance_uid, b"\0")))
-    body = b"".join(elements)
-    command = _encoded(0x0000, len(body).to_bytes(4, "little")) + body
-    pdv = _PDV.pack(len(command) + 2, request.context_id, _LAST_COMMAND) + command
-    return _PDU.pack(0x04, len(pdv)) + pdv
+    """Return a C-STORE-RSP as one P-DATA-TF PDU (PS3.7 9.3.1.2)."""
+    return _pdu(
+        _encoded(_AFFECTED_SOP_CLASS, _padded(request.sop_class_uid, b"\0"))
+        + _responding(_C_STORE_RQ, request.message_id, status)
+        + (_encoded(_ERROR_COMMENT, _padded(comment, b" ")) if comment else b"")
+        + _encoded(_AFFECTED_SOP_INSTANCE, _padded(request.sop_instance_uid, b"\0")),
+        request.context_id,
+    )
 
 
-_PDU = Struct(">BxI")
-_PDV = Struct(">IBB")
+def _answer(field: int, elements: Mapping[int, bytes], context_id: int) -> bytes:
+    """Return the response to a request that is no C-STORE; nothing for a C-CANCEL."""
+    if not field:
+        raise UnreadableObject("a command set says no command")
+    if field & _RESPONSE:
+        raise UnreadableObject(f"a response (0x{field:04X}) to nothing that was asked")
+    if field == _C_CANCEL_RQ:
+        return b""
+    status = _SUCCESS if field == _C_ECHO_RQ else _UNRECOGNIZED_OPERATION
+    response = _responding(field, _number(elements.get(_MESSAGE_ID)), status)
+    sop_class = elements.get(_AFFECTED_SOP_CLASS)
+    if sop_class is not None:
+        response = _encoded(_AFFECTED_SOP_CLASS, sop_class[:_UID_BYTES]) + response
+    return _pdu(response, context_id)
+
+
+def _responding(field: int, message_id: int, status: int) -> bytes:
+    """Encode which request is answered, that no data set follows, and the status."""
+    return _RESPONDING.pack(
+        *(0x0000, _COMMAND_FIELD, 2, field | _RESPONSE),
+        *(0x0000, _RESPONDED_TO, 2, message_id),
+        *(0x0000, _DATA_SET_TYPE, 2, _NO_DATA_SET),
+        *(0x0000, _STATUS, 2, status),
+    )
+
+
+def _pdu(body: bytes, context_id: int) -> bytes:
+    """Return a command set without its group length as one P-DATA-TF PDU."""
+    size = _GROUP_LENGTH_BYTES + len(body)
+    head = _PDU_AND_PDV.pack(0x04, size + 6, size + 2, context_id, _LAST_COMMAND)
+    return head + _encoded(0x0000, len(body).to_bytes(4, "little")) + body
+
+
+_PDU_AND_PDV = Struct(">BxIIBB")  # PS3.8 9.3.5
+_RESPONDING = Struct("<" + 4 * "HHIH")
+_ERROR_COMMENT = 0x0902
+_GROUP_LENGTH_BYTES = 12
 _LAST_COMMAND = 0x03  # PS3.8 E.2: command, last fragment
 
 
 def _elements(encoded: bytes) -> dict[int, bytes]:
-    elements, position, end = {}, 0, len(encoded)
+    elements, position, end, unpack = {}, 0, len(encoded), _ELEMENT.unpack_from
     while position < end:
-        if end - position < _ELEMENT.size:
+        if end - position < _ELEMENT_BYTES:
             raise UnreadableObject("the command set is cut short")
-        group, element, length = _ELEMENT.unpack_from(encoded, position)
-        position += _ELEMENT.size
-        if group != 0x0000 or length > end - position:
+        group, element, length = unpack(encoded, position)
+        position += _ELEMENT_BYTES
+        following = position + length
+        if group or following > end:
             raise UnreadableObject("the command set is malformed")
-        elements[element] = encoded[position : position + length]
-        position += length
+        elements[element] = encoded[position:following]
+        position = following
     return elements
 
 

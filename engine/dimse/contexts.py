@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from pydicom.uid import UID
 from pynetdicom import ALL_TRANSFER_SYNTAXES
-from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
 from pynetdicom.presentation import PresentationContext
 
 from engine.view import RefusedContext
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 VERIFICATION = UID("1.2.840.10008.1.1")
-STORAGE_SERVICE_CLASS = UID("1.2.840.10008.4.2")
 _STANDARD_ROOT = "1.2.840.10008."
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 
@@ -44,8 +42,9 @@ TRANSFER_SYNTAXES: tuple[str, ...] = (
 """In order of preference: what every viewer reads first, the retired big endian last."""
 
 
+@lru_cache(maxsize=1)
 def verification_context() -> PresentationContext:
-    """Return the context for C-ECHO, which every receiver supports."""
+    """Return the context for C-ECHO, which every receiver supports; shared as well."""
     context = PresentationContext()
     context.abstract_syntax = VERIFICATION
     context.transfer_syntax = list(_UNCOMPRESSED)
@@ -68,30 +67,16 @@ def supported_contexts(proposed: Iterable[PresentationContext]) -> list[Presenta
     """Return what a receiver supports of the proposed contexts, one per abstract syntax."""
     wanted = {str(context.abstract_syntax) for context in proposed}
     supported = [verification_context()]
-    for sop_class_uid in sorted(uid for uid in wanted if is_storage(uid)):
-        context = PresentationContext()
-        context.abstract_syntax = UID(sop_class_uid)
-        context.transfer_syntax = list(TRANSFER_SYNTAXES)
-        supported.append(context)
-    return supported
+    return supported + [_storage_context(uid) for uid in sorted(wanted) if is_storage(uid)]
 
 
-def storage_services(
-    proposed: Iterable[PresentationContext],
-) -> dict[UID, SOPClassCommonExtendedNegotiation]:
-    """Name storage as the service of each proposed storage class, known to pynetdicom or not.
-
-    This is the answer to a SOP class common extended negotiation (PS3.7 D.3.3.6), which is how
-    a service class is stated for a SOP class that an implementation does not know.
-    """
-    services = {}
-    for uid in {str(context.abstract_syntax) for context in proposed}:
-        if is_storage(uid):
-            item = SOPClassCommonExtendedNegotiation()
-            item.sop_class_uid = UID(uid)
-            item.service_class_uid = STORAGE_SERVICE_CLASS
-            services[UID(uid)] = item
-    return services
+@lru_cache(maxsize=1024)
+def _storage_context(sop_class_uid: str) -> PresentationContext:
+    """Return the context of a storage class, which all associations share and none changes."""
+    context = PresentationContext()
+    context.abstract_syntax = UID(sop_class_uid)
+    context.transfer_syntax = list(TRANSFER_SYNTAXES)
+    return context
 
 
 def refused_contexts(

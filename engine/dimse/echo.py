@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from typing import TYPE_CHECKING
 
 from pynetdicom import AE
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
+from engine.certificates import own_caller
 from engine.dimse.contexts import VERIFICATION
 from engine.dimse.ports import ALL_IPV4, ALL_IPV6, shown_address
+from engine.model.tls import ClientCertificates
 from engine.view import EchoResult
 
 if TYPE_CHECKING:
@@ -24,19 +27,33 @@ _LOOPBACK = {ALL_IPV4: "127.0.0.1", ALL_IPV6: "127.0.0.1"}
 def echo(receiver: Receiver, address: str, clock: Clock) -> EchoResult:
     """Call a receiver of this host and ask for an echo.
 
-    A refusal by the receiver's own whitelist counts as an answer: it is what was configured.
+    A refusal by the receiver's own whitelist, or by its own authorities, counts as an answer: it
+    is what was configured.
+
+    Raises:
+        InvalidReceiver: if the receiver's own certificate, which is shown, can't be read.
     """
+    context = own_caller(receiver.tls) if receiver.tls else None
     target = _LOOPBACK.get(address, address)
     shown = shown_address(target, receiver.port)
     try:
-        socket.create_connection((target, receiver.port), TIMEOUT_SECONDS).close()
+        with socket.create_connection((target, receiver.port), TIMEOUT_SECONDS) as connection:
+            if context is not None:
+                context.wrap_socket(connection).close()
+    except ssl.SSLError as error:
+        return _without_tls(receiver, shown, error)
     except OSError as error:
         return EchoResult(False, shown, f"no answer: {(error.strerror or str(error)).lower()}")
     ae = AE(ae_title=CALLING_AE_TITLE)
     ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = TIMEOUT_SECONDS
     ae.add_requested_context(VERIFICATION)
     started = clock.monotonic()
-    association = ae.associate(target, receiver.port, ae_title=str(receiver.ae_title))
+    association = ae.associate(
+        target,
+        receiver.port,
+        ae_title=str(receiver.ae_title),
+        tls_args=(context, target) if context else None,
+    )
     if association.is_established:
         status = association.send_c_echo()
         association.release()
@@ -49,6 +66,15 @@ def echo(receiver: Receiver, address: str, clock: Clock) -> EchoResult:
         assert isinstance(answer, A_ASSOCIATE)
         return _rejected(receiver, shown, (answer.result_source or 0, answer.diagnostic or 0))
     return EchoResult(False, shown, "no answer to the association request")
+
+
+def _without_tls(receiver: Receiver, shown: str, error: ssl.SSLError) -> EchoResult:
+    asks = receiver.tls is not None and receiver.tls.client is ClientCertificates.REQUIRED
+    if asks and "ALERT" in (error.reason or ""):
+        detail = "answers; its authorities keep out dicomdock's own certificate, as configured"
+        return EchoResult(True, shown, detail)
+    reason = (error.reason or "no reason given").replace("_", " ").lower()
+    return EchoResult(False, shown, f"no TLS: {reason}")
 
 
 def _rejected(receiver: Receiver, shown: str, source_and_reason: tuple[int, int]) -> EchoResult:

@@ -19,6 +19,7 @@ PDU_HEAD_BYTES = 6
 _PDU_AND_PDV = Struct(">BxIIBB")
 _PDU_LENGTH = Struct(">I")
 _PDV = Struct(">IBB")
+_PDV_LENGTH_BYTES = 4
 _COMMAND, _LAST = 1, 2  # message control header, PS3.8 E.2
 
 
@@ -53,6 +54,8 @@ class FragmentParser:
         self._in_pdv = False
         self._control = 0
         self._context_id = 0
+        self._message_context_id = 0
+        """The presentation context that the message began on; all its fragments must be on it."""
         self._command = bytearray()
         self._expects_data = False
         self.pdus = 0
@@ -80,6 +83,8 @@ class FragmentParser:
         segments: list[memoryview] = []
         while True:
             if not self._in_pdv:
+                if self._expects_data and self._pdu_left == 0:
+                    low = self._take_whole_pdus(buffer, view, low, high, segments)
                 following = self._begin_pdv(buffer, low, high)
                 if following < 0:
                     break
@@ -101,6 +106,24 @@ class FragmentParser:
             self._take_data(segments)
         other = not self.inside_pdu and high - low >= 1 and buffer[low] != P_DATA_TF
         return low, other
+
+    def _take_whole_pdus(
+        self, buffer: bytearray, view: memoryview, low: int, high: int, segments: list[memoryview]
+    ) -> int:
+        """Take PDUs that hold one fragment in the middle of a data set: what most PDUs are."""
+        unpack, longest = _PDU_AND_PDV.unpack_from, self._max_pdu_bytes
+        context_id = self._message_context_id
+        while high - low >= _PDU_AND_PDV.size:
+            kind, length, pdv_length, context, control = unpack(buffer, low)
+            end = low + PDU_HEAD_BYTES + length
+            whole = kind == P_DATA_TF and end <= high and PDU_HEAD_BYTES <= length <= longest
+            single = pdv_length == length - _PDV_LENGTH_BYTES and context == context_id
+            if not (whole and single) or control:
+                break
+            segments.append(view[low + _PDU_AND_PDV.size : end])
+            self.pdus += 1
+            low = end
+        return low
 
     def _begin_pdv(self, buffer: bytearray, low: int, high: int) -> int:
         """Read the next PDV's head; return the position after it, or -1 if it is not there yet."""
@@ -127,6 +150,8 @@ class FragmentParser:
             pdv_length, self._context_id, self._control = _PDV.unpack_from(buffer, low)
             self._pdu_left -= _PDV.size
             low += _PDV.size
+        if self._context_id != self._message_context_id and (self._expects_data or self._command):
+            raise ProtocolViolation("a message changes its presentation context")
         self._pdv_left = pdv_length - 2
         if not 0 <= self._pdv_left <= self._pdu_left:
             raise ProtocolViolation(f"a PDV says it has {pdv_length:,} bytes")
@@ -149,6 +174,8 @@ class FragmentParser:
     def _take_command(self, segment: memoryview) -> None:
         if self._expects_data:
             raise ProtocolViolation("a command fragment stands where a data set is due")
+        if not self._command:
+            self._message_context_id = self._context_id
         self._command += segment
         if len(self._command) > MAX_COMMAND_BYTES:
             raise ProtocolViolation(f"a command set is longer than {MAX_COMMAND_BYTES:,} bytes")

@@ -18,31 +18,36 @@ from engine.dimse.acceptance import (
 )
 from engine.dimse.contexts import (
     refused_contexts,
-    storage_services,
     supported_contexts,
     verification_context,
 )
 from engine.dimse.fragments import ProtocolViolation
+from engine.dimse.greeting import ae_titles, is_plain_dicom
 from engine.dimse.ports import listen_error, shown_address
+from engine.dimse.receiving import ReceivingAssociation
 from engine.dimse.server import ReceivingServer
-from engine.dimse.upper_layer import ReceivingAssociation
+from engine.dimse.tls import PortTls, Refused, TlsConnection, reject_in_plain
+from engine.errors import CertificateUnusable, InvalidReceiver
 from engine.model.whitelist import normalize_address
 from engine.view import AssociationEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pydicom.uid import UID
     from pynetdicom.events import Event, EventHandlerType
-    from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
 
+    from engine.clock import Clock
     from engine.dimse.associations import Associations, LiveAssociation
     from engine.dimse.command import StoreRequest
+    from engine.dimse.door import Door
+    from engine.dimse.inherited import InheritedSockets
+    from engine.dimse.receiving import Deadlines
     from engine.dimse.reception import Receipt, Reception
-    from engine.dimse.server import UnassociatedPeers
-    from engine.dimse.upper_layer import Deadlines
+    from engine.events import Event as JournalEvent
+    from engine.journal import Journal
     from engine.model.limits import Limits
     from engine.model.receiver import Receiver
+    from engine.model.tls import TlsSettings
 
 _ABORT_SECONDS = 2
 _CANNOT_DECIDE = (2, 1, 1)  # A-ASSOCIATE-RJ: transient, no reason given
@@ -66,7 +71,11 @@ class PortListener:
         reception: Reception,
         load: Callable[[], Load],
         deadlines: Deadlines,
-        unassociated: UnassociatedPeers,
+        door: Door,
+        clock: Clock,
+        journal: Journal,
+        tls: TlsSettings | None = None,
+        inherited: InheritedSockets | None = None,
     ) -> None:
         self.address = address
         self.port = port
@@ -76,7 +85,10 @@ class PortListener:
         self._reception = reception
         self._load = load
         self._deadlines = deadlines
-        self._unassociated = unassociated
+        self._door = door
+        self._journal = journal
+        self._inherited = inherited
+        self.tls = PortTls(tls, clock, self._tell) if tls else None
         self._lock = threading.Lock()
         self._live: dict[ReceivingAssociation, LiveAssociation] = {}
         self._server: ReceivingServer | None = None
@@ -88,27 +100,43 @@ class PortListener:
         Raises:
             ListenError: with the reason and, where it may be known, the process in the way.
         """
+        if self.tls is not None:
+            self._load_certificate(self.tls)
+        server = self._bound()
+        server.port, server.deadlines = self, self._deadlines
+        server.door = self._door
+        thread = threading.Thread(target=server.serve, name=f"listener-{self.port}", daemon=True)
+        self._server, self._thread = server, thread
+        thread.start()
+
+    def _bound(self) -> ReceivingServer:
         ae = AE()
         ae.maximum_associations = 1_000_000  # the limit is acceptance's, which can say why
         ae.acse_timeout = self._deadlines.negotiation_seconds
         bind_to = (
             (self.address, self.port, 0, 0) if ":" in self.address else (self.address, self.port)
         )
+        inherited = self._inherited.take(self.address, self.port) if self._inherited else None
         try:
             server = ae.make_server(
                 bind_to,
                 contexts=[verification_context()],
                 evt_handlers=self._handlers(),
                 server_class=ReceivingServer,
+                inherited=inherited,
             )
         except OSError as error:
             raise listen_error(error, self.address, self.port) from error
         assert isinstance(server, ReceivingServer)
-        server.port, server.deadlines = self, self._deadlines
-        server.unassociated = self._unassociated
-        thread = threading.Thread(target=server.serve, name=f"listener-{self.port}", daemon=True)
-        self._server, self._thread = server, thread
-        thread.start()
+        return server
+
+    def _load_certificate(self, tls: PortTls) -> None:
+        try:
+            tls.load()
+        except InvalidReceiver as error:
+            raise CertificateUnusable(
+                self.address, self.port, f"TLS: {error.detail}", error.remedy
+            ) from error
 
     def stop(self) -> None:
         """Accept nothing more and free the port; open associations go on."""
@@ -135,9 +163,7 @@ class PortListener:
     def _handlers(self) -> list[EventHandlerType]:
         return [
             (evt.EVT_REQUESTED, self._on_requested),
-            (evt.EVT_SOP_COMMON, _on_sop_common),
             (evt.EVT_ESTABLISHED, self._on_established),
-            (evt.EVT_C_ECHO, _on_c_echo),
             (evt.EVT_RELEASED, self._on_released),
             (evt.EVT_ABORTED, self._on_aborted),
         ]
@@ -145,7 +171,8 @@ class PortListener:
     def _on_requested(self, event: Event) -> None:
         """Answer an A-ASSOCIATE-RQ; pynetdicom would accept it if this failed."""
         association = _of(event)
-        self._unassociated.remove(association)
+        association.is_heard = True
+        self._door.leave(association)
         try:
             self._answer(association)
         except Exception:
@@ -161,10 +188,18 @@ class PortListener:
             if isinstance(decision, Accepted):
                 self._open(association, decision, request, shown)
         if isinstance(decision, Rejection):
-            self._associations.rejected(request, decision, self.port, shown)
+            self._note_rejection(request, decision, shown)
             _reject(association, (decision.result, decision.source, decision.reason))
         else:
             self._prepare(association, decision.receiver.limits_within(load.site))
+
+    def _note_rejection(
+        self, request: AssociationRequest, rejection: Rejection, shown: str
+    ) -> None:
+        if request.is_hasty:  # whose AE titles may be guesses, each another one
+            self._door.strangers.dropped(str(request.address), self.port, rejection.why)
+        else:
+            self._associations.rejected(request, rejection, self.port, shown)
 
     def _open(
         self,
@@ -176,6 +211,7 @@ class PortListener:
         live = self._associations.open(
             accepted, request, shown, association, partial(association.abort, block=False)
         )
+        association.live = live
         with self._lock:
             self._live = {a: known for a, known in self._live.items() if a.is_alive()}
             self._live[association] = live
@@ -203,23 +239,71 @@ class PortListener:
 
     # ObjectPort: called on the reading thread of the association.
 
+    def welcome(self, association: ReceivingAssociation) -> bool:
+        """Shake hands if this port speaks TLS; tell of a caller that can't."""
+        if self.tls is None:
+            return True
+        connection, deadlines = association.connection, self._deadlines
+        try:
+            association.certificate = self.tls.secure(
+                connection, deadlines.handshake_seconds, deadlines.pdu_seconds
+            )
+        except Refused as refused:
+            called, calling = ae_titles(refused.head)
+            self._refuse(association, refused.why, called, calling)
+            if is_plain_dicom(refused.head) and connection.socket is not None:
+                reject_in_plain(connection.socket)
+            return False
+        assert isinstance(connection.socket, TlsConnection)
+        connection.socket.on_failure = partial(self._tls_failed, association)
+        return True
+
     def begin(self, association: ReceivingAssociation, request: StoreRequest) -> Receipt:
         """Open the object that a C-STORE request announces, with the receiver as it is now."""
-        live = self._live.get(association)
-        if live is None:
+        live = association.live
+        if live is None or not live.is_open:
             raise ProtocolViolation("the association has ended")
         syntax = association.transfer_syntax_of(request.context_id)
-        return self._reception.begin(request, syntax, live, live.settings)
+        return self._reception.begin(request, syntax, live)
 
     def violated(self, association: ReceivingAssociation, why: str) -> None:
         """Note why an association is about to be aborted."""
         live = self._live.get(association)
         if live is not None and not live.why:
             live.why = why
+        association.why = association.why or why
 
     def gone(self, association: ReceivingAssociation) -> None:
-        """Forget a connection that is closed."""
-        self._unassociated.remove(association)
+        """Forget a connection that is closed, and tell of one that brought no request."""
+        self._door.leave(association)
+        if not association.is_heard:
+            address = normalize_address(association.requestor.address or "0.0.0.0")
+            self._door.strangers.dropped(str(address), self.port, association.departure())
+        live = association.live
+        if live is not None and live.source is not None:
+            self._reception.end(live)
+
+    def _tls_failed(self, association: ReceivingAssociation, why: str) -> None:
+        live = self._live.get(association)
+        if live is not None:
+            live.why = live.why or why
+        else:
+            self._refuse(association, why)
+
+    def _refuse(
+        self, association: ReceivingAssociation, why: str, called: str = "", calling: str = ""
+    ) -> None:
+        if not why:
+            return  # closed without a word, which `gone` knows about
+        association.is_heard = True
+        host = str(normalize_address(association.requestor.address or "0.0.0.0"))
+        receiver = self.receivers.get(called)
+        label = receiver.label if receiver is not None else ""
+        self._door.strangers.dropped(host, self.port, why, label, calling)
+
+    def _tell(self, make: Callable[..., JournalEvent]) -> None:
+        for receiver in self.receivers.values():
+            self._journal.record(make(receiver=receiver.label))
 
     def _on_released(self, event: Event) -> None:
         self._close(_of(event), AssociationEnd.RELEASED)
@@ -259,12 +343,6 @@ def _request(association: ReceivingAssociation) -> AssociationRequest:
         calling_ae_title=str(primitive.calling_ae_title).strip(" \0"),
         address=normalize_address(association.requestor.address or "0.0.0.0"),
         application_context=str(primitive.application_context_name),
+        is_hasty=association.is_hasty,
+        certificate=association.certificate,
     )
-
-
-def _on_sop_common(event: Event) -> dict[UID, SOPClassCommonExtendedNegotiation]:
-    return storage_services(event.assoc.requestor.requested_contexts)
-
-
-def _on_c_echo(_event: Event) -> int:
-    return 0x0000

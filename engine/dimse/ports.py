@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from datetime import UTC, datetime
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 import psutil
@@ -23,7 +23,9 @@ ALL_IPV4 = "0.0.0.0"
 def listening_address(bind_address: str) -> str:
     """Return the address to bind, in its shortest form: the configured one, else all there are."""
     if bind_address:
-        return str(ip_address(bind_address))
+        address = ip_address(bind_address)
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        return str(mapped or address)
     return ALL_IPV6 if _has_dual_stack() else ALL_IPV4
 
 

@@ -15,20 +15,22 @@ from pynetdicom.transport import AssociationServer, AssociationSocket, RequestHa
 from engine.errors import EngineError
 
 _OF_CLASSES: dict[type, tuple[str, ...]] = {
-    Association: ("_serve_request", "_run_reactor"),
+    Association: ("_run_reactor",),
     AssociationSocket: ("_shutdown_socket", "event_queue"),
     AssociationServer: ("service_actions", "handle_error"),
     DULServiceProvider: (
         "_is_transport_event",
         "_read_pdu_data",
+        "_decode_pdu",
         "_process_recv_primitive",
+        "_send",
         "run_reactor",
         "stop_dul",
         "kill_dul",
     ),
     RequestHandler: ("_create_association",),
 }
-_OF_ASSOCIATION = ("_accepted_cx", "_reactor_checkpoint", "_server", "_kill")
+_OF_ASSOCIATION = ("_accepted_cx", "_reactor_checkpoint", "_server", "_kill", "_dul_ready")
 _OF_PROVIDER = ("_idle_timer", "_kill_thread", "_run_loop_delay", "event_queue", "artim_timer")
 _OF_TIMER = ("_start_time", "_end_time")
 

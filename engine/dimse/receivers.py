@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from engine.dimse.listener import PortListener
 from engine.dimse.ports import find_holder, listening_address, shown_address
 from engine.errors import ListenError, PortInUse
-from engine.events import ReceiverFailed, ReceiverListening, ReceiverStopped
+from engine.events import ReceiverFailed, ReceiverListening, ReceiverStopped, SocketUnused
 from engine.view import ListenFailure, ReceiverState
 
 if TYPE_CHECKING:
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.dimse.acceptance import Load
     from engine.dimse.associations import Associations
+    from engine.dimse.door import Door
+    from engine.dimse.inherited import InheritedSockets
+    from engine.dimse.receiving import Deadlines
     from engine.dimse.reception import Reception
-    from engine.dimse.server import UnassociatedPeers
-    from engine.dimse.upper_layer import Deadlines
     from engine.journal import Journal
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
+    from engine.model.tls import Certificate, TlsSettings
 
+CERTIFICATE_CHECK_SECONDS = 24 * 60 * 60
 RETRY_SECONDS = (5, 10, 30, 60, 120, 300, 600)
 """Pauses between attempts to bind a port that can't be bound; the last one repeats."""
 
@@ -46,6 +49,10 @@ class ObservedState:
     since: datetime
     address: str = ""
     failure: ListenFailure | None = None
+    certificate: Certificate | None = None
+    """The one in force."""
+    certificate_problem: str = ""
+    """Why a changed one is not in force."""
 
 
 @dataclass(slots=True)
@@ -56,6 +63,13 @@ class _Port:
     since: datetime
     failure: ListenFailure | None = None
     retry_at: float = 0.0
+    check_at: float = 0.0
+    """When the certificate is looked at next."""
+
+    @property
+    def tls(self) -> TlsSettings | None:
+        """The TLS that it was opened with."""
+        return self.listener.tls.settings if self.listener.tls else None
 
 
 class Receivers:
@@ -69,8 +83,9 @@ class Receivers:
         reception: Reception,
         load: Callable[[], Load],
         deadlines: Deadlines,
-        unassociated: UnassociatedPeers,
+        door: Door,
         on_change: Callable[[], None],
+        inherited: InheritedSockets | None = None,
     ) -> None:
         self._clock = clock
         self._journal = journal
@@ -78,9 +93,10 @@ class Receivers:
         self._reception = reception
         self._load = load
         self._deadlines = deadlines
-        self._unassociated = unassociated
+        self._door = door
         self._on_change = on_change
         """Called after a port was bound or failed without `apply` being called."""
+        self._inherited = inherited
         self._lock = threading.RLock()
         self._wake = threading.Condition(self._lock)
         self._ports: dict[tuple[str, int], _Port] = {}
@@ -101,12 +117,16 @@ class Receivers:
             if self._closed:
                 return
             before = self._labels()
+            self._door.limits = site.limits
             self._admit(receivers, wanted)
             for key in [key for key in self._ports if key not in wanted]:
                 self._close_port(key)
             for key, by_title in wanted.items():
+                if key in self._ports and self._ports[key].tls != _tls_of(by_title):
+                    self._close_port(key)  # what is open goes on; new callers get the new TLS
                 if key not in self._ports:
                     self._open_port(key, by_title)
+            self._close_unused_sockets(receivers, site)
             self._allowed = site.receivers_allowed
             self._note_idle(receivers)
             self._drain(before, site.limits.drain_seconds)
@@ -128,8 +148,14 @@ class Receivers:
                         return ObservedState(
                             ReceiverState.FAILED, wanted.failure.since, failure=wanted.failure
                         )
-                    shown = shown_address(address, port)
-                    return ObservedState(ReceiverState.LISTENING, wanted.since, shown)
+                    shown, tls = shown_address(address, port), wanted.listener.tls
+                    return ObservedState(
+                        ReceiverState.LISTENING,
+                        wanted.since,
+                        shown,
+                        certificate=tls.certificate if tls else None,
+                        certificate_problem=tls.problem if tls else "",
+                    )
             since = self._not_listening_since.get(receiver.label, self._clock.now())
             not_allowed = receiver.enabled and not self._allowed
         state = ReceiverState.NOT_ALLOWED if not_allowed else ReceiverState.DISABLED
@@ -156,7 +182,7 @@ class Receivers:
 
     def abort_all(self) -> None:
         """Abort every association that is still open, and close connections without one."""
-        self._unassociated.hang_up()
+        self._door.hang_up()
         with self._lock:
             retired = tuple(self._retired)
         for listener in retired:
@@ -172,10 +198,12 @@ class Receivers:
         before = {key: port.listener.receivers for key, port in self._ports.items()}
         with self._associations.admission:
             for key, port in self._ports.items():
-                port.listener.receivers = wanted.get(key, {})
+                by_title: Mapping[str, Receiver] = wanted.get(key, {})
+                # Who has connected with another kind of TLS has called none of these.
+                port.listener.receivers = by_title if port.tls == _tls_of(by_title) else {}
             self._associations.configure(receivers)
-        for key, by_title in before.items():
-            self._tell_differences(self._ports[key], by_title)
+        for key, those in before.items():
+            self._tell_differences(self._ports[key], those)
 
     def _tell_differences(self, port: _Port, before: Mapping[str, Receiver]) -> None:
         after = port.listener.receivers
@@ -188,11 +216,12 @@ class Receivers:
                 self._tell_failed(after[title], port.failure)
 
     def _open_port(self, key: tuple[str, int], by_title: dict[str, Receiver]) -> None:
-        self._ports[key] = _Port(self._new_listener(*key), self._clock.now())
+        listener = self._new_listener(*key, _tls_of(by_title))
+        self._ports[key] = _Port(listener, self._clock.now())
         self._ports[key].listener.receivers = by_title
         self._start(self._ports[key])
 
-    def _new_listener(self, address: str, port: int) -> PortListener:
+    def _new_listener(self, address: str, port: int, tls: TlsSettings | None) -> PortListener:
         return PortListener(
             address,
             port,
@@ -200,7 +229,11 @@ class Receivers:
             reception=self._reception,
             load=self._load,
             deadlines=self._deadlines,
-            unassociated=self._unassociated,
+            door=self._door,
+            clock=self._clock,
+            journal=self._journal,
+            tls=tls,
+            inherited=self._inherited,
         )
 
     def _start(self, wanted: _Port) -> None:
@@ -213,6 +246,10 @@ class Receivers:
         wanted.failure, wanted.since = None, self._clock.now()
         for receiver in listener.receivers.values():
             self._tell_listening(receiver, listener)
+        if listener.tls is not None:
+            listener.tls.warn()
+            wanted.check_at = self._clock.monotonic() + CERTIFICATE_CHECK_SECONDS
+            self._wake.notify_all()
 
     def _note_failure(self, wanted: _Port, error: ListenError) -> None:
         before, now = wanted.failure, self._clock.now()
@@ -276,8 +313,10 @@ class Receivers:
                 now = self._clock.monotonic()
                 self._retry_due(now)
                 self._abort_due(now)
+                self._check_certificates(now)
                 failed = [w.retry_at for w in self._ports.values() if w.failure is not None]
-                due = min((*failed, *self._drain_until.values()), default=None)
+                checks = [w.check_at for w in self._ports.values() if w.tls and w.failure is None]
+                due = min((*failed, *self._drain_until.values(), *checks), default=None)
                 self._wake.wait(None if due is None else max(0.0, due - self._clock.monotonic()))
 
     def _retry_due(self, now: float) -> None:
@@ -286,6 +325,22 @@ class Receivers:
                 self._start(wanted)
                 self._tell_change()
 
+    def _check_certificates(self, now: float) -> None:
+        """Look at the files, and warn of what expires, once a day."""
+        for wanted in self._ports.values():
+            due = wanted.failure is None and wanted.check_at <= now
+            if wanted.listener.tls is not None and due:
+                wanted.check_at = now + CERTIFICATE_CHECK_SECONDS
+                wanted.listener.tls.refresh()
+                wanted.listener.tls.warn()
+
+    def _close_unused_sockets(self, receivers: Sequence[Receiver], site: SiteSettings) -> None:
+        places = {
+            (listening_address(r.bind_address or site.bind_address), r.port) for r in receivers
+        }
+        for unused in self._inherited.close_unused(places) if self._inherited else ():
+            self._journal.record(SocketUnused(name=unused.name, why=unused.why))
+
     def _abort_due(self, now: float) -> None:
         due = {label for label, until in self._drain_until.items() if until <= now}
         self._drain_until = {k: v for k, v in self._drain_until.items() if k not in due}
@@ -293,6 +348,11 @@ class Receivers:
             if live.receiver.label in due:
                 why = f"{live.receiver.label} is switched off and its time to finish is over"
                 self._associations.abort(live, why)
+
+
+def _tls_of(by_title: Mapping[str, Receiver]) -> TlsSettings | None:
+    """Return the TLS of a port; the model sees to it that its receivers agree."""
+    return next((receiver.tls for receiver in by_title.values()), None)
 
 
 def _wanted(

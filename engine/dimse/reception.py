@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from engine.dimse.command import StoreRequest
     from engine.intake.incoming import IncomingObject
     from engine.intake.pipeline import Pipeline
-    from engine.model.receiver import Receiver
 
 _logger = logging.getLogger(__name__)
 
@@ -30,24 +29,26 @@ class Reception:
         self._associations = associations
 
     def begin(
-        self,
-        request: StoreRequest,
-        transfer_syntax_uid: str,
-        live: LiveAssociation,
-        receiver: Receiver,
+        self, request: StoreRequest, transfer_syntax_uid: str, live: LiveAssociation
     ) -> Receipt:
-        """Open the object that a C-STORE request announces."""
+        """Open the object that a C-STORE request announces, for the receiver as it is now."""
+        source = live.source
+        if source is None or source.receiver is not live.settings:
+            if source is not None:
+                source.close()
+            source = live.source = self._pipeline.source(
+                live.settings, live.calling_ae_title, live.address, live.id
+            )
         arrival = Arrival(
-            receiver=receiver,
-            calling_ae_title=live.calling_ae_title,
-            address=live.address,
-            association=live.id,
-            sop_class_uid=request.sop_class_uid,
-            sop_instance_uid=request.sop_instance_uid,
-            transfer_syntax_uid=transfer_syntax_uid,
+            source, request.sop_class_uid, request.sop_instance_uid, transfer_syntax_uid
         )
-        incoming = self._pipeline.begin(arrival)
-        return Receipt(self._pipeline, self._associations, incoming, live)
+        return Receipt(self._pipeline, self._associations, self._pipeline.begin(arrival), live)
+
+    def end(self, live: LiveAssociation) -> None:
+        """Give back what the objects of an association had in common."""
+        source, live.source = live.source, None
+        if source is not None:  # an association without objects has none
+            source.close()
 
 
 class Receipt:
@@ -65,9 +66,9 @@ class Receipt:
         self._incoming = incoming
         self._live = live
 
-    def write(self, segments: Sequence[memoryview]) -> None:
+    def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
         """Take the next bytes of the data set."""
-        self._incoming.write(segments)
+        self._incoming.write(segments, size_bytes)
 
     def finish(self) -> Outcome:
         """Take the complete object through the pipeline and count what became of it."""
@@ -78,6 +79,7 @@ class Receipt:
             _logger.exception("object of %s failed", self._live.id)
             failure = ProcessingFailed(f"internal error ({type(error).__name__})")
             outcome = Outcome(ObjectState.FAILED, failure.status, failure.detail)
+            self._incoming.discard()
             self._pipeline.record(self._incoming, outcome)
         self._count(outcome)
         return outcome

@@ -2,56 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import selectors
-import threading
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pynetdicom import evt
 from pynetdicom.transport import AssociationServer, RequestHandler
 
+from engine.dimse.receiving import Deadlines, ObjectPort, ReceivingAssociation
 from engine.dimse.transport import BufferedSocket
-from engine.dimse.upper_layer import Deadlines, ObjectPort, ReceivingAssociation
 from engine.model.whitelist import normalize_address
 
 if TYPE_CHECKING:
+    import socket
+    import threading
+
     from pynetdicom.association import Association
 
+    from engine.dimse.door import Door
+
 BACKLOG = 256
-
-
-class UnassociatedPeers:
-    """Counts connections that have no association yet; any thread may use it."""
-
-    def __init__(self, limit: int, limit_per_address: int) -> None:
-        self._limit = limit
-        self._limit_per_address = limit_per_address
-        self._lock = threading.Lock()
-        self._addresses: dict[ReceivingAssociation, str] = {}
-
-    def has_room(self, address: str) -> bool:
-        """Tell whether one more connection from an address may wait for its association."""
-        with self._lock:
-            counts = Counter(self._addresses.values())
-        return len(self._addresses) < self._limit and counts[address] < self._limit_per_address
-
-    def hang_up(self) -> None:
-        """Close the connections that wait for their association."""
-        with self._lock:
-            waiting = tuple(self._addresses)
-        for association in waiting:
-            association.hang_up()
-
-    def add(self, association: ReceivingAssociation, address: str) -> None:
-        """Count a connection."""
-        with self._lock:
-            self._addresses[association] = address
-
-    def remove(self, association: ReceivingAssociation) -> None:
-        """Stop counting a connection: it has its association, or is closed."""
-        with self._lock:
-            self._addresses.pop(association, None)
+EXHAUSTED_SECONDS = 0.1
+"""How long to wait for descriptors to become free again."""
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class ReceivingServer(AssociationServer):
@@ -61,20 +36,53 @@ class ReceivingServer(AssociationServer):
     port: ObjectPort
     """Where objects go; set before `serve`."""
     deadlines: Deadlines
-    unassociated: UnassociatedPeers
+    door: Door
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, inherited: socket.socket | None = None, **kwargs: Any) -> None:
+        self._inherited = inherited
         super().__init__(*args, **(kwargs | {"request_handler": _Connection}))
         assert self.socket is not None
         self.socket.setblocking(False)
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC)
+        self._is_exhausted = False
+
+    def get_request(self) -> Any:
+        """Accept a connection; note if the system has no resources for one."""
+        try:
+            return super().get_request()
+        except OSError as error:
+            self._is_exhausted = error.errno in _EXHAUSTED
+            raise
+
+    def server_bind(self) -> None:
+        """Bind the port, unless a parent has done so and handed the socket over."""
+        if self._inherited is None:
+            super().server_bind()
+            return
+        assert self.socket is not None
+        self.socket.close()
+        self.socket = self._inherited
+        self.server_address = self.socket.getsockname()
+
+    def server_activate(self) -> None:
+        """Listen; an inherited socket does already."""
+        if self._inherited is None:
+            super().server_activate()
+
+    def server_close(self) -> None:
+        """Close the socket; an inherited one stays open for whoever is to go on with it."""
+        if self._inherited is None:
+            super().server_close()
+        else:
+            self._inherited.close()
 
     def service_actions(self) -> None:
         """Leave garbage to Python's own collector: a full collection here stalls reception."""
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Refuse connections while too many wait for their association already."""
-        return self.unassociated.has_room(str(normalize_address(client_address[0])))
+        """Close a connection at once that is one too many."""
+        address = str(normalize_address(client_address[0]))
+        return self.door.opens(address, self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Drop a connection that broke before it was one."""
@@ -84,8 +92,14 @@ class ReceivingServer(AssociationServer):
         with selectors.DefaultSelector() as selector:
             selector.register(self, selectors.EVENT_READ)
             selector.register(self._stop_fd, selectors.EVENT_READ)
+            resting = select.poll()
+            resting.register(self._stop_fd, select.POLLIN)
             while self._stop_fd not in {key.fileobj for key, _ in selector.select()}:
                 self.handle_request()
+                if self._is_exhausted:
+                    # The connection stays in the backlog, and the selector would return at once.
+                    self._is_exhausted = False
+                    resting.poll(EXHAUSTED_SECONDS * 1000)
 
     def stop(self, thread: threading.Thread) -> None:
         """End `serve` and close the listening socket; open associations go on."""
@@ -119,7 +133,7 @@ class _Connection(RequestHandler):
         association.requestor.address_info = self.remote
         for event, handlers in server._handlers.items():
             _bind(association, event, handlers)
-        server.unassociated.add(association, address)
+        server.door.enter(association, address)
         return association
 
 

@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from pynetdicom.transport import AssociationSocket
@@ -44,9 +45,10 @@ class BufferedSocket(AssociationSocket):
         """What has been received and not been consumed lies between the two."""
         self.deadline = float("inf")
         """Monotonic time by which `recv` must have what it was asked for."""
-        self._flags = 0 if isinstance(client_socket, ssl.SSLSocket) else socket.MSG_DONTWAIT
+        self._waiting: dict[int, select.poll] = {}
         client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        timeout = struct.pack("ll", int(send_seconds), 0)
+        microseconds = round(send_seconds * 1_000_000)
+        timeout = struct.pack("ll", *divmod(microseconds, 1_000_000))
         client_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
 
     @property
@@ -60,13 +62,14 @@ class BufferedSocket(AssociationSocket):
             return False
         if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
             return True
-        waiting = select.poll()
-        waiting.register(self.socket, select.POLLIN)
-        if wake_fd >= 0:
-            waiting.register(wake_fd, select.POLLIN)
-        milliseconds = None if seconds is None else max(0.0, seconds) * 1000
-        ready = {fd for fd, _ in waiting.poll(milliseconds)}
-        return self.socket.fileno() in ready and wake_fd not in ready
+        waiting = self._waiting.get(wake_fd)
+        if waiting is None:
+            waiting = self._waiting[wake_fd] = select.poll()
+            waiting.register(self.socket, select.POLLIN)
+            if wake_fd >= 0:
+                waiting.register(wake_fd, select.POLLIN)
+        ready = waiting.poll(None if seconds is None else max(0.0, seconds) * 1000)
+        return len(ready) == 1 and ready[0][0] != wake_fd
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Return as many bytes as asked for; fewer at the end of the stream.
@@ -102,7 +105,7 @@ class BufferedSocket(AssociationSocket):
             self.low, self.high = 0, rest
         connection = cast(socket.socket, self.socket)
         try:
-            received = connection.recv_into(self.view[self.high :], 0, self._flags)
+            received = connection.recv_into(self.view[self.high :], 0, socket.MSG_DONTWAIT)
         except (BlockingIOError, ssl.SSLWantReadError):
             return -1
         self.high += received
@@ -121,6 +124,9 @@ class BufferedSocket(AssociationSocket):
     def close(self) -> None:
         """Close the connection, also one that the peer has broken already."""
         connection: Any = self.socket
+        if isinstance(connection, ssl.SSLSocket):
+            with suppress(OSError, ValueError):  # the peer need not answer our close_notify
+                connection.unwrap()
         super().close()
         if connection is not None:
             connection.close()

@@ -1,118 +1,52 @@
-"""The association's two threads: pynetdicom's state machine, waiting without polling.
+"""The upper layer of an association: pynetdicom's state machine, waiting without polling.
 
-C-STORE data never becomes a pynetdicom primitive: in state Sta6 it goes from the receive buffer
-to the object's part and the response goes back from the same thread. Negotiation, release, abort,
-collisions, C-ECHO and whatever is unusual take pynetdicom's own way, within the same deadlines.
+DIMSE messages never become pynetdicom primitives: in state Sta6 data goes from the receive buffer
+to the object's part and the response goes back from the same thread, in the order of the requests.
+Negotiation, release, abort and collisions take pynetdicom's own way, within the same deadlines.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import queue
-import socket
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
-from pynetdicom.pdu_primitives import A_P_ABORT, P_DATA
+from pynetdicom.pdu import A_ABORT_RQ
+from pynetdicom.pdu_primitives import A_P_ABORT
 
-from engine.dimse.command import Command, StoreRequest, read_command, store_response
 from engine.dimse.fragments import PDU_HEAD_BYTES, FragmentParser, ProtocolViolation
+from engine.dimse.greeting import GREETING_BYTES
+from engine.dimse.messages import Messages
+from engine.dimse.request import ASSOCIATE_RQ, legible
+from engine.dimse.strangers import departure
 from engine.dimse.timer import MonotonicTimer
-from engine.dimse.transport import BufferedSocket, TooSlow, wait_for
-from engine.errors import UnreadableObject
-from engine.model.limits import Limits
+from engine.dimse.transport import BUFFER_BYTES, BufferedSocket, TooSlow, wait_for
+from engine.dimse.waiting import NotifyingQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from pynetdicom.ae import ApplicationEntity
-
-    from engine.dimse.reception import Receipt
+    from engine.dimse.receiving import ReceivingAssociation
 
 _logger = logging.getLogger(__name__)
 
 ESTABLISHED = "Sta6"
 CLOSING = "Sta13"
-ANSWERING = "Sta3"
-NEGOTIATION_PDU_BYTES = 256 * 1024
+UNBORN = "Sta2"
+ANSWERING = frozenset({"Sta3", "Sta8"})
+"""An A-ASSOCIATE-RQ or A-RELEASE-RQ has come, and its answer is being made."""
+LONGEST_OTHER_PDU_BYTES = BUFFER_BYTES - PDU_HEAD_BYTES
+"""With its head, any PDU but P-DATA-TF must fit into the receive buffer."""
 SLACK_BYTES = 4096
 """How far a P-DATA-TF PDU may exceed what was negotiated."""
 MIN_BYTES_PER_SECOND = 1000
-MAX_OTHER_MESSAGE_BYTES = 1024 * 1024
-_P_DATA, _LAST_KIND = 0x04, 0x07
-_ABORT = bytes([0x07, 0, 0, 0, 0, 4, 0, 0, 2, 6])
-"""A-ABORT by the service provider: invalid PDU parameter value (PS3.8 9.3.8)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """How long a peer may take."""
-
-    negotiation_seconds: float = 10.0
-    """From the connection to the complete A-ASSOCIATE-RQ."""
-    pdu_seconds: float = 30.0
-    """For one PDU, unless it comes at a kilobyte a second or more."""
-
-
-class ObjectPort(Protocol):
-    """Where the objects of an association go; every method is called on its reading thread."""
-
-    def begin(self, association: ReceivingAssociation, request: StoreRequest) -> Receipt:
-        """Open the object that a C-STORE-RQ announces."""
-        ...
-
-    def violated(self, association: ReceivingAssociation, why: str) -> None:
-        """Note why the association is being aborted."""
-        ...
-
-    def gone(self, association: ReceivingAssociation) -> None:
-        """Note that the connection is closed."""
-        ...
-
-
-class NotifyingQueue(queue.Queue[Any]):
-    """A queue that calls back after every put."""
-
-    def __init__(self, notify: Callable[[], None]) -> None:
-        super().__init__()
-        self._notify = notify
-
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        """Append an item and tell so."""
-        super().put(item, block, timeout)
-        self._notify()
-
-
-class Gate(threading.Event):
-    """What the association's own thread waits at, once per turn, until there is work for it."""
-
-    def __init__(self, idle_seconds: Callable[[], float]) -> None:
-        super().__init__()
-        self._work = threading.Event()
-        self._idle_seconds = idle_seconds
-        super().set()
-
-    def work(self) -> None:
-        """Let the thread make one turn."""
-        self._work.set()
-
-    def set(self) -> None:
-        """Open the gate, and let the thread look."""
-        super().set()
-        self._work.set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the gate is open and there is work, or the idle time may be over."""
-        opened = super().wait(timeout)
-        self._work.wait(max(0.05, self._idle_seconds()))
-        self._work.clear()
-        return opened
+_LAST_KIND = 0x07
+_UNSPECIFIED, _UNRECOGNIZED_PDU, _UNEXPECTED_PDU, _INVALID_PARAMETER = 0, 1, 2, 6
+"""Reasons of an A-ABORT by the service provider (PS3.8 9.3.8)."""
+_PROVIDER = 2
+_ABORT = bytes([0x07, 0, 0, 0, 0, 4, 0, 0, _PROVIDER, _INVALID_PARAMETER])
 
 
 class ReceivingProvider(DULServiceProvider):
@@ -135,9 +69,13 @@ class ReceivingProvider(DULServiceProvider):
         """When the present PDU, or the negotiation, began."""
         self._unread = False
         """Whether the buffer holds what has not been looked at."""
+        self._was_idle = False
         self._pdus = 0
         self._received = 0
         """Bytes of the present PDU."""
+        self._first_bytes = b""
+        """What the peer said first."""
+        self._abort_reason = _UNEXPECTED_PDU
 
     @property
     def connection(self) -> BufferedSocket:
@@ -147,13 +85,15 @@ class ReceivingProvider(DULServiceProvider):
     def run_reactor(self) -> None:
         """Serve the connection to its end, then clean up after it."""
         try:
-            super().run_reactor()
+            if self._association.port.welcome(self._association):
+                self._began = time.monotonic()
+                super().run_reactor()
         except Exception as error:
             # pynetdicom trips over values that a well-formed PDU may not have.
             self._give_up(error)
         finally:
-            if self._messages is not None:
-                self._messages.abandon()
+            self._association._dul_ready.set()  # waited for, also if the connection was refused
+            self._abandon()
             with self._wake_lock:
                 wake_fd, self._wake_fd = self._wake_fd, -1
                 os.close(wake_fd)
@@ -165,12 +105,25 @@ class ReceivingProvider(DULServiceProvider):
 
     def _give_up(self, error: Exception) -> None:
         association = self._association
-        association.port.violated(association, f"a PDU makes no sense ({type(error).__name__})")
+        association.port.violated(association, _nonsense(error))
         if self.connection.socket is not None:
             with suppress(OSError):
                 self.connection.socket.sendall(_ABORT)
         if association.is_established:
             self.to_user_queue.put(A_P_ABORT())
+
+    def departure(self) -> str:
+        """Say how the connection ended, if it did before its A-ASSOCIATE-RQ was complete."""
+        connection, seconds = self.connection, self._association.deadlines.negotiation_seconds
+        unread = bytes(connection.view[connection.low : connection.high][:GREETING_BYTES])
+        is_late = time.monotonic() - self._began >= seconds
+        first = self._first_bytes or unread
+        return departure(first, LONGEST_OTHER_PDU_BYTES, seconds if is_late else None)
+
+    def idle_timer_expired(self) -> bool:
+        """Tell whether the peer was silent for too long; it stays so, for an abort follows."""
+        self._was_idle = self._was_idle or super().idle_timer_expired()
+        return self._was_idle
 
     def kill_dul(self) -> None:
         """End the thread, wherever it waits."""
@@ -200,7 +153,7 @@ class ReceivingProvider(DULServiceProvider):
             self.connection.close()
             return True
         # What a hasty peer sends before it has our answer waits until we have given it.
-        reads = state != ANSWERING and self.connection.socket is not None
+        reads = state not in ANSWERING and self.connection.socket is not None
         if reads and (self._unread or self.connection.wait(self._patience(), self._wake_fd)):
             self._read_pdu_data()
             return True
@@ -208,7 +161,7 @@ class ReceivingProvider(DULServiceProvider):
             wait_for(self._wake_fd, self._artim)
         self._drain_wake_ups()
         if self._is_too_slow():
-            self._end("the peer stopped in the middle of a PDU")
+            self._end("the peer stopped in the middle of a PDU", _UNSPECIFIED)
         return False
 
     def _drain_wake_ups(self) -> None:
@@ -249,15 +202,15 @@ class ReceivingProvider(DULServiceProvider):
         except ProtocolViolation as violation:
             self._end(str(violation))
         except OSError:
-            self.event_queue.put("Evt17")
+            self._lose()
         except Exception as error:
             _logger.exception("an association failed while it was read")
-            self._end(f"internal error ({type(error).__name__})")
+            self._end(f"internal error ({type(error).__name__})", _UNSPECIFIED)
         finally:
             self._idle_timer.restart()
 
     def _read_messages(self) -> None:
-        """Take in what there is, until something else than P-DATA or a primitive of ours comes."""
+        """Take in messages until something else than P-DATA, or a primitive of ours, comes."""
         parser, connection = self._ready_parser(), self.connection
         while True:
             if connection.low < connection.high:
@@ -270,13 +223,32 @@ class ReceivingProvider(DULServiceProvider):
             self._note_progress(parser)
             if self.to_provider_queue.queue or self._kill_thread:
                 return
-            received = connection.fill()
+            # Inside a message there usually is more already; between two there never is.
+            received = connection.fill() if parser.inside_message else -1
             if received < 0:
-                return
+                if not self._wait_for_more():
+                    return
+                received = connection.fill()
             if received == 0:
-                self.event_queue.put("Evt17")
+                self._lose()
                 return
-            self._received += received
+            self._received += max(0, received)
+
+    def _wait_for_more(self) -> bool:
+        """Wait for the peer; False if there is something else to do first."""
+        self._idle.start()
+        ready = self.connection.wait(self._patience(), self._wake_fd)
+        self._idle.hold()
+        return ready
+
+    def _lose(self) -> None:
+        """Note that the connection is closed; what was arriving never will have."""
+        self._abandon()
+        self.event_queue.put("Evt17")
+
+    def _abandon(self) -> None:
+        if self._messages is not None:
+            self._messages.abandon()
 
     def _ready_parser(self) -> FragmentParser:
         if self._parser is None:
@@ -296,33 +268,76 @@ class ReceivingProvider(DULServiceProvider):
 
     def _read_other_pdu(self) -> None:
         """Read one PDU the stock way, if its type and length are acceptable."""
+        self._abandon()  # no object goes on behind a PDU that is no P-DATA-TF
         connection, deadlines = self.connection, self._association.deadlines
         if self._parser is None:
             connection.deadline = self._began + deadlines.negotiation_seconds
         else:
             connection.deadline = time.monotonic() + deadlines.pdu_seconds
         try:
-            while connection.high - connection.low < PDU_HEAD_BYTES:
-                if not connection.fill_by_deadline():
-                    self.event_queue.put("Evt17")
-                    return
+            if self._has_come(PDU_HEAD_BYTES) and not self._is_refused():
+                length = int.from_bytes(
+                    connection.view[connection.low + 2 : connection.low + 6], "big"
+                )
+                if self._has_come(PDU_HEAD_BYTES + length):
+                    super()._read_pdu_data()
+                    self._unread = connection.low < connection.high
         except OSError as error:
-            self._end(str(error) if isinstance(error, TooSlow) else "")
-            return
+            self._end(str(error) if isinstance(error, TooSlow) else "", _UNSPECIFIED)
+
+    def _has_come(self, size: int) -> bool:
+        """Wait until so many bytes can be read; False if the connection ends before that."""
+        connection = self.connection
+        while connection.high - connection.low < size:
+            if not connection.fill_by_deadline():
+                self.event_queue.put("Evt17")
+                return False
+        return True
+
+    def _is_refused(self) -> bool:
+        """Look at the type and length of a PDU; end the association if they are impossible."""
+        connection = self.connection
+        if not self._first_bytes:
+            first = connection.view[connection.low : connection.high][:GREETING_BYTES]
+            self._first_bytes = bytes(first)
         kind = connection.buffer[connection.low]
         length = int.from_bytes(connection.view[connection.low + 2 : connection.low + 6], "big")
-        longest = self._association.limits.pdu_bytes if kind == _P_DATA else NEGOTIATION_PDU_BYTES
-        if not 1 <= kind <= _LAST_KIND or length > longest + SLACK_BYTES:
-            connection.low = connection.high
-            self._end(f"a PDU of type 0x{kind:02X} says it has {length:,} bytes")
-            return
-        super()._read_pdu_data()
-        self._unread = connection.low < connection.high
+        is_known = 1 <= kind <= _LAST_KIND
+        if is_known and length <= LONGEST_OTHER_PDU_BYTES:
+            return False
+        connection.low = connection.high
+        reason = _INVALID_PARAMETER if is_known else _UNRECOGNIZED_PDU
+        self._end(f"a PDU of type 0x{kind:02X} says it has {length:,} bytes", reason)
+        return True
 
-    def _end(self, why: str) -> None:
+    def _decode_pdu(self, bytestream: bytearray) -> tuple[Any, str]:
+        """Decode a PDU, an A-ASSOCIATE-RQ without what we have no use for."""
+        association, self._abort_reason = self._association, _INVALID_PARAMETER
+        try:
+            if bytestream[0] == ASSOCIATE_RQ:
+                bytestream = bytearray(legible(bytes(bytestream), association.limits))
+            decoded = super()._decode_pdu(bytestream)
+        except ProtocolViolation as violation:
+            association.port.violated(association, str(violation))
+            raise
+        except Exception as error:
+            association.port.violated(association, _nonsense(error))
+            raise
+        self._abort_reason = _UNEXPECTED_PDU
+        return decoded
+
+    def _send(self, pdu: Any) -> None:
+        """Send a PDU; an A-ABORT of the state machine's says why."""
+        if isinstance(pdu, A_ABORT_RQ) and pdu.source == _PROVIDER:
+            pdu.reason_diagnostic = self._abort_reason
+        super()._send(pdu)
+
+    def _end(self, why: str, reason: int = _INVALID_PARAMETER) -> None:
         """Let the state machine abort the association, or just close an unborn one."""
-        if why:
+        self._abort_reason = reason
+        if why and self.state_machine.current_state != UNBORN:
             self._association.port.violated(self._association, why)
+            self._abandon()
         # Evt19: invalid PDU, answered with an A-ABORT; Evt17: the connection is closed.
         if self.state_machine.current_state == ESTABLISHED or why.startswith("a PDU of type"):
             self.event_queue.put("Evt19")
@@ -330,140 +345,5 @@ class ReceivingProvider(DULServiceProvider):
             self.connection.close()
 
 
-class Messages:
-    """The DIMSE messages of one association: C-STORE to its part, others to pynetdicom."""
-
-    def __init__(self, association: ReceivingAssociation, connection: BufferedSocket) -> None:
-        self._association = association
-        self._connection = connection
-        self._limits = association.limits
-        self._request: StoreRequest | None = None
-        self._incoming: Receipt | None = None
-        self._other = bytearray()
-        self._context_id = 0
-        self._data_set_bytes = 0
-        self._began: float | None = None
-
-    def command(self, context_id: int, encoded: bytes) -> bool:
-        """Take a command; open the object if it announces one."""
-        command = self._read(context_id, encoded)
-        self._context_id, self._data_set_bytes = context_id, 0
-        if command.store is not None:
-            self._request = command.store
-            self._incoming = self._association.port.begin(self._association, command.store)
-            return True
-        self._pass_on(context_id, b"\x03" + encoded)
-        if not command.has_data_set:
-            self._began = None
-        return command.has_data_set
-
-    def data(self, segments: Sequence[memoryview]) -> None:
-        """Take the next bytes of a data set."""
-        self._data_set_bytes += sum(map(len, segments))
-        if self._incoming is None:
-            self._take_other(segments)
-        elif self._data_set_bytes > self._limits.data_set_bytes:
-            raise ProtocolViolation(
-                f"a data set is longer than {self._limits.data_set_bytes:,} bytes"
-            )
-        else:
-            self._incoming.write(segments)
-
-    def data_end(self) -> None:
-        """File the object, or pass the message on, and answer."""
-        self._began = None
-        if self._incoming is None:
-            data_set, self._other = bytes(self._other), bytearray()
-            self._pass_on(self._context_id, b"\x02" + data_set)
-            return
-        incoming, self._incoming = self._incoming, None
-        outcome = incoming.finish()
-        assert self._request is not None
-        response = store_response(self._request, outcome.status, outcome.comment)
-        connection = self._connection.socket
-        if connection is not None:
-            connection.sendall(response)
-
-    def abandon(self) -> None:
-        """Forget what was arriving."""
-        incoming, self._incoming = self._incoming, None
-        if incoming is not None:
-            incoming.abandon()
-
-    def check_duration(self, inside_message: bool) -> None:
-        """Note the passing of time; a message may take only so long."""
-        if not inside_message:
-            self._began = None
-            return
-        now = time.monotonic()
-        self._began = now if self._began is None else self._began
-        if now - self._began > self._limits.message_seconds:
-            raise ProtocolViolation(f"a message takes longer than {self._limits.message_seconds} s")
-
-    def _read(self, context_id: int, encoded: bytes) -> Command:
-        if not self._association.accepts(context_id):
-            raise ProtocolViolation(
-                f"a message uses presentation context {context_id}, not accepted"
-            )
-        try:
-            command = read_command(encoded, context_id)
-        except UnreadableObject as error:
-            raise ProtocolViolation(error.detail) from error
-        if not command.field:
-            raise ProtocolViolation("a command set says no command")
-        store = command.store
-        if store is not None and not (store.sop_class_uid and store.sop_instance_uid):
-            raise ProtocolViolation("a C-STORE request lacks SOP class or instance UID")
-        if command.starts_a_thread:
-            raise ProtocolViolation("an N-EVENT-REPORT request, which no receiver serves")
-        return command
-
-    def _take_other(self, segments: Sequence[memoryview]) -> None:
-        for segment in segments:
-            self._other += segment
-        if len(self._other) > MAX_OTHER_MESSAGE_BYTES:
-            raise ProtocolViolation("a message that is no C-STORE is too long")
-
-    def _pass_on(self, context_id: int, fragment: bytes) -> None:
-        primitive = P_DATA()
-        # Its check wants a list where its annotation says tuple.
-        primitive.presentation_data_value_list = [[context_id, fragment]]  # type: ignore[list-item]
-        self._association.dimse.receive_primitive(primitive)
-
-
-class ReceivingAssociation(Association):
-    """An acceptor whose objects go to a port and whose threads sleep until there is work."""
-
-    def __init__(
-        self, ae: ApplicationEntity, mode: str, port: ObjectPort, deadlines: Deadlines
-    ) -> None:
-        super().__init__(ae, mode)
-        self.port = port
-        self.deadlines = deadlines
-        self.limits = Limits()
-        """Set when the association is accepted."""
-        self.gate = Gate(self._idle_seconds)
-        self._reactor_checkpoint = self.gate
-        self.dul = ReceivingProvider(self)
-        self.dimse.msg_queue = NotifyingQueue(self.gate.work)
-        # The setters hand these to the timers of the new provider.
-        self.acse_timeout = ae.acse_timeout
-        self.network_timeout = ae.network_timeout
-
-    def hang_up(self) -> None:
-        """Break the connection, whatever its threads are doing; callable from any thread."""
-        connection = self.dul.socket.socket if self.dul.socket is not None else None
-        if connection is not None:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def accepts(self, context_id: int) -> bool:
-        """Tell whether messages may use a presentation context."""
-        return context_id in self._accepted_cx
-
-    def transfer_syntax_of(self, context_id: int) -> str:
-        """Return what was negotiated for an accepted presentation context."""
-        return str(self._accepted_cx[context_id].transfer_syntax[0])
-
-    def _idle_seconds(self) -> float:
-        return self.dul._idle_timer.remaining
+def _nonsense(error: Exception) -> str:
+    return f"a PDU makes no sense ({type(error).__name__})"

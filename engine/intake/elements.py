@@ -28,6 +28,7 @@ MAX_INDEXED_ELEMENTS = 100_000
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD  # PS3.5 7.5
+_LONGEST_HEAD_BYTES = 12
 _HEADER_GROUPS = (0x0000, 0x0002)  # PS3.5 7.1: for commands and the file meta
 
 # PS3.5 7.1.2: the VRs with a 16-bit length, and those with two reserved bytes and 32 bits.
@@ -132,19 +133,38 @@ class Index:
     """Where the last of them ends."""
     complete: bool
     """Whether the walk came to the end of the data set."""
+    reached: int = 0
+    """Where the element is that the walk has not come to."""
+
+    @property
+    def has_no_vr(self) -> bool:
+        """Whether a data set that should be in explicit VR is in implicit VR throughout."""
+        return len(self.odd) == len(self.starts) > 0 and not any(v[0] for v in self.odd.values())
 
 
-def index(data: Buffer, encoding: Encoding, last_tag: int, *, to_end: bool) -> Index:
+def index(
+    data: Buffer,
+    encoding: Encoding,
+    last_tag: int,
+    *,
+    to_end: bool,
+    size_bytes: int | None = None,
+) -> Index:
     """Note where the top-level elements up to the group of `last_tag` begin.
 
     Without `to_end` the walk stops at the first greater group; with it, every element is visited
-    and a data set that is cut short or followed by anything else is refused.
+    and a data set that is cut short or followed by anything else is refused. If `data` is only the
+    beginning of a data set of `size_bytes`, the walk ends with the last element that begins there.
 
     Raises:
         UnreadableObject: saying what is wrong, with tags and numbers but no values.
     """
     walk = _walk_explicit if encoding.explicit else _walk_implicit
-    found = walk(data, encoding, encoding.key(last_tag) & encoding.group_mask, to_end)
+    limit = end = len(data)
+    if size_bytes is not None and size_bytes > end:
+        limit, end = end - _LONGEST_HEAD_BYTES, size_bytes
+    last_group = encoding.key(last_tag) & encoding.group_mask
+    found = walk(data, encoding, last_group, to_end, limit, end)
     first_group = encoding.key(next(iter(found.starts), _ITEM)) >> 16
     if first_group in _HEADER_GROUPS:
         raise UnreadableObject("the data set begins with a command or file header")
@@ -157,15 +177,17 @@ def index(data: Buffer, encoding: Encoding, last_tag: int, *, to_end: bool) -> I
 # per element would double their cost.
 
 
-def _walk_explicit(data: Buffer, encoding: Encoding, last_group: int, to_end: bool) -> Index:
+def _walk_explicit(
+    data: Buffer, encoding: Encoding, last_group: int, to_end: bool, limit: int, end: int
+) -> Index:
     head, length32, mask = encoding.head, encoding.length32, encoding.group_mask
     short_vrs, long_vrs, un = encoding.short_vrs, encoding.long_vrs, encoding.un
     starts: dict[int, int] = {}
     odd: dict[int, Value] = {}
     position = indexed_end = key = 0
-    end, budget = len(data), MAX_ELEMENTS
+    budget = MAX_ELEMENTS
     try:
-        while position < end:
+        while position < limit:
             budget = _spend(budget, starts)
             for _ in repeat(None, _CHUNK_ELEMENTS):
                 start = position
@@ -194,22 +216,24 @@ def _walk_explicit(data: Buffer, encoding: Encoding, last_group: int, to_end: bo
                     indexed_end = position
                 elif not to_end:
                     return Index(starts, odd, indexed_end, complete=False)
-                if position >= end:
+                if position >= limit:
                     break
     except error as fault:
         raise UnreadableObject(f"the last {end - position} bytes are no element") from fault
     if position > end:
         raise _past_the_end(encoding.key(key), position - end)
-    return Index(starts, odd, indexed_end, complete=True)
+    return Index(starts, odd, indexed_end, position == end, position)
 
 
-def _walk_implicit(data: Buffer, encoding: Encoding, last_group: int, to_end: bool) -> Index:
+def _walk_implicit(
+    data: Buffer, encoding: Encoding, last_group: int, to_end: bool, limit: int, end: int
+) -> Index:
     head, mask, item_group = encoding.head, encoding.group_mask, _ITEM >> 16
     starts: dict[int, int] = {}
     position = indexed_end = key = 0
-    end, budget = len(data), MAX_ELEMENTS
+    budget = MAX_ELEMENTS
     try:
-        while position < end:
+        while position < limit:
             budget = _spend(budget, starts)
             for _ in repeat(None, _CHUNK_ELEMENTS):
                 start = position
@@ -227,13 +251,13 @@ def _walk_implicit(data: Buffer, encoding: Encoding, last_group: int, to_end: bo
                     return Index(starts, {}, indexed_end, complete=False)
                 elif key & mask == item_group:
                     raise _stray_delimiter(encoding.key(key))
-                if position >= end:
+                if position >= limit:
                     break
     except error as fault:
         raise UnreadableObject(f"the last {end - position} bytes are no element") from fault
     if position > end:
         raise _past_the_end(encoding.key(key), position - end)
-    return Index(starts, {}, indexed_end, complete=True)
+    return Index(starts, {}, indexed_end, position == end, position)
 
 
 def _skip_items(
@@ -245,69 +269,66 @@ def _skip_items(
     values of defined length are skipped unseen, so only undefined lengths can nest.
     """
     outer: list[Encoding] = []
+    in_item = False
+    head, short_vrs, item_end = encoding.head, encoding.short_vrs, encoding.item_end
     try:
         while budget > 0:
-            key, length = encoding.key_and_length(data, position)
-            position += 8
             budget -= 1
-            if key == encoding.item:
-                if length != UNDEFINED_LENGTH:
-                    position += length
+            if in_item and encoding.explicit:
+                key, vr, length = head(data, position)
+                if vr in short_vrs:
+                    position += 8 + length
                     continue
-            elif key == encoding.sequence_end:
-                if not outer:
-                    return position, budget - _SEQUENCE_COST
-                encoding = outer.pop()
+                if key == item_end:
+                    position += 8
+                    in_item = False
+                    continue
+                vr, position, length, cost = _long_element(data, position, vr, encoding)
+                budget -= cost
+                inner = IMPLICIT_LITTLE if vr == encoding.un else encoding
+            elif in_item:
+                key, length = head(data, position)
+                position += 8
+                if key == item_end:
+                    in_item = False
+                    continue
+                inner = encoding
             else:
-                raise UnreadableObject(f"{_name(tag)} holds something that is no item")
-            position, budget, inner = _skip_elements(data, position, encoding, budget)
-            if inner is not None:
-                outer.append(encoding)
-                encoding = inner
-                if len(outer) == MAX_DEPTH:
-                    raise UnreadableObject(f"sequences are nested deeper than {MAX_DEPTH}")
+                key, length = encoding.key_and_length(data, position)
+                position += 8
+                if key == encoding.item:
+                    in_item = length == UNDEFINED_LENGTH
+                    position += 0 if in_item else length
+                    continue
+                if key != encoding.sequence_end:
+                    raise UnreadableObject(f"{_name(tag)} holds something that is no item")
+                budget -= _SEQUENCE_COST
+                if not outer:
+                    return position, budget
+                encoding, in_item = outer.pop(), True
+                head, short_vrs, item_end = encoding.head, encoding.short_vrs, encoding.item_end
+                continue
+            if length != UNDEFINED_LENGTH:
+                position += length
+                continue
+            outer.append(encoding)
+            if len(outer) == MAX_DEPTH:
+                raise UnreadableObject(f"sequences are nested deeper than {MAX_DEPTH}")
+            encoding, in_item = inner, False
+            head, short_vrs, item_end = encoding.head, encoding.short_vrs, encoding.item_end
     except error as fault:
         raise UnreadableObject(f"{_name(tag)} of undefined length has no end") from fault
     raise _too_many_elements()
 
 
-def _skip_elements(
-    data: Buffer, position: int, encoding: Encoding, budget: int
-) -> tuple[int, int, Encoding | None]:
-    """Walk an item of undefined length to its end, or to where another undefined length begins.
-
-    Returns:
-        The position behind the item, or the first item of the inner value and its encoding.
-    """
-    explicit, head, length32 = encoding.explicit, encoding.head, encoding.length32
-    short_vrs, long_vrs, un = encoding.short_vrs, encoding.long_vrs, encoding.un
-    while budget > 0:
-        budget -= 1
-        if explicit:
-            key, vr, length = head(data, position)
-            if vr in short_vrs:
-                position += 8 + length
-                continue
-            if key == encoding.item_end:
-                return position + 8, budget, None
-            if vr in long_vrs:
-                length = length32(data, position + 8)[0]
-                position += 12
-            else:
-                _, position, length = _odd_element(data, position, encoding)
-                budget -= _ODD_COST
-                vr = un
-            if length == UNDEFINED_LENGTH:
-                return position, budget, IMPLICIT_LITTLE if vr == un else encoding
-        else:
-            key, length = head(data, position)
-            position += 8
-            if length == UNDEFINED_LENGTH:
-                return position, budget, encoding
-            if key == encoding.item_end:
-                return position, budget, None
-        position += length
-    raise _too_many_elements()
+def _long_element(
+    data: Buffer, position: int, vr: int, encoding: Encoding
+) -> tuple[int, int, int, int]:
+    """Return VR, position and length of a value whose VR is not short, and what it costs more."""
+    if vr in encoding.long_vrs:
+        return vr, position + 12, encoding.length32(data, position + 8)[0], 0
+    _, position, length = _odd_element(data, position, encoding)
+    return encoding.un, position, length, _ODD_COST
 
 
 def value_at(data: Buffer, start: int, encoding: Encoding) -> Value:

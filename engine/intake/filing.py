@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
 from engine.intake.placement import session_folder
@@ -27,12 +27,11 @@ class _Taken(Exception):
     """The archive has something where a direct session would go (XNAT 9.7)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Filed:
-    """The session that an object joins, and the open folder that its place is below."""
+class Filed(NamedTuple):
+    """The session that an object joins, and the tree that its place is in."""
 
     place: SessionPlace
-    root_fd: int
+    area: SessionArea
 
 
 class Filing:
@@ -42,6 +41,13 @@ class Filing:
         self._index = index
         self._prearchive_fd = prearchive_fd
         self._archive_fd = archive_fd
+
+    def known(self, receiver: Receiver, key: SessionKey) -> Filed | None:
+        """Hold the session of an object that is not its first one; None if it may be."""
+        if receiver.direct_archive and key.project is not None:
+            key = key._replace(area=SessionArea.ARCHIVE)
+        place = self._index.place_of(key)
+        return None if place is None else Filed(place, key.area)
 
     def file(self, receiver: Receiver, key: SessionKey, origin: SessionOrigin) -> Filed:
         """Find or make the session of an object and hold it.
@@ -63,7 +69,7 @@ class Filing:
         place = self._index.session_for(
             key, origin, lambda at: self._new_folder(key.project, key.label, at)
         )
-        return Filed(place, self._prearchive_fd)
+        return Filed(place, key.area)
 
     def _directly(self, key: SessionKey, origin: SessionOrigin) -> Filed:
         assert key.project is not None
@@ -77,7 +83,7 @@ class Filing:
             return name
 
         key = key._replace(area=SessionArea.ARCHIVE)
-        return Filed(self._index.session_for(key, origin, only_folder), self._archive_fd)
+        return Filed(self._index.session_for(key, origin, only_folder), key.area)
 
     def _exists(self, folder: tuple[str, ...]) -> bool:
         with suppress(FileNotFoundError):

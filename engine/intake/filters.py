@@ -14,28 +14,32 @@ if TYPE_CHECKING:
     from engine.model.session_settings import SessionSettings
 
 
-def excluded_by(
-    header: HeaderView, project: str | None, settings: SessionSettings, projects: ProjectRegistry
-) -> str:
-    """Name the filter, and its line, by which an object is not wanted; nothing if it is.
+class SeriesFilters:
+    """The filters of the site and of all projects, put together once per configuration."""
 
-    Raises:
-        ProcessingFailed: if a pattern takes too long; nobody knows then whether it is wanted.
-    """
-    texts = [("site", settings.series_filter)]
-    if project is not None:
-        texts.append((f"project {project}", projects.series_filters.get(project, "")))
-    try:
-        for whose, text in texts:
-            why = parse_series_filter(text).excludes(header.joined) if text else ""
-            if why:
-                return f"filtered by the {whose}'s series import filter, {why}"
-    except RuleError as error:
-        raise ProcessingFailed(f"a series import filter failed: {error.detail}") from error
-    return ""
+    def __init__(self, settings: SessionSettings, projects: ProjectRegistry) -> None:
+        texts: dict[str | None, str] = {None: settings.series_filter}
+        texts.update(projects.series_filters.items())
+        self._filters = {whose: parse_series_filter(text) for whose, text in texts.items() if text}
+        """By project; None is the site."""
+        self.last_tag = max((f.last_tag for f in self._filters.values()), default=0)
+        """The greatest tag that one asks for, whatever project an object belongs to."""
 
+    def excluded_by(self, header: HeaderView, project: str | None) -> str:
+        """Name the filter, and its line, by which an object is not wanted; nothing if it is.
 
-def last_filter_tag(settings: SessionSettings, projects: ProjectRegistry) -> int:
-    """Return the greatest tag that a filter asks for, whatever project an object belongs to."""
-    texts = (settings.series_filter, *projects.series_filters.values())
-    return max((parse_series_filter(text).last_tag for text in texts if text), default=0)
+        Raises:
+            ProcessingFailed: if a pattern takes too long; nobody knows then whether it is wanted.
+        """
+        if not self._filters:
+            return ""
+        try:
+            for whose in (None,) if project is None else (None, project):
+                series_filter = self._filters.get(whose)
+                why = series_filter.excludes(header.joined) if series_filter else ""
+                if why:
+                    owner = "site" if whose is None else f"project {whose}"
+                    return f"filtered by the {owner}'s series import filter, {why}"
+        except RuleError as error:
+            raise ProcessingFailed(f"a series import filter failed: {error.detail}") from error
+        return ""

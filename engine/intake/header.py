@@ -26,7 +26,9 @@ from engine.intake.elements import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+_EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 SOP_CLASS_UID = 0x00080016
@@ -46,6 +48,11 @@ MAX_VALUE_BYTES = 64 * 1024
 """Longer values are cut: no label and no rule needs more."""
 _PREFIX_BYTES = 256 * 1024
 _MAX_KEPT_BYTES = 16 * 1024 * 1024
+_MAX_REST_BYTES = 64 * 1024
+_MAX_COMPARED_BYTES = 4096
+
+EncodedElements = tuple[tuple[int, bytes], ...]
+"""Elements as they are encoded, each with its key; empty for one that is not there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +64,8 @@ class HeaderView:
     _data: bytes = field(repr=False)
     _starts: Mapping[int, int] = field(repr=False)
     _odd: Mapping[int, Value] = field(repr=False)
+    last_tag: int = DEFAULT_LAST_TAG
+    """Elements up to its group were read, later ones were not."""
     _texts: dict[int, str | None] = field(default_factory=dict, repr=False)
 
     def text(self, tag: int) -> str | None:
@@ -66,59 +75,105 @@ class HeaderView:
         other binary values None.
         """
         texts = self._texts
-        if tag not in texts:
-            texts[tag] = self._decode(tag)
-        return texts[tag]
+        if tag in texts:
+            return texts[tag]
+        encoding = self._encoding
+        key = tag if encoding.big_endian else (tag & 0xFFFF) << 16 | tag >> 16
+        start = self._starts.get(key)
+        text = None if start is None else self._decode(tag, *self._value(key, start))
+        texts[tag] = text
+        return text
+
+    def __contains__(self, tag: int) -> bool:
+        """Tell whether there is such an element, whatever its value."""
+        return self._encoding.key(tag) in self._starts
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes are kept."""
+        return len(self._data)
+
+    def encoded(self, tags: Iterable[int]) -> EncodedElements | None:
+        """Return elements as they are encoded, to look for them in other headers.
+
+        Returns:
+            Each element with its key, empty if there is none; None if one is very long, or if the
+            data set is not encoded by the rules throughout.
+        """
+        elements = []
+        for key in map(self._encoding.key, tags):
+            start = self._starts.get(key)
+            if start is None:
+                elements.append((key, b""))
+                continue
+            _, position, length = value_at(self._data, start, self._encoding)
+            if self._odd or length > _MAX_COMPARED_BYTES:
+                return None
+            elements.append((key, self._data[start : position + length]))
+        return tuple(elements)
+
+    def has(self, elements: EncodedElements) -> bool:
+        """Tell whether elements of a header in the same transfer syntax are just the same here."""
+        starts, begins_with = self._starts, self._data.startswith
+        for key, element in elements:
+            start = starts.get(key)
+            if start is None:
+                if element:
+                    return False
+            elif not element or not begins_with(element, start):
+                return False
+        return not self._odd
 
     def joined(self, tag: int) -> str | None:
         """Return all values of a top-level element, joined by backslashes; None if it is absent.
 
         What is empty, a sequence or another binary value is the empty text.
         """
-        if self._encoding.key(tag) not in self._starts:
+        key = self._encoding.key(tag)
+        start = self._starts.get(key)
+        if start is None:
             return None
-        vr, value = self._value(tag) or ("", b"")
-        if vr == "UN" or not vr:
-            vr = _known_vr(tag)
+        vr, value = self._value(key, start)
+        vr, big_endian = self._read_as(tag, vr)
         if vr in _STRINGS:
             return self._decoded_text(value.rstrip(b"\0 "), vr)
         if vr in _NUMBERS:
             size = Struct("<" + _NUMBERS[vr]).size
             parts = (value[at : at + size] for at in range(0, len(value), size))
-            texts = (_number_text(part, vr, self._encoding.big_endian) for part in parts)
+            texts = (_number_text(part, vr, big_endian) for part in parts)
             return "\\".join(filter(None, texts))
         return ""
 
-    def _decode(self, tag: int) -> str | None:
-        found = self._value(tag)
-        if found is None:
-            return None
-        vr, value = found
+    def _decode(self, tag: int, vr: str, value: bytes) -> str | None:
+        vr, big_endian = self._read_as(tag, vr)
+        if vr in _STRINGS:
+            return self._string_text(value, vr)
+        return _number_text(value, vr, big_endian) if vr in _NUMBERS else None
+
+    def _read_as(self, tag: int, vr: str) -> tuple[str, bool]:
+        """Return the VR that a value is read by, and whether it is big endian."""
         # PS3.5 6.2.2: a known element may travel as UN; its value is then little endian.
         big_endian = self._encoding.big_endian and vr != "UN"
         if vr == "UN" or not vr:
             vr = _known_vr(tag)
-        if vr in _STRINGS:
-            return self._string_text(value, vr)
         if vr == "US or SS":  # PS3.3 C.7.6.3: Pixel Representation decides
             vr = "SS" if self.text(PIXEL_REPRESENTATION) == "1" else "US"
-        return _number_text(value, vr, big_endian) if vr in _NUMBERS else None
+        return vr, big_endian
 
-    def _value(self, tag: int) -> tuple[str, bytes] | None:
-        key = self._encoding.key(tag)
-        start = self._starts.get(key)
-        if start is None:
-            return None
+    def _value(self, key: int, start: int) -> tuple[str, bytes]:
         if key in self._odd:
             vr, position, length = self._odd[key]
         else:
             vr, position, length = value_at(self._data, start, self._encoding)
         if length > MAX_VALUE_BYTES:
             length = 0 if length == UNDEFINED_LENGTH else MAX_VALUE_BYTES
-        return (vr, self._data[position : position + length]) if length else None
+        return vr, self._data[position : position + length]
 
     def _string_text(self, value: bytes, vr: str) -> str | None:
-        text = self._decoded_text(value.rstrip(b"\0 "), vr)
+        value = value.rstrip(b"\0 ")
+        if not value:
+            return None
+        text = self._decoded_text(value, vr)
         if vr not in _WHOLE:
             if "\\" in text:
                 text = text[: text.index("\\")]
@@ -137,7 +192,9 @@ class HeaderView:
         return value.decode(default_encoding)
 
     def _character_set(self) -> tuple[str, ...]:
-        _, terms = self._value(SPECIFIC_CHARACTER_SET) or ("", b"")
+        key = self._encoding.key(SPECIFIC_CHARACTER_SET)
+        start = self._starts.get(key)
+        terms = b"" if start is None else self._value(key, start)[1]
         return _encodings(terms[:1024].decode("ascii", "replace"))
 
     @property
@@ -185,10 +242,41 @@ def read_complete(
         UnreadableObject: if the data set is empty, cut short, followed by something else or is a
             file instead of a data set.
     """
-    _refuse_what_is_no_data_set(data)
+    found = _walked_to_the_end(data, transfer_syntax_uid, last_tag)
+    return _view(data, transfer_syntax_uid, encoding_of(transfer_syntax_uid), found, last_tag)
+
+
+def read_in_parts(
+    beginning: Buffer,
+    rest_from: Callable[[int], Buffer],
+    transfer_syntax_uid: str,
+    size_bytes: int,
+    *,
+    last_tag: int = DEFAULT_LAST_TAG,
+) -> HeaderView | None:
+    """Do as `read_complete` does, without a look at one long value, which pixel data mostly is.
+
+    Args:
+        beginning: what comes before that value, and perhaps more.
+        rest_from: gives what is from a position to the end.
+        transfer_syntax_uid: of the data set.
+        size_bytes: of the whole data set.
+        last_tag: the greatest tag that is wanted.
+
+    Returns:
+        None if the whole data set must be looked at, also to say what is wrong with it.
+    """
     encoding = encoding_of(transfer_syntax_uid)
-    found = index(data, encoding, last_tag, to_end=True)
-    return _view(data, transfer_syntax_uid, encoding, found)
+    try:
+        found = _walked_to_the_end(beginning, transfer_syntax_uid, last_tag, size_bytes)
+        rest_bytes = size_bytes - found.reached
+        if found.end > len(beginning) or rest_bytes > _MAX_REST_BYTES:
+            return None
+        if rest_bytes and index(rest_from(found.reached), encoding, last_tag, to_end=True).starts:
+            return None
+    except UnreadableObject:
+        return None
+    return _view(beginning, transfer_syntax_uid, encoding, found, last_tag)
 
 
 def read_header(
@@ -209,7 +297,7 @@ def read_header(
     found = index(data, encoding, last_tag, to_end=False)
     if found.complete and size_bytes is not None and size_bytes > len(data):
         raise UnreadableObject(f"the header is longer than {len(data)} bytes")
-    return _view(data, transfer_syntax_uid, encoding, found)
+    return _view(data, transfer_syntax_uid, encoding, found, last_tag)
 
 
 def check_complete(data: Buffer, transfer_syntax_uid: str) -> None:
@@ -218,8 +306,20 @@ def check_complete(data: Buffer, transfer_syntax_uid: str) -> None:
     Raises:
         UnreadableObject: as `read_complete` does.
     """
+    _walked_to_the_end(data, transfer_syntax_uid, DEFAULT_LAST_TAG)
+
+
+def _walked_to_the_end(
+    data: Buffer, transfer_syntax_uid: str, last_tag: int, size_bytes: int | None = None
+) -> Index:
     _refuse_what_is_no_data_set(data)
-    index(data, encoding_of(transfer_syntax_uid), DEFAULT_LAST_TAG, to_end=True)
+    encoding = encoding_of(transfer_syntax_uid)
+    found = index(data, encoding, last_tag, to_end=True, size_bytes=size_bytes)
+    if transfer_syntax_uid == _EXPLICIT_LITTLE and found.has_no_vr:
+        # Stored as it is it would be mislabelled; some writers do so in compressed syntaxes,
+        # where no other label exists and every reader copes.
+        raise UnreadableObject("the data set is in implicit VR, its transfer syntax is not")
+    return found
 
 
 def _refuse_what_is_no_data_set(data: Buffer) -> None:
@@ -230,12 +330,14 @@ def _refuse_what_is_no_data_set(data: Buffer) -> None:
         raise UnreadableObject("the data set begins with a file header")
 
 
-def _view(data: Buffer, transfer_syntax_uid: str, encoding: Encoding, found: Index) -> HeaderView:
+def _view(
+    data: Buffer, transfer_syntax_uid: str, encoding: Encoding, found: Index, last_tag: int
+) -> HeaderView:
     if found.end > _PREFIX_BYTES:
         kept, starts = _compact(data, found, encoding)
-        return HeaderView(transfer_syntax_uid, encoding, kept, starts, {})
+        return HeaderView(transfer_syntax_uid, encoding, kept, starts, {}, last_tag)
     kept = bytes(data[: found.end])
-    return HeaderView(transfer_syntax_uid, encoding, kept, found.starts, found.odd)
+    return HeaderView(transfer_syntax_uid, encoding, kept, found.starts, found.odd, last_tag)
 
 
 def _compact(data: Buffer, found: Index, encoding: Encoding) -> tuple[bytes, dict[int, int]]:

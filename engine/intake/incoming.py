@@ -3,34 +3,83 @@
 from __future__ import annotations
 
 import mmap
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
-from engine.intake.write import file_preamble
+from engine.intake.file_meta import FileMeta
+from engine.intake.header import read_complete, read_in_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Mapping, Sequence
 
     from engine.errors import IntakeError
     from engine.intake.elements import Buffer
+    from engine.intake.folders import OpenFolders
+    from engine.intake.header import HeaderView
     from engine.intake.write import Part
     from engine.model.receiver import Receiver
+    from engine.model.session import SessionArea
 
-KEPT_BYTES = 32 * 1024
-"""A data set up to this size is read from memory, a longer one from the file's own pages."""
+KEPT_BYTES = 16_000
+"""So much of a data set at least is kept for its header, which most often is shorter.
+
+It is a little less than what a PDU of 16 KiB holds, the length that most senders use.
+"""
+_KEPT_METAS = 256
+"""An association has at most 128 presentation contexts (PS3.8 9.3.2.2)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Source:
+    """Where objects come from: one association, and what its objects have in common.
+
+    Used on the reading thread of the association, which closes it at the end.
+    """
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        calling_ae_title: str,
+        address: str,
+        association: str,
+        folders: Mapping[SessionArea, OpenFolders],
+    ) -> None:
+        self.receiver = receiver
+        """As configured when its objects begin to arrive; it applies to them to the end."""
+        self.receiver_label = receiver.label
+        self.calling_ae_title = calling_ae_title
+        self.address = address
+        self.association = association
+        self.folders = folders
+        """Those that files go to, below the root of each area."""
+        self._metas: dict[tuple[str, str], FileMeta] = {}
+
+    def file_meta(self, sop_class_uid: str, transfer_syntax_uid: str) -> FileMeta:
+        """Return the file meta of objects of a SOP class in a transfer syntax.
+
+        Raises:
+            UnreadableObject: if the UID is longer than an element can hold.
+        """
+        key = (sop_class_uid, transfer_syntax_uid)
+        meta = self._metas.get(key)
+        if meta is None:
+            called = str(self.receiver.ae_title)
+            meta = FileMeta(sop_class_uid, transfer_syntax_uid, self.calling_ae_title, called)
+            if len(self._metas) >= _KEPT_METAS:
+                self._metas.clear()
+            self._metas[key] = meta
+        return meta
+
+    def close(self) -> None:
+        """Close the folders."""
+        for folders in self.folders.values():
+            folders.close()
+
+
+class Arrival(NamedTuple):
     """What is known of an object before its data set is read."""
 
-    receiver: Receiver
-    """As configured when the object began to arrive; it applies to this object to the end."""
-    calling_ae_title: str
-    address: str
-    association: str
+    source: Source
     sop_class_uid: str
     """From the C-STORE request, as are the next two."""
     sop_instance_uid: str
@@ -48,39 +97,45 @@ class IncomingObject:
         """Where the data set begins in the part."""
         self.complete_at = begun_at
         """Monotonic time at which the last byte had arrived."""
+        self.held_session: int | None = None
+        """The session that it joins, which nobody moves until its row is queued."""
+        self._preamble = b""
+        """What is yet to be written before the data set."""
         self._kept = bytearray()
         self._part: Part | None = None
         self._failure: IntakeError | None = None
 
     def open(self, part: Part) -> None:
-        """Begin the file.
+        """Begin the file; its preamble is written together with the first bytes.
 
         Raises:
-            OutOfResources: if the storage does not take it.
+            UnreadableObject: if the UIDs are too long for a file meta.
         """
         self._part = part
-        preamble = file_preamble(
-            sop_class_uid=self.arrival.sop_class_uid,
-            sop_instance_uid=self.arrival.sop_instance_uid,
-            transfer_syntax_uid=self.arrival.transfer_syntax_uid,
-            calling_ae_title=self.arrival.calling_ae_title,
-            called_ae_title=str(self.arrival.receiver.ae_title),
-        )
-        self.body_offset = len(preamble)
-        part.writev([preamble])
+        _, sop_class_uid, sop_instance_uid, transfer_syntax_uid = self.arrival
+        meta = self.arrival.source.file_meta(sop_class_uid, transfer_syntax_uid)
+        self._preamble = meta.preamble(sop_instance_uid)
+        self.body_offset = len(self._preamble)
 
-    def write(self, segments: Sequence[Buffer]) -> None:
+    def write(self, segments: Sequence[Buffer], size_bytes: int) -> None:
         """Append to the data set; after a failure the bytes are counted and dropped."""
-        for segment in segments:
-            self.size_bytes += len(segment)
-            if len(self._kept) <= KEPT_BYTES:
-                self._kept += segment
+        if self.size_bytes < KEPT_BYTES:
+            self._keep(segments)
+        self.size_bytes += size_bytes
         if self._part is None or self._failure is not None:
             return
+        if self._preamble:
+            segments, self._preamble = (self._preamble, *segments), b""
         try:
             self._part.writev(segments)
         except OutOfResources as error:
             self.fail(error)
+
+    def _keep(self, segments: Sequence[Buffer]) -> None:
+        for segment in segments:
+            self._kept += segment
+            if len(self._kept) >= KEPT_BYTES:
+                return
 
     def fail(self, error: IntakeError) -> None:
         """Give up on this object; its end is still waited for, and answered with the reason."""
@@ -94,24 +149,37 @@ class IncomingObject:
             IntakeError: if something failed on the way.
         """
         self.complete_at = now
+        if self._failure is None and self._preamble:
+            self.write((), 0)
         if self._failure is not None:
             raise self._failure
         assert self._part is not None
         return self._part
 
-    @contextmanager
-    def data_set(self) -> Iterator[Buffer]:
-        """Give the encoded data set to read from."""
-        if self.size_bytes <= KEPT_BYTES:
-            yield bytes(self._kept)
-            return
+    def read(self, last_tag: int) -> HeaderView:
+        """Check the data set to its end and return its header.
+
+        Raises:
+            UnreadableObject: if it is not a complete data set.
+        """
+        kept, syntax = self._kept, self.arrival.transfer_syntax_uid
+        if len(kept) == self.size_bytes:
+            return read_complete(kept, syntax, last_tag=last_tag)
+        header = read_in_parts(kept, self._rest_from, syntax, self.size_bytes, last_tag=last_tag)
+        return header or self._read_from_file(last_tag)
+
+    def _rest_from(self, position: int) -> bytes:
+        assert self._part is not None
+        return os.pread(self._part.fd, self.size_bytes - position, self.body_offset + position)
+
+    def _read_from_file(self, last_tag: int) -> HeaderView:
         assert self._part is not None
         with (
             mmap.mmap(self._part.fd, 0, access=mmap.ACCESS_READ) as pages,
             memoryview(pages) as file,
             file[self.body_offset :] as data_set,
         ):
-            yield data_set
+            return read_complete(data_set, self.arrival.transfer_syntax_uid, last_tag=last_tag)
 
     def discard(self) -> None:
         """Remove the part, if it has not become a file; again has no effect."""

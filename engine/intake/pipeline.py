@@ -7,44 +7,38 @@ published file → one row, one count. Nothing is queued on the way.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.errors import (
     DuplicateInstance,
     IntakeError,
-    OutOfResources,
     SopClassMismatch,
     UnreadableObject,
 )
 from engine.events import SessionOpened
 from engine.intake.filing import Filing
-from engine.intake.filters import excluded_by, last_filter_tag
-from engine.intake.header import DEFAULT_LAST_TAG, read_complete
-from engine.intake.incoming import Arrival, IncomingObject
+from engine.intake.folders import OpenFolders
+from engine.intake.incoming import Arrival, IncomingObject, Source
 from engine.intake.placement import distinct_name, file_name, scan_folder
 from engine.intake.write import publish
 from engine.model.identity import UNASSIGNED
-from engine.model.session import ObjectState
-from engine.model.session_settings import SessionSettings
+from engine.model.session import ObjectState, SessionArea
 from engine.sessions.index import ObjectRow, SessionKey, SessionOrigin
 from engine.sessions.traces import TRACED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from engine.clock import Clock
     from engine.intake.filing import Filed
     from engine.intake.header import HeaderView
-    from engine.intake.identify import Identifier
     from engine.intake.quarantine import Quarantine
+    from engine.intake.router import Router, Ruling
     from engine.intake.storage_guard import StorageGuard
     from engine.intake.write import IncomingArea, Part, Published
     from engine.journal import Journal
     from engine.metrics import Metrics
     from engine.model.identity import Identity
-    from engine.model.project import ProjectRegistry
+    from engine.model.receiver import Receiver
     from engine.sessions.index import SessionIndex, SessionPlace
     from engine.sessions.traces import TraceBook
     from engine.settings import Durability
@@ -98,9 +92,7 @@ class Pipeline:
         journal: Journal,
         metrics: Metrics,
         clock: Clock,
-        identifiers: Mapping[str, Identifier],
-        projects: Callable[[], ProjectRegistry],
-        settings: Callable[[], SessionSettings] = SessionSettings,
+        router: Router,
         traces: TraceBook | None = None,
     ) -> None:
         self._places = places
@@ -109,10 +101,18 @@ class Pipeline:
         self._journal = journal
         self._metrics = metrics
         self._clock = clock
-        self._identifiers = identifiers
-        self._projects = projects
-        self._settings = settings
+        self._router = router
         self._traces = traces
+
+    def source(
+        self, receiver: Receiver, calling_ae_title: str, address: str, association: str
+    ) -> Source:
+        """Return what the objects of one association have in common; its user closes it."""
+        folders = {
+            SessionArea.PREARCHIVE: OpenFolders(self._places.prearchive_fd),
+            SessionArea.ARCHIVE: OpenFolders(self._places.archive_fd),
+        }
+        return Source(receiver, calling_ae_title, address, association, folders)
 
     def begin(self, arrival: Arrival) -> IncomingObject:
         """Open the object that is about to arrive; a storage that is full shows at its end."""
@@ -120,22 +120,18 @@ class Pipeline:
         try:
             self._places.guard.require()
             incoming.open(self._places.incoming.create_part())
-        except OutOfResources as error:
+        except IntakeError as error:
             incoming.fail(error)
         return incoming
 
     def finish(self, incoming: IncomingObject) -> Outcome:
         """Store a complete object durably, or say why not; either way it has one row afterwards."""
-        with ExitStack() as held:
-            try:
-                outcome = self._store(incoming, held)
-            except DuplicateInstance as error:
-                outcome = Outcome(ObjectState.REJECTED, error.status, error.detail)
-            except IntakeError as error:
-                outcome = Outcome(ObjectState.FAILED, error.status, error.detail)
-            finally:
-                incoming.discard()
+        try:
+            outcome = self._outcome_of(incoming)
             self.record(incoming, outcome)
+        finally:
+            if incoming.held_session is not None:
+                self._index.holds.give_back(incoming.held_session)
         return outcome
 
     def abandon(self, incoming: IncomingObject, why: str) -> None:
@@ -146,17 +142,18 @@ class Pipeline:
 
     def record(self, incoming: IncomingObject, outcome: Outcome) -> None:
         """Give an object its one row and its one count."""
-        arrival, size_bytes = incoming.arrival, incoming.size_bytes
+        source, sop_class_uid, sop_instance_uid, transfer_syntax_uid = incoming.arrival
+        size_bytes, now = incoming.size_bytes, self._clock.now()
         self._index.record(
             ObjectRow(
-                at=self._clock.now().isoformat(timespec="microseconds"),
-                receiver=arrival.receiver.label,
-                calling_ae_title=arrival.calling_ae_title,
-                address=arrival.address,
-                association=arrival.association,
-                sop_class_uid=arrival.sop_class_uid,
-                sop_instance_uid=arrival.sop_instance_uid,
-                transfer_syntax_uid=arrival.transfer_syntax_uid,
+                at=now.isoformat(timespec="microseconds"),
+                receiver=source.receiver_label,
+                calling_ae_title=source.calling_ae_title,
+                address=source.address,
+                association=source.association,
+                sop_class_uid=sop_class_uid,
+                sop_instance_uid=sop_instance_uid,
+                transfer_syntax_uid=transfer_syntax_uid,
                 state=outcome.state,
                 status=outcome.status,
                 reason=outcome.reason,
@@ -166,38 +163,40 @@ class Pipeline:
             )
         )
         seconds = self._clock.monotonic() - incoming.complete_at
-        self._metrics.record_object(arrival.receiver.label, outcome.state, size_bytes, seconds)
+        self._metrics.record_object(source.receiver_label, outcome.state, size_bytes, seconds)
 
-    def _store(self, incoming: IncomingObject, held: ExitStack) -> Outcome:
-        """Store an object; its session is held until its row is queued, so that nobody moves it."""
-        arrival, part = incoming.arrival, incoming.complete(self._clock.monotonic())
+    def _outcome_of(self, incoming: IncomingObject) -> Outcome:
         try:
-            header = self._read(incoming)
+            return self._store(incoming)
+        except DuplicateInstance as error:
+            return Outcome(ObjectState.REJECTED, error.status, error.detail)
+        except IntakeError as error:
+            return Outcome(ObjectState.FAILED, error.status, error.detail)
+        finally:
+            incoming.discard()
+
+    def _store(self, incoming: IncomingObject) -> Outcome:
+        arrival, part = incoming.arrival, incoming.complete(self._clock.monotonic())
+        ruling = self._router.ruling(arrival.source.receiver)
+        try:
+            header = self._read(incoming, ruling)
         except (UnreadableObject, SopClassMismatch) as error:
             return self._refuse_content(part, arrival, error)
-        identifier = self._identifiers[arrival.receiver.identifier]
-        identity = identifier.identify(header, self._projects(), arrival.receiver.routing)
-        unwanted = excluded_by(header, identity.project.value, self._settings(), self._projects())
+        source = arrival.source
+        identity = self._router.identify(header, ruling, source)
+        unwanted = ruling.filters.excluded_by(header, identity.project.value)
         if unwanted:
             return Outcome(ObjectState.FILTERED, SUCCESS, unwanted)
-        filed = self._session(arrival, header, identity)
-        held.callback(self._index.holds.give_back, filed.place.id)
+        filed = self._session(source, header, identity)
+        incoming.held_session = filed.place.id
         if self._traces is not None:
             self._traces.note(filed.place.id, ((tag, header.text(tag)) for tag in TRACED))
-        published = self._publish(part, header, filed, incoming)
+        published = self._publish(incoming, part, header, filed, ruling)
         return _outcome(published, filed.place, identity.warning)
 
-    def _read(self, incoming: IncomingObject) -> HeaderView:
+    def _read(self, incoming: IncomingObject, ruling: Ruling) -> HeaderView:
         arrival = incoming.arrival
-        settings = self._settings()
-        last_tag = max(
-            DEFAULT_LAST_TAG,
-            arrival.receiver.routing.last_tag,
-            settings.template.last_tag,
-            last_filter_tag(settings, self._projects()),
-        )
-        with incoming.data_set() as data_set:
-            header = read_complete(data_set, arrival.transfer_syntax_uid, last_tag=last_tag)
+        header = incoming.read(ruling.last_tag)
         _require_same_instance(header, arrival)
         return header
 
@@ -206,9 +205,9 @@ class Pipeline:
             part,
             {
                 "at": self._clock.now().isoformat(),
-                "receiver": arrival.receiver.label,
-                "calling_ae_title": arrival.calling_ae_title,
-                "address": arrival.address,
+                "receiver": arrival.source.receiver_label,
+                "calling_ae_title": arrival.source.calling_ae_title,
+                "address": arrival.source.address,
                 "sop_class_uid": arrival.sop_class_uid,
                 "sop_instance_uid": arrival.sop_instance_uid,
                 "status": f"0x{error.status:04X}",
@@ -218,45 +217,50 @@ class Pipeline:
         state = ObjectState.QUARANTINED if kept else ObjectState.FAILED
         return Outcome(state, error.status, error.detail)
 
-    def _session(self, arrival: Arrival, header: HeaderView, identity: Identity) -> Filed:
-        project = identity.project.value
+    def _session(self, source: Source, header: HeaderView, identity: Identity) -> Filed:
+        """Find or make the session of an object and hold it."""
+        study = header.study_instance_uid or ""
+        key = SessionKey(identity.project.value, study, identity.session_label)
+        known = self._filing.known(source.receiver, key)
+        return known or self._new_session(key, source, identity)
+
+    def _new_session(self, key: SessionKey, source: Source, identity: Identity) -> Filed:
         filed = self._filing.file(
-            arrival.receiver,
-            SessionKey(project, header.study_instance_uid or "", identity.session_label),
+            source.receiver,
+            key,
             SessionOrigin(
                 subject=identity.subject.value,
                 auto_archive=identity.auto_archive,
-                receiver=arrival.receiver.label,
-                calling_ae_title=arrival.calling_ae_title,
+                receiver=source.receiver_label,
+                calling_ae_title=source.calling_ae_title,
                 at=self._clock.now(),
             ),
         )
         if filed.place.is_new:
             self._journal.record(
                 SessionOpened(
-                    receiver=arrival.receiver.label,
-                    calling_ae_title=arrival.calling_ae_title,
-                    association=arrival.association,
+                    receiver=source.receiver_label,
+                    calling_ae_title=source.calling_ae_title,
+                    association=source.association,
                     session=filed.place.id,
-                    project=project or UNASSIGNED,
+                    project=key.project or UNASSIGNED,
                 )
             )
         return filed
 
     def _publish(
-        self, part: Part, header: HeaderView, filed: Filed, incoming: IncomingObject
+        self, incoming: IncomingObject, part: Part, header: HeaderView, filed: Filed, ruling: Ruling
     ) -> Published:
-        settings = self._settings()
-        name = file_name(header, settings.template)
+        name = file_name(header, ruling.template)
         return publish(
             part,
-            filed.root_fd,
+            incoming.arrival.source.folders[filed.area],
             (*filed.place.folder, "SCANS", scan_folder(header), "DICOM"),
             name,
             self._places.durability,
             body_offset=incoming.body_offset,
-            duplicates=incoming.arrival.receiver.duplicates or settings.duplicates,
-            otherwise="" if settings.has_default_template else distinct_name(header, name),
+            duplicates=ruling.duplicates,
+            otherwise="" if ruling.has_default_template else distinct_name(header, name),
         )
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from engine.clock import Clock, SystemClock
 from engine.errors import StorageUnusable
-from engine.intake.write import FOLDER_MODE, PART_MODE, open_folder
+from engine.intake.folders import FOLDER_MODE, open_folder
+from engine.intake.write import PART_MODE
 from engine.settings import Durability
 
 if TYPE_CHECKING:

@@ -11,17 +11,12 @@ import itertools
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from struct import Struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from engine.errors import (
-    DuplicateInstance,
-    OutOfResources,
-    ProcessingFailed,
-    StorageUnusable,
-    UnreadableObject,
-)
+from engine.errors import DuplicateInstance, OutOfResources, StorageUnusable
+from engine.intake.file_meta import body_offset as body_offset_of
+from engine.intake.folders import FOLDER_MODE, open_folder, require_name
 from engine.intake.same_name import is_same_instance
 from engine.model.duplicates import DuplicatePolicy
 from engine.settings import Durability
@@ -31,19 +26,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.intake.elements import Buffer
+    from engine.intake.folders import OpenFolders
 
-FOLDER_MODE = 0o750
 FILE_MODE = 0o640
 PART_MODE = 0o600
 MAX_SUFFIX = 99
 """How many different objects of one name are kept."""
 
-IMPLEMENTATION_CLASS_UID = "2.25.235022223827495242976505035687323014033"
-IMPLEMENTATION_VERSION_NAME = "DICOMDOCK_0.1"
-
 _MAX_BUFFERS = 1024  # IOV_MAX of Linux
 _COMPARED_BYTES = 256 * 1024
-_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PART_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # A device or FIFO must not block us between the look at it and its opening.
 _COMPARE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -78,8 +69,7 @@ def out_of_resources(error: OSError) -> OutOfResources:
 class Part:
     """An object that is arriving; used by one thread, gone after `discard` or `publish`."""
 
-    def __init__(self, folder: Path, folder_fd: int, name: str, fd: int) -> None:
-        self.path = folder / name
+    def __init__(self, folder_fd: int, name: str, fd: int) -> None:
         self.folder_fd = folder_fd
         self.name = name
         self.fd = fd
@@ -160,7 +150,7 @@ class IncomingArea:
                 continue
             except OSError as error:
                 raise out_of_resources(error) from error
-            return Part(self._root / self._boot_id, self._folder_fd, name, fd)
+            return Part(self._folder_fd, name, fd)
 
     def sweep(self) -> int:
         """Remove what other runs left behind and return how many files that were."""
@@ -213,8 +203,8 @@ class Published:
 
 def publish(
     part: Part,
-    root_fd: int,
-    parts: Sequence[str],
+    folders: OpenFolders,
+    parts: tuple[str, ...],
     name: str,
     durability: Durability,
     *,
@@ -226,7 +216,7 @@ def publish(
 
     Args:
         part: the complete object.
-        root_fd: the folder below which it goes.
+        folders: opens the folders below the root that it goes to.
         parts: the names of the folders on the way; made where they are missing.
         name: the file name, with an extension.
         durability: what is flushed before this returns.
@@ -242,18 +232,20 @@ def publish(
             last flush that fails, the complete file stays, as another sender may count on it.
     """
     with part:
-        _require_names(parts, name, otherwise or name)
+        require_name(name)
+        if otherwise:
+            require_name(otherwise)
         try:
-            names = tuple(filter(None, (name, otherwise)))
-            return _publish(part, root_fd, parts, names, durability, body_offset, duplicates)
+            names = (name, otherwise) if otherwise else (name,)
+            return _publish(part, folders, parts, names, durability, body_offset, duplicates)
         except OSError as error:
             raise out_of_resources(error) from error
 
 
 def _publish(
     part: Part,
-    root_fd: int,
-    parts: Sequence[str],
+    folders: OpenFolders,
+    parts: tuple[str, ...],
     names: tuple[str, ...],
     durability: Durability,
     body_offset: int,
@@ -262,61 +254,17 @@ def _publish(
     os.fchmod(part.fd, FILE_MODE)
     if durability is not Durability.NONE:
         os.fdatasync(part.fd)
-    folder_fd = open_folder(root_fd, parts, durability)
-    try:
-        published = _link(part, folder_fd, names, body_offset, duplicates)
-        if durability is Durability.FULL:
-            os.fsync(folder_fd)
-    finally:
-        os.close(folder_fd)
-    return replace(published, path_parts=(*parts, *published.path_parts))
-
-
-def _require_names(parts: Sequence[str], *names: str) -> None:
-    for part in (*parts, *names):
-        if "/" in part or "\0" in part or part in {"", ".", ".."}:
-            raise ProcessingFailed("a folder or file name is unsafe")
-
-
-def open_folder(root_fd: int, parts: Sequence[str], durability: Durability) -> int:
-    """Open a folder below another one step by step, without following links, and make it if needed.
-
-    Returns:
-        A descriptor that the caller closes.
-    """
-    fd = os.dup(root_fd)
-    try:
-        for part in parts:
-            inner = _enter(fd, part, durability)
-            os.close(fd)
-            fd = inner
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
-
-
-def _enter(folder_fd: int, name: str, durability: Durability) -> int:
-    try:
-        return os.open(name, _FOLDER_FLAGS, dir_fd=folder_fd)
-    except FileNotFoundError:
-        pass
-    with suppress(FileExistsError):  # another thread was faster
-        os.mkdir(name, FOLDER_MODE, dir_fd=folder_fd)
-    fd = os.open(name, _FOLDER_FLAGS, dir_fd=folder_fd)
-    try:
-        os.fchmod(fd, FOLDER_MODE)  # whatever the umask
-        if durability is Durability.FULL:
-            os.fsync(folder_fd)
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
+    folder_fd = folders.open(parts, durability)
+    published = _link(part, folder_fd, parts, names, body_offset, duplicates)
+    if durability is Durability.FULL:
+        os.fsync(folder_fd)
+    return published
 
 
 def _link(
     part: Part,
     folder_fd: int,
+    parts: tuple[str, ...],
     names: tuple[str, ...],
     body_offset: int,
     duplicates: DuplicatePolicy,
@@ -328,13 +276,15 @@ def _link(
             os.link(part.name, final, src_dir_fd=part.folder_fd, dst_dir_fd=folder_fd)
         except FileExistsError:
             if _is_same(part, folder_fd, final, body_offset):
-                return Published((final,), duplicate=True, renamed=final != names[0])
+                return Published((*parts, final), duplicate=True, renamed=final != names[0])
             if is_same_instance(part.fd, folder_fd, final):
                 same_instance = True
                 if duplicates is not DuplicatePolicy.KEEP:
-                    return _settle(part, folder_fd, final, duplicates)
+                    _replace(part, folder_fd, final, duplicates)
+                    return Published((*parts, final), same_instance=True, replaced=True)
         else:
-            return Published((final,), renamed=final != names[0], same_instance=same_instance)
+            renamed = final != names[0]
+            return Published((*parts, final), renamed=renamed, same_instance=same_instance)
     raise OutOfResources(f"more than {MAX_SUFFIX} different objects of one name")
 
 
@@ -345,12 +295,11 @@ def _candidates(names: tuple[str, ...]) -> Iterator[str]:
         yield f"{stem}_{number}{dot}{extension}"
 
 
-def _settle(part: Part, folder_fd: int, name: str, duplicates: DuplicatePolicy) -> Published:
+def _replace(part: Part, folder_fd: int, name: str, duplicates: DuplicatePolicy) -> None:
     """Replace other content of the same SOP instance, or refuse to."""
     if duplicates is DuplicatePolicy.REJECT:
         raise DuplicateInstance("the SOP instance is here already with other content")
     os.replace(part.name, name, src_dir_fd=part.folder_fd, dst_dir_fd=folder_fd)
-    return Published((name,), same_instance=True, replaced=True)
 
 
 def _is_same(part: Part, folder_fd: int, name: str, body_offset: int) -> bool:
@@ -373,7 +322,7 @@ def _is_same(part: Part, folder_fd: int, name: str, body_offset: int) -> bool:
 
 
 def _same_body(part: Part, fd: int, body_offset: int) -> bool:
-    start = _body_offset(fd)
+    start = body_offset_of(fd)
     if start is None or os.fstat(fd).st_size - start != part.size_bytes - body_offset:
         return False
     for offset in range(0, part.size_bytes - body_offset, _COMPARED_BYTES):
@@ -381,64 +330,3 @@ def _same_body(part: Part, fd: int, body_offset: int) -> bool:
         if mine != os.pread(fd, _COMPARED_BYTES, start + offset):
             return False
     return True
-
-
-def _body_offset(fd: int) -> int | None:
-    """Return where the data set begins in a stored file, None if it is no such file."""
-    beginning = os.pread(fd, _GROUP_LENGTH_END, 0)
-    if len(beginning) < _GROUP_LENGTH_END or not beginning.startswith(_MAGIC):
-        return None
-    (length,) = _LENGTH.unpack_from(beginning, len(_MAGIC))
-    return _GROUP_LENGTH_END + int(length)
-
-
-def free_bytes(root_fd: int) -> int:
-    """Return how much may still be written to the file system of a folder."""
-    try:
-        status = os.fstatvfs(root_fd)
-    except OSError as error:
-        raise out_of_resources(error) from error
-    return status.f_bavail * status.f_frsize
-
-
-_LENGTH = Struct("<I")
-_ELEMENT = Struct("<HH2sH")
-_MAGIC = bytes(128) + b"DICM" + _ELEMENT.pack(0x0002, 0x0000, b"UL", 4)
-_GROUP_LENGTH_END = len(_MAGIC) + _LENGTH.size
-_VERSION = _ELEMENT.pack(0x0002, 0x0001, b"OB", 0) + _LENGTH.pack(2) + b"\0\1"
-
-
-def file_preamble(
-    sop_class_uid: str,
-    sop_instance_uid: str,
-    transfer_syntax_uid: str,
-    calling_ae_title: str,
-    called_ae_title: str,
-    implementation_class_uid: str = IMPLEMENTATION_CLASS_UID,
-    implementation_version_name: str = IMPLEMENTATION_VERSION_NAME,
-) -> bytes:
-    """Return what stands before the data set in a file: preamble and file meta (PS3.10 7.1).
-
-    Raises:
-        UnreadableObject: if a value is longer than an element can hold.
-    """
-    values = (
-        (0x0002, b"UI", sop_class_uid),
-        (0x0003, b"UI", sop_instance_uid),
-        (0x0010, b"UI", transfer_syntax_uid),
-        (0x0012, b"UI", implementation_class_uid),
-        (0x0013, b"SH", implementation_version_name[:16]),
-        (0x0016, b"AE", calling_ae_title[:16]),
-        (0x0018, b"AE", called_ae_title[:16]),
-    )
-    meta = _VERSION + b"".join(_meta_element(*value) for value in values)
-    return _MAGIC + _LENGTH.pack(len(meta)) + meta
-
-
-def _meta_element(element: int, vr: bytes, value: str) -> bytes:
-    encoded = value.encode("ascii", "replace")
-    if len(encoded) % 2:
-        encoded += b"\0" if vr == b"UI" else b" "
-    if len(encoded) > 0xFFFE:  # PS3.5 7.1.2: the length has 16 bits
-        raise UnreadableObject("a UID is too long for a file")
-    return _ELEMENT.pack(0x0002, element, vr, len(encoded)) + encoded

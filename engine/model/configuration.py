@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from engine.errors import ConfigurationError, CorruptConfiguration, NotFound, Problem
 from engine.model.project import Project, ProjectRegistry
-from engine.model.receiver import DEFAULT_IDENTIFIERS, ReceiverRules, parse_receiver
+from engine.model.receiver import ReceiverRules, parse_receiver, tls_conflicts
 from engine.model.site import SiteSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from engine.model.receiver import IdentifierInfo, Receiver
+    from engine.model.receiver import Receiver
 
 SCHEMA_VERSION = 1
 
@@ -46,10 +46,11 @@ class Configuration:
         raise NotFound(f"there is no receiver with id {receiver_id}", "it may have been deleted")
 
 
-def parse_configuration(
-    raw: Mapping[str, object], identifiers: Sequence[IdentifierInfo] = DEFAULT_IDENTIFIERS
-) -> Configuration:
+def parse_configuration(raw: Mapping[str, object]) -> Configuration:
     """Turn the tables of a configuration file into a configuration; unknown tables are ignored.
+
+    Which identifiers are installed is no matter of the file: a receiver that can't use its own is
+    acceptable here, and does not listen (`identifier_problems`).
 
     Raises:
         CorruptConfiguration: if a newer version of this program wrote the file.
@@ -60,8 +61,9 @@ def parse_configuration(
     site = _parse_site(raw, problems)
     projects = _parse_projects(raw, problems)
     # Ports are not judged by site settings that are themselves in doubt.
-    rules = ReceiverRules(site or SiteSettings(allow_low_ports=True), identifiers)
+    rules = ReceiverRules(site or SiteSettings(allow_low_ports=True), None)
     receivers = _parse_receivers(raw, rules, problems)
+    problems.extend(_tls_problems(receivers, rules.site))
     if problems or site is None:
         raise ConfigurationError(*problems)
     return replace(meta, site=site, projects=ProjectRegistry(projects), receivers=receivers)
@@ -168,6 +170,16 @@ def _parse_receivers(
         if receiver is not None:
             receivers.append(receiver)
     return tuple(receivers)
+
+
+def _tls_problems(receivers: Sequence[Receiver], site: SiteSettings) -> Iterator[Problem]:
+    first_at: dict[tuple[str, int], Receiver] = {}
+    for receiver in receivers:
+        if receiver.enabled:
+            place = (receiver.bind_address or site.bind_address, receiver.port)
+            first = first_at.setdefault(place, receiver)
+            for problem in tls_conflicts(receiver, (first,), site):
+                yield replace(problem, field=f"receivers[{receiver.label}].{problem.field}")
 
 
 def _parsed(

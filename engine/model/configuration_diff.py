@@ -80,9 +80,15 @@ def _fields(
             yield Difference(subject, Change.CHANGED, name, before.get(name), after.get(name))
 
 
+_NOT_TOLD = {"id", "anonymization_script_revision"}
+"""What follows from something else."""
+_TEXTS = ("_routing", "_script", "_filter")
+"""How the names of texts of several lines end."""
+
+
 def _plain(record: Mapping[str, object]) -> dict[str, object]:
     """Make nested members comparable one by one, and texts of several lines line by line."""
-    return {name: _as_lines(name, value) for name, value in _flat(record) if name != "id"}
+    return {name: _as_lines(name, value) for name, value in _flat(record) if name not in _NOT_TOLD}
 
 
 def _flat(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
@@ -96,7 +102,7 @@ def _flat(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
 def _as_lines(name: str, value: object) -> object:
     if isinstance(value, list):
         return tuple(value)
-    return tuple(str(value).splitlines()) if name.endswith("_routing") else value
+    return tuple(str(value).splitlines()) if name.endswith(_TEXTS) else value
 
 
 def _lines_in_words(before: tuple[object, ...], after: tuple[object, ...]) -> str:

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from engine.model.trace import masked
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from engine.model.trace import Trace
 
 UNASSIGNED = "Unassigned"
 DEFAULT_SESSION_LABEL = "dicom_upload"
@@ -34,9 +42,61 @@ class Identity:
     """Why something could not be decided as configured; told with the object."""
 
     @property
+    def labels(self) -> tuple[str, str, str]:
+        """Project, subject and session as they are filed; a subject may be empty."""
+        return self.project.value or UNASSIGNED, self.subject.value or "", self.session_label
+
+    @property
     def session_label(self) -> str:
         """The session's label, never empty."""
         return self.session.value or DEFAULT_SESSION_LABEL
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """What identifying an object came to, with every step on the way."""
+
+    identity: Identity | None
+    """None if a rule failed so that the object would be refused."""
+    failure: str
+    """Why, if it would."""
+    trace: Trace
+
+    @property
+    def outcome(self) -> tuple[object, ...]:
+        """All that becomes of the object: equal if nothing would change."""
+        if self.identity is None:
+            return (None,)
+        return (*self.identity.labels, self.identity.auto_archive)
+
+    def masked(self) -> Identification:
+        """Return the same without subject, session and any value of the object."""
+        identity = self.identity
+        if identity is not None:
+            subject = replace(identity.subject, value=masked(identity.subject.value))
+            session = replace(identity.session, value=masked(identity.session.value))
+            identity = replace(identity, subject=subject, session=session)
+        return Identification(identity, self.failure, self.trace.masked())
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingPreview:
+    """One object that arrived not long ago, as it would be identified."""
+
+    at: datetime
+    """When it arrived."""
+    receiver: str
+    """``AE:port``."""
+    calling_ae_title: str
+    saved: Identification
+    """With the settings in force."""
+    draft: Identification
+    """With the settings that are only being considered."""
+
+    @property
+    def changes(self) -> bool:
+        """Tell whether the draft would file the object elsewhere."""
+        return self.saved.outcome != self.draft.outcome
 
 
 def to_label(text: str) -> str:

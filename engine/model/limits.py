@@ -22,6 +22,16 @@ class Limits:
     associations_per_receiver: int = 50
     associations_per_address: int = 20
     associations_per_calling_ae_title: int = 20
+    associations_per_second_per_address: int = 20
+    """More are rejected for now, and in the end closed without an answer."""
+    association_burst_per_address: int = 100
+    """As many may come at once after a rest."""
+    association_seconds: int = 43_200
+    """An association that has been open for this long ends before its next message."""
+    transfer_syntaxes_per_context: int = 64
+    """Further ones in a proposed presentation context are ignored."""
+    user_items: int = 64
+    """Further items of the user information of a request are ignored (PS3.8 9.3.2.3)."""
     idle_seconds: int = 60
     """An association on which nothing arrives for this long is aborted."""
     message_seconds: int = 1800
@@ -62,6 +72,11 @@ BOUNDS = {
     "associations_per_receiver": range(1, 10_001),
     "associations_per_address": range(1, 10_001),
     "associations_per_calling_ae_title": range(1, 10_001),
+    "associations_per_second_per_address": range(1, 100_001),
+    "association_burst_per_address": range(1, 100_001),
+    "association_seconds": range(60, 30 * 86_400 + 1),
+    "transfer_syntaxes_per_context": range(1, 1_001),
+    "user_items": range(3, 10_001),
     "idle_seconds": range(5, 86_401),
     "message_seconds": range(5, 86_401),
     "pdu_bytes": range(4_096, 1_048_577),

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import TYPE_CHECKING
 
-from engine.errors import InvalidProject, Problem
+from engine.errors import InvalidProject, NotFound, Problem
 from engine.model.auto_archive import AutoArchive
 from engine.model.series_filter import filter_problems
+from engine.model.text import text_faults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+MAX_NAME_CHARACTERS = 255
+"""Longest title or alias."""
+MAX_ALIASES = 100
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 _RESERVED = re.compile(r"(?i:unassigned)|[0-9]{8}_[0-9]{6}(?:[0-9]{3})?")
@@ -23,64 +32,117 @@ class Project:
     title: str = ""
     aliases: tuple[str, ...] = ()
     auto_archive: AutoArchive = AutoArchive.ARCHIVE
+    anonymization_script: str = ""
+    """DicomEdit, for sessions on their way into the archive."""
+    anonymization_script_revision: int = 0
+    """The revision of the configuration that brought the script; assigned by the store."""
     series_import_filter: str = ""
     """XNAT's filter text (11.2)."""
 
     @classmethod
     def parse(cls, raw: Mapping[str, object]) -> Project:
-        """Return the project that a record describes.
+        """Return the project that a record describes; absent members take their default.
 
         Raises:
             InvalidProject: with one problem per unacceptable member.
         """
-        project_id = raw.get("id", "")
-        title = raw.get("title") or ""
-        aliases = raw.get("aliases") or ()
-        code = raw.get("auto_archive", AutoArchive.ARCHIVE)
-        problems = [*_faults(project_id, title, aliases), *_code_faults(code)]
-        series_filter = raw.get("series_import_filter") or ""
-        problems.extend(filter_problems("series_import_filter", series_filter))
+        values = {f.name: _given(raw, f.name) for f in fields(cls)}
+        problems = [problem for name, faults in _FAULTS.items() for problem in faults(values[name])]
         if problems:
             raise InvalidProject(*problems)
-        assert isinstance(aliases, Iterable)
+        aliases, code = values["aliases"], values["auto_archive"]
+        assert isinstance(aliases, list | tuple)
         assert isinstance(code, int)
-        names = tuple(dict.fromkeys(str(alias) for alias in aliases))
-        return cls(str(project_id), str(title), names, AutoArchive(code), str(series_filter))
+        values |= {"aliases": tuple(dict.fromkeys(aliases)), "auto_archive": AutoArchive(code)}
+        return cls(**values)  # type: ignore[arg-type]
 
     def to_record(self) -> dict[str, object]:
         """Return the JSON form that `parse` reads."""
-        return {
-            "id": self.id,
-            "title": self.title,
-            "aliases": list(self.aliases),
-            "auto_archive": int(self.auto_archive),
-            "series_import_filter": self.series_import_filter,
-        }
+        record: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {**record, "aliases": list(self.aliases), "auto_archive": int(self.auto_archive)}
 
 
-def _faults(project_id: object, title: object, aliases: object) -> Iterable[Problem]:
-    if not isinstance(project_id, str) or not _ID.fullmatch(project_id):
+PROJECT_TEXTS = ("anonymization_script", "series_import_filter")
+"""The fields of several lines."""
+
+_DEFAULTS = {f.name: f.default for f in fields(Project) if f.name != "id"} | {"id": ""}
+
+
+def _given(raw: Mapping[str, object], name: str) -> object:
+    value = raw.get(name)
+    return _DEFAULTS[name] if value is None else value
+
+
+def _id_faults(value: object) -> Iterator[Problem]:
+    if not isinstance(value, str) or not _ID.fullmatch(value):
         yield Problem(
             "id",
-            str(project_id),
+            str(value)[:80],
             "is not a project id",
             "use 1 to 64 letters, digits, '_' or '-', not starting with '-'",
         )
-    elif _RESERVED.fullmatch(project_id):
-        yield Problem(
-            "id", project_id, "is reserved for sessions without a project", "choose another"
-        )
-    if not isinstance(title, str) or len(title) > 255 or not title.isprintable():
-        yield Problem("title", str(title)[:40], "is not a title", "use at most 255 characters")
-    texts = isinstance(aliases, list | tuple) and all(isinstance(a, str) and a for a in aliases)
-    if not texts:
-        yield Problem("aliases", str(aliases), "is not a list of names", "write a list of texts")
+    elif _RESERVED.fullmatch(value):
+        yield Problem("id", value, "is reserved for sessions without a project", "choose another")
 
 
-def _code_faults(value: object) -> Iterable[Problem]:
+def _title_faults(value: object) -> Iterator[Problem]:
+    if not isinstance(value, str) or len(value) > MAX_NAME_CHARACTERS or not value.isprintable():
+        remedy = f"use at most {MAX_NAME_CHARACTERS} characters in one line"
+        yield Problem("title", str(value)[:40], "is not a title", remedy)
+
+
+def _alias_faults(value: object) -> Iterator[Problem]:
+    if not isinstance(value, list | tuple):
+        yield Problem("aliases", str(value)[:40], "is not a list of names", "write a list of texts")
+        return
+    if len(value) > MAX_ALIASES:
+        message = f"are more than {MAX_ALIASES} aliases"
+        yield Problem("aliases", str(len(value)), message, "remove some")
+    for number, alias in enumerate(value, start=1):
+        fault = _alias_fault(alias)
+        if fault:
+            yield Problem("aliases", str(alias)[:40], *fault, line=number)
+
+
+def _alias_fault(alias: object) -> tuple[str, str] | None:
+    """Return message and remedy for a name that no value of an object can equal."""
+    if not isinstance(alias, str) or not alias:
+        return "is not a name", "write a text"
+    if not alias.isprintable():
+        return "contains a control character", "remove it"
+    if len(alias) > MAX_NAME_CHARACTERS:
+        return "is too long", f"use at most {MAX_NAME_CHARACTERS} characters"
+    if alias != alias.strip():
+        return "begins or ends with a blank, so that no value can match it", "remove the blank"
+    return None
+
+
+def _auto_archive_faults(value: object) -> Iterator[Problem]:
     if isinstance(value, bool) or not isinstance(value, int) or value not in set(AutoArchive):
         remedy = "use 0 (manual), 4 (archive) or 5 (archive and overwrite)"
         yield Problem("auto_archive", str(value)[:40], "is not an auto-archive code", remedy)
+
+
+def _filter_faults(value: object) -> Iterator[Problem]:
+    problems = tuple(text_faults("series_import_filter", value))
+    yield from problems or filter_problems("series_import_filter", value)
+
+
+def _revision_faults(value: object) -> Iterator[Problem]:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        name = "anonymization_script_revision"
+        yield Problem(name, str(value)[:40], "is not a whole number", "remove it")
+
+
+_FAULTS: Mapping[str, Callable[[object], Iterator[Problem]]] = {
+    "id": _id_faults,
+    "title": _title_faults,
+    "aliases": _alias_faults,
+    "auto_archive": _auto_archive_faults,
+    "anonymization_script": partial(text_faults, "anonymization_script"),
+    "series_import_filter": _filter_faults,
+    "anonymization_script_revision": _revision_faults,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +167,17 @@ class ProjectRegistry:
     def find(self, name: str) -> str | None:
         """Return the id of the one project with this id or alias, else None."""
         return self._by_name.get(name)
+
+    def project(self, project_id: str) -> Project:
+        """Return the project with this id.
+
+        Raises:
+            NotFound: if there is none.
+        """
+        for project in self.projects:
+            if project.id == project_id:
+                return project
+        raise NotFound(f"there is no project {project_id[:80]!r}", "it may have been deleted")
 
     def archive_code(self, project_id: str) -> AutoArchive:
         """Return what a project wants done with complete sessions; nothing if it is gone."""

@@ -6,6 +6,7 @@ line and the configuration file all go through it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,38 +14,32 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import ConfigurationError, InvalidReceiver, Problem
 from engine.model.ae_title import AETitle
 from engine.model.duplicates import DuplicatePolicy
+from engine.model.identifier import (
+    DEFAULT_IDENTIFIER,
+    DEFAULT_IDENTIFIERS,
+    IdentifierChoice,
+    identifier_problems,
+)
 from engine.model.limits import parse_receiver_limits
 from engine.model.routing import RoutingRules
 from engine.model.session_settings import duplicates_fault
 from engine.model.site import SiteSettings, is_address
+from engine.model.text import MAX_TEXT_CHARACTERS
+from engine.model.tls import TLS_FILES, ClientCertificates, TlsSettings
 from engine.model.whitelist import WhitelistEntry, parse_whitelist
 from engine.routing import parse_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from engine.model.identifier import IdentifierInfo
     from engine.model.limits import Limits
+    from engine.model.project import ProjectRegistry
 
-DEFAULT_IDENTIFIER = "dicomObjectIdentifier"
 DEFAULT_AE_TITLE = "XNAT"
 DEFAULT_PORT = 8104
+MAX_ID_CHARACTERS = 100
 ROUTING_FIELDS = ("project_routing", "subject_routing", "session_routing")
-MAX_TEXT_CHARACTERS = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class IdentifierInfo:
-    """What the dialog must know about one installed identifier."""
-
-    id: str
-    name: str
-    can_route: bool
-    is_default: bool = False
-
-
-DEFAULT_IDENTIFIERS = (
-    IdentifierInfo(DEFAULT_IDENTIFIER, "Default DICOM object identifier", True, is_default=True),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +72,13 @@ class Receiver:
     """The limits that differ from the site's, by name."""
     duplicates: DuplicatePolicy | None = None
     """For an object that is there already with other content; None leaves it to the site."""
+    identifier_settings: tuple[tuple[str, str], ...] = ()
+    """What the identifier is told about this receiver, by the names of its fields."""
+    tls_enabled: bool = False
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_ca: str = ""
+    tls_client: ClientCertificates = ClientCertificates.REQUIRED
     whitelist_entries: tuple[WhitelistEntry, ...] = field(init=False, repr=False, compare=False)
     """The lines in force: empty while the whitelist is off."""
     routing: RoutingRules = field(init=False, repr=False, compare=False)
@@ -94,12 +96,27 @@ class Receiver:
         """``AE:port``, which names a receiver uniquely."""
         return f"{self.ae_title}:{self.port}"
 
+    @property
+    def tls(self) -> TlsSettings | None:
+        """TLS as it is in force; None while it is off."""
+        if not self.tls_enabled:
+            return None
+        return TlsSettings(self.tls_certificate, self.tls_key, self.tls_ca, self.tls_client)
+
+    @property
+    def choice(self) -> IdentifierChoice:
+        """Which identifier the receiver uses, and how."""
+        settings = dict(self.identifier_settings)
+        return IdentifierChoice(self.identifier, settings, self.routing_enabled)
+
     def to_record(self) -> dict[str, object]:
         """Return the JSON form that `parse_receiver` reads."""
         record: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
         record["ae_title"] = str(self.ae_title)
         record["whitelist"] = list(self.whitelist)
         record["limits"] = dict(self.limits)
+        record["identifier_settings"] = dict(self.identifier_settings)
+        record["tls_client"] = str(self.tls_client)
         return record
 
     def limits_within(self, site: SiteSettings) -> Limits:
@@ -112,9 +129,12 @@ class ReceiverRules:
     """What a receiver is checked against besides itself."""
 
     site: SiteSettings = SiteSettings()
-    identifiers: Sequence[IdentifierInfo] = DEFAULT_IDENTIFIERS
+    identifiers: Sequence[IdentifierInfo] | None = DEFAULT_IDENTIFIERS
+    """Those that are installed; None leaves open whether the receiver can use its own."""
     others: Sequence[Receiver] = ()
     """The other receivers, whose AE title and port must differ as a pair."""
+    projects: ProjectRegistry | None = None
+    """Those that there are; None leaves open whether one exists."""
 
 
 def parse_receiver(raw: Mapping[str, object], rules: ReceiverRules) -> Receiver:
@@ -134,10 +154,35 @@ def parse_receiver(raw: Mapping[str, object], rules: ReceiverRules) -> Receiver:
         reader.attempt(parse_whitelist, values["whitelist"])
     for name in ROUTING_FIELDS if values["routing_enabled"] else ():
         reader.attempt(partial(parse_rules, field=name), values[name] or "")
+    tls = [values[name] for name in (*TLS_FILES, "tls_client")]
+    if values["tls_enabled"] and None not in tls:
+        reader.attempt(TlsSettings.check, TlsSettings(*tls))
     if reader.problems:
         raise InvalidReceiver(*reader.problems)
     values["whitelist"] = tuple(line for line in values["whitelist"] if line)
-    return Receiver(**values)
+    receiver = Receiver(**values)
+    conflicts = tuple(tls_conflicts(receiver, rules.others, rules.site))
+    if conflicts:
+        raise InvalidReceiver(*conflicts)
+    return receiver
+
+
+def tls_conflicts(
+    receiver: Receiver, others: Iterable[Receiver], site: SiteSettings
+) -> Iterable[Problem]:
+    """Yield why a receiver's TLS can't be: what listens on one port speaks TLS in one way."""
+    for other in others:
+        if other.id == receiver.id or not (receiver.enabled and other.enabled):
+            continue
+        here, there = (r.bind_address or site.bind_address for r in (receiver, other))
+        if (receiver.port, here) == (other.port, there) and receiver.tls != other.tls:
+            how = "without TLS" if other.tls is None else "with other TLS settings"
+            if other.tls and receiver.tls is None:
+                how = "with TLS"
+            message = f"{other.label} listens on the same port {how}"
+            remedy = "give both the same TLS settings, or disable one of them"
+            yield Problem("tls_enabled", "on" if receiver.tls else "off", message, remedy)
+            return
 
 
 def _read_members(reader: _Reader, rules: ReceiverRules) -> dict[str, Any]:
@@ -145,12 +190,15 @@ def _read_members(reader: _Reader, rules: ReceiverRules) -> dict[str, Any]:
         "id": reader.read("id", 0, _whole_number),
         "ae_title": reader.read("ae_title", "", _ae_title),
         "port": reader.read("port", "", lambda name, value: _port(name, value, rules.site)),
-        "identifier": reader.read("identifier", DEFAULT_IDENTIFIER, _text),
+        "identifier": reader.read("identifier", DEFAULT_IDENTIFIER, _plugin_id),
         "file_namer": reader.read("file_namer", "", _text) or None,
         "whitelist": reader.read("whitelist", (), _lines),
         "bind_address": reader.read("bind_address", "", _address),
         "limits": reader.read("limits", {}, _limits),
         "duplicates": reader.read("duplicates", "", _duplicates),
+        "identifier_settings": reader.read("identifier_settings", {}, _settings),
+        "tls_client": reader.read("tls_client", ClientCertificates.REQUIRED, _client),
+        **{name: reader.read(name, "", _stripped) for name in TLS_FILES},
         **{name: reader.read(name, default, _switch) for name, default in _SWITCHES.items()},
         **{name: reader.read(name, "", _text) for name in ROUTING_FIELDS},
     }
@@ -164,6 +212,7 @@ _SWITCHES = {
     "whitelist_enabled": False,
     "routing_enabled": False,
     "direct_archive_append": False,
+    "tls_enabled": False,
 }
 
 
@@ -246,6 +295,26 @@ def _text(_name: str, value: object) -> str:
     return value
 
 
+def _stripped(name: str, value: object) -> str:
+    return _text(name, value).strip()
+
+
+def _client(_name: str, value: object) -> ClientCertificates:
+    try:
+        return ClientCertificates(str(value))
+    except ValueError as error:
+        choices = " or ".join(ClientCertificates)
+        raise _Invalid("is not known", f"write {choices}") from error
+
+
+def _plugin_id(name: str, value: object) -> str:
+    """Return an id; whether it is installed is another question."""
+    text = _text(name, value)
+    if not text.isprintable() or len(text) > MAX_ID_CHARACTERS:
+        raise _Invalid("is not the id of a plugin", "see those that there are: dicomdock plugins")
+    return text
+
+
 def _address(name: str, value: object) -> str:
     text = _text(name, value).strip()
     if text and not is_address(text):
@@ -263,6 +332,15 @@ def _duplicates(_name: str, value: object) -> DuplicatePolicy | None:
 def _limits(_name: str, value: object) -> tuple[tuple[str, int], ...]:
     raw = dict(value) if isinstance(value, tuple) else value
     return tuple(parse_receiver_limits(raw).items())
+
+
+def _settings(name: str, value: object) -> tuple[tuple[str, str], ...]:
+    """Return what has a value; what it means, only the identifier knows."""
+    raw = dict(value) if isinstance(value, tuple) else value
+    if not isinstance(raw, Mapping):
+        raise _Invalid("is not a record", "write an object of texts by name")
+    texts = ((str(key), _text(name, text).strip()) for key, text in raw.items())
+    return tuple((key, text) for key, text in texts if text)
 
 
 def _lines(name: str, value: object) -> tuple[str, ...]:
@@ -287,25 +365,10 @@ def _conflicts(values: Mapping[str, Any], rules: ReceiverRules) -> Iterable[Prob
             message = f"receiver {other.label} exists already"
             yield Problem("ae_title", other.label, message, "change the AE title or the port")
     yield from _bind_conflicts(values, rules)
-    chosen = values["identifier"]
-    if chosen is None:
-        return
-    info = next((known for known in rules.identifiers if known.id == chosen), None)
-    if info is None:
-        known_ids = ", ".join(known.id for known in rules.identifiers)
-        yield Problem(
-            "identifier",
-            chosen,
-            f"specifies an unknown DICOM Object Identifier '{chosen}'",
-            f"choose one of: {known_ids}",
-        )
-    elif values["routing_enabled"] and not info.can_route:
-        yield Problem(
-            "routing_enabled",
-            chosen,
-            f"{chosen} does not support custom routing but custom routing is enabled",
-            "switch routing off or choose another identifier",
-        )
+    if values["identifier"] is not None and rules.identifiers is not None:
+        settings = dict(values["identifier_settings"] or ())
+        chosen = IdentifierChoice(values["identifier"], settings, bool(values["routing_enabled"]))
+        yield from identifier_problems(chosen, rules.identifiers, rules.projects)
 
 
 def _bind_conflicts(values: Mapping[str, Any], rules: ReceiverRules) -> Iterable[Problem]:

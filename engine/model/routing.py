@@ -1,4 +1,4 @@
-"""The routing rules that are in force for one object, in the order in which they are asked."""
+"""Routing rules by what they decide: those of a receiver, or those of the whole site."""
 
 from __future__ import annotations
 
@@ -13,25 +13,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RoutingRules:
-    """A receiver's rules for project, subject and session; empty where the defaults decide."""
+    """The rules in force for each attribute; none where others decide."""
 
     project: tuple[Rule, ...] = ()
     subject: tuple[Rule, ...] = ()
     session: tuple[Rule, ...] = ()
+    auto_archive: tuple[Rule, ...] = ()
+    """Of the site only; a receiver has none (XNAT 1.1)."""
 
     @classmethod
-    def parse(cls, project: str, subject: str, session: str) -> Self:
-        """Return the rules of three texts.
+    def parse(cls, project: str, subject: str, session: str, auto_archive: str = "") -> Self:
+        """Return the rules of the texts.
 
         Raises:
             InvalidRule: with every problem of the first text that has any.
         """
-        return cls(parse_rules(project), parse_rules(subject), parse_rules(session))
-
-    @property
-    def last_tag(self) -> int:
-        """The greatest tag that a rule reads; 0 without rules."""
-        return max((rule.tag for rule in (*self.project, *self.subject, *self.session)), default=0)
+        return cls(*map(parse_rules, (project, subject, session, auto_archive)))
 
 
 NO_RULES = RoutingRules()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b32encode
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ _SAFE = re.compile(r"(?![.-])[A-Za-z0-9._-]{1,64}(?<!\.)")
 _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(?:\..*)?", re.IGNORECASE | re.DOTALL)
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _MASK = 0xFFFFFFFF
+_LONGEST_UID = 64
 _SERIES_NUMBER = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -62,12 +64,27 @@ def java_list_hash(values: Iterable[str]) -> str:
 
 
 def _java_hash(text: str) -> int:
+    """Return Java's hash of a string; UIDs of one origin share all but their last component."""
+    shared, dot, last = text.rpartition(".")
+    if len(text) > _LONGEST_UID or not last:
+        return _hash_units(text)
+    units = len(last) if last.isascii() else len(_utf16_units(last))
+    shifted: int = _shared_hash(shared + dot) * 31**units
+    return (shifted + _hash_units(last)) & _MASK
+
+
+def _hash_units(text: str) -> int:
     """Return Java's hash of a string, which counts UTF-16 code units."""
     units = text.encode("ascii") if text.isascii() else _utf16_units(text)
     total = 0
     for unit in units:
         total = (31 * total + unit) & _MASK
     return total
+
+
+@lru_cache(maxsize=1024)
+def _shared_hash(text: str) -> int:
+    return _hash_units(text)
 
 
 def _utf16_units(text: str) -> list[int]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from engine.errors import InvalidSite, Problem
+from engine.model.auto_archive import AutoArchive
 from engine.model.limits import Limits
 from engine.model.session_settings import SessionSettings
+from engine.model.site_routing import SiteRouting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,10 @@ class SiteSettings:
     """The local address receivers listen on; empty means all, IPv4 and IPv6."""
     limits: Limits = Limits()
     sessions: SessionSettings = SessionSettings()
+    routing: SiteRouting = SiteRouting()
+    """Rules for the objects of all receivers, asked after those of the receiver."""
+    new_project_auto_archive: AutoArchive = AutoArchive.ARCHIVE
+    """What a project is given when it is made (XNAT's ``defaultProjectAutoArchiveSetting``)."""
 
     @property
     def ports(self) -> range:
@@ -40,16 +48,11 @@ class SiteSettings:
             InvalidSite: with one problem per unacceptable member.
         """
         problems = list(_faults(raw))
-        limits, sessions = Limits(), SessionSettings()
-        try:
-            limits = Limits.parse(raw.get("limits"))
-        except InvalidSite as error:
-            problems.extend(error.problems)
-        try:
-            sessions = SessionSettings.parse(raw.get("sessions"))
-        except InvalidSite as error:
-            problems.extend(error.problems)
-        if problems:
+        limits = _member(Limits.parse, raw.get("limits"), problems)
+        sessions = _member(SessionSettings.parse, raw.get("sessions"), problems)
+        routing = _member(SiteRouting.parse, raw.get("routing"), problems)
+        code = _code(raw)
+        if limits is None or sessions is None or routing is None or code is None or problems:
             raise InvalidSite(*problems)
         return cls(
             receivers_allowed=bool(raw.get("receivers_allowed", True)),
@@ -57,6 +60,8 @@ class SiteSettings:
             bind_address=str(raw.get("bind_address", "")),
             limits=limits,
             sessions=sessions,
+            routing=routing,
+            new_project_auto_archive=code,
         )
 
     def to_record(self) -> dict[str, object]:
@@ -67,6 +72,8 @@ class SiteSettings:
             "bind_address": self.bind_address,
             "limits": self.limits.to_record(),
             "sessions": self.sessions.to_record(),
+            "routing": self.routing.to_record(),
+            "new_project_auto_archive": int(self.new_project_auto_archive),
         }
 
 
@@ -78,6 +85,21 @@ def is_address(text: str) -> bool:
         return False
 
 
+def _member(parse: Callable[[object], T], raw: object, problems: list[Problem]) -> T | None:
+    try:
+        return parse(raw)
+    except InvalidSite as error:
+        problems.extend(error.problems)
+    return None
+
+
+def _code(raw: Mapping[str, object]) -> AutoArchive | None:
+    code = raw.get("new_project_auto_archive", AutoArchive.ARCHIVE)
+    if not isinstance(code, int) or isinstance(code, bool) or code not in set(AutoArchive):
+        return None
+    return AutoArchive(code)
+
+
 def _faults(raw: Mapping[str, object]) -> Iterator[Problem]:
     for name in ("receivers_allowed", "allow_low_ports"):
         if not isinstance(raw.get(name, False), bool):
@@ -85,3 +107,7 @@ def _faults(raw: Mapping[str, object]) -> Iterator[Problem]:
     bind = raw.get("bind_address", "")
     if bind and not is_address(str(bind)):
         yield Problem("bind_address", str(bind)[:60], "is not an address", "leave empty for all")
+    if _code(raw) is None:
+        code = str(raw["new_project_auto_archive"])[:40]
+        remedy = f"use {', '.join(f'{known:d} ({known.name.lower()})' for known in AutoArchive)}"
+        yield Problem("new_project_auto_archive", code, "is not a code", remedy)

@@ -1,14 +1,17 @@
 """Whitelist entries and the one decision whether a caller passes.
 
-An entry is an AE title, an address or network, or AE@address (XNAT 4.1), with two deviations:
+An entry is an AE title, an address or network, or AE@address (XNAT 4.1), with three deviations:
 text that looks like an address but is none is refused instead of silently becoming an AE title,
-and names are never looked up in the DNS.
+names are never looked up in the DNS, and a condition on the caller's certificate may follow
+(``CT1@10.1.0.0/16#san:ct1.hospital.example``, ``#sha256:…``). A line that has a meaning without
+such a condition keeps it: ``CT1#san:a`` is short enough for an AE title, and is one.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -21,9 +24,12 @@ from typing import TYPE_CHECKING
 
 from engine.errors import InvalidAETitle, InvalidWhitelistEntry, Problem
 from engine.model.ae_title import AETitle
+from engine.model.tls import CertificateCondition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from engine.model.tls import PeerCertificate
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -31,7 +37,9 @@ Network = IPv4Network | IPv6Network
 _LOOKS_LIKE_ADDRESS = re.compile(
     r"[0-9]+(\.[0-9]*)+(/.*)?|[0-9]+/.*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:.*"
 )
+_CONDITION = re.compile(r"(?P<caller>.*)#(?P<kind>sha256|san):(?P<value>.*)")
 _REMEDY = "write an AE title, an address such as 10.1.2.3 or 10.1.0.0/16, or AE@address"
+_CONDITION_REMEDY = "write AE@address#sha256:FINGERPRINT or AE@address#san:NAME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +50,21 @@ class WhitelistEntry:
     """The line as the admin wrote it, without surrounding blanks."""
     ae_title: AETitle | None
     network: Network | None
+    certificate: CertificateCondition | None = None
+    """What the caller's certificate must be; never met without TLS."""
 
-    def admits(self, calling_ae_title: str, address: Address) -> bool:
+    def admits(
+        self, calling_ae_title: str, address: Address, certificate: PeerCertificate | None = None
+    ) -> bool:
         """Tell whether this line alone lets the caller in."""
         if self.ae_title is not None and self.ae_title != calling_ae_title:
             return False
+        if not self.includes(address):
+            return False
+        return self.certificate is None or self.certificate.matches(certificate)
+
+    def includes(self, address: Address) -> bool:
+        """Tell whether an address is one that this line is about."""
         if self.network is None:
             return True
         return address.version == self.network.version and address in self.network
@@ -54,7 +72,8 @@ class WhitelistEntry:
     def meaning(self) -> str:
         """Say in words whom this line lets in."""
         caller = "any AE title" if self.ae_title is None else str(self.ae_title)
-        return f"{caller} from {_network_in_words(self.network)}"
+        shown = f", {self.certificate.meaning()}" if self.certificate else ""
+        return f"{caller} from {_network_in_words(self.network)}{shown}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +95,30 @@ def parse_entry(text: str, line: int = 1) -> WhitelistEntry:
         InvalidWhitelistEntry: naming the line, the text and what is wrong with it.
     """
     trimmed = text.strip()
-    name, at, place = trimmed.rpartition("@")
-    if at:
-        return WhitelistEntry(trimmed, _ae_title(name, text, line), _network(place, text, line))
-    if _LOOKS_LIKE_ADDRESS.fullmatch(trimmed):
-        return WhitelistEntry(trimmed, None, _network(trimmed, text, line))
-    return WhitelistEntry(trimmed, _ae_title(trimmed, text, line), None)
+    try:
+        return _caller(trimmed, text, line)
+    except InvalidWhitelistEntry:
+        condition = _CONDITION.fullmatch(trimmed)
+        if condition is None:
+            raise
+    try:
+        certificate = CertificateCondition.parse(condition["kind"], condition["value"])
+    except ValueError as error:
+        problem = Problem("whitelist", text, str(error), _CONDITION_REMEDY, line)
+        raise InvalidWhitelistEntry(problem) from error
+    caller = condition["caller"].strip()
+    entry = _caller(caller, text, line) if caller else WhitelistEntry("", None, None)
+    return replace(entry, text=trimmed, certificate=certificate)
+
+
+def without_condition(entry: WhitelistEntry) -> str:
+    """Return the part of a line that names AE title and address."""
+    return entry.text if entry.certificate is None else entry.text.rpartition("#")[0].strip()
+
+
+def looks_conditional(entry: WhitelistEntry) -> bool:
+    """Tell whether a line looks as if it had a condition, but has none."""
+    return entry.certificate is None and _CONDITION.fullmatch(entry.text) is not None
 
 
 def parse_whitelist(lines: Iterable[str]) -> tuple[WhitelistEntry, ...]:
@@ -106,6 +143,7 @@ def parse_whitelist(lines: Iterable[str]) -> tuple[WhitelistEntry, ...]:
     return tuple(entries.values())
 
 
+@lru_cache(maxsize=1024)
 def normalize_address(text: str) -> Address:
     """Return the peer's address; IPv4-mapped IPv6 and scope ids are reduced to what they mean."""
     address = ip_address(text.partition("%")[0])
@@ -114,18 +152,46 @@ def normalize_address(text: str) -> Address:
 
 
 def match(
-    entries: Sequence[WhitelistEntry], calling_ae_title: str, address: Address
+    entries: Sequence[WhitelistEntry],
+    calling_ae_title: str,
+    address: Address,
+    certificate: PeerCertificate | None = None,
 ) -> WhitelistVerdict:
-    """Decide whether a caller passes; an empty list lets nobody in (XNAT 4.1)."""
+    """Decide whether a caller passes; an empty list lets nobody in (XNAT 4.1).
+
+    Args:
+        entries: the lines, of which any may let the caller in.
+        calling_ae_title: what the caller calls itself.
+        address: where it calls from.
+        certificate: what it proved to own in the TLS handshake; None without TLS.
+    """
     for entry in entries:
-        if entry.admits(calling_ae_title, address):
+        if entry.admits(calling_ae_title, address, certificate):
             return WhitelistVerdict(entry)
     nearest = _nearest(entries, calling_ae_title, address)
     caller = f"calling AE title {calling_ae_title} from {address}"
     if nearest is None:
         return WhitelistVerdict(None, None, f"{caller} is on no whitelist line")
     why = f"{caller} is on no whitelist line; nearest: {nearest.text}"
+    if nearest.certificate and not nearest.certificate.matches(certificate):
+        why += f", but its {certificate_differs(certificate)}"
     return WhitelistVerdict(None, nearest, why)
+
+
+def certificate_differs(certificate: PeerCertificate | None) -> str:
+    """Say why a condition is not met."""
+    if certificate is None:
+        return "certificate does not match: the caller showed none"
+    return f"certificate does not match: the caller showed {certificate}"
+
+
+def _caller(trimmed: str, text: str, line: int) -> WhitelistEntry:
+    name, at, place = trimmed.rpartition("@")
+    if at:
+        return WhitelistEntry(trimmed, _ae_title(name, text, line), _network(place, text, line))
+    if _LOOKS_LIKE_ADDRESS.fullmatch(trimmed):
+        return WhitelistEntry(trimmed, None, _network(trimmed, text, line))
+    return WhitelistEntry(trimmed, _ae_title(trimmed, text, line), None)
 
 
 def _nearest(
@@ -136,9 +202,10 @@ def _nearest(
         alike = (
             entry.ae_title is not None and entry.ae_title.casefold() == calling_ae_title.casefold()
         )
-        inside = entry.network is not None and entry.admits(entry.ae_title or "", address)
+        inside = entry.network is not None and entry.includes(address)
         shared = _shared_prefix(entry.ae_title or "", calling_ae_title)
-        return 400 * same_name + 200 * inside + 100 * alike + shared
+        bound = entry.certificate is not None
+        return 400 * same_name + 200 * inside + 100 * alike + shared + 3 * bound
 
     best = max(entries, key=likeness, default=None)
     return best if best is not None and likeness(best) >= 3 else None

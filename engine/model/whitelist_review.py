@@ -9,7 +9,13 @@ from ipaddress import IPv4Address, ip_network
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidWhitelistEntry
-from engine.model.whitelist import WhitelistEntry, normalize_address, parse_entry
+from engine.model.whitelist import (
+    WhitelistEntry,
+    looks_conditional,
+    normalize_address,
+    parse_entry,
+    without_condition,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +31,7 @@ class Oddity(StrEnum):
     EVERYBODY = "everybody"
     DIGITS = "digits"
     HOST_BITS = "host bits"
+    NO_CONDITION = "no condition"
     UNUSED = "unused"
 
 
@@ -83,6 +90,8 @@ def proposals(calling_ae_title: str, address: Address) -> tuple[WhitelistEntry, 
 
 def also_admits(entry: WhitelistEntry) -> str:
     """Say whom else a line lets in besides the caller it is meant for."""
+    if entry.certificate is not None:
+        return "nobody without that certificate"
     if entry.network is None:
         return f"everybody who calls itself {entry.ae_title}, from anywhere"
     hosts = entry.network.num_addresses
@@ -103,7 +112,11 @@ def _oddities(
         wider = next((n for n, other in entries if n != number and _covers(other, entry)), None)
         if wider is not None:
             found.append((Oddity.SHADOWED, f"has no effect: line {wider} lets in all that it does"))
-    if entry.network is not None and entry.network.prefixlen == 0:
+    if looks_conditional(entry):
+        message = "is an AE title; with AE@address before the # it would ask for a certificate"
+        found.append((Oddity.NO_CONDITION, message))
+    everywhere = entry.network is not None and entry.network.prefixlen == 0
+    if entry.network is not None and everywhere and entry.certificate is None:
         found.append((Oddity.EVERYBODY, f"matches every IPv{entry.network.version} address"))
     if entry.network is None and entry.text.isdigit():
         found.append((Oddity.DIGITS, "is an AE title of digits; XNAT reads it as an address"))
@@ -113,16 +126,22 @@ def _oddities(
 
 
 def _written_address(entry: WhitelistEntry) -> Address:
-    return normalize_address(entry.text.rpartition("@")[2].partition("/")[0])
+    return normalize_address(without_condition(entry).rpartition("@")[2].partition("/")[0])
 
 
 def _same(one: WhitelistEntry, other: WhitelistEntry) -> bool:
-    return (one.ae_title, one.network) == (other.ae_title, other.network)
+    return (one.ae_title, one.network, one.certificate) == (
+        other.ae_title,
+        other.network,
+        other.certificate,
+    )
 
 
 def _covers(wide: WhitelistEntry, narrow: WhitelistEntry) -> bool:
     """Tell whether one line lets in everybody that another does, and more."""
     if _same(wide, narrow) or wide.ae_title not in {None, narrow.ae_title}:
+        return False
+    if wide.certificate not in {None, narrow.certificate}:
         return False
     if wide.network is None:
         return True

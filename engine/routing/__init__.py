@@ -5,7 +5,13 @@ that can be checked, so that applying a rule fails only on its time limit
 (tests/engine/routing/test_java_agreement.py).
 """
 
-from engine.routing.errors import InvalidRule, RuleError, RuleTimeout
+from engine.routing.errors import (
+    InvalidRule,
+    RuleError,
+    RulesTimeout,
+    RuleSuspended,
+    RuleTimeout,
+)
 from engine.routing.finder import Finder, parse_finder
 from engine.routing.grammar import parse_rule, parse_rules
 from engine.routing.rule import Application, Rule
@@ -17,7 +23,9 @@ __all__ = [
     "InvalidRule",
     "Rule",
     "RuleError",
+    "RuleSuspended",
     "RuleTimeout",
+    "RulesTimeout",
     "parse_finder",
     "parse_rule",
     "parse_rules",

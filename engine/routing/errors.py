@@ -38,8 +38,20 @@ class RuleTimeout(RuleError):
     title = "A routing rule took too long"
 
 
+class RulesTimeout(RuleError):
+    """The rules of one object together took longer than their time limit."""
+
+    title = "Routing rules took too long"
+
+
+class RuleSuspended(RuleError):
+    """A rule took too long so often that it is not asked any more."""
+
+    title = "A routing rule is suspended"
+
+
 class PatternFault(Exception):
-    """A place in a pattern or replacement that can't be used; never leaves this package."""
+    """A place in a pattern or replacement that can't be used; whoever compiles one catches it."""
 
     def __init__(self, offset: int, reason: str, remedy: str) -> None:
         super().__init__(reason)

@@ -62,7 +62,7 @@ def parse_rules(text: str, field: str = "routing") -> tuple[Rule, ...]:
     problems: list[Problem] = []
     for number, line in lines:
         try:
-            rules.append(parse_rule(line.strip(_TRIMMED)))
+            rules.append(replace(parse_rule(line.strip(_TRIMMED)), line=number))
         except InvalidRule as error:
             problems.extend(_placed(error, field, number, line))
     if problems:

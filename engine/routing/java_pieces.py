@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Flag, auto
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+VALUE_UNITS: Final = 64
+"""UTF-16 units of a value that a rule without replacement looks at."""
 
 
 class Trait(Flag):
@@ -121,6 +126,22 @@ def repeated(piece: Piece, quantifier: Quantifier) -> Piece:
     size = piece.size * max(quantifier.low, 1)
     least = piece.least * quantifier.low
     return Piece(atom + quantifier.text, least, most, _repeated_traits(piece, quantifier), size)
+
+
+def is_simple_loop(piece: Piece, quantifier: Quantifier) -> bool:
+    """Tell whether this is one character's free repetition."""
+    is_character = piece.most == 1 and Trait.GROUPED not in piece.traits
+    return is_character and quantifier.high is None
+
+
+def choices_to_repeat(piece: Piece, quantifier: Quantifier) -> float:
+    """Return in how many ways an atom can be repeated besides free loops; infinite for groups."""
+    if quantifier.optional:
+        return 2
+    if piece.most != 1 or Trait.GROUPED in piece.traits:
+        return inf
+    low, high = quantifier.low, quantifier.high
+    return 1 if high is None else min(high - low, VALUE_UNITS) + 1
 
 
 def loops_in_fixed_shape(piece: Piece, quantifier: Quantifier) -> bool:

@@ -7,6 +7,7 @@ terminators are Java's. What would not mean the same is refused with its place a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import comb, inf
 from string import digits
 from typing import TYPE_CHECKING, Final
 
@@ -26,10 +27,13 @@ from engine.routing.java_escapes import (
 )
 from engine.routing.java_groups import Opening, read_opening
 from engine.routing.java_pieces import (
+    VALUE_UNITS,
     Piece,
     Trait,
     alternatives,
     around,
+    choices_to_repeat,
+    is_simple_loop,
     repeated,
     sequence,
     wrapped,
@@ -55,6 +59,8 @@ class JavaPattern:
     names: Mapping[str, int]
     nested_loop: int | None
     """0-based place of a repeated group that itself repeats freely; None if there is none."""
+    ways: float
+    """How many ways through the pattern 64 characters may try at most; infinite where unknown."""
 
 
 def compile_java(pattern: str) -> JavaPattern:
@@ -73,7 +79,9 @@ def compile_java(pattern: str) -> JavaPattern:
     except (regex.error, RecursionError, OverflowError, ValueError) as error:
         raise PatternFault(0, "can't be translated", "simplify the pattern") from error
     groups = translation.groups
-    return JavaPattern(compiled, groups, translation.names, translation.nested_loop)
+    return JavaPattern(
+        compiled, groups, translation.names, translation.nested_loop, translation.ways
+    )
 
 
 class _Translation:
@@ -87,6 +95,8 @@ class _Translation:
         self.groups = 0
         self.names: dict[str, int] = {}
         self.nested_loop: int | None = None
+        self._loops = 0
+        self._choices = 1.0
 
     def whole(self) -> Piece:
         """Read everything."""
@@ -97,12 +107,18 @@ class _Translation:
             self._source.refuse(r"\G in a pattern that can match nothing", r"use \A or ^", 0)
         return piece
 
+    @property
+    def ways(self) -> float:
+        """How many ways through the pattern there are: those to part a value among its loops."""
+        return comb(VALUE_UNITS + self._loops, self._loops) * self._choices
+
     def _alternatives(self) -> Piece:
         start = self._source.offset
         pieces = [self._sequence()]
         while self._source.accept("|"):
             pieces.append(self._sequence())
         self._check(differences.of_alternatives(pieces), start)
+        self._choices *= len(pieces)
         return alternatives(pieces)
 
     def _sequence(self) -> Piece:
@@ -122,6 +138,8 @@ class _Translation:
             return atom
         self._check(differences.of_repetition(atom, quantifier), start)
         piece = repeated(atom, quantifier)
+        self._loops += is_simple_loop(atom, quantifier)
+        self._choices *= choices_to_repeat(atom, quantifier)
         if piece.size > MAX_SIZE:
             remedy = f"stay below {MAX_SIZE:,} obligatory repetitions in all"
             self._source.refuse("is repeated too often", remedy, start)
@@ -195,11 +213,12 @@ class _Translation:
     def _closed(self, piece: Piece, opening: Opening, start: int) -> Piece:
         if opening.text == "(":
             return wrapped(piece, "(", Trait.CAPTURES)
+        if opening.text == "(?:":
+            return wrapped(piece, "(?:")
+        self._choices = inf
         if opening.text == "(?>":
             self._check(differences.of_atomic_group(piece), start)
             return wrapped(piece, "(?>", Trait.COMMITS | Trait.CHOICE)
-        if opening.text == "(?:":
-            return wrapped(piece, "(?:")
         negative = opening.text.endswith("!")
         behind = opening.text.startswith("(?<")
         self._check(differences.of_look_around(piece, negative=negative, behind=behind), start)
@@ -255,6 +274,7 @@ class _Translation:
     def _back_reference(self, number: int, start: int) -> Piece:
         if number in self._open:
             self._refuse_reference(str(number), start)
+        self._choices = inf
         text = rf"(?:\g<{number}>)"
         if Mode.IGNORE_CASE in self._mode:
             if Mode.UNICODE_CASE not in self._mode:

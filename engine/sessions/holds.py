@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 
 
 class Holds:
     """Counts the objects that are on their way into each session; used by any thread."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._counts: Counter[int] = Counter()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._counts: dict[int, int] = {}
 
     def take(self, session_id: int) -> None:
         """An object is on its way into a session."""
-        with self._changed:
-            self._counts[session_id] += 1
+        with self._lock:
+            self._counts[session_id] = self._counts.get(session_id, 0) + 1
 
     def give_back(self, session_id: int) -> None:
         """The object is there, with its row, or has failed."""
-        with self._changed:
-            self._counts[session_id] -= 1
-            if self._counts[session_id] <= 0:
-                del self._counts[session_id]
+        with self._lock:
+            left = self._counts.pop(session_id) - 1
+            if left:
+                self._counts[session_id] = left
+            else:
                 self._changed.notify_all()
 
     def wait_until_free(self, session_id: int, seconds: float) -> bool:

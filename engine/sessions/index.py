@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import threading
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -93,8 +93,7 @@ CREATE TABLE IF NOT EXISTS engine (clean_stop INTEGER NOT NULL);
 """
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectRow:
+class ObjectRow(NamedTuple):
     """The final state of one received object, as the journal keeps it."""
 
     at: str
@@ -116,9 +115,9 @@ class ObjectRow:
     bytes: int
 
 
-_OBJECT_COLUMNS = ", ".join(f.name for f in fields(ObjectRow))
+_OBJECT_COLUMNS = ", ".join(ObjectRow._fields)
 _INSERT_OBJECT = (
-    f"INSERT INTO objects ({_OBJECT_COLUMNS}) VALUES ({', '.join('?' * len(fields(ObjectRow)))})"
+    f"INSERT INTO objects ({_OBJECT_COLUMNS}) VALUES ({', '.join('?' * len(ObjectRow._fields))})"
 )
 _FOLDER_TRIES = 1000
 _COUNT_USE = (
@@ -175,7 +174,7 @@ class SessionIndex:
         """Guards the connection and the places."""
         self._places: dict[SessionKey, SessionPlace] = {}
         self.holds = Holds()
-        """Taken by `session_for` on a session; given back once the object's row is queued."""
+        """Taken by `place_of` and `session_for`; given back once the object's row is queued."""
         self._receiving = self._count_receiving()
         self._waiting: list[ObjectRow | WhitelistUse] = []
         self._wake = threading.Condition()
@@ -184,6 +183,14 @@ class SessionIndex:
         self._lost_rows = 0
         self._writer = threading.Thread(target=self._write_batches, name="index-writer")
         self._writer.start()
+
+    def place_of(self, key: SessionKey) -> SessionPlace | None:
+        """Return where a session's files go and hold it; None if this engine has not met it yet."""
+        with self._lock:
+            place = self._places.get(key)
+            if place is not None:
+                self.holds.take(place.id)
+            return place
 
     def session_for(
         self,
@@ -230,7 +237,8 @@ class SessionIndex:
         """Queue the final state of one object, or a use; it is written within the batch time."""
         with self._wake:
             self._waiting.append(row)
-            self._wake.notify()
+            if len(self._waiting) == 1:  # the writer sleeps until there is a first one
+                self._wake.notify_all()
 
     def flush(self, seconds: float | None = None) -> bool:
         """Return whether everything queued so far is written, waiting for it that long."""
@@ -412,7 +420,7 @@ class SessionIndex:
         uses = [row for row in rows if isinstance(row, WhitelistUse)]
         with self._lock, self._connection:
             self._connection.executemany(_COUNT_USE, uses)
-            self._connection.executemany(_INSERT_OBJECT, [astuple(row) for row in batch])
+            self._connection.executemany(_INSERT_OBJECT, batch)
             self._connection.executemany(
                 "UPDATE sessions SET objects = objects + ?, bytes = bytes + ?,"
                 " last_object_at = MAX(last_object_at, ?) WHERE id = ?",

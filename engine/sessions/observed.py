@@ -72,3 +72,12 @@ def read_whitelist_uses(path: Path, receiver: str) -> dict[str, int] | None:
             "SELECT line, uses FROM whitelist_uses WHERE receiver = ?", (receiver,)
         ).fetchall()
     return dict(rows)
+
+
+def read_sessions_by_project(path: Path) -> dict[str, int]:
+    """Return how many sessions of each project there are."""
+    with _reading(path) as connection:
+        if connection is None:
+            return {}
+        query = "SELECT project, COUNT(*) FROM sessions WHERE project NOT NULL GROUP BY project"
+        return dict(connection.execute(query).fetchall())

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import idle, routing
+from tests.bench import anonymizing, idle, routing
 from tests.bench.receivers import compared
 from tests.bench.report import compared_runs, table
 from tests.bench.rounds import Bench, file_system_of, installed, is_tmpfs
@@ -77,6 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         if arguments.routing:
             _print_lines(routing.measure(bench, arguments.rounds, quick=arguments.quick))
+            return 0
+        if arguments.anonymize:
+            lines = anonymizing.measure(folder, arguments.rounds, quick=arguments.quick)
+            _print_lines(lines)
             return 0
         missed = _compare(bench, _plan(arguments), _Record(arguments.json, _machine(folder)))
     return 1 if missed and arguments.check else 0
@@ -253,5 +257,7 @@ def _parser() -> argparse.ArgumentParser:
     idle_words = "what ports and associations cost on which nothing happens"
     mode.add_argument("--idle", action="store_true", help=idle_words)
     mode.add_argument("--routing", action="store_true", help="what 20 routing rules cost")
+    script_words = "what a script of 200 statements costs"
+    mode.add_argument("--anonymize", action="store_true", help=script_words)
     mode.add_argument("--overhead", action="store_true", help="how to profile the engine")
     return parser

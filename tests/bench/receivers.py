@@ -13,19 +13,18 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
-from engine.model.limits import Limits
 from engine.model.project import Project
 from engine.model.site import SiteSettings
 from tests.bench.processes import Failed, process
 from tests.bench.sender import LOOPBACK
 from tests.bench.tape import CALLED
 from tests.bench.workloads import PROJECT
-from tests.running import configure, make_receiver
+from tests.running import UNHURRIED, configure, make_receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -121,7 +120,14 @@ class Dicomdock:
         configure(data, *receivers, projects=(Project.parse({"id": PROJECT}),))
         if self._open_at_once:
             most = self._open_at_once
-            limits = Limits(most, most, most, most, idle_seconds=3600)
+            limits = replace(
+                UNHURRIED,
+                associations=most,
+                associations_per_receiver=most,
+                associations_per_address=most,
+                associations_per_calling_ae_title=most,
+                idle_seconds=3600,
+            )
             store = ConfigurationStore(data / "config.json", clock=SystemClock())
             store.set_site(SiteSettings(bind_address=LOOPBACK, limits=limits), "bench")
         engine = [sys.executable, "-m", "engine", "--data", str(data), "engine"]

@@ -1,23 +1,46 @@
-"""What routing costs: the same objects with 20 receiver rules and without any."""
+"""What routing costs: the same objects with 20 receiver rules and without any, and its share."""
 
 from __future__ import annotations
 
+from itertools import islice
+from statistics import median
+from time import thread_time
 from typing import TYPE_CHECKING
 
+from engine.clock import SystemClock
+from engine.intake.header import read_complete
+from engine.intake.identify import DefaultIdentifier
+from engine.intake.incoming import Source
+from engine.intake.router import Router
+from engine.journal import Journal
+from engine.model.configuration import Configuration
+from engine.model.project import Project, ProjectRegistry
 from tests.bench.receivers import Dicomdock
 from tests.bench.report import aligned, ratio, summary_of
 from tests.bench.runs import Case
-from tests.bench.workloads import WORKLOADS
+from tests.bench.tape import CALLED, CALLING
+from tests.bench.workloads import PROJECT, WORKLOADS, make_objects
+from tests.running import make_receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from engine.intake.identifiers import Identifier
+    from engine.model.receiver import Receiver
     from tests.bench.rounds import Bench
     from tests.bench.runs import Run, Spoilt
+    from tests.bench.workloads import Workload
 
 RULES_PER_TEXT = (7, 7, 6)
 """For project, subject and session."""
 _PDU_BYTES = 16_382
+_OBJECTS, _PASSES = 200, 9
+
+
+class Uninformed(DefaultIdentifier):
+    """The default identifier, asked for every object as if each were of a study of its own."""
+
+    is_settled_by_header = False
 
 
 class Routed(Dicomdock):
@@ -34,6 +57,11 @@ class Routed(Dicomdock):
             "session_routing": rules(RULES_PER_TEXT[2], r"(0008,0050):ACC(\d+):1 t:^ r:S"),
         }
 
+    @property
+    def receiver(self) -> Receiver:
+        """The receiver that is sent to."""
+        return make_receiver(CALLED, 11_112, routing_enabled=True, **self._rules)
+
 
 def rules(count: int, last: str) -> str:
     """Return that many rules; all but the last look at real elements and don't match."""
@@ -49,10 +77,12 @@ def measure(bench: Bench, rounds: int, *, quick: bool) -> Iterator[str]:
     rounds = rounds or (1 if quick else 5)
     for name in ("small", "mr"):
         case = Case(WORKLOADS[name], 1, _PDU_BYTES, 0.2 if quick else 1.0)
-        runs = bench.compare(case, [Dicomdock(), Routed()], rounds)
+        routed = Routed()
+        runs = bench.compare(case, [Dicomdock(), routed], rounds)
         yield ""
         yield f"{case.workload.title}, 1 association, median of {rounds} round{'s' * (rounds > 1)}"
         yield from _lines(runs)
+        yield from _share(runs, case.workload, routed.receiver)
 
 
 def _lines(runs: Sequence[Run | Spoilt]) -> Iterator[str]:
@@ -68,3 +98,36 @@ def _lines(runs: Sequence[Run | Spoilt]) -> Iterator[str]:
     kept = ratio(runs, Routed.name, Dicomdock.name)
     if kept:
         yield f"with rules it keeps {kept:.0%} of its rate"
+
+
+def _share(runs: Sequence[Run | Spoilt], workload: Workload, receiver: Receiver) -> Iterator[str]:
+    """Set the time of identification against all that an object takes."""
+    whole = summary_of(Routed.name, [run for run in runs if run.receiver == Routed.name])
+    if not whole.cpu_us_per_object:
+        return
+    for identifier, words in (
+        (DefaultIdentifier(), "objects as they came"),
+        (Uninformed(), "if each were of a study of its own"),
+    ):
+        us = identification_us(workload, receiver, identifier)
+        share = us / whole.cpu_us_per_object
+        yield f"identification takes {us:.1f} µs, {share:.1%} of an object's CPU time: {words}"
+
+
+def identification_us(workload: Workload, receiver: Receiver, identifier: Identifier) -> float:
+    """Return what identifying one object takes, in microseconds of CPU time, median of passes."""
+    configuration = Configuration(projects=ProjectRegistry((Project(PROJECT),)))
+    clock = SystemClock()
+    identifiers = {identifier.info.id: identifier}
+    objects = islice(make_objects(workload, workload.objects), _OBJECTS)
+    data_sets = [made.data_set for made in objects]
+    passes = []
+    for _ in range(_PASSES):
+        router = Router(identifiers, lambda: configuration, Journal(clock), clock)
+        headers = [read_complete(d, workload.transfer_syntax_uid) for d in data_sets]
+        source = Source(receiver, CALLING, "", "", {})
+        began = thread_time()
+        for header in headers:
+            router.identify(header, router.ruling(receiver), source)
+        passes.append((thread_time() - began) / _OBJECTS * 1e6)
+    return median(passes)

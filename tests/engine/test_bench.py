@@ -15,10 +15,24 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
 
+from engine.intake.clauses import Routing
 from engine.intake.header import read_complete
+from engine.intake.identifiers import explain
+from engine.intake.identify import DefaultIdentifier
+from engine.model.project import Project, ProjectRegistry
+from engine.model.site_routing import SiteRouting
+from engine.model.trace import Source
+from tests.bench.anonymizing import (
+    RATIO_BAR,
+    STATEMENTS,
+    bench_script,
+    cost_of,
+    measure,
+)
 from tests.bench.bars import missed_limits, ratio_bar
 from tests.bench.pdus import Accepted, Context, Encoded, Refused, associate_request, parse_accept
 from tests.bench.report import aligned, compared_runs, ratio, summary_of, table
+from tests.bench.routing import RULES_PER_TEXT, Routed, Uninformed, identification_us
 from tests.bench.runs import Case, Run, Spoilt, judged
 from tests.bench.sender import Blast, Blaster, Caller, longest_pdu, quantile, read_blast
 from tests.bench.tape import CALLED, CALLING, ENTRY, HEAD, MAGIC, write_tape
@@ -44,6 +58,16 @@ def encoded(number: int) -> Encoded:
 def run(receiver: str, number: int, seconds: float = 0.5) -> Run:
     blast = replace(BLAST, seconds=seconds)
     return Run(receiver, number, blast, cpu_seconds=0.2, peak_mb=60, stored=500)
+
+
+def test_a_script_of_200_statements_costs_at_most_twice_a_header_read_and_write(
+    tmp_path: Path,
+) -> None:
+    script = bench_script()
+    assert len(script.statements) == STATEMENTS + 1  # the version
+    assert cost_of("mr", script, tmp_path, rounds=5).ratio <= RATIO_BAR
+    report = "\n".join(measure(tmp_path, 1, quick=True))
+    assert all(WORKLOADS[name].title in report for name in ("ct", "mr", "small"))
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
@@ -262,3 +286,22 @@ def test_the_blaster_tells_what_was_refused(tmp_path: Path, single: bool) -> Non
         server.shutdown()
     assert (blast.objects, blast.failure) == (4, "status 0xA700")
     assert sorted(kept) == ["1.2.3.0", "1.2.3.1", "1.2.3.3", "1.2.3.4"]
+
+
+def test_the_twenty_rules_of_the_routing_benchmark_decide_every_object() -> None:
+    """Those that don't match must be asked, or nothing is measured."""
+    receiver = Routed().receiver
+    routing = Routing.of(receiver, SiteRouting(), ProjectRegistry((Project(PROJECT),)))
+    for made in make_objects(WORKLOADS["small"], 4):
+        header = read_complete(made.data_set, EXPLICIT_VR_LITTLE_ENDIAN)
+        trace = explain(DefaultIdentifier(), header, routing).trace
+        ruled = [step for step in trace.steps if step.source is Source.RECEIVER]
+        assert len(ruled) == sum(RULES_PER_TEXT) == 20
+        assert [step.line for step in ruled if step.decided] == list(RULES_PER_TEXT)
+
+
+def test_identification_is_measured_with_its_rules() -> None:
+    workload, receiver = WORKLOADS["small"], Routed().receiver
+    shared = identification_us(workload, receiver, DefaultIdentifier())
+    each = identification_us(workload, receiver, Uninformed())
+    assert 0 < shared < each < 10_000

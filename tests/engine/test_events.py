@@ -35,6 +35,26 @@ EXAMPLES: list[tuple[Event, str]] = [
         "can't listen: address in use; choose another port",
     ),
     (
+        events.SocketUnused(name="dicom", why="it does not listen"),
+        "inherited socket dicom is closed unused: it does not listen",
+    ),
+    (
+        events.CertificateReplaced(subject="CN=dock", expires="2027-01-31 12:00 UTC"),
+        "new handshakes use the changed certificate CN=dock, valid to 2027-01-31 12:00 UTC",
+    ),
+    (
+        events.CertificateRefused(reason="tls_key: does not exist"),
+        "changed TLS files refused, the certificate before stays in force: tls_key: does not exist",
+    ),
+    (
+        events.CertificateExpiring(subject="CN=dock", expires="2026-09-01", days_left=1),
+        "the certificate CN=dock expires in 1 day, at 2026-09-01",
+    ),
+    (
+        events.CertificateExpired(subject="CN=dock", expires="2026-01-01"),
+        "the certificate CN=dock expired at 2026-01-01; callers will refuse it",
+    ),
+    (
         events.AssociationEstablished(
             address="10.4.7.21:50112", contexts_accepted=12, contexts_proposed=14
         ),
@@ -61,8 +81,35 @@ EXAMPLES: list[tuple[Event, str]] = [
         "object refused with status 0xA700: disk full",
     ),
     (
+        events.ConnectionDropped(address="10.4.7.21", port=104, why="nothing came for 10 s"),
+        "connection from 10.4.7.21 to port 104 ended without an association: nothing came for 10 s",
+    ),
+    (
+        events.ConnectionDropped(address="::1", port=104, why="it left", times=1000),
+        "connection from ::1 to port 104 ended without an association, 1,000 times by now: it left",
+    ),
+    (
         events.ContextsRefused(contexts=("CT Image Storage, no common transfer syntax",)),
         "1 context refused: CT Image Storage, no common transfer syntax",
+    ),
+    (
+        events.IdentifierSlow(identifier="acme", seconds=1.26),
+        "identifier acme took 1.3 s for one object",
+    ),
+    (
+        events.PluginBroken(plugin="acme of example 2.5", error="ImportError: no module"),
+        "plugin acme of example 2.5 can't be used: ImportError: no module",
+    ),
+    (
+        events.RuleFailed(
+            attribute="project",
+            rule="site rule in line 2, (0010,4000)",
+            reason="it took longer than 10 ms",
+            times=5,
+            suspended=True,
+        ),
+        "the project decision failed at the site rule in line 2, (0010,4000), 5 times by now: "
+        "it took longer than 10 ms; the rule is suspended until the configuration changes",
     ),
     (events.SessionOpened(session=12, project="NEURO-01"), "session 12 opened in NEURO-01"),
     (events.LeftoversSwept(files=2), "2 half-received objects of an earlier run removed"),
@@ -96,7 +143,13 @@ def test_every_event_becomes_json_with_kind_severity_and_message(
 
 def test_only_what_needs_a_person_at_once_is_urgent() -> None:
     urgent = {type(event) for event, _ in EXAMPLES if event.urgent}
-    assert urgent == {events.ReceiverFailed, events.ConfigurationRefused}
+    assert urgent == {
+        events.ReceiverFailed,
+        events.ConfigurationRefused,
+        events.RuleFailed,
+        events.CertificateRefused,
+        events.CertificateExpired,
+    }
 
 
 @pytest.mark.parametrize(

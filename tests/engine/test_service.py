@@ -27,6 +27,8 @@ from engine.service import Engine
 from engine.settings import Durability, EngineSettings
 from engine.status import read_status
 from engine.view import PortState, ReceiverState
+from tests.caller import SERVER_NAME, call
+from tests.certificates import Authority
 from tests.running import LOOPBACK, configure, free_port, make_receiver, stored_files
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.events import Event, RecordedEvent
+    from engine.view import ReceiverStatus
 
 NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
 
@@ -293,3 +296,38 @@ def test_an_engine_whose_storage_is_not_mounted_does_not_start(settings: EngineS
     engine = Engine(marked)
     engine.start()
     engine.stop()
+
+
+def test_the_snapshot_shows_the_certificate_in_force_and_why_a_changed_one_is_not(
+    engine: NotingEngine, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path / "pki")
+    receiver = make_receiver("SAFE", free_port(), **authority.settings())
+    engine.save_receiver(receiver, "anna")
+
+    def shown() -> ReceiverStatus:
+        return engine.snapshot().receivers[-1]
+
+    first = shown().certificate
+    assert first is not None
+    assert first.identity.names == {SERVER_NAME}
+    (authority.folder / "server.key").write_text("no key")
+    assert call(receiver.port, "SAFE", tls=authority.client("ct1.example")) == "answered"
+    assert shown().certificate == first
+    assert "holds no private key" in shown().certificate_problem
+    authority.settings()
+    assert call(receiver.port, "SAFE", tls=authority.client("ct1.example")) == "answered"
+    assert shown().certificate != first
+    assert shown().certificate_problem == ""
+    assert engine.snapshot().receivers[0].certificate is None
+
+
+def test_a_receiver_with_files_that_do_not_fit_is_refused_and_nothing_changes(
+    engine: NotingEngine, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path / "pki")
+    tls = authority.settings() | {"tls_key": str(authority.issue("other.example")[1])}
+    before = engine.snapshot().revision
+    with pytest.raises(InvalidReceiver, match="does not belong to the certificate"):
+        engine.save_receiver(make_receiver("SAFE", free_port(), **tls), "anna")
+    assert engine.snapshot().revision == before

@@ -11,7 +11,8 @@ from textual.widgets import Button, Input, Select, Static, Switch, TextArea
 
 from engine.errors import InvalidReceiver, NotFound, PortInUse, Problem
 from engine.model.ae_title import AETitle
-from engine.model.receiver import DEFAULT_IDENTIFIERS, IdentifierInfo, Receiver, ReceiverRules
+from engine.model.identifier import DEFAULT_IDENTIFIERS, IdentifierInfo
+from engine.model.receiver import Receiver, ReceiverRules
 from engine.view import PortState, PortStatus
 from tui.forms.receiver_form import FIELD_ORDER, ReceiverForm
 from tui.screens.choice import ChoiceDialog
@@ -78,7 +79,6 @@ class Host(App[None]):
         self.form = form or ReceiverForm.new(ReceiverRules(identifiers=identifiers))
         self.dialog = ReceiverDialog(
             self.form,
-            identifiers=identifiers,
             port_status=self.engine.port_status,
             save=self.engine.save,
             current=lambda _: self.engine.current,
@@ -143,7 +143,11 @@ async def test_tab_walks_through_the_visible_fields_in_order_and_then_the_button
     size: tuple[int, int],
 ) -> None:
     receiver = routing_receiver(
-        whitelist_enabled=True, whitelist=("CT1",), direct_archive=True, bind_address="127.0.0.1"
+        whitelist_enabled=True,
+        whitelist=("CT1",),
+        direct_archive=True,
+        bind_address="127.0.0.1",
+        tls_enabled=True,
     )
     app = Host(edit_form(receiver), identifiers=SEVERAL)
     async with app.run_test(size=size) as pilot:
@@ -473,7 +477,7 @@ async def test_an_identifier_that_cannot_route_is_taken_at_once_while_routing_is
         assert app.screen is app.dialog
         assert app.form.value("identifier") == FIXED.id
         assert "routing_enabled" not in app.shown_fields()
-        assert "does not support routing" in app.field("identifier").hint
+        assert "cannot use routing expressions" in app.field("identifier").hint
 
 
 @pytest.mark.parametrize(
@@ -652,7 +656,7 @@ async def test_problems_of_a_stored_receiver_are_shown_from_the_start() -> None:
     async with app.run_test() as pilot:
         await settle(pilot)
         assert "unknown DICOM Object Identifier 'gone'" in app.field("identifier").problems[0]
-        assert "gone (not installed)" in screen_text(app)
+        assert "✗ gone (not installed)" in screen_text(app)
 
 
 async def test_the_layout_follows_the_width() -> None:

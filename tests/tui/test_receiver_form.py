@@ -8,7 +8,8 @@ import pytest
 
 from engine.errors import InvalidReceiver, Problem
 from engine.model.ae_title import AETitle
-from engine.model.receiver import DEFAULT_IDENTIFIERS, IdentifierInfo, Receiver, ReceiverRules
+from engine.model.identifier import DEFAULT_IDENTIFIERS, IdentifierInfo
+from engine.model.receiver import Receiver, ReceiverRules
 from engine.model.site import SiteSettings
 from tui.forms.receiver_form import FIELD_ORDER, SWITCH_FIELDS, ReceiverForm
 from tui.forms.receiver_help import HELP, LABELS
@@ -125,7 +126,7 @@ def test_a_new_receiver_starts_as_xnat_does() -> None:
     assert form.value("ae_title") == ""
     assert form.value("port") == "8104"
     assert form.value("identifier") == DEFAULT.id
-    assert [name for name in SWITCH_FIELDS if form.value(name)] == ["anonymization"]
+    assert [name for name in SWITCH_FIELDS if form.value(name)] == ["anonymization", "tls_client"]
     assert not form.is_dirty()
     form.set("ae_title", "XNAT")
     assert form.to_receiver() == make_receiver(id=0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tui.forms.whitelist_check import caller_verdict, line_verdicts
+from tui.forms.whitelist_check import CallerState, CallerVerdict, caller_verdict, line_verdicts
 
 LINES = ("", "MR_PRISMA", "MR_SKYRA@10.4.7.0/24", "10.4.7.300", "10.4.1.9")
 
@@ -53,3 +53,11 @@ def test_a_caller_that_is_tried_is_decided_by_a_numbered_line(
 ) -> None:
     verdict = caller_verdict(LINES, ae_title, address)
     assert (verdict.state.value, verdict.words) == (state, words)
+
+
+def test_a_caller_that_needs_its_certificate_too_is_told_so() -> None:
+    lines = ["MR1", "CT1@10.4.0.0/16#san:ct1.hospital.example"]
+    assert caller_verdict(lines, "CT1", "10.4.1.9") == CallerVerdict(
+        CallerState.ADMITTED, f"admitted by line 2 with that certificate: {lines[1]}"
+    )
+    assert caller_verdict(lines, "CT1", "10.5.1.9").state is CallerState.REFUSED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from engine.model.project import ProjectRegistry
 from engine.model.receiver import Receiver, ReceiverRules
 from engine.view import EchoResult, ReceiverState
 from tui.bindings import possible
@@ -56,26 +57,27 @@ class ReceiverCommands:
                 raise ValueError(action)
 
     def _open_dialog(self, receiver: Receiver | None) -> None:
-        def settings(engine: EngineView) -> tuple[Any, Any]:
-            return engine.identifiers(), engine.site()
+        def settings(engine: EngineView) -> tuple[Any, Any, Any]:
+            return engine.identifiers(), engine.site(), ProjectRegistry(engine.projects())
 
         receiver_id = receiver.id if receiver else 0
         what = f"open the dialog of {name_of(receiver)}" if receiver else "open the dialog"
         call = EngineCall(what, receiver_id, settings, lambda s: self._dialog(receiver, *s))
         self._app.call_engine(call)
 
-    def _dialog(self, receiver: Receiver | None, identifiers: Any, site: Any) -> None:
+    def _dialog(
+        self, receiver: Receiver | None, identifiers: Any, site: Any, projects: Any
+    ) -> None:
         from tui.forms.receiver_form import ReceiverForm
         from tui.screens.receiver_dialog import ReceiverDialog
 
         snapshot = self._app.reading.snapshot
         known = [status.receiver for status in snapshot.receivers] if snapshot else []
         others = tuple(other for other in known if receiver is None or other.id != receiver.id)
-        rules = ReceiverRules(site=site, identifiers=identifiers, others=others)
+        rules = ReceiverRules(site, identifiers, others, projects)
         form = ReceiverForm.edit(receiver, rules) if receiver else ReceiverForm.new(rules)
         dialog = ReceiverDialog(
             form,
-            identifiers=identifiers,
             port_status=self._engine.port_status,
             save=lambda changed, seen: self._engine.save_receiver(
                 changed, self._actor, replacing=seen

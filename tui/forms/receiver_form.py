@@ -7,34 +7,57 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidReceiver
+from engine.model.identifier import DEFAULT_IDENTIFIER
 from engine.model.limits import RECEIVER_LIMITS
 from engine.model.receiver import (
-    DEFAULT_IDENTIFIER,
     DEFAULT_PORT,
     ROUTING_FIELDS,
     Receiver,
     ReceiverRules,
     parse_receiver,
 )
-from tui.forms.receiver_help import LABELS, MEANINGS
+from engine.model.tls import TLS_FILES, ClientCertificates
+from tui.forms.identifier_settings import PREFIX, setting_fields, values_of
+from tui.forms.receiver_help import HELP, LABELS, MEANINGS
 from tui.forms.whitelist_check import CallerVerdict, LineState, caller_verdict, line_verdicts
+from tui.text import safe, sentence_case
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from engine.errors import Problem
+    from engine.model.identifier import IdentifierInfo
+    from tui.forms.identifier_settings import SettingField
     from tui.forms.whitelist_check import LineVerdict
 
 LIMIT_FIELDS = RECEIVER_LIMITS
-ADVANCED_FIELDS = ("bind_address", *LIMIT_FIELDS)
-TEXT_FIELDS = ("ae_title", "port", "identifier", "whitelist", *ROUTING_FIELDS, "bind_address")
+ADVANCED_FIELDS = ("bind_address", *LIMIT_FIELDS, "tls_enabled")
+TLS_DETAILS = (*TLS_FILES, "tls_client")
+"""What there is to say about TLS while it is on."""
+OPENED_FIELDS = (*ADVANCED_FIELDS, *TLS_DETAILS)
+"""The fields of the advanced section, in its order."""
+TEXT_FIELDS = (
+    "ae_title",
+    "port",
+    "identifier",
+    "whitelist",
+    *ROUTING_FIELDS,
+    "bind_address",
+    *TLS_FILES,
+)
 PROCESSING_FIELDS = (
     "direct_archive",
     "direct_archive_append",
     "anonymization",
     "custom_processing",
 )
-SWITCH_FIELDS = (*PROCESSING_FIELDS, "whitelist_enabled", "routing_enabled")
+SWITCH_FIELDS = (
+    *PROCESSING_FIELDS,
+    "whitelist_enabled",
+    "routing_enabled",
+    "tls_enabled",
+    "tls_client",
+)
 CALLER_FIELDS = ("caller_ae_title", "caller_address")
 """The caller that the whitelist is tried with; never saved."""
 FIELD_ORDER = (
@@ -48,7 +71,7 @@ FIELD_ORDER = (
     "routing_enabled",
     *ROUTING_FIELDS,
     "advanced",
-    *ADVANCED_FIELDS,
+    *OPENED_FIELDS,
 )
 """Every field in the order of the dialog, from top to bottom; ``advanced`` opens those below."""
 
@@ -59,6 +82,7 @@ SWITCH_OF = (
     dict.fromkeys(ROUTING_FIELDS, "routing_enabled")
     | dict.fromkeys(("whitelist", *CALLER_FIELDS), "whitelist_enabled")
     | dict.fromkeys(ADVANCED_FIELDS, "advanced")
+    | dict.fromkeys(TLS_DETAILS, "tls_enabled")
     | {"direct_archive_append": "direct_archive"}
 )
 _LIMIT_PREFIX = "limits."
@@ -73,8 +97,13 @@ class ReceiverForm:
     def __init__(
         self, values: Mapping[str, str | bool], rules: ReceiverRules, original: Receiver | None
     ) -> None:
-        self._values = dict(values)
-        self._start = dict(values)
+        self.settings = {f.name: f for f in setting_fields(rules.identifiers or ())}
+        """The fields of the identifiers, by their name in the dialog."""
+        at = FIELD_ORDER.index("identifier") + 1
+        self.field_order = (*FIELD_ORDER[:at], *self.settings, *FIELD_ORDER[at:])
+        """Every field from top to bottom."""
+        self._values = dict(values) | self._setting_values(original)
+        self._start = dict(self._values)
         self._caller = dict.fromkeys(CALLER_FIELDS, "")
         self._opened = any(values[name] for name in ADVANCED_FIELDS)
         self._found: tuple[Problem, ...] | None = None
@@ -117,19 +146,44 @@ class ReceiverForm:
 
     def can_route(self, identifier: str | None = None) -> bool:
         """Tell whether an identifier, by default the chosen one, supports routing rules."""
-        wanted = self.text("identifier") if identifier is None else identifier
-        return any(known.can_route for known in self.rules.identifiers if known.id == wanted)
+        info = self.info(identifier)
+        return info is not None and info.can_route
 
     def identifier_choices(self) -> tuple[str, ...]:
         """Return the ids to choose from; one that is set but not installed comes last."""
-        known = [info.id for info in self.rules.identifiers]
+        known = [info.id for info in self.rules.identifiers or ()]
         return tuple(dict.fromkeys([*known, str(self._start["identifier"])]))
+
+    def info(self, identifier: str | None = None) -> IdentifierInfo | None:
+        """Return what is known of an identifier, by default the chosen one."""
+        wanted = self.text("identifier") if identifier is None else identifier
+        return next((known for known in self.rules.identifiers or () if known.id == wanted), None)
+
+    def label(self, name: str) -> str:
+        """Return what stands before a field."""
+        return safe(self.settings[name].label) if name in self.settings else LABELS[name]
+
+    def help(self, name: str) -> str:
+        """Explain a field, with examples."""
+        field = self.settings.get(name)
+        return sentence_case(f"{safe(field.field.help)}.") if field else HELP[name]
+
+    def _own_settings(self) -> tuple[SettingField, ...]:
+        """Return the fields of the chosen identifier."""
+        chosen = self.text("identifier")
+        return tuple(field for field in self.settings.values() if field.identifier == chosen)
+
+    def _setting_values(self, receiver: Receiver | None) -> dict[str, str | bool]:
+        settings = receiver.identifier_settings if receiver else ()
+        identifier = receiver.identifier if receiver else ""
+        return values_of(self.settings.values(), identifier, settings)
 
     def visible_fields(self) -> frozenset[str]:
         """Return the names of the fields that matter with the present values."""
         visible = set(_ALWAYS_VISIBLE)
         if len(self.identifier_choices()) > 1:
             visible.add("identifier")
+        visible.update(field.name for field in self._own_settings())
         if self.is_on("direct_archive"):
             visible.add("direct_archive_append")
         if self.is_on("whitelist_enabled"):
@@ -140,12 +194,14 @@ class ReceiverForm:
             visible.update(ROUTING_FIELDS)
         if self.is_advanced_open():
             visible.update(ADVANCED_FIELDS)
+        if self.is_advanced_open() and self.is_on("tls_enabled"):
+            visible.update(TLS_DETAILS)
         return frozenset(visible)
 
     def is_advanced_open(self) -> bool:
         """Tell whether the advanced fields are shown: if opened, or if one of them is wrong."""
-        wrong = {_field_of(problem) for problem in self._problems()}
-        return self._opened or not wrong.isdisjoint(ADVANCED_FIELDS)
+        wrong = {self._field_of(problem) for problem in self._problems()}
+        return self._opened or not wrong.isdisjoint(OPENED_FIELDS)
 
     def open_advanced(self, opened: bool = True) -> None:
         """Show the advanced fields, or hide them."""
@@ -180,12 +236,19 @@ class ReceiverForm:
         visible = self.visible_fields()
         found: dict[str, tuple[Problem, ...]] = {}
         for problem in problems:
-            name = _field_of(problem)
+            name = self._field_of(problem)
             if name not in visible:
                 name = SWITCH_OF.get(name, "ae_title")
             name = name if name in visible else "ae_title"
             found[name] = (*found.get(name, ()), problem)
-        return {name: found[name] for name in FIELD_ORDER if name in found}
+        return {name: found[name] for name in self.field_order if name in found}
+
+    def _field_of(self, problem: Problem) -> str:
+        name = problem.field.removeprefix(PREFIX)
+        if name == problem.field:
+            return name.removeprefix(_LIMIT_PREFIX)
+        named = (field.name for field in self._own_settings() if field.field.name == name)
+        return next(named, "identifier")
 
     def _problems(self) -> tuple[Problem, ...]:
         if self._found is None:
@@ -212,12 +275,12 @@ class ReceiverForm:
     def rebase(self, current: Receiver) -> tuple[str, ...]:
         """Edit the receiver as it is now, keep the fields that were changed here; name those."""
         mine = {n: v for n, v in self._values.items() if v != self._start[n]}
-        self._start = _values_of(current)
+        self._start = _values_of(current) | self._setting_values(current)
         self._values = self._start | mine
         self._found = None
         self.original = current
         return tuple(
-            n for n in FIELD_ORDER if mine.get(n, self._start.get(n)) != self._start.get(n)
+            n for n in self.field_order if mine.get(n, self._start.get(n)) != self._start.get(n)
         )
 
     def keeps_its_port(self) -> bool:
@@ -249,8 +312,12 @@ class ReceiverForm:
         Raises:
             InvalidReceiver: with every problem at once.
         """
-        raw: dict[str, object] = {n: v for n, v in self._values.items() if n not in LIMIT_FIELDS}
+        elsewhere = {*LIMIT_FIELDS, *self.settings}
+        raw: dict[str, object] = {n: v for n, v in self._values.items() if n not in elsewhere}
+        raw["identifier_settings"] = self._settings_record()
         raw["routing_enabled"] = self.is_on("routing_enabled")
+        asks = ClientCertificates.REQUIRED if self.is_on("tls_client") else ClientCertificates.NONE
+        raw["tls_client"] = asks
         raw["limits"] = {n: _number(self.text(n)) for n in LIMIT_FIELDS if self.text(n).strip()}
         if self.original is not None:
             raw["id"] = self.original.id
@@ -258,6 +325,13 @@ class ReceiverForm:
             raw["file_namer"] = self.original.file_namer
             raw["duplicates"] = self.original.duplicates
         return parse_receiver(raw, self.rules)
+
+    def _settings_record(self) -> dict[str, str]:
+        """Return what the identifier is told; a broken one keeps what it was told before."""
+        chosen, original, info = self.text("identifier"), self.original, self.info()
+        if original is not None and chosen == original.identifier and (not info or info.error):
+            return dict(original.identifier_settings)
+        return {field.field.name: self.text(field.name) for field in self._own_settings()}
 
     def meaning(self, name: str) -> str:
         """Say in words what a switch does as it stands now."""
@@ -284,10 +358,6 @@ def _line_verdicts(text: str) -> tuple[LineVerdict, ...]:
     return line_verdicts(text.splitlines())
 
 
-def _field_of(problem: Problem) -> str:
-    return problem.field.removeprefix(_LIMIT_PREFIX)
-
-
 def _number(text: str) -> int | str:
     digits = text.strip()
     return int(digits) if digits.isascii() and digits.isdecimal() else digits
@@ -298,15 +368,16 @@ def _values_of(receiver: Receiver) -> dict[str, str | bool]:
     values: dict[str, str | bool] = {name: str(record[name]) for name in TEXT_FIELDS}
     values.update({name: bool(record[name]) for name in SWITCH_FIELDS})
     values.update({name: str(limits.get(name, "")) for name in LIMIT_FIELDS})
+    values["tls_client"] = receiver.tls_client is ClientCertificates.REQUIRED
     return values | {"whitelist": "\n".join(receiver.whitelist)}
 
 
 def _initial_values(rules: ReceiverRules) -> dict[str, str | bool]:
-    default = next((known.id for known in rules.identifiers if known.is_default), None)
-    first = next((known.id for known in rules.identifiers), DEFAULT_IDENTIFIER)
+    default = next((known.id for known in rules.identifiers or () if known.is_default), None)
+    first = next((known.id for known in rules.identifiers or ()), DEFAULT_IDENTIFIER)
     values: dict[str, str | bool] = dict.fromkeys((*TEXT_FIELDS, *LIMIT_FIELDS), "")
     values.update(dict.fromkeys(SWITCH_FIELDS, False))
-    return values | {"identifier": default or first, "anonymization": True}
+    return values | {"identifier": default or first, "anonymization": True, "tls_client": True}
 
 
 def _suggested_port(others: Sequence[Receiver]) -> int:

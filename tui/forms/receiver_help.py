@@ -26,6 +26,14 @@ MEANINGS = {
         "off: the identifier decides",
         "on: these rules come before the identifier",
     ),
+    "tls_enabled": (
+        "off: callers connect without encryption",
+        "on: callers must speak TLS 1.2 or newer",
+    ),
+    "tls_client": (
+        "off: callers are not asked for a certificate",
+        "on: callers must show one of these authorities",
+    ),
 }
 
 LABELS = {
@@ -46,6 +54,11 @@ LABELS = {
     "session_routing": "Session",
     "advanced": "Advanced",
     "bind_address": "Bind address",
+    "tls_enabled": "TLS",
+    "tls_certificate": "Certificate",
+    "tls_key": "Private key",
+    "tls_ca": "Authorities",
+    "tls_client": "Ask callers",
     "associations_per_receiver": "Associations",
     "idle_seconds": "Idle seconds",
     "message_seconds": "Message seconds",
@@ -89,7 +102,12 @@ probes again.""",
 subject and session it belongs.
 
 Identifiers marked "routing –" don't support routing rules
-of a receiver; choosing one hides them.""",
+of a receiver; choosing one hides them. Some ask for more,
+in fields below. One marked ✗ is broken or not installed
+here; a receiver with it does not listen, and this shows
+what is wrong:
+
+  dicomdock plugins""",
     "direct_archive": """Off: objects wait in the prearchive until somebody, or
 the project's setting, archives them.
 
@@ -115,8 +133,12 @@ the whitelist is off.""",
   MR_PRISMA              this AE title from any address
   10.4.1.9               any AE title from this address
   10.4.0.0/16            any AE title from this network
-  MR_PRISMA@10.4.1.9     this AE title from this address
   MR_PRISMA@2001:db8::/32
+
+With TLS, the caller's certificate may be asked for too,
+by a name in it (SAN) or its fingerprint:
+  MR_PRISMA@10.4.0.0/16#san:mr1.hospital.example
+  MR_PRISMA@10.4.0.0/16#sha256:0123…
 
 Upper and lower case differ in AE titles. Host names are
 not looked up. Repeated and blank lines don't matter.""",
@@ -126,7 +148,7 @@ not looked up. Repeated and blank lines don't matter.""",
 On: the rules below are asked first. They are kept while
 routing is off.""",
     **dict.fromkeys(ROUTING_FIELDS, _ROUTING_HELP),
-    "advanced": """The address to listen on, and limits that this receiver
+    "advanced": """The address to listen on, TLS, and limits that this receiver
 has of its own. Enter or space opens and closes them.""",
     "bind_address": """The local address to listen on. Empty means the site's,
 and if the site has none, all addresses, IPv4 and IPv6.
@@ -135,6 +157,34 @@ and if the site has none, all addresses, IPv4 and IPv6.
 
 Receivers that share a port share its address too, or each
 names one of its own.""",
+    "tls_enabled": """On: callers must speak TLS 1.2 or 1.3, with the cipher
+suites of BCP 195; a usual port is 2762.
+
+Receivers that share a port need the same TLS settings.
+To change them there, disable the others first.""",
+    "tls_certificate": """A PEM file with the certificate that callers see, and
+behind it those of intermediate authorities.
+
+  /etc/dicomdock/certificate.pem
+
+The files may be replaced while receivers listen: the next
+caller sees the new certificate, open associations go on.
+If they don't fit together, the old ones stay in force.""",
+    "tls_key": """A PEM file with the certificate's private key, without a
+passphrase, that only the user of dicomdock can read.
+
+  /etc/dicomdock/key.pem""",
+    "tls_ca": """A PEM file with the authorities whose certificates
+callers may show; the operating system's don't count. A
+single device's own certificate may be in it, too.
+
+  /etc/dicomdock/ca.pem""",
+    "tls_client": """On: a caller without a valid certificate of one of the
+authorities gets no connection. That makes an AE title
+more than a name: whitelist lines may ask for a
+certificate.
+
+Off: callers are not asked for a certificate.""",
     "associations_per_receiver": """How many associations may be open to this receiver at
 once; one more is rejected for the moment.""",
     "idle_seconds": """An association on which nothing arrives for this long is

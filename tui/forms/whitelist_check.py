@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -114,11 +114,22 @@ def _decision(entries: dict[int, WhitelistEntry], caller: str, peer: Address) ->
         line = _line_of(verdict.admitted_by, entries)
         words = f"admitted by line {line}: {verdict.admitted_by.text}"
         return CallerVerdict(CallerState.ADMITTED, words)
+    bound = next(
+        (e for e in entries.values() if _needs_only_its_certificate(e, caller, peer)), None
+    )
+    if bound is not None:
+        words = f"admitted by line {_line_of(bound, entries)} with that certificate: {bound.text}"
+        return CallerVerdict(CallerState.ADMITTED, words)
     if verdict.nearest is None:
         return CallerVerdict(CallerState.REFUSED, "refused; no line is like it")
     line = _line_of(verdict.nearest, entries)
     words = f"refused; nearest is line {line}: {verdict.nearest.text}"
     return CallerVerdict(CallerState.REFUSED, words)
+
+
+def _needs_only_its_certificate(entry: WhitelistEntry, caller: str, peer: Address) -> bool:
+    asks = entry.certificate is not None
+    return asks and replace(entry, certificate=None).admits(caller, peer)
 
 
 def _entries(lines: Sequence[str]) -> Iterator[tuple[int, WhitelistEntry]]:

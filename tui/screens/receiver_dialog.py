@@ -16,8 +16,7 @@ from textual.worker import Worker, WorkerState
 from engine.errors import ChangedMeanwhile, EngineError, InvalidReceiver
 from engine.model.receiver import Receiver
 from engine.view import PortState, PortStatus
-from tui.forms.receiver_form import ADVANCED_FIELDS, FIELD_ORDER
-from tui.forms.receiver_help import HELP, LABELS
+from tui.forms.receiver_form import FIELD_ORDER, OPENED_FIELDS
 from tui.screens.choice import ChoiceDialog
 from tui.text import counted, safe
 from tui.widgets.dialog_foot import DialogFoot
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
     from engine.errors import Problem
-    from engine.model.receiver import IdentifierInfo
     from tui.forms.receiver_form import ReceiverForm
 
 
@@ -67,7 +65,6 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
         self,
         form: ReceiverForm,
         *,
-        identifiers: tuple[IdentifierInfo, ...],
         port_status: Callable[[int], PortStatus],
         save: Callable[[Receiver, Receiver | None], Receiver],
         current: Callable[[int], Receiver | None] = lambda _: None,
@@ -76,7 +73,6 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
         """Take the form, its ways to the engine, and what looks again at a receiver by its id."""
         super().__init__()
         self.form = form
-        self._identifiers = identifiers
         self._port_status = port_status
         self._save = save
         self._current = current
@@ -97,7 +93,7 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
     def compose(self) -> ComposeResult:
         """Lay out every field once; `sync` shows and hides them."""
         with Vertical(id="box"):
-            yield ReceiverFields(self.form, self._identifiers, self._blink)
+            yield ReceiverFields(self.form, self._blink)
             yield DialogFoot()
         yield Footer(show_command_palette=False, compact=True)
 
@@ -151,6 +147,16 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
             self._confirm_identifier(wanted)
         self.sync()
 
+    @on(Select.Changed)
+    def choose_setting(self, event: Select.Changed) -> None:
+        """Take over what was chosen for the identifier."""
+        event.stop()
+        name, value = event.select.id or "", event.value
+        if name in self.form.settings:
+            self.form.set(name, "" if value is Select.NULL else str(value))
+            self._refused = {}
+            self.sync()
+
     def _confirm_identifier(self, wanted: str) -> None:
         def decide(accepted: bool | None) -> None:
             if accepted:
@@ -167,7 +173,7 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
 
     def on_descendant_blur(self, event: DescendantBlur) -> None:
         """Say what is wrong with a field once it has been left."""
-        known = event.widget.id in FIELD_ORDER
+        known = event.widget.id in self.form.field_order
         if known and event.widget.id and event.widget.id not in self._touched:
             self._touched.add(event.widget.id)
             self.sync()
@@ -189,7 +195,7 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
         found = {**self.form.problems(), **self._refused}
         return {
             name: found[name]
-            for name in FIELD_ORDER
+            for name in self.form.field_order
             if name in found and (self._tried or name in self._touched)
         }
 
@@ -261,7 +267,7 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
             return
         if isinstance(outcome, InvalidReceiver):
             self._refused = self.form.by_field(outcome.problems)
-            if any(problem.field in ADVANCED_FIELDS for problem in outcome.problems):
+            if any(problem.field in OPENED_FIELDS for problem in outcome.problems):
                 self.form.open_advanced()
                 self._refused = self.form.by_field(outcome.problems)
         self._changed_meanwhile = isinstance(outcome, ChangedMeanwhile)
@@ -281,7 +287,7 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
         if current is None:
             self._refusal = "✗ The receiver does not exist any more; nothing can be saved here"
         else:
-            kept = ", ".join(LABELS[name].strip() for name in self.form.rebase(current))
+            kept = ", ".join(self.form.label(name).strip() for name in self.form.rebase(current))
             self._refusal = f"↻ Reloaded. Your own changes are kept: {kept or 'there are none'}"
             self._refused = {}
             self._fields.refill()
@@ -299,8 +305,9 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
     def action_next_problem(self) -> None:
         """Go to the next field with a problem, from the last one back to the first."""
         names = list(self.shown_problems())
-        here = FIELD_ORDER.index(self._fields.focused_field() or FIELD_ORDER[-1])
-        later = [name for name in names if FIELD_ORDER.index(name) > here]
+        order = self.form.field_order
+        here = order.index(self._fields.focused_field() or order[-1])
+        later = [name for name in names if order.index(name) > here]
         self._go_to({name: self.shown_problems()[name] for name in later or names})
 
     def _go_to(self, problems: dict[str, tuple[Problem, ...]]) -> None:
@@ -372,7 +379,8 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
     def action_help_field(self) -> None:
         """Explain the focused field, with examples."""
         name = self._fields.focused_field() or FIELD_ORDER[0]
-        self.app.push_screen(ChoiceDialog(f"Help · {LABELS[name]}", HELP[name], refuse="Close"))
+        title, text = f"Help · {self.form.label(name).strip()}", self.form.help(name)
+        self.app.push_screen(ChoiceDialog(title, text, refuse="Close"))
 
     @on(Button.Pressed)
     async def press(self, event: Button.Pressed) -> None:

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from engine.view import ReceiverState
-from tui.text import counted, cut, duration, fit, moment, safe
+from tui.text import counted, cut, duration, fit, moment, safe, sentence_case
 from tui.theme import DARK, Palette, Tone, palette_of
 
 if TYPE_CHECKING:
@@ -154,8 +154,3 @@ def failure_report(status: ReceiverStatus, snapshot: EngineSnapshot) -> str:
     )
     since = attempts(failure, snapshot.taken_at)
     return f"{title}, {since}\n{sentence_case(safe(failure.reason))}.\n{facts}"
-
-
-def sentence_case(text: str) -> str:
-    """Return the text with its first letter in upper case."""
-    return text[:1].upper() + text[1:]

@@ -9,20 +9,24 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Input, Select, Switch, TextArea
 
 from engine.model.ae_title import MAX_LENGTH
+from engine.model.identifier import MAX_SETTING_CHARACTERS
 from engine.model.receiver import ROUTING_FIELDS
+from engine.model.tls import TLS_FILES
+from tui.forms.identifier_settings import project_choices
 from tui.forms.receiver_form import (
     ADVANCED_FIELDS,
     CALLER_FIELDS,
-    FIELD_ORDER,
     LIMIT_FIELDS,
+    OPENED_FIELDS,
     PROCESSING_FIELDS,
     SWITCH_FIELDS,
     SWITCH_OF,
+    TLS_DETAILS,
     ReceiverForm,
 )
 from tui.forms.receiver_help import LABELS
 from tui.forms.whitelist_check import LineState, LineVerdict
-from tui.text import safe, size
+from tui.text import cut, safe, size
 from tui.widgets.caller_tester import CallerTester
 from tui.widgets.disclosure import Disclosure
 from tui.widgets.field import Field, LineNotes, Note, Toggle, Tone
@@ -34,18 +38,17 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from engine.errors import Problem
-    from engine.model.receiver import IdentifierInfo
+
+
+LABEL_WIDTH = 18
 
 
 class ReceiverFields(VerticalScroll, can_focus=False):
     """The scrolling body of the dialog."""
 
-    def __init__(
-        self, form: ReceiverForm, identifiers: Iterable[IdentifierInfo], blink: bool
-    ) -> None:
+    def __init__(self, form: ReceiverForm, blink: bool) -> None:
         super().__init__()
         self.form = form
-        self._identifiers = {info.id: info for info in identifiers}
         self._blink = blink
 
     def compose(self) -> ComposeResult:
@@ -54,6 +57,8 @@ class ReceiverFields(VerticalScroll, can_focus=False):
             yield self._input("ae_title", r"[ -\[\]-~]{0,16}", MAX_LENGTH)
             yield self._input("port", r"[0-9]{0,5}", 5)
         yield self._identifier()
+        for name in self.form.settings:
+            yield self._setting(name)
         with Vertical(classes="section") as section:
             section.border_title = " Processing "
             for name in PROCESSING_FIELDS:
@@ -68,7 +73,7 @@ class ReceiverFields(VerticalScroll, can_focus=False):
                 yield self._field(name, self._area(name), f"  {LABELS[name]}", "-lines")
         with Vertical(classes="section"):
             yield Disclosure(LABELS["advanced"], id="advanced")
-            for name in ADVANCED_FIELDS:
+            for name in OPENED_FIELDS:
                 yield self._advanced(name)
 
     def show(self, problems: Mapping[str, Iterable[Problem]], port_note: Note) -> None:
@@ -90,7 +95,9 @@ class ReceiverFields(VerticalScroll, can_focus=False):
 
     def refill(self) -> None:
         """Put the form's values into the widgets that are typed in, after it took over others."""
-        with self.prevent(Input.Changed, TextArea.Changed):
+        with self.prevent(Input.Changed, TextArea.Changed, Select.Changed):
+            for name in self._projects():
+                self.query_one(f"#{name}", Select).set_options(self._project_options(name))
             for entry in self.query(Input):
                 if entry.value != self.form.text(entry.id or ""):
                     entry.value = self.form.text(entry.id or "")
@@ -102,6 +109,8 @@ class ReceiverFields(VerticalScroll, can_focus=False):
     def _show_values(self) -> None:
         with self.prevent(Select.Changed, Switch.Changed):
             self.query_one("#identifier", Select).value = self.form.text("identifier")
+            for name in self._projects():
+                self.query_one(f"#{name}", Select).value = self.form.text(name) or Select.NULL
             for switch in self.query(Switch):
                 switch.value = self.form.is_on(switch.id or "")
         verdicts = self.form.whitelist_verdicts()
@@ -118,7 +127,7 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         """Return the name of the field that has the focus; an open list belongs to its field."""
         focused = self.screen.focused
         ids = [] if focused is None else [node.id for node in focused.ancestors_with_self]
-        return next((name for name in ids if name in FIELD_ORDER), None)
+        return next((name for name in ids if name in self.form.field_order), None)
 
     def focus_field(self, name: str, line: int | None = None, column: int | None = None) -> None:
         """Focus a field, and in a text area the 1-based line and column."""
@@ -139,6 +148,12 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         return self._field(name, entry, f"{LABELS[name]} *", "-spaced")
 
     def _advanced(self, name: str) -> Field:
+        if name in TLS_FILES:
+            return self._file(name)
+        if name in SWITCH_FIELDS:
+            indent = "    " if name in TLS_DETAILS else "  "
+            switch = Toggle(self.form.is_on(name), animate=False, id=name)
+            return self._field(name, switch, f"{indent}{LABELS[name]}")
         is_limit = name in LIMIT_FIELDS
         entry = Input(
             self.form.text(name),
@@ -150,6 +165,12 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         entry.cursor_blink = self._blink
         return self._field(name, entry, f"  {LABELS[name]}", "-advanced")
 
+    def _file(self, name: str) -> Field:
+        example = f"/etc/dicomdock/{name.removeprefix('tls_')}.pem"
+        entry = Input(self.form.text(name), id=name, placeholder=example, select_on_focus=False)
+        entry.cursor_blink = self._blink
+        return self._field(name, entry, f"    {LABELS[name]}", "-file")
+
     def _site_value(self, name: str) -> str:
         site = self.form.rules.site
         if name in LIMIT_FIELDS:
@@ -158,9 +179,9 @@ class ReceiverFields(VerticalScroll, can_focus=False):
 
     def _identifier(self) -> Field:
         choices = {name: self._choice(name) for name in self.form.identifier_choices()}
-        width = max(map(len, choices.values())) + 2
+        width = max(map(len, choices.values())) + 1
         options = [
-            (Text(f"{words:<{width}}routing {'✓' if self.form.can_route(name) else '–'}"), name)
+            (Text(f"{words:<{width}}{self._capability(name)}"), name)
             for name, words in choices.items()
         ]
         chosen = self.form.text("identifier")
@@ -168,10 +189,45 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         return self._field("identifier", select, LABELS["identifier"], "-spaced")
 
     def _choice(self, identifier: str) -> str:
-        info = self._identifiers.get(identifier)
+        info = self.form.info(identifier)
         if info is None:
-            return f"{safe(identifier)} (not installed)"
-        return f"{safe(identifier)}{' (Default)' if info.is_default else ''}"
+            return f"✗ {safe(identifier)} (not installed)"
+        if info.error:
+            return f"✗ {safe(identifier)} (broken)"
+        return f"{safe(info.name)}{' (Default)' if info.is_default else ''}"
+
+    def _capability(self, identifier: str) -> str:
+        info = self.form.info(identifier)
+        if info is None or info.error:
+            return ""
+        return f"routing {'✓' if info.can_route else '–'}"
+
+    def _setting(self, name: str) -> Field:
+        setting = self.form.settings[name]
+        control = self._project(name) if setting.field.is_project else self._text(name)
+        return self._field(
+            name, control, cut(self.form.label(name), LABEL_WIDTH), "-spaced -setting"
+        )
+
+    def _project(self, name: str) -> Select[str]:
+        options = self._project_options(name)
+        prompt = "choose a project" if options else "there are no projects yet"
+        value = self.form.text(name) or Select.NULL
+        return Select(options, value=value, prompt=prompt, id=name)
+
+    def _projects(self) -> Iterable[str]:
+        """Return the names of the fields in which a project is chosen."""
+        return (name for name, setting in self.form.settings.items() if setting.field.is_project)
+
+    def _project_options(self, name: str) -> list[tuple[Text, str]]:
+        choices = project_choices(self.form.rules.projects, self.form.text(name))
+        return [(Text(safe(words)), value) for words, value in choices]
+
+    def _text(self, name: str) -> Input:
+        entry = Input(self.form.text(name), id=name, max_length=MAX_SETTING_CHARACTERS,
+                      select_on_focus=False)  # fmt: skip
+        entry.cursor_blink = self._blink
+        return entry
 
     def _switch(self, name: str) -> Field:
         switch = Toggle(self.form.is_on(name), animate=False, id=name)
@@ -204,18 +260,23 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         hints = {
             "ae_title": f"1–{MAX_LENGTH} characters, no backslash",
             "port": f"{ports.start}–{ports.stop - 1}, may be shared",
-            "identifier": "assigns project, subject and session to each object"
-            if self.form.can_route()
-            else "does not support routing rules of a receiver",
+            "identifier": self._identifier_hint(),
             "whitelist": "one per line: AE title, address, network or AE@address",
             "session_routing": "one rule per line: (gggg,eeee):pattern:group",
         }
-        return hints.get(name, "")
+        setting = self.form.settings.get(name)
+        return safe(setting.field.help) if setting else hints.get(name, "")
+
+    def _identifier_hint(self) -> str:
+        info = self.form.info()
+        if info is not None and not info.can_route and not info.error:
+            return "cannot use routing expressions; they are hidden"
+        return "assigns project, subject and session to each object"
 
     def _note(self, name: str) -> Note:
         if name == "ae_title":
             return Note(f"{len(self.form.text(name))}/{MAX_LENGTH}")
-        if name in ADVANCED_FIELDS:
+        if name in ADVANCED_FIELDS and name not in SWITCH_FIELDS:
             return self._advanced_note(name)
         if name in SWITCH_FIELDS:
             return Note(self.form.meaning(name), Tone.PLAIN if self.form.is_on(name) else Tone.DIM)

@@ -96,7 +96,9 @@ def state_words(status: ReceiverStatus, snapshot: EngineSnapshot) -> str:
     since = moment(status.since, now)
     match status.state:
         case ReceiverState.LISTENING:
-            return f"listening on {safe(status.address)} since {since}{_shared(status, snapshot)}"
+            where = f"{safe(status.address)}{' with TLS' if status.certificate else ''}"
+            words = f"listening on {where} since {since}{_shared(status, snapshot)}"
+            return words + certificate_words(status, now)
         case ReceiverState.DISABLED:
             return f"stopped since {since}; s starts it"
         case ReceiverState.DRAINING:
@@ -106,6 +108,18 @@ def state_words(status: ReceiverStatus, snapshot: EngineSnapshot) -> str:
             return f"enabled, but the site allows no receivers since {since}"
         case ReceiverState.FAILED:
             return _failure_words(status, now)
+
+
+def certificate_words(status: ReceiverStatus, now: datetime) -> str:
+    """Say what has to be done about the certificate, if anything."""
+    certificate, problem = status.certificate, status.certificate_problem
+    if problem:
+        return f"; the changed TLS files are not in force: {safe(problem)}"
+    if certificate is None or not certificate.expires_soon(now):
+        return ""
+    if certificate.is_expired(now):
+        return f"; its certificate expired {moment(certificate.not_after, now)}"
+    return f"; its certificate expires in {counted(certificate.days_left(now), 'day')}"
 
 
 def _failure_words(status: ReceiverStatus, now: datetime) -> str:

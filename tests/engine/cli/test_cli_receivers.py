@@ -49,6 +49,13 @@ def test_receivers_are_listed_as_json(run: Run) -> None:
                 "direct_archive_append": False,
                 "bind_address": "",
                 "limits": {},
+                "identifier_settings": {},
+                "tls_enabled": False,
+                "tls_certificate": "",
+                "tls_key": "",
+                "tls_ca": "",
+                "tls_client": "required",
+                "certificate": None,
                 "duplicates": None,
             }
         ],
@@ -60,7 +67,7 @@ def test_receivers_are_listed_for_people(run: Run) -> None:
     head, row = run("receivers", "list").out.splitlines()
     assert head.split()[:4] == ["ID", "AE", "TITLE", "PORT"]
     assert row.split() == ["1", "CT1", "8105", "no", "no", "no", "yes", "no", "no",
-                           "dicomObjectIdentifier"]  # fmt: skip
+                           "no", "dicomObjectIdentifier"]  # fmt: skip
 
 
 def test_an_option_for_every_field(run: Run, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def four_revisions(store: ConfigurationStore) -> ConfigurationStore:
     _, ct1 = store.save_receiver(Receiver(0, AETitle("CT1"), 8105), "anna")
     store.save_receiver(replace(ct1, port=8106, limits=(("idle_seconds", 90),)), "berta")
-    store.add_project(Project("BRAIN"), "anna from 10.0.0.5")
+    store.save_project(Project("BRAIN"), "anna from 10.0.0.5")
     store.set_site(SiteSettings(bind_address="127.0.0.1"), "carla")
     return store
 
@@ -133,7 +133,7 @@ def test_two_revisions_are_compared(
 
 
 def test_the_first_change_is_compared_with_nothing(run: Run, store: ConfigurationStore) -> None:
-    store.add_project(Project("BRAIN"), "anna")
+    store.save_project(Project("BRAIN"), "anna")
     outcome = run("config", "diff", "--json")
     assert sentences(outcome.data["differences"]) == ["project BRAIN added"]
 
@@ -229,7 +229,7 @@ def test_a_restore_does_not_overwrite_what_was_changed_while_it_asked(
     run: Run, four_revisions: ConfigurationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def change(_question: str, *, already: bool) -> None:
-        four_revisions.add_project(Project("HEART"), "dora")
+        four_revisions.save_project(Project("HEART"), "dora")
 
     monkeypatch.setattr(terminal, "confirm", change)
     outcome = run("config", "restore", "3", "--json")

@@ -38,8 +38,8 @@ def _three_sessions(data: Path, store: ConfigurationStore) -> None:
         depot.receive(project=None, label="E2", StudyInstanceUID="1.2.7")
         depot.fall_silent()
         depot.receive(label="E3", StudyInstanceUID="1.2.8")
-    store.add_project(Project("NEURO-01", auto_archive=AutoArchive.MANUAL), "test")
-    store.add_project(Project("NEURO-02", auto_archive=AutoArchive.MANUAL), "test")
+    store.save_project(Project("NEURO-01", auto_archive=AutoArchive.MANUAL), "test")
+    store.save_project(Project("NEURO-02", auto_archive=AutoArchive.MANUAL), "test")
 
 
 def states(run: Run) -> dict[int, str]:

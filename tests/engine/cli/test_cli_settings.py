@@ -1,4 +1,4 @@
-"""Projects, site settings, and who changes them with what rights."""
+"""Site settings, and who changes them with what rights."""
 
 from __future__ import annotations
 
@@ -21,23 +21,6 @@ if TYPE_CHECKING:
 LOGIN = pwd.getpwuid(os.getuid()).pw_name
 
 
-def test_projects_are_added_listed_and_deleted(run: Run) -> None:
-    added = run("projects", "add", "BRAIN", "--title", "Brain – Zürich", "--alias", "b",
-                "--alias", "hirn", "--json")  # fmt: skip
-    brain = {
-        "id": "BRAIN",
-        "title": "Brain – Zürich",
-        "aliases": ["b", "hirn"],
-        "auto_archive": 4,
-        "series_import_filter": "",
-    }
-    assert added.data == {"revision": 1, "projects": [brain]}
-    assert run("projects", "list", "--json").data == added.data
-    assert run("projects", "list").out.splitlines()[1] == "BRAIN  Brain – Zürich  b, hirn"
-    assert run("projects", "delete", "BRAIN", "--yes", "--json").data["projects"] == []
-    assert run("projects", "delete", "BRAIN").code == 4
-
-
 def test_settings_of_sessions_are_set_by_name(run: Run) -> None:
     set_both = ("--sessions", "idle_seconds=60", "--sessions", "trash_days=7")
     sessions = run("site", "set", *set_both, "--json").data["site"]["sessions"]
@@ -46,11 +29,12 @@ def test_settings_of_sessions_are_set_by_name(run: Run) -> None:
     assert (unset["idle_seconds"], unset["trash_days"]) == (300, 7)
 
 
-def test_a_filter_is_read_from_a_file(run: Run, tmp_path: Path) -> None:
+def test_a_filter_is_read_from_a_file_and_listed_by_its_length(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "filter.txt"
     file.write_text("whitelist\nT1\n")
     record = run("site", "set", "--sessions", f"series_filter=@{file}", "--json").data["site"]
     assert record["sessions"]["series_filter"] == "whitelist\nT1\n"
+    assert "sessions.series_filter 2 lines" in " ".join(run("site", "get").out.split())
 
 
 @pytest.mark.parametrize("setting", ["idle_seconds=0", "trash_days=x", "idle=1"])
@@ -59,14 +43,6 @@ def test_a_setting_of_sessions_is_refused_with_its_name(run: Run, setting: str) 
     assert outcome.code == 2
     (problem,) = outcome.error["problems"]
     assert problem["field"] == f"sessions.{setting.partition('=')[0]}"
-
-
-@pytest.mark.parametrize("arguments", [("BRAIN",), ("X", "--alias", "BRAIN"), ("A/B",)])
-def test_a_project_is_refused(run: Run, arguments: tuple[str, ...]) -> None:
-    run("projects", "add", "BRAIN")
-    outcome = run("projects", "add", *arguments, "--json")
-    assert outcome.code == 2
-    assert outcome.error["title"] == "The project is not valid"
 
 
 def test_site_settings_are_shown_and_set(run: Run) -> None:

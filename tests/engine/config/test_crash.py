@@ -29,7 +29,7 @@ from engine.model.project import Project
 path, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 store = ConfigurationStore(path, clock=SystemClock())
 for number in range(count):
-    print(store.add_project(Project(f"{name}-{number}"), name).revision, flush=True)
+    print(store.save_project(Project(f"{name}-{number}"), name)[0].revision, flush=True)
 """
 
 
@@ -53,7 +53,7 @@ def test_kill_9_leaves_the_last_announced_revision_or_the_next(tmp_path: Path) -
             assert configuration.revision - announced[-1] in {0, 1}
         assert configuration.revision == len(configuration.projects.projects)
         assert configuration.revision >= (kill + 1) * WRITES_BEFORE_A_KILL
-    store.add_project(Project("LAST"), "test")
+    store.save_project(Project("LAST"), "test")
     assert not list(tmp_path.glob(".*")), "what the killed writers left is swept"
 
 

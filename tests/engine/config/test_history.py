@@ -112,7 +112,7 @@ def test_a_hand_edit_becomes_a_revision_of_its_own_before_the_next_change(
 ) -> None:
     store.create_default("first start")
     edit_by_hand(store, tmp_path / "config.json", 8200)
-    store.add_project(Project("NEURO-01"), "anna")
+    store.save_project(Project("NEURO-01"), "anna")
     assert told(store)[:2] == [
         (3, "anna", ["project NEURO-01 added"]),
         (2, BY_HAND, ["receiver XNAT:8104 port: 8104 → 8200"]),
@@ -143,7 +143,7 @@ def test_a_receiver_changed_meanwhile_is_not_overwritten_and_the_author_is_named
     (seen,) = store.create_default("first start").receivers
     clock.advance(60)
     store.save_receiver(replace(seen, port=8200), "berta", replacing=seen)
-    store.add_project(Project("NEURO-01"), "carla")
+    store.save_project(Project("NEURO-01"), "carla")
     with pytest.raises(ChangedMeanwhile) as refused:
         store.save_receiver(replace(seen, anonymization=False), "anna", replacing=seen)
     assert refused.value.detail == (

@@ -11,6 +11,7 @@ import pytest
 
 from engine.config.store import ConfigurationStore
 from engine.errors import (
+    ChangedMeanwhile,
     ConfigurationError,
     CorruptConfiguration,
     InvalidProject,
@@ -20,9 +21,11 @@ from engine.errors import (
     StorageUnusable,
 )
 from engine.model.ae_title import AETitle
+from engine.model.auto_archive import AutoArchive
 from engine.model.configuration import Configuration
+from engine.model.identifier import IdentifierInfo
 from engine.model.project import Project
-from engine.model.receiver import IdentifierInfo, Receiver
+from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
 from tests.fakes import FixedClock
 
@@ -71,7 +74,7 @@ def test_the_default_is_never_added_where_receivers_were_deleted(
 def test_the_default_joins_what_was_configured_before_the_first_start(
     store: ConfigurationStore,
 ) -> None:
-    store.add_project(Project("NEURO-01"), "anna")
+    store.save_project(Project("NEURO-01"), "anna")
     configuration = store.create_default("first start")
     assert [receiver.label for receiver in configuration.receivers] == ["XNAT:8104"]
     assert len(configuration.projects.projects) == 1
@@ -157,7 +160,7 @@ def test_a_receiver_is_disabled_and_enabled(store: ConfigurationStore) -> None:
 
 def test_projects_are_added_and_removed(store: ConfigurationStore) -> None:
     brain = Project("BRAIN", "Brain", ("b",))
-    assert store.add_project(brain, "anna").projects.projects == (brain,)
+    assert store.save_project(brain, "anna")[0].projects.projects == (brain,)
     assert store.load().projects.find("b") == "BRAIN"
     assert store.delete_project("BRAIN", "anna").projects.projects == ()
     assert store.load().revision == 2
@@ -176,11 +179,67 @@ def test_projects_are_added_and_removed(store: ConfigurationStore) -> None:
 def test_a_project_name_belongs_to_one_project(
     store: ConfigurationStore, project: Project, field: str
 ) -> None:
-    store.add_project(Project("BRAIN", aliases=("b",)), "anna")
+    store.save_project(Project("BRAIN", aliases=("b",)), "anna")
     with pytest.raises(InvalidProject) as caught:
-        store.add_project(project, "anna")
+        store.save_project(project, "anna")
     assert [problem.field for problem in caught.value.problems] == [field]
     assert store.load().revision == 1
+
+
+def test_a_project_is_replaced_as_its_editor_saw_it(store: ConfigurationStore) -> None:
+    _, seen = store.save_project(Project("BRAIN", aliases=("b",)), "anna")
+    changed = replace(seen, title="Brain", aliases=("c",), auto_archive=AutoArchive.MANUAL)
+    configuration, saved = store.save_project(changed, "berta", replacing=seen)
+    assert saved == changed == configuration.projects.project("BRAIN")
+    assert (store.load(), configuration.revision) == (configuration, 2)
+    with pytest.raises(ChangedMeanwhile, match="project BRAIN was changed by berta"):
+        store.save_project(replace(seen, title="Head"), "anna", replacing=seen)
+    store.delete_project("BRAIN", "anna")
+    with pytest.raises(NotFound):
+        store.save_project(changed, "berta", replacing=saved)
+
+
+def test_a_project_keeps_its_id_and_takes_nobody_elses_names(store: ConfigurationStore) -> None:
+    _, brain = store.save_project(Project("BRAIN", aliases=("b",)), "anna")
+    store.save_project(Project("HEART", aliases=("h",)), "anna")
+    for changed in (replace(brain, id="HEAD"), replace(brain, aliases=("b", "h"))):
+        with pytest.raises(InvalidProject):
+            store.save_project(changed, "anna", replacing=brain)
+    assert store.load().revision == 2
+
+
+def test_a_script_names_the_revision_that_brought_it(store: ConfigurationStore, path: Path) -> None:
+    def script() -> tuple[str, int]:
+        project = store.load().projects.project("BRAIN")
+        return project.anonymization_script, project.anonymization_script_revision
+
+    store.save_project(Project("OTHER"), "anna")
+    _, bare = store.save_project(Project("BRAIN"), "anna")
+    first = replace(bare, anonymization_script="one", anonymization_script_revision=99)
+    _, saved = store.save_project(first, "anna", replacing=bare)
+    assert script() == ("one", 3)
+    _, titled = store.save_project(replace(saved, title="Brain"), "anna", replacing=saved)
+    assert script() == ("one", 3)
+    store.save_project(replace(titled, anonymization_script="two"), "anna", replacing=titled)
+    assert script() == ("two", 5)
+    store.undo("anna")
+    assert script() == ("one", 6)
+    path.write_text(path.read_text().replace('"one"', '"by hand"'))
+    store.adopt()
+    assert script() == ("by hand", 7)
+
+
+def test_the_history_tells_of_projects(store: ConfigurationStore) -> None:
+    _, seen = store.save_project(Project("BRAIN"), "anna")
+    changed = replace(seen, anonymization_script="a\nb", auto_archive=AutoArchive.MANUAL)
+    store.save_project(changed, "anna", replacing=seen)
+    store.delete_project("BRAIN", "anna")
+    told = [[d.sentence() for d in revision.made] for revision in store.revisions()]
+    assert told == [
+        ["project BRAIN removed"],
+        ["project BRAIN auto_archive: 4 → 0", "project BRAIN anonymization_script: +a, +b"],
+        ["project BRAIN added"],
+    ]
 
 
 def test_site_settings_are_replaced(store: ConfigurationStore) -> None:

@@ -376,3 +376,13 @@ def test_any_json_is_planned_or_refused_in_words(content: object) -> None:
         assert error.problems
     else:
         assert all(item.receiver or item.problems for item in items)
+
+
+def test_what_an_identifier_is_told_stays_here_and_goes_with_it() -> None:
+    told = replace(TITLE, identifier="plugin", identifier_settings=(("project", "P"),))
+    (problem,) = objections(told)
+    assert (problem.field, problem.value) == ("identifier_settings", "project=P")
+    assert problem.message == "has no place in XNAT's record and is left out"
+    (item,) = plan(MINIMAL, known=(told,))
+    assert item.outcome is Outcome.CHANGED
+    assert item.receiver == TITLE

@@ -1,12 +1,19 @@
-"""C-STORE command sets: what is read from requests and written into responses."""
+"""Command sets: what is read from requests and written into responses."""
 
 from __future__ import annotations
 
 from io import BytesIO
+from struct import pack
 
 import pytest
 from pydicom.uid import UID
-from pynetdicom.dimse_messages import C_ECHO_RQ, C_STORE_RQ, C_STORE_RSP, DIMSEMessage
+from pynetdicom.dimse_messages import (
+    C_ECHO_RQ,
+    C_ECHO_RSP,
+    C_STORE_RQ,
+    C_STORE_RSP,
+    DIMSEMessage,
+)
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 from pynetdicom.pdu import P_DATA_TF
 
@@ -40,12 +47,54 @@ def test_a_store_request_is_read_as_it_was_meant() -> None:
     assert command.has_data_set
 
 
-def test_an_echo_request_is_no_store_and_has_no_data_set() -> None:
+def test_an_echo_request_is_answered_as_pynetdicom_understands_it() -> None:
     primitive = C_ECHO()
-    primitive.MessageID = 1
+    primitive.MessageID = 31
     primitive.AffectedSOPClassUID = UID("1.2.840.10008.1.1")
     command = read_command(encoded_by_pynetdicom(C_ECHO_RQ(), primitive), 1)
-    assert (command.field, command.has_data_set, command.store) == (0x0030, False, None)
+    assert (command.has_data_set, command.store) == (False, None)
+    answer = decoded(C_ECHO_RSP(), command.answer)
+    assert isinstance(answer, C_ECHO)
+    assert (answer.Status, answer.MessageIDBeingRespondedTo) == (0x0000, 31)
+    assert answer.AffectedSOPClassUID == "1.2.840.10008.1.1"
+
+
+def decoded(message: DIMSEMessage, pdu_bytes: bytes) -> object:
+    """Return what pynetdicom makes of a response."""
+    pdu = P_DATA_TF()
+    pdu.decode(pdu_bytes)
+    assert message.decode_msg(pdu.to_primitive())
+    return message.message_to_primitive()
+
+
+def request(field: int) -> bytes:
+    """Return a command set that says no more than what it asks for."""
+    return pack("<HHIH", 0, 0x0100, 2, field) + pack("<HHIH", 0, 0x0800, 2, 0x0101)
+
+
+@pytest.mark.parametrize("field", [0x0010, 0x0020, 0x0021, 0x0100, 0x0110, 0x0140, 0x1234, 0x7FFF])
+def test_what_no_receiver_serves_is_answered_as_an_unrecognized_operation(field: int) -> None:
+    command = read_command(request(field), 1)
+    assert command.store is None
+    assert request(field | 0x8000)[:10] in command.answer
+    assert pack("<HHIH", 0, 0x0900, 2, 0x0211) in command.answer
+
+
+def test_a_cancel_is_not_answered() -> None:
+    assert read_command(request(0x0FFF), 1).answer == b""
+
+
+@pytest.mark.parametrize(
+    ("encoded", "why"), [(request(0x8001), "response"), (request(0), "no command"), (b"", "no")]
+)
+def test_what_asks_for_nothing_is_refused(encoded: bytes, why: str) -> None:
+    with pytest.raises(UnreadableObject, match=why):
+        read_command(encoded, 1)
+
+
+def test_a_store_without_a_data_set_is_still_a_store() -> None:
+    command = read_command(request(0x0001), 1)
+    assert (command.has_data_set, command.store) == (False, StoreRequest(1, 0, "", ""))
 
 
 @pytest.mark.parametrize(
@@ -55,11 +104,7 @@ def test_an_echo_request_is_no_store_and_has_no_data_set() -> None:
 def test_a_response_is_read_by_pynetdicom_as_it_was_meant(
     status: int, comment: str, told: str | None
 ) -> None:
-    pdu = P_DATA_TF()
-    pdu.decode(store_response(REQUEST, status, comment))
-    message = C_STORE_RSP()
-    assert message.decode_msg(pdu.to_primitive())
-    answer = message.message_to_primitive()
+    answer = decoded(C_STORE_RSP(), store_response(REQUEST, status, comment))
     assert isinstance(answer, C_STORE)
     assert (answer.Status, answer.MessageIDBeingRespondedTo) == (status, 4711)
     assert answer.AffectedSOPClassUID == SOP_CLASS
@@ -78,7 +123,3 @@ def test_a_response_is_read_by_pynetdicom_as_it_was_meant(
 def test_what_is_no_command_set_is_refused(encoded: bytes) -> None:
     with pytest.raises(UnreadableObject):
         read_command(encoded, 1)
-
-
-def test_an_empty_command_set_is_no_store() -> None:
-    assert read_command(b"", 1).store is None

@@ -9,7 +9,6 @@ from engine.dimse.contexts import (
     DEFLATED,
     TRANSFER_SYNTAXES,
     is_storage,
-    storage_services,
     supported_contexts,
 )
 
@@ -65,10 +64,3 @@ def test_only_what_was_proposed_is_supported_and_echo_always() -> None:
     proposed = [build_context("1.2.840.10008.5.1.4.1.1.2"), build_context("1.2.840.10008.5.1.4.31")]
     supported = {str(context.abstract_syntax) for context in supported_contexts(proposed)}
     assert supported == {"1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.2"}
-
-
-def test_unknown_classes_are_served_by_the_storage_service() -> None:
-    services = storage_services([build_context("1.2.3.4"), build_context("1.2.840.10008.5.1.4.31")])
-    assert {str(uid): str(item.service_class_uid) for uid, item in services.items()} == {
-        "1.2.3.4": "1.2.840.10008.4.2"
-    }

@@ -285,10 +285,10 @@ class HeldReception:
         self.settings: list[Receiver] = []
 
     def begin(self, *given: Any) -> HeldReception:
-        self.settings.append(given[-1])
+        self.settings.append(given[-1].settings)
         return self
 
-    def write(self, segments: Sequence[memoryview]) -> None:
+    def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
         """Keep nothing."""
 
     def finish(self) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pynetdicom import AE
 
 from engine.demo.studies import CT_SCANNER, study
 from engine.dimse.acceptance import Accepted, Rejection, decide
+from engine.dimse.receiving import ReceivingAssociation
 from engine.dimse.send import Destination, SendingAssociation
 from engine.events import AssociationAborted, AssociationRejected
 from engine.intake.pipeline import Outcome
@@ -238,8 +240,17 @@ class SettableTime:
 def time(monkeypatch: pytest.MonkeyPatch) -> SettableTime:
     time = SettableTime()
     monkeypatch.setattr("engine.dimse.timer.time", time)
-    monkeypatch.setattr("engine.dimse.upper_layer.time", time)
+    for module in ("messages", "receiving", "upper_layer"):
+        monkeypatch.setattr(f"engine.dimse.{module}.time", time)
     return time
+
+
+def wait_until_it_listens_again(dock: Dock) -> None:
+    """Return when the time of the one open association's peer has begun to run."""
+    (live,) = dock.associations.live()
+    assert isinstance(live.thread, ReceivingAssociation)
+    while not live.thread.dul._idle_timer.is_running:  # type: ignore[attr-defined]
+        os.sched_yield()
 
 
 def test_an_association_is_idle_from_its_last_message_on(
@@ -252,7 +263,7 @@ def test_an_association_is_idle_from_its_last_message_on(
         for _ in range(5):
             time.seconds += 0.9
             caller.echo()
-        assert dock.associations.live()
+            wait_until_it_listens_again(dock)
         time.seconds += 1.1
         assert caller.is_aborted()
     assert ended(dock).why == "nothing arrived for 1 s"
@@ -276,7 +287,7 @@ class SlowReception:
     def begin(self, *_: Any) -> SlowReception:
         return self
 
-    def write(self, segments: Sequence[memoryview]) -> None:
+    def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
         """Keep nothing."""
 
     def finish(self) -> Outcome:
@@ -307,6 +318,7 @@ def test_a_message_that_takes_too_long_is_cut_off_saying_so(
             time.seconds += 2
             caller.echo()
         caller.echo_and_begin()
+        wait_until_it_listens_again(dock)
         time.seconds += 5.1
         caller.send_part_of_a_command()
         assert caller.is_aborted()

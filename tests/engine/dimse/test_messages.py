@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.dimse.fragments import ProtocolViolation
-from engine.dimse.upper_layer import Messages
+from engine.dimse.messages import Messages
 from engine.intake.pipeline import Outcome
 from engine.model.limits import Limits
 from engine.model.session import ObjectState
@@ -47,7 +47,8 @@ class Object:
         self.content = b""
         self.fate = "open"
 
-    def write(self, segments: Sequence[memoryview]) -> None:
+    def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
+        assert size_bytes == sum(map(len, segments))
         self.content += b"".join(segments)
 
     def finish(self) -> Outcome:
@@ -64,10 +65,14 @@ class Association:
     limits = LIMITS
 
     def __init__(self) -> None:
-        self.port = self.dimse = self.socket = self
+        self.port = self.socket = self
         self.objects: list[Object] = []
-        self.passed_on = 0
         self.answers = b""
+        self.is_old = False
+
+    def check_age(self) -> None:
+        if self.is_old:
+            raise ProtocolViolation("open for too long")
 
     def accepts(self, context_id: int) -> bool:
         return context_id == 1
@@ -75,9 +80,6 @@ class Association:
     def begin(self, *_: Any) -> Object:
         self.objects.append(Object())
         return self.objects[-1]
-
-    def receive_primitive(self, _: Any) -> None:
-        self.passed_on += 1
 
     def sendall(self, answer: bytes) -> None:
         self.answers += answer
@@ -95,7 +97,7 @@ class SettableTime:
 @pytest.fixture
 def time(monkeypatch: pytest.MonkeyPatch) -> SettableTime:
     time = SettableTime()
-    monkeypatch.setattr("engine.dimse.upper_layer.time", time)
+    monkeypatch.setattr("engine.dimse.messages.time", time)
     return time
 
 
@@ -164,11 +166,24 @@ def test_the_time_of_the_next_message_begins_with_itself_even_right_behind_the_l
         messages.command(1, ECHO)
 
 
-def test_an_echo_is_passed_on_and_opens_no_object(
+def test_an_association_that_gets_too_old_over_an_object_ends_after_it(
+    messages: Messages, association: Association
+) -> None:
+    messages.command(1, STORE)
+    association.is_old = True
+    messages.data(part(10))
+    messages.data_end()
+    assert association.objects[0].fate == "finished"
+    with pytest.raises(ProtocolViolation, match="open for too long"):
+        messages.command(1, STORE)
+    assert len(association.objects) == 1
+
+
+def test_an_echo_is_answered_and_opens_no_object(
     messages: Messages, association: Association
 ) -> None:
     assert messages.command(1, ECHO) is False
-    assert (association.passed_on, association.objects) == (1, [])
+    assert (association.answers[:1], association.objects) == (b"\x04", [])
 
 
 @pytest.mark.parametrize(

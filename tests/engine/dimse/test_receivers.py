@@ -13,10 +13,10 @@ from pynetdicom import AE
 from engine.clock import SystemClock
 from engine.dimse.acceptance import Load
 from engine.dimse.associations import Associations
+from engine.dimse.door import Door
 from engine.dimse.echo import echo
 from engine.dimse.receivers import Receivers
-from engine.dimse.server import UnassociatedPeers
-from engine.dimse.upper_layer import Deadlines
+from engine.dimse.receiving import Deadlines
 from engine.events import AssociationRejected, ReceiverFailed, ReceiverListening, ReceiverStopped
 from engine.journal import Journal
 from engine.model.ae_title import AETitle
@@ -54,7 +54,7 @@ class Dock:
             reception,  # type: ignore[arg-type]
             lambda: Load(self.associations.open_ones(), self.site),
             Deadlines(),
-            UnassociatedPeers(50, 20),
+            Door(self.clock, self.journal, 50, 20),
             self._changed,
         )
 

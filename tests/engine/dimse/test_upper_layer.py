@@ -7,7 +7,7 @@ from struct import pack
 
 import pytest
 
-from engine.events import AssociationAborted
+from engine.events import AssociationAborted, ConnectionDropped
 from tests.caller import Caller, call
 from tests.running import Dock, free_port, make_receiver
 
@@ -15,7 +15,7 @@ UNKNOWN_IDENTITY = pack(">BxHBBHH", 0x58, 6, 9, 0, 0, 0)
 """A user identity item of a type that does not exist (PS3.7 D.3.3.7)."""
 
 
-@pytest.mark.parametrize("more", [UNKNOWN_IDENTITY, UNKNOWN_IDENTITY[:-2], b"\x58\0\xff\xff"])
+@pytest.mark.parametrize("more", [UNKNOWN_IDENTITY[:-2], b"\x58\0\xff\xff"])
 def test_a_request_that_makes_no_sense_ends_its_connection_and_nothing_else(more: bytes) -> None:
     port = free_port()
     with Dock() as dock:
@@ -34,12 +34,25 @@ def test_a_request_that_makes_no_sense_ends_its_connection_and_nothing_else(more
             neighbour.release()
         assert dock.associations.wait_until_none(20)
         assert dock.told(AssociationAborted) == []
+        (told,) = dock.told(ConnectionDropped)
+        assert told.endswith("its A-ASSOCIATE-RQ ends in the middle of an item")
+
+
+def test_a_user_identity_of_an_unknown_type_is_ignored() -> None:
+    port = free_port()
+    with Dock() as dock:
+        dock.apply(make_receiver("XNAT", port))
+        with Caller(port) as caller:
+            caller.ask("XNAT", more=UNKNOWN_IDENTITY)
+            assert caller.is_accepted()
+            caller.echo()
+            caller.release()
 
 
 @pytest.mark.parametrize(
     ("what", "why"),
     [
-        ("engine.dimse.upper_layer.Messages.command", "internal error (ZeroDivisionError)"),
+        ("engine.dimse.messages.Messages.command", "internal error (ZeroDivisionError)"),
         ("pynetdicom.pdu.A_RELEASE_RQ.to_primitive", "a PDU makes no sense (ZeroDivisionError)"),
     ],
 )

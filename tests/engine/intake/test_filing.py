@@ -36,10 +36,10 @@ class Desk:
         self.filing = Filing(self.index, *self.fds)
 
     def file(self, receiver: Any = DIRECT, key: SessionKey = KEY) -> Filed:
-        return self.filing.file(receiver, key, ORIGIN)
-
-    def area(self, filed: Filed) -> str:
-        return ("prearchive", "archive")[self.fds.index(filed.root_fd)]
+        known = self.filing.known(receiver, key)
+        filed = self.filing.file(receiver, key, ORIGIN)
+        assert known in {None, filed}
+        return filed
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 def test_direct_objects_share_one_session_in_the_archive(desk: Desk) -> None:
     first, second = desk.file(), desk.file()
     assert first.place.folder == ("NEURO-01", "arc001", "E1")
-    assert (desk.area(first), first.place.id, second.place.id) == ("archive", 1, 1)
+    assert (first.area, first.place.id, second.place.id) == ("archive", 1, 1)
     (session,) = desk.index.sessions()
     assert (session.area, session.status) == (SessionArea.ARCHIVE, SessionStatus.RECEIVING)
 
@@ -62,12 +62,12 @@ def test_direct_objects_share_one_session_in_the_archive(desk: Desk) -> None:
 def test_without_direct_archive_the_same_study_has_a_session_of_its_own(desk: Desk) -> None:
     desk.file()
     other = desk.file(make_receiver(1))
-    assert (desk.area(other), other.place.id) == ("prearchive", 2)
+    assert (other.area, other.place.id) == ("prearchive", 2)
 
 
 def test_without_a_project_an_object_waits_unassigned(desk: Desk) -> None:
     filed = desk.file(key=KEY._replace(project=None))
-    assert (desk.area(filed), len(filed.place.folder)) == ("prearchive", 2)
+    assert (filed.area, len(filed.place.folder)) == ("prearchive", 2)
 
 
 @pytest.mark.parametrize(("receiver", "auto_archive"), [(DIRECT, None), (APPENDING, True)])
@@ -75,7 +75,7 @@ def test_what_is_in_the_archive_already_sends_an_object_to_the_prearchive(
     desk: Desk, receiver: Any, auto_archive: bool | None
 ) -> None:
     (desk.archive / "NEURO-01/arc001/E1").mkdir(parents=True)
-    assert desk.area(desk.file(receiver)) == "prearchive"
+    assert desk.file(receiver).area == "prearchive"
     (session,) = desk.index.sessions()
     assert session.auto_archive is auto_archive
 
@@ -84,7 +84,7 @@ def test_another_study_that_is_being_archived_under_the_label_does_so_too(desk: 
     """Nothing of it is on the disk yet."""
     desk.file()
     other = desk.file(key=KEY._replace(study_instance_uid="1.2.4"))
-    assert (desk.area(other), other.place.id) == ("prearchive", 2)
+    assert (other.area, other.place.id) == ("prearchive", 2)
 
 
 def test_a_label_in_the_archive_is_as_safe_as_one_in_the_prearchive(desk: Desk) -> None:

@@ -17,7 +17,7 @@ from pydicom.multival import MultiValue
 
 from engine.errors import UnreadableObject
 from engine.intake.elements import encoding_of, index
-from engine.intake.header import check_complete, read_complete, read_header
+from engine.intake.header import check_complete, read_complete, read_header, read_in_parts
 from tests.dicom import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
@@ -169,6 +169,13 @@ def test_unknown_vrs_read_as_the_dictionary_says_or_as_printable_text(
     assert text_of(Element(tag, "UN", value), tag=tag, syntax=syntax) == text
 
 
+def test_a_data_set_in_implicit_vr_is_not_stored_as_one_in_explicit_vr() -> None:
+    data = encode([element("PatientID", "1"), element("PatientSex", "O")], "1.2.840.10008.1.2")
+    with pytest.raises(UnreadableObject, match="implicit VR"):
+        read_complete(data, EXPLICIT_VR_LITTLE_ENDIAN)
+    assert read_complete(data, "1.2.840.10008.1.2.4.50").text(0x00100020) == "1"
+
+
 def test_an_element_in_implicit_vr_inside_an_explicit_data_set_has_text() -> None:
     implicit = encode([element("PatientName", "Doe^Jane")], IMPLICIT_VR_LITTLE_ENDIAN)
     data = encode([element("Modality", "CT")], EXPLICIT_VR_LITTLE_ENDIAN) + implicit
@@ -284,6 +291,56 @@ def test_a_beginning_that_ends_within_the_header_is_refused() -> None:
 
 
 # --- Complete data sets ---
+
+
+TAGS = (0x00080016, 0x00080018, 0x00080060, 0x0020000D, 0x00200011, 0x00280010)
+
+
+def in_parts(data: bytes, kept_bytes: int, syntax: str, last_tag: int) -> HeaderView | None:
+    return read_in_parts(
+        data[:kept_bytes],
+        lambda position: data[position:],
+        syntax,
+        len(data),
+        last_tag=last_tag,
+    )
+
+
+@given(
+    rest=st.sampled_from([b"", bytes(8), b"x" * 11, b"padding", b"late"]),
+    cut=st.integers(0, 30),
+    last_tag=st.sampled_from([0x00080060, 0x00324000, 0x7FE00010, 0xFFFCFFFC]),
+    syntax=st.sampled_from(SYNTAXES),
+    large=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_wherever_a_beginning_ends_it_tells_the_same_or_nothing(
+    rest: bytes, cut: int, last_tag: int, syntax: str, large: bool
+) -> None:
+    late = {b"padding": (0xFFFCFFFC, "OB"), b"late": (0x00081030, "LO")}.get(rest)
+    if late is not None:
+        rest = encode([Element(late[0], late[1], b"late")], syntax)
+    data = image(syntax, bytes(70_000) if large else None) + rest
+    data = data[: len(data) - cut]
+    try:
+        whole: HeaderView | None = read_complete(data, syntax, last_tag=last_tag)
+    except UnreadableObject:
+        whole = None
+    for kept_bytes in range(1, min(len(data), 700), 3):
+        part = in_parts(data, kept_bytes, syntax, last_tag)
+        if part is not None:
+            assert whole is not None
+            assert [part.text(tag) for tag in TAGS] == [whole.text(tag) for tag in TAGS]
+
+
+@pytest.mark.parametrize("syntax", UNCOMPRESSED)
+def test_the_beginning_of_an_image_is_enough_with_or_without_padding(syntax: str) -> None:
+    padding = encode([Element(0xFFFCFFFC, "OB", bytes(10))], syntax)
+    pixels = bytes(range(200))
+    for data in (image(syntax, pixels), image(syntax, pixels) + padding):
+        part = in_parts(data, data.index(pixels) + 16, syntax, 0x00324000)
+        assert part is not None
+        assert part.modality == "CT"
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)

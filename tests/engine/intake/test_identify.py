@@ -5,17 +5,26 @@ from __future__ import annotations
 import re
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from engine.intake.assignment import assigned
+from engine.intake.clauses import Routing
 from engine.intake.header import HeaderView, read_complete
-from engine.intake.identify import DefaultIdentifier, Identifier, assigned
+from engine.intake.identify import DefaultIdentifier
+from engine.intake.inquiry import Inquiry
+from engine.model.ae_title import AETitle
 from engine.model.identity import Decision, Identity, to_label
 from engine.model.project import Project, ProjectRegistry
+from engine.model.receiver import Receiver
+from engine.model.site_routing import SiteRouting
 from tests.dicom import EXPLICIT_VR_LITTLE_ENDIAN, image
+
+if TYPE_CHECKING:
+    from engine.intake.identifiers import Identifier
 
 PROJECTS = ProjectRegistry(
     (
@@ -24,6 +33,7 @@ PROJECTS = ProjectRegistry(
         Project("P1"),
     )
 )
+DEFAULTS = Routing.of(Receiver(1, AETitle("XNAT"), 8104), SiteRouting(), PROJECTS)
 NOTHING: dict[str, Any] = dict.fromkeys(
     ("StudyDescription", "AccessionNumber", "PatientName", "PatientID")
 )
@@ -34,7 +44,7 @@ def header(**values: Any) -> HeaderView:
 
 
 def identify(**values: object) -> Identity:
-    return DefaultIdentifier().identify(header(**values), PROJECTS)
+    return DefaultIdentifier().identify(Inquiry(header(**values), DEFAULTS))
 
 
 def test_the_default_identifier_is_an_identifier_with_xnats_name() -> None:

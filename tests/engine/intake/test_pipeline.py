@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,22 +15,25 @@ import pytest
 from engine.errors import OutOfResources
 from engine.events import SessionOpened
 from engine.intake.identify import DefaultIdentifier
-from engine.intake.incoming import Arrival
+from engine.intake.incoming import Arrival, IncomingObject
 from engine.intake.pipeline import Outcome, Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.recovery import adopt
+from engine.intake.router import Router
 from engine.intake.storage_guard import StorageGuard
 from engine.intake.stored import read_stored
 from engine.intake.write import IncomingArea
 from engine.journal import Journal
 from engine.metrics import Metrics
 from engine.model.ae_title import AETitle
+from engine.model.configuration import Configuration
 from engine.model.duplicates import DuplicatePolicy
 from engine.model.limits import Limits
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import Receiver
 from engine.model.session import ObjectState
 from engine.model.session_settings import SessionSettings
+from engine.model.site import SiteSettings
 from engine.sessions.areas import Areas
 from engine.sessions.index import SessionIndex
 from engine.sessions.ledger import SessionLedger
@@ -44,16 +48,13 @@ if TYPE_CHECKING:
 
     from engine.sessions.index import ObjectRow
 
+NEURO_01 = Project("NEURO-01")
 RECEIVER = Receiver(1, AETitle("XNAT"), 8104)
-ARRIVAL = Arrival(
-    receiver=RECEIVER,
-    calling_ae_title="CT_SCANNER_1",
-    address="10.4.7.21:50112",
-    association="A-0001",
-    sop_class_uid=dicom.CT_IMAGE_STORAGE,
-    sop_instance_uid="1.2.826.0.1.3680043.8.498.1",
-    transfer_syntax_uid=dicom.EXPLICIT_VR_LITTLE_ENDIAN,
-)
+REQUESTED = {
+    "sop_class_uid": dicom.CT_IMAGE_STORAGE,
+    "sop_instance_uid": "1.2.826.0.1.3680043.8.498.1",
+    "transfer_syntax_uid": dicom.EXPLICIT_VR_LITTLE_ENDIAN,
+}
 
 
 @dataclass
@@ -66,10 +67,22 @@ class Bench:
     journal: Journal
     metrics: Metrics
     pipeline: Pipeline
+    sources: ExitStack
+    configurations: list[Configuration]
+    """The last one is in force."""
 
-    def receive(self, data_set: bytes, **changes: Any) -> Outcome:
-        incoming = self.pipeline.begin(replace(ARRIVAL, **changes))
-        incoming.write([memoryview(data_set)])
+    def configure(self, project: Project = NEURO_01, **sessions: Any) -> None:
+        site = SiteSettings(sessions=SessionSettings(**sessions))
+        self.configurations.append(Configuration(site=site, projects=ProjectRegistry((project,))))
+
+    def begin(self, receiver: Receiver = RECEIVER, **requested: str) -> IncomingObject:
+        source = self.pipeline.source(receiver, "CT_SCANNER_1", "10.4.7.21:50112", "A-0001")
+        self.sources.callback(source.close)
+        return self.pipeline.begin(Arrival(source, **(REQUESTED | requested)))
+
+    def receive(self, data_set: bytes, **arriving: Any) -> Outcome:
+        incoming = self.begin(**arriving)
+        incoming.write([memoryview(data_set)], len(data_set))
         return self.pipeline.finish(incoming)
 
     def rows(self) -> tuple[ObjectRow, ...]:
@@ -103,17 +116,20 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         *(tmp_path, prearchive_fd, "", lambda: Limits(reserve_bytes=0)),
         *(lambda: 0.0, journal, clock),
     )
-    projects = ProjectRegistry((Project("NEURO-01"),))
+    configurations = [Configuration(projects=ProjectRegistry((NEURO_01,)))]
     pipeline = Pipeline(
         Places(incoming, prearchive_fd, archive_fd, quarantine, Durability.FULL, guard),
         index,
         journal,
         metrics,
         clock,
-        {RECEIVER.identifier: DefaultIdentifier()},
-        lambda: projects,
+        Router(
+            {RECEIVER.identifier: DefaultIdentifier()},
+            *(lambda: configurations[-1], journal, clock),
+        ),
     )
-    yield Bench(tmp_path, clock, index, journal, metrics, pipeline)
+    with ExitStack() as sources:
+        yield Bench(*(tmp_path, clock, index, journal, metrics, pipeline, sources), configurations)
     index.close()
     incoming.close()
     quarantine.close()
@@ -139,7 +155,7 @@ def test_the_bytes_of_the_data_set_are_stored_as_they_came(bench: Bench) -> None
     (file,) = bench.files()
     assert file.read_bytes().endswith(data_set)
     meta = pydicom.dcmread(file).file_meta
-    assert meta.MediaStorageSOPInstanceUID == ARRIVAL.sop_instance_uid
+    assert meta.MediaStorageSOPInstanceUID == REQUESTED["sop_instance_uid"]
     assert meta.SourceApplicationEntityTitle == "CT_SCANNER_1"
 
 
@@ -214,9 +230,7 @@ def test_unwanted_objects_are_answered_with_success_and_a_row_that_says_why(
     bench: Bench, site: str, project: str, reason: str
 ) -> None:
     """Both the site's and the project's filter must let an object pass (XNAT 11.2)."""
-    bench.pipeline._settings = lambda: SessionSettings(series_filter=site)
-    registry = ProjectRegistry((Project("NEURO-01", series_import_filter=project),))
-    bench.pipeline._projects = lambda: registry
+    bench.configure(Project("NEURO-01", series_import_filter=project), series_filter=site)
     outcome = bench.receive(dicom.image(PatientComments="Project:NEURO-01"))
     assert outcome.status == 0
     if not reason:
@@ -230,9 +244,7 @@ def test_unwanted_objects_are_answered_with_success_and_a_row_that_says_why(
 
 
 def test_a_filter_that_takes_too_long_decides_nothing(bench: Bench) -> None:
-    bench.pipeline._settings = lambda: SessionSettings(
-        series_filter="[StudyComments]\n((a+)+)+((a+)+)+b"
-    )
+    bench.configure(series_filter="[StudyComments]\n((a+)+)+((a+)+)+b")
     outcome = bench.receive(dicom.image(StudyComments="a" * 300))
     assert (outcome.state, outcome.status) == (ObjectState.FAILED, 0x0110)
     assert "took longer than 10 ms" in outcome.reason
@@ -241,7 +253,7 @@ def test_a_filter_that_takes_too_long_decides_nothing(bench: Bench) -> None:
 def test_a_template_that_names_all_objects_alike_loses_none_of_them(bench: Bench) -> None:
     """F11, where XNAT keeps one file per series."""
     template = "${StudyInstanceUID}-${SeriesNumber}"
-    bench.pipeline._settings = lambda: SessionSettings(file_name_template=template)
+    bench.configure(file_name_template=template)
     uids = ("1.2.3.1", "1.2.3.2", "1.2.3.3")
     stored = [bench.receive(dicom.image(SOPInstanceUID=u), sop_instance_uid=u) for u in uids]
     assert {outcome.state for outcome in stored} == {ObjectState.STORED}
@@ -259,7 +271,7 @@ def test_what_becomes_of_other_content_is_the_receiver_s_choice_else_the_site_s(
     refused = bench.receive(dicom.image(pixels=bytes(32)), receiver=rejecting)
     assert (refused.state, refused.status) == (ObjectState.REJECTED, 0x0111)
     assert len(bench.files()) == 1
-    bench.pipeline._settings = lambda: SessionSettings(duplicates=DuplicatePolicy.REPLACE)
+    bench.configure(duplicates=DuplicatePolicy.REPLACE)
     replacing = bench.receive(dicom.image(pixels=bytes(32)))
     assert replacing.reason == "replaces other content of the same SOP instance"
     assert len(bench.files()) == 1
@@ -404,7 +416,7 @@ def test_files_that_a_crash_kept_out_of_the_index_are_adopted_once(bench: Bench)
     newest = bench.rows()[0]
     assert (newest.reason, newest.sop_instance_uid) == (
         "found on disk after a crash",
-        ARRIVAL.sop_instance_uid,
+        REQUESTED["sop_instance_uid"],
     )
     assert bench.index.sessions()[0].objects == 2
 

@@ -10,11 +10,9 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pydicom
 import pytest
 
 from engine.errors import (
@@ -24,15 +22,13 @@ from engine.errors import (
     StorageUnusable,
     UnreadableObject,
 )
+from engine.intake.file_meta import FileMeta
+from engine.intake.folders import OpenFolders
 from engine.intake.write import (
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION_NAME,
     MAX_SUFFIX,
     IncomingArea,
     Part,
     Published,
-    file_preamble,
-    free_bytes,
     publish,
 )
 from engine.model.duplicates import DuplicatePolicy
@@ -40,9 +36,6 @@ from engine.settings import Durability
 from tests.dicom import (
     CT_IMAGE_STORAGE,
     EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
-    JPEG_BASELINE,
-    image,
 )
 
 if TYPE_CHECKING:
@@ -50,8 +43,13 @@ if TYPE_CHECKING:
 
 FOLDERS = ("A", "20260102_030405006", "P-0001", "SCANS", "4", "DICOM")
 NAME = "1.2-4-1-abc.dcm"
-PREAMBLE = file_preamble(CT_IMAGE_STORAGE, "1.2.3", EXPLICIT_VR_LITTLE_ENDIAN, "CT1", "XNAT")
-OTHER_PREAMBLE = file_preamble(CT_IMAGE_STORAGE, "1.2.3", EXPLICIT_VR_LITTLE_ENDIAN, "B", "XNAT")
+PREAMBLE, OTHER_PREAMBLE = (
+    FileMeta(CT_IMAGE_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN, sender, "XNAT").preamble("1.2.3")
+    for sender in ("CT1", "B")
+)
+OTHER_INSTANCE = FileMeta(CT_IMAGE_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN, "CT1", "XNAT").preamble(
+    "1.2.4"
+)
 
 
 class Storage:
@@ -70,23 +68,26 @@ class Storage:
         return part
 
     def publish(
+        self, body: bytes = b"body", *, preamble: bytes = PREAMBLE, **how: Any
+    ) -> Published:
+        return self.file(self.part(body, preamble), body_offset=len(preamble), **how)
+
+    def file(
         self,
-        body: bytes = b"body",
+        part: Part,
         *,
-        preamble: bytes = PREAMBLE,
         durability: Durability = Durability.FULL,
         name: str = NAME,
+        parts: tuple[str, ...] = FOLDERS,
+        body_offset: int = len(PREAMBLE),
         duplicates: DuplicatePolicy = DuplicatePolicy.KEEP,
     ) -> Published:
-        return publish(
-            self.part(body, preamble),
-            self.root_fd,
-            FOLDERS,
-            name,
-            durability,
-            body_offset=len(preamble),
-            duplicates=duplicates,
-        )
+        how: dict[str, Any] = {"body_offset": body_offset, "duplicates": duplicates}
+        with OpenFolders(self.root_fd) as folders:
+            return publish(part, folders, parts, name, durability, **how)
+
+    def path(self, part: Part) -> Path:
+        return self.root / "incoming" / "boot-1" / part.name
 
     def parts(self) -> list[str]:
         return [path.name for path in (self.root / "incoming").rglob("*") if path.is_file()]
@@ -120,16 +121,16 @@ def test_a_part_takes_buffers_of_every_kind(storage: Storage) -> None:
     with storage.area.create_part() as part:
         part.writev([b"ab", bytearray(b"cd"), memoryview(b"ef")])
         part.writev([b"gh"])
-        assert part.path.read_bytes() == b"abcdefgh"
+        assert storage.path(part).read_bytes() == b"abcdefgh"
         assert part.size_bytes == 8
-        assert mode(part.path) == 0o600
-        assert part.path.parent == storage.root / "incoming" / "boot-1"
+        assert mode(storage.path(part)) == 0o600
+        assert storage.path(part).exists()
 
 
 def test_a_part_takes_more_buffers_than_the_system_takes_at_once(storage: Storage) -> None:
     with storage.area.create_part() as part:
         part.writev([b"x%d;" % n for n in range(3_000)])
-        assert part.path.read_bytes() == b"".join(b"x%d;" % n for n in range(3_000))
+        assert storage.path(part).read_bytes() == b"".join(b"x%d;" % n for n in range(3_000))
 
 
 def test_short_writes_are_completed(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +139,7 @@ def test_short_writes_are_completed(storage: Storage, monkeypatch: pytest.Monkey
     monkeypatch.setattr(os, "writev", lambda fd, buffers: writev(fd, [buffers[0][:4]]))
     with storage.area.create_part() as part:
         part.writev([b"0123456", b"", b"789abcdefg"])
-        assert part.path.read_bytes() == b"0123456789abcdefg"
+        assert storage.path(part).read_bytes() == b"0123456789abcdefg"
         assert part.size_bytes == 17
 
 
@@ -161,7 +162,7 @@ def test_a_part_can_be_discarded_again(storage: Storage) -> None:
 
 def test_a_part_that_someone_removed_can_be_discarded(storage: Storage) -> None:
     part = storage.part()
-    part.path.unlink()
+    storage.path(part).unlink()
     part.discard()
 
 
@@ -199,7 +200,7 @@ def test_what_other_runs_left_is_swept_and_links_are_not_followed(tmp_path: Path
     area = IncomingArea(incoming, "boot-1")
     with area.create_part() as part:
         assert area.sweep() == 5
-        assert part.path.exists()
+        assert (incoming / "boot-1" / part.name).exists()
         assert [path.name for path in incoming.iterdir()] == ["boot-1"]
     assert area.sweep() == 0
     assert (foreign / "kept").read_text() == "kept"
@@ -347,9 +348,6 @@ def plant_fifo(path: Path, _: Path) -> None:
     os.mkfifo(path)
 
 
-OTHER_INSTANCE = file_preamble(CT_IMAGE_STORAGE, "1.2.4", EXPLICIT_VR_LITTLE_ENDIAN, "CT1", "XNAT")
-
-
 def test_another_instance_under_the_same_name_is_told_apart(storage: Storage) -> None:
     storage.publish()
     other = storage.publish(b"other", preamble=OTHER_INSTANCE)
@@ -441,16 +439,9 @@ def test_a_planted_folder_is_refused_at_every_level(
 def test_unsafe_names_are_refused_even_if_nobody_should_ask_for_them(
     storage: Storage, name: str
 ) -> None:
-    for folders, file in (((name,), NAME), (FOLDERS, name)):
+    for parts, file in (((name,), NAME), (FOLDERS, name)):
         with pytest.raises(ProcessingFailed):
-            publish(
-                storage.part(),
-                storage.root_fd,
-                folders,
-                file,
-                Durability.NONE,
-                body_offset=len(PREAMBLE),
-            )
+            storage.publish(name=file, parts=parts)
     assert storage.parts() == []
     assert list(storage.prearchive.iterdir()) == []
 
@@ -521,9 +512,7 @@ def test_a_failing_storage_is_out_of_resources_and_leaves_no_part(
         patch.setattr(os, call, failing(code))
         with pytest.raises(OutOfResources) as caught, storage.area.create_part() as part:
             part.writev([PREAMBLE, b"body"])
-            publish(
-                part, storage.root_fd, FOLDERS, NAME, Durability.FULL, body_offset=len(PREAMBLE)
-            )
+            storage.file(part)
     assert words in caught.value.detail
     assert "secret" not in caught.value.detail
     assert len(caught.value.detail) <= 64
@@ -541,9 +530,7 @@ def test_a_storage_that_fails_while_comparing_leaves_no_part(
     with monkeypatch.context() as patch:
         patch.setattr(os, call, failing(errno.EIO))
         with pytest.raises(OutOfResources):
-            publish(
-                part, storage.root_fd, FOLDERS, NAME, Durability.NONE, body_offset=len(PREAMBLE)
-            )
+            storage.file(part, durability=Durability.NONE)
     assert storage.parts() == []
     assert storage.files() == {NAME: PREAMBLE + b"body"}
 
@@ -637,52 +624,3 @@ def test_a_real_limit_on_file_size_is_out_of_resources(tmp_path: Path) -> None:
         cwd=Path(__file__).parents[3],
     )
     assert done.stdout == "the object is larger than the storage admits\n[]\n"
-
-
-def test_free_space_is_what_this_user_may_still_write(storage: Storage) -> None:
-    status = os.statvfs(storage.prearchive)
-    assert free_bytes(storage.root_fd) == pytest.approx(
-        status.f_bavail * status.f_frsize, abs=1 << 28
-    )
-
-
-def test_free_space_of_a_failing_storage_is_out_of_resources() -> None:
-    with pytest.raises(OutOfResources):
-        free_bytes(-1)
-
-
-# --- What stands before the data set ---
-
-
-@pytest.mark.parametrize(
-    "syntax", [IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE]
-)
-def test_pydicom_reads_what_is_written(syntax: str) -> None:
-    preamble = file_preamble(CT_IMAGE_STORAGE, "1.2.3.45", syntax, "CT1", "XNAT")
-    ds = pydicom.dcmread(BytesIO(preamble + image(syntax)))
-    meta = ds.file_meta
-    assert ds.preamble == bytes(128)
-    assert meta.FileMetaInformationGroupLength == len(preamble) - 144
-    assert meta.FileMetaInformationVersion == b"\0\1"
-    assert meta.MediaStorageSOPClassUID == CT_IMAGE_STORAGE
-    assert meta.MediaStorageSOPInstanceUID == "1.2.3.45"
-    assert meta.TransferSyntaxUID == syntax
-    assert meta.ImplementationClassUID == IMPLEMENTATION_CLASS_UID
-    assert meta.ImplementationVersionName == IMPLEMENTATION_VERSION_NAME
-    assert meta.SourceApplicationEntityTitle == "CT1"
-    assert meta.ReceivingApplicationEntityTitle == "XNAT"
-    assert ds.PatientName == "Doe^Jane"
-
-
-def test_the_implementation_uid_is_valid() -> None:
-    assert pydicom.uid.UID(IMPLEMENTATION_CLASS_UID).is_valid
-
-
-def test_strange_values_cannot_break_the_file_meta() -> None:
-    preamble = file_preamble(
-        "1.2\u00e9", "../../x\0\n", EXPLICIT_VR_LITTLE_ENDIAN, "a title that is too long", ""
-    )
-    meta = pydicom.dcmread(BytesIO(preamble + image())).file_meta
-    assert meta.SourceApplicationEntityTitle == "a title that is"
-    with pytest.raises(UnreadableObject, match="too long"):
-        file_preamble("1.2", "9" * 66_000, EXPLICIT_VR_LITTLE_ENDIAN, "CT1", "XNAT")

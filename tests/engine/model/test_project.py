@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from engine.errors import InvalidProject, InvalidSite
+from engine.errors import InvalidProject, InvalidSite, NotFound
+from engine.model.auto_archive import AutoArchive
 from engine.model.project import Project, ProjectRegistry
 from engine.model.site import SiteSettings
 
@@ -53,6 +54,24 @@ def test_a_project_reads_back_from_its_record() -> None:
     assert Project.parse(project.to_record()) == project
 
 
+def test_a_project_has_a_script_a_filter_and_an_auto_archive_code() -> None:
+    raw = {
+        "id": "BRAIN",
+        "auto_archive": 5,
+        "anonymization_script": 'version "6.1"\n\t(0010,0010) := "Zoë"\r\n',
+        "anonymization_script_revision": 7,
+        "series_import_filter": "[SeriesDescription]\n^T1",
+    }
+    project = Project.parse(raw)
+    assert project.auto_archive is AutoArchive.OVERWRITE
+    assert project.to_record() == {"title": "", "aliases": [], **raw}
+
+
+def test_absent_members_are_xnats_defaults() -> None:
+    assert Project.parse({"id": "A", "auto_archive": None, "title": None}) == Project("A")
+    assert Project("A").auto_archive is AutoArchive.ARCHIVE
+
+
 @pytest.mark.parametrize(
     ("member", "value"),
     [
@@ -72,12 +91,50 @@ def test_a_project_reads_back_from_its_record() -> None:
         ("aliases", "abc"),
         ("aliases", [3]),
         ("aliases", [""]),
+        ("aliases", ["a "]),
+        ("aliases", ["a\x1b"]),
+        ("aliases", ["x" * 256]),
+        ("aliases", [f"a{number}" for number in range(101)]),
+        ("auto_archive", 1),
+        ("auto_archive", True),
+        ("auto_archive", "4"),
+        ("auto_archive", 4.0),
+        ("anonymization_script", ["a"]),
+        ("anonymization_script", "x" * 100_001),
+        ("anonymization_script_revision", -1),
+        ("anonymization_script_revision", True),
+        ("series_import_filter", 3),
     ],
 )
 def test_a_member_is_refused(member: str, value: object) -> None:
     with pytest.raises(InvalidProject) as caught:
         Project.parse({"id": "A", member: value})
     assert [problem.field for problem in caught.value.problems] == [member]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [("a\x00", 1, 2), ("ab\n\tc\x1b[2J", 2, 3), ("\ud800", 1, 1), ("a\r\n\n\x7f", 3, 1)],
+)
+def test_a_control_character_is_refused_with_its_place(text: str, line: int, column: int) -> None:
+    with pytest.raises(InvalidProject) as caught:
+        Project.parse({"id": "A", "anonymization_script": text})
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.column) == (line, column)
+    assert problem.message == "is a control character"
+
+
+def test_all_problems_of_a_project_are_told_at_once() -> None:
+    with pytest.raises(InvalidProject) as caught:
+        Project.parse({"id": "A B", "aliases": ["ok", "", " x"], "auto_archive": 11})
+    told = [(problem.field, problem.line) for problem in caught.value.problems]
+    assert told == [("id", None), ("aliases", 2), ("aliases", 3), ("auto_archive", None)]
+
+
+def test_the_registry_returns_a_project_by_its_id() -> None:
+    assert REGISTRY.project("A") == Project("A", aliases=("alphaproj",))
+    with pytest.raises(NotFound, match="there is no project 'alphaproj'"):
+        REGISTRY.project("alphaproj")
 
 
 @pytest.mark.parametrize("address", ["", "127.0.0.1", "::1", "fe80::1%eth0"])

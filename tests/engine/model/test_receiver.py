@@ -8,13 +8,8 @@ import pytest
 
 from engine.errors import InvalidReceiver, Problem
 from engine.model.ae_title import AETitle
-from engine.model.receiver import (
-    DEFAULT_IDENTIFIER,
-    IdentifierInfo,
-    Receiver,
-    ReceiverRules,
-    parse_receiver,
-)
+from engine.model.identifier import DEFAULT_IDENTIFIER, IdentifierInfo
+from engine.model.receiver import Receiver, ReceiverRules, parse_receiver
 from engine.model.site import SiteSettings
 
 FIXED = IdentifierInfo("fixedIdentifier", "One project for all", can_route=False)

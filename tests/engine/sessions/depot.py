@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from engine.intake.file_meta import FileMeta
 from engine.intake.stored import read_stored
-from engine.intake.write import file_preamble
 from engine.journal import Journal
 from engine.model.auto_archive import AutoArchive
 from engine.model.safe_names import scan_name, timestamp
@@ -98,7 +98,9 @@ class Depot:
         path.parent.mkdir(parents=True, exist_ok=True)
         sop_class = str(elements.get("SOPClassUID", dicom.CT_IMAGE_STORAGE))
         syntax = dicom.EXPLICIT_VR_LITTLE_ENDIAN
-        preamble = file_preamble(sop_class, str(elements["SOPInstanceUID"]), syntax, "CT", "XNAT")
+        preamble = FileMeta(sop_class, syntax, "CT", "XNAT").preamble(
+            str(elements["SOPInstanceUID"])
+        )
         with path.open("xb") as stream:
             return stream.write(preamble + dicom.image(syntax, None, **elements))
 

@@ -12,7 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from engine.intake.write import IncomingArea, file_preamble, publish
+from engine.intake.file_meta import FileMeta
+from engine.intake.folders import OpenFolders
+from engine.intake.write import IncomingArea, publish
 from engine.model.auto_archive import AutoArchive
 from engine.sessions.operations import OperationKind, Request
 from engine.settings import Durability
@@ -29,18 +31,18 @@ class Receiving(Depot):
 
     def open(self, boot_id: str) -> None:
         self.incoming = IncomingArea(self.root / "incoming", boot_id)
-        self.root_fd = os.open(self.root, os.O_RDONLY)
+        self.folders = OpenFolders(os.open(self.root, os.O_RDONLY))
 
     def _store(self, area: str, folder: str, file: str, elements: dict[str, object]) -> int:
         part = self.incoming.create_part()
         sop_class = str(elements.get("SOPClassUID", dicom.CT_IMAGE_STORAGE))
         instance = str(elements["SOPInstanceUID"])
-        preamble = file_preamble(sop_class, instance, _SYNTAX, "CT", "XNAT")
+        preamble = FileMeta(sop_class, _SYNTAX, "CT", "XNAT").preamble(instance)
         part.writev([preamble, dicom.image(_SYNTAX, None, **elements)])
         size = part.size_bytes
         parts = (str(area), *folder.split("/"), *file.split("/")[:-1])
         name = file.rpartition("/")[2]
-        publish(part, self.root_fd, parts, name, Durability.FILE, body_offset=len(preamble))
+        publish(part, self.folders, parts, name, Durability.FILE, body_offset=len(preamble))
         return size
 
 

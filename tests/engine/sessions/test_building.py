@@ -10,8 +10,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from engine.errors import UnreadableObject
+from engine.intake.file_meta import FileMeta
 from engine.intake.stored import read_stored
-from engine.intake.write import file_preamble
 from engine.model.session import Session, SessionStatus
 from engine.sessions import building, files
 from engine.sessions.building import Moved, build, document_of
@@ -53,7 +53,7 @@ def put(folder: Path, file: str, **values: object) -> str:
     elements = {"SOPInstanceUID": f"1.2.3.{len(list(folder.rglob('*')))}"} | values
     sop_class = str(elements.get("SOPClassUID", dicom.CT_IMAGE_STORAGE))
     syntax = dicom.EXPLICIT_VR_LITTLE_ENDIAN
-    preamble = file_preamble(sop_class, str(elements["SOPInstanceUID"]), syntax, "CT", "XNAT")
+    preamble = FileMeta(sop_class, syntax, "CT", "XNAT").preamble(str(elements["SOPInstanceUID"]))
     (folder / file).parent.mkdir(parents=True, exist_ok=True)
     (folder / file).write_bytes(preamble + dicom.image(syntax, None, **elements))
     return file

@@ -1,0 +1,181 @@
+"""What anonymization did to an object: two data sets to rows, one for each element."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataset import Dataset
+
+from engine.anonymize.decoding import decode
+from engine.anonymize.errors import Failure, UneditableFile
+from engine.anonymize.file_part import kept_element, part_of
+from engine.anonymize.private import creator_of
+from engine.anonymize.reading import UNREADABLE, text_of, vr_of
+from engine.anonymize.tree import Level
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydicom.tag import BaseTag
+
+    from engine.anonymize.file_part import FilePart
+
+_CHUNK_BYTES: Final = 1024 * 1024
+_SHOWN: Final = 200
+_LAST_CREATOR: Final = 0xFF
+
+
+class Change(StrEnum):
+    """What became of an element."""
+
+    REMOVED = "removed"
+    CHANGED = "changed"
+    ADDED = "added"
+    KEPT = "kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One element before and after."""
+
+    path: str
+    """As a script writes it: with items, and private elements by creator."""
+    keyword: str
+    """Empty for elements that the data dictionary doesn't know."""
+    vr: str
+    change: Change
+    before: str | None
+    """The text, how long it is if masked, None if there was none."""
+    after: str | None
+
+
+def differences(
+    before: Dataset, after: Dataset, *, masked: bool = False, kept: bool = False
+) -> tuple[Difference, ...]:
+    """Compare two objects, element by element and item by item.
+
+    Args:
+        before: the object as it came.
+        after: the object as it is.
+        masked: whether values are replaced by their length, for logs and shared screens.
+        kept: whether elements without a difference are listed too.
+
+    Raises:
+        UneditableFile: if an object is too broken to be compared.
+    """
+    try:
+        rows = [
+            *_compare(Level(_meta(before)), Level(_meta(after)), ""),
+            *_compare(Level(before), Level(after), ""),
+        ]
+    except (Failure, *UNREADABLE) as error:
+        detail = f"it can't be compared ({type(error).__name__})"
+        raise UneditableFile(detail, "check it with dcmdump") from error
+    chosen = (row for row in rows if kept or row.change is not Change.KEPT)
+    return tuple(_masked(row) if masked else row for row in chosen)
+
+
+def _meta(ds: Dataset) -> Dataset:
+    meta: Dataset | None = getattr(ds, "file_meta", None)
+    return Dataset() if meta is None else meta
+
+
+def _compare(before: Level, after: Level, prefix: str) -> Iterator[Difference]:
+    for tag in sorted({*before.tags(), *after.tags()}):
+        if tag.element == 0:
+            continue  # PS3.5 7.2: group lengths belong to the encoding
+        there, here = tag in before.ds, tag in after.ds
+        level = before if there else after
+        path = prefix + _step(level.ds, tag)
+        items = before.below(tag) if there else [], after.below(tag) if here else []
+        if not items[0] and not items[1]:
+            yield _difference(before, after, tag, path)
+            continue
+        if there != here:
+            change = Change.REMOVED if there else Change.ADDED
+            yield Difference(path, keyword_for_tag(tag), "SQ", change, None, None)
+        yield from _compare_items(items[0], items[1], path)
+
+
+def _compare_items(before: list[Level], after: list[Level], path: str) -> Iterator[Difference]:
+    nothing = Level(Dataset())
+    for number in range(max(len(before), len(after))):
+        old = before[number] if number < len(before) else nothing
+        new = after[number] if number < len(after) else nothing
+        yield from _compare(old, new, f"{path}[{number}]/")
+
+
+def _step(ds: Dataset, tag: BaseTag) -> str:
+    creator = creator_of(ds, tag) if tag.is_private and tag.element > _LAST_CREATOR else None
+    if creator is None:
+        return f"({tag.group:04X},{tag.element:04X})"
+    return f"({tag.group:04X},{{{creator}}}{tag.element & 0xFF:02X})"
+
+
+def _difference(before: Level, after: Level, tag: BaseTag, path: str) -> Difference:
+    old, new = _text(before.ds, tag), _text(after.ds, tag)
+    vr = vr_of(after.ds if tag in after.ds else before.ds, tag)
+    if new is None:
+        change = Change.REMOVED
+    elif old is None:
+        change = Change.ADDED
+    else:
+        change = Change.KEPT if _same(before, after, tag) else Change.CHANGED
+    return Difference(path, keyword_for_tag(tag), vr, change, old, new)
+
+
+def _text(ds: Dataset, tag: BaseTag) -> str | None:
+    """Return what to show of a value; bytes and long ones by their size."""
+    if tag not in ds:
+        return None
+    part = part_of(kept_element(ds, tag))
+    if part is not None:
+        return f"{part.size_bytes:,} bytes"
+    if vr_of(ds, tag) == "SQ":
+        return "0 items"
+    try:
+        text = text_of(ds, tag) or ""
+        value = decode(ds, tag).value
+    except (Failure, *UNREADABLE):
+        return "unreadable"
+    if isinstance(value, bytes) and (len(value) > _SHOWN or not text.isprintable()):
+        return f"{len(value):,} bytes"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _same(before: Level, after: Level, tag: BaseTag) -> bool:
+    old, new = (part_of(kept_element(level.ds, tag)) for level in (before, after))
+    if old is not None and new is not None:
+        return _same_content(old, new)
+    if old is not None or new is not None:
+        return False
+    if vr_of(before.ds, tag) == "SQ":
+        return True
+    try:
+        if isinstance(decode(before.ds, tag).value, bytes):
+            return bool(before.ds[tag].value == decode(after.ds, tag).value)
+        return text_of(before.ds, tag) == text_of(after.ds, tag)
+    except (Failure, *UNREADABLE):
+        return False
+
+
+def _same_content(one: FilePart, other: FilePart) -> bool:
+    if one.size_bytes != other.size_bytes:
+        return False
+    return all(a == b for a, b in zip(one.chunks(_CHUNK_BYTES), other.chunks(_CHUNK_BYTES),
+                                      strict=True))  # fmt: skip
+
+
+def _masked(row: Difference) -> Difference:
+    return Difference(
+        row.path, row.keyword, row.vr, row.change, _mask(row.before), _mask(row.after)
+    )
+
+
+def _mask(text: str | None) -> str | None:
+    if not text:
+        return text
+    return f"‹{len(text)} character{'s' * (len(text) != 1)}›"

@@ -1,0 +1,122 @@
+"""Scripts applied to a file: the header is edited, everything long is spliced from the source."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pydicom.uid import ExplicitVRLittleEndian
+
+from engine.anonymize.errors import Failure, UneditableFile
+from engine.anonymize.file_part import kept_element, part_of
+from engine.anonymize.pixels import PIXEL_ELEMENTS
+from engine.anonymize.reading import UNREADABLE
+from engine.anonymize.reading_files import read_object
+from engine.anonymize.record import mark_as_deidentified, record
+from engine.anonymize.run import Run, Surroundings, TimeLimit
+from engine.anonymize.script import Outcome
+from engine.anonymize.writing_files import transfer_syntax_of, write_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from pydicom.dataset import Dataset
+    from pydicom.uid import UID
+
+    from engine.anonymize.profile import Profile
+    from engine.anonymize.script import Script
+
+_NEW_FILE_MODE = 0o640
+
+
+def edit_file(
+    source: Path,
+    target: Path | int,
+    scripts: Sequence[Script],
+    variables: Mapping[str, str],
+    *,
+    surroundings: Surroundings | None = None,
+    script_ids: Sequence[int] = (),
+    mark: str = "",
+    profile: Profile | None = None,
+    deflated: bool = False,
+) -> Outcome:
+    """Apply scripts, one after the other, to a file and write the result to another.
+
+    Args:
+        source: a DICOM file (PS3.10).
+        target: a file that must not exist, or the descriptor of one that is open for writing.
+        scripts: what to run; the first rejection ends it.
+        variables: what every script is given.
+        surroundings: limits, UID maps and what else is the same for many files.
+        script_ids: the numbers to record in (0012,0064), after all scripts have run.
+        mark: the method to write to (0012,0063), with YES in (0012,0062); empty for neither.
+        profile: what is applied before the scripts, if anything.
+        deflated: whether deflated objects are edited too, wholly in memory.
+
+    Returns:
+        `Outcome.REJECTED` if a script drops the object; then nothing is written.
+
+    Raises:
+        UneditableFile: if the source is no complete DICOM file or the result can't be encoded.
+        ScriptRuntimeError: if a script fails; nothing is left at `target` if that is a path.
+        OSError: if a file can't be opened, read or written.
+    """
+    with source.open("rb") as file:
+        ds = read_object(file, deflated=deflated)
+        read_as = transfer_syntax_of(ds)
+        if profile is not None:
+            with _in_words():
+                profile.apply(ds, Run(ds, {}, surroundings or Surroundings()).tick)
+        for script in scripts:
+            if script.apply(ds, variables, surroundings=surroundings) is Outcome.REJECTED:
+                return Outcome.REJECTED
+        with _in_words():
+            record(ds, script_ids)
+            if mark:
+                mark_as_deidentified(ds, mark)
+            _check_transfer_syntax(ds, read_as)
+        with _opened(target) as descriptor:
+            write_object(ds, descriptor, read_as=read_as)
+    return Outcome.OK
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Say of what is not done by a script why it can't be done."""
+    try:
+        yield
+    except Failure as failure:
+        raise UneditableFile(failure.cause, failure.remedy) from failure
+    except TimeLimit:
+        raise UneditableFile("the profile took longer than its time limit", "leave it") from None
+    except UNREADABLE as error:
+        detail = f"it can't be edited ({type(error).__name__})"
+        raise UneditableFile(detail, "check it with dcmdump") from error
+
+
+def _check_transfer_syntax(ds: Dataset, read_as: UID) -> None:
+    """Only alterPixels may change it: it is no label, but says how to read all the rest."""
+    now = transfer_syntax_of(ds)
+    pixels = next((tag for tag in PIXEL_ELEMENTS if tag in ds), None)
+    altered = pixels is not None and part_of(kept_element(ds, pixels)) is None
+    if now != read_as and not (now == ExplicitVRLittleEndian and altered):
+        raise UneditableFile("a script wrote to (0002,0010)", "leave the transfer syntax alone")
+
+
+@contextmanager
+def _opened(target: Path | int) -> Iterator[int]:
+    """Give a descriptor; a file that could not be completed is removed again."""
+    if isinstance(target, int):
+        yield target
+        return
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _NEW_FILE_MODE)
+    try:
+        yield descriptor
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)

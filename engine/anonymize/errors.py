@@ -1,0 +1,88 @@
+"""What can be wrong with a script: when it is written, and when it runs on an object."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from engine.errors import ConfigurationError, EngineError, Problem
+
+MIGRATION_REMEDY: Final = (
+    'put version "6.1" on the first line and check: cond ? action instead of cond : action, '
+    "private elements by creator (gggg,{CREATOR}ee), newUID[] instead of new UID"
+)
+
+
+class ScriptError(ConfigurationError):
+    """Text that is not a DicomEdit 6 script; the place is that of the text as written."""
+
+    title = "Not a valid anonymization script"
+    exit_code = 1
+
+    def __init__(
+        self, line: int, column: int, value: str, message: str, remedy: str, name: str = "script"
+    ) -> None:
+        super().__init__(Problem(name, value, message, remedy, line, column))
+        self.line = line
+        """1-based."""
+        self.column = column
+        """1-based."""
+        self.value = value
+        """The offending text, shortened."""
+        self.reason = message
+
+
+class MissingVersion(ScriptError):
+    """A script without a version line, which means the older language DicomEdit 4."""
+
+    def __init__(self, name: str = "script") -> None:
+        message = "there is no version line, so this is a DicomEdit 4 script, which is not run"
+        super().__init__(1, 1, "", message, MIGRATION_REMEDY, name)
+
+
+class ScriptRuntimeError(EngineError):
+    """A script failed on an object, which is half edited now and must not be used."""
+
+    title = "The anonymization script failed"
+
+    def __init__(
+        self, line: int, statement: str, cause: str, remedy: str = "", name: str = "script"
+    ) -> None:
+        super().__init__(f"{name} line {line}: {cause}, in {statement}", remedy)
+        self.line = line
+        """1-based, of the text as written."""
+        self.statement = statement
+        """The statement as written; scripts hold no patient data."""
+        self.cause = cause
+        """A clause without element values."""
+
+
+class ScriptTimeout(ScriptRuntimeError):
+    """A script took longer than its time limit."""
+
+    title = "The anonymization script took too long"
+
+
+class UneditableFile(EngineError):
+    """A file that is no DICOM file, or one that can't be edited."""
+
+    title = "The file can't be anonymized"
+
+
+class Failure(Exception):
+    """A statement can't be carried out; becomes a `ScriptRuntimeError` and never leaves here."""
+
+    def __init__(self, cause: str, remedy: str = "") -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.remedy = remedy
+
+
+class PathFault(Exception):
+    """A place in a tag path that can't be understood; never leaves this package."""
+
+    def __init__(self, offset: int, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.offset = offset
+        """0-based, in characters."""
+        self.reason = reason
+        self.remedy = remedy

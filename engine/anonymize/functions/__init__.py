@@ -1,0 +1,32 @@
+"""All functions of the language by name (dicomedit 9.10), and what is known of their arguments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from engine.anonymize.functions import (
+    conditions,
+    dates,
+    element_lists,
+    external,
+    private_tags,
+    single_elements,
+    strings,
+    uids,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from engine.anonymize.functions.function import Function
+
+FUNCTIONS: Final[Mapping[str, Function]] = {
+    **strings.FUNCTIONS,
+    **conditions.FUNCTIONS,
+    **uids.FUNCTIONS,
+    **dates.FUNCTIONS,
+    **single_elements.FUNCTIONS,
+    **element_lists.FUNCTIONS,
+    **private_tags.FUNCTIONS,
+    **external.FUNCTIONS,
+}

@@ -1,0 +1,45 @@
+"""Functions that are true or false, and the one that drops the object (dicomedit 9.2, 9.7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from engine.anonymize.errors import Failure
+from engine.anonymize.functions.function import Argument, Function
+from engine.anonymize.paths import Path
+from engine.anonymize.run import Rejected
+from engine.anonymize.values import FALSE, TRUE, VOID, Void, boolean, flattened, is_true
+
+if TYPE_CHECKING:
+    from engine.anonymize.run import Run
+    from engine.anonymize.values import Value
+
+
+def _is_present(run: Run, arguments: tuple[Value, ...]) -> str:
+    paths = list(flattened(arguments))
+    if not all(isinstance(path, Path) for path in paths):
+        raise Failure("isPresent takes tag paths, not their text", "write the path without quotes")
+    return boolean(all(run.locate(path) is not None for path in paths if isinstance(path, Path)))
+
+
+def _true(_run: Run, _arguments: tuple[Value, ...]) -> str:
+    return TRUE
+
+
+def _false(_run: Run, _arguments: tuple[Value, ...]) -> str:
+    return FALSE
+
+
+def _reject(run: Run, arguments: tuple[Value, ...]) -> Void:
+    wanted = not arguments or is_true(run.text(arguments[0]) or "")
+    if wanted and not run.surroundings.ignore_rejection:
+        raise Rejected
+    return VOID
+
+
+FUNCTIONS: Final = {
+    "isPresent": Function(_is_present, 1, None, (Argument.ONE_PATH,)),
+    "true": Function(_true, 0, None, (Argument.ANY,)),
+    "false": Function(_false, 0, None, (Argument.ANY,)),
+    "reject": Function(_reject, 0, 1),
+}

@@ -1,0 +1,91 @@
+"""What a function of the language is: its code, and what can be checked before it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from engine.anonymize.errors import Failure, PathFault
+from engine.anonymize.paths import Path, parse_path
+from engine.anonymize.values import flattened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from engine.anonymize.run import Run
+    from engine.anonymize.values import Value
+
+
+class Argument(Enum):
+    """What an argument means, as far as literals can be checked."""
+
+    TEXT = auto()
+    """A value; a path is read, so it must name one element."""
+    ANY = auto()
+    """A value or path that is not read as it stands."""
+    PATHS = auto()
+    """Paths, texts of paths, and lists of them."""
+    ONE_PATH = auto()
+    """A path that names one element."""
+    PLAIN_PATH = auto()
+    """The text of a path by numbers."""
+    PATTERN = auto()
+    """A Java regular expression."""
+    WHOLE_NUMBER = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function; the last kind of argument holds for all further ones."""
+
+    run: Callable[[Run, tuple[Value, ...]], Value]
+    least: int
+    most: int | None
+    arguments: tuple[Argument, ...] = (Argument.TEXT,)
+
+    def argument(self, index: int) -> Argument:
+        """Return what the 0-based argument means."""
+        return self.arguments[min(index, len(self.arguments) - 1)]
+
+    @property
+    def arity(self) -> str:
+        """Say how many arguments it takes."""
+        if self.most is None:
+            return f"{self.least} or more arguments"
+        if self.least == self.most:
+            return f"{self.least} argument{'s' * (self.least != 1)}"
+        return f"{self.least} to {self.most} arguments"
+
+
+def paths_in(values: Iterable[Value]) -> list[Path]:
+    """Return the paths among arguments, lists and texts of paths.
+
+    Raises:
+        Failure: if something is no path.
+    """
+    return [_as_path(value) for value in flattened(values)]
+
+
+def _as_path(value: Value) -> Path:
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str):
+        raise Failure("an argument is no tag path")
+    try:
+        return parse_path(value)
+    except PathFault as fault:
+        remedy = "keep a path in a variable as a list: name := {(gggg,eeee)}"
+        raise Failure(f"an argument is no tag path: it {fault.reason}", remedy) from fault
+
+
+def whole_number(text: str | None) -> int:
+    """Return a number that is written without a fraction.
+
+    Raises:
+        Failure: if it is none.
+    """
+    digits = (text or "").removeprefix("-").removeprefix("+")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 15):
+        raise Failure("an argument is no whole number", "write a number without a fraction")
+    return int(text or "")

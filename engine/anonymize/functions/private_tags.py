@@ -1,0 +1,73 @@
+"""``retainPrivateTags``: remove all private elements but some (dicomedit 9.6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from engine.anonymize.errors import Failure
+from engine.anonymize.functions.function import Argument, Function, paths_in
+from engine.anonymize.private import is_creator, is_private
+from engine.anonymize.tree import roots
+from engine.anonymize.values import VOID, Void
+
+if TYPE_CHECKING:
+    from pydicom.tag import BaseTag
+
+    from engine.anonymize.paths import Path
+    from engine.anonymize.run import Run
+    from engine.anonymize.tree import Level
+    from engine.anonymize.values import Value
+
+_Kept = set[tuple[int, int]]
+"""Identity of the data set, and tag."""
+
+
+def _retain_private_tags(run: Run, arguments: tuple[Value, ...]) -> Void:
+    paths = paths_in(arguments)
+    for path in paths:
+        if all(step.creator is None for step in path.tag_steps):
+            remedy = "name private elements: (gggg,{CREATOR}ee)"
+            raise Failure(f"{path.text} names no private element", remedy)
+    kept = _kept(run, paths)
+    for level in roots(run.ds):
+        _prune(level, kept, run)
+    return VOID
+
+
+def _kept(run: Run, paths: list[Path]) -> _Kept:
+    return {(id(hit.level.ds), hit.tag) for path in paths for hit in run.find(path)}
+
+
+def _prune(level: Level, kept: _Kept, run: Run) -> bool:
+    """Remove what is not kept from a level and its items; tell whether anything is."""
+    any_kept = False
+    for tag in level.tags():
+        run.tick()
+        if (id(level.ds), tag) in kept:
+            any_kept = True
+        elif not is_creator(tag):
+            kept_inside = _prune_items(level, tag, kept, run)
+            any_kept |= kept_inside
+            if is_private(tag) and not kept_inside:
+                del level.ds[tag]
+    _remove_idle_creators(level)
+    return any_kept
+
+
+def _prune_items(level: Level, tag: BaseTag, kept: _Kept, run: Run) -> bool:
+    # Every item must be pruned, so no short cut at the first one with something kept.
+    return True in [_prune(item, kept, run) for item in level.below(tag)]
+
+
+def _remove_idle_creators(level: Level) -> None:
+    """Remove creators that own nothing in their data set any more."""
+    tags = level.tags()
+    owned = {(tag >> 16, (tag & 0xFFFF) >> 8) for tag in tags}
+    for tag in tags:
+        if is_creator(tag) and (tag >> 16, tag & 0xFFFF) not in owned:
+            del level.ds[tag]
+
+
+FUNCTIONS: Final = {
+    "retainPrivateTags": Function(_retain_private_tags, 0, None, (Argument.PATHS,)),
+}

@@ -1,0 +1,96 @@
+"""Functions on text (dicomedit 9.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from engine.anonymize.errors import Failure
+from engine.anonymize.functions.function import Argument, Function, whole_number
+from engine.anonymize.message_format import message
+from engine.anonymize.patterns import first_match, whole_match
+from engine.anonymize.values import boolean, flattened
+
+if TYPE_CHECKING:
+    from engine.anonymize.run import Run
+    from engine.anonymize.values import Value
+
+Arguments = tuple["Value", ...]
+_LAST_ASCII: Final = "\x7f"
+
+
+def _concatenate(run: Run, arguments: Arguments) -> str:
+    return "".join(run.needed(value) for value in arguments)
+
+
+def _format(run: Run, arguments: Arguments) -> str:
+    pattern, *rest = flattened(arguments)
+    texts = [run.text(value) for value in rest]
+    if not rest:
+        return message(run.needed(pattern), [])
+    if texts[0] is None:
+        raise Failure("the first argument of format has no value", "guard it with isPresent")
+    return message(run.needed(pattern), ["null" if text is None else text for text in texts])
+
+
+def _lowercase(run: Run, arguments: Arguments) -> str:
+    return run.needed(arguments[0]).lower()
+
+
+def _uppercase(run: Run, arguments: Arguments) -> str:
+    return run.needed(arguments[0]).upper()
+
+
+def _substring(run: Run, arguments: Arguments) -> str:
+    text = run.needed(arguments[0])
+    begin, end = (whole_number(run.text(value)) for value in arguments[1:])
+    if not 0 <= begin <= end <= len(text):
+        raise Failure(
+            f"characters {begin} to {end} are not all in a text of {len(text)}",
+            "check the length with ismatch before",
+        )
+    return text[begin:end]
+
+
+def _replace(run: Run, arguments: Arguments) -> str:
+    text, old, new = (run.needed(value) for value in arguments)
+    return text.replace(old, new)
+
+
+def _match(run: Run, arguments: Arguments) -> str | None:
+    text, pattern = (run.needed(value) for value in arguments[:2])
+    group = whole_number(run.text(arguments[2]))
+    found = first_match(pattern, text)
+    if found is None:
+        return None
+    if not 0 <= group <= found.re.groups:
+        raise Failure(f"the regular expression has no group {group}")
+    captured: str | None = found[group]
+    return captured
+
+
+def _ismatch(run: Run, arguments: Arguments) -> str:
+    text, pattern = (run.needed(value) for value in arguments)
+    return boolean(whole_match(pattern, text))
+
+
+def _normalize(run: Run, arguments: Arguments) -> str | None:
+    text = run.text(arguments[0])
+    substitute = run.needed(arguments[1]) if len(arguments) > 1 else "_"
+    if text is None:
+        return None
+    return "".join(c if c <= _LAST_ASCII else substitute for c in text)
+
+
+_TEXT, _PATTERN, _NUMBER = Argument.TEXT, Argument.PATTERN, Argument.WHOLE_NUMBER
+
+FUNCTIONS: Final = {
+    "concatenate": Function(_concatenate, 0, None),
+    "format": Function(_format, 1, None),
+    "lowercase": Function(_lowercase, 1, 1),
+    "uppercase": Function(_uppercase, 1, 1),
+    "substring": Function(_substring, 3, 3, (_TEXT, _NUMBER, _NUMBER)),
+    "replace": Function(_replace, 3, 3),
+    "match": Function(_match, 3, 3, (_TEXT, _PATTERN, _NUMBER)),
+    "ismatch": Function(_ismatch, 2, 2, (_TEXT, _PATTERN)),
+    "normalizeString": Function(_normalize, 1, 2),
+}

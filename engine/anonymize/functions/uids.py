@@ -1,0 +1,81 @@
+"""Functions that make UIDs (dicomedit 9.3)."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import uuid
+from hashlib import sha1
+from typing import TYPE_CHECKING, Final
+
+from engine.anonymize.errors import Failure
+from engine.anonymize.functions.function import Argument, Function, paths_in
+from engine.anonymize.functions.in_place import change_each
+from engine.anonymize.values import VOID, Void
+
+if TYPE_CHECKING:
+    from engine.anonymize.run import Run
+    from engine.anonymize.values import Value
+
+UUID_ROOT: Final = "2.25."
+_ROOT = re.compile(r"[0-9]+(\.[0-9]+)*")
+_LONGEST_ROOT: Final = 24
+_MAP_UID: Final = "mapUID"
+_MAP_REFERENCED: Final = "mapReferencedUIDs"
+
+
+def hash_uid(text: str) -> str:
+    """Return the UID that DicomEdit makes of a text.
+
+    A version 5 UUID without namespace: `uuid.uuid5` would give another one.
+    """
+    digest = bytearray(sha1(text.encode(), usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    return f"{UUID_ROOT}{int.from_bytes(digest)}"
+
+
+def _hash_uid(run: Run, arguments: tuple[Value, ...]) -> str | None:
+    text = run.text(arguments[0])
+    return None if text is None else hash_uid(text)
+
+
+def _hash_uid_list(run: Run, arguments: tuple[Value, ...]) -> Void:
+    change_each(run, paths_in(arguments), hash_uid)
+    return VOID
+
+
+def _new_uid(_run: Run, _arguments: tuple[Value, ...]) -> str:
+    return f"{UUID_ROOT}{uuid.uuid4().int}"
+
+
+def _map_uid(run: Run, arguments: tuple[Value, ...]) -> str:
+    value, root = run.text(arguments[0]), run.needed(arguments[1])
+    return run.surroundings.uid_maps.uid_for(_MAP_UID, value, lambda: _random_uid(root))
+
+
+def _map_referenced_uids(run: Run, arguments: tuple[Value, ...]) -> Void:
+    root = run.needed(arguments[0])
+    if len(root) > _LONGEST_ROOT or not _ROOT.fullmatch(root):
+        remedy = f"write digits and dots, at most {_LONGEST_ROOT} characters"
+        raise Failure("the root of mapReferencedUIDs is none", remedy)
+    maps = run.surroundings.uid_maps
+    change_each(
+        run,
+        paths_in(arguments[1:]),
+        lambda text: maps.uid_for(_MAP_REFERENCED, text, lambda: _random_uid(root)),
+    )
+    return VOID
+
+
+def _random_uid(root: str) -> str:
+    return f"{root}.{secrets.randbits(128)}"
+
+
+FUNCTIONS: Final = {
+    "hashUID": Function(_hash_uid, 1, 2),
+    "hashUIDList": Function(_hash_uid_list, 0, None, (Argument.PATHS,)),
+    "newUID": Function(_new_uid, 0, 0),
+    "mapUID": Function(_map_uid, 2, 2),
+    "mapReferencedUIDs": Function(_map_referenced_uids, 2, None, (Argument.TEXT, Argument.PATHS)),
+}

@@ -1,0 +1,215 @@
+"""The Basic Application Level Confidentiality Profile (PS3.15 Annex E), beside scripts.
+
+Applied at every depth, one action for each attribute of table E.1-1; where the table leaves the
+choice to the IOD, the action that is right for all types is taken. Scripts run after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from pydicom.dataelem import DataElement
+from pydicom.tag import BaseTag
+
+from engine.anonymize.date_time import SECONDS_PER_UNIT, moved
+from engine.anonymize.errors import Failure
+from engine.anonymize.file_part import kept_element, part_of
+from engine.anonymize.functions.uids import hash_uid
+from engine.anonymize.private import is_private
+from engine.anonymize.profile_table import Action, action_for
+from engine.anonymize.reading import text_of, vr_of
+from engine.anonymize.record import append_method_codes, mark_as_deidentified
+from engine.anonymize.tree import Hit, Level, roots
+from engine.anonymize.writing import store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydicom.dataset import Dataset
+
+METHOD: Final = "DICOM PS3.15 Basic Profile"
+_NEEDED_META: Final = frozenset((0x0000, 0x0001, 0x0002, 0x0003, 0x0010, 0x0012, 0x0013))
+_LONGITUDINAL: Final = BaseTag(0x00280303)
+_BIRTH: Final = frozenset((0x00100030, 0x00100032))
+_TIMES: Final = frozenset(("DA", "DT", "TM"))
+_DUMMIES: Final = {
+    "DA": "19000101",
+    "DT": "19000101000000",
+    "TM": "000000",
+    "AS": "000Y",
+    "AT": "00000000",
+    "OB": "\0\0",
+    "OW": "\0\0",
+    "UN": "\0\0",
+    "UR": "urn:anonymized",
+    **dict.fromkeys(("IS", "DS", "US", "SS", "UL", "SL", "UV", "SV"), "0"),
+    **dict.fromkeys(("FL", "FD", "OF", "OD"), "0"),
+}
+_PROSE: Final = frozenset(("PN", "LO", "SH", "LT", "ST", "UT", "UC", *_TIMES))
+_FIRST_CODE: Final = 0x00080100
+_LAST_CODE: Final = 0x00080123
+"""Attributes of code sequences (PS3.3 8.8)."""
+_DUMMY_TEXT: Final = "ANONYMIZED"
+
+
+class Retain(StrEnum):
+    """What may stay although the basic profile takes it (PS3.15 E.3)."""
+
+    UIDS = "uids"
+    DEVICE = "device"
+    INSTITUTION = "institution"
+    PATIENT_CHARACTERISTICS = "patient-characteristics"
+    DATES = "dates"
+
+
+_CODES: Final = {
+    Retain.UIDS: ("113110", "Retain UIDs Option"),
+    Retain.DEVICE: ("113109", "Retain Device Identity Option"),
+    Retain.INSTITUTION: ("113112", "Retain Institution Identity Option"),
+    Retain.PATIENT_CHARACTERISTICS: ("113108", "Retain Patient Characteristics Option"),
+    Retain.DATES: (
+        "113106",
+        "Retain Longitudinal Temporal Information Full Dates Option",
+    ),
+}
+_BASIC: Final = ("113100", "Basic Application Confidentiality Profile")
+_MODIFIED_DATES: Final = (
+    "113107",
+    "Retain Longitudinal Temporal Information Modified Dates Option",
+)
+_RETAINED: Final = {
+    Retain.DEVICE: frozenset(
+        {
+            0x00081010,  # Station Name
+            0x00181000,  # Device Serial Number
+            0x00181002,  # Device UID
+            0x00181004,  # Plate ID
+            0x00181005,  # Generator ID
+            0x00181007,  # Cassette ID
+            0x00181008,  # Gantry ID
+            0x0018700A,  # Detector ID
+            0x00400241,  # Performed Station AE Title
+            0x00400242,  # Performed Station Name
+            0x00500020,  # Device Description
+        }
+    ),
+    Retain.INSTITUTION: frozenset(
+        {
+            0x00080080,  # Institution Name
+            0x00080081,  # Institution Address
+            0x00080082,  # Institution Code Sequence
+            0x00081040,  # Institutional Department Name
+            0x00081041,  # Institutional Department Type Code Sequence
+        }
+    ),
+    Retain.PATIENT_CHARACTERISTICS: frozenset(
+        {
+            0x00100040,  # Patient's Sex
+            0x00101010,  # Patient's Age
+            0x00101020,  # Patient's Size
+            0x00101030,  # Patient's Weight
+            0x00102160,  # Ethnic Group
+            0x001021A0,  # Smoking Status
+            0x001021C0,  # Pregnancy Status
+        }
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The basic profile with options; one instance serves all objects."""
+
+    retain: frozenset[Retain] = frozenset()
+    shift_days: int | None = None
+    """How far dates move if they are kept modified; None for not at all."""
+
+    def apply(self, ds: Dataset, tick: Callable[[], None] = lambda: None) -> None:
+        """De-identify an object in place and say so in it.
+
+        Raises:
+            Failure: if an element can't be read.
+        """
+        for level in roots(ds):
+            self._clean(level, tick)
+            if level.ds is not ds:
+                _keep_needed_meta(level)
+        self._mark(ds)
+
+    def _clean(self, level: Level, tick: Callable[[], None], *, free_text: bool = False) -> None:
+        """Clean a level and all below; `free_text` says whether what is unlisted may be prose."""
+        for tag in level.tags():
+            tick()
+            action = Action.REMOVE if is_private(tag) else self._action(level.ds, tag)
+            if action is Action.REMOVE:
+                del level.ds[tag]
+            elif action is Action.EMPTY:
+                store(Hit(level, tag), "")
+            elif level.sequence(tag) is not None:
+                # A sequence to be replaced keeps its form, as the tree of a report, not its words.
+                prose = free_text or action is Action.DUMMY
+                for item in level.below(tag):
+                    self._clean(item, tick, free_text=prose)
+            elif action is not Action.KEEP:
+                self._replace(Hit(level, tag), action)
+            elif free_text and _may_be_prose(level.ds, tag):
+                self._replace(Hit(level, tag), Action.DUMMY)
+
+    def _action(self, ds: Dataset, tag: BaseTag) -> Action:
+        action = action_for(tag)
+        if any(tag in _RETAINED.get(option, ()) for option in self.retain):
+            return Action.KEEP
+        if action is Action.UID:
+            return Action.KEEP if Retain.UIDS in self.retain else Action.UID
+        keeps_times = Retain.DATES in self.retain or self.shift_days is not None
+        if action is not Action.KEEP and keeps_times and tag not in _BIRTH:
+            vr = vr_of(ds, tag)
+            if vr in _TIMES:
+                return Action.SHIFT if self.shift_days is not None else Action.KEEP
+        return action
+
+    def _replace(self, hit: Hit, action: Action) -> None:
+        """Replace the values of an element that has some."""
+        element = kept_element(hit.level.ds, hit.tag)
+        if part_of(element) is None and (element is None or element.value in (None, b"", "")):
+            return None
+        vr = vr_of(hit.level.ds, hit.tag)
+        if action is not Action.SHIFT and vr != "UI":
+            return store(hit, _DUMMIES.get(vr, _DUMMY_TEXT))
+        values = (text_of(hit.level.ds, hit.tag) or "").split("\\")
+        change = hash_uid if vr == "UI" else partial(self._shifted, vr)
+        return store(hit, "\\".join(change(value) if value else value for value in values))
+
+    def _shifted(self, vr: str, value: str) -> str:
+        """Move a date; a time of day says nothing about the day, and what is no date must go."""
+        if vr == "TM":
+            return value
+        try:
+            return moved(value, (self.shift_days or 0) * SECONDS_PER_UNIT["days"])
+        except Failure:
+            return ""
+
+    def _mark(self, ds: Dataset) -> None:
+        codes = [_BASIC, *(_CODES[option] for option in sorted(self.retain))]
+        longitudinal = "UNMODIFIED" if Retain.DATES in self.retain else "REMOVED"
+        if self.shift_days is not None:
+            codes = [c for c in codes if c != _CODES[Retain.DATES]] + [_MODIFIED_DATES]
+            longitudinal = "MODIFIED"
+        ds[_LONGITUDINAL] = DataElement(_LONGITUDINAL, "CS", longitudinal)
+        mark_as_deidentified(ds, METHOD)
+        append_method_codes(ds, codes)
+
+
+def _may_be_prose(ds: Dataset, tag: BaseTag) -> bool:
+    """Tell whether an element holds what somebody wrote; codes say the same of everybody."""
+    return vr_of(ds, tag) in _PROSE and not _FIRST_CODE <= tag <= _LAST_CODE
+
+
+def _keep_needed_meta(level: Level) -> None:
+    """Names of programs and hosts are for whoever sent the file (PS3.15 E.1.1)."""
+    for tag in level.tags():
+        if tag.element not in _NEEDED_META:
+            del level.ds[tag]

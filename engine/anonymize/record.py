@@ -1,0 +1,98 @@
+"""What an object tells of its anonymization: (0012,0064), and on demand (0012,0062/0063)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
+
+from engine.anonymize.errors import UneditableFile
+from engine.anonymize.reading import text_of
+from engine.anonymize.tree import Hit, Level
+from engine.anonymize.writing import store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_REMOVED: Final = BaseTag(0x00120062)
+_METHOD: Final = BaseTag(0x00120063)
+_METHOD_CODES: Final = BaseTag(0x00120064)
+_CODE_VALUE: Final = BaseTag(0x00080100)
+_CODING_SCHEME: Final = BaseTag(0x00080102)
+_LONGEST_CODE: Final = 16
+_LONGEST_METHOD: Final = 64
+_SCHEME_VERSION: Final = BaseTag(0x00080103)
+_MEANING: Final = BaseTag(0x00080104)
+CODING_SCHEME: Final = "XNAT"
+
+
+def record(ds: Dataset, script_ids: Iterable[int]) -> None:
+    """Append one item for each script to De-identification Method Code Sequence (XNAT).
+
+    Raises:
+        UneditableFile: if a number is too long for a code, or what is there is no sequence.
+    """
+    for script_id in script_ids:
+        code = str(script_id)
+        if script_id <= 0 or len(code) > _LONGEST_CODE:
+            raise UneditableFile(f"{code[:40]} is no script number", "use 1 to 16 digits")
+        meaning = "XNAT DicomEdit 6 Script"
+        item = _coded({_CODE_VALUE: code, _CODING_SCHEME: CODING_SCHEME, _MEANING: meaning})
+        item[_SCHEME_VERSION] = DataElement(_SCHEME_VERSION, "SH", "1.0")
+        _codes(ds).append(item)
+
+
+def append_method_codes(ds: Dataset, codes: Iterable[tuple[str, str]]) -> None:
+    """Append codes of PS3.16 CID 7050, as value and meaning; raises as `record` does."""
+    for value, meaning in codes:
+        texts = {_CODE_VALUE: value, _CODING_SCHEME: "DCM", _MEANING: meaning}
+        _codes(ds).append(_coded(texts))
+
+
+def recorded(ds: Dataset) -> tuple[str, ...]:
+    """Return the numbers of the scripts that an object says have run on it, in order."""
+    items = Level(ds).sequence(_METHOD_CODES) or ()
+    return tuple(
+        text_of(item, _CODE_VALUE) or ""
+        for item in items
+        if text_of(item, _CODING_SCHEME) == CODING_SCHEME
+    )
+
+
+def mark_as_deidentified(ds: Dataset, method: str) -> None:
+    """Say that the patient's identity was removed, and how; earlier methods are kept.
+
+    Raises:
+        UneditableFile: if the method is longer than 64 characters.
+    """
+    if not 0 < len(method) <= _LONGEST_METHOD or "\\" in method:
+        raise UneditableFile(
+            f"{method[:80]!r} is no de-identification method",
+            f"write 1 to {_LONGEST_METHOD} characters without a backslash",
+        )
+    earlier = (text_of(ds, _METHOD) or "").split("\\")
+    methods = dict.fromkeys([*(m for m in earlier if m), method])
+    root = Level(ds)
+    store(Hit(root, _REMOVED), "YES")
+    store(Hit(root, _METHOD), "\\".join(methods))
+
+
+def _coded(texts: dict[BaseTag, str]) -> Dataset:
+    item = Dataset()
+    for tag, text in texts.items():
+        item[tag] = DataElement(tag, "LO" if tag == _MEANING else "SH", text)
+    return item
+
+
+def _codes(ds: Dataset) -> Sequence:
+    items = Level(ds).sequence(_METHOD_CODES)
+    if items is None:
+        if _METHOD_CODES in ds:
+            raise UneditableFile(f"{_METHOD_CODES} is no sequence", "remove it with the script")
+        ds[_METHOD_CODES] = DataElement(_METHOD_CODES, "SQ", Sequence())
+        items = Level(ds).sequence(_METHOD_CODES)
+        assert items is not None
+    return items

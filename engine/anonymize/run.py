@@ -1,0 +1,117 @@
+"""One application of a script to one object: what it works on, and what bounds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from pydicom.tag import BaseTag
+
+from engine.anonymize.errors import Failure
+from engine.anonymize.lookup import LookupTable
+from engine.anonymize.matcher import find, locate
+from engine.anonymize.paths import Path
+from engine.anonymize.reading import text_of
+from engine.anonymize.tree import root_of, roots, walk
+from engine.anonymize.uid_maps import MemoryUidMaps
+from engine.anonymize.values import scalar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pydicom.dataset import Dataset
+
+    from engine.anonymize.tree import Hit
+    from engine.anonymize.uid_maps import UidMaps
+    from engine.anonymize.values import Value
+
+DEFAULT_TIME_LIMIT_SECONDS: Final = 10.0
+
+
+class Rejected(Exception):
+    """The script drops the object on purpose; never leaves this package."""
+
+
+class TimeLimit(Exception):
+    """The time for one object is over; never leaves this package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a script meets besides the object; the same for many objects."""
+
+    lookup: LookupTable = field(default_factory=LookupTable)
+    uid_maps: UidMaps = field(default_factory=MemoryUidMaps)
+    ignore_rejection: bool = False
+    time_limit_seconds: float = DEFAULT_TIME_LIMIT_SECONDS
+    monotonic: Callable[[], float] = monotonic
+    fetch: Callable[[str], str] | None = None
+    """Gets a URL for getURL; None, as is wise, switches it off."""
+    echo: Callable[[str], None] | None = None
+    """Takes what ``echo`` says, which may be patient data; None drops it."""
+
+
+class Run:
+    """The object, the variables and the clock of one application."""
+
+    def __init__(
+        self, ds: Dataset, variables: Mapping[str, str], surroundings: Surroundings
+    ) -> None:
+        self.ds = ds
+        self.variables: dict[str, Value] = dict(variables)
+        self.surroundings = surroundings
+        self._deadline = surroundings.monotonic() + surroundings.time_limit_seconds
+
+    def tick(self) -> None:
+        """Stop when the time is over; called between statements and elements."""
+        if self.surroundings.monotonic() > self._deadline:
+            raise TimeLimit
+
+    def read(self, path: Path) -> str | None:
+        """Return the text of what a singular path names, None if it is absent.
+
+        Raises:
+            Failure: if the path may mean several elements, or what it names has no text.
+        """
+        tag = path.root_tag
+        if tag is not None:
+            return text_of(root_of(self.ds, tag).ds, BaseTag(tag))
+        hit = self.locate(path)
+        if hit is None:
+            return None
+        if hit.item is not None:
+            raise Failure("an item of a sequence has no value", "name an element in it")
+        return text_of(hit.level.ds, hit.tag)
+
+    def locate(self, path: Path) -> Hit | None:
+        """Find what a singular path names; raises as `read` does."""
+        if not path.singular:
+            remedy = "name one element, with [n] behind each sequence"
+            raise Failure(f"{path.text} may mean several elements", remedy)
+        return locate(self.ds, path)
+
+    def find(self, path: Path) -> list[Hit]:
+        """Return everything that a path means, in visiting order."""
+        return find(self.ds, path, self.tick)
+
+    def everything(self) -> Iterator[Hit]:
+        """Yield every element of the object, file meta information first."""
+        for level in roots(self.ds):
+            yield from walk(level, self.tick)
+
+    def text(self, value: Value) -> str | None:
+        """Return an argument as text; a path is read."""
+        return self.read(value) if isinstance(value, Path) else scalar(value)
+
+    def needed(self, value: Value) -> str:
+        """Return an argument as text.
+
+        Raises:
+            Failure: if it is null, as an element is that is absent.
+        """
+        text = self.text(value)
+        if text is None:
+            name = value.text if isinstance(value, Path) else "an argument"
+            raise Failure(f"{name} has no value", "guard the statement with isPresent")
+        return text

@@ -1,0 +1,122 @@
+"""A data set as a tree: its levels, its sequences, and the way through all of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+
+from engine.anonymize.decoding import unfold
+from engine.anonymize.errors import Failure
+from engine.anonymize.file_part import kept_element, part_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pydicom.dataelem import DataElement
+    from pydicom.sequence import Sequence
+    from pydicom.tag import BaseTag
+
+
+MAX_DEPTH: Final = 32
+META_GROUP: Final = 2
+_MAY_HAVE_ITEMS: Final = frozenset(("SQ", "UN", None))
+_ITEM_STARTS: Final = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+
+
+class Level:
+    """One data set of an object: the root, its file meta information, or an item."""
+
+    __slots__ = ("depth", "ds", "parent")
+
+    def __init__(self, ds: Dataset, parent: Level | None = None) -> None:
+        self.ds = ds
+        self.parent = parent
+        self.depth: int = parent.depth + 1 if parent else 0
+        if self.depth > MAX_DEPTH:
+            raise Failure(f"sequences are nested more than {MAX_DEPTH} deep")
+
+    def tags(self) -> list[BaseTag]:
+        """Return the tags in ascending order, safe against changes meanwhile."""
+        return sorted(self.ds.keys(), key=int)
+
+    def elements(self) -> list[tuple[BaseTag, DataElement | RawDataElement]]:
+        """Return the elements in the same order, as they are kept."""
+        return sorted(self.ds.items(), key=_number)
+
+    def sequence(self, tag: BaseTag) -> Sequence | None:
+        """Return the items of an element if it is a sequence."""
+        element = kept_element(self.ds, tag)
+        if element is None or not may_have_items(element):
+            return None
+        if isinstance(element, RawDataElement):
+            element = unfold(self.ds, tag) if _may_be_sequence(element) else None
+        elif element.VR == "UN":
+            element = unfold(self.ds, tag)
+        if element is None or element.VR != "SQ":
+            return None
+        items: Sequence = element.value
+        return items
+
+    def below(self, tag: BaseTag) -> list[Level]:
+        """Return the items of an element; none if it is no sequence."""
+        items = self.sequence(tag)
+        return [Level(item, self) for item in items] if items else []
+
+
+def _number(element: tuple[BaseTag, object]) -> int:
+    """Python compares its own numbers faster than pydicom's tags."""
+    return int(element[0])
+
+
+def may_have_items(element: DataElement | RawDataElement) -> bool:
+    """Tell whether it is worth asking for the items of an element."""
+    return element.VR in _MAY_HAVE_ITEMS
+
+
+class Hit(NamedTuple):
+    """An element, or one item of a sequence, that a path means."""
+
+    level: Level
+    tag: BaseTag
+    item: int | None = None
+
+
+def roots(ds: Dataset) -> tuple[Level, ...]:
+    """Return the outermost levels in the order in which they are visited (3.2)."""
+    meta = getattr(ds, "file_meta", None)
+    return (Level(meta), Level(ds)) if meta is not None else (Level(ds),)
+
+
+def root_of(ds: Dataset, tag: int) -> Level:
+    """Return the level of a root element; there is always one for group 2."""
+    if tag >> 16 != META_GROUP:
+        return Level(ds)
+    if getattr(ds, "file_meta", None) is None:
+        ds.file_meta = FileMetaDataset()
+    return Level(ds.file_meta)
+
+
+def walk(level: Level, tick: Callable[[], None]) -> Iterator[Hit]:
+    """Yield every element at and below a level; a sequence before what is in it."""
+    for tag, element in level.elements():
+        tick()
+        yield Hit(level, tag)
+        for item in level.below(tag) if may_have_items(element) else ():
+            yield from walk(item, tick)
+
+
+def _may_be_sequence(element: RawDataElement) -> bool:
+    """Tell whether converting an element may make it a sequence, without converting it."""
+    if part_of(element) is not None:
+        return False
+    if element.VR == "SQ":
+        return True
+    if not element.tag.is_private:
+        try:
+            return dictionary_VR(element.tag) == "SQ"
+        except KeyError:
+            pass
+    return element.value is not None and element.value[:4] in _ITEM_STARTS

@@ -1,0 +1,33 @@
+"""`plugins`: what other distributions add, and what is wrong with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine import terminal
+from engine.cli.options import add_verb
+
+if TYPE_CHECKING:
+    import argparse
+
+    from engine.cli.options import Commands
+
+
+def add_plugins(commands: Commands) -> None:
+    """Add the command that lists plugins."""
+    add_verb(commands, "plugins", _plugins, "list identifiers and other plugins, and their errors")
+
+
+def _plugins(arguments: argparse.Namespace) -> int:
+    from engine.intake.installed import load_identifiers
+
+    infos = [plugin.info for plugin in load_identifiers()]
+    if arguments.json:
+        terminal.print_json({"plugins": [info.to_record() for info in infos]})
+    else:
+        rows = [
+            (info.id, info.group.rpartition(".")[2], info.origin, info.error or "ready")
+            for info in infos
+        ]
+        terminal.print_table(("ID", "KIND", "DISTRIBUTION", "STATE"), rows)
+    return int(any(info.error for info in infos))

@@ -1,0 +1,252 @@
+"""`route`: a dry run of files, with every step, and what drafted rules would change."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine import terminal
+from engine.cli.context import receiver_named, settings_of, store_of
+from engine.cli.files import read_text
+from engine.cli.options import add_verb
+from engine.errors import UnreadableObject
+from engine.model.identity import DEFAULT_SESSION_LABEL, UNASSIGNED
+from engine.model.routing_draft import SECTIONS, drafted
+from engine.model.trace import Attribute
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Iterator
+
+    from engine.cli.options import Commands
+    from engine.intake.rehearsal import Rehearsal, Rehearsed
+    from engine.model.identity import Identification
+    from engine.model.trace import Step
+    from engine.sessions.studies import Studies
+
+_FOUND = 1
+"""Exit code: a file is unreadable, or its object would be refused."""
+_OTHERWISE = {
+    Attribute.PROJECT: f"nothing: {UNASSIGNED}",
+    Attribute.SUBJECT: "nothing: no subject",
+    Attribute.SESSION: f"nothing: {DEFAULT_SESSION_LABEL}",
+    Attribute.AUTO_ARCHIVE: "nothing: the project's setting",
+}
+Unreadable = tuple[str, str]
+"""A file, and why it can't be read."""
+
+
+def add_route(commands: Commands) -> None:
+    """Add the command that tries files."""
+    words = "show where files would be filed and why, without filing them"
+    parser = add_verb(commands, "route", _route, words)
+    parser.add_argument("files", metavar="FILE|DIR", nargs="+", help="DICOM files, or folders")
+    a_name = "an id, AE:PORT or AE title"
+    parser.add_argument("--receiver", metavar="RECEIVER", required=True, help=a_name)
+    sections = ", ".join(f"[{name}]" for name in SECTIONS)
+    draft = f"try other rules instead of the saved ones: a file with sections {sections}"
+    parser.add_argument("--rules", metavar="FILE", help=draft)
+    parser.add_argument("--mask", action="store_true", help="show no values and no file names")
+
+
+def _route(arguments: argparse.Namespace) -> int:
+    rehearsed, unreadable = _tried(_rehearsal(arguments), arguments.files, arguments.mask)
+    if arguments.json:
+        terminal.print_json(_record(rehearsed, unreadable))
+    else:
+        _print(rehearsed, unreadable, is_draft=arguments.rules is not None)
+    refused = any(found.draft.identity is None for found in rehearsed)
+    return _FOUND if unreadable or refused else 0
+
+
+def _tried(
+    rehearsal: Rehearsal, names: Iterable[str], is_masked: bool
+) -> tuple[list[Rehearsed], list[Unreadable]]:
+    """Try every file; those that can't be read stop nothing."""
+    rehearsed: list[Rehearsed] = []
+    unreadable: list[Unreadable] = []
+    faults: list[OSError] = []
+    for number, path in enumerate(_files(names, faults), start=1):
+        name = f"file {number}" if is_masked else str(path)
+        try:
+            found = rehearsal.of(path)
+        except UnreadableObject as error:
+            unreadable.append((name, error.detail))
+        else:
+            rehearsed.append(found.masked(name) if is_masked else found)
+    for fault in faults:
+        name = "a folder" if is_masked else str(fault.filename)
+        unreadable.append((name, f"can't be listed: {fault.strerror}"))
+    return rehearsed, unreadable
+
+
+def _rehearsal(arguments: argparse.Namespace) -> Rehearsal:
+    from engine.intake.clauses import Routing  # pydicom, which takes a while
+    from engine.intake.identifiers import Missing
+    from engine.intake.installed import installed_identifiers
+    from engine.intake.rehearsal import Rehearsal
+    from engine.intake.router import Ruling
+
+    configuration = store_of(arguments).load()
+    receiver, site = receiver_named(configuration, arguments.receiver), configuration.site
+    identifier = installed_identifiers().get(receiver.identifier) or Missing(receiver.identifier)
+    projects, studies = configuration.projects, _studies(arguments)
+    saved = Ruling(
+        receiver, identifier, Routing.of(receiver, site.routing, projects, studies), site.sessions
+    )
+    if arguments.rules is None:
+        return Rehearsal(saved)
+    other, elsewhere = drafted(read_text(arguments.rules), receiver, site.routing, arguments.rules)
+    routing = Routing.of(other, elsewhere, projects, studies)
+    return Rehearsal(saved, Ruling(other, identifier, routing, site.sessions))
+
+
+def _studies(arguments: argparse.Namespace) -> Studies:
+    from engine.sessions.studies import StudiesToRead
+
+    settings = settings_of(arguments)
+    return StudiesToRead(settings.study_routes_file, settings.index_file)
+
+
+def _files(names: Iterable[str], faults: list[OSError]) -> Iterator[Path]:
+    """Yield files as named, and the files below folders in order of their names."""
+    for name in names:
+        if not Path(name).is_dir():
+            yield Path(name)
+            continue
+        for folder, below, files in os.walk(name, onerror=faults.append):
+            below.sort()
+            yield from (Path(folder, file) for file in sorted(files))
+
+
+def _print(rehearsed: list[Rehearsed], unreadable: list[Unreadable], *, is_draft: bool) -> None:
+    heads = ("CHANGE", "FILE", "PROJECT", "SUBJECT", "SESSION", "AUTO-ARCHIVE", "PATH OR REASON")
+    rows = [(_change(f), f.file, *_identity_cells(f.draft), _where(f)) for f in rehearsed]
+    first = 0 if is_draft else 1
+    terminal.print_table(heads[first:], [row[first:] for row in rows])
+    if len(rehearsed) == 1:
+        _print_steps(rehearsed[0].draft.trace.steps)
+    elif rehearsed:
+        _print_deciders(rehearsed)
+    if is_draft:
+        changed = sum(found.changes for found in rehearsed)
+        terminal.say(f"{changed} of {terminal.counted(len(rehearsed), 'object')} would change")
+    for file, reason in unreadable:
+        terminal.say(f"{file}: {reason}")
+
+
+def _identity_cells(found: Identification) -> tuple[object, ...]:
+    identity = found.identity
+    if identity is None:
+        return "", "", "", ""
+    return (*identity.labels, identity.auto_archive)
+
+
+def _where(found: Rehearsed) -> str:
+    identity = found.draft.identity
+    if identity is None:
+        return f"refused: {found.draft.failure}"
+    place = "/".join(found.place)
+    return f"{place} ({identity.warning})" if identity.warning else place
+
+
+def _change(found: Rehearsed) -> str:
+    """Say which attributes would change, each as it is and as it would be."""
+    if not found.changes:
+        return "same"
+    before, after = _identity_cells(found.saved), _identity_cells(found.draft)
+    if found.draft.identity is None or found.saved.identity is None:
+        return "refused" if found.draft.identity is None else "accepted"
+    return ", ".join(
+        f"{attribute}: {terminal.cell_text(a) or '–'} → {terminal.cell_text(b) or '–'}"
+        for attribute, a, b in zip(Attribute, before, after, strict=True)
+        if a != b
+    )
+
+
+def _print_steps(steps: Iterable[Step]) -> None:
+    heads = ("ATTRIBUTE", "BY", "LINE", "RULE", "ELEMENT", "VALUE", "CAPTURED", "RESULT", "WHY NOT")
+    rows = [
+        (s.attribute, s.source, s.line, s.rule, s.element, s.value, s.captured, s.result, _why(s))
+        for s in steps
+    ]
+    terminal.print_table(heads, rows)
+
+
+def _why(step: Step) -> str:
+    said = f"failed: {step.why_not}" if step.failed else step.why_not
+    return said or ("value cut to 64 characters" if step.cut else "")
+
+
+def _print_deciders(rehearsed: Iterable[Rehearsed]) -> None:
+    rows = [(*decider, objects) for decider, objects in _deciders(rehearsed)]
+    terminal.print_table(("ATTRIBUTE", "DECIDED BY", "LINE", "RULE", "ELEMENT", "OBJECTS"), rows)
+
+
+def _deciders(rehearsed: Iterable[Rehearsed]) -> list[tuple[tuple[object, ...], int]]:
+    """Return how often each rule or default decided, most often first for each attribute."""
+    counts: dict[Attribute, Counter[tuple[object, ...]]] = {a: Counter() for a in Attribute}
+    for found in rehearsed:
+        for attribute in Attribute:
+            counts[attribute][_decider(attribute, found.deciding(attribute))] += 1
+    return [decided for counter in counts.values() for decided in counter.most_common()]
+
+
+def _decider(attribute: Attribute, step: Step | None) -> tuple[object, ...]:
+    if step is None:
+        return str(attribute), _OTHERWISE[attribute], None, "", ""
+    source = f"{step.source}, failed" if step.failed else str(step.source)
+    return str(attribute), source, step.line, step.rule, step.element
+
+
+def _record(rehearsed: list[Rehearsed], unreadable: list[Unreadable]) -> dict[str, object]:
+    names = ("attribute", "source", "line", "rule", "element")
+    return {
+        "objects": [_object_record(found) for found in rehearsed],
+        "unreadable": [{"file": file, "reason": reason} for file, reason in unreadable],
+        "decided_by": [
+            {**dict(zip(names, decider, strict=True)), "objects": objects}
+            for decider, objects in _deciders(rehearsed)
+        ],
+    }
+
+
+def _object_record(found: Rehearsed) -> dict[str, object]:
+    return {
+        "file": found.file,
+        **_identity_record(found.draft),
+        "path": "/".join(found.place),
+        "changes": found.changes,
+        "saved": _identity_record(found.saved),
+        "steps": [step_record(step) for step in found.draft.trace.steps],
+    }
+
+
+def _identity_record(found: Identification) -> dict[str, object]:
+    names = ("project", "subject", "session", "auto_archive")
+    identity = found.identity
+    if identity is None:
+        return {**dict.fromkeys(names), "warning": "", "failure": found.failure}
+    values = (identity.project.value, identity.subject.value, identity.session_label)
+    labelled = zip(names, (*values, identity.auto_archive), strict=True)
+    return {**dict(labelled), "warning": identity.warning, "failure": ""}
+
+
+def step_record(step: Step) -> dict[str, object]:
+    """Return a step for programs."""
+    return {
+        "attribute": str(step.attribute),
+        "source": str(step.source),
+        "line": step.line,
+        "rule": step.rule,
+        "element": step.element,
+        "value": step.value,
+        "cut": step.cut,
+        "captured": step.captured,
+        "given": step.given,
+        "result": step.result,
+        "why_not": step.why_not,
+        "failed": step.failed,
+    }

@@ -1,0 +1,58 @@
+"""`script check`: what is wrong with an anonymization script, and what deserves a second look."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from engine import terminal
+from engine.cli.files import read_text
+from engine.cli.options import add_group, add_verb
+
+if TYPE_CHECKING:
+    import argparse
+
+    from engine.anonymize import Finding, Script
+    from engine.cli.options import Commands
+
+_FOUND = 1
+
+
+def add_script(commands: Commands) -> None:
+    """Add the command that checks scripts."""
+    verbs = add_group(commands, "script", "check anonymization scripts")
+    check = add_verb(verbs, "check", _check, "check a script and list its traps")
+    check.add_argument("file", metavar="FILE", help="a DicomEdit 6 script; - for standard input")
+
+
+def read_script(name: str) -> Script:
+    """Parse the script in a file; raises as `Script.parse` and `read_text` do."""
+    from engine.anonymize import Script  # Lark and pydicom, which take a while
+
+    return Script.parse(read_text(name), name)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from engine.anonymize import ScriptError, lint
+
+    try:
+        findings = lint(read_script(arguments.file))
+    except ScriptError as error:
+        if not arguments.json:
+            raise
+        problem = terminal.problem_record(error.problems[0])
+        terminal.print_json({"valid": False, "errors": [problem], "findings": []})
+        return error.exit_code
+    if arguments.json:
+        records = [asdict(finding) for finding in findings]
+        terminal.print_json({"valid": True, "errors": [], "findings": records})
+    else:
+        _print(findings)
+    return _FOUND if findings else 0
+
+
+def _print(findings: tuple[Finding, ...]) -> None:
+    rows = [(f.line, f.trap, f.message, f.remedy) for f in findings]
+    terminal.print_table(("LINE", "TRAP", "MESSAGE", "REMEDY"), rows)
+    if not findings:
+        terminal.say("the script is valid")

@@ -1,0 +1,103 @@
+"""One change of the configuration: its tables in memory until the whole is known to be good."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tinydb import TinyDB, where
+from tinydb.storages import MemoryStorage
+from tinydb.table import Document
+
+from engine.model.configuration import SCHEMA_VERSION
+from engine.model.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
+
+    from tinydb.table import Table
+
+    from engine.clock import Clock
+    from engine.config.storage import Tables
+    from engine.model.configuration import Configuration
+    from engine.model.project import ProjectRegistry
+    from engine.model.receiver import Receiver
+
+
+class Draft:
+    """The tables as one change makes them; discarded unless the whole of it is good."""
+
+    def __init__(self, tables: Tables | None, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self._database = TinyDB(storage=MemoryStorage)
+        self._database.storage.write(tables or {})
+        meta: Mapping[str, Any] = next(iter(self.table("meta")), {})
+        ids = [receiver.id for receiver in configuration.receivers]
+        self._last_id = max(meta.get("last_receiver_id", 0), *ids, 0)
+
+    @property
+    def had_receivers(self) -> bool:
+        """Whether a receiver exists or existed once."""
+        return bool(self._last_id > 0)
+
+    @property
+    def tables(self) -> Tables:
+        """The tables as they have become."""
+        return self._database.storage.read() or {}
+
+    def table(self, name: str) -> Table:
+        """Return one of TinyDB's tables."""
+        return self._database.table(name)
+
+    def put_receiver(self, receiver: Receiver) -> int:
+        """Insert or replace a receiver and return its id.
+
+        An id is never used twice, so that a dialog that was opened before a deletion can't
+        overwrite a receiver that was added after it.
+        """
+        record = receiver.to_record()
+        del record["id"]
+        if receiver.id:
+            self.configuration.receiver(receiver.id)
+            self.table("receivers").update(record, doc_ids=[receiver.id])
+            return receiver.id
+        self._last_id += 1
+        return self.table("receivers").insert(Document(record, self._last_id))
+
+    def put_project(self, project: Project) -> None:
+        """Insert a project, or replace the one with its id."""
+        self.table("projects").upsert(project.to_record(), where("id") == project.id)
+
+    def stamp_scripts(self, before: ProjectRegistry) -> None:
+        """Give each script the revision that brought it; what a record says of that is ignored."""
+        known = {project.id: project for project in before.projects}
+        now = self.configuration.revision + 1
+
+        def stamp(record: MutableMapping[str, Any]) -> None:
+            former = known.get(record["id"], Project(record["id"]))
+            same = (record.get("anonymization_script") or "") == former.anonymization_script
+            revision = former.anonymization_script_revision if same else now
+            record["anonymization_script_revision"] = revision
+
+        self.table("projects").update(stamp)
+
+    def replace_tables(self, tables: Tables) -> None:
+        """Take over all tables of another revision except the one that counts revisions."""
+        meta = self.tables.get("meta", {})
+        self._database.storage.write({**tables, "meta": meta})
+
+    def put_single(self, name: str, record: Mapping[str, Any]) -> None:
+        """Set the members of a table's only record."""
+        table = self.table(name)
+        if not table.update(record):
+            table.insert(record)
+
+    def stamp(self, actor: str, clock: Clock) -> None:
+        """Note that this is a new revision, who made it, and when."""
+        record = {
+            "schema": SCHEMA_VERSION,
+            "revision": self.configuration.revision + 1,
+            "changed_by": actor,
+            "changed_at": clock.now().isoformat(timespec="seconds"),
+            "last_receiver_id": self._last_id,
+        }
+        self.put_single("meta", record)

@@ -1,0 +1,313 @@
+"""TLS of one port: the certificate in force, the handshake, and a connection that never blocks."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import threading
+import time
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from engine import certificates
+from engine.dimse.greeting import GREETING_BYTES, is_client_hello, is_plain_dicom, recognize
+from engine.dimse.transport import TooSlow
+from engine.errors import InvalidReceiver
+from engine.events import (
+    CertificateExpired,
+    CertificateExpiring,
+    CertificateRefused,
+    CertificateReplaced,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.certificates import Credentials
+    from engine.clock import Clock
+    from engine.dimse.transport import BufferedSocket
+    from engine.events import Event
+    from engine.model.tls import Certificate, PeerCertificate, TlsSettings
+
+_LAST_WORDS_SECONDS = 1.0
+_SCRATCH_BYTES = 64 * 1024
+_REJECTION = bytes([3, 0, 0, 0, 0, 4, 0, 1, 2, 1])
+"""A-ASSOCIATE-RJ: permanent, by the service provider, no reason given (PS3.8 9.3.4)."""
+
+_VERIFY_WORDS = {  # X509_V_ERR_… of OpenSSL
+    9: "is not valid yet",
+    10: "has expired",
+    18: "is self-signed and not among the authorities that are configured",
+    19: "is from an authority that is not configured",
+    20: "is from an authority that is not configured",
+    21: "is from an authority that is not configured",
+    23: "is revoked",
+    26: "is not meant for clients",
+}
+_OURS = "the caller refuses our certificate"
+_REASON_WORDS = {
+    "NO_SHARED_CIPHER": "no cipher suite in common; ours are those of BCP 195",
+    "NO_SHARED_GROUPS": "no key exchange group in common",
+    "NO_SUITABLE_SIGNATURE_ALGORITHM": "no signature algorithm in common",
+    "UNSUPPORTED_PROTOCOL": "the caller's TLS is older than 1.2",
+    "WRONG_SSL_VERSION": "the caller's TLS is older than 1.2",
+    "VERSION_TOO_LOW": "the caller's TLS is older than 1.2",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "the caller's TLS is older than 1.2",
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the caller showed no certificate, which is required here",
+    "TLSV1_ALERT_UNKNOWN_CA": f"{_OURS}: it does not know its authority",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": f"{_OURS}: it has expired",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": _OURS,
+    "SSLV3_ALERT_BAD_CERTIFICATE": _OURS,
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": _OURS,
+}
+
+
+class Refused(Exception):
+    """A connection that got no TLS; the text says why, and nothing if there is nothing to tell."""
+
+    def __init__(self, why: str, head: bytes = b"") -> None:
+        super().__init__(why)
+        self.why = why
+        self.head = head
+        """What the caller said instead of a ClientHello."""
+
+
+class Teller(Protocol):
+    """Records an event once for every receiver of a port."""
+
+    def __call__(self, make: Callable[..., Event]) -> None:
+        """Record what `make` returns when called with ``receiver=…``."""
+        ...
+
+
+class TlsConnection(ssl.SSLSocket):
+    """A TLS connection as `BufferedSocket` wants it; one thread reads, writes and closes it."""
+
+    send_seconds: float = 30.0
+    on_failure: Callable[[str], None] | None = None
+    """Called with the reason if TLS itself breaks after the handshake."""
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        """Decrypt all that is there, record by record; `flags` don't exist in TLS.
+
+        Raises:
+            ssl.SSLWantReadError: if nothing is there now.
+        """
+        received = 0
+        while received < len(buffer):
+            try:
+                count = self.read(len(buffer) - received, buffer[received:])
+            except ssl.SSLWantWriteError:  # a key update wants an answer (RFC 8446 4.6.3)
+                wait_until(self, select.POLLOUT, time.monotonic() + self.send_seconds)
+                continue
+            except OSError as error:
+                if received:
+                    break  # it will be there at the next call
+                self._note(error)
+                raise
+            received += count  # type: ignore[operator]  # bytes only without a buffer
+            if not count:
+                break
+        return received
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """Send all of it, see `sendall`."""
+        self.sendall(data)
+        return len(data)
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Encrypt and send.
+
+        Raises:
+            TooSlow: if the peer has not taken it within `send_seconds`.
+        """
+        deadline = time.monotonic() + self.send_seconds
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[super().send(rest) :]
+            except ssl.SSLWantWriteError:
+                wait_until(self, select.POLLOUT, deadline)
+            except ssl.SSLWantReadError:
+                wait_until(self, select.POLLIN, deadline)
+
+    def shutdown(self, how: int) -> None:
+        """Break the connection; the TLS layer stays, so that nothing can go out in the clear."""
+        socket.socket.shutdown(self, how)
+
+    def _note(self, error: OSError) -> None:
+        is_wanting = isinstance(error, ssl.SSLWantReadError)
+        if isinstance(error, ssl.SSLError) and not is_wanting and self.on_failure is not None:
+            self.on_failure(handshake_words(error))
+
+
+class PortTls:
+    """The TLS of one port; handshakes may happen in any number of threads."""
+
+    def __init__(self, settings: TlsSettings, clock: Clock, tell: Teller) -> None:
+        self.settings = settings
+        self._clock = clock
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._credentials: Credentials | None = None
+        self._seen: certificates.Stamp = ()
+        self.problem = ""
+        """Why files that changed are not in force, if so."""
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The certificate in force."""
+        return self._credentials.certificate if self._credentials else None
+
+    def load(self) -> None:
+        """Read the files for the first time.
+
+        Raises:
+            InvalidReceiver: with what is wrong with them.
+        """
+        self._credentials = certificates.load(self.settings, TlsConnection)
+        self._seen = self._credentials.stamp
+
+    def refresh(self) -> None:
+        """Take over files that changed, if they are good; else keep what there is, and say so."""
+        with self._lock:
+            stamp = certificates.stamp_of(self.settings)
+            if stamp == self._seen:
+                return
+            self._seen = stamp
+            try:
+                self._credentials = certificates.load(self.settings, TlsConnection)
+            except InvalidReceiver as error:
+                self.problem = error.detail
+                self._tell(partial(CertificateRefused, reason=error.detail))
+                return
+            self.problem = ""
+            found = self._credentials.certificate
+            told = {"subject": found.subject, "expires": _day(found)}
+            self._tell(partial(CertificateReplaced, **told))
+        self.warn()
+
+    def warn(self) -> None:
+        """Tell of a certificate that has expired or is about to."""
+        found, now = self.certificate, self._clock.now()
+        if found is None or not found.expires_soon(now):
+            return
+        told: dict[str, Any] = {"subject": found.subject, "expires": _day(found)}
+        if found.is_expired(now):
+            self._tell(partial(CertificateExpired, **told))
+        else:
+            self._tell(partial(CertificateExpiring, **told, days_left=found.days_left(now)))
+
+    def secure(
+        self, connection: BufferedSocket, handshake_seconds: float, send_seconds: float
+    ) -> PeerCertificate | None:
+        """Shake hands on a new connection and return what the caller showed.
+
+        Raises:
+            Refused: with the reason in words.
+        """
+        deadline = time.monotonic() + handshake_seconds
+        try:
+            assert connection.socket is not None
+            _require_hello(connection.socket, deadline)
+            secured = self._wrapped(connection.socket)
+            secured.send_seconds = send_seconds
+            connection.socket = secured
+            _shake_hands(secured, deadline)
+            return certificates.identity_of(secured)
+        except TooSlow as error:
+            why = f"no complete TLS handshake within {handshake_seconds:g} s"
+            raise Refused(why) from error
+        except OSError as error:
+            part_from(connection.socket)
+            raise Refused(handshake_words(error)) from error
+
+    def _wrapped(self, plain: socket.socket) -> TlsConnection:
+        """Put the TLS layer with the newest certificate around a connection."""
+        self.refresh()
+        assert self._credentials is not None
+        plain.setblocking(False)
+        secured = self._credentials.context.wrap_socket(
+            plain, server_side=True, do_handshake_on_connect=False
+        )
+        assert isinstance(secured, TlsConnection)
+        return secured
+
+
+def wait_until(connection: socket.socket, event: int, deadline: float) -> None:
+    """Wait until a connection can be read or written.
+
+    Raises:
+        TooSlow: if that is not before the deadline.
+    """
+    waiting = select.poll()
+    waiting.register(connection, event)
+    if not waiting.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        raise TooSlow("the peer did not answer in time")
+
+
+def reject_in_plain(connection: socket.socket) -> None:
+    """Answer a caller that speaks plain DICOM so that it understands, and part from it."""
+    with suppress(OSError):
+        connection.sendall(_REJECTION)
+    part_from(connection)
+
+
+def part_from(connection: socket.socket | None) -> None:
+    """End our side and read on for a moment: closing at once could cut off our last words."""
+    if connection is None:
+        return
+    deadline = time.monotonic() + _LAST_WORDS_SECONDS
+    with suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_WR)
+        while time.monotonic() < deadline:
+            wait_until(connection, select.POLLIN, deadline)
+            if not socket.socket.recv(connection, _SCRATCH_BYTES):
+                return
+
+
+def handshake_words(error: OSError) -> str:
+    """Say in words why there is no TLS; nothing OpenSSL-specific where that can be helped."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        what = _VERIFY_WORDS.get(error.verify_code, f"is refused ({error.verify_message})")
+        return f"the caller's certificate {what}"
+    if isinstance(error, ssl.SSLEOFError) or not isinstance(error, ssl.SSLError):
+        return "the caller broke off the TLS handshake"
+    reason = _reason(error)
+    return _REASON_WORDS.get(reason, f"TLS failed: {reason.replace('_', ' ').lower()}")
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """Return OpenSSL's name of a reason, also of one that is newer than our Python."""
+    text = str(error.args[-1]).partition("] ")[2].partition(" (_ssl")[0]
+    return error.reason or text.replace(" ", "_").upper() or "NO_REASON_GIVEN"
+
+
+def _require_hello(plain: socket.socket, deadline: float) -> None:
+    """Wait for the first bytes, and leave them where they are."""
+    wait_until(plain, select.POLLIN, deadline)
+    head = plain.recv(GREETING_BYTES, socket.MSG_PEEK)
+    if not head:
+        raise Refused("")  # a probe that only looks whether somebody listens
+    if is_plain_dicom(head):
+        raise Refused("the caller speaks plain DICOM, and this port wants TLS", head)
+    if not is_client_hello(head):
+        raise Refused(f"this port wants TLS, and this looks like {recognize(head)}", head)
+
+
+def _shake_hands(secured: TlsConnection, deadline: float) -> None:
+    while True:
+        try:
+            secured.do_handshake()
+        except ssl.SSLWantReadError:
+            wait_until(secured, select.POLLIN, deadline)
+        except ssl.SSLWantWriteError:
+            wait_until(secured, select.POLLOUT, deadline)
+        else:
+            return
+
+
+def _day(certificate: Certificate) -> str:
+    return f"{certificate.not_after:%Y-%m-%d %H:%M} UTC"

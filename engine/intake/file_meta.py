@@ -1,0 +1,69 @@
+"""What stands before the data set in a file: the preamble and the file meta (PS3.10 7.1)."""
+
+from __future__ import annotations
+
+import os
+from struct import Struct
+
+from engine.errors import UnreadableObject
+
+IMPLEMENTATION_CLASS_UID = "2.25.235022223827495242976505035687323014033"
+IMPLEMENTATION_VERSION_NAME = "DICOMDOCK_0.1"
+
+_LENGTH = Struct("<I")
+_ELEMENT = Struct("<HH2sH")
+_MAGIC = bytes(128) + b"DICM" + _ELEMENT.pack(0x0002, 0x0000, b"UL", 4)
+_GROUP_LENGTH_END = len(_MAGIC) + _LENGTH.size
+_VERSION = _ELEMENT.pack(0x0002, 0x0001, b"OB", 0) + _LENGTH.pack(2) + b"\0\1"
+
+
+class FileMeta:
+    """The file meta that objects of one sender, SOP class and transfer syntax have in common."""
+
+    def __init__(
+        self,
+        sop_class_uid: str,
+        transfer_syntax_uid: str,
+        calling_ae_title: str,
+        called_ae_title: str,
+    ) -> None:
+        """Encode all but the SOP instance UID.
+
+        Raises:
+            UnreadableObject: if a value is longer than an element can hold.
+        """
+        self._before = _VERSION + _element(0x0002, b"UI", sop_class_uid)
+        self._after = (
+            _element(0x0010, b"UI", transfer_syntax_uid)
+            + _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID)
+            + _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME)
+            + _element(0x0016, b"AE", calling_ae_title[:16])
+            + _element(0x0018, b"AE", called_ae_title[:16])
+        )
+
+    def preamble(self, sop_instance_uid: str) -> bytes:
+        """Return preamble and file meta of one object.
+
+        Raises:
+            UnreadableObject: if the UID is longer than an element can hold.
+        """
+        meta = self._before + _element(0x0003, b"UI", sop_instance_uid) + self._after
+        return _MAGIC + _LENGTH.pack(len(meta)) + meta
+
+
+def body_offset(fd: int) -> int | None:
+    """Return where the data set begins in a stored file, None if it is no such file."""
+    beginning = os.pread(fd, _GROUP_LENGTH_END, 0)
+    if len(beginning) < _GROUP_LENGTH_END or not beginning.startswith(_MAGIC):
+        return None
+    (length,) = _LENGTH.unpack_from(beginning, len(_MAGIC))
+    return _GROUP_LENGTH_END + int(length)
+
+
+def _element(element: int, vr: bytes, value: str) -> bytes:
+    encoded = value.encode("ascii", "replace")
+    if len(encoded) % 2:
+        encoded += b"\0" if vr == b"UI" else b" "
+    if len(encoded) > 0xFFFE:  # PS3.5 7.1.2: the length has 16 bits
+        raise UnreadableObject("a UID is too long for a file")
+    return _ELEMENT.pack(0x0002, element, vr, len(encoded)) + encoded

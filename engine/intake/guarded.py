@@ -1,0 +1,103 @@
+"""Keeps identifiers of other distributions in bounds: what fails in them fails one object."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from engine.errors import IntakeError, ProcessingFailed
+from engine.events import IdentifierSlow
+from engine.model.identity import Decision, Identity, to_label
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import UnionType
+
+    from engine.clock import Clock
+    from engine.events import Event
+    from engine.intake.identifiers import Identifier
+    from engine.intake.inquiry import Inquiry
+
+SLOW_SECONDS = 0.5
+"""An object that takes an identifier longer is worth a warning."""
+WARNING_SECONDS = 60
+"""There is one such warning in this time."""
+
+
+class GuardedIdentifier:
+    """An identifier that is not ours: what goes wrong in it fails one object and names it."""
+
+    def __init__(
+        self, identifier: Identifier, tell: Callable[[Event], object], clock: Clock
+    ) -> None:
+        self.info = identifier.info
+        self.tags = identifier.tags
+        self.is_settled_by_header = identifier.is_settled_by_header
+        self._identifier = identifier
+        self._tell = tell
+        self._clock = clock
+        self._quiet_until = 0.0
+
+    def identify(self, inquiry: Inquiry) -> Identity:
+        """Return what the identifier says, its labels made safe.
+
+        Raises:
+            IntakeError: what the identifier raises of that kind.
+            ProcessingFailed: if it raises anything else, or returns no identity that can be.
+        """
+        began = monotonic()
+        try:
+            return _accepted(self._identifier.identify(inquiry), inquiry)
+        except IntakeError:
+            raise
+        except BaseException as error:  # the border to code of others, which may even sys.exit()
+            # What the exception says may quote the object; kind and place do not.
+            detail = f"identifier {self.info.id} failed: {_place(error)}"
+            raise ProcessingFailed(detail) from error
+        finally:
+            self._note(monotonic() - began, inquiry)
+
+    def _note(self, seconds: float, inquiry: Inquiry) -> None:
+        now = self._clock.monotonic()
+        if seconds > SLOW_SECONDS and now >= self._quiet_until:
+            self._quiet_until = now + WARNING_SECONDS
+            receiver = inquiry.routing.receiver
+            self._tell(IdentifierSlow(receiver=receiver, identifier=self.info.id, seconds=seconds))
+
+
+class _Refused(Exception):
+    """An identity that can't be."""
+
+
+def _accepted(identity: object, inquiry: Inquiry) -> Identity:
+    if not isinstance(identity, Identity):
+        raise _Refused("no Identity was returned")
+    decisions = (identity.project, identity.subject, identity.session)
+    if not all(is_a(Decision, d) and is_a(str | None, d.value) for d in decisions):
+        raise _Refused("project, subject or session is no Decision")
+    project = identity.project.value
+    if project is not None and inquiry.routing.projects.find(project) != project:
+        raise _Refused("the project does not exist")
+    if not is_a(bool | None, identity.auto_archive) or not is_a(str, identity.warning):
+        raise _Refused("auto_archive or warning is of the wrong kind")
+    return replace(identity, subject=_safe(identity.subject), session=_safe(identity.session))
+
+
+def _safe(label: Decision) -> Decision:
+    return replace(label, value=to_label(label.value)) if label.value else label
+
+
+def _place(error: BaseException) -> str:
+    if isinstance(error, _Refused):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else "nowhere"
+    return f"{type(error).__name__} in {where}"
+
+
+def is_a(kind: type | UnionType, value: object) -> bool:
+    """Check what the type of foreign code only promises."""
+    return isinstance(value, kind)

@@ -1,0 +1,195 @@
+"""Which rules are in force for which object: from a header to an identity, for all receivers.
+
+The pipeline asks for an object's `Ruling` before it reads the header, for that says how far to
+read, and then for the identity. What decides is put together once per configuration.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.events import RuleFailed
+from engine.intake.clauses import Routing
+from engine.intake.filters import SeriesFilters
+from engine.intake.header import DEFAULT_LAST_TAG
+from engine.intake.identifiers import Missing, explain
+from engine.intake.inquiry import Inquiry
+from engine.intake.recent import RecentHeader, RecentHeaders
+from engine.intake.remembered import RememberedIdentities
+from engine.intake.slow_rules import SlowRules
+from engine.model.identity import RoutingPreview
+from engine.model.session_settings import SessionSettings
+from engine.sessions.studies import NO_STUDIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from engine.clock import Clock
+    from engine.intake.header import HeaderView
+    from engine.intake.identifiers import Identifier
+    from engine.intake.incoming import Source
+    from engine.intake.inquiry import Failure
+    from engine.journal import Journal
+    from engine.model.configuration import Configuration
+    from engine.model.identity import Identification, Identity
+    from engine.model.receiver import Receiver
+    from engine.model.site import SiteSettings
+    from engine.sessions.studies import Studies
+
+
+class Ruling:
+    """What decides about the objects of one receiver under one configuration."""
+
+    __slots__ = (
+        "duplicates",
+        "filters",
+        "has_default_template",
+        "identifier",
+        "last_tag",
+        "receiver",
+        "remembered",
+        "routing",
+        "slow_rules",
+        "template",
+    )
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        identifier: Identifier,
+        routing: Routing,
+        sessions: SessionSettings = SessionSettings(),
+    ) -> None:
+        tags = routing.tags | identifier.tags
+        self.receiver = receiver
+        self.identifier = identifier
+        self.routing = routing
+        self.duplicates = receiver.duplicates or sessions.duplicates
+        self.template = sessions.template
+        self.has_default_template = sessions.has_default_template
+        self.filters = SeriesFilters(sessions, routing.projects)
+        read = (self.template.last_tag, self.filters.last_tag)
+        self.last_tag = max(DEFAULT_LAST_TAG, *read, *tags)
+        """The greatest tag that must be read (XNAT 5.7)."""
+        self.slow_rules = SlowRules()
+        self.remembered = RememberedIdentities(tags) if identifier.is_settled_by_header else None
+
+
+class _Era:
+    """One configuration, and what was put together for it."""
+
+    __slots__ = ("configuration", "rulings")
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self.rulings: dict[int, Ruling] = {}
+        """By the identity of the receiver's value, which each ruling keeps alive."""
+
+
+class Router:
+    """Identifies objects by the configuration in force; for all threads."""
+
+    def __init__(
+        self,
+        identifiers: Mapping[str, Identifier],
+        configuration: Callable[[], Configuration],
+        journal: Journal,
+        clock: Clock,
+        studies: Studies = NO_STUDIES,
+    ) -> None:
+        self._identifiers = identifiers
+        self._configuration = configuration
+        self._journal = journal
+        self._clock = clock
+        self._studies = studies
+        self._era = _Era(configuration())
+        self._recent = RecentHeaders()
+
+    def ruling(self, receiver: Receiver) -> Ruling:
+        """Return what decides about an object of a receiver as it is configured."""
+        era = self._era
+        if era.configuration is not self._configuration():
+            era = self._begin_anew()
+        ruling = era.rulings.get(id(receiver))
+        if ruling is None:
+            ruling = self._ruled(receiver, era.configuration, era.configuration.site)
+            ruling = era.rulings.setdefault(id(receiver), ruling)
+        return ruling
+
+    def identify(self, header: HeaderView, ruling: Ruling, source: Source) -> Identity:
+        """Return where an object belongs.
+
+        Raises:
+            RoutingFailed: if a subject, session or auto-archive rule fails.
+        """
+        origin = (ruling.receiver.id, ruling.routing.receiver, source.calling_ae_title)
+        self._recent.keep(RecentHeader(self._clock.now(), *origin, header))
+        known = ruling.remembered.recall(header) if ruling.remembered else None
+        return known or self._ask(header, ruling, source)
+
+    def preview(
+        self, receiver: Receiver, site: SiteSettings | None = None
+    ) -> tuple[RoutingPreview, ...]:
+        """Identify the last objects anew, as saved and by a receiver and site that are not.
+
+        The objects are those of the receiver, newest first; of all receivers if it is new.
+        """
+        configuration = self._configuration()
+        draft = self._ruled(receiver, configuration, site or configuration.site)
+        in_force = {r.id: self.ruling(r) for r in configuration.receivers}
+        return tuple(
+            RoutingPreview(
+                recent.at,
+                recent.receiver,
+                recent.calling_ae_title,
+                _explained(in_force.get(recent.receiver_id, draft), recent.header),
+                _explained(draft, recent.header),
+            )
+            for recent in self._recent.of(receiver.id)
+        )
+
+    def _ask(self, header: HeaderView, ruling: Ruling, source: Source) -> Identity:
+        inquiry = Inquiry(header, ruling.routing, ruling.slow_rules.suspended)
+        try:
+            identity = ruling.identifier.identify(inquiry)
+        finally:
+            for failure in inquiry.failures:
+                self._tell(failure, ruling, source)
+        if ruling.remembered and not inquiry.failures:
+            ruling.remembered.keep(header, identity)
+        return identity
+
+    def _begin_anew(self) -> _Era:
+        """Forget what was put together for another configuration, and with it all failures."""
+        configuration = self._configuration()
+        self._era = era = _Era(configuration)
+        self._recent.forget_all_but(r.id for r in configuration.receivers)
+        return era
+
+    def _ruled(
+        self, receiver: Receiver, configuration: Configuration, site: SiteSettings
+    ) -> Ruling:
+        routing = Routing.of(receiver, site.routing, configuration.projects, self._studies)
+        identifier = self._identifiers.get(receiver.identifier)
+        identifier = identifier or Missing(receiver.identifier)
+        return Ruling(receiver, identifier, routing, site.sessions)
+
+    def _tell(self, failure: Failure, ruling: Ruling, source: Source) -> None:
+        times = ruling.slow_rules.note(failure)
+        if times:
+            self._journal.record(
+                RuleFailed(
+                    receiver=source.receiver_label,
+                    calling_ae_title=source.calling_ae_title,
+                    association=source.association,
+                    attribute=failure.attribute,
+                    rule=failure.clause.name,
+                    reason=failure.error.detail,
+                    times=times,
+                    suspended=failure.clause in ruling.slow_rules.suspended,
+                )
+            )
+
+
+def _explained(ruling: Ruling, header: HeaderView) -> Identification:
+    return explain(ruling.identifier, header, ruling.routing)

@@ -1,0 +1,34 @@
+"""Texts of several lines, such as scripts and filters: how long they may be, and of what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_TEXT_CHARACTERS = 100_000
+
+
+def text_faults(field: str, value: object) -> Iterator[Problem]:
+    """Yield what keeps a value from being a text of several lines, with line and column."""
+    if not isinstance(value, str):
+        yield Problem(field, str(value)[:40], "is not text", "write text")
+    elif len(value) > MAX_TEXT_CHARACTERS:
+        message = f"has {len(value):,} characters"
+        yield Problem(
+            field, f"{value[:20]}…", message, f"use at most {MAX_TEXT_CHARACTERS:,} characters"
+        )
+    elif not value.isprintable():
+        yield from _control_characters(field, value)
+
+
+def _control_characters(field: str, text: str) -> Iterator[Problem]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        odd = next((at for at, c in enumerate(line) if not c.isprintable() and c != "\t"), None)
+        if odd is not None:
+            message = "is a control character"
+            yield Problem(field, line[odd], message, "remove it", number, odd + 1)
+            return

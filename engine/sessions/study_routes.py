@@ -1,0 +1,180 @@
+"""The table of study routes, in a file of its own that commands and a running engine share."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from contextlib import closing, contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Self
+
+from engine.errors import InvalidStudyRoute, NotFound, OutOfResources, Problem, StorageUnusable
+from engine.lock import keep_owner
+from engine.model.study_route import StudyRoute
+from engine.sessions.index import stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS study_routes (
+    study_instance_uid TEXT PRIMARY KEY,
+    project TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    session TEXT NOT NULL,
+    added_by TEXT NOT NULL,
+    added_at TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+class StudyRoutes:
+    """The routes; every method may be called from any thread and any process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        """Guards the connection."""
+        with self._naming_faults():
+            _create(path)
+            self._connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
+            try:
+                self._prepare()
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def find(self, study_instance_uid: str) -> StudyRoute | None:
+        """Return the route of a study, as it is now.
+
+        Raises:
+            OutOfResources: if the table can't be read.
+        """
+        query = "SELECT * FROM study_routes WHERE study_instance_uid = ?"
+        try:
+            with self._lock:
+                row = self._connection.execute(query, (study_instance_uid,)).fetchone()
+        except sqlite3.Error as error:
+            raise OutOfResources(f"study routes: {error}") from error
+        return _route(row) if row else None
+
+    def all(self) -> tuple[StudyRoute, ...]:
+        """Return every route, the newest first."""
+        query = "SELECT * FROM study_routes ORDER BY added_at DESC, study_instance_uid"
+        with self._naming_faults(), self._lock:
+            return tuple(map(_route, self._connection.execute(query).fetchall()))
+
+    def add(
+        self, routes: Sequence[StudyRoute], actor: str, at: datetime, *, replace: bool = False
+    ) -> int:
+        """Add all routes, or none; return how many there were not before.
+
+        Raises:
+            InvalidStudyRoute: if a study has another route already and that may not be replaced.
+        """
+        with self._naming_faults(), self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            known = {route.study_instance_uid: self._row(route) for route in routes}
+            problems = [] if replace else list(_conflicts(routes, known))
+            if problems:
+                raise InvalidStudyRoute(*problems)
+            fresh = [r for r in routes if not _same(r, known[r.study_instance_uid])]
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO study_routes VALUES (?, ?, ?, ?, ?, ?)",
+                [(r.study_instance_uid, r.project, r.subject, r.session, actor, stamp(at))
+                 for r in fresh],
+            )  # fmt: skip
+        return len(fresh)
+
+    def delete(self, study_instance_uid: str) -> StudyRoute:
+        """Remove the route of a study and return it.
+
+        Raises:
+            NotFound: if the study has none.
+        """
+        statement = "DELETE FROM study_routes WHERE study_instance_uid = ? RETURNING *"
+        with self._naming_faults(), self._lock, self._connection:
+            row = self._connection.execute(statement, (study_instance_uid,)).fetchone()
+        if row is None:
+            what = f"study {study_instance_uid[:80]!r} has no route"
+            raise NotFound(what, "list them with: study-routes list")
+        return _route(row)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    def _row(self, route: StudyRoute) -> StudyRoute | None:
+        query = "SELECT * FROM study_routes WHERE study_instance_uid = ?"
+        row = self._connection.execute(query, (route.study_instance_uid,)).fetchone()
+        return _route(row) if row else None
+
+    def _prepare(self) -> None:
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise StorageUnusable(
+                f"{self._path.name} has schema {version}, this version reads {SCHEMA_VERSION}",
+                "run the newer dicomdock",
+            )
+        self._connection.executescript(_SCHEMA)
+        self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    @contextmanager
+    def _naming_faults(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StorageUnusable(
+                f"{self._path.name} can't be used: {error}",
+                "check the disk; the received files are not affected",
+            ) from error
+
+
+def _create(path: Path) -> None:
+    """Make the file if it is not there, private and the owner's of the data directory."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        keep_owner(descriptor, path.parent)
+    finally:
+        os.close(descriptor)
+
+
+def read_study_routes(path: Path) -> tuple[StudyRoute, ...]:
+    """Return every route of a file, the newest first; none if there is no file."""
+    if not path.exists():
+        return ()
+    with closing(StudyRoutes(path)) as routes:
+        return routes.all()
+
+
+def _conflicts(
+    routes: Sequence[StudyRoute], known: dict[str, StudyRoute | None]
+) -> Iterator[Problem]:
+    for route in routes:
+        other = known[route.study_instance_uid]
+        if other is not None and not other.says_the_same_as(route):
+            where = " / ".join(filter(None, (other.project, other.subject, other.session)))
+            message = f"has a route to {where} already"
+            remedy = "delete that one first, or add --replace"
+            yield Problem("study_instance_uid", route.study_instance_uid, message, remedy)
+
+
+def _same(route: StudyRoute, known: StudyRoute | None) -> bool:
+    return known is not None and known.says_the_same_as(route)
+
+
+def _route(row: tuple[str, str, str, str, str, str]) -> StudyRoute:
+    return StudyRoute(*row[:-1], datetime.fromisoformat(row[-1]))

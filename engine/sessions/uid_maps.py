@@ -1,0 +1,80 @@
+"""The UIDs that scripts put in the place of others, in SQLite: a restart must not break studies.
+
+Satisfies `engine.anonymize.UidMaps` without knowing it. Every process opens its own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from typing import TYPE_CHECKING
+
+from engine.errors import OutOfResources, StorageUnusable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_BUSY_SECONDS = 5.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS uid_maps (
+    scope TEXT NOT NULL,
+    value TEXT NOT NULL,
+    is_null INTEGER NOT NULL,
+    uid TEXT NOT NULL,
+    PRIMARY KEY (scope, value, is_null)
+) WITHOUT ROWID
+"""
+_FIND = "SELECT uid FROM uid_maps WHERE scope = ? AND value = ? AND is_null = ?"
+
+
+class SqliteUidMaps:
+    """Remembers UIDs by scope and value; every method may be called from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the table.
+
+        Raises:
+            StorageUnusable: if the file is none of SQLite's or can't be written.
+        """
+        try:
+            self._connection = _open(path)
+        except sqlite3.Error as error:
+            detail = f"{path} can't keep UIDs: {error}"
+            raise StorageUnusable(detail, "name a file that can be written") from error
+        self._lock = threading.Lock()
+
+    def uid_for(self, scope: str, value: str | None, make: Callable[[], str]) -> str:
+        """Return the UID of a value; `make` gives it at first sight, whoever sees it first wins.
+
+        Raises:
+            OutOfResources: if the table can't be read or written.
+        """
+        key = (scope, value or "", value is None)
+        try:
+            with self._lock, self._connection:
+                row = self._connection.execute(_FIND, key).fetchone()
+                if row is None:
+                    insert = "INSERT OR IGNORE INTO uid_maps VALUES (?, ?, ?, ?)"
+                    self._connection.execute(insert, (*key, make()))
+                    row = self._connection.execute(_FIND, key).fetchone()
+        except sqlite3.Error as error:
+            raise OutOfResources(f"the table of UIDs: {error}") from error
+        uid: str = row[0]
+        return uid
+
+    def close(self) -> None:
+        """Close the table."""
+        with self._lock:
+            self._connection.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(_SCHEMA)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,189 @@
+"""The basic profile of PS3.15 at every depth, with what may be retained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+
+from engine.anonymize import Profile, Retain, Surroundings, UneditableFile, edit_file
+from engine.anonymize.profile_table import Action, action_for, table
+from tests.engine.anonymize.objects import find, make_object, result, script, value_at
+
+NESTED = "(5200,9230)[0]/(0008,9215)[0]/"
+OBJECT = {
+    "(0002,0016)": ("AE", "CT1"),
+    "(0002,0003)": ("UI", "1.2.3.4.5"),
+    "(0008,0005)": ("CS", "ISO_IR 192"),
+    "(0008,0016)": ("UI", "1.2.840.10008.5.1.4.1.1.2"),
+    "(0008,0018)": ("UI", "1.2.3.4.5"),
+    "(0008,0020)": ("DA", "20240331"),
+    "(0008,0021)": ("DA", "20240331"),
+    "(0008,0031)": ("TM", "101112"),
+    "(0008,0060)": ("CS", "CT"),
+    "(0008,0080)": ("LO", "Hospital"),
+    "(0008,0090)": ("PN", "Ref^Doc"),
+    "(0008,1010)": ("SH", "CT01"),
+    "(0008,1030)": ("LO", "Head of Doe"),
+    "(0008,1140)[0]/(0008,1155)": ("UI", "1.2.3.4.5.6"),
+    "(0010,0010)": ("PN", "Doe^Jane"),
+    "(0010,0030)": ("DA", "19700101"),
+    "(0010,0040)": ("CS", "F"),
+    "(0010,1010)": ("AS", "054Y"),
+    "(0010,2000)": ("LO", ""),
+    "(0019,0010)": ("LO", "VENDOR"),
+    "(0019,1001)": ("LO", "Doe"),
+    "(0040,A730)[0]/(0040,A040)": ("CS", "PNAME"),
+    "(0040,A730)[0]/(0040,A123)": ("PN", "Doe^Jane"),
+    "(0040,A730)[0]/(0040,A043)[0]/(0008,0104)": ("LO", "Finding"),
+    "(0040,A730)[0]/(0040,A730)[0]/(0040,A160)": ("UT", "Jane fell"),
+    f"{NESTED}(0010,0010)": ("PN", "Doe^Jane"),
+    f"{NESTED}(0008,1155)": ("UI", "1.2.3.4.5.6"),
+    f"{NESTED}(0019,1001)": ("LO", "Doe"),
+    "(0028,0010)": ("US", "512"),
+    "(0028,1052)": ("DS", "-1024"),
+    "(0042,0011)": ("OB", {"hex": "255044462d31"}),
+    "(6002,3000)": ("OW", {"hex": "ffff"}),
+    "(5002,0010)": ("LO", "curve"),
+}
+
+
+def test_the_table_is_that_of_2026c() -> None:
+    exact, masked = table()
+    assert len(exact) + len(masked) == 655
+
+
+@pytest.mark.parametrize(
+    ("tag", "action"),
+    [
+        (0x00080018, Action.UID),
+        (0x0020000D, Action.UID),
+        (0x00081155, Action.UID),
+        (0x00081140, Action.UID),
+        (0x00080020, Action.EMPTY),
+        (0x00080050, Action.EMPTY),
+        (0x00100010, Action.EMPTY),
+        (0x00080022, Action.EMPTY),
+        (0x00081030, Action.REMOVE),
+        (0x00104000, Action.REMOVE),
+        (0x60023000, Action.REMOVE),
+        (0x50020010, Action.REMOVE),
+        (0x0040A730, Action.DUMMY),
+        (0x00080080, Action.DUMMY),
+        (0x00080016, Action.KEEP),
+        (0x00280010, Action.KEEP),
+    ],
+)
+def test_known_rows_have_the_action_that_is_right_for_every_type(tag: int, action: Action) -> None:
+    assert action_for(tag) is action
+
+
+def test_identity_is_gone_at_every_depth_and_what_makes_the_image_stays() -> None:
+    ds = make_object(OBJECT)
+    Profile().apply(ds)
+    assert "Doe" not in str(ds)
+    assert "Jane" not in str(ds)
+    for path in ("(0002,0016)", "(0008,1030)", "(0010,1010)", "(0019,0010)", "(6002,3000)",
+                 "(5002,0010)", f"{NESTED}(0019,1001)"):  # fmt: skip
+        assert find(ds, path) is None, path
+    assert value_at(ds, "(0010,0010)") == ""
+    assert value_at(ds, "(0008,0020)") == ""
+    assert value_at(ds, "(0008,0021)") == "19000101"
+    assert value_at(ds, "(0008,0080)") == "ANONYMIZED"
+    assert value_at(ds, "(0042,0011)") == ""
+    assert value_at(ds, "(0028,0010)") == "512"
+    assert value_at(ds, "(0028,1052)") == "-1024"
+    assert value_at(ds, "(0008,0060)") == "CT"
+
+
+def test_uids_are_those_of_scripts_and_references_still_fit() -> None:
+    ds = make_object(OBJECT)
+    Profile().apply(ds)
+    new = result('hashUID["1.2.3.4.5"]')
+    assert value_at(ds, "(0008,0018)") == value_at(ds, "(0002,0003)") == new
+    reference = result('hashUID["1.2.3.4.5.6"]')
+    assert value_at(ds, "(0008,1140)[0]/(0008,1155)") == reference
+    assert value_at(ds, f"{NESTED}(0008,1155)") == reference
+    assert value_at(ds, "(0008,0016)") == "1.2.840.10008.5.1.4.1.1.2"
+
+
+def test_the_tree_of_a_structured_report_stays_with_dummies_in_it() -> None:
+    ds = make_object(OBJECT)
+    Profile().apply(ds)
+    assert value_at(ds, "(0040,A730)[0]/(0040,A040)") == "PNAME"
+    assert value_at(ds, "(0040,A730)[0]/(0040,A123)") == "ANONYMIZED"
+    assert value_at(ds, "(0040,A730)[0]/(0040,A043)[0]/(0008,0104)") == "Finding"
+    assert value_at(ds, "(0040,A730)[0]/(0040,A730)[0]/(0040,A160)") == "ANONYMIZED"
+
+
+@pytest.mark.parametrize(
+    ("retain", "path", "value"),
+    [
+        (Retain.UIDS, "(0008,0018)", "1.2.3.4.5"),
+        (Retain.DEVICE, "(0008,1010)", "CT01"),
+        (Retain.INSTITUTION, "(0008,0080)", "Hospital"),
+        (Retain.PATIENT_CHARACTERISTICS, "(0010,1010)", "054Y"),
+        (Retain.DATES, "(0008,0020)", "20240331"),
+        (Retain.DATES, "(0008,0031)", "101112"),
+    ],
+)
+def test_what_is_retained_stays_and_is_said(retain: Retain, path: str, value: str) -> None:
+    ds = make_object(OBJECT)
+    Profile(frozenset({retain})).apply(ds)
+    assert value_at(ds, path) == value
+    assert value_at(ds, "(0010,0030)") == ""
+    codes = [item.CodeValue for item in ds.DeidentificationMethodCodeSequence]
+    assert codes[0] == "113100"
+    assert len(codes) == 2
+    plain = make_object(OBJECT)
+    Profile().apply(plain)
+    assert value_at(plain, path) != value
+
+
+def test_dates_can_be_moved_and_what_is_none_must_go() -> None:
+    ds = make_object(
+        {**OBJECT, "(0018,9074)": ("DT", "202403311200"), "(0008,0022)": ("DA", "soon")}
+    )
+    Profile(frozenset({Retain.DATES}), shift_days=-31).apply(ds)
+    assert value_at(ds, "(0008,0020)") == "20240229"
+    assert value_at(ds, "(0018,9074)") == "202402291200"
+    assert value_at(ds, "(0008,0022)") == ""
+    assert value_at(ds, "(0008,0031)") == "101112"
+    assert value_at(ds, "(0010,0030)") == ""
+    assert value_at(ds, "(0028,0303)") == "MODIFIED"
+    codes = [item.CodeValue for item in ds.DeidentificationMethodCodeSequence]
+    assert codes == ["113100", "113107"]
+
+
+def test_the_object_says_how_it_was_deidentified() -> None:
+    ds = make_object(OBJECT)
+    Profile().apply(ds)
+    assert value_at(ds, "(0012,0062)") == "YES"
+    assert value_at(ds, "(0012,0063)") == "DICOM PS3.15 Basic Profile"
+    assert value_at(ds, "(0028,0303)") == "REMOVED"
+    (code,) = ds.DeidentificationMethodCodeSequence
+    assert (code.CodeValue, code.CodingSchemeDesignator) == ("113100", "DCM")
+
+
+def test_a_script_runs_after_the_profile_and_has_the_last_word(tmp_path: Path) -> None:
+    source, target = Path(str(get_testdata_file("CT_small.dcm"))), tmp_path / "out.dcm"
+    edit_file(
+        source, target, [script("(0010,0010) := subject")], {"subject": "S1"}, profile=Profile()
+    )
+    ds, original = dcmread(target), dcmread(source)
+    assert str(ds.PatientName) == "S1"
+    assert "InstitutionName" in ds
+    assert ds.InstitutionName == "ANONYMIZED"
+    assert ds.PixelData == original.PixelData
+    assert not any(tag.is_private for tag in ds.keys())  # noqa: SIM118
+
+
+def test_time_and_depth_are_bounded_for_the_profile_too(tmp_path: Path) -> None:
+    source, target = Path(str(get_testdata_file("CT_small.dcm"))), tmp_path / "out.dcm"
+    seconds = iter(range(10_000))
+    around = Surroundings(time_limit_seconds=5, monotonic=lambda: float(next(seconds)))
+    with pytest.raises(UneditableFile, match="the profile took longer"):
+        edit_file(source, target, [], {}, profile=Profile(), surroundings=around)
+    assert not target.exists()

@@ -1,0 +1,138 @@
+"""Connections without an association: why they ended, and repetitions as a count."""
+
+from __future__ import annotations
+
+from struct import pack
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.dimse.strangers import (
+    FOLDED_WITHIN_SECONDS,
+    KEPT,
+    LEFT_SILENTLY,
+    Strangers,
+    departure,
+)
+from engine.journal import Journal
+from tests.fakes import FixedClock
+
+LONGEST = 1_000
+
+
+def head(kind: int, length: int) -> bytes:
+    return pack(">BBI", kind, 0, length)
+
+
+@pytest.mark.parametrize(
+    ("first_bytes", "waited", "why"),
+    [
+        (b"", None, "it was closed without a word"),
+        (b"", 10.0, "nothing came for 10 s"),
+        (b"\1", 10.0, "its A-ASSOCIATE-RQ was not complete after 10 s"),
+        (head(1, 200) + b"\0\1", 0.5, "its A-ASSOCIATE-RQ was not complete after 0.5 s"),
+        (head(1, 200), None, "it was closed in the middle of its A-ASSOCIATE-RQ"),
+        (head(1, LONGEST + 1), None, "its A-ASSOCIATE-RQ is longer than 1,000 bytes"),
+        (head(4, 200), None, "it begins with a P-DATA-TF instead of an A-ASSOCIATE-RQ"),
+        (head(7, 4), None, "it begins with an A-ABORT instead of an A-ASSOCIATE-RQ"),
+        (head(4, 0xFFFFFFFF), None, "this is not DICOM but looks like bytes of no known protocol"),
+        (b"GET / HTTP/1.1", None, "this is not DICOM but looks like an HTTP request"),
+        (b"\x16\3\1\2\0\1", 10.0, "this is not DICOM but looks like a TLS ClientHello"),
+        (b"\1\2\3\4\5\6", None, "this is not DICOM but looks like bytes of no known protocol"),
+    ],
+)
+def test_the_end_of_a_connection_has_a_reason(
+    first_bytes: bytes, waited: float | None, why: str
+) -> None:
+    assert departure(first_bytes, LONGEST, waited) == why
+
+
+@given(st.binary(max_size=64), st.sampled_from([None, 10.0]))
+def test_whatever_comes_the_reason_is_one_of_few(first_bytes: bytes, waited: float | None) -> None:
+    why = departure(first_bytes, LONGEST, waited)
+    beginnings = (
+        "it was ",
+        "nothing came",
+        "its A-ASSOCIATE-RQ",
+        "it begins with a",
+        "this is not",
+    )
+    assert why.startswith(beginnings)
+    assert why.isascii()
+    assert why.isprintable()
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock()
+
+
+@pytest.fixture
+def journal(clock: FixedClock) -> Journal:
+    return Journal(clock)
+
+
+@pytest.fixture
+def strangers(clock: FixedClock, journal: Journal) -> Strangers:
+    return Strangers(clock, journal)
+
+
+def told(journal: Journal) -> list[str]:
+    return [recorded.event.sentence() for recorded in journal.events_since(0, 10_000).events]
+
+
+def test_a_connection_is_told_with_its_address_port_and_reason(
+    strangers: Strangers, journal: Journal
+) -> None:
+    strangers.dropped("10.1.2.3", 104, "nothing came for 10 s")
+    assert told(journal) == [
+        "connection from 10.1.2.3 to port 104 ended without an association: nothing came for 10 s"
+    ]
+
+
+def test_ten_thousand_of_the_same_are_five_lines(strangers: Strangers, journal: Journal) -> None:
+    for _ in range(10_000):
+        strangers.dropped("10.1.2.3", 104, "nothing came for 10 s")
+    sentences = told(journal)
+    assert len(sentences) == 5
+    assert ", 10,000 times by now: " in sentences[-1]
+
+
+def test_silent_checks_of_a_port_are_told_from_the_tenth_on(
+    strangers: Strangers, journal: Journal
+) -> None:
+    for _ in range(9):
+        strangers.dropped("10.1.2.3", 104, LEFT_SILENTLY)
+    assert told(journal) == []
+    strangers.dropped("10.1.2.3", 104, LEFT_SILENTLY)
+    assert len(told(journal)) == 1
+
+
+@pytest.mark.parametrize(
+    "other", [("10.1.2.4", 104, "why"), ("10.1.2.3", 105, "why"), ("10.1.2.3", 104, "other")]
+)
+def test_another_address_port_or_reason_is_told_by_itself(
+    strangers: Strangers, journal: Journal, other: tuple[str, int, str]
+) -> None:
+    strangers.dropped("10.1.2.3", 104, "why")
+    strangers.dropped(*other)
+    assert len(told(journal)) == 2
+
+
+def test_after_a_while_the_same_is_told_again(
+    strangers: Strangers, journal: Journal, clock: FixedClock
+) -> None:
+    strangers.dropped("10.1.2.3", 104, "why")
+    clock.advance(FOLDED_WITHIN_SECONDS - 1)
+    strangers.dropped("10.1.2.3", 104, "why")
+    assert len(told(journal)) == 1
+    clock.advance(FOLDED_WITHIN_SECONDS)
+    strangers.dropped("10.1.2.3", 104, "why")
+    assert len(told(journal)) == 2
+
+
+def test_only_so_many_different_ones_are_remembered(strangers: Strangers) -> None:
+    for number in range(KEPT + 500):
+        strangers.dropped(f"10.0.{number // 256}.{number % 256}", 104, "why")
+    assert len(strangers._seen) == KEPT

@@ -1,0 +1,1 @@
+"""Identifiers of another distribution, as a site would write them."""
