@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from engine.events import RecordedEvent
     from engine.model.project import Project
     from engine.model.session import Session
-    from engine.sessions.index import ObjectRow
+    from engine.sessions.rows import ObjectRow
 
 LOOPBACK = "127.0.0.1"
 STOP_SECONDS = 30

@@ -20,7 +20,7 @@ from engine.events import (
 )
 from engine.metrics import SecondsRing
 from engine.model.session import ObjectState
-from engine.sessions.index import WhitelistUse
+from engine.sessions.rows import WhitelistUse
 from engine.view import AssociationEnd, AssociationStatus
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from engine.intake.placement import distinct_name, file_name, scan_folder
 from engine.intake.write import publish
 from engine.model.identity import UNASSIGNED
 from engine.model.session import ObjectState, SessionArea
-from engine.sessions.index import ObjectRow, SessionKey, SessionOrigin
+from engine.sessions.index import SessionKey, SessionOrigin
+from engine.sessions.rows import ObjectRow
 from engine.sessions.traces import TRACED
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.model.session import ObjectState, SessionStatus
-from engine.sessions.index import ObjectRow
 from engine.sessions.reconcile import identify, repair
+from engine.sessions.rows import ObjectRow
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,6 @@ crash kept out of the index.
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import threading
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.errors import OutOfResources, StorageUnusable
+from engine.errors import OutOfResources
 from engine.metrics import Today
 from engine.model.session import (
     ObjectState,
@@ -25,7 +24,8 @@ from engine.model.session import (
     status_on_arrival,
 )
 from engine.sessions.holds import Holds
-from engine.sessions.migrations import SCHEMA_VERSION, migrate
+from engine.sessions.rows import OBJECT_COLUMNS, ObjectRow, RowWriter
+from engine.sessions.schema import open_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,107 +33,8 @@ if TYPE_CHECKING:
 
     from engine.sessions.observed import ObservedReceiver
 
-BATCH_SECONDS = 0.05
-RETRY_SECONDS = 1.0
-MAX_WAITING_ROWS = 200_000
-
-_logger = logging.getLogger(__name__)
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS sessions (
-    id INTEGER PRIMARY KEY,
-    project TEXT,
-    subject TEXT,
-    label TEXT NOT NULL,
-    study_instance_uid TEXT NOT NULL,
-    folder TEXT NOT NULL UNIQUE,
-    status TEXT NOT NULL,
-    receiver TEXT NOT NULL,
-    calling_ae_title TEXT NOT NULL,
-    auto_archive INTEGER,
-    first_object_at TEXT NOT NULL,
-    last_object_at TEXT NOT NULL,
-    objects INTEGER NOT NULL DEFAULT 0,
-    bytes INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX IF NOT EXISTS sessions_by_study ON sessions (study_instance_uid, label, project);
-CREATE INDEX IF NOT EXISTS sessions_by_status ON sessions (status);
-CREATE TABLE IF NOT EXISTS objects (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-    at TEXT NOT NULL,
-    receiver TEXT NOT NULL,
-    calling_ae_title TEXT NOT NULL,
-    address TEXT NOT NULL,
-    association TEXT NOT NULL,
-    sop_class_uid TEXT NOT NULL,
-    sop_instance_uid TEXT NOT NULL,
-    transfer_syntax_uid TEXT NOT NULL,
-    state TEXT NOT NULL,
-    status INTEGER NOT NULL,
-    reason TEXT NOT NULL,
-    session INTEGER REFERENCES sessions (id),
-    file TEXT NOT NULL,
-    bytes INTEGER NOT NULL
-);
-CREATE INDEX IF NOT EXISTS objects_by_time ON objects (at);
-CREATE TABLE IF NOT EXISTS observed (
-    receiver TEXT PRIMARY KEY,
-    state TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    since TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS whitelist_uses (
-    receiver TEXT NOT NULL,
-    line TEXT NOT NULL,
-    uses INTEGER NOT NULL,
-    last_at TEXT NOT NULL,
-    PRIMARY KEY (receiver, line)
-);
-CREATE TABLE IF NOT EXISTS engine (clean_stop INTEGER NOT NULL);
-"""
-
-
-class ObjectRow(NamedTuple):
-    """The final state of one received object, as the journal keeps it."""
-
-    at: str
-    """UTC, ISO 8601."""
-    receiver: str
-    calling_ae_title: str
-    address: str
-    association: str
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    state: str
-    status: int
-    """The C-STORE status that was answered."""
-    reason: str
-    session: int | None
-    file: str
-    """Relative to the session's folder; empty if nothing was kept there."""
-    bytes: int
-
-
-_OBJECT_COLUMNS = ", ".join(ObjectRow._fields)
-_INSERT_OBJECT = (
-    f"INSERT INTO objects ({_OBJECT_COLUMNS}) VALUES ({', '.join('?' * len(ObjectRow._fields))})"
-)
 _FOLDER_TRIES = 1000
-_COUNT_USE = (
-    "INSERT INTO whitelist_uses VALUES (?, ?, 1, ?) ON CONFLICT (receiver, line)"
-    " DO UPDATE SET uses = uses + 1, last_at = excluded.last_at"
-)
 SESSION_COLUMNS = ", ".join(f.name for f in fields(Session))
-
-
-class WhitelistUse(NamedTuple):
-    """A whitelist line let a caller in."""
-
-    receiver: str
-    line: str
-    at: str
-    """UTC, ISO 8601."""
 
 
 class SessionKey(NamedTuple):
@@ -169,20 +70,16 @@ class SessionIndex:
     """The one door to the index; every method may be called from any thread."""
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
-        self._connection = _open(path, durable)
+        self._connection = open_index(path, durable)
         self._lock = threading.RLock()
         """Guards the connection and the places."""
         self._places: dict[SessionKey, SessionPlace] = {}
         self.holds = Holds()
         """Taken by `place_of` and `session_for`; given back once the object's row is queued."""
         self._receiving = self._count_receiving()
-        self._waiting: list[ObjectRow | WhitelistUse] = []
-        self._wake = threading.Condition()
-        self._closing = False
-        self._writing = False
-        self._lost_rows = 0
-        self._writer = threading.Thread(target=self._write_batches, name="index-writer")
-        self._writer.start()
+        self._writer = RowWriter(self._connection, self._lock)
+        self.record = self._writer.record
+        """Queues the row of one object, or a use; it is written within the batch time."""
 
     def place_of(self, key: SessionKey) -> SessionPlace | None:
         """Return where a session's files go and hold it; None if this engine has not met it yet."""
@@ -233,19 +130,9 @@ class SessionIndex:
             self._places = {k: p for k, p in self._places.items() if p.id != session_id}
             self._receiving = self._count_receiving()
 
-    def record(self, row: ObjectRow | WhitelistUse) -> None:
-        """Queue the final state of one object, or a use; it is written within the batch time."""
-        with self._wake:
-            self._waiting.append(row)
-            if len(self._waiting) == 1:  # the writer sleeps until there is a first one
-                self._wake.notify_all()
-
     def flush(self, seconds: float | None = None) -> bool:
         """Return whether everything queued so far is written, waiting for it that long."""
-        with self._wake:
-            return self._wake.wait_for(
-                lambda: not (self._waiting or self._writing) or not self._writer.is_alive(), seconds
-            )
+        return self._writer.flush(seconds)
 
     def sessions(self, status: SessionStatus | None = None) -> tuple[Session, ...]:
         """Return the sessions in a status (or all), the most recently changed first."""
@@ -257,7 +144,7 @@ class SessionIndex:
 
     def objects(self, limit: int = 1000) -> tuple[ObjectRow, ...]:
         """Return the newest object rows, newest first."""
-        query = f"SELECT {_OBJECT_COLUMNS} FROM objects ORDER BY sequence DESC LIMIT ?"
+        query = f"SELECT {OBJECT_COLUMNS} FROM objects ORDER BY sequence DESC LIMIT ?"
         with self._lock:
             rows = self._connection.execute(query, (limit,)).fetchall()
         return tuple(ObjectRow(*row) for row in rows)
@@ -313,13 +200,12 @@ class SessionIndex:
 
     def close(self) -> None:
         """Write what is queued, note the clean stop and close."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify_all()
-        self._writer.join()
+        self._writer.close()
         with self._lock:
             with self._connection:
-                self._connection.execute("UPDATE engine SET clean_stop = ?", (not self._lost_rows,))
+                self._connection.execute(
+                    "UPDATE engine SET clean_stop = ?", (not self._writer.lost_rows,)
+                )
             self._connection.close()
 
     def _find(self, key: SessionKey) -> SessionPlace | None:
@@ -392,94 +278,6 @@ class SessionIndex:
         with self._lock:
             count: int = self._connection.execute(query, (SessionStatus.RECEIVING,)).fetchone()[0]
         return count
-
-    def _write_batches(self) -> None:
-        while batch := self._next_batch():
-            try:
-                self._write(batch)
-            except sqlite3.Error as error:
-                self._put_back(batch, error)
-            finally:
-                with self._wake:
-                    self._writing = False
-                    self._wake.notify_all()
-
-    def _next_batch(self) -> list[ObjectRow | WhitelistUse]:
-        """Wait for rows, give others the batch time to join them, and take all; [] at the end."""
-        with self._wake:
-            while not self._waiting and not self._closing:
-                self._wake.wait()
-            if not self._closing:
-                self._wake.wait_for(lambda: self._closing, timeout=BATCH_SECONDS)
-            batch, self._waiting = self._waiting, []
-            self._writing = bool(batch)
-            return batch
-
-    def _write(self, rows: list[ObjectRow | WhitelistUse]) -> None:
-        batch = [row for row in rows if isinstance(row, ObjectRow)]
-        uses = [row for row in rows if isinstance(row, WhitelistUse)]
-        with self._lock, self._connection:
-            self._connection.executemany(_COUNT_USE, uses)
-            self._connection.executemany(_INSERT_OBJECT, batch)
-            self._connection.executemany(
-                "UPDATE sessions SET objects = objects + ?, bytes = bytes + ?,"
-                " last_object_at = MAX(last_object_at, ?) WHERE id = ?",
-                _session_changes(batch),
-            )
-
-    def _put_back(self, batch: list[ObjectRow | WhitelistUse], error: sqlite3.Error) -> None:
-        """Keep rows that could not be written for the next try; files on disk are not affected."""
-        _logger.warning("the session index can't be written, %d rows wait: %s", len(batch), error)
-        with self._wake:
-            rows = batch + self._waiting
-            self._lost_rows += max(0, len(rows) - MAX_WAITING_ROWS)
-            self._waiting = rows[-MAX_WAITING_ROWS:]
-            if self._closing:
-                self._lost_rows += len(self._waiting)
-                self._waiting = []
-            else:
-                self._wake.wait_for(lambda: self._closing, timeout=RETRY_SECONDS)
-
-
-def _open(path: Path, durable: bool) -> sqlite3.Connection:
-    try:
-        connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
-        try:
-            path.chmod(0o600)
-            _prepare(connection, durable)
-        except BaseException:
-            connection.close()
-            raise
-    except (sqlite3.Error, OSError) as error:
-        raise StorageUnusable(
-            f"the session index {path.name} can't be opened: {error}",
-            "check the disk; the received files are not affected",
-        ) from error
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection, durable: bool) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise StorageUnusable(
-            f"the session index has schema {version}, this version reads {SCHEMA_VERSION}",
-            "run the newer dicomdock",
-        )
-    connection.executescript(_SCHEMA)
-    migrate(connection, version)
-
-
-def _session_changes(batch: list[ObjectRow]) -> list[tuple[int, int, str, int]]:
-    changes: dict[int, tuple[int, int, str]] = {}
-    for row in batch:
-        if row.session is None:
-            continue
-        stored = row.state == ObjectState.STORED
-        objects, size, _ = changes.get(row.session, (0, 0, ""))
-        changes[row.session] = (objects + stored, size + row.bytes * stored, row.at)
-    return [(objects, size, at, session) for session, (objects, size, at) in changes.items()]
 
 
 def session_of(row: tuple[object, ...]) -> Session:

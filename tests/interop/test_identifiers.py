@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-    from engine.sessions.index import ObjectRow
+    from engine.sessions.rows import ObjectRow
 
 NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
 PLUGIN = Path(__file__).parents[1] / "plugin_distribution"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.sessions.index import SessionIndex, WhitelistUse
+from engine.sessions.index import SessionIndex
+from engine.sessions.rows import WhitelistUse
 from tests.engine.cli.outcome import CT1
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from engine.journal import Journal
 from engine.model.ae_title import AETitle
 from engine.model.receiver import Receiver
 from engine.model.session import ObjectState
-from engine.sessions.index import WhitelistUse
+from engine.sessions.rows import WhitelistUse
 from engine.view import AssociationEnd, RefusedContext
 from tests.fakes import FixedClock
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from engine.sessions.index import ObjectRow
+    from engine.sessions.rows import ObjectRow
 
 NEURO_01 = Project("NEURO-01")
 RECEIVER = Receiver(1, AETitle("XNAT"), 8104)

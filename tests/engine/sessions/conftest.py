@@ -11,4 +11,4 @@ import pytest
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Flush nothing to the disk, and write every row at once."""
     monkeypatch.setattr(os, "fsync", lambda _fd: None)
-    monkeypatch.setattr("engine.sessions.index.BATCH_SECONDS", 0)
+    monkeypatch.setattr("engine.sessions.rows.BATCH_SECONDS", 0)

@@ -13,10 +13,11 @@ from engine.model.auto_archive import AutoArchive
 from engine.model.safe_names import scan_name, timestamp
 from engine.model.session import SessionArea
 from engine.sessions.areas import Areas, archive_folder
-from engine.sessions.index import ObjectRow, SessionIndex, SessionKey, SessionOrigin, stamp
+from engine.sessions.index import SessionIndex, SessionKey, SessionOrigin, stamp
 from engine.sessions.ledger import SessionLedger
 from engine.sessions.lifecycle import Lifecycle
 from engine.sessions.policy import SessionPolicy
+from engine.sessions.rows import ObjectRow
 from engine.sessions.workplace import Workplace
 from tests import dicom
 from tests.fakes import FixedClock

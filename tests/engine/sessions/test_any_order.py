@@ -31,7 +31,7 @@ class Sessions(RuleBasedStateMachine):
         super().__init__()
         self._opened = ExitStack()
         self._opened.enter_context(patch.object(os, "fsync", lambda _fd: None))
-        self._opened.enter_context(patch("engine.sessions.index.BATCH_SECONDS", 0))
+        self._opened.enter_context(patch("engine.sessions.rows.BATCH_SECONDS", 0))
         root = Path(self._opened.enter_context(tempfile.TemporaryDirectory()))
         self.depot = self._opened.enter_context(depot_in(root))
         self.depot.codes |= {"AUTO": AutoArchive.ARCHIVE, "OVER": AutoArchive.OVERWRITE}

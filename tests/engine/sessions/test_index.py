@@ -11,19 +11,14 @@ import pytest
 
 from engine.errors import OutOfResources, StorageUnusable
 from engine.model.session import ObjectState, SessionStatus
-from engine.sessions.index import (
-    ObjectRow,
-    SessionIndex,
-    SessionKey,
-    SessionOrigin,
-    WhitelistUse,
-)
+from engine.sessions.index import SessionIndex, SessionKey, SessionOrigin
 from engine.sessions.observed import (
     ObservedReceiver,
     read_counts,
     read_observed,
     read_whitelist_uses,
 )
+from engine.sessions.rows import ObjectRow, WhitelistUse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -264,7 +259,7 @@ def test_rows_wait_while_another_process_locks_the_index(
     path = tmp_path / "index.sqlite"
     index = SessionIndex(path, durable=False)
     index._connection.execute("PRAGMA busy_timeout = 1")
-    monkeypatch.setattr("engine.sessions.index.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("engine.sessions.rows.RETRY_SECONDS", 0.01)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     index.record(row(None, state=ObjectState.FAILED))

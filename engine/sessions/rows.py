@@ -1,0 +1,158 @@
+"""The rows that come with every object, written in batches by one thread, so that nobody waits."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+from engine.model.session import ObjectState
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+BATCH_SECONDS = 0.05
+RETRY_SECONDS = 1.0
+MAX_WAITING_ROWS = 200_000
+
+_logger = logging.getLogger(__name__)
+
+
+class ObjectRow(NamedTuple):
+    """The final state of one received object, as the journal keeps it."""
+
+    at: str
+    """UTC, ISO 8601."""
+    receiver: str
+    calling_ae_title: str
+    address: str
+    association: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    state: str
+    status: int
+    """The C-STORE status that was answered."""
+    reason: str
+    session: int | None
+    file: str
+    """Relative to the session's folder; empty if nothing was kept there."""
+    bytes: int
+
+
+class WhitelistUse(NamedTuple):
+    """A whitelist line let a caller in."""
+
+    receiver: str
+    line: str
+    at: str
+    """UTC, ISO 8601."""
+
+
+OBJECT_COLUMNS = ", ".join(ObjectRow._fields)
+_INSERT_OBJECT = (
+    f"INSERT INTO objects ({OBJECT_COLUMNS}) VALUES ({', '.join('?' * len(ObjectRow._fields))})"
+)
+_COUNT_USE = (
+    "INSERT INTO whitelist_uses VALUES (?, ?, 1, ?) ON CONFLICT (receiver, line)"
+    " DO UPDATE SET uses = uses + 1, last_at = excluded.last_at"
+)
+
+
+class RowWriter:
+    """Takes rows from any thread and writes them within the batch time."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, lock: AbstractContextManager[object]
+    ) -> None:
+        """Begin to write through a connection that a lock guards."""
+        self._connection = connection
+        self._lock = lock
+        self._waiting: list[ObjectRow | WhitelistUse] = []
+        self._wake = threading.Condition()
+        self._closing = False
+        self._writing = False
+        self.lost_rows = 0
+        """How many rows could not be kept until they were written."""
+        self._thread = threading.Thread(target=self._write_batches, name="index-writer")
+        self._thread.start()
+
+    def record(self, row: ObjectRow | WhitelistUse) -> None:
+        """Queue the final state of one object, or a use; it is written within the batch time."""
+        with self._wake:
+            self._waiting.append(row)
+            if len(self._waiting) == 1:  # the writer sleeps until there is a first one
+                self._wake.notify_all()
+
+    def flush(self, seconds: float | None = None) -> bool:
+        """Return whether everything queued so far is written, waiting for it that long."""
+        with self._wake:
+            return self._wake.wait_for(
+                lambda: not (self._waiting or self._writing) or not self._thread.is_alive(), seconds
+            )
+
+    def close(self) -> None:
+        """Write what is queued and end the thread."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify_all()
+        self._thread.join()
+
+    def _write_batches(self) -> None:
+        while batch := self._next_batch():
+            try:
+                self._write(batch)
+            except sqlite3.Error as error:
+                self._put_back(batch, error)
+            finally:
+                with self._wake:
+                    self._writing = False
+                    self._wake.notify_all()
+
+    def _next_batch(self) -> list[ObjectRow | WhitelistUse]:
+        """Wait for rows, give others the batch time to join them, and take all; [] at the end."""
+        with self._wake:
+            while not self._waiting and not self._closing:
+                self._wake.wait()
+            if not self._closing:
+                self._wake.wait_for(lambda: self._closing, timeout=BATCH_SECONDS)
+            batch, self._waiting = self._waiting, []
+            self._writing = bool(batch)
+            return batch
+
+    def _write(self, rows: list[ObjectRow | WhitelistUse]) -> None:
+        batch = [row for row in rows if isinstance(row, ObjectRow)]
+        uses = [row for row in rows if isinstance(row, WhitelistUse)]
+        with self._lock, self._connection:
+            self._connection.executemany(_COUNT_USE, uses)
+            self._connection.executemany(_INSERT_OBJECT, batch)
+            self._connection.executemany(
+                "UPDATE sessions SET objects = objects + ?, bytes = bytes + ?,"
+                " last_object_at = MAX(last_object_at, ?) WHERE id = ?",
+                _session_changes(batch),
+            )
+
+    def _put_back(self, batch: list[ObjectRow | WhitelistUse], error: sqlite3.Error) -> None:
+        """Keep rows that could not be written for the next try; files on disk are not affected."""
+        _logger.warning("the session index can't be written, %d rows wait: %s", len(batch), error)
+        with self._wake:
+            rows = batch + self._waiting
+            self.lost_rows += max(0, len(rows) - MAX_WAITING_ROWS)
+            self._waiting = rows[-MAX_WAITING_ROWS:]
+            if self._closing:
+                self.lost_rows += len(self._waiting)
+                self._waiting = []
+            else:
+                self._wake.wait_for(lambda: self._closing, timeout=RETRY_SECONDS)
+
+
+def _session_changes(batch: list[ObjectRow]) -> list[tuple[int, int, str, int]]:
+    changes: dict[int, tuple[int, int, str]] = {}
+    for row in batch:
+        if row.session is None:
+            continue
+        stored = row.state == ObjectState.STORED
+        objects, size, _ = changes.get(row.session, (0, 0, ""))
+        changes[row.session] = (objects + stored, size + row.bytes * stored, row.at)
+    return [(objects, size, at, session) for session, (objects, size, at) in changes.items()]
