@@ -27,6 +27,7 @@ from engine.model.configuration import Configuration
 from engine.model.identity import Decision, Identity
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import Receiver
+from engine.model.session_settings import SessionSettings
 from engine.model.site import SiteSettings
 from engine.model.trace import Attribute
 from engine.routing import RulesTimeout
@@ -108,6 +109,18 @@ def test_how_far_to_read_is_known_before_the_header() -> None:
     desk = desk_with(receiver_with(), deep)
     assert desk.router.ruling(desk.configuration.receivers[0]).last_tag == 0x00324000
     assert desk.router.ruling(deep).last_tag == 0xF2151050
+
+
+@pytest.mark.parametrize(
+    "sessions",
+    [
+        SessionSettings(series_filter="[4008,0040]\nx"),
+        SessionSettings(file_name_template="${ResultsID}"),
+    ],
+)
+def test_filters_and_file_names_say_how_far_to_read_too(sessions: SessionSettings) -> None:
+    desk = desk_with(site=SiteSettings(sessions=sessions))
+    assert desk.router.ruling(desk.configuration.receivers[0]).last_tag == 0x40080040
 
 
 @pytest.mark.parametrize("attribute", ["subject", "session"])
