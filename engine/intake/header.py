@@ -147,6 +147,8 @@ class HeaderView:
         return ""
 
     def _decode(self, tag: int, vr: str, value: bytes) -> str | None:
+        if vr in _STRINGS and vr != "UN":
+            return self._string_text(value, vr)
         vr, big_endian = self._read_as(tag, vr)
         if vr in _STRINGS:
             return self._string_text(value, vr)
@@ -175,7 +177,10 @@ class HeaderView:
         value = value.rstrip(b"\0 ")
         if not value:
             return None
-        text = self._decoded_text(value, vr)
+        if value.isascii() and b"\x1b" not in value:
+            text = value.decode("ascii")
+        else:
+            text = self._decoded_text(value, vr)
         if vr not in _WHOLE:
             if "\\" in text:
                 text = text[: text.index("\\")]

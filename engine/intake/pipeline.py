@@ -191,7 +191,7 @@ class Pipeline:
         filed = self._session(source, header, identity)
         incoming.held_session = filed.place.id
         if self._traces is not None:
-            self._traces.note(filed.place.id, ((tag, header.text(tag)) for tag in TRACED))
+            self._traces.note(filed.place.id, [(tag, header.text(tag)) for tag in TRACED])
         published = self._publish(incoming, part, header, filed, ruling)
         return _outcome(published, filed.place, identity.warning)
 
@@ -278,7 +278,8 @@ def _outcome(published: Published, place: SessionPlace, warning: str) -> Outcome
     file = "/".join(published.path_parts[len(place.folder) :])
     if published.duplicate:
         return Outcome(ObjectState.DUPLICATE, SUCCESS, "already here", place.id, file)
-    reason = "; ".join(filter(None, (warning, _beside(published))))
+    beside = _beside(published)
+    reason = f"{warning}; {beside}" if warning and beside else warning or beside
     return Outcome(ObjectState.STORED, SUCCESS, reason, place.id, file)
 
 
@@ -288,6 +289,6 @@ def _beside(published: Published) -> str:
         return "replaces other content of the same SOP instance"
     if published.same_instance:
         return "other content of the same SOP instance is here, kept beside it"
-    return (
-        "another SOP instance has the same file name, kept beside it" if published.renamed else ""
-    )
+    if published.renamed:
+        return "another SOP instance has the same file name, kept beside it"
+    return ""

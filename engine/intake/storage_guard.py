@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
 from engine.intake.write import out_of_resources
@@ -24,8 +24,7 @@ LOOK_SECONDS = 1.0
 """How often the state is told about at most; whether there is room is asked for every object."""
 
 
-@dataclass(frozen=True, slots=True)
-class Space:
+class Space(NamedTuple):
     """The file system that objects go to."""
 
     free_bytes: int
@@ -72,6 +71,8 @@ class StorageGuard:
         self._journal = journal
         self._clock = clock
         self._lock = threading.Lock()
+        self._known: tuple[Limits | None, int, Thresholds] = (None, 0, Thresholds(0, 0))
+        """Limits, size of the storage, and the thresholds by both."""
         self._told: type[Event] = StorageSuffices
         self._told_at = clock.monotonic() - LOOK_SECONDS
 
@@ -99,7 +100,7 @@ class StorageGuard:
         return self._judge(space)
 
     def _judge(self, space: Space) -> str:
-        thresholds = Thresholds.of(self._limits(), space)
+        thresholds = self._thresholds(space)
         if space.free_bytes < thresholds.reserve_bytes:
             why = f"only {space.free_bytes // 1_000_000} MB free on the storage"
             self._tell(StorageRefuses(reason=why))
@@ -110,6 +111,15 @@ class StorageGuard:
         elif self._told is not StorageSuffices:
             self._tell(StorageSuffices(free_bytes=space.free_bytes))
         return ""
+
+    def _thresholds(self, space: Space) -> Thresholds:
+        """Return what the limits in force mean; put together anew only when they have changed."""
+        limits = self._limits()
+        known_limits, known_total, thresholds = self._known
+        if known_limits is not limits or known_total != space.total_bytes:
+            thresholds = Thresholds.of(limits, space)
+            self._known = limits, space.total_bytes, thresholds
+        return thresholds
 
     def _until(self, left_bytes: int) -> float | None:
         """Forecast when `left_bytes` are used up at the present rate; None if nothing arrives."""

@@ -73,7 +73,7 @@ class FileNameTemplate:
         Args:
             value_of: gives the text of an element by its tag, None if it has none.
         """
-        texts = (part if isinstance(part, str) else part.text(value_of) for part in self.parts)
+        texts = [part if isinstance(part, str) else part.text(value_of) for part in self.parts]
         stem = _NOT_IN_NAME.sub("_", "".join(texts)).lstrip(".")
         if not stem or stem.startswith("-"):
             stem = "_" + stem[1:]
