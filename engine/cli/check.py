@@ -37,10 +37,8 @@ def add_check(commands: Commands) -> None:
 def _check(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     if arguments.rebuild_index:
-        from engine.session_keeping import set_index_aside
-
-        terminal.say(f"the old index is {set_index_aside(settings, SystemClock())} now")
-    if arguments.adopt or arguments.rebuild_index:
+        found, adopted = _rebuild(settings)
+    elif arguments.adopt:
         found, adopted = _adopt(settings)
     else:
         found, adopted = _look(settings), None
@@ -72,6 +70,18 @@ def _adopt(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
     with sessions_without_engine(settings, SystemClock()) as keeping:
         adopted = keeping.adopt(keeping.audit())
         return keeping.audit(), adopted
+
+
+def _rebuild(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
+    """Begin a new index, and adopt everything; studies keep the labels that they were given."""
+    from engine.session_keeping import set_index_aside
+    from engine.sessions.study_labels import carry_over
+
+    aside = set_index_aside(settings, SystemClock())
+    terminal.say(f"the old index is {aside} now")
+    found = _adopt(settings)
+    carry_over(settings.index_file.with_name(aside), settings.index_file)
+    return found
 
 
 def _print(found: Audit, adopted: Adopted | None) -> None:

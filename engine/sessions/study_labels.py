@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,6 +30,7 @@ CREATE INDEX IF NOT EXISTS sessions_by_label ON sessions (project, label);
 _GIVEN = (
     "SELECT label FROM study_labels WHERE project = ? AND subject = ? AND study_instance_uid = ?"
 )
+_ALL = "SELECT project, subject, study_instance_uid, label FROM study_labels"
 _TAKEN = (
     "SELECT label FROM study_labels WHERE project = ? AND label >= ? AND label < ?"
     " UNION SELECT label FROM sessions WHERE project IS ? AND label >= ? AND label < ?"
@@ -118,6 +119,20 @@ def read_label(index_file: Path, key: LabelKey, modality: str) -> str:
             return _looked_up(connection, key, stem)[0]
     except sqlite3.Error as error:
         raise OutOfResources(f"session index: {error}") from error
+
+
+def carry_over(before: Path, after: Path) -> None:
+    """Let studies keep their labels in an index that is made anew, as far as the old one tells.
+
+    Args:
+        before: the index that was set aside; it may be damaged.
+        after: the new one, which must exist.
+    """
+    with suppress(sqlite3.Error), closing(_open_to_read(before)) as old:
+        given = old.execute(_ALL).fetchall()
+        with closing(sqlite3.connect(after, timeout=10)) as new, new:
+            new.executescript(_SCHEMA)
+            new.executemany("INSERT OR IGNORE INTO study_labels VALUES (?, ?, ?, ?)", given)
 
 
 def _open_to_read(index_file: Path) -> sqlite3.Connection:

@@ -11,6 +11,7 @@ import pytest
 from engine.clock import SystemClock
 from engine.lock import EngineLock
 from engine.model.auto_archive import AutoArchive
+from engine.sessions.study_labels import LabelKey, StudyLabels
 from engine.settings import EngineSettings
 from tests.engine.sessions.depot import depot_in, open_depot
 from tests.fakes import FixedClock
@@ -132,6 +133,17 @@ def test_an_index_is_rebuilt_from_the_trees_alone(run: Run, data: Path) -> None:
     told = [{tuple(session[name] for name in names) for session in s} for s in (before, after)]
     assert told[0] == told[1]
     assert {s["status"] for s in after} == {"ARCHIVED", "RECEIVING"}
+
+
+def test_a_new_index_keeps_the_labels_that_studies_were_given(run: Run, data: Path) -> None:
+    labels = StudyLabels(data / "index.sqlite")
+    assert labels.label(LabelKey("NEURO-02", "S1", "1.3"), "MR") == "S1_MR1"
+    labels.close()
+    assert run("check", "--rebuild-index").code == 0
+    labels = StudyLabels(data / "index.sqlite")
+    assert labels.label(LabelKey("NEURO-02", "S1", "1.4"), "MR") == "S1_MR2"
+    assert labels.label(LabelKey("NEURO-02", "S1", "1.3"), "MR") == "S1_MR1"
+    labels.close()
 
 
 def test_beside_a_running_engine_only_what_rests_is_looked_at(run: Run, data: Path) -> None:
