@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 for _name in [n for n in os.environ if n.startswith(("TEXTUAL", "DICOMDOCK"))]:
-    del os.environ[_name]
+    if _name != "TEXTUAL_SNAPSHOT_TEMPDIR":  # where test processes leave what the report shows
+        del os.environ[_name]
 for _name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "SSH_CONNECTION"):
     os.environ.pop(_name, None)
 os.environ.update(TEXTUAL_ANIMATIONS="none", TZ="UTC", LC_ALL="C.UTF-8", TERM="xterm-256color")
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
+END_WITHIN_SECONDS = 5
 
 
 class TopLevelSVG(pytest_textual_snapshot.SVGImageExtension):  # type: ignore[misc]
@@ -33,6 +37,12 @@ class TopLevelSVG(pytest_textual_snapshot.SVGImageExtension):  # type: ignore[mi
         return str(ROOT / "snapshots" / test_location.basename)
 
 
+def pytest_collection_finish() -> None:
+    """Keep the tests themselves, which last until the end, out of every search for garbage."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _pictures_at_the_top(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pytest_textual_snapshot, "SVGImageExtension", TopLevelSVG)
@@ -42,9 +52,9 @@ def _pictures_at_the_top(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_thread_left_behind() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
-    left = [t for t in set(threading.enumerate()) - before if not t.daemon]
-    for thread in left:
+    deadline = time.monotonic() + END_WITHIN_SECONDS
+    while left := [t for t in set(threading.enumerate()) - before if not t.daemon]:
+        remaining = deadline - time.monotonic()
+        assert remaining > 0, f"threads left running: {[t.name for t in left]}"
         with suppress(RuntimeError):  # it is only just being started
-            thread.join(timeout=5)
-    names = [t.name for t in left if t.is_alive()]
-    assert not names, f"threads left running: {names}"
+            left[0].join(remaining)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, Self
 
 from engine.clock import SystemClock
@@ -30,7 +33,6 @@ from engine.settings import EngineSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from engine.clock import Clock
     from engine.dimse.inherited import InheritedSockets
@@ -49,21 +51,44 @@ UNHURRIED = Limits(
 LOOPBACK_SITE = SiteSettings(bind_address=LOOPBACK, limits=UNHURRIED)
 
 
-def free_port() -> int:
-    """Return a port that is free now and not in the range that outgoing connections use."""
-    for port in range(20_000 + os.getpid() % 8_000, 32_000):
-        with socket.socket() as candidate:
-            try:
-                candidate.bind((LOOPBACK, port))
-            except OSError:
-                continue
-        if port not in _handed_out:
-            _handed_out.add(port)
-            return port
-    raise AssertionError("no free port")
+class Ports:
+    """Ports below those of outgoing connections, each for one test process of this machine only.
+
+    A port is claimed by a lock on the byte of that number in a file that all test processes of
+    a user share, so that no other one can take it between now and when it is bound.
+    """
+
+    def __init__(self) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+        file = Path(gettempdir()) / f"dicomdock-test-ports-{os.getuid()}"
+        self._claims = os.open(file, flags, 0o600)
+        self._left = iter(range(20_000 + os.getpid() % 4_000, 32_000))
+
+    def next_free(self) -> int:
+        """Return a port that is free now and was never given before."""
+        for port in self._left:
+            if self._claim(port) and _is_free(port):
+                return port
+        raise AssertionError("no free port")
+
+    def _claim(self, port: int) -> bool:
+        try:
+            fcntl.lockf(self._claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        except OSError:
+            return False
+        return True
 
 
-_handed_out: set[int] = set()
+def _is_free(port: int) -> bool:
+    with socket.socket() as candidate:
+        try:
+            candidate.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+free_port = Ports().next_free
 
 
 def make_receiver(ae_title: str, port: int, **changes: Any) -> Receiver:

@@ -31,7 +31,7 @@ from tests.running import LOOPBACK, run_dcmtk
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SECONDS = float(os.environ.get("MUTATION_SECONDS", "40"))
+SECONDS = float(os.environ.get("MUTATION_SECONDS", "20"))
 FIRST_SEED = int(os.environ.get("MUTATION_SEED", "0"))
 SEEDS = Path(__file__).parent / "seeds"
 BATCH = 20

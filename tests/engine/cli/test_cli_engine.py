@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from pynetdicom.ae import ApplicationEntity
 
 from engine.clock import SystemClock
 from engine.lock import EngineLock
+from tests.running import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,18 +25,6 @@ if TYPE_CHECKING:
 
 VERIFICATION = UID("1.2.840.10008.1.1")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-def free_port() -> int:
-    """Return a port in the range that receivers may use without asking for more."""
-    for port in range(20000 + os.getpid() % 20000, 49000):
-        with socket.socket(socket.AF_INET6) as probe:
-            try:
-                probe.bind(("::", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no free port")
 
 
 @contextmanager
