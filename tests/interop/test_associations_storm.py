@@ -38,7 +38,7 @@ OWN = "1.2.826.0.1.3680043.8.498.54"
 
 def test_five_hundred_associations_in_a_row_leave_everything_as_it_was(tmp_path: Path) -> None:
     with DockProcess(tmp_path / "data") as dock:
-        for _ in range(20):
+        for _ in range(IN_A_ROW):  # until the engine remembers as many as it ever will
             dock.associate().echo().release()
         before = dock.peak_bytes()
         with dock.unharmed(says="released"):

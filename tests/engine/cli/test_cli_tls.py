@@ -89,7 +89,8 @@ def test_a_file_that_is_gone_is_named_when_saving_and_in_the_list(
     hidden = key.rename(key.with_suffix(".hidden"))
     refused = run(*NEW, *files)
     assert refused.code == 2
-    assert f"tls_key '{key}': does not exist\n  → create it or name another file" in refused.err
+    shown = str(key) if len(str(key)) <= 80 else f"…{str(key)[-79:]}"
+    assert f"tls_key '{shown}': does not exist\n  → create it or name another file" in refused.err
     hidden.rename(key)
     assert run(*NEW, *files).code == 0
     (authority.folder / "server.pem").unlink()

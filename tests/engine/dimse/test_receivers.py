@@ -24,6 +24,7 @@ from engine.model.limits import Limits
 from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
 from engine.view import AssociationEnd, ReceiverState
+from tests.peers.peer import Peer
 from tests.running import LOOPBACK, free_port
 
 if TYPE_CHECKING:
@@ -205,7 +206,9 @@ def test_an_address_of_another_host_is_a_state_with_a_remedy(dock: Dock, port: i
 
 def test_rejections_reach_every_caller(dock: Dock, port: int) -> None:
     dock.apply(make_receiver(1, "XNAT", port))
-    assert all(call(port, "NOBODY").is_rejected for _ in range(20))
+    for _ in range(20):
+        with Peer(port) as peer:
+            peer.request("NOBODY").expect_reject(1, 1, 7)
     (row,) = dock.associations.ended()
     assert (row.end, row.repeats) == (AssociationEnd.REJECTED, 20)
     assert len(dock.events(AssociationRejected)) == 2
