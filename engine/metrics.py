@@ -19,6 +19,8 @@ RATE_SECONDS = 5
 """Rates are means over the last full seconds, so that they don't flicker."""
 
 _KEPT_STATES = frozenset(("stored", "duplicate"))
+_DROPPED_STATES = frozenset(("rejected",))
+"""Neither kept nor failed: what was asked for."""
 _BOUNDS_MS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 300, 500, 800, 1200, 2000, 5000, 30000)
 
 
@@ -44,6 +46,7 @@ class Totals:
     quarantined: int = 0
     failed: int = 0
     bytes: int = 0
+    rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +78,16 @@ class _Counted:
     failed: int = 0
     last_object_at: datetime | None = None
 
-    def add(self, day: date, at: datetime, size_bytes: int, failed: bool) -> None:
+    def add(self, day: date, at: datetime, size_bytes: int, state: str) -> None:
         """Count one object; a new local day starts from nothing."""
         if day != self.day:
             self.day, self.objects, self.bytes, self.failed = day, 0, 0, 0
         self.last_object_at = at
-        if failed:
-            self.failed += 1
-        else:
+        if state in _KEPT_STATES:
             self.objects += 1
             self.bytes += size_bytes
+        elif state not in _DROPPED_STATES:
+            self.failed += 1
 
 
 class _LocalDay:
@@ -161,13 +164,12 @@ class Metrics:
         """Count one object in its final state."""
         second, at = int(self._clock.monotonic()), self._clock.now()
         bucket = bisect_left(_BOUNDS_MS, answer_seconds * 1000)
-        failed = state not in _KEPT_STATES
         with self._lock:
             day = self._day.of(at)
             today = self._today.get(receiver)
             if today is None:
                 today = self._today[receiver] = _Counted(day)
-            today.add(day, at, size_bytes, failed)
+            today.add(day, at, size_bytes, state)
             self._all.add(second, size_bytes)
             self._receivers[receiver].add(second, size_bytes)
             self._states[state] += 1
@@ -219,6 +221,7 @@ class Metrics:
             quarantined=states.get("quarantined", 0),
             failed=states.get("failed", 0),
             bytes=size_bytes,
+            rejected=states.get("rejected", 0),
         )
 
     def latency(self) -> Latency:

@@ -35,6 +35,7 @@ from engine.events import (
     ObjectsAdopted,
     OptionNotApplied,
 )
+from engine.intake.anonymizing import Anonymizer
 from engine.intake.identifier_faults import IdentifierFaults
 from engine.intake.installed import infos_of, load_identifiers, usable
 from engine.intake.pipeline import Pipeline, Places
@@ -285,8 +286,16 @@ class Engine:
             reserve_bytes=settings.reserve_bytes,
         )
         self._router = self._build_router(opened)
+        anonymizer = Anonymizer(self._incoming, settings.uid_maps_file, self._journal)
+        opened.callback(anonymizer.close)
         pipeline = Pipeline(
-            places, self._index, self._journal, self._metrics, self._clock, self._router
+            places,
+            self._index,
+            self._journal,
+            self._metrics,
+            self._clock,
+            self._router,
+            anonymizer,
         )
         self._associations = Associations(self._clock, self._journal, self._index.record)
         door = Door(
@@ -362,9 +371,9 @@ class Engine:
                 by=configuration.changed_by,
             )
         )
-        known = set() if before is configuration else set(before.receivers)
-        for receiver in set(configuration.receivers) - known:
-            for option, instead in _not_applied(receiver):
+        known = () if before is configuration else _not_applied(before)
+        for receiver, option, instead in _not_applied(configuration):
+            if (receiver, option, instead) not in known:
                 self._journal.record(
                     OptionNotApplied(receiver=receiver.label, option=option, instead=instead)
                 )
@@ -455,8 +464,15 @@ def _require_one_file_system(incoming: Path, prearchive: Path) -> None:
         )
 
 
-def _not_applied(receiver: Receiver) -> Iterator[tuple[str, str]]:
-    if receiver.direct_archive:
-        yield "direct archive", "objects wait in the prearchive"
-    if receiver.custom_processing:
-        yield "custom processing", "objects are filed as received"
+def _not_applied(configuration: Configuration) -> tuple[tuple[Receiver, str, str], ...]:
+    """Return which receivers ask for what is not done, and what is done instead."""
+    found = []
+    for receiver in configuration.receivers:
+        if receiver.direct_archive:
+            found.append((receiver, "direct archive", "objects wait in the prearchive"))
+        if receiver.custom_processing:
+            found.append((receiver, "custom processing", "no processor sees the objects"))
+        if receiver.anonymization and configuration.site.script.in_force is None:
+            instead = "no site script is in force; objects are stored as received"
+            found.append((receiver, "anonymization", instead))
+    return tuple(found)

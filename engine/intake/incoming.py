@@ -6,7 +6,7 @@ import mmap
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
-from engine.intake.file_meta import FileMeta
+from engine.intake.file_meta import FileMeta, body_offset
 from engine.intake.header import read_complete
 
 if TYPE_CHECKING:
@@ -163,6 +163,12 @@ class IncomingObject:
             file[self.body_offset :] as data_set,
         ):
             return read_complete(data_set, syntax, last_tag=last_tag)
+
+    def become(self, part: Part) -> Part:
+        """Take another part, a complete file, in place of this one, which is removed."""
+        self.discard()
+        self._part, self.body_offset = part, body_offset(part.fd) or 0
+        return part
 
     def discard(self) -> None:
         """Remove the part, if it has not become a file; again has no effect."""

@@ -1,8 +1,8 @@
 """The straight line: one received object, from its bytes to its final file and its one outcome.
 
 An object comes from `engine.dimse.reception`: it is opened with `begin`, its bytes go to a part
-while they arrive, and `finish` takes it down this file: header → identity → session → place →
-published file → one row, one count. Nothing is queued on the way.
+while they arrive, and `finish` takes it down this file: header → identity → site script →
+session → place → published file → one row, one count. Nothing is queued on the way.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import IntakeError, OutOfResources, SopClassMismatch, UnreadableObject
 from engine.events import SessionOpened
+from engine.intake.anonymizing import REJECTED
 from engine.intake.folders import OpenFolders
 from engine.intake.incoming import Arrival, IncomingObject, Source
 from engine.intake.placement import file_name, scan_folder, session_folder, timestamp
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from engine.clock import Clock
+    from engine.intake.anonymizing import Anonymizer
     from engine.intake.header import HeaderView
     from engine.intake.quarantine import Quarantine
     from engine.intake.router import Router, Ruling
@@ -88,6 +90,7 @@ class Pipeline:
         metrics: Metrics,
         clock: Clock,
         router: Router,
+        anonymizer: Anonymizer,
     ) -> None:
         self._places = places
         self._index = index
@@ -95,6 +98,7 @@ class Pipeline:
         self._metrics = metrics
         self._clock = clock
         self._router = router
+        self._anonymizer = anonymizer
 
     def source(
         self, receiver: Receiver, calling_ae_title: str, address: str, association: str
@@ -161,19 +165,29 @@ class Pipeline:
         try:
             header = self._read(incoming, ruling)
         except (UnreadableObject, SopClassMismatch) as error:
-            return self._refuse_content(part, arrival, error)
-        source = arrival.source
-        identity = self._router.identify(header, ruling, source)
-        place = self._session(source, header, identity)
-        published = publish(
+            return self._refuse_content(part, arrival, error, keep=ruling.script is None)
+        identity = self._router.identify(header, ruling, arrival.source)
+        if ruling.script is not None:
+            edited = self._anonymizer.edit(part, ruling.script, identity.labels, arrival.source)
+            if edited is None:
+                return Outcome(ObjectState.REJECTED, SUCCESS, REJECTED)
+            part = incoming.become(edited)
+        place = self._session(arrival.source, header, identity)
+        published = self._publish(part, incoming, header, place)
+        return _outcome(published, place, identity.warning)
+
+    def _publish(
+        self, part: Part, incoming: IncomingObject, header: HeaderView, place: SessionPlace
+    ) -> Published:
+        """Give a part its final name, which is that of the header as it came (XNAT 9.3)."""
+        return publish(
             part,
-            source.folders,
+            incoming.arrival.source.folders,
             (*place.folder, "SCANS", scan_folder(header), "DICOM"),
             file_name(header),
             self._places.durability,
             body_offset=incoming.body_offset,
         )
-        return _outcome(published, place, identity.warning)
 
     def _read(self, incoming: IncomingObject, ruling: Ruling) -> HeaderView:
         arrival = incoming.arrival
@@ -186,8 +200,11 @@ class Pipeline:
         if free < self._places.reserve_bytes:
             raise OutOfResources(f"only {free // 1_000_000} MB free on the storage")
 
-    def _refuse_content(self, part: Part, arrival: Arrival, error: IntakeError) -> Outcome:
-        kept = self._places.quarantine.keep(
+    def _refuse_content(
+        self, part: Part, arrival: Arrival, error: IntakeError, *, keep: bool
+    ) -> Outcome:
+        """Put an object into quarantine, unless it must not be kept as it came."""
+        kept = keep and self._places.quarantine.keep(
             part,
             {
                 "at": self._clock.now().isoformat(),

@@ -32,21 +32,38 @@ if TYPE_CHECKING:
     from engine.model.identity import Identification, Identity
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
+    from engine.model.site_script import SiteScript
     from engine.sessions.studies import Studies
 
 
 class Ruling:
     """What decides about the objects of one receiver under one configuration."""
 
-    __slots__ = ("identifier", "last_tag", "receiver", "remembered", "routing", "slow_rules")
+    __slots__ = (
+        "identifier",
+        "last_tag",
+        "receiver",
+        "remembered",
+        "routing",
+        "script",
+        "slow_rules",
+    )
 
-    def __init__(self, receiver: Receiver, identifier: Identifier, routing: Routing) -> None:
+    def __init__(
+        self,
+        receiver: Receiver,
+        identifier: Identifier,
+        routing: Routing,
+        script: SiteScript | None = None,
+    ) -> None:
         tags = routing.tags | identifier.tags
         self.receiver = receiver
         self.identifier = identifier
         self.routing = routing
         self.last_tag = max(DEFAULT_LAST_TAG, *tags)
         """The greatest tag that must be read (XNAT 5.7)."""
+        self.script = script if receiver.anonymization else None
+        """What must run on each object before it is stored."""
         self.slow_rules = SlowRules()
         self.remembered = RememberedIdentities(tags) if identifier.is_settled_by_header else None
 
@@ -147,7 +164,8 @@ class Router:
     ) -> Ruling:
         routing = Routing.of(receiver, site.routing, configuration.projects, self._studies)
         identifier = self._identifiers.get(receiver.identifier)
-        return Ruling(receiver, identifier or Missing(receiver.identifier), routing)
+        found = identifier or Missing(receiver.identifier)
+        return Ruling(receiver, found, routing, site.script.in_force)
 
     def _tell(self, failure: Failure, ruling: Ruling, source: Source) -> None:
         times = ruling.slow_rules.note(failure)

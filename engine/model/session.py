@@ -23,6 +23,8 @@ class ObjectState(StrEnum):
     STORED = "stored"
     DUPLICATE = "duplicate"
     """Identical to an object already on disk; answered with success, nothing written."""
+    REJECTED = "rejected"
+    """Dropped on purpose by an anonymization script; answered with success, nothing written."""
     QUARANTINED = "quarantined"
     """Refused for its content and kept with the reason."""
     FAILED = "failed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import pytest
 
 from engine.errors import OutOfResources
 from engine.events import SessionOpened
+from engine.intake.anonymizing import Anonymizer
 from engine.intake.identify import DefaultIdentifier
 from engine.intake.incoming import Arrival, IncomingObject
 from engine.intake.pipeline import Outcome, Pipeline, Places
@@ -28,6 +29,7 @@ from engine.model.configuration import Configuration
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import Receiver
 from engine.model.session import ObjectState
+from engine.model.site import SiteSettings
 from engine.sessions.index import SessionIndex
 from engine.settings import Durability
 from tests import dicom
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from engine.intake.script_job import ScriptJob, ScriptResult
+    from engine.intake.worker_processes import Workers
     from engine.sessions.index import ObjectRow
 
 RECEIVER = Receiver(1, AETitle("XNAT"), 8104)
@@ -82,15 +86,26 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
+    with open_bench(tmp_path) as bench:
+        yield bench
+
+
+@contextmanager
+def open_bench(
+    tmp_path: Path,
+    site: SiteSettings = SiteSettings(),
+    workers: Workers[ScriptJob, ScriptResult] | None = None,
+) -> Iterator[Bench]:
+    """Give a pipeline under site settings, with worker processes that others may use too."""
     clock = FixedClock()
     for name in ("prearchive", "incoming"):
-        (tmp_path / name).mkdir()
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
     index = SessionIndex(tmp_path / "index.sqlite", durable=False)
     incoming = IncomingArea(tmp_path / "incoming", "boot")
     quarantine = Quarantine(tmp_path / "quarantine", 1_000_000, clock)
     prearchive_fd = os.open(tmp_path / "prearchive", os.O_RDONLY)
     journal, metrics = Journal(clock), Metrics(clock)
-    configuration = Configuration(projects=ProjectRegistry((Project("NEURO-01"),)))
+    configuration = Configuration(site=site, projects=ProjectRegistry((Project("NEURO-01"),)))
     pipeline = Pipeline(
         Places(incoming, prearchive_fd, quarantine, Durability.FULL, reserve_bytes=0),
         index,
@@ -98,6 +113,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         metrics,
         clock,
         Router({RECEIVER.identifier: DefaultIdentifier()}, lambda: configuration, journal, clock),
+        Anonymizer(incoming, tmp_path / "uid-maps.sqlite", journal, workers),
     )
     with ExitStack() as sources:
         yield Bench(tmp_path, clock, index, journal, metrics, pipeline, sources)
