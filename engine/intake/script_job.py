@@ -86,7 +86,6 @@ def _edit(job: ScriptJob) -> Verdict:
             dict(zip(_VARIABLES, job.labels, strict=True)),
             surroundings=Surroundings(uid_maps=_uid_maps(job.uid_maps)),
             script_ids=[job.script.revision],
-            deflated=True,
         )
     finally:
         os.close(target)
