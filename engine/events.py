@@ -368,13 +368,13 @@ class ObjectsStored(Event):
     objects: int
     duplicates: int
     bytes: int
-    rejected: int = 0
-    """Dropped by the site script."""
+    filtered: int = 0
+    """Not wanted, and not kept."""
 
     def sentence(self) -> str:
         """Say what happened."""
         again = f", {self.duplicates} already here" if self.duplicates else ""
-        dropped = f", {self.rejected} rejected by the site script" if self.rejected else ""
+        dropped = f", {self.filtered} filtered" if self.filtered else ""
         size = f"{self.bytes / 1e6:.1f} MB"
         return f"stored {counted(self.objects, 'object')} ({size}){again}{dropped}"
 

@@ -19,8 +19,8 @@ RATE_SECONDS = 5
 """Rates are means over the last full seconds, so that they don't flicker."""
 
 _KEPT_STATES = frozenset(("stored", "duplicate"))
-_DROPPED_STATES = frozenset(("rejected",))
-"""Neither kept nor failed: what was asked for."""
+_FILTERED = "filtered"
+"""Neither kept nor a failure."""
 _BOUNDS_MS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 300, 500, 800, 1200, 2000, 5000, 30000)
 
 
@@ -46,7 +46,7 @@ class Totals:
     quarantined: int = 0
     failed: int = 0
     bytes: int = 0
-    rejected: int = 0
+    filtered: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class _Counted:
         if state in _KEPT_STATES:
             self.objects += 1
             self.bytes += size_bytes
-        elif state not in _DROPPED_STATES:
+        elif state != _FILTERED:
             self.failed += 1
 
 
@@ -221,7 +221,7 @@ class Metrics:
             quarantined=states.get("quarantined", 0),
             failed=states.get("failed", 0),
             bytes=size_bytes,
-            rejected=states.get("rejected", 0),
+            filtered=states.get("filtered", 0),
         )
 
     def latency(self) -> Latency:

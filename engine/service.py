@@ -371,7 +371,7 @@ class Engine:
                 by=configuration.changed_by,
             )
         )
-        known = () if before is configuration else _not_applied(before)
+        known = set() if before is configuration else set(_not_applied(before))
         for receiver, option, instead in _not_applied(configuration):
             if (receiver, option, instead) not in known:
                 self._journal.record(

@@ -78,7 +78,7 @@ class LiveAssociation:
     ring: SecondsRing = field(default_factory=SecondsRing)
     unreported_objects: int = 0
     unreported_duplicates: int = 0
-    unreported_rejected: int = 0
+    unreported_filtered: int = 0
     unreported_bytes: int = 0
     unreported_second: int = 0
 
@@ -260,8 +260,8 @@ class Associations:
         if second != live.unreported_second:
             self._report(live)
         live.unreported_second = second
-        if state is ObjectState.REJECTED:
-            live.unreported_rejected += 1
+        if state is ObjectState.FILTERED:
+            live.unreported_filtered += 1
             return
         if state is ObjectState.DUPLICATE:
             live.unreported_duplicates += 1
@@ -332,12 +332,12 @@ class Associations:
 
     def _report(self, live: LiveAssociation) -> None:
         objects, duplicates = live.unreported_objects, live.unreported_duplicates
-        rejected = live.unreported_rejected
-        if objects or duplicates or rejected:
-            counts = {"objects": objects, "duplicates": duplicates, "rejected": rejected}
+        filtered = live.unreported_filtered
+        if objects or duplicates or filtered:
+            counts = {"objects": objects, "duplicates": duplicates, "filtered": filtered}
             event = ObjectsStored(**_about(live), **counts, bytes=live.unreported_bytes)
             live.unreported_objects = live.unreported_duplicates = live.unreported_bytes = 0
-            live.unreported_rejected = 0
+            live.unreported_filtered = 0
             self._journal.record(event)
 
 

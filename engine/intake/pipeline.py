@@ -170,7 +170,7 @@ class Pipeline:
         if ruling.script is not None:
             edited = self._anonymizer.edit(part, ruling.script, identity.labels, arrival.source)
             if edited is None:
-                return Outcome(ObjectState.REJECTED, SUCCESS, REJECTED)
+                return Outcome(ObjectState.FILTERED, SUCCESS, REJECTED)
             part = incoming.become(edited)
         place = self._session(arrival.source, header, identity)
         published = self._publish(part, incoming, header, place)

@@ -257,7 +257,7 @@ class SessionIndex:
         query = (
             "SELECT receiver, SUM(state IN ('stored', 'duplicate')),"
             " SUM(CASE WHEN state IN ('stored', 'duplicate') THEN bytes ELSE 0 END),"
-            " SUM(state NOT IN ('stored', 'duplicate', 'rejected')), MAX(at)"
+            " SUM(state NOT IN ('stored', 'duplicate', 'filtered')), MAX(at)"
             " FROM objects WHERE at >= ? GROUP BY receiver"
         )
         with self._lock:

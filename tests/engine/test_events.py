@@ -84,8 +84,8 @@ EXAMPLES: list[tuple[Event, str]] = [
         "stored 118 objects (61.8 MB), 2 already here",
     ),
     (
-        events.ObjectsStored(objects=0, duplicates=0, bytes=0, rejected=3),
-        "stored 0 objects (0.0 MB), 3 rejected by the site script",
+        events.ObjectsStored(objects=0, duplicates=0, bytes=0, filtered=3),
+        "stored 0 objects (0.0 MB), 3 filtered",
     ),
     (
         events.ObjectRefused(status=0xA700, why="disk full"),

@@ -145,12 +145,12 @@ def test_the_same_object_again_is_a_duplicate_of_the_anonymized_one(scripted: Sc
 def test_a_rejected_object_is_success_for_its_sender_and_nowhere(scripted: Scripted) -> None:
     bench = scripted('(0008,0060) = "CT" ? reject[]')
     outcome = bench.receive(image(PatientComments=None))
-    assert (outcome.state, outcome.status) == (ObjectState.REJECTED, 0)
+    assert (outcome.state, outcome.status) == (ObjectState.FILTERED, 0)
     assert outcome.comment == ""
     (row,) = bench.rows()
-    assert (row.state, row.reason, row.session) == ("rejected", "rejected by the site script", None)
+    assert (row.state, row.reason, row.session) == ("filtered", "rejected by the site script", None)
     totals = bench.metrics.totals()
-    assert (totals.received, totals.rejected, totals.failed) == (1, 1, 0)
+    assert (totals.received, totals.filtered, totals.failed) == (1, 1, 0)
     assert bench.metrics.today(RECEIVER.label).failed == 0
     assert (bench.files(), bench.parts(), bench.index.sessions()) == ([], [], ())
     assert traces(bench.root) == []
