@@ -115,7 +115,7 @@ class ConfigurationRefused(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionNotApplied(Event):
-    """A receiver asks for something that this version stores but does not do yet."""
+    """A receiver asks for something that is not done."""
 
     severity: ClassVar[Severity] = Severity.WARNING
     topic: ClassVar[str] = "config"
@@ -125,7 +125,7 @@ class OptionNotApplied(Event):
 
     def sentence(self) -> str:
         """Say what happened."""
-        return f"{self.option} is on but not applied by this version: {self.instead}"
+        return f"{self.option} is on but not applied: {self.instead}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -368,11 +368,15 @@ class ObjectsStored(Event):
     objects: int
     duplicates: int
     bytes: int
+    filtered: int = 0
+    """Not wanted, and not kept."""
 
     def sentence(self) -> str:
         """Say what happened."""
         again = f", {self.duplicates} already here" if self.duplicates else ""
-        return f"stored {counted(self.objects, 'object')} ({self.bytes / 1e6:.1f} MB){again}"
+        dropped = f", {self.filtered} filtered" if self.filtered else ""
+        size = f"{self.bytes / 1e6:.1f} MB"
+        return f"stored {counted(self.objects, 'object')} ({size}){again}{dropped}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -388,6 +392,27 @@ class ObjectRefused(Event):
     def sentence(self) -> str:
         """Say what happened."""
         return f"object refused with status 0x{self.status:04X}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnonymizationFailed(Event):
+    """The site script could not be applied, so that objects are refused."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "script"
+    urgent: ClassVar[bool] = True
+
+    revision: int
+    """That of the configuration that brought the script."""
+    why: str
+    """Names the line; holds no element values."""
+    times: int
+    """How often so far; repetitions are told at 10, 100, 1000 …"""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        again = f", {self.times:,} times by now" if self.times > 1 else ""
+        return f"an object is not stored{again}: {self.why} (script of revision {self.revision})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

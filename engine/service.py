@@ -35,6 +35,7 @@ from engine.events import (
     ObjectsAdopted,
     OptionNotApplied,
 )
+from engine.intake.anonymizing import Anonymizer
 from engine.intake.identifier_faults import IdentifierFaults
 from engine.intake.installed import infos_of, load_identifiers, usable
 from engine.intake.pipeline import Pipeline, Places
@@ -303,6 +304,8 @@ class Engine:
             guard=self._guard,
         )
         self._router = self._build_router(opened)
+        anonymizer = Anonymizer(self._incoming, settings.uid_maps_file, self._journal)
+        opened.callback(anonymizer.close)
         pipeline = Pipeline(
             places,
             self._index,
@@ -310,6 +313,7 @@ class Engine:
             self._metrics,
             self._clock,
             self._router,
+            anonymizer,
             TraceBook(self._index, TraceKey(settings.trace_key_file)),
         )
         self._associations = Associations(self._clock, self._journal, self._index.record)
@@ -385,9 +389,9 @@ class Engine:
                 by=configuration.changed_by,
             )
         )
-        known = set() if before is configuration else set(before.receivers)
-        for receiver in set(configuration.receivers) - known:
-            for option, instead in _not_applied(receiver):
+        known = set() if before is configuration else set(_not_applied(before))
+        for receiver, option, instead in _not_applied(configuration):
+            if (receiver, option, instead) not in known:
                 self._journal.record(
                     OptionNotApplied(receiver=receiver.label, option=option, instead=instead)
                 )
@@ -459,6 +463,13 @@ class Engine:
         self._index.observe(tuple(observed))
 
 
-def _not_applied(receiver: Receiver) -> Iterator[tuple[str, str]]:
-    if receiver.custom_processing:
-        yield "custom processing", "objects are filed as received"
+def _not_applied(configuration: Configuration) -> tuple[tuple[Receiver, str, str], ...]:
+    """Return which receivers ask for what is not done, and what is done instead."""
+    found = []
+    for receiver in configuration.receivers:
+        if receiver.custom_processing:
+            found.append((receiver, "custom processing", "no processor sees the objects"))
+        if receiver.anonymization and configuration.site.script.in_force is None:
+            instead = "no site script is in force; objects are stored as received"
+            found.append((receiver, "anonymization", instead))
+    return tuple(found)

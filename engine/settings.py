@@ -75,6 +75,11 @@ class EngineSettings:
         return self.data_dir / "study-routes.sqlite"
 
     @property
+    def uid_maps_file(self) -> Path:
+        """The SQLite table of UIDs that scripts put in the place of others."""
+        return self.data_dir / "uid-maps.sqlite"
+
+    @property
     def incoming_dir(self) -> Path:
         """Where objects are while they are being received."""
         return self.data_dir / "incoming"

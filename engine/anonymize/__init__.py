@@ -5,6 +5,7 @@ sets in place (`Script.apply`). Limits, UID maps, lookup tables and the clock co
 `Surroundings`; there is no network. tests/engine/anonymize/test_conformance.py pins the language.
 """
 
+from engine.anonymize.default_script import DEFAULT_SITE_SCRIPT
 from engine.anonymize.diff import Change, Difference, differences
 from engine.anonymize.edit import edit_file
 from engine.anonymize.errors import (
@@ -24,6 +25,7 @@ from engine.anonymize.script import Outcome, Script
 from engine.anonymize.uid_maps import MemoryUidMaps, UidMaps
 
 __all__ = [
+    "DEFAULT_SITE_SCRIPT",
     "Change",
     "Difference",
     "Finding",

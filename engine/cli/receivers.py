@@ -33,7 +33,7 @@ _SWITCHES = {
     "custom_processing": "run archive processors",
     "direct_archive": "skip the prearchive",
     "direct_archive_append": "add to an archived session by itself",
-    "anonymization": "run anonymization scripts",
+    "anonymization": "run the site's script on receipt",
     "whitelist_enabled": "admit only callers on the whitelist",
     "routing_enabled": "let the routing rules decide",
 }

@@ -26,14 +26,17 @@ from engine.model.limits import BOUNDS
 from engine.model.session_settings import SessionSettings
 from engine.model.site import SiteSettings
 from engine.model.site_routing import ATTRIBUTES, SITE_ROUTING_FIELDS
+from engine.model.site_script import ENABLED, SITE_SCRIPT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from engine.cli.options import Commands
     from engine.model.configuration import Configuration
+    from engine.model.site_script import SiteScript
 
 _NAMES = ", ".join(ATTRIBUTES)
+_DEFAULT = "default"
 
 
 def add_site(commands: Commands) -> None:
@@ -42,6 +45,7 @@ def add_site(commands: Commands) -> None:
     get = add_verb(verbs, "get", _get, "show the site settings")
     get.add_argument("--routing", metavar="NAME", type=_attribute,
                      help=f"print these rules alone: {_NAMES}")  # fmt: skip
+    get.add_argument("--script", action="store_true", help="print the anonymization script alone")
     change = add_verb(verbs, "set", _set, "change the given site settings")
     add_switch(change, "receivers_allowed", "let enabled receivers listen; off stops all")
     add_switch(change, "allow_low_ports", "allow ports outside 1024–49151")
@@ -49,9 +53,30 @@ def add_site(commands: Commands) -> None:
     add("--bind-address", metavar="ADDRESS", help="the local address to listen on; '' for all")
     add("--new-project-auto-archive", metavar="HOW", type=auto_archive,
         help=f"{', '.join(AUTO_ARCHIVE_CODES)}: what a new project is given")  # fmt: skip
+    _add_script(change)
     _add_routing(change)
     add_limits(change, BOUNDS, "sets the default")
     add_settings(change, "sessions", (f.name for f in fields(SessionSettings)))
+
+
+def _add_script(change: argparse.ArgumentParser) -> None:
+    """Add the options for the script that runs when an object arrives."""
+    add = partial(change.add_argument, default=argparse.SUPPRESS)
+    add("--script", dest=SITE_SCRIPT, metavar="FILE", type=_script,
+        help="the anonymization script on receipt; '-' reads stdin, '' empties it, "
+             f"{_DEFAULT} takes XNAT's, which only relabels")  # fmt: skip
+    switch = change.add_mutually_exclusive_group()
+    add = partial(switch.add_argument, dest=ENABLED, default=argparse.SUPPRESS)
+    add("--enable-script", action="store_true", help="let it run where anonymization is on")
+    add("--disable-script", action="store_false", help="keep it, but off")
+
+
+def _script(name: str) -> str:
+    if name == _DEFAULT:
+        from engine.anonymize import DEFAULT_SITE_SCRIPT
+
+        return DEFAULT_SITE_SCRIPT
+    return text_of_file(name) if name else ""
 
 
 def _add_routing(change: argparse.ArgumentParser) -> None:
@@ -84,6 +109,8 @@ def _get(arguments: argparse.Namespace) -> None:
     configuration = store_of(arguments).load()
     if arguments.routing:
         return terminal.print_text(configuration.site.routing.text(arguments.routing))
+    if arguments.script:
+        return terminal.print_text(configuration.site.script.text)
     return _print(arguments, configuration)
 
 
@@ -101,11 +128,23 @@ def _set(arguments: argparse.Namespace) -> None:
     given["routing"] = site.routing.to_record() | dict(_routing_given(arguments))
     saved = store.set_site(SiteSettings.parse(before | given), actor(), replacing=site)
     _print(arguments, saved)
+    _say_script(given, saved.site.script)
     for name, text in arguments.routing:
         if text and not saved.site.routing.is_enabled(name):
             terminal.say(
                 f"the {name} rules are kept but off; --enable-routing {name} lets them decide"
             )
+
+
+def _say_script(given: Mapping[str, object], script: SiteScript) -> None:
+    """Say what a change of the script does not do."""
+    if given.get(SITE_SCRIPT) and not script.enabled:
+        terminal.say("the script is kept but off; --enable-script lets it run on receipt")
+    if script.text and script.text == _script(_DEFAULT) and given.keys() & {SITE_SCRIPT, ENABLED}:
+        terminal.say(
+            "the default script only relabels: dates, physicians, institution, accession number,"
+            " UIDs and private elements stay; it does not de-identify"
+        )
 
 
 def _routing_given(arguments: argparse.Namespace) -> Iterator[tuple[str, object]]:
@@ -125,6 +164,7 @@ def _print(arguments: argparse.Namespace, configuration: Configuration) -> None:
 
 def _rows(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     """Yield the settings; of texts, how many lines they have."""
-    texts = {"sessions.series_filter", *(f"routing.{name}" for name in SITE_ROUTING_FIELDS)}
+    routing = (f"routing.{name}" for name in SITE_ROUTING_FIELDS)
+    texts = {SITE_SCRIPT, "sessions.series_filter", *routing}
     for name, value in flattened(record):
         yield name, lines_in_words(str(value)) if name in texts else value

@@ -10,6 +10,7 @@ from tinydb.table import Document
 
 from engine.model.configuration import SCHEMA_VERSION
 from engine.model.project import Project
+from engine.model.site_script import REVISION, SITE_SCRIPT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
@@ -67,10 +68,19 @@ class Draft:
         """Insert a project, or replace the one with its id."""
         self.table("projects").upsert(project.to_record(), where("id") == project.id)
 
-    def stamp_scripts(self, before: ProjectRegistry) -> None:
+    def stamp_scripts(self, before: Configuration) -> None:
         """Give each script the revision that brought it; what a record says of that is ignored."""
-        known = {project.id: project for project in before.projects}
         now = self.configuration.revision + 1
+        self._stamp_projects(before.projects, now)
+
+        def stamp(record: MutableMapping[str, Any]) -> None:
+            same = (record.get(SITE_SCRIPT) or "") == before.site.script.text
+            record[REVISION] = before.site.script.revision if same else now
+
+        self.table("site").update(stamp)
+
+    def _stamp_projects(self, before: ProjectRegistry, now: int) -> None:
+        known = {project.id: project for project in before.projects}
 
         def stamp(record: MutableMapping[str, Any]) -> None:
             former = known.get(record["id"], Project(record["id"]))

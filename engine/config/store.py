@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine.config.draft import Draft
 from engine.config.history import History
+from engine.config.scripts import require_script
 from engine.config.storage import AtomicJSONStorage
 from engine.errors import (
     ChangedMeanwhile,
@@ -188,7 +189,8 @@ class ConfigurationStore:
         """Replace the site settings; `replacing` is what their editor saw.
 
         Raises:
-            ConfigurationError: if a value is not acceptable, or a receiver not under the new ones.
+            ConfigurationError: if a value is not acceptable, or a receiver not under the new ones;
+                if it is the script, with line and column.
             ChangedMeanwhile: if somebody else changed them after their editor saw them.
         """
         with self._change(actor) as draft:
@@ -196,7 +198,9 @@ class ConfigurationStore:
             if replacing is not None and current != replacing:
                 seen = replace(draft.configuration, site=replacing)
                 raise self._changed_meanwhile("the site", seen, draft.configuration)
-            draft.put_single("site", SiteSettings.parse(site.to_record()).to_record())
+            checked = SiteSettings.parse(site.to_record())
+            require_script(checked.script)
+            draft.put_single("site", checked.to_record())
         return draft.configuration
 
     def adopt(self) -> Configuration:
@@ -261,7 +265,7 @@ class ConfigurationStore:
         self, storage: AtomicJSONStorage, draft: Draft, actor: str, before: Configuration
     ) -> None:
         draft.stamp(actor, self._clock)
-        draft.stamp_scripts(before.projects)
+        draft.stamp_scripts(before)
         draft.configuration = self._parse(draft.tables)
         storage.write(draft.tables)
         self._keep(draft.configuration.revision, draft.tables)
@@ -313,11 +317,14 @@ class ConfigurationStore:
 
     def _parse(self, tables: Tables) -> Configuration:
         try:
-            return parse_configuration(tables)
+            configuration = parse_configuration(tables)
         except ConfigurationError as error:
             if len(error.problems) == 1 and error.problems[0].field == "meta.schema":
                 raise type(error)(_naming(self._path, error.problems[0])) from error
             raise
+        if configuration.site.script.enabled:
+            require_script(configuration.site.script)
+        return configuration
 
 
 def _checked_project(

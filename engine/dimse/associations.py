@@ -40,6 +40,7 @@ ENDED_KEPT = 50
 FOLDED_WITHIN = timedelta(minutes=10)
 """A refusal is the same row as the one before if it comes this soon after it."""
 
+_REFUSED = frozenset((ObjectState.FAILED, ObjectState.QUARANTINED, ObjectState.REJECTED))
 _TOLD_REPETITIONS = frozenset({1, 10, 100, 1_000, 10_000, 100_000, 1_000_000})
 
 
@@ -77,6 +78,7 @@ class LiveAssociation:
     ring: SecondsRing = field(default_factory=SecondsRing)
     unreported_objects: int = 0
     unreported_duplicates: int = 0
+    unreported_filtered: int = 0
     unreported_bytes: int = 0
     unreported_second: int = 0
 
@@ -246,20 +248,21 @@ class Associations:
         self, live: LiveAssociation, state: ObjectState, size_bytes: int, status: int, why: str
     ) -> None:
         """Count one object; called by the association's own thread only."""
-        if state is ObjectState.FILTERED:
-            return
-        if state is not ObjectState.STORED and state is not ObjectState.DUPLICATE:
+        if state in _REFUSED:
             live.failed += 1
             self._journal.record(ObjectRefused(**_about(live), status=status, why=why))
             return
-        live.objects += 1
-        live.bytes += size_bytes
         second = int(self._clock.monotonic())
         with self._changed:
             live.ring.add(second, size_bytes)
         if second != live.unreported_second:
             self._report(live)
         live.unreported_second = second
+        if state is ObjectState.FILTERED:
+            live.unreported_filtered += 1
+            return
+        live.objects += 1
+        live.bytes += size_bytes
         if state is ObjectState.DUPLICATE:
             live.unreported_duplicates += 1
         else:
@@ -329,14 +332,13 @@ class Associations:
 
     def _report(self, live: LiveAssociation) -> None:
         objects, duplicates = live.unreported_objects, live.unreported_duplicates
-        if objects or duplicates:
-            size_bytes = live.unreported_bytes
+        filtered = live.unreported_filtered
+        if objects or duplicates or filtered:
+            counts = {"objects": objects, "duplicates": duplicates, "filtered": filtered}
+            event = ObjectsStored(**_about(live), **counts, bytes=live.unreported_bytes)
             live.unreported_objects = live.unreported_duplicates = live.unreported_bytes = 0
-            self._journal.record(
-                ObjectsStored(
-                    **_about(live), objects=objects, duplicates=duplicates, bytes=size_bytes
-                )
-            )
+            live.unreported_filtered = 0
+            self._journal.record(event)
 
 
 def _ending(live: LiveAssociation, end: AssociationEnd, seconds: float) -> Event:

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
-from engine.intake.file_meta import FileMeta
+from engine.intake.file_meta import FileMeta, body_offset
 from engine.intake.header import read_complete, read_in_parts
 
 if TYPE_CHECKING:
@@ -180,6 +180,12 @@ class IncomingObject:
             file[self.body_offset :] as data_set,
         ):
             return read_complete(data_set, self.arrival.transfer_syntax_uid, last_tag=last_tag)
+
+    def become(self, part: Part) -> Part:
+        """Take another part, a complete file, in place of this one, which is removed."""
+        self.discard()
+        self._part, self.body_offset = part, body_offset(part.fd) or 0
+        return part
 
     def discard(self) -> None:
         """Remove the part, if it has not become a file; again has no effect."""

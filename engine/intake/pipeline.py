@@ -1,8 +1,8 @@
 """The straight line: one received object, from its bytes to its final file and its one outcome.
 
 An object comes from `engine.dimse.reception`: it is opened with `begin`, its bytes go to a part
-while they arrive, and `finish` takes it down this file: header → identity → session → place →
-published file → one row, one count. Nothing is queued on the way.
+while they arrive, and `finish` takes it down this file: header → identity → site script →
+session → place → published file → one row, one count. Nothing is queued on the way.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from engine.errors import (
     UnreadableObject,
 )
 from engine.events import SessionOpened
+from engine.intake.anonymizing import DROPPED
 from engine.intake.filing import Filing
 from engine.intake.folders import OpenFolders
 from engine.intake.incoming import Arrival, IncomingObject, Source
@@ -30,6 +31,7 @@ from engine.sessions.traces import TRACED
 
 if TYPE_CHECKING:
     from engine.clock import Clock
+    from engine.intake.anonymizing import Anonymizer
     from engine.intake.filing import Filed
     from engine.intake.header import HeaderView
     from engine.intake.quarantine import Quarantine
@@ -94,6 +96,7 @@ class Pipeline:
         metrics: Metrics,
         clock: Clock,
         router: Router,
+        anonymizer: Anonymizer,
         traces: TraceBook | None = None,
     ) -> None:
         self._places = places
@@ -103,6 +106,7 @@ class Pipeline:
         self._metrics = metrics
         self._clock = clock
         self._router = router
+        self._anonymizer = anonymizer
         self._traces = traces
 
     def source(
@@ -182,12 +186,17 @@ class Pipeline:
         try:
             header = self._read(incoming, ruling)
         except (UnreadableObject, SopClassMismatch) as error:
-            return self._refuse_content(part, arrival, error)
+            return self._refuse_content(part, arrival, error, keep=ruling.script is None)
         source = arrival.source
         identity = self._router.identify(header, ruling, source)
         unwanted = ruling.filters.excluded_by(header, identity.project.value)
         if unwanted:
             return Outcome(ObjectState.FILTERED, SUCCESS, unwanted)
+        if ruling.script is not None:
+            edited = self._anonymizer.edit(part, ruling.script, identity.labels, source)
+            if edited is None:
+                return Outcome(ObjectState.FILTERED, SUCCESS, DROPPED)
+            part = incoming.become(edited)
         filed = self._session(source, header, identity)
         incoming.held_session = filed.place.id
         if self._traces is not None:
@@ -201,8 +210,11 @@ class Pipeline:
         _require_same_instance(header, arrival)
         return header
 
-    def _refuse_content(self, part: Part, arrival: Arrival, error: IntakeError) -> Outcome:
-        kept = self._places.quarantine.keep(
+    def _refuse_content(
+        self, part: Part, arrival: Arrival, error: IntakeError, *, keep: bool
+    ) -> Outcome:
+        """Put an object into quarantine, unless it must not be kept as it came."""
+        kept = keep and self._places.quarantine.keep(
             part,
             {
                 "at": self._clock.now().isoformat(),

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from engine.model.identity import Identification, Identity
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
+    from engine.model.site_script import SiteScript
     from engine.sessions.studies import Studies
 
 
@@ -49,6 +50,7 @@ class Ruling:
         "receiver",
         "remembered",
         "routing",
+        "script",
         "slow_rules",
         "template",
     )
@@ -59,6 +61,7 @@ class Ruling:
         identifier: Identifier,
         routing: Routing,
         sessions: SessionSettings = SessionSettings(),
+        script: SiteScript | None = None,
     ) -> None:
         tags = routing.tags | identifier.tags
         self.receiver = receiver
@@ -71,6 +74,8 @@ class Ruling:
         read = (self.template.last_tag, self.filters.last_tag)
         self.last_tag = max(DEFAULT_LAST_TAG, *read, *tags)
         """The greatest tag that must be read (XNAT 5.7)."""
+        self.script = script if receiver.anonymization else None
+        """What must run on each object before it is stored."""
         self.slow_rules = SlowRules()
         self.remembered = RememberedIdentities(tags) if identifier.is_settled_by_header else None
 
@@ -171,8 +176,8 @@ class Router:
     ) -> Ruling:
         routing = Routing.of(receiver, site.routing, configuration.projects, self._studies)
         identifier = self._identifiers.get(receiver.identifier)
-        identifier = identifier or Missing(receiver.identifier)
-        return Ruling(receiver, identifier, routing, site.sessions)
+        found = identifier or Missing(receiver.identifier)
+        return Ruling(receiver, found, routing, site.sessions, site.script.in_force)
 
     def _tell(self, failure: Failure, ruling: Ruling, source: Source) -> None:
         times = ruling.slow_rules.note(failure)

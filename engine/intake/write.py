@@ -152,6 +152,10 @@ class IncomingArea:
                 raise out_of_resources(error) from error
             return Part(self._folder_fd, name, fd)
 
+    def path_of(self, part: Part) -> Path:
+        """Return where a part is, for another process."""
+        return self._root.absolute() / self._boot_id / part.name
+
     def sweep(self) -> int:
         """Remove what other runs left behind and return how many files that were."""
         others = [path for path in self._root.iterdir() if path.name != self._boot_id]

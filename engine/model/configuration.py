@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from engine.errors import ConfigurationError, CorruptConfiguration, NotFound, Problem
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import ReceiverRules, parse_receiver, tls_conflicts
-from engine.model.site import SiteSettings
+from engine.model.site import SITE_MEMBERS, SiteSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -128,8 +128,7 @@ def _moment(value: object, problems: list[Problem]) -> datetime | None:
 
 def _parse_site(raw: Mapping[str, object], problems: list[Problem]) -> SiteSettings | None:
     record = _only_record(raw, "site", problems)
-    known = {f.name for f in fields(SiteSettings)}
-    problems.extend(_unknown_members("site", record, known))
+    problems.extend(_unknown_members("site", record, SITE_MEMBERS))
     return _parsed("site", SiteSettings.parse, record, problems)
 
 

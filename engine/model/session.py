@@ -131,7 +131,7 @@ class ObjectState(StrEnum):
     DUPLICATE = "duplicate"
     """Identical to an object already on disk; answered with success, nothing written."""
     FILTERED = "filtered"
-    """Not wanted by a filter of the site or its project; answered with success, not kept."""
+    """Not wanted by a filter or script of the site or project; answered with success, not kept."""
     REJECTED = "rejected"
     """Refused by a rule of the site, as it is no fault; the sender was told so."""
     QUARANTINED = "quarantined"

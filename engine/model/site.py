@@ -11,10 +11,12 @@ from engine.model.auto_archive import AutoArchive
 from engine.model.limits import Limits
 from engine.model.session_settings import SessionSettings
 from engine.model.site_routing import SiteRouting
+from engine.model.site_script import SiteScript
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -34,6 +36,8 @@ class SiteSettings:
     """Rules for the objects of all receivers, asked after those of the receiver."""
     new_project_auto_archive: AutoArchive = AutoArchive.ARCHIVE
     """What a project is given when it is made (XNAT's ``defaultProjectAutoArchiveSetting``)."""
+    script: SiteScript = SiteScript()
+    """What objects are anonymized with on receipt."""
 
     @property
     def ports(self) -> range:
@@ -51,8 +55,11 @@ class SiteSettings:
         limits = _member(Limits.parse, raw.get("limits"), problems)
         sessions = _member(SessionSettings.parse, raw.get("sessions"), problems)
         routing = _member(SiteRouting.parse, raw.get("routing"), problems)
+        script = _member(SiteScript.parse, raw, problems)
         code = _code(raw)
-        if limits is None or sessions is None or routing is None or code is None or problems:
+        if limits is None or sessions is None or routing is None:
+            raise InvalidSite(*problems)
+        if code is None or script is None or problems:
             raise InvalidSite(*problems)
         return cls(
             receivers_allowed=bool(raw.get("receivers_allowed", True)),
@@ -62,6 +69,7 @@ class SiteSettings:
             sessions=sessions,
             routing=routing,
             new_project_auto_archive=code,
+            script=script,
         )
 
     def to_record(self) -> dict[str, object]:
@@ -74,7 +82,12 @@ class SiteSettings:
             "sessions": self.sessions.to_record(),
             "routing": self.routing.to_record(),
             "new_project_auto_archive": int(self.new_project_auto_archive),
+            **self.script.to_record(),
         }
+
+
+SITE_MEMBERS = frozenset(SiteSettings().to_record())
+"""The members that a record may have."""
 
 
 def is_address(text: str) -> bool:
@@ -85,7 +98,7 @@ def is_address(text: str) -> bool:
         return False
 
 
-def _member(parse: Callable[[object], T], raw: object, problems: list[Problem]) -> T | None:
+def _member(parse: Callable[[R], T], raw: R, problems: list[Problem]) -> T | None:
     try:
         return parse(raw)
     except InvalidSite as error:

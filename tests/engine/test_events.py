@@ -20,13 +20,20 @@ EXAMPLES: list[tuple[Event, str]] = [
         "configuration revision 4 applied, changed by anna: 5 receivers, 4 enabled",
     ),
     (
+        events.AnonymizationFailed(
+            revision=7, why="site script line 3: the variable x has no value", times=1000
+        ),
+        "an object is not stored, 1,000 times by now: "
+        "site script line 3: the variable x has no value (script of revision 7)",
+    ),
+    (
         events.ConfigurationRefused(reason="line 3: expected a comma"),
         "configuration file refused, the last good settings stay in force: "
         "line 3: expected a comma",
     ),
     (
         events.OptionNotApplied(option="direct archive", instead="objects wait"),
-        "direct archive is on but not applied by this version: objects wait",
+        "direct archive is on but not applied: objects wait",
     ),
     (events.ReceiverListening(address="[::]:8104"), "listening on [::]:8104"),
     (events.ReceiverStopped(), "stopped"),
@@ -75,6 +82,10 @@ EXAMPLES: list[tuple[Event, str]] = [
     (
         events.ObjectsStored(objects=118, duplicates=2, bytes=61_800_000),
         "stored 118 objects (61.8 MB), 2 already here",
+    ),
+    (
+        events.ObjectsStored(objects=0, duplicates=0, bytes=0, filtered=3),
+        "stored 0 objects (0.0 MB), 3 filtered",
     ),
     (
         events.ObjectRefused(status=0xA700, why="disk full"),
@@ -144,6 +155,7 @@ def test_every_event_becomes_json_with_kind_severity_and_message(
 def test_only_what_needs_a_person_at_once_is_urgent() -> None:
     urgent = {type(event) for event, _ in EXAMPLES if event.urgent}
     assert urgent == {
+        events.AnonymizationFailed,
         events.ReceiverFailed,
         events.ConfigurationRefused,
         events.RuleFailed,

@@ -105,13 +105,13 @@ def test_receivers_are_counted_apart(metrics: Metrics) -> None:
 
 
 def test_received_is_the_sum_of_the_final_states(metrics: Metrics) -> None:
-    for count, state in enumerate(("stored", "duplicate", "quarantined", "failed"), start=1):
+    states = ("stored", "duplicate", "quarantined", "failed", "filtered")
+    for count, state in enumerate(states, start=1):
         receive(metrics, count, state)
     totals = metrics.totals()
-    assert totals == Totals(10, 1, 2, 3, 4, 10 * MB)
-    assert totals.received == (
-        totals.stored + totals.duplicates + totals.quarantined + totals.failed
-    )
+    assert totals == Totals(15, 1, 2, 3, 4, 15 * MB, 5)
+    kept = totals.stored + totals.duplicates
+    assert totals.received == kept + totals.quarantined + totals.failed + totals.filtered
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_percentiles_are_the_bound_of_their_bucket(
 
 
 def test_today_counts_what_was_stored_and_what_was_not(metrics: Metrics) -> None:
-    for state in ("stored", "duplicate", "failed", "quarantined"):
+    for state in ("stored", "duplicate", "failed", "quarantined", "filtered"):
         receive(metrics, 1, state)
     today = metrics.today("CT1:8105")
     assert (today.objects, today.bytes, today.failed) == (2, 2 * MB, 2)

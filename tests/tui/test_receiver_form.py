@@ -11,6 +11,7 @@ from engine.model.ae_title import AETitle
 from engine.model.identifier import DEFAULT_IDENTIFIERS, IdentifierInfo
 from engine.model.receiver import Receiver, ReceiverRules
 from engine.model.site import SiteSettings
+from engine.model.site_script import SiteScript
 from tui.forms.receiver_form import FIELD_ORDER, SWITCH_FIELDS, ReceiverForm
 from tui.forms.receiver_help import HELP, LABELS
 from tui.forms.whitelist_check import LineState
@@ -235,6 +236,14 @@ def test_every_whitelist_line_gets_a_verdict() -> None:
 def test_the_whitelist_switch_says_whom_it_lets_in(text: str, meaning: str) -> None:
     form = make_form(whitelist_enabled=True, whitelist=text)
     assert form.meaning("whitelist_enabled") == meaning
+
+
+def test_anonymization_says_whether_there_is_a_script_to_run() -> None:
+    unscripted = make_form(anonymization=True).meaning("anonymization")
+    assert unscripted == "on: no site script in force; stored as received"
+    site = SiteSettings(script=SiteScript(True, 'version "6.1"\n'))
+    scripted = ReceiverForm.new(ReceiverRules(site=site))
+    assert scripted.meaning("anonymization") == "on: the site script runs on receipt"
 
 
 @pytest.mark.parametrize("name", SWITCH_FIELDS)

@@ -15,7 +15,7 @@ MEANINGS = {
     ),
     "anonymization": (
         "off: objects are stored as they arrive",
-        "on: site and project scripts run",
+        "on: the site script runs on receipt",
     ),
     "custom_processing": (
         "off: no processors run",
@@ -35,6 +35,9 @@ MEANINGS = {
         "on: callers must show one of these authorities",
     ),
 }
+
+NO_SCRIPT = "on: no site script in force; stored as received"
+"""What the switch of anonymization means then."""
 
 LABELS = {
     "ae_title": "AE title",
@@ -117,10 +120,16 @@ goes to the prearchive, as if direct archive were off.
 
 On: it goes there too, and is added to the archived
 session by itself if it does not conflict with it.""",
-    "anonymization": """On: the site's script runs when an object arrives and the
-project's script when its session is archived.
+    "anonymization": """On: the site's script runs when an object arrives, before
+it is stored; what it can't edit is refused. Without a site
+script in force, objects are stored as received.
 
-Off: neither runs for what this receiver takes in.""",
+Off: it does not run for what this receiver takes in.
+
+Scripts of projects belong to archiving and do not run
+yet. The site's script:
+
+  dicomdock site set --script FILE --enable-script""",
     "custom_processing": """On: the installed processors see each object before it
 is stored; they may change or drop it.""",
     "whitelist_enabled": """Off: every caller is accepted.

@@ -124,6 +124,8 @@ class ThroughputChart(Widget, can_focus=True):
     def _facts(self, snapshot: EngineSnapshot, width: int) -> Iterator[Text]:
         totals = snapshot.totals
         received = f"{count(totals.stored)} stored   {count(totals.failed)} failed"
+        if totals.filtered:
+            received += f"   {count(totals.filtered)} filtered"
         facts = (
             ("since start", received),
             ("answer time", _latency(snapshot)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import pytest
 
 from engine.errors import OutOfResources
 from engine.events import SessionOpened
+from engine.intake.anonymizing import Anonymizer
 from engine.intake.identify import DefaultIdentifier
 from engine.intake.incoming import Arrival, IncomingObject
 from engine.intake.pipeline import Outcome, Pipeline, Places
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from engine.intake.script_job import ScriptJob, ScriptResult
+    from engine.intake.worker_processes import Workers
     from engine.sessions.rows import ObjectRow
 
 NEURO_01 = Project("NEURO-01")
@@ -103,9 +106,20 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
+    with open_bench(tmp_path) as bench:
+        yield bench
+
+
+@contextmanager
+def open_bench(
+    tmp_path: Path,
+    site: SiteSettings = SiteSettings(),
+    workers: Workers[ScriptJob, ScriptResult] | None = None,
+) -> Iterator[Bench]:
+    """Give a pipeline under site settings, with worker processes that others may use too."""
     clock = FixedClock()
     for name in ("prearchive", "archive", "incoming"):
-        (tmp_path / name).mkdir()
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
     index = SessionIndex(tmp_path / "index.sqlite", durable=False)
     incoming = IncomingArea(tmp_path / "incoming", "boot")
     quarantine = Quarantine(tmp_path / "quarantine", 1_000_000, clock)
@@ -116,7 +130,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         *(tmp_path, prearchive_fd, "", lambda: Limits(reserve_bytes=0)),
         *(lambda: 0.0, journal, clock),
     )
-    configurations = [Configuration(projects=ProjectRegistry((NEURO_01,)))]
+    configurations = [Configuration(site=site, projects=ProjectRegistry((NEURO_01,)))]
     pipeline = Pipeline(
         Places(incoming, prearchive_fd, archive_fd, quarantine, Durability.FULL, guard),
         index,
@@ -127,6 +141,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
             {RECEIVER.identifier: DefaultIdentifier()},
             *(lambda: configurations[-1], journal, clock),
         ),
+        Anonymizer(incoming, tmp_path / "uid-maps.sqlite", journal, workers),
     )
     with ExitStack() as sources:
         yield Bench(*(tmp_path, clock, index, journal, metrics, pipeline, sources), configurations)

@@ -167,6 +167,7 @@ def test_today_counts_start_at_midnight_and_go_by_receiver(index: SessionIndex) 
     index.record(row(None))
     index.record(row(None, state="duplicate"))
     index.record(row(None, state="failed"))
+    index.record(row(None, state="filtered"))
     index.flush()
     today = index.today(NOW.replace(hour=0))["XNAT:8104"]
     assert (today.objects, today.bytes, today.failed, today.last_object_at) == (2, 200, 1, NOW)

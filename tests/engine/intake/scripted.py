@@ -1,0 +1,77 @@
+"""Functions for worker processes that go wrong in every way; importable, as processes need it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from engine.intake.script_job import ScriptJob, ScriptResult, Verdict, run_script
+
+OUT_OF_SPACE = "no space or no inodes left on the storage"
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def pid(_: int) -> int:
+    return os.getpid()
+
+
+def spin(_: int) -> int:
+    while True:
+        pass
+
+
+def stop(_: int) -> int:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return 0
+
+
+def fail(value: str) -> int:
+    raise ValueError(value)
+
+
+def die(_: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
+def die_once(mark: str) -> int:
+    """Die, unless a file says that this has happened."""
+    path = Path(mark)
+    if path.exists():
+        return os.getpid()
+    path.touch()
+    return die(0)
+
+
+def double_or_spin(number: int) -> int:
+    return double(number) if number else spin(number)
+
+
+def spin_after_saying_pid(_: int) -> int:
+    os.write(1, f"{os.getpid()}\n".encode())
+    return spin(0)
+
+
+def die_half_way(job: ScriptJob) -> ScriptResult:
+    """Leave half a file, un-anonymized, as a crash in the middle may."""
+    content = Path(job.source).read_bytes()
+    Path(job.target).write_bytes(content[: len(content) // 2])
+    die(0)
+    raise AssertionError("still alive")
+
+
+def die_half_way_once(job: ScriptJob) -> ScriptResult:
+    mark = Path(job.uid_maps).with_suffix(".mark")
+    if mark.exists():
+        return run_script(job)
+    mark.touch()
+    return die_half_way(job)
+
+
+def find_no_space(job: ScriptJob) -> ScriptResult:
+    del job
+    return ScriptResult(Verdict.NO_RESOURCES, OUT_OF_SPACE)

@@ -1,0 +1,126 @@
+"""Worker processes: killed at their limit, replaced, alone in that, gone with their parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from engine.intake.worker_processes import (
+    JobFailed,
+    WorkerLost,
+    Workers,
+    WorkersClosed,
+    WorkerTimeout,
+)
+from tests.engine.intake import scripted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_process_is_started_when_needed_and_used_again() -> None:
+    before = set(psutil.Process().children())
+    with closing(Workers(scripted.pid, processes=2)) as workers:
+        assert set(psutil.Process().children()) == before
+        first = workers.run(1)
+        assert first != os.getpid()
+        assert workers.run(2) == first
+    assert not psutil.pid_exists(first)
+
+
+def test_at_its_limit_only_the_hanging_one_is_killed() -> None:
+    with (
+        closing(Workers(scripted.double_or_spin, processes=2, cpu_seconds=0.3)) as workers,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        assert workers.run(1) == 2
+        hanging = pool.submit(workers.run, 0)
+        assert [workers.run(n) for n in range(1, 20)] == [2 * n for n in range(1, 20)]
+        with pytest.raises(WorkerTimeout):
+            hanging.result(20)
+        assert workers.run(3) == 6
+
+
+def test_one_that_stands_still_is_killed_as_well() -> None:
+    with (
+        closing(Workers(scripted.stop, processes=1, wall_seconds=1.0)) as workers,
+        pytest.raises(WorkerTimeout),
+    ):
+        workers.run(1)
+
+
+def test_a_process_that_died_is_tried_again_once(tmp_path: Path) -> None:
+    with closing(Workers(scripted.die_once, processes=1)) as workers:
+        assert workers.run(str(tmp_path / "mark")) > 0
+    with closing(Workers(scripted.die, processes=1)) as deadly, pytest.raises(WorkerLost):
+        deadly.run(1)
+
+
+def test_one_that_is_killed_while_idle_is_not_missed() -> None:
+    with closing(Workers(scripted.pid, processes=1)) as workers:
+        first = workers.run(1)
+        os.kill(first, signal.SIGKILL)
+        assert workers.run(1) != first
+
+
+def test_of_an_error_only_the_type_is_told() -> None:
+    with closing(Workers(scripted.fail, processes=1)) as workers:
+        with pytest.raises(JobFailed) as raised:
+            workers.run("DOE^JANE")
+        assert str(raised.value) == "ValueError"
+
+
+def test_closing_ends_those_at_work_and_starts_no_more() -> None:
+    workers = Workers(scripted.double_or_spin, processes=1)
+    workers.run(1)
+    (child,) = (c for c in psutil.Process().children() if "resource_tracker" not in _line(c))
+    with ThreadPoolExecutor(1) as pool:
+        begun = threading.Event()
+
+        def spin() -> int:
+            begun.set()
+            return workers.run(0)
+
+        hanging = pool.submit(spin)
+        begun.wait(10)
+        workers.close()
+        with pytest.raises(WorkersClosed):
+            hanging.result(20)
+    assert not child.is_running()
+    with pytest.raises(WorkersClosed):
+        workers.run(1)
+
+
+@pytest.mark.parametrize("function", ["pid", "spin_after_saying_pid"])
+def test_they_end_when_their_parent_is_killed(function: str) -> None:
+    program = (
+        "import sys, time\n"
+        "from tests.engine.intake import scripted\n"
+        "from engine.intake.worker_processes import Workers\n"
+        "print(Workers(scripted.pid).run(1), flush=True)\n"
+        f"{'Workers(scripted.spin_after_saying_pid).run(1)' if function != 'pid' else ''}\n"
+        "sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pids = [int(parent.stdout.readline())]
+        if function != "pid":
+            pids.append(int(parent.stdout.readline()))
+        children = [psutil.Process(pid) for pid in pids]
+        parent.kill()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+
+
+def _line(process: psutil.Process) -> str:
+    return " ".join(process.cmdline())
