@@ -99,6 +99,8 @@ class HeaderView:
             Each element with its key, empty if there is none; None if one is very long, or if the
             data set is not encoded by the rules throughout.
         """
+        if self._odd:
+            return None
         elements = []
         for key in map(self._encoding.key, tags):
             start = self._starts.get(key)
@@ -106,7 +108,7 @@ class HeaderView:
                 elements.append((key, b""))
                 continue
             _, position, length = value_at(self._data, start, self._encoding)
-            if self._odd or length > _MAX_COMPARED_BYTES:
+            if length > _MAX_COMPARED_BYTES:
                 return None
             elements.append((key, self._data[start : position + length]))
         return tuple(elements)
