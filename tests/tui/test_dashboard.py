@@ -13,6 +13,7 @@ from textual.widgets import Button, Input, Static
 
 from engine.errors import ListenError
 from engine.events import ReceiverFailed
+from engine.metrics import Totals
 from engine.view import EchoResult
 from tests.fakes import (
     NOW,
@@ -22,6 +23,7 @@ from tests.fakes import (
     config_problem,
     empty,
     hundred_associations,
+    make_snapshot,
     port_in_use,
     shared_port_in_use,
     whitelist_rejections,
@@ -36,6 +38,7 @@ from tui.widgets.events_table import EventsTable
 from tui.widgets.key_line import KeyLine, active_hints
 from tui.widgets.receivers_table import ReceiversTable
 from tui.widgets.status_line import StatusLine
+from tui.widgets.throughput_panel import ThroughputChart
 
 
 @asynccontextmanager
@@ -540,3 +543,13 @@ async def test_a_terminal_that_becomes_too_small_is_told_so_until_it_grows() -> 
         await pilot.resize_terminal(80, 24)
         await pilot.pause()
         assert at_dashboard(app)
+
+
+def test_filtered_objects_are_counted_where_there_are_any() -> None:
+    panel = ThroughputChart(id="throughput")
+    some, none = (
+        next(panel._facts(make_snapshot(totals=Totals(stored=5, filtered=n)), 60)).plain
+        for n in (3, 0)
+    )
+    assert some.endswith("5 stored   0 failed   3 filtered")
+    assert none.endswith("5 stored   0 failed")
