@@ -31,7 +31,7 @@ S = SessionStatus
         (S.MOVING, set()),
         (S.DELETING, set()),
         (S.DELETED, set()),
-        *((status, set()) for status in QUEUED),
+        *((status, set()) for status in sorted(QUEUED)),
     ],
 )
 def test_what_a_person_may_ask_for_depends_on_the_state(
