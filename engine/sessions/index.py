@@ -72,7 +72,9 @@ class SessionIndex:
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         self._connection = open_index(path, durable)
         self._lock = threading.RLock()
-        """Guards the connection and the places."""
+        """Guards the connection."""
+        self._places_lock = threading.Lock()
+        """Guards the places: an object of a known session waits for no batch of rows."""
         self._places: dict[SessionKey, SessionPlace] = {}
         self.holds = Holds()
         """Taken by `place_of` and `session_for`; given back once the object's row is queued."""
@@ -83,7 +85,7 @@ class SessionIndex:
 
     def place_of(self, key: SessionKey) -> SessionPlace | None:
         """Return where a session's files go and hold it; None if this engine has not met it yet."""
-        with self._lock:
+        with self._places_lock:
             place = self._places.get(key)
             if place is not None:
                 self.holds.take(place.id)
@@ -106,14 +108,16 @@ class SessionIndex:
             OutOfResources: if the row can't be written.
         """
         with self._lock:
-            place = self._places.get(key)
-            if place is None:
-                try:
-                    place = self._find(key) or self._create(key, origin, make_folder)
-                except sqlite3.Error as error:
-                    raise OutOfResources(f"session index: {error}") from error
+            place = self.place_of(key)
+            if place is not None:  # another thread was faster
+                return place
+            try:
+                place = self._find(key) or self._create(key, origin, make_folder)
+            except sqlite3.Error as error:
+                raise OutOfResources(f"session index: {error}") from error
+            with self._places_lock:
                 self._places[key] = SessionPlace(place.id, place.folder)
-            self.holds.take(place.id)
+                self.holds.take(place.id)
             return place
 
     @contextmanager
@@ -126,9 +130,13 @@ class SessionIndex:
 
     def forget_place(self, session_id: int) -> None:
         """Look a session up anew when its next object arrives, for its status has changed."""
+        self._forget(session_id)
         with self._lock:
-            self._places = {k: p for k, p in self._places.items() if p.id != session_id}
             self._receiving = self._count_receiving()
+
+    def _forget(self, session_id: int) -> None:
+        with self._places_lock:
+            self._places = {k: p for k, p in self._places.items() if p.id != session_id}
 
     def flush(self, seconds: float | None = None) -> bool:
         """Return whether everything queued so far is written, waiting for it that long."""
@@ -164,7 +172,7 @@ class SessionIndex:
         """Remove the row of a session whose first file never came to be."""
         with self._lock, self._connection:
             self._connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
-            self._places = {k: p for k, p in self._places.items() if p.id != session_id}
+            self._forget(session_id)
         self._receiving = self._count_receiving()
 
     def today(self, midnight: datetime) -> Mapping[str, Today]:

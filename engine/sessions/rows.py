@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.model.session import ObjectState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
 BATCH_SECONDS = 0.05
@@ -51,9 +53,12 @@ class WhitelistUse(NamedTuple):
 
 
 OBJECT_COLUMNS = ", ".join(ObjectRow._fields)
-_INSERT_OBJECT = (
-    f"INSERT INTO objects ({OBJECT_COLUMNS}) VALUES ({', '.join('?' * len(ObjectRow._fields))})"
-)
+_ROWS_AT_ONCE = (256, 32, 4, 1)
+_VALUES = f"({', '.join('?' * len(ObjectRow._fields))})"
+_INSERT_OBJECTS = {
+    count: f"INSERT INTO objects ({OBJECT_COLUMNS}) VALUES {', '.join([_VALUES] * count)}"
+    for count in _ROWS_AT_ONCE
+}
 _COUNT_USE = (
     "INSERT INTO whitelist_uses VALUES (?, ?, 1, ?) ON CONFLICT (receiver, line)"
     " DO UPDATE SET uses = uses + 1, last_at = excluded.last_at"
@@ -126,7 +131,8 @@ class RowWriter:
         uses = [row for row in rows if isinstance(row, WhitelistUse)]
         with self._lock, self._connection:
             self._connection.executemany(_COUNT_USE, uses)
-            self._connection.executemany(_INSERT_OBJECT, batch)
+            for statement, values in _insertions(batch):
+                self._connection.execute(statement, values)
             self._connection.executemany(
                 "UPDATE sessions SET objects = objects + ?, bytes = bytes + ?,"
                 " last_object_at = MAX(last_object_at, ?) WHERE id = ?",
@@ -145,6 +151,16 @@ class RowWriter:
                 self._waiting = []
             else:
                 self._wake.wait_for(lambda: self._closing, timeout=RETRY_SECONDS)
+
+
+def _insertions(rows: Sequence[ObjectRow]) -> Iterator[tuple[str, tuple[object, ...]]]:
+    """Yield statements that insert many rows each: between two of them others may run."""
+    begin = 0
+    for count in _ROWS_AT_ONCE:
+        while len(rows) - begin >= count:
+            end = begin + count
+            yield _INSERT_OBJECTS[count], tuple(chain.from_iterable(rows[begin:end]))
+            begin = end
 
 
 def _session_changes(batch: list[ObjectRow]) -> list[tuple[int, int, str, int]]:
