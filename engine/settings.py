@@ -42,7 +42,7 @@ class EngineSettings:
     """How long one PDU may take, unless it comes at a kilobyte a second or more."""
     unassociated_peers: int = 50
     """Connections that may wait for their association at once; more are closed."""
-    unassociated_peers_per_address: int = 5
+    unassociated_peers_per_address: int = 20
 
     @property
     def config_file(self) -> Path:
