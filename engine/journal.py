@@ -89,6 +89,11 @@ class Journal:
                 self._file = None
 
 
+def is_told(times: int) -> bool:
+    """Tell whether a repetition is worth a line: the 1st, 10th, 100th and so on."""
+    return str(times).rstrip("0") == "1"
+
+
 def _tell(listener: Listener, recorded: RecordedEvent) -> None:
     try:
         listener(recorded)

@@ -18,6 +18,7 @@ from engine.events import (
     ObjectRefused,
     ObjectsStored,
 )
+from engine.journal import is_told
 from engine.metrics import SecondsRing
 from engine.model.session import ObjectState
 from engine.sessions.rows import WhitelistUse
@@ -41,7 +42,6 @@ FOLDED_WITHIN = timedelta(minutes=10)
 """A refusal is the same row as the one before if it comes this soon after it."""
 
 _REFUSED = frozenset((ObjectState.FAILED, ObjectState.QUARANTINED, ObjectState.REJECTED))
-_TOLD_REPETITIONS = frozenset({1, 10, 100, 1_000, 10_000, 100_000, 1_000_000})
 
 
 @dataclass(slots=True)
@@ -209,7 +209,7 @@ class Associations:
             )
             status = self._folded(status)
             self._ended.appendleft(status)
-        if status.repeats in _TOLD_REPETITIONS:
+        if is_told(status.repeats):
             self._tell_rejected(status, rejection, port)
 
     def _folded(self, status: AssociationStatus) -> AssociationStatus:

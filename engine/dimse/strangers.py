@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.dimse.greeting import recognize
 from engine.events import ConnectionDropped
+from engine.journal import is_told
 
 if TYPE_CHECKING:
     from engine.clock import Clock
@@ -18,10 +19,6 @@ FOLDED_WITHIN_SECONDS = 600
 KEPT = 1_000
 """How many different (address, port, reason) are counted; the oldest gives way."""
 LEFT_SILENTLY = "it was closed without a word"
-
-_TOLD = frozenset(10**n for n in range(10))
-_TOLD_SILENT = _TOLD - {1}
-"""One connection without a word is any monitor's check of a port; ten are worth a line."""
 
 _ASSOCIATE_RQ = 0x01
 _OTHER_PDUS = {  # PS3.8 9.3.1
@@ -77,7 +74,8 @@ class Strangers:
     ) -> None:
         """Note that a connection ended; it is told the 1st, 10th, 100th … time in a while."""
         times = self._count((address, port, why))
-        if times in (_TOLD_SILENT if why == LEFT_SILENTLY else _TOLD):
+        # One connection without a word is any monitor's check of a port.
+        if is_told(times) and not (times == 1 and why == LEFT_SILENTLY):
             self._journal.record(
                 ConnectionDropped(
                     receiver=receiver,

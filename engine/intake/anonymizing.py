@@ -23,6 +23,7 @@ from engine.intake.worker_processes import (
     WorkerTimeout,
 )
 from engine.intake.write import out_of_resources
+from engine.journal import is_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +112,7 @@ class Anonymizer:
                 self._failures.clear()
             self._failures[script.revision, error.detail] += 1
             times = self._failures[script.revision, error.detail]
-        if str(times).rstrip("0") == "1":
+        if is_told(times):
             self._journal.record(
                 AnonymizationFailed(
                     receiver=source.receiver_label,

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from engine.journal import is_told
 from engine.routing import RuleSuspended, RuleTimeout
 
 if TYPE_CHECKING:
@@ -40,8 +41,4 @@ class SlowRules:
             times = self._failures[clause]
             if self._timeouts[clause] >= TIMEOUTS_TO_SUSPENSION:
                 self.suspended |= {clause}
-        return times if times <= TIMEOUTS_TO_SUSPENSION or _is_power_of_ten(times) else 0
-
-
-def _is_power_of_ten(number: int) -> bool:
-    return str(number).rstrip("0") == "1"
+        return times if times <= TIMEOUTS_TO_SUSPENSION or is_told(times) else 0

@@ -29,6 +29,3 @@ class RoutingRules:
             InvalidRule: with every problem of the first text that has any.
         """
         return cls(*map(parse_rules, (project, subject, session, auto_archive)))
-
-
-NO_RULES = RoutingRules()
