@@ -10,7 +10,7 @@ import mmap
 from dataclasses import dataclass
 from itertools import repeat
 from struct import Struct, error
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import UnreadableObject
 
@@ -121,8 +121,7 @@ def encoding_of(transfer_syntax_uid: str) -> Encoding:
     return _ENCODINGS.get(transfer_syntax_uid, EXPLICIT_LITTLE)
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(NamedTuple):
     """Where the elements up to a group begin."""
 
     starts: dict[int, int]

@@ -6,7 +6,6 @@ The bytes come from `engine.intake.pipeline`; identify and placement read the `H
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -55,18 +54,37 @@ EncodedElements = tuple[tuple[int, bytes], ...]
 """Elements as they are encoded, each with its key; empty for one that is not there."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class HeaderView:
     """The elements up to some tag; a copy, so that the buffer it came from may go away."""
 
-    transfer_syntax_uid: str
-    _encoding: Encoding = field(repr=False)
-    _data: bytes = field(repr=False)
-    _starts: Mapping[int, int] = field(repr=False)
-    _odd: Mapping[int, Value] = field(repr=False)
-    last_tag: int = DEFAULT_LAST_TAG
-    """Elements up to its group were read, later ones were not."""
-    _texts: dict[int, str | None] = field(default_factory=dict, repr=False)
+    # Made for every object, for which a frozen dataclass would take four times as long.
+    __slots__ = (
+        "_data",
+        "_encoding",
+        "_odd",
+        "_starts",
+        "_texts",
+        "last_tag",
+        "transfer_syntax_uid",
+    )
+
+    def __init__(
+        self,
+        transfer_syntax_uid: str,
+        encoding: Encoding,
+        data: bytes,
+        starts: Mapping[int, int],
+        odd: Mapping[int, Value],
+        last_tag: int = DEFAULT_LAST_TAG,
+    ) -> None:
+        self.transfer_syntax_uid = transfer_syntax_uid
+        self._encoding = encoding
+        self._data = data
+        self._starts = starts
+        self._odd = odd
+        self.last_tag = last_tag
+        """Elements up to its group were read, later ones were not."""
+        self._texts: dict[int, str | None] = {}
 
     def text(self, tag: int) -> str | None:
         """Return the text of a top-level element, None if it has none (XNAT 5.6).
