@@ -21,6 +21,7 @@ from engine.intake.elements import (
     Value,
     encoding_of,
     index,
+    skip_fragments,
     value_at,
 )
 
@@ -297,7 +298,13 @@ def read_in_parts(
         rest_bytes = size_bytes - found.reached
         if found.end > len(beginning) or rest_bytes > _MAX_REST_BYTES:
             return None
-        if rest_bytes and index(rest_from(found.reached), encoding, last_tag, to_end=True).starts:
+        rest = rest_from(found.reached) if rest_bytes else b""
+        if found.inside_fragments:
+            position, goes_on = skip_fragments(rest, 0, encoding)
+            if goes_on:
+                return None
+            rest = rest[position:]
+        if rest and index(rest, encoding, last_tag, to_end=True).starts:
             return None
     except UnreadableObject:
         return None
