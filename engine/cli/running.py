@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import threading
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
@@ -41,6 +42,10 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     add("--marker", type=_file_name, metavar="NAME", help=marked)
     drained = "how long a stop waits for open associations (default: 10)"
     add("--drain-seconds", type=_seconds, metavar="N", help=drained)
+    listens = "serve the control API there too, for clients that show the token (default: nowhere)"
+    add("--control-tcp", metavar="[ADDRESS:]PORT", help=listens)
+    add("--control-certificate", metavar="FILE", help="with TLS: its certificate (PEM)")
+    add("--control-key", metavar="FILE", help="and its private key")
 
 
 def add_status(commands: Commands) -> None:
@@ -74,6 +79,7 @@ def _seconds(text: str) -> float:
 
 def _engine(arguments: argparse.Namespace) -> None:
     from engine import Engine
+    from engine.control.host import serve
     from engine.dimse.inherited import InheritedSockets
 
     stopping = threading.Event()
@@ -86,15 +92,18 @@ def _engine(arguments: argparse.Namespace) -> None:
 
     for number in _STOP_SIGNALS:
         signal.signal(number, stop)
-    engine = Engine(settings_of(arguments), inherited=InheritedSockets.from_environment())
+    settings = settings_of(arguments)
+    engine = Engine(settings, inherited=InheritedSockets.from_environment())
     engine.start()
-    gc.freeze()  # what is here now stays: collections need not look at it again and again
-    for receiver in engine.snapshot().receivers:
-        terminal.say(_state_in_words(receiver))
-    engine.subscribe(_say_event)
-    stopping.wait()
-    terminal.say("stopping; open associations may finish, a second signal aborts them")
-    engine.stop()
+    with ExitStack() as running:
+        running.callback(engine.stop)
+        running.callback(serve(engine, settings))
+        gc.freeze()  # what is here now stays: collections need not look at it again and again
+        for receiver in engine.snapshot().receivers:
+            terminal.say(_state_in_words(receiver))
+        engine.subscribe(_say_event)
+        stopping.wait()
+        terminal.say("stopping; open associations may finish, a second signal aborts them")
 
 
 def _state_in_words(status: ReceiverStatus) -> str:
@@ -109,10 +118,10 @@ def _say_event(recorded: RecordedEvent) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from engine.status import read_status
+    from engine.control.status import current_status
 
     settings = settings_of(arguments)
-    status = read_status(settings)
+    status = current_status(settings)
     if arguments.json:
         terminal.print_json(asdict(status))
     else:

@@ -1,4 +1,4 @@
-"""Values as JSON bytes, and back: what arrives is checked against its type, and refused in words."""
+"""Values as JSON bytes, and back: what arrives is checked against its type."""
 
 from __future__ import annotations
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import secrets
 import socket
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -13,7 +11,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from engine.control.peers import Peer, local_peer
 
 if TYPE_CHECKING:
-    from engine.control.server import Served
+    import asyncio
 
 REQUEST_SECONDS = 10.0
 """From the first byte of a request, or from connecting, to its last byte."""
@@ -27,20 +25,24 @@ MAX_CONNECTIONS_PER_PROCESS = 32
 class ControlConnection(H11Protocol):
     """Ends itself when its peer is too slow; lives in the server's event loop."""
 
-    _reading: asyncio.TimerHandle | None = None
-    _writing: asyncio.TimerHandle | None = None
-    _peer: Peer | None = None
+    def __init__(self, *arguments: Any, token: str = "", **named: Any) -> None:
+        """Take what uvicorn gives, and the token that clients from elsewhere must show."""
+        super().__init__(*arguments, **named)
+        self._token = token
+        self._peer: Peer | None = None
+        self._reading: asyncio.TimerHandle | None = None
+        self._writing: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Find out who it is."""
         super().connection_made(transport)
         try:
-            self._peer = _peer(transport, cast("Served", self.config.served))  # type: ignore[attr-defined]
+            self._peer = _peer_of(transport, self._token)
         except OSError:
             transport.abort()
             return
         self.app_state = {**self.app_state, "peer": self._peer}
-        others = [c for c in self.connections if cast(ControlConnection, c)._peer == self._peer]
+        others = [c for c in self.connections if getattr(c, "_peer", None) == self._peer]
         if len(self.connections) > MAX_CONNECTIONS or len(others) > MAX_CONNECTIONS_PER_PROCESS:
             transport.abort()
         else:
@@ -52,11 +54,13 @@ class ControlConnection(H11Protocol):
         if self.conn.their_state in {h11.IDLE, h11.SEND_BODY}:
             self._expect_request()
         else:
-            self._reading = _cancelled(self._reading)
+            _cancel(self._reading)
+            self._reading = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the deadlines."""
-        self._reading, self._writing = _cancelled(self._reading), _cancelled(self._writing)
+        for timer in (self._reading, self._writing):
+            _cancel(timer)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -66,9 +70,22 @@ class ControlConnection(H11Protocol):
 
     def resume_writing(self) -> None:
         """Stop counting."""
-        self._writing = _cancelled(self._writing)
+        _cancel(self._writing)
         super().resume_writing()
 
     def _expect_request(self) -> None:
         if self._reading is None:
             self._reading = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
+
+
+def _peer_of(transport: asyncio.BaseTransport, token: str) -> Peer:
+    connected = transport.get_extra_info("socket")
+    if connected.family == socket.AF_UNIX:
+        return local_peer(connected)
+    host, *_ = transport.get_extra_info("peername")
+    return Peer(f"token from {host}", token=token)
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

@@ -10,7 +10,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from engine import __version__
 from engine.control.protocol import methods
-from engine.control.schema import CONFIG, Schemas
+from engine.control.schema import Schemas
 
 if TYPE_CHECKING:
     from engine.control.protocol import Method
@@ -43,7 +43,7 @@ def describe() -> dict[str, Any]:
         inputs.append((path, "serialization", method.described_result(schemas)))
     complete: Any = [(path, mode, schemas.complete(schema)) for path, mode, schema in inputs]
     found, definitions = _Generator(ref_template=_REFERENCE).generate_definitions(complete)
-    made: dict[Any, Any] = {key: schema for key, schema in found.items()}
+    made: dict[Any, Any] = dict(found)
     return {
         "openapi": "3.1.0",
         "info": {"title": "dicomdock control API", "version": __version__},

@@ -56,12 +56,12 @@ def authorized(scope: Scope) -> bool:
 
 
 def actor_of(scope: Scope, said: str) -> str:
-    """Name who makes a change: what the connection tells, and in brackets what the client says."""
+    """Name who makes a change: what the connection tells, and what the client adds to it."""
     peer = _peer_of(scope)
     name = peer.name if peer is not None else "somebody"
     words = terminal.visible(said[:MAX_SAID_CHARACTERS]).strip()
     if words == name or words.startswith(f"{name} "):
-        words = words[len(name) :].strip()
+        return words
     return f"{name} ({words})" if words else name
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 from dataclasses import dataclass
-from functools import cache, reduce
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import core_schema as core
 
@@ -52,8 +52,10 @@ class Method:
 
     def of(self, view: object) -> Callable[..., Any]:
         """Return the method of a view."""
-        found: Callable[..., Any] = reduce(getattr, self.path.split("/"), view)  # type: ignore[arg-type]
-        return found
+        found: Any = view
+        for name in self.path.split("/"):
+            found = getattr(found, name)
+        return cast("Callable[..., Any]", found)
 
     def described_arguments(self, schemas: Schemas) -> core.CoreSchema:
         """Return the schema of its arguments; the actor may be left out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 from functools import partial
@@ -19,10 +20,10 @@ from starlette.routing import Route
 from engine import __version__, terminal
 from engine.control.codec import in_words
 from engine.control.failures import ReadOnly, dump_error, status_of
+from engine.control.headers import JSON, PREFIX, PROTOCOL_HEADER, VERSION_HEADER
 from engine.control.openapi import describe
 from engine.control.peers import actor_of, authorized
 from engine.control.protocol import ACTOR, fingerprint, methods
-from engine.control.stream import NewsStream
 from engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -33,13 +34,21 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from engine.control.protocol import Method
+    from engine.control.stream import NewsStream
     from engine.view import EngineView
 
-PREFIX = "/v1"
+_logger = logging.getLogger(__name__)
+
 MAX_BODY_BYTES = 4 * 1024 * 1024
-VERSION_HEADER = "dicomdock-version"
-PROTOCOL_HEADER = "dicomdock-protocol"
-JSON = "application/json"
+
+
+class Fault(EngineError):
+    """A failure that nobody foresaw."""
+
+    http_status = 500
+
+    def __init__(self, fault: EngineError) -> None:
+        super().__init__(fault.detail, fault.remedy)
 
 
 class RequestRefused(EngineError):
@@ -72,7 +81,7 @@ def application(
     ]
     if news is not None:
         routes.append(Route(f"{PREFIX}/news", news.respond))
-    handlers: Any = {EngineError: _told, HTTPException: _http_told, Exception: _fault_told}
+    handlers: Any = {EngineError: _told, HTTPException: _http_told}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.engine = engine
     return _Guarded(app)
@@ -127,7 +136,13 @@ async def _respond(engine: EngineView, method: Method, request: Request) -> Resp
 
 
 def _call(engine: EngineView, method: Method, arguments: dict[str, Any]) -> bytes:
-    return method.result.dump(method.of(engine)(**arguments))
+    try:
+        return method.result.dump(method.of(engine)(**arguments))
+    except EngineError:
+        raise
+    except Exception as error:  # the border: a fault is told, and the server goes on
+        _logger.exception("%s failed", method.path)
+        raise Fault(terminal.fault(error)) from error
 
 
 def _require_same_protocol(method: Method, request: Request) -> None:
@@ -180,11 +195,6 @@ async def _http_told(_request: Request, error: Exception) -> Response:
     response = _response(RequestRefused(error.status_code, error.detail, remedy))
     response.headers.update(error.headers or {})
     return response
-
-
-async def _fault_told(_request: Request, error: Exception) -> Response:
-    fault = terminal.fault(error)
-    return Response(dump_error(fault), 500, media_type=JSON)
 
 
 def _response(error: EngineError) -> Response:

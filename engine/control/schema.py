@@ -7,6 +7,7 @@ union: such objects have a member ``kind``, the name of the class.
 
 from __future__ import annotations
 
+import collections.abc
 import enum
 import importlib
 import pkgutil
@@ -154,7 +155,7 @@ class Schemas:
             schema = core.with_default_schema(schema, default=field.default)
         elif field.default_factory is not MISSING:
             schema = core.with_default_schema(schema, default_factory=field.default_factory)
-        return core.dataclass_field(field.name, schema, kw_only=field.kw_only)
+        return core.dataclass_field(field.name, schema, kw_only=field.kw_only is True)
 
 
 def event_modules() -> Iterator[types.ModuleType]:
@@ -173,7 +174,7 @@ def _carried(cls: type) -> Iterator[Field[Any]]:
 
 
 def _has_callable(hint: Any) -> bool:
-    return any(get_origin(each) is Callable for each in (hint, *get_args(hint)))
+    return any(get_origin(h) is collections.abc.Callable for h in (hint, *get_args(hint)))
 
 
 def _concrete(cls: Any) -> list[type]:
@@ -187,7 +188,8 @@ def _concrete(cls: Any) -> list[type]:
 
 
 def _derived(cls: type) -> Iterator[type]:
-    for each in cls.__subclasses__():
+    classes: list[type] = cls.__subclasses__()
+    for each in classes:
         # `dataclass(slots=True)` makes a second class; the first lives on until it is collected.
         module = sys.modules.get(each.__module__)
         if module is not None and getattr(module, each.__name__, None) is each:
@@ -217,11 +219,14 @@ def _kind_of(value: Any) -> str | None:
 
 def _with_kind(cls: type) -> core.SerSchema:
     def written(value: Any, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        told = value.to_record() if isinstance(value, Event) else {}
-        said = {name: told[name] for name in ("severity", "topic", "message") if name in told}
+        said = _words(value) if isinstance(value, Event) else {}
         return {KIND: cls.__name__, **said, **write(value)}
 
     return core.wrap_serializer_function_ser_schema(written, schema=None)
+
+
+def _words(event: Event) -> dict[str, str]:
+    return {"severity": event.severity, "topic": event.topic, "message": event.sentence()}
 
 
 def _kind_described(cls: type) -> Callable[[Any, Any], dict[str, Any]]:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import StreamingResponse
 
-from engine.control.codec import Codec
-from engine.events import RecordedEvent
+from engine.control.stream_format import BEAT, BEAT_SECONDS, written
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -17,14 +16,11 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from engine.events import RecordedEvent
     from engine.view import EngineView
 
-BEAT_SECONDS = 10.0
-"""How often a stream without news says that it is alive."""
 MAX_WAITING = 200
 """News that a slow reader has not taken yet; more are left out, `events_since` has them all."""
-NEWS = Codec(lambda schemas: schemas.of(RecordedEvent))
-_BEAT = b": alive\n\n"
 
 
 class NewsStream:
@@ -62,7 +58,7 @@ class NewsStream:
         unsubscribe = self._engine.subscribe(hear)
         self._streams.add(waiting)
         try:
-            yield _BEAT
+            yield BEAT
             while not self._ended.is_set():
                 yield await _next(waiting)
         finally:
@@ -75,5 +71,5 @@ async def _next(waiting: asyncio.Queue[RecordedEvent | None]) -> bytes:
         async with asyncio.timeout(BEAT_SECONDS):
             recorded = await waiting.get()
     except TimeoutError:
-        return _BEAT
-    return _BEAT if recorded is None else b"data: " + NEWS.dump(recorded) + b"\n\n"
+        return BEAT
+    return BEAT if recorded is None else written(recorded)

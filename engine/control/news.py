@@ -1,0 +1,80 @@
+"""Urgent events from an engine elsewhere: a thread that hears its stream, and finds it again."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from pydantic_core import ValidationError as Refused
+
+from engine.control.failures import EngineSilent
+from engine.control.stream_format import NEWS, event_of
+
+if TYPE_CHECKING:
+    import httpx
+
+    from engine.control.channel import Channel
+    from engine.events import Listener
+
+FIRST_PAUSE_SECONDS = 0.25
+LONGEST_PAUSE_SECONDS = 5.0
+JOIN_SECONDS = 2.0
+
+_logger = logging.getLogger(__name__)
+
+
+class News:
+    """One subscription; the listener is called from its thread."""
+
+    def __init__(self, channel: Channel, listener: Listener) -> None:
+        """Begin to hear."""
+        self._channel = channel
+        self._listener = listener
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._connected: socket.socket | None = None
+        self._thread = threading.Thread(target=self._run, name="news", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Hear no more."""
+        self._ended.set()
+        with self._lock, suppress(OSError):
+            if self._connected is not None:
+                self._connected.shutdown(socket.SHUT_RDWR)
+        self._thread.join(JOIN_SECONDS)
+
+    def _run(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while not self._ended.is_set():
+            try:
+                with self._channel.stream("news") as response:
+                    pause = FIRST_PAUSE_SECONDS
+                    self._hear(response)
+            except EngineSilent:
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            self._ended.wait(pause)
+
+    def _hear(self, response: httpx.Response) -> None:
+        with self._lock:
+            self._connected = response.extensions["network_stream"].get_extra_info("socket")
+        try:
+            for line in response.iter_lines():
+                if self._ended.is_set():
+                    return
+                self._tell(line)
+        finally:
+            with self._lock:
+                self._connected = None
+
+    def _tell(self, line: str) -> None:
+        data = event_of(line)
+        if data is None:
+            return
+        try:
+            self._listener(NEWS.load(data))
+        except Refused:
+            _logger.debug("news of an unknown kind", exc_info=True)
