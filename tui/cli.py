@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from engine import terminal
 from engine.cli import actor, add_engine_options, build_parser, run, settings_of
-from engine.errors import EngineError
+from engine.control.attach import find_engine
+from engine.errors import AlreadyRunning, EngineError
+from tui.hangup import OnHangup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from engine.control.client import RemoteEngine
+    from engine.settings import EngineSettings
     from engine.view import EngineView
+    from tui.hangup import Headless
 
 DEFAULT_REFRESH_HZ = 4.0
 DEFAULT_DEMO_SECONDS = 10.0
@@ -36,6 +41,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     rate: dict[str, Any] = {"type": _refresh_hz, "metavar": "HZ", "help": often}
     parser.add_argument("--refresh", default=DEFAULT_REFRESH_HZ, **rate)
     add_engine_options(parser)
+    gone = "what becomes of the engine when the terminal is gone: headless or stop"
+    parser.add_argument(
+        "--on-hangup",
+        type=OnHangup,
+        choices=tuple(OnHangup),
+        default=OnHangup.HEADLESS,
+        metavar="HOW",
+        help=f"{gone} (default: headless)",
+    )
     parser.set_defaults(run=_console)
     demo = commands.add_parser("demo", help="show the console with made-up senders")
     demo.add_argument("--headless", action="store_true", help="no console; JSON at the end")
@@ -69,11 +83,48 @@ def _console(arguments: argparse.Namespace) -> int:
             "standard input or output is not a terminal",
             "run the engine without a console: dicomdock engine",
         )
-    from engine import Engine
+    settings = settings_of(arguments)
+    running = find_engine(settings)
+    if running is None:
+        try:
+            return _host(settings, arguments)
+        except AlreadyRunning:
+            # Somebody started one after we looked.
+            running = find_engine(settings)
+            if running is None:
+                raise
+    return _attach(running, arguments)
 
-    engine = Engine(settings_of(arguments))
+
+def _attach(engine: RemoteEngine, arguments: argparse.Namespace) -> int:
+    """Open the console on an engine in another process, which goes on when it is closed."""
+    from tui.app import ConsoleApp
+
+    app = ConsoleApp(engine.view, refresh_hz=arguments.refresh, actor=actor("console"))
+    try:
+        app.run()
+    finally:
+        engine.close()
+    return app.return_code or 0
+
+
+def _host(settings: EngineSettings, arguments: argparse.Namespace) -> int:
+    """Open the console on an engine in this process, and serve it to others."""
+    from engine import Engine
+    from tui.hangup import Headless
+
+    engine = Engine(settings)
     engine.start()
-    return _show(engine, engine.stop, arguments)
+    headless = Headless() if arguments.on_hangup is OnHangup.HEADLESS else None
+    with ExitStack() as running:
+        running.callback(engine.stop)
+
+        def serve_others() -> None:
+            from engine.control.host import serve
+
+            running.callback(serve(engine, settings))
+
+        return _show(engine, running, arguments, on_shown=serve_others, headless=headless)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -84,24 +135,43 @@ def _demo(arguments: argparse.Namespace) -> int:
     if arguments.headless or not _has_terminal():
         print(json.dumps(run_headless(arguments.seconds), default=str))
         return 0
-    with Demo() as demo:
-        return _show(demo.engine, demo.close, arguments)
+    with Demo() as demo, ExitStack() as running:
+        running.callback(demo.close)
+        return _show(demo.engine, running, arguments)
 
 
-def _show(engine: EngineView, stop: Callable[[], None], arguments: argparse.Namespace) -> int:
-    """Open the console; the engine is stopped once, whether the console quits or breaks."""
-    with ExitStack() as running:
-        running.callback(stop)
-        from tui.app import ConsoleApp
+def _show(
+    engine: EngineView,
+    running: ExitStack,
+    arguments: argparse.Namespace,
+    *,
+    on_shown: Callable[[], None] | None = None,
+    headless: Headless | None = None,
+) -> int:
+    """Open the console; what runs is stopped once, whether it quits or breaks.
 
-        app = ConsoleApp(
-            engine,
-            refresh_hz=arguments.refresh,
-            actor=actor(),
-            on_quit=running.close,
-            demo=arguments.command == "demo",
-        )
-        app.run()
+    Args:
+        engine: what is shown.
+        running: stops it.
+        arguments: the command line.
+        on_shown: called when the console is there, from a thread.
+        headless: goes on with the engine when the terminal is gone; None stops it then.
+    """
+    from tui.app import ConsoleApp
+
+    app = ConsoleApp(
+        engine,
+        refresh_hz=arguments.refresh,
+        actor=actor(),
+        on_quit=running.close,
+        on_hangup=headless.begin if headless is not None else None,
+        on_shown=on_shown,
+        demo=arguments.command == "demo",
+    )
+    app.run()
+    if headless is not None and headless.begun:
+        headless.wait()
+        return 0
     return app.return_code or 0
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from engine.control.client import RemoteEngine
-from engine.control.failures import EngineSilent
 from engine.errors import AlreadyRunning
 from engine.lock import EngineLock
 
 if TYPE_CHECKING:
+    from engine.control.client import RemoteEngine
     from engine.settings import EngineSettings
 
 STARTING_SECONDS = 5.0
@@ -46,6 +45,9 @@ def find_engine(
 def _reached(settings: EngineSettings) -> tuple[RemoteEngine | None, str]:
     if not settings.control_file.exists():
         return None, f"{settings.control_file.name} is not there"
+    from engine.control.client import RemoteEngine
+    from engine.control.failures import EngineSilent
+
     engine = RemoteEngine(settings.control_file)
     try:
         engine.channel.greet()

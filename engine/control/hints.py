@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import itertools
 import sys
+import textwrap
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -34,15 +36,16 @@ def hints_of(owner: type | Callable[..., Any]) -> Mapping[str, Any]:
 @cache
 def _names_of(module: ModuleType) -> dict[str, Any]:
     names: dict[str, Any] = {}
-    for statement in ast.parse(inspect.getsource(module)).body:
-        if isinstance(statement, ast.If) and _is_for_type_checkers(statement.test):
-            for imported in statement.body:
-                names |= _import(imported)
+    for statement in ast.parse(_for_type_checkers(inspect.getsource(module))).body:
+        names |= _import(statement)
     return names | vars(module)
 
 
-def _is_for_type_checkers(test: ast.expr) -> bool:
-    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
+def _for_type_checkers(source: str) -> str:
+    """Return what stands under ``if TYPE_CHECKING:``; to parse the rest would take far longer."""
+    _, _, after = source.partition("\nif TYPE_CHECKING:\n")
+    lines = itertools.takewhile(lambda line: not line or line[0].isspace(), after.splitlines())
+    return textwrap.dedent("\n".join(lines))
 
 
 def _import(statement: ast.stmt) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from engine.control.failures import EngineSilent
 from engine.control.stream_format import NEWS, event_of
 
 if TYPE_CHECKING:
-    import httpx
+    from collections.abc import Iterator
+
+    import httpcore
 
     from engine.control.channel import Channel
     from engine.events import Listener
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 5.0
 JOIN_SECONDS = 2.0
+MAX_LINE_BYTES = 1024 * 1024
 
 _logger = logging.getLogger(__name__)
 
@@ -58,11 +61,11 @@ class News:
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             self._ended.wait(pause)
 
-    def _hear(self, response: httpx.Response) -> None:
+    def _hear(self, response: httpcore.Response) -> None:
         with self._lock:
             self._connected = response.extensions["network_stream"].get_extra_info("socket")
         try:
-            for line in response.iter_lines():
+            for line in _lines_of(response):
                 if self._ended.is_set():
                     return
                 self._tell(line)
@@ -70,7 +73,7 @@ class News:
             with self._lock:
                 self._connected = None
 
-    def _tell(self, line: str) -> None:
+    def _tell(self, line: bytes) -> None:
         data = event_of(line)
         if data is None:
             return
@@ -78,3 +81,12 @@ class News:
             self._listener(NEWS.load(data))
         except Refused:
             _logger.debug("news of an unknown kind", exc_info=True)
+
+
+def _lines_of(response: httpcore.Response) -> Iterator[bytes]:
+    begun = b""
+    for part in response.iter_stream():
+        *lines, begun = (begun + part).split(b"\n")
+        yield from lines
+        if len(begun) > MAX_LINE_BYTES:
+            return

@@ -11,14 +11,14 @@ SILENT_SECONDS = 3 * BEAT_SECONDS
 """After so long without a beat it is not."""
 NEWS = Codec(lambda schemas: schemas.of(RecordedEvent))
 BEAT = b": alive\n\n"
-_DATA = "data: "
+_DATA = b"data: "
 
 
 def written(recorded: RecordedEvent) -> bytes:
     """Return the lines of one event."""
-    return f"id: {recorded.sequence}\n{_DATA}".encode() + NEWS.dump(recorded) + b"\n\n"
+    return b"id: %d\n" % recorded.sequence + _DATA + NEWS.dump(recorded) + b"\n\n"
 
 
-def event_of(line: str) -> bytes | None:
+def event_of(line: bytes) -> bytes | None:
     """Return the JSON of an event that a line brings; None if it brings none."""
-    return line.removeprefix(_DATA).encode() if line.startswith(_DATA) else None
+    return line.removeprefix(_DATA) if line.startswith(_DATA) else None
