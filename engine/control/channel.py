@@ -156,9 +156,11 @@ class Channel:
                 self._pause = min(max(2 * self._pause, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
                 self._not_before = time.monotonic() + self._pause
             why = str(error) or type(error).__name__
+            asked = not isinstance(error, httpcore.ConnectError | httpcore.ConnectTimeout)
+            remedy = "look whether what you asked for was done" if asked else "it was not asked"
             raise EngineSilent(
                 f"no answer over its control socket: {why}",
-                "see whether it runs: dicomdock status; look whether what you asked for was done",
+                f"{remedy}; see whether it runs: dicomdock status",
             ) from error
         with self._lock:
             self._pause = self._not_before = 0.0
