@@ -17,6 +17,7 @@ from textual.command import SimpleProvider
 
 from tui.bindings import Scope, bindings
 from tui.commands.associations import AssociationCommands
+from tui.commands.calls import EngineCalls
 from tui.commands.palette import ConsoleCommands, ConsolePalette
 from tui.commands.receivers import ReceiverCommands
 from tui.commands.site import SiteCommands
@@ -34,28 +35,24 @@ from tui.link import (
     ReceiverCommand,
     SwitchRequested,
     UndoRequested,
-    WorkOutcome,
     WorkRequested,
 )
 from tui.places import HOME, PLACES, Place
 from tui.screens.console_screen import ConsoleScreen, Frame
 from tui.screens.dashboard import DashboardScreen
-from tui.screens.message import MessageScreen
 from tui.screens.too_small import TooSmallScreen, is_too_small
-from tui.screens.work_screen import WorkAnswered, WorkEnded, WorkScreen
 from tui.settings import ConsoleSettings, load_settings, save_settings
 from tui.text import safe
 from tui.theme import DARK, QUIET, THEMES, palette_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from textual.events import Resize
     from textual.notifications import SeverityLevel
     from textual.theme import Theme
 
-    from engine.errors import EngineError
     from engine.model.receiver import Receiver
     from engine.view import EngineView
 
@@ -115,9 +112,7 @@ class ConsoleApp(App[None]):
         self._receiver_commands = ReceiverCommands(self, engine, actor)
         self._association_commands = AssociationCommands(self, engine, actor)
         self._site_commands = SiteCommands(self, actor)
-        self._busy: set[Hashable] = set()
-        self._waiting: dict[Hashable, EngineCall] = {}
-        self._work_screen: WorkScreen | None = None
+        self._calls = EngineCalls(self, self._link)
         self._stopping = False
         self._terminals: list[int] = []
         for theme in THEMES:
@@ -239,7 +234,8 @@ class ConsoleApp(App[None]):
 
     # Commands
 
-    def _may(self, *, changing: bool = True) -> bool:
+    def may(self, *, changing: bool = True) -> bool:
+        """Tell whether commands are taken now; a read-only console says why not."""
         if changing and self.frame.read_only:
             self.tell("this console is read-only: nothing is changed", "warning")
             return False
@@ -247,22 +243,22 @@ class ConsoleApp(App[None]):
 
     @on(ReceiverCommand)
     def _command_receiver(self, command: ReceiverCommand) -> None:
-        if self._may(changing=command.action != "echo"):
+        if self.may(changing=command.action != "echo"):
             self._receiver_commands.run(command.action, command.receiver_id)
 
     @on(AllowRequested)
     def _allow_caller(self, request: AllowRequested) -> None:
-        if self._may():
+        if self.may():
             self._association_commands.allow(request.association)
 
     @on(SwitchRequested)
     def _switch_receivers(self, request: SwitchRequested) -> None:
-        if self._may():
+        if self.may():
             self._site_commands.switch(allowed=request.allowed)
 
     @on(UndoRequested)
     def _undo(self) -> None:
-        if self._may():
+        if self.may():
             self._site_commands.undo()
 
     def look_at(self, receiver_id: int) -> Receiver | None:
@@ -271,75 +267,21 @@ class ConsoleApp(App[None]):
         status = self.reading.receiver(receiver_id)
         return status.receiver if status is not None else None
 
-    @on(CallRequested)
-    def _call(self, request: CallRequested) -> None:
-        self.call_engine(request.call)
-
     def call_engine(self, call: EngineCall) -> None:
         """Make a call that may block, one at a time for each thing that calls are about."""
-        if not self._may(changing=call.changes):
-            return
-        if call.about not in self._busy:
-            self._busy.add(call.about)
-            self._perform(call)
-        elif call.latest:
-            self._waiting[call.about] = call
-        else:
-            self.tell(f"{call.what}: wait, the last command is not done yet", "warning")
+        self._calls.make(call)
 
-    @work(thread=True, group="engine", exit_on_error=False)
-    def _perform(self, call: EngineCall) -> None:
-        self.post_message(self._link.perform(call))
+    @on(CallRequested)
+    def _call(self, request: CallRequested) -> None:
+        self._calls.make(request.call)
 
     @on(EngineAnswered)
     def _answered(self, answer: EngineAnswered) -> None:
-        call = answer.call
-        self._busy.discard(call.about)
-        waiting = self._waiting.pop(call.about, None)
-        if waiting is not None:
-            self.call_engine(waiting)
-        if answer.error is None:
-            call.then(answer.result)
-        elif call.otherwise is not None:
-            call.otherwise(answer.error)
-        else:
-            self.refresh_from_engine()
-            self._show_error(answer.error)
+        self._calls.answered(answer)
 
     @on(WorkRequested)
     def _begin_work(self, request: WorkRequested) -> None:
-        """Make many calls one after the other, seen in a box that can end it between two."""
-        if not self._may(changing=any(call.changes for call in request.calls)):
-            return
-
-        screen = WorkScreen(request.title, request.calls)
-        self._begin_work_on(screen, request.calls, request.then)
-
-    def _begin_work_on(
-        self,
-        screen: WorkScreen,
-        calls: tuple[EngineCall, ...],
-        then: Callable[[WorkOutcome], None],
-    ) -> None:
-        def ended(outcome: WorkOutcome | None) -> None:
-            self.refresh_from_engine()
-            if outcome is not None:
-                then(outcome)
-
-        self._work_screen = screen
-        self.push_screen(screen, ended)
-        self._perform_all(screen, calls)
-
-    @work(thread=True, group="work", exit_on_error=False)
-    def _perform_all(self, screen: WorkScreen, calls: tuple[EngineCall, ...]) -> None:
-        for call in calls:
-            if screen.cancelled.is_set():
-                break
-            screen.post_message(WorkAnswered(self._link.perform(call)))
-        screen.post_message(WorkEnded())
-
-    def _show_error(self, error: EngineError) -> None:
-        self.push_screen(MessageScreen(error.title, error.detail, error.remedy))
+        self._calls.work(request)
 
     def tell(self, sentence: str, severity: SeverityLevel = "information") -> None:
         """Show a toast; whatever is in the sentence is shown as it is."""
@@ -399,8 +341,7 @@ class ConsoleApp(App[None]):
         if self._stopping:
             return
         self._stopping = True
-        if self._work_screen is not None:
-            self._work_screen.cancelled.set()
+        self._calls.stop()
         for screen in self._screens():
             screen.announce_stop()
         if self._on_quit is None:

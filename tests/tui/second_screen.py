@@ -9,7 +9,8 @@ from tui.bindings import Scope
 from tui.link import Reading
 from tui.screens.console_screen import ConsoleScreen
 from tui.widgets.filter_bar import FilterBar
-from tui.widgets.live_table import Cell, Column, MarkableTable, TableRow
+from tui.widgets.live_table import Cell, Column, TableRow
+from tui.widgets.markable_table import MarkableTable
 from tui.widgets.panel import Panel
 
 if TYPE_CHECKING:

@@ -280,7 +280,7 @@ async def test_long_work_ends_between_two_steps_when_it_is_cancelled() -> None:
     calls = (EngineCall("first", "work", cancel, print), *steps(3))
     async with running(busy()) as (app, pilot):
         screens.append(WorkScreen("Move", calls))
-        app._begin_work_on(screens[0], calls, outcomes.append)
+        app._calls.work_on(screens[0], calls, outcomes.append)
         await settle(app, pilot)
         assert app.screen is screens[0]
         await pilot.press("escape")

@@ -30,6 +30,7 @@ from tui.widgets.breadcrumb import Breadcrumb
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.key_line import KeyLine
 from tui.widgets.live_table import LiveTable
+from tui.widgets.markable_table import MarkableTable
 from tui.widgets.panel import Panel
 from tui.widgets.status_line import STATUS, StatusLine, stopping_sentence
 from tui.widgets.tab_row import TabRow
@@ -243,7 +244,7 @@ class ConsoleScreen(Screen[None]):
     def _row_opened(self) -> None:
         self.action_open()
 
-    @on(LiveTable.MarksChanged)
+    @on(MarkableTable.MarksChanged)
     def _marks_changed(self) -> None:
         self.show_again()
 

@@ -20,6 +20,7 @@ from tui.theme import (
     Palette,
     Tone,
 )
+from tui.widgets.markable_table import MarkableTable
 from tui.widgets.receivers_table import FLAGS
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def help_on(widget: Widget, palette: Palette, screen: ConsoleScreen) -> tuple[st
     page.append("Keys here\n", "bold")
     scopes = {*screen.SCOPES, Scope.VIEW}
     scopes |= {Scope.LISTS} if hasattr(about, "COLUMNS") else set()
-    scopes |= {Scope.MARKS} if getattr(about, "MARKS", False) else set()
+    scopes |= {Scope.MARKS} if isinstance(about, MarkableTable) else set()
     for key in KEYS:
         if key.scope in scopes and _exists(key, screen):
             _append_key(page, key, palette)

@@ -97,8 +97,8 @@ class LiveTable(DataTable[Text | RowMark]):
     """What a row is, for sentences."""
     UNSORTED: ClassVar[str] = "as they come"
     """What the order is called that no column gives."""
-    MARKS: ClassVar[bool] = False
-    """Whether rows can be marked; such a table also binds `Scope.MARKS`."""
+    POINTER_WIDTH: ClassVar[int] = 1
+    """Cells of the first column."""
     FOLLOWS_TOP: ClassVar[bool] = False
     """Whether a cursor on the first row stays on whatever is the first row."""
     BINDINGS = bindings(Scope.LISTS)
@@ -116,9 +116,6 @@ class LiveTable(DataTable[Text | RowMark]):
             """The table."""
             return self.table
 
-    class MarksChanged(Message):
-        """Other rows are marked."""
-
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, cursor_type="row", cell_padding=0, zebra_stripes=False)
         self._rows: tuple[TableRow, ...] = ()
@@ -129,7 +126,6 @@ class LiveTable(DataTable[Text | RowMark]):
         self._lines = TableLines()
         self._line_styles: dict[str, LineStyles] = {}
         self._chosen: str | None = None
-        self._marked: set[str] = set()
         self.sorted_by: str | None = None
         self.descending = False
 
@@ -137,19 +133,6 @@ class LiveTable(DataTable[Text | RowMark]):
     def chosen(self) -> str | None:
         """Key of the row under the cursor."""
         return self._chosen
-
-    @property
-    def marked(self) -> tuple[str, ...]:
-        """Keys of the marked rows, in their order on the screen."""
-        return tuple(key for key in self._order if key in self._marked)
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """Keys of the rows that an action is for: the marked ones, else the one under the cursor.
-
-        A row that is not shown any more, say because of a filter, is not marked any more.
-        """
-        return self.marked or ((self._chosen,) if self._chosen is not None else ())
 
     @property
     def shown_columns(self) -> tuple[Column, ...]:
@@ -211,7 +194,6 @@ class LiveTable(DataTable[Text | RowMark]):
         for key in [key for key in self._order if key not in keys]:
             self.remove_row(key)
             self._order.remove(key)
-            self._marked.discard(key)
             del self._written[key]
 
     def _write(self, row: TableRow) -> None:
@@ -250,28 +232,23 @@ class LiveTable(DataTable[Text | RowMark]):
         if y == 0:
             heads = tuple(Piece(self._label(column)) for column in self._fitted)
             return self._lines.strip(
-                HEADER, (Piece(" " * self._mark_width), *heads), self._line_styles["header"], width
+                HEADER,
+                (Piece(" " * self.POINTER_WIDTH), *heads),
+                self._line_styles["header"],
+                width,
             )
         row = y - 1 + self.scroll_offset.y
         if row >= len(self._order):
             return Strip.blank(width, self._line_styles["row"].base)
         key = self._order[row]
         kind = "cursor" if row == self.cursor_row else "row"
-        mark = self._mark_piece(key)
+        mark = self._pointer(key)
         cells = self._written[key]
         pieces = (mark, *(self._piece(column, cells[column.key]) for column in self._fitted))
         return self._lines.strip(row, pieces, self._line_styles[kind], width)
 
-    @property
-    def _mark_width(self) -> int:
-        return 2 if self.MARKS else 1
-
-    def _mark_piece(self, key: str) -> Piece:
-        pointer = "▸" if key == self._chosen else " "
-        if not self.MARKS:
-            return Piece(pointer)
-        marked = key in self._marked
-        return Piece(pointer + ("✓" if marked else " "), self._palette.style(Tone.KEY))
+    def _pointer(self, key: str) -> Piece:
+        return Piece("▸" if key == self._chosen else " ")
 
     def _piece(self, column: Column, cell: Cell) -> Piece:
         text = fit(cell.text, column.width, right=column.right)
@@ -316,7 +293,7 @@ class LiveTable(DataTable[Text | RowMark]):
         self.clear(columns=True)
         self._written.clear()
         self._order.clear()
-        self.add_column(" ", width=self._mark_width, key=MARK)
+        self.add_column(" ", width=self.POINTER_WIDTH, key=MARK)
         for column in self._fitted:
             self.add_column(Text(column.label), width=column.width + GAP, key=column.key)
         self._chosen = None
@@ -325,7 +302,7 @@ class LiveTable(DataTable[Text | RowMark]):
             self.choose(chosen)
 
     def _columns(self, width: int) -> tuple[Column, ...]:
-        return fitted(self.COLUMNS, width - self._mark_width + 1)
+        return fitted(self.COLUMNS, width - self.POINTER_WIDTH + 1)
 
     def _label(self, column: Column) -> str:
         if column.key != self.sorted_by:
@@ -333,33 +310,6 @@ class LiveTable(DataTable[Text | RowMark]):
         arrow = "▼" if self.descending else "▲"
         label = fit(column.label, min(len(column.label), column.width - 1)) + arrow
         return fit(label, column.width, right=column.right) + " "
-
-    def unmark(self) -> None:
-        """Take all marks away, after an action on the marked rows."""
-        self._mark(set())
-
-    def action_mark(self) -> None:
-        """Mark the row under the cursor, or take its mark away; go to the next row."""
-        if self.MARKS and self._chosen is not None:
-            self._mark(self._marked ^ {self._chosen})
-            self.action_cursor_down()
-
-    def action_mark_all(self) -> None:
-        """Mark all rows, or none if all are marked."""
-        if self.MARKS:
-            self._mark(set(self._order) - (self._marked if self._all_marked else set()))
-
-    @property
-    def _all_marked(self) -> bool:
-        return len(self._marked) == len(self._order)
-
-    def _mark(self, keys: set[str]) -> None:
-        changed = self._marked ^ keys
-        self._marked = keys
-        for key in changed & set(self._order):
-            self.refresh_row(self._order.index(key))
-        if changed:
-            self.post_message(self.MarksChanged())
 
     def on_resize(self, event: Resize) -> None:
         """Choose the columns that fit the new width."""
@@ -377,10 +327,3 @@ class LiveTable(DataTable[Text | RowMark]):
         event.stop()
         if event.column_key.value not in (None, MARK):
             self.sort_by(event.column_key.value)
-
-
-class MarkableTable(LiveTable):
-    """A live table whose rows can be marked, for an action on many."""
-
-    MARKS = True
-    BINDINGS = bindings(Scope.MARKS)
