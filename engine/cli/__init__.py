@@ -17,6 +17,7 @@ from engine.cli.check import add_check
 from engine.cli.context import actor, settings_of
 from engine.cli.options import Parser
 from engine.cli.plugins import add_plugins
+from engine.cli.processors import add_processors
 from engine.cli.projects import add_projects
 from engine.cli.receivers import add_receivers
 from engine.cli.revisions import add_config
@@ -84,6 +85,7 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_receivers(commands)
     add_whitelist(commands)
     add_projects(commands)
+    add_processors(commands)
     add_study_routes(commands)
     add_sessions(commands)
     add_trace(commands)
