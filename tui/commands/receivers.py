@@ -156,7 +156,11 @@ class ReceiverCommands:
                 self._app.tell(f"✗ {detail}", "error")
 
         call = EngineCall(
-            f"test {name}", receiver_id, lambda engine: engine.echo(receiver_id), told
+            f"test {name}",
+            receiver_id,
+            lambda engine: engine.echo(receiver_id),
+            told,
+            changes=False,
         )
         self._app.call_engine(call)
 
