@@ -1,4 +1,4 @@
-"""What a console asks of the configuration's history: revisions, what they changed, and a return."""
+"""What a console asks of the configuration's history: revisions, their changes, and a return."""
 
 from __future__ import annotations
 
