@@ -12,6 +12,10 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from engine import __version__, data_directory
+from engine.answers.history import HistoryAnswers
+from engine.answers.objects import ObjectAnswers
+from engine.answers.senders import SenderAnswers
+from engine.answers.sessions import SessionAnswers
 from engine.clock import SystemClock, local_midnight
 from engine.config.store import ConfigurationStore
 from engine.config.watcher import ConfigurationWatcher
@@ -50,6 +54,7 @@ from engine.model.configuration import Configuration
 from engine.session_keeping import SessionKeeping
 from engine.sessions.index import SessionIndex
 from engine.sessions.observed import ObservedReceiver
+from engine.sessions.reader import IndexReader
 from engine.sessions.studies import KnownStudies
 from engine.sessions.traces import TraceBook, TraceKey
 from engine.settings import Durability
@@ -67,6 +72,10 @@ if TYPE_CHECKING:
     from engine.model.site import SiteSettings
     from engine.settings import EngineSettings
     from engine.view import EchoResult, PortStatus
+    from engine.view.history import HistoryView
+    from engine.view.objects import ObjectsView
+    from engine.view.senders import SendersView
+    from engine.view.sessions import SessionsView
 
 QUARANTINE_BYTES = 1024**3
 _ABORT_SECONDS = 5.0
@@ -111,6 +120,7 @@ class Engine:
         with ExitStack() as opened:
             self._open_storage(opened)
             self._build_parts(opened)
+            self._build_answers(opened)
             self._recover()
             self._apply(self._configuration)
             self._keeping.start()
@@ -304,6 +314,7 @@ class Engine:
             guard=self._guard,
         )
         self._router = self._build_router(opened)
+        self._trace_key = TraceKey(settings.trace_key_file)
         anonymizer = Anonymizer(self._incoming, settings.uid_maps_file, self._journal)
         opened.callback(anonymizer.close)
         pipeline = Pipeline(
@@ -314,7 +325,7 @@ class Engine:
             self._clock,
             self._router,
             anonymizer,
-            TraceBook(self._index, TraceKey(settings.trace_key_file)),
+            TraceBook(self._index, self._trace_key),
         )
         self._associations = Associations(self._clock, self._journal, self._index.record)
         door = Door(
@@ -347,6 +358,19 @@ class Engine:
         self._faults = IdentifierFaults(self.identifiers(), self._clock, tell)
         identifiers = usable(self._plugins, tell, self._clock)
         return Router(identifiers, lambda: self._configuration, self._journal, self._clock, studies)
+
+    def _build_answers(self, opened: ExitStack) -> None:
+        """Connect what answers the console."""
+        reader, in_force = IndexReader(self._settings.index_file), lambda: self._configuration
+        opened.callback(reader.close)
+        objects = ObjectAnswers(self._keeping, reader, self._router, self._journal, self._trace_key)
+        opened.callback(objects.close)
+        self.objects: ObjectsView = objects
+        self.sessions: SessionsView = SessionAnswers(self._keeping, reader, self._journal, in_force)
+        self.history: HistoryView = HistoryAnswers(
+            self._store, in_force, self._changing, self._apply
+        )
+        self.senders: SendersView = SenderAnswers(reader, self._associations, self._clock)
 
     def _recover(self) -> None:
         swept = self._incoming.sweep()

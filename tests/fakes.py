@@ -42,6 +42,8 @@ from engine.view import (
     RefusedContext,
     StorageStatus,
 )
+from tests.fake_groups import FakeHistory, FakeObjects, FakeSenders, hostile_senders
+from tests.fake_sessions import FakeSessions, hostile_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -161,6 +163,15 @@ class FakeEngine:
     )
     listeners: list[Listener] = field(default_factory=list)
     previews: tuple[RoutingPreview, ...] = ()
+    sessions: FakeSessions = field(init=False)
+    history: FakeHistory = field(init=False)
+    senders: FakeSenders = field(default_factory=FakeSenders)
+    objects: FakeObjects = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sessions = FakeSessions(self._command)
+        self.history = FakeHistory(self._command)
+        self.objects = FakeObjects(self._command)
 
     def snapshot(self) -> EngineSnapshot:
         if self.silent is not None:
@@ -302,6 +313,8 @@ class FakeEngine:
 def empty() -> FakeEngine:
     """A fresh installation."""
     engine = FakeEngine(make_snapshot(revision=0))
+    engine.sessions.known, engine.senders.known, engine.history.known = [], [], []
+    engine.objects.known = ()
     engine.record(EngineStarted(version="0.1.0", listening=0, enabled=0))
     return engine
 
@@ -453,6 +466,8 @@ def hostile_names() -> FakeEngine:
         engine.current, receivers=statuses, associations=live, ended_associations=rejected
     )
     engine.record(*(_rejection(association) for association in rejected))
+    engine.sessions.known = hostile_sessions()
+    engine.senders.known = hostile_senders(HOSTILE_NAMES)
     return engine
 
 

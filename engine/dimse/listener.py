@@ -235,6 +235,7 @@ class PortListener:
             len(association.accepted_contexts),
             refused_contexts(association.rejected_contexts, proposed),
             association.requestor.implementation_version_name or "",
+            str(association.requestor.implementation_class_uid or ""),
         )
 
     # ObjectPort: called on the reading thread of the association.

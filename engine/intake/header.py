@@ -89,6 +89,11 @@ class HeaderView:
         return self._encoding.key(tag) in self._starts
 
     @property
+    def kept_bytes(self) -> bytes:
+        """The elements as they are encoded; values that are very long may be cut."""
+        return self._data
+
+    @property
     def size_bytes(self) -> int:
         """How many bytes are kept."""
         return len(self._data)

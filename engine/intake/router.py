@@ -132,6 +132,10 @@ class Router:
         known = ruling.remembered.recall(header) if ruling.remembered else None
         return known or self._ask(header, ruling, source)
 
+    def recent(self) -> tuple[RecentHeader, ...]:
+        """Return all headers that are in memory, the newest first."""
+        return self._recent.everything()
+
     def preview(
         self, receiver: Receiver, site: SiteSettings | None = None
     ) -> tuple[RoutingPreview, ...]:

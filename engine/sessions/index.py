@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
@@ -24,6 +24,7 @@ from engine.model.session import (
     status_on_arrival,
 )
 from engine.sessions.holds import Holds
+from engine.sessions.moments import stamp
 from engine.sessions.rows import OBJECT_COLUMNS, ObjectRow, RowWriter
 from engine.sessions.schema import open_index
 
@@ -298,8 +299,3 @@ def session_of(row: tuple[object, ...]) -> Session:
     for name in ("first_object_at", "last_object_at", "changed_at"):
         values[name] = datetime.fromisoformat(str(values[name])) if values[name] else None
     return Session(**values)  # type: ignore[arg-type]
-
-
-def stamp(moment: datetime) -> str:
-    """Return a time as the index keeps it: UTC, ISO 8601, comparable as text."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.model.session import ObjectState
+from engine.sessions.senders import SenderNote, add_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,6 +53,7 @@ class WhitelistUse(NamedTuple):
     """UTC, ISO 8601."""
 
 
+Row = ObjectRow | WhitelistUse | SenderNote
 OBJECT_COLUMNS = ", ".join(ObjectRow._fields)
 _ROWS_AT_ONCE = (256, 32, 4, 1)
 _VALUES = f"({', '.join('?' * len(ObjectRow._fields))})"
@@ -74,7 +76,7 @@ class RowWriter:
         """Begin to write through a connection that a lock guards."""
         self._connection = connection
         self._lock = lock
-        self._waiting: list[ObjectRow | WhitelistUse] = []
+        self._waiting: list[Row] = []
         self._wake = threading.Condition()
         self._closing = False
         self._writing = False
@@ -83,7 +85,7 @@ class RowWriter:
         self._thread = threading.Thread(target=self._write_batches, name="index-writer")
         self._thread.start()
 
-    def record(self, row: ObjectRow | WhitelistUse) -> None:
+    def record(self, row: Row) -> None:
         """Queue the final state of one object, or a use; it is written within the batch time."""
         with self._wake:
             self._waiting.append(row)
@@ -115,7 +117,7 @@ class RowWriter:
                     self._writing = False
                     self._wake.notify_all()
 
-    def _next_batch(self) -> list[ObjectRow | WhitelistUse]:
+    def _next_batch(self) -> list[Row]:
         """Wait for rows, give others the batch time to join them, and take all; [] at the end."""
         with self._wake:
             while not self._waiting and not self._closing:
@@ -126,11 +128,13 @@ class RowWriter:
             self._writing = bool(batch)
             return batch
 
-    def _write(self, rows: list[ObjectRow | WhitelistUse]) -> None:
+    def _write(self, rows: list[Row]) -> None:
         batch = [row for row in rows if isinstance(row, ObjectRow)]
         uses = [row for row in rows if isinstance(row, WhitelistUse)]
+        notes = [row for row in rows if isinstance(row, SenderNote)]
         with self._lock, self._connection:
             self._connection.executemany(_COUNT_USE, uses)
+            add_notes(self._connection, notes)
             for statement, values in _insertions(batch):
                 self._connection.execute(statement, values)
             self._connection.executemany(
@@ -139,7 +143,7 @@ class RowWriter:
                 _session_changes(batch),
             )
 
-    def _put_back(self, batch: list[ObjectRow | WhitelistUse], error: sqlite3.Error) -> None:
+    def _put_back(self, batch: list[Row], error: sqlite3.Error) -> None:
         """Keep rows that could not be written for the next try; files on disk are not affected."""
         _logger.warning("the session index can't be written, %d rows wait: %s", len(batch), error)
         with self._wake:
