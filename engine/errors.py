@@ -9,6 +9,7 @@ EngineError                     title, detail, remedy
 │  ├─ InvalidSite
 │  ├─ InvalidStudyRoute
 │  ├─ InvalidPeer
+│  ├─ InvalidProcessor
 │  └─ CorruptConfiguration
 ├─ ChangedMeanwhile
 ├─ NotFound
@@ -134,6 +135,12 @@ class InvalidPeer(ConfigurationError):
     """A peer to call with one or more unacceptable values."""
 
     title = "The peer is not valid"
+
+
+class InvalidProcessor(ConfigurationError):
+    """A processor with one or more unacceptable fields."""
+
+    title = "The processor is not valid"
 
 
 class CorruptConfiguration(ConfigurationError):

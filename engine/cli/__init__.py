@@ -18,6 +18,7 @@ from engine.cli.context import actor, settings_of
 from engine.cli.options import Parser
 from engine.cli.peers import add_peers
 from engine.cli.plugins import add_plugins
+from engine.cli.processors import add_processors
 from engine.cli.projects import add_projects
 from engine.cli.receivers import add_receivers
 from engine.cli.revisions import add_config
@@ -85,6 +86,7 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_receivers(commands)
     add_whitelist(commands)
     add_projects(commands)
+    add_processors(commands)
     add_study_routes(commands)
     add_sessions(commands)
     add_trace(commands)
