@@ -32,7 +32,8 @@ EngineError                     title, detail, remedy
 │  ├─ PeerUnreachable
 │  ├─ AssociationBroken
 │  ├─ AssociationRefused        result, source, reason
-│  └─ ContextRefused
+│  ├─ ContextRefused
+│  └─ PeerFull
 ├─ StorageUnusable
 └─ AlreadyRunning               holder
 """
@@ -320,6 +321,13 @@ class ContextRefused(PeerError):
     """The peer does not take objects of this SOP class in this transfer syntax."""
 
     title = "The object was not accepted"
+    exit_code = 9
+
+
+class PeerFull(PeerError):
+    """The peer has no room for any object now."""
+
+    title = "The peer has no room"
     exit_code = 9
 
 

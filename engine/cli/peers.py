@@ -1,4 +1,4 @@
-"""`echo` and `send`: call another AE as a requestor, to see whether it answers and what it takes."""
+"""`echo` and `send`: call another AE, to see whether it answers and what it takes."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def add_calling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", type=_seconds, default=ANSWER_SECONDS,
                         metavar="N", help="seconds for each answer (default: 30)")  # fmt: skip
     parser.add_argument("--tls", action="store_true", help="speak TLS; so do the options below")
-    parser.add_argument("--tls-ca", default="", metavar="FILE",
-                        help="PEM file with the peer's authorities (default: the system's)")  # fmt: skip
+    authorities = "PEM file with the peer's authorities (default: the system's)"
+    parser.add_argument("--tls-ca", default="", metavar="FILE", help=authorities)
     parser.add_argument("--tls-certificate", default="", metavar="FILE",
                         help="PEM file with our certificate, if the peer asks for one")  # fmt: skip
     parser.add_argument("--tls-key", default="", metavar="FILE", help="PEM file with its key")
@@ -99,6 +99,8 @@ def _send(arguments: argparse.Namespace) -> int:
     from engine.dimse.sending import send_files
 
     peer, files = _peer(arguments), list(_found(arguments.files))
+    if not files:
+        raise FileRefused("there is no DICOM file", "name files, or folders that hold some")
     report = _Report(len(files), live=sys.stderr.isatty() and not arguments.json)
     broken: PeerError | None = None
     try:
@@ -116,10 +118,12 @@ def _send(arguments: argparse.Namespace) -> int:
 
 
 def _found(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files that are named, and all files of the folders that are."""
+    """Yield the files that are named, and all DICOM files of the folders that are."""
+    from engine.intake.part10 import is_dicom_file
+
     for path in paths:
         if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.is_file())
+            yield from sorted(p for p in path.rglob("*") if p.is_file() and is_dicom_file(p))
         elif path.exists():
             yield path
         else:
@@ -184,8 +188,7 @@ class _Report:
             "bytes": self.bytes,
             "seconds": round(self.seconds, 3),
             "failures": [
-                {"file": str(f.file), "status": f.status, "detail": f.detail}
-                for f in self.failures
+                {"file": str(f.file), "status": f.status, "detail": f.detail} for f in self.failures
             ],
             "not_sent": self.not_sent,
             "error": broken.detail if broken else None,

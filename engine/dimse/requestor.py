@@ -6,6 +6,7 @@ own requestor has no deadline for a peer that stops taking or sending in the mid
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import time
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from engine.dimse.command import Response
-    from engine.dimse.proposal import Context
+    from engine.dimse.proposal import Accepted, Context
     from engine.model.peer import Peer, PeerDeadlines
 
 _HEAD = Struct(">BxI")
@@ -76,12 +77,7 @@ class OutgoingAssociation:
         self._is_open = True
         self._socket = _connect(peer, deadlines, tls)
         try:
-            self._send(proposal.request(peer, contexts))
-            kind, pdu = self._receive_pdu()
-            if kind == _RJ:
-                raise proposal.refusal(pdu, peer)
-            self._require(kind, _AC)
-            accepted = proposal.accepted(pdu, contexts)
+            accepted = self._negotiate(peer, contexts)
         except BaseException:
             self._close()
             raise
@@ -128,17 +124,35 @@ class OutgoingAssociation:
 
         Raises:
             ContextRefused: if the peer has not accepted its context; nothing was sent.
-            AssociationBroken: if the peer does not take it, or does not answer.
+            AssociationBroken: if the peer does not take it, or does not answer. Whatever else
+                `data_set` raises ends the association, too.
         """
         number = self.contexts.get(context)
         if number is None:
             raise proposal.refused(context)
         self._message_id = self._message_id % 0xFFFF + 1
         request = StoreRequest(number, self._message_id, context[0], sop_instance_uid)
-        self._send(store_request(request))
-        for pdu in _pdus(data_set, size_bytes, number, self._pdu_bytes):
-            self._send(pdu)
+        try:
+            self._send(store_request(request))
+            for pdu in _pdus(data_set, size_bytes, number, self._pdu_bytes):
+                self._send(pdu)
+        except BaseException:  # half an object is no message: nothing else may follow it
+            self._abort()
+            raise
         return self._response(C_STORE)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether objects can be sent, as far as is known."""
+        return self._is_open
+
+    def is_quiet(self) -> bool:
+        """Tell whether the peer has said nothing unasked, such as that it ends the association."""
+        if not self._is_open:
+            return False
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(0)
 
     def release(self) -> None:
         """End the association in good order; a peer that does not answer is left (PS3.8 7.2)."""
@@ -157,6 +171,14 @@ class OutgoingAssociation:
         """End the connection from another thread; whoever waits for the peer is told it broke."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _negotiate(self, peer: Peer, contexts: Sequence[Context]) -> Accepted:
+        self._send(proposal.request(peer, contexts))
+        kind, pdu = self._receive_pdu()
+        if kind == _RJ:
+            raise proposal.refusal(pdu, peer)
+        self._require(kind, _AC)
+        return proposal.accepted(pdu, contexts)
 
     def _response(self, command: int) -> Response:
         found = _Responses()
@@ -197,10 +219,9 @@ class OutgoingAssociation:
     def _receive(self, size: int, until: float) -> bytes:
         received = bytearray()
         while len(received) < size:
-            left = until - time.monotonic()
+            # A time of 0 would mean not to wait at all, and not to say so.
+            left = max(0.001, until - time.monotonic())
             try:
-                if left <= 0:
-                    raise TimeoutError
                 self._socket.settimeout(left)
                 piece = self._socket.recv(size - len(received))
             except TimeoutError as error:

@@ -56,6 +56,11 @@ def verdict_of(status: int) -> Verdict:
     return Verdict.RETRY
 
 
+def is_peer_full(status: int) -> bool:
+    """Tell whether the reason is the peer's room, so that other objects fare no better now."""
+    return status >> 8 == 0xA7 or status == 0x0213
+
+
 def status_in_words(status: int) -> str:
     """Return a status such as ``0xA700 (out of resources)``."""
     return f"0x{status:04X} ({_words(status)})"

@@ -79,7 +79,8 @@ class SessionIndex:
         self.holds = Holds()
         """Taken by `place_of` and `session_for`; given back once the object's row is queued."""
         self._receiving = self._count_receiving()
-        self._writer = RowWriter(self._connection, self._lock)
+        self._watchers: list[Callable[[], None]] = []
+        self._writer = RowWriter(self._connection, self._lock, self.tell_watchers)
         self.record = self._writer.record
         """Queues the row of one object, or a use; it is written within the batch time."""
 
@@ -119,6 +120,20 @@ class SessionIndex:
                 self._places[key] = SessionPlace(place.id, place.folder)
                 self.holds.take(place.id)
             return place
+
+    def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
+        """Call a function that only wakes somebody whenever objects or finished sessions are in.
+
+        Returns:
+            A function that ends that.
+        """
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
+    def tell_watchers(self) -> None:
+        """Let the watchers know that there is something new."""
+        for watcher in tuple(self._watchers):
+            watcher()
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
