@@ -105,3 +105,55 @@ class ForwardingHalted(Event):
     def sentence(self) -> str:
         """Say what happened."""
         return f"nothing is forwarded for now: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramEnded(Event):
+    """An external program ran for a session, and says that all is well."""
+
+    topic: ClassVar[str] = "command"
+
+    processor: str
+    """The label of its processor."""
+    session: int
+    seconds: float
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"{self.processor} ran for session {self.session}, {self.seconds:.1f} s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramFailed(Event):
+    """An external program could not run, failed or was killed."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "command"
+    urgent: ClassVar[bool] = True
+
+    processor: str
+    session: int | None
+    """None if it concerns no session."""
+    reason: str
+    output: str = ""
+    """The end of what it wrote, in one line."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        whom = "" if self.session is None else f" for session {self.session}"
+        wrote = f"; it wrote: {self.output}" if self.output else ""
+        return f"{self.processor} failed{whom}: {self.reason}{wrote}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunsDropped(Event):
+    """A command was removed, and with it the runs that were due."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "command"
+
+    runs: int
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"a command was removed; {counted(self.runs, 'run')} of it dropped"

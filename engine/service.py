@@ -48,6 +48,7 @@ from engine.journal import Journal
 from engine.lock import EngineLock
 from engine.metrics import Metrics
 from engine.model.configuration import Configuration
+from engine.programs.programs import Programs
 from engine.session_keeping import SessionKeeping, areas_of
 from engine.sessions.index import SessionIndex
 from engine.sessions.observed import ObservedReceiver
@@ -119,6 +120,8 @@ class Engine:
             opened.callback(self._keeping.stop)
             self._forwarding.start()
             opened.callback(self._forwarding.stop)
+            self._programs.start()
+            opened.callback(self._programs.stop)
             self._watcher = ConfigurationWatcher(self._settings.config_file, self._reload)
             self._watcher.start()
             opened.callback(self._watcher.stop)
@@ -296,6 +299,15 @@ class Engine:
             lambda: self._configuration,
         )
         opened.callback(self._forwarding.close)
+        self._programs = Programs(
+            settings,
+            self._index,
+            self._keeping.ledger,
+            areas_of(settings),
+            self._journal,
+            lambda: self._configuration,
+        )
+        opened.callback(self._programs.close)
 
     def _build_parts(self, opened: ExitStack) -> None:
         """Connect the parts, from the metrics up to the listeners."""
@@ -398,6 +410,7 @@ class Engine:
         self._receivers.apply(served, configuration.site)
         self._publish_states()
         self._forwarding.apply(configuration)
+        self._programs.ring()
         self._keeping.ring()
         enabled = sum(receiver.enabled for receiver in configuration.receivers)
         self._journal.record(

@@ -15,8 +15,8 @@ from engine import __version__, terminal
 from engine.cli.anonymize import add_anonymize
 from engine.cli.check import add_check
 from engine.cli.context import actor, settings_of
-from engine.cli.options import Parser
 from engine.cli.forwarding import add_forwarding
+from engine.cli.options import Parser
 from engine.cli.peers import add_peers
 from engine.cli.plugins import add_plugins
 from engine.cli.processors import add_processors

@@ -74,7 +74,7 @@ class Forwarding:
             if self._follower.begin():
                 journal.record(ForwardingFollowsNewIndex())
             self._queue.forget_waits()
-            opened.callback(index.watch(self._object_stored))
+            opened.callback(index.objects_written.add(self._object_stored))
             self._open = opened.pop_all()
         self.desk = ForwardingDesk(
             self._queue, configuration, clock, self._is_sending, self._bell.ring

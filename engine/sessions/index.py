@@ -26,6 +26,7 @@ from engine.model.session import (
 from engine.sessions.holds import Holds
 from engine.sessions.rows import OBJECT_COLUMNS, ObjectRow, RowWriter
 from engine.sessions.schema import open_index
+from engine.sessions.watchers import Watchers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -79,8 +80,8 @@ class SessionIndex:
         self.holds = Holds()
         """Taken by `place_of` and `session_for`; given back once the object's row is queued."""
         self._receiving = self._count_receiving()
-        self._watchers: list[Callable[[], None]] = []
-        self._writer = RowWriter(self._connection, self._lock, self.tell_watchers)
+        self.objects_written, self.sessions_finished = Watchers(), Watchers()
+        self._writer = RowWriter(self._connection, self._lock, self.objects_written.tell)
         self.record = self._writer.record
         """Queues the row of one object, or a use; it is written within the batch time."""
 
@@ -121,20 +122,6 @@ class SessionIndex:
                 self.holds.take(place.id)
             return place
 
-    def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
-        """Call a function that only wakes somebody whenever objects or finished sessions are in.
-
-        Returns:
-            A function that ends that.
-        """
-        self._watchers.append(watcher)
-        return lambda: self._watchers.remove(watcher)
-
-    def tell_watchers(self) -> None:
-        """Let the watchers know that there is something new."""
-        for watcher in tuple(self._watchers):
-            watcher()
-
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
         """Give the connection for one transaction, to the other modules of this package."""
@@ -142,6 +129,10 @@ class SessionIndex:
             # Commands write to the index too: nothing may change between our reading and writing.
             self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
+
+    def tell_finished(self) -> None:
+        """Wake whoever acts on finished sessions."""
+        self.sessions_finished.tell()
 
     def forget_place(self, session_id: int) -> None:
         """Look a session up anew when its next object arrives, for its status has changed."""

@@ -17,6 +17,7 @@ from engine.model.session import (
     require_request,
     require_transition,
 )
+from engine.sessions.finished import note_finished
 from engine.sessions.index import SESSION_COLUMNS, session_of, stamp
 from engine.sessions.operations import (
     QUEUED_STATUS,
@@ -60,6 +61,10 @@ class Connection(Protocol):
 
     def forget_place(self, session_id: int) -> None:
         """Look a session up anew when its next object arrives."""
+        ...
+
+    def tell_finished(self) -> None:
+        """Wake whoever acts on finished sessions."""
         ...
 
 
@@ -157,6 +162,8 @@ class SessionLedger:
             elif built is not None:
                 _set_size(connection, session_id, built)
             self._set_status(connection, session_id, status, reason)
+            note_finished(connection, session_id, status, stamp(self._clock.now()))
+        self._index.tell_finished()
         return status
 
     def ask_to_build(self, session_id: int) -> None:
@@ -251,15 +258,19 @@ class SessionLedger:
         """Note that all steps of a plan are made."""
         with self._index.changing() as connection:
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
+            now = stamp(self._clock.now())
             if plan.into is not None:
                 connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
                 self._index.forget_place(session_id)
-                return
-            connection.execute(
-                "UPDATE sessions SET area = ?, folder = ?, project = ? WHERE id = ?",
-                (plan.area, plan.folder, plan.project, session_id),
-            )
-            self._set_status(connection, session_id, plan.status, plan.reason)
+                note_finished(connection, plan.into, SessionStatus.ARCHIVED, now)
+            else:
+                connection.execute(
+                    "UPDATE sessions SET area = ?, folder = ?, project = ? WHERE id = ?",
+                    (plan.area, plan.folder, plan.project, session_id),
+                )
+                self._set_status(connection, session_id, plan.status, plan.reason)
+                note_finished(connection, session_id, plan.status, now)
+        self._index.tell_finished()
 
     def note_merge(self, session_id: int, plan: Plan) -> None:
         """Give the rows of merged objects to the session that has them now; again has no effect."""
