@@ -39,6 +39,7 @@ from engine.events import (
     ObjectsAdopted,
     OptionNotApplied,
 )
+from engine.forwarding.forwarding import Forwarding
 from engine.intake.anonymizing import Anonymizer
 from engine.intake.identifier_faults import IdentifierFaults
 from engine.intake.installed import infos_of, load_identifiers, usable
@@ -51,7 +52,8 @@ from engine.journal import Journal
 from engine.lock import EngineLock
 from engine.metrics import Metrics
 from engine.model.configuration import Configuration
-from engine.session_keeping import SessionKeeping
+from engine.programs.programs import Programs
+from engine.session_keeping import SessionKeeping, areas_of
 from engine.sessions.index import SessionIndex
 from engine.sessions.observed import ObservedReceiver
 from engine.sessions.reader import IndexReader
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from engine.model.site import SiteSettings
     from engine.settings import EngineSettings
     from engine.view import EchoResult, PortStatus
+    from engine.view.forwarding import ForwardingView
     from engine.view.history import HistoryView
     from engine.view.objects import ObjectsView
     from engine.view.senders import SendersView
@@ -125,6 +128,10 @@ class Engine:
             self._apply(self._configuration)
             self._keeping.start()
             opened.callback(self._keeping.stop)
+            self._forwarding.start()
+            opened.callback(self._forwarding.stop)
+            self._programs.start()
+            opened.callback(self._programs.stop)
             self._watcher = ConfigurationWatcher(self._settings.config_file, self._reload)
             self._watcher.start()
             opened.callback(self._watcher.stop)
@@ -147,6 +154,11 @@ class Engine:
         self._receivers.abort_all()
         self._associations.wait_until_none(_ABORT_SECONDS)
         self._open.close()
+
+    @property
+    def forwarding(self) -> ForwardingView:
+        """Where stored objects are sent on to."""
+        return self._forwarding.desk
 
     def snapshot(self) -> EngineSnapshot:
         """Return everything the dashboard shows."""
@@ -288,6 +300,24 @@ class Engine:
             settings, self._index, self._journal, self._clock, lambda: self._configuration
         )
         opened.callback(self._keeping.close)
+        self._forwarding = Forwarding(
+            settings,
+            self._index,
+            areas_of(settings),
+            self._journal,
+            self._clock,
+            lambda: self._configuration,
+        )
+        opened.callback(self._forwarding.close)
+        self._programs = Programs(
+            settings,
+            self._index,
+            self._keeping.ledger,
+            areas_of(settings),
+            self._journal,
+            lambda: self._configuration,
+        )
+        opened.callback(self._programs.close)
 
     def _build_parts(self, opened: ExitStack) -> None:
         """Connect the parts, from the metrics up to the listeners."""
@@ -403,6 +433,8 @@ class Engine:
         served = self._faults.sort_out(configuration.receivers)
         self._receivers.apply(served, configuration.site)
         self._publish_states()
+        self._forwarding.apply(configuration)
+        self._programs.ring()
         self._keeping.ring()
         enabled = sum(receiver.enabled for receiver in configuration.receivers)
         self._journal.record(

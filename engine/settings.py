@@ -80,6 +80,21 @@ class EngineSettings:
         return self.data_dir / "uid-maps.sqlite"
 
     @property
+    def forwarding_file(self) -> Path:
+        """The SQLite queue of forward copies."""
+        return self.data_dir / "forwarding.sqlite"
+
+    @property
+    def forwarding_bell_file(self) -> Path:
+        """The FIFO by which commands tell a running engine to look at its forward copies."""
+        return self.data_dir / "forwarding.bell"
+
+    @property
+    def commands_file(self) -> Path:
+        """The SQLite queue of external programs that are to run."""
+        return self.data_dir / "commands.sqlite"
+
+    @property
     def incoming_dir(self) -> Path:
         """Where objects are while they are being received."""
         return self.data_dir / "incoming"

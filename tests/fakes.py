@@ -42,6 +42,7 @@ from engine.view import (
     RefusedContext,
     StorageStatus,
 )
+from tests.fake_forwarding import FakeForwarding
 from tests.fake_groups import FakeHistory, FakeObjects, FakeSenders, hostile_senders
 from tests.fake_sessions import FakeSessions, hostile_sessions
 
@@ -172,6 +173,8 @@ class FakeEngine:
         self.sessions = FakeSessions(self._command)
         self.history = FakeHistory(self._command)
         self.objects = FakeObjects(self._command)
+
+    forwarding: FakeForwarding = field(default_factory=FakeForwarding)
 
     def snapshot(self) -> EngineSnapshot:
         if self.silent is not None:

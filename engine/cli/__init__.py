@@ -15,7 +15,9 @@ from engine import __version__, terminal
 from engine.cli.anonymize import add_anonymize
 from engine.cli.check import add_check
 from engine.cli.context import actor, settings_of
+from engine.cli.forwarding import add_forwarding
 from engine.cli.options import Parser
+from engine.cli.peers import add_peers
 from engine.cli.plugins import add_plugins
 from engine.cli.processors import add_processors
 from engine.cli.projects import add_projects
@@ -98,5 +100,7 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_rule(commands)
     add_anonymize(commands)
     add_script(commands)
+    add_forwarding(commands)
+    add_peers(commands)
     add_status(commands)
     return parser, commands

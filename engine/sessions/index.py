@@ -27,6 +27,7 @@ from engine.sessions.holds import Holds
 from engine.sessions.moments import stamp
 from engine.sessions.rows import OBJECT_COLUMNS, ObjectRow, RowWriter
 from engine.sessions.schema import open_index
+from engine.sessions.watchers import Watchers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -80,7 +81,8 @@ class SessionIndex:
         self.holds = Holds()
         """Taken by `place_of` and `session_for`; given back once the object's row is queued."""
         self._receiving = self._count_receiving()
-        self._writer = RowWriter(self._connection, self._lock)
+        self.objects_written, self.sessions_finished = Watchers(), Watchers()
+        self._writer = RowWriter(self._connection, self._lock, self.objects_written.tell)
         self.record = self._writer.record
         """Queues the row of one object, or a use; it is written within the batch time."""
 
@@ -128,6 +130,10 @@ class SessionIndex:
             # Commands write to the index too: nothing may change between our reading and writing.
             self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
+
+    def tell_finished(self) -> None:
+        """Wake whoever acts on finished sessions."""
+        self.sessions_finished.tell()
 
     def forget_place(self, session_id: int) -> None:
         """Look a session up anew when its next object arrives, for its status has changed."""

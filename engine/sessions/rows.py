@@ -12,7 +12,7 @@ from engine.model.session import ObjectState
 from engine.sessions.senders import SenderNote, add_notes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
 BATCH_SECONDS = 0.05
@@ -71,10 +71,20 @@ class RowWriter:
     """Takes rows from any thread and writes them within the batch time."""
 
     def __init__(
-        self, connection: sqlite3.Connection, lock: AbstractContextManager[object]
+        self,
+        connection: sqlite3.Connection,
+        lock: AbstractContextManager[object],
+        written: Callable[[], None],
     ) -> None:
-        """Begin to write through a connection that a lock guards."""
+        """Begin to write through a connection that a lock guards.
+
+        Args:
+            connection: the index.
+            lock: guards the connection.
+            written: called whenever rows of objects are committed.
+        """
         self._connection = connection
+        self._written = written
         self._lock = lock
         self._waiting: list[Row] = []
         self._wake = threading.Condition()
@@ -142,6 +152,8 @@ class RowWriter:
                 " last_object_at = MAX(last_object_at, ?) WHERE id = ?",
                 _session_changes(batch),
             )
+        if batch:
+            self._written()
 
     def _put_back(self, batch: list[Row], error: sqlite3.Error) -> None:
         """Keep rows that could not be written for the next try; files on disk are not affected."""
