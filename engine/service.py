@@ -32,6 +32,7 @@ from engine.events import (
     EngineStarted,
     EngineStopping,
     LeftoversSwept,
+    MetricsUnavailable,
     ObjectsAdopted,
     OptionNotApplied,
 )
@@ -46,7 +47,10 @@ from engine.intake.write import IncomingArea
 from engine.journal import Journal
 from engine.lock import EngineLock
 from engine.metrics import Metrics
+from engine.metrics_listener import MetricsListener
 from engine.model.configuration import Configuration
+from engine.model.metrics_address import MetricsAddress
+from engine.monitoring import Monitoring
 from engine.session_keeping import SessionKeeping
 from engine.sessions.index import SessionIndex
 from engine.sessions.observed import ObservedReceiver
@@ -118,6 +122,7 @@ class Engine:
             self._watcher = ConfigurationWatcher(self._settings.config_file, self._reload)
             self._watcher.start()
             opened.callback(self._watcher.stop)
+            self._serve_metrics(opened)
             self._reload()  # the file may have been changed since it was read
             self._open = opened.pop_all()
         enabled = [r for r in self._configuration.receivers if r.enabled]
@@ -252,6 +257,22 @@ class Engine:
         """Tell whether a receiver could listen on a port now."""
         return probe(port, self.site().bind_address, self._receivers.listening_on(port))
 
+    def reload(self) -> None:
+        """Look at the configuration file now, and try again to listen where that failed."""
+        self._reload()
+        self._receivers.retry_all()
+
+    def _serve_metrics(self, opened: ExitStack) -> None:
+        """Let metrics be read over HTTP, if that is wanted; no reception depends on it."""
+        if not self._settings.metrics:
+            return
+        try:
+            place = MetricsAddress.parse(self._settings.metrics)
+            opened.callback(MetricsListener(place, self.monitoring).close)
+        except OSError as error:
+            why = error.strerror or str(error)
+            self._journal.record(MetricsUnavailable(address=self._settings.metrics, why=why))
+
     def _open_storage(self, opened: ExitStack) -> None:
         """Take the data directory and everything in it that needs closing."""
         settings = self._settings
@@ -316,7 +337,9 @@ class Engine:
             anonymizer,
             TraceBook(self._index, TraceKey(settings.trace_key_file)),
         )
-        self._associations = Associations(self._clock, self._journal, self._index.record)
+        self._associations = Associations(
+            self._clock, self._journal, self._index.record, self._metrics
+        )
         door = Door(
             self._clock,
             self._journal,
@@ -338,6 +361,14 @@ class Engine:
         )
         opened.callback(self._inherited.close)
         opened.callback(self._receivers.stop_accepting)
+        self.monitoring = Monitoring(
+            self._metrics,
+            self._index,
+            self._clock,
+            self.snapshot,
+            self._dead,
+            self._guard.refusal,
+        )
 
     def _build_router(self, opened: ExitStack) -> Router:
         """Connect what identifies objects with what is known of their studies."""
@@ -423,6 +454,17 @@ class Engine:
     def _load(self) -> Load:
         site = self._configuration.site
         return Load(self._associations.open_ones(), site, self._draining, self._guard.refusal())
+
+    def _dead(self) -> tuple[str, ...]:
+        """Name the parts that should run and do not; waits for no disk."""
+        if self._draining:
+            return ()
+        parts = (
+            ("the index", self._index.is_alive()),
+            ("the care for sessions", self._keeping.is_alive()),
+            ("the look at the configuration", self._watcher.is_alive()),
+        )
+        return (*self._receivers.dead(), *(name for name, alive in parts if not alive))
 
     def _state(self, receiver: Receiver) -> ReceiverState:
         return self._observed(receiver).state

@@ -85,6 +85,10 @@ class SessionKeeping:
         """Let the thread look for requests, or at changed settings, at once."""
         self._bell.ring()
 
+    def is_alive(self) -> bool:
+        """Tell whether the thread runs."""
+        return self._timer.is_alive()
+
     def stop(self) -> None:
         """End the thread after the session that it is working on."""
         self._timer.stop()

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
-import signal
-import threading
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,14 +12,14 @@ from engine import Durability, terminal
 from engine.cli.context import settings_of
 from engine.cli.options import add_verb
 from engine.errors import ConfigurationError
+from engine.events import Severity
+from engine.model.metrics_address import MetricsAddress
 
 if TYPE_CHECKING:
     from engine.cli.options import Commands
     from engine.events import RecordedEvent
     from engine.status import EngineStatus
     from engine.view import ReceiverStatus
-
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def add_engine(commands: Commands) -> None:
@@ -41,6 +38,10 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     add("--marker", type=_file_name, metavar="NAME", help=marked)
     drained = "how long a stop waits for open associations (default: 10)"
     add("--drain-seconds", type=_seconds, metavar="N", help=drained)
+    scraped = "where metrics and health are read over HTTP, such as 127.0.0.1:9404 (default: off)"
+    add("--metrics", type=_metrics, metavar="ADDRESS", help=scraped)
+    least = f"the least severity that the event log keeps: {', '.join(Severity)} (default: INFO)"
+    add("--log-level", type=_severity, metavar="LEVEL", help=least)
 
 
 def add_status(commands: Commands) -> None:
@@ -54,6 +55,21 @@ def _durability(text: str) -> Durability:
     except ValueError as error:
         wanted = ", ".join(Durability)
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is none of {wanted}") from error
+
+
+def _metrics(text: str) -> str:
+    try:
+        MetricsAddress.parse(text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(error.detail) from error
+    return text
+
+
+def _severity(text: str) -> Severity:
+    names = {"WARNING": Severity.WARNING} | {str(one): one for one in Severity}
+    if text.upper() not in names:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is none of {', '.join(Severity)}")
+    return names[text.upper()]
 
 
 def _file_name(text: str) -> str:
@@ -75,26 +91,18 @@ def _seconds(text: str) -> float:
 def _engine(arguments: argparse.Namespace) -> None:
     from engine import Engine
     from engine.dimse.inherited import InheritedSockets
+    from engine.headless import Signals, run
+    from engine.systemd.notify import Notifier
 
-    stopping = threading.Event()
-
-    def stop(number: int, _frame: object) -> None:
-        if stopping.is_set():
-            # What was confirmed is on disk already; nothing is left that must be tidied.
-            os._exit(128 + number)
-        stopping.set()
-
-    for number in _STOP_SIGNALS:
-        signal.signal(number, stop)
+    signals, notifier = Signals(), Notifier.from_environment()
+    signals.install()
     engine = Engine(settings_of(arguments), inherited=InheritedSockets.from_environment())
     engine.start()
     gc.freeze()  # what is here now stays: collections need not look at it again and again
     for receiver in engine.snapshot().receivers:
         terminal.say(_state_in_words(receiver))
     engine.subscribe(_say_event)
-    stopping.wait()
-    terminal.say("stopping; open associations may finish, a second signal aborts them")
-    engine.stop()
+    run(engine, signals, notifier, terminal.say)
 
 
 def _state_in_words(status: ReceiverStatus) -> str:

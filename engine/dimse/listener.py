@@ -144,6 +144,11 @@ class PortListener:
             self._server.stop(self._thread)
         self._server = self._thread = None
 
+    def is_dead(self) -> bool:
+        """Tell whether it should accept associations and its thread is gone."""
+        thread = self._thread
+        return thread is not None and not thread.is_alive()
+
     def has_associations(self) -> bool:
         """Tell whether associations accepted here are still open."""
         return any(association.is_alive() for association in list(self._live))
