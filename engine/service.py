@@ -283,7 +283,7 @@ class Engine:
             settings.config_file, clock=self._clock, identifiers=self.identifiers()
         )
         self._configuration = self._store.create_default("first start")
-        self._journal = Journal(self._clock, settings.log_dir / "events.jsonl")
+        self._journal = Journal(self._clock, settings.event_log, settings.log_level)
         opened.callback(self._journal.close)
         self._prearchive_fd = os.open(settings.prearchive_dir, os.O_RDONLY | os.O_DIRECTORY)
         opened.callback(os.close, self._prearchive_fd)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import platformdirs
 
+from engine.events import Severity
+
 DATA_VARIABLE = "DICOMDOCK_DATA"
 
 
@@ -36,8 +38,8 @@ class EngineSettings:
     there: where the mount is missing, so is the file. Empty for none."""
     metrics: str = ""
     """Where metrics are read over HTTP, such as ``127.0.0.1:9404``; empty for nowhere."""
-    log_level: str = "INFO"
-    """The least severity that the event log keeps: INFO, WARN or ERROR."""
+    log_level: Severity = Severity.INFO
+    """The least severity that the event log keeps."""
     negotiation_seconds: float = 10.0
     """How long a peer may take from connecting to its complete A-ASSOCIATE-RQ."""
     handshake_seconds: float = 10.0

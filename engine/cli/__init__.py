@@ -15,6 +15,7 @@ from engine import __version__, terminal
 from engine.cli.anonymize import add_anonymize
 from engine.cli.check import add_check
 from engine.cli.context import actor, settings_of
+from engine.cli.events import add_events
 from engine.cli.options import Parser
 from engine.cli.plugins import add_plugins
 from engine.cli.projects import add_projects
@@ -97,4 +98,5 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_anonymize(commands)
     add_script(commands)
     add_status(commands)
+    add_events(commands)
     return parser, commands

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from engine import terminal
 from engine.cli.files import FileRefused, read_text
+from engine.events import Severity
 from engine.model.auto_archive import AutoArchive
 
 if TYPE_CHECKING:
@@ -135,6 +136,14 @@ def whole_number(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text)):
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 1")
     return int(text)
+
+
+def severity(text: str) -> Severity:
+    """Read how much an event matters."""
+    names = {"WARNING": Severity.WARNING} | {str(one): one for one in Severity}
+    if text.upper() not in names:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is none of {', '.join(Severity)}")
+    return names[text.upper()]
 
 
 def _limit(text: str) -> tuple[str, object]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine import Durability, terminal
 from engine.cli.context import settings_of
-from engine.cli.options import add_verb
+from engine.cli.options import add_verb, severity
 from engine.errors import ConfigurationError
 from engine.events import Severity
 from engine.model.metrics_address import MetricsAddress
@@ -41,7 +41,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     scraped = "where metrics and health are read over HTTP, such as 127.0.0.1:9404 (default: off)"
     add("--metrics", type=_metrics, metavar="ADDRESS", help=scraped)
     least = f"the least severity that the event log keeps: {', '.join(Severity)} (default: INFO)"
-    add("--log-level", type=_severity, metavar="LEVEL", help=least)
+    add("--log-level", type=severity, metavar="LEVEL", help=least)
 
 
 def add_status(commands: Commands) -> None:
@@ -63,13 +63,6 @@ def _metrics(text: str) -> str:
     except ConfigurationError as error:
         raise argparse.ArgumentTypeError(error.detail) from error
     return text
-
-
-def _severity(text: str) -> Severity:
-    names = {"WARNING": Severity.WARNING} | {str(one): one for one in Severity}
-    if text.upper() not in names:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is none of {', '.join(Severity)}")
-    return names[text.upper()]
 
 
 def _file_name(text: str) -> str:
