@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from engine import Durability, terminal
 from engine.cli.context import settings_of
-from engine.cli.options import add_verb, severity
+from engine.cli.options import add_verb, metrics_address, seconds, severity
 from engine.errors import ConfigurationError
 from engine.events import Severity
-from engine.model.metrics_address import MetricsAddress
 
 if TYPE_CHECKING:
     from engine.cli.options import Commands
@@ -37,9 +36,9 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     marked = "a file in the data directory that is missing if its storage is not mounted"
     add("--marker", type=_file_name, metavar="NAME", help=marked)
     drained = "how long a stop waits for open associations (default: 10)"
-    add("--drain-seconds", type=_seconds, metavar="N", help=drained)
+    add("--drain-seconds", type=seconds, metavar="N", help=drained)
     scraped = "where metrics and health are read over HTTP, such as 127.0.0.1:9404 (default: off)"
-    add("--metrics", type=_metrics, metavar="ADDRESS", help=scraped)
+    add("--metrics", type=metrics_address, metavar="ADDRESS", help=scraped)
     least = f"the least severity that the event log keeps: {', '.join(Severity)} (default: INFO)"
     add("--log-level", type=severity, metavar="LEVEL", help=least)
 
@@ -57,28 +56,10 @@ def _durability(text: str) -> Durability:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is none of {wanted}") from error
 
 
-def _metrics(text: str) -> str:
-    try:
-        MetricsAddress.parse(text)
-    except ConfigurationError as error:
-        raise argparse.ArgumentTypeError(error.detail) from error
-    return text
-
-
 def _file_name(text: str) -> str:
     if not text or "/" in text or text in {".", ".."}:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is no file name")
     return text
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1
-    if not 0 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no duration; use 0 to 86400 seconds")
-    return seconds
 
 
 def _engine(arguments: argparse.Namespace) -> None:

@@ -166,7 +166,9 @@ def _is_hidden(path: Path) -> bool:
 def _capabilities(settings: ServiceSettings) -> str:
     """Return the one capability that low ports need, or that there is none."""
     if any(map(is_low, settings.listen)):
-        return "AmbientCapabilities=CAP_NET_BIND_SERVICE\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE"
+        return (
+            "AmbientCapabilities=CAP_NET_BIND_SERVICE\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE"
+        )
     return "AmbientCapabilities=\nCapabilityBoundingSet=\nPrivateUsers=yes"
 
 
@@ -191,7 +193,7 @@ ProtectKernelModules=yes
 ProtectKernelTunables=yes
 ProtectProc=invisible
 RemoveIPC=yes
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
@@ -199,6 +201,7 @@ LockPersonality=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
+SystemCallFilter=@chown
 SystemCallErrorNumber=EPERM
 
 LimitNOFILE=65536
