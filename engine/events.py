@@ -79,20 +79,6 @@ class EngineStopping(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MetricsUnavailable(Event):
-    """Metrics can't be read over HTTP; everything else goes on."""
-
-    severity: ClassVar[Severity] = Severity.ERROR
-
-    address: str
-    why: str
-
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"metrics can't be read at {self.address}: {self.why}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigurationApplied(Event):
     """A configuration is in force."""
 

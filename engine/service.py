@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from engine import __version__, data_directory
+from engine.alerting.dispatcher import AlertDispatcher
 from engine.clock import SystemClock, local_midnight
 from engine.config.store import ConfigurationStore
 from engine.config.watcher import ConfigurationWatcher
@@ -32,7 +33,6 @@ from engine.events import (
     EngineStarted,
     EngineStopping,
     LeftoversSwept,
-    MetricsUnavailable,
     ObjectsAdopted,
     OptionNotApplied,
 )
@@ -51,6 +51,7 @@ from engine.metrics_listener import MetricsListener
 from engine.model.configuration import Configuration
 from engine.model.metrics_address import MetricsAddress
 from engine.monitoring import Monitoring
+from engine.monitoring_events import MetricsUnavailable
 from engine.session_keeping import SessionKeeping
 from engine.sessions.index import SessionIndex
 from engine.sessions.observed import ObservedReceiver
@@ -58,6 +59,7 @@ from engine.sessions.studies import KnownStudies
 from engine.sessions.traces import TraceBook, TraceKey
 from engine.settings import Durability
 from engine.view import EngineSnapshot, ReceiverState, ReceiverStatus, StorageStatus
+from engine.watch import SilenceWatch, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,6 +125,8 @@ class Engine:
             self._watcher.start()
             opened.callback(self._watcher.stop)
             self._serve_metrics(opened)
+            self._watch.start()
+            opened.callback(self._watch.stop)
             self._reload()  # the file may have been changed since it was read
             self._open = opened.pop_all()
         enabled = [r for r in self._configuration.receivers if r.enabled]
@@ -303,6 +307,11 @@ class Engine:
     def _build_parts(self, opened: ExitStack) -> None:
         """Connect the parts, from the metrics up to the listeners."""
         settings = self._settings
+        alerts = AlertDispatcher(
+            self._journal, self._clock, lambda: self._configuration.site.alerts
+        )
+        alerts.start()
+        opened.callback(alerts.stop)
         self._metrics = Metrics(self._clock)
         self._metrics.resume_today(self._index.today(local_midnight(self._clock.now())))
         quarantine = Quarantine(settings.quarantine_dir, QUARANTINE_BYTES, self._clock)
@@ -368,6 +377,10 @@ class Engine:
             self.snapshot,
             self._dead,
             self._guard.refusal,
+        )
+        silence = SilenceWatch(settings.sender_hours_file, self._journal)
+        self._watch = Watch(
+            self.monitoring, silence, self._clock, settings.metrics_file, self._guard.refusal
         )
 
     def _build_router(self, opened: ExitStack) -> Router:

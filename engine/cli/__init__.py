@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import __version__, terminal
+from engine.cli.alerts import add_alerts
 from engine.cli.anonymize import add_anonymize
 from engine.cli.check import add_check
 from engine.cli.context import actor, settings_of
@@ -100,5 +101,6 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_script(commands)
     add_status(commands)
     add_events(commands)
+    add_alerts(commands)
     add_service(commands)
     return parser, commands

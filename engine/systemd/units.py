@@ -19,7 +19,7 @@ _HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
 _LOW_PORTS = 1024
 _STOP_MARGIN_SECONDS = 30
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
-_SAFE = re.compile(r"[A-Za-z0-9._/@:+,=-]+")
+_SAFE = re.compile(r"[A-Za-z0-9._/@:+,=%$-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,9 @@ class ServiceSettings:
         if Path("/tmp") in self.data_dir.parents or Path("/var/tmp") in self.data_dir.parents:
             remedy = "choose another with --data, such as /var/lib/dicomdock"
             problems.append(Problem("data", str(self.data_dir), "is cleaned by the system", remedy))
+        if ":" in str(self.data_dir) or not str(self.data_dir).isprintable():
+            remedy = "choose a name without colons and control characters"
+            problems.append(Problem("data", str(self.data_dir)[:80], "fits no unit", remedy))
         if problems:
             raise ConfigurationError(*problems)
 
@@ -76,7 +79,7 @@ def service_unit(settings: ServiceSettings) -> str:
     """Return the text of the service unit."""
     drain = f"{settings.drain_seconds:g}"
     command = (*settings.program, "--data", str(settings.data_dir), "engine", "--drain-seconds")
-    started = " ".join(map(_quoted, (*command, drain, *settings.options)))
+    started = " ".join(map(_word, (*command, drain, *settings.options)))
     stop = round(settings.drain_seconds) + _STOP_MARGIN_SECONDS
     return f"""\
 [Unit]
@@ -172,9 +175,14 @@ def _capabilities(settings: ServiceSettings) -> str:
     return "AmbientCapabilities=\nCapabilityBoundingSet=\nPrivateUsers=yes"
 
 
+def _word(text: str) -> str:
+    """Return a word of a command: variables mean nothing in it."""
+    return _quoted(text.replace("$", "$$"))
+
+
 def _quoted(text: str) -> str:
-    """Return a word of a unit file: specifiers and variables mean nothing in it."""
-    text = text.replace("%", "%%").replace("$", "$$")
+    """Return a word of a unit file: specifiers mean nothing in it."""
+    text = text.replace("%", "%%")
     if _SAFE.fullmatch(text):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
