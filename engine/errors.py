@@ -8,6 +8,7 @@ EngineError                     title, detail, remedy
 │  ├─ InvalidProject
 │  ├─ InvalidSite
 │  ├─ InvalidStudyRoute
+│  ├─ InvalidProcessor
 │  └─ CorruptConfiguration
 ├─ ChangedMeanwhile
 ├─ NotFound
@@ -122,6 +123,12 @@ class InvalidStudyRoute(ConfigurationError):
     """A study route with one or more unacceptable members."""
 
     title = "The study route is not valid"
+
+
+class InvalidProcessor(ConfigurationError):
+    """A processor with one or more unacceptable fields."""
+
+    title = "The processor is not valid"
 
 
 class CorruptConfiguration(ConfigurationError):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.view import ReceiverState
+from engine.view.monitoring import Health
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,24 +15,6 @@ if TYPE_CHECKING:
 
 LAG_SECONDS = 30.0
 """The index is behind if an object's row has waited for longer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """What a monitoring system asks for."""
-
-    alive: bool
-    """Whether every part that must run does; a restart is due otherwise."""
-    listening: int
-    enabled: int
-    """How many receivers listen, and how many should."""
-    problems: tuple[str, ...] = ()
-    """Why objects are refused or things go wrong, in words; none if all is well."""
-
-    @property
-    def ok(self) -> bool:
-        """Tell whether there is nothing to complain of."""
-        return self.alive and not self.problems
 
 
 def judge(

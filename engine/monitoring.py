@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from engine.exposition import render
-from engine.health import Health, judge
+from engine.health import judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.metrics import Metrics
     from engine.sessions.index import SessionIndex
     from engine.view import EngineSnapshot
+    from engine.view.monitoring import Health
 
 
 class Monitoring:

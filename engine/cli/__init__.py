@@ -19,6 +19,7 @@ from engine.cli.context import actor, settings_of
 from engine.cli.events import add_events
 from engine.cli.options import Parser
 from engine.cli.plugins import add_plugins
+from engine.cli.processors import add_processors
 from engine.cli.projects import add_projects
 from engine.cli.receivers import add_receivers
 from engine.cli.revisions import add_config
@@ -87,6 +88,7 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_receivers(commands)
     add_whitelist(commands)
     add_projects(commands)
+    add_processors(commands)
     add_study_routes(commands)
     add_sessions(commands)
     add_trace(commands)
