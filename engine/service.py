@@ -76,6 +76,8 @@ if TYPE_CHECKING:
 
 QUARANTINE_BYTES = 1024**3
 _ABORT_SECONDS = 5.0
+_ANSWER_SECONDS = 2.0
+"""How long a stop waits for the requests of those who have connected already."""
 
 
 class Engine:
@@ -99,7 +101,7 @@ class Engine:
         self._plugins = load_identifiers()
         """What finds project, subject and session; the default one first."""
         self._started_at = self._clock.now()
-        self._draining = False
+        self._stopping = self._draining = False
         self._open = ExitStack()
         """Undoes, in reverse order, whatever `start` has set up."""
 
@@ -138,10 +140,13 @@ class Engine:
     def stop(self, drain_seconds: float | None = None) -> None:
         """Refuse new associations, let open ones finish until the deadline, abort the rest."""
         seconds = self._settings.drain_seconds if drain_seconds is None else drain_seconds
-        self._draining = True
+        self._stopping = True
         self._journal.record(EngineStopping(open_associations=len(self._associations.live())))
         self._watcher.stop()
         self._receivers.stop_accepting()
+        # Whoever came in before that is served: with inherited sockets a restart refuses nobody.
+        self._receivers.answer_the_waiting(min(seconds, _ANSWER_SECONDS))
+        self._draining = True
         self._associations.wait_until_none(seconds)
         self._receivers.abort_all()
         self._associations.wait_until_none(_ABORT_SECONDS)
@@ -470,7 +475,7 @@ class Engine:
 
     def _dead(self) -> tuple[str, ...]:
         """Name the parts that should run and do not; waits for no disk."""
-        if self._draining:
+        if self._stopping:
             return ()
         parts = (
             ("the index", self._index.is_alive()),

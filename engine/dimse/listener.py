@@ -177,12 +177,14 @@ class PortListener:
         """Answer an A-ASSOCIATE-RQ; pynetdicom would accept it if this failed."""
         association = _of(event)
         association.is_heard = True
-        self._door.leave(association)
         try:
             self._answer(association)
         except Exception:
             _logger.exception("an association request on port %d could not be decided", self.port)
             _reject(association, _CANNOT_DECIDE)
+        finally:
+            # Only now, so that a caller is always counted: here, or as an open association.
+            self._door.leave(association)
 
     def _answer(self, association: ReceivingAssociation) -> None:
         request = _request(association)

@@ -195,6 +195,10 @@ class Receivers:
                     self._journal.record(ReceiverStopped(receiver=receiver.label))
         self._supervisor.join()
 
+    def answer_the_waiting(self, seconds: float) -> None:
+        """Let those who have connected already say what they want, for that long."""
+        self._door.wait_until_empty(seconds)
+
     def abort_all(self) -> None:
         """Abort every association that is still open, and close connections without one."""
         self._door.hang_up()
