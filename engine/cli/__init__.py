@@ -15,6 +15,7 @@ from engine import __version__, terminal
 from engine.cli.alerts import add_alerts
 from engine.cli.anonymize import add_anonymize
 from engine.cli.check import add_check
+from engine.cli.completion import add_completion, complete
 from engine.cli.context import actor, settings_of
 from engine.cli.events import add_events
 from engine.cli.options import Parser
@@ -31,6 +32,7 @@ from engine.cli.service import add_service
 from engine.cli.sessions import add_sessions
 from engine.cli.site import add_site
 from engine.cli.study_routes import add_study_routes
+from engine.cli.support import add_support_bundle
 from engine.cli.tracing import add_trace
 from engine.cli.whitelist import add_whitelist
 from engine.cli.xnat import add_xnat
@@ -58,6 +60,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     """Parse the command line, run its command, and turn every error into words."""
     os.umask(0o027)
     terminal.accept_any_text()
+    complete(parser)
     arguments = parser.parse_args(argv)
     as_json = getattr(arguments, "json", False)
     try:
@@ -105,4 +108,6 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_events(commands)
     add_alerts(commands)
     add_service(commands)
+    add_support_bundle(commands)
+    add_completion(commands)
     return parser, commands

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import threading
 from collections import deque
 from datetime import datetime
@@ -84,10 +83,9 @@ def _follow(log: EventLog, arguments: argparse.Namespace, query: EventQuery) -> 
 
 def _show(records: Iterable[Record], as_json: bool) -> None:
     """Write each event as one line: JSON for programs, words for people."""
-    lines = [json.dumps(r) if as_json else _line(r) for r in records]
-    if lines:
-        terminal.print_text("\n".join(lines))
-        terminal.flush()
+    for record in records:
+        terminal.print_line(record) if as_json else terminal.print_text(_line(record))
+    terminal.flush()
 
 
 def _line(record: Record) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import gc
+import sys
+import time
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from engine import Durability, terminal
 from engine.cli.context import settings_of
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from engine.events import RecordedEvent
     from engine.status import EngineStatus
     from engine.view import ReceiverStatus
+
+_WATCH_SECONDS = 2.0
 
 
 def add_engine(commands: Commands) -> None:
@@ -45,7 +49,10 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
 
 def add_status(commands: Commands) -> None:
     """Add the command that tells what runs."""
-    add_verb(commands, "status", _status, "show what runs and what is configured")
+    parser = add_verb(commands, "status", _status, "show what runs and what is configured")
+    again = "show it again every N seconds (default: 2) until interrupted; without a terminal, and"
+    parser.add_argument("--watch", type=_interval, metavar="N", nargs="?", const=_WATCH_SECONDS,
+                        help=f"{again} with --json, whenever it has changed")  # fmt: skip
 
 
 def _durability(text: str) -> Durability:
@@ -90,15 +97,46 @@ def _say_event(recorded: RecordedEvent) -> None:
     terminal.say(f"{event.severity} {event.receiver} {event.sentence()}")
 
 
+def _interval(text: str) -> float:
+    interval = seconds(text)
+    if not interval:
+        raise argparse.ArgumentTypeError("use more than 0 seconds")
+    return interval
+
+
 def _status(arguments: argparse.Namespace) -> int:
+    if arguments.watch is not None:
+        _watch(arguments)
+    return _show_status(arguments, _read_status(arguments))
+
+
+def _watch(arguments: argparse.Namespace) -> NoReturn:
+    """Show the status again and again, until we are interrupted or nobody reads any more."""
+    shown = None
+    on_terminal = sys.stdout.isatty() and not arguments.json
+    while True:
+        status = _read_status(arguments)
+        if on_terminal:
+            terminal.clear()
+        if on_terminal or status != shown:
+            _show_status(arguments, status)
+            terminal.flush()
+        shown = status
+        time.sleep(arguments.watch)
+
+
+def _read_status(arguments: argparse.Namespace) -> EngineStatus:
     from engine.status import read_status
 
-    settings = settings_of(arguments)
-    status = read_status(settings)
+    return read_status(settings_of(arguments))
+
+
+def _show_status(arguments: argparse.Namespace, status: EngineStatus) -> int:
     if arguments.json:
-        terminal.print_json(asdict(status))
+        record = asdict(status)
+        terminal.print_json(record) if arguments.watch is None else terminal.print_line(record)
     else:
-        _print_status(terminal.visible(str(settings.data_dir)), status)
+        _print_status(terminal.visible(str(settings_of(arguments).data_dir)), status)
     return ConfigurationError.exit_code if status.configuration_problem else 0
 
 
