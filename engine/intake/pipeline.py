@@ -168,7 +168,14 @@ class Pipeline:
             )
         )
         seconds = self._clock.monotonic() - incoming.complete_at
-        self._metrics.record_object(source.receiver_label, outcome.state, size_bytes, seconds)
+        self._metrics.record_object(
+            source.receiver_label,
+            outcome.state,
+            size_bytes,
+            seconds,
+            source.calling_ae_title,
+            outcome.status,
+        )
 
     def _outcome_of(self, incoming: IncomingObject) -> Outcome:
         try:

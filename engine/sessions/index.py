@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.sessions.observed import ObservedReceiver
+    from engine.sessions.rows import Backlog
 
 _FOLDER_TRIES = 1000
 SESSION_COLUMNS = ", ".join(f.name for f in fields(Session))
@@ -197,6 +198,20 @@ class SessionIndex:
             receiver: Today(day, objects, size, failed, datetime.fromisoformat(last))
             for receiver, objects, size, failed, last in rows
         }
+
+    def counts_by_status(self) -> tuple[tuple[str, int], ...]:
+        """Return how many sessions are in each status."""
+        query = "SELECT status, COUNT(*) FROM sessions GROUP BY status"
+        with self._lock:
+            return tuple(self._connection.execute(query).fetchall())
+
+    def backlog(self) -> Backlog:
+        """Return how many object rows are not written yet."""
+        return self._writer.backlog()
+
+    def is_alive(self) -> bool:
+        """Tell whether somebody writes the rows of objects."""
+        return self._writer.is_alive()
 
     def observe(self, observed: tuple[ObservedReceiver, ...]) -> None:
         """Replace what is said of the receivers, for `dicomdock status`."""

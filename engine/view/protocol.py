@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from engine.model.site import SiteSettings
     from engine.view.forwarding import ForwardingView
     from engine.view.history import HistoryView
+    from engine.view.monitoring import MonitoringView
     from engine.view.objects import ObjectsView
     from engine.view.senders import SendersView
     from engine.view.sessions import SessionsView
@@ -51,6 +52,11 @@ class EngineView(Protocol):
     @property
     def forwarding(self) -> ForwardingView:
         """Return where stored objects are sent on to, and what waits."""
+        ...
+
+    @property
+    def monitoring(self) -> MonitoringView:
+        """Counters, metrics and health."""
         ...
 
     def snapshot(self) -> EngineSnapshot:
