@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from engine import terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine import Engine
+    from engine.headless import Signals
 
 
 class OnHangup(StrEnum):
@@ -19,36 +24,23 @@ class OnHangup(StrEnum):
     STOP = "stop"
 
 
-class Headless:
-    """The rest of the process's life once the console has ended; for the main thread."""
+def go_on(engine: Engine, signals: Signals, stop: Callable[[], None]) -> None:
+    """Keep an engine running until a signal ends it.
 
-    def __init__(self) -> None:
-        self._told_to_stop = threading.Event()
-        self.begun = False
-        """Whether the terminal is gone."""
+    Args:
+        engine: it goes on.
+        signals: installed when the terminal was lost.
+        stop: stops the engine, and what uses it before.
+    """
+    from engine.headless import run
+    from engine.systemd.notify import Notifier
 
-    def begin(self) -> None:
-        """Stop for SIGTERM and SIGINT from now on, at once for a second one; ignore SIGHUP."""
-        self.begun = True
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
-        # A shell that ends tells its jobs what the kernel has told them already.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-    def wait(self) -> None:
-        """Return when the process is told to stop."""
-        terminal.say(
-            f"the engine goes on without a console (pid {os.getpid()}); "
-            "dicomdock attaches to it, SIGTERM stops it"
-        )
-        _let_go_of_the_terminal()
-        self._told_to_stop.wait()
-
-    def _stop(self, number: int, _frame: object) -> None:
-        if self._told_to_stop.is_set():
-            # What was confirmed is on disk already; nothing is left that must be tidied.
-            os._exit(128 + number)
-        self._told_to_stop.set()
+    terminal.say(
+        f"the engine goes on without a console (pid {os.getpid()}); "
+        "dicomdock attaches to it, SIGTERM stops it"
+    )
+    _let_go_of_the_terminal()
+    run(engine, signals, Notifier(), terminal.say, stop)
 
 
 def _let_go_of_the_terminal() -> None:

@@ -20,22 +20,14 @@ if TYPE_CHECKING:
     from engine.model.identifier import IdentifierInfo
     from engine.model.receiver import Receiver
 
+_PROCESS_SETTINGS = ("durability", "drain_seconds", "marker", "metrics", "log_level", "control_tcp",
+                     "control_certificate", "control_key")  # fmt: skip
+
 
 def settings_of(arguments: argparse.Namespace) -> EngineSettings:
     """Return the process settings that the options mean."""
     given = vars(arguments)
-    chosen = {
-        name: given[name]
-        for name in (
-            "durability",
-            "drain_seconds",
-            "marker",
-            "control_tcp",
-            "control_certificate",
-            "control_key",
-        )
-        if name in given
-    }
+    chosen = {name: given[name] for name in _PROCESS_SETTINGS if name in given}
     return EngineSettings((arguments.data or default_data_dir()).absolute(), **chosen)
 
 
