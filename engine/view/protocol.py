@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from engine.model.project import Project
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
+    from engine.view.associations import AssociationsView
     from engine.view.status import EchoResult, EngineSnapshot, PortStatus
 
 
@@ -22,6 +23,11 @@ class EngineView(Protocol):
     `snapshot` and `events_since` are cheap; every other method may block and belongs in a worker.
     Commands raise `EngineError` with title, detail and remedy.
     """
+
+    @property
+    def associations(self) -> AssociationsView:
+        """Live associations and those that ended lately."""
+        ...
 
     def snapshot(self) -> EngineSnapshot:
         """Return what the dashboard shows; ten times a second is fine."""
