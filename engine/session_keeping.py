@@ -103,6 +103,10 @@ class SessionKeeping:
         """Let the thread look for requests, or at changed settings, at once."""
         self._bell.ring()
 
+    def is_alive(self) -> bool:
+        """Tell whether the thread runs."""
+        return self._timer.is_alive()
+
     def stop(self) -> None:
         """End the thread after the session that it is working on."""
         self._timer.stop()
@@ -134,7 +138,7 @@ def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[
         lock = EngineLock.acquire(settings.lock_file, clock)
         opened.callback(lock.release)
         configuration = ConfigurationStore(settings.config_file, clock=clock).load()
-        journal = Journal(clock, settings.log_dir / "events.jsonl")
+        journal = Journal(clock, settings.event_log, settings.log_level)
         opened.callback(journal.close)
         index = SessionIndex(settings.index_file, durable=settings.durability is Durability.FULL)
         opened.callback(index.close)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine.config.draft import Draft
 from engine.config.history import History
+from engine.config.processors import ProcessorTable
 from engine.config.scripts import require_script
 from engine.config.storage import AtomicJSONStorage
 from engine.errors import (
@@ -26,6 +27,7 @@ from engine.model.configuration import (
 )
 from engine.model.configuration_diff import differences
 from engine.model.identifier import DEFAULT_IDENTIFIERS
+from engine.model.processor import ProcessorRules
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import DEFAULT_AE_TITLE, DEFAULT_PORT, ReceiverRules, parse_receiver
 from engine.model.site import SiteSettings
@@ -67,12 +69,15 @@ class ConfigurationStore:
         *,
         clock: Clock,
         identifiers: Sequence[IdentifierInfo] = DEFAULT_IDENTIFIERS,
+        processors: ProcessorRules = ProcessorRules(),
     ) -> None:
+        """Take the file, and what receivers and processors may use that are saved through it."""
         self._path = path
         self._clock = clock
         self._identifiers = identifiers
         self._lock = threading.Lock()
         self.history = History(path.with_name(f"{path.stem}.history"))
+        self.processors = ProcessorTable(self._change, self._changed_meanwhile, processors)
 
     def load(self) -> Configuration:
         """Return what the file says; the defaults if there is none.

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from engine.events import Event
     from engine.intake.incoming import Source
     from engine.journal import Journal
+    from engine.metrics import Metrics
     from engine.model.receiver import Receiver
     from engine.model.whitelist import Address
     from engine.sessions.senders import SenderNote
@@ -125,9 +126,11 @@ class Associations:
         clock: Clock,
         journal: Journal,
         count_use: Callable[[WhitelistUse | SenderNote], None] | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._clock = clock
         self._journal = journal
+        self._metrics = metrics
         self._count_use = count_use
         self.admission = threading.Lock()
         """Held from the decision on an association until it counts, and while receivers change."""
@@ -180,6 +183,8 @@ class Associations:
         proposed = accepted + len(refused)
         live.contexts_accepted, live.contexts_refused = accepted, refused
         live.implementation = implementation
+        if self._metrics:
+            self._metrics.record_association(live.receiver.label)
         self._journal.record(
             AssociationEstablished(
                 receiver=live.receiver.label,
@@ -210,6 +215,8 @@ class Associations:
         self, request: AssociationRequest, rejection: Rejection, port: int, address: str
     ) -> None:
         """Note a refused association with the reason; repetitions become a count."""
+        if self._metrics:
+            self._metrics.record_rejection(rejection.result, rejection.source, rejection.reason)
         now = self._clock.now()
         with self._changed:
             status = AssociationStatus(

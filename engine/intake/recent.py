@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,8 +16,7 @@ MAX_HEADER_BYTES = 64 * 1024
 """Larger headers are not kept, so that a receiver's take at most 1.25 MiB."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecentHeader:
+class RecentHeader(NamedTuple):
     """One object's header, and whence it came."""
 
     at: datetime

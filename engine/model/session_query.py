@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from engine.errors import ConfigurationError, Problem
 from engine.model.identity import UNASSIGNED
+from engine.model.moment import MOMENT_REMEDY, parse_moment
 from engine.model.session import SessionArea, SessionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-_AGE = re.compile(r"([0-9]{1,6})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+    from datetime import datetime
 
 
 class InvalidQuery(ConfigurationError):
@@ -97,15 +94,10 @@ def _area(text: str) -> SessionArea:
 
 
 def _moment(text: str, now: datetime) -> datetime:
-    """Read an age such as ``2h``, or a local time such as ``2026-01-31`` or ``…T12:00``."""
-    age = _AGE.fullmatch(text)
     try:
-        if age:
-            return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        remedy = "use such as 30m, 2h, 7d or 2026-01-31T12:00"
-        raise _problem("since", text, "is neither an age nor a time", remedy) from None
+        return parse_moment(text, now)
+    except ValueError:
+        raise _problem("since", text, "is neither an age nor a time", MOMENT_REMEDY) from None
 
 
 def _problem(field: str, value: str, message: str, remedy: str) -> InvalidQuery:

@@ -20,6 +20,7 @@ from engine.model.session import (
     require_transition,
 )
 from engine.sessions.changes import Changes
+from engine.sessions.finished import note_finished
 from engine.sessions.index import SESSION_COLUMNS, session_of
 from engine.sessions.moments import stamp
 from engine.sessions.operations import (
@@ -71,6 +72,10 @@ class Connection(Protocol):
 
     def forget_place(self, session_id: int) -> None:
         """Look a session up anew when its next object arrives."""
+        ...
+
+    def tell_finished(self) -> None:
+        """Wake whoever acts on finished sessions."""
         ...
 
 
@@ -169,6 +174,8 @@ class SessionLedger:
             elif built is not None:
                 _set_size(connection, session_id, built)
             self._set_status(connection, session_id, status, reason)
+            note_finished(connection, session_id, status, stamp(self._clock.now()))
+        self._index.tell_finished()
         return status
 
     def ask_to_build(self, session_id: int) -> None:
@@ -290,16 +297,20 @@ class SessionLedger:
         """Note that all steps of a plan are made."""
         with self._index.changing() as connection:
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
+            now = stamp(self._clock.now())
             if plan.into is not None:
                 connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
                 self._index.forget_place(session_id)
+                note_finished(connection, plan.into, SessionStatus.ARCHIVED, now)
                 self._changes.note()
-                return
-            connection.execute(
-                "UPDATE sessions SET area = ?, folder = ?, project = ? WHERE id = ?",
-                (plan.area, plan.folder, plan.project, session_id),
-            )
-            self._set_status(connection, session_id, plan.status, plan.reason)
+            else:
+                connection.execute(
+                    "UPDATE sessions SET area = ?, folder = ?, project = ? WHERE id = ?",
+                    (plan.area, plan.folder, plan.project, session_id),
+                )
+                self._set_status(connection, session_id, plan.status, plan.reason)
+                note_finished(connection, session_id, plan.status, now)
+        self._index.tell_finished()
 
     def note_merge(self, session_id: int, plan: Plan) -> None:
         """Give the rows of merged objects to the session that has them now; again has no effect."""

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from engine.model.project import Project
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
+    from engine.view.forwarding import ForwardingView
     from engine.view.history import HistoryView
+    from engine.view.monitoring import MonitoringView
     from engine.view.objects import ObjectsView
     from engine.view.senders import SendersView
     from engine.view.sessions import SessionsView
@@ -45,6 +47,16 @@ class EngineView(Protocol):
     @property
     def objects(self) -> ObjectsView:
         """Single objects: headers, images, and where they went."""
+        ...
+
+    @property
+    def forwarding(self) -> ForwardingView:
+        """Return where stored objects are sent on to, and what waits."""
+        ...
+
+    @property
+    def monitoring(self) -> MonitoringView:
+        """Counters, metrics and health."""
         ...
 
     def snapshot(self) -> EngineSnapshot:
