@@ -38,6 +38,7 @@ from engine.events import (
 from engine.intake.anonymizing import Anonymizer
 from engine.intake.identifier_faults import IdentifierFaults
 from engine.intake.installed import infos_of, load_identifiers, usable
+from engine.intake.installed_processors import load_processors, rules_of
 from engine.intake.pipeline import Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.router import Router
@@ -47,6 +48,7 @@ from engine.journal import Journal
 from engine.lock import EngineLock
 from engine.metrics import Metrics
 from engine.model.configuration import Configuration
+from engine.processor_keeping import ConfigurationAccess, ProcessorKeeping
 from engine.session_keeping import SessionKeeping
 from engine.sessions.index import SessionIndex
 from engine.sessions.observed import ObservedReceiver
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from engine.model.site import SiteSettings
     from engine.settings import EngineSettings
     from engine.view import EchoResult, PortStatus
+    from engine.view.processors import ProcessorsView
 
 QUARANTINE_BYTES = 1024**3
 _ABORT_SECONDS = 5.0
@@ -92,6 +95,7 @@ class Engine:
         self._configuration_problem = ""
         self._plugins = load_identifiers()
         """What finds project, subject and session; the default one first."""
+        self._processor_plugins = load_processors()
         self._started_at = self._clock.now()
         self._draining = False
         self._open = ExitStack()
@@ -232,6 +236,11 @@ class Engine:
         with self._changing() as store:
             self._apply(store.undo(actor))
 
+    @property
+    def processors(self) -> ProcessorsView:
+        """Custom processing: the processors and what they do."""
+        return self._processors
+
     def retry_receiver(self, receiver_id: int) -> None:
         """Try again at once to listen for a failed receiver."""
         self._receivers.retry(self._configuration.receiver(receiver_id).port)
@@ -259,7 +268,10 @@ class Engine:
         lock = EngineLock.acquire(settings.lock_file, self._clock)
         opened.callback(lock.release)
         self._store = ConfigurationStore(
-            settings.config_file, clock=self._clock, identifiers=self.identifiers()
+            settings.config_file,
+            clock=self._clock,
+            identifiers=self.identifiers(),
+            processors=rules_of(self._processor_plugins),
         )
         self._configuration = self._store.create_default("first start")
         self._journal = Journal(self._clock, settings.log_dir / "events.jsonl")
@@ -303,6 +315,15 @@ class Engine:
             durability=settings.durability,
             guard=self._guard,
         )
+        self._processors = ProcessorKeeping(
+            self._processor_plugins,
+            self._incoming,
+            settings.uid_maps_file,
+            self._journal.record,
+            self._clock,
+            ConfigurationAccess(lambda: self._configuration, self._changing, self._apply),
+        )
+        opened.callback(self._processors.close)
         self._router = self._build_router(opened)
         anonymizer = Anonymizer(self._incoming, settings.uid_maps_file, self._journal)
         opened.callback(anonymizer.close)
@@ -315,6 +336,7 @@ class Engine:
             self._router,
             anonymizer,
             TraceBook(self._index, TraceKey(settings.trace_key_file)),
+            self._processors.custom(self._router),
         )
         self._associations = Associations(self._clock, self._journal, self._index.record)
         door = Door(
@@ -346,7 +368,14 @@ class Engine:
         tell = self._journal.record
         self._faults = IdentifierFaults(self.identifiers(), self._clock, tell)
         identifiers = usable(self._plugins, tell, self._clock)
-        return Router(identifiers, lambda: self._configuration, self._journal, self._clock, studies)
+        return Router(
+            identifiers,
+            lambda: self._configuration,
+            self._journal,
+            self._clock,
+            studies,
+            self._processors.processing,
+        )
 
     def _recover(self) -> None:
         swept = self._incoming.sweep()
@@ -375,6 +404,7 @@ class Engine:
             yield self._store
 
     def _apply(self, configuration: Configuration) -> None:
+        self._processors.processing.apply(configuration)
         before, self._configuration = self._configuration, configuration
         served = self._faults.sort_out(configuration.receivers)
         self._receivers.apply(served, configuration.site)
@@ -467,7 +497,7 @@ def _not_applied(configuration: Configuration) -> tuple[tuple[Receiver, str, str
     """Return which receivers ask for what is not done, and what is done instead."""
     found = []
     for receiver in configuration.receivers:
-        if receiver.custom_processing:
+        if receiver.custom_processing and not configuration.processors_of(receiver):
             found.append((receiver, "custom processing", "no processor sees the objects"))
         if receiver.anonymization and configuration.site.script.in_force is None:
             instead = "no site script is in force; objects are stored as received"

@@ -42,6 +42,7 @@ from engine.view import (
     RefusedContext,
     StorageStatus,
 )
+from tests.fake_processors import FakeProcessors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -161,6 +162,7 @@ class FakeEngine:
     )
     listeners: list[Listener] = field(default_factory=list)
     previews: tuple[RoutingPreview, ...] = ()
+    processors: FakeProcessors = field(default_factory=FakeProcessors)
 
     def snapshot(self) -> EngineSnapshot:
         if self.silent is not None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from engine.model.project import Project
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
+    from engine.view.processors import ProcessorsView
     from engine.view.status import EchoResult, EngineSnapshot, PortStatus
 
 
@@ -106,6 +107,11 @@ class EngineView(Protocol):
         Raises:
             NotFound: if there is no earlier revision.
         """
+        ...
+
+    @property
+    def processors(self) -> ProcessorsView:
+        """Custom processing: the processors and what they do."""
         ...
 
     def retry_receiver(self, receiver_id: int) -> None:
