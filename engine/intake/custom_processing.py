@@ -12,6 +12,7 @@ from engine.intake.identifiers import explain
 from engine.intake.inquiry import Inquiry
 from engine.intake.passing import Passing
 from engine.intake.processors import Facts, Known
+from engine.intake.series import Series
 from engine.model.processor_class import Location
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class CustomProcessing:
 
     def identified(
         self, incoming: IncomingObject, header: HeaderView, ruling: Ruling, chain: Chain
-    ) -> tuple[HeaderView, Identity]:
+    ) -> tuple[HeaderView, Series]:
         """Return the header as it is then, and where the object belongs.
 
         Raises:
@@ -48,12 +49,12 @@ class CustomProcessing:
         self._router.note(header, ruling, source)
 
         def ask(header: HeaderView) -> Identity:
-            return self._router.ask(header, ruling, source)
+            return self._router.ask(header, ruling, source)[0]
 
         with self._passing(incoming, header, ruling, Known()) as passing:
             identity = identify_processed(self._processing, chain, passing, ruling, ask)
             _take(incoming, passing)
-        return passing.header, identity
+        return passing.header, Series.of(passing.header, identity, ruling.template)
 
     def settled(
         self,
@@ -61,13 +62,15 @@ class CustomProcessing:
         header: HeaderView,
         ruling: Ruling,
         chain: Chain,
-        identity: Identity,
-    ) -> HeaderView:
-        """Return the header after the last processors before anonymization; raises as above."""
-        with self._passing(incoming, header, ruling, known_of(identity)) as passing:
+        series: Series,
+    ) -> tuple[HeaderView, Series]:
+        """Return the same after the last processors before anonymization; raises as above."""
+        if Location.AFTER_SESSION_CREATED not in chain.stages:
+            return header, series
+        with self._passing(incoming, header, ruling, known_of(series.identity)) as passing:
             self._processing.run(chain, Location.AFTER_SESSION_CREATED, passing)
             _take(incoming, passing)
-        return passing.header
+        return passing.header, Series.of(passing.header, series.identity, ruling.template)
 
     def _passing(
         self, incoming: IncomingObject, header: HeaderView, ruling: Ruling, known: Known

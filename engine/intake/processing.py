@@ -7,7 +7,6 @@ and every dry run take an object through them with the same `Passing`.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -260,7 +259,6 @@ class Processing:
         try:
             if body_offset(target.fd) is None:
                 raise ProcessingFailed("it left no DICOM file")
-            target.size_bytes = os.fstat(target.fd).st_size
         except OSError as error:
             raise out_of_resources(error) from error
         path = self.area.path_of(target)

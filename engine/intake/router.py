@@ -16,6 +16,7 @@ from engine.intake.identifiers import Missing, explain
 from engine.intake.inquiry import Inquiry
 from engine.intake.recent import RecentHeader, RecentHeaders
 from engine.intake.remembered import RememberedIdentities
+from engine.intake.series import Series, SeriesMemory
 from engine.intake.slow_rules import SlowRules
 from engine.intake.trial import Tried, try_recent
 from engine.model.identity import Identification, RoutingPreview
@@ -92,6 +93,10 @@ class Ruling:
         self.slow_rules = SlowRules()
         self.remembered = RememberedIdentities(tags) if identifier.is_settled_by_header else None
 
+    def series_memory(self) -> SeriesMemory | None:
+        """Return a memory for the series of one association; None if each object may differ."""
+        return SeriesMemory(self.remembered.tags) if self.remembered else None
+
 
 class _Era:
     """One configuration, and what was put together for it."""
@@ -142,18 +147,44 @@ class Router:
         Raises:
             RoutingFailed: if a subject, session or auto-archive rule fails.
         """
+        return self.series(header, ruling, source).identity
+
+    def series(self, header: HeaderView, ruling: Ruling, source: Source) -> Series:
+        """Return where an object belongs, and what else it has in common with its series.
+
+        Raises:
+            RoutingFailed: if a subject, session or auto-archive rule fails.
+        """
         self.note(header, ruling, source)
-        return self.ask(header, ruling, source)
+        if source.ruling is not ruling:
+            source.ruling, source.series = ruling, ruling.series_memory()
+        known = source.series.recall(header) if source.series else None
+        return known or self._new_series(header, ruling, source)
 
     def note(self, header: HeaderView, ruling: Ruling, source: Source) -> None:
         """Keep a header as it arrived, for previews."""
         origin = (ruling.receiver.id, ruling.routing.receiver, source.calling_ae_title)
         self._recent.keep(RecentHeader(self._clock.now(), *origin, header))
 
-    def ask(self, header: HeaderView, ruling: Ruling, source: Source) -> Identity:
-        """Return where an object belongs that was noted already; raises as `identify` does."""
+    def ask(self, header: HeaderView, ruling: Ruling, source: Source) -> tuple[Identity, bool]:
+        """Return where an object belongs that was noted already, and whether that is settled.
+
+        Raises:
+            RoutingFailed: if a subject, session or auto-archive rule fails.
+        """
         known = ruling.remembered.recall(header) if ruling.remembered else None
-        return known or self._ask(header, ruling, source)
+        return (known, True) if known is not None else self._ask(header, ruling, source)
+
+    def _new_series(self, header: HeaderView, ruling: Ruling, source: Source) -> Series:
+        identity, is_settled = self.ask(header, ruling, source)
+        series = Series.of(header, identity, ruling.template)
+        if source.series is not None and is_settled:
+            source.series.keep(header, series)
+        return series
+
+    def recent(self) -> tuple[RecentHeader, ...]:
+        """Return all headers that are in memory, the newest first."""
+        return self._recent.everything()
 
     def preview(
         self, receiver: Receiver, site: SiteSettings | None = None
@@ -205,7 +236,8 @@ class Router:
             return Tried(late, recent.header)
         return try_recent(self._processing, ruling, ruling.chain, recent)
 
-    def _ask(self, header: HeaderView, ruling: Ruling, source: Source) -> Identity:
+    def _ask(self, header: HeaderView, ruling: Ruling, source: Source) -> tuple[Identity, bool]:
+        """Return an identity, and whether objects with equal elements have the same."""
         inquiry = Inquiry(header, ruling.routing, ruling.slow_rules.suspended)
         try:
             identity = ruling.identifier.identify(inquiry)
@@ -214,7 +246,7 @@ class Router:
                 self._tell(failure, ruling, source)
         if ruling.remembered and not inquiry.failures:
             ruling.remembered.keep(header, identity)
-        return identity
+        return identity, not inquiry.failures
 
     def _begin_anew(self) -> _Era:
         """Forget what was put together for another configuration, and with it all failures."""

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from engine.model.project import Project
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
+    from engine.view.forwarding import ForwardingView
+    from engine.view.history import HistoryView
+    from engine.view.monitoring import MonitoringView
+    from engine.view.objects import ObjectsView
     from engine.view.processors import ProcessorsView
+    from engine.view.senders import SendersView
+    from engine.view.sessions import SessionsView
     from engine.view.status import EchoResult, EngineSnapshot, PortStatus
 
 
@@ -23,6 +29,36 @@ class EngineView(Protocol):
     `snapshot` and `events_since` are cheap; every other method may block and belongs in a worker.
     Commands raise `EngineError` with title, detail and remedy.
     """
+
+    @property
+    def sessions(self) -> SessionsView:
+        """The sessions in prearchive, archive and trash."""
+        ...
+
+    @property
+    def history(self) -> HistoryView:
+        """The revisions of the configuration."""
+        ...
+
+    @property
+    def senders(self) -> SendersView:
+        """Who calls, since when, and how much came."""
+        ...
+
+    @property
+    def objects(self) -> ObjectsView:
+        """Single objects: headers, images, and where they went."""
+        ...
+
+    @property
+    def forwarding(self) -> ForwardingView:
+        """Return where stored objects are sent on to, and what waits."""
+        ...
+
+    @property
+    def monitoring(self) -> MonitoringView:
+        """Counters, metrics and health."""
+        ...
 
     def snapshot(self) -> EngineSnapshot:
         """Return what the dashboard shows; ten times a second is fine."""
