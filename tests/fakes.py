@@ -48,6 +48,7 @@ from engine.view import (
 from engine.view.associations import AcceptedContext
 from tests.fake_forwarding import FakeForwarding
 from tests.fake_groups import FakeHistory, FakeObjects, FakeSenders, hostile_senders
+from tests.fake_processors import FakeProcessors
 from tests.fake_sessions import FakeSessions, hostile_sessions
 
 if TYPE_CHECKING:
@@ -185,6 +186,7 @@ class FakeEngine:
     )
     listeners: list[Listener] = field(default_factory=list)
     previews: tuple[RoutingPreview, ...] = ()
+    processors: FakeProcessors = field(default_factory=FakeProcessors)
     sessions: FakeSessions = field(init=False)
     history: FakeHistory = field(init=False)
     senders: FakeSenders = field(default_factory=FakeSenders)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.view.history import HistoryView
     from engine.view.monitoring import MonitoringView
     from engine.view.objects import ObjectsView
+    from engine.view.processors import ProcessorsView
     from engine.view.senders import SendersView
     from engine.view.sessions import SessionsView
     from engine.view.status import EchoResult, EngineSnapshot, PortStatus
@@ -148,6 +149,11 @@ class EngineView(Protocol):
         Raises:
             NotFound: if there is no earlier revision.
         """
+        ...
+
+    @property
+    def processors(self) -> ProcessorsView:
+        """Custom processing: the processors and what they do."""
         ...
 
     def retry_receiver(self, receiver_id: int) -> None:
