@@ -1,7 +1,7 @@
 """The straight line: one received object, from its bytes to its final file and its one outcome.
 
 An object comes from `engine.dimse.reception`: it is opened with `begin`, its bytes go to a part
-while they arrive, and `finish` takes it down this file: header → identity → site script →
+while they arrive, and `finish` takes it down this file: header → identity → anonymization →
 session → place → published file → one row, one count. Nothing is queued on the way.
 """
 
@@ -17,14 +17,14 @@ from engine.errors import (
     UnreadableObject,
 )
 from engine.events import SessionOpened
-from engine.intake.anonymizing import DROPPED
+from engine.intake.anonymizing import Dropped
 from engine.intake.filing import Filing
 from engine.intake.folders import OpenFolders
 from engine.intake.incoming import Arrival, IncomingObject, Source
 from engine.intake.placement import distinct_name, file_name, scan_folder
 from engine.intake.write import publish
 from engine.model.identity import UNASSIGNED
-from engine.model.session import ObjectState, SessionArea
+from engine.model.session import ObjectState, ProjectScript, SessionArea
 from engine.sessions.index import SessionKey, SessionOrigin
 from engine.sessions.rows import ObjectRow
 from engine.sessions.traces import TRACED
@@ -165,6 +165,7 @@ class Pipeline:
                 session=outcome.session,
                 file=outcome.file,
                 bytes=size_bytes,
+                project_script=incoming.project_script,
             )
         )
         seconds = self._clock.monotonic() - incoming.complete_at
@@ -173,6 +174,8 @@ class Pipeline:
     def _outcome_of(self, incoming: IncomingObject) -> Outcome:
         try:
             return self._store(incoming)
+        except Dropped as dropped:
+            return Outcome(ObjectState.FILTERED, SUCCESS, str(dropped))
         except DuplicateInstance as error:
             return Outcome(ObjectState.REJECTED, error.status, error.detail)
         except IntakeError as error:
@@ -186,18 +189,18 @@ class Pipeline:
         try:
             header = self._read(incoming, ruling)
         except (UnreadableObject, SopClassMismatch) as error:
-            return self._refuse_content(part, arrival, error, keep=ruling.script is None)
+            return self._refuse_content(part, arrival, error, keep=ruling.site_step is None)
         source = arrival.source
         identity = self._router.identify(header, ruling, source)
         unwanted = ruling.filters.excluded_by(header, identity.project.value)
         if unwanted:
             return Outcome(ObjectState.FILTERED, SUCCESS, unwanted)
-        if ruling.script is not None:
-            edited = self._anonymizer.edit(part, ruling.script, identity.labels, source)
-            if edited is None:
-                return Outcome(ObjectState.FILTERED, SUCCESS, DROPPED)
-            part = incoming.become(edited)
-        filed = self._session(source, header, identity)
+        key = SessionKey(
+            identity.project.value, header.study_instance_uid or "", identity.session_label
+        )
+        directly = self._may_go_directly(source.receiver, key, ruling)
+        part = self._anonymized(incoming, part, identity, ruling, directly=directly)
+        filed = self._session(source, key, identity, directly=directly)
         incoming.held_session = filed.place.id
         if self._traces is not None:
             self._traces.note(filed.place.id, [(tag, header.text(tag)) for tag in TRACED])
@@ -230,14 +233,37 @@ class Pipeline:
         state = ObjectState.QUARANTINED if kept else ObjectState.FAILED
         return Outcome(state, error.status, error.detail)
 
-    def _session(self, source: Source, header: HeaderView, identity: Identity) -> Filed:
-        """Find or make the session of an object and hold it."""
-        study = header.study_instance_uid or ""
-        key = SessionKey(identity.project.value, study, identity.session_label)
-        known = self._filing.known(source.receiver, key)
-        return known or self._new_session(key, source, identity)
+    def _may_go_directly(self, receiver: Receiver, key: SessionKey, ruling: Ruling) -> bool:
+        """Decide early for a project that anonymizes: nothing else may get into its archive."""
+        if key.project in ruling.project_steps:
+            return self._filing.goes_directly(receiver, key)
+        return receiver.direct_archive
 
-    def _new_session(self, key: SessionKey, source: Source, identity: Identity) -> Filed:
+    def _anonymized(
+        self, incoming: IncomingObject, part: Part, identity: Identity, ruling: Ruling,
+        *, directly: bool,
+    ) -> Part:  # fmt: skip
+        project = identity.project.value
+        if not incoming.arrival.source.receiver.anonymization:
+            incoming.project_script = ProjectScript.EXEMPT
+        elif directly and project in ruling.project_steps:
+            incoming.project_script = ProjectScript.DONE
+        steps = ruling.steps(project, directly=directly)
+        if not steps:
+            return part
+        source = incoming.arrival.source
+        return incoming.become(self._anonymizer.edit(part, steps, identity.labels, source))
+
+    def _session(
+        self, source: Source, key: SessionKey, identity: Identity, *, directly: bool
+    ) -> Filed:
+        """Find or make the session of an object and hold it."""
+        known = self._filing.known(key, directly=directly)
+        return known or self._new_session(key, source, identity, directly=directly)
+
+    def _new_session(
+        self, key: SessionKey, source: Source, identity: Identity, *, directly: bool
+    ) -> Filed:
         filed = self._filing.file(
             source.receiver,
             key,
@@ -248,6 +274,7 @@ class Pipeline:
                 calling_ae_title=source.calling_ae_title,
                 at=self._clock.now(),
             ),
+            directly=directly,
         )
         if filed.place.is_new:
             self._journal.record(

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from engine.intake.incoming import Source
     from engine.intake.inquiry import Failure
     from engine.journal import Journal
+    from engine.model.anonymization import Anonymization
     from engine.model.configuration import Configuration
     from engine.model.identity import Identification, Identity
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
-    from engine.model.site_script import SiteScript
     from engine.sessions.studies import Studies
 
 
@@ -47,10 +47,11 @@ class Ruling:
         "has_default_template",
         "identifier",
         "last_tag",
+        "project_steps",
         "receiver",
         "remembered",
         "routing",
-        "script",
+        "site_step",
         "slow_rules",
         "template",
     )
@@ -61,7 +62,7 @@ class Ruling:
         identifier: Identifier,
         routing: Routing,
         sessions: SessionSettings = SessionSettings(),
-        script: SiteScript | None = None,
+        anonymization: Anonymization | None = None,
     ) -> None:
         tags = routing.tags | identifier.tags
         self.receiver = receiver
@@ -74,10 +75,22 @@ class Ruling:
         read = (self.template.last_tag, self.filters.last_tag)
         self.last_tag = max(DEFAULT_LAST_TAG, *read, *tags)
         """The greatest tag that must be read (XNAT 5.7)."""
-        self.script = script if receiver.anonymization else None
-        """What must run on each object before it is stored."""
+        self.site_step = anonymization if receiver.anonymization else None
+        """What must be done to each object before it is stored."""
+        self.project_steps = routing.projects.anonymizations if receiver.anonymization else {}
+        """What projects, by id, do to objects before they are in the archive."""
         self.slow_rules = SlowRules()
         self.remembered = RememberedIdentities(tags) if identifier.is_settled_by_header else None
+
+    def steps(self, project: str | None, *, directly: bool) -> tuple[Anonymization, ...]:
+        """Return what must be done to an object before it is stored.
+
+        Args:
+            project: where it belongs.
+            directly: whether it may go into the archive at once, without its session's archiving.
+        """
+        due = self.project_steps.get(project) if directly and project is not None else None
+        return tuple(step for step in (self.site_step, due) if step is not None)
 
 
 class _Era:
@@ -177,7 +190,7 @@ class Router:
         routing = Routing.of(receiver, site.routing, configuration.projects, self._studies)
         identifier = self._identifiers.get(receiver.identifier)
         found = identifier or Missing(receiver.identifier)
-        return Ruling(receiver, found, routing, site.sessions, site.script.in_force)
+        return Ruling(receiver, found, routing, site.sessions, site.anonymization)
 
     def _tell(self, failure: Failure, ruling: Ruling, source: Source) -> None:
         times = ruling.slow_rules.note(failure)

@@ -34,6 +34,9 @@ _STEPS = {
         CREATE INDEX objects_by_place ON objects (session, file);
         DROP INDEX IF EXISTS objects_by_session;
     """,
+    4: """
+        ALTER TABLE objects ADD COLUMN project_script TEXT NOT NULL DEFAULT 'due';
+    """,
 }
 SCHEMA_VERSION = max(_STEPS)
 

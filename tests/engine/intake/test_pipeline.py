@@ -21,6 +21,7 @@ from engine.intake.pipeline import Outcome, Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.recovery import adopt
 from engine.intake.router import Router
+from engine.intake.script_runner import ScriptRunner
 from engine.intake.storage_guard import StorageGuard
 from engine.intake.stored import read_stored
 from engine.intake.write import IncomingArea
@@ -141,7 +142,7 @@ def open_bench(
             {RECEIVER.identifier: DefaultIdentifier()},
             *(lambda: configurations[-1], journal, clock),
         ),
-        Anonymizer(incoming, tmp_path / "uid-maps.sqlite", journal, workers),
+        Anonymizer(incoming, ScriptRunner(tmp_path / "uid-maps.sqlite", workers), journal),
     )
     with ExitStack() as sources:
         yield Bench(*(tmp_path, clock, index, journal, metrics, pipeline, sources), configurations)
