@@ -79,6 +79,23 @@ class EngineStopping(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IdentifyingValuesShown(Event):
+    """Somebody saw values that tell who a patient is."""
+
+    topic: ClassVar[str] = "privacy"
+
+    by: str
+    object: str
+    """A keyed hash of its SOP Instance UID."""
+    session: int | None = None
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        where = "" if self.session is None else f" of session {self.session}"
+        return f"identifying values of object {self.object[:12]}{where} were shown to {self.by}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigurationApplied(Event):
     """A configuration is in force."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from engine import terminal
 from engine.cli import actor, add_engine_options, build_parser, run, settings_of
 from engine.errors import EngineError
+from tui.settings import settings_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +20,12 @@ if TYPE_CHECKING:
     from engine.view import EngineView
 
 DEFAULT_REFRESH_HZ = 4.0
+SLOW_REFRESH_HZ = 1.0
+SLOW_LINK = {"TEXTUAL_FPS": "10", "TEXTUAL_ANIMATIONS": "none"}
+"""Environment that Textual reads when it is imported."""
 DEFAULT_DEMO_SECONDS = 10.0
+THEME_NAMES = ("dark", "light", "high-contrast", "colour-blind")
+"""As in `tui.theme`, which would bring Textual into every command."""
 
 
 class NoTerminal(EngineError):
@@ -34,8 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.description = "A DICOM receiving dock. Without a command it opens the console."
     often = "how often the console looks, per second (default: 4)"
     rate: dict[str, Any] = {"type": _refresh_hz, "metavar": "HZ", "help": often}
-    parser.add_argument("--refresh", default=DEFAULT_REFRESH_HZ, **rate)
+    parser.add_argument("--refresh", default=None, **rate)
     add_engine_options(parser)
+    _add_look_options(parser, default=None)
     parser.set_defaults(run=_console)
     demo = commands.add_parser("demo", help="show the console with made-up senders")
     demo.add_argument("--headless", action="store_true", help="no console; JSON at the end")
@@ -45,8 +53,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     # Without a default of its own, so that one given before the command counts.
     demo.add_argument("--refresh", default=argparse.SUPPRESS, **rate)
+    _add_look_options(demo, default=argparse.SUPPRESS)
     demo.set_defaults(run=_demo)
     return run(parser, argv)
+
+
+def _add_look_options(parser: argparse.ArgumentParser, *, default: str | None) -> None:
+    """Add how the console looks; `default` keeps options given before the command."""
+    options = {
+        "--read-only": "show everything, change nothing",
+        "--slow-link": "look once a second and draw less often, for slow connections",
+        "--no-mouse": "leave the mouse to the terminal",
+    }
+    for option, text in options.items():
+        usual: Any = False if default is None else default
+        parser.add_argument(option, action="store_true", default=usual, help=text)
+    names = "colors: dark, light, high-contrast, colour-blind (default: the one chosen last)"
+    parser.add_argument("--theme", choices=THEME_NAMES, default=default, help=names)
 
 
 def _positive(text: str) -> float:
@@ -92,16 +115,22 @@ def _show(engine: EngineView, stop: Callable[[], None], arguments: argparse.Name
     """Open the console; the engine is stopped once, whether the console quits or breaks."""
     with ExitStack() as running:
         running.callback(stop)
+        if arguments.slow_link:
+            os.environ.update(SLOW_LINK)
         from tui.app import ConsoleApp
 
+        usual = SLOW_REFRESH_HZ if arguments.slow_link else DEFAULT_REFRESH_HZ
         app = ConsoleApp(
             engine,
-            refresh_hz=arguments.refresh,
+            refresh_hz=arguments.refresh or usual,
             actor=actor(),
             on_quit=running.close,
             demo=arguments.command == "demo",
+            read_only=arguments.read_only,
+            settings_path=settings_path(),
+            theme_name=arguments.theme or "",
         )
-        app.run()
+        app.run(mouse=not arguments.no_mouse)
     return app.return_code or 0
 
 

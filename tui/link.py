@@ -16,7 +16,7 @@ from textual.message import Message
 from engine.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
     from datetime import datetime
 
     from engine.events import RecordedEvent
@@ -109,12 +109,57 @@ class EngineCall:
 
     what: str
     """Such as ``stop XNAT:8104``."""
-    receiver_id: int
-    """Which receiver it is about: 0 for a new one, `SITE` for all."""
+    about: Hashable
+    """What is kept busy meanwhile: a receiver's id (0 for a new one), `SITE`, or any other name."""
     run: Callable[[EngineView], Any]
     """Runs on the worker thread."""
     then: Callable[[Any], None]
     """Gets the result, on the UI thread."""
+    otherwise: Callable[[EngineError], None] | None = None
+    """Gets the error, on the UI thread; None shows it in a box."""
+    changes: bool = True
+    """Whether it changes anything; a read-only console makes no such call."""
+    latest: bool = False
+    """Whether it may wait for the one before it, and gives way to a newer one (for lists)."""
+
+
+class CallRequested(Message):
+    """A screen wants a call to be made."""
+
+    def __init__(self, call: EngineCall) -> None:
+        super().__init__()
+        self.call = call
+
+
+class WorkRequested(Message):
+    """A screen wants many calls to be made, one after the other, with progress and a way out."""
+
+    def __init__(
+        self,
+        title: str,
+        calls: Sequence[EngineCall],
+        then: Callable[[WorkOutcome], None],
+    ) -> None:
+        """Take a safe title, the calls, and who gets the outcome on the UI thread."""
+        super().__init__()
+        self.title = title
+        self.calls = tuple(calls)
+        self.then = then
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOutcome:
+    """What became of many calls."""
+
+    done: int
+    """Calls that succeeded."""
+    failures: tuple[tuple[EngineCall, EngineError], ...] = ()
+    left: int = 0
+    """Calls that were not made because the work was cancelled."""
+
+
+class ReadingWanted(Message):
+    """A screen is seen again and wants to show what is known now."""
 
 
 class EngineAnswered(Message):

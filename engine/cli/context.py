@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from engine.model.identifier import IdentifierInfo
     from engine.model.receiver import Receiver
 
+_PROCESS_SETTINGS = ("durability", "drain_seconds", "marker", "metrics", "log_level")
+
 
 def settings_of(arguments: argparse.Namespace) -> EngineSettings:
     """Return the process settings that the options mean."""
     given = vars(arguments)
-    chosen = {
-        name: given[name] for name in ("durability", "drain_seconds", "marker") if name in given
-    }
+    chosen = {name: given[name] for name in _PROCESS_SETTINGS if name in given}
     return EngineSettings((arguments.data or default_data_dir()).absolute(), **chosen)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine.config.draft import Draft
 from engine.config.history import History
+from engine.config.processors import ProcessorTable
 from engine.config.scripts import (
     require_project_script,
     require_script,
@@ -30,6 +31,7 @@ from engine.model.configuration import (
 )
 from engine.model.configuration_diff import differences
 from engine.model.identifier import DEFAULT_IDENTIFIERS
+from engine.model.processor import ProcessorRules
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import DEFAULT_AE_TITLE, DEFAULT_PORT, ReceiverRules, parse_receiver
 from engine.model.site import SiteSettings
@@ -71,12 +73,15 @@ class ConfigurationStore:
         *,
         clock: Clock,
         identifiers: Sequence[IdentifierInfo] = DEFAULT_IDENTIFIERS,
+        processors: ProcessorRules = ProcessorRules(),
     ) -> None:
+        """Take the file, and what receivers and processors may use that are saved through it."""
         self._path = path
         self._clock = clock
         self._identifiers = identifiers
         self._lock = threading.Lock()
         self.history = History(path.with_name(f"{path.stem}.history"))
+        self.processors = ProcessorTable(self._change, self._changed_meanwhile, processors)
 
     def load(self) -> Configuration:
         """Return what the file says; the defaults if there is none.
@@ -238,10 +243,10 @@ class ConfigurationStore:
             raise NotFound("there is nothing to undo", "earlier revisions are kept from now on")
         return self.restore(earlier[0], actor)
 
-    def revisions(self) -> Iterator[Revision]:
+    def revisions(self, older_than: int | None = None) -> Iterator[Revision]:
         """Yield the kept revisions, newest first, each with what it changed."""
         later: Configuration | None = None
-        for past in self.history.revisions():
+        for past in self.history.revisions(older_than):
             with suppress(ConfigurationError):
                 configuration = self._parse(past.tables)
                 if later is not None:
@@ -249,6 +254,15 @@ class ConfigurationStore:
                 later = configuration
         if later is not None:
             yield Revision(later, differences(Configuration(), later))
+
+    def revision(self, number: int) -> Configuration:
+        """Return what a revision said.
+
+        Raises:
+            NotFound: if it is not kept.
+            ConfigurationError: if it is not acceptable any more.
+        """
+        return self._parse(self.history.revision(number).tables)
 
     @contextmanager
     def _change(self, actor: str) -> Iterator[Draft]:

@@ -40,6 +40,10 @@ class ConfigurationWatcher:
         self._seen = self._fingerprint()
         self._thread.start()
 
+    def is_alive(self) -> bool:
+        """Tell whether the thread runs."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """End the thread; after this there is no further call."""
         self._stopping.set()

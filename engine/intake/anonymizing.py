@@ -5,7 +5,6 @@ Nothing else is ever done with an object that should have been anonymized (fails
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Final
@@ -65,7 +64,7 @@ class Anonymizer:
             dropped_by = self._runner.run(*paths, steps, labels)
             if dropped_by:
                 raise Dropped(rejected_by(dropped_by))  # noqa: TRY301
-            edited.size_bytes = _checked_size(edited, steps)
+            _require_file(edited, steps)
         except BaseException:
             edited.discard()
             raise
@@ -97,11 +96,11 @@ def rejected_by(script: str) -> str:
     return f"rejected by the {script}"
 
 
-def _checked_size(part: Part, steps: Steps) -> int:
-    """Return the size of what a worker wrote, if it is a file of ours."""
+def _require_file(part: Part, steps: Steps) -> None:
+    """Check that what a worker wrote is a file of ours."""
     try:
-        if body_offset(part.fd) is not None:
-            return os.fstat(part.fd).st_size
+        offset = body_offset(part.fd)
     except OSError as error:
         raise out_of_resources(error) from error
-    raise ProcessingFailed(f"{steps[0].script_name}: it left no DICOM file")
+    if offset is None:
+        raise ProcessingFailed(f"{steps[0].script_name}: it left no DICOM file")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from engine.intake.elements import Buffer
     from engine.intake.folders import OpenFolders
     from engine.intake.header import HeaderView
+    from engine.intake.router import Ruling
+    from engine.intake.series import SeriesMemory
     from engine.intake.write import Part
     from engine.model.receiver import Receiver
     from engine.model.session import SessionArea
@@ -54,6 +56,10 @@ class Source:
         self.folders = folders
         """Those that files go to, below the root of each area."""
         self._metas: dict[tuple[str, str], FileMeta] = {}
+        self.ruling: Ruling | None = None
+        """What decided about the last object."""
+        self.series: SeriesMemory | None = None
+        """The last series, as long as the same decides."""
 
     def file_meta(self, sop_class_uid: str, transfer_syntax_uid: str) -> FileMeta:
         """Return the file meta of objects of a SOP class in a transfer syntax.

@@ -8,7 +8,7 @@ session → place → published file → one row, one count. Nothing is queued o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import (
     DuplicateInstance,
@@ -21,13 +21,12 @@ from engine.intake.anonymizing import Dropped
 from engine.intake.filing import Filing
 from engine.intake.folders import OpenFolders
 from engine.intake.incoming import Arrival, IncomingObject, Source
-from engine.intake.placement import distinct_name, file_name, scan_folder
+from engine.intake.placement import distinct_name, file_name
 from engine.intake.write import publish
 from engine.model.identity import UNASSIGNED
 from engine.model.session import ObjectState, ProjectScript, SessionArea
-from engine.sessions.index import SessionKey, SessionOrigin
+from engine.sessions.index import SessionOrigin
 from engine.sessions.rows import ObjectRow
-from engine.sessions.traces import TRACED
 
 if TYPE_CHECKING:
     from engine.clock import Clock
@@ -36,13 +35,14 @@ if TYPE_CHECKING:
     from engine.intake.header import HeaderView
     from engine.intake.quarantine import Quarantine
     from engine.intake.router import Router, Ruling
+    from engine.intake.series import Series
     from engine.intake.storage_guard import StorageGuard
     from engine.intake.write import IncomingArea, Part, Published
     from engine.journal import Journal
     from engine.metrics import Metrics
     from engine.model.identity import Identity
     from engine.model.receiver import Receiver
-    from engine.sessions.index import SessionIndex, SessionPlace
+    from engine.sessions.index import SessionIndex, SessionKey, SessionPlace
     from engine.sessions.traces import TraceBook
     from engine.settings import Durability
 
@@ -53,8 +53,7 @@ COMMENT_CHARACTERS = 64
 """Longest Error Comment (0000,0902), an LO element."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What finally became of an object."""
 
     state: ObjectState
@@ -169,7 +168,14 @@ class Pipeline:
             )
         )
         seconds = self._clock.monotonic() - incoming.complete_at
-        self._metrics.record_object(source.receiver_label, outcome.state, size_bytes, seconds)
+        self._metrics.record_object(
+            source.receiver_label,
+            outcome.state,
+            size_bytes,
+            seconds,
+            source.calling_ae_title,
+            outcome.status,
+        )
 
     def _outcome_of(self, incoming: IncomingObject) -> Outcome:
         try:
@@ -191,20 +197,18 @@ class Pipeline:
         except (UnreadableObject, SopClassMismatch) as error:
             return self._refuse_content(part, arrival, error, keep=ruling.site_step is None)
         source = arrival.source
-        identity = self._router.identify(header, ruling, source)
+        series = self._router.series(header, ruling, source)
+        identity = series.identity
         unwanted = ruling.filters.excluded_by(header, identity.project.value)
         if unwanted:
             return Outcome(ObjectState.FILTERED, SUCCESS, unwanted)
-        key = SessionKey(
-            identity.project.value, header.study_instance_uid or "", identity.session_label
-        )
-        directly = self._may_go_directly(source.receiver, key, ruling)
+        directly = self._may_go_directly(source.receiver, series.key, ruling)
         part = self._anonymized(incoming, part, identity, ruling, directly=directly)
-        filed = self._session(source, key, identity, directly=directly)
+        filed = self._session(source, series, directly=directly)
         incoming.held_session = filed.place.id
         if self._traces is not None:
-            self._traces.note(filed.place.id, [(tag, header.text(tag)) for tag in TRACED])
-        published = self._publish(incoming, part, header, filed, ruling)
+            self._traces.note(filed.place.id, series.traced)
+        published = self._publish(incoming, part, header, filed, ruling, series)
         return _outcome(published, filed.place, identity.warning)
 
     def _read(self, incoming: IncomingObject, ruling: Ruling) -> HeaderView:
@@ -254,12 +258,10 @@ class Pipeline:
         source = incoming.arrival.source
         return incoming.become(self._anonymizer.edit(part, steps, identity.labels, source))
 
-    def _session(
-        self, source: Source, key: SessionKey, identity: Identity, *, directly: bool
-    ) -> Filed:
+    def _session(self, source: Source, series: Series, *, directly: bool) -> Filed:
         """Find or make the session of an object and hold it."""
-        known = self._filing.known(key, directly=directly)
-        return known or self._new_session(key, source, identity, directly=directly)
+        known = self._filing.known(series.key, directly=directly)
+        return known or self._new_session(series.key, source, series.identity, directly=directly)
 
     def _new_session(
         self, key: SessionKey, source: Source, identity: Identity, *, directly: bool
@@ -289,13 +291,19 @@ class Pipeline:
         return filed
 
     def _publish(
-        self, incoming: IncomingObject, part: Part, header: HeaderView, filed: Filed, ruling: Ruling
+        self,
+        incoming: IncomingObject,
+        part: Part,
+        header: HeaderView,
+        filed: Filed,
+        ruling: Ruling,
+        series: Series,
     ) -> Published:
-        name = file_name(header, ruling.template)
+        name = file_name(header, series.template)
         return publish(
             part,
             incoming.arrival.source.folders[filed.area],
-            (*filed.place.folder, "SCANS", scan_folder(header), "DICOM"),
+            (*filed.place.folder, "SCANS", series.scan, "DICOM"),
             name,
             self._places.durability,
             body_offset=incoming.body_offset,

@@ -16,6 +16,7 @@ from engine.intake.identifiers import Missing, explain
 from engine.intake.inquiry import Inquiry
 from engine.intake.recent import RecentHeader, RecentHeaders
 from engine.intake.remembered import RememberedIdentities
+from engine.intake.series import Series, SeriesMemory
 from engine.intake.slow_rules import SlowRules
 from engine.model.identity import RoutingPreview
 from engine.model.session_settings import SessionSettings
@@ -92,6 +93,10 @@ class Ruling:
         due = self.project_steps.get(project) if directly and project is not None else None
         return tuple(step for step in (self.site_step, due) if step is not None)
 
+    def series_memory(self) -> SeriesMemory | None:
+        """Return a memory for the series of one association; None if each object may differ."""
+        return SeriesMemory(self.remembered.tags) if self.remembered else None
+
 
 class _Era:
     """One configuration, and what was put together for it."""
@@ -140,10 +145,34 @@ class Router:
         Raises:
             RoutingFailed: if a subject, session or auto-archive rule fails.
         """
+        return self.series(header, ruling, source).identity
+
+    def series(self, header: HeaderView, ruling: Ruling, source: Source) -> Series:
+        """Return where an object belongs, and what else it has in common with its series.
+
+        Raises:
+            RoutingFailed: if a subject, session or auto-archive rule fails.
+        """
         origin = (ruling.receiver.id, ruling.routing.receiver, source.calling_ae_title)
         self._recent.keep(RecentHeader(self._clock.now(), *origin, header))
-        known = ruling.remembered.recall(header) if ruling.remembered else None
-        return known or self._ask(header, ruling, source)
+        if source.ruling is not ruling:
+            source.ruling, source.series = ruling, ruling.series_memory()
+        known = source.series.recall(header) if source.series else None
+        return known or self._new_series(header, ruling, source)
+
+    def _new_series(self, header: HeaderView, ruling: Ruling, source: Source) -> Series:
+        identity = ruling.remembered.recall(header) if ruling.remembered else None
+        is_settled = identity is not None
+        if identity is None:
+            identity, is_settled = self._ask(header, ruling, source)
+        series = Series.of(header, identity, ruling.template)
+        if source.series is not None and is_settled:
+            source.series.keep(header, series)
+        return series
+
+    def recent(self) -> tuple[RecentHeader, ...]:
+        """Return all headers that are in memory, the newest first."""
+        return self._recent.everything()
 
     def preview(
         self, receiver: Receiver, site: SiteSettings | None = None
@@ -166,7 +195,8 @@ class Router:
             for recent in self._recent.of(receiver.id)
         )
 
-    def _ask(self, header: HeaderView, ruling: Ruling, source: Source) -> Identity:
+    def _ask(self, header: HeaderView, ruling: Ruling, source: Source) -> tuple[Identity, bool]:
+        """Return an identity, and whether objects with equal elements have the same."""
         inquiry = Inquiry(header, ruling.routing, ruling.slow_rules.suspended)
         try:
             identity = ruling.identifier.identify(inquiry)
@@ -175,7 +205,7 @@ class Router:
                 self._tell(failure, ruling, source)
         if ruling.remembered and not inquiry.failures:
             ruling.remembered.keep(header, identity)
-        return identity
+        return identity, not inquiry.failures
 
     def _begin_anew(self) -> _Era:
         """Forget what was put together for another configuration, and with it all failures."""

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar
 
 from engine.errors import InvalidSite, Problem
+from engine.model.alerts import AlertSettings
 from engine.model.anonymization import (
     PROFILE,
     ProfileSettings,
@@ -62,6 +63,9 @@ class SiteSettings:
             profile=self.profile,
         )
 
+    alerts: AlertSettings = AlertSettings()
+    """Who is told when something is wrong."""
+
     @property
     def ports(self) -> range:
         """The ports that a receiver may use."""
@@ -79,10 +83,11 @@ class SiteSettings:
         sessions = _member(SessionSettings.parse, raw.get("sessions"), problems)
         routing = _member(SiteRouting.parse, raw.get("routing"), problems)
         script = _member(SiteScript.parse, raw, problems)
+        alerts = _member(AlertSettings.parse, raw.get("alerts"), problems)
         code = _code(raw)
         if limits is None or sessions is None or routing is None:
             raise InvalidSite(*problems)
-        if code is None or script is None or problems:
+        if code is None or script is None or alerts is None or problems:
             raise InvalidSite(*problems)
         return cls(
             receivers_allowed=bool(raw.get("receivers_allowed", True)),
@@ -94,6 +99,7 @@ class SiteSettings:
             new_project_auto_archive=code,
             script=script,
             profile=ProfileSettings.of(raw.get(PROFILE)),
+            alerts=alerts,
         )
 
     def to_record(self) -> dict[str, object]:
@@ -108,6 +114,7 @@ class SiteSettings:
             "new_project_auto_archive": int(self.new_project_auto_archive),
             **self.script.to_record(),
             PROFILE: self.profile.to_record(),
+            "alerts": self.alerts.to_record(),
         }
 
 

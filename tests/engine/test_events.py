@@ -14,6 +14,10 @@ EXAMPLES: list[tuple[Event, str]] = [
         events.EngineStarted(version="1.0", listening=2, enabled=3),
         "engine 1.0 started: 2 of 3 listening",
     ),
+    (
+        events.IdentifyingValuesShown(by="anna", object="0123456789abcdef", session=7),
+        "identifying values of object 0123456789ab of session 7 were shown to anna",
+    ),
     (events.EngineStopping(open_associations=1), "engine stops: 1 open association may finish"),
     (
         events.ConfigurationApplied(revision=4, receivers=5, enabled=4, by="anna"),

@@ -464,7 +464,7 @@ async def test_zoom_gives_a_panel_the_whole_screen_and_escape_ends_it() -> None:
     async with running(hundred_associations()) as (app, pilot):
         await pilot.press("tab", "z")
         await pilot.pause()
-        assert app.dashboard.query_one("#associations").region.height == 38
+        assert app.dashboard.query_one("#associations").region.height == 37
         assert not shown(app, "#receivers")
         await pilot.press("escape")
         await pilot.pause()

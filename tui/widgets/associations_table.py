@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class AssociationsTable(LiveTable):
     """Who sends now, and who did or was refused a moment ago."""
 
+    NOUN = "association"
+    UNSORTED = "live ones first"
     HELP_TITLE = "Associations"
     HELP = (
         "Live associations come first, oldest on top; below them those that ended recently. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from engine.events import Severity
@@ -22,6 +23,8 @@ class EventsTable(LiveTable):
     """The newest events; stays at the top while the cursor is there."""
 
     FOLLOWS_TOP = True
+    NOUN = "event"
+    UNSORTED = "newest first"
     HELP_TITLE = "Events"
     HELP = (
         "What the engine told lately, newest first. While the cursor is on the first row the "
@@ -62,7 +65,8 @@ def event_title(reading: Reading) -> str:
     if reading.snapshot is None:
         return ""
     begin = reading.snapshot.taken_at - RECENT
-    recent = [r.event.severity for r in reading.events if r.at >= begin]
+    new = takewhile(lambda recorded: recorded.at >= begin, reading.events)
+    recent = [recorded.event.severity for recorded in new]
     errors, warnings = recent.count(Severity.ERROR), recent.count(Severity.WARNING)
     told = f"{counted(errors, 'error')}   {counted(warnings, 'warning')} in 5 min"
     lost = f"   {reading.dropped:,} older ones gone" if reading.dropped else ""

@@ -335,14 +335,14 @@ def test_a_change_keeps_what_this_version_does_not_know(
     store: ConfigurationStore, path: Path
 ) -> None:
     unknown: dict[str, Any] = {
-        "processors": {"1": {"later": [1, {"x": None}]}},
+        "schedules": {"1": {"later": [1, {"x": None}]}},
         "note": "by hand",
         "meta": {"1": {"revision": 5, "origin": "ansible"}},
     }
     path.write_text(json.dumps(unknown))
     store.save_receiver(CT1, "anna")
     written = json.loads(path.read_text())
-    assert written["processors"] == unknown["processors"]
+    assert written["schedules"] == unknown["schedules"]
     assert written["note"] == "by hand"
     assert written["meta"]["1"]["origin"] == "ansible"
     assert written["meta"]["1"]["revision"] == 6

@@ -25,6 +25,7 @@ from engine.model.ae_title import AETitle
 from engine.model.receiver import Receiver
 from engine.model.session import ObjectState
 from engine.sessions.rows import WhitelistUse
+from engine.sessions.senders import SenderNote
 from engine.view import AssociationEnd, RefusedContext
 from tests.fakes import FixedClock
 
@@ -48,10 +49,18 @@ class Setting:
     def __init__(self) -> None:
         self.clock = FixedClock(datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC))
         self.journal = Journal(self.clock)
-        self.uses: list[WhitelistUse] = []
-        self.associations = Associations(self.clock, self.journal, self.uses.append)
+        self.noted: list[WhitelistUse | SenderNote] = []
+        self.associations = Associations(self.clock, self.journal, self.noted.append)
         self.end_threads = threading.Event()
         self.threads: list[threading.Thread] = []
+
+    @property
+    def uses(self) -> list[WhitelistUse]:
+        return [row for row in self.noted if isinstance(row, WhitelistUse)]
+
+    @property
+    def notes(self) -> list[SenderNote]:
+        return [row for row in self.noted if isinstance(row, SenderNote)]
 
     def open(self, whitelist_line: str = "") -> LiveAssociation:
         thread = threading.Thread(target=self.end_threads.wait)

@@ -89,7 +89,7 @@ def send(depot: Depot, *descriptions: str, **values: Any) -> int:
     values = {"PatientName": "QUINCE^ZEBEDEE"} | values
     numbers = []
     for text in descriptions:
-        series = {"SeriesInstanceUID": f"1.{text}"} if text.isdecimal() else {}
+        series: dict[str, Any] = {"SeriesInstanceUID": f"1.{text}"} if text.isdecimal() else {}
         numbers.append(depot.receive(SeriesDescription=text, **values, **series))
     depot.fall_silent()
     return numbers[-1]
