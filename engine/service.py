@@ -49,6 +49,7 @@ from engine.intake.installed_processors import load_processors, rules_of
 from engine.intake.pipeline import Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.router import Router
+from engine.intake.script_runner import ScriptRunner
 from engine.intake.storage_guard import StorageGuard
 from engine.intake.write import IncomingArea
 from engine.journal import Journal
@@ -344,8 +345,11 @@ class Engine:
         durable = settings.durability is Durability.FULL
         self._index = SessionIndex(settings.index_file, durable=durable)
         opened.callback(self._index.close)
+        self._runner = ScriptRunner(settings.uid_maps_file)
+        opened.callback(self._runner.close)
         self._keeping = SessionKeeping(
-            settings, self._index, self._journal, self._clock, lambda: self._configuration
+            *(settings, self._index, self._journal, self._clock),
+            *(lambda: self._configuration, self._runner),
         )
         opened.callback(self._keeping.close)
         self._forwarding = Forwarding(
@@ -407,8 +411,7 @@ class Engine:
         opened.callback(self._processors.close)
         self._router = self._build_router(opened)
         self._trace_key = TraceKey(settings.trace_key_file)
-        anonymizer = Anonymizer(self._incoming, settings.uid_maps_file, self._journal)
-        opened.callback(anonymizer.close)
+        anonymizer = Anonymizer(self._incoming, self._runner, self._journal)
         pipeline = Pipeline(
             places,
             self._index,
@@ -621,7 +624,8 @@ def _not_applied(configuration: Configuration) -> tuple[tuple[Receiver, str, str
     for receiver in configuration.receivers:
         if receiver.custom_processing and not configuration.processors_of(receiver):
             found.append((receiver, "custom processing", "no processor sees the objects"))
-        if receiver.anonymization and configuration.site.script.in_force is None:
-            instead = "no site script is in force; objects are stored as received"
+        nothing = configuration.site.anonymization is None
+        if receiver.anonymization and nothing and not configuration.projects.anonymizations:
+            instead = "no script is in force; objects are stored as received"
             found.append((receiver, "anonymization", instead))
     return tuple(found)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from engine.errors import OutOfResources
 from engine.intake.file_meta import FileMeta, body_offset
 from engine.intake.header import read_complete, read_in_parts
+from engine.model.session import ProjectScript
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,6 +106,8 @@ class IncomingObject:
         """Monotonic time at which the last byte had arrived."""
         self.held_session: int | None = None
         """The session that it joins, which nobody moves until its row is queued."""
+        self.project_script = ProjectScript.DUE
+        """Whether its project's anonymization is yet to come."""
         self._preamble = b""
         """What is yet to be written before the data set."""
         self._kept = bytearray()
