@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from engine.control.server import ControlServer
 from engine.control.sockets import BACKLOG, listen_at
+from engine.control.xnat import xnat_routes
 from engine.errors import (
     CertificateUnusable,
     ConfigurationError,
@@ -60,7 +61,8 @@ def serve(
             f"{settings.control_file} can't be made: {error.strerror or error}",
             "check the directory and its permissions",
         ) from error
-    server = ControlServer(engine, local, remote=remote, token=token, tls=tls, more=more)
+    routes = (*xnat_routes(), *more)
+    server = ControlServer(engine, local, remote=remote, token=token, tls=tls, more=routes)
     server.start()
 
     def end() -> None:

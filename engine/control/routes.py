@@ -124,7 +124,7 @@ def _route(engine: EngineView, method: Method) -> Route:
 
 
 async def _respond(engine: EngineView, method: Method, request: Request) -> Response:
-    content = await _body(request) if request.method == "POST" else b"{}"
+    content = await read_body(request) if request.method == "POST" else b"{}"
     _require_same_protocol(method, request)
     try:
         arguments = method.arguments.load(content)
@@ -155,7 +155,12 @@ def _require_same_protocol(method: Method, request: Request) -> None:
         )
 
 
-async def _body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
+    """Return a request's body; without one, an empty JSON object.
+
+    Raises:
+        RequestRefused: if it is no JSON, or too long.
+    """
     kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
     if kind != JSON:
         raise RequestRefused(415, f"{kind[:80]!r} is not {JSON}", f"send {JSON}")
