@@ -25,10 +25,8 @@ def queue(run: Run, data: Path) -> Path:
     """A destination with three objects, of which two were given up; return the queue's file."""
     port = str(free_port())
     told = [f"--set={name}" for name in ("ae_title=PACS", "host=127.0.0.1", f"port={port}")]
-    assert (
-        run("processors", "add", "--label", "P\u202e1", "--class", "forwardCopy", *told).code == 2
-    )
-    assert run("processors", "add", "--label", "PACS 1", "--class", "forwardCopy", *told).code == 0
+    added = run("processors", "add", "--label", "PACS 1", "--class", "forwardCopy", *told)
+    assert added.code == 0
     file = EngineSettings(data).forwarding_file
     with ForwardingQueue(file) as queue:
         queue.set_destinations([1], [1], Mark(0, ""))

@@ -28,7 +28,7 @@ def test_a_peer_is_read_and_written_alike(text: str, peer: Peer) -> None:
         ("PACS", "peer"),
         ("PACS@host", "peer"),
         ("host:104", "peer"),
-        ("@host:104", "peer"),
+        ("@host:104", "called_ae_title"),
         ("PACS@:104", "host"),
         ("PACS@ho st:104", "host"),
         ("PACS@host\n:104", "host"),
