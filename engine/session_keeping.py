@@ -13,6 +13,7 @@ from engine.intake.stored import read_stored
 from engine.journal import Journal
 from engine.lock import EngineLock
 from engine.model.safe_names import timestamp
+from engine.sessions.archive import Planner
 from engine.sessions.areas import Areas
 from engine.sessions.audit import audit
 from engine.sessions.bell import Bell
@@ -26,12 +27,16 @@ from engine.settings import Durability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from engine.clock import Clock
     from engine.intake.adoption import Adopted
     from engine.intake.recovery import Recovered
     from engine.model.configuration import Configuration
+    from engine.model.session import Session
     from engine.sessions.audit import Audit
+    from engine.sessions.operations import Plan, Request
+    from engine.sessions.scans import StoredObject
     from engine.settings import EngineSettings
 
 
@@ -64,6 +69,19 @@ class SessionKeeping:
         self._lifecycle.recover()
         return None if clean else adopt(self._workplace)
 
+    def folder(self, session: Session) -> Path:
+        """Return where a session is."""
+        return self._workplace.areas.folder(session)
+
+    def read(self, folder: Path, file: str) -> StoredObject:
+        """Read an object back; raises as `ReadStored` does."""
+        return self._workplace.read(folder, file)
+
+    def preview(self, session: Session, request: Request) -> Plan | tuple[str, ...]:
+        """Return what archiving a session would come to; raises as `Planner.plan` does."""
+        at = self._workplace
+        return Planner(at.areas, at.ledger, at.read, at.clock).preview(session, request)
+
     def run_requests(self) -> None:
         """Carry out what was asked for, on this thread."""
         self._lifecycle.run_requests()
@@ -84,6 +102,10 @@ class SessionKeeping:
     def ring(self) -> None:
         """Let the thread look for requests, or at changed settings, at once."""
         self._bell.ring()
+
+    def is_alive(self) -> bool:
+        """Tell whether the thread runs."""
+        return self._timer.is_alive()
 
     def stop(self) -> None:
         """End the thread after the session that it is working on."""
@@ -116,7 +138,7 @@ def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[
         lock = EngineLock.acquire(settings.lock_file, clock)
         opened.callback(lock.release)
         configuration = ConfigurationStore(settings.config_file, clock=clock).load()
-        journal = Journal(clock, settings.log_dir / "events.jsonl")
+        journal = Journal(clock, settings.event_log, settings.log_level)
         opened.callback(journal.close)
         index = SessionIndex(settings.index_file, durable=settings.durability is Durability.FULL)
         opened.callback(index.close)

@@ -6,6 +6,8 @@ requestor we ask for the same two.
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -55,6 +57,13 @@ def read_command(encoded: bytes, context_id: int) -> Command:
     Raises:
         UnreadableObject: if it is no command set, or not of a request.
     """
+    usual = _USUAL_STORE.fullmatch(encoded)
+    if usual and _is_consistent(usual):
+        _, sop_class_uid, message_id, data_set_type, _, sop_instance_uid = usual.groups()
+        store = StoreRequest(
+            context_id, _number(message_id), _uid(sop_class_uid), _uid(sop_instance_uid)
+        )
+        return Command(_number(data_set_type) != _NO_DATA_SET, store)
     elements = _elements(encoded)
     field = _number(elements.get(_COMMAND_FIELD))
     has_data_set = _number(elements.get(_DATA_SET_TYPE)) != _NO_DATA_SET
@@ -71,6 +80,10 @@ def read_command(encoded: bytes, context_id: int) -> Command:
 
 def store_response(request: StoreRequest, status: int, comment: str = "") -> bytes:
     """Return a C-STORE-RSP as one P-DATA-TF PDU (PS3.7 9.3.1.2)."""
+    if status == _SUCCESS:
+        instance = _encoded(_AFFECTED_SOP_INSTANCE, _padded(request.sop_instance_uid, b"\0"))
+        begin, end = _success(request.context_id, request.sop_class_uid, len(instance))
+        return begin + request.message_id.to_bytes(2, "little") + end + instance
     return _pdu(
         _encoded(_AFFECTED_SOP_CLASS, _padded(request.sop_class_uid, b"\0"))
         + _responding(_C_STORE_RQ, request.message_id, status)
@@ -135,6 +148,16 @@ def read_response(encoded: bytes) -> Response:
     )
 
 
+@lru_cache(maxsize=1024)
+def _success(context_id: int, sop_class_uid: str, instance_bytes: int) -> tuple[bytes, bytes]:
+    """Return a successful response, before and after the message id, without the SOP instance."""
+    before = _encoded(_AFFECTED_SOP_CLASS, _padded(sop_class_uid, b"\0"))
+    body = before + _responding(_C_STORE_RQ, 0, _SUCCESS) + bytes(instance_bytes)
+    response = _pdu(body, context_id)[:-instance_bytes]
+    message_id_at = len(response) - _AFTER_MESSAGE_ID_BYTES
+    return response[: message_id_at - 2], response[message_id_at:]
+
+
 def _answer(field: int, elements: Mapping[int, bytes], context_id: int) -> bytes:
     """Return the response to a request that is no C-STORE; nothing for a C-CANCEL."""
     if not field:
@@ -170,9 +193,28 @@ def _pdu(body: bytes, context_id: int) -> bytes:
 
 _PDU_AND_PDV = Struct(">BxIIBB")  # PS3.8 9.3.5
 _RESPONDING = Struct("<" + 4 * "HHIH")
+_AFTER_MESSAGE_ID_BYTES = 2 * 10  # data set type and status
 _ERROR_COMMENT = 0x0902
 _GROUP_LENGTH_BYTES = 12
 _LAST_COMMAND = 0x03  # PS3.8 E.2: command, last fragment
+
+
+_USUAL_STORE = re.compile(
+    rb"\x00{4}\x04\x00{3}.{4}"
+    rb"\x00\x00\x02\x00(..)\x00\x00([0-9.]{1,64}\x00?)"
+    rb"\x00\x00\x00\x01\x02\x00\x00\x00\x01\x00"
+    rb"\x00\x00\x10\x01\x02\x00\x00\x00(..)"
+    rb"\x00\x00\x00\x07\x02\x00\x00\x00.."
+    rb"\x00\x00\x00\x08\x02\x00\x00\x00(..)"
+    rb"\x00\x00\x00\x10(..)\x00\x00([0-9.]{1,64}\x00?)",
+    re.DOTALL,
+)
+"""A C-STORE-RQ with the elements that it must have and no others (PS3.7 9.3.1.1)."""
+
+
+def _is_consistent(usual: re.Match[bytes]) -> bool:
+    """Tell whether the UIDs are as long as their elements say."""
+    return _number(usual[1]) == len(usual[2]) and _number(usual[5]) == len(usual[6])
 
 
 def _elements(encoded: bytes) -> dict[int, bytes]:

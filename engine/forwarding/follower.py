@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from engine.forwarding.queue import Mark
 from engine.model.marked import is_test_object
-from engine.sessions.index import stamp
+from engine.sessions.moments import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 from engine.errors import StorageUnusable
 from engine.forwarding.tables import ITEM_COLUMNS, SCHEMA, SCHEMA_VERSION, DestinationRow, Item
 from engine.lock import keep_owner
-from engine.sessions.index import stamp
+from engine.sessions.moments import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

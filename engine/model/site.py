@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar
 
 from engine.errors import InvalidSite, Problem
+from engine.model.alerts import AlertSettings
 from engine.model.auto_archive import AutoArchive
 from engine.model.limits import Limits
 from engine.model.session_settings import SessionSettings
@@ -38,6 +39,8 @@ class SiteSettings:
     """What a project is given when it is made (XNAT's ``defaultProjectAutoArchiveSetting``)."""
     script: SiteScript = SiteScript()
     """What objects are anonymized with on receipt."""
+    alerts: AlertSettings = AlertSettings()
+    """Who is told when something is wrong."""
 
     @property
     def ports(self) -> range:
@@ -56,10 +59,11 @@ class SiteSettings:
         sessions = _member(SessionSettings.parse, raw.get("sessions"), problems)
         routing = _member(SiteRouting.parse, raw.get("routing"), problems)
         script = _member(SiteScript.parse, raw, problems)
+        alerts = _member(AlertSettings.parse, raw.get("alerts"), problems)
         code = _code(raw)
         if limits is None or sessions is None or routing is None:
             raise InvalidSite(*problems)
-        if code is None or script is None or problems:
+        if code is None or script is None or alerts is None or problems:
             raise InvalidSite(*problems)
         return cls(
             receivers_allowed=bool(raw.get("receivers_allowed", True)),
@@ -70,6 +74,7 @@ class SiteSettings:
             routing=routing,
             new_project_auto_archive=code,
             script=script,
+            alerts=alerts,
         )
 
     def to_record(self) -> dict[str, object]:
@@ -83,6 +88,7 @@ class SiteSettings:
             "routing": self.routing.to_record(),
             "new_project_auto_archive": int(self.new_project_auto_archive),
             **self.script.to_record(),
+            "alerts": self.alerts.to_record(),
         }
 
 

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
@@ -24,6 +24,7 @@ from engine.model.session import (
     status_on_arrival,
 )
 from engine.sessions.holds import Holds
+from engine.sessions.moments import stamp
 from engine.sessions.rows import OBJECT_COLUMNS, ObjectRow, RowWriter
 from engine.sessions.schema import open_index
 from engine.sessions.watchers import Watchers
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.sessions.observed import ObservedReceiver
+    from engine.sessions.rows import Backlog
 
 _FOLDER_TRIES = 1000
 SESSION_COLUMNS = ", ".join(f.name for f in fields(Session))
@@ -197,6 +199,20 @@ class SessionIndex:
             for receiver, objects, size, failed, last in rows
         }
 
+    def counts_by_status(self) -> tuple[tuple[str, int], ...]:
+        """Return how many sessions are in each status."""
+        query = "SELECT status, COUNT(*) FROM sessions GROUP BY status"
+        with self._lock:
+            return tuple(self._connection.execute(query).fetchall())
+
+    def backlog(self) -> Backlog:
+        """Return how many object rows are not written yet."""
+        return self._writer.backlog()
+
+    def is_alive(self) -> bool:
+        """Tell whether somebody writes the rows of objects."""
+        return self._writer.is_alive()
+
     def observe(self, observed: tuple[ObservedReceiver, ...]) -> None:
         """Replace what is said of the receivers, for `dicomdock status`."""
         rows = [(o.receiver, o.state, o.reason, stamp(o.since)) for o in observed]
@@ -304,8 +320,3 @@ def session_of(row: tuple[object, ...]) -> Session:
     for name in ("first_object_at", "last_object_at", "changed_at"):
         values[name] = datetime.fromisoformat(str(values[name])) if values[name] else None
     return Session(**values)  # type: ignore[arg-type]
-
-
-def stamp(moment: datetime) -> str:
-    """Return a time as the index keeps it: UTC, ISO 8601, comparable as text."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
