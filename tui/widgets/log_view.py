@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 class Times(StrEnum):
     """How a line says when."""
 
-    CLOCK = "time of day"
+    CLOCK = "clock"
     DATE = "date"
-    AGO = "how long ago"
+    AGO = "ago"
 
 
 class LogColumn(NamedTuple):
