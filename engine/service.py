@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING
 
 from engine import __version__, data_directory
 from engine.alerting.dispatcher import AlertDispatcher
+from engine.answers.history import HistoryAnswers
+from engine.answers.objects import ObjectAnswers
+from engine.answers.senders import SenderAnswers
+from engine.answers.sessions import SessionAnswers
 from engine.clock import SystemClock, local_midnight
 from engine.config.store import ConfigurationStore
 from engine.config.watcher import ConfigurationWatcher
 from engine.dimse import private_names
 from engine.dimse.acceptance import Load
+from engine.dimse.association_control import AssociationControl
 from engine.dimse.associations import Associations
 from engine.dimse.door import Door
 from engine.dimse.echo import echo
@@ -36,9 +41,11 @@ from engine.events import (
     ObjectsAdopted,
     OptionNotApplied,
 )
+from engine.forwarding.forwarding import Forwarding
 from engine.intake.anonymizing import Anonymizer
 from engine.intake.identifier_faults import IdentifierFaults
 from engine.intake.installed import infos_of, load_identifiers, usable
+from engine.intake.installed_processors import load_processors, rules_of
 from engine.intake.pipeline import Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.router import Router
@@ -52,9 +59,12 @@ from engine.model.configuration import Configuration
 from engine.model.metrics_address import MetricsAddress
 from engine.monitoring import Monitoring
 from engine.monitoring_events import MetricsUnavailable
-from engine.session_keeping import SessionKeeping
+from engine.processor_keeping import ConfigurationAccess, ProcessorKeeping
+from engine.programs.programs import Programs
+from engine.session_keeping import SessionKeeping, areas_of
 from engine.sessions.index import SessionIndex
 from engine.sessions.observed import ObservedReceiver
+from engine.sessions.reader import IndexReader
 from engine.sessions.studies import KnownStudies
 from engine.sessions.traces import TraceBook, TraceKey
 from engine.settings import Durability
@@ -73,6 +83,12 @@ if TYPE_CHECKING:
     from engine.model.site import SiteSettings
     from engine.settings import EngineSettings
     from engine.view import EchoResult, PortStatus
+    from engine.view.forwarding import ForwardingView
+    from engine.view.history import HistoryView
+    from engine.view.objects import ObjectsView
+    from engine.view.processors import ProcessorsView
+    from engine.view.senders import SendersView
+    from engine.view.sessions import SessionsView
 
 QUARANTINE_BYTES = 1024**3
 _ABORT_SECONDS = 5.0
@@ -100,6 +116,7 @@ class Engine:
         self._configuration_problem = ""
         self._plugins = load_identifiers()
         """What finds project, subject and session; the default one first."""
+        self._processor_plugins = load_processors()
         self._started_at = self._clock.now()
         self._stopping = self._draining = False
         self._open = ExitStack()
@@ -119,10 +136,15 @@ class Engine:
         with ExitStack() as opened:
             self._open_storage(opened)
             self._build_parts(opened)
+            self._build_answers(opened)
             self._recover()
             self._apply(self._configuration)
             self._keeping.start()
             opened.callback(self._keeping.stop)
+            self._forwarding.start()
+            opened.callback(self._forwarding.stop)
+            self._programs.start()
+            opened.callback(self._programs.stop)
             self._watcher = ConfigurationWatcher(self._settings.config_file, self._reload)
             self._watcher.start()
             opened.callback(self._watcher.stop)
@@ -152,6 +174,11 @@ class Engine:
         self._associations.wait_until_none(_ABORT_SECONDS)
         self._open.close()
 
+    @property
+    def forwarding(self) -> ForwardingView:
+        """Where stored objects are sent on to."""
+        return self._forwarding.desk
+
     def snapshot(self) -> EngineSnapshot:
         """Return everything the dashboard shows."""
         associations = self._associations.statuses()
@@ -180,6 +207,11 @@ class Engine:
             sessions_receiving=self._index.receiving(),
             configuration_problem=self._configuration_problem,
         )
+
+    @property
+    def associations(self) -> AssociationControl:
+        """Live associations and those that ended lately."""
+        return AssociationControl(self._associations)
 
     def events_since(self, sequence: int, limit: int = 500) -> EventPage:
         """Return journal events from `sequence` on, oldest first."""
@@ -246,6 +278,11 @@ class Engine:
         with self._changing() as store:
             self._apply(store.undo(actor))
 
+    @property
+    def processors(self) -> ProcessorsView:
+        """Custom processing: the processors and what they do."""
+        return self._processors
+
     def retry_receiver(self, receiver_id: int) -> None:
         """Try again at once to listen for a failed receiver."""
         self._receivers.retry(self._configuration.receiver(receiver_id).port)
@@ -289,7 +326,10 @@ class Engine:
         lock = EngineLock.acquire(settings.lock_file, self._clock)
         opened.callback(lock.release)
         self._store = ConfigurationStore(
-            settings.config_file, clock=self._clock, identifiers=self.identifiers()
+            settings.config_file,
+            clock=self._clock,
+            identifiers=self.identifiers(),
+            processors=rules_of(self._processor_plugins),
         )
         self._configuration = self._store.create_default("first start")
         self._journal = Journal(self._clock, settings.event_log, settings.log_level)
@@ -308,6 +348,24 @@ class Engine:
             settings, self._index, self._journal, self._clock, lambda: self._configuration
         )
         opened.callback(self._keeping.close)
+        self._forwarding = Forwarding(
+            settings,
+            self._index,
+            areas_of(settings),
+            self._journal,
+            self._clock,
+            lambda: self._configuration,
+        )
+        opened.callback(self._forwarding.close)
+        self._programs = Programs(
+            settings,
+            self._index,
+            self._keeping.ledger,
+            areas_of(settings),
+            self._journal,
+            lambda: self._configuration,
+        )
+        opened.callback(self._programs.close)
 
     def _build_parts(self, opened: ExitStack) -> None:
         """Connect the parts, from the metrics up to the listeners."""
@@ -338,7 +396,17 @@ class Engine:
             durability=settings.durability,
             guard=self._guard,
         )
+        self._processors = ProcessorKeeping(
+            self._processor_plugins,
+            self._incoming,
+            settings.uid_maps_file,
+            self._journal.record,
+            self._clock,
+            ConfigurationAccess(lambda: self._configuration, self._changing, self._apply),
+        )
+        opened.callback(self._processors.close)
         self._router = self._build_router(opened)
+        self._trace_key = TraceKey(settings.trace_key_file)
         anonymizer = Anonymizer(self._incoming, settings.uid_maps_file, self._journal)
         opened.callback(anonymizer.close)
         pipeline = Pipeline(
@@ -349,7 +417,8 @@ class Engine:
             self._clock,
             self._router,
             anonymizer,
-            TraceBook(self._index, TraceKey(settings.trace_key_file)),
+            TraceBook(self._index, self._trace_key),
+            self._processors.custom(self._router),
         )
         self._associations = Associations(
             self._clock, self._journal, self._index.record, self._metrics
@@ -395,7 +464,27 @@ class Engine:
         tell = self._journal.record
         self._faults = IdentifierFaults(self.identifiers(), self._clock, tell)
         identifiers = usable(self._plugins, tell, self._clock)
-        return Router(identifiers, lambda: self._configuration, self._journal, self._clock, studies)
+        return Router(
+            identifiers,
+            lambda: self._configuration,
+            self._journal,
+            self._clock,
+            studies,
+            self._processors.processing,
+        )
+
+    def _build_answers(self, opened: ExitStack) -> None:
+        """Connect what answers the console."""
+        reader, in_force = IndexReader(self._settings.index_file), lambda: self._configuration
+        opened.callback(reader.close)
+        objects = ObjectAnswers(self._keeping, reader, self._router, self._journal, self._trace_key)
+        opened.callback(objects.close)
+        self.objects: ObjectsView = objects
+        self.sessions: SessionsView = SessionAnswers(self._keeping, reader, self._journal, in_force)
+        self.history: HistoryView = HistoryAnswers(
+            self._store, in_force, self._changing, self._apply
+        )
+        self.senders: SendersView = SenderAnswers(reader, self._associations, self._clock)
 
     def _recover(self) -> None:
         swept = self._incoming.sweep()
@@ -424,10 +513,13 @@ class Engine:
             yield self._store
 
     def _apply(self, configuration: Configuration) -> None:
+        self._processors.processing.apply(configuration)
         before, self._configuration = self._configuration, configuration
         served = self._faults.sort_out(configuration.receivers)
         self._receivers.apply(served, configuration.site)
         self._publish_states()
+        self._forwarding.apply(configuration)
+        self._programs.ring()
         self._keeping.ring()
         enabled = sum(receiver.enabled for receiver in configuration.receivers)
         self._journal.record(
@@ -527,7 +619,7 @@ def _not_applied(configuration: Configuration) -> tuple[tuple[Receiver, str, str
     """Return which receivers ask for what is not done, and what is done instead."""
     found = []
     for receiver in configuration.receivers:
-        if receiver.custom_processing:
+        if receiver.custom_processing and not configuration.processors_of(receiver):
             found.append((receiver, "custom processing", "no processor sees the objects"))
         if receiver.anonymization and configuration.site.script.in_force is None:
             instead = "no site script is in force; objects are stored as received"

@@ -13,6 +13,7 @@ from engine.intake.stored import read_stored
 from engine.journal import Journal
 from engine.lock import EngineLock
 from engine.model.safe_names import timestamp
+from engine.sessions.archive import Planner
 from engine.sessions.areas import Areas
 from engine.sessions.audit import audit
 from engine.sessions.bell import Bell
@@ -26,12 +27,16 @@ from engine.settings import Durability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from engine.clock import Clock
     from engine.intake.adoption import Adopted
     from engine.intake.recovery import Recovered
     from engine.model.configuration import Configuration
+    from engine.model.session import Session
     from engine.sessions.audit import Audit
+    from engine.sessions.operations import Plan, Request
+    from engine.sessions.scans import StoredObject
     from engine.settings import EngineSettings
 
 
@@ -63,6 +68,19 @@ class SessionKeeping:
         """
         self._lifecycle.recover()
         return None if clean else adopt(self._workplace)
+
+    def folder(self, session: Session) -> Path:
+        """Return where a session is."""
+        return self._workplace.areas.folder(session)
+
+    def read(self, folder: Path, file: str) -> StoredObject:
+        """Read an object back; raises as `ReadStored` does."""
+        return self._workplace.read(folder, file)
+
+    def preview(self, session: Session, request: Request) -> Plan | tuple[str, ...]:
+        """Return what archiving a session would come to; raises as `Planner.plan` does."""
+        at = self._workplace
+        return Planner(at.areas, at.ledger, at.read, at.clock).preview(session, request)
 
     def run_requests(self) -> None:
         """Carry out what was asked for, on this thread."""

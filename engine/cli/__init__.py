@@ -18,7 +18,9 @@ from engine.cli.check import add_check
 from engine.cli.completion import add_completion, complete
 from engine.cli.context import actor, settings_of
 from engine.cli.events import add_events
+from engine.cli.forwarding import add_forwarding
 from engine.cli.options import Parser
+from engine.cli.peers import add_peers
 from engine.cli.plugins import add_plugins
 from engine.cli.processors import add_processors
 from engine.cli.projects import add_projects
@@ -28,6 +30,7 @@ from engine.cli.route import add_route
 from engine.cli.rule import add_rule
 from engine.cli.running import add_engine, add_engine_options, add_status
 from engine.cli.scripts import add_script
+from engine.cli.selftest import add_selftest
 from engine.cli.service import add_service
 from engine.cli.sessions import add_sessions
 from engine.cli.site import add_site
@@ -104,6 +107,9 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_rule(commands)
     add_anonymize(commands)
     add_script(commands)
+    add_forwarding(commands)
+    add_peers(commands)
+    add_selftest(commands)
     add_status(commands)
     add_events(commands)
     add_alerts(commands)

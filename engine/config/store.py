@@ -239,10 +239,10 @@ class ConfigurationStore:
             raise NotFound("there is nothing to undo", "earlier revisions are kept from now on")
         return self.restore(earlier[0], actor)
 
-    def revisions(self) -> Iterator[Revision]:
+    def revisions(self, older_than: int | None = None) -> Iterator[Revision]:
         """Yield the kept revisions, newest first, each with what it changed."""
         later: Configuration | None = None
-        for past in self.history.revisions():
+        for past in self.history.revisions(older_than):
             with suppress(ConfigurationError):
                 configuration = self._parse(past.tables)
                 if later is not None:
@@ -250,6 +250,15 @@ class ConfigurationStore:
                 later = configuration
         if later is not None:
             yield Revision(later, differences(Configuration(), later))
+
+    def revision(self, number: int) -> Configuration:
+        """Return what a revision said.
+
+        Raises:
+            NotFound: if it is not kept.
+            ConfigurationError: if it is not acceptable any more.
+        """
+        return self._parse(self.history.revision(number).tables)
 
     @contextmanager
     def _change(self, actor: str) -> Iterator[Draft]:

@@ -22,6 +22,7 @@ from engine.journal import is_told
 from engine.metrics import SecondsRing
 from engine.model.session import ObjectState
 from engine.sessions.rows import WhitelistUse
+from engine.sessions.senders import contexts_in_words, hour_of, sender_note
 from engine.view import AssociationEnd, AssociationStatus
 
 if TYPE_CHECKING:
@@ -30,12 +31,14 @@ if TYPE_CHECKING:
 
     from engine.clock import Clock
     from engine.dimse.acceptance import Accepted, AssociationRequest, Rejection
+    from engine.dimse.contexts import AcceptedUIDs
     from engine.events import Event
     from engine.intake.incoming import Source
     from engine.journal import Journal
     from engine.metrics import Metrics
     from engine.model.receiver import Receiver
     from engine.model.whitelist import Address
+    from engine.sessions.senders import SenderNote
     from engine.view import RefusedContext
 
 ENDED_KEPT = 50
@@ -73,9 +76,15 @@ class LiveAssociation:
     implementation: str = ""
     contexts_accepted: int = 0
     contexts_refused: tuple[RefusedContext, ...] = ()
+    accepted: tuple[AcceptedUIDs, ...] = ()
     objects: int = 0
     failed: int = 0
     bytes: int = 0
+    last_error: str = ""
+    noted: tuple[int, int, int] = (0, 0, 0)
+    """The objects, bytes and failures that its sender's row has already."""
+    noted_hour: str = ""
+    """The hour that the others came in."""
     ring: SecondsRing = field(default_factory=SecondsRing)
     unreported_objects: int = 0
     unreported_duplicates: int = 0
@@ -118,7 +127,7 @@ class Associations:
         self,
         clock: Clock,
         journal: Journal,
-        count_use: Callable[[WhitelistUse], None] | None = None,
+        count_use: Callable[[WhitelistUse | SenderNote], None] | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         self._clock = clock
@@ -130,6 +139,8 @@ class Associations:
         self._changed = threading.Condition()
         self._live: dict[str, LiveAssociation] = {}
         self._ended: deque[AssociationStatus] = deque(maxlen=ENDED_KEPT)
+        self._accepted: dict[str, tuple[AcceptedUIDs, ...]] = {}
+        """Of the ended ones that are kept, by number."""
         self._opened = 0
 
     def open(
@@ -170,9 +181,12 @@ class Associations:
         accepted: int,
         refused: tuple[RefusedContext, ...],
         implementation: str,
+        implementation_class_uid: str = "",
+        contexts: tuple[AcceptedUIDs, ...] = (),
     ) -> None:
         """Note the outcome of the negotiation."""
         proposed = accepted + len(refused)
+        live.accepted = contexts
         live.contexts_accepted, live.contexts_refused = accepted, refused
         live.implementation = implementation
         if self._metrics:
@@ -191,8 +205,16 @@ class Associations:
         if self._count_use and live.whitelist_line:
             at = live.since.isoformat()
             self._count_use(WhitelistUse(live.receiver.label, live.whitelist_line, at))
+        words = tuple(f"{context.sop_class}, {context.reason}" for context in refused)
+        self._note(
+            live,
+            implementation=implementation,
+            implementation_class_uid=implementation_class_uid,
+            contexts_proposed=proposed,
+            contexts_refused=len(refused),
+            refused_contexts=contexts_in_words(words),
+        )
         if refused:
-            words = tuple(f"{context.sop_class}, {context.reason}" for context in refused)
             self._journal.record(ContextsRefused(**_about(live), contexts=words))
 
     def rejected(
@@ -216,6 +238,10 @@ class Associations:
             )
             status = self._folded(status)
             self._ended.appendleft(status)
+        if self._count_use:
+            who = (request.calling_ae_title, str(request.address))
+            why: dict[str, str | int] = {"rejected": 1, "rejection": rejection.why}
+            self._count_use(sender_note(who, now, status.receiver, why))
         if is_told(status.repeats):
             self._tell_rejected(status, rejection, port)
 
@@ -257,6 +283,7 @@ class Associations:
         """Count one object; called by the association's own thread only."""
         if state in _REFUSED:
             live.failed += 1
+            live.last_error = why
             self._journal.record(ObjectRefused(**_about(live), status=status, why=why))
             return
         second = int(self._clock.monotonic())
@@ -286,8 +313,14 @@ class Associations:
             status = live.status(int(self._clock.monotonic()))
             ended = replace(status, bytes_rate=0.0, ended_at=now, end=end, why=live.why)
             self._ended.appendleft(ended)
+            kept = {status.id for status in self._ended}
+            self._accepted[live.id] = live.accepted
+            self._accepted = {id: a for id, a in self._accepted.items() if id in kept}
             self._changed.notify_all()
         self._report(live)
+        aborted = end is AssociationEnd.ABORTED
+        error = (live.why or "the connection ended") if aborted else live.last_error
+        self._note(live, associations=1, aborted=int(aborted), error=error, **_unnoted(live))
         self._journal.record(_ending(live, end, (now - live.since).total_seconds()))
 
     def abort(self, live: LiveAssociation, why: str) -> None:
@@ -322,6 +355,16 @@ class Associations:
         with self._changed:
             return tuple(self._ended)
 
+    def accepted_by(self, association_id: str) -> tuple[AcceptedUIDs, ...] | None:
+        """Return the accepted contexts of an open or lately ended association; None if unknown."""
+        with self._changed:
+            live = self._live.get(association_id)
+            if live is not None:
+                return live.accepted
+            if any(status.id == association_id for status in self._ended):
+                return self._accepted.get(association_id, ())
+        return None
+
     def wait_until_none(self, timeout_seconds: float) -> bool:
         """Wait for the open associations to end; return whether all did."""
         deadline = self._clock.monotonic() + timeout_seconds
@@ -337,7 +380,20 @@ class Associations:
         self._opened += 1
         return f"A-{self._opened:04d}"
 
+    def _note(self, live: LiveAssociation, **what: str | int) -> None:
+        if self._count_use:
+            who, at = (live.calling_ae_title, str(live.peer)), self._clock.now()
+            self._count_use(sender_note(who, at, live.receiver.label, what))
+
+    def _note_hour(self, live: LiveAssociation) -> None:
+        """Let a sender's row have what came in the hour before, once another one has begun."""
+        hour = hour_of(self._clock.now())
+        if live.noted_hour and hour != live.noted_hour:
+            self._note(live, **_unnoted(live))
+        live.noted_hour = hour
+
     def _report(self, live: LiveAssociation) -> None:
+        self._note_hour(live)
         objects, duplicates = live.unreported_objects, live.unreported_duplicates
         filtered = live.unreported_filtered
         if objects or duplicates or filtered:
@@ -346,6 +402,15 @@ class Associations:
             live.unreported_objects = live.unreported_duplicates = live.unreported_bytes = 0
             live.unreported_filtered = 0
             self._journal.record(event)
+
+
+def _unnoted(live: LiveAssociation) -> dict[str, str | int]:
+    """Return what came since the sender's row was written, and take it as written."""
+    now = (live.objects, live.bytes, live.failed)
+    objects, size, failed = (count - noted for count, noted in zip(now, live.noted, strict=True))
+    live.noted = now
+    hour = live.noted_hour if objects or failed else ""
+    return {"objects": objects, "bytes": size, "failed": failed, "hour": hour}
 
 
 def _ending(live: LiveAssociation, end: AssociationEnd, seconds: float) -> Event:

@@ -5,7 +5,6 @@ Nothing else is ever done with an object that should have been anonymized (fails
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter
 from contextlib import contextmanager
@@ -84,7 +83,7 @@ class Anonymizer:
             if self._run(part, edited, script, labels) is Verdict.REJECTED:
                 edited.discard()
                 return None
-            edited.size_bytes = _checked_size(edited)
+            _require_file(edited)
         except BaseException:
             edited.discard()
             raise
@@ -133,14 +132,14 @@ def _require_done(result: ScriptResult) -> None:
         raise ProcessingFailed(f"{where}: {result.why}")
 
 
-def _checked_size(part: Part) -> int:
-    """Return the size of what a worker wrote, if it is a file of ours."""
+def _require_file(part: Part) -> None:
+    """Check that what a worker wrote is a file of ours."""
     try:
-        if body_offset(part.fd) is not None:
-            return os.fstat(part.fd).st_size
+        offset = body_offset(part.fd)
     except OSError as error:
         raise out_of_resources(error) from error
-    raise ProcessingFailed("site script: it left no DICOM file")
+    if offset is None:
+        raise ProcessingFailed("site script: it left no DICOM file")
 
 
 @contextmanager

@@ -6,7 +6,6 @@ The bytes come from `engine.intake.pipeline`; identify and placement read the `H
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from engine.intake.elements import (
     Value,
     encoding_of,
     index,
+    skip_fragments,
     value_at,
 )
 
@@ -55,18 +55,37 @@ EncodedElements = tuple[tuple[int, bytes], ...]
 """Elements as they are encoded, each with its key; empty for one that is not there."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class HeaderView:
     """The elements up to some tag; a copy, so that the buffer it came from may go away."""
 
-    transfer_syntax_uid: str
-    _encoding: Encoding = field(repr=False)
-    _data: bytes = field(repr=False)
-    _starts: Mapping[int, int] = field(repr=False)
-    _odd: Mapping[int, Value] = field(repr=False)
-    last_tag: int = DEFAULT_LAST_TAG
-    """Elements up to its group were read, later ones were not."""
-    _texts: dict[int, str | None] = field(default_factory=dict, repr=False)
+    # Made for every object, for which a frozen dataclass would take four times as long.
+    __slots__ = (
+        "_data",
+        "_encoding",
+        "_odd",
+        "_starts",
+        "_texts",
+        "last_tag",
+        "transfer_syntax_uid",
+    )
+
+    def __init__(
+        self,
+        transfer_syntax_uid: str,
+        encoding: Encoding,
+        data: bytes,
+        starts: Mapping[int, int],
+        odd: Mapping[int, Value],
+        last_tag: int = DEFAULT_LAST_TAG,
+    ) -> None:
+        self.transfer_syntax_uid = transfer_syntax_uid
+        self._encoding = encoding
+        self._data = data
+        self._starts = starts
+        self._odd = odd
+        self.last_tag = last_tag
+        """Elements up to its group were read, later ones were not."""
+        self._texts: dict[int, str | None] = {}
 
     def text(self, tag: int) -> str | None:
         """Return the text of a top-level element, None if it has none (XNAT 5.6).
@@ -89,9 +108,19 @@ class HeaderView:
         return self._encoding.key(tag) in self._starts
 
     @property
+    def kept_bytes(self) -> bytes:
+        """The elements as they are encoded; values that are very long may be cut."""
+        return self._data
+
+    @property
     def size_bytes(self) -> int:
         """How many bytes are kept."""
         return len(self._data)
+
+    @property
+    def data(self) -> bytes:
+        """The data set as far as it is kept; of a very long header, values are cut."""
+        return self._data
 
     def encoded(self, tags: Iterable[int]) -> EncodedElements | None:
         """Return elements as they are encoded, to look for them in other headers.
@@ -279,7 +308,13 @@ def read_in_parts(
         rest_bytes = size_bytes - found.reached
         if found.end > len(beginning) or rest_bytes > _MAX_REST_BYTES:
             return None
-        if rest_bytes and index(rest_from(found.reached), encoding, last_tag, to_end=True).starts:
+        rest = rest_from(found.reached) if rest_bytes else b""
+        if found.inside_fragments:
+            position, goes_on = skip_fragments(rest, 0, encoding)
+            if goes_on:
+                return None
+            rest = rest[position:]
+        if rest and index(rest, encoding, last_tag, to_end=True).starts:
             return None
     except UnreadableObject:
         return None

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from engine.intake.elements import Buffer
     from engine.intake.folders import OpenFolders
     from engine.intake.header import HeaderView
+    from engine.intake.router import Ruling
+    from engine.intake.series import SeriesMemory
     from engine.intake.write import Part
     from engine.model.receiver import Receiver
     from engine.model.session import SessionArea
@@ -53,6 +55,10 @@ class Source:
         self.folders = folders
         """Those that files go to, below the root of each area."""
         self._metas: dict[tuple[str, str], FileMeta] = {}
+        self.ruling: Ruling | None = None
+        """What decided about the last object."""
+        self.series: SeriesMemory | None = None
+        """The last series, as long as the same decides."""
 
     def file_meta(self, sop_class_uid: str, transfer_syntax_uid: str) -> FileMeta:
         """Return the file meta of objects of a SOP class in a transfer syntax.
@@ -180,6 +186,12 @@ class IncomingObject:
             file[self.body_offset :] as data_set,
         ):
             return read_complete(data_set, self.arrival.transfer_syntax_uid, last_tag=last_tag)
+
+    @property
+    def part(self) -> Part:
+        """What the object is in, once it is complete."""
+        assert self._part is not None
+        return self._part
 
     def become(self, part: Part) -> Part:
         """Take another part, a complete file, in place of this one, which is removed."""

@@ -1,14 +1,14 @@
 """The straight line: one received object, from its bytes to its final file and its one outcome.
 
 An object comes from `engine.dimse.reception`: it is opened with `begin`, its bytes go to a part
-while they arrive, and `finish` takes it down this file: header → identity → site script →
-session → place → published file → one row, one count. Nothing is queued on the way.
+while they arrive, and `finish` takes it down this file: header → identity → processors → site
+script → session → place → published file → one row, one count. Nothing is queued on the way.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import (
     DuplicateInstance,
@@ -21,28 +21,30 @@ from engine.intake.anonymizing import DROPPED
 from engine.intake.filing import Filing
 from engine.intake.folders import OpenFolders
 from engine.intake.incoming import Arrival, IncomingObject, Source
-from engine.intake.placement import distinct_name, file_name, scan_folder
+from engine.intake.passing import RejectedByProcessor
+from engine.intake.placement import distinct_name, file_name
 from engine.intake.write import publish
 from engine.model.identity import UNASSIGNED
 from engine.model.session import ObjectState, SessionArea
-from engine.sessions.index import SessionKey, SessionOrigin
+from engine.sessions.index import SessionOrigin
 from engine.sessions.rows import ObjectRow
-from engine.sessions.traces import TRACED
 
 if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.intake.anonymizing import Anonymizer
+    from engine.intake.custom_processing import CustomProcessing
     from engine.intake.filing import Filed
     from engine.intake.header import HeaderView
     from engine.intake.quarantine import Quarantine
     from engine.intake.router import Router, Ruling
+    from engine.intake.series import Series
     from engine.intake.storage_guard import StorageGuard
     from engine.intake.write import IncomingArea, Part, Published
     from engine.journal import Journal
     from engine.metrics import Metrics
     from engine.model.identity import Identity
     from engine.model.receiver import Receiver
-    from engine.sessions.index import SessionIndex, SessionPlace
+    from engine.sessions.index import SessionIndex, SessionKey, SessionPlace
     from engine.sessions.traces import TraceBook
     from engine.settings import Durability
 
@@ -53,8 +55,7 @@ COMMENT_CHARACTERS = 64
 """Longest Error Comment (0000,0902), an LO element."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What finally became of an object."""
 
     state: ObjectState
@@ -98,6 +99,7 @@ class Pipeline:
         router: Router,
         anonymizer: Anonymizer,
         traces: TraceBook | None = None,
+        custom: CustomProcessing | None = None,
     ) -> None:
         self._places = places
         self._index = index
@@ -108,6 +110,7 @@ class Pipeline:
         self._router = router
         self._anonymizer = anonymizer
         self._traces = traces
+        self._custom = custom
 
     def source(
         self, receiver: Receiver, calling_ae_title: str, address: str, association: str
@@ -180,6 +183,8 @@ class Pipeline:
     def _outcome_of(self, incoming: IncomingObject) -> Outcome:
         try:
             return self._store(incoming)
+        except RejectedByProcessor as rejection:
+            return Outcome(ObjectState.FILTERED, SUCCESS, rejection.reason)
         except DuplicateInstance as error:
             return Outcome(ObjectState.REJECTED, error.status, error.detail)
         except IntakeError as error:
@@ -195,20 +200,27 @@ class Pipeline:
         except (UnreadableObject, SopClassMismatch) as error:
             return self._refuse_content(part, arrival, error, keep=ruling.script is None)
         source = arrival.source
-        identity = self._router.identify(header, ruling, source)
+        if ruling.chain is None or self._custom is None:
+            series = self._router.series(header, ruling, source)
+        else:
+            header, series = self._custom.identified(incoming, header, ruling, ruling.chain)
+        identity = series.identity
         unwanted = ruling.filters.excluded_by(header, identity.project.value)
         if unwanted:
             return Outcome(ObjectState.FILTERED, SUCCESS, unwanted)
+        if ruling.chain is not None and self._custom is not None:
+            header, series = self._custom.settled(incoming, header, ruling, ruling.chain, series)
+            part = incoming.part
         if ruling.script is not None:
             edited = self._anonymizer.edit(part, ruling.script, identity.labels, source)
             if edited is None:
                 return Outcome(ObjectState.FILTERED, SUCCESS, DROPPED)
             part = incoming.become(edited)
-        filed = self._session(source, header, identity)
+        filed = self._session(source, series)
         incoming.held_session = filed.place.id
         if self._traces is not None:
-            self._traces.note(filed.place.id, [(tag, header.text(tag)) for tag in TRACED])
-        published = self._publish(incoming, part, header, filed, ruling)
+            self._traces.note(filed.place.id, series.traced)
+        published = self._publish(incoming, part, header, filed, ruling, series)
         return _outcome(published, filed.place, identity.warning)
 
     def _read(self, incoming: IncomingObject, ruling: Ruling) -> HeaderView:
@@ -237,12 +249,10 @@ class Pipeline:
         state = ObjectState.QUARANTINED if kept else ObjectState.FAILED
         return Outcome(state, error.status, error.detail)
 
-    def _session(self, source: Source, header: HeaderView, identity: Identity) -> Filed:
+    def _session(self, source: Source, series: Series) -> Filed:
         """Find or make the session of an object and hold it."""
-        study = header.study_instance_uid or ""
-        key = SessionKey(identity.project.value, study, identity.session_label)
-        known = self._filing.known(source.receiver, key)
-        return known or self._new_session(key, source, identity)
+        known = self._filing.known(source.receiver, series.key)
+        return known or self._new_session(series.key, source, series.identity)
 
     def _new_session(self, key: SessionKey, source: Source, identity: Identity) -> Filed:
         filed = self._filing.file(
@@ -269,13 +279,19 @@ class Pipeline:
         return filed
 
     def _publish(
-        self, incoming: IncomingObject, part: Part, header: HeaderView, filed: Filed, ruling: Ruling
+        self,
+        incoming: IncomingObject,
+        part: Part,
+        header: HeaderView,
+        filed: Filed,
+        ruling: Ruling,
+        series: Series,
     ) -> Published:
-        name = file_name(header, ruling.template)
+        name = file_name(header, series.template)
         return publish(
             part,
             incoming.arrival.source.folders[filed.area],
-            (*filed.place.folder, "SCANS", scan_folder(header), "DICOM"),
+            (*filed.place.folder, "SCANS", series.scan, "DICOM"),
             name,
             self._places.durability,
             body_offset=incoming.body_offset,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from engine.errors import ConfigurationError, Problem
 from engine.model.identity import UNASSIGNED
 from engine.model.moment import MOMENT_REMEDY, parse_moment
-from engine.model.session import SessionStatus
+from engine.model.session import SessionArea, SessionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +26,7 @@ class SessionQuery:
     """What a session must be like; what is None does not matter."""
 
     project: str | None = None
-    """``Unassigned`` for sessions without a project."""
+    """``Unassigned`` for sessions without a project; ``*`` stands for anything."""
     statuses: tuple[SessionStatus, ...] = ()
     """Any of them; none means all."""
     since: datetime | None = None
@@ -34,9 +34,12 @@ class SessionQuery:
     modality: str | None = None
     receiver: str | None = None
     """``AE:port``, or the AE title alone."""
+    text: str | None = None
+    """Part of project, subject, label or Study Instance UID; letter case is ignored."""
+    area: SessionArea | None = None
 
 
-FIELDS = ("project", "status", "since", "modality", "receiver")
+FIELDS = ("project", "status", "since", "modality", "receiver", "text", "area")
 
 
 def parse_query(words: Iterable[str], now: datetime) -> SessionQuery:
@@ -65,6 +68,8 @@ def _with(query: SessionQuery, name: str, value: str, now: datetime) -> SessionQ
         return replace(query, statuses=(*query.statuses, *map(_status, value.split(","))))
     if name == "since":
         return replace(query, since=_moment(value, now))
+    if name == "area":
+        return replace(query, area=_area(value))
     if name == "project" and value.casefold() == UNASSIGNED.casefold():
         value = UNASSIGNED
     if name == "modality":
@@ -78,6 +83,14 @@ def _status(text: str) -> SessionStatus:
     except ValueError:
         remedy = f"use {', '.join(SessionStatus)}"
         raise _problem("status", text, "is no status of a session", remedy) from None
+
+
+def _area(text: str) -> SessionArea:
+    try:
+        return SessionArea(text.lower())
+    except ValueError:
+        remedy = f"use {', '.join(SessionArea)}"
+        raise _problem("area", text, "is no place of sessions", remedy) from None
 
 
 def _moment(text: str, now: datetime) -> datetime:

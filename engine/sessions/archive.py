@@ -48,7 +48,16 @@ class Planner:
         if request.kind is OperationKind.DELETE:
             folder = f"{self._trash(session)}/{session.folder.rpartition('/')[2]}"
             return Plan(SessionArea.TRASH, folder, SessionStatus.DELETED, session.project)
+        if request.kind is OperationKind.RESTORE:
+            return self._restore(session)
         return self._to_prearchive(session, request)
+
+    def preview(self, session: Session, request: Request) -> Plan | tuple[str, ...]:
+        """Return the plan for the archive, or every reason against it; raises as `plan` does."""
+        try:
+            return self.plan(session, request)
+        except SessionConflict as conflict:
+            return tuple(conflict.reasons)
 
     def describe(self, session: Session) -> BuiltSession:
         """Return what a session is, from the headers of its objects."""
@@ -125,6 +134,13 @@ class Planner:
         folder = self._free_folder(safe_part(project), stamp, label, "DA" if falls_back else "")
         return Plan(SessionArea.PREARCHIVE, folder, status, project)
 
+    def _restore(self, session: Session) -> Plan:
+        """Plan the way out of the trash, as if the session had been received just now."""
+        project = safe_part(session.project) if session.project is not None else ""
+        label = session.folder.rpartition("/")[2]
+        folder = self._free_folder(project, self._stamp(), label, "")
+        return Plan(SessionArea.PREARCHIVE, folder, SessionStatus.QUEUED_BUILDING, session.project)
+
     def _free_folder(self, project: str, stamp: str, label: str, mark: str) -> str:
         """Return a folder of the prearchive that nothing is in (XNAT 9.7: ``_DA`` if taken)."""
         marks = [
@@ -133,7 +149,7 @@ class Planner:
             *(f"_{mark}{n}" for n in range(2, _FOLDER_TRIES)),
         ]
         for suffix in marks:
-            folder = f"{project}/{stamp}{suffix}/{label}"
+            folder = "/".join(filter(None, (project, f"{stamp}{suffix}", label)))
             if not self._areas.path(SessionArea.PREARCHIVE, folder).exists():
                 return folder
         raise SessionError("no free folder in the prearchive", "move away what is there")

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
@@ -24,8 +24,10 @@ from engine.model.session import (
     status_on_arrival,
 )
 from engine.sessions.holds import Holds
+from engine.sessions.moments import stamp
 from engine.sessions.rows import OBJECT_COLUMNS, ObjectRow, RowWriter
 from engine.sessions.schema import open_index
+from engine.sessions.watchers import Watchers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -80,7 +82,8 @@ class SessionIndex:
         self.holds = Holds()
         """Taken by `place_of` and `session_for`; given back once the object's row is queued."""
         self._receiving = self._count_receiving()
-        self._writer = RowWriter(self._connection, self._lock)
+        self.objects_written, self.sessions_finished = Watchers(), Watchers()
+        self._writer = RowWriter(self._connection, self._lock, self.objects_written.tell)
         self.record = self._writer.record
         """Queues the row of one object, or a use; it is written within the batch time."""
 
@@ -128,6 +131,10 @@ class SessionIndex:
             # Commands write to the index too: nothing may change between our reading and writing.
             self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
+
+    def tell_finished(self) -> None:
+        """Wake whoever acts on finished sessions."""
+        self.sessions_finished.tell()
 
     def forget_place(self, session_id: int) -> None:
         """Look a session up anew when its next object arrives, for its status has changed."""
@@ -313,8 +320,3 @@ def session_of(row: tuple[object, ...]) -> Session:
     for name in ("first_object_at", "last_object_at", "changed_at"):
         values[name] = datetime.fromisoformat(str(values[name])) if values[name] else None
     return Session(**values)  # type: ignore[arg-type]
-
-
-def stamp(moment: datetime) -> str:
-    """Return a time as the index keeps it: UTC, ISO 8601, comparable as text."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")

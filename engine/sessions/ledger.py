@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 from json import dumps, loads
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from engine.errors import NotFound, SessionError
 from engine.model.session import (
     QUEUED,
+    UNSETTLED,
     ObjectState,
     Session,
     SessionArea,
@@ -17,7 +19,10 @@ from engine.model.session import (
     require_request,
     require_transition,
 )
-from engine.sessions.index import SESSION_COLUMNS, session_of, stamp
+from engine.sessions.changes import Changes
+from engine.sessions.finished import note_finished
+from engine.sessions.index import SESSION_COLUMNS, session_of
+from engine.sessions.moments import stamp
 from engine.sessions.operations import (
     QUEUED_STATUS,
     WORKING_STATUS,
@@ -51,6 +56,13 @@ class StoredRow(NamedTuple):
     """Of its data set."""
 
 
+class AskedOperation(NamedTuple):
+    """An operation and when it was asked for."""
+
+    operation: Operation
+    asked_at: datetime
+
+
 class Connection(Protocol):
     """The index, in the process of its engine or beside it."""
 
@@ -62,6 +74,10 @@ class Connection(Protocol):
         """Look a session up anew when its next object arrives."""
         ...
 
+    def tell_finished(self) -> None:
+        """Wake whoever acts on finished sessions."""
+        ...
+
 
 class SessionLedger:
     """Reads and changes the rows of sessions; may be used by any thread."""
@@ -69,6 +85,7 @@ class SessionLedger:
     def __init__(self, index: Connection, clock: Clock) -> None:
         self._index = index
         self._clock = clock
+        self._changes = Changes()
 
     def session(self, session_id: int) -> Session:
         """Return a session.
@@ -157,6 +174,8 @@ class SessionLedger:
             elif built is not None:
                 _set_size(connection, session_id, built)
             self._set_status(connection, session_id, status, reason)
+            note_finished(connection, session_id, status, stamp(self._clock.now()))
+        self._index.tell_finished()
         return status
 
     def ask_to_build(self, session_id: int) -> None:
@@ -178,10 +197,8 @@ class SessionLedger:
             SessionError: if it makes no sense for this session.
         """
         with self._index.changing() as connection:
-            session = _session(connection, session_id)
-            _require_sense(session, request)
+            session = _possible(connection, session_id, request)
             status = QUEUED_STATUS[request.kind]
-            require_request(session.status, status)
             connection.execute(
                 "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, NULL)",
                 (
@@ -190,6 +207,11 @@ class SessionLedger:
                 ),
             )
             self._set_status(connection, session_id, status, session.reason)
+
+    def possible(self, session_id: int, request: Request) -> Session:
+        """Return a session for which a request may be made; raises as `ask` does."""
+        with self._index.changing() as connection:
+            return _possible(connection, session_id, request)
 
     def cancel(self, session_id: int) -> None:
         """Take a request back that nobody has begun to carry out.
@@ -210,6 +232,30 @@ class SessionLedger:
             before = operation.previous if operation else SessionStatus.RECEIVING
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
             self._set_status(connection, session_id, before, session.reason)
+
+    def wait_until_settled(self, session_id: int, seconds: float) -> Session | None:
+        """Return a session once nothing waits or works on it, or after some time.
+
+        Only changes by this process are waited for; None if the session has no row any more.
+        """
+        session = None
+        for _ in self._changes.until(monotonic() + seconds):
+            try:
+                session = self.session(session_id)
+            except NotFound:
+                return None
+            if session.status not in UNSETTLED:
+                break
+        return session
+
+    def operation(self, session_id: int) -> AskedOperation | None:
+        """Return what somebody asked for and is not done yet."""
+        query = f"SELECT {_OPERATION_COLUMNS}, asked_at FROM operations WHERE session = ?"
+        with self._index.changing() as connection:
+            row = connection.execute(query, (session_id,)).fetchone()
+        if row is None:
+            return None
+        return AskedOperation(_operation_of(row[:-1]), datetime.fromisoformat(row[-1]))
 
     def operations(self) -> tuple[Operation, ...]:
         """Return what is to be done, in the order in which it was asked for."""
@@ -251,15 +297,20 @@ class SessionLedger:
         """Note that all steps of a plan are made."""
         with self._index.changing() as connection:
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
+            now = stamp(self._clock.now())
             if plan.into is not None:
                 connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
                 self._index.forget_place(session_id)
-                return
-            connection.execute(
-                "UPDATE sessions SET area = ?, folder = ?, project = ? WHERE id = ?",
-                (plan.area, plan.folder, plan.project, session_id),
-            )
-            self._set_status(connection, session_id, plan.status, plan.reason)
+                note_finished(connection, plan.into, SessionStatus.ARCHIVED, now)
+                self._changes.note()
+            else:
+                connection.execute(
+                    "UPDATE sessions SET area = ?, folder = ?, project = ? WHERE id = ?",
+                    (plan.area, plan.folder, plan.project, session_id),
+                )
+                self._set_status(connection, session_id, plan.status, plan.reason)
+                note_finished(connection, session_id, plan.status, now)
+        self._index.tell_finished()
 
     def note_merge(self, session_id: int, plan: Plan) -> None:
         """Give the rows of merged objects to the session that has them now; again has no effect."""
@@ -311,6 +362,7 @@ class SessionLedger:
                 return False
             connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
             self._index.forget_place(session_id)
+            self._changes.note()
         return True
 
     def in_trash(self, entry: str) -> tuple[int, ...]:
@@ -337,6 +389,7 @@ class SessionLedger:
             (status, reason, stamp(self._clock.now()), session_id),
         )
         self._index.forget_place(session_id)
+        self._changes.note()
 
 
 def _session(connection: sqlite3.Connection, session_id: int) -> Session:
@@ -365,9 +418,20 @@ def _operation_of(row: tuple[object, ...]) -> Operation:
     )
 
 
+def _possible(connection: sqlite3.Connection, session_id: int, request: Request) -> Session:
+    session = _session(connection, session_id)
+    _require_sense(session, request)
+    require_request(session.status, QUEUED_STATUS[request.kind])
+    return session
+
+
 def _require_sense(session: Session, request: Request) -> None:
     if request.kind is OperationKind.ARCHIVE and session.project is None:
         raise SessionError("a session without a project can't be archived", "move it to one first")
+    if request.kind is OperationKind.MOVE and session.area is SessionArea.TRASH:
+        raise SessionError("the session is in the trash", "restore it, and move it then")
+    if request.kind is OperationKind.RESTORE and session.area is not SessionArea.TRASH:
+        raise SessionError("the session is not in the trash", "there is nothing to restore")
     if request.kind is OperationKind.MOVE and session.project == request.project:
         raise SessionError(f"the session is in {request.project} already", "name another project")
 

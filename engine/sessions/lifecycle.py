@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import EngineError, NotFound, TransitionNotAllowed
 from engine.model.auto_archive import AutoArchive
-from engine.model.session import SessionStatus
+from engine.model.session import SessionArea, SessionStatus
 from engine.session_events import TrashPurged
 from engine.sessions.archive import Planner
 from engine.sessions.builder import Builder
@@ -164,6 +164,13 @@ class Lifecycle:
         for session_id in self._at.ledger.in_trash(entry.name):
             self._at.ledger.forget(session_id)
         return True
+
+
+def put_into_trash_at(session: Session) -> datetime | None:
+    """Return when a session was put into the trash; None if it is not there."""
+    if session.area is not SessionArea.TRASH:
+        return None
+    return _since(session.folder.partition("/")[0])
 
 
 def _since(name: str) -> datetime | None:

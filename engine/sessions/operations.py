@@ -21,18 +21,22 @@ class OperationKind(StrEnum):
     DELETE = "delete"
     FALL_BACK = "fall back"
     """From the archive to the prearchive, after a direct archive failed (XNAT 9.7)."""
+    RESTORE = "restore"
+    """From the trash to the prearchive."""
 
 
 QUEUED_STATUS: Mapping[OperationKind, SessionStatus] = {
     OperationKind.ARCHIVE: SessionStatus.QUEUED_ARCHIVING,
     OperationKind.MOVE: SessionStatus.QUEUED_MOVING,
     OperationKind.DELETE: SessionStatus.QUEUED_DELETING,
+    OperationKind.RESTORE: SessionStatus.QUEUED_MOVING,
 }
 WORKING_STATUS: Mapping[OperationKind, SessionStatus] = {
     OperationKind.ARCHIVE: SessionStatus.ARCHIVING,
     OperationKind.MOVE: SessionStatus.MOVING,
     OperationKind.DELETE: SessionStatus.DELETING,
     OperationKind.FALL_BACK: SessionStatus.MOVING,
+    OperationKind.RESTORE: SessionStatus.MOVING,
 }
 
 

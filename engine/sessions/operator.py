@@ -12,6 +12,7 @@ from engine.session_events import (
     SessionDeleted,
     SessionFailed,
     SessionMoved,
+    SessionRestored,
 )
 from engine.sessions.building import Moved, build
 from engine.sessions.files import make_folder, remove_empty_folders, write_atomically
@@ -125,4 +126,6 @@ def _event(session: Session, request: Request, plan: Plan) -> SessionEvent:
         return SessionMoved(session=number, project=project, by=by)
     if request.kind is OperationKind.DELETE:
         return SessionDeleted(session=number, project=project, by=by)
+    if request.kind is OperationKind.RESTORE:
+        return SessionRestored(session=number, project=project, by=by)
     return SessionFailed(session=number, project=project, reason=plan.reason)

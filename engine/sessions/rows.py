@@ -9,9 +9,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.model.session import ObjectState
+from engine.sessions.senders import SenderNote, add_notes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
 BATCH_SECONDS = 0.05
@@ -52,6 +53,9 @@ class WhitelistUse(NamedTuple):
     """UTC, ISO 8601."""
 
 
+Row = ObjectRow | WhitelistUse | SenderNote
+
+
 class Backlog(NamedTuple):
     """Rows that are not in the index yet."""
 
@@ -79,21 +83,31 @@ class RowWriter:
     """Takes rows from any thread and writes them within the batch time."""
 
     def __init__(
-        self, connection: sqlite3.Connection, lock: AbstractContextManager[object]
+        self,
+        connection: sqlite3.Connection,
+        lock: AbstractContextManager[object],
+        written: Callable[[], None],
     ) -> None:
-        """Begin to write through a connection that a lock guards."""
+        """Begin to write through a connection that a lock guards.
+
+        Args:
+            connection: the index.
+            lock: guards the connection.
+            written: called whenever rows of objects are committed.
+        """
         self._connection = connection
+        self._written = written
         self._lock = lock
-        self._waiting: list[ObjectRow | WhitelistUse] = []
+        self._waiting: list[Row] = []
         self._wake = threading.Condition()
         self._closing = False
-        self._writing: Sequence[ObjectRow | WhitelistUse] = ()
+        self._writing: Sequence[Row] = ()
         self.lost_rows = 0
         """How many rows could not be kept until they were written."""
         self._thread = threading.Thread(target=self._write_batches, name="index-writer")
         self._thread.start()
 
-    def record(self, row: ObjectRow | WhitelistUse) -> None:
+    def record(self, row: Row) -> None:
         """Queue the final state of one object, or a use; it is written within the batch time."""
         with self._wake:
             self._waiting.append(row)
@@ -136,7 +150,7 @@ class RowWriter:
                     self._writing = ()
                     self._wake.notify_all()
 
-    def _next_batch(self) -> list[ObjectRow | WhitelistUse]:
+    def _next_batch(self) -> list[Row]:
         """Wait for rows, give others the batch time to join them, and take all; [] at the end."""
         with self._wake:
             while not self._waiting and not self._closing:
@@ -147,11 +161,13 @@ class RowWriter:
             self._writing = batch
             return batch
 
-    def _write(self, rows: list[ObjectRow | WhitelistUse]) -> None:
+    def _write(self, rows: list[Row]) -> None:
         batch = [row for row in rows if isinstance(row, ObjectRow)]
         uses = [row for row in rows if isinstance(row, WhitelistUse)]
+        notes = [row for row in rows if isinstance(row, SenderNote)]
         with self._lock, self._connection:
             self._connection.executemany(_COUNT_USE, uses)
+            add_notes(self._connection, notes)
             for statement, values in _insertions(batch):
                 self._connection.execute(statement, values)
             self._connection.executemany(
@@ -159,8 +175,10 @@ class RowWriter:
                 " last_object_at = MAX(last_object_at, ?) WHERE id = ?",
                 _session_changes(batch),
             )
+        if batch:
+            self._written()
 
-    def _put_back(self, batch: list[ObjectRow | WhitelistUse], error: sqlite3.Error) -> None:
+    def _put_back(self, batch: list[Row], error: sqlite3.Error) -> None:
         """Keep rows that could not be written for the next try; files on disk are not affected."""
         _logger.warning("the session index can't be written, %d rows wait: %s", len(batch), error)
         with self._wake:

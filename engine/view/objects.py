@@ -67,7 +67,10 @@ class ElementRow:
     keyword: str
     """Empty if the data dictionary has none."""
     value: str
-    """Text with backslashes between values, the first bytes in hexadecimal, ``2 items`` …"""
+    """Text with backslashes between values, the first bytes in hexadecimal, ``2 items`` …
+
+    A UID is followed by its name, if it has one.
+    """
     length: int
     """Of the encoded value in bytes; -1 if undefined."""
     identifying: bool

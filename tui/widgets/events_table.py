@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from engine.events import Severity
@@ -22,6 +23,8 @@ class EventsTable(LiveTable):
     """The newest events; stays at the top while the cursor is there."""
 
     FOLLOWS_TOP = True
+    NOUN = "event"
+    UNSORTED = "newest first"
     HELP_TITLE = "Events"
     HELP = (
         "What the engine told lately, newest first. While the cursor is on the first row the "
@@ -54,7 +57,12 @@ def _row(recorded: RecordedEvent) -> TableRow:
         "caller": Cell(safe(event.calling_ae_title) or "–"),
         "message": Cell(safe(event.sentence()), Tone.PLAIN if quiet else look.tone),
     }
-    return TableRow(str(recorded.sequence), cells)
+    return TableRow(event_key(recorded), cells)
+
+
+def event_key(recorded: RecordedEvent) -> str:
+    """Return what tells an event from others, also from those of an engine before a restart."""
+    return f"{recorded.at.timestamp()} {recorded.sequence}"
 
 
 def event_title(reading: Reading) -> str:
@@ -62,7 +70,8 @@ def event_title(reading: Reading) -> str:
     if reading.snapshot is None:
         return ""
     begin = reading.snapshot.taken_at - RECENT
-    recent = [r.event.severity for r in reading.events if r.at >= begin]
+    new = takewhile(lambda recorded: recorded.at >= begin, reading.events)
+    recent = [recorded.event.severity for recorded in new]
     errors, warnings = recent.count(Severity.ERROR), recent.count(Severity.WARNING)
     told = f"{counted(errors, 'error')}   {counted(warnings, 'warning')} in 5 min"
     lost = f"   {reading.dropped:,} older ones gone" if reading.dropped else ""

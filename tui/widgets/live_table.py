@@ -93,6 +93,12 @@ class LiveTable(DataTable[Text | RowMark]):
     """Shows `TableRow`s; subclasses say which columns there are."""
 
     COLUMNS: ClassVar[tuple[Column, ...]] = ()
+    NOUN: ClassVar[str] = "row"
+    """What a row is, for sentences."""
+    UNSORTED: ClassVar[str] = "as they come"
+    """What the order is called that no column gives."""
+    POINTER_WIDTH: ClassVar[int] = 1
+    """Cells of the first column."""
     FOLLOWS_TOP: ClassVar[bool] = False
     """Whether a cursor on the first row stays on whatever is the first row."""
     BINDINGS = bindings(Scope.LISTS)
@@ -226,17 +232,23 @@ class LiveTable(DataTable[Text | RowMark]):
         if y == 0:
             heads = tuple(Piece(self._label(column)) for column in self._fitted)
             return self._lines.strip(
-                HEADER, (Piece(" "), *heads), self._line_styles["header"], width
+                HEADER,
+                (Piece(" " * self.POINTER_WIDTH), *heads),
+                self._line_styles["header"],
+                width,
             )
         row = y - 1 + self.scroll_offset.y
         if row >= len(self._order):
             return Strip.blank(width, self._line_styles["row"].base)
         key = self._order[row]
         kind = "cursor" if row == self.cursor_row else "row"
-        mark = Piece("▸" if key == self._chosen else " ")
+        mark = self._pointer(key)
         cells = self._written[key]
         pieces = (mark, *(self._piece(column, cells[column.key]) for column in self._fitted))
         return self._lines.strip(row, pieces, self._line_styles[kind], width)
+
+    def _pointer(self, key: str) -> Piece:
+        return Piece("▸" if key == self._chosen else " ")
 
     def _piece(self, column: Column, cell: Cell) -> Piece:
         text = fit(cell.text, column.width, right=column.right)
@@ -277,17 +289,20 @@ class LiveTable(DataTable[Text | RowMark]):
         if not width:
             return
         chosen = self._chosen
-        self._fitted = fitted(self.COLUMNS, width)
+        self._fitted = self._columns(width)
         self.clear(columns=True)
         self._written.clear()
         self._order.clear()
-        self.add_column(" ", width=1, key=MARK)
+        self.add_column(" ", width=self.POINTER_WIDTH, key=MARK)
         for column in self._fitted:
             self.add_column(Text(column.label), width=column.width + GAP, key=column.key)
         self._chosen = None
         self.show(self._rows)
         if chosen is not None:
             self.choose(chosen)
+
+    def _columns(self, width: int) -> tuple[Column, ...]:
+        return fitted(self.COLUMNS, width - self.POINTER_WIDTH + 1)
 
     def _label(self, column: Column) -> str:
         if column.key != self.sorted_by:
@@ -299,7 +314,7 @@ class LiveTable(DataTable[Text | RowMark]):
     def on_resize(self, event: Resize) -> None:
         """Choose the columns that fit the new width."""
         width = self.scrollable_content_region.width
-        if width and self._fitted != fitted(self.COLUMNS, width):
+        if width and self._fitted != self._columns(width):
             self._rebuild()
 
     @on(DataTable.RowHighlighted)

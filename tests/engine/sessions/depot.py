@@ -13,9 +13,10 @@ from engine.model.auto_archive import AutoArchive
 from engine.model.safe_names import scan_name, timestamp
 from engine.model.session import SessionArea
 from engine.sessions.areas import Areas, archive_folder
-from engine.sessions.index import SessionIndex, SessionKey, SessionOrigin, stamp
+from engine.sessions.index import SessionIndex, SessionKey, SessionOrigin
 from engine.sessions.ledger import SessionLedger
 from engine.sessions.lifecycle import Lifecycle
+from engine.sessions.moments import stamp
 from engine.sessions.policy import SessionPolicy
 from engine.sessions.rows import ObjectRow
 from engine.sessions.workplace import Workplace
