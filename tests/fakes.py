@@ -47,6 +47,7 @@ from engine.view import (
 )
 from tests.fake_forwarding import FakeForwarding
 from tests.fake_groups import FakeHistory, FakeObjects, FakeSenders, hostile_senders
+from tests.fake_scripts import FakeScripts
 from tests.fake_sessions import FakeSessions, hostile_sessions
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ class FakeEngine:
     history: FakeHistory = field(init=False)
     senders: FakeSenders = field(default_factory=FakeSenders)
     objects: FakeObjects = field(init=False)
+    scripts: FakeScripts = field(default_factory=FakeScripts)
 
     def __post_init__(self) -> None:
         self.sessions = FakeSessions(self._command)

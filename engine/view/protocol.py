@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.view.history import HistoryView
     from engine.view.monitoring import MonitoringView
     from engine.view.objects import ObjectsView
+    from engine.view.scripts import ScriptsView
     from engine.view.senders import SendersView
     from engine.view.sessions import SessionsView
     from engine.view.status import EchoResult, EngineSnapshot, PortStatus
@@ -47,6 +48,11 @@ class EngineView(Protocol):
     @property
     def objects(self) -> ObjectsView:
         """Single objects: headers, images, and where they went."""
+        ...
+
+    @property
+    def scripts(self) -> ScriptsView:
+        """Anonymization scripts: checked, and tried on objects."""
         ...
 
     @property
