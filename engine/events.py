@@ -433,6 +433,44 @@ class AnonymizationFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessorFailed(Event):
+    """A processor could not process an object, so that it is refused."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "processing"
+    urgent: ClassVar[bool] = True
+
+    processor: str
+    """The instance's label."""
+    why: str
+    """Holds no element values."""
+    times: int
+    """How often so far; repetitions are told at 10, 100, 1000 …"""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        again = f", {self.times:,} times by now" if self.times > 1 else ""
+        return f"an object is not stored{again}: processor {self.processor}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessorProblem(Event):
+    """A processor can't work as it is configured, or can again."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "processing"
+
+    processor: str
+    """The instance's label."""
+    problem: str
+    """Empty once it is over."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"processor {self.processor}: {self.problem or 'works as configured again'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RuleFailed(Event):
     """A routing rule took too long, or failed otherwise; it is never taken for "no match"."""
 

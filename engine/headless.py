@@ -69,7 +69,11 @@ class Signals:
 
 
 def run(
-    engine: RunningEngine, signals: Signals, notifier: Notifier, say: Callable[[str], None]
+    engine: RunningEngine,
+    signals: Signals,
+    notifier: Notifier,
+    say: Callable[[str], None],
+    stop: Callable[[], None] | None = None,
 ) -> None:
     """Keep a started engine running until a signal ends it, and stop it.
 
@@ -78,6 +82,7 @@ def run(
         signals: already installed.
         notifier: the service manager that waits for us, if one does.
         say: tells a person what happens.
+        stop: stops the engine, and what uses it before; None if nothing does.
     """
     notifier.ready(state_in_words(engine.snapshot()))
     notifier.watch(engine.monitoring.is_alive, lambda: state_in_words(engine.snapshot()))
@@ -90,7 +95,7 @@ def run(
     opened = len(engine.snapshot().associations)
     notifier.stopping(f"stopping, {opened} open associations may finish")
     say(STOPPING)
-    engine.stop()
+    (stop or engine.stop)()
     notifier.close()
 
 

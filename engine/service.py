@@ -23,6 +23,7 @@ from engine.config.store import ConfigurationStore
 from engine.config.watcher import ConfigurationWatcher
 from engine.dimse import private_names
 from engine.dimse.acceptance import Load
+from engine.dimse.association_control import AssociationControl
 from engine.dimse.associations import Associations
 from engine.dimse.door import Door
 from engine.dimse.echo import echo
@@ -45,6 +46,7 @@ from engine.forwarding.forwarding import Forwarding
 from engine.intake.anonymizing import Anonymizer
 from engine.intake.identifier_faults import IdentifierFaults
 from engine.intake.installed import infos_of, load_identifiers, usable
+from engine.intake.installed_processors import load_processors, rules_of
 from engine.intake.pipeline import Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.router import Router
@@ -59,6 +61,7 @@ from engine.model.configuration import Configuration
 from engine.model.metrics_address import MetricsAddress
 from engine.monitoring import Monitoring
 from engine.monitoring_events import MetricsUnavailable
+from engine.processor_keeping import ConfigurationAccess, ProcessorKeeping
 from engine.programs.programs import Programs
 from engine.session_keeping import SessionKeeping, areas_of
 from engine.sessions.index import SessionIndex
@@ -85,6 +88,7 @@ if TYPE_CHECKING:
     from engine.view.forwarding import ForwardingView
     from engine.view.history import HistoryView
     from engine.view.objects import ObjectsView
+    from engine.view.processors import ProcessorsView
     from engine.view.scripts import ScriptsView
     from engine.view.senders import SendersView
     from engine.view.sessions import SessionsView
@@ -115,6 +119,7 @@ class Engine:
         self._configuration_problem = ""
         self._plugins = load_identifiers()
         """What finds project, subject and session; the default one first."""
+        self._processor_plugins = load_processors()
         self._started_at = self._clock.now()
         self._stopping = self._draining = False
         self._open = ExitStack()
@@ -206,6 +211,11 @@ class Engine:
             configuration_problem=self._configuration_problem,
         )
 
+    @property
+    def associations(self) -> AssociationControl:
+        """Live associations and those that ended lately."""
+        return AssociationControl(self._associations)
+
     def events_since(self, sequence: int, limit: int = 500) -> EventPage:
         """Return journal events from `sequence` on, oldest first."""
         return self._journal.events_since(sequence, limit)
@@ -271,6 +281,11 @@ class Engine:
         with self._changing() as store:
             self._apply(store.undo(actor))
 
+    @property
+    def processors(self) -> ProcessorsView:
+        """Custom processing: the processors and what they do."""
+        return self._processors
+
     def retry_receiver(self, receiver_id: int) -> None:
         """Try again at once to listen for a failed receiver."""
         self._receivers.retry(self._configuration.receiver(receiver_id).port)
@@ -314,7 +329,10 @@ class Engine:
         lock = EngineLock.acquire(settings.lock_file, self._clock)
         opened.callback(lock.release)
         self._store = ConfigurationStore(
-            settings.config_file, clock=self._clock, identifiers=self.identifiers()
+            settings.config_file,
+            clock=self._clock,
+            identifiers=self.identifiers(),
+            processors=rules_of(self._processor_plugins),
         )
         self._configuration = self._store.create_default("first start")
         self._journal = Journal(self._clock, settings.event_log, settings.log_level)
@@ -384,6 +402,15 @@ class Engine:
             durability=settings.durability,
             guard=self._guard,
         )
+        self._processors = ProcessorKeeping(
+            self._processor_plugins,
+            self._incoming,
+            settings.uid_maps_file,
+            self._journal.record,
+            self._clock,
+            ConfigurationAccess(lambda: self._configuration, self._changing, self._apply),
+        )
+        opened.callback(self._processors.close)
         self._router = self._build_router(opened)
         self._trace_key = TraceKey(settings.trace_key_file)
         anonymizer = Anonymizer(self._incoming, self._runner, self._journal)
@@ -396,6 +423,7 @@ class Engine:
             self._router,
             anonymizer,
             TraceBook(self._index, self._trace_key),
+            self._processors.custom(self._router),
         )
         self._associations = Associations(
             self._clock, self._journal, self._index.record, self._metrics
@@ -441,7 +469,14 @@ class Engine:
         tell = self._journal.record
         self._faults = IdentifierFaults(self.identifiers(), self._clock, tell)
         identifiers = usable(self._plugins, tell, self._clock)
-        return Router(identifiers, lambda: self._configuration, self._journal, self._clock, studies)
+        return Router(
+            identifiers,
+            lambda: self._configuration,
+            self._journal,
+            self._clock,
+            studies,
+            self._processors.processing,
+        )
 
     def _build_answers(self, opened: ExitStack) -> None:
         """Connect what answers the console."""
@@ -484,6 +519,7 @@ class Engine:
             yield self._store
 
     def _apply(self, configuration: Configuration) -> None:
+        self._processors.processing.apply(configuration)
         before, self._configuration = self._configuration, configuration
         served = self._faults.sort_out(configuration.receivers)
         self._receivers.apply(served, configuration.site)
@@ -589,7 +625,7 @@ def _not_applied(configuration: Configuration) -> tuple[tuple[Receiver, str, str
     """Return which receivers ask for what is not done, and what is done instead."""
     found = []
     for receiver in configuration.receivers:
-        if receiver.custom_processing:
+        if receiver.custom_processing and not configuration.processors_of(receiver):
             found.append((receiver, "custom processing", "no processor sees the objects"))
         nothing = configuration.site.anonymization is None
         if receiver.anonymization and nothing and not configuration.projects.anonymizations:

@@ -49,6 +49,21 @@ class EngineSettings:
     unassociated_peers: int = 50
     """Connections that may wait for their association at once; more are closed."""
     unassociated_peers_per_address: int = 20
+    control_tcp: str = ""
+    """Where the control API listens beside its socket, as ``[ADDRESS:]PORT``; empty for nowhere."""
+    control_certificate: str = ""
+    """A PEM file: the control API's TCP port speaks TLS; empty for plain HTTP."""
+    control_key: str = ""
+
+    @property
+    def control_file(self) -> Path:
+        """The UNIX socket by which consoles and commands reach a running engine."""
+        return self.data_dir / "control.sock"
+
+    @property
+    def control_token_file(self) -> Path:
+        """What clients of the control API's TCP port must know."""
+        return self.data_dir / "control.token"
 
     @property
     def config_file(self) -> Path:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from engine.model.identifier import IdentifierInfo
     from engine.model.receiver import Receiver
 
-_PROCESS_SETTINGS = ("durability", "drain_seconds", "marker", "metrics", "log_level")
+_PROCESS_SETTINGS = ("durability", "drain_seconds", "marker", "metrics", "log_level", "control_tcp",
+                     "control_certificate", "control_key")  # fmt: skip
 
 
 def settings_of(arguments: argparse.Namespace) -> EngineSettings:
@@ -50,12 +51,13 @@ def installed_identifiers() -> tuple[IdentifierInfo, ...]:
     return infos_of(load_identifiers())
 
 
-def actor() -> str:
-    """Name who makes a change: the login, and where an SSH session comes from."""
+def actor(through: str = "") -> str:
+    """Name who makes a change: the login, through what, and where an SSH session comes from."""
     try:
         login = os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         login = f"user {os.getuid()}"
+    login = f"{login} ({through})" if through else login
     source = os.environ.get("SSH_CONNECTION", "").split(maxsplit=1)[:1]
     return terminal.visible(" from ".join([login, *source]))
 

@@ -6,6 +6,7 @@ import argparse
 import gc
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
@@ -41,6 +42,10 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     add("--marker", type=_file_name, metavar="NAME", help=marked)
     drained = "how long a stop waits for open associations (default: 10)"
     add("--drain-seconds", type=seconds, metavar="N", help=drained)
+    listens = "serve the control API there too, for clients that show the token (default: off)"
+    add("--control-tcp", metavar="[ADDRESS:]PORT", help=listens)
+    add("--control-certificate", metavar="FILE", help="with TLS: its certificate (PEM)")
+    add("--control-key", metavar="FILE", help="and its private key")
     scraped = "where metrics and health are read over HTTP, such as 127.0.0.1:9404 (default: off)"
     add("--metrics", type=metrics_address, metavar="ADDRESS", help=scraped)
     least = f"the least severity that the event log keeps: {', '.join(Severity)} (default: INFO)"
@@ -71,19 +76,24 @@ def _file_name(text: str) -> str:
 
 def _engine(arguments: argparse.Namespace) -> None:
     from engine import Engine
+    from engine.control.host import serve
     from engine.dimse.inherited import InheritedSockets
     from engine.headless import Signals, run
     from engine.systemd.notify import Notifier
 
     signals, notifier = Signals(), Notifier.from_environment()
     signals.install()
-    engine = Engine(settings_of(arguments), inherited=InheritedSockets.from_environment())
+    settings = settings_of(arguments)
+    engine = Engine(settings, inherited=InheritedSockets.from_environment())
     engine.start()
-    gc.freeze()  # what is here now stays: collections need not look at it again and again
-    for receiver in engine.snapshot().receivers:
-        terminal.say(_state_in_words(receiver))
-    engine.subscribe(_say_event)
-    run(engine, signals, notifier, terminal.say)
+    with ExitStack() as running:
+        running.callback(engine.stop)
+        running.callback(serve(engine, settings))
+        gc.freeze()  # what is here now stays: collections need not look at it again and again
+        for receiver in engine.snapshot().receivers:
+            terminal.say(_state_in_words(receiver))
+        engine.subscribe(_say_event)
+        run(engine, signals, notifier, terminal.say, running.close)
 
 
 def _state_in_words(status: ReceiverStatus) -> str:
@@ -126,9 +136,9 @@ def _watch(arguments: argparse.Namespace) -> NoReturn:
 
 
 def _read_status(arguments: argparse.Namespace) -> EngineStatus:
-    from engine.status import read_status
+    from engine.control.status import current_status
 
-    return read_status(settings_of(arguments))
+    return current_status(settings_of(arguments))
 
 
 def _show_status(arguments: argparse.Namespace, status: EngineStatus) -> int:

@@ -117,6 +117,11 @@ class HeaderView:
         """How many bytes are kept."""
         return len(self._data)
 
+    @property
+    def data(self) -> bytes:
+        """The data set as far as it is kept; of a very long header, values are cut."""
+        return self._data
+
     def encoded(self, tags: Iterable[int]) -> EncodedElements | None:
         """Return elements as they are encoded, to look for them in other headers.
 

@@ -190,6 +190,12 @@ class IncomingObject:
         ):
             return read_complete(data_set, self.arrival.transfer_syntax_uid, last_tag=last_tag)
 
+    @property
+    def part(self) -> Part:
+        """What the object is in, once it is complete."""
+        assert self._part is not None
+        return self._part
+
     def become(self, part: Part) -> Part:
         """Take another part, a complete file, in place of this one, which is removed."""
         self.discard()

@@ -1,8 +1,8 @@
 """The straight line: one received object, from its bytes to its final file and its one outcome.
 
 An object comes from `engine.dimse.reception`: it is opened with `begin`, its bytes go to a part
-while they arrive, and `finish` takes it down this file: header → identity → anonymization →
-session → place → published file → one row, one count. Nothing is queued on the way.
+while they arrive, and `finish` takes it down this file: header → identity → processors →
+anonymization → session → place → published file → one row, one count. Nothing is queued on the way.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from engine.intake.anonymizing import Dropped
 from engine.intake.filing import Filing
 from engine.intake.folders import OpenFolders
 from engine.intake.incoming import Arrival, IncomingObject, Source
+from engine.intake.passing import RejectedByProcessor
 from engine.intake.placement import distinct_name, file_name
 from engine.intake.write import publish
 from engine.model.identity import UNASSIGNED
@@ -31,6 +32,7 @@ from engine.sessions.rows import ObjectRow
 if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.intake.anonymizing import Anonymizer
+    from engine.intake.custom_processing import CustomProcessing
     from engine.intake.filing import Filed
     from engine.intake.header import HeaderView
     from engine.intake.quarantine import Quarantine
@@ -97,6 +99,7 @@ class Pipeline:
         router: Router,
         anonymizer: Anonymizer,
         traces: TraceBook | None = None,
+        custom: CustomProcessing | None = None,
     ) -> None:
         self._places = places
         self._index = index
@@ -107,6 +110,7 @@ class Pipeline:
         self._router = router
         self._anonymizer = anonymizer
         self._traces = traces
+        self._custom = custom
 
     def source(
         self, receiver: Receiver, calling_ae_title: str, address: str, association: str
@@ -182,6 +186,8 @@ class Pipeline:
             return self._store(incoming)
         except Dropped as dropped:
             return Outcome(ObjectState.FILTERED, SUCCESS, str(dropped))
+        except RejectedByProcessor as rejection:
+            return Outcome(ObjectState.FILTERED, SUCCESS, rejection.reason)
         except DuplicateInstance as error:
             return Outcome(ObjectState.REJECTED, error.status, error.detail)
         except IntakeError as error:
@@ -197,11 +203,17 @@ class Pipeline:
         except (UnreadableObject, SopClassMismatch) as error:
             return self._refuse_content(part, arrival, error, keep=ruling.site_step is None)
         source = arrival.source
-        series = self._router.series(header, ruling, source)
+        if ruling.chain is None or self._custom is None:
+            series = self._router.series(header, ruling, source)
+        else:
+            header, series = self._custom.identified(incoming, header, ruling, ruling.chain)
         identity = series.identity
         unwanted = ruling.filters.excluded_by(header, identity.project.value)
         if unwanted:
             return Outcome(ObjectState.FILTERED, SUCCESS, unwanted)
+        if ruling.chain is not None and self._custom is not None:
+            header, series = self._custom.settled(incoming, header, ruling, ruling.chain, series)
+            part = incoming.part
         directly = self._may_go_directly(source.receiver, series.key, ruling)
         part = self._anonymized(incoming, part, identity, ruling, directly=directly)
         filed = self._session(source, series, directly=directly)

@@ -18,8 +18,11 @@ from engine.intake.recent import RecentHeader, RecentHeaders
 from engine.intake.remembered import RememberedIdentities
 from engine.intake.series import Series, SeriesMemory
 from engine.intake.slow_rules import SlowRules
-from engine.model.identity import UNASSIGNED, RoutingPreview
+from engine.intake.trial import Tried, try_recent
+from engine.model.identity import UNASSIGNED, Identification, RoutingPreview
+from engine.model.processing import ProcessorTrial
 from engine.model.session_settings import SessionSettings
+from engine.model.trace import Trace
 from engine.sessions.studies import NO_STUDIES
 
 if TYPE_CHECKING:
@@ -30,19 +33,25 @@ if TYPE_CHECKING:
     from engine.intake.identifiers import Identifier
     from engine.intake.incoming import Source
     from engine.intake.inquiry import Failure
+    from engine.intake.processing import Chain, Processing
     from engine.journal import Journal
     from engine.model.anonymization import Anonymization
     from engine.model.configuration import Configuration
-    from engine.model.identity import Identification, Identity
+    from engine.model.identity import Identity
+    from engine.model.processor import Processor
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
     from engine.sessions.studies import Studies
+
+PREVIEW_SECONDS = 5.0
+"""After so long, the processors see no further object of a preview."""
 
 
 class Ruling:
     """What decides about the objects of one receiver under one configuration."""
 
     __slots__ = (
+        "chain",
         "duplicates",
         "filters",
         "has_default_template",
@@ -64,6 +73,7 @@ class Ruling:
         routing: Routing,
         sessions: SessionSettings = SessionSettings(),
         anonymization: Anonymization | None = None,
+        chain: Chain | None = None,
     ) -> None:
         tags = routing.tags | identifier.tags
         self.receiver = receiver
@@ -73,7 +83,10 @@ class Ruling:
         self.template = sessions.template
         self.has_default_template = sessions.has_default_template
         self.filters = SeriesFilters(sessions, routing.projects)
-        read = (self.template.last_tag, self.filters.last_tag)
+        self.chain = chain
+        """The processors that see its objects; None if there are none."""
+        processed = chain.last_tag if chain else 0
+        read = (self.template.last_tag, self.filters.last_tag, processed)
         self.last_tag = max(DEFAULT_LAST_TAG, *read, *tags)
         """The greatest tag that must be read (XNAT 5.7)."""
         self.site_step = anonymization if receiver.anonymization else None
@@ -119,7 +132,9 @@ class Router:
         journal: Journal,
         clock: Clock,
         studies: Studies = NO_STUDIES,
+        processing: Processing | None = None,
     ) -> None:
+        self._processing = processing
         self._identifiers = identifiers
         self._configuration = configuration
         self._journal = journal
@@ -153,18 +168,28 @@ class Router:
         Raises:
             RoutingFailed: if a subject, session or auto-archive rule fails.
         """
-        origin = (ruling.receiver.id, ruling.routing.receiver, source.calling_ae_title)
-        self._recent.keep(RecentHeader(self._clock.now(), *origin, header))
+        self.note(header, ruling, source)
         if source.ruling is not ruling:
             source.ruling, source.series = ruling, ruling.series_memory()
         known = source.series.recall(header) if source.series else None
         return known or self._new_series(header, ruling, source)
 
+    def note(self, header: HeaderView, ruling: Ruling, source: Source) -> None:
+        """Keep a header as it arrived, for previews."""
+        origin = (ruling.receiver.id, ruling.routing.receiver, source.calling_ae_title)
+        self._recent.keep(RecentHeader(self._clock.now(), *origin, header))
+
+    def ask(self, header: HeaderView, ruling: Ruling, source: Source) -> tuple[Identity, bool]:
+        """Return where an object belongs that was noted already, and whether that is settled.
+
+        Raises:
+            RoutingFailed: if a subject, session or auto-archive rule fails.
+        """
+        known = ruling.remembered.recall(header) if ruling.remembered else None
+        return (known, True) if known is not None else self._ask(header, ruling, source)
+
     def _new_series(self, header: HeaderView, ruling: Ruling, source: Source) -> Series:
-        identity = ruling.remembered.recall(header) if ruling.remembered else None
-        is_settled = identity is not None
-        if identity is None:
-            identity, is_settled = self._ask(header, ruling, source)
+        identity, is_settled = self.ask(header, ruling, source)
         series = Series.of(header, identity, ruling.template)
         if source.series is not None and is_settled:
             source.series.keep(header, series)
@@ -192,16 +217,45 @@ class Router:
         configuration = self._configuration()
         draft = self._ruled(receiver, configuration, site or configuration.site)
         in_force = {r.id: self.ruling(r) for r in configuration.receivers}
-        return tuple(
-            RoutingPreview(
-                recent.at,
-                recent.receiver,
-                recent.calling_ae_title,
-                _explained(in_force.get(recent.receiver_id, draft), recent.header),
-                _explained(draft, recent.header),
+        until = self._clock.monotonic() + PREVIEW_SECONDS
+        previews = []
+        for recent in self._recent.of(receiver.id):
+            saved = self._tried(in_force.get(recent.receiver_id, draft), recent, until)
+            drafted = self._tried(draft, recent, until)
+            previews.append(
+                RoutingPreview(
+                    recent.at,
+                    recent.receiver,
+                    recent.calling_ae_title,
+                    saved.identification,
+                    drafted.identification,
+                    saved.steps,
+                    drafted.steps,
+                )
             )
-            for recent in self._recent.of(receiver.id)
-        )
+        return tuple(previews)
+
+    def try_processor(self, processor: Processor, receiver: str) -> ProcessorTrial:
+        """Try one processor on the newest object of a receiver, or of any if none is named."""
+        configuration, processing = self._configuration(), self._processing
+        ids = [r.id for r in configuration.receivers if r.label == receiver]
+        recent = next(iter(self._recent.of(ids[0] if ids else 0)), None)
+        if recent is None or processing is None:
+            return ProcessorTrial(None, receiver, "", "", ())
+        ruling = self.ruling(configuration.receiver(recent.receiver_id))
+        with processing.preparing(processor, configuration) as chain:
+            tried = try_recent(processing, ruling, chain, recent)
+        uid = recent.header.sop_instance_uid or ""
+        origin = (recent.at, recent.receiver, recent.calling_ae_title)
+        return ProcessorTrial(*origin, uid, tried.steps)
+
+    def _tried(self, ruling: Ruling, recent: RecentHeader, until: float) -> Tried:
+        if self._processing is None or ruling.chain is None:
+            return Tried(_explained(ruling, recent.header), recent.header)
+        if self._clock.monotonic() > until:
+            late = Identification(None, "not tried: the processors take too long", Trace())
+            return Tried(late, recent.header)
+        return try_recent(self._processing, ruling, ruling.chain, recent)
 
     def _ask(self, header: HeaderView, ruling: Ruling, source: Source) -> tuple[Identity, bool]:
         """Return an identity, and whether objects with equal elements have the same."""
@@ -228,7 +282,8 @@ class Router:
         routing = Routing.of(receiver, site.routing, configuration.projects, self._studies)
         identifier = self._identifiers.get(receiver.identifier)
         found = identifier or Missing(receiver.identifier)
-        return Ruling(receiver, found, routing, site.sessions, site.anonymization)
+        chain = self._processing.chain(receiver, configuration) if self._processing else None
+        return Ruling(receiver, found, routing, site.sessions, site.anonymization, chain)
 
     def _tell(self, failure: Failure, ruling: Ruling, source: Source) -> None:
         times = ruling.slow_rules.note(failure)

@@ -88,6 +88,19 @@ class Workers(Generic[J, R]):
                     continue
         raise WorkerLost
 
+    @property
+    def processes(self) -> int:
+        """How many processes there are now."""
+        with self._lock:
+            return len(self._idle) + len(self._busy)
+
+    def rest(self) -> None:
+        """End the processes that do nothing; later calls start new ones."""
+        with self._lock:
+            for worker in self._idle:
+                worker.end()
+            self._idle.clear()
+
     def close(self) -> None:
         """Kill all processes; calls that wait for one end at once."""
         with self._lock:
@@ -211,7 +224,13 @@ def _called(function: Callable[[J], R], job: J) -> R | _Raised:
 
 
 def _become_quiet() -> None:
-    """Leave the terminal's signals to the parent; libraries print values, which are no log."""
+    """Leave the terminal's signals to the parent; libraries print values, which are no log.
+
+    Decoders written in C write to the terminal by themselves, in the middle of a console.
+    """
+    null = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(null, descriptor)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from engine.model.project import Project
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
+    from engine.view.associations import AssociationsView
     from engine.view.forwarding import ForwardingView
     from engine.view.history import HistoryView
     from engine.view.monitoring import MonitoringView
     from engine.view.objects import ObjectsView
+    from engine.view.processors import ProcessorsView
     from engine.view.scripts import ScriptsView
     from engine.view.senders import SendersView
     from engine.view.sessions import SessionsView
@@ -63,6 +65,11 @@ class EngineView(Protocol):
     @property
     def monitoring(self) -> MonitoringView:
         """Counters, metrics and health."""
+        ...
+
+    @property
+    def associations(self) -> AssociationsView:
+        """Live associations and those that ended lately."""
         ...
 
     def snapshot(self) -> EngineSnapshot:
@@ -148,6 +155,11 @@ class EngineView(Protocol):
         Raises:
             NotFound: if there is no earlier revision.
         """
+        ...
+
+    @property
+    def processors(self) -> ProcessorsView:
+        """Custom processing: the processors and what they do."""
         ...
 
     def retry_receiver(self, receiver_id: int) -> None:
