@@ -15,6 +15,7 @@ from engine import __version__, data_directory
 from engine.alerting.dispatcher import AlertDispatcher
 from engine.answers.history import HistoryAnswers
 from engine.answers.objects import ObjectAnswers
+from engine.answers.scripts import ScriptAnswers
 from engine.answers.senders import SenderAnswers
 from engine.answers.sessions import SessionAnswers
 from engine.clock import SystemClock, local_midnight
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     from engine.view.history import HistoryView
     from engine.view.objects import ObjectsView
     from engine.view.processors import ProcessorsView
+    from engine.view.scripts import ScriptsView
     from engine.view.senders import SendersView
     from engine.view.sessions import SessionsView
 
@@ -483,6 +485,7 @@ class Engine:
         objects = ObjectAnswers(self._keeping, reader, self._router, self._journal, self._trace_key)
         opened.callback(objects.close)
         self.objects: ObjectsView = objects
+        self.scripts: ScriptsView = ScriptAnswers(objects, self._router, in_force)
         self.sessions: SessionsView = SessionAnswers(self._keeping, reader, self._journal, in_force)
         self.history: HistoryView = HistoryAnswers(
             self._store, in_force, self._changing, self._apply

@@ -19,7 +19,7 @@ from engine.intake.remembered import RememberedIdentities
 from engine.intake.series import Series, SeriesMemory
 from engine.intake.slow_rules import SlowRules
 from engine.intake.trial import Tried, try_recent
-from engine.model.identity import Identification, RoutingPreview
+from engine.model.identity import UNASSIGNED, Identification, RoutingPreview
 from engine.model.processing import ProcessorTrial
 from engine.model.session_settings import SessionSettings
 from engine.model.trace import Trace
@@ -198,6 +198,14 @@ class Router:
     def recent(self) -> tuple[RecentHeader, ...]:
         """Return all headers that are in memory, the newest first."""
         return self._recent.everything()
+
+    def labels_of(self, recent: RecentHeader) -> tuple[str, str, str]:
+        """Return project, subject and session of an object that arrived not long ago."""
+        receivers = self._configuration().receivers
+        receiver = next((r for r in receivers if r.id == recent.receiver_id), None)
+        found = _explained(self.ruling(receiver), recent.header) if receiver else None
+        identity = found.identity if found else None
+        return identity.labels if identity else (UNASSIGNED, "", "")
 
     def preview(
         self, receiver: Receiver, site: SiteSettings | None = None
