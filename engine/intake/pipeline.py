@@ -328,11 +328,12 @@ class Pipeline:
 
 
 def _require_same_instance(header: HeaderView, arrival: Arrival) -> None:
-    if not header.sop_class_uid or not header.sop_instance_uid:
+    sop_class_uid, sop_instance_uid = header.sop_class_uid, header.sop_instance_uid
+    if not sop_class_uid or not sop_instance_uid:
         raise UnreadableObject("the data set has no SOP class or instance UID")
-    if header.sop_class_uid != arrival.sop_class_uid:
+    if sop_class_uid != arrival.sop_class_uid:
         raise SopClassMismatch("SOP class of data set and request differ")
-    if header.sop_instance_uid != arrival.sop_instance_uid:
+    if sop_instance_uid != arrival.sop_instance_uid:
         raise SopClassMismatch("SOP instance of data set and request differ")
 
 
