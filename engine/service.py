@@ -22,6 +22,7 @@ from engine.config.store import ConfigurationStore
 from engine.config.watcher import ConfigurationWatcher
 from engine.dimse import private_names
 from engine.dimse.acceptance import Load
+from engine.dimse.association_control import AssociationControl
 from engine.dimse.associations import Associations
 from engine.dimse.door import Door
 from engine.dimse.echo import echo
@@ -210,6 +211,11 @@ class Engine:
             sessions_receiving=self._index.receiving(),
             configuration_problem=self._configuration_problem,
         )
+
+    @property
+    def associations(self) -> AssociationControl:
+        """Live associations and those that ended lately."""
+        return AssociationControl(self._associations)
 
     def events_since(self, sequence: int, limit: int = 500) -> EventPage:
         """Return journal events from `sequence` on, oldest first."""

@@ -28,7 +28,7 @@ from engine.view.sessions import (
     SessionSource,
     SessionWarning,
     StateAmount,
-    StatusAmount,
+    StatusCount,
     WaitingRequest,
 )
 
@@ -204,9 +204,9 @@ class FakeSessions:
         found = [session for session in self.known if _fits(session, query)]
         found.sort(key=lambda session: (_ORDERS[order](session), session.id), reverse=descending)
         by_status = tuple(
-            StatusAmount(status, amount)
+            StatusCount(status, count)
             for status in SessionStatus
-            if (amount := _amount(s for s in found if s.status is status)).sessions
+            if (count := sum(session.status is status for session in found))
         )
         page = tuple(found[offset : offset + limit])
         return SessionPage(page, offset, _amount(found), by_status, self._areas())

@@ -45,6 +45,7 @@ from engine.view import (
     RefusedContext,
     StorageStatus,
 )
+from engine.view.associations import AcceptedContext
 from tests.fake_forwarding import FakeForwarding
 from tests.fake_groups import FakeHistory, FakeObjects, FakeSenders, hostile_senders
 from tests.fake_processors import FakeProcessors
@@ -198,10 +199,15 @@ class FakeEngine:
 
     forwarding: FakeForwarding = field(default_factory=FakeForwarding)
     counted: Counters = field(default_factory=Counters)
+    contexts: dict[str, tuple[AcceptedContext, ...]] = field(default_factory=dict)
 
     @property
     def monitoring(self) -> FakeMonitoring:
         return FakeMonitoring(self)
+
+    @property
+    def associations(self) -> FakeAssociations:
+        return FakeAssociations(self)
 
     def snapshot(self) -> EngineSnapshot:
         if self.silent is not None:
@@ -340,6 +346,31 @@ class FakeEngine:
         self.current = replace(self.current, receivers=tuple(receivers))
 
 
+@dataclass
+class FakeAssociations:
+    """What the fake engine does with associations."""
+
+    engine: FakeEngine
+
+    def contexts(self, association_id: str) -> tuple[AcceptedContext, ...]:
+        self.engine._command("contexts", association_id)
+        return self.engine.contexts.get(association_id, ())
+
+    def abort(self, association_id: str, actor: str) -> None:
+        self.engine._command("abort", association_id, actor)
+        current = self.engine.current
+        found = [a for a in current.associations if a.id == association_id]
+        if not found:
+            raise NotFound(f"association {association_id} has ended", "nothing needs to be aborted")
+        now, why = current.taken_at, f"aborted by {actor}"
+        ended = replace(found[0], ended_at=now, end=AssociationEnd.ABORTED, why=why)
+        self.engine.current = replace(
+            current,
+            associations=tuple(a for a in current.associations if a is not found[0]),
+            ended_associations=(ended, *current.ended_associations),
+        )
+
+
 def empty() -> FakeEngine:
     """A fresh installation."""
     engine = FakeEngine(make_snapshot(revision=0))
@@ -379,6 +410,7 @@ def busy() -> FakeEngine:
         )
     )
     engine.insert(*_events())
+    engine.contexts["A-0412"] = _ACCEPTED_CONTEXTS
     return engine
 
 
@@ -539,6 +571,16 @@ _REFUSED_CONTEXTS = (
         ("Implicit VR Little Endian", "Explicit VR Little Endian"),
         "not a storage class",
     ),
+)
+
+
+_ACCEPTED_CONTEXTS = (
+    AcceptedContext(1, "CT Image Storage", "JPEG-LS Lossless Image Compression"),
+    AcceptedContext(3, "CT Image Storage", "Explicit VR Little Endian"),
+    AcceptedContext(5, "Enhanced CT Image Storage", "Explicit VR Little Endian"),
+    AcceptedContext(7, "X-Ray Radiation Dose SR Storage", "Explicit VR Little Endian"),
+    AcceptedContext(11, "1.3.46.670589.11.0.0.12.2", "Implicit VR Little Endian"),
+    AcceptedContext(15, "Verification SOP Class", "Implicit VR Little Endian"),
 )
 
 

@@ -23,6 +23,7 @@ from tui.commands.receivers import ReceiverCommands
 from tui.commands.site import SiteCommands
 from tui.link import (
     CONSOLES,
+    AbortRequested,
     AllowRequested,
     CallRequested,
     ChoiceRequested,
@@ -264,6 +265,11 @@ class ConsoleApp(App[None]):
     def _allow_caller(self, request: AllowRequested) -> None:
         if self.may():
             self._association_commands.allow(request.association)
+
+    @on(AbortRequested)
+    def _abort_associations(self, request: AbortRequested) -> None:
+        if self.may():
+            self._association_commands.abort(request)
 
     @on(SwitchRequested)
     def _switch_receivers(self, request: SwitchRequested) -> None:

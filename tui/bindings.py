@@ -24,6 +24,7 @@ class Scope(StrEnum):
     VIEW = "View"
     LISTS = "Lists"
     MARKS = "Marks"
+    LOG = "Log"
     SCREENS = "Screens"
     EVERYWHERE = "Everywhere"
 
@@ -149,6 +150,17 @@ KEYS = (
         changes=True,
     ),
     Key(
+        "association.abort",
+        A,
+        "x",
+        "x",
+        "abort",
+        "Abort",
+        "live ones: end them at once (asks)",
+        2,
+        changes=True,
+    ),
+    Key(
         "site.bar",
         S,
         "B",
@@ -184,6 +196,15 @@ KEYS = (
     Key("list.bottom", L, "G", "G", "scroll_bottom", "Bottom", "last row"),
     Key("list.page_down", L, "ctrl+d", "^d", "page_down", "Page down", "a page down"),
     Key("list.page_up", L, "ctrl+u", "^u", "page_up", "Page up", "a page up"),
+    Key("log.follow", Scope.LOG, "f", "f", "follow", "Follow", "stay at the newest event", 2),
+    Key("log.error", Scope.LOG, "e", "e", "error(1)", "Next error", "older", 2, short="Error"),
+    Key("log.error_back", Scope.LOG, "E", "E", "error(-1)", "Previous error", "newer"),
+    Key("log.levels", Scope.LOG, "l", "l", "levels", "Levels", "all, no info, errors only", 3),
+    Key("log.mark", Scope.LOG, "m", "m", "mark_here", "Mark", "a line above the newest event", 3),
+    Key("log.wrap", Scope.LOG, "w", "w", "wrap", "Wrap", "whole sentences in several lines", 4),
+    Key("log.times", Scope.LOG, "t", "t", "times", "Times", "time of day, date, how long ago", 4),
+    Key("log.save", Scope.LOG, "S", "S", "save", "Save", "write what is shown to a file", 3),
+    Key("log.clear", Scope.LOG, "X", "X", "clear_view", "Clear", "hide what is shown, and back"),
     Key("mark.row", M, "space", "space", "mark", "Mark", "mark the row for an action on many", 3),
     Key("mark.all", M, "asterisk", "*", "mark_all", "Mark all", "mark all rows, or none"),
     *(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engine.events import RecordedEvent
     from engine.view import AssociationStatus, EngineSnapshot, EngineView, ReceiverStatus
 
-EVENTS_KEPT = 300
+EVENTS_KEPT = 10_000
 PAGE = 500
 MAX_PAGES = 4
 """Pages of events per look, so that a burst never holds the screen."""
@@ -82,6 +82,18 @@ class AllowRequested(Message):
     def __init__(self, association: AssociationStatus) -> None:
         super().__init__()
         self.association = association
+
+
+class AbortRequested(Message):
+    """Someone wants to abort live associations."""
+
+    def __init__(
+        self, associations: tuple[AssociationStatus, ...], then: Callable[[], None]
+    ) -> None:
+        """Take the associations and what is done on the UI thread when it was tried."""
+        super().__init__()
+        self.associations = associations
+        self.then = then
 
 
 class SwitchRequested(Message):

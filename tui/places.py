@@ -22,9 +22,11 @@ HOME = "dashboard"
 
 PLACES = (
     Place(HOME, "1", "Dashboard", "Dash", "tui.screens.dashboard:DashboardScreen"),
-    Place("associations", "2", "Associations", "Assoc"),
+    Place(
+        "associations", "2", "Associations", "Assoc", "tui.screens.associations:AssociationsScreen"
+    ),
     Place("sessions", "3", "Sessions", "Sess"),
-    Place("log", "4", "Log", "Log"),
+    Place("log", "4", "Log", "Log", "tui.screens.log:LogScreen"),
     Place("senders", "5", "Senders", "Send"),
     Place("site", "6", "Site & projects", "Site"),
     Place("processors", "7", "Processors", "Proc"),

@@ -30,6 +30,7 @@ from engine.cli.route import add_route
 from engine.cli.rule import add_rule
 from engine.cli.running import add_engine, add_engine_options, add_status
 from engine.cli.scripts import add_script
+from engine.cli.selftest import add_selftest
 from engine.cli.service import add_service
 from engine.cli.sessions import add_sessions
 from engine.cli.site import add_site
@@ -108,6 +109,7 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_script(commands)
     add_forwarding(commands)
     add_peers(commands)
+    add_selftest(commands)
     add_status(commands)
     add_events(commands)
     add_alerts(commands)

@@ -6,6 +6,7 @@ import hmac
 import pwd
 import socket
 import struct
+from base64 import b64decode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,8 +52,22 @@ def authorized(scope: Scope) -> bool:
     if peer is None:
         return False
     headers = dict(scope["headers"])
-    shown = headers.get(b"authorization", b"")
-    return not peer.token or hmac.compare_digest(shown, f"Bearer {peer.token}".encode())
+    return not peer.token or hmac.compare_digest(
+        _shown(headers.get(b"authorization", b"")), peer.token.encode()
+    )
+
+
+def _shown(header: bytes) -> bytes:
+    """Return the token of a request: a bearer's, or a password, as scripts for XNAT send it."""
+    scheme, _, value = header.partition(b" ")
+    if scheme.lower() == b"bearer":
+        return value
+    if scheme.lower() != b"basic":
+        return b""
+    try:
+        return b64decode(value, validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
 
 
 def actor_of(scope: Scope, said: str) -> str:

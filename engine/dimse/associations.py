@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from engine.clock import Clock
     from engine.dimse.acceptance import Accepted, AssociationRequest, Rejection
+    from engine.dimse.contexts import AcceptedUIDs
     from engine.events import Event
     from engine.intake.incoming import Source
     from engine.journal import Journal
@@ -75,6 +76,7 @@ class LiveAssociation:
     implementation: str = ""
     contexts_accepted: int = 0
     contexts_refused: tuple[RefusedContext, ...] = ()
+    accepted: tuple[AcceptedUIDs, ...] = ()
     objects: int = 0
     failed: int = 0
     bytes: int = 0
@@ -137,6 +139,8 @@ class Associations:
         self._changed = threading.Condition()
         self._live: dict[str, LiveAssociation] = {}
         self._ended: deque[AssociationStatus] = deque(maxlen=ENDED_KEPT)
+        self._accepted: dict[str, tuple[AcceptedUIDs, ...]] = {}
+        """Of the ended ones that are kept, by number."""
         self._opened = 0
 
     def open(
@@ -178,9 +182,11 @@ class Associations:
         refused: tuple[RefusedContext, ...],
         implementation: str,
         implementation_class_uid: str = "",
+        contexts: tuple[AcceptedUIDs, ...] = (),
     ) -> None:
         """Note the outcome of the negotiation."""
         proposed = accepted + len(refused)
+        live.accepted = contexts
         live.contexts_accepted, live.contexts_refused = accepted, refused
         live.implementation = implementation
         if self._metrics:
@@ -307,6 +313,9 @@ class Associations:
             status = live.status(int(self._clock.monotonic()))
             ended = replace(status, bytes_rate=0.0, ended_at=now, end=end, why=live.why)
             self._ended.appendleft(ended)
+            kept = {status.id for status in self._ended}
+            self._accepted[live.id] = live.accepted
+            self._accepted = {id: a for id, a in self._accepted.items() if id in kept}
             self._changed.notify_all()
         self._report(live)
         aborted = end is AssociationEnd.ABORTED
@@ -345,6 +354,16 @@ class Associations:
         """Return recently ended and rejected associations, newest first."""
         with self._changed:
             return tuple(self._ended)
+
+    def accepted_by(self, association_id: str) -> tuple[AcceptedUIDs, ...] | None:
+        """Return the accepted contexts of an open or lately ended association; None if unknown."""
+        with self._changed:
+            live = self._live.get(association_id)
+            if live is not None:
+                return live.accepted
+            if any(status.id == association_id for status in self._ended):
+                return self._accepted.get(association_id, ())
+        return None
 
     def wait_until_none(self, timeout_seconds: float) -> bool:
         """Wait for the open associations to end; return whether all did."""

@@ -101,7 +101,7 @@ class Response(NamedTuple):
     message_id: int
     status: int
     comment: str
-    """Error Comment (0000,0902), as the peer wrote it."""
+    """Error Comment (0000,0902), without what could steer a terminal."""
 
 
 def store_request(request: StoreRequest) -> bytes:
@@ -144,7 +144,7 @@ def read_response(encoded: bytes) -> Response:
         field & ~_RESPONSE,
         _number(elements.get(_RESPONDED_TO)),
         _number(elements.get(_STATUS)),
-        elements.get(_ERROR_COMMENT, b"")[:_UID_BYTES].decode("ascii", "replace").strip("\0 "),
+        _comment(elements.get(_ERROR_COMMENT, b"")),
     )
 
 
@@ -238,6 +238,12 @@ def _number(value: bytes | None) -> int:
 
 def _uid(value: bytes | None) -> str:
     return (value or b"").rstrip(b"\0 ").decode("ascii", "replace")
+
+
+def _comment(value: bytes) -> str:
+    """Return an Error Comment; its 64 characters (PS3.5 6.2 LO) are ASCII by default."""
+    text = value[:_UID_BYTES].decode("ascii", "replace").strip("\0 ")
+    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def _encoded(element: int, value: bytes) -> bytes:

@@ -17,6 +17,7 @@ from engine.dimse.acceptance import (
     decide,
 )
 from engine.dimse.contexts import (
+    accepted_uids,
     refused_contexts,
     supported_contexts,
     verification_context,
@@ -243,6 +244,7 @@ class PortListener:
             refused_contexts(association.rejected_contexts, proposed),
             association.requestor.implementation_version_name or "",
             str(association.requestor.implementation_class_uid or ""),
+            accepted_uids(association.accepted_contexts),
         )
 
     # ObjectPort: called on the reading thread of the association.

@@ -32,6 +32,8 @@ MAX_CONTEXTS = 128
 
 _OWN_MAX_PDU_BYTES = 65_536
 _SMALLEST_PDU = 128
+_SMALLEST_AC = 74
+"""The fixed fields of an A-ASSOCIATE-AC (PS3.8 9.3.3)."""
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 _UNDECODABLE = (ValueError, TypeError, LookupError, AttributeError, struct.error, AssertionError)
 
@@ -75,6 +77,9 @@ def accepted(encoded: bytes, contexts: Sequence[Context]) -> Accepted:
         AssociationBroken: if it can't be read.
     """
     pdu = A_ASSOCIATE_AC()
+    # Of fewer bytes than that pynetdicom makes an answer without any context.
+    if len(encoded) < _SMALLEST_AC:
+        raise _nonsense()
     try:
         pdu.decode(encoded)
         results = {item.context_id: item for item in pdu.presentation_context}
@@ -87,10 +92,14 @@ def accepted(encoded: bytes, contexts: Sequence[Context]) -> Accepted:
             and results[number].transfer_syntax == context[1]
         }
     except _UNDECODABLE as error:
-        detail = "the peer's A-ASSOCIATE-AC can't be read"
-        raise AssociationBroken(detail, "see whether a DICOM peer listens there") from error
+        raise _nonsense() from error
     # A length that leaves no room for any message counts as none, as it does for our callers.
     return Accepted(taken, length if length and length >= _SMALLEST_PDU else 0)
+
+
+def _nonsense() -> AssociationBroken:
+    detail = "the peer's A-ASSOCIATE-AC can't be read"
+    return AssociationBroken(detail, "see whether a DICOM peer listens there")
 
 
 def refusal(encoded: bytes, peer: Peer) -> AssociationRefused:

@@ -252,7 +252,7 @@ class OutgoingAssociation:
         if self._is_open:
             self._is_open = False
             with suppress(OSError):
-                self._socket.settimeout(1)
+                self._socket.settimeout(0)  # a peer that takes nothing is not waited for
                 self._socket.sendall(_ABORT)
         self._close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.forwarding.queue import Mark
-from engine.model.selftest import is_test_object
+from engine.model.marked import is_test_object
 from engine.sessions.moments import stamp
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
 from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.utils import as_pixel_options
+from pydicom.pixels.utils import as_pixel_options, expand_ybr422
 from pydicom.uid import UID
 
 from engine.anonymize.reading import UNREADABLE
@@ -57,7 +57,7 @@ def thumbnail(job: ThumbnailJob) -> Thumbnail:
         return Thumbnail(problem=none.problem, remedy=none.remedy)
     except MemoryError:
         return Thumbnail(problem="the image needs too much memory")
-    except (RuntimeError, InvalidDicomError, *UNREADABLE) as error:
+    except (InvalidDicomError, *UNREADABLE) as error:
         return Thumbnail(problem=f"the image can't be decoded ({type(error).__name__})")
 
 
@@ -134,8 +134,27 @@ def _decoded(
         raise _NoImage(f"nothing here decodes {syntax.name}") from error
     if not decoder.is_available:
         raise _NoImage(f"nothing here decodes {syntax.name}", _EXTRA)
-    buffer, image = decoder.as_buffer(file, index=frame - 1, **options)
-    return bytes(buffer), {**options, **image}
+    try:
+        buffer, image = decoder.as_buffer(file, index=frame - 1, **options)
+    except RuntimeError as error:
+        raise _NoImage(f"the image can't be decoded as {syntax.name}", _EXTRA) from error
+    image = {**options, **image}
+    if syntax.is_encapsulated:
+        return bytes(buffer), image
+    return _plain(bytes(buffer), image, syntax, frame), image
+
+
+def _plain(buffer: bytes, image: dict[str, Any], syntax: UID, frame: int) -> bytes:
+    """Return a native frame with one sample after the other."""
+    bits = int(image["bits_allocated"])
+    if image["photometric_interpretation"] == "YBR_FULL_422":  # PS3.3 C.7.6.3.1.2
+        return bytes(expand_ybr422(buffer, bits))
+    if bits != 8 or syntax.is_little_endian or image.get("pixel_vr") != "OW":
+        return buffer
+    turned = bytearray(buffer)
+    turned[::2], turned[1::2] = buffer[1::2], buffer[: len(buffer) // 2 * 2 : 2]
+    odd = int(image["rows"]) * int(image["columns"]) * int(image["samples_per_pixel"]) % 2
+    return bytes(turned[1:] if odd and frame % 2 == 0 else turned)
 
 
 def _side(wanted: int) -> int:

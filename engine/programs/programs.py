@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from engine.delivery_events import ProgramFailed, RunsDropped
 from engine.errors import NotFound, StorageUnusable
 from engine.intake.installed_processors import settings_of
-from engine.model.selftest import is_test_object
+from engine.model.marked import is_test_object
 from engine.programs.processor import CLASS_ID, Command, Program, program_of
 from engine.programs.queue import RunQueue
 from engine.programs.runner import Bench, Runner

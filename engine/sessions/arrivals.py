@@ -138,6 +138,20 @@ class Arrivals:
             row = self._connection.execute(query, values).fetchone()
         return row[0] if row else None
 
+    def first_of(self, sop_instance_uid: str, after: int) -> tuple[int, str, str] | None:
+        """Return row, state and reason of the first object of a UID behind a row.
+
+        Raises:
+            StorageUnusable: if the index can't be read.
+        """
+        query = (
+            "SELECT sequence, state, reason FROM objects"
+            " WHERE sequence > ? AND sop_instance_uid = ? ORDER BY sequence LIMIT 1"
+        )
+        with _in_words(), self._lock:
+            row = self._connection.execute(query, (after, sop_instance_uid)).fetchone()
+        return (int(row[0]), str(row[1]), str(row[2])) if row else None
+
     def close(self) -> None:
         """Close the connection."""
         with self._lock:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from engine.model.project import Project
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
+    from engine.view.associations import AssociationsView
     from engine.view.forwarding import ForwardingView
     from engine.view.history import HistoryView
     from engine.view.monitoring import MonitoringView
@@ -58,6 +59,11 @@ class EngineView(Protocol):
     @property
     def monitoring(self) -> MonitoringView:
         """Counters, metrics and health."""
+        ...
+
+    @property
+    def associations(self) -> AssociationsView:
+        """Live associations and those that ended lately."""
         ...
 
     def snapshot(self) -> EngineSnapshot:

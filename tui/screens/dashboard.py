@@ -9,17 +9,18 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from engine.view import ReceiverState
-from tui.bindings import Scope, possible
-from tui.link import AllowRequested, Reading, ReceiverCommand, SwitchRequested
+from tui.bindings import Scope
+from tui.link import Reading, SwitchRequested
 from tui.places import HOME
-from tui.screens.console_screen import ConsoleScreen, Frame
+from tui.screens.association_actions import AssociationActions
 from tui.screens.offers import Offer, caller_offers, key_offers, receiver_offers, site_offers
+from tui.screens.receiver_actions import ReceiverActions
 from tui.widgets.associations_table import (
     AssociationsTable,
+    association_of,
     association_rows,
     association_title,
     explanation,
-    rejected_row,
 )
 from tui.widgets.banners import is_barred
 from tui.widgets.empty_state import EmptyState
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from engine.view import AssociationStatus, EngineSnapshot, ReceiverStatus
+    from tui.screens.console_screen import Frame
 
 RECEIVERS_SHARE = 0.4
 """The receivers table takes at most so much of the screen."""
@@ -48,7 +50,7 @@ FRAME_ROWS = 3
 """Two lines of frame and one of column heads."""
 
 
-class DashboardScreen(ConsoleScreen):
+class DashboardScreen(ReceiverActions, AssociationActions):
     """Shows the receivers and what happens at them; asks for receiver commands by message."""
 
     PLACE = HOME
@@ -93,13 +95,13 @@ class DashboardScreen(ConsoleScreen):
         key = self.query_one(ReceiversTable).chosen if self._built else None
         return self._reading.receiver(int(key)) if key is not None else None
 
-    @property
-    def rejected_caller(self) -> AssociationStatus | None:
-        """The rejected association under the cursor, while the focus is there."""
+    def associations_here(self) -> tuple[AssociationStatus, ...]:
+        """Return the association under the cursor, while the focus is there."""
         snapshot = self._reading.snapshot
         if snapshot is None or self.focused_panel() != "associations":
-            return None
-        return rejected_row(snapshot, self.query_one(AssociationsTable).chosen)
+            return ()
+        chosen = association_of(snapshot, self.query_one(AssociationsTable).chosen)
+        return (chosen,) if chosen is not None else ()
 
     def select(self, receiver_id: int) -> None:
         """Put the cursor on a receiver as soon as it is there."""
@@ -111,7 +113,8 @@ class DashboardScreen(ConsoleScreen):
         if not snapshot.receivers:
             self.query_one(EmptyState).show(snapshot)
         self._show_receivers(snapshot)
-        self.query_one(AssociationsTable).show(association_rows(snapshot))
+        both = (*snapshot.associations, *snapshot.ended_associations)
+        self.query_one(AssociationsTable).show(association_rows(both, snapshot.taken_at))
         self.panel("associations").describe(association_title(snapshot))
         self._show_why(snapshot)
         self.query_one(ThroughputChart).show(snapshot)
@@ -212,29 +215,10 @@ class DashboardScreen(ConsoleScreen):
         return snapshot is not None and bool(snapshot.receivers)
 
     def check_own(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Hide what makes no sense here, grey what makes none for this receiver."""
-        if action == "receiver":
-            return self._check_receiver(str(parameters[0]), some=self.has_content)
-        if action == "allow":
-            return self.rejected_caller is not None
+        """Hide the side of the site's switch that it is on."""
         if action == "switch_receivers":
             return self.has_content and is_barred(self._reading.snapshot) is parameters[0]
-        return True
-
-    def _check_receiver(self, name: str, *, some: bool) -> bool | None:
-        if possible(name, self.selected):
-            return True
-        return None if some and name in ("edit", "delete", "echo") else False
-
-    def action_receiver(self, name: str) -> None:
-        """Ask for an action on the selected receiver."""
-        status = self.selected
-        self.post_message(ReceiverCommand(name, status.receiver.id if status else 0))
-
-    def action_allow(self) -> None:
-        """Ask to let the rejected caller under the cursor in."""
-        if self.rejected_caller is not None:
-            self.post_message(AllowRequested(self.rejected_caller))
+        return super().check_own(action, parameters)
 
     def action_switch_receivers(self, allowed: bool) -> None:
         """Ask to allow DICOM receivers on this site, or none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -233,3 +234,48 @@ def test_the_whitelist_line_that_let_a_caller_in_is_counted_and_told(setting: Se
     assert setting.uses == [
         WhitelistUse(RECEIVER.label, "CT_SCANNER_1", "2026-08-24T14:03:22+00:00")
     ]
+
+
+def test_a_sender_is_noted_when_it_comes_and_when_it_leaves_never_for_each_object(
+    setting: Setting,
+) -> None:
+    live = setting.open()
+    setting.associations.established(live, 12, REFUSED, "DCM4CHE_5_29", "1.2.40.0.13.1.3")
+    for _ in range(500):
+        store(setting, live)
+    setting.associations.count_object(live, ObjectState.FAILED, 10, 0xA700, "the disk is full")
+    (begun,) = setting.notes
+    assert (begun.calling_ae_title, begun.address) == ("CT_SCANNER_1", "10.4.7.21")
+    assert (begun.contexts_proposed, begun.contexts_refused) == (14, 2)
+    assert json.loads(begun.refused_contexts)[0] == "Modality Worklist, not a storage class"
+    assert begun.implementation_class_uid == "1.2.40.0.13.1.3"
+    setting.associations.close(live, AssociationEnd.RELEASED)
+    _, ended = setting.notes
+    assert (ended.objects, ended.bytes, ended.failed) == (500, 250_000_000, 1)
+    assert (ended.associations, ended.aborted, ended.error) == (1, 0, "the disk is full")
+    assert ended.hour == "2026-08-24T14:00:00.000000+00:00"
+
+
+def test_what_comes_over_several_hours_is_noted_hour_by_hour(setting: Setting) -> None:
+    live = setting.open()
+    for objects in (3, 2):
+        for _ in range(objects):
+            store(setting, live)
+        setting.clock.advance(3600)
+    store(setting, live)
+    setting.clock.advance(5)
+    setting.break_off()
+    assert setting.associations.live() == ()
+    assert [(note.hour[11:13], note.objects, note.associations) for note in setting.notes] == [
+        *(("14", 3, 0), ("15", 2, 0), ("16", 1, 1))
+    ]
+    assert setting.notes[-1].error == "the connection ended"
+
+
+def test_each_refusal_of_a_caller_is_noted_with_its_reason(setting: Setting) -> None:
+    for _ in range(3):
+        rejection = Rejection(1, 1, 3, "on no whitelist line")
+        setting.associations.rejected(REQUEST, rejection, 8104, ADDRESS)
+    assert [(note.rejected, note.rejection) for note in setting.notes] == [
+        (1, "on no whitelist line")
+    ] * 3
