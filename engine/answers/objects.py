@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from engine.inspection.job import Job
+    from engine.inspection.job import Job, Result
     from engine.intake.recent import RecentHeader
     from engine.intake.router import Router
     from engine.journal import Journal
+    from engine.model.session import Session
     from engine.session_keeping import SessionKeeping
     from engine.sessions.object_rows import RecentRow
     from engine.sessions.reader import IndexReader
@@ -61,7 +62,7 @@ class ObjectAnswers:
         self._router = router
         self._journal = journal
         self._key = key
-        self._workers: Workers[Job, HeaderResult | Thumbnail] = Workers(
+        self._workers: Workers[Job, Result] = Workers(
             run, processes=1, cpu_seconds=CPU_SECONDS, wall_seconds=WALL_SECONDS
         )
 
@@ -122,10 +123,9 @@ class ObjectAnswers:
         window: Window | None = None,
     ) -> Thumbnail:
         """Return one frame of a stored object."""
-        path = self._path(reference)
+        path = self.path(reference)
         try:
-            with _in_words():
-                made = self._workers.run(ThumbnailJob(str(path), frame, width, height, window))
+            made = self.run(ThumbnailJob(str(path), frame, width, height, window))
         except UnreadableObject as error:
             return Thumbnail(frame=frame, problem=error.detail, remedy=error.remedy)
         assert isinstance(made, Thumbnail)
@@ -133,10 +133,10 @@ class ObjectAnswers:
 
     def _header(self, reference: ObjectReference, as_received: bool) -> ObjectHeader:
         if as_received or not reference.file:
-            recent = self._received(reference)
+            recent = self.received(reference)
             result, size = self._read(_job_of(recent)), recent.header.size_bytes
         else:
-            path = self._path(reference)
+            path = self.path(reference)
             result, size = self._read(HeaderJob(str(path))), _size(path)
         return ObjectHeader(
             reference=reference,
@@ -151,9 +151,9 @@ class ObjectAnswers:
         )
 
     def _comparison(self, reference: ObjectReference) -> Comparison:
-        recent = self._received(reference)
+        recent = self.received(reference)
         received = self._read(_job_of(recent))
-        stored = self._read(HeaderJob(str(self._path(reference))))
+        stored = self._read(HeaderJob(str(self.path(reference))))
         last_tag = max((row.tag for row in received.elements if not row.depth), default=0)
         last_tag = max(last_tag, recent.header.last_tag)
         rows = compared(received.elements, stored.elements, last_tag)
@@ -164,7 +164,7 @@ class ObjectAnswers:
             with self._reader.reading() as connection:
                 uid = object_rows.instance_of(connection, reference)
         else:
-            uid = self._received(reference).header.sop_instance_uid or ""
+            uid = self.received(reference).header.sop_instance_uid or ""
         self._journal.record(
             IdentifyingValuesShown(
                 by=actor[:_LONGEST_ACTOR],
@@ -173,25 +173,38 @@ class ObjectAnswers:
             )
         )
 
-    def _read(self, job: HeaderJob) -> HeaderResult:
+    def run(self, job: Job) -> Result:
+        """Have a job done in the process that reads objects.
+
+        Raises:
+            UnreadableObject: if that takes too long, or the process does not survive it.
+        """
         with _in_words():
-            result = self._workers.run(job)
+            return self._workers.run(job)
+
+    def session(self, reference: ObjectReference) -> Session:
+        """Return the session of a stored object; raises as `header` does."""
+        with self._reader.reading() as connection:
+            object_rows.instance_of(connection, reference)
+            return session_row(connection, reference.session)
+
+    def _read(self, job: HeaderJob) -> HeaderResult:
+        result = self.run(job)
         assert isinstance(result, HeaderResult)
         if result.problem:
             raise UnreadableObject(result.problem, "look at the file with another program")
         return result
 
-    def _path(self, reference: ObjectReference) -> Path:
+    def path(self, reference: ObjectReference) -> Path:
         """Return the file of an object that the index knows; no other name becomes a path."""
-        with self._reader.reading() as connection:
-            object_rows.instance_of(connection, reference)
-            session = session_row(connection, reference.session)
+        session = self.session(reference)
         path = self._keeping.folder(session) / reference.file
         if path.is_symlink() or not path.is_file():
             raise NotFound("the object is not where it was", "look at the list again")
         return path
 
-    def _received(self, reference: ObjectReference) -> RecentHeader:
+    def received(self, reference: ObjectReference) -> RecentHeader:
+        """Return an object's header as it arrived; raises as `header` does."""
         uid = reference.sop_instance_uid
         if not uid and reference.file:
             with self._reader.reading() as connection:
