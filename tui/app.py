@@ -22,6 +22,7 @@ from tui.commands.palette import ConsoleCommands, ConsolePalette
 from tui.commands.receivers import ReceiverCommands
 from tui.commands.site import SiteCommands
 from tui.link import (
+    CONSOLES,
     AbortRequested,
     AllowRequested,
     CallRequested,
@@ -81,6 +82,8 @@ class ConsoleApp(App[None]):
         blink: bool = True,
         actor: str = "console",
         on_quit: Callable[[], None] | None = None,
+        on_hangup: Callable[[], None] | None = None,
+        on_shown: Callable[[], None] | None = None,
         demo: bool = False,
         read_only: bool = False,
         settings_path: Path | None = None,
@@ -95,6 +98,9 @@ class ConsoleApp(App[None]):
             blink: Whether text cursors blink.
             actor: Who changes the configuration, for its history.
             on_quit: Stops the engine; called on a worker thread, may take seconds.
+            on_hangup: Called on this thread when the terminal is gone, before the console ends
+                without `on_quit`; None quits then.
+            on_shown: Called on a worker thread when the console is there, for what may take time.
             demo: Whether to say that nothing here is real.
             read_only: Whether nothing that changes anything can be reached.
             settings_path: Where the user's settings are kept; None keeps none.
@@ -109,6 +115,10 @@ class ConsoleApp(App[None]):
         self._settings_path = settings_path
         self._refresh_hz = refresh_hz
         self._on_quit = on_quit
+        self._on_hangup = on_hangup
+        self._on_shown = on_shown
+        self.hung_up = False
+        """Whether it ended because the terminal is gone, and left the engine running."""
         self._link = EngineLink(engine, self.post_message)
         self._receiver_commands = ReceiverCommands(self, engine, actor)
         self._association_commands = AssociationCommands(self, engine, actor)
@@ -162,6 +172,10 @@ class ConsoleApp(App[None]):
         self.refresh_from_engine()
         if self._refresh_hz > 0:
             self.set_interval(1 / self._refresh_hz, self.refresh_from_engine)
+        if self._on_shown is not None:
+            shown = self._on_shown
+            call = EngineCall("serve consoles", CONSOLES, lambda _: shown(), lambda _: None)
+            self.call_after_refresh(self.call_engine, call)
 
     def on_unmount(self) -> None:
         """Hear no more news."""
@@ -381,10 +395,22 @@ class ConsoleApp(App[None]):
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         loop.add_signal_handler(signal.SIGTERM, self._terminate)
 
+    def _release_signals(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            loop = asyncio.get_running_loop()
+            loop.remove_signal_handler(signal.SIGHUP)
+            loop.remove_signal_handler(signal.SIGTERM)
+
     def _hang_up(self) -> None:
         if 0 in self._terminals and not os.isatty(0):
             self._forget_terminal()
-        self._leave()
+        if self._on_hangup is None or self._stopping:
+            self._leave()
+            return
+        self._stopping = self.hung_up = True
+        self._release_signals()
+        self._on_hangup()
+        self.exit()
 
     def _forget_terminal(self) -> None:
         # Textual's input thread would read the end of file again and again, its output thread

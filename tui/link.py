@@ -29,6 +29,8 @@ MAX_PAGES = 4
 MAX_TOLD = 200
 SITE = -1
 """In place of a receiver's id: the whole installation."""
+CONSOLES = -2
+"""In place of a receiver's id: other consoles."""
 NEWS_SECONDS = 60
 """The same news about the same receiver is not told again for so long."""
 
@@ -217,7 +219,7 @@ class EngineLink:
     def read(self) -> Reading:
         """Look at the engine once; never raises."""
         try:
-            self._snapshot = self._engine.snapshot()
+            self._take(self._engine.snapshot())
             self._read_events()
         except Exception:  # whatever keeps it from answering, the screen must say so and go on
             return Reading(self._snapshot, True, tuple(self._events), self._dropped)
@@ -232,6 +234,11 @@ class EngineLink:
         except Exception as error:  # the worker's border: an unforeseen failure becomes a message
             detail = f"{call.what}: {type(error).__name__}: {error}"
             return EngineAnswered(call, error=EngineError(detail, "this is a defect; report it"))
+
+    def _take(self, snapshot: EngineSnapshot) -> None:
+        before, self._snapshot = self._snapshot, snapshot
+        if before is not None and before.started_at != snapshot.started_at:
+            self._next_sequence = 0  # an engine that was started anew counts from the beginning
 
     def _read_events(self) -> None:
         for _ in range(MAX_PAGES):

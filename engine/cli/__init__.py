@@ -12,10 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import __version__, terminal
+from engine.cli.alerts import add_alerts
 from engine.cli.anonymize import add_anonymize
 from engine.cli.check import add_check
+from engine.cli.completion import add_completion, complete
 from engine.cli.context import actor, settings_of
+from engine.cli.events import add_events
+from engine.cli.forwarding import add_forwarding
 from engine.cli.options import Parser
+from engine.cli.peers import add_peers
 from engine.cli.plugins import add_plugins
 from engine.cli.processors import add_processors
 from engine.cli.projects import add_projects
@@ -25,9 +30,12 @@ from engine.cli.route import add_route
 from engine.cli.rule import add_rule
 from engine.cli.running import add_engine, add_engine_options, add_status
 from engine.cli.scripts import add_script
+from engine.cli.selftest import add_selftest
+from engine.cli.service import add_service
 from engine.cli.sessions import add_sessions
 from engine.cli.site import add_site
 from engine.cli.study_routes import add_study_routes
+from engine.cli.support import add_support_bundle
 from engine.cli.tracing import add_trace
 from engine.cli.whitelist import add_whitelist
 from engine.cli.xnat import add_xnat
@@ -55,6 +63,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     """Parse the command line, run its command, and turn every error into words."""
     os.umask(0o027)
     terminal.accept_any_text()
+    complete(parser)
     arguments = parser.parse_args(argv)
     as_json = getattr(arguments, "json", False)
     try:
@@ -98,5 +107,13 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_rule(commands)
     add_anonymize(commands)
     add_script(commands)
+    add_forwarding(commands)
+    add_peers(commands)
+    add_selftest(commands)
     add_status(commands)
+    add_events(commands)
+    add_alerts(commands)
+    add_service(commands)
+    add_support_bundle(commands)
+    add_completion(commands)
     return parser, commands

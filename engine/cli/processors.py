@@ -7,8 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from engine import terminal
-from engine.cli.context import actor, settings_of
+from engine.cli.context import actor, receiver_named, settings_of
 from engine.cli.options import add_group, add_verb, add_yes, text_or_file
+from engine.cli.route import print_processing
 from engine.errors import NotFound
 from engine.model.processor import Processor, ProcessorRules, parse_processor
 from engine.model.processor_class import Location
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from engine.config.store import ConfigurationStore
     from engine.model.configuration import Configuration
     from engine.model.processor_class import ProcessorClass
+    from engine.model.receiver import Receiver
 
 _LISTS = ("receivers_allowed", "receivers_denied", "projects")
 _FIELDS = ("label", "processor_class", "enabled", "location", "priority", *_LISTS)
@@ -39,8 +41,15 @@ def add_processors(commands: Commands) -> None:
     disable.set_defaults(enabled=False)
     delete = add_verb(verbs, "delete", _delete, "remove a processor")
     add_yes(delete)
-    for parser in (edit, enable, disable, delete):
+    words = "show what a processor, enabled or not, makes of files, without storing anything"
+    test = add_verb(verbs, "test", _test, words)
+    for parser in (edit, enable, disable, delete, test):
         parser.add_argument("processor", metavar="PROCESSOR", help="an id or label")
+    test.add_argument("files", metavar="FILE", nargs="+", help="DICOM files")
+    a_name = "as if received there: an id, AE:PORT or AE title (default: the first that it sees)"
+    test.add_argument("--receiver", metavar="RECEIVER", help=a_name)
+    test.add_argument("--calling", metavar="AE", default="", help="as if this AE title sent them")
+    test.add_argument("--mask", action="store_true", help="show no values and no file names")
 
 
 def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
@@ -137,6 +146,34 @@ def _delete(arguments: argparse.Namespace) -> None:
     terminal.confirm(f"Delete processor {processor.label}?", already=arguments.yes)
     configuration = store.processors.delete(processor.id, actor())
     _report(arguments, "deleted", configuration, processor)
+
+
+def _test(arguments: argparse.Namespace) -> int:
+    """Take files through one processor; 1 if it fails on any, or one can't be read."""
+    from engine.cli.processor_trials import trials
+
+    configuration = _store(arguments, ProcessorRules()).load()
+    processor = processor_named(configuration, arguments.processor)
+    receiver = _receiver_for(processor, configuration, arguments.receiver)
+    tried = trials(arguments, processor, receiver, configuration)
+    if arguments.json:
+        terminal.print_json({"files": [one.to_record() for one in tried]})
+    else:
+        for one in tried:
+            if len(tried) > 1 or one.unreadable:
+                terminal.say(f"{one.file}: {one.unreadable or 'tried'}")
+            print_processing(one.steps)
+    return int(any(one.is_bad for one in tried))
+
+
+def _receiver_for(processor: Processor, configuration: Configuration, name: str | None) -> Receiver:
+    if name is not None:
+        return receiver_named(configuration, name)
+    seen = [r for r in configuration.receivers if processor.admits_receiver(r.label)]
+    if not seen:
+        remedy = "name one with --receiver, or mend receivers_allowed"
+        raise NotFound(f"no receiver's objects are seen by {processor.label}", remedy)
+    return seen[0]
 
 
 def processor_named(configuration: Configuration, name: str) -> Processor:

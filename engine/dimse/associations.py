@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypedDict
 
 from engine.dimse.acceptance import OpenAssociation
+from engine.dimse.sender_notes import SenderNotes
 from engine.events import (
     AssociationAborted,
     AssociationEstablished,
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
     from engine.events import Event
     from engine.intake.incoming import Source
     from engine.journal import Journal
+    from engine.metrics import Metrics
     from engine.model.receiver import Receiver
     from engine.model.whitelist import Address
+    from engine.sessions.senders import SenderNote
     from engine.view import RefusedContext
 
 ENDED_KEPT = 50
@@ -77,6 +80,11 @@ class LiveAssociation:
     objects: int = 0
     failed: int = 0
     bytes: int = 0
+    last_error: str = ""
+    noted: tuple[int, int, int] = (0, 0, 0)
+    """The objects, bytes and failures that its sender's row has already."""
+    noted_hour: str = ""
+    """The hour that the others came in."""
     ring: SecondsRing = field(default_factory=SecondsRing)
     unreported_objects: int = 0
     unreported_duplicates: int = 0
@@ -119,11 +127,14 @@ class Associations:
         self,
         clock: Clock,
         journal: Journal,
-        count_use: Callable[[WhitelistUse], None] | None = None,
+        count_use: Callable[[WhitelistUse | SenderNote], None] | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._clock = clock
         self._journal = journal
+        self._metrics = metrics
         self._count_use = count_use
+        self._notes = SenderNotes(clock, count_use)
         self.admission = threading.Lock()
         """Held from the decision on an association until it counts, and while receivers change."""
         self._changed = threading.Condition()
@@ -171,6 +182,7 @@ class Associations:
         accepted: int,
         refused: tuple[RefusedContext, ...],
         implementation: str,
+        implementation_class_uid: str = "",
         contexts: tuple[AcceptedUIDs, ...] = (),
     ) -> None:
         """Note the outcome of the negotiation."""
@@ -178,6 +190,8 @@ class Associations:
         live.accepted = contexts
         live.contexts_accepted, live.contexts_refused = accepted, refused
         live.implementation = implementation
+        if self._metrics:
+            self._metrics.record_association(live.receiver.label)
         self._journal.record(
             AssociationEstablished(
                 receiver=live.receiver.label,
@@ -192,14 +206,17 @@ class Associations:
         if self._count_use and live.whitelist_line:
             at = live.since.isoformat()
             self._count_use(WhitelistUse(live.receiver.label, live.whitelist_line, at))
+        words = tuple(f"{context.sop_class}, {context.reason}" for context in refused)
+        self._notes.came(live, implementation_class_uid, words)
         if refused:
-            words = tuple(f"{context.sop_class}, {context.reason}" for context in refused)
             self._journal.record(ContextsRefused(**_about(live), contexts=words))
 
     def rejected(
         self, request: AssociationRequest, rejection: Rejection, port: int, address: str
     ) -> None:
         """Note a refused association with the reason; repetitions become a count."""
+        if self._metrics:
+            self._metrics.record_rejection(rejection.result, rejection.source, rejection.reason)
         now = self._clock.now()
         with self._changed:
             status = AssociationStatus(
@@ -215,6 +232,7 @@ class Associations:
             )
             status = self._folded(status)
             self._ended.appendleft(status)
+        self._notes.rejected(request, status.receiver, now, rejection.why)
         if is_told(status.repeats):
             self._tell_rejected(status, rejection, port)
 
@@ -256,6 +274,7 @@ class Associations:
         """Count one object; called by the association's own thread only."""
         if state in _REFUSED:
             live.failed += 1
+            live.last_error = why
             self._journal.record(ObjectRefused(**_about(live), status=status, why=why))
             return
         second = int(self._clock.monotonic())
@@ -290,6 +309,7 @@ class Associations:
             self._accepted = {id: a for id, a in self._accepted.items() if id in kept}
             self._changed.notify_all()
         self._report(live)
+        self._notes.left(live, aborted=end is AssociationEnd.ABORTED)
         self._journal.record(_ending(live, end, (now - live.since).total_seconds()))
 
     def abort(self, live: LiveAssociation, why: str) -> None:
@@ -350,6 +370,7 @@ class Associations:
         return f"A-{self._opened:04d}"
 
     def _report(self, live: LiveAssociation) -> None:
+        self._notes.stays(live)
         objects, duplicates = live.unreported_objects, live.unreported_duplicates
         filtered = live.unreported_filtered
         if objects or duplicates or filtered:

@@ -83,7 +83,7 @@ class FragmentParser:
         segments: list[memoryview] = []
         while True:
             if not self._in_pdv:
-                if self._expects_data and self._pdu_left == 0:
+                if self._pdu_left == 0 and high - low >= _PDU_AND_PDV.size:
                     low = self._take_whole_pdus(buffer, view, low, high, segments)
                 following = self._begin_pdv(buffer, low, high)
                 if following < 0:
@@ -110,17 +110,26 @@ class FragmentParser:
     def _take_whole_pdus(
         self, buffer: bytearray, view: memoryview, low: int, high: int, segments: list[memoryview]
     ) -> int:
-        """Take PDUs that hold one fragment in the middle of a data set: what most PDUs are."""
+        """Take PDUs that are here whole and hold one fragment: what nearly all PDUs are."""
         unpack, longest = _PDU_AND_PDV.unpack_from, self._max_pdu_bytes
-        context_id = self._message_context_id
         while high - low >= _PDU_AND_PDV.size:
-            kind, length, pdv_length, context, control = unpack(buffer, low)
+            kind, length, pdv_length, context_id, control = unpack(buffer, low)
             end = low + PDU_HEAD_BYTES + length
             whole = kind == P_DATA_TF and end <= high and PDU_HEAD_BYTES <= length <= longest
-            single = pdv_length == length - _PDV_LENGTH_BYTES and context == context_id
-            if not (whole and single) or control:
+            if not whole or pdv_length != length - _PDV_LENGTH_BYTES:
                 break
-            segments.append(view[low + _PDU_AND_PDV.size : end])
+            fragment = view[low + _PDU_AND_PDV.size : end]
+            if self._expects_data:
+                if context_id != self._message_context_id or control & ~_LAST:
+                    break
+                segments.append(fragment)
+                if control:
+                    self._end_data(segments)
+            elif control == _COMMAND | _LAST and not self._command:
+                self._message_context_id = context_id
+                self._end_command(bytes(fragment))
+            else:
+                break
             self.pdus += 1
             low = end
         return low
@@ -164,8 +173,16 @@ class FragmentParser:
             return
         if self._control & _COMMAND:
             encoded, self._command = bytes(self._command), bytearray()
-            self._expects_data = self._sink.command(self._context_id, encoded)
-            return
+            self._end_command(encoded)
+        else:
+            self._end_data(segments)
+
+    def _end_command(self, encoded: bytes) -> None:
+        if len(encoded) > MAX_COMMAND_BYTES:
+            raise _too_long_command()
+        self._expects_data = self._sink.command(self._message_context_id, encoded)
+
+    def _end_data(self, segments: list[memoryview]) -> None:
         self._take_data(segments)
         segments.clear()
         self._expects_data = False
@@ -178,9 +195,13 @@ class FragmentParser:
             self._message_context_id = self._context_id
         self._command += segment
         if len(self._command) > MAX_COMMAND_BYTES:
-            raise ProtocolViolation(f"a command set is longer than {MAX_COMMAND_BYTES:,} bytes")
+            raise _too_long_command()
 
     def _take_data(self, segments: list[memoryview]) -> None:
         if not self._expects_data:
             raise ProtocolViolation("a data set fragment stands where a command is due")
         self._sink.data(segments)
+
+
+def _too_long_command() -> ProtocolViolation:
+    return ProtocolViolation(f"a command set is longer than {MAX_COMMAND_BYTES:,} bytes")

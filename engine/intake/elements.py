@@ -10,7 +10,7 @@ import mmap
 from dataclasses import dataclass
 from itertools import repeat
 from struct import Struct, error
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import UnreadableObject
 
@@ -27,8 +27,9 @@ MAX_INDEXED_ELEMENTS = 100_000
 """How many top-level elements the index may hold; it is what costs memory."""
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
+_PIXEL_DATA = 0x7FE00010
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD  # PS3.5 7.5
-_LONGEST_HEAD_BYTES = 12
+_LONGEST_HEAD_BYTES, _ITEM_HEAD_BYTES = 12, 8
 _HEADER_GROUPS = (0x0000, 0x0002)  # PS3.5 7.1: for commands and the file meta
 
 # PS3.5 7.1.2: the VRs with a 16-bit length, and those with two reserved bytes and 32 bits.
@@ -121,8 +122,7 @@ def encoding_of(transfer_syntax_uid: str) -> Encoding:
     return _ENCODINGS.get(transfer_syntax_uid, EXPLICIT_LITTLE)
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(NamedTuple):
     """Where the elements up to a group begin."""
 
     starts: dict[int, int]
@@ -135,6 +135,8 @@ class Index:
     """Whether the walk came to the end of the data set."""
     reached: int = 0
     """Where the element is that the walk has not come to."""
+    inside_fragments: bool = False
+    """Whether it ended within pixel data of undefined length, so that an item is there instead."""
 
     @property
     def has_no_vr(self) -> bool:
@@ -185,6 +187,7 @@ def _walk_explicit(
     starts: dict[int, int] = {}
     odd: dict[int, Value] = {}
     position = indexed_end = key = 0
+    inside = False
     budget = MAX_ELEMENTS
     try:
         while position < limit:
@@ -208,7 +211,10 @@ def _walk_explicit(
                     if length == UNDEFINED_LENGTH:
                         inner = IMPLICIT_LITTLE if vr == un else encoding
                         tag = encoding.key(key)
-                        position, budget = _skip_items(data, position, tag, inner, budget)
+                        if tag == _PIXEL_DATA and end > len(data):
+                            position, inside = skip_fragments(data, position, encoding)
+                        else:
+                            position, budget = _skip_items(data, position, tag, inner, budget)
                     else:
                         position += length
                 if key & mask <= last_group:
@@ -222,7 +228,7 @@ def _walk_explicit(
         raise UnreadableObject(f"the last {end - position} bytes are no element") from fault
     if position > end:
         raise _past_the_end(encoding.key(key), position - end)
-    return Index(starts, odd, indexed_end, position == end, position)
+    return Index(starts, odd, indexed_end, position == end, position, inside)
 
 
 def _walk_implicit(
@@ -319,6 +325,26 @@ def _skip_items(
     except error as fault:
         raise UnreadableObject(f"{_name(tag)} of undefined length has no end") from fault
     raise _too_many_elements()
+
+
+def skip_fragments(data: Buffer, position: int, encoding: Encoding) -> tuple[int, bool]:
+    """Skip pixel data fragments (PS3.5 A.4), of which `data` may hold only some.
+
+    Returns:
+        Where the value ends; or where the next item is, beyond `data`, and that it has not ended.
+
+    Raises:
+        UnreadableObject: if something else stands there.
+    """
+    while position <= len(data) - _ITEM_HEAD_BYTES:
+        key, length = encoding.key_and_length(data, position)
+        position += _ITEM_HEAD_BYTES
+        if key == encoding.sequence_end:
+            return position, False
+        if key != encoding.item or length == UNDEFINED_LENGTH:
+            raise UnreadableObject(f"{_name(_PIXEL_DATA)} holds something that is no item")
+        position += length
+    return position, True
 
 
 def _long_element(

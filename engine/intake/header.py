@@ -6,7 +6,6 @@ The bytes come from `engine.intake.pipeline`; identify and placement read the `H
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -22,8 +21,10 @@ from engine.intake.elements import (
     Value,
     encoding_of,
     index,
+    skip_fragments,
     value_at,
 )
+from engine.intake.layout import Form, Layouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -55,18 +56,37 @@ EncodedElements = tuple[tuple[int, bytes], ...]
 """Elements as they are encoded, each with its key; empty for one that is not there."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class HeaderView:
     """The elements up to some tag; a copy, so that the buffer it came from may go away."""
 
-    transfer_syntax_uid: str
-    _encoding: Encoding = field(repr=False)
-    _data: bytes = field(repr=False)
-    _starts: Mapping[int, int] = field(repr=False)
-    _odd: Mapping[int, Value] = field(repr=False)
-    last_tag: int = DEFAULT_LAST_TAG
-    """Elements up to its group were read, later ones were not."""
-    _texts: dict[int, str | None] = field(default_factory=dict, repr=False)
+    # Made for every object, for which a frozen dataclass would take four times as long.
+    __slots__ = (
+        "_data",
+        "_encoding",
+        "_odd",
+        "_starts",
+        "_texts",
+        "last_tag",
+        "transfer_syntax_uid",
+    )
+
+    def __init__(
+        self,
+        transfer_syntax_uid: str,
+        encoding: Encoding,
+        data: bytes,
+        starts: Mapping[int, int],
+        odd: Mapping[int, Value],
+        last_tag: int = DEFAULT_LAST_TAG,
+    ) -> None:
+        self.transfer_syntax_uid = transfer_syntax_uid
+        self._encoding = encoding
+        self._data = data
+        self._starts = starts
+        self._odd = odd
+        self.last_tag = last_tag
+        """Elements up to its group were read, later ones were not."""
+        self._texts: dict[int, str | None] = {}
 
     def text(self, tag: int) -> str | None:
         """Return the text of a top-level element, None if it has none (XNAT 5.6).
@@ -89,9 +109,19 @@ class HeaderView:
         return self._encoding.key(tag) in self._starts
 
     @property
+    def kept_bytes(self) -> bytes:
+        """The elements as they are encoded; values that are very long may be cut."""
+        return self._data
+
+    @property
     def size_bytes(self) -> int:
         """How many bytes are kept."""
         return len(self._data)
+
+    @property
+    def data(self) -> bytes:
+        """The data set as far as it is kept; of a very long header, values are cut."""
+        return self._data
 
     def encoded(self, tags: Iterable[int]) -> EncodedElements | None:
         """Return elements as they are encoded, to look for them in other headers.
@@ -241,15 +271,25 @@ class HeaderView:
 
 
 def read_complete(
-    data: Buffer, transfer_syntax_uid: str, *, last_tag: int = DEFAULT_LAST_TAG
+    data: Buffer,
+    transfer_syntax_uid: str,
+    *,
+    last_tag: int = DEFAULT_LAST_TAG,
+    layouts: Layouts | None = None,
 ) -> HeaderView:
     """Check a whole data set to its end and return its header, in one walk.
+
+    Args:
+        data: the data set.
+        transfer_syntax_uid: of the data set.
+        last_tag: the greatest tag that is wanted.
+        layouts: the layouts of data sets that came before, if some may be the same.
 
     Raises:
         UnreadableObject: if the data set is empty, cut short, followed by something else or is a
             file instead of a data set.
     """
-    found = _walked_to_the_end(data, transfer_syntax_uid, last_tag)
+    found = _walked_to_the_end(data, transfer_syntax_uid, last_tag, None, layouts)
     return _view(data, transfer_syntax_uid, encoding_of(transfer_syntax_uid), found, last_tag)
 
 
@@ -260,6 +300,7 @@ def read_in_parts(
     size_bytes: int,
     *,
     last_tag: int = DEFAULT_LAST_TAG,
+    layouts: Layouts | None = None,
 ) -> HeaderView | None:
     """Do as `read_complete` does, without a look at one long value, which pixel data mostly is.
 
@@ -269,17 +310,24 @@ def read_in_parts(
         transfer_syntax_uid: of the data set.
         size_bytes: of the whole data set.
         last_tag: the greatest tag that is wanted.
+        layouts: the layouts of data sets that came before, if some may be the same.
 
     Returns:
         None if the whole data set must be looked at, also to say what is wrong with it.
     """
     encoding = encoding_of(transfer_syntax_uid)
     try:
-        found = _walked_to_the_end(beginning, transfer_syntax_uid, last_tag, size_bytes)
+        found = _walked_to_the_end(beginning, transfer_syntax_uid, last_tag, size_bytes, layouts)
         rest_bytes = size_bytes - found.reached
         if found.end > len(beginning) or rest_bytes > _MAX_REST_BYTES:
             return None
-        if rest_bytes and index(rest_from(found.reached), encoding, last_tag, to_end=True).starts:
+        rest = rest_from(found.reached) if rest_bytes else b""
+        if found.inside_fragments:
+            position, goes_on = skip_fragments(rest, 0, encoding)
+            if goes_on:
+                return None
+            rest = rest[position:]
+        if rest and index(rest, encoding, last_tag, to_end=True).starts:
             return None
     except UnreadableObject:
         return None
@@ -317,11 +365,15 @@ def check_complete(data: Buffer, transfer_syntax_uid: str) -> None:
 
 
 def _walked_to_the_end(
-    data: Buffer, transfer_syntax_uid: str, last_tag: int, size_bytes: int | None = None
+    data: Buffer,
+    transfer_syntax_uid: str,
+    last_tag: int,
+    size_bytes: int | None = None,
+    layouts: Layouts | None = None,
 ) -> Index:
     _refuse_what_is_no_data_set(data)
-    encoding = encoding_of(transfer_syntax_uid)
-    found = index(data, encoding, last_tag, to_end=True, size_bytes=size_bytes)
+    form = Form(transfer_syntax_uid, last_tag, len(data), size_bytes)
+    found = (layouts or Layouts()).index(data, form)
     if transfer_syntax_uid == _EXPLICIT_LITTLE and found.has_no_vr:
         # Stored as it is it would be mislabelled; some writers do so in compressed syntaxes,
         # where no other label exists and every reader copes.

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from engine.errors import OutOfResources
 from engine.intake.file_meta import FileMeta, body_offset
 from engine.intake.header import read_complete, read_in_parts
+from engine.intake.layout import Layouts
+from engine.model.session import ProjectScript
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from engine.intake.elements import Buffer
     from engine.intake.folders import OpenFolders
     from engine.intake.header import HeaderView
+    from engine.intake.router import Ruling
+    from engine.intake.series import SeriesMemory
     from engine.intake.write import Part
     from engine.model.receiver import Receiver
     from engine.model.session import SessionArea
@@ -53,6 +57,11 @@ class Source:
         self.folders = folders
         """Those that files go to, below the root of each area."""
         self._metas: dict[tuple[str, str], FileMeta] = {}
+        self.layouts = Layouts()
+        self.ruling: Ruling | None = None
+        """What decided about the last object."""
+        self.series: SeriesMemory | None = None
+        """The last series, as long as the same decides."""
 
     def file_meta(self, sop_class_uid: str, transfer_syntax_uid: str) -> FileMeta:
         """Return the file meta of objects of a SOP class in a transfer syntax.
@@ -99,6 +108,8 @@ class IncomingObject:
         """Monotonic time at which the last byte had arrived."""
         self.held_session: int | None = None
         """The session that it joins, which nobody moves until its row is queued."""
+        self.project_script = ProjectScript.DUE
+        """Whether its project's anonymization is yet to come."""
         self._preamble = b""
         """What is yet to be written before the data set."""
         self._kept = bytearray()
@@ -163,9 +174,12 @@ class IncomingObject:
             UnreadableObject: if it is not a complete data set.
         """
         kept, syntax = self._kept, self.arrival.transfer_syntax_uid
+        layouts = self.arrival.source.layouts
         if len(kept) == self.size_bytes:
-            return read_complete(kept, syntax, last_tag=last_tag)
-        header = read_in_parts(kept, self._rest_from, syntax, self.size_bytes, last_tag=last_tag)
+            return read_complete(kept, syntax, last_tag=last_tag, layouts=layouts)
+        header = read_in_parts(
+            *(kept, self._rest_from, syntax, self.size_bytes), last_tag=last_tag, layouts=layouts
+        )
         return header or self._read_from_file(last_tag)
 
     def _rest_from(self, position: int) -> bytes:
@@ -180,6 +194,12 @@ class IncomingObject:
             file[self.body_offset :] as data_set,
         ):
             return read_complete(data_set, self.arrival.transfer_syntax_uid, last_tag=last_tag)
+
+    @property
+    def part(self) -> Part:
+        """What the object is in, once it is complete."""
+        assert self._part is not None
+        return self._part
 
     def become(self, part: Part) -> Part:
         """Take another part, a complete file, in place of this one, which is removed."""

@@ -7,16 +7,25 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.errors import Problem
+from engine.events import PluginBroken
 from engine.intake.guarded import is_a
-from engine.intake.processors import Settings
+from engine.intake.processors import Preparing, Settings
+from engine.intake.script_problems import script_problems
 from engine.model.plugin import PROCESSORS
 from engine.model.processor import ProcessorRules
-from engine.model.processor_class import Location, ProcessorClass, ProcessorParameter, place
+from engine.model.processor_class import (
+    Location,
+    ParameterKind,
+    ProcessorClass,
+    ProcessorParameter,
+    place,
+)
 from engine.plugins import NotAPlugin, load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from engine.events import Event
     from engine.intake.processors import ProcessorType
     from engine.model.plugin import PluginInfo
     from engine.model.processor import Processor
@@ -38,6 +47,12 @@ def classes_of(plugins: Iterable[Plugin[ProcessorType]]) -> tuple[ProcessorClass
     return tuple(found.values())
 
 
+def tell_broken(plugins: Iterable[Plugin[ProcessorType]], tell: Callable[[Event], object]) -> None:
+    """Tell of each class that can't be used."""
+    for info in (plugin.info for plugin in plugins if plugin.loaded is None):
+        tell(PluginBroken(plugin=f"{info.id} of {info.origin}", error=info.error))
+
+
 def rules_of(plugins: Sequence[Plugin[ProcessorType]]) -> ProcessorRules:
     """Return what a processor is checked against that is saved."""
     loaded = {plugin.info.id: plugin.loaded for plugin in plugins if plugin.loaded is not None}
@@ -54,11 +69,18 @@ def settings_of(info: ProcessorClass, processor: Processor) -> Settings:
 
 
 def _own_problems(found: ProcessorType | None, processor: Processor) -> tuple[Problem, ...]:
-    """Ask a class what it thinks of its parameters."""
+    """Ask a class what it thinks of its parameters; scripts are checked as scripts."""
     if found is None:
         return ()
+    settings = settings_of(found.info, processor)
+    scripts = [p.name for p in found.info.parameters if p.kind is ParameterKind.SCRIPT]
+    bad = [
+        s for n in scripts if settings.text(n) for s in script_problems(place(n), settings.text(n))
+    ]
+    if bad:
+        return tuple(bad)
     try:
-        said = tuple(found.check(settings_of(found.info, processor)))
+        said = tuple(found.check(settings))
     except Exception as error:  # the check is the plugin's own
         message = f"can't be checked by its class ({type(error).__name__})"
         return (Problem("parameters", processor.label, message, "choose another class"),)
@@ -71,7 +93,19 @@ def _checked(plugin_id: str, named: object) -> ProcessorType:
         raise NotAPlugin("is neither a class nor a function that makes a processor")
     made: ProcessorType = named()
     _check_info(plugin_id, made.info)
+    if not callable(getattr(made, "check", None)):
+        raise NotAPlugin("has no method check")
+    if isinstance(made, Preparing) or _is_ours(made):
+        return made
+    if not all(location.is_before_storing for location in made.info.locations):
+        raise NotAPlugin("acts after storing, as only classes of dicomdock itself can")
+    if not all(callable(getattr(made, name, None)) for name in ("accepts", "process")):
+        raise NotAPlugin("has no methods accepts and process")
     return made
+
+
+def _is_ours(made: object) -> bool:
+    return type(made).__module__.partition(".")[0] == "engine"
 
 
 def _check_info(plugin_id: str, info: object) -> None:

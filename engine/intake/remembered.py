@@ -24,7 +24,7 @@ class RememberedIdentities:
     """
 
     def __init__(self, tags: Iterable[int]) -> None:
-        self._tags = sorted({*tags, SPECIFIC_CHARACTER_SET, PIXEL_REPRESENTATION}, key=_telling)
+        self.tags = sorted({*tags, SPECIFIC_CHARACTER_SET, PIXEL_REPRESENTATION}, key=_telling)
         """All that decides: what is read, and what says how to read it."""
         self._memories: tuple[tuple[str, EncodedElements, Identity], ...] = ()
 
@@ -37,7 +37,7 @@ class RememberedIdentities:
 
     def keep(self, header: HeaderView, identity: Identity) -> None:
         """Remember an identity in place of the oldest one."""
-        elements = header.encoded(self._tags)
+        elements = header.encoded(self.tags)
         if elements is not None:
             memory = (header.transfer_syntax_uid, elements, identity)
             self._memories = (memory, *self._memories[: MOST_REMEMBERED - 1])

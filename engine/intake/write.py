@@ -11,8 +11,7 @@ import itertools
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from engine.errors import DuplicateInstance, OutOfResources, StorageUnusable
 from engine.intake.file_meta import body_offset as body_offset_of
@@ -73,7 +72,11 @@ class Part:
         self.folder_fd = folder_fd
         self.name = name
         self.fd = fd
-        self.size_bytes = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """What has been written, the file meta included."""
+        return os.fstat(self.fd).st_size
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +93,6 @@ class Part:
         wanted = sum(map(len, buffers))
         try:
             written = os.writev(self.fd, buffers[:_MAX_BUFFERS])
-            self.size_bytes += written
             if written < wanted:
                 self._write_rest(buffers, written)
         except OSError as error:
@@ -102,7 +104,6 @@ class Part:
             skip = max(0, skip - len(buffer))
             while rest:
                 written = os.write(self.fd, rest)
-                self.size_bytes += written
                 rest = rest[written:]
 
     def discard(self) -> None:
@@ -189,8 +190,7 @@ def _remove(name: str, folder_fd: int | None = None) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(NamedTuple):
     """Where an object is now."""
 
     path_parts: tuple[str, ...]

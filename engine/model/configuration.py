@@ -61,6 +61,13 @@ class Configuration:
                 return processor
         raise NotFound(f"there is no processor with id {processor_id}", "it may have been deleted")
 
+    def processors_of(self, receiver: Receiver) -> tuple[Processor, ...]:
+        """Return what sees a receiver's objects, in the order in which it acts (XNAT 10.2)."""
+        if not receiver.custom_processing:
+            return ()
+        admitted = (p for p in self.processors if p.enabled and p.admits_receiver(receiver.label))
+        return tuple(sorted(admitted, key=lambda processor: processor.order))
+
 
 def parse_configuration(raw: Mapping[str, object]) -> Configuration:
     """Turn the tables of a configuration file into a configuration; unknown tables are ignored.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from engine.model.configuration import Configuration
 
@@ -49,6 +49,19 @@ def differences(before: Configuration, after: Configuration) -> tuple[Difference
         *_records("processor", _processors(before), _processors(after)),
         *_fields("site", _plain(before.site.to_record()), _plain(after.site.to_record())),
     )
+
+
+def by_member(made: Iterable[Difference]) -> Iterator[Difference]:
+    """Yield the differences, those of values with members one by one."""
+    for difference in made:
+        before, after = difference.before, difference.after
+        if not isinstance(before, dict) or not isinstance(after, dict):
+            yield difference
+            continue
+        for name in dict.fromkeys((*before, *after)):
+            if before.get(name) != after.get(name):
+                member, old, new = f"{difference.field}.{name}", before.get(name), after.get(name)
+                yield replace(difference, field=member, before=old, after=new)
 
 
 Records = dict[object, tuple[str, dict[str, object]]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from engine.errors import InvalidSite, Problem
 from engine.model.safe_names import is_device, java_list_hash, safe_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
 
 FIELD = "sessions.file_name_template"
 DEFAULT_TEMPLATE = (
@@ -48,6 +48,10 @@ class Variable:
     keywords: tuple[str, ...]
     is_hash: bool
 
+    def is_made_of(self, tags: Container[int]) -> bool:
+        """Tell whether nothing but some elements is needed for it."""
+        return all(_tag(keyword) in tags for keyword in self.keywords)
+
     def text(self, value_of: Callable[[int], str | None]) -> str:
         """Return what stands in the name, as it is."""
         values = [value_of(_tag(keyword)) or f"no-value-for-{keyword}" for keyword in self.keywords]
@@ -66,6 +70,21 @@ class FileNameTemplate:
         """The greatest tag whose value is needed."""
         variables = [part for part in self.parts if isinstance(part, Variable)]
         return max((_tag(k) for variable in variables for k in variable.keywords), default=0)
+
+    def filled(
+        self, value_of: Callable[[int], str | None], tags: Container[int]
+    ) -> FileNameTemplate:
+        """Return the template of the objects that have the same values of some elements.
+
+        Args:
+            value_of: as for `name`.
+            tags: those elements.
+        """
+        parts = tuple(
+            part.text(value_of) if isinstance(part, Variable) and part.is_made_of(tags) else part
+            for part in self.parts
+        )
+        return replace(self, parts=parts)
 
     def name(self, value_of: Callable[[int], str | None]) -> str:
         """Return an object's file name.

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
     from engine.view.associations import AssociationsView
+    from engine.view.forwarding import ForwardingView
+    from engine.view.history import HistoryView
+    from engine.view.monitoring import MonitoringView
+    from engine.view.objects import ObjectsView
+    from engine.view.processors import ProcessorsView
+    from engine.view.scripts import ScriptsView
+    from engine.view.senders import SendersView
+    from engine.view.sessions import SessionsView
     from engine.view.status import EchoResult, EngineSnapshot, PortStatus
 
 
@@ -23,6 +31,41 @@ class EngineView(Protocol):
     `snapshot` and `events_since` are cheap; every other method may block and belongs in a worker.
     Commands raise `EngineError` with title, detail and remedy.
     """
+
+    @property
+    def sessions(self) -> SessionsView:
+        """The sessions in prearchive, archive and trash."""
+        ...
+
+    @property
+    def history(self) -> HistoryView:
+        """The revisions of the configuration."""
+        ...
+
+    @property
+    def senders(self) -> SendersView:
+        """Who calls, since when, and how much came."""
+        ...
+
+    @property
+    def objects(self) -> ObjectsView:
+        """Single objects: headers, images, and where they went."""
+        ...
+
+    @property
+    def scripts(self) -> ScriptsView:
+        """Anonymization scripts: checked, and tried on objects."""
+        ...
+
+    @property
+    def forwarding(self) -> ForwardingView:
+        """Return where stored objects are sent on to, and what waits."""
+        ...
+
+    @property
+    def monitoring(self) -> MonitoringView:
+        """Counters, metrics and health."""
+        ...
 
     @property
     def associations(self) -> AssociationsView:
@@ -112,6 +155,11 @@ class EngineView(Protocol):
         Raises:
             NotFound: if there is no earlier revision.
         """
+        ...
+
+    @property
+    def processors(self) -> ProcessorsView:
+        """Custom processing: the processors and what they do."""
         ...
 
     def retry_receiver(self, receiver_id: int) -> None:

@@ -53,11 +53,11 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
-class StatusAmount:
-    """How much is in one status."""
+class StatusCount:
+    """How many sessions are in one status."""
 
     status: SessionStatus
-    amount: Amount
+    sessions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ class SessionPage:
     offset: int
     total: Amount
     """All that the query means."""
-    by_status: tuple[StatusAmount, ...]
-    """The total by status, in the order of a session's life."""
+    by_status: tuple[StatusCount, ...]
+    """The sessions of the total by status, in the order of a session's life."""
     areas: AreaCounts
     """Whatever the query."""
 

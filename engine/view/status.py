@@ -169,6 +169,8 @@ class EngineSnapshot:
     sessions_receiving: int
     configuration_problem: str = ""
     """Why the configuration file is not in force, if so."""
+    read_only: str = ""
+    """Why nothing can be changed through this view, if so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from engine.clock import SystemClock
 from engine.model.session import SessionStatus
 from engine.model.session_query import parse_query
-from engine.sessions.index import SessionIndex, stamp
+from engine.sessions.index import SessionIndex
 from engine.sessions.ledger import SessionLedger
 from engine.sessions.listing import find_sessions
+from engine.sessions.moments import stamp
 from tests.bench.report import aligned
 
 if TYPE_CHECKING:

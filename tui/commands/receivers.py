@@ -83,6 +83,7 @@ class ReceiverCommands:
                 changed, self._actor, replacing=seen
             ),
             current=self._app.look_at,
+            preview=self._engine.preview_routing,
             blink=self._app.blink,
         )
         self._app.push_screen(dialog, self._saved)

@@ -26,11 +26,13 @@ class Banners(Vertical):
     def compose(self) -> ComposeResult:
         """Prepare all of them."""
         yield Static("", id="banner", markup=False)
+        yield Static("", id="read-only", markup=False)
         yield Static("", id="barred", markup=False)
 
     def show(self, snapshot: EngineSnapshot) -> None:
         """Show what concerns the installation now."""
         self._say("#banner", configuration_words(snapshot))
+        self._say("#read-only", read_only_words(snapshot))
         self._say("#barred", barred_words(snapshot, read_only=self._read_only))
 
     def _say(self, selector: str, words: str) -> None:
@@ -46,6 +48,13 @@ def configuration_words(snapshot: EngineSnapshot) -> str:
         return ""
     kept = f"revision {snapshot.revision}, the last good one, stays in force"
     return f"✗ The configuration file is refused; {kept}: {safe(snapshot.configuration_problem)}"
+
+
+def read_only_words(snapshot: EngineSnapshot) -> str:
+    """Say why nothing can be changed from here, if so."""
+    if not snapshot.read_only:
+        return ""
+    return f"⊘ Nothing can be changed from here: {safe(snapshot.read_only)}"
 
 
 def barred_words(snapshot: EngineSnapshot, *, read_only: bool = False) -> str:

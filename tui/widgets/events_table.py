@@ -70,7 +70,12 @@ def _row(recorded: RecordedEvent) -> TableRow:
         "caller": Cell(safe(event.calling_ae_title) or "–"),
         "message": Cell(safe(event.sentence()), Tone.PLAIN if quiet else look.tone),
     }
-    return TableRow(str(recorded.sequence), cells)
+    return TableRow(event_key(recorded), cells)
+
+
+def event_key(recorded: RecordedEvent) -> str:
+    """Return what tells an event from others, also from those of an engine before a restart."""
+    return f"{recorded.at.timestamp()} {recorded.sequence}"
 
 
 def event_title(reading: Reading) -> str:

@@ -12,6 +12,7 @@ from tui.forms.event_advice import what_to_do
 from tui.text import count, duration, fit, moment, safe, size
 from tui.theme import ASSOCIATION_LOOKS, SEVERITY_LOOKS
 from tui.widgets.associations_table import contexts, row_key
+from tui.widgets.events_table import event_key
 from tui.widgets.failure_panel import failure_report
 from tui.widgets.receiver_panel import receiver_report, receiver_title
 
@@ -68,7 +69,7 @@ def row_details(reading: Reading, panel: str, chosen: str | None) -> Details | N
         association = next((a for a in both if row_key(a) == chosen), None)
         return association_details(association, snapshot) if association else None
     if panel == "events":
-        found = next((r for r in reading.events if str(r.sequence) == chosen), None)
+        found = next((r for r in reading.events if event_key(r) == chosen), None)
         return event_details(found, snapshot.taken_at) if found else None
     status = reading.receiver(int(chosen))
     return receiver_details(status, snapshot) if status else None
