@@ -29,7 +29,7 @@ from engine.monitoring_events import MetricsUnavailable
 from engine.service import Engine
 from engine.settings import Durability, EngineSettings
 from engine.status import read_status
-from engine.view import PortState, ReceiverState
+from engine.view import AssociationEnd, PortState, ReceiverState
 from tests.caller import SERVER_NAME, Caller, call
 from tests.certificates import Authority
 from tests.running import LOOPBACK, configure, free_port, make_receiver, stored_files
@@ -159,6 +159,21 @@ def test_a_draining_receiver_says_so_until_its_association_ends(
         assert peer.send(next(study(CT_SCANNER, 1, "NEURO-01", NOW))) == 0
     assert engine._associations.wait_until_none(10)
     assert engine.snapshot().receivers[0].state is ReceiverState.DISABLED
+
+
+def test_a_live_association_shows_its_contexts_and_can_be_aborted(
+    engine: NotingEngine, port: int
+) -> None:
+    to = Destination(LOOPBACK, port, "XNAT", "CT_SCANNER")
+    with SendingAssociation(to, [CT_SCANNER.sop_class_uid]) as peer:
+        assert peer.send(next(study(CT_SCANNER, 1, "NEURO-01", NOW))) == 0
+        (live,) = engine.snapshot().associations
+        (context,) = engine.associations.contexts(live.id)
+        assert context.sop_class == "CT Image Storage"
+        engine.associations.abort(live.id, "anna")
+        assert engine._associations.wait_until_none(10)
+    (ended,) = engine.snapshot().ended_associations
+    assert (ended.end, ended.why, ended.objects) == (AssociationEnd.ABORTED, "aborted by anna", 1)
 
 
 def test_options_that_do_nothing_yet_are_said_to(engine: NotingEngine) -> None:
