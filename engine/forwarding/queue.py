@@ -306,5 +306,5 @@ def _in_words() -> Iterator[None]:
     except (sqlite3.Error, OSError) as error:
         raise StorageUnusable(
             f"the forwarding queue can't be used: {error}",
-            "check the disk; the stored objects are not affected",
+            "check the disk, or set the file aside: what waits in it is not sent then",
         ) from error

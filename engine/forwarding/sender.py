@@ -42,6 +42,8 @@ class Sender:
         self._failures = 0
         """How often in a row the peer was in trouble."""
         self._retry_at = 0.0
+        self._halted = ""
+        """Why nothing can be sent, as it was told last."""
         self._asked = at.queue.asked(destination.id)
         self._thread = threading.Thread(target=self._run, name=f"forward-{destination.id}")
 
@@ -76,6 +78,7 @@ class Sender:
         while self._wait(seconds):
             try:
                 seconds = self._round()
+                self._halted = ""
             except StorageUnusable as error:
                 seconds = self._halt(error.detail)
             except Exception as error:
@@ -92,8 +95,11 @@ class Sender:
             return not self._stopping
 
     def _halt(self, reason: str) -> float:
+        """Wait until the storage is better, and tell once for which reason."""
         self._line.close()
-        self._at.journal.record(ForwardingHalted(reason=f"{self.destination.label}: {reason}"))
+        if reason != self._halted:
+            self._halted = reason
+            self._at.journal.record(ForwardingHalted(reason=f"{self.destination.label}: {reason}"))
         return STORAGE_SECONDS
 
     def _round(self) -> float | None:
