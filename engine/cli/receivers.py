@@ -7,7 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engine import terminal
-from engine.cli.context import actor, installed_identifiers, receiver_named, store_of
+from engine.cli.context import (
+    actor,
+    installed_file_namers,
+    installed_identifiers,
+    receiver_named,
+    store_of,
+)
 from engine.cli.options import (
     add_group,
     add_limits,
@@ -95,7 +101,11 @@ def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
     told = "what it is told, such as project=NEURO-01; repeatable; NAME= removes it"
     add("--identifier-setting", dest="identifier_settings", metavar="NAME=VALUE", type=_setting,
         action="append", help=told)  # fmt: skip
-    add("--file-namer", metavar="ID", help="what names files; '' for the only one")
+    add(
+        "--file-namer",
+        metavar="ID",
+        help="what names files, see: plugins; '' for the site's template",
+    )
     for name, words in _SWITCHES.items():
         add_switch(parser, name, words)
     _add_texts(parser)
@@ -149,7 +159,13 @@ def _save(
     record = seen.to_record() if seen else {}
     identifiers = installed_identifiers()
     fields = _given_fields(arguments, record)
-    rules = ReceiverRules(before.site, identifiers, before.receivers, before.projects)
+    rules = ReceiverRules(
+        before.site,
+        identifiers,
+        before.receivers,
+        before.projects,
+        installed_file_namers() if fields.get("file_namer") else None,
+    )
     receiver = parse_receiver(record | fields, rules)
     saved = store_of(arguments, identifiers).save_receiver(receiver, actor(), replacing=seen)
     _report(arguments, verb, *saved)
