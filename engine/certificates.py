@@ -20,13 +20,14 @@ from engine.model.tls import (
     Certificate,
     ClientCertificates,
     PeerCertificate,
+    TlsSettings,
     peer_certificate,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from engine.model.tls import TlsSettings
+    from engine.model.peer import CallingTls
 
 CIPHER_SUITES = (
     "ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -92,6 +93,26 @@ def own_caller(tls: TlsSettings) -> ssl.SSLContext:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     _load_pair(context, tls)
+    return context
+
+
+def caller(tls: CallingTls) -> ssl.SSLContext:
+    """Return what an association as requestor needs, with the profile of BCP 195 (PS3.15 B.9).
+
+    Raises:
+        InvalidReceiver: naming the file that can't be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = tls.check_name
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(":".join(CIPHER_SUITES))
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    if tls.ca:
+        _require_certificates(context, _certificates("tls_ca", tls.ca))
+    else:
+        context.load_default_certs()
+    if tls.certificate:
+        _load_pair(context, TlsSettings(tls.certificate, tls.key, tls.ca))
     return context
 
 

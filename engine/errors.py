@@ -8,6 +8,8 @@ EngineError                     title, detail, remedy
 │  ├─ InvalidProject
 │  ├─ InvalidSite
 │  ├─ InvalidStudyRoute
+│  ├─ InvalidPeer
+│  ├─ InvalidProcessor
 │  └─ CorruptConfiguration
 ├─ ChangedMeanwhile
 ├─ NotFound
@@ -26,6 +28,12 @@ EngineError                     title, detail, remedy
 ├─ SessionError
 │  ├─ TransitionNotAllowed      before, after
 │  └─ SessionConflict           reasons
+├─ PeerError
+│  ├─ PeerUnreachable
+│  ├─ AssociationBroken
+│  ├─ AssociationRefused        result, source, reason
+│  ├─ ContextRefused
+│  └─ PeerFull
 ├─ StorageUnusable
 └─ AlreadyRunning               holder
 """
@@ -122,6 +130,18 @@ class InvalidStudyRoute(ConfigurationError):
     """A study route with one or more unacceptable members."""
 
     title = "The study route is not valid"
+
+
+class InvalidPeer(ConfigurationError):
+    """A peer to call with one or more unacceptable values."""
+
+    title = "The peer is not valid"
+
+
+class InvalidProcessor(ConfigurationError):
+    """A processor with one or more unacceptable fields."""
+
+    title = "The processor is not valid"
 
 
 class CorruptConfiguration(ConfigurationError):
@@ -265,6 +285,50 @@ class SessionConflict(SessionError):
     def __init__(self, *reasons: str) -> None:
         super().__init__("; ".join(reasons), "merge or overwrite on purpose, move it, or delete it")
         self.reasons = reasons
+
+
+class PeerError(EngineError):
+    """A peer that we call does not do what we ask of it."""
+
+    title = "The peer does not answer"
+    exit_code = 8
+
+
+class PeerUnreachable(PeerError):
+    """There is no connection to the peer, or no TLS on it."""
+
+
+class AssociationBroken(PeerError):
+    """The peer ended an association, fell silent, or said what no peer may say."""
+
+    title = "The association broke"
+
+
+class AssociationRefused(PeerError):
+    """The peer rejects the association (PS3.8 9.3.4)."""
+
+    title = "The association was rejected"
+    exit_code = 9
+
+    def __init__(self, result: int, source: int, reason: int, detail: str, remedy: str) -> None:
+        super().__init__(detail, remedy)
+        self.result = result
+        self.source = source
+        self.reason = reason
+
+
+class ContextRefused(PeerError):
+    """The peer does not take objects of this SOP class in this transfer syntax."""
+
+    title = "The object was not accepted"
+    exit_code = 9
+
+
+class PeerFull(PeerError):
+    """The peer has no room for any object now."""
+
+    title = "The peer has no room"
+    exit_code = 9
 
 
 class StorageUnusable(EngineError):

@@ -79,6 +79,23 @@ class EngineStopping(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IdentifyingValuesShown(Event):
+    """Somebody saw values that tell who a patient is."""
+
+    topic: ClassVar[str] = "privacy"
+
+    by: str
+    object: str
+    """A keyed hash of its SOP Instance UID."""
+    session: int | None = None
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        where = "" if self.session is None else f" of session {self.session}"
+        return f"identifying values of object {self.object[:12]}{where} were shown to {self.by}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigurationApplied(Event):
     """A configuration is in force."""
 
@@ -413,6 +430,44 @@ class AnonymizationFailed(Event):
         """Say what happened."""
         again = f", {self.times:,} times by now" if self.times > 1 else ""
         return f"an object is not stored{again}: {self.why} (script of revision {self.revision})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessorFailed(Event):
+    """A processor could not process an object, so that it is refused."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "processing"
+    urgent: ClassVar[bool] = True
+
+    processor: str
+    """The instance's label."""
+    why: str
+    """Holds no element values."""
+    times: int
+    """How often so far; repetitions are told at 10, 100, 1000 …"""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        again = f", {self.times:,} times by now" if self.times > 1 else ""
+        return f"an object is not stored{again}: processor {self.processor}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessorProblem(Event):
+    """A processor can't work as it is configured, or can again."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "processing"
+
+    processor: str
+    """The instance's label."""
+    problem: str
+    """Empty once it is over."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"processor {self.processor}: {self.problem or 'works as configured again'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

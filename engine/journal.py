@@ -11,7 +11,7 @@ from collections import deque
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING
 
-from engine.events import Event, EventPage, Listener, RecordedEvent
+from engine.events import Event, EventPage, Listener, RecordedEvent, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,12 +30,23 @@ _logger = logging.getLogger(__name__)
 class Journal:
     """Records events in order; every method may be called from any thread."""
 
-    def __init__(self, clock: Clock, log_file: Path | None = None) -> None:
+    def __init__(
+        self, clock: Clock, log_file: Path | None = None, least: Severity = Severity.INFO
+    ) -> None:
+        """Begin with no events.
+
+        Args:
+            clock: when events happen.
+            log_file: where they are written too.
+            least: the least severity that is written; memory has all.
+        """
         self._clock = clock
         self._lock = threading.Lock()
         self._ring: deque[RecordedEvent] = deque(maxlen=RING_EVENTS)
         self._next_sequence = 1
         self._listeners: list[Listener] = []
+        self._followers: tuple[Listener, ...] = ()
+        self._written = frozenset(list(Severity)[list(Severity).index(least) :])
         self._file = _LineFile(log_file) if log_file else None
 
     def record(self, event: Event) -> RecordedEvent:
@@ -44,9 +55,9 @@ class Journal:
             recorded = RecordedEvent(self._next_sequence, self._clock.now(), event)
             self._next_sequence += 1
             self._ring.append(recorded)
-            if self._file is not None:
+            if self._file is not None and event.severity in self._written:
                 self._file.write(recorded)
-            listeners = tuple(self._listeners) if event.urgent else ()
+            listeners = (*self._followers, *(self._listeners if event.urgent else ()))
         for listener in listeners:
             _tell(listener, recorded)
         return recorded
@@ -80,6 +91,11 @@ class Journal:
                 self._listeners.remove(listener)
 
         return unsubscribe
+
+    def follow(self, listener: Listener) -> None:
+        """Call `listener` with every event, urgent or not; it must return at once."""
+        with self._lock:
+            self._followers = (*self._followers, listener)
 
     def close(self) -> None:
         """Close the file; events recorded later stay in memory only."""

@@ -5,12 +5,22 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
+from engine.counters import (
+    ANSWER_BOUNDS_MS,
+    OTHER_SENDERS,
+    SENDERS_COUNTED,
+    Counters,
+    ReceiverCounts,
+    RejectionCount,
+    SenderCounts,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from engine.clock import Clock
 
@@ -21,7 +31,7 @@ RATE_SECONDS = 5
 _KEPT_STATES = frozenset(("stored", "duplicate"))
 _FILTERED = "filtered"
 """Neither kept nor a failure."""
-_BOUNDS_MS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 300, 500, 800, 1200, 2000, 5000, 30000)
+_SUCCESS = 0x0000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +77,6 @@ class Today:
     bytes: int = 0
     failed: int = 0
     last_object_at: datetime | None = None
-
-
-@dataclass(slots=True)
-class _Counted:
-    """`Today` while it grows."""
-
-    day: date
-    objects: int = 0
-    bytes: int = 0
-    failed: int = 0
-    last_object_at: datetime | None = None
-
-    def add(self, day: date, at: datetime, size_bytes: int, state: str) -> None:
-        """Count one object; a new local day starts from nothing."""
-        if day != self.day:
-            self.day, self.objects, self.bytes, self.failed = day, 0, 0, 0
-        self.last_object_at = at
-        if state in _KEPT_STATES:
-            self.objects += 1
-            self.bytes += size_bytes
-        elif state != _FILTERED:
-            self.failed += 1
 
 
 class _LocalDay:
@@ -145,6 +133,58 @@ class SecondsRing:
         self._second = max(self._second, second)
 
 
+@dataclass(slots=True)
+class _Receiver:
+    """What one receiver received: today, in the last minute, and since the engine started."""
+
+    day: date | None = None
+    objects: int = 0
+    bytes: int = 0
+    failed: int = 0
+    last_object_at: datetime | None = None
+    """All of these today."""
+    ring: SecondsRing = field(default_factory=SecondsRing)
+    states: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    failures: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+    all_bytes: int = 0
+    answers: list[int] = field(default_factory=lambda: [0] * (len(ANSWER_BOUNDS_MS) + 1))
+    answer_seconds: float = 0.0
+    associations: int = 0
+
+    def add(self, day: date, at: datetime, size_bytes: int, state: str) -> None:
+        """Count one object of today; a new local day starts from nothing."""
+        if day != self.day:
+            self.day, self.objects, self.bytes, self.failed = day, 0, 0, 0
+        self.last_object_at = at
+        if state in _KEPT_STATES:
+            self.objects += 1
+            self.bytes += size_bytes
+        elif state != _FILTERED:
+            self.failed += 1
+
+    def counts(self, receiver: str) -> ReceiverCounts:
+        """Return what was counted since the engine started."""
+        return ReceiverCounts(
+            receiver,
+            tuple(self.states.items()),
+            self.all_bytes,
+            tuple(self.failures.items()),
+            tuple(self.answers),
+            self.answer_seconds,
+            self.associations,
+        )
+
+
+@dataclass(slots=True)
+class _Sender:
+    """What one calling AE title sent since the engine started."""
+
+    objects: int = 0
+    failed: int = 0
+    bytes: int = 0
+    last_object_at: datetime | None = None
+
+
 class Metrics:
     """All counters of one engine; every method may be called from any thread."""
 
@@ -152,37 +192,68 @@ class Metrics:
         self._clock = clock
         self._lock = threading.Lock()
         self._all = SecondsRing()
-        self._receivers: defaultdict[str, SecondsRing] = defaultdict(SecondsRing)
-        self._states: defaultdict[str, int] = defaultdict(int)
         self._day = _LocalDay(clock.now())
-        self._today: dict[str, _Counted] = {}
-        self._bytes = 0
-        self._answers = [0] * (len(_BOUNDS_MS) + 1)
+        self._receivers: defaultdict[str, _Receiver] = defaultdict(_Receiver)
+        self._senders: dict[str, _Sender] = {}
+        self._rejections: defaultdict[tuple[int, int, int], int] = defaultdict(int)
 
     def record_object(
-        self, receiver: str, state: str, size_bytes: int, answer_seconds: float
+        self,
+        receiver: str,
+        state: str,
+        size_bytes: int,
+        answer_seconds: float,
+        calling_ae_title: str = OTHER_SENDERS,
+        status: int = _SUCCESS,
     ) -> None:
         """Count one object in its final state."""
         second, at = int(self._clock.monotonic()), self._clock.now()
-        bucket = bisect_left(_BOUNDS_MS, answer_seconds * 1000)
+        bucket = bisect_left(ANSWER_BOUNDS_MS, answer_seconds * 1000)
         with self._lock:
-            day = self._day.of(at)
-            today = self._today.get(receiver)
-            if today is None:
-                today = self._today[receiver] = _Counted(day)
-            today.add(day, at, size_bytes, state)
+            counted = self._receivers[receiver]
+            counted.add(self._day.of(at), at, size_bytes, state)
             self._all.add(second, size_bytes)
-            self._receivers[receiver].add(second, size_bytes)
-            self._states[state] += 1
-            self._bytes += size_bytes
-            self._answers[bucket] += 1
+            counted.ring.add(second, size_bytes)
+            counted.states[state] += 1
+            counted.all_bytes += size_bytes
+            counted.answers[bucket] += 1
+            counted.answer_seconds += answer_seconds
+            sender = self._senders.get(calling_ae_title) or self._new_sender(calling_ae_title)
+            sender.objects += 1
+            sender.bytes += size_bytes
+            sender.last_object_at = at
+            if status != _SUCCESS:
+                counted.failures[status] += 1
+                sender.failed += 1
+
+    def record_association(self, receiver: str) -> None:
+        """Count one association that was accepted."""
+        with self._lock:
+            self._receivers[receiver].associations += 1
+
+    def record_rejection(self, result: int, source: int, reason: int) -> None:
+        """Count one association that was rejected (PS3.8 9.3.4)."""
+        with self._lock:
+            self._rejections[result, source, reason] += 1
+
+    def counters(self) -> Counters:
+        """Return what was counted since the engine started; nothing of the index is in it."""
+        with self._lock:
+            return Counters(
+                tuple(counted.counts(name) for name, counted in self._receivers.items()),
+                tuple(
+                    SenderCounts(name, s.objects, s.failed, s.bytes, s.last_object_at)
+                    for name, s in self._senders.items()
+                ),
+                tuple(RejectionCount(*why, times) for why, times in self._rejections.items()),
+            )
 
     def resume_today(self, counts: Mapping[str, Today]) -> None:
         """Continue from what an earlier engine received today."""
         with self._lock:
             for receiver, count in counts.items():
                 if count.day is not None:
-                    self._today[receiver] = _Counted(
+                    self._receivers[receiver] = _Receiver(
                         count.day, count.objects, count.bytes, count.failed, count.last_object_at
                     )
 
@@ -190,8 +261,8 @@ class Metrics:
         """Return what one receiver (``AE:port``) received since local midnight."""
         at = self._clock.now()
         with self._lock:
-            counted = self._today.get(receiver)
-            if counted is None:
+            counted = self._receivers.get(receiver)
+            if counted is None or counted.day is None:
                 return Today()
             if counted.day != self._day.of(at):
                 return Today(last_object_at=counted.last_object_at)
@@ -207,14 +278,19 @@ class Metrics:
         """Return the last minute of one receiver (``AE:port``), or of all."""
         second = int(self._clock.monotonic())
         with self._lock:
-            ring = self._all if receiver is None else self._receivers.get(receiver)
-            return ring.throughput(second) if ring is not None else Throughput()
+            if receiver is None:
+                return self._all.throughput(second)
+            counted = self._receivers.get(receiver)
+            return counted.ring.throughput(second) if counted is not None else Throughput()
 
     def totals(self) -> Totals:
         """Return the counts since the engine started."""
+        states: defaultdict[str, int] = defaultdict(int)
         with self._lock:
-            states = dict(self._states)
-            size_bytes = self._bytes
+            for counted in self._receivers.values():
+                for state, times in counted.states.items():
+                    states[state] += times
+            size_bytes = sum(counted.all_bytes for counted in self._receivers.values())
         return Totals(
             received=sum(states.values()),
             stored=states.get("stored", 0),
@@ -229,10 +305,19 @@ class Metrics:
     def latency(self) -> Latency:
         """Return how long answers took since the engine started."""
         with self._lock:
-            answers = tuple(self._answers)
+            answers = _added(counted.answers for counted in self._receivers.values())
         if not any(answers):
             return Latency()
         return Latency(_percentile(answers, 0.50), _percentile(answers, 0.95))
+
+    def _new_sender(self, calling_ae_title: str) -> _Sender:
+        """Return what a sender is counted in that was not met before."""
+        named = len(self._senders) < SENDERS_COUNTED
+        return self._senders.setdefault(calling_ae_title if named else OTHER_SENDERS, _Sender())
+
+
+def _added(rows: Iterable[list[int]]) -> tuple[int, ...]:
+    return tuple(map(sum, zip(*rows, strict=True)))
 
 
 def _percentile(counts: tuple[int, ...], share: float) -> int:
@@ -241,5 +326,5 @@ def _percentile(counts: tuple[int, ...], share: float) -> int:
     for i, count in enumerate(counts):
         seen += count
         if seen >= wanted:
-            return _BOUNDS_MS[min(i, len(_BOUNDS_MS) - 1)]
-    return _BOUNDS_MS[-1]
+            return ANSWER_BOUNDS_MS[min(i, len(ANSWER_BOUNDS_MS) - 1)]
+    return ANSWER_BOUNDS_MS[-1]

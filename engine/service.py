@@ -12,11 +12,18 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from engine import __version__, data_directory
+from engine.alerting.dispatcher import AlertDispatcher
+from engine.answers.history import HistoryAnswers
+from engine.answers.objects import ObjectAnswers
+from engine.answers.scripts import ScriptAnswers
+from engine.answers.senders import SenderAnswers
+from engine.answers.sessions import SessionAnswers
 from engine.clock import SystemClock, local_midnight
 from engine.config.store import ConfigurationStore
 from engine.config.watcher import ConfigurationWatcher
 from engine.dimse import private_names
 from engine.dimse.acceptance import Load
+from engine.dimse.association_control import AssociationControl
 from engine.dimse.associations import Associations
 from engine.dimse.door import Door
 from engine.dimse.echo import echo
@@ -35,31 +42,45 @@ from engine.events import (
     ObjectsAdopted,
     OptionNotApplied,
 )
+from engine.forwarding.forwarding import Forwarding
 from engine.intake.anonymizing import Anonymizer
+from engine.intake.file_namers import file_namers_of, load_file_namers, templates_of
 from engine.intake.identifier_faults import IdentifierFaults
 from engine.intake.installed import infos_of, load_identifiers, usable
+from engine.intake.installed_processors import load_processors, rules_of
 from engine.intake.pipeline import Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.router import Router
+from engine.intake.script_runner import ScriptRunner
 from engine.intake.storage_guard import StorageGuard
 from engine.intake.write import IncomingArea
 from engine.journal import Journal
 from engine.lock import EngineLock
 from engine.metrics import Metrics
+from engine.metrics_listener import MetricsListener
 from engine.model.configuration import Configuration
-from engine.session_keeping import SessionKeeping
+from engine.model.file_namer import file_namer_problems
+from engine.model.metrics_address import MetricsAddress
+from engine.monitoring import Monitoring
+from engine.monitoring_events import MetricsUnavailable
+from engine.processor_keeping import ConfigurationAccess, ProcessorKeeping
+from engine.programs.programs import Programs
+from engine.session_keeping import SessionKeeping, areas_of
 from engine.sessions.index import SessionIndex
 from engine.sessions.observed import ObservedReceiver
+from engine.sessions.reader import IndexReader
 from engine.sessions.studies import KnownStudies
 from engine.sessions.traces import TraceBook, TraceKey
 from engine.settings import Durability
 from engine.view import EngineSnapshot, ReceiverState, ReceiverStatus, StorageStatus
+from engine.watch import SilenceWatch, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from engine.clock import Clock
     from engine.events import EventPage, Listener
+    from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
     from engine.model.identity import RoutingPreview
     from engine.model.project import Project
@@ -67,9 +88,18 @@ if TYPE_CHECKING:
     from engine.model.site import SiteSettings
     from engine.settings import EngineSettings
     from engine.view import EchoResult, PortStatus
+    from engine.view.forwarding import ForwardingView
+    from engine.view.history import HistoryView
+    from engine.view.objects import ObjectsView
+    from engine.view.processors import ProcessorsView
+    from engine.view.scripts import ScriptsView
+    from engine.view.senders import SendersView
+    from engine.view.sessions import SessionsView
 
 QUARANTINE_BYTES = 1024**3
 _ABORT_SECONDS = 5.0
+_ANSWER_SECONDS = 2.0
+"""How long a stop waits for the requests of those who have connected already."""
 
 
 class Engine:
@@ -92,8 +122,10 @@ class Engine:
         self._configuration_problem = ""
         self._plugins = load_identifiers()
         """What finds project, subject and session; the default one first."""
+        self._processor_plugins = load_processors()
+        self._file_namers = load_file_namers()
         self._started_at = self._clock.now()
-        self._draining = False
+        self._stopping = self._draining = False
         self._open = ExitStack()
         """Undoes, in reverse order, whatever `start` has set up."""
 
@@ -111,13 +143,21 @@ class Engine:
         with ExitStack() as opened:
             self._open_storage(opened)
             self._build_parts(opened)
+            self._build_answers(opened)
             self._recover()
             self._apply(self._configuration)
             self._keeping.start()
             opened.callback(self._keeping.stop)
+            self._forwarding.start()
+            opened.callback(self._forwarding.stop)
+            self._programs.start()
+            opened.callback(self._programs.stop)
             self._watcher = ConfigurationWatcher(self._settings.config_file, self._reload)
             self._watcher.start()
             opened.callback(self._watcher.stop)
+            self._serve_metrics(opened)
+            self._watch.start()
+            opened.callback(self._watch.stop)
             self._reload()  # the file may have been changed since it was read
             self._open = opened.pop_all()
         enabled = [r for r in self._configuration.receivers if r.enabled]
@@ -129,14 +169,22 @@ class Engine:
     def stop(self, drain_seconds: float | None = None) -> None:
         """Refuse new associations, let open ones finish until the deadline, abort the rest."""
         seconds = self._settings.drain_seconds if drain_seconds is None else drain_seconds
-        self._draining = True
+        self._stopping = True
         self._journal.record(EngineStopping(open_associations=len(self._associations.live())))
         self._watcher.stop()
         self._receivers.stop_accepting()
+        # Whoever came in before that is served: with inherited sockets a restart refuses nobody.
+        self._receivers.answer_the_waiting(min(seconds, _ANSWER_SECONDS))
+        self._draining = True
         self._associations.wait_until_none(seconds)
         self._receivers.abort_all()
         self._associations.wait_until_none(_ABORT_SECONDS)
         self._open.close()
+
+    @property
+    def forwarding(self) -> ForwardingView:
+        """Where stored objects are sent on to."""
+        return self._forwarding.desk
 
     def snapshot(self) -> EngineSnapshot:
         """Return everything the dashboard shows."""
@@ -166,6 +214,11 @@ class Engine:
             sessions_receiving=self._index.receiving(),
             configuration_problem=self._configuration_problem,
         )
+
+    @property
+    def associations(self) -> AssociationControl:
+        """Live associations and those that ended lately."""
+        return AssociationControl(self._associations)
 
     def events_since(self, sequence: int, limit: int = 500) -> EventPage:
         """Return journal events from `sequence` on, oldest first."""
@@ -232,6 +285,11 @@ class Engine:
         with self._changing() as store:
             self._apply(store.undo(actor))
 
+    @property
+    def processors(self) -> ProcessorsView:
+        """Custom processing: the processors and what they do."""
+        return self._processors
+
     def retry_receiver(self, receiver_id: int) -> None:
         """Try again at once to listen for a failed receiver."""
         self._receivers.retry(self._configuration.receiver(receiver_id).port)
@@ -252,6 +310,22 @@ class Engine:
         """Tell whether a receiver could listen on a port now."""
         return probe(port, self.site().bind_address, self._receivers.listening_on(port))
 
+    def reload(self) -> None:
+        """Look at the configuration file now, and try again to listen where that failed."""
+        self._reload()
+        self._receivers.retry_all()
+
+    def _serve_metrics(self, opened: ExitStack) -> None:
+        """Let metrics be read over HTTP, if that is wanted; no reception depends on it."""
+        if not self._settings.metrics:
+            return
+        try:
+            place = MetricsAddress.parse(self._settings.metrics)
+            opened.callback(MetricsListener(place, self.monitoring).close)
+        except OSError as error:
+            why = error.strerror or str(error)
+            self._journal.record(MetricsUnavailable(address=self._settings.metrics, why=why))
+
     def _open_storage(self, opened: ExitStack) -> None:
         """Take the data directory and everything in it that needs closing."""
         settings = self._settings
@@ -259,10 +333,14 @@ class Engine:
         lock = EngineLock.acquire(settings.lock_file, self._clock)
         opened.callback(lock.release)
         self._store = ConfigurationStore(
-            settings.config_file, clock=self._clock, identifiers=self.identifiers()
+            settings.config_file,
+            clock=self._clock,
+            identifiers=self.identifiers(),
+            processors=rules_of(self._processor_plugins),
+            file_namers=file_namers_of(self._file_namers),
         )
         self._configuration = self._store.create_default("first start")
-        self._journal = Journal(self._clock, settings.log_dir / "events.jsonl")
+        self._journal = Journal(self._clock, settings.event_log, settings.log_level)
         opened.callback(self._journal.close)
         self._prearchive_fd = os.open(settings.prearchive_dir, os.O_RDONLY | os.O_DIRECTORY)
         opened.callback(os.close, self._prearchive_fd)
@@ -274,14 +352,40 @@ class Engine:
         durable = settings.durability is Durability.FULL
         self._index = SessionIndex(settings.index_file, durable=durable)
         opened.callback(self._index.close)
+        self._runner = ScriptRunner(settings.uid_maps_file)
+        opened.callback(self._runner.close)
         self._keeping = SessionKeeping(
-            settings, self._index, self._journal, self._clock, lambda: self._configuration
+            *(settings, self._index, self._journal, self._clock),
+            *(lambda: self._configuration, self._runner),
         )
         opened.callback(self._keeping.close)
+        self._forwarding = Forwarding(
+            settings,
+            self._index,
+            areas_of(settings),
+            self._journal,
+            self._clock,
+            lambda: self._configuration,
+        )
+        opened.callback(self._forwarding.close)
+        self._programs = Programs(
+            settings,
+            self._index,
+            self._keeping.ledger,
+            areas_of(settings),
+            self._journal,
+            lambda: self._configuration,
+        )
+        opened.callback(self._programs.close)
 
     def _build_parts(self, opened: ExitStack) -> None:
         """Connect the parts, from the metrics up to the listeners."""
         settings = self._settings
+        alerts = AlertDispatcher(
+            self._journal, self._clock, lambda: self._configuration.site.alerts
+        )
+        alerts.start()
+        opened.callback(alerts.stop)
         self._metrics = Metrics(self._clock)
         self._metrics.resume_today(self._index.today(local_midnight(self._clock.now())))
         quarantine = Quarantine(settings.quarantine_dir, QUARANTINE_BYTES, self._clock)
@@ -303,9 +407,18 @@ class Engine:
             durability=settings.durability,
             guard=self._guard,
         )
+        self._processors = ProcessorKeeping(
+            self._processor_plugins,
+            self._incoming,
+            settings.uid_maps_file,
+            self._journal.record,
+            self._clock,
+            ConfigurationAccess(lambda: self._configuration, self._changing, self._apply),
+        )
+        opened.callback(self._processors.close)
         self._router = self._build_router(opened)
-        anonymizer = Anonymizer(self._incoming, settings.uid_maps_file, self._journal)
-        opened.callback(anonymizer.close)
+        self._trace_key = TraceKey(settings.trace_key_file)
+        anonymizer = Anonymizer(self._incoming, self._runner, self._journal)
         pipeline = Pipeline(
             places,
             self._index,
@@ -314,9 +427,12 @@ class Engine:
             self._clock,
             self._router,
             anonymizer,
-            TraceBook(self._index, TraceKey(settings.trace_key_file)),
+            TraceBook(self._index, self._trace_key),
+            self._processors.custom(self._router),
         )
-        self._associations = Associations(self._clock, self._journal, self._index.record)
+        self._associations = Associations(
+            self._clock, self._journal, self._index.record, self._metrics
+        )
         door = Door(
             self._clock,
             self._journal,
@@ -338,6 +454,19 @@ class Engine:
         )
         opened.callback(self._inherited.close)
         opened.callback(self._receivers.stop_accepting)
+        self.monitoring = Monitoring(
+            self._metrics,
+            self._index,
+            self._clock,
+            self.snapshot,
+            self._dead,
+            self._guard.refusal,
+            lambda: self.forwarding.destinations(),
+        )
+        silence = SilenceWatch(settings.sender_hours_file, self._journal)
+        self._watch = Watch(
+            self.monitoring, silence, self._clock, settings.metrics_file, self._guard.refusal
+        )
 
     def _build_router(self, opened: ExitStack) -> Router:
         """Connect what identifies objects with what is known of their studies."""
@@ -346,7 +475,29 @@ class Engine:
         tell = self._journal.record
         self._faults = IdentifierFaults(self.identifiers(), self._clock, tell)
         identifiers = usable(self._plugins, tell, self._clock)
-        return Router(identifiers, lambda: self._configuration, self._journal, self._clock, studies)
+        return Router(
+            identifiers,
+            lambda: self._configuration,
+            self._journal,
+            self._clock,
+            studies,
+            self._processors.processing,
+            templates_of(self._file_namers, tell),
+        )
+
+    def _build_answers(self, opened: ExitStack) -> None:
+        """Connect what answers the console."""
+        reader, in_force = IndexReader(self._settings.index_file), lambda: self._configuration
+        opened.callback(reader.close)
+        objects = ObjectAnswers(self._keeping, reader, self._router, self._journal, self._trace_key)
+        opened.callback(objects.close)
+        self.objects: ObjectsView = objects
+        self.scripts: ScriptsView = ScriptAnswers(objects, self._router, in_force)
+        self.sessions: SessionsView = SessionAnswers(self._keeping, reader, self._journal, in_force)
+        self.history: HistoryView = HistoryAnswers(
+            self._store, in_force, self._changing, self._apply
+        )
+        self.senders: SendersView = SenderAnswers(reader, self._associations, self._clock)
 
     def _recover(self) -> None:
         swept = self._incoming.sweep()
@@ -375,10 +526,13 @@ class Engine:
             yield self._store
 
     def _apply(self, configuration: Configuration) -> None:
+        self._processors.processing.apply(configuration)
         before, self._configuration = self._configuration, configuration
         served = self._faults.sort_out(configuration.receivers)
         self._receivers.apply(served, configuration.site)
         self._publish_states()
+        self._forwarding.apply(configuration)
+        self._programs.ring()
         self._keeping.ring()
         enabled = sum(receiver.enabled for receiver in configuration.receivers)
         self._journal.record(
@@ -389,8 +543,9 @@ class Engine:
                 by=configuration.changed_by,
             )
         )
-        known = set() if before is configuration else set(_not_applied(before))
-        for receiver, option, instead in _not_applied(configuration):
+        namers = file_namers_of(self._file_namers)
+        known = set() if before is configuration else set(_not_applied(before, namers))
+        for receiver, option, instead in _not_applied(configuration, namers):
             if (receiver, option, instead) not in known:
                 self._journal.record(
                     OptionNotApplied(receiver=receiver.label, option=option, instead=instead)
@@ -423,6 +578,17 @@ class Engine:
     def _load(self) -> Load:
         site = self._configuration.site
         return Load(self._associations.open_ones(), site, self._draining, self._guard.refusal())
+
+    def _dead(self) -> tuple[str, ...]:
+        """Name the parts that should run and do not; waits for no disk."""
+        if self._stopping:
+            return ()
+        parts = (
+            ("the index", self._index.is_alive()),
+            ("the care for sessions", self._keeping.is_alive()),
+            ("the look at the configuration", self._watcher.is_alive()),
+        )
+        return (*self._receivers.dead(), *(name for name, alive in parts if not alive))
 
     def _state(self, receiver: Receiver) -> ReceiverState:
         return self._observed(receiver).state
@@ -463,13 +629,19 @@ class Engine:
         self._index.observe(tuple(observed))
 
 
-def _not_applied(configuration: Configuration) -> tuple[tuple[Receiver, str, str], ...]:
+def _not_applied(
+    configuration: Configuration, file_namers: Sequence[FileNamerInfo]
+) -> tuple[tuple[Receiver, str, str], ...]:
     """Return which receivers ask for what is not done, and what is done instead."""
     found = []
     for receiver in configuration.receivers:
-        if receiver.custom_processing:
+        if receiver.custom_processing and not configuration.processors_of(receiver):
             found.append((receiver, "custom processing", "no processor sees the objects"))
-        if receiver.anonymization and configuration.site.script.in_force is None:
-            instead = "no site script is in force; objects are stored as received"
+        if any(file_namer_problems(receiver.file_namer, file_namers)):
+            instead = "files are named by the site's template, for it can't be used"
+            found.append((receiver, f"file namer {receiver.file_namer}", instead))
+        nothing = configuration.site.anonymization is None
+        if receiver.anonymization and nothing and not configuration.projects.anonymizations:
+            instead = "no script is in force; objects are stored as received"
             found.append((receiver, "anonymization", instead))
     return tuple(found)

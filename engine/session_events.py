@@ -59,6 +59,39 @@ class SessionMoved(SessionEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRestored(SessionEvent):
+    """A session is out of the trash again."""
+
+    by: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"session {self.session} in {self.project} taken out of the trash by {self.by}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRebuildAsked(SessionEvent):
+    """Somebody asked for a session to be built again."""
+
+    by: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"{self.by} asked to build session {self.session} again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionCancelled(SessionEvent):
+    """Somebody took a request for a session back."""
+
+    by: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"{self.by} took back what was asked for session {self.session}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionDeleted(SessionEvent):
     """A session is in the trash."""
 

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 from engine.config.store import ConfigurationStore
 from engine.errors import StorageUnusable
 from engine.intake.adoption import adopt_findings
+from engine.intake.archiving import ProjectScripts
 from engine.intake.recovery import adopt
+from engine.intake.script_runner import ScriptRunner
 from engine.intake.stored import read_stored
 from engine.journal import Journal
 from engine.lock import EngineLock
 from engine.model.safe_names import timestamp
+from engine.sessions.archive import Planner
 from engine.sessions.areas import Areas
 from engine.sessions.audit import audit
 from engine.sessions.bell import Bell
@@ -26,12 +29,16 @@ from engine.settings import Durability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from engine.clock import Clock
     from engine.intake.adoption import Adopted
     from engine.intake.recovery import Recovered
     from engine.model.configuration import Configuration
+    from engine.model.session import Session
     from engine.sessions.audit import Audit
+    from engine.sessions.operations import Plan, Request
+    from engine.sessions.scans import StoredObject
     from engine.settings import EngineSettings
 
 
@@ -45,11 +52,13 @@ class SessionKeeping:
         journal: Journal,
         clock: Clock,
         configuration: Callable[[], Configuration],
+        runner: ScriptRunner,
     ) -> None:
         self._configuration = configuration
         self.ledger = SessionLedger(index, clock)
+        self._scripts = ProjectScripts(runner, configuration)
         self._workplace = Workplace(
-            index, self.ledger, areas_of(settings), read_stored, journal, clock
+            index, self.ledger, areas_of(settings), read_stored, journal, clock, self._scripts
         )
         self._lifecycle = Lifecycle(self._workplace, self._policy)
         self._bell = Bell(settings.bell_file)
@@ -63,6 +72,19 @@ class SessionKeeping:
         """
         self._lifecycle.recover()
         return None if clean else adopt(self._workplace)
+
+    def folder(self, session: Session) -> Path:
+        """Return where a session is."""
+        return self._workplace.areas.folder(session)
+
+    def read(self, folder: Path, file: str) -> StoredObject:
+        """Read an object back; raises as `ReadStored` does."""
+        return self._workplace.read(folder, file)
+
+    def preview(self, session: Session, request: Request) -> Plan | tuple[str, ...]:
+        """Return what archiving a session would come to; raises as `Planner.plan` does."""
+        at = self._workplace
+        return Planner(at.areas, at.ledger, at.read, at.clock).preview(session, request)
 
     def run_requests(self) -> None:
         """Carry out what was asked for, on this thread."""
@@ -85,9 +107,14 @@ class SessionKeeping:
         """Let the thread look for requests, or at changed settings, at once."""
         self._bell.ring()
 
+    def is_alive(self) -> bool:
+        """Tell whether the thread runs."""
+        return self._timer.is_alive()
+
     def stop(self) -> None:
-        """End the thread after the session that it is working on."""
-        self._timer.stop()
+        """End the thread after the step that it is working on."""
+        with self._scripts.held_back():
+            self._timer.stop()
 
     def close(self) -> None:
         """Let go of the doorbell."""
@@ -116,11 +143,13 @@ def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[
         lock = EngineLock.acquire(settings.lock_file, clock)
         opened.callback(lock.release)
         configuration = ConfigurationStore(settings.config_file, clock=clock).load()
-        journal = Journal(clock, settings.log_dir / "events.jsonl")
+        journal = Journal(clock, settings.event_log, settings.log_level)
         opened.callback(journal.close)
         index = SessionIndex(settings.index_file, durable=settings.durability is Durability.FULL)
         opened.callback(index.close)
-        keeping = SessionKeeping(settings, index, journal, clock, lambda: configuration)
+        runner = ScriptRunner(settings.uid_maps_file)
+        opened.callback(runner.close)
+        keeping = SessionKeeping(settings, index, journal, clock, lambda: configuration, runner)
         opened.callback(keeping.close)
         keeping.recover(clean=index.begin_run())
         yield keeping

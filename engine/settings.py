@@ -9,6 +9,8 @@ from pathlib import Path
 
 import platformdirs
 
+from engine.events import Severity
+
 DATA_VARIABLE = "DICOMDOCK_DATA"
 
 
@@ -34,6 +36,10 @@ class EngineSettings:
     marker: str = ""
     """A file in the data directory without which nothing is received, for storage that is mounted
     there: where the mount is missing, so is the file. Empty for none."""
+    metrics: str = ""
+    """Where metrics are read over HTTP, such as ``127.0.0.1:9404``; empty for nowhere."""
+    log_level: Severity = Severity.INFO
+    """The least severity that the event log keeps."""
     negotiation_seconds: float = 10.0
     """How long a peer may take from connecting to its complete A-ASSOCIATE-RQ."""
     handshake_seconds: float = 10.0
@@ -43,6 +49,21 @@ class EngineSettings:
     unassociated_peers: int = 50
     """Connections that may wait for their association at once; more are closed."""
     unassociated_peers_per_address: int = 20
+    control_tcp: str = ""
+    """Where the control API listens beside its socket, as ``[ADDRESS:]PORT``; empty for nowhere."""
+    control_certificate: str = ""
+    """A PEM file: the control API's TCP port speaks TLS; empty for plain HTTP."""
+    control_key: str = ""
+
+    @property
+    def control_file(self) -> Path:
+        """The UNIX socket by which consoles and commands reach a running engine."""
+        return self.data_dir / "control.sock"
+
+    @property
+    def control_token_file(self) -> Path:
+        """What clients of the control API's TCP port must know."""
+        return self.data_dir / "control.token"
 
     @property
     def config_file(self) -> Path:
@@ -80,6 +101,21 @@ class EngineSettings:
         return self.data_dir / "uid-maps.sqlite"
 
     @property
+    def forwarding_file(self) -> Path:
+        """The SQLite queue of forward copies."""
+        return self.data_dir / "forwarding.sqlite"
+
+    @property
+    def forwarding_bell_file(self) -> Path:
+        """The FIFO by which commands tell a running engine to look at its forward copies."""
+        return self.data_dir / "forwarding.bell"
+
+    @property
+    def commands_file(self) -> Path:
+        """The SQLite queue of external programs that are to run."""
+        return self.data_dir / "commands.sqlite"
+
+    @property
     def incoming_dir(self) -> Path:
         """Where objects are while they are being received."""
         return self.data_dir / "incoming"
@@ -103,6 +139,21 @@ class EngineSettings:
     def quarantine_dir(self) -> Path:
         """Where objects refused for their content are kept with the reason."""
         return self.data_dir / "quarantine"
+
+    @property
+    def sender_hours_file(self) -> Path:
+        """In which hours each calling AE title usually sends."""
+        return self.data_dir / "sender-hours.json"
+
+    @property
+    def event_log(self) -> Path:
+        """The event journal as JSON lines; older ones are beside it."""
+        return self.log_dir / "events.jsonl"
+
+    @property
+    def metrics_file(self) -> Path:
+        """The metrics of the last minute, as Prometheus text."""
+        return self.log_dir / "metrics.prom"
 
     @property
     def log_dir(self) -> Path:

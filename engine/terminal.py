@@ -80,6 +80,19 @@ def print_json(value: object) -> None:
         sys.stdout.write(json_text(value))
 
 
+def print_line(value: object) -> None:
+    """Write data for programs that read line by line: JSON in one line, for each value."""
+    text = json.dumps(value, default=_plain).replace("\x7f", "\\u007f")
+    with _writing():
+        sys.stdout.write(f"{text}\n")
+
+
+def clear() -> None:
+    """Begin at the top of an empty screen."""
+    with _writing():
+        sys.stdout.write("\x1b[H\x1b[2J")
+
+
 def print_text(text: str) -> None:
     """Write a text of several lines as it is, with what could steer a terminal as escapes."""
     lines = ("\t".join(map(visible, line.split("\t"))) for line in text.splitlines())

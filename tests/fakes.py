@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from engine.counters import Counters
 from engine.errors import EngineError, NotFound
 from engine.events import (
     AssociationEstablished,
@@ -23,6 +24,8 @@ from engine.events import (
     ReceiverListening,
     RecordedEvent,
 )
+from engine.exposition import render
+from engine.health import judge
 from engine.metrics import WINDOW_SECONDS, Latency, Throughput, Totals
 from engine.model.ae_title import AETitle
 from engine.model.identifier import DEFAULT_IDENTIFIERS, IdentifierInfo
@@ -42,12 +45,19 @@ from engine.view import (
     RefusedContext,
     StorageStatus,
 )
+from engine.view.associations import AcceptedContext
+from tests.fake_forwarding import FakeForwarding
+from tests.fake_groups import FakeHistory, FakeObjects, FakeSenders, hostile_senders
+from tests.fake_processors import FakeProcessors
+from tests.fake_scripts import FakeScripts
+from tests.fake_sessions import FakeSessions, hostile_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from engine.model.identity import RoutingPreview
     from engine.model.project import Project
+    from engine.view.monitoring import Health
 
 NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
 GIB = 1024**3
@@ -142,6 +152,22 @@ def make_snapshot(**changes: Any) -> EngineSnapshot:
 
 
 @dataclass
+class FakeMonitoring:
+    """The `MonitoringView` of a fake engine: what its snapshot and its counters mean."""
+
+    engine: FakeEngine
+
+    def counters(self) -> Counters:
+        return self.engine.counted
+
+    def metrics(self) -> bytes:
+        return render(self.engine.current, self.engine.counted)
+
+    def health(self) -> Health:
+        return judge(self.engine.current, self.engine.counted, (), "")
+
+
+@dataclass
 class FakeEngine:
     """An `EngineView` that answers from memory and notes every command in `calls`."""
 
@@ -161,6 +187,29 @@ class FakeEngine:
     )
     listeners: list[Listener] = field(default_factory=list)
     previews: tuple[RoutingPreview, ...] = ()
+    processors: FakeProcessors = field(default_factory=FakeProcessors)
+    sessions: FakeSessions = field(init=False)
+    history: FakeHistory = field(init=False)
+    senders: FakeSenders = field(default_factory=FakeSenders)
+    objects: FakeObjects = field(init=False)
+    scripts: FakeScripts = field(default_factory=FakeScripts)
+
+    def __post_init__(self) -> None:
+        self.sessions = FakeSessions(self._command)
+        self.history = FakeHistory(self._command)
+        self.objects = FakeObjects(self._command)
+
+    forwarding: FakeForwarding = field(default_factory=FakeForwarding)
+    counted: Counters = field(default_factory=Counters)
+    contexts: dict[str, tuple[AcceptedContext, ...]] = field(default_factory=dict)
+
+    @property
+    def monitoring(self) -> FakeMonitoring:
+        return FakeMonitoring(self)
+
+    @property
+    def associations(self) -> FakeAssociations:
+        return FakeAssociations(self)
 
     def snapshot(self) -> EngineSnapshot:
         if self.silent is not None:
@@ -299,9 +348,36 @@ class FakeEngine:
         self.current = replace(self.current, receivers=tuple(receivers))
 
 
+@dataclass
+class FakeAssociations:
+    """What the fake engine does with associations."""
+
+    engine: FakeEngine
+
+    def contexts(self, association_id: str) -> tuple[AcceptedContext, ...]:
+        self.engine._command("contexts", association_id)
+        return self.engine.contexts.get(association_id, ())
+
+    def abort(self, association_id: str, actor: str) -> None:
+        self.engine._command("abort", association_id, actor)
+        current = self.engine.current
+        found = [a for a in current.associations if a.id == association_id]
+        if not found:
+            raise NotFound(f"association {association_id} has ended", "nothing needs to be aborted")
+        now, why = current.taken_at, f"aborted by {actor}"
+        ended = replace(found[0], ended_at=now, end=AssociationEnd.ABORTED, why=why)
+        self.engine.current = replace(
+            current,
+            associations=tuple(a for a in current.associations if a is not found[0]),
+            ended_associations=(ended, *current.ended_associations),
+        )
+
+
 def empty() -> FakeEngine:
     """A fresh installation."""
     engine = FakeEngine(make_snapshot(revision=0))
+    engine.sessions.known, engine.senders.known, engine.history.known = [], [], []
+    engine.objects.known = ()
     engine.record(EngineStarted(version="0.1.0", listening=0, enabled=0))
     return engine
 
@@ -336,6 +412,7 @@ def busy() -> FakeEngine:
         )
     )
     engine.insert(*_events())
+    engine.contexts["A-0412"] = _ACCEPTED_CONTEXTS
     return engine
 
 
@@ -453,6 +530,8 @@ def hostile_names() -> FakeEngine:
         engine.current, receivers=statuses, associations=live, ended_associations=rejected
     )
     engine.record(*(_rejection(association) for association in rejected))
+    engine.sessions.known = hostile_sessions()
+    engine.senders.known = hostile_senders(HOSTILE_NAMES)
     return engine
 
 
@@ -494,6 +573,16 @@ _REFUSED_CONTEXTS = (
         ("Implicit VR Little Endian", "Explicit VR Little Endian"),
         "not a storage class",
     ),
+)
+
+
+_ACCEPTED_CONTEXTS = (
+    AcceptedContext(1, "CT Image Storage", "JPEG-LS Lossless Image Compression"),
+    AcceptedContext(3, "CT Image Storage", "Explicit VR Little Endian"),
+    AcceptedContext(5, "Enhanced CT Image Storage", "Explicit VR Little Endian"),
+    AcceptedContext(7, "X-Ray Radiation Dose SR Storage", "Explicit VR Little Endian"),
+    AcceptedContext(11, "1.3.46.670589.11.0.0.12.2", "Implicit VR Little Endian"),
+    AcceptedContext(15, "Verification SOP Class", "Implicit VR Little Endian"),
 )
 
 

@@ -1,11 +1,14 @@
-"""The console: one timer, one screen, and the ways in and out of the terminal."""
+"""The console: one timer, the screens, calls to the engine, and the ways in and out."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import pkgutil
 import signal
 import threading
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from textual import on, work
@@ -14,11 +17,15 @@ from textual.command import SimpleProvider
 
 from tui.bindings import Scope, bindings
 from tui.commands.associations import AssociationCommands
+from tui.commands.calls import EngineCalls
 from tui.commands.palette import ConsoleCommands, ConsolePalette
 from tui.commands.receivers import ReceiverCommands
 from tui.commands.site import SiteCommands
 from tui.link import (
+    CONSOLES,
+    AbortRequested,
     AllowRequested,
+    CallRequested,
     ChoiceRequested,
     EngineAnswered,
     EngineCall,
@@ -26,24 +33,28 @@ from tui.link import (
     EngineStopped,
     News,
     Reading,
+    ReadingWanted,
     ReceiverCommand,
     SwitchRequested,
     UndoRequested,
+    WorkRequested,
 )
+from tui.places import HOME, PLACES, Place
+from tui.screens.console_screen import ConsoleScreen, Frame
 from tui.screens.dashboard import DashboardScreen
-from tui.screens.message import MessageScreen
 from tui.screens.too_small import TooSmallScreen, is_too_small
+from tui.settings import ConsoleSettings, load_settings, save_settings
 from tui.text import safe
 from tui.theme import DARK, QUIET, THEMES, palette_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from textual.events import Resize
     from textual.notifications import SeverityLevel
     from textual.theme import Theme
 
-    from engine.errors import EngineError
     from engine.model.receiver import Receiver
     from engine.view import EngineView
 
@@ -58,6 +69,7 @@ class ConsoleApp(App[None]):
     TITLE = "dicomdock"
     CSS_PATH = ["styles/themes.tcss", "styles/console.tcss"]
     BINDINGS = bindings(Scope.EVERYWHERE)
+    DEFAULT_MODE = HOME
     COMMANDS = {ConsoleCommands}
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (140, "-very-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
@@ -70,7 +82,13 @@ class ConsoleApp(App[None]):
         blink: bool = True,
         actor: str = "console",
         on_quit: Callable[[], None] | None = None,
+        on_hangup: Callable[[], None] | None = None,
+        on_shown: Callable[[], None] | None = None,
         demo: bool = False,
+        read_only: bool = False,
+        settings_path: Path | None = None,
+        theme_name: str = "",
+        places: tuple[Place, ...] = PLACES,
     ) -> None:
         """Take the engine and how to look at it.
 
@@ -80,43 +98,84 @@ class ConsoleApp(App[None]):
             blink: Whether text cursors blink.
             actor: Who changes the configuration, for its history.
             on_quit: Stops the engine; called on a worker thread, may take seconds.
+            on_hangup: Called on this thread when the terminal is gone, before the console ends
+                without `on_quit`; None quits then.
+            on_shown: Called on a worker thread when the console is there, for what may take time.
             demo: Whether to say that nothing here is real.
+            read_only: Whether nothing that changes anything can be reached.
+            settings_path: Where the user's settings are kept; None keeps none.
+            theme_name: Instead of the one in the settings.
+            places: The screens there are.
         """
         super().__init__()
         self.blink = blink
         self.reading = Reading()
-        self.dashboard = DashboardScreen(blink=blink, demo=demo)
+        self.frame = Frame(blink=blink, demo=demo, read_only=read_only, places=places)
+        self.dashboard = DashboardScreen(self.frame)
+        self._settings_path = settings_path
         self._refresh_hz = refresh_hz
         self._on_quit = on_quit
+        self._on_hangup = on_hangup
+        self._on_shown = on_shown
+        self.hung_up = False
+        """Whether it ended because the terminal is gone, and left the engine running."""
         self._link = EngineLink(engine, self.post_message)
         self._receiver_commands = ReceiverCommands(self, engine, actor)
         self._association_commands = AssociationCommands(self, engine, actor)
         self._site_commands = SiteCommands(self, actor)
-        self._busy: set[int] = set()
+        self._calls = EngineCalls(self, self._link)
         self._stopping = False
         self._terminals: list[int] = []
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = DARK.name
-
-    def get_default_screen(self) -> DashboardScreen:
-        """Start with the dashboard."""
-        return self.dashboard
+        self._settings, self._settings_problem = self._load_settings()
+        self.theme = self._known_theme(theme_name or self._settings.theme)
+        for place in places:
+            if place.screen:
+                self.add_mode(place.name, partial(self._screen_of, place))
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Give themes that are not ours the variables that our styles use."""
         return {"quiet": QUIET, "key": "#8cc8ec", "line": "#3a4756"}
 
+    # Settings
+
+    def _load_settings(self) -> tuple[ConsoleSettings, str]:
+        if self._settings_path is None:
+            return ConsoleSettings(), ""
+        return load_settings(self._settings_path)
+
+    def _known_theme(self, name: str) -> str:
+        if name in {theme.name for theme in THEMES}:
+            return name
+        self._settings_problem = f"there is no theme “{name}”, the usual one is used"
+        return DARK.name
+
+    def choose_theme(self, name: str) -> None:
+        """Use a theme from now on, and the next time."""
+        self.theme = name
+        self._settings = replace(self._settings, theme=name)
+        if self._settings_path is not None:
+            problem = save_settings(self._settings_path, self._settings)
+            if problem:
+                self.tell(problem, "warning")
+
     def on_mount(self) -> None:
         """Look for the first time and start everything that goes on by itself."""
         self._catch_signals()
         self._link.start()
+        if self._settings_problem:
+            self.tell(self._settings_problem, "warning")
         self.theme_changed_signal.subscribe(self, self._repaint)
         self._terminals = [descriptor for descriptor in (0, 1, 2) if os.isatty(descriptor)]
         self.set_interval(TERMINAL_CHECK_SECONDS, self._check_terminal)
         self.refresh_from_engine()
         if self._refresh_hz > 0:
             self.set_interval(1 / self._refresh_hz, self.refresh_from_engine)
+        if self._on_shown is not None:
+            shown = self._on_shown
+            call = EngineCall("serve consoles", CONSOLES, lambda _: shown(), lambda _: None)
+            self.call_after_refresh(self.call_engine, call)
 
     def on_unmount(self) -> None:
         """Hear no more news."""
@@ -126,16 +185,60 @@ class ConsoleApp(App[None]):
 
     def refresh_from_engine(self) -> None:
         """Look at the engine once and show what changed."""
-        was_silent = self.reading.silent
         self.reading = self._link.read()
+        self._show_reading()
+
+    def _show_reading(self) -> None:
+        screen = self._seen()
+        if screen is None:
+            return
         with self.batch_update():
-            self.dashboard.show(self.reading)
-            if self.reading.silent != was_silent:
-                self._repaint(self.current_theme)
+            screen.paint(palette_of(self.current_theme))
+            screen.show(self.reading)
 
     def _repaint(self, theme: Theme) -> None:
-        self.dashboard.paint(palette_of(theme))
-        self.dashboard.show(self.reading)
+        self._show_reading()
+
+    @on(ReadingWanted)
+    def _show_again(self) -> None:
+        self._show_reading()
+
+    # Screens
+
+    def _seen(self) -> ConsoleScreen | None:
+        """Return the screen that is seen, perhaps behind a dialog; none while leaving."""
+        stack = reversed(self.screen_stack)
+        return next((s for s in stack if isinstance(s, ConsoleScreen) and not s.leaving), None)
+
+    def _screens(self) -> Iterator[ConsoleScreen]:
+        for stack in self._screen_stacks.values():
+            yield from (screen for screen in stack if isinstance(screen, ConsoleScreen))
+
+    def _screen_of(self, place: Place) -> ConsoleScreen:
+        if place.name == HOME:
+            return self.dashboard
+        screen = pkgutil.resolve_name(place.screen)(self.frame)
+        assert isinstance(screen, ConsoleScreen)
+        return screen
+
+    def go(self, name: str) -> None:
+        """Show a screen as it was left; the one that is seen, from its beginning."""
+        if name != self.current_mode:
+            self.switch_mode(name)
+        else:
+            while isinstance(self.screen, ConsoleScreen) and self.screen.crumbs():
+                self.pop_screen()
+        self._show_reading()
+
+    def action_go(self, name: str) -> None:
+        """Go to a screen by its key."""
+        self.go(name)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide the keys of screens that there are not."""
+        if action == "go":
+            return any(place.name == parameters[0] and place.screen for place in self.frame.places)
+        return super().check_action(action, parameters)
 
     @on(News)
     def _tell_news(self, news: News) -> None:
@@ -146,24 +249,36 @@ class ConsoleApp(App[None]):
 
     # Commands
 
+    def may(self, *, changing: bool = True) -> bool:
+        """Tell whether commands are taken now; a read-only console says why not."""
+        if changing and self.frame.read_only:
+            self.tell("this console is read-only: nothing is changed", "warning")
+            return False
+        return not self._stopping
+
     @on(ReceiverCommand)
     def _command_receiver(self, command: ReceiverCommand) -> None:
-        if not self._stopping:
+        if self.may(changing=command.action != "echo"):
             self._receiver_commands.run(command.action, command.receiver_id)
 
     @on(AllowRequested)
     def _allow_caller(self, request: AllowRequested) -> None:
-        if not self._stopping:
+        if self.may():
             self._association_commands.allow(request.association)
+
+    @on(AbortRequested)
+    def _abort_associations(self, request: AbortRequested) -> None:
+        if self.may():
+            self._association_commands.abort(request)
 
     @on(SwitchRequested)
     def _switch_receivers(self, request: SwitchRequested) -> None:
-        if not self._stopping:
+        if self.may():
             self._site_commands.switch(allowed=request.allowed)
 
     @on(UndoRequested)
     def _undo(self) -> None:
-        if not self._stopping:
+        if self.may():
             self._site_commands.undo()
 
     def look_at(self, receiver_id: int) -> Receiver | None:
@@ -173,28 +288,20 @@ class ConsoleApp(App[None]):
         return status.receiver if status is not None else None
 
     def call_engine(self, call: EngineCall) -> None:
-        """Make a call that may block, one at a time for each receiver."""
-        if call.receiver_id in self._busy:
-            self.tell(f"{call.what}: wait, the last command is not done yet", "warning")
-            return
-        self._busy.add(call.receiver_id)
-        self._perform(call)
+        """Make a call that may block, one at a time for each thing that calls are about."""
+        self._calls.make(call)
 
-    @work(thread=True, group="engine", exit_on_error=False)
-    def _perform(self, call: EngineCall) -> None:
-        self.post_message(self._link.perform(call))
+    @on(CallRequested)
+    def _call(self, request: CallRequested) -> None:
+        self._calls.make(request.call)
 
     @on(EngineAnswered)
     def _answered(self, answer: EngineAnswered) -> None:
-        self._busy.discard(answer.call.receiver_id)
-        if answer.error is None:
-            answer.call.then(answer.result)
-        else:
-            self.refresh_from_engine()
-            self._show_error(answer.error)
+        self._calls.answered(answer)
 
-    def _show_error(self, error: EngineError) -> None:
-        self.push_screen(MessageScreen(error.title, error.detail, error.remedy))
+    @on(WorkRequested)
+    def _begin_work(self, request: WorkRequested) -> None:
+        self._calls.work(request)
 
     def tell(self, sentence: str, severity: SeverityLevel = "information") -> None:
         """Show a toast; whatever is in the sentence is shown as it is."""
@@ -222,15 +329,24 @@ class ConsoleApp(App[None]):
         """Show all keys."""
         from tui.screens.help import HelpScreen, all_keys
 
-        self.push_screen(HelpScreen("Keys and help", all_keys(palette_of(self.current_theme))))
+        page = all_keys(palette_of(self.current_theme), self._seen() or self.dashboard)
+        self.push_screen(HelpScreen("Keys and help", page))
 
     def action_help_here(self) -> None:
         """Show help on the focused panel."""
         from tui.screens.help import HelpScreen, help_on
 
-        widget = self.focused or self.dashboard
-        title, page = help_on(widget, palette_of(self.current_theme))
+        screen = self._seen() or self.dashboard
+        title, page = help_on(self.focused or screen, palette_of(self.current_theme), screen)
         self.push_screen(HelpScreen(title, page))
+
+    def action_diagnostics(self) -> None:
+        """Show what support asks for first."""
+        from tui.screens.diagnostics import console_facts, diagnostics
+        from tui.screens.message import MessageScreen
+
+        text = diagnostics(console_facts(self, self._settings_path), self.reading)
+        self.push_screen(MessageScreen("Diagnostics", text, error=False))
 
     # Size
 
@@ -253,7 +369,9 @@ class ConsoleApp(App[None]):
         if self._stopping:
             return
         self._stopping = True
-        self.dashboard.announce_stop()
+        self._calls.stop()
+        for screen in self._screens():
+            screen.announce_stop()
         if self._on_quit is None:
             self.exit()
         else:
@@ -277,10 +395,22 @@ class ConsoleApp(App[None]):
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         loop.add_signal_handler(signal.SIGTERM, self._terminate)
 
+    def _release_signals(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            loop = asyncio.get_running_loop()
+            loop.remove_signal_handler(signal.SIGHUP)
+            loop.remove_signal_handler(signal.SIGTERM)
+
     def _hang_up(self) -> None:
         if 0 in self._terminals and not os.isatty(0):
             self._forget_terminal()
-        self._leave()
+        if self._on_hangup is None or self._stopping:
+            self._leave()
+            return
+        self._stopping = self.hung_up = True
+        self._release_signals()
+        self._on_hangup()
+        self.exit()
 
     def _forget_terminal(self) -> None:
         # Textual's input thread would read the end of file again and again, its output thread

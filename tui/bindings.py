@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from textual.binding import Binding, BindingType
 
 from engine.view import ReceiverState
+from tui.places import PLACES
 
 if TYPE_CHECKING:
     from engine.view import ReceiverStatus
@@ -22,6 +23,10 @@ class Scope(StrEnum):
     SITE = "Site"
     VIEW = "View"
     LISTS = "Lists"
+    MARKS = "Marks"
+    LOG = "Log"
+    NEIGHBOURS = "Receiver"
+    SCREENS = "Screens"
     EVERYWHERE = "Everywhere"
 
 
@@ -42,6 +47,18 @@ class Key:
     short: str = ""
     """Label for a narrow footer."""
     priority: bool = False
+    changes: bool = False
+    """Whether it changes anything but the view; such keys are gone in a read-only console."""
+
+    @property
+    def verb(self) -> str:
+        """The action without its arguments."""
+        return self.action.partition("(")[0]
+
+    @property
+    def argument(self) -> str:
+        """What is between the quotes of the action's argument; empty without one."""
+        return self.action.partition("('")[2].removesuffix("')")
 
     def binding(self) -> Binding:
         """Return Textual's form of it."""
@@ -58,14 +75,46 @@ class Key:
 
 
 R, V, L, E = Scope.RECEIVERS, Scope.VIEW, Scope.LISTS, Scope.EVERYWHERE
-A, S = Scope.ASSOCIATIONS, Scope.SITE
+A, S, M = Scope.ASSOCIATIONS, Scope.SITE, Scope.MARKS
 
 KEYS = (
-    Key("receiver.new", R, "n", "n", "receiver('new')", "New", "create a receiver", 1),
-    Key("receiver.edit", R, "e", "e", "receiver('edit')", "Edit", "change it", 1),
-    Key("receiver.stop", R, "s", "s", "receiver('stop')", "Stop", "take no new associations", 1),
-    Key("receiver.start", R, "s", "s", "receiver('start')", "Start", "listen again", 1),
-    Key("receiver.delete", R, "d", "d", "receiver('delete')", "Delete", "remove it (asks)", 2),
+    Key(
+        "receiver.new", R, "n", "n", "receiver('new')", "New", "create a receiver", 1, changes=True
+    ),
+    Key("receiver.edit", R, "e", "e", "receiver('edit')", "Edit", "change it", 1, changes=True),
+    Key(
+        "receiver.stop",
+        R,
+        "s",
+        "s",
+        "receiver('stop')",
+        "Stop",
+        "take no new associations",
+        1,
+        changes=True,
+    ),
+    Key(
+        "receiver.start",
+        R,
+        "s",
+        "s",
+        "receiver('start')",
+        "Start",
+        "listen again",
+        1,
+        changes=True,
+    ),
+    Key(
+        "receiver.delete",
+        R,
+        "d",
+        "d",
+        "receiver('delete')",
+        "Delete",
+        "remove it (asks)",
+        2,
+        changes=True,
+    ),
     Key(
         "receiver.echo",
         R,
@@ -87,6 +136,7 @@ KEYS = (
         "a failed one: try to listen again at once",
         1,
         short="Retry",
+        changes=True,
     ),
     Key(
         "association.allow",
@@ -98,6 +148,18 @@ KEYS = (
         "a rejected one: whitelist it, or see what helps",
         1,
         short="Allow",
+        changes=True,
+    ),
+    Key(
+        "association.abort",
+        A,
+        "x",
+        "x",
+        "abort",
+        "Abort",
+        "live ones: end them at once (asks)",
+        2,
+        changes=True,
     ),
     Key(
         "site.bar",
@@ -107,6 +169,7 @@ KEYS = (
         "switch_receivers(False)",
         "Bar all",
         "allow no DICOM receivers on this site (asks)",
+        changes=True,
     ),
     Key(
         "site.allow",
@@ -118,14 +181,45 @@ KEYS = (
         "allow DICOM receivers on this site again",
         1,
         short="Allow all",
+        changes=True,
     ),
-    Key("view.filter", V, "slash", "/", "filter", "Filter", "show only matching receivers", 2),
-    Key("view.sort", V, "o", "o", "order", "Sort", "choose the order of receivers", 4),
+    Key("log.follow", Scope.LOG, "f", "f", "follow", "Follow", "stay at the newest event", 2),
+    Key("log.error", Scope.LOG, "e", "e", "error(1)", "Next error", "older", 2, short="Error"),
+    Key("log.error_back", Scope.LOG, "E", "E", "error(-1)", "Previous error", "newer"),
+    Key("log.levels", Scope.LOG, "l", "l", "levels", "Levels", "all, no info, errors only", 3),
+    Key("log.mark", Scope.LOG, "m", "m", "mark_here", "Mark", "a line above the newest event", 3),
+    Key("log.wrap", Scope.LOG, "w", "w", "wrap", "Wrap", "whole sentences in several lines", 4),
+    Key("log.times", Scope.LOG, "t", "t", "times", "Times", "time of day, date, how long ago", 4),
+    Key("log.save", Scope.LOG, "S", "S", "save", "Save", "write what is shown to a file", 3),
+    Key("log.clear", Scope.LOG, "X", "X", "clear_view", "Clear", "hide what is shown, and back"),
+    Key(
+        "receiver.previous",
+        Scope.NEIGHBOURS,
+        "left_square_bracket",
+        "[",
+        "neighbour(-1)",
+        "Previous",
+        "the receiver above this one",
+        4,
+        short="Prev",
+    ),
+    Key(
+        "receiver.next",
+        Scope.NEIGHBOURS,
+        "right_square_bracket",
+        "]",
+        "neighbour(1)",
+        "Next",
+        "the receiver below this one",
+        4,
+    ),
+    Key("view.filter", V, "slash", "/", "filter", "Filter", "show only rows that match", 2),
+    Key("view.sort", V, "o", "o", "order", "Sort", "choose the order of rows", 4),
     Key("view.pause", V, "p", "p", "pause", "Pause", "hold the panels still; nothing stops", 5),
     Key("view.zoom", V, "z", "z", "zoom", "Zoom", "one panel on the whole screen, and back", 4),
     Key("view.copy", V, "y", "y", "copy('text')", "Copy", "copy the row as text (OSC 52)", 5),
     Key("view.copy_json", V, "Y", "Y", "copy('json')", "Copy JSON", "copy the row as JSON"),
-    Key("view.back", V, "escape", "esc", "back", "Back", "end zoom, filter or pause", 1),
+    Key("view.back", V, "escape", "esc", "back", "Back", "end filter, zoom or pause; go back", 1),
     Key("list.open", L, "enter", "⏎", "screen.open", "Details", "everything about this row", 4),
     Key("list.down", L, "j", "j ↓", "cursor_down", "Down", "next row"),
     Key("list.up", L, "k", "k ↑", "cursor_up", "Up", "previous row"),
@@ -133,10 +227,34 @@ KEYS = (
     Key("list.bottom", L, "G", "G", "scroll_bottom", "Bottom", "last row"),
     Key("list.page_down", L, "ctrl+d", "^d", "page_down", "Page down", "a page down"),
     Key("list.page_up", L, "ctrl+u", "^u", "page_up", "Page up", "a page up"),
+    Key("mark.row", M, "space", "space", "mark", "Mark", "mark the row for an action on many", 3),
+    Key("mark.all", M, "asterisk", "*", "mark_all", "Mark all", "mark all rows, or none"),
+    *(
+        Key(
+            f"go.{place.name}",
+            Scope.SCREENS,
+            place.number,
+            place.number,
+            f"app.go('{place.name}')",
+            place.label,
+            f"go to screen {place.number}",
+            short=place.short,
+        )
+        for place in PLACES
+    ),
     Key("app.next", E, "tab", "tab", "app.focus_next", "Panel", "next panel", 5),
     Key("app.previous", E, "shift+tab", "⇧tab", "app.focus_previous", "Back", "previous panel"),
     Key("app.help", E, "question_mark", "?", "help", "Help", "all keys and what states mean", 1),
     Key("app.help_here", E, "f1", "f1", "help_here", "Help here", "help on the focused panel"),
+    Key(
+        "app.diagnostics",
+        E,
+        "f12",
+        "f12",
+        "diagnostics",
+        "Diagnostics",
+        "versions, files, terminal, engine: for a report",
+    ),
     Key(
         "app.palette", E, "ctrl+p", "^p", "command_palette", "Palette", "find any action by name", 1
     ),
@@ -145,6 +263,15 @@ KEYS = (
 
 BY_ID = {key.id: key for key in KEYS}
 ORDER = {key.id: place for place, key in enumerate(KEYS)}
+
+
+CHANGING = frozenset(key.action for key in KEYS if key.changes)
+
+
+def changes(action: str, parameters: tuple[object, ...]) -> bool:
+    """Tell whether a key's action changes anything but the view."""
+    arguments = ", ".join(repr(parameter) for parameter in parameters)
+    return (f"{action}({arguments})" if parameters else action) in CHANGING
 
 
 def bindings(*scopes: Scope) -> list[BindingType]:

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from engine import terminal
 from engine.cli import actor, add_engine_options, build_parser, run, settings_of
-from engine.errors import EngineError
+from engine.control.attach import find_engine
+from engine.errors import AlreadyRunning, EngineError
+from tui.hangup import OnHangup, go_on
+from tui.settings import settings_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from engine.control.client import RemoteEngine
+    from engine.settings import EngineSettings
     from engine.view import EngineView
+    from tui.app import ConsoleApp
 
 DEFAULT_REFRESH_HZ = 4.0
+SLOW_REFRESH_HZ = 1.0
+SLOW_LINK = {"TEXTUAL_FPS": "10", "TEXTUAL_ANIMATIONS": "none"}
+"""Environment that Textual reads when it is imported."""
 DEFAULT_DEMO_SECONDS = 10.0
+THEME_NAMES = ("dark", "light", "high-contrast", "colour-blind")
+"""As in `tui.theme`, which would bring Textual into every command."""
 
 
 class NoTerminal(EngineError):
@@ -34,8 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.description = "A DICOM receiving dock. Without a command it opens the console."
     often = "how often the console looks, per second (default: 4)"
     rate: dict[str, Any] = {"type": _refresh_hz, "metavar": "HZ", "help": often}
-    parser.add_argument("--refresh", default=DEFAULT_REFRESH_HZ, **rate)
+    parser.add_argument("--refresh", default=None, **rate)
     add_engine_options(parser)
+    gone = "what becomes of the engine when the terminal is gone: headless or stop"
+    parser.add_argument("--on-hangup", type=_on_hangup, default=OnHangup.HEADLESS, metavar="HOW",
+                        help=f"{gone} (default: headless)")  # fmt: skip
+    _add_look_options(parser, default=None)
     parser.set_defaults(run=_console)
     demo = commands.add_parser("demo", help="show the console with made-up senders")
     demo.add_argument("--headless", action="store_true", help="no console; JSON at the end")
@@ -45,8 +61,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     # Without a default of its own, so that one given before the command counts.
     demo.add_argument("--refresh", default=argparse.SUPPRESS, **rate)
+    _add_look_options(demo, default=argparse.SUPPRESS)
     demo.set_defaults(run=_demo)
     return run(parser, argv)
+
+
+def _add_look_options(parser: argparse.ArgumentParser, *, default: str | None) -> None:
+    """Add how the console looks; `default` keeps options given before the command."""
+    options = {
+        "--read-only": "show everything, change nothing",
+        "--slow-link": "look once a second and draw less often, for slow connections",
+        "--no-mouse": "leave the mouse to the terminal",
+    }
+    for option, text in options.items():
+        usual: Any = False if default is None else default
+        parser.add_argument(option, action="store_true", default=usual, help=text)
+    names = "colors: dark, light, high-contrast, colour-blind (default: the one chosen last)"
+    parser.add_argument("--theme", choices=THEME_NAMES, default=default, help=names)
+
+
+def _on_hangup(text: str) -> OnHangup:
+    try:
+        return OnHangup(text)
+    except ValueError as error:
+        wanted = ", ".join(OnHangup)
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is none of {wanted}") from error
 
 
 def _positive(text: str) -> float:
@@ -69,11 +108,55 @@ def _console(arguments: argparse.Namespace) -> int:
             "standard input or output is not a terminal",
             "run the engine without a console: dicomdock engine",
         )
-    from engine import Engine
+    settings = settings_of(arguments)
+    found = find_engine(settings)
+    if found is None:
+        try:
+            return _host(settings, arguments)
+        except AlreadyRunning:
+            # Somebody started one after we looked.
+            found = find_engine(settings)
+            if found is None:
+                raise
+    return _attach(found, arguments)
 
-    engine = Engine(settings_of(arguments))
+
+def _attach(engine: RemoteEngine, arguments: argparse.Namespace) -> int:
+    """Open the console on an engine in another process, which goes on when it is closed."""
+    with ExitStack() as running:
+        running.callback(engine.close)
+        engine.meet()
+        arguments.read_only = arguments.read_only or bool(engine.channel.counterpart.mismatch)
+        return _run(_app(engine.view, arguments, actor("console")), arguments)
+
+
+def _host(settings: EngineSettings, arguments: argparse.Namespace) -> int:
+    """Open the console on an engine in this process, and serve it to others."""
+    from engine import Engine
+    from engine.headless import Signals
+
+    engine, signals = Engine(settings), Signals()
     engine.start()
-    return _show(engine, engine.stop, arguments)
+    with ExitStack() as running:
+        running.callback(engine.stop)
+
+        def serve_others() -> None:
+            from engine.control.host import serve
+
+            running.callback(serve(engine, settings))
+
+        stays = arguments.on_hangup is OnHangup.HEADLESS
+        app = _app(
+            engine,
+            arguments,
+            on_quit=running.close,
+            on_hangup=signals.install if stays else None,
+            on_shown=serve_others,
+        )
+        code = _run(app, arguments)
+        if app.hung_up:
+            go_on(engine, signals, running.close)
+        return code
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -84,24 +167,42 @@ def _demo(arguments: argparse.Namespace) -> int:
     if arguments.headless or not _has_terminal():
         print(json.dumps(run_headless(arguments.seconds), default=str))
         return 0
-    with Demo() as demo:
-        return _show(demo.engine, demo.close, arguments)
+    with Demo() as demo, ExitStack() as running:
+        running.callback(demo.close)
+        return _run(_app(demo.engine, arguments, on_quit=running.close), arguments)
 
 
-def _show(engine: EngineView, stop: Callable[[], None], arguments: argparse.Namespace) -> int:
-    """Open the console; the engine is stopped once, whether the console quits or breaks."""
-    with ExitStack() as running:
-        running.callback(stop)
-        from tui.app import ConsoleApp
+def _app(
+    engine: EngineView,
+    arguments: argparse.Namespace,
+    who: str = "",
+    *,
+    on_quit: Callable[[], None] | None = None,
+    on_hangup: Callable[[], None] | None = None,
+    on_shown: Callable[[], None] | None = None,
+) -> ConsoleApp:
+    """Make a console as the command line says; `who` makes changes, the user by default."""
+    if arguments.slow_link:
+        os.environ.update(SLOW_LINK)
+    from tui.app import ConsoleApp
 
-        app = ConsoleApp(
-            engine,
-            refresh_hz=arguments.refresh,
-            actor=actor(),
-            on_quit=running.close,
-            demo=arguments.command == "demo",
-        )
-        app.run()
+    usual = SLOW_REFRESH_HZ if arguments.slow_link else DEFAULT_REFRESH_HZ
+    return ConsoleApp(
+        engine,
+        refresh_hz=arguments.refresh or usual,
+        actor=who or actor(),
+        demo=arguments.command == "demo",
+        read_only=arguments.read_only,
+        settings_path=settings_path(),
+        theme_name=arguments.theme or "",
+        on_quit=on_quit,
+        on_hangup=on_hangup,
+        on_shown=on_shown,
+    )
+
+
+def _run(app: ConsoleApp, arguments: argparse.Namespace) -> int:
+    app.run(mouse=not arguments.no_mouse)
     return app.return_code or 0
 
 

@@ -16,19 +16,21 @@ from textual.message import Message
 from engine.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
     from datetime import datetime
 
     from engine.events import RecordedEvent
     from engine.view import AssociationStatus, EngineSnapshot, EngineView, ReceiverStatus
 
-EVENTS_KEPT = 300
+EVENTS_KEPT = 10_000
 PAGE = 500
 MAX_PAGES = 4
 """Pages of events per look, so that a burst never holds the screen."""
 MAX_TOLD = 200
 SITE = -1
 """In place of a receiver's id: the whole installation."""
+CONSOLES = -2
+"""In place of a receiver's id: other consoles."""
 NEWS_SECONDS = 60
 """The same news about the same receiver is not told again for so long."""
 
@@ -82,6 +84,18 @@ class AllowRequested(Message):
         self.association = association
 
 
+class AbortRequested(Message):
+    """Someone wants to abort live associations."""
+
+    def __init__(
+        self, associations: tuple[AssociationStatus, ...], then: Callable[[], None]
+    ) -> None:
+        """Take the associations and what is done on the UI thread when it was tried."""
+        super().__init__()
+        self.associations = associations
+        self.then = then
+
+
 class SwitchRequested(Message):
     """Someone wants the site to allow, or not to allow, DICOM receivers."""
 
@@ -109,12 +123,57 @@ class EngineCall:
 
     what: str
     """Such as ``stop XNAT:8104``."""
-    receiver_id: int
-    """Which receiver it is about: 0 for a new one, `SITE` for all."""
+    about: Hashable
+    """What is kept busy meanwhile: a receiver's id (0 for a new one), `SITE`, or any other name."""
     run: Callable[[EngineView], Any]
     """Runs on the worker thread."""
     then: Callable[[Any], None]
     """Gets the result, on the UI thread."""
+    otherwise: Callable[[EngineError], None] | None = None
+    """Gets the error, on the UI thread; None shows it in a box."""
+    changes: bool = True
+    """Whether it changes anything; a read-only console makes no such call."""
+    latest: bool = False
+    """Whether it may wait for the one before it, and gives way to a newer one (for lists)."""
+
+
+class CallRequested(Message):
+    """A screen wants a call to be made."""
+
+    def __init__(self, call: EngineCall) -> None:
+        super().__init__()
+        self.call = call
+
+
+class WorkRequested(Message):
+    """A screen wants many calls to be made, one after the other, with progress and a way out."""
+
+    def __init__(
+        self,
+        title: str,
+        calls: Sequence[EngineCall],
+        then: Callable[[WorkOutcome], None],
+    ) -> None:
+        """Take a safe title, the calls, and who gets the outcome on the UI thread."""
+        super().__init__()
+        self.title = title
+        self.calls = tuple(calls)
+        self.then = then
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOutcome:
+    """What became of many calls."""
+
+    done: int
+    """Calls that succeeded."""
+    failures: tuple[tuple[EngineCall, EngineError], ...] = ()
+    left: int = 0
+    """Calls that were not made because the work was cancelled."""
+
+
+class ReadingWanted(Message):
+    """A screen is seen again and wants to show what is known now."""
 
 
 class EngineAnswered(Message):
@@ -160,7 +219,7 @@ class EngineLink:
     def read(self) -> Reading:
         """Look at the engine once; never raises."""
         try:
-            self._snapshot = self._engine.snapshot()
+            self._take(self._engine.snapshot())
             self._read_events()
         except Exception:  # whatever keeps it from answering, the screen must say so and go on
             return Reading(self._snapshot, True, tuple(self._events), self._dropped)
@@ -175,6 +234,11 @@ class EngineLink:
         except Exception as error:  # the worker's border: an unforeseen failure becomes a message
             detail = f"{call.what}: {type(error).__name__}: {error}"
             return EngineAnswered(call, error=EngineError(detail, "this is a defect; report it"))
+
+    def _take(self, snapshot: EngineSnapshot) -> None:
+        before, self._snapshot = self._snapshot, snapshot
+        if before is not None and before.started_at != snapshot.started_at:
+            self._next_sequence = 0  # an engine that was started anew counts from the beginning
 
     def _read_events(self) -> None:
         for _ in range(MAX_PAGES):

@@ -165,6 +165,8 @@ def _same(before: Level, after: Level, tag: BaseTag) -> bool:
 def _same_content(one: FilePart, other: FilePart) -> bool:
     if one.size_bytes != other.size_bytes:
         return False
+    if one.file is other.file and one.start == other.start:
+        return True
     return all(a == b for a, b in zip(one.chunks(_CHUNK_BYTES), other.chunks(_CHUNK_BYTES),
                                       strict=True))  # fmt: skip
 

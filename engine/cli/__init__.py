@@ -12,11 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import __version__, terminal
+from engine.cli.alerts import add_alerts
 from engine.cli.anonymize import add_anonymize
 from engine.cli.check import add_check
+from engine.cli.completion import add_completion, complete
 from engine.cli.context import actor, settings_of
+from engine.cli.events import add_events
+from engine.cli.forwarding import add_forwarding
+from engine.cli.live import add_associations, add_senders
 from engine.cli.options import Parser
+from engine.cli.peers import add_peers
 from engine.cli.plugins import add_plugins
+from engine.cli.processors import add_processors
 from engine.cli.projects import add_projects
 from engine.cli.receivers import add_receivers
 from engine.cli.revisions import add_config
@@ -24,9 +31,12 @@ from engine.cli.route import add_route
 from engine.cli.rule import add_rule
 from engine.cli.running import add_engine, add_engine_options, add_status
 from engine.cli.scripts import add_script
+from engine.cli.selftest import add_selftest
+from engine.cli.service import add_service
 from engine.cli.sessions import add_sessions
 from engine.cli.site import add_site
 from engine.cli.study_routes import add_study_routes
+from engine.cli.support import add_support_bundle
 from engine.cli.tracing import add_trace
 from engine.cli.whitelist import add_whitelist
 from engine.cli.xnat import add_xnat
@@ -54,6 +64,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     """Parse the command line, run its command, and turn every error into words."""
     os.umask(0o027)
     terminal.accept_any_text()
+    complete(parser)
     arguments = parser.parse_args(argv)
     as_json = getattr(arguments, "json", False)
     try:
@@ -84,6 +95,7 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_receivers(commands)
     add_whitelist(commands)
     add_projects(commands)
+    add_processors(commands)
     add_study_routes(commands)
     add_sessions(commands)
     add_trace(commands)
@@ -96,5 +108,15 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_rule(commands)
     add_anonymize(commands)
     add_script(commands)
+    add_forwarding(commands)
+    add_peers(commands)
+    add_selftest(commands)
     add_status(commands)
+    add_events(commands)
+    add_alerts(commands)
+    add_associations(commands)
+    add_senders(commands)
+    add_service(commands)
+    add_support_bundle(commands)
+    add_completion(commands)
     return parser, commands

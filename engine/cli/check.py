@@ -41,7 +41,7 @@ def _check(arguments: argparse.Namespace) -> int:
     elif arguments.adopt:
         found, adopted = _adopt(settings)
     else:
-        found, adopted = _look(settings), None
+        found, adopted = look(settings), None
     if arguments.json:
         record = asdict(found) | {"agrees": found.agrees}
         record["adopted"] = asdict(adopted) if adopted else None
@@ -51,7 +51,7 @@ def _check(arguments: argparse.Namespace) -> int:
     return 0 if found.agrees else _FOUND_SOMETHING
 
 
-def _look(settings: EngineSettings) -> Audit:
+def look(settings: EngineSettings) -> Audit:
     """Look without changing anything, also beside a running engine."""
     from engine.session_keeping import areas_of
     from engine.sessions.audit import audit

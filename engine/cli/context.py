@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.model.configuration import Configuration
+    from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
     from engine.model.receiver import Receiver
+
+_PROCESS_SETTINGS = ("durability", "drain_seconds", "marker", "metrics", "log_level", "control_tcp",
+                     "control_certificate", "control_key")  # fmt: skip
 
 
 def settings_of(arguments: argparse.Namespace) -> EngineSettings:
     """Return the process settings that the options mean."""
     given = vars(arguments)
-    chosen = {
-        name: given[name] for name in ("durability", "drain_seconds", "marker") if name in given
-    }
+    chosen = {name: given[name] for name in _PROCESS_SETTINGS if name in given}
     return EngineSettings((arguments.data or default_data_dir()).absolute(), **chosen)
 
 
@@ -50,12 +52,20 @@ def installed_identifiers() -> tuple[IdentifierInfo, ...]:
     return infos_of(load_identifiers())
 
 
-def actor() -> str:
-    """Name who makes a change: the login, and where an SSH session comes from."""
+def installed_file_namers() -> tuple[FileNamerInfo, ...]:
+    """Return the file namers that are installed here; loads the code of plugins."""
+    from engine.intake.file_namers import file_namers_of, load_file_namers
+
+    return file_namers_of(load_file_namers())
+
+
+def actor(through: str = "") -> str:
+    """Name who makes a change: the login, through what, and where an SSH session comes from."""
     try:
         login = os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         login = f"user {os.getuid()}"
+    login = f"{login} ({through})" if through else login
     source = os.environ.get("SSH_CONNECTION", "").split(maxsplit=1)[:1]
     return terminal.visible(" from ".join([login, *source]))
 

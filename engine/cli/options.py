@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from engine import terminal
 from engine.cli.files import FileRefused, read_text
+from engine.errors import ConfigurationError
+from engine.events import Severity
 from engine.model.auto_archive import AutoArchive
+from engine.model.metrics_address import MetricsAddress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -135,6 +138,34 @@ def whole_number(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text)):
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 1")
     return int(text)
+
+
+def metrics_address(text: str) -> str:
+    """Read where metrics are served."""
+    try:
+        MetricsAddress.parse(text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(error.detail) from error
+    return text
+
+
+def seconds(text: str) -> float:
+    """Read a duration of at most a day."""
+    try:
+        duration = float(text)
+    except ValueError:
+        duration = -1
+    if not 0 <= duration <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no duration; use 0 to 86400 seconds")
+    return duration
+
+
+def severity(text: str) -> Severity:
+    """Read how much an event matters."""
+    names = {"WARNING": Severity.WARNING} | {str(one): one for one in Severity}
+    if text.upper() not in names:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is none of {', '.join(Severity)}")
+    return names[text.upper()]
 
 
 def _limit(text: str) -> tuple[str, object]:

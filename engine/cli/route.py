@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from engine.cli.options import Commands
+    from engine.intake.processing import Processing
     from engine.intake.rehearsal import Rehearsal, Rehearsed
     from engine.model.identity import Identification
+    from engine.model.processing import ProcessorStep
+    from engine.model.receiver import Receiver
     from engine.model.trace import Step
     from engine.sessions.studies import Studies
 
@@ -48,16 +52,19 @@ def add_route(commands: Commands) -> None:
     sections = ", ".join(f"[{name}]" for name in SECTIONS)
     draft = f"try other rules instead of the saved ones: a file with sections {sections}"
     parser.add_argument("--rules", metavar="FILE", help=draft)
+    calling = "the AE title that the files are to come from, for processors that look at it"
+    parser.add_argument("--calling", metavar="AE", default="", help=calling)
     parser.add_argument("--mask", action="store_true", help="show no values and no file names")
 
 
 def _route(arguments: argparse.Namespace) -> int:
-    rehearsed, unreadable = _tried(_rehearsal(arguments), arguments.files, arguments.mask)
+    with _rehearsal(arguments) as rehearsal:
+        rehearsed, unreadable = _tried(rehearsal, arguments.files, arguments.mask)
     if arguments.json:
         terminal.print_json(_record(rehearsed, unreadable))
     else:
         _print(rehearsed, unreadable, is_draft=arguments.rules is not None)
-    refused = any(found.draft.identity is None for found in rehearsed)
+    refused = any(found.draft.identity is None and not found.rejected for found in rehearsed)
     return _FOUND if unreadable or refused else 0
 
 
@@ -82,7 +89,8 @@ def _tried(
     return rehearsed, unreadable
 
 
-def _rehearsal(arguments: argparse.Namespace) -> Rehearsal:
+@contextmanager
+def _rehearsal(arguments: argparse.Namespace) -> Iterator[Rehearsal]:
     from engine.intake.clauses import Routing  # pydicom, which takes a while
     from engine.intake.identifiers import Missing
     from engine.intake.installed import installed_identifiers
@@ -93,14 +101,29 @@ def _rehearsal(arguments: argparse.Namespace) -> Rehearsal:
     receiver, site = receiver_named(configuration, arguments.receiver), configuration.site
     identifier = installed_identifiers().get(receiver.identifier) or Missing(receiver.identifier)
     projects, studies = configuration.projects, _studies(arguments)
-    saved = Ruling(
-        receiver, identifier, Routing.of(receiver, site.routing, projects, studies), site.sessions
-    )
-    if arguments.rules is None:
-        return Rehearsal(saved)
-    other, elsewhere = drafted(read_text(arguments.rules), receiver, site.routing, arguments.rules)
-    routing = Routing.of(other, elsewhere, projects, studies)
-    return Rehearsal(saved, Ruling(other, identifier, routing, site.sessions))
+    routing = Routing.of(receiver, site.routing, projects, studies)
+    with _processing(receiver) as processing:
+        chain = processing.chain(receiver, configuration) if processing else None
+        saved, draft = Ruling(receiver, identifier, routing, site.sessions, chain=chain), None
+        if arguments.rules is not None:
+            text = read_text(arguments.rules)
+            other, elsewhere = drafted(text, receiver, site.routing, arguments.rules)
+            routing = Routing.of(other, elsewhere, projects, studies)
+            draft = Ruling(other, identifier, routing, site.sessions, chain=chain)
+        yield Rehearsal(saved, draft, processing=processing, calling_ae_title=arguments.calling)
+
+
+@contextmanager
+def _processing(receiver: Receiver) -> Iterator[Processing | None]:
+    """Give what runs processors, if the receiver wants any."""
+    if not receiver.custom_processing:
+        yield None
+        return
+    from engine.intake.installed_processors import load_processors
+    from engine.intake.offline import offline_processing
+
+    with offline_processing(load_processors()) as processing:
+        yield processing
 
 
 def _studies(arguments: argparse.Namespace) -> Studies:
@@ -127,6 +150,7 @@ def _print(rehearsed: list[Rehearsed], unreadable: list[Unreadable], *, is_draft
     first = 0 if is_draft else 1
     terminal.print_table(heads[first:], [row[first:] for row in rows])
     if len(rehearsed) == 1:
+        print_processing(rehearsed[0].processing)
         _print_steps(rehearsed[0].draft.trace.steps)
     elif rehearsed:
         _print_deciders(rehearsed)
@@ -147,7 +171,7 @@ def _identity_cells(found: Identification) -> tuple[object, ...]:
 def _where(found: Rehearsed) -> str:
     identity = found.draft.identity
     if identity is None:
-        return f"refused: {found.draft.failure}"
+        return found.rejected or f"refused: {found.draft.failure}"
     place = "/".join(found.place)
     return f"{place} ({identity.warning})" if identity.warning else place
 
@@ -173,6 +197,17 @@ def _print_steps(steps: Iterable[Step]) -> None:
         for s in steps
     ]
     terminal.print_table(heads, rows)
+
+
+def print_processing(steps: Iterable[ProcessorStep]) -> None:
+    """Print what processors said, and below each what it changed."""
+    rows: list[tuple[object, ...]] = []
+    for step in steps:
+        said = "; ".join(filter(None, (step.why, step.assigned.words())))
+        rows.append((step.processor, step.location, step.verdict, said))
+        rows.extend(("", "", "", change.words()) for change in step.changes)
+    if rows:
+        terminal.print_table(("PROCESSOR", "LOCATION", "DECISION", "WHY, LABELS, CHANGES"), rows)
 
 
 def _why(step: Step) -> str:
@@ -220,6 +255,8 @@ def _object_record(found: Rehearsed) -> dict[str, object]:
         "path": "/".join(found.place),
         "changes": found.changes,
         "saved": _identity_record(found.saved),
+        "rejected": found.rejected,
+        "processing": [step.to_record() for step in found.processing],
         "steps": [step_record(step) for step in found.draft.trace.steps],
     }
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
-import signal
-import threading
+import sys
+import time
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from engine import Durability, terminal
 from engine.cli.context import settings_of
-from engine.cli.options import add_verb
+from engine.cli.options import add_verb, metrics_address, seconds, severity
 from engine.errors import ConfigurationError
+from engine.events import Severity
 
 if TYPE_CHECKING:
     from engine.cli.options import Commands
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from engine.status import EngineStatus
     from engine.view import ReceiverStatus
 
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_WATCH_SECONDS = 2.0
 
 
 def add_engine(commands: Commands) -> None:
@@ -40,12 +41,23 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     marked = "a file in the data directory that is missing if its storage is not mounted"
     add("--marker", type=_file_name, metavar="NAME", help=marked)
     drained = "how long a stop waits for open associations (default: 10)"
-    add("--drain-seconds", type=_seconds, metavar="N", help=drained)
+    add("--drain-seconds", type=seconds, metavar="N", help=drained)
+    listens = "serve the control API there too, for clients that show the token (default: off)"
+    add("--control-tcp", metavar="[ADDRESS:]PORT", help=listens)
+    add("--control-certificate", metavar="FILE", help="with TLS: its certificate (PEM)")
+    add("--control-key", metavar="FILE", help="and its private key")
+    scraped = "where metrics and health are read over HTTP, such as 127.0.0.1:9404 (default: off)"
+    add("--metrics", type=metrics_address, metavar="ADDRESS", help=scraped)
+    least = f"the least severity that the event log keeps: {', '.join(Severity)} (default: INFO)"
+    add("--log-level", type=severity, metavar="LEVEL", help=least)
 
 
 def add_status(commands: Commands) -> None:
     """Add the command that tells what runs."""
-    add_verb(commands, "status", _status, "show what runs and what is configured")
+    parser = add_verb(commands, "status", _status, "show what runs and what is configured")
+    again = "show it again every N seconds (default: 2) until interrupted; without a terminal, and"
+    parser.add_argument("--watch", type=_interval, metavar="N", nargs="?", const=_WATCH_SECONDS,
+                        help=f"{again} with --json, whenever it has changed")  # fmt: skip
 
 
 def _durability(text: str) -> Durability:
@@ -62,39 +74,26 @@ def _file_name(text: str) -> str:
     return text
 
 
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1
-    if not 0 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no duration; use 0 to 86400 seconds")
-    return seconds
-
-
 def _engine(arguments: argparse.Namespace) -> None:
     from engine import Engine
+    from engine.control.host import serve
     from engine.dimse.inherited import InheritedSockets
+    from engine.headless import Signals, run
+    from engine.systemd.notify import Notifier
 
-    stopping = threading.Event()
-
-    def stop(number: int, _frame: object) -> None:
-        if stopping.is_set():
-            # What was confirmed is on disk already; nothing is left that must be tidied.
-            os._exit(128 + number)
-        stopping.set()
-
-    for number in _STOP_SIGNALS:
-        signal.signal(number, stop)
-    engine = Engine(settings_of(arguments), inherited=InheritedSockets.from_environment())
+    signals, notifier = Signals(), Notifier.from_environment()
+    signals.install()
+    settings = settings_of(arguments)
+    engine = Engine(settings, inherited=InheritedSockets.from_environment())
     engine.start()
-    gc.freeze()  # what is here now stays: collections need not look at it again and again
-    for receiver in engine.snapshot().receivers:
-        terminal.say(_state_in_words(receiver))
-    engine.subscribe(_say_event)
-    stopping.wait()
-    terminal.say("stopping; open associations may finish, a second signal aborts them")
-    engine.stop()
+    with ExitStack() as running:
+        running.callback(engine.stop)
+        running.callback(serve(engine, settings))
+        gc.freeze()  # what is here now stays: collections need not look at it again and again
+        for receiver in engine.snapshot().receivers:
+            terminal.say(_state_in_words(receiver))
+        engine.subscribe(_say_event)
+        run(engine, signals, notifier, terminal.say, running.close)
 
 
 def _state_in_words(status: ReceiverStatus) -> str:
@@ -108,15 +107,46 @@ def _say_event(recorded: RecordedEvent) -> None:
     terminal.say(f"{event.severity} {event.receiver} {event.sentence()}")
 
 
-def _status(arguments: argparse.Namespace) -> int:
-    from engine.status import read_status
+def _interval(text: str) -> float:
+    interval = seconds(text)
+    if not interval:
+        raise argparse.ArgumentTypeError("use more than 0 seconds")
+    return interval
 
-    settings = settings_of(arguments)
-    status = read_status(settings)
+
+def _status(arguments: argparse.Namespace) -> int:
+    if arguments.watch is not None:
+        _watch(arguments)
+    return _show_status(arguments, _read_status(arguments))
+
+
+def _watch(arguments: argparse.Namespace) -> NoReturn:
+    """Show the status again and again, until we are interrupted or nobody reads any more."""
+    shown = None
+    on_terminal = sys.stdout.isatty() and not arguments.json
+    while True:
+        status = _read_status(arguments)
+        if on_terminal:
+            terminal.clear()
+        if on_terminal or status != shown:
+            _show_status(arguments, status)
+            terminal.flush()
+        shown = status
+        time.sleep(arguments.watch)
+
+
+def _read_status(arguments: argparse.Namespace) -> EngineStatus:
+    from engine.control.status import current_status
+
+    return current_status(settings_of(arguments))
+
+
+def _show_status(arguments: argparse.Namespace, status: EngineStatus) -> int:
     if arguments.json:
-        terminal.print_json(asdict(status))
+        record = asdict(status)
+        terminal.print_json(record) if arguments.watch is None else terminal.print_line(record)
     else:
-        _print_status(terminal.visible(str(settings.data_dir)), status)
+        _print_status(terminal.visible(str(settings_of(arguments).data_dir)), status)
     return ConfigurationError.exit_code if status.configuration_problem else 0
 
 

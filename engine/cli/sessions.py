@@ -50,11 +50,14 @@ def add_sessions(commands: Commands) -> None:
     move.add_argument("--project", metavar="ID", required=True, help="where to")
     delete = add_verb(verbs, "delete", _delete, "move sessions to the trash")
     add_yes(delete)
+    restore = add_verb(
+        verbs, "restore", _restore, "take sessions out of the trash, into the prearchive"
+    )
     rebuild = add_verb(
         verbs, "rebuild", _rebuild, "sort objects into scans and write catalogs anew"
     )
     cancel = add_verb(verbs, "cancel", _cancel, "take back requests that nobody has begun")
-    for parser in (archive, move, delete, rebuild, cancel):
+    for parser in (archive, move, delete, restore, rebuild, cancel):
         _add_one(parser, "+")
 
 
@@ -130,6 +133,13 @@ def _delete(arguments: argparse.Namespace) -> int:
     counted = terminal.counted(len(arguments.session), "session")
     terminal.confirm(f"Move {counted} to the trash?", already=arguments.yes)
     request = Request(OperationKind.DELETE, actor())
+    return _ask(arguments, lambda ledger, number: ledger.ask(number, request))
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from engine.sessions.operations import OperationKind, Request
+
+    request = Request(OperationKind.RESTORE, actor())
     return _ask(arguments, lambda ledger, number: ledger.ask(number, request))
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.config.storage import Tables
     from engine.model.configuration import Configuration
+    from engine.model.processor import Processor
     from engine.model.project import ProjectRegistry
     from engine.model.receiver import Receiver
 
@@ -34,6 +35,8 @@ class Draft:
         meta: Mapping[str, Any] = next(iter(self.table("meta")), {})
         ids = [receiver.id for receiver in configuration.receivers]
         self._last_id = max(meta.get("last_receiver_id", 0), *ids, 0)
+        ids = [processor.id for processor in configuration.processors]
+        self._last_processor_id = max(meta.get("last_processor_id", 0), *ids, 0)
 
     @property
     def had_receivers(self) -> bool:
@@ -63,6 +66,17 @@ class Draft:
             return receiver.id
         self._last_id += 1
         return self.table("receivers").insert(Document(record, self._last_id))
+
+    def put_processor(self, processor: Processor) -> int:
+        """Insert or replace a processor and return its id, which is never used twice either."""
+        record = processor.to_record()
+        del record["id"]
+        if processor.id:
+            self.configuration.processor(processor.id)
+            self.table("processors").update(record, doc_ids=[processor.id])
+            return processor.id
+        self._last_processor_id += 1
+        return self.table("processors").insert(Document(record, self._last_processor_id))
 
     def put_project(self, project: Project) -> None:
         """Insert a project, or replace the one with its id."""
@@ -109,5 +123,6 @@ class Draft:
             "changed_by": actor,
             "changed_at": clock.now().isoformat(timespec="seconds"),
             "last_receiver_id": self._last_id,
+            "last_processor_id": self._last_processor_id,
         }
         self.put_single("meta", record)

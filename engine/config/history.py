@@ -60,9 +60,11 @@ class History:
         names = (path.stem for path in self._folder.glob("*.json"))
         return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
 
-    def revisions(self) -> Iterator[PastRevision]:
+    def revisions(self, older_than: int | None = None) -> Iterator[PastRevision]:
         """Yield the revisions that are kept and readable, newest first."""
         for number in self.numbers():
+            if older_than is not None and number >= older_than:
+                continue
             with contextlib.suppress(NotFound):
                 yield self.revision(number)
 

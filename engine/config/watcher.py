@@ -21,6 +21,13 @@ _STEP_MS = 100
 _logger = logging.getLogger(__name__)
 
 
+def watched(path: Path, on_change: Callable[[], None]) -> ConfigurationWatcher:
+    """Watch any other file in the same way; return what ends that."""
+    watcher = ConfigurationWatcher(path, on_change)
+    watcher.start()
+    return watcher
+
+
 class ConfigurationWatcher:
     """Calls back, from a thread of its own, after the file was written, replaced or deleted.
 
@@ -40,6 +47,10 @@ class ConfigurationWatcher:
         self._seen = self._fingerprint()
         self._thread.start()
 
+    def is_alive(self) -> bool:
+        """Tell whether the thread runs."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """End the thread; after this there is no further call."""
         self._stopping.set()
@@ -47,12 +58,15 @@ class ConfigurationWatcher:
             self._thread.join()
 
     def _run(self) -> None:
+        failure = ""
         while not self._stopping.is_set():
             try:
                 self._watch()
-            except Exception:
+            except Exception as error:
                 # Directory gone, no inotify watches left, or the callback failed: go on slowly.
-                _logger.exception("watching %s failed; trying again", self._path)
+                if failure != repr(error):
+                    _logger.exception("watching %s failed; trying again", self._path)
+                failure = repr(error)
             if not self._stopping.wait(POLL_SECONDS):
                 self._look(touched=False)
 

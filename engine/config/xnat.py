@@ -118,6 +118,25 @@ def plan_import(
     return tuple(items)
 
 
+def read_receiver(
+    record: Mapping[str, Any], known: Receiver | None, rules: ReceiverRules
+) -> Receiver:
+    """Return the receiver that a record describes; members it does not have take XNAT's default.
+
+    Args:
+        record: what XNAT's ``POST`` and ``PUT`` take.
+        known: the receiver that it replaces; what XNAT has no word for stays as it is there.
+        rules: what the receiver must fit.
+
+    Raises:
+        InvalidReceiver: with every problem at once; the fields have XNAT's names.
+    """
+    try:
+        return parse_receiver(_to_raw(record, known), rules)
+    except InvalidReceiver as error:
+        raise InvalidReceiver(*map(_in_their_words, error.problems)) from error
+
+
 def to_xnat(receiver: Receiver) -> dict[str, object]:
     """Return the record that XNAT accepts for a receiver in `POST /xapi/dicomscp`."""
     record = receiver.to_record()
@@ -178,10 +197,9 @@ def _plan(
     label = _label(record)
     known = next((r for r in configuration.receivers if r.label == label), None)
     try:
-        receiver = parse_receiver(_to_raw(record, known), rules)
+        receiver = read_receiver(record, known, rules)
     except InvalidReceiver as error:
-        problems = tuple(_in_their_words(problem) for problem in error.problems)
-        return ImportItem(label, Outcome.REFUSED, problems=problems)
+        return ImportItem(label, Outcome.REFUSED, problems=error.problems)
     if known is None:
         return ImportItem(receiver.label, Outcome.NEW, receiver)
     if sorted(receiver.whitelist) == sorted(known.whitelist):

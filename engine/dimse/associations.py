@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypedDict
 
 from engine.dimse.acceptance import OpenAssociation
+from engine.dimse.sender_notes import SenderNotes
 from engine.events import (
     AssociationAborted,
     AssociationEstablished,
@@ -30,11 +31,14 @@ if TYPE_CHECKING:
 
     from engine.clock import Clock
     from engine.dimse.acceptance import Accepted, AssociationRequest, Rejection
+    from engine.dimse.contexts import AcceptedUIDs
     from engine.events import Event
     from engine.intake.incoming import Source
     from engine.journal import Journal
+    from engine.metrics import Metrics
     from engine.model.receiver import Receiver
     from engine.model.whitelist import Address
+    from engine.sessions.senders import SenderNote
     from engine.view import RefusedContext
 
 ENDED_KEPT = 50
@@ -72,9 +76,15 @@ class LiveAssociation:
     implementation: str = ""
     contexts_accepted: int = 0
     contexts_refused: tuple[RefusedContext, ...] = ()
+    accepted: tuple[AcceptedUIDs, ...] = ()
     objects: int = 0
     failed: int = 0
     bytes: int = 0
+    last_error: str = ""
+    noted: tuple[int, int, int] = (0, 0, 0)
+    """The objects, bytes and failures that its sender's row has already."""
+    noted_hour: str = ""
+    """The hour that the others came in."""
     ring: SecondsRing = field(default_factory=SecondsRing)
     unreported_objects: int = 0
     unreported_duplicates: int = 0
@@ -117,16 +127,21 @@ class Associations:
         self,
         clock: Clock,
         journal: Journal,
-        count_use: Callable[[WhitelistUse], None] | None = None,
+        count_use: Callable[[WhitelistUse | SenderNote], None] | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._clock = clock
         self._journal = journal
+        self._metrics = metrics
         self._count_use = count_use
+        self._notes = SenderNotes(clock, count_use)
         self.admission = threading.Lock()
         """Held from the decision on an association until it counts, and while receivers change."""
         self._changed = threading.Condition()
         self._live: dict[str, LiveAssociation] = {}
         self._ended: deque[AssociationStatus] = deque(maxlen=ENDED_KEPT)
+        self._accepted: dict[str, tuple[AcceptedUIDs, ...]] = {}
+        """Of the ended ones that are kept, by number."""
         self._opened = 0
 
     def open(
@@ -167,11 +182,16 @@ class Associations:
         accepted: int,
         refused: tuple[RefusedContext, ...],
         implementation: str,
+        implementation_class_uid: str = "",
+        contexts: tuple[AcceptedUIDs, ...] = (),
     ) -> None:
         """Note the outcome of the negotiation."""
         proposed = accepted + len(refused)
+        live.accepted = contexts
         live.contexts_accepted, live.contexts_refused = accepted, refused
         live.implementation = implementation
+        if self._metrics:
+            self._metrics.record_association(live.receiver.label)
         self._journal.record(
             AssociationEstablished(
                 receiver=live.receiver.label,
@@ -186,14 +206,17 @@ class Associations:
         if self._count_use and live.whitelist_line:
             at = live.since.isoformat()
             self._count_use(WhitelistUse(live.receiver.label, live.whitelist_line, at))
+        words = tuple(f"{context.sop_class}, {context.reason}" for context in refused)
+        self._notes.came(live, implementation_class_uid, words)
         if refused:
-            words = tuple(f"{context.sop_class}, {context.reason}" for context in refused)
             self._journal.record(ContextsRefused(**_about(live), contexts=words))
 
     def rejected(
         self, request: AssociationRequest, rejection: Rejection, port: int, address: str
     ) -> None:
         """Note a refused association with the reason; repetitions become a count."""
+        if self._metrics:
+            self._metrics.record_rejection(rejection.result, rejection.source, rejection.reason)
         now = self._clock.now()
         with self._changed:
             status = AssociationStatus(
@@ -209,6 +232,7 @@ class Associations:
             )
             status = self._folded(status)
             self._ended.appendleft(status)
+        self._notes.rejected(request, status.receiver, now, rejection.why)
         if is_told(status.repeats):
             self._tell_rejected(status, rejection, port)
 
@@ -250,6 +274,7 @@ class Associations:
         """Count one object; called by the association's own thread only."""
         if state in _REFUSED:
             live.failed += 1
+            live.last_error = why
             self._journal.record(ObjectRefused(**_about(live), status=status, why=why))
             return
         second = int(self._clock.monotonic())
@@ -279,8 +304,12 @@ class Associations:
             status = live.status(int(self._clock.monotonic()))
             ended = replace(status, bytes_rate=0.0, ended_at=now, end=end, why=live.why)
             self._ended.appendleft(ended)
+            kept = {status.id for status in self._ended}
+            self._accepted[live.id] = live.accepted
+            self._accepted = {id: a for id, a in self._accepted.items() if id in kept}
             self._changed.notify_all()
         self._report(live)
+        self._notes.left(live, aborted=end is AssociationEnd.ABORTED)
         self._journal.record(_ending(live, end, (now - live.since).total_seconds()))
 
     def abort(self, live: LiveAssociation, why: str) -> None:
@@ -315,6 +344,16 @@ class Associations:
         with self._changed:
             return tuple(self._ended)
 
+    def accepted_by(self, association_id: str) -> tuple[AcceptedUIDs, ...] | None:
+        """Return the accepted contexts of an open or lately ended association; None if unknown."""
+        with self._changed:
+            live = self._live.get(association_id)
+            if live is not None:
+                return live.accepted
+            if any(status.id == association_id for status in self._ended):
+                return self._accepted.get(association_id, ())
+        return None
+
     def wait_until_none(self, timeout_seconds: float) -> bool:
         """Wait for the open associations to end; return whether all did."""
         deadline = self._clock.monotonic() + timeout_seconds
@@ -331,6 +370,7 @@ class Associations:
         return f"A-{self._opened:04d}"
 
     def _report(self, live: LiveAssociation) -> None:
+        self._notes.stays(live)
         objects, duplicates = live.unreported_objects, live.unreported_duplicates
         filtered = live.unreported_filtered
         if objects or duplicates or filtered:

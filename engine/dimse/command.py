@@ -1,6 +1,7 @@
 """Command sets as bytes: read from requests, written for responses (PS3.7 6.3.1, 9.3).
 
-A receiver serves C-STORE and C-ECHO; any other request has its answer in the standard, too.
+A receiver serves C-STORE and C-ECHO; any other request has its answer in the standard, too. As a
+requestor we ask for the same two.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ MAX_COMMAND_BYTES = 64 * 1024
 
 _ELEMENT = Struct("<HHI")
 _ELEMENT_BYTES = 8
-_C_STORE_RQ, _C_ECHO_RQ, _C_CANCEL_RQ = 0x0001, 0x0030, 0x0FFF
+C_STORE, C_ECHO = 0x0001, 0x0030
+_C_STORE_RQ, _C_ECHO_RQ, _C_CANCEL_RQ = C_STORE, C_ECHO, 0x0FFF
 _RESPONSE = 0x8000
 _NO_DATA_SET = 0x0101
 _SUCCESS, _UNRECOGNIZED_OPERATION = 0x0000, 0x0211  # PS3.7 annex C
 
 _AFFECTED_SOP_CLASS, _COMMAND_FIELD, _MESSAGE_ID = 0x0002, 0x0100, 0x0110
 _RESPONDED_TO, _DATA_SET_TYPE, _STATUS, _AFFECTED_SOP_INSTANCE = 0x0120, 0x0800, 0x0900, 0x1000
+_PRIORITY, _HAS_DATA_SET = 0x0700, 0x0001
 _UID_BYTES = 64
+_VERIFICATION = "1.2.840.10008.1.1"
 
 
 class StoreRequest(NamedTuple):
@@ -86,6 +90,61 @@ def store_response(request: StoreRequest, status: int, comment: str = "") -> byt
         + (_encoded(_ERROR_COMMENT, _padded(comment, b" ")) if comment else b"")
         + _encoded(_AFFECTED_SOP_INSTANCE, _padded(request.sop_instance_uid, b"\0")),
         request.context_id,
+    )
+
+
+class Response(NamedTuple):
+    """What a peer answers to a request of ours."""
+
+    field: int
+    """The command that is answered, such as 0x0001 for a C-STORE."""
+    message_id: int
+    status: int
+    comment: str
+    """Error Comment (0000,0902), without what could steer a terminal."""
+
+
+def store_request(request: StoreRequest) -> bytes:
+    """Return a C-STORE-RQ of medium priority as one P-DATA-TF PDU (PS3.7 9.3.1.1)."""
+    return _pdu(
+        _encoded(_AFFECTED_SOP_CLASS, _padded(request.sop_class_uid, b"\0"))
+        + _short(_COMMAND_FIELD, C_STORE)
+        + _short(_MESSAGE_ID, request.message_id)
+        + _short(_PRIORITY, 0)
+        + _short(_DATA_SET_TYPE, _HAS_DATA_SET)
+        + _encoded(_AFFECTED_SOP_INSTANCE, _padded(request.sop_instance_uid, b"\0")),
+        request.context_id,
+    )
+
+
+def echo_request(context_id: int, message_id: int) -> bytes:
+    """Return a C-ECHO-RQ as one P-DATA-TF PDU (PS3.7 9.3.5.1)."""
+    return _pdu(
+        _encoded(_AFFECTED_SOP_CLASS, _padded(_VERIFICATION, b"\0"))
+        + _short(_COMMAND_FIELD, C_ECHO)
+        + _short(_MESSAGE_ID, message_id)
+        + _short(_DATA_SET_TYPE, _NO_DATA_SET),
+        context_id,
+    )
+
+
+def read_response(encoded: bytes) -> Response:
+    """Read the command set of a response without a data set.
+
+    Raises:
+        UnreadableObject: if it is none.
+    """
+    elements = _elements(encoded)
+    field = _number(elements.get(_COMMAND_FIELD))
+    if not field & _RESPONSE or _STATUS not in elements:
+        raise UnreadableObject("a command set is no response")
+    if _number(elements.get(_DATA_SET_TYPE)) != _NO_DATA_SET:
+        raise UnreadableObject("a response announces a data set")
+    return Response(
+        field & ~_RESPONSE,
+        _number(elements.get(_RESPONDED_TO)),
+        _number(elements.get(_STATUS)),
+        _comment(elements.get(_ERROR_COMMENT, b"")),
     )
 
 
@@ -181,8 +240,18 @@ def _uid(value: bytes | None) -> str:
     return (value or b"").rstrip(b"\0 ").decode("ascii", "replace")
 
 
+def _comment(value: bytes) -> str:
+    """Return an Error Comment; its 64 characters (PS3.5 6.2 LO) are ASCII by default."""
+    text = value[:_UID_BYTES].decode("ascii", "replace").strip("\0 ")
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
 def _encoded(element: int, value: bytes) -> bytes:
     return _ELEMENT.pack(0x0000, element, len(value)) + value
+
+
+def _short(element: int, number: int) -> bytes:
+    return _encoded(element, number.to_bytes(2, "little"))
 
 
 def _padded(text: str, padding: bytes) -> bytes:

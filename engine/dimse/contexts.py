@@ -8,13 +8,14 @@ can unpack to any size.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydicom.uid import UID
 from pynetdicom import ALL_TRANSFER_SYNTAXES
 from pynetdicom.presentation import PresentationContext
 
 from engine.view import RefusedContext
+from engine.view.associations import AcceptedContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -91,6 +92,34 @@ def refused_contexts(
             _REASONS.get(context.result or 0, f"result {context.result}"),
         )
         for context in refused
+    )
+
+
+class AcceptedUIDs(NamedTuple):
+    """An accepted context as it is kept: its names are looked up only when somebody asks."""
+
+    id: int
+    sop_class: UID | None
+    transfer_syntax: UID | None
+
+
+def accepted_uids(accepted: Iterable[PresentationContext]) -> tuple[AcceptedUIDs, ...]:
+    """Return what is kept of the accepted contexts."""
+    return tuple(
+        AcceptedUIDs(
+            context.context_id or 0,
+            context.abstract_syntax,
+            next(iter(context.transfer_syntax), None),
+        )
+        for context in accepted
+    )
+
+
+def named_contexts(accepted: Iterable[AcceptedUIDs]) -> tuple[AcceptedContext, ...]:
+    """Return accepted contexts in words, in the order of their ids."""
+    return tuple(
+        AcceptedContext(context.id, _name(context.sop_class), _name(context.transfer_syntax))
+        for context in sorted(accepted, key=lambda context: context.id)
     )
 
 

@@ -36,7 +36,7 @@ class Door:
         self._rates = ArrivalRates(clock)
         self._most = unassociated
         self._most_per_address = unassociated_per_address
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._waiting: dict[ReceivingAssociation, str] = {}
 
     def opens(self, address: str, port: int) -> bool:
@@ -58,11 +58,18 @@ class Door:
         association.is_hasty = not self._rates.arrive(address, self.limits)
         with self._lock:
             self._waiting[association] = address
+            self._lock.notify_all()
 
     def leave(self, association: ReceivingAssociation) -> None:
         """Stop counting a connection: it has its association, or is closed."""
         with self._lock:
             self._waiting.pop(association, None)
+            self._lock.notify_all()
+
+    def wait_until_empty(self, seconds: float) -> bool:
+        """Return whether nobody waits for an association any more, waiting for it that long."""
+        with self._lock:
+            return self._lock.wait_for(lambda: not self._waiting, seconds)
 
     def hang_up(self) -> None:
         """Close the connections that wait for their association."""

@@ -11,7 +11,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from engine.certificates import own_caller
 from engine.dimse.contexts import VERIFICATION
-from engine.dimse.ports import ALL_IPV4, ALL_IPV6, shown_address
+from engine.dimse.ports import calling_address, shown_address
 from engine.model.tls import ClientCertificates
 from engine.view import EchoResult
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 CALLING_AE_TITLE = "DICOMDOCK"
 TIMEOUT_SECONDS = 5
-_LOOPBACK = {ALL_IPV4: "127.0.0.1", ALL_IPV6: "127.0.0.1"}
 
 
 def echo(receiver: Receiver, address: str, clock: Clock) -> EchoResult:
@@ -34,7 +33,7 @@ def echo(receiver: Receiver, address: str, clock: Clock) -> EchoResult:
         InvalidReceiver: if the receiver's own certificate, which is shown, can't be read.
     """
     context = own_caller(receiver.tls) if receiver.tls else None
-    target = _LOOPBACK.get(address, address)
+    target = calling_address(address)
     shown = shown_address(target, receiver.port)
     try:
         with socket.create_connection((target, receiver.port), TIMEOUT_SECONDS) as connection:

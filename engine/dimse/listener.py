@@ -17,6 +17,7 @@ from engine.dimse.acceptance import (
     decide,
 )
 from engine.dimse.contexts import (
+    accepted_uids,
     refused_contexts,
     supported_contexts,
     verification_context,
@@ -147,6 +148,11 @@ class PortListener:
             self._server.stop(self._thread)
         self._server = self._thread = None
 
+    def is_dead(self) -> bool:
+        """Tell whether it should accept associations and its thread is gone."""
+        thread = self._thread
+        return thread is not None and not thread.is_alive()
+
     def has_associations(self) -> bool:
         """Tell whether associations accepted here are still open."""
         return any(association.is_alive() for association in list(self._live))
@@ -175,12 +181,14 @@ class PortListener:
         """Answer an A-ASSOCIATE-RQ; pynetdicom would accept it if this failed."""
         association = _of(event)
         association.is_heard = True
-        self._door.leave(association)
         try:
             self._answer(association)
         except Exception:
             _logger.exception("an association request on port %d could not be decided", self.port)
             _reject(association, _CANNOT_DECIDE)
+        finally:
+            # Only now, so that a caller is always counted: here, or as an open association.
+            self._door.leave(association)
 
     def _answer(self, association: ReceivingAssociation) -> None:
         request = _request(association)
@@ -238,6 +246,8 @@ class PortListener:
             len(association.accepted_contexts),
             refused_contexts(association.rejected_contexts, proposed),
             association.requestor.implementation_version_name or "",
+            str(association.requestor.implementation_class_uid or ""),
+            accepted_uids(association.accepted_contexts),
         )
 
     # ObjectPort: called on the reading thread of the association.

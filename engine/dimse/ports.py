@@ -29,6 +29,11 @@ def listening_address(bind_address: str) -> str:
     return ALL_IPV6 if _has_dual_stack() else ALL_IPV4
 
 
+def calling_address(address: str) -> str:
+    """Return what a program of this host calls to reach what listens on an address."""
+    return "127.0.0.1" if address in {ALL_IPV4, ALL_IPV6} else address
+
+
 def shown_address(address: str, port: int) -> str:
     """Return address and port as people write them."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

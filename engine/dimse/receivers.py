@@ -161,6 +161,21 @@ class Receivers:
         state = ReceiverState.NOT_ALLOWED if not_allowed else ReceiverState.DISABLED
         return ObservedState(state, since)
 
+    def retry_all(self) -> None:
+        """Try again at once to listen on every port that failed."""
+        with self._lock:
+            ports = {port for (_, port), wanted in self._ports.items() if wanted.failure}
+        for port in ports:
+            self.retry(port)
+
+    def dead(self) -> tuple[str, ...]:
+        """Name the threads that should run and do not; waits for no lock."""
+        if self._closed:
+            return ()
+        listeners = [wanted.listener for wanted in list(self._ports.values())]
+        dead = [f"the listener of port {one.port}" for one in listeners if one.is_dead()]
+        return (*dead, *(() if self._supervisor.is_alive() else ("the care for ports",)))
+
     def listening_on(self, port: int) -> tuple[str, ...]:
         """Return the AE titles that are answered on a port."""
         with self._lock:
@@ -179,6 +194,10 @@ class Receivers:
                 for receiver in wanted.listener.receivers.values():
                     self._journal.record(ReceiverStopped(receiver=receiver.label))
         self._supervisor.join()
+
+    def answer_the_waiting(self, seconds: float) -> None:
+        """Let those who have connected already say what they want, for that long."""
+        self._door.wait_until_empty(seconds)
 
     def abort_all(self) -> None:
         """Abort every association that is still open, and close connections without one."""

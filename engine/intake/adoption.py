@@ -12,7 +12,7 @@ from engine.intake.recovery import record_unknown
 from engine.model.session import SessionArea, SessionStatus
 from engine.sessions.building import document_of
 from engine.sessions.files import object_files
-from engine.sessions.index import stamp
+from engine.sessions.moments import stamp
 from engine.sessions.reconcile import repair
 from engine.sessions.session_xml import NAMESPACE
 

@@ -55,7 +55,7 @@ class GuardedIdentifier:
             raise
         except BaseException as error:  # the border to code of others, which may even sys.exit()
             # What the exception says may quote the object; kind and place do not.
-            detail = f"identifier {self.info.id} failed: {_place(error)}"
+            detail = f"identifier {self.info.id} failed: {place_of(error)}"
             raise ProcessingFailed(detail) from error
         finally:
             self._note(monotonic() - began, inquiry)
@@ -90,7 +90,8 @@ def _safe(label: Decision) -> Decision:
     return replace(label, value=to_label(label.value)) if label.value else label
 
 
-def _place(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
+    """Say of which kind an error of foreign code is, and where it arose; not what it says."""
     if isinstance(error, _Refused):
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)

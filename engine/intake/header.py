@@ -109,9 +109,19 @@ class HeaderView:
         return self._encoding.key(tag) in self._starts
 
     @property
+    def kept_bytes(self) -> bytes:
+        """The elements as they are encoded; values that are very long may be cut."""
+        return self._data
+
+    @property
     def size_bytes(self) -> int:
         """How many bytes are kept."""
         return len(self._data)
+
+    @property
+    def data(self) -> bytes:
+        """The data set as far as it is kept; of a very long header, values are cut."""
+        return self._data
 
     def encoded(self, tags: Iterable[int]) -> EncodedElements | None:
         """Return elements as they are encoded, to look for them in other headers.

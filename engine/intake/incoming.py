@@ -10,6 +10,7 @@ from engine.errors import OutOfResources
 from engine.intake.file_meta import FileMeta, body_offset
 from engine.intake.header import read_complete, read_in_parts
 from engine.intake.layout import Layouts
+from engine.model.session import ProjectScript
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,6 +108,8 @@ class IncomingObject:
         """Monotonic time at which the last byte had arrived."""
         self.held_session: int | None = None
         """The session that it joins, which nobody moves until its row is queued."""
+        self.project_script = ProjectScript.DUE
+        """Whether its project's anonymization is yet to come."""
         self._preamble = b""
         """What is yet to be written before the data set."""
         self._kept = bytearray()
@@ -191,6 +194,12 @@ class IncomingObject:
             file[self.body_offset :] as data_set,
         ):
             return read_complete(data_set, self.arrival.transfer_syntax_uid, last_tag=last_tag)
+
+    @property
+    def part(self) -> Part:
+        """What the object is in, once it is complete."""
+        assert self._part is not None
+        return self._part
 
     def become(self, part: Part) -> Part:
         """Take another part, a complete file, in place of this one, which is removed."""

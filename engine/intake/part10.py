@@ -41,6 +41,15 @@ def read_file(path: Path, *, last_tag: int) -> HeaderView:
         raise UnreadableObject(f"can't be read: {reason}") from fault
 
 
+def is_dicom_file(path: Path) -> bool:
+    """Tell whether a file begins as PS3.10 7.1 wants it; one that can't be read does not."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_PREFIX_BYTES + len(_MAGIC)).endswith(_MAGIC)
+    except OSError:
+        return False
+
+
 def data_set_of(content: Buffer) -> tuple[str, int]:
     """Return the transfer syntax and the place of the data set in a file.
 

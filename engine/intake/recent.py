@@ -50,9 +50,14 @@ class RecentHeaders:
 
     def of(self, receiver_id: int) -> tuple[RecentHeader, ...]:
         """Return the last headers of a receiver, newest first; id 0 stands for all receivers."""
-        if receiver_id:
-            kept = list(self._by_receiver.get(receiver_id, ()))
-        else:
-            kept = [recent for one in list(self._by_receiver.values()) for recent in list(one)]
-        newest_first = sorted(kept, key=lambda recent: recent.at, reverse=True)
-        return tuple(newest_first[:HEADERS_PER_RECEIVER])
+        if not receiver_id:
+            return self.everything()[:HEADERS_PER_RECEIVER]
+        return _newest_first(self._by_receiver.get(receiver_id, ()))
+
+    def everything(self) -> tuple[RecentHeader, ...]:
+        """Return the last headers of all receivers, newest first."""
+        return _newest_first(r for one in list(self._by_receiver.values()) for r in list(one))
+
+
+def _newest_first(headers: Iterable[RecentHeader]) -> tuple[RecentHeader, ...]:
+    return tuple(sorted(headers, key=lambda recent: recent.at, reverse=True))

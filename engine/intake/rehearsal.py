@@ -6,17 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.errors import UnreadableObject
-from engine.intake.identifiers import explain
 from engine.intake.part10 import read_file
 from engine.intake.placement import file_name, scan_folder, session_folder
+from engine.intake.processors import Facts
+from engine.intake.trial import try_object
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.intake.header import HeaderView
+    from engine.intake.processing import Processing
     from engine.intake.router import Ruling
+    from engine.intake.trial import Tried
     from engine.model.file_name_template import FileNameTemplate
     from engine.model.identity import Identification, Identity
+    from engine.model.processing import ProcessorStep
     from engine.model.trace import Attribute, Step
 
 MASK = "•"
@@ -34,6 +38,10 @@ class Rehearsed:
     saved: Identification
     place: tuple[str, ...]
     """Folders and file below the prearchive; empty if the object would be refused."""
+    processing: tuple[ProcessorStep, ...] = ()
+    """What the receiver's processors make of it."""
+    rejected: str = ""
+    """Which processor rejects it, if one does."""
 
     @property
     def changes(self) -> bool:
@@ -53,15 +61,27 @@ class Rehearsed:
             shown = len(place) - 5  # the project, if there is one, and the time stamp
             hidden = (MASK, "SCANS", MASK, "DICOM", f"{MASK}.dcm")
             place = (*place[:shown], *hidden)
-        return Rehearsed(file, self.draft.masked(), self.saved.masked(), place)
+        steps = tuple(step.masked() for step in self.processing)
+        draft, saved = self.draft.masked(), self.saved.masked()
+        return Rehearsed(file, draft, saved, place, steps, self.rejected)
 
 
 class Rehearsal:
     """Tries files on one receiver."""
 
-    def __init__(self, saved: Ruling, draft: Ruling | None = None) -> None:
+    def __init__(
+        self,
+        saved: Ruling,
+        draft: Ruling | None = None,
+        *,
+        processing: Processing | None = None,
+        calling_ae_title: str = "",
+    ) -> None:
+        """Take the rules, what runs processors, and whom the files are to come from."""
         self._saved = saved
         self._draft = draft
+        self._processing = processing
+        self._facts = Facts(saved.routing.receiver, calling_ae_title)
 
     def of(self, path: Path) -> Rehearsed:
         """Return what would become of a file.
@@ -73,12 +93,15 @@ class Rehearsal:
         header = read_file(path, last_tag=max(ruling.last_tag for ruling in rulings))
         if not header.sop_class_uid or not header.sop_instance_uid:
             raise UnreadableObject("the data set has no SOP class or instance UID")
-        saved = explain(self._saved.identifier, header, self._saved.routing)
-        draft = saved
-        if self._draft is not None:
-            draft = explain(self._draft.identifier, header, self._draft.routing)
-        place = _place(draft.identity, header, rulings[1].template) if draft.identity else ()
-        return Rehearsed(str(path), draft, saved, place)
+        saved = self._tried(self._saved, path, header)
+        draft = saved if self._draft is None else self._tried(self._draft, path, header)
+        found = draft.identification
+        identity, template = found.identity, rulings[1].template
+        place = _place(identity, draft.header, template) if identity else ()
+        return Rehearsed(str(path), found, saved.identification, place, draft.steps, draft.rejected)
+
+    def _tried(self, ruling: Ruling, path: Path, header: HeaderView) -> Tried:
+        return try_object(self._processing, ruling, ruling.chain, path, header, self._facts)
 
 
 def _place(identity: Identity, header: HeaderView, template: FileNameTemplate) -> tuple[str, ...]:

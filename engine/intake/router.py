@@ -6,6 +6,7 @@ read, and then for the identity. What decides is put together once per configura
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from engine.events import RuleFailed
@@ -18,8 +19,11 @@ from engine.intake.recent import RecentHeader, RecentHeaders
 from engine.intake.remembered import RememberedIdentities
 from engine.intake.series import Series, SeriesMemory
 from engine.intake.slow_rules import SlowRules
-from engine.model.identity import RoutingPreview
+from engine.intake.trial import Tried, try_recent
+from engine.model.identity import UNASSIGNED, Identification, RoutingPreview
+from engine.model.processing import ProcessorTrial
 from engine.model.session_settings import SessionSettings
+from engine.model.trace import Trace
 from engine.sessions.studies import NO_STUDIES
 
 if TYPE_CHECKING:
@@ -30,28 +34,36 @@ if TYPE_CHECKING:
     from engine.intake.identifiers import Identifier
     from engine.intake.incoming import Source
     from engine.intake.inquiry import Failure
+    from engine.intake.processing import Chain, Processing
     from engine.journal import Journal
+    from engine.model.anonymization import Anonymization
     from engine.model.configuration import Configuration
-    from engine.model.identity import Identification, Identity
+    from engine.model.file_namer import FileNamers
+    from engine.model.identity import Identity
+    from engine.model.processor import Processor
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
-    from engine.model.site_script import SiteScript
     from engine.sessions.studies import Studies
+
+PREVIEW_SECONDS = 5.0
+"""After so long, the processors see no further object of a preview."""
 
 
 class Ruling:
     """What decides about the objects of one receiver under one configuration."""
 
     __slots__ = (
+        "chain",
         "duplicates",
         "filters",
         "has_default_template",
         "identifier",
         "last_tag",
+        "project_steps",
         "receiver",
         "remembered",
         "routing",
-        "script",
+        "site_step",
         "slow_rules",
         "template",
     )
@@ -62,23 +74,41 @@ class Ruling:
         identifier: Identifier,
         routing: Routing,
         sessions: SessionSettings = SessionSettings(),
-        script: SiteScript | None = None,
+        anonymization: Anonymization | None = None,
+        chain: Chain | None = None,
+        file_namers: FileNamers = MappingProxyType({}),
     ) -> None:
         tags = routing.tags | identifier.tags
         self.receiver = receiver
         self.identifier = identifier
         self.routing = routing
         self.duplicates = receiver.duplicates or sessions.duplicates
-        self.template = sessions.template
-        self.has_default_template = sessions.has_default_template
+        named = file_namers.get(receiver.file_namer) if receiver.file_namer else None
+        self.template = named or sessions.template
+        self.has_default_template = named is None and sessions.has_default_template
         self.filters = SeriesFilters(sessions, routing.projects)
-        read = (self.template.last_tag, self.filters.last_tag)
+        self.chain = chain
+        """The processors that see its objects; None if there are none."""
+        processed = chain.last_tag if chain else 0
+        read = (self.template.last_tag, self.filters.last_tag, processed)
         self.last_tag = max(DEFAULT_LAST_TAG, *read, *tags)
         """The greatest tag that must be read (XNAT 5.7)."""
-        self.script = script if receiver.anonymization else None
-        """What must run on each object before it is stored."""
+        self.site_step = anonymization if receiver.anonymization else None
+        """What must be done to each object before it is stored."""
+        self.project_steps = routing.projects.anonymizations if receiver.anonymization else {}
+        """What projects, by id, do to objects before they are in the archive."""
         self.slow_rules = SlowRules()
         self.remembered = RememberedIdentities(tags) if identifier.is_settled_by_header else None
+
+    def steps(self, project: str | None, *, directly: bool) -> tuple[Anonymization, ...]:
+        """Return what must be done to an object before it is stored.
+
+        Args:
+            project: where it belongs.
+            directly: whether it may go into the archive at once, without its session's archiving.
+        """
+        due = self.project_steps.get(project) if directly and project is not None else None
+        return tuple(step for step in (self.site_step, due) if step is not None)
 
     def series_memory(self) -> SeriesMemory | None:
         """Return a memory for the series of one association; None if each object may differ."""
@@ -106,7 +136,11 @@ class Router:
         journal: Journal,
         clock: Clock,
         studies: Studies = NO_STUDIES,
+        processing: Processing | None = None,
+        file_namers: FileNamers = MappingProxyType({}),
     ) -> None:
+        self._processing = processing
+        self._file_namers = file_namers
         self._identifiers = identifiers
         self._configuration = configuration
         self._journal = journal
@@ -140,22 +174,44 @@ class Router:
         Raises:
             RoutingFailed: if a subject, session or auto-archive rule fails.
         """
-        origin = (ruling.receiver.id, ruling.routing.receiver, source.calling_ae_title)
-        self._recent.keep(RecentHeader(self._clock.now(), *origin, header))
+        self.note(header, ruling, source)
         if source.ruling is not ruling:
             source.ruling, source.series = ruling, ruling.series_memory()
         known = source.series.recall(header) if source.series else None
         return known or self._new_series(header, ruling, source)
 
+    def note(self, header: HeaderView, ruling: Ruling, source: Source) -> None:
+        """Keep a header as it arrived, for previews."""
+        origin = (ruling.receiver.id, ruling.routing.receiver, source.calling_ae_title)
+        self._recent.keep(RecentHeader(self._clock.now(), *origin, header))
+
+    def ask(self, header: HeaderView, ruling: Ruling, source: Source) -> tuple[Identity, bool]:
+        """Return where an object belongs that was noted already, and whether that is settled.
+
+        Raises:
+            RoutingFailed: if a subject, session or auto-archive rule fails.
+        """
+        known = ruling.remembered.recall(header) if ruling.remembered else None
+        return (known, True) if known is not None else self._ask(header, ruling, source)
+
     def _new_series(self, header: HeaderView, ruling: Ruling, source: Source) -> Series:
-        identity = ruling.remembered.recall(header) if ruling.remembered else None
-        is_settled = identity is not None
-        if identity is None:
-            identity, is_settled = self._ask(header, ruling, source)
+        identity, is_settled = self.ask(header, ruling, source)
         series = Series.of(header, identity, ruling.template)
         if source.series is not None and is_settled:
             source.series.keep(header, series)
         return series
+
+    def recent(self) -> tuple[RecentHeader, ...]:
+        """Return all headers that are in memory, the newest first."""
+        return self._recent.everything()
+
+    def labels_of(self, recent: RecentHeader) -> tuple[str, str, str]:
+        """Return project, subject and session of an object that arrived not long ago."""
+        receivers = self._configuration().receivers
+        receiver = next((r for r in receivers if r.id == recent.receiver_id), None)
+        found = _explained(self.ruling(receiver), recent.header) if receiver else None
+        identity = found.identity if found else None
+        return identity.labels if identity else (UNASSIGNED, "", "")
 
     def preview(
         self, receiver: Receiver, site: SiteSettings | None = None
@@ -167,16 +223,45 @@ class Router:
         configuration = self._configuration()
         draft = self._ruled(receiver, configuration, site or configuration.site)
         in_force = {r.id: self.ruling(r) for r in configuration.receivers}
-        return tuple(
-            RoutingPreview(
-                recent.at,
-                recent.receiver,
-                recent.calling_ae_title,
-                _explained(in_force.get(recent.receiver_id, draft), recent.header),
-                _explained(draft, recent.header),
+        until = self._clock.monotonic() + PREVIEW_SECONDS
+        previews = []
+        for recent in self._recent.of(receiver.id):
+            saved = self._tried(in_force.get(recent.receiver_id, draft), recent, until)
+            drafted = self._tried(draft, recent, until)
+            previews.append(
+                RoutingPreview(
+                    recent.at,
+                    recent.receiver,
+                    recent.calling_ae_title,
+                    saved.identification,
+                    drafted.identification,
+                    saved.steps,
+                    drafted.steps,
+                )
             )
-            for recent in self._recent.of(receiver.id)
-        )
+        return tuple(previews)
+
+    def try_processor(self, processor: Processor, receiver: str) -> ProcessorTrial:
+        """Try one processor on the newest object of a receiver, or of any if none is named."""
+        configuration, processing = self._configuration(), self._processing
+        ids = [r.id for r in configuration.receivers if r.label == receiver]
+        recent = next(iter(self._recent.of(ids[0] if ids else 0)), None)
+        if recent is None or processing is None:
+            return ProcessorTrial(None, receiver, "", "", ())
+        ruling = self.ruling(configuration.receiver(recent.receiver_id))
+        with processing.preparing(processor, configuration) as chain:
+            tried = try_recent(processing, ruling, chain, recent)
+        uid = recent.header.sop_instance_uid or ""
+        origin = (recent.at, recent.receiver, recent.calling_ae_title)
+        return ProcessorTrial(*origin, uid, tried.steps)
+
+    def _tried(self, ruling: Ruling, recent: RecentHeader, until: float) -> Tried:
+        if self._processing is None or ruling.chain is None:
+            return Tried(_explained(ruling, recent.header), recent.header)
+        if self._clock.monotonic() > until:
+            late = Identification(None, "not tried: the processors take too long", Trace())
+            return Tried(late, recent.header)
+        return try_recent(self._processing, ruling, ruling.chain, recent)
 
     def _ask(self, header: HeaderView, ruling: Ruling, source: Source) -> tuple[Identity, bool]:
         """Return an identity, and whether objects with equal elements have the same."""
@@ -203,7 +288,9 @@ class Router:
         routing = Routing.of(receiver, site.routing, configuration.projects, self._studies)
         identifier = self._identifiers.get(receiver.identifier)
         found = identifier or Missing(receiver.identifier)
-        return Ruling(receiver, found, routing, site.sessions, site.script.in_force)
+        chain = self._processing.chain(receiver, configuration) if self._processing else None
+        namers = self._file_namers
+        return Ruling(receiver, found, routing, site.sessions, site.anonymization, chain, namers)
 
     def _tell(self, failure: Failure, ruling: Ruling, source: Source) -> None:
         times = ruling.slow_rules.note(failure)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import mmap
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
+from pydicom.filereader import read_dataset, read_file_meta_info
+from pydicom.uid import UID
 
 from engine.errors import UnreadableObject
 from engine.intake.header import (
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 MAX_TEXT_CHARACTERS = 256
 _NUMBER_OF_FRAMES = 0x00280008
 _SERIES_DESCRIPTION = 0x0008103E
+_METHOD_CODES = 0x00120064
 _STUDY_DATE, _STUDY_TIME = 0x00080020, 0x00080030
 _BEFORE_META = 128 + 4 + 12  # PS3.10 7.1: preamble, DICM, and the group length itself
 
@@ -50,6 +53,20 @@ def read_stored(folder: Path, file: str) -> StoredObject:
         # A file's name may say who the patient is, its scan's does not.
         scan = Path(file).parts[1]
         raise UnreadableObject(f"an object of scan {scan} can't be read: {error}") from error
+
+
+def scripts_of(path: Path) -> tuple[str, ...]:
+    """Return the numbers of the scripts that a file says have run on it, if it can be read."""
+    from engine.anonymize.record import recorded  # which brings much along, and is rarely needed
+
+    try:
+        header = _header(path)
+        encoded = header.encoded([_METHOD_CODES]) or ()
+        content = BytesIO(b"".join(element for _, element in encoded))
+        syntax = UID(header.transfer_syntax_uid)
+        return recorded(read_dataset(content, syntax.is_implicit_VR, syntax.is_little_endian))
+    except Exception:  # what a hostile file says of itself must not hide its session
+        return ()
 
 
 def _header(path: Path) -> HeaderView:

@@ -88,6 +88,19 @@ class Workers(Generic[J, R]):
                     continue
         raise WorkerLost
 
+    @property
+    def processes(self) -> int:
+        """How many processes there are now."""
+        with self._lock:
+            return len(self._idle) + len(self._busy)
+
+    def rest(self) -> None:
+        """End the processes that do nothing; later calls start new ones."""
+        with self._lock:
+            for worker in self._idle:
+                worker.end()
+            self._idle.clear()
+
     def close(self) -> None:
         """Kill all processes; calls that wait for one end at once."""
         with self._lock:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from engine.errors import ConfigurationError, CorruptConfiguration, NotFound, Problem
+from engine.model.processor import ProcessorRules, parse_processor
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import ReceiverRules, parse_receiver, tls_conflicts
 from engine.model.site import SITE_MEMBERS, SiteSettings
@@ -15,6 +17,7 @@ from engine.model.site import SITE_MEMBERS, SiteSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from engine.model.processor import Processor
     from engine.model.receiver import Receiver
 
 SCHEMA_VERSION = 1
@@ -31,6 +34,8 @@ class Configuration:
     projects: ProjectRegistry = field(default_factory=ProjectRegistry)
     receivers: tuple[Receiver, ...] = ()
     """In the order of the file."""
+    processors: tuple[Processor, ...] = ()
+    """In the order of the file, which is not that in which they act."""
     changed_by: str = ""
     changed_at: datetime | None = None
 
@@ -45,12 +50,31 @@ class Configuration:
                 return receiver
         raise NotFound(f"there is no receiver with id {receiver_id}", "it may have been deleted")
 
+    def processor(self, processor_id: int) -> Processor:
+        """Return the processor with this id.
+
+        Raises:
+            NotFound: if there is none.
+        """
+        for processor in self.processors:
+            if processor.id == processor_id:
+                return processor
+        raise NotFound(f"there is no processor with id {processor_id}", "it may have been deleted")
+
+    def processors_of(self, receiver: Receiver) -> tuple[Processor, ...]:
+        """Return what sees a receiver's objects, in the order in which it acts (XNAT 10.2)."""
+        if not receiver.custom_processing:
+            return ()
+        admitted = (p for p in self.processors if p.enabled and p.admits_receiver(receiver.label))
+        return tuple(sorted(admitted, key=lambda processor: processor.order))
+
 
 def parse_configuration(raw: Mapping[str, object]) -> Configuration:
     """Turn the tables of a configuration file into a configuration; unknown tables are ignored.
 
-    Which identifiers are installed is no matter of the file: a receiver that can't use its own is
-    acceptable here, and does not listen (`identifier_problems`).
+    Which identifiers and processor classes are installed is no matter of the file: a receiver that
+    can't use its own is acceptable here, and does not listen (`identifier_problems`), and a
+    processor without its class does not act.
 
     Raises:
         CorruptConfiguration: if a newer version of this program wrote the file.
@@ -63,10 +87,12 @@ def parse_configuration(raw: Mapping[str, object]) -> Configuration:
     # Ports are not judged by site settings that are themselves in doubt.
     rules = ReceiverRules(site or SiteSettings(allow_low_ports=True), None)
     receivers = _parse_receivers(raw, rules, problems)
+    processors = _parse_processors(raw, problems)
     problems.extend(_tls_problems(receivers, rules.site))
     if problems or site is None:
         raise ConfigurationError(*problems)
-    return replace(meta, site=site, projects=ProjectRegistry(projects), receivers=receivers)
+    registry = ProjectRegistry(projects)
+    return replace(meta, site=site, projects=registry, receivers=receivers, processors=processors)
 
 
 def project_conflicts(projects: Sequence[Project]) -> Iterator[tuple[Project, Problem]]:
@@ -98,6 +124,7 @@ def _parse_meta(raw: Mapping[str, object], problems: list[Problem]) -> Configura
     changed_at = _moment(record.get("changed_at"), problems)
     revision = _count(record, "revision", 0, problems)
     _count(record, "last_receiver_id", 0, problems)
+    _count(record, "last_processor_id", 0, problems)
     return Configuration(revision, changed_by=str(changed_by), changed_at=changed_at)
 
 
@@ -169,6 +196,22 @@ def _parse_receivers(
         if receiver is not None:
             receivers.append(receiver)
     return tuple(receivers)
+
+
+def _parse_processors(raw: Mapping[str, object], problems: list[Problem]) -> tuple[Processor, ...]:
+    processors: list[Processor] = []
+    for record_id, record in _records(raw, "processors", problems):
+        where = f"processors[{_shown(record.get('label') or f'#{record_id}')}]"
+        rules = ProcessorRules(others=tuple(processors))
+        if record.get("id", record_id) != record_id:
+            message = f"differs from the record's key {record_id}"
+            problems.append(Problem(f"{where}.id", _shown(record["id"]), message, "remove it"))
+        processor = _parsed(
+            where, partial(parse_processor, rules=rules), {**record, "id": record_id}, problems
+        )
+        if processor is not None:
+            processors.append(processor)
+    return tuple(processors)
 
 
 def _tls_problems(receivers: Sequence[Receiver], site: SiteSettings) -> Iterator[Problem]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from engine.model.configuration import Configuration
 
@@ -22,10 +22,10 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference: of a whole receiver or project, or of one field."""
+    """One difference: of a whole receiver, project or processor, or of one field."""
 
     subject: str
-    """Such as ``receiver XNAT:8104``, ``project NEURO-01`` or ``site``."""
+    """Such as ``receiver XNAT:8104``, ``project NEURO-01``, ``processor Relabel`` or ``site``."""
     change: Change
     field: str = ""
     before: object = None
@@ -35,8 +35,9 @@ class Difference:
         """Say the difference in one line; of multi-line values, which lines came and went."""
         if self.change is not Change.CHANGED:
             return f"{self.subject} {self.change}"
-        if isinstance(self.before, tuple) and isinstance(self.after, tuple):
-            return f"{self.subject} {self.field}: {_lines_in_words(self.before, self.after)}"
+        if isinstance(self.before, tuple) or isinstance(self.after, tuple):
+            lines = _lines_in_words(_lines(self.before), _lines(self.after))
+            return f"{self.subject} {self.field}: {lines}"
         return f"{self.subject} {self.field}: {_shown(self.before)} → {_shown(self.after)}"
 
 
@@ -45,8 +46,22 @@ def differences(before: Configuration, after: Configuration) -> tuple[Difference
     return (
         *_records("receiver", _receivers(before), _receivers(after)),
         *_records("project", _projects(before), _projects(after)),
+        *_records("processor", _processors(before), _processors(after)),
         *_fields("site", _plain(before.site.to_record()), _plain(after.site.to_record())),
     )
+
+
+def by_member(made: Iterable[Difference]) -> Iterator[Difference]:
+    """Yield the differences, those of values with members one by one."""
+    for difference in made:
+        before, after = difference.before, difference.after
+        if not isinstance(before, dict) or not isinstance(after, dict):
+            yield difference
+            continue
+        for name in dict.fromkeys((*before, *after)):
+            if before.get(name) != after.get(name):
+                member, old, new = f"{difference.field}.{name}", before.get(name), after.get(name)
+                yield replace(difference, field=member, before=old, after=new)
 
 
 Records = dict[object, tuple[str, dict[str, object]]]
@@ -59,6 +74,10 @@ def _receivers(configuration: Configuration) -> Records:
 
 def _projects(configuration: Configuration) -> Records:
     return {p.id: (p.id, _plain(p.to_record())) for p in configuration.projects.projects}
+
+
+def _processors(configuration: Configuration) -> Records:
+    return {p.id: (p.label, _plain(p.to_record())) for p in configuration.processors}
 
 
 def _records(kind: str, before: Records, after: Records) -> Iterator[Difference]:
@@ -102,7 +121,13 @@ def _flat(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
 def _as_lines(name: str, value: object) -> object:
     if isinstance(value, list):
         return tuple(value)
-    return tuple(str(value).splitlines()) if name.endswith(_TEXTS) else value
+    if isinstance(value, str) and (name.endswith(_TEXTS) or "\n" in value):
+        return tuple(value.splitlines())
+    return value
+
+
+def _lines(value: object) -> tuple[object, ...]:
+    return value if isinstance(value, tuple) else () if value is None else (value,)
 
 
 def _lines_in_words(before: tuple[object, ...], after: tuple[object, ...]) -> str:

@@ -11,6 +11,7 @@ from engine.model.trace import masked
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from engine.model.processing import ProcessorStep
     from engine.model.trace import Trace
 
 UNASSIGNED = "Unassigned"
@@ -92,6 +93,9 @@ class RoutingPreview:
     """With the settings in force."""
     draft: Identification
     """With the settings that are only being considered."""
+    saved_processing: tuple[ProcessorStep, ...] = ()
+    """What the receiver's processors do to it."""
+    draft_processing: tuple[ProcessorStep, ...] = ()
 
     @property
     def changes(self) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 IDENTIFIERS = "dicomdock.identifiers"
+PROCESSORS = "dicomdock.processors"
+FILE_NAMERS = "dicomdock.file_namers"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class SessionStatus(StrEnum):
     ARCHIVING = "ARCHIVING"
     QUEUED_MOVING = "QUEUED_MOVING"
     MOVING = "MOVING"
-    """On its way to another project."""
+    """On its way to another project, or out of the trash."""
     QUEUED_DELETING = "QUEUED_DELETING"
     DELETING = "DELETING"
     ARCHIVED = "ARCHIVED"
@@ -60,7 +60,7 @@ TRANSITIONS: Mapping[SessionStatus, frozenset[SessionStatus]] = {
         _S.ERROR: (_S.QUEUED_MOVING, *_FREE),
         _S.QUEUED_ARCHIVING: (_S.ARCHIVING, _S.CONFLICT, _S.ERROR, _S.READY),
         _S.ARCHIVING: (_S.ARCHIVED, _S.ERROR),
-        _S.QUEUED_MOVING: (_S.MOVING, _S.READY, _S.CONFLICT, _S.ERROR),
+        _S.QUEUED_MOVING: (_S.MOVING, _S.READY, _S.CONFLICT, _S.ERROR, _S.DELETED),
         _S.MOVING: (_S.QUEUED_BUILDING, _S.ERROR),
         _S.QUEUED_DELETING: (
             *(_S.DELETING, _S.RECEIVING),
@@ -68,7 +68,7 @@ TRANSITIONS: Mapping[SessionStatus, frozenset[SessionStatus]] = {
         ),
         _S.DELETING: (_S.DELETED, _S.ERROR),
         _S.ARCHIVED: (_S.QUEUED_DELETING,),
-        _S.DELETED: (),
+        _S.DELETED: (_S.QUEUED_MOVING,),
     }.items()
 }
 """Every change of status that there is (XNAT 9.5)."""
@@ -79,6 +79,9 @@ QUEUED = frozenset(status for status in SessionStatus if status.startswith("QUEU
 
 WORKING = frozenset((_S.BUILDING, _S.RECEIVING_INTERRUPT, _S.ARCHIVING, _S.MOVING, _S.DELETING))
 """The engine works on the session; nobody may ask for anything until it is done."""
+
+UNSETTLED = QUEUED | WORKING
+"""Something waits or goes on, and its outcome is still to come."""
 
 
 def may_be_asked(status: SessionStatus) -> frozenset[SessionStatus]:
@@ -138,6 +141,16 @@ class ObjectState(StrEnum):
     """Refused for its content and kept with the reason."""
     FAILED = "failed"
     """Not kept; the sender was told so."""
+
+
+class ProjectScript(StrEnum):
+    """Whether a stored object is yet to be anonymized as its project wants."""
+
+    DUE = "due"
+    """When its session is archived."""
+    DONE = "done"
+    EXEMPT = "exempt"
+    """Its receiver's anonymization was off."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from engine.errors import ConfigurationError, Problem
 from engine.model.identity import UNASSIGNED
-from engine.model.session import SessionStatus
+from engine.model.moment import MOMENT_REMEDY, parse_moment
+from engine.model.session import SessionArea, SessionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-_AGE = re.compile(r"([0-9]{1,6})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+    from datetime import datetime
 
 
 class InvalidQuery(ConfigurationError):
@@ -29,7 +26,7 @@ class SessionQuery:
     """What a session must be like; what is None does not matter."""
 
     project: str | None = None
-    """``Unassigned`` for sessions without a project."""
+    """``Unassigned`` for sessions without a project; ``*`` stands for anything."""
     statuses: tuple[SessionStatus, ...] = ()
     """Any of them; none means all."""
     since: datetime | None = None
@@ -37,9 +34,12 @@ class SessionQuery:
     modality: str | None = None
     receiver: str | None = None
     """``AE:port``, or the AE title alone."""
+    text: str | None = None
+    """Part of project, subject, label or Study Instance UID; letter case is ignored."""
+    area: SessionArea | None = None
 
 
-FIELDS = ("project", "status", "since", "modality", "receiver")
+FIELDS = ("project", "status", "since", "modality", "receiver", "text", "area")
 
 
 def parse_query(words: Iterable[str], now: datetime) -> SessionQuery:
@@ -68,6 +68,8 @@ def _with(query: SessionQuery, name: str, value: str, now: datetime) -> SessionQ
         return replace(query, statuses=(*query.statuses, *map(_status, value.split(","))))
     if name == "since":
         return replace(query, since=_moment(value, now))
+    if name == "area":
+        return replace(query, area=_area(value))
     if name == "project" and value.casefold() == UNASSIGNED.casefold():
         value = UNASSIGNED
     if name == "modality":
@@ -83,16 +85,19 @@ def _status(text: str) -> SessionStatus:
         raise _problem("status", text, "is no status of a session", remedy) from None
 
 
-def _moment(text: str, now: datetime) -> datetime:
-    """Read an age such as ``2h``, or a local time such as ``2026-01-31`` or ``…T12:00``."""
-    age = _AGE.fullmatch(text)
+def _area(text: str) -> SessionArea:
     try:
-        if age:
-            return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        remedy = "use such as 30m, 2h, 7d or 2026-01-31T12:00"
-        raise _problem("since", text, "is neither an age nor a time", remedy) from None
+        return SessionArea(text.lower())
+    except ValueError:
+        remedy = f"use {', '.join(SessionArea)}"
+        raise _problem("area", text, "is no place of sessions", remedy) from None
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    try:
+        return parse_moment(text, now)
+    except ValueError:
+        raise _problem("since", text, "is neither an age nor a time", MOMENT_REMEDY) from None
 
 
 def _problem(field: str, value: str, message: str, remedy: str) -> InvalidQuery:

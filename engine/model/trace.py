@@ -23,6 +23,8 @@ class Source(StrEnum):
     RECEIVER = "receiver"
     SITE = "site"
     DEFAULT = "default"
+    PROCESSOR = "processor"
+    """A processor that assigns a label, before anything else is asked."""
     IDENTIFIER = "identifier"
     """An identifier that decides by itself."""
 

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
@@ -24,14 +24,17 @@ from engine.model.session import (
     status_on_arrival,
 )
 from engine.sessions.holds import Holds
+from engine.sessions.moments import stamp
 from engine.sessions.rows import OBJECT_COLUMNS, ObjectRow, RowWriter
 from engine.sessions.schema import open_index
+from engine.sessions.watchers import Watchers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from engine.sessions.observed import ObservedReceiver
+    from engine.sessions.rows import Backlog
 
 _FOLDER_TRIES = 1000
 SESSION_COLUMNS = ", ".join(f.name for f in fields(Session))
@@ -79,7 +82,8 @@ class SessionIndex:
         self.holds = Holds()
         """Taken by `place_of` and `session_for`; given back once the object's row is queued."""
         self._receiving = self._count_receiving()
-        self._writer = RowWriter(self._connection, self._lock)
+        self.objects_written, self.sessions_finished = Watchers(), Watchers()
+        self._writer = RowWriter(self._connection, self._lock, self.objects_written.tell)
         self.record = self._writer.record
         """Queues the row of one object, or a use; it is written within the batch time."""
 
@@ -90,6 +94,14 @@ class SessionIndex:
             if place is not None:
                 self.holds.take(place.id)
             return place
+
+    def is_open(self, key: SessionKey) -> bool:
+        """Tell whether there is a session that an object of this key would join."""
+        with self._places_lock:
+            if key in self._places:
+                return True
+        with self._lock:
+            return any(joins is not None for *_, joins in self._candidates(key))
 
     def session_for(
         self,
@@ -127,6 +139,10 @@ class SessionIndex:
             # Commands write to the index too: nothing may change between our reading and writing.
             self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
+
+    def tell_finished(self) -> None:
+        """Wake whoever acts on finished sessions."""
+        self.sessions_finished.tell()
 
     def forget_place(self, session_id: int) -> None:
         """Look a session up anew when its next object arrives, for its status has changed."""
@@ -191,6 +207,20 @@ class SessionIndex:
             for receiver, objects, size, failed, last in rows
         }
 
+    def counts_by_status(self) -> tuple[tuple[str, int], ...]:
+        """Return how many sessions are in each status."""
+        query = "SELECT status, COUNT(*) FROM sessions GROUP BY status"
+        with self._lock:
+            return tuple(self._connection.execute(query).fetchall())
+
+    def backlog(self) -> Backlog:
+        """Return how many object rows are not written yet."""
+        return self._writer.backlog()
+
+    def is_alive(self) -> bool:
+        """Tell whether somebody writes the rows of objects."""
+        return self._writer.is_alive()
+
     def observe(self, observed: tuple[ObservedReceiver, ...]) -> None:
         """Replace what is said of the receivers, for `dicomdock status`."""
         rows = [(o.receiver, o.state, o.reason, stamp(o.since)) for o in observed]
@@ -216,14 +246,17 @@ class SessionIndex:
                 )
             self._connection.close()
 
-    def _find(self, key: SessionKey) -> SessionPlace | None:
+    def _candidates(self, key: SessionKey) -> list[tuple[int, str, str, SessionStatus | None]]:
+        """Return number, folder, status of a key's sessions, and what an object makes of each."""
         rows = self._connection.execute(
             "SELECT id, folder, status FROM sessions WHERE study_instance_uid = ? AND label = ?"
             " AND project IS ? AND area = ? ORDER BY id DESC",
             (key.study_instance_uid, key.label, key.project, key.area),
         ).fetchall()
-        for session_id, folder, status in rows:
-            becomes = status_on_arrival(SessionStatus(status))
+        return [(*row, status_on_arrival(SessionStatus(row[2]))) for row in rows]
+
+    def _find(self, key: SessionKey) -> SessionPlace | None:
+        for session_id, folder, status, becomes in self._candidates(key):
             if becomes is not None:
                 self._join(session_id, status, becomes)
                 return SessionPlace(session_id, tuple(folder.split("/")))
@@ -298,8 +331,3 @@ def session_of(row: tuple[object, ...]) -> Session:
     for name in ("first_object_at", "last_object_at", "changed_at"):
         values[name] = datetime.fromisoformat(str(values[name])) if values[name] else None
     return Session(**values)  # type: ignore[arg-type]
-
-
-def stamp(moment: datetime) -> str:
-    """Return a time as the index keeps it: UTC, ISO 8601, comparable as text."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -55,6 +55,9 @@ class IndexFile:
         except sqlite3.Error as error:
             raise _unusable(error) from error
 
+    def tell_finished(self) -> None:
+        """The engine sees itself what it has to take up."""
+
     def forget_place(self, session_id: int) -> None:
         """The engine looks a session up itself before it works on it."""
 

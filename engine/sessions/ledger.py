@@ -5,19 +5,25 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 from json import dumps, loads
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from engine.errors import NotFound, SessionError
 from engine.model.session import (
     QUEUED,
+    UNSETTLED,
     ObjectState,
+    ProjectScript,
     Session,
     SessionArea,
     SessionStatus,
     require_request,
     require_transition,
 )
-from engine.sessions.index import SESSION_COLUMNS, session_of, stamp
+from engine.sessions.changes import Changes
+from engine.sessions.finished import note_finished
+from engine.sessions.index import SESSION_COLUMNS, session_of
+from engine.sessions.moments import stamp
 from engine.sessions.operations import (
     QUEUED_STATUS,
     WORKING_STATUS,
@@ -27,10 +33,11 @@ from engine.sessions.operations import (
     Request,
     plan_from_json,
 )
+from engine.sessions.staging import REJECTED
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from contextlib import AbstractContextManager
 
     from engine.clock import Clock
@@ -49,6 +56,14 @@ class StoredRow(NamedTuple):
     sop_instance_uid: str
     bytes: int
     """Of its data set."""
+    project_script: str = ProjectScript.DUE
+
+
+class AskedOperation(NamedTuple):
+    """An operation and when it was asked for."""
+
+    operation: Operation
+    asked_at: datetime
 
 
 class Connection(Protocol):
@@ -62,6 +77,10 @@ class Connection(Protocol):
         """Look a session up anew when its next object arrives."""
         ...
 
+    def tell_finished(self) -> None:
+        """Wake whoever acts on finished sessions."""
+        ...
+
 
 class SessionLedger:
     """Reads and changes the rows of sessions; may be used by any thread."""
@@ -69,6 +88,7 @@ class SessionLedger:
     def __init__(self, index: Connection, clock: Clock) -> None:
         self._index = index
         self._clock = clock
+        self._changes = Changes()
 
     def session(self, session_id: int) -> Session:
         """Return a session.
@@ -119,8 +139,8 @@ class SessionLedger:
     def stored_rows(self, session_id: int) -> tuple[StoredRow, ...]:
         """Return the objects that the index says a session has, in the order of arrival."""
         query = (
-            "SELECT file, sop_instance_uid, bytes FROM objects WHERE session = ? AND state = ?"
-            " ORDER BY sequence"
+            "SELECT file, sop_instance_uid, bytes, project_script FROM objects"
+            " WHERE session = ? AND state = ? ORDER BY sequence"
         )
         with self._index.changing() as connection:
             rows = connection.execute(query, (session_id, ObjectState.STORED)).fetchall()
@@ -129,6 +149,11 @@ class SessionLedger:
     def stored_files(self, session_id: int) -> tuple[str, ...]:
         """Return the objects of a session in the order of arrival, relative to its folder."""
         return tuple(row.file for row in self.stored_rows(session_id))
+
+    def due_files(self, session_id: int) -> tuple[str, ...]:
+        """Return the objects of a session that its project's anonymization is due for."""
+        rows = self.stored_rows(session_id)
+        return tuple(row.file for row in rows if row.project_script == ProjectScript.DUE)
 
     def change(self, session_id: int, status: SessionStatus, reason: str = "") -> Session:
         """Give a session another status; no object joins it any more without being noticed.
@@ -157,6 +182,8 @@ class SessionLedger:
             elif built is not None:
                 _set_size(connection, session_id, built)
             self._set_status(connection, session_id, status, reason)
+            note_finished(connection, session_id, status, stamp(self._clock.now()))
+        self._index.tell_finished()
         return status
 
     def ask_to_build(self, session_id: int) -> None:
@@ -178,10 +205,8 @@ class SessionLedger:
             SessionError: if it makes no sense for this session.
         """
         with self._index.changing() as connection:
-            session = _session(connection, session_id)
-            _require_sense(session, request)
+            session = _possible(connection, session_id, request)
             status = QUEUED_STATUS[request.kind]
-            require_request(session.status, status)
             connection.execute(
                 "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, NULL)",
                 (
@@ -190,6 +215,11 @@ class SessionLedger:
                 ),
             )
             self._set_status(connection, session_id, status, session.reason)
+
+    def possible(self, session_id: int, request: Request) -> Session:
+        """Return a session for which a request may be made; raises as `ask` does."""
+        with self._index.changing() as connection:
+            return _possible(connection, session_id, request)
 
     def cancel(self, session_id: int) -> None:
         """Take a request back that nobody has begun to carry out.
@@ -210,6 +240,30 @@ class SessionLedger:
             before = operation.previous if operation else SessionStatus.RECEIVING
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
             self._set_status(connection, session_id, before, session.reason)
+
+    def wait_until_settled(self, session_id: int, seconds: float) -> Session | None:
+        """Return a session once nothing waits or works on it, or after some time.
+
+        Only changes by this process are waited for; None if the session has no row any more.
+        """
+        session = None
+        for _ in self._changes.until(monotonic() + seconds):
+            try:
+                session = self.session(session_id)
+            except NotFound:
+                return None
+            if session.status not in UNSETTLED:
+                break
+        return session
+
+    def operation(self, session_id: int) -> AskedOperation | None:
+        """Return what somebody asked for and is not done yet."""
+        query = f"SELECT {_OPERATION_COLUMNS}, asked_at FROM operations WHERE session = ?"
+        with self._index.changing() as connection:
+            row = connection.execute(query, (session_id,)).fetchone()
+        if row is None:
+            return None
+        return AskedOperation(_operation_of(row[:-1]), datetime.fromisoformat(row[-1]))
 
     def operations(self) -> tuple[Operation, ...]:
         """Return what is to be done, in the order in which it was asked for."""
@@ -250,16 +304,42 @@ class SessionLedger:
     def finish(self, session_id: int, plan: Plan) -> None:
         """Note that all steps of a plan are made."""
         with self._index.changing() as connection:
+            session = _session(connection, session_id)
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
+            now = stamp(self._clock.now())
             if plan.into is not None:
                 connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
                 self._index.forget_place(session_id)
-                return
-            connection.execute(
-                "UPDATE sessions SET area = ?, folder = ?, project = ? WHERE id = ?",
-                (plan.area, plan.folder, plan.project, session_id),
+                note_finished(connection, plan.into, SessionStatus.ARCHIVED, now)
+                self._changes.note()
+            else:
+                connection.execute(
+                    "UPDATE sessions SET area = ?, folder = ?, project = ? WHERE id = ?",
+                    (plan.area, plan.folder, plan.project, session_id),
+                )
+                if plan.project != session.project:  # another one's anonymization is no excuse
+                    connection.execute(
+                        "UPDATE objects SET project_script = ?"
+                        " WHERE session = ? AND project_script = ?",
+                        (ProjectScript.DUE, session_id, ProjectScript.DONE),
+                    )
+                self._set_status(connection, session_id, plan.status, plan.reason)
+                note_finished(connection, session_id, plan.status, now)
+        self._index.tell_finished()
+
+    def note_anonymized(self, session_id: int, plan: Plan, *, lost: Collection[str] = ()) -> None:
+        """Note what became of objects by their project's script; again has no effect."""
+        done = [(ProjectScript.DONE, session_id, f) for f in plan.edited if f not in lost]
+        gone = [(ObjectState.FILTERED, REJECTED, session_id, file) for file in plan.rejected]
+        with self._index.changing() as connection:
+            connection.executemany(
+                "UPDATE objects SET project_script = ? WHERE session = ? AND file = ?", done
             )
-            self._set_status(connection, session_id, plan.status, plan.reason)
+            connection.executemany(
+                "UPDATE objects SET state = ?, reason = ?, file = ''"
+                " WHERE session = ? AND file = ?",
+                gone,
+            )
 
     def note_merge(self, session_id: int, plan: Plan) -> None:
         """Give the rows of merged objects to the session that has them now; again has no effect."""
@@ -311,6 +391,7 @@ class SessionLedger:
                 return False
             connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
             self._index.forget_place(session_id)
+            self._changes.note()
         return True
 
     def in_trash(self, entry: str) -> tuple[int, ...]:
@@ -337,6 +418,7 @@ class SessionLedger:
             (status, reason, stamp(self._clock.now()), session_id),
         )
         self._index.forget_place(session_id)
+        self._changes.note()
 
 
 def _session(connection: sqlite3.Connection, session_id: int) -> Session:
@@ -365,9 +447,20 @@ def _operation_of(row: tuple[object, ...]) -> Operation:
     )
 
 
+def _possible(connection: sqlite3.Connection, session_id: int, request: Request) -> Session:
+    session = _session(connection, session_id)
+    _require_sense(session, request)
+    require_request(session.status, QUEUED_STATUS[request.kind])
+    return session
+
+
 def _require_sense(session: Session, request: Request) -> None:
     if request.kind is OperationKind.ARCHIVE and session.project is None:
         raise SessionError("a session without a project can't be archived", "move it to one first")
+    if request.kind is OperationKind.MOVE and session.area is SessionArea.TRASH:
+        raise SessionError("the session is in the trash", "restore it, and move it then")
+    if request.kind is OperationKind.RESTORE and session.area is not SessionArea.TRASH:
+        raise SessionError("the session is not in the trash", "there is nothing to restore")
     if request.kind is OperationKind.MOVE and session.project == request.project:
         raise SessionError(f"the session is in {request.project} already", "name another project")
 

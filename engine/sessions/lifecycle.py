@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import EngineError, NotFound, TransitionNotAllowed
 from engine.model.auto_archive import AutoArchive
-from engine.model.session import SessionStatus
+from engine.model.session import SessionArea, SessionStatus
 from engine.session_events import TrashPurged
 from engine.sessions.archive import Planner
 from engine.sessions.builder import Builder
@@ -25,6 +25,7 @@ from engine.sessions.operations import OperationKind, Request
 from engine.sessions.operator import Operator
 from engine.sessions.policy import effective_code
 from engine.sessions.reconcile import repair
+from engine.sessions.staging import Interrupted
 from engine.sessions.workplace import in_words
 
 if TYPE_CHECKING:
@@ -119,6 +120,8 @@ class Lifecycle:
             yield
         except (TransitionNotAllowed, NotFound):
             pass  # it has changed since it was looked at, or is gone
+        except Interrupted:
+            pass  # the engine stops; what was asked for is still noted
         except sqlite3.Error:
             raise  # that is about all of them
         except Exception as error:
@@ -164,6 +167,13 @@ class Lifecycle:
         for session_id in self._at.ledger.in_trash(entry.name):
             self._at.ledger.forget(session_id)
         return True
+
+
+def put_into_trash_at(session: Session) -> datetime | None:
+    """Return when a session was put into the trash; None if it is not there."""
+    if session.area is not SessionArea.TRASH:
+        return None
+    return _since(session.folder.partition("/")[0])
 
 
 def _since(name: str) -> datetime | None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.model.identity import UNASSIGNED
-from engine.sessions.index import SESSION_COLUMNS, session_of, stamp
+from engine.model.session import SessionArea
+from engine.sessions.index import SESSION_COLUMNS, session_of
+from engine.sessions.moments import stamp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from engine.model.session import Session
     from engine.model.session_query import SessionQuery
     from engine.sessions.ledger import Connection
@@ -27,8 +32,7 @@ def find_sessions(
     index: Connection, query: SessionQuery, limit: int = DEFAULT_LIMIT
 ) -> tuple[Session, ...]:
     """Return the sessions that a query means, the most recently changed first."""
-    conditions, values = _conditions(query)
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    where, values = where_of(query, by_time=True)
     sql = f"SELECT {SESSION_COLUMNS} FROM sessions {where} ORDER BY last_object_at DESC LIMIT ?"
     with index.changing() as connection:
         return tuple(map(session_of, connection.execute(sql, (*values, limit))))
@@ -44,24 +48,63 @@ def state_counts(index: Connection, session_id: int) -> tuple[StateCount, ...]:
         return tuple(StateCount(*row) for row in connection.execute(sql, (session_id,)))
 
 
-def _conditions(query: SessionQuery) -> tuple[list[str], list[object]]:
-    conditions: list[str] = []
-    values: list[object] = []
-    if query.project == UNASSIGNED:
-        conditions.append("project IS NULL")
-    elif query.project is not None:
-        conditions.append("project = ?")
-        values.append(query.project)
+def where_of(query: SessionQuery, *, by_time: bool = False) -> tuple[str, tuple[object, ...]]:
+    """Return the WHERE clause of a query, empty if it means all, and its values.
+
+    Args:
+        query: what the sessions must be like.
+        by_time: whether they are looked through in the order of time until there are enough.
+    """
+    conditions = [
+        *_equalities(query),
+        *_area(query, by_time),
+        *_project(query),
+        *_receiver(query),
+        *_text(query),
+    ]
+    where = f"WHERE {' AND '.join(sql for sql, _ in conditions)}" if conditions else ""
+    return where, tuple(value for _, values in conditions for value in values)
+
+
+Condition = tuple[str, tuple[object, ...]]
+
+
+def _equalities(query: SessionQuery) -> Iterator[Condition]:
     if query.statuses:
-        conditions.append(f"status IN ({', '.join('?' * len(query.statuses))})")
-        values.extend(query.statuses)
+        yield f"status IN ({', '.join('?' * len(query.statuses))})", query.statuses
     if query.since is not None:
-        conditions.append("last_object_at >= ?")
-        values.append(stamp(query.since))
+        yield "last_object_at >= ?", (stamp(query.since),)
     if query.modality is not None:
-        conditions.append("modality = ?")
-        values.append(query.modality)
+        yield "modality = ?", (query.modality,)
+
+
+def _area(query: SessionQuery, by_time: bool) -> Iterator[Condition]:
+    if query.area is not None:
+        # The index of areas would take the place of that of times; of the trash there is little.
+        column = "+area" if by_time and query.area is not SessionArea.TRASH else "area"
+        yield f"{column} = ?", (query.area,)
+
+
+def _project(query: SessionQuery) -> Iterator[Condition]:
+    if query.project == UNASSIGNED:
+        yield "project IS NULL", ()
+    elif query.project is not None and "*" in query.project:
+        literal = re.sub(r"[\[?]", lambda found: f"[{found[0]}]", query.project)
+        yield "project GLOB ?", (literal,)
+    elif query.project is not None:
+        yield "project = ?", (query.project,)
+
+
+def _receiver(query: SessionQuery) -> Iterator[Condition]:
     if query.receiver is not None:
-        conditions.append("(receiver = ? OR substr(receiver, 1, ?) = ?)")
-        values.extend((query.receiver, len(query.receiver) + 1, f"{query.receiver}:"))
-    return conditions, values
+        label = query.receiver
+        yield "(receiver = ? OR substr(receiver, 1, ?) = ?)", (label, len(label) + 1, f"{label}:")
+
+
+def _text(query: SessionQuery) -> Iterator[Condition]:
+    if query.text is not None:
+        literal = re.sub("([%_^])", r"^\1", query.text)
+        escape = " ESCAPE '^'" if literal != query.text else ""  # which takes longer
+        columns = ("project", "subject", "label", "study_instance_uid")
+        likes = " OR ".join(f"{column} LIKE ?{escape}" for column in columns)
+        yield f"({likes})", (f"%{literal}%",) * len(columns)

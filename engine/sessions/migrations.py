@@ -34,6 +34,46 @@ _STEPS = {
         CREATE INDEX objects_by_place ON objects (session, file);
         DROP INDEX IF EXISTS objects_by_session;
     """,
+    4: """
+        CREATE INDEX sessions_by_area ON sessions (area, status, objects, bytes);
+        CREATE TABLE senders (
+            calling_ae_title TEXT NOT NULL,
+            address TEXT NOT NULL,
+            first_seen TEXT NOT NULL,
+            last_seen TEXT NOT NULL,
+            associations INTEGER NOT NULL DEFAULT 0,
+            aborted INTEGER NOT NULL DEFAULT 0,
+            rejected INTEGER NOT NULL DEFAULT 0,
+            last_rejection TEXT NOT NULL DEFAULT '',
+            last_rejection_at TEXT,
+            objects INTEGER NOT NULL DEFAULT 0,
+            failed INTEGER NOT NULL DEFAULT 0,
+            bytes INTEGER NOT NULL DEFAULT 0,
+            last_error TEXT NOT NULL DEFAULT '',
+            last_error_at TEXT,
+            receiver TEXT NOT NULL DEFAULT '',
+            implementation TEXT NOT NULL DEFAULT '',
+            implementation_class_uid TEXT NOT NULL DEFAULT '',
+            contexts_proposed INTEGER NOT NULL DEFAULT 0,
+            contexts_refused INTEGER NOT NULL DEFAULT 0,
+            refused_contexts TEXT NOT NULL DEFAULT '[]',
+            PRIMARY KEY (calling_ae_title, address)
+        ) WITHOUT ROWID;
+        CREATE INDEX senders_by_last_seen ON senders (last_seen);
+        CREATE TABLE sender_hours (
+            calling_ae_title TEXT NOT NULL,
+            address TEXT NOT NULL,
+            hour TEXT NOT NULL,
+            objects INTEGER NOT NULL,
+            bytes INTEGER NOT NULL,
+            failed INTEGER NOT NULL,
+            PRIMARY KEY (calling_ae_title, address, hour)
+        ) WITHOUT ROWID;
+        CREATE INDEX sender_hours_by_hour ON sender_hours (hour);
+    """,
+    5: """
+        ALTER TABLE objects ADD COLUMN project_script TEXT NOT NULL DEFAULT 'due';
+    """,
 }
 SCHEMA_VERSION = max(_STEPS)
 

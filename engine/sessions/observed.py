@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from engine.model.session import SessionStatus
-from engine.sessions.index import stamp
+from engine.sessions.moments import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

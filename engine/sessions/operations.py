@@ -21,18 +21,22 @@ class OperationKind(StrEnum):
     DELETE = "delete"
     FALL_BACK = "fall back"
     """From the archive to the prearchive, after a direct archive failed (XNAT 9.7)."""
+    RESTORE = "restore"
+    """From the trash to the prearchive."""
 
 
 QUEUED_STATUS: Mapping[OperationKind, SessionStatus] = {
     OperationKind.ARCHIVE: SessionStatus.QUEUED_ARCHIVING,
     OperationKind.MOVE: SessionStatus.QUEUED_MOVING,
     OperationKind.DELETE: SessionStatus.QUEUED_DELETING,
+    OperationKind.RESTORE: SessionStatus.QUEUED_MOVING,
 }
 WORKING_STATUS: Mapping[OperationKind, SessionStatus] = {
     OperationKind.ARCHIVE: SessionStatus.ARCHIVING,
     OperationKind.MOVE: SessionStatus.MOVING,
     OperationKind.DELETE: SessionStatus.DELETING,
     OperationKind.FALL_BACK: SessionStatus.MOVING,
+    OperationKind.RESTORE: SessionStatus.MOVING,
 }
 
 
@@ -73,6 +77,15 @@ class Plan:
     """For a merge: objects of the other session that go to the trash before."""
     trash: str = ""
     """The folder in the trash for what is replaced."""
+    edited: Mapping[str, int] = field(default_factory=dict)
+    """Objects whose anonymized copies, by inode, take their places first (`staging`)."""
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    """Objects, by inode, that are removed first."""
+
+    @property
+    def anonymizes(self) -> bool:
+        """Whether objects change before they move."""
+        return bool(self.edited or self.rejected)
 
     def to_json(self) -> str:
         """Return the form that `plan_from_json` reads."""

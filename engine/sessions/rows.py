@@ -8,10 +8,11 @@ import threading
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.model.session import ObjectState
+from engine.model.session import ObjectState, ProjectScript
+from engine.sessions.senders import SenderNote, add_notes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
 BATCH_SECONDS = 0.05
@@ -41,6 +42,8 @@ class ObjectRow(NamedTuple):
     file: str
     """Relative to the session's folder; empty if nothing was kept there."""
     bytes: int
+    project_script: str = ProjectScript.DUE
+    """Whether its project's anonymization is due."""
 
 
 class WhitelistUse(NamedTuple):
@@ -50,6 +53,19 @@ class WhitelistUse(NamedTuple):
     line: str
     at: str
     """UTC, ISO 8601."""
+
+
+Row = ObjectRow | WhitelistUse | SenderNote
+
+
+class Backlog(NamedTuple):
+    """Rows that are not in the index yet."""
+
+    rows: int
+    lost: int
+    """How many could not be kept until they were written."""
+    oldest_at: str | None
+    """When the oldest of them came to be; UTC, ISO 8601."""
 
 
 OBJECT_COLUMNS = ", ".join(ObjectRow._fields)
@@ -69,26 +85,47 @@ class RowWriter:
     """Takes rows from any thread and writes them within the batch time."""
 
     def __init__(
-        self, connection: sqlite3.Connection, lock: AbstractContextManager[object]
+        self,
+        connection: sqlite3.Connection,
+        lock: AbstractContextManager[object],
+        written: Callable[[], None],
     ) -> None:
-        """Begin to write through a connection that a lock guards."""
+        """Begin to write through a connection that a lock guards.
+
+        Args:
+            connection: the index.
+            lock: guards the connection.
+            written: called whenever rows of objects are committed.
+        """
         self._connection = connection
+        self._written = written
         self._lock = lock
-        self._waiting: list[ObjectRow | WhitelistUse] = []
+        self._waiting: list[Row] = []
         self._wake = threading.Condition()
         self._closing = False
-        self._writing = False
+        self._writing: Sequence[Row] = ()
         self.lost_rows = 0
         """How many rows could not be kept until they were written."""
         self._thread = threading.Thread(target=self._write_batches, name="index-writer")
         self._thread.start()
 
-    def record(self, row: ObjectRow | WhitelistUse) -> None:
+    def record(self, row: Row) -> None:
         """Queue the final state of one object, or a use; it is written within the batch time."""
         with self._wake:
             self._waiting.append(row)
             if len(self._waiting) == 1:  # the writer sleeps until there is a first one
                 self._wake.notify_all()
+
+    def backlog(self) -> Backlog:
+        """Return how much is not written yet."""
+        with self._wake:
+            rows = len(self._writing) + len(self._waiting)
+            oldest = next(iter(self._writing or self._waiting), None)
+            return Backlog(rows, self.lost_rows, oldest.at if oldest else None)
+
+    def is_alive(self) -> bool:
+        """Tell whether somebody writes what is queued."""
+        return self._thread.is_alive()
 
     def flush(self, seconds: float | None = None) -> bool:
         """Return whether everything queued so far is written, waiting for it that long."""
@@ -112,10 +149,10 @@ class RowWriter:
                 self._put_back(batch, error)
             finally:
                 with self._wake:
-                    self._writing = False
+                    self._writing = ()
                     self._wake.notify_all()
 
-    def _next_batch(self) -> list[ObjectRow | WhitelistUse]:
+    def _next_batch(self) -> list[Row]:
         """Wait for rows, give others the batch time to join them, and take all; [] at the end."""
         with self._wake:
             while not self._waiting and not self._closing:
@@ -123,14 +160,16 @@ class RowWriter:
             if not self._closing:
                 self._wake.wait_for(lambda: self._closing, timeout=BATCH_SECONDS)
             batch, self._waiting = self._waiting, []
-            self._writing = bool(batch)
+            self._writing = batch
             return batch
 
-    def _write(self, rows: list[ObjectRow | WhitelistUse]) -> None:
+    def _write(self, rows: list[Row]) -> None:
         batch = [row for row in rows if isinstance(row, ObjectRow)]
         uses = [row for row in rows if isinstance(row, WhitelistUse)]
+        notes = [row for row in rows if isinstance(row, SenderNote)]
         with self._lock, self._connection:
             self._connection.executemany(_COUNT_USE, uses)
+            add_notes(self._connection, notes)
             for statement, values in _insertions(batch):
                 self._connection.execute(statement, values)
             self._connection.executemany(
@@ -138,8 +177,10 @@ class RowWriter:
                 " last_object_at = MAX(last_object_at, ?) WHERE id = ?",
                 _session_changes(batch),
             )
+        if batch:
+            self._written()
 
-    def _put_back(self, batch: list[ObjectRow | WhitelistUse], error: sqlite3.Error) -> None:
+    def _put_back(self, batch: list[Row], error: sqlite3.Error) -> None:
         """Keep rows that could not be written for the next try; files on disk are not affected."""
         _logger.warning("the session index can't be written, %d rows wait: %s", len(batch), error)
         with self._wake:

@@ -61,6 +61,12 @@ CREATE TABLE IF NOT EXISTS whitelist_uses (
     last_at TEXT NOT NULL,
     PRIMARY KEY (receiver, line)
 );
+CREATE TABLE IF NOT EXISTS finished (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    session INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    at TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS engine (clean_stop INTEGER NOT NULL);
 """
 

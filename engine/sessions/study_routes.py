@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 from engine.errors import InvalidStudyRoute, NotFound, OutOfResources, Problem, StorageUnusable
 from engine.lock import keep_owner
 from engine.model.study_route import StudyRoute
-from engine.sessions.index import stamp
+from engine.sessions.moments import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

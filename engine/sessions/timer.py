@@ -30,6 +30,10 @@ class SessionTimer:
         """Begin to look for what is due."""
         self._thread.start()
 
+    def is_alive(self) -> bool:
+        """Tell whether the thread runs."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """End the thread after the session that it is working on."""
         self._stopping.set()

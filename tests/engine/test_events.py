@@ -14,6 +14,10 @@ EXAMPLES: list[tuple[Event, str]] = [
         events.EngineStarted(version="1.0", listening=2, enabled=3),
         "engine 1.0 started: 2 of 3 listening",
     ),
+    (
+        events.IdentifyingValuesShown(by="anna", object="0123456789abcdef", session=7),
+        "identifying values of object 0123456789ab of session 7 were shown to anna",
+    ),
     (events.EngineStopping(open_associations=1), "engine stops: 1 open association may finish"),
     (
         events.ConfigurationApplied(revision=4, receivers=5, enabled=4, by="anna"),
@@ -112,6 +116,14 @@ EXAMPLES: list[tuple[Event, str]] = [
         "plugin acme of example 2.5 can't be used: ImportError: no module",
     ),
     (
+        events.ProcessorFailed(processor="Relabel", why="it took too long", times=10),
+        "an object is not stored, 10 times by now: processor Relabel: it took too long",
+    ),
+    (
+        events.ProcessorProblem(processor="Relabel", problem="line 3 of the table: no key"),
+        "processor Relabel: line 3 of the table: no key",
+    ),
+    (
         events.RuleFailed(
             attribute="project",
             rule="site rule in line 2, (0010,4000)",
@@ -156,6 +168,7 @@ def test_only_what_needs_a_person_at_once_is_urgent() -> None:
     urgent = {type(event) for event, _ in EXAMPLES if event.urgent}
     assert urgent == {
         events.AnonymizationFailed,
+        events.ProcessorFailed,
         events.ReceiverFailed,
         events.ConfigurationRefused,
         events.RuleFailed,

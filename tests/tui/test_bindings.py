@@ -6,16 +6,33 @@ import pytest
 
 from engine.view import ReceiverState
 from tests.fakes import make_receiver, make_status
-from tui.bindings import KEYS, possible
+from tui.bindings import KEYS, Scope, changes, possible
 
 
 def test_every_key_has_its_own_id() -> None:
     assert len({key.id for key in KEYS}) == len(KEYS)
 
 
-def test_no_key_does_two_things_except_those_that_switch() -> None:
-    keys = Counter(key.keys for key in KEYS)
-    assert {name for name, times in keys.items() if times > 1} == {"s", "B"}
+def test_no_key_of_every_screen_does_two_things() -> None:
+    shared = (Scope.VIEW, Scope.LISTS, Scope.MARKS, Scope.SCREENS, Scope.EVERYWHERE)
+    keys = Counter(key.keys for key in KEYS if key.scope in shared)
+    assert set(keys.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("action", "parameters", "expected"),
+    [
+        ("receiver", ("delete",), True),
+        ("receiver", ("echo",), False),
+        ("allow", (), True),
+        ("switch_receivers", (False,), True),
+        ("copy", ("json",), False),
+    ],
+)
+def test_what_changes_something_is_known(
+    action: str, parameters: tuple[object, ...], expected: bool
+) -> None:
+    assert changes(action, parameters) is expected
 
 
 def test_only_quit_has_priority_and_ctrl_z_is_never_bound() -> None:

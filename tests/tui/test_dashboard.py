@@ -34,7 +34,7 @@ from tui.screens.help import HelpScreen
 from tui.screens.message import MessageScreen
 from tui.screens.too_small import TooSmallScreen
 from tui.widgets.associations_table import AssociationsTable, row_key
-from tui.widgets.events_table import EventsTable
+from tui.widgets.events_table import EventsTable, event_key
 from tui.widgets.key_line import KeyLine, active_hints
 from tui.widgets.receivers_table import ReceiversTable
 from tui.widgets.status_line import StatusLine
@@ -249,7 +249,7 @@ async def test_new_events_appear_on_top_while_the_cursor_is_there() -> None:
         engine.record(ReceiverFailed(receiver="A:1", reason="r", remedy="s"))
         app.refresh_from_engine()
         await pilot.pause()
-        assert table.chosen == str(engine.events[-1].sequence)
+        assert table.chosen == event_key(engine.events[-1])
         table.focus()
         await pilot.press("j", "j")
         held = table.chosen
@@ -464,7 +464,7 @@ async def test_zoom_gives_a_panel_the_whole_screen_and_escape_ends_it() -> None:
     async with running(hundred_associations()) as (app, pilot):
         await pilot.press("tab", "z")
         await pilot.pause()
-        assert app.dashboard.query_one("#associations").region.height == 38
+        assert app.dashboard.query_one("#associations").region.height == 37
         assert not shown(app, "#receivers")
         await pilot.press("escape")
         await pilot.pause()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from textual.pilot import Pilot
 
+    from engine.model.identity import RoutingPreview
+
 DEFAULT = DEFAULT_IDENTIFIERS[0]
 DQR = IdentifierInfo("dqrObjectIdentifier", "Query/retrieve", can_route=True)
 FIXED = IdentifierInfo("fixedProjectSubject", "Fixed project and subject", can_route=False)
@@ -73,6 +75,7 @@ class Host(App[None]):
         *,
         identifiers: tuple[IdentifierInfo, ...] = (DEFAULT,),
         engine: FakeEngine | None = None,
+        preview: Callable[[Receiver], tuple[RoutingPreview, ...]] | None = None,
     ) -> None:
         super().__init__()
         self.engine = engine or FakeEngine()
@@ -82,6 +85,7 @@ class Host(App[None]):
             port_status=self.engine.port_status,
             save=self.engine.save,
             current=lambda _: self.engine.current,
+            preview=preview,
             blink=False,
         )
         self.results: list[Receiver | None] = []

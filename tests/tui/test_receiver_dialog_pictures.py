@@ -9,6 +9,7 @@ import pytest
 from engine.errors import PortInUse
 from engine.model.receiver import Receiver, ReceiverRules
 from engine.view import PortState, PortStatus
+from tests.tui.previewing import PROJECTS, preview_of
 from tests.tui.test_receiver_dialog import (
     DEFAULT,
     FIXED,
@@ -18,6 +19,7 @@ from tests.tui.test_receiver_dialog import (
     make_receiver,
     settle,
 )
+from tests.tui.test_routing_preview import settle as previewed
 from tui.forms.receiver_form import ReceiverForm
 
 if TYPE_CHECKING:
@@ -97,6 +99,23 @@ def test_routing_open(snap_compare: Any, size: tuple[int, int]) -> None:
     assert snap_compare(
         edit(routed()), terminal_size=size, run_before=pressing(focus="subject_routing")
     )
+
+
+@at_both_sizes
+def test_routing_preview(snap_compare: Any, size: tuple[int, int]) -> None:
+    """Below the rules: which of them decides about an object that arrived, and which do not."""
+    rules = ReceiverRules(identifiers=SEVERAL, projects=PROJECTS)
+    app = Host(
+        ReceiverForm.edit(routed(), rules), identifiers=SEVERAL, preview=preview_of(routed())
+    )
+
+    async def older(pilot: Pilot[Any]) -> None:
+        await previewed(pilot)
+        pilot.app.screen.query_one("#routing-preview").focus()
+        await pilot.press("right", "right", "v")
+        await settle(pilot)
+
+    assert snap_compare(app, terminal_size=size, run_before=older)
 
 
 @at_both_sizes

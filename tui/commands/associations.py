@@ -1,19 +1,24 @@
-"""The command on a rejected caller: put it on the whitelist, or say what else helps."""
+"""The commands on associations: allow a rejected caller, abort live ones."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from tui.forms.allow_form import advice, allow_form
+from tui.link import EngineCall, WorkRequested
+from tui.screens.confirm import ConfirmScreen
 from tui.screens.message import MessageScreen
-from tui.text import safe
+from tui.text import counted, safe
 from tui.widgets.associations_table import when_rejected
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from engine.model.receiver import Receiver
     from engine.view import AssociationStatus, EngineSnapshot, EngineView
     from tui.app import ConsoleApp
     from tui.forms.allow_form import AllowForm
+    from tui.link import AbortRequested, WorkOutcome
 
 
 class AssociationCommands:
@@ -61,3 +66,46 @@ class AssociationCommands:
             current=lambda: self._app.look_at(form.receiver.id),
         )
         self._app.push_screen(dialog, saved)
+
+    def abort(self, request: AbortRequested) -> None:
+        """Abort live associations, after a yes."""
+        associations = request.associations
+        confirm = ConfirmScreen(abort_question(associations), abort_sentence(associations), "Abort")
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._abort([self._aborting(a) for a in associations], request.then)
+
+        self._app.push_screen(confirm, answered)
+
+    def _abort(self, calls: list[EngineCall], then: Callable[[], None]) -> None:
+        def over(outcome: WorkOutcome) -> None:
+            then()
+            self._app.tell(f"{counted(outcome.done, 'association')} aborted")
+
+        self._app.post_message(WorkRequested("Abort associations", calls, over))
+
+    def _aborting(self, association: AssociationStatus) -> EngineCall:
+        return EngineCall(
+            f"abort {safe(association.calling_ae_title)} {safe(association.id)}",
+            association.id,
+            lambda engine: engine.associations.abort(association.id, self._actor),
+            lambda _: None,
+        )
+
+
+def abort_question(associations: Sequence[AssociationStatus]) -> str:
+    """Ask about one association by name, about more by number."""
+    if len(associations) > 1:
+        return f"Abort {len(associations):,} associations?"
+    return f"Abort {safe(associations[0].calling_ae_title)} · {safe(associations[0].id)}?"
+
+
+def abort_sentence(associations: Sequence[AssociationStatus]) -> str:
+    """Say what an abort means."""
+    objects = sum(association.objects for association in associations)
+    whose = "its caller" if len(associations) == 1 else "their callers"
+    return (
+        f"The connection ends at once; {whose} may try again. What is stored stays: "
+        f"{counted(objects, 'object')} so far. An object under way has to be sent again."
+    )

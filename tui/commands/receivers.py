@@ -83,6 +83,7 @@ class ReceiverCommands:
                 changed, self._actor, replacing=seen
             ),
             current=self._app.look_at,
+            preview=self._engine.preview_routing,
             blink=self._app.blink,
         )
         self._app.push_screen(dialog, self._saved)
@@ -155,7 +156,11 @@ class ReceiverCommands:
                 self._app.tell(f"✗ {detail}", "error")
 
         call = EngineCall(
-            f"test {name}", receiver_id, lambda engine: engine.echo(receiver_id), told
+            f"test {name}",
+            receiver_id,
+            lambda engine: engine.echo(receiver_id),
+            told,
+            changes=False,
         )
         self._app.call_engine(call)
 

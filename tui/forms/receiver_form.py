@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from engine.model.receiver import (
 )
 from engine.model.tls import TLS_FILES, ClientCertificates
 from tui.forms.identifier_settings import PREFIX, setting_fields, values_of
-from tui.forms.receiver_help import HELP, LABELS, MEANINGS, NO_SCRIPT
+from tui.forms.receiver_help import HELP, LABELS, MEANINGS, NO_SCRIPT, PROJECT_SCRIPTS
 from tui.forms.whitelist_check import CallerVerdict, LineState, caller_verdict, line_verdicts
 from tui.text import safe, sentence_case
 
@@ -326,6 +327,30 @@ class ReceiverForm:
             raw["duplicates"] = self.original.duplicates
         return parse_receiver(raw, self.rules)
 
+    def previews_routing(self) -> bool:
+        """Tell whether a dry run on recent objects matters: something else may decide than now."""
+        chosen = self.text("identifier")
+        other = self.original is not None and chosen != self.original.identifier
+        return self.is_on("routing_enabled") or other
+
+    def to_draft(self) -> Receiver:
+        """Return a receiver that identifies objects as the form says; all else does not count.
+
+        Raises:
+            InvalidReceiver: if a rule or a setting of the identifier is wrong.
+        """
+        original = self.original
+        raw: dict[str, object] = {
+            "id": original.id if original else 0,
+            "ae_title": str(original.ae_title) if original else "DRAFT",
+            "port": original.port if original else self.rules.site.ports.start,
+            "identifier": self.text("identifier"),
+            "identifier_settings": self._settings_record(),
+            "routing_enabled": self.is_on("routing_enabled"),
+            **{name: self.text(name) for name in ROUTING_FIELDS},
+        }
+        return parse_receiver(raw, replace(self.rules, others=()))
+
     def _settings_record(self) -> dict[str, str]:
         """Return what the identifier is told; a broken one keeps what it was told before."""
         chosen, original, info = self.text("identifier"), self.original, self.info()
@@ -338,8 +363,9 @@ class ReceiverForm:
         match name, self.is_on(name):
             case "whitelist_enabled", True:
                 return self._whitelist_in_words()
-            case "anonymization", True if self.rules.site.script.in_force is None:
-                return NO_SCRIPT
+            case "anonymization", True if self.rules.site.anonymization is None:
+                projects = self.rules.projects
+                return PROJECT_SCRIPTS if projects and projects.anonymizations else NO_SCRIPT
             case switch, on:
                 return MEANINGS[switch][on]
 

@@ -20,11 +20,14 @@ from tui.theme import (
     Palette,
     Tone,
 )
+from tui.widgets.markable_table import MarkableTable
 from tui.widgets.receivers_table import FLAGS
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.widget import Widget
+
+    from tui.screens.console_screen import ConsoleScreen
 
 KEY_WIDTH = 7
 LABEL_WIDTH = 17
@@ -36,7 +39,7 @@ STATE_MEANINGS = {
     ReceiverState.NOT_ALLOWED: "enabled, but the site allows no receivers now",
 }
 HINTS = (
-    "Filter: words that must all occur in AE title, port, identifier or state; !word must not.",
+    "Filter: all words must occur, !word must not; field:value looks in one column.",
     "Copying uses OSC 52: in tmux it needs `set -g set-clipboard on`.",
     "To select text with the mouse hold shift (option in iTerm2).",
 )
@@ -70,33 +73,44 @@ class HelpScreen(ModalScreen[None]):
         (scroll.scroll_down if direction == "down" else scroll.scroll_up)(animate=False)
 
 
-def all_keys(palette: Palette) -> Text:
-    """Return the page with every key."""
+def all_keys(palette: Palette, screen: ConsoleScreen) -> Text:
+    """Return the page with every key there is, the keys of the screen first."""
     page = Text(end="")
-    for scope in Scope:
-        page.append(f"{scope}\n", "bold")
-        for key in KEYS:
-            if key.scope is scope:
-                _append_key(page, key, palette)
-        page.append("\n")
+    for scope in sorted(Scope, key=lambda scope: scope not in screen.SCOPES):
+        keys = [key for key in KEYS if key.scope is scope and _exists(key, screen)]
+        if keys:
+            page.append(f"{scope}\n", "bold")
+        for key in keys:
+            _append_key(page, key, palette)
+        if keys:
+            page.append("\n")
     _append_states(page, palette)
     page.append("\nGood to know\n", "bold")
     page.append("\n".join(HINTS))
     return page
 
 
-def help_on(widget: Widget, palette: Palette) -> tuple[str, Text]:
+def help_on(widget: Widget, palette: Palette, screen: ConsoleScreen) -> tuple[str, Text]:
     """Return title and page for the focused widget, else for everything."""
     about = widget if hasattr(widget, "HELP_TITLE") else None
     if about is None:
-        return "Keys and help", all_keys(palette)
+        return "Keys and help", all_keys(palette, screen)
     page = Text(f"{about.HELP}\n\n", end="")
     page.append("Keys here\n", "bold")
-    lists = hasattr(about, "COLUMNS")
+    scopes = {*screen.SCOPES, Scope.VIEW}
+    scopes |= {Scope.LISTS} if hasattr(about, "COLUMNS") else set()
+    scopes |= {Scope.MARKS} if isinstance(about, MarkableTable) else set()
     for key in KEYS:
-        if (key.scope is Scope.LISTS and lists) or key.scope in (Scope.RECEIVERS, Scope.VIEW):
+        if key.scope in scopes and _exists(key, screen):
             _append_key(page, key, palette)
     return str(about.HELP_TITLE), page
+
+
+def _exists(key: Key, screen: ConsoleScreen) -> bool:
+    if key.changes and screen.frame.read_only:
+        return False
+    there = {f"go.{place.name}" for place in screen.frame.places if place.screen}
+    return key.scope is not Scope.SCREENS or key.id in there
 
 
 def _append_key(page: Text, key: Key, palette: Palette) -> None:

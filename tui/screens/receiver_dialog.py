@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
     from engine.errors import Problem
+    from engine.model.identity import RoutingPreview
     from tui.forms.receiver_form import ReceiverForm
 
 
@@ -59,6 +60,7 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
         Binding("f1", "help_field", "Help", id="dialog.help"),
     ]
     probe_delay_seconds: ClassVar[float] = 0.3
+    preview_delay_seconds: ClassVar[float] = 0.15
     _fields = getters.query_one(ReceiverFields)
 
     def __init__(
@@ -68,9 +70,19 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
         port_status: Callable[[int], PortStatus],
         save: Callable[[Receiver, Receiver | None], Receiver],
         current: Callable[[int], Receiver | None] = lambda _: None,
+        preview: Callable[[Receiver], tuple[RoutingPreview, ...]] | None = None,
         blink: bool = True,
     ) -> None:
-        """Take the form, its ways to the engine, and what looks again at a receiver by its id."""
+        """Take the form and its ways to the engine.
+
+        Args:
+            form: what is edited.
+            port_status: tells the state of a port; may block.
+            save: stores a receiver that replaces another; may block.
+            current: looks again at a receiver by its id.
+            preview: tries a receiver's rules on recent objects; may block. None hides the preview.
+            blink: whether text cursors blink.
+        """
         super().__init__()
         self.form = form
         self._port_status = port_status
@@ -89,11 +101,14 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
         self._last_field = FIELD_ORDER[0]
         self._port_note = Note()
         self._probe_timer: Timer | None = None
+        self._preview = preview
+        self._previewed: Receiver | None = None
+        self._preview_timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out every field once; `sync` shows and hides them."""
         with Vertical(id="box"):
-            yield ReceiverFields(self.form, self._blink)
+            yield ReceiverFields(self.form, self._blink, previews=self._preview is not None)
             yield DialogFoot()
         yield Footer(show_command_palette=False, compact=True)
 
@@ -189,6 +204,7 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
             if state != self._shown_state:
                 self._shown_state = state
                 self._show_state()
+        self._preview_soon()
 
     def shown_problems(self) -> dict[str, tuple[Problem, ...]]:
         """Return the problems of the fields that were left, or all once saving was tried."""
@@ -211,7 +227,8 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
     def _show_state(self) -> None:
         bad = bool(self._problem_count)
         box = self.query_one("#box")
-        box.border_subtitle = counted(self._problem_count, "problem") if bad else "* required"
+        problems = counted(self._problem_count, "problem")
+        box.border_subtitle = Content(problems if bad else "* required")
         box.set_class(bad, "-bad")
         self._fields.disabled = self._saving
         foot = self.query_one(DialogFoot)
@@ -258,6 +275,8 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
             self._finish_save(outcome)
         elif done and event.worker.group == "port-probe":
             self._finish_probe(outcome)
+        elif done and event.worker.group == "routing-preview":
+            self._finish_preview(outcome)
 
     def _finish_save(self, outcome: object) -> None:
         self._saving = False
@@ -355,6 +374,42 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
         if status.state in (PortState.FREE, PortState.OURS):
             return Note(f"✓ {status.detail}", Tone.GOOD)
         return Note(f"✗ {status.detail}", Tone.WARNING)
+
+    def _preview_soon(self) -> None:
+        """Try the rules once nothing was typed for a moment."""
+        if self._preview_timer is not None:
+            self._preview_timer.stop()
+        if self._preview is not None and self.form.previews_routing():
+            self._preview_timer = self.set_timer(self.preview_delay_seconds, self._try_rules)
+
+    def _try_rules(self) -> None:
+        try:
+            draft = self.form.to_draft()
+        except InvalidReceiver:
+            self._previewed = None
+            self._fields.show_preview((), "the preview waits until what is marked ✗ is mended")
+            return
+        if draft != self._previewed:
+            self._previewed = draft
+            self._ask_preview(draft)
+
+    @work(thread=True, exclusive=True, group="routing-preview", exit_on_error=False)
+    def _ask_preview(self, draft: Receiver) -> tuple[RoutingPreview, ...] | EngineError:
+        assert self._preview is not None
+        try:
+            return self._preview(draft)
+        except EngineError as error:
+            return error
+
+    def _finish_preview(self, outcome: object) -> None:
+        if isinstance(outcome, tuple):
+            self._fields.show_preview(outcome)
+        else:
+            self._previewed = None
+            why = (
+                outcome.detail if isinstance(outcome, EngineError) else "the engine did not answer"
+            )
+            self._fields.show_preview((), f"no preview: {safe(why)}")
 
     def action_cancel(self) -> None:
         """Close; ask first if anything would be lost."""

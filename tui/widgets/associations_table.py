@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from engine.view import AssociationEnd
 from tui.forms.allow_form import allow_form, repeated
+from tui.forms.row_filter import folded
 from tui.text import clock, count, duration, host_of, megabytes, safe, size
 from tui.theme import ASSOCIATION_LOOKS, Tone
 from tui.widgets.live_table import Cell, Column, LiveTable, TableRow
+from tui.widgets.markable_table import MarkableTable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from engine.view import AssociationStatus, EngineSnapshot
 
 
+FIELDS = ("state", "caller", "called", "receiver", "address", "id", "implementation", "why")
+"""What a filter can ask for by name."""
+
+
 class AssociationsTable(LiveTable):
     """Who sends now, and who did or was refused a moment ago."""
 
+    NOUN = "association"
+    UNSORTED = "live ones first"
     HELP_TITLE = "Associations"
     HELP = (
         "Live associations come first, oldest on top; below them those that ended recently. "
@@ -26,7 +35,7 @@ class AssociationsTable(LiveTable):
         "the line under the table says why, w lets it in or says what helps, and enter shows "
         "everything that is known, refused presentation contexts too."
     )
-    COLUMNS = (
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("state", "State", 8),
         Column("since", "Since", 8),
         Column("caller", "Calling AE", 16),
@@ -41,11 +50,48 @@ class AssociationsTable(LiveTable):
     )
 
 
-def association_rows(snapshot: EngineSnapshot) -> list[TableRow]:
-    """Return live associations, then ended ones."""
-    now = snapshot.taken_at
+class AllAssociationsTable(MarkableTable, AssociationsTable):
+    """The same on a screen of its own, where many can be marked."""
+
+    COLUMNS = (
+        Column("state", "State", 8),
+        Column("since", "Since", 8),
+        Column("caller", "Calling AE", 16),
+        Column("called", "Called AE", 11, flexible=True, max_width=16),
+        Column("address", "Address", 15, flexible=True, max_width=21),
+        Column("duration", "Duration", 11, right=True, at_least=100),
+        Column("objects", "Obj", 6, right=True),
+        Column("size", "Size", 8, right=True, at_least=86),
+        Column("rate", "MB/s", 5, right=True),
+        Column("contexts", "Contexts", 8, right=True, at_least=109),
+        Column("implementation", "Implementation", 12, at_least=120, flexible=True, max_width=20),
+        Column("id", "Number", 8, at_least=140),
+    )
+
+
+def association_rows(associations: Iterable[AssociationStatus], now: datetime) -> list[TableRow]:
+    """Return the rows of associations, as they looked at some moment."""
+    return [_row(association, now) for association in associations]
+
+
+def association_fields(association: AssociationStatus) -> dict[str, str]:
+    """Return what a filter looks at."""
+    return folded(
+        state=ASSOCIATION_LOOKS[association.end].word,
+        caller=association.calling_ae_title,
+        called=association.called_ae_title,
+        receiver=association.receiver,
+        address=association.address,
+        id=association.id,
+        implementation=association.implementation,
+        why=association.why,
+    )
+
+
+def association_of(snapshot: EngineSnapshot, chosen: str | None) -> AssociationStatus | None:
+    """Return the association with this row key, if it is (still) there."""
     both = (*snapshot.associations, *snapshot.ended_associations)
-    return [_row(association, now) for association in both]
+    return next((a for a in both if row_key(a) == chosen), None)
 
 
 def _row(association: AssociationStatus, now: datetime) -> TableRow:
@@ -67,6 +113,7 @@ def _row(association: AssociationStatus, now: datetime) -> TableRow:
         "rate": Cell(rate, tone, association.bytes_rate),
         "contexts": Cell(contexts(association), tone, association.contexts_accepted),
         "implementation": Cell(safe(association.implementation) or "–", tone),
+        "id": Cell(safe(association.id), tone),
     }
     return TableRow(row_key(association), cells)
 
@@ -108,12 +155,6 @@ def explanation(snapshot: EngineSnapshot, chosen: str | None) -> str:
     if row_key(shown) == chosen:
         when += ", w allows it" if allow_form(shown, snapshot) else ", w says what helps"
     return f"✗ rejected {when}: {safe(shown.why)}"
-
-
-def rejected_row(snapshot: EngineSnapshot, chosen: str | None) -> AssociationStatus | None:
-    """Return the chosen association if it was rejected."""
-    rejected = (a for a in snapshot.ended_associations if a.end is AssociationEnd.REJECTED)
-    return next((a for a in rejected if row_key(a) == chosen), None)
 
 
 def when_rejected(association: AssociationStatus) -> str:

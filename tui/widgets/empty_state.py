@@ -30,8 +30,9 @@ STEPS = (
 class EmptyState(Static):
     """Says that there are no receivers yet, and how to make one."""
 
-    def __init__(self, *, id: str) -> None:
+    def __init__(self, *, id: str, read_only: bool = False) -> None:
         super().__init__("", id=id, markup=False)
+        self._steps = STEPS[1:] if read_only else STEPS
         self._palette = palette_of(DARK)
         self._shown: object = None
 
@@ -55,7 +56,7 @@ class EmptyState(Static):
         for line in EXPLANATION:
             text.append(line + "\n")
         text.append("\n")
-        for key, label, detail in STEPS:
+        for key, label, detail in self._steps:
             text.append(fit(key, 4), self._palette.style(Tone.KEY)).append(label + "\n")
             if detail:
                 text.append(f"    {detail}\n\n", quiet)

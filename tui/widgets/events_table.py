@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING, ClassVar
 
 from engine.events import Severity
 from tui.text import clock, counted, safe
@@ -11,6 +12,8 @@ from tui.theme import SEVERITY_LOOKS, Tone
 from tui.widgets.live_table import Cell, Column, LiveTable, TableRow
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from engine.events import RecordedEvent
     from tui.link import Reading
 
@@ -22,12 +25,14 @@ class EventsTable(LiveTable):
     """The newest events; stays at the top while the cursor is there."""
 
     FOLLOWS_TOP = True
+    NOUN = "event"
+    UNSORTED = "newest first"
     HELP_TITLE = "Events"
     HELP = (
         "What the engine told lately, newest first. While the cursor is on the first row the "
         "panel follows; move down to hold your place. enter shows the whole sentence."
     )
-    COLUMNS = (
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("at", "Time", 8),
         Column("level", "Level", 7),
         Column("ae_title", "Receiver", 12, at_most=99),
@@ -37,9 +42,20 @@ class EventsTable(LiveTable):
     )
 
 
-def event_rows(reading: Reading) -> list[TableRow]:
-    """Return the rows of the newest events."""
-    return [_row(recorded) for recorded in reading.events[:SHOWN]]
+class ReceiverEventsTable(EventsTable):
+    """The same for one receiver, which needs no column then."""
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("at", "Time", 8),
+        Column("level", "Level", 7),
+        Column("caller", "Calling AE", 12),
+        Column("message", "What happened", 20, flexible=True),
+    )
+
+
+def event_rows(events: Iterable[RecordedEvent]) -> list[TableRow]:
+    """Return the rows of the newest events; `events` come newest first."""
+    return [_row(recorded) for recorded in islice(events, SHOWN)]
 
 
 def _row(recorded: RecordedEvent) -> TableRow:
@@ -54,7 +70,12 @@ def _row(recorded: RecordedEvent) -> TableRow:
         "caller": Cell(safe(event.calling_ae_title) or "–"),
         "message": Cell(safe(event.sentence()), Tone.PLAIN if quiet else look.tone),
     }
-    return TableRow(str(recorded.sequence), cells)
+    return TableRow(event_key(recorded), cells)
+
+
+def event_key(recorded: RecordedEvent) -> str:
+    """Return what tells an event from others, also from those of an engine before a restart."""
+    return f"{recorded.at.timestamp()} {recorded.sequence}"
 
 
 def event_title(reading: Reading) -> str:
@@ -62,7 +83,8 @@ def event_title(reading: Reading) -> str:
     if reading.snapshot is None:
         return ""
     begin = reading.snapshot.taken_at - RECENT
-    recent = [r.event.severity for r in reading.events if r.at >= begin]
+    new = takewhile(lambda recorded: recorded.at >= begin, reading.events)
+    recent = [recorded.event.severity for recorded in new]
     errors, warnings = recent.count(Severity.ERROR), recent.count(Severity.WARNING)
     told = f"{counted(errors, 'error')}   {counted(warnings, 'warning')} in 5 min"
     lost = f"   {reading.dropped:,} older ones gone" if reading.dropped else ""

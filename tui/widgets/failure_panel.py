@@ -36,8 +36,9 @@ class FailurePanel(Static):
 
     DEFAULT_CLASSES = "panel"
 
-    def __init__(self, *, id: str) -> None:
+    def __init__(self, *, id: str, read_only: bool = False) -> None:
         super().__init__("", id=id, markup=False)
+        self._hints = KEY_HINTS[-1:] if read_only else KEY_HINTS
         self._palette = palette_of(DARK)
         self._shown: object = None
         self._status: ReceiverStatus | None = None
@@ -82,7 +83,7 @@ class FailurePanel(Static):
             text.append(cut(value, max(10, width - LABEL_WIDTH)) + "\n")
         consolation = CONSOLATION_SHARED if shared else CONSOLATION
         text.append("\n").append(consolation, self._palette.style(Tone.MUTED)).append("\n\n")
-        for i, (key, label) in enumerate(KEY_HINTS):
+        for i, (key, label) in enumerate(self._hints):
             text.append("    " if i else "")
             text.append(key, self._palette.style(Tone.KEY)).append(f" {label}")
         return text

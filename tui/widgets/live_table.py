@@ -70,6 +70,8 @@ class RowMark:
 
 
 MARK = "mark"
+EMPTY_LINE = 2
+"""Where a table without rows says why."""
 GAP = 1
 NO_CELL = Cell("")
 NO_STYLE = Style.null()
@@ -93,6 +95,12 @@ class LiveTable(DataTable[Text | RowMark]):
     """Shows `TableRow`s; subclasses say which columns there are."""
 
     COLUMNS: ClassVar[tuple[Column, ...]] = ()
+    NOUN: ClassVar[str] = "row"
+    """What a row is, for sentences."""
+    UNSORTED: ClassVar[str] = "as they come"
+    """What the order is called that no column gives."""
+    POINTER_WIDTH: ClassVar[int] = 1
+    """Cells of the first column."""
     FOLLOWS_TOP: ClassVar[bool] = False
     """Whether a cursor on the first row stays on whatever is the first row."""
     BINDINGS = bindings(Scope.LISTS)
@@ -120,6 +128,7 @@ class LiveTable(DataTable[Text | RowMark]):
         self._lines = TableLines()
         self._line_styles: dict[str, LineStyles] = {}
         self._chosen: str | None = None
+        self._empty = ""
         self.sorted_by: str | None = None
         self.descending = False
 
@@ -139,9 +148,12 @@ class LiveTable(DataTable[Text | RowMark]):
             self._palette = palette
             self._rebuild()
 
-    def show(self, rows: Sequence[TableRow]) -> None:
-        """Show these rows, writing only what differs from what is there."""
+    def show(self, rows: Sequence[TableRow], empty: str = "") -> None:
+        """Show these rows, writing only what differs; without any, say why (safe text)."""
         self._rows = tuple(rows)
+        if empty != self._empty:
+            self._empty = empty
+            self.refresh()
         if not self._fitted:
             return
         ordered = self._sorted(self._rows)
@@ -226,17 +238,26 @@ class LiveTable(DataTable[Text | RowMark]):
         if y == 0:
             heads = tuple(Piece(self._label(column)) for column in self._fitted)
             return self._lines.strip(
-                HEADER, (Piece(" "), *heads), self._line_styles["header"], width
+                HEADER,
+                (Piece(" " * self.POINTER_WIDTH), *heads),
+                self._line_styles["header"],
+                width,
             )
         row = y - 1 + self.scroll_offset.y
+        if not self._order and y == EMPTY_LINE and self._empty:
+            note = Piece(f"  {self._empty}", self._palette.style(Tone.MUTED))
+            return self._lines.strip(HEADER, (note,), self._line_styles["row"], width)
         if row >= len(self._order):
             return Strip.blank(width, self._line_styles["row"].base)
         key = self._order[row]
         kind = "cursor" if row == self.cursor_row else "row"
-        mark = Piece("▸" if key == self._chosen else " ")
+        mark = self._pointer(key)
         cells = self._written[key]
         pieces = (mark, *(self._piece(column, cells[column.key]) for column in self._fitted))
         return self._lines.strip(row, pieces, self._line_styles[kind], width)
+
+    def _pointer(self, key: str) -> Piece:
+        return Piece("▸" if key == self._chosen else " ")
 
     def _piece(self, column: Column, cell: Cell) -> Piece:
         text = fit(cell.text, column.width, right=column.right)
@@ -277,17 +298,20 @@ class LiveTable(DataTable[Text | RowMark]):
         if not width:
             return
         chosen = self._chosen
-        self._fitted = fitted(self.COLUMNS, width)
+        self._fitted = self._columns(width)
         self.clear(columns=True)
         self._written.clear()
         self._order.clear()
-        self.add_column(" ", width=1, key=MARK)
+        self.add_column(" ", width=self.POINTER_WIDTH, key=MARK)
         for column in self._fitted:
             self.add_column(Text(column.label), width=column.width + GAP, key=column.key)
         self._chosen = None
-        self.show(self._rows)
+        self.show(self._rows, self._empty)
         if chosen is not None:
             self.choose(chosen)
+
+    def _columns(self, width: int) -> tuple[Column, ...]:
+        return fitted(self.COLUMNS, width - self.POINTER_WIDTH + 1)
 
     def _label(self, column: Column) -> str:
         if column.key != self.sorted_by:
@@ -299,7 +323,7 @@ class LiveTable(DataTable[Text | RowMark]):
     def on_resize(self, event: Resize) -> None:
         """Choose the columns that fit the new width."""
         width = self.scrollable_content_region.width
-        if width and self._fitted != fitted(self.COLUMNS, width):
+        if width and self._fitted != self._columns(width):
             self._rebuild()
 
     @on(DataTable.RowHighlighted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.text import Text
+from textual import on
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Input, Select, Switch, TextArea
 
@@ -30,6 +31,7 @@ from tui.text import cut, safe, size
 from tui.widgets.caller_tester import CallerTester
 from tui.widgets.disclosure import Disclosure
 from tui.widgets.field import Field, LineNotes, Note, Toggle, Tone
+from tui.widgets.routing_preview import RoutingPreviewPanel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from engine.errors import Problem
+    from engine.model.identity import RoutingPreview
 
 
 LABEL_WIDTH = 18
@@ -46,10 +49,13 @@ LABEL_WIDTH = 18
 class ReceiverFields(VerticalScroll, can_focus=False):
     """The scrolling body of the dialog."""
 
-    def __init__(self, form: ReceiverForm, blink: bool) -> None:
+    def __init__(self, form: ReceiverForm, blink: bool, *, previews: bool) -> None:
         super().__init__()
         self.form = form
+        self._previews = previews
         self._blink = blink
+        self._results: dict[str, str] = {}
+        """What each routing text makes of the object in the preview."""
 
     def compose(self) -> ComposeResult:
         """Lay out every field in XNAT's order."""
@@ -71,6 +77,7 @@ class ReceiverFields(VerticalScroll, can_focus=False):
             yield self._switch("routing_enabled")
             for name in ROUTING_FIELDS:
                 yield self._field(name, self._area(name), f"  {LABELS[name]}", "-lines")
+            yield RoutingPreviewPanel()
         with Vertical(classes="section"):
             yield Disclosure(LABELS["advanced"], id="advanced")
             for name in OPENED_FIELDS:
@@ -86,6 +93,8 @@ class ReceiverFields(VerticalScroll, can_focus=False):
             field.note = port_note if name == "port" else self._note(name)
             field.problems = tuple(map(_sentence, problems.get(name, ())))
         self._show_values()
+        matters = self._previews and self.form.previews_routing()
+        self.query_one(RoutingPreviewPanel).display = matters
         tester, advanced = self.query_one(CallerTester), self.query_one(Disclosure)
         tester.display = not visible.isdisjoint(CALLER_FIELDS)
         tester.show(self.form.caller_verdict())
@@ -255,6 +264,23 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         field.id = f"field-{name}"
         return field
 
+    def show_preview(self, previews: tuple[RoutingPreview, ...], note: str = "") -> None:
+        """Show a dry run of the rules, or say why there is none."""
+        self.query_one(RoutingPreviewPanel).show(previews, note)
+        self._show_results()
+
+    @on(RoutingPreviewPanel.Moved)
+    def _show_results(self) -> None:
+        """Say below each text what it makes of the object that is shown."""
+        panel = self.query_one(RoutingPreviewPanel)
+        words = panel.words if panel.is_current else None
+        self._results = {
+            f"{found.attribute}_routing": found.in_one_line
+            for found in (words.attributes if words else ())
+        }
+        for name in ROUTING_FIELDS:
+            self.query_one(f"#field-{name}", Field).hint = self._hint(name)
+
     def _hint(self, name: str) -> str:
         ports = self.form.rules.site.ports
         hints = {
@@ -264,6 +290,8 @@ class ReceiverFields(VerticalScroll, can_focus=False):
             "whitelist": "one per line: AE title, address, network or AE@address",
             "session_routing": "one rule per line: (gggg,eeee):pattern:group",
         }
+        if name in self._results:
+            return self._results[name]
         setting = self.form.settings.get(name)
         return safe(setting.field.help) if setting else hints.get(name, "")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.view import ReceiverState
+from tui.forms.row_filter import NO_FILTER, folded
 from tui.text import age, count, megabytes, safe, size
 from tui.theme import RECEIVER_LOOKS, Tone
 from tui.widgets.live_table import Cell, Column, LiveTable, TableRow
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
     from engine.model.receiver import Receiver
     from engine.view import EngineSnapshot, ReceiverStatus
+    from tui.forms.row_filter import RowFilter
 
+FIELDS = ("receiver", "state", "port", "identifier", "to")
+"""What a filter can ask for by name."""
 FLAGS = (
     ("A", "anonymization", "anonymize"),
     ("W", "whitelist_enabled", "whitelist"),
@@ -27,6 +31,8 @@ FLAGS = (
 class ReceiversTable(LiveTable):
     """All receivers, in the order of the configuration unless sorted."""
 
+    NOUN = "receiver"
+    UNSORTED = "as configured"
     HELP_TITLE = "Receivers"
     HELP = (
         "A receiver is a DICOM storage SCP: an AE title and a port that modalities send to. "
@@ -53,19 +59,22 @@ class ReceiversTable(LiveTable):
     )
 
 
-def receiver_rows(snapshot: EngineSnapshot, words: str = "") -> list[TableRow]:
+def receiver_rows(snapshot: EngineSnapshot, wanted: RowFilter = NO_FILTER) -> list[TableRow]:
     """Return the rows of all receivers that match the filter."""
     now = snapshot.taken_at
-    return [_row(status, now) for status in snapshot.receivers if matches(status, words)]
+    return [_row(s, now) for s in snapshot.receivers if wanted.matches(receiver_fields(s))]
 
 
-def matches(status: ReceiverStatus, words: str) -> bool:
-    """Tell whether a receiver fits every word of a filter; ``!word`` must not occur."""
+def receiver_fields(status: ReceiverStatus) -> dict[str, str]:
+    """Return what a filter looks at."""
     receiver = status.receiver
-    look = RECEIVER_LOOKS[status.state]
-    hay = f"{receiver.label} {receiver.identifier} {look.word} {_destination(receiver)}".casefold()
-    terms = words.casefold().split()
-    return all((term[1:] not in hay) if term[:1] == "!" else term in hay for term in terms)
+    return folded(
+        receiver=receiver.label,
+        state=RECEIVER_LOOKS[status.state].word,
+        port=receiver.port,
+        identifier=receiver.identifier,
+        to=_destination(receiver),
+    )
 
 
 def _row(status: ReceiverStatus, now: datetime) -> TableRow:

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from engine.view import AssociationEnd
 from tui.forms.allow_form import advice, sent_as
+from tui.forms.event_advice import what_to_do
 from tui.text import count, duration, fit, moment, safe, size
 from tui.theme import ASSOCIATION_LOOKS, SEVERITY_LOOKS
 from tui.widgets.associations_table import contexts, row_key
+from tui.widgets.events_table import event_key
 from tui.widgets.failure_panel import failure_report
 from tui.widgets.receiver_panel import receiver_report, receiver_title
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from engine.events import RecordedEvent
     from engine.view import AssociationStatus, EngineSnapshot, ReceiverStatus
+    from engine.view.associations import AcceptedContext
     from tui.link import Reading
 
 LABEL_WIDTH = 16
@@ -66,42 +69,56 @@ def row_details(reading: Reading, panel: str, chosen: str | None) -> Details | N
         association = next((a for a in both if row_key(a) == chosen), None)
         return association_details(association, snapshot) if association else None
     if panel == "events":
-        found = next((r for r in reading.events if str(r.sequence) == chosen), None)
+        found = next((r for r in reading.events if event_key(r) == chosen), None)
         return event_details(found, snapshot.taken_at) if found else None
     status = reading.receiver(int(chosen))
     return receiver_details(status, snapshot) if status else None
 
 
-def association_details(association: AssociationStatus, snapshot: EngineSnapshot) -> Details:
-    """Return what is known about an association."""
-    now = snapshot.taken_at
+def association_details(
+    association: AssociationStatus,
+    snapshot: EngineSnapshot,
+    accepted: Sequence[AcceptedContext] = (),
+) -> Details:
+    """Return what is known about an association, with its accepted contexts if they are known."""
     look = ASSOCIATION_LOOKS[association.end]
     title = f"{look.glyph} {safe(association.calling_ae_title)} · {safe(association.id)}"
+    text = _lines(association_facts(association, snapshot))
+    text += refused_contexts(association) + accepted_contexts(accepted)
+    contexts_known = {"contexts_accepted_by_name": [asdict(context) for context in accepted]}
+    return Details(title, text, asdict(association) | (contexts_known if accepted else {}))
+
+
+def association_facts(
+    association: AssociationStatus, snapshot: EngineSnapshot
+) -> list[tuple[str, str]]:
+    """Return name and value of what is known about an association; safe text."""
+    now = snapshot.taken_at
+    look = ASSOCIATION_LOOKS[association.end]
+    state = ("state", look.word if association.end is None else str(association.end))
     facts = [
-        ("state", look.word if association.end is None else str(association.end)),
         ("called AE title", safe(association.called_ae_title)),
         ("address", safe(association.address)),
         ("since", moment(association.since, now)),
     ]
-    facts.extend(_rejection(association, snapshot) or _traffic(association, now))
-    text = _lines(facts) + refused_contexts(association)
-    return Details(title, text, asdict(association))
+    if association.end is AssociationEnd.REJECTED:
+        return [state, *_reason(association, snapshot), *facts, *_rejection(association, now)]
+    return [state, *facts, *_traffic(association, now)]
 
 
-def _rejection(association: AssociationStatus, snapshot: EngineSnapshot) -> list[tuple[str, str]]:
-    if association.end is not AssociationEnd.REJECTED:
-        return []
-    facts = [("times", count(association.repeats))]
-    if association.repeats > 1 and association.ended_at is not None:
-        facts.append(("last time", moment(association.ended_at, snapshot.taken_at)))
-    sent = sent_as(association.calling_ae_title)
-    if sent:
-        facts.append(("AE title as sent", sent))
+def _reason(association: AssociationStatus, snapshot: EngineSnapshot) -> list[tuple[str, str]]:
     return [
-        *facts,
         ("reason", safe(association.why)),
         ("what to do", advice(association, snapshot)),
     ]
+
+
+def _rejection(association: AssociationStatus, now: datetime) -> list[tuple[str, str]]:
+    facts = [("times", count(association.repeats))]
+    if association.repeats > 1 and association.ended_at is not None:
+        facts.append(("last time", moment(association.ended_at, now)))
+    sent = sent_as(association.calling_ae_title)
+    return [*facts, ("AE title as sent", sent)] if sent else facts
 
 
 def refused_contexts(association: AssociationStatus) -> str:
@@ -118,6 +135,17 @@ def refused_contexts(association: AssociationStatus) -> str:
     return "\n\n" + "\n\n".join((head, *paragraphs))
 
 
+def accepted_contexts(accepted: Sequence[AcceptedContext]) -> str:
+    """Return one line for each accepted presentation context."""
+    if not accepted:
+        return ""
+    lines = [
+        f"✓ {context.id:3} {safe(context.sop_class)}, {safe(context.transfer_syntax)}"
+        for context in accepted
+    ]
+    return "\n\n" + "\n".join((f"Accepted presentation contexts: {len(lines)}", *lines))
+
+
 def _traffic(association: AssociationStatus, now: datetime) -> list[tuple[str, str]]:
     seconds = ((association.ended_at or now) - association.since).total_seconds()
     return [
@@ -126,6 +154,7 @@ def _traffic(association: AssociationStatus, now: datetime) -> list[tuple[str, s
         ("failed objects", count(association.failed)),
         ("contexts", f"{contexts(association)} accepted"),
         ("implementation", safe(association.implementation) or "–"),
+        *([("why it ended", safe(association.why))] if association.why else []),
     ]
 
 
@@ -139,6 +168,9 @@ def event_details(recorded: RecordedEvent, now: datetime) -> Details:
         ("association", safe(event.association) or "–"),
         ("topic", safe(event.topic)),
     ]
+    advice_here = what_to_do(event)
+    if advice_here:
+        facts.append(("what to do", advice_here))
     title = f"{look.glyph} {look.word} {moment(recorded.at, now)}"
     record = {"at": recorded.at.isoformat(), **event.to_record()}
     return Details(title, f"{safe(event.sentence())}\n\n{_lines(facts)}", record)

@@ -26,6 +26,7 @@ _STATE_WORDS = {
     ReceiverState.DRAINING: "draining",
     ReceiverState.NOT_ALLOWED: "not allowed",
 }
+STATUS = "status"
 DISK_WARNING_PERCENT = 90
 DISK_ERROR_PERCENT = 97
 
@@ -43,8 +44,9 @@ class Item(NamedTuple):
 class StatusLine(Widget):
     """Counts of receivers by state, load, disk, host and the engine's time."""
 
-    def __init__(self, *, demo: bool = False, id: str = "status") -> None:
+    def __init__(self, *, demo: bool = False, read_only: bool = False, id: str = STATUS) -> None:
         super().__init__(id=id)
+        self._read_only = read_only
         self._demo = demo
         self._reading: Reading | None = None
         self._palette = palette_of(DARK)
@@ -103,6 +105,8 @@ class StatusLine(Widget):
         yield Item("dicomdock", "dicomdock", Tone.STRONG)
         if self._demo:
             yield Item("DEMO", "DEMO", Tone.WARNING)
+        if self._read_only:
+            yield Item("READ-ONLY", "READ-ONLY", Tone.WARNING)
         if self._stopping:
             yield Item(f"◐ {self._stopping}", f"◐ {self._stopping}", Tone.WARNING)
             return

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.engine.cli.outcome import Run
 
 VERIFICATION = UID("1.2.840.10008.1.1")
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager

@@ -69,6 +69,9 @@ def test_sessions_are_listed_as_a_table_and_as_json(run: Run) -> None:
         (["receiver:XNAT:8105"], []),
         (["since:2000-01-01"], [3, 2, 1]),
         (["since:2100-01-01"], []),
+        (["text:e1", "area:prearchive"], [1]),
+        (["area:trash"], []),
+        (["project:NEURO*"], [3, 1]),
     ],
 )
 def test_sessions_are_looked_for_by_words(run: Run, filters: list[str], found: list[int]) -> None:
@@ -121,6 +124,8 @@ def test_deleting_asks_first(run: Run, stdin: TypeIn, data: Path) -> None:
     assert run("sessions", "delete", "1", "3").code == 0
     assert states(run) == {1: "DELETED", 2: "READY", 3: "DELETED"}
     assert len(list((data / "trash").rglob("*.dcm"))) == 2
+    assert run("sessions", "restore", "1", "2").code == 7
+    assert states(run) == {1: "READY", 2: "READY", 3: "DELETED"}
 
 
 def test_a_session_is_built_at_once_on_demand(run: Run) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import pytest
+from pydicom.uid import UID
 
 from engine.dimse.acceptance import Accepted, AssociationRequest, Rejection
+from engine.dimse.association_control import AssociationControl
 from engine.dimse.associations import ENDED_KEPT, Associations, LiveAssociation
+from engine.dimse.contexts import AcceptedUIDs
+from engine.errors import NotFound
 from engine.events import (
     AssociationAborted,
     AssociationEstablished,
@@ -25,6 +30,7 @@ from engine.model.ae_title import AETitle
 from engine.model.receiver import Receiver
 from engine.model.session import ObjectState
 from engine.sessions.rows import WhitelistUse
+from engine.sessions.senders import SenderNote
 from engine.view import AssociationEnd, RefusedContext
 from tests.fakes import FixedClock
 
@@ -48,10 +54,18 @@ class Setting:
     def __init__(self) -> None:
         self.clock = FixedClock(datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC))
         self.journal = Journal(self.clock)
-        self.uses: list[WhitelistUse] = []
-        self.associations = Associations(self.clock, self.journal, self.uses.append)
+        self.noted: list[WhitelistUse | SenderNote] = []
+        self.associations = Associations(self.clock, self.journal, self.noted.append)
         self.end_threads = threading.Event()
         self.threads: list[threading.Thread] = []
+
+    @property
+    def uses(self) -> list[WhitelistUse]:
+        return [row for row in self.noted if isinstance(row, WhitelistUse)]
+
+    @property
+    def notes(self) -> list[SenderNote]:
+        return [row for row in self.noted if isinstance(row, SenderNote)]
 
     def open(self, whitelist_line: str = "") -> LiveAssociation:
         thread = threading.Thread(target=self.end_threads.wait)
@@ -224,3 +238,88 @@ def test_the_whitelist_line_that_let_a_caller_in_is_counted_and_told(setting: Se
     assert setting.uses == [
         WhitelistUse(RECEIVER.label, "CT_SCANNER_1", "2026-08-24T14:03:22+00:00")
     ]
+
+
+def test_a_sender_is_noted_when_it_comes_and_when_it_leaves_never_for_each_object(
+    setting: Setting,
+) -> None:
+    live = setting.open()
+    setting.associations.established(live, 12, REFUSED, "DCM4CHE_5_29", "1.2.40.0.13.1.3")
+    for _ in range(500):
+        store(setting, live)
+    setting.associations.count_object(live, ObjectState.FAILED, 10, 0xA700, "the disk is full")
+    (begun,) = setting.notes
+    assert (begun.calling_ae_title, begun.address) == ("CT_SCANNER_1", "10.4.7.21")
+    assert (begun.contexts_proposed, begun.contexts_refused) == (14, 2)
+    assert json.loads(begun.refused_contexts)[0] == "Modality Worklist, not a storage class"
+    assert begun.implementation_class_uid == "1.2.40.0.13.1.3"
+    setting.associations.close(live, AssociationEnd.RELEASED)
+    _, ended = setting.notes
+    assert (ended.objects, ended.bytes, ended.failed) == (500, 250_000_000, 1)
+    assert (ended.associations, ended.aborted, ended.error) == (1, 0, "the disk is full")
+    assert ended.hour == "2026-08-24T14:00:00.000000+00:00"
+
+
+def test_what_comes_over_several_hours_is_noted_hour_by_hour(setting: Setting) -> None:
+    live = setting.open()
+    for objects in (3, 2):
+        for _ in range(objects):
+            store(setting, live)
+        setting.clock.advance(3600)
+    store(setting, live)
+    setting.clock.advance(5)
+    setting.break_off()
+    assert setting.associations.live() == ()
+    assert [(note.hour[11:13], note.objects, note.associations) for note in setting.notes] == [
+        *(("14", 3, 0), ("15", 2, 0), ("16", 1, 1))
+    ]
+    assert setting.notes[-1].error == "the connection ended"
+
+
+def test_each_refusal_of_a_caller_is_noted_with_its_reason(setting: Setting) -> None:
+    for _ in range(3):
+        rejection = Rejection(1, 1, 3, "on no whitelist line")
+        setting.associations.rejected(REQUEST, rejection, 8104, ADDRESS)
+    assert [(note.rejected, note.rejection) for note in setting.notes] == [
+        (1, "on no whitelist line")
+    ] * 3
+
+
+CT = UID("1.2.840.10008.5.1.4.1.1.2")
+PRIVATE = UID("1.3.46.670589.11.0.0.12.2")
+EXPLICIT = UID("1.2.840.10008.1.2.1")
+
+
+def test_accepted_contexts_are_named_while_an_association_is_kept(setting: Setting) -> None:
+    control = AssociationControl(setting.associations)
+    live = setting.open()
+    assert control.contexts(live.id) == ()
+    accepted = (AcceptedUIDs(5, PRIVATE, EXPLICIT), AcceptedUIDs(1, CT, None))
+    setting.associations.established(live, 2, REFUSED, "", contexts=accepted)
+    named = control.contexts(live.id)
+    assert [(context.id, context.sop_class) for context in named] == [
+        (1, "CT Image Storage"),
+        (5, str(PRIVATE)),
+    ]
+    assert [context.transfer_syntax for context in named] == ["none", "Explicit VR Little Endian"]
+    setting.associations.close(live, AssociationEnd.RELEASED)
+    assert control.contexts(live.id) == named
+    for _ in range(ENDED_KEPT):
+        setting.associations.close(setting.open(), AssociationEnd.RELEASED)
+    with pytest.raises(NotFound, match=f"{live.id} is not known any more"):
+        control.contexts(live.id)
+
+
+def test_an_abort_is_told_with_who_did_it_and_an_ended_one_is_not_found(setting: Setting) -> None:
+    control = AssociationControl(setting.associations)
+    aborted: list[str] = []
+    live, other = setting.open(), setting.open()
+    live.abort = lambda: aborted.append(live.id)
+    other.abort = lambda: aborted.append(other.id)
+    control.abort(live.id, "anna")
+    assert aborted == [live.id]
+    setting.associations.close(live, AssociationEnd.ABORTED)
+    (event,) = setting.events(AssociationAborted)
+    assert event.sentence().endswith("aborted by anna")
+    with pytest.raises(NotFound, match=f"{live.id} has ended"):
+        control.abort(live.id, "anna")

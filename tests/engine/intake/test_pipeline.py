@@ -15,12 +15,14 @@ import pytest
 from engine.errors import OutOfResources
 from engine.events import SessionOpened
 from engine.intake.anonymizing import Anonymizer
+from engine.intake.custom_processing import CustomProcessing
 from engine.intake.identify import DefaultIdentifier
 from engine.intake.incoming import Arrival, IncomingObject
 from engine.intake.pipeline import Outcome, Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.recovery import adopt
 from engine.intake.router import Router
+from engine.intake.script_runner import ScriptRunner
 from engine.intake.storage_guard import StorageGuard
 from engine.intake.stored import read_stored
 from engine.intake.write import IncomingArea
@@ -44,12 +46,15 @@ from tests import dicom
 from tests.fakes import FixedClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from engine.intake.processing import Processing
     from engine.intake.script_job import ScriptJob, ScriptResult
     from engine.intake.worker_processes import Workers
     from engine.sessions.rows import ObjectRow
+
+    Processed = Callable[[IncomingArea, Journal], Processing]
 
 NEURO_01 = Project("NEURO-01")
 RECEIVER = Receiver(1, AETitle("XNAT"), 8104)
@@ -115,6 +120,7 @@ def open_bench(
     tmp_path: Path,
     site: SiteSettings = SiteSettings(),
     workers: Workers[ScriptJob, ScriptResult] | None = None,
+    processed: Processed | None = None,
 ) -> Iterator[Bench]:
     """Give a pipeline under site settings, with worker processes that others may use too."""
     clock = FixedClock()
@@ -131,17 +137,21 @@ def open_bench(
         *(lambda: 0.0, journal, clock),
     )
     configurations = [Configuration(site=site, projects=ProjectRegistry((NEURO_01,)))]
+    processing = processed(incoming, journal) if processed else None
+    router = Router(
+        {RECEIVER.identifier: DefaultIdentifier()},
+        *(lambda: configurations[-1], journal, clock),
+        processing=processing,
+    )
     pipeline = Pipeline(
         Places(incoming, prearchive_fd, archive_fd, quarantine, Durability.FULL, guard),
         index,
         journal,
         metrics,
         clock,
-        Router(
-            {RECEIVER.identifier: DefaultIdentifier()},
-            *(lambda: configurations[-1], journal, clock),
-        ),
-        Anonymizer(incoming, tmp_path / "uid-maps.sqlite", journal, workers),
+        router,
+        Anonymizer(incoming, ScriptRunner(tmp_path / "uid-maps.sqlite", workers), journal),
+        custom=CustomProcessing(processing, router, incoming) if processing else None,
     )
     with ExitStack() as sources:
         yield Bench(*(tmp_path, clock, index, journal, metrics, pipeline, sources), configurations)

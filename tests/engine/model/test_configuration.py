@@ -42,7 +42,7 @@ def test_the_tables_of_a_file() -> None:
             "site": {"1": {"bind_address": "127.0.0.1"}},
             "projects": {"1": {"id": "BRAIN", "aliases": ["b"]}},
             "receivers": {"10": CT1, "2": XNAT},
-            "processors": {"1": {"of": "a later version"}},
+            "schedules": {"1": {"of": "a later version"}},
         }
     )
     assert configuration.revision == 7

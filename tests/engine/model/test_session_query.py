@@ -41,7 +41,16 @@ def test_a_time_is_an_age_or_a_moment(text: str, moment: datetime) -> None:
 
 @pytest.mark.parametrize(
     "word",
-    ["", "NEURO", "nonsense:x", "status:DONE", "since:yesterday", "since:999999d", "project:"],
+    [
+        "",
+        "NEURO",
+        "nonsense:x",
+        "status:DONE",
+        "since:yesterday",
+        "since:999999d",
+        "project:",
+        "area:x",
+    ],
 )
 def test_a_word_that_is_no_filter_is_refused_with_what_would_be(word: str) -> None:
     with pytest.raises(InvalidQuery) as caught:

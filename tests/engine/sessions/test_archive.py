@@ -21,6 +21,7 @@ from engine.session_events import (
     SessionDeleted,
     SessionFailed,
     SessionMoved,
+    SessionRestored,
     TrashPurged,
 )
 from engine.sessions import builder, building, ledger, operator, transfer
@@ -219,6 +220,38 @@ def test_deleting_puts_a_session_into_the_trash_and_later_removes_it_for_good(
     assert depot.all_objects() == []
     assert depot.index.sessions() == ()
     assert [(row.session, row.state) for row in depot.index.objects()] == [(None, "stored")]
+
+
+@pytest.mark.parametrize("project", ["NEURO-01", None])
+def test_a_deleted_session_is_taken_out_of_the_trash_whole(
+    depot: Depot, project: str | None
+) -> None:
+    session = ready(depot, project=project)
+    before = depot.objects(PREARCHIVE)
+    ask(depot, session, OperationKind.DELETE)
+    depot.clock.advance(86_400)
+    with pytest.raises(SessionError, match="is in the trash"):
+        depot.ledger.ask(session, Request(OperationKind.MOVE, "admin", project="NEURO-02"))
+    ask(depot, session, OperationKind.RESTORE)
+    row = depot.session(session)
+    assert (row.status, row.area, row.project, row.objects) == (S.READY, PREARCHIVE, project, 1)
+    (restored,) = depot.objects(PREARCHIVE)
+    assert restored.split("/")[-4:] == before[0].split("/")[-4:]
+    assert depot.objects(TRASH) == []
+    assert depot.told(SessionRestored) == [
+        f"session {session} in {project or 'Unassigned'} taken out of the trash by admin"
+    ]
+    with pytest.raises(SessionError, match="is not in the trash"):
+        depot.ledger.ask(session, Request(OperationKind.RESTORE, "admin"))
+
+
+def test_a_request_to_restore_can_be_cancelled(depot: Depot) -> None:
+    session = ready(depot)
+    ask(depot, session, OperationKind.DELETE)
+    depot.ledger.ask(session, Request(OperationKind.RESTORE, "admin"))
+    depot.ledger.cancel(session)
+    depot.lifecycle.run_requests()
+    assert depot.session(session).status is S.DELETED
 
 
 def test_what_else_is_in_the_trash_is_not_touched(depot: Depot) -> None:

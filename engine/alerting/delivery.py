@@ -1,0 +1,99 @@
+"""Tells one target: a command gets the alert on its input, a webhook gets it posted, both as JSON.
+
+Neither is trusted: both have a time limit, no shell reads anything, and redirections are not
+followed, for they could lead to addresses that nobody configured.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError, URLError
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from engine.alerting.ledger import Alert
+    from engine.model.alerts import AlertTarget
+
+COMMAND_SECONDS = 30.0
+WEBHOOK_SECONDS = 10.0
+_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "HOME")
+
+
+class NotDelivered(EngineError):
+    """A target could not be told."""
+
+    title = "The alert was not delivered"
+
+
+def deliver(target: AlertTarget, alert: Alert) -> None:
+    """Tell a target, once.
+
+    Raises:
+        NotDelivered: in words that say why, without what may be secret.
+    """
+    body = json.dumps({"host": socket.gethostname(), **asdict(alert)}).encode()
+    if target.command:
+        _run(target.command, body, alert)
+    else:
+        _post(target.webhook, body)
+
+
+def _run(command: tuple[str, ...], body: bytes, alert: Alert) -> None:
+    variables = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    variables |= {"DICOMDOCK_ALERT": alert.kind, "DICOMDOCK_RESOLVED": str(int(alert.resolved))}
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=variables,
+            cwd="/",
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise NotDelivered(f"the command can't be run: {why}", "check its path") from error
+    with process:
+        try:
+            process.communicate(body, COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            # With whatever it has started.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise NotDelivered(
+                f"the command took longer than {COMMAND_SECONDS:g} s", "let it go on by itself"
+            ) from None
+    if process.returncode:
+        raise NotDelivered(f"the command ended with exit code {process.returncode}", "run it")
+
+
+class _NoRedirection(HTTPRedirectHandler):
+    """Leaves a redirection as the answer that it is."""
+
+    def redirect_request(self, *_: object, **__: object) -> None:
+        """Follow none."""
+
+
+def _post(url: str, body: bytes) -> None:
+    headers = {"Content-Type": "application/json", "User-Agent": "dicomdock"}
+    request = Request(url, body, headers, method="POST")
+    try:
+        with build_opener(_NoRedirection).open(request, timeout=WEBHOOK_SECONDS):
+            return
+    except HTTPError as error:
+        with error:
+            raise NotDelivered(f"the webhook answered {error.code}", "check its address") from None
+    except (URLError, OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        why = getattr(reason, "strerror", None) or type(reason).__name__
+        raise NotDelivered(f"the webhook can't be reached: {why}", "check its address") from None

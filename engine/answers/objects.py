@@ -1,0 +1,286 @@
+"""`ObjectsView` of an engine in this process: headers and images read in a process of their own."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from engine.answers.comparison import compared
+from engine.errors import EngineError, NotFound, UnreadableObject
+from engine.events import IdentifyingValuesShown
+from engine.inspection.job import HeaderJob, HeaderResult, ThumbnailJob, run
+from engine.intake.worker_processes import JobFailed, WorkerLost, Workers, WorkerTimeout
+from engine.model.identifying import MASK
+from engine.model.identity import UNASSIGNED
+from engine.sessions import object_rows
+from engine.sessions.contents import session_row, sop_class_name
+from engine.view.objects import (
+    Comparison,
+    ElementRow,
+    ObjectHeader,
+    ObjectReference,
+    ObjectTrail,
+    RecentObject,
+    Thumbnail,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from engine.inspection.job import Job, Result
+    from engine.intake.recent import RecentHeader
+    from engine.intake.router import Router
+    from engine.journal import Journal
+    from engine.model.session import Session
+    from engine.session_keeping import SessionKeeping
+    from engine.sessions.object_rows import RecentRow
+    from engine.sessions.reader import IndexReader
+    from engine.sessions.traces import TraceKey
+    from engine.view.objects import Window
+
+CPU_SECONDS: Final = 10.0
+WALL_SECONDS: Final = 20.0
+_SOP_INSTANCE_UID: Final = 0x00080018
+_LONGEST_ACTOR: Final = 200
+
+
+class ObjectAnswers:
+    """Every method may be called from any thread."""
+
+    def __init__(
+        self,
+        keeping: SessionKeeping,
+        reader: IndexReader,
+        router: Router,
+        journal: Journal,
+        key: TraceKey,
+    ) -> None:
+        self._keeping = keeping
+        self._reader = reader
+        self._router = router
+        self._journal = journal
+        self._key = key
+        self._workers: Workers[Job, Result] = Workers(
+            run, processes=1, cpu_seconds=CPU_SECONDS, wall_seconds=WALL_SECONDS
+        )
+
+    def close(self) -> None:
+        """End the process that reads objects."""
+        self._workers.close()
+
+    def recent(
+        self, *, receiver: str = "", calling_ae_title: str = "", limit: int = 50
+    ) -> tuple[RecentObject, ...]:
+        """Return the objects that arrived last, newest first."""
+        with self._reader.reading() as connection:
+            rows = object_rows.newest(connection, receiver, calling_ae_title, limit)
+        kept = {recent.header.sop_instance_uid: recent for recent in self._router.recent()}
+        return tuple(_recent(row, kept.get(row.sop_instance_uid)) for row in rows)
+
+    def header(self, reference: ObjectReference, *, as_received: bool = False) -> ObjectHeader:
+        """Return the elements of an object, with identifying values masked."""
+        header = self._header(reference, as_received)
+        return replace(header, elements=masked(header.elements))
+
+    def compare(self, reference: ObjectReference) -> Comparison:
+        """Return a stored object's header beside the one that arrived."""
+        return masked_comparison(self._comparison(reference))
+
+    def shown(
+        self, reference: ObjectReference, actor: str, *, as_received: bool = False
+    ) -> ObjectHeader:
+        """Return a header with nothing masked, and note who saw it."""
+        header = self._header(reference, as_received)
+        self._note_shown(reference, actor)
+        return header
+
+    def shown_comparison(self, reference: ObjectReference, actor: str) -> Comparison:
+        """Return a comparison with nothing masked, and note who saw it."""
+        comparison = self._comparison(reference)
+        self._note_shown(reference, actor)
+        return comparison
+
+    def trail(self, reference: ObjectReference) -> ObjectTrail:
+        """Return where an object went."""
+        with self._reader.reading() as connection:
+            uid = reference.sop_instance_uid or object_rows.instance_of(connection, reference)
+            steps = object_rows.steps(connection, uid)
+            if not steps:
+                raise _not_found()
+            known = dict.fromkeys(step.session for step in steps if step.session is not None)
+            sessions = tuple(session_row(connection, number) for number in known)
+        return ObjectTrail(steps, sessions)
+
+    def thumbnail(
+        self,
+        reference: ObjectReference,
+        *,
+        frame: int = 1,
+        width: int = 256,
+        height: int = 256,
+        window: Window | None = None,
+    ) -> Thumbnail:
+        """Return one frame of a stored object."""
+        path = self.path(reference)
+        try:
+            made = self.run(ThumbnailJob(str(path), frame, width, height, window))
+        except UnreadableObject as error:
+            return Thumbnail(frame=frame, problem=error.detail, remedy=error.remedy)
+        assert isinstance(made, Thumbnail)
+        return made
+
+    def _header(self, reference: ObjectReference, as_received: bool) -> ObjectHeader:
+        if as_received or not reference.file:
+            recent = self.received(reference)
+            result, size = self._read(_job_of(recent)), recent.header.size_bytes
+        else:
+            path = self.path(reference)
+            result, size = self._read(HeaderJob(str(path))), _size(path)
+        return ObjectHeader(
+            reference=reference,
+            elements=result.elements,
+            complete=result.complete,
+            transfer_syntax=sop_class_name(result.transfer_syntax_uid),
+            sop_class=sop_class_name(result.sop_class_uid),
+            bytes=size,
+            frames=result.frames,
+            has_pixels=result.has_pixels,
+            anonymized_by=result.anonymized_by,
+        )
+
+    def _comparison(self, reference: ObjectReference) -> Comparison:
+        recent = self.received(reference)
+        received = self._read(_job_of(recent))
+        stored = self._read(HeaderJob(str(self.path(reference))))
+        last_tag = max((row.tag for row in received.elements if not row.depth), default=0)
+        last_tag = max(last_tag, recent.header.last_tag)
+        rows = compared(received.elements, stored.elements, last_tag)
+        return Comparison(rows, last_tag, complete=received.complete and stored.complete)
+
+    def _note_shown(self, reference: ObjectReference, actor: str) -> None:
+        if reference.file:
+            with self._reader.reading() as connection:
+                uid = object_rows.instance_of(connection, reference)
+        else:
+            uid = self.received(reference).header.sop_instance_uid or ""
+        self._journal.record(
+            IdentifyingValuesShown(
+                by=actor[:_LONGEST_ACTOR],
+                object=self._key.hash(_SOP_INSTANCE_UID, uid).hex(),
+                session=reference.session or None,
+            )
+        )
+
+    def run(self, job: Job) -> Result:
+        """Have a job done in the process that reads objects.
+
+        Raises:
+            UnreadableObject: if that takes too long, or the process does not survive it.
+        """
+        with _in_words():
+            return self._workers.run(job)
+
+    def session(self, reference: ObjectReference) -> Session:
+        """Return the session of a stored object; raises as `header` does."""
+        with self._reader.reading() as connection:
+            object_rows.instance_of(connection, reference)
+            return session_row(connection, reference.session)
+
+    def _read(self, job: HeaderJob) -> HeaderResult:
+        result = self.run(job)
+        assert isinstance(result, HeaderResult)
+        if result.problem:
+            raise UnreadableObject(result.problem, "look at the file with another program")
+        return result
+
+    def path(self, reference: ObjectReference) -> Path:
+        """Return the file of an object that the index knows; no other name becomes a path."""
+        session = self.session(reference)
+        path = self._keeping.folder(session) / reference.file
+        if path.is_symlink() or not path.is_file():
+            raise NotFound("the object is not where it was", "look at the list again")
+        return path
+
+    def received(self, reference: ObjectReference) -> RecentHeader:
+        """Return an object's header as it arrived; raises as `header` does."""
+        uid = reference.sop_instance_uid
+        if not uid and reference.file:
+            with self._reader.reading() as connection:
+                uid = object_rows.instance_of(connection, reference)
+        for recent in self._router.recent():
+            if recent.header.sop_instance_uid == uid:
+                return recent
+        raise NotFound(
+            "what was received is not in memory any more",
+            "only the last 20 headers of each receiver are kept, until the engine stops",
+        )
+
+
+def masked(elements: tuple[ElementRow, ...]) -> tuple[ElementRow, ...]:
+    """Hide the identifying values of a header."""
+    return tuple(hidden for row in elements if (hidden := _masked(row)))
+
+
+def masked_comparison(comparison: Comparison) -> Comparison:
+    """Hide the identifying values of both headers."""
+    rows = (
+        replace(row, received=_masked(row.received), stored=_masked(row.stored))
+        for row in comparison.rows
+    )
+    return replace(comparison, rows=tuple(rows))
+
+
+def _masked(row: ElementRow | None) -> ElementRow | None:
+    if row is None or not (row.identifying and row.value):
+        return row
+    return replace(row, value=MASK, masked=True)
+
+
+def _recent(row: RecentRow, kept: RecentHeader | None) -> RecentObject:
+    in_session = row.session is not None and row.label is not None
+    return RecentObject(
+        reference=ObjectReference(row.session or 0, row.file, row.sop_instance_uid),
+        at=row.at,
+        receiver=row.receiver,
+        calling_ae_title=row.calling_ae_title,
+        sop_class=sop_class_name(row.sop_class_uid),
+        modality=(kept.header.modality if kept else None) or row.modality or "",
+        project=(row.project or UNASSIGNED) if in_session else "",
+        label=row.label or "",
+        bytes=row.bytes,
+        state=row.state,
+        status=row.status,
+        reason=row.reason,
+        as_received=kept is not None,
+    )
+
+
+def _job_of(recent: RecentHeader) -> HeaderJob:
+    header = recent.header
+    return HeaderJob(data=header.kept_bytes, transfer_syntax_uid=header.transfer_syntax_uid)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _not_found() -> EngineError:
+    return NotFound("there is no such object", "look at the list again")
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Say what the end of the process means to whoever looks at an object."""
+    try:
+        yield
+    except WorkerTimeout as error:
+        raise UnreadableObject("the object took too long to read", "use a viewer") from error
+    except (WorkerLost, JobFailed, OSError) as error:
+        raise UnreadableObject(
+            f"the object can't be read ({type(error).__name__})", "use a viewer"
+        ) from error

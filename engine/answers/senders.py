@@ -1,0 +1,56 @@
+"""`SendersView` of an engine in this process: rows of the index, and who is calling now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from engine.sessions.senders import sender_detail, sender_page
+from engine.view.senders import Sender, SenderDetail, SenderOrder, SenderPage
+
+if TYPE_CHECKING:
+    from engine.clock import Clock
+    from engine.dimse.associations import Associations
+    from engine.sessions.reader import IndexReader
+
+
+class SenderAnswers:
+    """Reads through a connection of its own; every method may be called from any thread."""
+
+    def __init__(self, reader: IndexReader, associations: Associations, clock: Clock) -> None:
+        self._reader = reader
+        self._associations = associations
+        self._clock = clock
+
+    def list(
+        self,
+        *,
+        text: str = "",
+        order: SenderOrder = SenderOrder.LAST_SEEN,
+        descending: bool = True,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> SenderPage:
+        """Return a page of senders."""
+        with self._reader.reading() as connection:
+            found, total = sender_page(
+                connection, text, order, descending=descending, offset=offset, limit=limit
+            )
+        calling = self._calling()
+        return SenderPage(tuple(_now(sender, calling) for sender in found), offset, total)
+
+    def detail(self, calling_ae_title: str, address: str) -> SenderDetail:
+        """Return a sender with its volume by hour."""
+        with self._reader.reading() as connection:
+            found = sender_detail(connection, calling_ae_title, address, self._clock.now())
+        return replace(found, sender=_now(found.sender, self._calling()))
+
+    def _calling(self) -> Counter[tuple[str, str]]:
+        live = self._associations.open_ones()
+        return Counter((one.calling_ae_title, str(one.address)) for one in live)
+
+
+def _now(sender: Sender, calling: Counter[tuple[str, str]]) -> Sender:
+    count = calling[sender.calling_ae_title, sender.address]
+    return replace(sender, open_associations=count) if count else sender

@@ -1,0 +1,265 @@
+"""`SessionsView` of an engine in this process: pages, details, and requests for the lifecycle."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from engine.errors import NotFound, UnreadableObject
+from engine.intake.stored import scripts_of
+from engine.model.session import (
+    QUEUED,
+    UNSETTLED,
+    ObjectState,
+    SessionArea,
+    SessionStatus,
+    may_be_asked,
+)
+from engine.session_events import SessionCancelled, SessionRebuildAsked
+from engine.sessions import contents
+from engine.sessions.lifecycle import put_into_trash_at
+from engine.sessions.operations import OperationKind, Plan, Request
+from engine.sessions.pages import session_page
+from engine.sessions.workplace import project_of
+from engine.view.sessions import (
+    ArchivePreview,
+    ScanSummary,
+    SessionAction,
+    SessionDetail,
+    SessionMoment,
+    SessionOrder,
+    SessionOutcome,
+    WaitingRequest,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from engine.journal import Journal
+    from engine.model.configuration import Configuration
+    from engine.model.session import Session
+    from engine.model.session_query import SessionQuery
+    from engine.session_keeping import SessionKeeping
+    from engine.sessions.contents import ScanRow
+    from engine.sessions.ledger import AskedOperation
+    from engine.sessions.reader import IndexReader
+    from engine.sessions.scans import ReadStored
+    from engine.view.sessions import ScanObjectPage, SessionPage
+
+LONGEST_WAIT_SECONDS = 60.0
+_MOST_SCANS_READ = 200
+"""One object of each scan is read for its description; the scans after these have none."""
+_MOST_EVENTS = 5_000
+
+_ACTIONS = {
+    SessionStatus.QUEUED_ARCHIVING: SessionAction.ARCHIVE,
+    SessionStatus.QUEUED_MOVING: SessionAction.MOVE,
+    SessionStatus.QUEUED_DELETING: SessionAction.DELETE,
+    SessionStatus.QUEUED_BUILDING: SessionAction.REBUILD,
+}
+
+
+class SessionAnswers:
+    """Reads through a connection of its own; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        keeping: SessionKeeping,
+        reader: IndexReader,
+        journal: Journal,
+        configuration: Callable[[], Configuration],
+    ) -> None:
+        self._keeping = keeping
+        self._reader = reader
+        self._journal = journal
+        self._configuration = configuration
+
+    def list(
+        self,
+        query: SessionQuery,
+        *,
+        order: SessionOrder = SessionOrder.CHANGED,
+        descending: bool = True,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> SessionPage:
+        """Return a page of sessions, with the totals of all that the query means."""
+        return session_page(
+            self._reader, query, order, descending=descending, offset=offset, limit=limit
+        )
+
+    def detail(self, session_id: int) -> SessionDetail:
+        """Return all that is shown of a session."""
+        with self._reader.reading() as connection:
+            session = contents.session_row(connection, session_id)
+            rows = contents.scan_rows(connection, session_id)
+            states = contents.state_amounts(connection, session_id)
+            sources = contents.sources(connection, session_id)
+            warnings = contents.warnings(connection, session_id)
+        folder = self._keeping.folder(session)
+        asked = self._keeping.ledger.operation(session_id)
+        return SessionDetail(
+            session=session,
+            folder=folder,
+            scans=_summaries(folder, rows, self._keeping.read),
+            states=states,
+            sources=sources,
+            warnings=warnings,
+            duplicates=sum(part.objects for part in states if part.state == ObjectState.DUPLICATE),
+            anonymized_by=scripts_of(folder / rows[0].first_file) if rows else (),
+            request=_request(asked) if asked else None,
+            actions=possible_actions(session),
+            history=self._history(session),
+            purged_at=self._purged_at(session),
+        )
+
+    def objects(
+        self, session_id: int, scan_id: str, *, offset: int = 0, limit: int = 100
+    ) -> ScanObjectPage:
+        """Return objects of a scan, in the order of their arrival."""
+        with self._reader.reading() as connection:
+            contents.session_row(connection, session_id)
+            return contents.scan_objects(connection, session_id, scan_id, offset, limit)
+
+    def preview_archive(
+        self, session_id: int, *, merge: bool = False, overwrite: bool = False
+    ) -> ArchivePreview:
+        """Say what archiving would come to; changes nothing."""
+        request = Request(OperationKind.ARCHIVE, "", merge=merge, overwrite=overwrite)
+        session = self._keeping.ledger.possible(session_id, request)
+        assert session.project is not None
+        into = self._keeping.ledger.archived_as(session.project, session.label)
+        plan = self._keeping.preview(session, request)
+        if not isinstance(plan, Plan):
+            return ArchivePreview(plan, into)
+        added = len(plan.files) or session.objects
+        return ArchivePreview((), into, added, len(plan.replaced))
+
+    def archive(
+        self, session_id: int, actor: str, *, merge: bool = False, overwrite: bool = False
+    ) -> SessionOutcome:
+        """Ask for a session to be archived."""
+        request = Request(OperationKind.ARCHIVE, actor, merge=merge, overwrite=overwrite)
+        return self._ask(session_id, request)
+
+    def move(self, session_id: int, project: str, actor: str) -> SessionOutcome:
+        """Ask for a session to be moved to another project."""
+        known = {known.id for known in self._configuration().projects.projects}
+        if project not in known:
+            raise NotFound(f"there is no project {project[:80]!r}", "add it first")
+        return self._ask(session_id, Request(OperationKind.MOVE, actor, project=project))
+
+    def delete(self, session_id: int, actor: str) -> SessionOutcome:
+        """Ask for a session to be moved to the trash."""
+        return self._ask(session_id, Request(OperationKind.DELETE, actor))
+
+    def restore(self, session_id: int, actor: str) -> SessionOutcome:
+        """Ask for a session to be taken out of the trash."""
+        return self._ask(session_id, Request(OperationKind.RESTORE, actor))
+
+    def rebuild(self, session_id: int, actor: str) -> SessionOutcome:
+        """Ask for a session's scans and documents to be made anew."""
+        self._keeping.ledger.ask_to_build(session_id)
+        session = self._keeping.ledger.session(session_id)
+        self._journal.record(
+            SessionRebuildAsked(session=session_id, project=project_of(session), by=actor)
+        )
+        self._keeping.ring()
+        return _outcome(session)
+
+    def cancel(self, session_id: int, actor: str) -> SessionOutcome:
+        """Take back a request that nobody has begun."""
+        self._keeping.ledger.cancel(session_id)
+        session = self._keeping.ledger.session(session_id)
+        self._journal.record(
+            SessionCancelled(session=session_id, project=project_of(session), by=actor)
+        )
+        self._keeping.ring()
+        return _outcome(session)
+
+    def settled(self, session_id: int, *, wait_seconds: float = 10.0) -> SessionOutcome:
+        """Wait until nothing waits or works on a session; say where it stands."""
+        seconds = min(max(0.0, wait_seconds), LONGEST_WAIT_SECONDS)
+        return _outcome(self._keeping.ledger.wait_until_settled(session_id, seconds))
+
+    def _ask(self, session_id: int, request: Request) -> SessionOutcome:
+        self._keeping.ledger.ask(session_id, request)
+        self._keeping.ring()
+        return _outcome(self._keeping.ledger.wait_until_settled(session_id, 0))
+
+    def _history(self, session: Session) -> tuple[SessionMoment, ...]:
+        """Return what is known of a session's life, from its row and from the journal."""
+        moments = [
+            SessionMoment(session.first_object_at, "first object received"),
+            SessionMoment(session.last_object_at, "last object received"),
+        ]
+        if session.changed_at is not None:
+            why = f": {session.reason}" if session.reason else ""
+            moments.append(SessionMoment(session.changed_at, f"{session.status}{why}"))
+        moments += [
+            SessionMoment(recorded.at, recorded.event.sentence())
+            for recorded in self._journal.events_since(0, _MOST_EVENTS).events
+            if getattr(recorded.event, "session", None) == session.id
+        ]
+        return tuple(sorted(moments, key=lambda moment: moment.at))
+
+    def _purged_at(self, session: Session) -> datetime | None:
+        since = put_into_trash_at(session)
+        days = self._configuration().site.sessions.trash_days
+        return since + timedelta(days=days) if since else None
+
+
+def possible_actions(session: Session) -> tuple[SessionAction, ...]:
+    """Return what a person may ask for now (XNAT 9.5)."""
+    if session.status in QUEUED:
+        return (SessionAction.CANCEL,)
+    if session.area is SessionArea.TRASH:
+        return (SessionAction.RESTORE,) if may_be_asked(session.status) else ()
+    possible = {_ACTIONS[status] for status in may_be_asked(session.status)}
+    if session.project is None:
+        possible.discard(SessionAction.ARCHIVE)
+    return tuple(action for action in SessionAction if action in possible)
+
+
+def _summaries(
+    folder: Path, rows: tuple[ScanRow, ...], read: ReadStored
+) -> tuple[ScanSummary, ...]:
+    return tuple(
+        _summary(folder, row, read if number < _MOST_SCANS_READ else None)
+        for number, row in enumerate(rows)
+    )
+
+
+def _summary(folder: Path, row: ScanRow, read: ReadStored | None) -> ScanSummary:
+    """Describe a scan by one of its objects, which may be gone or moved just now."""
+    uid, modality, description = "", "", ""
+    try:
+        if read is not None:
+            stored = read(folder, row.first_file)
+            uid, modality = stored.series_instance_uid, stored.modality
+            description = stored.series_description
+    except (UnreadableObject, OSError):
+        pass
+    return ScanSummary(row.id, uid, modality, description, row.objects, row.bytes, row.first_file)
+
+
+def _request(asked: AskedOperation) -> WaitingRequest | None:
+    operation = asked.operation
+    if operation.request.kind is OperationKind.FALL_BACK:
+        return None
+    return WaitingRequest(
+        SessionAction(operation.request.kind),
+        operation.request.by,
+        asked.asked_at,
+        begun=operation.plan is not None,
+    )
+
+
+def _outcome(session: Session | None) -> SessionOutcome:
+    if session is None:
+        return SessionOutcome(None, settled=True, text="merged into another session, or removed")
+    words = str(session.status).lower().replace("_", " ")
+    text = f"{words}: {session.reason}" if session.reason else words
+    return SessionOutcome(session, settled=session.status not in UNSETTLED, text=text)

@@ -1,0 +1,130 @@
+"""`alerts`: who is told when something is wrong."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from engine import terminal
+from engine.cli.context import actor, store_of
+from engine.cli.options import add_group, add_verb, whole_number
+from engine.clock import SystemClock
+from engine.errors import NotFound
+from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
+
+if TYPE_CHECKING:
+    from engine.cli.options import Commands
+    from engine.config.store import ConfigurationStore
+
+_NOT_DELIVERED = 1
+
+
+def add_alerts(commands: Commands) -> None:
+    """Add the commands that show, change and test alerts."""
+    verbs = add_group(commands, "alerts", "tell people, by a command or a webhook, what is wrong")
+    add_verb(verbs, "list", _list, "list who is told what")
+    change = add_verb(verbs, "set", _set, "add or change who is told, or how often")
+    change.add_argument("name", metavar="NAME", nargs="?", help="what the target is called")
+    add = partial(change.add_argument, default=argparse.SUPPRESS)
+    add("--kind", dest="kinds", type=AlertKind, action="append", choices=list(AlertKind),
+        help="tell of these only; repeatable (default: all)")  # fmt: skip
+    add("--webhook", metavar="URL", help="where alerts are posted as JSON")
+    often = "the same is told once within that time (default: 3600)"
+    add("--repeat-seconds", type=whole_number, metavar="N", help=often)
+    run = "a program with its arguments, last of all; it gets the alert as JSON on its input"
+    add("--command", dest="argv", nargs=argparse.REMAINDER, metavar="ARGUMENT", help=run)
+    delete = add_verb(verbs, "delete", _delete, "tell a target no more")
+    delete.add_argument("name", metavar="NAME")
+    test = add_verb(verbs, "test", _test, "send a made-up alert and say whether it arrived")
+    test.add_argument("name", metavar="NAME", nargs="*", help="whom (default: all)")
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    _print(arguments, store_of(arguments).load().site.alerts)
+
+
+def _set(arguments: argparse.Namespace) -> None:
+    given = vars(arguments)
+    store = store_of(arguments)
+    before = store.load().site.alerts
+    after = replace(before, repeat_seconds=given.get("repeat_seconds", before.repeat_seconds))
+    if arguments.name:
+        after = _with_target(after, arguments)
+    elif given.keys() & {"kinds", "webhook", "argv"}:
+        raise NotFound("these options belong to a target", "name it: alerts set NAME ...")
+    _save(store, after)
+    _print(arguments, after)
+
+
+def _with_target(alerts: AlertSettings, arguments: argparse.Namespace) -> AlertSettings:
+    """Return the settings with one target added or changed; a command and a webhook exclude."""
+    given = vars(arguments)
+    target = alerts.target(arguments.name) or AlertTarget(arguments.name)
+    if "argv" in given:
+        target = replace(target, command=tuple(given["argv"]), webhook="")
+    if "webhook" in given:
+        command = target.command if "argv" in given else ()
+        target = replace(target, webhook=given["webhook"], command=command)
+    if "kinds" in given:
+        target = replace(target, kinds=tuple(dict.fromkeys(given["kinds"])))
+    others = {known.name: known for known in alerts.targets} | {target.name: target}
+    return replace(alerts, targets=tuple(others.values()))
+
+
+def _delete(arguments: argparse.Namespace) -> None:
+    store = store_of(arguments)
+    before = store.load().site.alerts
+    target = _named(before, arguments.name)
+    after = replace(before, targets=tuple(t for t in before.targets if t != target))
+    _save(store, after)
+    _print(arguments, after)
+
+
+def _test(arguments: argparse.Namespace) -> int:
+    from engine.alerting.delivery import NotDelivered, deliver
+    from engine.alerting.ledger import Alert
+
+    alerts = store_of(arguments).load().site.alerts
+    targets = [_named(alerts, name) for name in arguments.name] or alerts.targets
+    if not targets:
+        raise NotFound("nobody is told anything", "add somebody: alerts set NAME --webhook URL")
+    now = SystemClock().now().isoformat()
+    alert = Alert("test", "", "Test", "INFO", "this is a test; nothing is wrong", now)
+    failures = {}
+    for target in targets:
+        try:
+            deliver(target, alert)
+        except NotDelivered as error:
+            failures[target.name] = error.detail
+    rows = [(t.name, t.name not in failures, failures.get(t.name, "")) for t in targets]
+    if arguments.json:
+        told = [{"name": name, "delivered": ok, "why": why} for name, ok, why in rows]
+        terminal.print_json({"targets": told})
+    else:
+        terminal.print_table(("NAME", "DELIVERED", "WHY"), rows)
+    return _NOT_DELIVERED if failures else 0
+
+
+def _named(alerts: AlertSettings, name: str) -> AlertTarget:
+    target = alerts.target(name)
+    if target is None:
+        raise NotFound(f"there is no target {name[:80]!r}", "list them with: alerts list")
+    return target
+
+
+def _save(store: ConfigurationStore, alerts: AlertSettings) -> None:
+    site = store.load().site
+    # Parsed, so that a file of ours is never one that an engine would refuse.
+    parsed = AlertSettings.parse(alerts.to_record())
+    if parsed != site.alerts:
+        store.set_site(replace(site, alerts=parsed), actor(), replacing=site)
+
+
+def _print(arguments: argparse.Namespace, alerts: AlertSettings) -> None:
+    if arguments.json:
+        return terminal.print_json(alerts.to_record())
+    rows = [(t.name, t.shown, ", ".join(t.kinds)) for t in alerts.targets]
+    terminal.print_table(("NAME", "TOLD BY", "OF"), rows)
+    return terminal.say(f"the same is told once in {alerts.repeat_seconds:,} seconds")

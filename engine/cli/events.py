@@ -1,0 +1,103 @@
+"""`events`: what happened, from the log of an engine that runs or ran."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from collections import deque
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from engine import terminal
+from engine.cli.context import settings_of
+from engine.cli.options import add_verb, severity, whole_number
+from engine.clock import SystemClock
+from engine.errors import NotFound
+from engine.event_log import EventLog
+from engine.events import Severity
+from engine.model.event_query import FIELDS, parse_event_query
+from engine.model.moment import MOMENT_REMEDY, parse_moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from engine.cli.options import Commands
+    from engine.event_log import Record
+    from engine.model.event_query import EventQuery
+
+_SHOWN = 1000
+_SHOWN_BEFORE_FOLLOWING = 10
+
+
+def add_events(commands: Commands) -> None:
+    """Add the command that shows what happened."""
+    parser = add_verb(commands, "events", _events, "show what happened, oldest first")
+    named = ", ".join(f"{field}:" for field in FIELDS)
+    words = f"{named} with * and commas, such as receiver:CT1 kind:Object*; or words of the message"
+    parser.add_argument("filters", metavar="FILTER", nargs="*", help=words)
+    parser.add_argument("--follow", "-f", action="store_true", help="go on with what happens now")
+    since = "from then on: an age such as 2h, or a time"
+    parser.add_argument("--since", type=_moment, metavar="WHEN", help=since)
+    least = f"the least severity: {', '.join(Severity)}"
+    parser.add_argument("--level", type=severity, default=Severity.INFO, metavar="LEVEL",
+                        help=least)  # fmt: skip
+    many = f"the newest N (default: {_SHOWN}, with --follow {_SHOWN_BEFORE_FOLLOWING})"
+    parser.add_argument("--limit", type=whole_number, metavar="N", help=many)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return parse_moment(text, SystemClock().now())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no time; {MOMENT_REMEDY}") from error
+
+
+def _events(arguments: argparse.Namespace) -> None:
+    query = parse_event_query(arguments.filters, arguments.since, arguments.level)
+    path = settings_of(arguments).event_log
+    if not path.parent.is_dir():
+        raise NotFound(f"no engine has run on {path.parent.parent}", "start one: dicomdock engine")
+    usual = _SHOWN_BEFORE_FOLLOWING if arguments.follow and not arguments.since else _SHOWN
+    limit = arguments.limit or usual
+    with EventLog(path) as log:
+        _show(deque(filter(query.matches, log.all()), maxlen=limit), arguments.json)
+        if arguments.follow:
+            _follow(log, arguments, query)
+
+
+def _follow(log: EventLog, arguments: argparse.Namespace, query: EventQuery) -> None:
+    """Show what is added, until we are interrupted or nobody reads any more."""
+    from engine.config.watcher import ConfigurationWatcher
+
+    changed = threading.Event()
+    watcher = ConfigurationWatcher(settings_of(arguments).event_log, changed.set)
+    watcher.start()
+    try:
+        while True:
+            _show(filter(query.matches, log.added()), arguments.json)
+            changed.wait()
+            changed.clear()
+    finally:
+        watcher.stop()
+
+
+def _show(records: Iterable[Record], as_json: bool) -> None:
+    """Write each event as one line: JSON for programs, words for people."""
+    for record in records:
+        terminal.print_line(record) if as_json else terminal.print_text(_line(record))
+    terminal.flush()
+
+
+def _line(record: Record) -> str:
+    cells = [_local_time(str(record.get("at"))), str(record.get("severity", "")).ljust(5)]
+    about = ("receiver", "calling_ae_title", "association")
+    cells.extend(str(record[name]) for name in about if record.get(name))
+    message = str(record.get("message", ""))
+    return "  ".join(" ".join(cell.splitlines()) for cell in (*cells, message))
+
+
+def _local_time(text: str) -> str:
+    try:
+        return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}"
+    except ValueError:
+        return "-"

@@ -1,0 +1,133 @@
+"""`forwarding`: where stored objects are sent on to, what waits, and what was given up."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from engine import terminal
+from engine.cli.context import settings_of, store_of
+from engine.cli.options import add_group, add_verb, add_yes, whole_number
+from engine.clock import SystemClock
+from engine.errors import NotFound
+from engine.lock import EngineLock
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from engine.cli.options import Commands
+    from engine.forwarding.desk import ForwardingDesk
+    from engine.model.configuration import Configuration
+    from engine.model.processor import Processor
+    from engine.view.forwarding import DestinationStatus
+
+_HEADS = ("ID", "DESTINATION", "PEER", "STATE", "QUEUED", "FAILED", "SENT", "LAST ERROR", "NEXT")
+
+
+def add_forwarding(commands: Commands) -> None:
+    """Add the commands that look after forward copies."""
+    words = "show and steer the copies that Forward copy processors send on"
+    verbs = add_group(commands, "forwarding", words)
+    add_verb(verbs, "list", _list, "list the destinations, and how each is doing")
+    failed = add_verb(verbs, "failed", _failed, "list objects that were given up, newest first")
+    failed.add_argument("destination", nargs="?", metavar="DESTINATION", help="an id or label")
+    failed.add_argument("--limit", type=whole_number, default=100, metavar="N",
+                        help="how many at most (default: 100)")  # fmt: skip
+    retry = add_verb(verbs, "retry", _retry, "try a destination at once, with what was given up")
+    drop = add_verb(verbs, "drop", _drop, "forget what was given up; the stored objects stay")
+    for parser in (retry, drop):
+        parser.add_argument("destination", metavar="DESTINATION", help="an id or label")
+        parser.add_argument("--item", dest="items", type=whole_number, action="append", default=[],
+                            metavar="ID", help="only this one; repeat for more")  # fmt: skip
+    drop.add_argument("--waiting", action="store_true",
+                      help="forget what waits instead of what was given up")  # fmt: skip
+    add_yes(drop)
+
+
+@contextmanager
+def _desk(arguments: argparse.Namespace) -> Iterator[tuple[ForwardingDesk, Configuration, bool]]:
+    """Give the forward copies of the data directory, and whether an engine sends them.
+
+    Raises:
+        NotFound: if there is no destination.
+    """
+    from engine.forwarding.desk import ForwardingDesk, forward_copies
+    from engine.forwarding.queue import ForwardingQueue
+    from engine.sessions.bell import ring
+
+    settings = settings_of(arguments)
+    configuration = store_of(arguments).load()
+    if not forward_copies(configuration):
+        remedy = "add one with: processors add --class forwardCopy"
+        raise NotFound("there is no destination", remedy)
+    runs = EngineLock.holder(settings.lock_file) is not None
+    with ForwardingQueue(settings.forwarding_file) as queue:
+        yield (
+            ForwardingDesk(
+                queue,
+                lambda: configuration,
+                SystemClock(),
+                (lambda _: False) if runs else None,
+                lambda: ring(settings.forwarding_bell_file),
+            ),
+            configuration,
+            runs,
+        )
+
+
+def _named(configuration: Configuration, name: str) -> Processor:
+    from engine.forwarding.desk import forward_copies, named
+
+    return named(forward_copies(configuration), name)
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    with _desk(arguments) as (desk, _, runs):
+        found = desk.destinations()
+    if arguments.json:
+        records = [asdict(destination) for destination in found]
+        return terminal.print_json({"engine_runs": runs, "destinations": records})
+    return terminal.print_table(_HEADS, [_row(destination) for destination in found])
+
+
+def _row(found: DestinationStatus) -> tuple[object, ...]:
+    peer = f"{found.peer} (TLS)" if found.tls else found.peer
+    counts = (found.queued, found.failed, found.sent)
+    last = (found.last_error, found.next_attempt_at)
+    return (found.id, found.label, peer, found.state, *counts, *last)
+
+
+def _failed(arguments: argparse.Namespace) -> None:
+    with _desk(arguments) as (desk, configuration, _):
+        chosen = arguments.destination
+        number = _named(configuration, chosen).id if chosen else None
+        found = desk.failed(number, arguments.limit)
+    if arguments.json:
+        return terminal.print_json({"failed": [asdict(item) for item in found]})
+    heads = ("ITEM", "DESTINATION", "QUEUED AT", "ATTEMPTS", "SOP INSTANCE UID", "REASON")
+    rows = [(f.id, f.label, f.queued_at, f.attempts, f.sop_instance_uid, f.reason) for f in found]
+    return terminal.print_table(heads, rows)
+
+
+def _retry(arguments: argparse.Namespace) -> None:
+    with _desk(arguments) as (desk, configuration, runs):
+        number = _named(configuration, arguments.destination).id
+        count = desk.retry(number, tuple(arguments.items))
+    if arguments.json:
+        return terminal.print_json({"queued_again": count, "engine_runs": runs})
+    when = "now" if runs else "when an engine runs"
+    return terminal.say(f"{terminal.counted(count, 'object')} queued again; it is tried {when}")
+
+
+def _drop(arguments: argparse.Namespace) -> None:
+    with _desk(arguments) as (desk, configuration, _):
+        destination = _named(configuration, arguments.destination)
+        what = "waits" if arguments.waiting else "was given up"
+        question = f"Forget what {what} for {destination.label}?"
+        terminal.confirm(question, already=arguments.yes)
+        count = desk.drop(destination.id, tuple(arguments.items), waiting=arguments.waiting)
+    if arguments.json:
+        return terminal.print_json({"dropped": count})
+    return terminal.say(f"{terminal.counted(count, 'object')} dropped")

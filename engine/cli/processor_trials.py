@@ -1,0 +1,81 @@
+"""`processors test`: one processor, and files that are not stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import UnreadableObject
+from engine.intake.clauses import Routing
+from engine.intake.identifiers import Missing
+from engine.intake.installed import installed_identifiers
+from engine.intake.installed_processors import load_processors
+from engine.intake.offline import offline_processing
+from engine.intake.part10 import read_file
+from engine.intake.processors import Facts
+from engine.intake.router import Ruling
+from engine.intake.trial import try_object
+from engine.model.processing import Verdict
+
+if TYPE_CHECKING:
+    import argparse
+
+    from engine.intake.processing import Chain, Processing
+    from engine.model.configuration import Configuration
+    from engine.model.processing import ProcessorStep
+    from engine.model.processor import Processor
+    from engine.model.receiver import Receiver
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a processor made of one file."""
+
+    file: str
+    steps: tuple[ProcessorStep, ...] = ()
+    unreadable: str = ""
+    """Why the file can't be tried, if so."""
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether somebody should look at it."""
+        return bool(self.unreadable) or any(s.verdict is Verdict.FAILED for s in self.steps)
+
+    def to_record(self) -> dict[str, object]:
+        """Return the trial for programs."""
+        steps = [step.to_record() for step in self.steps]
+        return {"file": self.file, "processing": steps, "unreadable": self.unreadable}
+
+
+def trials(
+    arguments: argparse.Namespace,
+    processor: Processor,
+    receiver: Receiver,
+    configuration: Configuration,
+) -> list[Trial]:
+    """Try a processor on every file; one that can't be read stops nothing."""
+    site, projects = configuration.site, configuration.projects
+    identifier = installed_identifiers().get(receiver.identifier) or Missing(receiver.identifier)
+    routing = Routing.of(receiver, site.routing, projects)
+    facts = Facts(receiver.label, arguments.calling)
+    with (
+        offline_processing(load_processors()) as processing,
+        processing.preparing(processor, configuration) as chain,
+    ):
+        ruling = Ruling(receiver, identifier, routing, site.sessions, chain=chain)
+        tried = [_tried(Path(name), processing, ruling, chain, facts) for name in arguments.files]
+    if not arguments.mask:
+        return tried
+    return [
+        Trial(f"file {number}", tuple(step.masked() for step in one.steps), one.unreadable)
+        for number, one in enumerate(tried, start=1)
+    ]
+
+
+def _tried(path: Path, processing: Processing, ruling: Ruling, chain: Chain, facts: Facts) -> Trial:
+    try:
+        header = read_file(path, last_tag=ruling.last_tag)
+    except UnreadableObject as error:
+        return Trial(str(path), unreadable=error.detail)
+    return Trial(str(path), try_object(processing, ruling, chain, path, header, facts).steps)

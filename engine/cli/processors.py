@@ -1,0 +1,255 @@
+"""`processors`: what sees, changes, relabels or rejects the objects of receivers."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from typing import TYPE_CHECKING
+
+from engine import terminal
+from engine.cli.context import actor, receiver_named, settings_of
+from engine.cli.options import add_group, add_verb, add_yes, text_or_file
+from engine.cli.route import print_processing
+from engine.errors import NotFound
+from engine.model.processor import Processor, ProcessorRules, parse_processor
+from engine.model.processor_class import Location
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from engine.cli.options import Commands
+    from engine.config.store import ConfigurationStore
+    from engine.model.configuration import Configuration
+    from engine.model.processor_class import ProcessorClass
+    from engine.model.receiver import Receiver
+
+_LISTS = ("receivers_allowed", "receivers_denied", "projects")
+_FIELDS = ("label", "processor_class", "enabled", "location", "priority", *_LISTS)
+
+
+def add_processors(commands: Commands) -> None:
+    """Add the commands that list and change processors."""
+    verbs = add_group(commands, "processors", "list and change processors (custom processing)")
+    add_verb(verbs, "classes", _classes, "list the installed classes and what they are told")
+    add_verb(verbs, "list", _list, "list all processors in the order in which they act")
+    _add_fields(add_verb(verbs, "add", _add, "add a processor"), is_new=True)
+    edit = add_verb(verbs, "edit", _edit, "change the given fields of a processor")
+    _add_fields(edit, is_new=False)
+    enable = add_verb(verbs, "enable", _switch, "let a processor act")
+    enable.set_defaults(enabled=True)
+    disable = add_verb(verbs, "disable", _switch, "keep a processor from acting")
+    disable.set_defaults(enabled=False)
+    delete = add_verb(verbs, "delete", _delete, "remove a processor")
+    add_yes(delete)
+    words = "show what a processor, enabled or not, makes of files, without storing anything"
+    test = add_verb(verbs, "test", _test, words)
+    for parser in (edit, enable, disable, delete, test):
+        parser.add_argument("processor", metavar="PROCESSOR", help="an id or label")
+    test.add_argument("files", metavar="FILE", nargs="+", help="DICOM files")
+    a_name = "as if received there: an id, AE:PORT or AE title (default: the first that it sees)"
+    test.add_argument("--receiver", metavar="RECEIVER", help=a_name)
+    test.add_argument("--calling", metavar="AE", default="", help="as if this AE title sent them")
+    test.add_argument("--mask", action="store_true", help="show no values and no file names")
+
+
+def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
+    """Add one option per field of a processor; fields that are not named stay as they are."""
+    add = partial(parser.add_argument, default=argparse.SUPPRESS)
+    add("--label", metavar="TEXT", required=is_new, help="its name")
+    add("--class", dest="processor_class", metavar="ID", required=is_new,
+        help="an installed class, see: processors classes")  # fmt: skip
+    add("--location", metavar="WHERE", choices=list(Location),
+        help=f"where it acts: {', '.join(Location)}; its class's first unless given")  # fmt: skip
+    add("--priority", metavar="N", help="smaller ones act first at their location")
+    enabled = parser.add_mutually_exclusive_group()
+    switch = partial(enabled.add_argument, dest="enabled", default=argparse.SUPPRESS)
+    switch("--enabled", action="store_true", help="let it act")
+    switch("--disabled", action="store_false", help="keep it from acting")
+    many = partial(add, action="append")
+    again = "repeat for more; replaces all; '' for none"
+    many("--allow", dest="receivers_allowed", metavar="AE:PORT",
+         help=f"see the objects of this receiver only; {again}")  # fmt: skip
+    many("--deny", dest="receivers_denied", metavar="AE:PORT",
+         help=f"never see the objects of this receiver; {again}")  # fmt: skip
+    many("--project", dest="projects", metavar="ID",
+         help=f"see the objects of this project only; {again}")  # fmt: skip
+    told = "what its class is told; repeatable; NAME=@FILE reads a text; NAME= removes it"
+    many("--set", dest="parameters", metavar="NAME=VALUE", type=_parameter, help=told)
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    """Read NAME=VALUE or NAME=@FILE; what names there are, the class knows."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        wanted = "write NAME=VALUE, such as file=/srv/labels.csv"
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a parameter; {wanted}")
+    return name.strip(), text_or_file(value.strip())
+
+
+def _classes(arguments: argparse.Namespace) -> int:
+    classes = _rules().classes or ()
+    if arguments.json:
+        terminal.print_json({"classes": [known.to_record() for known in classes]})
+    else:
+        terminal.print_table(
+            ("CLASS", "NAME", "LOCATIONS", "PARAMETERS", "STATE"),
+            [(c.id, c.name, ", ".join(c.locations), _told(c), c.error or "ready") for c in classes],
+        )
+    return int(any(known.error for known in classes))
+
+
+def _told(known: ProcessorClass) -> str:
+    """List the parameters of a class, those that must be given with an asterisk."""
+    return ", ".join(f"{p.name}{'*' if p.required else ''}" for p in known.parameters)
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    configuration = _store(arguments, ProcessorRules()).load()
+    processors = sorted(configuration.processors, key=lambda processor: processor.order)
+    if arguments.json:
+        records = [processor.to_record() for processor in processors]
+        return terminal.print_json({"revision": configuration.revision, "processors": records})
+    return _print(processors)
+
+
+def _add(arguments: argparse.Namespace) -> None:
+    rules = _rules()
+    store = _store(arguments, rules)
+    location = _first_location(rules, getattr(arguments, "processor_class", ""))
+    record = {"location": location, **_given(arguments, {})}
+    before = store.load()
+    processor = parse_processor(record, _beside(rules, before))
+    _report(arguments, "added", *store.processors.save(processor, actor()))
+
+
+def _edit(arguments: argparse.Namespace) -> None:
+    rules = _rules()
+    store = _store(arguments, rules)
+    before = store.load()
+    seen = processor_named(before, arguments.processor)
+    record = seen.to_record() | _given(arguments, dict(seen.parameters))
+    processor = parse_processor(record, _beside(rules, before))
+    _report(arguments, "saved", *store.processors.save(processor, actor(), replacing=seen))
+
+
+def _switch(arguments: argparse.Namespace) -> None:
+    store = _store(arguments, ProcessorRules())
+    processor = processor_named(store.load(), arguments.processor)
+    verb = "enabled" if arguments.enabled else "disabled"
+    saved = store.processors.set_enabled(processor.id, arguments.enabled, actor())
+    _report(arguments, verb, *saved)
+
+
+def _delete(arguments: argparse.Namespace) -> None:
+    store = _store(arguments, ProcessorRules())
+    processor = processor_named(store.load(), arguments.processor)
+    terminal.confirm(f"Delete processor {processor.label}?", already=arguments.yes)
+    configuration = store.processors.delete(processor.id, actor())
+    _report(arguments, "deleted", configuration, processor)
+
+
+def _test(arguments: argparse.Namespace) -> int:
+    """Take files through one processor; 1 if it fails on any, or one can't be read."""
+    from engine.cli.processor_trials import trials
+
+    configuration = _store(arguments, ProcessorRules()).load()
+    processor = processor_named(configuration, arguments.processor)
+    receiver = _receiver_for(processor, configuration, arguments.receiver)
+    tried = trials(arguments, processor, receiver, configuration)
+    if arguments.json:
+        terminal.print_json({"files": [one.to_record() for one in tried]})
+    else:
+        for one in tried:
+            if len(tried) > 1 or one.unreadable:
+                terminal.say(f"{one.file}: {one.unreadable or 'tried'}")
+            print_processing(one.steps)
+    return int(any(one.is_bad for one in tried))
+
+
+def _receiver_for(processor: Processor, configuration: Configuration, name: str | None) -> Receiver:
+    if name is not None:
+        return receiver_named(configuration, name)
+    seen = [r for r in configuration.receivers if processor.admits_receiver(r.label)]
+    if not seen:
+        remedy = "name one with --receiver, or mend receivers_allowed"
+        raise NotFound(f"no receiver's objects are seen by {processor.label}", remedy)
+    return seen[0]
+
+
+def processor_named(configuration: Configuration, name: str) -> Processor:
+    """Find a processor by label or id.
+
+    Raises:
+        NotFound: if there is none.
+    """
+    processors = configuration.processors
+    by_label = [p for p in processors if p.label == name]
+    found = by_label or [p for p in processors if str(p.id) == name]
+    if not found:
+        raise NotFound(f"there is no processor {name[:80]!r}", "list them with: processors list")
+    return found[0]
+
+
+def _rules() -> ProcessorRules:
+    """Return what the installed classes say; loads the code of plugins."""
+    from engine.intake.installed_processors import load_processors, rules_of
+
+    return rules_of(load_processors())
+
+
+def _beside(rules: ProcessorRules, configuration: Configuration) -> ProcessorRules:
+    others, projects = configuration.processors, configuration.projects
+    return ProcessorRules(rules.classes, others, projects, rules.check)
+
+
+def _first_location(rules: ProcessorRules, class_id: str) -> Location:
+    for known in rules.classes or ():
+        if known.id == class_id and not known.error:
+            return known.locations[0]
+    return Location.AFTER_DICOM_READ
+
+
+def _store(arguments: argparse.Namespace, rules: ProcessorRules) -> ConfigurationStore:
+    from engine.clock import SystemClock
+    from engine.config.store import ConfigurationStore
+
+    file = settings_of(arguments).config_file
+    return ConfigurationStore(file, clock=SystemClock(), processors=rules)
+
+
+def _given(arguments: argparse.Namespace, parameters: Mapping[str, str]) -> dict[str, object]:
+    given = vars(arguments)
+    fields: dict[str, object] = {name: given[name] for name in _FIELDS if name in given}
+    for name in _LISTS:
+        if name in given:
+            fields[name] = [item for item in given[name] if item]
+    return fields | {"parameters": {**parameters, **dict(given.get("parameters", ()))}}
+
+
+def _report(
+    arguments: argparse.Namespace, verb: str, configuration: Configuration, processor: Processor
+) -> None:
+    if arguments.json:
+        record = processor.to_record()
+        return terminal.print_json({"revision": configuration.revision, "processor": record})
+    _print([processor])
+    for label in (*processor.receivers_allowed, *processor.receivers_denied):
+        if label not in {receiver.label for receiver in configuration.receivers}:
+            terminal.say(f"no receiver is called {label} now")
+    return terminal.say(f"{verb} {processor.label}, revision {configuration.revision}")
+
+
+def _print(processors: Iterable[Processor]) -> None:
+    heads = ("ID", "LABEL", "CLASS", "ENABLED", "LOCATION", "PRIORITY", "RECEIVERS", "PROJECTS")
+    rows = [
+        (p.id, p.label, p.processor_class, p.enabled, p.location, p.priority,
+         _receivers_in_words(p), ", ".join(p.projects) or "all")
+        for p in processors
+    ]  # fmt: skip
+    terminal.print_table(heads, rows)
+
+
+def _receivers_in_words(processor: Processor) -> str:
+    allowed = ", ".join(processor.receivers_allowed) or "all"
+    denied = ", ".join(processor.receivers_denied)
+    return f"{allowed} but {denied}" if denied else allowed

@@ -1,0 +1,136 @@
+"""`service`: dicomdock as a systemd service that outlives every session."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine import terminal
+from engine.cli.context import store_of
+from engine.cli.options import add_group, add_verb, metrics_address, seconds
+from engine.errors import ConfigurationError
+from engine.settings import DATA_VARIABLE
+from engine.systemd.install import in_words, install, obstacle, steps
+from engine.systemd.units import NAME, STATE_ROOT, ServiceSettings, units
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.cli.options import Commands
+
+DEFAULT_LISTEN = ("8104",)
+_PLACE = re.compile(r"(?:(?:\[[0-9a-fA-F:]+\]|[0-9.]+):)?([0-9]{1,5})")
+
+
+def add_service(commands: Commands) -> None:
+    """Add the commands that print and install the units."""
+    verbs = add_group(commands, "service", "run as a systemd service")
+    printed = add_verb(verbs, "print", _print, "print the units")
+    installed = add_verb(verbs, "install", _install, "install the units, and start the service")
+    dry = "say what would be done, and do nothing"
+    installed.add_argument("--dry-run", action="store_true", help=dry)
+    for parser in (printed, installed):
+        _add_settings(parser)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    add = partial(parser.add_argument, default=argparse.SUPPRESS)
+    add("--user", metavar="NAME", help=f"who it runs as (default: {NAME})")
+    ports = "a port, or ADDRESS:PORT, that systemd holds; repeatable (default: the receivers')"
+    add("--port", dest="listen", type=_place, action="append", metavar="PORT", help=ports)
+    drained = "how long a stop waits for open associations (default: 60)"
+    add("--drain-seconds", type=seconds, metavar="N", help=drained)
+    scraped = "where metrics are read, such as 127.0.0.1:9404 (default: off)"
+    add("--metrics", type=metrics_address, metavar="ADDRESS", help=scraped)
+
+
+def _place(text: str) -> str:
+    found = _PLACE.fullmatch(text)
+    if not found or not 1 <= int(found[1]) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no port; use such as 8104")
+    return text
+
+
+def _print(arguments: argparse.Namespace) -> None:
+    files = units(_settings(arguments))
+    if arguments.json:
+        record = [{"path": str(unit.path), "text": unit.text} for unit in files]
+        return terminal.print_json({"units": record})
+    return terminal.print_text("\n".join(f"# {unit.path}\n{unit.text}" for unit in files))
+
+
+def _install(arguments: argparse.Namespace) -> None:
+    settings = _settings(arguments)
+    todo = [in_words(step) for step in steps(settings)]
+    hindrance = obstacle()
+    if arguments.dry_run or hindrance:
+        if hindrance:
+            terminal.say("It would:")
+            for words in todo:
+                terminal.say(f"  {words}")
+        if not arguments.dry_run and hindrance:
+            raise hindrance
+        return _report(arguments, todo, done=False)
+    install(settings, terminal.say)
+    return _report(arguments, todo, done=True)
+
+
+def _report(arguments: argparse.Namespace, todo: list[str], *, done: bool) -> None:
+    if arguments.json:
+        return terminal.print_json({"steps": todo, "done": done})
+    return terminal.print_table(("DONE" if done else "TO DO",), [(words,) for words in todo])
+
+
+def _settings(arguments: argparse.Namespace) -> ServiceSettings:
+    given = vars(arguments)
+    chosen = {name: given[name] for name in ("user", "drain_seconds") if name in given}
+    named = arguments.data or os.environ.get(DATA_VARIABLE)
+    arguments.data = Path(named or STATE_ROOT / NAME).absolute()
+    metrics = ("--metrics", given["metrics"]) if given.get("metrics") else ()
+    return ServiceSettings(
+        program=_program(),
+        data_dir=arguments.data,
+        listen=tuple(given.get("listen") or _configured(arguments)),
+        options=metrics,
+        readable=tuple(_own_places()),
+        **chosen,
+    )
+
+
+def _configured(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return where the receivers listen that are configured, as far as that can be read."""
+    try:
+        configuration = store_of(arguments).load()
+    except ConfigurationError as error:
+        terminal.say(f"the receivers are not known, so the default is taken: {error.detail}")
+        return DEFAULT_LISTEN
+    site = configuration.site.bind_address
+    places = (_listen_stream(r.bind_address or site, r.port) for r in configuration.receivers)
+    return tuple(dict.fromkeys(places)) or DEFAULT_LISTEN
+
+
+def _listen_stream(address: str, port: int) -> str:
+    if not address:
+        return str(port)
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _program() -> tuple[str, ...]:
+    """Return the command that runs this very installation."""
+    beside = Path(sys.executable).with_name("dicomdock")
+    found = str(beside) if beside.exists() else shutil.which("dicomdock")
+    return (found,) if found else (sys.executable, "-P", "-m", "tui")
+
+
+def _own_places() -> Iterator[Path]:
+    """Yield where the interpreter and this package lie, for a service that sees no homes."""
+    yield from map(Path, dict.fromkeys((sys.prefix, sys.base_prefix)))
+    package = Path(__file__).parents[2]
+    if Path(sys.prefix) not in package.parents:
+        yield package

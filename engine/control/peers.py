@@ -1,0 +1,85 @@
+"""Who is at the other end of a connection, and what a change made through it is signed with."""
+
+from __future__ import annotations
+
+import hmac
+import pwd
+import socket
+import struct
+from base64 import b64decode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine import terminal
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+MAX_SAID_CHARACTERS = 200
+_CREDENTIALS = struct.Struct("3i")
+"""pid, uid, gid: Linux' ``struct ucred``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of a connection."""
+
+    name: str
+    """A login, as the kernel tells it; the address of a connection from elsewhere."""
+    pid: int = 0
+    """0 if it is not a process of this machine."""
+    token: str = ""
+    """What it must show; empty if the socket's permissions are enough."""
+
+
+def local_peer(connected: socket.socket) -> Peer:
+    """Return the process at the other end of a UNIX socket.
+
+    Raises:
+        OSError: if the kernel does not tell.
+    """
+    raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _gid = _CREDENTIALS.unpack(raw)
+    try:
+        return Peer(pwd.getpwuid(uid).pw_name, pid)
+    except KeyError:
+        return Peer(f"user {uid}", pid)
+
+
+def authorized(scope: Scope) -> bool:
+    """Tell whether a request may be looked at; compares tokens in constant time."""
+    peer = _peer_of(scope)
+    if peer is None:
+        return False
+    headers = dict(scope["headers"])
+    return not peer.token or hmac.compare_digest(
+        _shown(headers.get(b"authorization", b"")), peer.token.encode()
+    )
+
+
+def _shown(header: bytes) -> bytes:
+    """Return the token of a request: a bearer's, or a password, as scripts for XNAT send it."""
+    scheme, _, value = header.partition(b" ")
+    if scheme.lower() == b"bearer":
+        return value
+    if scheme.lower() != b"basic":
+        return b""
+    try:
+        return b64decode(value, validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
+
+
+def actor_of(scope: Scope, said: str) -> str:
+    """Name who makes a change: what the connection tells, and what the client adds to it."""
+    peer = _peer_of(scope)
+    name = peer.name if peer is not None else "somebody"
+    words = terminal.visible(said[:MAX_SAID_CHARACTERS]).strip()
+    if words == name or words.startswith(f"{name} "):
+        return words
+    return f"{name} ({words})" if words else name
+
+
+def _peer_of(scope: Scope) -> Peer | None:
+    peer = scope.get("state", {}).get("peer")
+    return peer if isinstance(peer, Peer) else None

@@ -1,0 +1,209 @@
+"""The ASGI application: one route for each method of the view, and whatever else is mounted."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import ValidationError as Refused
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from engine import __version__, terminal
+from engine.control.codec import in_words
+from engine.control.failures import ReadOnly, dump_error, status_of
+from engine.control.headers import JSON, PREFIX, PROTOCOL_HEADER, VERSION_HEADER
+from engine.control.openapi import describe
+from engine.control.peers import actor_of, authorized
+from engine.control.protocol import ACTOR, fingerprint, methods
+from engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.requests import Request
+    from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from engine.control.protocol import Method
+    from engine.control.stream import NewsStream
+    from engine.view import EngineView
+
+_logger = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+
+class Fault(EngineError):
+    """A failure that nobody foresaw."""
+
+    http_status = 500
+
+    def __init__(self, fault: EngineError) -> None:
+        super().__init__(fault.detail, fault.remedy)
+
+
+class RequestRefused(EngineError):
+    """A request that is not even looked at."""
+
+    title = "The request is not valid"
+    exit_code = 2
+
+    def __init__(self, http_status: int, detail: str, remedy: str) -> None:
+        super().__init__(detail, remedy)
+        self.http_status = http_status
+
+
+def application(
+    engine: EngineView, *, more: Sequence[BaseRoute] = (), news: NewsStream | None = None
+) -> ASGIApp:
+    """Return the application that serves an engine.
+
+    Args:
+        engine: what is asked and commanded.
+        more: further routes, such as those of another API; they find the engine in
+            ``request.app.state.engine`` and who asks by `engine.control.peers.actor_of`.
+        news: where the stream of urgent events comes from.
+    """
+    routes: list[BaseRoute] = [
+        Route(f"{PREFIX}/hello", _hello),
+        Route(f"{PREFIX}/openapi.json", _openapi),
+        *(_route(engine, method) for method in methods().values()),
+        *more,
+    ]
+    if news is not None:
+        routes.append(Route(f"{PREFIX}/news", news.respond))
+    handlers: Any = {EngineError: _told, HTTPException: _http_told}
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    app.state.engine = engine
+    return _Guarded(app)
+
+
+class _Guarded:
+    """Lets in who may come in, and tells versions with every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+
+        async def stamped(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_stamps()]
+            await send(message)
+
+        if authorized(scope):
+            await self._app(scope, receive, stamped)
+        else:
+            refused = RequestRefused(401, "a bearer token is required", "send the one of its file")
+            await _response(refused)(scope, receive, stamped)
+
+
+def _stamps() -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (VERSION_HEADER.encode(), __version__.encode()),
+        (PROTOCOL_HEADER.encode(), fingerprint().encode()),
+    )
+
+
+def _route(engine: EngineView, method: Method) -> Route:
+    verbs = ["POST"] if method.signature.parameters else ["GET", "POST"]
+    respond = partial(_respond, engine, method)
+    return Route(f"{PREFIX}/{method.path}", respond, methods=verbs, name=method.path)
+
+
+async def _respond(engine: EngineView, method: Method, request: Request) -> Response:
+    content = await read_body(request) if request.method == "POST" else b"{}"
+    _require_same_protocol(method, request)
+    try:
+        arguments = method.arguments.load(content)
+    except Refused as refused:
+        raise in_words(refused) from None
+    if method.changes:
+        arguments[ACTOR] = actor_of(request.scope, arguments.get(ACTOR, ""))
+    return Response(await run_in_threadpool(_call, engine, method, arguments), media_type=JSON)
+
+
+def _call(engine: EngineView, method: Method, arguments: dict[str, Any]) -> bytes:
+    try:
+        return method.result.dump(method.of(engine)(**arguments))
+    except EngineError:
+        raise
+    except Exception as error:  # the border: a fault is told, and the server goes on
+        _logger.exception("%s failed", method.path)
+        raise Fault(terminal.fault(error)) from error
+
+
+def _require_same_protocol(method: Method, request: Request) -> None:
+    theirs = request.headers.get(PROTOCOL_HEADER, fingerprint())
+    if method.changes and theirs != fingerprint():
+        version = terminal.visible(request.headers.get(VERSION_HEADER, "")[:40])
+        raise ReadOnly(
+            f"the engine is dicomdock {__version__}, the console {version or 'another version'}",
+            "use the version of the engine, or restart it with yours",
+        )
+
+
+async def read_body(request: Request) -> bytes:
+    """Return a request's body; without one, an empty JSON object.
+
+    Raises:
+        RequestRefused: if it is no JSON, or too long.
+    """
+    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if kind != JSON:
+        raise RequestRefused(415, f"{kind[:80]!r} is not {JSON}", f"send {JSON}")
+    content = bytearray()
+    with contextlib.suppress(ClientDisconnect):
+        async for part in request.stream():
+            content += part
+            if len(content) > MAX_BODY_BYTES:
+                limit = f"the body is longer than {MAX_BODY_BYTES:,} bytes"
+                raise RequestRefused(413, limit, "send less")
+    return bytes(content) or b"{}"
+
+
+async def _hello(_request: Request) -> Response:
+    return JSONResponse(
+        {
+            "version": __version__,
+            "protocol": fingerprint(),
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+        }
+    )
+
+
+async def _openapi(_request: Request) -> Response:
+    return JSONResponse(await run_in_threadpool(describe))
+
+
+async def _told(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, EngineError)
+    return _response(error)
+
+
+async def _http_told(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    remedy = f"see {PREFIX}/openapi.json for what there is"
+    response = _response(RequestRefused(error.status_code, error.detail, remedy))
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _response(error: EngineError) -> Response:
+    status = status_of(error)
+    # What is left of a body that was refused is not waited for.
+    headers = {"connection": "close"} if status in {401, 413, 415} else None
+    return Response(dump_error(error), status, headers, JSON)

@@ -1,0 +1,159 @@
+"""What is told about forward copies and external programs; never about whom they concern."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from engine.events import Event, Severity, counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationFails(Event):
+    """A destination of forward copies can't be reached, refuses, or breaks off."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "forward"
+
+    destination: str
+    """The label of its processor."""
+    reason: str
+    queued: int
+    failures: int
+    """In a row; told at the 1st, 10th, 100th."""
+    retry_seconds: float
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        again = f" ({self.failures} times in a row)" if self.failures > 1 else ""
+        waiting = counted(self.queued, "object")
+        return (
+            f"{self.destination}: {self.reason}{again}; {waiting} waiting,"
+            f" next attempt in {self.retry_seconds:.0f} s"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationRecovered(Event):
+    """A destination takes objects again."""
+
+    topic: ClassVar[str] = "forward"
+
+    destination: str
+    queued: int
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"{self.destination} takes objects again; {counted(self.queued, 'object')} waiting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectsNotForwarded(Event):
+    """Objects were given up; a person decides whether they are sent again."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "forward"
+    urgent: ClassVar[bool] = True
+
+    destination: str
+    objects: int
+    reason: str
+    """Of the last of them."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        lost = counted(self.objects, "object")
+        return f"{self.destination}: {lost} not forwarded: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardsDropped(Event):
+    """A destination was removed, and with it what waited for it."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "forward"
+
+    objects: int
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"a destination was removed; {counted(self.objects, 'object')} for it dropped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardingFollowsNewIndex(Event):
+    """The session index is another one than before."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "forward"
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return "the session index was replaced; what it holds already is not forwarded again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardingHalted(Event):
+    """Queue or index can't be used; nothing is lost, and it is tried again."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "forward"
+    urgent: ClassVar[bool] = True
+
+    reason: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"nothing is forwarded for now: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramEnded(Event):
+    """An external program ran for a session, and says that all is well."""
+
+    topic: ClassVar[str] = "command"
+
+    processor: str
+    """The label of its processor."""
+    session: int
+    seconds: float
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"{self.processor} ran for session {self.session}, {self.seconds:.1f} s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramFailed(Event):
+    """An external program could not run, failed or was killed."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "command"
+    urgent: ClassVar[bool] = True
+
+    processor: str
+    session: int | None
+    """None if it concerns no session."""
+    reason: str
+    output: str = ""
+    """The end of what it wrote, in one line."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        whom = "" if self.session is None else f" for session {self.session}"
+        wrote = f"; it wrote: {self.output}" if self.output else ""
+        return f"{self.processor} failed{whom}: {self.reason}{wrote}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunsDropped(Event):
+    """A command was removed, and with it the runs that were due."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "command"
+
+    runs: int
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"a command was removed; {counted(self.runs, 'run')} of it dropped"

@@ -1,0 +1,184 @@
+"""The forward copies of one engine, put together: a queue, one follower, a sender for each peer."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from engine.delivery_events import ForwardingFollowsNewIndex, ForwardingHalted, ForwardsDropped
+from engine.errors import ConfigurationError, StorageUnusable
+from engine.forwarding.desk import ForwardingDesk, forward_copies
+from engine.forwarding.destination import destination_of
+from engine.forwarding.follower import Follower
+from engine.forwarding.processor import ForwardCopy
+from engine.forwarding.queue import ForwardingQueue
+from engine.forwarding.sender import Sender
+from engine.forwarding.surroundings import Surroundings
+from engine.intake.installed_processors import settings_of
+from engine.sessions.arrivals import Arrivals
+from engine.sessions.bell import Bell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from engine.clock import Clock
+    from engine.forwarding.destination import Destination
+    from engine.journal import Journal
+    from engine.model.configuration import Configuration
+    from engine.model.processor import Processor
+    from engine.sessions.areas import Areas
+    from engine.sessions.index import SessionIndex
+    from engine.settings import EngineSettings
+
+RETRY_SECONDS = 10.0
+_LONGEST_SLEEP_SECONDS = 3600.0
+
+_logger = logging.getLogger(__name__)
+
+
+class Forwarding:
+    """Follows the index and sends; `apply` and the desk may be used by any thread."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        index: SessionIndex,
+        areas: Areas,
+        journal: Journal,
+        clock: Clock,
+        configuration: Callable[[], Configuration],
+    ) -> None:
+        """Open the queue; called before a crash is recovered from, which brings new rows.
+
+        Raises:
+            StorageUnusable: if queue or index can't be used.
+        """
+        self._journal = journal
+        self._configuration = configuration
+        self._senders: dict[int, Sender] = {}
+        self._is_registered = False
+        """Whether the queue knows which destinations are configured."""
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="forwarding")
+        with ExitStack() as opened:
+            self._queue = ForwardingQueue(settings.forwarding_file)
+            opened.callback(self._queue.close)
+            arrivals = Arrivals(settings.index_file)
+            opened.callback(arrivals.close)
+            self._bell = Bell(settings.forwarding_bell_file)
+            opened.callback(self._bell.close)
+            self._at = Surroundings(self._queue, arrivals, areas, journal, clock)
+            self._follower = Follower(self._queue, arrivals, configuration, clock)
+            if self._follower.begin():
+                journal.record(ForwardingFollowsNewIndex())
+            self._queue.forget_waits()
+            opened.callback(index.objects_written.add(self._object_stored))
+            self._open = opened.pop_all()
+        self.desk = ForwardingDesk(
+            self._queue, configuration, clock, self._is_sending, self._bell.ring
+        )
+
+    def apply(self, configuration: Configuration) -> None:
+        """Let destinations take objects from now on, or not any more; senders follow at once."""
+        try:
+            self._register(configuration)
+        except StorageUnusable as error:
+            self._journal.record(ForwardingHalted(reason=error.detail))
+        self._bell.ring()
+
+    def start(self) -> None:
+        """Begin to follow and to send."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End all threads; what waits stays in the queue, and so does what is half sent."""
+        self._stopping.set()
+        self._bell.ring()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._end(tuple(self._senders.values()))
+
+    def close(self) -> None:
+        """Close queue, index and bell."""
+        self._open.close()
+
+    def _register(self, configuration: Configuration) -> None:
+        self._is_registered = False
+        copies = forward_copies(configuration)
+        dropped = self._queue.set_destinations(
+            [processor.id for processor in copies],
+            [processor.id for processor in copies if processor.enabled],
+            self._follower.newest(),
+        )
+        self._is_registered = True
+        if dropped:
+            self._journal.record(ForwardsDropped(objects=dropped))
+
+    def _object_stored(self) -> None:
+        """Wake the follower if there is anybody who may want an object."""
+        if self._senders:
+            self._bell.ring()
+
+    def _is_sending(self, destination: int) -> bool:
+        sender = self._senders.get(destination)
+        return sender is not None and sender.is_sending
+
+    def _run(self) -> None:
+        halted = ""
+        while not self._stopping.is_set():
+            seconds = _LONGEST_SLEEP_SECONDS
+            try:
+                self._serve()
+                halted = ""
+            except StorageUnusable as error:
+                if error.detail != halted:
+                    halted = error.detail
+                    self._journal.record(ForwardingHalted(reason=halted))
+                seconds = RETRY_SECONDS
+            except Exception:
+                _logger.exception("following the index failed; trying again")
+                seconds = RETRY_SECONDS
+            if not self._stopping.is_set():
+                self._bell.wait(seconds)
+
+    def _serve(self) -> None:
+        """Bring the senders to what is configured, and queue what is new."""
+        if not self._is_registered:
+            self._register(self._configuration())
+        copies = [p for p in forward_copies(self._configuration()) if p.enabled]
+        self._bring_to(list(self._destinations(copies)))
+        processors = {processor.id: processor for processor in copies}
+        self._follower.follow(processors, self._stopping.is_set)
+        for sender in self._senders.values():
+            sender.ring()
+
+    def _destinations(self, copies: Iterable[Processor]) -> Iterable[Destination]:
+        for processor in copies:
+            try:
+                yield destination_of(processor, settings_of(ForwardCopy.info, processor))
+            except ConfigurationError as error:
+                reason = f"{processor.label}: {error.detail}"
+                self._journal.record(ForwardingHalted(reason=reason))
+
+    def _bring_to(self, wanted: list[Destination]) -> None:
+        """End senders whose settings changed or that are not wanted, and begin the others."""
+        before = self._senders
+        kept = {d.id: before[d.id] for d in wanted if _is_for(before.get(d.id), d)}
+        self._end([sender for number, sender in before.items() if number not in kept])
+        made = {d.id: Sender(d, self._at) for d in wanted if d.id not in kept}
+        self._senders = kept | made
+        for sender in made.values():
+            sender.start()
+
+    def _end(self, senders: Iterable[Sender]) -> None:
+        ending = tuple(senders)
+        for sender in ending:
+            sender.ask_to_stop()
+        for sender in ending:
+            sender.join()
+
+
+def _is_for(sender: Sender | None, destination: Destination) -> bool:
+    return sender is not None and sender.destination == destination

@@ -1,0 +1,310 @@
+"""The queue of objects to be sent, in a file of its own that commands and an engine share.
+
+Numbers of rows seen and objects queued are one transaction, and so are answers and what they end.
+A power cut may undo the last of them, always whole ones: then rows are followed again, or an object
+is sent again.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Self
+
+from engine.errors import StorageUnusable
+from engine.forwarding.tables import ITEM_COLUMNS, SCHEMA, SCHEMA_VERSION, DestinationRow, Item
+from engine.lock import keep_owner
+from engine.sessions.moments import stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+WAIT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The last row of the index that was followed for a destination."""
+
+    sequence: int
+    at: str
+    """When its object came, by which another index shows that it is another."""
+
+
+class ForwardingQueue:
+    """The queue; every method may be called from any thread and any process.
+
+    Every method raises `StorageUnusable` if the file can't be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        """Guards the connection."""
+        with _in_words():
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                keep_owner(descriptor, path.parent)
+            finally:
+                os.close(descriptor)
+            self._connection = sqlite3.connect(path, timeout=WAIT_SECONDS, check_same_thread=False)
+            try:
+                self._prepare()
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    def marks(self) -> dict[int, Mark]:
+        """Return how far the index was followed, by destination; none for those that are paused."""
+        query = "SELECT id, mark, mark_at FROM destinations WHERE mark IS NOT NULL"
+        with self._changing() as connection:
+            return {row[0]: Mark(row[1], row[2]) for row in connection.execute(query)}
+
+    def set_destinations(self, known: Iterable[int], following: Iterable[int], mark: Mark) -> int:
+        """Note which destinations there are, and which of them take new objects.
+
+        Args:
+            known: all destinations; what waits for any other is dropped.
+            following: those that are enabled; one that was not takes objects from now on.
+            mark: where the index is now.
+
+        Returns:
+            How many objects were dropped.
+        """
+        wanted = set(following)
+        with self._changing() as connection:
+            before = {row[0] for row in connection.execute("SELECT id FROM destinations")}
+            gone = [(number,) for number in before - set(known)]
+            connection.executemany("DELETE FROM destinations WHERE id = ?", gone)
+            dropped = connection.executemany("DELETE FROM items WHERE destination = ?", gone)
+            connection.executemany(
+                "INSERT INTO destinations (id, mark, mark_at) VALUES (?, ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET mark = COALESCE(mark, excluded.mark),"
+                " mark_at = CASE WHEN mark IS NULL THEN excluded.mark_at ELSE mark_at END",
+                [(number, mark.sequence, mark.at) for number in wanted],
+            )
+            connection.executemany(
+                "INSERT INTO destinations (id) VALUES (?) ON CONFLICT (id) DO UPDATE"
+                " SET mark = NULL, mark_at = ''",
+                [(number,) for number in set(known) - wanted],
+            )
+        return max(dropped.rowcount, 0)
+
+    def restart(self, mark: Mark) -> None:
+        """Follow another index from where it is now."""
+        with self._changing() as connection:
+            connection.execute(
+                "UPDATE destinations SET mark = ?, mark_at = ? WHERE mark IS NOT NULL",
+                (mark.sequence, mark.at),
+            )
+
+    def items(self) -> tuple[Item, ...]:
+        """Return everything that waits or has failed, oldest first."""
+        query = f"SELECT {ITEM_COLUMNS} FROM items ORDER BY id"
+        with self._changing() as connection:
+            return tuple(map(Item._make, connection.execute(query)))
+
+    def refer(self, objects: Iterable[tuple[int, int]]) -> None:
+        """Note which rows of another index some items mean, as pairs of row and item."""
+        with self._changing() as connection:
+            connection.executemany("UPDATE OR REPLACE items SET object = ? WHERE id = ?", objects)
+
+    def put(
+        self, objects: Sequence[tuple[int, int, str]], mark: Mark, followed: Iterable[int], at: str
+    ) -> None:
+        """Queue objects, and note how far the index was followed.
+
+        Args:
+            objects: destination, row and SOP instance UID of each.
+            mark: the last row that was looked at.
+            followed: the destinations for which it was.
+            at: the time.
+        """
+        with self._changing() as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO items (destination, object, sop_instance_uid, queued_at)"
+                " VALUES (?, ?, ?, ?)",
+                [(*item, at) for item in objects],
+            )
+            connection.executemany(
+                "UPDATE destinations SET mark = ?, mark_at = ? WHERE id = ? AND mark < ?",
+                [(mark.sequence, mark.at, number, mark.sequence) for number in followed],
+            )
+
+    def due(self, destination: int, now: datetime, limit: int) -> tuple[Item, ...]:
+        """Return what may be sent now, the longest waiting first."""
+        query = (
+            f"SELECT {ITEM_COLUMNS} FROM items WHERE destination = ? AND failed = 0"
+            " AND due_at <= ? ORDER BY due_at, id LIMIT ?"
+        )
+        with self._changing() as connection:
+            rows = connection.execute(query, (destination, stamp(now), limit)).fetchall()
+        return tuple(map(Item._make, rows))
+
+    def next_due(self, destination: int) -> datetime | None:
+        """Return when the next object may be sent; None if none waits."""
+        query = "SELECT MIN(due_at) FROM items WHERE destination = ? AND failed = 0"
+        with self._changing() as connection:
+            (found,) = connection.execute(query, (destination,)).fetchone()
+        return datetime.fromisoformat(found) if found else None
+
+    def sent(self, destination: int, items: Sequence[int], size_bytes: int, at: datetime) -> None:
+        """Remove what the peer has now, and count it."""
+        with self._changing() as connection:
+            connection.executemany("DELETE FROM items WHERE id = ?", [(n,) for n in items])
+            connection.execute(
+                "UPDATE destinations SET sent = sent + ?, bytes_sent = bytes_sent + ?,"
+                " last_sent_at = ?, next_attempt_at = '' WHERE id = ?",
+                (len(items), size_bytes, stamp(at), destination),
+            )
+
+    def postpone(self, item: int, until: datetime, reason: str, *, attempts: int = 1) -> None:
+        """Let an object wait, with the reason; an attempt that was none is not counted."""
+        with self._changing() as connection:
+            connection.execute(
+                "UPDATE items SET attempts = attempts + ?, due_at = ?, reason = ? WHERE id = ?",
+                (attempts, stamp(until), reason, item),
+            )
+
+    def fail(self, item: int, reason: str) -> None:
+        """Give an object up until a person decides on it."""
+        with self._changing() as connection:
+            connection.execute(
+                "UPDATE items SET failed = 1, attempts = attempts + 1, reason = ? WHERE id = ?",
+                (reason, item),
+            )
+
+    def expire(self, destination: int, before: datetime, reason: str) -> int:
+        """Give up what was queued before a moment; return how many objects that are."""
+        with self._changing() as connection:
+            return connection.execute(
+                "UPDATE items SET failed = 1, reason = ? || CASE reason WHEN '' THEN ''"
+                " ELSE ': ' || reason END WHERE destination = ? AND failed = 0 AND queued_at < ?",
+                (reason, destination, stamp(before)),
+            ).rowcount
+
+    def note_trouble(
+        self, destination: int, error: str, at: datetime, until: datetime | None
+    ) -> None:
+        """Note what went wrong with a destination, and when it is tried again."""
+        values = (error, stamp(at), stamp(until) if until else "", destination)
+        with self._changing() as connection:
+            connection.execute(
+                "UPDATE destinations SET last_error = ?, last_error_at = ?, next_attempt_at = ?"
+                " WHERE id = ?",
+                values,
+            )
+
+    def forget_waits(self) -> None:
+        """Let everything be tried at once, as at the start of an engine."""
+        with self._changing() as connection:
+            connection.execute("UPDATE items SET due_at = '' WHERE failed = 0")
+            connection.execute("UPDATE destinations SET next_attempt_at = ''")
+
+    def destinations(self) -> dict[int, DestinationRow]:
+        """Return what is known of each destination."""
+        query = (
+            "SELECT d.id, d.sent, d.bytes_sent, d.last_sent_at, d.last_error, d.last_error_at,"
+            " d.next_attempt_at, d.asked, COALESCE(SUM(NOT i.failed), 0), COALESCE(SUM(i.failed),"
+            " 0), COALESCE(MIN(CASE WHEN NOT i.failed THEN i.queued_at END), '')"
+            " FROM destinations d LEFT JOIN items i ON i.destination = d.id GROUP BY d.id"
+        )
+        with self._changing() as connection:
+            return {row[0]: DestinationRow._make(row) for row in connection.execute(query)}
+
+    def asked(self, destination: int) -> int:
+        """Return how often somebody asked for an attempt at once."""
+        query = "SELECT asked FROM destinations WHERE id = ?"
+        with self._changing() as connection:
+            row = connection.execute(query, (destination,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def failed(self, destination: int | None, limit: int) -> tuple[Item, ...]:
+        """Return what was given up, the newest first."""
+        query = (
+            f"SELECT {ITEM_COLUMNS} FROM items WHERE failed = 1"
+            " AND (?1 IS NULL OR destination = ?1) ORDER BY id DESC LIMIT ?2"
+        )
+        with self._changing() as connection:
+            return tuple(map(Item._make, connection.execute(query, (destination, limit))))
+
+    def retry(self, destination: int, items: Sequence[int], at: datetime) -> int:
+        """Queue anew what was given up, all or some, and ask for an attempt at once."""
+        update = "UPDATE items SET failed = 0, attempts = 0, due_at = '', queued_at = ? WHERE "
+        with self._changing() as connection:
+            changed = _of_some(connection, update, (stamp(at),), destination, items)
+            waiting = "UPDATE items SET due_at = '' WHERE destination = ? AND failed = 0"
+            connection.execute(waiting, (destination,))
+            connection.execute(
+                "UPDATE destinations SET asked = asked + 1, next_attempt_at = '' WHERE id = ?",
+                (destination,),
+            )
+        return changed
+
+    def drop(self, destination: int, items: Sequence[int], *, waiting: bool = False) -> int:
+        """Forget what was given up, all or some, or else everything that waits."""
+        with self._changing() as connection:
+            if waiting:
+                delete = "DELETE FROM items WHERE destination = ? AND failed = 0"
+                return connection.execute(delete, (destination,)).rowcount
+            return _of_some(connection, "DELETE FROM items WHERE ", (), destination, items)
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        with _in_words(), self._lock, self._connection:
+            # Commands write here too: nothing may change between our reading and writing.
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
+
+    def _prepare(self) -> None:
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise StorageUnusable(
+                f"the forwarding queue has schema {version}, this version uses {SCHEMA_VERSION}",
+                "run the newer dicomdock",
+            )
+        self._connection.executescript(SCHEMA)
+        self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _of_some(
+    connection: sqlite3.Connection,
+    statement: str,
+    values: tuple[str, ...],
+    destination: int,
+    items: Sequence[int],
+) -> int:
+    """Apply a statement to what failed, and of that to some items if any are named."""
+    where = "destination = ? AND failed = 1"
+    if not items:
+        return connection.execute(statement + where, (*values, destination)).rowcount
+    each = [(*values, destination, item) for item in items]
+    return connection.executemany(f"{statement}{where} AND id = ?", each).rowcount
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise StorageUnusable(
+            f"the forwarding queue can't be used: {error}",
+            "check the disk, or set the file aside: what waits in it is not sent then",
+        ) from error

@@ -1,0 +1,191 @@
+"""One destination's thread: takes what is due from the queue, leaves a peer in trouble alone."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from engine.delivery_events import DestinationFails, DestinationRecovered, ForwardingHalted
+from engine.errors import StorageUnusable
+from engine.forwarding.backoff import delay_seconds
+from engine.forwarding.delivery import Delivery, tell_given_up
+from engine.forwarding.line import Line
+from engine.journal import is_told
+
+if TYPE_CHECKING:
+    from engine.errors import EngineError
+    from engine.forwarding.destination import Destination
+    from engine.forwarding.surroundings import Surroundings
+
+OBJECTS_AT_ONCE = 64
+"""So many files are open, and so many objects may be sent again after a kill."""
+LINGER_SECONDS = 2.0
+"""How long an association is kept for objects that are still arriving."""
+STORAGE_SECONDS = 10.0
+"""After which a queue or index that can't be used is tried again."""
+EXPIRE_SECONDS = 60.0
+"""How often what is too old is looked for."""
+_SHORTEST_WAIT_SECONDS = 0.05
+
+_logger = logging.getLogger(__name__)
+
+
+class Sender:
+    """Sends to one destination until it is stopped; every method may be called by any thread."""
+
+    def __init__(self, destination: Destination, at: Surroundings) -> None:
+        self.destination = destination
+        self._at = at
+        self._line = Line(destination)
+        self._wake = threading.Condition()
+        self._rung = self._stopping = False
+        self._failures = 0
+        """How often in a row the peer was in trouble."""
+        self._retry_at = 0.0
+        self._expire_at = 0.0
+        self._halted = ""
+        """Why nothing can be sent, as it was told last."""
+        self._asked = at.queue.asked(destination.id)
+        self._thread = threading.Thread(target=self._run, name=f"forward-{destination.id}")
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether an association is open."""
+        return self._line.is_open
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def ring(self) -> None:
+        """Let it look for what is due, or for what somebody asked, at once."""
+        with self._wake:
+            self._rung = True
+            self._wake.notify_all()
+
+    def ask_to_stop(self) -> None:
+        """Let it end, also in the middle of an object, which stays in the queue."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify_all()
+        self._line.hang_up()
+
+    def join(self) -> None:
+        """Wait until it has ended; a connection that is just being made may take a while."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        seconds: float | None = 0.0
+        while self._wait(seconds):
+            try:
+                seconds = self._round()
+                self._halted = ""
+            except StorageUnusable as error:
+                seconds = self._halt(error.detail)
+            except Exception as error:
+                # One object that nobody foresaw must not end the forwarding of all others.
+                _logger.exception("forwarding failed; trying again")
+                seconds = self._halt(f"internal error ({type(error).__name__})")
+        self._line.close()
+
+    def _wait(self, seconds: float | None) -> bool:
+        """Wait until it rings or the time is over; return whether to go on."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._rung or self._stopping, seconds)
+            self._rung = False
+            return not self._stopping
+
+    def _halt(self, reason: str) -> float:
+        """Wait until the storage is better, and tell once for which reason."""
+        self._line.close()
+        if reason != self._halted:
+            self._halted = reason
+            self._at.journal.record(ForwardingHalted(reason=f"{self.destination.label}: {reason}"))
+        return STORAGE_SECONDS
+
+    def _round(self) -> float | None:
+        """Send what is due; return for how long nothing will be, None if nothing waits."""
+        held_back = self._held_back()
+        if held_back > 0:
+            return held_back
+        self._expire()
+        at, number = self._at, self.destination.id
+        items = at.queue.due(number, at.clock.now(), OBJECTS_AT_ONCE)
+        if not items:
+            return self._idle()
+        delivered = Delivery(self.destination, at, self._line, self._is_stopping).deliver(items)
+        if delivered.trouble is not None and not self._stopping:
+            self._failures = 0 if delivered.done else self._failures
+            self._hold_back(delivered.trouble)
+        elif delivered.done and self._failures:
+            self._failures = 0
+            recovered = DestinationRecovered(
+                destination=self.destination.label, queued=self._queued()
+            )
+            at.journal.record(recovered)
+        return self._held_back()
+
+    def _is_stopping(self) -> bool:
+        return self._stopping
+
+    def _idle(self) -> float | None:
+        """Return when something is due; the association is kept for a moment before."""
+        due_at = self._at.queue.next_due(self.destination.id)
+        seconds = None
+        if due_at is not None:
+            left = (due_at - self._at.clock.now()).total_seconds()
+            seconds = max(_SHORTEST_WAIT_SECONDS, left)
+        if self._line.is_open and (seconds is None or seconds > LINGER_SECONDS):
+            with self._wake:
+                woken = self._wake.wait_for(lambda: self._rung or self._stopping, LINGER_SECONDS)
+            if not woken:
+                self._line.close()
+            return 0.0
+        return seconds
+
+    def _held_back(self) -> float:
+        """Return for how long the destination is left alone; nothing if somebody asked for it."""
+        asked = self._at.queue.asked(self.destination.id)
+        if asked != self._asked:
+            self._asked, self._retry_at = asked, 0.0
+        if not self._failures:
+            return 0.0
+        return max(0.0, self._retry_at - self._at.clock.monotonic())
+
+    def _expire(self) -> None:
+        """Give up what is too old; now and then, as that looks at all that waits."""
+        at, age = self._at, self.destination.max_age
+        if at.clock.monotonic() < self._expire_at:
+            return
+        self._expire_at = at.clock.monotonic() + EXPIRE_SECONDS
+        reason = f"not sent within {age.total_seconds() / 3600:.0f} hours"
+        expired = at.queue.expire(self.destination.id, at.clock.now() - age, reason)
+        if expired:
+            tell_given_up(self.destination, at, expired, reason)
+
+    def _hold_back(self, error: EngineError) -> None:
+        """Leave the destination alone for a while, longer each time."""
+        self._line.close()
+        self._failures += 1
+        at, longest = self._at, self.destination.longest_wait_seconds
+        seconds = delay_seconds(self._failures, longest, at.chance())
+        self._retry_at = at.clock.monotonic() + seconds
+        now = at.clock.now()
+        until = now + timedelta(seconds=seconds)
+        at.queue.note_trouble(self.destination.id, error.detail, now, until)
+        if is_told(self._failures):
+            at.journal.record(
+                DestinationFails(
+                    destination=self.destination.label,
+                    reason=error.detail,
+                    queued=self._queued(),
+                    failures=self._failures,
+                    retry_seconds=seconds,
+                )
+            )
+
+    def _queued(self) -> int:
+        row = self._at.queue.destinations().get(self.destination.id)
+        return row.queued if row else 0

@@ -1,0 +1,344 @@
+"""Custom processing: the processors of a receiver see an object, one after the other (XNAT 10).
+
+Which they are is decided once per receiver and configuration (`Processing.chain`). The pipeline
+and every dry run take an object through them with the same `Passing`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from engine.errors import OutOfResources, ProcessingFailed, UnreadableObject
+from engine.events import ProcessorFailed
+from engine.intake.editor import NoEditor
+from engine.intake.file_meta import body_offset
+from engine.intake.installed_processors import settings_of
+from engine.intake.part10 import read_file
+from engine.intake.passing import RejectedByProcessor, known_with
+from engine.intake.processor_job import Answer, Failure, PluginCall, ProcessorJob
+from engine.intake.processors import Context, Preparing, Reject, Settings
+from engine.intake.write import out_of_resources
+from engine.model.identity import UNASSIGNED
+from engine.model.processing import ProcessorStep, Verdict
+from engine.plugins import OWN_DISTRIBUTION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from engine.errors import IntakeError
+    from engine.events import Event
+    from engine.intake.label_tables import LabelTables
+    from engine.intake.passing import Passing
+    from engine.intake.processor_states import ProcessorStates
+    from engine.intake.processor_workers import ProcessorWorkers
+    from engine.intake.processors import (
+        Facts,
+        Known,
+        PreparedProcessor,
+        ProcessorType,
+    )
+    from engine.intake.write import IncomingArea, Part
+    from engine.model.configuration import Configuration
+    from engine.model.processor import Processor
+    from engine.model.processor_class import Location
+    from engine.model.project import ProjectRegistry
+    from engine.model.receiver import Receiver
+    from engine.plugins import Plugin
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One instance, ready to see objects."""
+
+    processor: Processor
+    settings: Settings
+    prepared: PreparedProcessor | None
+    """What runs on the association's thread; None if a process does the work."""
+    call: PluginCall | None
+    fault: str = ""
+    """Why it can't see any object; they fail then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """All that sees the objects of one receiver under one configuration."""
+
+    stages: Mapping[Location, tuple[Stage, ...]]
+    """Before storing, by location; those without a stage are left out."""
+    projects: ProjectRegistry
+    last_tag: int
+    """The greatest tag that a stage reads from the header."""
+
+
+class Processing:
+    """Takes objects through processors; for all threads."""
+
+    def __init__(
+        self,
+        plugins: Sequence[Plugin[ProcessorType]],
+        area: IncomingArea,
+        uid_maps_file: Path,
+        tables: LabelTables,
+        workers: ProcessorWorkers,
+        states: ProcessorStates,
+        tell: Callable[[Event], object],
+    ) -> None:
+        self._plugins = {plugin.info.id: plugin for plugin in reversed(plugins)}
+        self.area = area
+        """Where objects lie on their way."""
+        self._uid_maps_file = uid_maps_file.absolute()
+        self._tables = tables
+        self._workers = workers
+        self._states = states
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._prepared: dict[Processor, PreparedProcessor] = {}
+
+    def apply(self, configuration: Configuration) -> None:
+        """Let go of what instances held that are not in force any more, and prepare the others."""
+        known = {p.id for p in configuration.processors}
+        enabled = {p for p in configuration.processors if p.enabled}
+        self._workers.keep_only({p.id for p in enabled})
+        self._states.forget_all_but(known)
+        with self._lock:
+            gone = [p for p in self._prepared if p not in enabled]
+            closing = [self._prepared.pop(processor) for processor in gone]
+        for prepared in closing:
+            prepared.close()
+        for processor in enabled:
+            self._stage(processor)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._workers.close()
+        with self._lock:
+            closing, self._prepared = list(self._prepared.values()), {}
+        for prepared in closing:
+            prepared.close()
+
+    def problem_of(self, processor: Processor) -> str:
+        """Say why an instance can't work as it should; nothing if it can."""
+        stage = self._stage(processor)
+        return stage.fault or (stage.prepared.problem if stage.prepared else "")
+
+    def chain(self, receiver: Receiver, configuration: Configuration) -> Chain | None:
+        """Return what sees a receiver's objects; None if nothing does."""
+        admitted = configuration.processors_of(receiver)
+        processors = [p for p in admitted if p.location.is_before_storing]
+        return self.chain_of(processors, configuration) if processors else None
+
+    def chain_of(self, processors: Sequence[Processor], configuration: Configuration) -> Chain:
+        """Return some instances as a chain, in the order in which they are given."""
+        stages: dict[Location, list[Stage]] = {}
+        for processor in processors:
+            if processor.location.is_before_storing:
+                stages.setdefault(processor.location, []).append(self._stage(processor))
+        tags = [
+            tag
+            for several in stages.values()
+            for stage in several
+            for tag in (stage.prepared.tags if stage.prepared else ())
+        ]
+        return Chain(
+            {location: tuple(several) for location, several in stages.items()},
+            configuration.projects,
+            max(tags, default=0),
+        )
+
+    @contextmanager
+    def preparing(self, processor: Processor, configuration: Configuration) -> Iterator[Chain]:
+        """Give a chain of one processor that may not be saved, for as long as it is tried."""
+        tried = replace(processor, enabled=True)
+        try:
+            yield self.chain_of((tried,), configuration)
+        finally:
+            if tried not in configuration.processors:
+                with self._lock:
+                    prepared = self._prepared.pop(tried, None)
+                if prepared is not None:
+                    prepared.close()
+
+    def run(self, chain: Chain, location: Location, passing: Passing) -> None:
+        """Let the stages at a location see an object, until one rejects it.
+
+        Raises:
+            RejectedByProcessor: if a stage rejects it.
+            ProcessingFailed: if a stage fails; somebody is told.
+            OutOfResources: if the storage fails.
+        """
+        for stage in chain.stages.get(location, ()):
+            processor = stage.processor
+            if not processor.admits_project(passing.known.project, chain.projects):
+                why = f"its project is {passing.known.project or UNASSIGNED}"
+                _note_step(passing, stage, Answer(Verdict.NOT_SEEN, why), 0.0)
+                continue
+            answer = self._answer(stage, passing, chain.projects)
+            if answer.verdict is Verdict.FAILED:
+                raise _failure(answer, processor)
+            if answer.verdict is Verdict.REJECTED:
+                raise RejectedByProcessor(processor.label, answer.why)
+            passing.assign(answer.assigned, processor.label, chain.projects)
+
+    def _answer(self, stage: Stage, passing: Passing, projects: ProjectRegistry) -> Answer:
+        began = monotonic()
+        try:
+            answer = self._asked(stage, passing, projects)
+        except OutOfResources as error:
+            answer = Answer(Verdict.FAILED, error.detail, Failure.RESOURCES)
+        except ProcessingFailed as error:
+            answer = Answer(Verdict.FAILED, error.detail)
+        seconds = monotonic() - began
+        for line in answer.log:
+            _logger.info("processor %s: %r", stage.processor.label, line)
+        _note_step(passing, stage, answer, seconds)
+        if not passing.is_trial:
+            times = self._states.note(stage.processor, answer.verdict, seconds, answer.why)
+            if times:
+                self._tell_failure(stage.processor, answer, passing.facts, times)
+        return answer
+
+    def _asked(self, stage: Stage, passing: Passing, projects: ProjectRegistry) -> Answer:
+        if stage.fault:
+            raise ProcessingFailed(stage.fault)
+        if stage.prepared is None:
+            return self._work(stage, passing, stage.call, "")
+        context = _context(stage, passing)
+        said = stage.prepared.process(context)
+        if said is None:
+            return Answer(Verdict.SKIPPED)
+        if isinstance(said, Reject):
+            return Answer(Verdict.REJECTED, said.reason)
+        if not said.script:
+            return Answer(Verdict.CONTINUED, assigned=context.assigned)
+        known = known_with(passing.known, context.assigned, projects)
+        answer = self._work(stage, passing, None, said.script, known)
+        return replace(answer, assigned=context.assigned)
+
+    def _work(
+        self,
+        stage: Stage,
+        passing: Passing,
+        call: PluginCall | None,
+        script: str,
+        known: Known | None = None,
+    ) -> Answer:
+        """Let a process do the work, from the object's file to another one."""
+        target = self.area.create_part()
+        try:
+            job = ProcessorJob(
+                source=str(passing.path),
+                target=str(self.area.path_of(target)),
+                location=stage.processor.location,
+                facts=passing.facts,
+                known=known or passing.known,
+                uid_maps="" if passing.is_trial else str(self._uid_maps_file),
+                plugin=call,
+                script=script,
+                wants_changes=passing.is_trial,
+            )
+            answer = self._workers.run(stage.processor.id, job)
+            if answer.edited and answer.verdict is Verdict.CONTINUED:
+                self._become(passing, target)
+        except BaseException:
+            target.discard()
+            raise
+        if passing.edited is not target:
+            target.discard()
+        return answer
+
+    def _become(self, passing: Passing, target: Part) -> None:
+        """Let the object be what a process has left, if that is a file of ours."""
+        try:
+            if body_offset(target.fd) is None:
+                raise ProcessingFailed("it left no DICOM file")
+        except OSError as error:
+            raise out_of_resources(error) from error
+        path = self.area.path_of(target)
+        try:
+            header = read_file(path, last_tag=passing.last_tag)
+        except UnreadableObject as error:
+            raise ProcessingFailed(f"it left what can't be read: {error.detail}") from error
+        passing.become(target, path, header)
+
+    def _stage(self, processor: Processor) -> Stage:
+        plugin = self._plugins.get(processor.processor_class)
+        loaded = plugin.loaded if plugin else None
+        if plugin is None or loaded is None:
+            said = f"can't be used: {plugin.info.error}" if plugin else "is not installed"
+            return Stage(processor, Settings(), None, None, f"its class {said}")
+        settings = settings_of(loaded.info, processor)
+        if plugin.info.distribution == OWN_DISTRIBUTION and isinstance(loaded, Preparing):
+            return Stage(processor, settings, self._ready(loaded, processor, settings), None)
+        call = PluginCall(plugin.info.id, plugin.info.target, settings)
+        return Stage(processor, settings, None, call)
+
+    def _ready(
+        self, preparing: Preparing, processor: Processor, settings: Settings
+    ) -> PreparedProcessor:
+        """Return what runs on the association's thread, made once for all receivers."""
+        with self._lock:
+            known = self._prepared.get(processor)
+        if known is not None:
+            return known
+        made = preparing.prepare(settings, self._tables.of(processor.label))
+        with self._lock:
+            known = self._prepared.setdefault(processor, made)
+        if known is not made:
+            made.close()
+        return known
+
+    def _tell_failure(self, processor: Processor, answer: Answer, facts: Facts, times: int) -> None:
+        self._tell(
+            ProcessorFailed(
+                receiver=facts.receiver,
+                calling_ae_title=facts.calling_ae_title,
+                association=facts.association,
+                processor=processor.label,
+                why=answer.why,
+                times=times,
+            )
+        )
+
+
+def _context(stage: Stage, passing: Passing) -> Context:
+    return Context(
+        location=stage.processor.location,
+        header=passing.header,
+        edit=NoEditor(),
+        facts=passing.facts,
+        identity=passing.known,
+        settings=stage.settings,
+        log=lambda message: _logger.info("processor %s: %s", stage.processor.label, message),
+    )
+
+
+def _failure(answer: Answer, processor: Processor) -> IntakeError:
+    if answer.failure is Failure.RESOURCES:
+        return OutOfResources(answer.why)
+    return ProcessingFailed(f"processor {processor.label}: {answer.why}")
+
+
+def _note_step(passing: Passing, stage: Stage, answer: Answer, seconds: float) -> None:
+    """Keep what a stage said, if somebody wants to see it."""
+    if passing.is_trial:
+        processor = stage.processor
+        passing.steps.append(
+            ProcessorStep(
+                processor.label,
+                processor.processor_class,
+                processor.location,
+                answer.verdict,
+                answer.why,
+                answer.assigned,
+                answer.changes,
+                seconds,
+            )
+        )

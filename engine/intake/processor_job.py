@@ -1,0 +1,232 @@
+"""What a processor's worker process does: one plugin or script on one object, file to file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import lru_cache
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from engine.errors import OutOfResources, StorageUnusable
+from engine.intake.guarded import place_of
+from engine.intake.processors import Context, Continue, Facts, Known, Reject, Settings
+from engine.intake.write import out_of_resources
+from engine.model.plugin import PROCESSORS
+from engine.model.processing import Assignment, ElementChange, Verdict
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from pydicom.dataset import Dataset
+
+    from engine.anonymize import Script
+    from engine.intake.processors import ObjectProcessor
+    from engine.model.processor_class import Location
+    from engine.sessions.uid_maps import SqliteUidMaps
+
+MAX_LOG_LINES: Final = 20
+MAX_LINE_CHARACTERS: Final = 300
+_TARGET_FLAGS: Final = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+_VARIABLES: Final = ("project", "subject", "session")
+
+
+@dataclass(frozen=True, slots=True)
+class PluginCall:
+    """Which plugin is asked, and what it is told besides the object."""
+
+    id: str
+    target: str
+    """``module:object``."""
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorJob:
+    """One object for one processor."""
+
+    source: str
+    """The path of a DICOM file."""
+    target: str
+    """The path of a file that exists and may be overwritten."""
+    location: Location
+    facts: Facts
+    known: Known
+    uid_maps: str
+    """The path of the SQLite file that remembers mapped UIDs; empty for a dry run."""
+    plugin: PluginCall | None = None
+    script: str = ""
+    """Applied after the plugin."""
+    wants_changes: bool = False
+    """Whether the result tells each change, with values, as a dry run does."""
+
+
+class Failure(StrEnum):
+    """Whose fault it is that a job failed."""
+
+    PROCESSOR = "processor"
+    RESOURCES = "resources"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a job ended."""
+
+    verdict: Verdict
+    why: str = ""
+    """A clause without element values."""
+    failure: Failure = Failure.PROCESSOR
+    edited: bool = False
+    """Whether the target holds the object from now on."""
+    assigned: Assignment = Assignment()
+    changes: tuple[ElementChange, ...] = ()
+    log: tuple[str, ...] = ()
+
+
+def run_processor(job: ProcessorJob) -> Answer:
+    """Process one object; what may go wrong with it is in the answer."""
+    from engine.anonymize import ScriptError, ScriptRuntimeError, UneditableFile
+
+    try:
+        return _processed(job)
+    except ScriptRuntimeError as error:
+        return _failed(f"script line {error.line}: {error.cause}")
+    except ScriptError as error:
+        return _failed(f"the script is not valid: {error.problems[0].message}")
+    except UneditableFile as error:
+        return _failed(f"the object can't be edited: {error.detail}")
+    except OSError as error:
+        return _failed(out_of_resources(error).detail, Failure.RESOURCES)
+    except OutOfResources as error:
+        return _failed(error.detail, Failure.RESOURCES)
+    except StorageUnusable:
+        return _failed("the table of UIDs can't be used", Failure.RESOURCES)
+
+
+def _failed(why: str, failure: Failure = Failure.PROCESSOR) -> Answer:
+    return Answer(Verdict.FAILED, why, failure)
+
+
+class _Lines:
+    """What a plugin says for the log, as far as it is kept."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+
+    def __call__(self, message: str) -> None:
+        if len(self.kept) < MAX_LOG_LINES:
+            self.kept.append(str(message)[:MAX_LINE_CHARACTERS])
+
+
+def _processed(job: ProcessorJob) -> Answer:
+    from engine.anonymize import read_object
+
+    with Path(job.source).open("rb") as file:
+        ds = read_object(file)
+        answer = Answer(Verdict.CONTINUED)
+        script = job.script
+        if job.plugin is not None:
+            answer, asked = _ask(job.plugin, job, ds)
+            script = asked or script
+        if answer.verdict is not Verdict.CONTINUED:
+            return answer
+        if script:
+            rejected = _run_script(script, ds, job)
+            if rejected:
+                return replace(
+                    answer, verdict=Verdict.REJECTED, why="its script rejects the object"
+                )
+        if not script and not answer.edited:
+            return answer
+        return _kept(answer, job, ds, file)
+
+
+def _ask(call: PluginCall, job: ProcessorJob, ds: Dataset) -> tuple[Answer, str]:
+    """Let a plugin see the object; return what it says, and the script that it wants to run."""
+    from engine.intake.editor import DatasetEditor, DatasetHeader
+
+    editor, lines = DatasetEditor(ds), _Lines()
+    context = Context(
+        location=job.location,
+        header=DatasetHeader(ds),
+        edit=editor,
+        facts=job.facts,
+        identity=job.known,
+        settings=call.settings,
+        log=lines,
+    )
+    try:
+        processor = _plugin(call.id, call.target)
+        verdict: object = processor.process(context) if processor.accepts(context) else None
+    except BaseException as error:  # the border to code of others, which may even sys.exit()
+        return replace(_failed(place_of(error)), log=tuple(lines.kept)), ""
+    said = Answer(
+        Verdict.CONTINUED,
+        edited=bool(editor.changed),
+        assigned=context.assigned,
+        log=tuple(lines.kept),
+    )
+    if verdict is None:
+        return Answer(Verdict.SKIPPED, log=said.log), ""
+    if isinstance(verdict, Reject):
+        return replace(said, verdict=Verdict.REJECTED, why=_clause(verdict.reason)), ""
+    if not isinstance(verdict, Continue):
+        return replace(_failed("neither Continue nor Reject was returned"), log=said.log), ""
+    return said, verdict.script
+
+
+def _clause(reason: object) -> str:
+    text = "".join(c if c.isprintable() else " " for c in str(reason))
+    return text.strip()[:MAX_LINE_CHARACTERS]
+
+
+def _run_script(text: str, ds: Dataset, job: ProcessorJob) -> bool:
+    """Apply a script and tell whether it rejects the object."""
+    from engine.anonymize import MemoryUidMaps, Outcome, Surroundings
+
+    uid_maps = _uid_maps(job.uid_maps) if job.uid_maps else MemoryUidMaps()
+    variables = dict(zip(_VARIABLES, job.known.labels, strict=True))
+    outcome = _script(text).apply(ds, variables, surroundings=Surroundings(uid_maps=uid_maps))
+    return outcome is Outcome.REJECTED
+
+
+def _kept(answer: Answer, job: ProcessorJob, ds: Dataset, file: BinaryIO) -> Answer:
+    """Write the object if anything in it changed."""
+    from engine.anonymize import differences, read_object
+    from engine.anonymize.writing_files import transfer_syntax_of, write_object
+
+    file.seek(0)
+    before = read_object(file)
+    rows = differences(before, ds)
+    if not rows:
+        return replace(answer, edited=False)
+    target = os.open(job.target, _TARGET_FLAGS)
+    try:
+        write_object(ds, target, read_as=transfer_syntax_of(before))
+    finally:
+        os.close(target)
+    changes = [ElementChange(r.path, r.keyword, str(r.change), r.before, r.after) for r in rows]
+    return replace(answer, edited=True, changes=tuple(changes if job.wants_changes else ()))
+
+
+@lru_cache(16)
+def _plugin(plugin_id: str, target: str) -> ObjectProcessor:
+    """Load a plugin, once for all objects that this process sees."""
+    made = EntryPoint(plugin_id, target, PROCESSORS).load()()
+    return cast("ObjectProcessor", made)
+
+
+@lru_cache(16)
+def _script(text: str) -> Script:
+    from engine.anonymize import Script
+
+    return Script.parse(text, "script")
+
+
+@lru_cache(1)
+def _uid_maps(path: str) -> SqliteUidMaps:
+    from engine.sessions.uid_maps import SqliteUidMaps
+
+    return SqliteUidMaps(Path(path))

@@ -1,0 +1,110 @@
+"""The processes of processors: each instance has its own, so that none waits for another's."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from engine.errors import ProcessingFailed
+from engine.intake.processor_job import Answer, ProcessorJob, run_processor
+from engine.intake.worker_processes import (
+    JobFailed,
+    WorkerLost,
+    Workers,
+    WorkersClosed,
+    WorkerTimeout,
+)
+from engine.intake.write import out_of_resources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROCESSES_PER_INSTANCE: Final = 2
+CPU_SECONDS: Final = 20.0
+WALL_SECONDS: Final = 30.0
+"""The longest that a processor may take for one object, whatever it waits for."""
+
+
+class ProcessorWorkers:
+    """The processes of all instances, by id; every method may be called from any thread."""
+
+    def __init__(
+        self, *, cpu_seconds: float = CPU_SECONDS, wall_seconds: float = WALL_SECONDS
+    ) -> None:
+        """No process is started yet."""
+        self._limits = (cpu_seconds, wall_seconds)
+        self._lock = threading.Lock()
+        self._of: dict[int, Workers[ProcessorJob, Answer]] = {}
+        self._in_use: set[int] = set()
+        """The instances that the configuration has."""
+        self._closed = False
+
+    def run(self, instance_id: int, job: ProcessorJob) -> Answer:
+        """Let an instance's process do a job.
+
+        Raises:
+            ProcessingFailed: if it hangs, crashes or breaks.
+            OutOfResources: if no process can be started.
+        """
+        workers = self._workers(instance_id)
+        try:
+            with _in_words():
+                return workers.run(job)
+        finally:
+            if instance_id not in self._in_use:
+                workers.rest()
+
+    def keep_only(self, instance_ids: set[int]) -> None:
+        """End the processes of other instances, once they have done what they are at."""
+        with self._lock:
+            self._in_use = set(instance_ids)
+            idle = [workers for number, workers in self._of.items() if number not in instance_ids]
+        for workers in idle:
+            workers.rest()
+
+    def processes(self) -> int:
+        """Return how many processes there are now."""
+        with self._lock:
+            known = tuple(self._of.values())
+        return sum(workers.processes for workers in known)
+
+    def close(self) -> None:
+        """Kill all processes; calls that wait for one end at once."""
+        with self._lock:
+            self._closed = True
+            known = tuple(self._of.values())
+        for workers in known:
+            workers.close()
+
+    def _workers(self, instance_id: int) -> Workers[ProcessorJob, Answer]:
+        with self._lock:
+            if self._closed:
+                raise ProcessingFailed("the engine stops")
+            found = self._of.get(instance_id)
+            if found is None:
+                cpu_seconds, wall_seconds = self._limits
+                found = self._of[instance_id] = Workers(
+                    run_processor,
+                    processes=PROCESSES_PER_INSTANCE,
+                    cpu_seconds=cpu_seconds,
+                    wall_seconds=wall_seconds,
+                )
+            return found
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Say what a worker's end means to the object."""
+    try:
+        yield
+    except WorkerTimeout as error:
+        raise ProcessingFailed("it took too long and was killed") from error
+    except WorkerLost as error:
+        raise ProcessingFailed("its process died twice") from error
+    except WorkersClosed as error:
+        raise ProcessingFailed("the engine stops") from error
+    except JobFailed as error:
+        raise ProcessingFailed(f"internal error ({error})") from error
+    except OSError as error:
+        raise out_of_resources(error) from error

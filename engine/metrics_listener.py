@@ -1,0 +1,160 @@
+"""A small read-only HTTP listener on the loopback, for ``/metrics`` and ``/health`` alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import selectors
+import socket
+import threading
+from dataclasses import asdict
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, cast
+
+from engine.exposition import CONTENT_TYPE
+from engine.model.metrics_address import MetricsAddress
+
+if TYPE_CHECKING:
+    from engine.monitoring import Monitoring
+
+REQUESTS_AT_ONCE = 4
+REQUEST_SECONDS = 5.0
+"""How long a client may be silent."""
+_HOST = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\[\]]+)(?::[0-9]{1,5})?")
+
+
+class MetricsListener:
+    """Serves the metrics until it is closed."""
+
+    def __init__(self, place: MetricsAddress, monitoring: Monitoring) -> None:
+        """Bind the address.
+
+        Raises:
+            OSError: if that can't be done.
+        """
+        self._server = _Server(place, monitoring)
+        self._thread = threading.Thread(target=self._server.serve, name="metrics", daemon=True)
+        self._thread.start()
+
+    @property
+    def place(self) -> MetricsAddress:
+        """Where it listens."""
+        address, port = self._server.server_address[:2]
+        return MetricsAddress(str(address), int(port))
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.stop(self._thread)
+
+
+class _Server(ThreadingHTTPServer):
+    """Answers a few clients at a time; more are closed without an answer."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, place: MetricsAddress, monitoring: Monitoring) -> None:
+        self.address_family = socket.AF_INET6 if ":" in place.address else socket.AF_INET
+        self.monitoring = monitoring
+        self._places = threading.BoundedSemaphore(REQUESTS_AT_ONCE)
+        super().__init__(place, _Handler)
+        self.socket.setblocking(False)
+        self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC)
+
+    def serve(self) -> None:
+        """Answer clients until `stop` is called from another thread."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self, selectors.EVENT_READ)
+            selector.register(self._stop_fd, selectors.EVENT_READ)
+            while self._stop_fd not in {key.fileobj for key, _ in selector.select()}:
+                self.handle_request()
+
+    def stop(self, thread: threading.Thread) -> None:
+        """End `serve` and close the listening socket."""
+        os.eventfd_write(self._stop_fd, 1)
+        thread.join()
+        self.server_close()
+        os.close(self._stop_fd)
+
+    def get_request(self) -> Any:
+        """Accept a connection, which blocks as its time limit says."""
+        request, address = super().get_request()
+        request.setblocking(True)
+        return request, address
+
+    def server_bind(self) -> None:
+        """Bind without asking anybody for our name."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer on a thread of its own, if there is one left."""
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer one request and make room for the next."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that went away."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request; its body, if it has one, is not read."""
+
+    timeout = REQUEST_SECONDS
+    server_version = "dicomdock"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        """Answer with metrics or health."""
+        monitoring = cast("_Server", self.server).monitoring
+        if not _is_ours(self.headers.get("Host")):
+            # A page that a browser loaded elsewhere must not read here under another name.
+            return self._say(HTTPStatus.MISDIRECTED_REQUEST, b"this host is not served\n")
+        path = self.path.partition("?")[0]
+        if path == "/metrics":
+            return self._say(HTTPStatus.OK, monitoring.metrics(), CONTENT_TYPE)
+        if path != "/health":
+            return self._say(HTTPStatus.NOT_FOUND, b"see /metrics and /health\n")
+        health = monitoring.health()
+        status = HTTPStatus.OK if health.ok else HTTPStatus.SERVICE_UNAVAILABLE
+        body = json.dumps({"ok": health.ok, **asdict(health)}).encode() + b"\n"
+        return self._say(status, body, "application/json")
+
+    do_HEAD = do_GET  # noqa: N815 - http.server's name
+
+    def _say(self, status: HTTPStatus, body: bytes, kind: str = "text/plain") -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Log nothing: what clients send is not ours to repeat."""
+
+
+def _is_ours(host: str | None) -> bool:
+    """Tell whether a request means this machine; HTTP/1.0 may leave open whom it means."""
+    if host is None:
+        return True
+    found = _HOST.fullmatch(host)
+    if not found:
+        return False
+    try:
+        return found[1] == "localhost" or ip_address(found[1].strip("[]")).is_loopback
+    except ValueError:
+        return False

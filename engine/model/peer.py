@@ -1,0 +1,109 @@
+"""A peer that we call: its address, both AE titles, how TLS is spoken, and how long it may take."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.errors import InvalidAETitle, InvalidPeer, Problem
+from engine.model.ae_title import AETitle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OWN_AE_TITLE = "DICOMDOCK"
+"""The calling AE title where nothing else is wanted."""
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 30.0
+
+_HOST = re.compile(r"[0-9A-Za-z._:%-]{1,253}")
+_PORTS = range(1, 65_536)
+
+
+@dataclass(frozen=True, slots=True)
+class CallingTls:
+    """TLS as the caller: whom we believe, and what we show."""
+
+    ca: str = ""
+    """PEM file with the authorities of peers' certificates; empty for the system's own."""
+    certificate: str = ""
+    """PEM file with the certificate that we show if we are asked; empty for none."""
+    key: str = ""
+    """PEM file with its private key, without a passphrase."""
+    check_name: bool = True
+    """Whether the peer's certificate must be for the name or address that we call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Whom to call, and under which names."""
+
+    host: str
+    port: int
+    called_ae_title: str
+    calling_ae_title: str = OWN_AE_TITLE
+    tls: CallingTls | None = None
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.called_ae_title}@{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDeadlines:
+    """How long a peer may take."""
+
+    connect_seconds: float = CONNECT_SECONDS
+    """For the connection, and again for the TLS handshake."""
+    answer_seconds: float = ANSWER_SECONDS
+    """For each answer, and for taking each PDU from us."""
+
+
+def make_peer(
+    host: str, port: str, called: str, calling: str = OWN_AE_TITLE, tls: CallingTls | None = None
+) -> Peer:
+    """Return a peer from what people write.
+
+    Raises:
+        InvalidPeer: with one problem per value that can't be right.
+    """
+    problems = [
+        *_ae_title_faults("called_ae_title", called),
+        *_ae_title_faults("calling_ae_title", calling),
+    ]
+    if not _HOST.fullmatch(host):
+        problems.append(Problem("host", host[:60], "is no host name or address", _HOST_REMEDY))
+    if not (port.isascii() and port.isdecimal() and len(port) < 6 and int(port) in _PORTS):
+        problems.append(Problem("port", port[:20], "is no port", "use 1 to 65535"))
+    if tls is not None and bool(tls.certificate) != bool(tls.key):
+        remedy = "name both files, or neither"
+        problems.append(Problem("tls_key", tls.key[:60], "goes with tls_certificate", remedy))
+    if problems:
+        raise InvalidPeer(*problems)
+    return Peer(host, int(port), called, calling, tls)
+
+
+def parse_peer(text: str, calling: str = OWN_AE_TITLE, tls: CallingTls | None = None) -> Peer:
+    """Read ``AE@HOST:PORT``; an IPv6 address is written in brackets.
+
+    Raises:
+        InvalidPeer: if it is not of that form.
+    """
+    called, at, address = text.rpartition("@")
+    host, colon, port = address.rpartition(":")
+    if not (at and colon):
+        remedy = "write AE@HOST:PORT, such as PACS@10.1.2.3:104"
+        raise InvalidPeer(Problem("peer", text[:80], "does not name a peer", remedy))
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    return make_peer(bare, port, called, calling, tls)
+
+
+_HOST_REMEDY = "write a name such as pacs.hospital.example, or an address"
+
+
+def _ae_title_faults(field: str, text: str) -> Iterator[Problem]:
+    try:
+        AETitle.parse(text, field)
+    except InvalidAETitle as error:
+        yield from error.problems

@@ -1,0 +1,147 @@
+"""What processors made of one object, step by step, in values for consoles and programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from engine.model.identity import UNASSIGNED
+from engine.model.trace import masked
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from engine.model.processor import Processor
+    from engine.model.processor_class import Location
+
+
+class Verdict(StrEnum):
+    """What a processor said to an object."""
+
+    NOT_SEEN = "not seen"
+    """Its projects don't include the object's."""
+    SKIPPED = "skipped"
+    """Its class did not accept the object."""
+    CONTINUED = "continued"
+    REJECTED = "rejected"
+    """The object is not stored, and the sender hears of success."""
+    FAILED = "failed"
+    """The object is refused with 0x0110."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a processor says of an object's place; None leaves it to what else decides."""
+
+    project: str | None = None
+    """An id or alias; empty means Unassigned."""
+    subject: str | None = None
+    session: str | None = None
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether everything is left to what else decides."""
+        return self == Assignment()
+
+    def over(self, earlier: Assignment) -> Assignment:
+        """Return this assignment with an earlier one where it says nothing."""
+        return Assignment(
+            earlier.project if self.project is None else self.project,
+            earlier.subject if self.subject is None else self.subject,
+            earlier.session if self.session is None else self.session,
+        )
+
+    def words(self) -> str:
+        """Say what is assigned, such as ``project=A, session=S_1``."""
+        said = (("project", self.project), ("subject", self.subject), ("session", self.session))
+        return ", ".join(
+            f"{name}={value or UNASSIGNED}" for name, value in said if value is not None
+        )
+
+    def masked(self) -> Assignment:
+        """Return the same without subject and session."""
+        return replace(self, subject=masked(self.subject), session=masked(self.session))
+
+
+@dataclass(frozen=True, slots=True)
+class ElementChange:
+    """One element that a processor changed."""
+
+    path: str
+    """As a DicomEdit script writes it, such as ``(0010,0010)``."""
+    keyword: str
+    """Empty for elements that the data dictionary doesn't know."""
+    change: str
+    """``added``, ``changed`` or ``removed``."""
+    before: str | None
+    after: str | None
+
+    def words(self) -> str:
+        """Say the change in one line."""
+        return f"{self.path} {self.keyword}: {_shown(self.before)} → {_shown(self.after)}"
+
+    def masked(self) -> ElementChange:
+        """Return the same with nothing of the values but their length."""
+        return replace(self, before=masked(self.before), after=masked(self.after))
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorStep:
+    """One processor's look at one object."""
+
+    processor: str
+    """The instance's label."""
+    processor_class: str
+    location: Location
+    verdict: Verdict
+    why: str = ""
+    """Why the object was rejected or what failed; a clause."""
+    assigned: Assignment = Assignment()
+    changes: tuple[ElementChange, ...] = ()
+    seconds: float = 0.0
+
+    def masked(self) -> ProcessorStep:
+        """Return the same without values of the object."""
+        changes = tuple(change.masked() for change in self.changes)
+        return replace(self, assigned=self.assigned.masked(), changes=changes)
+
+    def to_record(self) -> dict[str, object]:
+        """Return the step for programs."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorStatus:
+    """An instance and what became of the objects that it saw since the engine started."""
+
+    processor: Processor
+    receivers: tuple[str, ...] = ()
+    """Those whose objects it sees now: custom processing on, allowed and not denied."""
+    problem: str = ""
+    """Why it can't work as it should, such as a table that can't be read; empty if it can."""
+    runs: int = 0
+    """Objects that it saw, whatever it said."""
+    rejects: int = 0
+    errors: int = 0
+    last_error: str = ""
+    last_error_at: datetime | None = None
+    mean_seconds: float = 0.0
+    """Of one run."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorTrial:
+    """What one instance would make of one object; nothing is stored."""
+
+    at: datetime | None
+    """When the object arrived; None for a file."""
+    receiver: str
+    calling_ae_title: str
+    sop_instance_uid: str
+    steps: tuple[ProcessorStep, ...]
+    """Empty if there is no object to try it on."""
+
+
+def _shown(value: str | None) -> str:
+    return "nothing" if value is None else repr(value)

@@ -1,0 +1,236 @@
+"""Processor instances: which class sees the objects of which receivers, where, and in what order.
+
+`parse_processor` is the one place where raw values become a `Processor`: the dialog, the command
+line and the configuration file all go through it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+from engine.errors import InvalidProcessor, Problem
+from engine.model.processor_class import ORDER, Location, class_problems, parameter_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from engine.model.processor_class import ProcessorClass
+    from engine.model.project import ProjectRegistry
+
+MAX_LABEL_CHARACTERS = 64
+MAX_NAMES = 1000
+MAX_PARAMETERS = 100
+PRIORITIES = range(-1_000_000, 1_000_001)
+DEFAULT_PRIORITY = 10
+"""XNAT's own (10.4)."""
+
+_RECEIVER = re.compile(r"[\x20-\x7e]{1,16}:[1-9][0-9]{0,4}")
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """One configured use of a processor class; the fields are XNAT's (10.2)."""
+
+    id: int
+    """Assigned by the store; 0 before the first save."""
+    label: str
+    processor_class: str
+    enabled: bool = True
+    location: Location = Location.AFTER_DICOM_READ
+    priority: int = DEFAULT_PRIORITY
+    """Smaller ones act first at their location."""
+    receivers_allowed: tuple[str, ...] = ()
+    """``AE:port``; empty means every receiver."""
+    receivers_denied: tuple[str, ...] = ()
+    """``AE:port``; these are left out in any case."""
+    projects: tuple[str, ...] = ()
+    """Ids or aliases; empty means every object, also those without a project."""
+    parameters: tuple[tuple[str, str], ...] = ()
+    """What the class is told, by the names of its parameters."""
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Sort by location, then priority, then age."""
+        return ORDER[self.location], self.priority, self.id
+
+    def admits_receiver(self, label: str) -> bool:
+        """Tell whether it may see the objects of a receiver (XNAT 10.2, default accept)."""
+        allowed = not self.receivers_allowed or label in self.receivers_allowed
+        return allowed and label not in self.receivers_denied
+
+    def admits_project(self, project: str | None, projects: ProjectRegistry) -> bool:
+        """Tell whether it may see the objects of a project; None is no project (XNAT 10.2)."""
+        if not self.projects:
+            return True
+        named = (projects.find(name) for name in self.projects)
+        return project is not None and project in named
+
+    def to_record(self) -> dict[str, object]:
+        """Return the JSON form that `parse_processor` reads."""
+        record: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name in _LISTS:
+            record[name] = list(getattr(self, name))
+        return record | {"location": str(self.location), "parameters": dict(self.parameters)}
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorRules:
+    """What a processor is checked against besides itself."""
+
+    classes: Sequence[ProcessorClass] | None = None
+    """Those that are installed; None leaves open whether there is its own, and what it is told."""
+    others: Sequence[Processor] = ()
+    """The other processors, whose labels must differ."""
+    projects: ProjectRegistry | None = None
+    """Those that there are; None leaves open whether one exists."""
+    check: Callable[[Processor], Iterable[Problem]] | None = None
+    """What its class says about its parameters; asked when nothing else is wrong."""
+
+
+_LISTS = ("receivers_allowed", "receivers_denied", "projects")
+
+
+def parse_processor(raw: Mapping[str, object], rules: ProcessorRules) -> Processor:
+    """Turn raw values into a processor; absent members take their default.
+
+    Raises:
+        InvalidProcessor: with every problem at once, each naming field, value and remedy.
+    """
+    reading = _Reading(raw)
+    processor = Processor(
+        id=reading.number("id", 0, range(10**9)),
+        label=reading.line("label", MAX_LABEL_CHARACTERS),
+        processor_class=reading.line("processor_class", MAX_LABEL_CHARACTERS),
+        enabled=reading.switch("enabled"),
+        location=reading.location(),
+        priority=reading.number("priority", DEFAULT_PRIORITY, PRIORITIES),
+        receivers_allowed=reading.names("receivers_allowed"),
+        receivers_denied=reading.names("receivers_denied"),
+        projects=reading.names("projects"),
+        parameters=reading.parameters(),
+    )
+    problems = reading.problems
+    problems.extend(_unknown_members(raw))
+    problems.extend(_conflicts(processor, rules))
+    if not problems and rules.check is not None:
+        problems.extend(rules.check(processor))
+    if problems:
+        raise InvalidProcessor(*problems)
+    return processor
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Reads raw members one by one and collects what is wrong with them."""
+
+    raw: Mapping[str, object]
+    problems: list[Problem] = field(default_factory=list)
+
+    def number(self, name: str, default: int, allowed: range) -> int:
+        value = self._given(name, default)
+        if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
+            remedy = f"use {allowed.start} to {allowed.stop - 1}"
+            self._complain(name, value, "is not a whole number in the allowed range", remedy)
+            return default
+        return value
+
+    def line(self, name: str, longest: int) -> str:
+        value = self._given(name, "")
+        text = value.strip() if isinstance(value, str) else ""
+        if not text or len(text) > longest or not text.isprintable():
+            fault = "is empty" if value in {"", None} else "is not a text of one line"
+            self._complain(name, value, fault, f"write 1 to {longest} characters in one line")
+        return text
+
+    def switch(self, name: str) -> bool:
+        value = self._given(name, True)
+        if not isinstance(value, bool):
+            self._complain(name, value, "is not a switch", "write true or false")
+        return value is True
+
+    def location(self) -> Location:
+        value = self._given("location", Location.AFTER_DICOM_READ)
+        try:
+            return Location(str(value))
+        except ValueError:
+            remedy = f"use {', '.join(Location)}"
+            self._complain("location", value, "is not a location", remedy)
+            return Location.AFTER_DICOM_READ
+
+    def names(self, name: str) -> tuple[str, ...]:
+        value = self._given(name, ())
+        if not isinstance(value, list | tuple) or len(value) > MAX_NAMES:
+            self._complain(name, value, "is not a list of names", f"write at most {MAX_NAMES}")
+            return ()
+        for number, item in enumerate(value, start=1):
+            if name != "projects" and not _is_receiver(item):
+                remedy = "write AE:PORT, such as XNAT:8104"
+                self._complain(name, item, "is not a receiver", remedy, number)
+            elif not isinstance(item, str) or not item.strip() or not item.isprintable():
+                self._complain(name, item, "is not a name", "write the id of a project", number)
+        return tuple(dict.fromkeys(str(item).strip() for item in value))
+
+    def parameters(self) -> tuple[tuple[str, str], ...]:
+        given = self._given("parameters", {})
+        raw = dict(given) if isinstance(given, tuple) else given
+        if not isinstance(raw, Mapping) or len(raw) > MAX_PARAMETERS:
+            remedy = "write an object of values by name"
+            self._complain("parameters", given, "is not a record", remedy)
+            return ()
+        texts = {str(name): _text(value) for name, value in raw.items() if value is not None}
+        for name, text in texts.items():
+            if text is None:
+                message = "is neither text, number nor switch"
+                self._complain(f"parameters.{name[:40]}", raw[name], message, "write text")
+        return tuple((name, text) for name, text in texts.items() if text)
+
+    def _given(self, name: str, default: object) -> object:
+        value = self.raw.get(name)
+        return default if value is None else value
+
+    def _complain(
+        self, name: str, value: object, message: str, remedy: str, line: int | None = None
+    ) -> None:
+        self.problems.append(Problem(name, str(value)[:60], message, remedy, line))
+
+
+def _is_receiver(value: object) -> bool:
+    return isinstance(value, str) and bool(_RECEIVER.fullmatch(value.strip()))
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int) else None
+
+
+def _unknown_members(raw: Mapping[str, object]) -> Iterator[Problem]:
+    known = {f.name for f in fields(Processor)}
+    for name in raw:
+        if name not in known:
+            message = "is not a processor's field"
+            yield Problem(str(name)[:40], str(raw[name])[:40], message, "remove it")
+
+
+def _conflicts(processor: Processor, rules: ProcessorRules) -> Iterator[Problem]:
+    for other in rules.others:
+        if other.id != processor.id and other.label == processor.label:
+            yield Problem("label", other.label, "names another processor", "choose another label")
+    if processor.projects and processor.location is Location.AFTER_DICOM_READ:
+        shown, message = ", ".join(processor.projects)[:60], "no project is known after_dicom_read"
+        yield Problem("projects", shown, message, "name none, or choose a later location")
+    for name in processor.projects if rules.projects is not None else ():
+        if rules.projects is not None and rules.projects.find(name) is None:
+            remedy = "name one that `dicomdock projects list` shows, or add it first"
+            yield Problem("projects", name[:60], "names no project", remedy)
+    if rules.classes is not None:
+        name, location = processor.processor_class, processor.location
+        yield from class_problems(name, location, rules.classes)
+        for known in rules.classes:
+            if known.id == name and not known.error:
+                yield from parameter_problems(known.parameters, dict(processor.parameters))

@@ -1,0 +1,83 @@
+"""What a monitoring system may ask of a running engine: counters, metrics and health."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from engine.counters import QueueCounts
+from engine.errors import EngineError
+from engine.exposition import render
+from engine.health import judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from engine.clock import Clock
+    from engine.counters import Counters
+    from engine.metrics import Metrics
+    from engine.sessions.index import SessionIndex
+    from engine.view import EngineSnapshot
+    from engine.view.forwarding import DestinationStatus
+    from engine.view.monitoring import Health
+
+
+class Monitoring:
+    """Answers from what the parts of an engine say; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        index: SessionIndex,
+        clock: Clock,
+        snapshot: Callable[[], EngineSnapshot],
+        dead: Callable[[], tuple[str, ...]],
+        storage_refusal: Callable[[], str],
+        destinations: Callable[[], Sequence[DestinationStatus]],
+    ) -> None:
+        self._metrics = metrics
+        self._index = index
+        self._clock = clock
+        self._snapshot = snapshot
+        self._dead = dead
+        self._storage_refusal = storage_refusal
+        self._destinations = destinations
+
+    def counters(self) -> Counters:
+        """Return what was counted since the engine started, and what the index holds."""
+        backlog = self._index.backlog()
+        wait = 0.0
+        if backlog.oldest_at is not None:
+            oldest = datetime.fromisoformat(backlog.oldest_at)
+            wait = max(0.0, (self._clock.now() - oldest).total_seconds())
+        return replace(
+            self._metrics.counters(),
+            sessions=self._index.counts_by_status(),
+            queues=self._queues(),
+            rows_waiting=backlog.rows,
+            rows_lost=backlog.lost,
+            longest_wait_seconds=wait,
+        )
+
+    def _queues(self) -> tuple[QueueCounts, ...]:
+        """Return what waits to be sent on; nothing while the queue can't be read."""
+        with suppress(EngineError):
+            return tuple(
+                QueueCounts(d.label, d.queued, d.failed, d.sent) for d in self._destinations()
+            )
+        return ()
+
+    def metrics(self) -> bytes:
+        """Return everything as Prometheus text."""
+        return render(self._snapshot(), self.counters())
+
+    def health(self) -> Health:
+        """Return whether all is well, and what is not."""
+        return judge(self._snapshot(), self.counters(), self._dead(), self._storage_refusal())
+
+    def is_alive(self) -> bool:
+        """Tell whether every part that must run does, without waiting for a disk."""
+        self._metrics.totals()  # a lock that is never given back shows here
+        return not self._dead()

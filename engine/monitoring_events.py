@@ -1,0 +1,66 @@
+"""What the engine notices about its surroundings: who falls silent, and whom it can't tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from engine.events import Event, Severity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SenderSilent(Event):
+    """A caller sends nothing in hours in which it usually does."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "silence"
+    urgent: ClassVar[bool] = True
+
+    since: str
+    """The local hour of its last object, such as ``2026-01-31 16:00``."""
+    hours: int
+    """In how many hours since then it usually sends."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"has sent nothing since {self.since}, {self.hours} hours in which it usually sends"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SenderHeard(Event):
+    """A caller that was silent sends again."""
+
+    topic: ClassVar[str] = "silence"
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return "sends again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertFailed(Event):
+    """An alert could not be delivered."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "alert"
+
+    target: str
+    why: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"{self.target} could not be told: {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsUnavailable(Event):
+    """Metrics can't be read over HTTP; everything else goes on."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+
+    address: str
+    why: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"metrics can't be read at {self.address}: {self.why}"

@@ -1,0 +1,190 @@
+"""The external programs of one engine, put together: finished sessions become runs, runners run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from engine.delivery_events import ProgramFailed, RunsDropped
+from engine.errors import NotFound, StorageUnusable
+from engine.intake.installed_processors import settings_of
+from engine.model.marked import is_test_object
+from engine.programs.processor import CLASS_ID, Command, Program, program_of
+from engine.programs.queue import RunQueue
+from engine.programs.runner import Bench, Runner
+from engine.sessions.finished import FinishedSessions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from engine.journal import Journal
+    from engine.model.configuration import Configuration
+    from engine.model.processor import Processor
+    from engine.model.session import Session
+    from engine.sessions.areas import Areas
+    from engine.sessions.finished import Finished
+    from engine.sessions.index import SessionIndex
+    from engine.sessions.ledger import SessionLedger
+    from engine.settings import EngineSettings
+
+RETRY_SECONDS = 10.0
+
+_logger = logging.getLogger(__name__)
+
+
+def wants(processor: Processor, session: Session, configuration: Configuration) -> bool:
+    """Tell whether a program is to run for a session (XNAT 10.2).
+
+    As for all processors, the receiver must have custom processing on; a session's receiver is
+    that of its first object. The session of a self-test is for nobody else.
+    """
+    receiver = next((r for r in configuration.receivers if r.label == session.receiver), None)
+    return (
+        processor.enabled
+        and receiver is not None
+        and receiver.custom_processing
+        and processor.admits_receiver(session.receiver)
+        and processor.admits_project(session.project, configuration.projects)
+        and not is_test_object(session.study_instance_uid)
+    )
+
+
+class Programs:
+    """Follows finished sessions and runs programs; `ring` may be called by any thread."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        index: SessionIndex,
+        ledger: SessionLedger,
+        areas: Areas,
+        journal: Journal,
+        configuration: Callable[[], Configuration],
+    ) -> None:
+        """Open the queue.
+
+        Raises:
+            StorageUnusable: if it can't be used.
+        """
+        self._configuration = configuration
+        self._ledger = ledger
+        self._journal = journal
+        self._finished = FinishedSessions(index.changing)
+        self._runners: dict[int, Runner] = {}
+        self._leaving: list[Runner] = []
+        self._stopping = threading.Event()
+        self._news = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="commands")
+        with ExitStack() as opened:
+            self._queue = RunQueue(settings.commands_file)
+            opened.callback(self._queue.close)
+            stop_fd, self._stop_writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+            opened.callback(os.close, stop_fd)
+            opened.callback(os.close, self._stop_writing)
+            opened.callback(index.sessions_finished.add(self.ring))
+            self._open = opened.pop_all()
+        self._bench = Bench(self._queue, ledger, areas, journal, stop_fd)
+
+    def start(self) -> None:
+        """Begin to follow and to run."""
+        self.ring()
+        self._thread.start()
+
+    def ring(self) -> None:
+        """Look for finished sessions, and at the configuration."""
+        self._news.set()
+
+    def stop(self) -> None:
+        """End what runs, which runs again at the next start."""
+        self._stopping.set()
+        self.ring()
+        if self._thread.is_alive():
+            self._thread.join()
+        runners = [*self._runners.values(), *self._leaving]
+        for runner in runners:
+            runner.ask_to_stop()
+        os.write(self._stop_writing, b"!")
+        for runner in runners:
+            runner.join()
+
+    def close(self) -> None:
+        """Close the queue."""
+        self._open.close()
+
+    def _follow(self) -> None:
+        seconds: float | None = None
+        while not self._stopping.is_set():
+            self._news.wait(seconds)
+            self._news.clear()
+            seconds = None
+            if self._stopping.is_set():
+                return
+            try:
+                self._serve()
+            except (StorageUnusable, OSError) as error:
+                seconds = self._halt(str(error))
+            except Exception as error:
+                _logger.exception("following finished sessions failed; trying again")
+                seconds = self._halt(f"internal error ({type(error).__name__})")
+
+    def _halt(self, reason: str) -> float:
+        self._journal.record(ProgramFailed(processor="commands", session=None, reason=reason))
+        return RETRY_SECONDS
+
+    def _serve(self) -> None:
+        configuration = self._configuration()
+        processors = [p for p in configuration.processors if p.processor_class == CLASS_ID]
+        dropped = self._queue.keep_only([processor.id for processor in processors])
+        if dropped:
+            self._journal.record(RunsDropped(runs=dropped))
+        enabled = [processor for processor in processors if processor.enabled]
+        programs = {p.id: program_of(p, settings_of(Command.info, p)) for p in enabled}
+        self._take_up(enabled, programs, configuration)
+        self._bring_to(programs)
+        for runner in self._runners.values():
+            runner.ring()
+
+    def _take_up(
+        self,
+        processors: list[Processor],
+        programs: dict[int, Program],
+        configuration: Configuration,
+    ) -> None:
+        """Make runs of the sessions that were finished, and let the index forget them."""
+        finished = self._finished.all()
+        if not finished:
+            return
+        self._queue.put(
+            (processor.id, found)
+            for found, session in self._sessions(finished)
+            for processor in processors
+            if programs[processor.id].status == found.status
+            and wants(processor, session, configuration)
+        )
+        self._finished.remove(finished[-1].sequence)
+
+    def _sessions(self, finished: tuple[Finished, ...]) -> Iterator[tuple[Finished, Session]]:
+        for found in finished:
+            try:
+                yield found, self._ledger.session(found.session)
+            except NotFound:  # merged already; its other session is noted by itself
+                continue
+
+    def _bring_to(self, programs: dict[int, Program]) -> None:
+        """Begin runners for what is configured; others end after the run they are at."""
+        kept = {
+            number: runner
+            for number, runner in self._runners.items()
+            if programs.get(number) == runner.program
+        }
+        left = [runner for number, runner in self._runners.items() if number not in kept]
+        for runner in left:
+            runner.ask_to_stop()
+        self._leaving = [r for r in (*self._leaving, *left) if not r.has_ended]
+        for number, program in programs.items():
+            if number not in kept:
+                kept[number] = Runner(program, self._bench)
+        self._runners = kept

@@ -1,0 +1,160 @@
+"""The threads of one program: each takes a run from the queue, runs it, and tells how it ended."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from engine.delivery_events import ProgramEnded, ProgramFailed
+from engine.errors import NotFound, StorageUnusable
+from engine.model.session import SessionArea
+from engine.programs.description import description
+from engine.programs.run import Ran, run_program
+
+if TYPE_CHECKING:
+    from engine.journal import Journal
+    from engine.programs.processor import Program
+    from engine.programs.queue import Run, RunQueue
+    from engine.sessions.areas import Areas
+    from engine.sessions.ledger import SessionLedger
+
+RETRY_SECONDS = 10.0
+OUTPUT_CHARACTERS = 300
+"""How much of the end of a program's output an event shows."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Bench:
+    """What all runners work with."""
+
+    queue: RunQueue
+    ledger: SessionLedger
+    areas: Areas
+    journal: Journal
+    stop_fd: int
+    """Readable once the engine stops."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Guards `running`."""
+    running: set[int] = field(default_factory=set)
+    """The runs that are under way."""
+
+
+class Runner:
+    """Runs one program; every method may be called from any thread."""
+
+    def __init__(self, program: Program, bench: Bench) -> None:
+        self.program = program
+        self._bench = bench
+        self._wake = threading.Condition()
+        self._rung = program.at_once
+        self._stopping = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"command-{program.id}-{number}")
+            for number in range(program.at_once)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def ring(self) -> None:
+        """Let the threads look for runs."""
+        with self._wake:
+            self._rung = len(self._threads)
+            self._wake.notify_all()
+
+    def ask_to_stop(self) -> None:
+        """Begin no further run; one that is under way ends as it ends."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify_all()
+
+    def join(self) -> None:
+        """Wait until every run has ended."""
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether every run has ended."""
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _work(self) -> None:
+        seconds: float | None = None
+        while self._wait(seconds):
+            seconds = None
+            try:
+                while not self._stopping and self._run_next():
+                    pass
+            except StorageUnusable as error:
+                self._tell_failure(None, error.detail, "")
+                seconds = RETRY_SECONDS
+            except Exception as error:
+                # One session that nobody foresaw must not end the runs for all others.
+                _logger.exception("running a program failed; trying again")
+                self._tell_failure(None, f"internal error ({type(error).__name__})", "")
+                seconds = RETRY_SECONDS
+
+    def _wait(self, seconds: float | None) -> bool:
+        """Wait until it rings or the time is over; return whether to go on."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._rung > 0 or self._stopping, seconds)
+            self._rung = max(0, self._rung - 1)
+            return not self._stopping
+
+    def _run_next(self) -> bool:
+        """Run the program for the next session, if there is one."""
+        bench = self._bench
+        with bench.lock:
+            run = bench.queue.begin(self.program.id, bench.running)
+            if run is None:
+                return False
+            bench.running.add(run.id)
+        try:
+            ran = self._run(run)
+            if ran.was_stopped:
+                return False
+            bench.queue.end(run.id)
+            self._tell(run, ran)
+        finally:
+            with bench.lock:
+                bench.running.discard(run.id)
+        return True
+
+    def _run(self, run: Run) -> Ran:
+        try:
+            session = self._bench.ledger.session(run.session)
+        except NotFound:
+            return Ran(failure="its session was merged into another or removed before it could run")
+        if session.area is SessionArea.TRASH:
+            return Ran(failure="its session was deleted before it could run")
+        told = description(self.program, run, session, self._bench.areas.folder(session))
+        return run_program(self.program.argv, told, self.program.seconds, self._bench.stop_fd)
+
+    def _tell(self, run: Run, ran: Ran) -> None:
+        if ran.is_good:
+            self._bench.journal.record(
+                ProgramEnded(
+                    processor=self.program.label,
+                    session=run.session,
+                    seconds=round(ran.seconds, 3),
+                )
+            )
+        else:
+            self._tell_failure(run.session, ran.in_words(), _shown(ran.output))
+
+    def _tell_failure(self, session: int | None, reason: str, output: str) -> None:
+        self._bench.journal.record(
+            ProgramFailed(
+                processor=self.program.label, session=session, reason=reason, output=output
+            )
+        )
+
+
+def _shown(output: str) -> str:
+    """Return the end of an output in one harmless line."""
+    line = " ".join(output.split())
+    shown = "".join(character if character.isprintable() else "�" for character in line)
+    return shown if len(shown) <= OUTPUT_CHARACTERS else "…" + shown[1 - OUTPUT_CHARACTERS :]

@@ -1,0 +1,1 @@
+"""dicomdock as a systemd service: what it tells systemd, its units, and their installation."""

@@ -1,0 +1,220 @@
+"""The units of dicomdock as a systemd service, as texts; pure.
+
+The socket unit holds the ports, so that a restart of the service refuses no caller. The service
+sees its data directory and nothing else that it could change (systemd.exec(5)).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import ConfigurationError, Problem
+
+STATE_ROOT = Path("/var/lib")
+NAME = "dicomdock"
+_HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
+"""What ProtectHome= hides."""
+_CLEANED = (Path("/tmp"), Path("/var/tmp"))
+_LOW_PORTS = 1024
+_STOP_MARGIN_SECONDS = 30
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
+_SAFE = re.compile(r"[A-Za-z0-9._/@:+,=%$-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One file and where it belongs."""
+
+    path: Path
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """What the units depend on."""
+
+    program: tuple[str, ...]
+    """The command that runs dicomdock, with absolute paths."""
+    data_dir: Path = STATE_ROOT / NAME
+    user: str = NAME
+    listen: tuple[str, ...] = ("8104",)
+    """What the socket unit listens on: ports, or addresses with ports."""
+    options: tuple[str, ...] = ()
+    """Further options of ``dicomdock engine``."""
+    drain_seconds: float = 60.0
+    readable: tuple[Path, ...] = ()
+    """Where the program itself lies."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would make other units than were meant.
+
+        Raises:
+            ConfigurationError: with one problem per unacceptable value.
+        """
+        problems = []
+        if not _USER.fullmatch(self.user):
+            problems.append(Problem("user", self.user[:40], "is no user name", "use such as dicom"))
+        if not {*_CLEANED}.isdisjoint(self.data_dir.parents):
+            remedy = "choose another with --data, such as /var/lib/dicomdock"
+            problems.append(Problem("data", str(self.data_dir), "is cleaned by the system", remedy))
+        if ":" in str(self.data_dir) or not str(self.data_dir).isprintable():
+            remedy = "choose a name without colons and control characters"
+            problems.append(Problem("data", str(self.data_dir)[:80], "fits no unit", remedy))
+        if problems:
+            raise ConfigurationError(*problems)
+
+
+def units(settings: ServiceSettings) -> tuple[Unit, ...]:
+    """Return the units: service, socket, and the user that the service runs as."""
+    system = Path("/etc/systemd/system")
+    return (
+        Unit(system / f"{NAME}.service", service_unit(settings)),
+        Unit(system / f"{NAME}.socket", socket_unit(settings)),
+        Unit(Path(f"/etc/sysusers.d/{NAME}.conf"), sysusers(settings)),
+    )
+
+
+def service_unit(settings: ServiceSettings) -> str:
+    """Return the text of the service unit."""
+    drain = f"{settings.drain_seconds:g}"
+    command = (*settings.program, "--data", str(settings.data_dir), "engine", "--drain-seconds")
+    started = " ".join(map(_word, (*command, drain, *settings.options)))
+    stop = round(settings.drain_seconds) + _STOP_MARGIN_SECONDS
+    return f"""\
+[Unit]
+Description=DICOM receiving dock
+Wants=network-online.target
+After=network-online.target {NAME}.socket
+Requires={NAME}.socket
+RequiresMountsFor={_quoted(str(settings.data_dir))}
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={started}
+ExecReload=/bin/kill -HUP $MAINPID
+WatchdogSec=30
+Restart=on-failure
+RestartSec=2
+# 2: a wrong configuration or option; starting again would not mend it.
+RestartPreventExitStatus=2
+TimeoutStartSec=15min
+TimeoutStopSec={stop}
+# The engine ends its worker processes itself, once associations are through.
+KillMode=mixed
+
+User={settings.user}
+UMask=0027
+{_storage(settings)}
+{_capabilities(settings)}
+{_SANDBOX}
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def socket_unit(settings: ServiceSettings) -> str:
+    """Return the text of the socket unit."""
+    listen = "\n".join(f"ListenStream={place}" for place in settings.listen)
+    return f"""\
+[Unit]
+Description=DICOM ports of the receiving dock
+
+[Socket]
+{listen}
+FileDescriptorName=dicom
+Backlog=256
+NoDelay=yes
+KeepAlive=yes
+Service={NAME}.service
+
+[Install]
+WantedBy=sockets.target
+"""
+
+
+def sysusers(settings: ServiceSettings) -> str:
+    """Return what makes the service's user, if there is none (sysusers.d(5))."""
+    return f'u {settings.user} - "DICOM receiving dock" {_quoted(str(settings.data_dir))}\n'
+
+
+def is_low(place: str) -> bool:
+    """Tell whether a place to listen on has a port that needs a capability."""
+    return int(place.rpartition(":")[2]) < _LOW_PORTS
+
+
+def _storage(settings: ServiceSettings) -> str:
+    """Return how the service comes to its directory, and what else of the disk it sees."""
+    data, lines = settings.data_dir, ["ProtectSystem=strict"]
+    if data.parent == STATE_ROOT:
+        lines += [f"StateDirectory={data.name}", "StateDirectoryMode=0750"]
+    else:
+        lines.append(f"ReadWritePaths={_quoted(str(data))}")
+    hidden = [path for path in (data, *settings.readable) if _is_hidden(path)]
+    if not hidden:
+        return "\n".join([*lines, "ProtectHome=yes"])
+    lines.append("ProtectHome=tmpfs")
+    for path in dict.fromkeys(hidden):
+        option = "BindPaths" if path == data else "BindReadOnlyPaths"
+        lines.append(f"{option}={_quoted(str(path))}")
+    return "\n".join(lines)
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(root == path or root in path.parents for root in _HIDDEN)
+
+
+def _capabilities(settings: ServiceSettings) -> str:
+    """Return the one capability that low ports need, or that there is none."""
+    if any(map(is_low, settings.listen)):
+        return (
+            "AmbientCapabilities=CAP_NET_BIND_SERVICE\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE"
+        )
+    return "AmbientCapabilities=\nCapabilityBoundingSet=\nPrivateUsers=yes"
+
+
+def _word(text: str) -> str:
+    """Return a word of a command: variables mean nothing in it."""
+    return _quoted(text.replace("$", "$$"))
+
+
+def _quoted(text: str) -> str:
+    """Return a word of a unit file: specifiers mean nothing in it."""
+    text = text.replace("%", "%%")
+    if _SAFE.fullmatch(text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in escaped) + '"'
+
+
+_SANDBOX = """\
+NoNewPrivileges=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+RemoveIPC=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallFilter=@chown
+SystemCallErrorNumber=EPERM
+
+LimitNOFILE=65536
+LimitCORE=0
+TasksMax=4096
+OOMScoreAdjust=-200
+"""

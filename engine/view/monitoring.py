@@ -1,0 +1,43 @@
+"""What a monitoring system asks of an engine: is it well, and what has it counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from engine.counters import Counters
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a monitoring system asks for."""
+
+    alive: bool
+    """Whether every part that must run does; a restart is due otherwise."""
+    listening: int
+    enabled: int
+    """How many receivers listen, and how many should."""
+    problems: tuple[str, ...] = ()
+    """Why objects are refused or things go wrong, in words; none if all is well."""
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether there is nothing to complain of."""
+        return self.alive and not self.problems
+
+
+class MonitoringView(Protocol):
+    """The counters and the health of an engine; counting sessions reads the index."""
+
+    def counters(self) -> Counters:
+        """Return what was counted since the engine started, and what the index holds."""
+        ...
+
+    def metrics(self) -> bytes:
+        """Return everything as Prometheus text; `engine.exposition.CONTENT_TYPE` names it."""
+        ...
+
+    def health(self) -> Health:
+        """Return whether all is well, and what is not."""
+        ...

@@ -1,0 +1,122 @@
+"""What a console asks of the senders: who calls, since when, how much, and what went wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+HOURS_KEPT = 7 * 24
+
+
+class SenderOrder(StrEnum):
+    """What senders are sorted by."""
+
+    LAST_SEEN = "last seen"
+    CALLING_AE_TITLE = "calling AE title"
+    ADDRESS = "address"
+    OBJECTS = "objects"
+    BYTES = "bytes"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """One calling AE title at one address; counted at the end of associations, and each hour."""
+
+    calling_ae_title: str
+    """As it was sent; may hold anything."""
+    address: str
+    """Without the port."""
+    first_seen: datetime
+    last_seen: datetime
+    associations: int = 0
+    """Accepted ones that have ended."""
+    aborted: int = 0
+    rejected: int = 0
+    last_rejection: str = ""
+    last_rejection_at: datetime | None = None
+    objects: int = 0
+    """Stored ones and duplicates."""
+    failed: int = 0
+    """Objects that were refused."""
+    bytes: int = 0
+    last_error: str = ""
+    """Why its last association was aborted or its last object refused, as far as is known."""
+    last_error_at: datetime | None = None
+    receiver: str = ""
+    """What it called last, ``AE:port``."""
+    implementation: str = ""
+    """Implementation Version Name (PS3.7 D.3.3.2)."""
+    implementation_class_uid: str = ""
+    contexts_proposed: int = 0
+    """In its last association."""
+    contexts_refused: int = 0
+    refused_contexts: tuple[str, ...] = ()
+    """The first of them, each with SOP class and reason."""
+    open_associations: int = 0
+    """Now."""
+
+
+@dataclass(frozen=True, slots=True)
+class SenderPage:
+    """Some of the senders."""
+
+    senders: tuple[Sender, ...]
+    offset: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class HourVolume:
+    """What came in one hour."""
+
+    begins_at: datetime
+    objects: int = 0
+    bytes: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SenderDetail:
+    """A sender and its volume by hour."""
+
+    sender: Sender
+    hours: tuple[HourVolume, ...]
+    """The last seven days without a gap, oldest first; the last 24 are the last day."""
+
+
+class SendersView(Protocol):
+    """The senders of an engine; every method reads the index and belongs in a worker."""
+
+    def list(
+        self,
+        *,
+        text: str = "",
+        order: SenderOrder = SenderOrder.LAST_SEEN,
+        descending: bool = True,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> SenderPage:
+        """Return a page of at most 1,000 senders.
+
+        Args:
+            text: part of the AE title, address or implementation; letter case is ignored.
+            order: what they are sorted by.
+            descending: whether the greatest comes first.
+            offset: how many to leave out.
+            limit: how many to return.
+        """
+        ...
+
+    def detail(self, calling_ae_title: str, address: str) -> SenderDetail:
+        """Return a sender with its volume by hour.
+
+        Raises:
+            NotFound: if no such sender is known.
+        """
+        ...

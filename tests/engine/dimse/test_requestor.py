@@ -1,0 +1,228 @@
+"""Associations as requestor: what a peer may do to us, and what is made of it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.dimse.proposal import refusal
+from engine.dimse.requestor import OutgoingAssociation
+from engine.dimse.sending import SentObject, call, echo_peer, send_files
+from engine.errors import (
+    AssociationBroken,
+    AssociationRefused,
+    ContextRefused,
+    PeerError,
+    PeerUnreachable,
+)
+from engine.intake.file_meta import FileMeta
+from engine.model.peer import CallingTls, Peer, PeerDeadlines
+from tests import dicom
+from tests.certificates import Authority
+from tests.peers.scp import Mood, Scp, always
+from tests.running import LOOPBACK, free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+QUICK = PeerDeadlines(connect_seconds=1, answer_seconds=0.3)
+CT = dicom.CT_IMAGE_STORAGE
+CONTEXT = (CT, dicom.EXPLICIT_VR_LITTLE_ENDIAN)
+
+
+def peer(port: int, **more: object) -> Peer:
+    return Peer(LOOPBACK, port, "PACS", **more)  # type: ignore[arg-type]
+
+
+def write(folder: Path, uid: str, syntax: str = dicom.EXPLICIT_VR_LITTLE_ENDIAN) -> bytes:
+    """Write an object and return its data set."""
+    data_set = dicom.image(syntax, SOPInstanceUID=uid)
+    preamble = FileMeta(CT, syntax, "CT1", "XNAT").preamble(uid)
+    (folder / f"{uid}.dcm").write_bytes(preamble + data_set)
+    return data_set
+
+
+def sent(folder: Path, port: int, deadlines: PeerDeadlines = QUICK) -> list[SentObject]:
+    told: list[SentObject] = []
+    send_files(peer(port), sorted(folder.iterdir()), deadlines, told.append)
+    return told
+
+
+def test_objects_arrive_as_they_are_encoded_over_one_association(tmp_path: Path) -> None:
+    syntaxes = (*dicom.UNCOMPRESSED, dicom.JPEG_BASELINE, dicom.JPEG_2000_LOSSLESS)
+    written = {f"1.2.{n}": (s, write(tmp_path, f"1.2.{n}", s)) for n, s in enumerate(syntaxes)}
+    with Scp() as scp:
+        assert all(s.is_stored for s in sent(tmp_path, scp.port))
+        assert scp.associations == 1
+    assert {uid: (syntax, data) for uid, syntax, data in scp.received} == written
+
+
+def test_a_large_object_is_cut_into_pdus_that_fit(tmp_path: Path) -> None:
+    pixels = bytes(range(256)) * 12_000
+    data_set = dicom.image(pixels=pixels, SOPInstanceUID="1.2.9")
+    preamble = FileMeta(*CONTEXT, "CT1", "XNAT").preamble("1.2.9")
+    (tmp_path / "large.dcm").write_bytes(preamble + data_set)
+    with Scp() as scp:
+        sent(tmp_path, scp.port, PeerDeadlines())
+    assert scp.received[0][2] == data_set
+
+
+def test_a_refused_transfer_syntax_is_an_error_of_that_object_alone(tmp_path: Path) -> None:
+    write(tmp_path, "1.2.1")
+    write(tmp_path, "1.2.2", dicom.JPEG_BASELINE)
+    with Scp() as scp:
+        scp.refused = (dicom.JPEG_BASELINE,)
+        good, bad = sent(tmp_path, scp.port)
+    assert good.is_stored
+    assert bad.status is None
+    assert bad.detail == ("the peer does not accept CT Image Storage in JPEG Baseline (Process 1)")
+
+
+def test_a_failure_status_is_told_with_what_the_peer_says_and_nothing_that_steers(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, "1.2.1")
+    with Scp() as scp:
+        scp.status = always(0xA700)
+        (found,) = sent(tmp_path, scp.port)
+    assert not found.is_stored
+    assert found.detail == "the peer answers 0xA700 (out of resources): no�[2J"
+
+
+def test_what_is_no_object_is_told_and_does_not_stop_the_others(tmp_path: Path) -> None:
+    (tmp_path / "0.dcm").write_text("hello")
+    (tmp_path / "1.dcm").write_bytes(b"")
+    write(tmp_path, "1.2.1")
+    with Scp() as scp:
+        details = [found.detail for found in sent(tmp_path, scp.port)]
+    assert details == ["is not a DICOM file", "is empty", ""]
+
+
+@pytest.mark.parametrize(
+    ("mood", "says"),
+    [
+        (Mood.ABORT, "aborted the association"),
+        (Mood.UNANSWERED, "did not answer within 0.3 s"),
+        (Mood.GARBAGE, "answered nonsense"),
+        (Mood.RELEASE, "released the association in the middle of it"),
+        (Mood.STRANGE, "sent a PDU of type 0x09"),
+        (Mood.WRONG, "answered to what was not asked"),
+        (Mood.ENDLESS, "says it has 4,294,967,295 bytes"),
+        (Mood.SILENT, "did not answer within 0.3 s"),
+    ],
+)
+def test_a_peer_that_breaks_off_or_falls_silent_is_left_in_time(
+    tmp_path: Path, mood: Mood, says: str
+) -> None:
+    write(tmp_path, "1.2.1")
+    with Scp(mood=mood) as scp, pytest.raises(AssociationBroken, match=says):
+        sent(tmp_path, scp.port)
+
+
+def test_a_peer_that_takes_no_more_bytes_is_left_in_time(tmp_path: Path) -> None:
+    with Scp(mood=Mood.DEAF) as scp:
+        with (
+            pytest.raises(AssociationBroken, match="took nothing"),
+            call(peer(scp.port), [CONTEXT], QUICK) as association,
+        ):
+            pieces = [memoryview(bytes(2**20))] * 40
+            association.store(CONTEXT, "1.2.3", pieces, 40 * 2**20)
+        assert not association.is_open
+        scp.mood = Mood.TAKE
+        with scp.changed:
+            scp.changed.notify_all()
+
+
+def test_another_thread_may_end_a_wait_for_the_peer() -> None:
+    with (
+        Scp(mood=Mood.UNANSWERED) as scp,
+        pytest.raises(AssociationBroken, match="closed the connection"),
+        call(peer(scp.port), [CONTEXT], PeerDeadlines()) as association,
+    ):
+        threading.Timer(0.05, association.hang_up).start()
+        association.store(CONTEXT, "1.2.3", [memoryview(b"12")], 2)
+
+
+def test_an_object_that_ends_early_ends_the_association_for_half_of_it_is_no_message() -> None:
+    def pieces() -> list[memoryview]:
+        raise OSError
+
+    class Broken:
+        def __iter__(self) -> object:
+            return iter(pieces())
+
+    with Scp() as scp, call(peer(scp.port), [CONTEXT], QUICK) as association:
+        with pytest.raises(OSError):
+            association.store(CONTEXT, "1.2.3", Broken(), 2)  # type: ignore[arg-type]
+        assert not association.is_open
+
+
+def test_a_rejection_says_why_and_what_to_do() -> None:
+    with Scp(mood=Mood.REJECT) as scp, pytest.raises(AssociationRefused) as refused:
+        echo_peer(peer(scp.port), QUICK)
+    assert (refused.value.result, refused.value.source, refused.value.reason) == (1, 1, 7)
+    assert refused.value.detail.endswith(
+        "rejects the association for good: there is no AE title PACS"
+    )
+
+
+def test_an_unknown_or_short_rejection_is_one_too() -> None:
+    found = refusal(b"\x03\0\0\0\0\4\0\2\3\x63", peer(104))
+    assert found.detail.endswith("for now: source 3, reason 99")
+    assert refusal(b"\x03\0\0\0\0\0", peer(104)).source == 0
+
+
+def test_nobody_there_is_said_with_the_address() -> None:
+    port = free_port()
+    with pytest.raises(PeerUnreachable, match=f"PACS@127.0.0.1:{port}: connection refused"):
+        echo_peer(peer(port), QUICK)
+
+
+def test_an_answer_that_is_no_dicom_is_no_acceptance() -> None:
+    def answer(content: bytes) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(content)
+
+    for content in (
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\x02\0\0\0\0\x04\0\1\0\0",
+        b"\x06\0" * 5,
+    ):
+        with socket.create_server((LOOPBACK, 0)) as server:
+            thread = threading.Thread(target=answer, args=(content,))
+            thread.start()
+            with pytest.raises(PeerError):
+                OutgoingAssociation(peer(server.getsockname()[1]), [CONTEXT], QUICK)
+            thread.join()
+
+
+def test_two_releases_at_once_end_the_association_in_good_order() -> None:
+    with Scp(mood=Mood.COLLIDE) as scp:
+        association = call(peer(scp.port), [CONTEXT], QUICK)
+        assert association.is_quiet()
+        association.release()
+        assert not association.is_open
+        assert not association.is_quiet()
+        association.release()
+
+
+def test_an_echo_needs_its_context() -> None:
+    with Scp() as scp:
+        assert echo_peer(peer(scp.port), QUICK) == 0
+        with (
+            pytest.raises(ContextRefused),
+            call(peer(scp.port), [CONTEXT], QUICK) as association,
+        ):
+            association.echo()
+
+
+def test_tls_that_the_peer_does_not_speak_is_said_so(tmp_path: Path) -> None:
+    ca = Authority(tmp_path / "ca").ca_file
+    hurried = PeerDeadlines(connect_seconds=0.2)
+    with Scp() as scp, pytest.raises(PeerUnreachable, match="no TLS: the handshake was not answer"):
+        echo_peer(peer(scp.port, tls=CallingTls(str(ca))), hurried)

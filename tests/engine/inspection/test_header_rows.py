@@ -1,0 +1,144 @@
+"""Headers as rows: everything is there, nothing is endless, and what is hostile is only bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pydicom.data
+import pytest
+
+from engine.inspection import header_rows
+from engine.inspection.header_rows import read
+from engine.inspection.job import HeaderJob, HeaderResult
+from engine.intake.file_meta import FileMeta
+from tests import dicom
+from tests.dicom import Element, element
+
+# The process that this runs in tells nobody of odd values either.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+SAMPLES = Path(pydicom.data.__file__).parent / "test_files"
+LITTLE = dicom.EXPLICIT_VR_LITTLE_ENDIAN
+
+
+def read_bytes(content: bytes, syntax: str = LITTLE) -> HeaderResult:
+    return read(HeaderJob(data=content, transfer_syntax_uid=syntax))
+
+
+def read_elements(*elements: Element, syntax: str = LITTLE) -> HeaderResult:
+    return read_bytes(dicom.encode(elements, syntax), syntax)
+
+
+@pytest.mark.parametrize("syntax", dicom.UNCOMPRESSED)
+def test_every_element_is_a_row_in_order_and_items_follow_their_sequence(syntax: str) -> None:
+    result = read_bytes(dicom.enhanced_image(syntax), syntax)
+    rows = {row.path: row for row in result.elements}
+    assert rows["(0010,0010)"].value == "Doe^Jane"
+    assert (rows["(0010,0010)"].identifying, rows["(0008,0060)"].identifying) == (True, False)
+    assert rows["(0008,1140)"].value == "1 item"
+    nested = rows["(5200,9230)[3].(0028,9145)[1].(0028,1052)"]
+    assert (nested.depth, nested.item, nested.value) == (2, 1, "-1024")
+    tops = [row.tag for row in result.elements if not row.depth]
+    assert tops == sorted(tops)
+    assert (result.frames, result.has_pixels, result.complete) == (3, True, True)
+    assert result.elements[-1].value == "96 bytes"
+
+
+def test_a_file_is_shown_with_its_file_meta_and_the_scripts_that_ran(tmp_path: Path) -> None:
+    code = [element("CodeValue", "12"), element("CodingSchemeDesignator", "XNAT")]
+    path = tmp_path / "a.dcm"
+    meta = FileMeta(dicom.CT_IMAGE_STORAGE, LITTLE, "CT", "XNAT").preamble("1.2.3")
+    path.write_bytes(
+        meta + dicom.encode([Element(0x00120064, "SQ", [code]), element("Rows", 4)], LITTLE)
+    )
+    result = read(HeaderJob(str(path)))
+    assert result.elements[0].tag == 0x00020000
+    assert result.transfer_syntax_uid == LITTLE
+    assert result.anonymized_by == ("12",)
+    syntax = next(row for row in result.elements if row.tag == 0x00020010)
+    assert syntax.value == f"{LITTLE} Explicit VR Little Endian"
+
+
+def test_long_values_are_cut_and_binary_ones_shown_by_their_first_bytes(tmp_path: Path) -> None:
+    values = [
+        element(0x00091001, bytes(range(200)), "OB"),
+        element("PatientComments", "x" * 1_000),
+        element("TextValue", "y" * 300_000),
+    ]
+    path = tmp_path / "a.dcm"
+    meta = FileMeta(dicom.CT_IMAGE_STORAGE, LITTLE, "CT", "XNAT").preamble("1.2.3")
+    path.write_bytes(meta + dicom.encode(values, LITTLE))
+    private, comments, longest = read(HeaderJob(str(path))).elements[-3:]
+    assert private.value.startswith("00 01 02 03 04 05 06 07 08 09 0A 0B 0C 0D 0E 0F … 200")
+    assert (private.private, private.identifying, private.length) == (True, True, 200)
+    assert (len(comments.value), comments.cut, comments.length) == (256, True, 1_000)
+    assert longest.value.startswith("79 79")
+    assert longest.value.endswith("300,000 bytes")
+    assert longest.cut
+
+
+def test_private_sequences_hide_all_that_is_in_them() -> None:
+    inner = [element("Modality", "CT"), element("SeriesNumber", "4")]
+    result = read_elements(Element(0x00091002, "SQ", [inner]))
+    sequence, *nested = result.elements
+    assert (sequence.vr, sequence.identifying) == ("SQ", False)
+    assert all(row.identifying and row.private for row in nested)
+
+
+def test_a_header_without_end_stops_in_good_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(header_rows, "MOST_ROWS", 10)
+    many = read_elements(*(element(0x00091000 + i, b"xx", "UN") for i in range(1, 100)))
+    assert (len(many.elements), many.complete) == (10, False)
+
+
+def test_deep_sequences_stop_in_good_time() -> None:
+    nested = [element("Modality", "CT")]
+    for _ in range(30):
+        nested = [Element(0x00081140, "SQ", [nested], undefined_length=True)]
+    result = read_elements(*nested)
+    assert not result.complete
+    assert max(row.depth for row in result.elements) == header_rows.DEEPEST
+
+
+def test_bottomless_sequences_are_refused() -> None:
+    head = dicom.head(0x00081140, "SQ", dicom.UNDEFINED_LENGTH, LITTLE)
+    item = dicom.head(0xFFFEE000, "", dicom.UNDEFINED_LENGTH, LITTLE)
+    result = read_bytes((head + item) * 20_000)
+    assert (result.elements, result.problem) == (
+        *((), "the header can't be read (RecursionError)"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("vr", "value", "shown"),
+    [
+        ("FD", b"\x01\x02", "01 02"),
+        ("DS", "not a number", "not a number"),
+        ("IS", "1e5\\x", None),
+        ("DA", "yesterday", "yesterday"),
+        ("PN", b"\xff\xfe\x1b$B", None),
+        ("UI", "1.2..3\\x", None),
+        ("XX", b"xy", None),
+        ("CS", b"\x1b[2J\0", None),
+    ],
+)
+def test_values_that_are_none_are_shown_anyway(vr: str, value: object, shown: str | None) -> None:
+    result = read_elements(Element(0x00080060, vr, value))  # type: ignore[arg-type]
+    assert result.problem == ""
+    assert len(result.elements) == 1
+    result.elements[0].value.encode()
+    if shown is not None:
+        assert result.elements[0].value.strip(" \0") == shown
+
+
+@pytest.mark.parametrize("name", ["badVR.dcm", "nested_priv_SQ.dcm", "waveform_ecg.dcm"])
+def test_odd_files_have_rows(name: str) -> None:
+    result = read(HeaderJob(str(SAMPLES / name)))
+    assert len(result.elements) > 10
+    assert len({row.path for row in result.elements}) == len(result.elements)
+
+
+def test_what_is_no_dicom_file_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.dcm"
+    path.write_bytes(b"hello")
+    assert read(HeaderJob(str(path))).problem.startswith("the header can't be read")
+    assert read(HeaderJob(str(tmp_path / "none"))).problem.startswith("the header can't be read")

@@ -1,0 +1,33 @@
+"""The forward copies of a `FakeEngine`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.view.forwarding import DestinationStatus, NotForwarded
+
+
+@dataclass
+class FakeForwarding:
+    """A `ForwardingView` that answers from memory and notes every command in `calls`."""
+
+    known: tuple[DestinationStatus, ...] = ()
+    given_up: tuple[NotForwarded, ...] = ()
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def destinations(self) -> tuple[DestinationStatus, ...]:
+        return self.known
+
+    def failed(self, destination: int | None = None, limit: int = 100) -> tuple[NotForwarded, ...]:
+        found = (f for f in self.given_up if destination in {None, f.destination})
+        return tuple(found)[:limit]
+
+    def retry(self, destination: int, items: tuple[int, ...] = ()) -> int:
+        self.calls.append(("retry", destination, items))
+        return len(items)
+
+    def drop(self, destination: int, items: tuple[int, ...] = (), *, waiting: bool = False) -> int:
+        self.calls.append(("drop", destination, items, waiting))
+        return len(items)

@@ -1,0 +1,339 @@
+"""Scripts made for XNAT's `/xapi/dicomscp`: its scenarios over HTTP, with a real sender."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from pydicom.uid import generate_uid
+
+from engine.control.host import serve
+from tests.caller import Caller
+from tests.interop.test_scenarios_routing import (
+    COMMENT,
+    CONSTANT,
+    JUNK,
+    Dock,
+    image,
+    routed_image,
+    running_dock,
+)
+from tests.running import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pydicom.dataset import Dataset
+
+BASE = "/xapi/dicomscp"
+_PATTERN = r"(0014,0046):Project:(\w+)\s*Subject:(\w+)\s*Session:(\w+)"
+ROUTED = {
+    "routingExpressionsEnabled": True,
+    "projectRoutingExpression": f"{_PATTERN}:1",
+    "subjectRoutingExpression": f"{_PATTERN}:2",
+    "sessionRoutingExpression": f"{_PATTERN}:3",
+}
+UNKNOWN = (1, 1, 3)
+"""Rejected: calling AE title not recognized (PS3.8 9.3.4)."""
+
+
+class Script:
+    """What a script for XNAT does, against a running engine."""
+
+    def __init__(self, dock: Dock, http: httpx.Client) -> None:
+        self.dock = dock
+        self.http = http
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The first receiver, as `GET` gives it."""
+        record: dict[str, Any] = self.http.get(BASE).json()[0]
+        return record
+
+    def put(self, **changes: Any) -> httpx.Response:
+        """Send the first receiver back with changes."""
+        record = self.record | changes
+        return self.http.put(f"{BASE}/{record['id']}", json=record)
+
+    def labels_of(self, ds: Dataset) -> tuple[str, str | None, str]:
+        """Send an object of a study of its own and tell under which labels it has been filed."""
+        ds.StudyInstanceUID = generate_uid(prefix=None)
+        return self.dock.labels_of(ds)
+
+    def is_admitted(self, calling: str) -> bool:
+        with Caller(self.dock.port) as caller:
+            answer = caller.associate("XNAT", calling)
+        assert answer in (None, UNKNOWN)
+        return answer is None
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Script]:
+    data: Path = tmp_path_factory.mktemp("xnat") / "data"
+    with running_dock(data) as dock:
+        end = serve(dock.engine, dock.engine._settings)
+        transport = httpx.HTTPTransport(uds=str(data / "control.sock"))
+        try:
+            with httpx.Client(transport=transport, base_url="http://dicomdock") as http:
+                yield Script(dock, http)
+        finally:
+            end()
+
+
+@pytest.fixture(autouse=True)
+def _plain(script: Script) -> None:
+    """Begin each test with the receiver of a fresh installation."""
+    plain = {"aeTitle": "XNAT", "port": script.dock.port, "identifier": "dicomObjectIdentifier"}
+    assert script.http.put(f"{BASE}/1", json=plain).status_code == 200
+    for record in script.http.get(BASE).json()[1:]:
+        assert script.http.delete(f"{BASE}/{record['id']}").status_code == 200
+
+
+def test_records_have_xnats_members_and_defaults(script: Script) -> None:
+    assert script.record == {
+        "id": 1,
+        "created": None,
+        "timestamp": None,
+        "disabled": 0,
+        "enabled": True,
+        "aeTitle": "XNAT",
+        "port": script.dock.port,
+        "identifier": "dicomObjectIdentifier",
+        "fileNamer": None,
+        "customProcessing": False,
+        "directArchive": False,
+        "directArchiveOverwrite": "delete",
+        "anonymizationEnabled": True,
+        "whitelistEnabled": False,
+        "whitelist": [],
+        "routingExpressionsEnabled": False,
+        "projectRoutingExpression": None,
+        "subjectRoutingExpression": None,
+        "sessionRoutingExpression": None,
+        "label": f"XNAT:{script.dock.port}",
+    }
+    assert script.http.get(f"{BASE}/").json() == [script.record]
+    assert script.http.get(f"{BASE}/1").json() == script.record
+    assert script.http.get(f"{BASE}/title/XNAT/{script.dock.port}").json() == script.record
+
+
+def test_a_minimal_record_makes_a_receiver_that_listens_at_once(script: Script) -> None:
+    port = free_port()
+    made = script.http.post(
+        BASE, json={"aeTitle": "NEW", "port": port, "identifier": "dicomObjectIdentifier"}
+    )
+    assert made.status_code == 200
+    record = made.json()
+    assert record["label"] == f"NEW:{port}"
+    with Caller(port) as caller:
+        assert caller.associate("NEW") is None
+    assert script.http.delete(f"{BASE}/{record['id']}").status_code == 200
+    assert script.http.get(f"{BASE}/{record['id']}").status_code == 404
+
+
+def test_what_other_versions_of_xnat_send_too_is_no_error(script: Script) -> None:
+    answer = script.put(host="localhost", whitelistText="", directArchiveOverwrite="append")
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        pytest.param(
+            {"identifier": "unknownIdentifier"},
+            "unknown DICOM Object Identifier 'unknownIdentifier'",
+            id="R1",
+        ),
+        pytest.param(
+            {"identifier": "fixedProjectSubject", **ROUTED},
+            "does not support custom routing but custom routing is enabled",
+            id="R4",
+        ),
+        ({"aeTitle": "A\\B"}, "Invalid AE-title: A\\B"),
+        ({"aeTitle": None}, "Invalid AE-title"),
+        ({"whitelistEnabled": True, "whitelist": ["a@b@c"]}, "Invalid item in whitelist: a@b@c"),
+        (
+            {"whitelistEnabled": True, "whitelist": ["CT1@nonsense!"]},
+            "Invalid Ip Address in whitelist: nonsense!",
+        ),
+        (
+            {"whitelistEnabled": True, "whitelist": ["@10.1.2.3", "x" * 17 + "@10.1.2.3"]},
+            "Invalid AE-title in whitelist",
+        ),
+        (
+            {"routingExpressionsEnabled": True, "projectRoutingExpression": "(0010,0010):("},
+            "projectRoutingExpression",
+        ),
+        ({"port": 0}, "port"),
+        ({"port": "x"}, "port"),
+    ],
+)
+def test_what_is_not_valid_is_refused_in_xnats_words(
+    script: Script, changes: dict[str, Any], words: str
+) -> None:
+    before = script.record
+    answer = script.put(**changes)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert words in answer.text
+    assert script.record == before
+
+
+def test_a_second_receiver_of_a_title_and_port_is_refused(script: Script) -> None:
+    answer = script.http.post(BASE, json={"aeTitle": "XNAT", "port": script.dock.port})
+    assert answer.status_code == 400
+    label = f"XNAT:{script.dock.port}"
+    assert f"create or update a DICOM SCP receiver with the title and port {label}" in answer.text
+
+
+def test_r2_a_rule_on_a_high_group_is_saved(script: Script) -> None:
+    rules = {"projectRoutingExpression": r"(F215,1050):Project:(\w+):1"}
+    assert script.put(routingExpressionsEnabled=True, **rules).status_code == 200
+
+
+def test_r3_an_identifier_that_can_not_route_may_keep_rules_that_are_off(script: Script) -> None:
+    rules = ROUTED | {"routingExpressionsEnabled": False}
+    answer = script.put(identifier="studyRouting", **rules)
+    assert answer.status_code == 200
+    assert answer.json()["projectRoutingExpression"] == ROUTED["projectRoutingExpression"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "labels"),
+    [
+        pytest.param({}, ("P_rtd", "subj_rtd", "sess_rtd"), id="R5"),
+        pytest.param({"routingExpressionsEnabled": False}, ("P", "subj", "sess"), id="R6"),
+        pytest.param({"subjectRoutingExpression": None}, ("P_rtd", "subj", "sess_rtd"), id="R7"),
+    ],
+)
+def test_r5_to_r7_rules_that_are_put_decide(
+    script: Script, changes: dict[str, Any], labels: tuple[str, str, str]
+) -> None:
+    assert script.put(**ROUTED | changes).status_code == 200
+    assert script.labels_of(routed_image()) == labels
+
+
+def test_r8_the_receivers_rules_win_over_the_sites(script: Script) -> None:
+    site = {"subject_enabled": True, "subject_routing": "(0010,4000):(.*):1 t:.+ r:sitewide"}
+    script.dock.set_site_routing(**site)
+    try:
+        assert script.labels_of(image(PatientComments=COMMENT))[1] == "sitewide"
+        assert script.put(**ROUTED).status_code == 200
+        assert script.labels_of(routed_image()) == ("P_rtd", "subj_rtd", "sess_rtd")
+    finally:
+        script.dock.set_site_routing()
+
+
+def test_r9_one_rule_sends_everything_to_one_project(script: Script) -> None:
+    rules = {"projectRoutingExpression": CONSTANT.format("P")}
+    assert script.put(routingExpressionsEnabled=True, **rules).status_code == 200
+    ds = image(PatientName="GSU001", PatientID="GSU001_v00_pet", StudyDescription=JUNK)
+    assert script.labels_of(ds) == ("P", "GSU001", "GSU001_v00_pet")
+
+
+def test_r10_expressions_have_several_lines(script: Script) -> None:
+    text = "(0010,4001):(.*):1 t:.+ r:subj_rtd1\n(0020,000E):(.*):1 t:.+ r:subj_rtd2"
+    assert script.put(routingExpressionsEnabled=True, subjectRoutingExpression=text).is_success
+    assert script.labels_of(routed_image())[1] == "subj_rtd2"
+
+
+MINE, OTHER = "MY_AE", "OTHER_AE"
+HERE, ELSEWHERE = "127.0.0.1", "192.0.2.7"
+
+
+@pytest.mark.parametrize(
+    ("enabled", "whitelist", "calling", "admitted"),
+    [
+        pytest.param(False, [MINE], OTHER, True, id="W1"),
+        pytest.param(True, [MINE], MINE, True, id="W2"),
+        pytest.param(True, [MINE], OTHER, False, id="W3"),
+        pytest.param(True, [ELSEWHERE], MINE, False, id="W4"),
+        pytest.param(True, [HERE, ELSEWHERE], MINE, True, id="W5"),
+        pytest.param(True, [f"{MINE}@{HERE}"], MINE, True, id="W6"),
+        pytest.param(True, [f"{OTHER}@{ELSEWHERE}"], MINE, False, id="W7"),
+        pytest.param(True, [f"{MINE}@{ELSEWHERE}"], MINE, False, id="W8"),
+        pytest.param(True, [f"{OTHER}@{HERE}"], MINE, False, id="W9"),
+    ],
+)
+def test_w1_to_w9_the_whitelist_that_is_put_lets_in(
+    script: Script, enabled: bool, whitelist: list[str], calling: str, admitted: bool
+) -> None:
+    assert script.put(whitelistEnabled=enabled, whitelist=whitelist).status_code == 200
+    assert script.is_admitted(calling) is admitted
+
+
+def test_receivers_are_enabled_and_disabled_one_by_one(script: Script) -> None:
+    path = f"{BASE}/1/enabled"
+    assert script.http.get(path).json() is True
+    assert script.http.put(f"{path}/false").json()["enabled"] is False
+    assert script.http.get(path).json() is False
+    with pytest.raises(ConnectionRefusedError):
+        Caller(script.dock.port)
+    assert script.http.put(f"{path}/true").json()["enabled"] is True
+    assert script.is_admitted(MINE)
+    assert script.http.put(f"{path}/maybe").status_code == 400
+
+
+def test_all_receivers_are_stopped_and_started_at_once(script: Script) -> None:
+    port = script.dock.port
+    assert script.http.put(f"{BASE}/stop").json() == [["XNAT", port, False]]
+    assert script.record["enabled"] is True
+    with pytest.raises(ConnectionRefusedError):
+        Caller(port)
+    assert script.http.put(f"{BASE}/start").json() == [["XNAT", port, True]]
+    assert script.is_admitted(MINE)
+
+
+def test_identifiers_are_listed_by_id(script: Script) -> None:
+    path = f"{BASE}/identifiers"
+    found = script.http.get(path).json()
+    assert set(found) == {"dicomObjectIdentifier", "fixedProjectSubject", "studyRouting"}
+    default = script.http.get(f"{path}/default").json()
+    assert default == found["dicomObjectIdentifier"]
+    assert script.http.get(f"{path}/nonsense").status_code == 404
+    assert script.http.put(path).status_code == 200
+    assert script.http.put(f"{path}/default").status_code == 200
+    assert script.http.put(f"{path}/nonsense").status_code == 404
+
+
+@pytest.mark.parametrize("id", ["99", "x", "9" * 400, "-1", "1.0", "%00"])
+@pytest.mark.parametrize(
+    ("method", "end"), [("GET", ""), ("DELETE", ""), ("PUT", ""), ("PUT", "/enabled/true")]
+)
+def test_a_receiver_that_does_not_exist_is_not_found(
+    script: Script, method: str, end: str, id: str
+) -> None:
+    answer = script.http.request(method, f"{BASE}/{id}{end}", json={"aeTitle": "X", "port": 8104})
+    assert answer.status_code == 404
+    assert "Could not find DICOM SCP instance with ID" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"[]", 400),
+        (b"[{}, {}]", 400),
+        (b"[{}]", 400),
+        (b"\xff", 400),
+        (b"7", 400),
+        (b"[" * 100_000, 400),
+        (b'{"aeTitle": {"a": 1}, "port": []}', 400),
+        (b'{"aeTitle": "A", "port": 1e400}', 400),
+        (b" " * 5_000_000, 413),
+    ],
+)
+def test_a_body_that_is_no_record_is_refused(script: Script, body: bytes, status: int) -> None:
+    headers = {"content-type": "application/json"}
+    answer = script.http.post(BASE, content=body, headers=headers)
+    assert answer.status_code == status, answer.text
+    assert len(script.http.get(BASE).json()) == 1
+
+
+def test_the_history_says_who_it_was(script: Script) -> None:
+    assert script.put(whitelist=["CT1"]).status_code == 200
+    (by,) = {script.dock.engine._configuration.changed_by}
+    assert by.endswith("(XNAT's interface)")

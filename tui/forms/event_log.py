@@ -1,0 +1,170 @@
+"""The events that a log shows: kept up to a bound, filtered once as they arrive, with marks."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, deque
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from engine.events import Severity
+from tui.forms.row_filter import NO_FILTER, folded
+from tui.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from engine.events import RecordedEvent
+    from tui.forms.row_filter import RowFilter
+
+KEPT = 10_000
+FIELDS = ("level", "receiver", "caller", "association", "topic", "text")
+"""What a filter can ask for by name."""
+LEVELS = (Severity.INFO, Severity.WARNING, Severity.ERROR)
+Place = tuple[int, int]
+"""Where an entry stands: the event's sequence, and the number of a mark behind it."""
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """An event, or a mark that a user made."""
+
+    place: Place
+    at: datetime
+    recorded: RecordedEvent | None = None
+
+    @property
+    def severity(self) -> Severity | None:
+        """How much the event matters; None for a mark."""
+        return self.recorded.event.severity if self.recorded else None
+
+    @cached_property
+    def sentence(self) -> str:
+        """What happened; safe text."""
+        return safe(self.recorded.event.sentence()) if self.recorded else "mark"
+
+    @cached_property
+    def fields(self) -> Mapping[str, str]:
+        """What a filter looks at."""
+        if self.recorded is None:
+            return {}
+        event = self.recorded.event
+        return folded(
+            level=event.severity,
+            receiver=event.receiver,
+            caller=event.calling_ae_title,
+            association=event.association,
+            topic=event.topic,
+            text=self.sentence,
+        )
+
+
+class EventLog:
+    """Takes readings; `entry` gives what is wanted of them, the newest first."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept: deque[LogEntry] = deque(maxlen=kept)
+        self._newest = 0
+        self._marks = 0
+        self._wanted: RowFilter = NO_FILTER
+        self._levels: frozenset[Severity] = frozenset(LEVELS)
+        self._cleared: Place = (-1, 0)
+        self._matching: list[LogEntry] = []
+        self.counts: Counter[Severity] = Counter()
+        """How many events of each severity are kept."""
+        self.version = 0
+        """Changes whenever `entry` would give something else."""
+
+    def __len__(self) -> int:
+        return len(self._matching)
+
+    @property
+    def total(self) -> int:
+        """How many events are kept."""
+        return sum(self.counts.values())
+
+    @property
+    def is_cleared(self) -> bool:
+        """Whether older events are hidden."""
+        return self._cleared[0] >= 0
+
+    def entry(self, row: int) -> LogEntry:
+        """Return the entry in a row; row 0 is the newest."""
+        return self._matching[-1 - row]
+
+    def oldest_first(self) -> tuple[LogEntry, ...]:
+        """Return all wanted entries."""
+        return tuple(self._matching)
+
+    def row_of(self, place: Place) -> int:
+        """Return the row of an entry, or of the one that stands where it would."""
+        at = bisect_left(self._matching, place, key=lambda entry: entry.place)
+        return max(0, min(len(self) - 1, len(self) - 1 - at))
+
+    def next_error(self, row: int, step: int) -> int | None:
+        """Return the next row below (`step` 1) or above (-1) that has an error, if any."""
+        rows = range(row + 1, len(self)) if step > 0 else range(row - 1, -1, -1)
+        return next((r for r in rows if self.entry(r).severity is Severity.ERROR), None)
+
+    def take(self, events: Sequence[RecordedEvent]) -> bool:
+        """Add the events that are new; `events` are the newest first. Tell if any was wanted."""
+        new = list(takewhile(lambda recorded: recorded.sequence > self._newest, events))
+        before = len(self._matching)
+        for recorded in reversed(new):
+            self._append(LogEntry((recorded.sequence, 0), recorded.at, recorded))
+            self._newest = recorded.sequence
+        added = len(self._matching) > before
+        self._forget()
+        return added
+
+    def mark(self, at: datetime) -> None:
+        """Put a mark above the newest event."""
+        self._marks += 1
+        self._append(LogEntry((self._newest, self._marks), at))
+        self._forget()
+
+    def want(self, wanted: RowFilter, levels: frozenset[Severity]) -> None:
+        """Show only what matches from now on; marks always do."""
+        if (wanted, levels) != (self._wanted, self._levels):
+            self._wanted, self._levels = wanted, levels
+            self._filter()
+
+    def clear(self) -> None:
+        """Hide what is there now, or show it again."""
+        self._cleared = (-1, 0) if self.is_cleared else (self._newest, self._marks)
+        self._filter()
+
+    def _append(self, entry: LogEntry) -> None:
+        if len(self._kept) == self._kept.maxlen:
+            gone = self._kept.popleft()
+            if gone.severity is not None:
+                self.counts[gone.severity] -= 1
+        self._kept.append(entry)
+        if entry.severity is not None:
+            self.counts[entry.severity] += 1
+        if self._is_wanted(entry):
+            self._matching.append(entry)
+            self.version += 1
+
+    def _forget(self) -> None:
+        """Show no entry that is not kept any more."""
+        if self._kept and self._matching and self._matching[0].place < self._kept[0].place:
+            first = self._kept[0].place
+            del self._matching[: bisect_left(self._matching, first, key=lambda e: e.place)]
+            self.version += 1
+
+    def _filter(self) -> None:
+        self._matching = [entry for entry in self._kept if self._is_wanted(entry)]
+        self.version += 1
+
+    def _is_wanted(self, entry: LogEntry) -> bool:
+        if entry.place <= self._cleared:
+            return False
+        if entry.severity is None:
+            return True
+        if entry.severity not in self._levels:
+            return False
+        return not self._wanted or self._wanted.matches(entry.fields)

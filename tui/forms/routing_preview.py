@@ -1,0 +1,144 @@
+"""Words for the dry run of routing rules on recent objects: what decides, and what does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.model.identity import DEFAULT_SESSION_LABEL, UNASSIGNED
+from engine.model.trace import Attribute, Source
+from tui.text import clock, counted, safe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.model.identity import Identification, RoutingPreview
+    from engine.model.trace import Step
+
+SHOWN = (Attribute.PROJECT, Attribute.SUBJECT, Attribute.SESSION)
+MAX_FAILED_RULES = 3
+"""Of one attribute: more would push the others out of sight."""
+MAX_VALUE_CHARACTERS = 64
+"""As much of a value as a rule sees (XNAT 6.4)."""
+NO_OBJECTS = "no object arrived since the engine started; the next one shows here"
+_OTHERWISE = {
+    Attribute.PROJECT: UNASSIGNED,
+    Attribute.SUBJECT: "no subject",
+    Attribute.SESSION: DEFAULT_SESSION_LABEL,
+}
+_WHOSE = {Source.RECEIVER: "rule", Source.SITE: "site rule", Source.DEFAULT: "default"}
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeWords:
+    """What becomes of one attribute of one object."""
+
+    attribute: Attribute
+    value: str
+    """What is decided; what is filed in its place if nothing is."""
+    is_decided: bool
+    by: str
+    """Such as ``rule 2 · (0008,1030) StudyDescription``; empty if nothing decides."""
+    taken: str
+    """The element's value with the part that was taken, such as ``“[NEURO-01]^BRAIN”``."""
+    passed_over: tuple[str, ...]
+    """The receiver's rules that decided nothing, each with the reason."""
+
+    @property
+    def in_one_line(self) -> str:
+        """The same, as short as it can be."""
+        arrow = "→" if self.is_decided else "✗ nothing decides →"
+        return " · ".join(filter(None, (f"{arrow} {self.value}", self.by)))
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectWords:
+    """One object under the rules that are being considered."""
+
+    head: str
+    """Which object it is."""
+    refused: str
+    """Why it would be refused, if it would."""
+    attributes: tuple[AttributeWords, ...]
+    change: str
+    """Where it is filed by the settings in force, if that differs."""
+
+
+def object_words(preview: RoutingPreview, *, masked: bool) -> ObjectWords:
+    """Say where an object would go and why.
+
+    Args:
+        preview: the object's dry run.
+        masked: whether to show nothing of its values but their length.
+    """
+    draft = preview.draft.masked() if masked else preview.draft
+    saved = preview.saved.masked() if masked else preview.saved
+    head = f"{clock(preview.at)} from {safe(preview.calling_ae_title)}, {safe(preview.receiver)}"
+    attributes = () if draft.identity is None else tuple(_words(a, draft) for a in SHOWN)
+    change = f"saved rules file it as {_filed(saved)}" if preview.changes else ""
+    return ObjectWords(head, safe(draft.failure), attributes, change)
+
+
+def totals(previews: Sequence[RoutingPreview]) -> str:
+    """Count for how many of the objects the receiver's own rules decide, and what changes."""
+    by_rule = {
+        attribute: sum(_is_ruled(preview.draft, attribute) for preview in previews)
+        for attribute in SHOWN
+    }
+    found = ", ".join(f"{attribute} {number}" for attribute, number in by_rule.items())
+    refused = sum(preview.draft.identity is None for preview in previews)
+    moved = sum(preview.changes for preview in previews)
+    words = [f"{counted(len(previews), 'recent object')}; these rules decide {found}"]
+    words += [f"✗ {counted(refused, 'object')} would be refused"] if refused else []
+    words += [f"{moved} filed otherwise than now"] if moved else []
+    return "; ".join(words)
+
+
+def _words(attribute: Attribute, draft: Identification) -> AttributeWords:
+    step = draft.trace.deciding(attribute)
+    passed_over = tuple(
+        f"rule {step.line}: {step.element}: {safe(step.why_not)}"
+        for step in draft.trace.of(attribute)
+        if step.source is Source.RECEIVER and not step.decided
+    )
+    value = _value(attribute, draft) or _OTHERWISE[attribute]
+    by = _by(step) if step is not None else ""
+    taken = _taken(step) if step is not None else ""
+    return AttributeWords(
+        attribute, safe(value), step is not None, by, taken, passed_over[:MAX_FAILED_RULES]
+    )
+
+
+def _value(attribute: Attribute, found: Identification) -> str:
+    if found.identity is None:
+        return ""
+    return dict(zip(SHOWN, found.identity.labels, strict=True))[attribute]
+
+
+def _by(step: Step) -> str:
+    if step.source is Source.IDENTIFIER:
+        return safe(step.rule)
+    number = f" {step.line}" if step.line is not None else ""
+    return f"{_WHOSE[step.source]}{number} · {step.element}"
+
+
+def _taken(step: Step) -> str:
+    """Show the element's value, with what was taken from it in brackets."""
+    if step.value is None:
+        return ""
+    value, captured = safe(step.value), safe(step.captured or "")
+    if captured and captured != value and captured in value:
+        value = value.replace(captured, f"[{captured}]", 1)
+    ellipsis = "…" if step.cut or len(value) > MAX_VALUE_CHARACTERS else ""
+    return f"“{value[:MAX_VALUE_CHARACTERS]}{ellipsis}”"
+
+
+def _filed(found: Identification) -> str:
+    if found.identity is None:
+        return f"refused: {safe(found.failure)}"
+    return " / ".join(safe(label or "no subject") for label in found.identity.labels)
+
+
+def _is_ruled(found: Identification, attribute: Attribute) -> bool:
+    step = found.trace.deciding(attribute)
+    return step is not None and step.source is Source.RECEIVER

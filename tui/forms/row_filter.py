@@ -1,0 +1,87 @@
+"""Which rows of a list are wanted: words, ``!word`` and ``field:value``, all of which must hold."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_TERMS = re.compile(r'(?P<no>!)?(?:(?P<field>[A-Za-z_-]+):)?(?:"(?P<quoted>[^"]*)"?|(?P<word>\S+))')
+"""One term; a quoted value may have spaces, and its closing quote may still be missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One condition."""
+
+    word: str
+    """In lower case; must occur somewhere."""
+    field: str = ""
+    """Where it must occur; empty means in any field."""
+    excludes: bool = False
+    """Whether it must not occur."""
+
+    def holds(self, row: Mapping[str, str]) -> bool:
+        """Tell whether a row, its values in lower case, fulfils it."""
+        if self.field:
+            found = self.word in row.get(self.field, "")
+        else:
+            found = any(self.word in value for value in row.values())
+        return found is not self.excludes
+
+
+@dataclass(frozen=True, slots=True)
+class RowFilter:
+    """All conditions that a row must fulfil; without any it is false and matches everything."""
+
+    terms: tuple[Term, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.terms)
+
+    def matches(self, row: Mapping[str, str]) -> bool:
+        """Tell whether a row is wanted; its values must be in lower case (see `folded`)."""
+        return all(term.holds(row) for term in self.terms)
+
+
+NO_FILTER = RowFilter()
+
+
+def parse_filter(text: str, fields: Sequence[str]) -> RowFilter:
+    """Return the filter that a line means.
+
+    A ``field:`` that is none of `fields` belongs to the word, so that ``XNAT:8104`` is found. A
+    field may be abbreviated as long as it is clear which is meant. A term that is not finished,
+    such as ``level:`` or ``!``, asks for nothing yet.
+    """
+    terms = (_term(match, fields) for match in _TERMS.finditer(text))
+    return RowFilter(tuple(term for term in terms if term is not None))
+
+
+def _term(match: re.Match[str], fields: Sequence[str]) -> Term | None:
+    word = match["quoted"] if match["quoted"] is not None else match["word"]
+    if word == "!" and not match["no"]:
+        return None
+    field = ""
+    if match["field"]:
+        field = _field(match["field"].casefold(), fields)
+        if not field:
+            word = f"{match['field']}:{word}"
+    elif word.endswith(":") and _field(word[:-1].casefold(), fields):
+        return None
+    return Term(word.casefold(), field, bool(match["no"])) if word else None
+
+
+def _field(name: str, fields: Sequence[str]) -> str:
+    if name in fields:
+        return name
+    meant = [field for field in fields if field.startswith(name)]
+    return meant[0] if len(meant) == 1 else ""
+
+
+def folded(**values: object) -> dict[str, str]:
+    """Return the values of a row as a filter reads them: text in lower case, by field."""
+    return {field: str(value).casefold() for field, value in values.items()}

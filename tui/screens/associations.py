@@ -1,0 +1,128 @@
+"""Screen 2: who sends now, who did or was refused lately, and what each of them negotiated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.containers import Horizontal, Vertical, VerticalScroll
+
+from tui.bindings import Scope
+from tui.screens.association_actions import AssociationActions
+from tui.screens.known_contexts import KnownContexts
+from tui.screens.offers import Offer, caller_offers, key_offers
+from tui.widgets.associations_table import (
+    FIELDS,
+    AllAssociationsTable,
+    association_fields,
+    association_of,
+    association_rows,
+    association_title,
+)
+from tui.widgets.contexts_table import ContextsTable, context_rows, context_title
+from tui.widgets.facts import Facts
+from tui.widgets.filter_bar import FilterBar
+from tui.widgets.live_table import LiveTable
+from tui.widgets.panel import Panel
+from tui.widgets.row_details import Details, association_details, association_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from textual.app import ComposeResult
+
+    from engine.view import AssociationStatus, EngineSnapshot
+    from tui.link import Reading
+    from tui.screens.console_screen import Frame
+
+
+class AssociationsScreen(AssociationActions):
+    """One table of live, ended and rejected associations, and everything about the chosen one."""
+
+    PLACE = "associations"
+    SCOPES = (Scope.ASSOCIATIONS,)
+    PANELS = ("associations", "chosen", "contexts")
+    AUTO_FOCUS = "#associations-table"
+    CSS_PATH = "../styles/associations.tcss"
+
+    def __init__(self, frame: Frame) -> None:
+        super().__init__(frame)
+        self._contexts = KnownContexts(self.ask, self.show_again)
+
+    def compose_body(self) -> ComposeResult:
+        """Build the list above, the chosen association below."""
+        with Vertical(id="body"):
+            with Panel("Associations", id="associations"):
+                yield AllAssociationsTable(id="associations-table")
+                yield FilterBar(
+                    FIELDS,
+                    blink=self.frame.blink,
+                    placeholder="words, !word, state:reject, caller:CT, address:10.4 …",
+                )
+            with Horizontal(id="below", classes="panels"):
+                with Panel("Association", id="chosen"), VerticalScroll(classes="scroll"):
+                    yield Facts(id="facts")
+                with Panel("Presentation contexts", id="contexts"):
+                    yield ContextsTable(id="contexts-table")
+
+    def show_panels(self, reading: Reading, snapshot: EngineSnapshot) -> None:
+        """Show a reading in all panels."""
+        both = (*snapshot.associations, *snapshot.ended_associations)
+        bar = self.query_one(FilterBar)
+        wanted = [a for a in both if bar.wanted.matches(association_fields(a))]
+        table = self.query_one(AllAssociationsTable)
+        empty = bar.empty("nobody has called since the engine started")
+        table.show(association_rows(wanted, snapshot.taken_at), empty)
+        title = association_title(snapshot)
+        if bar.wanted:
+            title = f"{bar.count(len(wanted), len(both))}   {title}"
+        if table.marked:
+            title += f"   {len(table.marked)} marked"
+        self.panel("associations").describe(title)
+        self._show_chosen(snapshot)
+
+    def _show_chosen(self, snapshot: EngineSnapshot) -> None:
+        chosen = self._chosen()
+        self.query_one(Facts).show(association_facts(chosen, snapshot) if chosen else ())
+        name = association_details(chosen, snapshot).title if chosen else "none"
+        self.panel("chosen").describe(name)
+        rows = context_rows(chosen, self._contexts.of(chosen))
+        self.query_one(ContextsTable).show(rows)
+        self.panel("contexts").describe(context_title(chosen))
+        self.set_class(bool(rows), "-has-contexts")
+
+    def _chosen(self) -> AssociationStatus | None:
+        snapshot = self.shown_reading.snapshot
+        if snapshot is None:
+            return None
+        return association_of(snapshot, self.query_one(AllAssociationsTable).chosen)
+
+    def associations_here(self) -> tuple[AssociationStatus, ...]:
+        """Return the marked associations, else the one under the cursor."""
+        snapshot = self._reading.snapshot
+        if snapshot is None or not self._built:
+            return ()
+        targets = self.query_one(AllAssociationsTable).targets
+        found = (association_of(snapshot, key) for key in targets)
+        return tuple(association for association in found if association is not None)
+
+    def details(self) -> Details | None:
+        """Return everything about the chosen association."""
+        chosen, snapshot = self._chosen(), self.shown_reading.snapshot
+        if chosen is None or snapshot is None:
+            return None
+        return association_details(chosen, snapshot, self._contexts.of(chosen))
+
+    def offers(self) -> Iterator[Offer]:
+        """Offer to let in every rejected caller, not only the chosen one."""
+        yield from caller_offers(self, self.rejected_caller)
+        for offer in key_offers(self, (Scope.ASSOCIATIONS, Scope.VIEW)):
+            if offer.shown != "w":
+                yield offer
+
+    @on(LiveTable.Chosen, "#associations-table")
+    def _row_chosen(self) -> None:
+        snapshot = self.shown_reading.snapshot
+        if snapshot is not None:
+            self._show_chosen(snapshot)
+            self.refresh_bindings()

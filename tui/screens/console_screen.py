@@ -1,0 +1,352 @@
+"""What every screen of the console has: frame, pause, zoom, filter, copy, and the way back.
+
+A screen says what it is by class variables and draws in `compose_body` and `show_panels`:
+
+- its line in `tui.places`, its keys in `tui.bindings` (own `Scope`), its panels by id;
+- a list is a `LiveTable` with id ``<panel>-table`` in a `Panel` with id ``<panel>``;
+- a `FilterBar` anywhere in it brings ``/``; `details` brings ``enter``, ``y`` and ``Y``;
+- engine calls go out as `CallRequested`, long work as `WorkRequested`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from textual import on
+from textual.screen import Screen
+from textual.widgets import DataTable, Input
+
+from tui.bindings import KEYS, Scope, bindings, changes
+from tui.link import CallRequested, ChoiceRequested, EngineCall, Reading, ReadingWanted
+from tui.places import HOME, PLACES, Place
+from tui.screens.message import MessageScreen
+from tui.screens.offers import Offer, key_offers
+from tui.text import clock, counted
+from tui.theme import palette_of
+from tui.widgets.banners import Banners
+from tui.widgets.breadcrumb import Breadcrumb
+from tui.widgets.filter_bar import FilterBar
+from tui.widgets.key_line import KeyLine
+from tui.widgets.live_table import LiveTable
+from tui.widgets.markable_table import MarkableTable
+from tui.widgets.panel import Panel
+from tui.widgets.status_line import STATUS, StatusLine, stopping_sentence
+from tui.widgets.tab_row import TabRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from textual.app import ComposeResult
+    from textual.widget import Widget
+
+    from engine.view import EngineSnapshot
+    from tui.theme import Palette
+    from tui.widgets.row_details import Details
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What all screens of one console have in common."""
+
+    blink: bool = True
+    demo: bool = False
+    read_only: bool = False
+    places: tuple[Place, ...] = PLACES
+
+
+@runtime_checkable
+class Painted(Protocol):
+    """A widget that is told its colors."""
+
+    def paint(self, palette: Palette) -> None:
+        """Use other colors from now on."""
+        ...
+
+
+class ConsoleScreen(Screen[None]):
+    """Shows one reading after another while it is seen; asks for commands by message."""
+
+    PLACE: ClassVar[str] = HOME
+    """The place in `tui.places` that it is, or that it lies behind."""
+    SCOPES: ClassVar[tuple[Scope, ...]] = ()
+    """Whose keys work on it, besides those of every screen."""
+    PANELS: ClassVar[tuple[str, ...]] = ()
+    """Ids of the panels that can be focused; the first is home."""
+    BINDINGS = bindings(Scope.SCREENS, Scope.VIEW)
+
+    def __init_subclass__(cls, **options: object) -> None:
+        """Bind the keys of the screen's scopes."""
+        if "SCOPES" in cls.__dict__:
+            cls.BINDINGS = bindings(*cls.SCOPES)
+        super().__init_subclass__(**options)  # type: ignore[arg-type]
+
+    def __init__(self, frame: Frame) -> None:
+        super().__init__()
+        self.frame = frame
+        self._reading = Reading()
+        self._paused_reading: Reading | None = None
+        self._painted: tuple[Palette, bool] | None = None
+        self._built = False
+        self._stopping = False
+
+    # What a screen says about itself
+
+    def compose_body(self) -> ComposeResult:
+        """Build everything between the tabs and the key line."""
+        yield from ()
+
+    def show_panels(self, reading: Reading, snapshot: EngineSnapshot) -> None:
+        """Show a reading in the panels; called often, so write only what changed."""
+
+    def crumbs(self) -> tuple[str, ...]:
+        """Return the way to a deeper screen, safe text; none for a screen with a number."""
+        return ()
+
+    def details(self) -> Details | None:
+        """Return what opening or copying the row under the cursor gives."""
+        return None
+
+    def offers(self) -> Iterator[Offer]:
+        """Return what the palette offers on this screen."""
+        yield from key_offers(self, (*self.SCOPES, Scope.VIEW))
+
+    @property
+    def has_content(self) -> bool:
+        """Whether there is anything to filter, sort, pause, zoom or copy."""
+        return self._reading.snapshot is not None
+
+    def check_own(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Decide on an action of the screen's own scopes, as `check_action` does."""
+        return True
+
+    # What is shown
+
+    @property
+    def reading(self) -> Reading:
+        """The newest reading."""
+        return self._reading
+
+    @property
+    def shown_reading(self) -> Reading:
+        """The reading in the panels: the newest, or the one that is held."""
+        return self._paused_reading or self._reading
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the console is taking the screen's widgets away."""
+        return self._pruning
+
+    def compose(self) -> ComposeResult:
+        """Build the frame and the body in it."""
+        yield StatusLine(demo=self.frame.demo, read_only=self.frame.read_only)
+        yield Banners(read_only=self.frame.read_only)
+        yield TabRow(self.frame.places, self.PLACE)
+        yield Breadcrumb()
+        yield from self.compose_body()
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Show what is known before the first paint."""
+        self._built = True
+        self.set_class(bool(self.crumbs()), "-deep")
+        self.paint(palette_of(self.app.current_theme))
+        self.show(self._reading)
+
+    def on_screen_resume(self) -> None:
+        """Ask for the newest reading: while hidden there was none."""
+        self.post_message(ReadingWanted())
+
+    def show(self, reading: Reading) -> None:
+        """Show a new reading; the panels stand still while paused."""
+        self._reading = reading
+        if not self._built:
+            return
+        self.query_one(StatusLine).show(reading)
+        self.set_class(reading.silent, "-silent")
+        if self._painted is not None and self._painted[1] != reading.silent:
+            self.paint(self._painted[0])
+        snapshot = reading.snapshot
+        if snapshot is not None:
+            self.query_one(Banners).show(snapshot)
+            self.query_one(Breadcrumb).show(self.crumbs())
+        if snapshot is not None and self._paused_reading is None:
+            self.show_panels(reading, snapshot)
+        self.refresh_bindings()
+
+    def show_again(self) -> None:
+        """Show the panels once more, after a filter or a choice changed."""
+        reading = self.shown_reading
+        if self._built and reading.snapshot is not None:
+            self.show_panels(reading, reading.snapshot)
+            self.refresh_bindings()
+
+    def paint(self, palette: Palette) -> None:
+        """Use other colors from now on; what may be outdated is greyed."""
+        painted = (palette, self._reading.silent)
+        if not self._built or self._painted == painted:
+            return
+        self._painted = painted
+        panels = palette.greyed() if self._reading.silent else palette
+        for widget in self.query("*"):
+            if isinstance(widget, Painted):
+                widget.paint(palette if widget.id == STATUS else panels)
+
+    def announce_stop(self) -> None:
+        """Say that the engine is being stopped and take no more commands."""
+        self._stopping = True
+        if self._built:
+            self.query_one(StatusLine).stopping(stopping_sentence(self._reading.snapshot))
+            self.refresh_bindings()
+
+    def panel(self, name: str) -> Panel:
+        """Return a panel by its id."""
+        return self.query_one(f"#{name}", Panel)
+
+    def focused_panel(self) -> str | None:
+        """Return the id of the panel that the focus is in."""
+        focused: Widget | None = self.focused
+        path = focused.ancestors_with_self if focused is not None else ()
+        return next((str(node.id) for node in path if node.id in self.PANELS), None)
+
+    def table_here(self) -> LiveTable | None:
+        """Return the table of the focused panel, else of the first panel with one."""
+        names = (self.focused_panel(), *self.PANELS)
+        tables = {str(table.id): table for table in self.query(LiveTable)} if self._built else {}
+        return next((tables[f"{n}-table"] for n in names if f"{n}-table" in tables), None)
+
+    def filter_bar(self) -> FilterBar | None:
+        """Return the filter line, if the screen has one."""
+        return next(iter(self.query(FilterBar)), None) if self._built else None
+
+    def ask(self, call: EngineCall) -> None:
+        """Have a call made on a worker thread."""
+        self.post_message(CallRequested(call))
+
+    # What happens
+
+    @on(Input.Changed, "FilterBar")
+    def _filter_changed(self) -> None:
+        self.show_again()
+
+    @on(Input.Submitted, "FilterBar")
+    def _filter_kept(self) -> None:
+        bar = self.filter_bar()
+        if bar is not None:
+            bar.close()
+        table = self.table_here()
+        if table is not None:
+            table.focus()
+        self.show_again()
+
+    @on(DataTable.RowSelected)
+    def _row_opened(self) -> None:
+        self.action_open()
+
+    @on(MarkableTable.MarksChanged)
+    def _marks_changed(self) -> None:
+        self.show_again()
+
+    # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide what makes no sense here, grey what makes none for this row."""
+        if self.frame.read_only and changes(action, parameters):
+            return False
+        if self._stopping and action in _own_actions(type(self)):
+            return False
+        if action == "back":
+            return self._can_go_back()
+        if action in ("order", "pause", "zoom", "copy", "open") and not self.has_content:
+            return False
+        if action == "order":
+            return self.table_here() is not None
+        if action == "filter":
+            bar = self.filter_bar()
+            return bar is not None and not bar.has_focus and self.has_content
+        return self.check_own(action, parameters)
+
+    def _can_go_back(self) -> bool:
+        bar = self.filter_bar()
+        filtering = bar is not None and bar.active
+        held = self.has_class("-zoomed") or self._paused_reading is not None
+        return self._built and (filtering or held or bool(self.crumbs()))
+
+    def action_filter(self) -> None:
+        """Show the filter line."""
+        bar = self.filter_bar()
+        if bar is not None:
+            bar.open()
+            self.show_again()
+
+    def action_order(self) -> None:
+        """Choose the column that rows are sorted by."""
+        table = self.table_here()
+        if table is None:
+            return
+        choices: list[tuple[str, Callable[[], None]]] = [
+            (table.UNSORTED, partial(table.sort_by, None)),
+            *((f"by {c.label}", partial(table.sort_by, c.key)) for c in table.shown_columns),
+        ]
+        self.post_message(ChoiceRequested(f"Sort {table.NOUN}s…", choices))
+
+    def action_pause(self) -> None:
+        """Hold the panels still, or let them go on."""
+        paused = self._paused_reading is None and self._reading.snapshot is not None
+        self._paused_reading = self._reading if paused else None
+        self.set_class(paused, "-paused")
+        at = clock(self._reading.snapshot.taken_at) if self._reading.snapshot else ""
+        note = f"‖ PAUSED at {at}   p goes on" if paused else ""
+        for panel in self.query(Panel):
+            panel.override_note(note)
+        self.show(self._reading)
+
+    def action_zoom(self) -> None:
+        """Give the focused panel the whole screen, or end that."""
+        name = self.focused_panel() if not self.has_class("-zoomed") else None
+        for panel in self.query(Panel):
+            panel.set_class(panel.id == name, "-zoom")
+        for group in self.query(".panels"):
+            inside = name is not None and self.panel(name) in group.walk_children()
+            group.set_class(inside, "-zoom")
+        self.set_class(name is not None, "-zoomed")
+        self.refresh_bindings()
+
+    def action_back(self) -> None:
+        """End filter, then zoom, then pause; then go back."""
+        bar = self.filter_bar()
+        if bar is not None and bar.active:
+            bar.value = ""
+            self._filter_kept()
+        elif self.has_class("-zoomed"):
+            self.action_zoom()
+        elif self._paused_reading is not None:
+            self.action_pause()
+        elif self.crumbs():
+            self.dismiss()
+            return
+        self.refresh_bindings()
+
+    def action_open(self) -> None:
+        """Show everything about the row under the cursor."""
+        details = self.details()
+        if details is not None:
+            self.app.push_screen(MessageScreen(details.title, details.text, error=False))
+
+    def action_copy(self, form: str) -> None:
+        """Copy the row under the cursor."""
+        details = self.details()
+        if details is None:
+            return
+        text = f"{details.title}\n{details.text}" if form == "text" else details.to_json()
+        self.app.copy_to_clipboard(text)
+        lines = counted(len(text.splitlines()), "line")
+        kind = "JSON" if form == "json" else "text"
+        self.app.notify(f"{lines} of {kind} copied", markup=False, timeout=2)
+
+
+def _own_actions(screen: type[ConsoleScreen]) -> frozenset[str]:
+    """Return the actions that need the engine or its values."""
+    scopes = (*screen.SCOPES, Scope.VIEW)
+    return frozenset(key.verb for key in KEYS if key.scope in scopes)

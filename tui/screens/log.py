@@ -1,0 +1,229 @@
+"""Screen 4: everything that the engine told, filtered, followed, marked and saved."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.containers import Vertical, VerticalScroll
+
+from engine.events import Severity
+from tui.bindings import Scope
+from tui.forms.event_advice import what_to_do
+from tui.forms.event_log import FIELDS, LEVELS, EventLog
+from tui.link import EngineCall
+from tui.screens.console_screen import ConsoleScreen, Frame
+from tui.screens.log_file import save_entries, usual_name
+from tui.screens.prompt import PromptScreen
+from tui.text import counted, moment, safe
+from tui.theme import SEVERITY_LOOKS
+from tui.widgets.facts import Facts
+from tui.widgets.filter_bar import FilterBar
+from tui.widgets.log_switches import LogSwitches
+from tui.widgets.log_view import LogView, Times
+from tui.widgets.panel import Panel
+from tui.widgets.row_details import Details, event_details
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from textual.app import ComposeResult
+
+    from engine.events import RecordedEvent
+    from engine.view import EngineSnapshot
+    from tui.link import Reading
+    from tui.widgets.facts import Fact
+
+FLOORS = (frozenset(LEVELS), frozenset(LEVELS[1:]), frozenset(LEVELS[2:]))
+"""What one key steps through."""
+
+
+class LogScreen(ConsoleScreen):
+    """The event log, and the event under the cursor with what to do about it."""
+
+    PLACE = "log"
+    SCOPES = (Scope.LOG,)
+    PANELS = ("events", "event")
+    AUTO_FOCUS = "#events-log"
+    CSS_PATH = "../styles/log.tcss"
+
+    def __init__(self, frame: Frame) -> None:
+        super().__init__(frame)
+        self._log = EventLog()
+        self._levels = FLOORS[0]
+
+    def compose_body(self) -> ComposeResult:
+        """Build the log above, the event under the cursor below."""
+        yield LogSwitches(id="switches")
+        with Vertical(id="body"):
+            with Panel("Events", id="events"):
+                yield LogView(self._log, id="events-log")
+                yield FilterBar(
+                    FIELDS,
+                    blink=self.frame.blink,
+                    placeholder="words, !word, level:error, receiver:XNAT, caller:CT, topic:…",
+                )
+            with Panel("Event", id="event"), VerticalScroll(classes="scroll"):
+                yield Facts(id="event-facts")
+
+    def show_panels(self, reading: Reading, snapshot: EngineSnapshot) -> None:
+        """Take what is new and show it."""
+        bar, view = self.query_one(FilterBar), self.query_one(LogView)
+        self._log.want(bar.wanted, self._levels)
+        self._log.take(reading.events)
+        cleared = "cleared; X brings older events back"
+        hidden = cleared if self._log.is_cleared else "no event of these levels"
+        view.empty = bar.empty(hidden if self._log.total else "nothing has happened yet")
+        view.show(snapshot.taken_at)
+        self._show_head(reading)
+        self._show_event(snapshot)
+
+    def _show_head(self, reading: Reading) -> None:
+        bar, view, counts = self.query_one(FilterBar), self.query_one(LogView), self._log.counts
+        held = self._paused_reading is not None
+        self.query_one(LogSwitches).show(self._levels, counts, view, held=held)
+        shown, total = len(self._log), self._log.total
+        title = bar.count(shown, total)
+        if not bar.wanted and shown < total:
+            title = f"{shown:,} of {total:,}"
+        lost = f"   {reading.dropped:,} older ones gone" if reading.dropped else ""
+        cleared = "   cleared, X brings older ones back" if self._log.is_cleared else ""
+        self.panel("events").describe(f"{title}{lost}{cleared}", "newest first")
+
+    def _show_event(self, snapshot: EngineSnapshot) -> None:
+        recorded = self._recorded()
+        facts = event_facts(recorded) if recorded else ()
+        self.query_one(Facts).show(facts)
+        title = event_headline(recorded, snapshot) if recorded else "none"
+        self.panel("event").describe(title)
+
+    def _recorded(self) -> RecordedEvent | None:
+        chosen = self.query_one(LogView).chosen if self._built else None
+        return chosen.recorded if chosen is not None else None
+
+    def details(self) -> Details | None:
+        """Return the event under the cursor, with what to do about it."""
+        recorded, snapshot = self._recorded(), self.shown_reading.snapshot
+        if recorded is None or snapshot is None:
+            return None
+        return event_details(recorded, snapshot.taken_at)
+
+    # What happens
+
+    @on(LogView.Chosen)
+    def _entry_chosen(self) -> None:
+        snapshot = self.shown_reading.snapshot
+        if snapshot is not None:
+            self._show_event(snapshot)
+            self.refresh_bindings()
+
+    @on(LogView.FollowChanged)
+    def _follow_changed(self) -> None:
+        self._show_head(self.shown_reading)
+
+    # Keys
+
+    def action_pause(self) -> None:
+        """Hold the log still, or let it go on."""
+        super().action_pause()
+        self._show_head(self.shown_reading)
+
+    def action_follow(self) -> None:
+        """Stay at the newest event, or hold the place."""
+        view = self.query_one(LogView)
+        view.follow(not view.follows)
+        self.show_again()
+
+    def action_error(self, step: int) -> None:
+        """Go to the next error, below or above."""
+        view = self.query_one(LogView)
+        row = self._log.next_error(view.row, step)
+        if row is None:
+            where = "below" if step > 0 else "above"
+            self.app.notify(f"no error {where}", markup=False, timeout=2)
+        else:
+            view.go_to(row)
+            view.follow(False)
+
+    def action_levels(self) -> None:
+        """Show all levels, no information, errors only, all again."""
+        at = FLOORS.index(self._levels) if self._levels in FLOORS else -1
+        self._set_levels(FLOORS[(at + 1) % len(FLOORS)])
+
+    def action_toggle_level(self, name: str) -> None:
+        """Show one level, or do not."""
+        self._set_levels(self._levels ^ {Severity[name]})
+
+    def _set_levels(self, levels: frozenset[Severity]) -> None:
+        self._levels = levels
+        self.show_again()
+
+    def action_mark_here(self) -> None:
+        """Draw a line above the newest event."""
+        snapshot = self._reading.snapshot
+        if snapshot is not None:
+            self._log.mark(snapshot.taken_at)
+            self.show_again()
+
+    def action_wrap(self) -> None:
+        """Show whole sentences, or one line for each event."""
+        view = self.query_one(LogView)
+        view.wraps = not view.wraps
+        self.show_again()
+
+    def action_times(self) -> None:
+        """Say when in another way."""
+        view = self.query_one(LogView)
+        ways = list(Times)
+        view.times = ways[(ways.index(view.times) + 1) % len(ways)]
+        self.show_again()
+
+    def action_clear_view(self) -> None:
+        """Hide what is shown, or bring it back."""
+        self._log.clear()
+        self.show_again()
+
+    def action_save(self) -> None:
+        """Write what is shown to a file."""
+        snapshot, entries = self._reading.snapshot, self._log.oldest_first()
+        if snapshot is None:
+            return
+        shown = counted(len(entries), "line")
+        sentence = f"What is shown ({shown}) as text; a name in .jsonl asks for JSON lines.\n"
+        prompt = PromptScreen(
+            "Save events", sentence, usual_name(snapshot.taken_at), blink=self.frame.blink
+        )
+
+        def answered(name: str | None) -> None:
+            if name:
+                run = partial(save_entries, name, entries)
+                call = EngineCall(
+                    f"save {safe(name)}", "log", lambda _: run(), self._saved, changes=False
+                )
+                self.ask(call)
+
+        self.app.push_screen(prompt, answered)
+
+    def _saved(self, path: Path) -> None:
+        self.app.notify(f"saved to {safe(str(path))}", markup=False, timeout=5)
+
+
+def event_headline(recorded: RecordedEvent, snapshot: EngineSnapshot) -> str:
+    """Return level, time and receiver of an event."""
+    event = recorded.event
+    look = SEVERITY_LOOKS[event.severity]
+    about = f" · {safe(event.receiver)}" if event.receiver else ""
+    return f"{look} {moment(recorded.at, snapshot.taken_at)}{about}"
+
+
+def event_facts(recorded: RecordedEvent) -> list[Fact]:
+    """Return what is known about an event: first what happened and what to do."""
+    event = recorded.event
+    facts = [("what happened", safe(event.sentence())), ("what to do", what_to_do(event))]
+    times = getattr(event, "times", 1)
+    facts.append(("how often", counted(times, "time") if times > 1 else ""))
+    facts.append(("calling AE title", safe(event.calling_ae_title)))
+    facts.append(("association", safe(event.association)))
+    facts.append(("topic", safe(event.topic)))
+    return [(name, value) for name, value in facts if value]

@@ -1,0 +1,111 @@
+"""What the palette offers: the actions of a screen that apply now, by name."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from tui.bindings import KEYS, Scope, possible
+from tui.forms.allow_form import allow_form
+from tui.link import AllowRequested, ReceiverCommand, SwitchRequested, UndoRequested
+from tui.text import counted, host_of, safe
+from tui.theme import RECEIVER_LOOKS
+from tui.widgets.associations_table import when_rejected
+from tui.widgets.banners import is_barred
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from engine.view import AssociationStatus, ReceiverStatus
+    from tui.screens.console_screen import ConsoleScreen
+
+MAX_CALLERS = 10
+"""So many rejected callers are offered to be let in, the newest first."""
+
+
+class Offer(NamedTuple):
+    """One line of the palette."""
+
+    name: str
+    """Such as ``receiver: Edit XNAT:8104``; safe text."""
+    detail: str
+    shown: str
+    """The key, if there is one."""
+    run: Callable[[], object]
+
+
+def key_offers(screen: ConsoleScreen, scopes: Iterable[Scope]) -> Iterator[Offer]:
+    """Offer what keys of some scopes do, as far as they work on the screen now."""
+    for key in KEYS:
+        if key.scope in scopes and screen.check_action(key.verb, _parameters(key.argument)):
+            name = f"{key.scope.lower()}: {key.label}"
+            yield Offer(name, key.help, key.shown, partial(screen.run_action, key.action))
+
+
+def _parameters(argument: str) -> tuple[object, ...]:
+    return (argument,) if argument else ()
+
+
+def receiver_offers(screen: ConsoleScreen, selected: ReceiverStatus | None) -> Iterator[Offer]:
+    """Offer a new receiver, and what can be done with each; the selected one comes first."""
+
+    def offer(action: str, label: str, detail: str, key: str, receiver_id: int) -> Offer:
+        command = ReceiverCommand(action, receiver_id)
+        return Offer(label, detail, key, lambda: screen.post_message(command))
+
+    read_only = screen.frame.read_only
+    if not read_only:
+        yield offer("new", "receiver: New", "create a receiver", "n", 0)
+    snapshot = screen.reading.snapshot
+    statuses = sorted(snapshot.receivers if snapshot else (), key=lambda s: s != selected)
+    for status in statuses:
+        name = safe(status.receiver.label)
+        for key in KEYS:
+            action = key.argument
+            here = key.scope is Scope.RECEIVERS and action != "new"
+            if here and possible(action, status) and not (read_only and key.changes):
+                shown = key.shown if status == selected else ""
+                label = f"receiver: {key.label} {name}"
+                yield offer(action, label, _detail(status), shown, status.receiver.id)
+
+
+def _detail(status: ReceiverStatus) -> str:
+    look = RECEIVER_LOOKS[status.state]
+    return f"{look} · {counted(status.open_associations, 'open association')}"
+
+
+def caller_offers(screen: ConsoleScreen, chosen: AssociationStatus | None) -> Iterator[Offer]:
+    """Offer to let rejected callers in."""
+    snapshot = screen.reading.snapshot
+    if snapshot is None or screen.frame.read_only:
+        return
+    rejected = [a for a in snapshot.ended_associations if allow_form(a, snapshot)]
+    for association in rejected[:MAX_CALLERS]:
+        caller, called = safe(association.calling_ae_title), safe(association.called_ae_title)
+        yield Offer(
+            f"association: Allow {caller} in {called}",
+            f"rejected {when_rejected(association)} from {safe(host_of(association.address))}",
+            "w" if association == chosen else "",
+            partial(screen.post_message, AllowRequested(association)),
+        )
+
+
+def site_offers(screen: ConsoleScreen) -> Iterator[Offer]:
+    """Offer what concerns the whole installation."""
+    if screen.frame.read_only:
+        return
+    snapshot = screen.reading.snapshot
+    if snapshot is not None and snapshot.receivers:
+        barred = is_barred(snapshot)
+        yield Offer(
+            "site: Allow DICOM receivers" if barred else "site: Allow no DICOM receivers",
+            "they are not allowed now" if barred else "the switch over all receivers (asks)",
+            "B",
+            partial(screen.post_message, SwitchRequested(allowed=barred)),
+        )
+    yield Offer(
+        "configuration: Undo last change",
+        "as a new revision (asks)",
+        "",
+        lambda: screen.post_message(UndoRequested()),
+    )

@@ -1,0 +1,114 @@
+"""The live preview of routing rules: one recent object at a time, and all of them counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.binding import Binding
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from tui.forms.routing_preview import NO_OBJECTS, AttributeWords, ObjectWords, object_words, totals
+
+if TYPE_CHECKING:
+    from engine.model.identity import RoutingPreview
+
+SHOW_SECONDS = 60
+"""Values of patients are masked again by themselves."""
+_LABEL_WIDTH = 9
+
+
+class RoutingPreviewPanel(Static, can_focus=True):
+    """Draws what a dry run brought; knows no engine."""
+
+    BINDINGS = [
+        Binding("left", "step(-1)", "Newer object", show=False, id="preview.newer"),
+        Binding("right", "step(1)", "Older object", show=False, id="preview.older"),
+        Binding("v", "unmask", "Show values", show=False, id="preview.unmask"),
+    ]
+
+    class Moved(Message):
+        """Another object is shown, or the same one with or without its values."""
+
+    def __init__(self) -> None:
+        super().__init__("", id="routing-preview", markup=False)
+        self._previews: tuple[RoutingPreview, ...] = ()
+        self._note = ""
+        self._at = 0
+        self.masked = True
+
+    def show(self, previews: tuple[RoutingPreview, ...], note: str = "") -> None:
+        """Show a dry run; a note says why there is none, or that it is not of the present rules."""
+        self._previews, self._note = previews, note
+        self._at = min(self._at, max(0, len(previews) - 1))
+        self._draw()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether what is shown is a dry run of the present rules."""
+        return bool(self._previews) and not self._note
+
+    @property
+    def words(self) -> ObjectWords | None:
+        """What is said of the object that is shown; None if there is none."""
+        if not self._previews:
+            return None
+        return object_words(self._previews[self._at], masked=self.masked)
+
+    def action_step(self, by: int) -> None:
+        """Go to another object."""
+        self._at = max(0, min(len(self._previews) - 1, self._at + by))
+        self._redraw()
+
+    def action_unmask(self) -> None:
+        """Show the values of the objects for a while, or mask them again."""
+        self.masked = not self.masked
+        if not self.masked:
+            self.set_timer(SHOW_SECONDS, self._mask)
+        self._redraw()
+
+    def _mask(self) -> None:
+        self.masked = True
+        self._redraw()
+
+    def _redraw(self) -> None:
+        self._draw()
+        self.post_message(self.Moved())
+
+    def _draw(self) -> None:
+        words = self.words
+        number = f" · object {self._at + 1} of {len(self._previews)}" if words else ""
+        self.border_title = Content(f" Routing preview{number} ")
+        self.border_subtitle = Content(self._keys()) if words else None
+        if words is None:
+            self.update(Content.styled(self._note or NO_OBJECTS, "$text-muted"))
+            return
+        lines = [Content.styled(words.head, "$text-muted"), *_object(words)]
+        lines.append(Content.styled(totals(self._previews), "$text-muted"))
+        if self._note:
+            lines.append(Content.styled(self._note, "$text-warning"))
+        self.update(Content("\n").join(lines))
+
+    def _keys(self) -> str:
+        return f" ←→ object   v {'shows' if self.masked else 'masks'} values "
+
+
+def _object(words: ObjectWords) -> list[Content]:
+    if words.refused:
+        return [Content.styled(f"✗ would be refused: {words.refused}", "$text-error")]
+    lines = [line for attribute in words.attributes for line in _attribute(attribute)]
+    if words.change:
+        lines.append(Content.styled(f"! {words.change}", "$text-warning"))
+    return lines
+
+
+def _attribute(words: AttributeWords) -> list[Content]:
+    label = Content.styled(f"{words.attribute.capitalize():<{_LABEL_WIDTH}}", "$text-primary")
+    style = "bold" if words.is_decided else "$text-warning"
+    mark = "" if words.is_decided else "✗ "
+    first = label + Content.styled(f"{mark}{words.value}", style)
+    lines = [first.append(Content.styled(f"  {words.by} {words.taken}".rstrip(), "$text-muted"))]
+    indent = " " * _LABEL_WIDTH
+    lines += [Content.styled(f"{indent}– {why}", "$text-muted") for why in words.passed_over]
+    return lines
