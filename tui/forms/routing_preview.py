@@ -116,7 +116,7 @@ def _value(attribute: Attribute, found: Identification) -> str:
 
 
 def _by(step: Step) -> str:
-    if step.source is Source.IDENTIFIER:
+    if step.source in {Source.IDENTIFIER, Source.PROCESSOR}:
         return safe(step.rule)
     number = f" {step.line}" if step.line is not None else ""
     return f"{_WHOSE[step.source]}{number} · {step.element}"
