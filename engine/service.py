@@ -15,6 +15,7 @@ from engine import __version__, data_directory
 from engine.alerting.dispatcher import AlertDispatcher
 from engine.answers.history import HistoryAnswers
 from engine.answers.objects import ObjectAnswers
+from engine.answers.scripts import ScriptAnswers
 from engine.answers.senders import SenderAnswers
 from engine.answers.sessions import SessionAnswers
 from engine.clock import SystemClock, local_midnight
@@ -50,6 +51,7 @@ from engine.intake.installed_processors import load_processors, rules_of
 from engine.intake.pipeline import Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.router import Router
+from engine.intake.script_runner import ScriptRunner
 from engine.intake.storage_guard import StorageGuard
 from engine.intake.write import IncomingArea
 from engine.journal import Journal
@@ -90,6 +92,7 @@ if TYPE_CHECKING:
     from engine.view.history import HistoryView
     from engine.view.objects import ObjectsView
     from engine.view.processors import ProcessorsView
+    from engine.view.scripts import ScriptsView
     from engine.view.senders import SendersView
     from engine.view.sessions import SessionsView
 
@@ -349,8 +352,11 @@ class Engine:
         durable = settings.durability is Durability.FULL
         self._index = SessionIndex(settings.index_file, durable=durable)
         opened.callback(self._index.close)
+        self._runner = ScriptRunner(settings.uid_maps_file)
+        opened.callback(self._runner.close)
         self._keeping = SessionKeeping(
-            settings, self._index, self._journal, self._clock, lambda: self._configuration
+            *(settings, self._index, self._journal, self._clock),
+            *(lambda: self._configuration, self._runner),
         )
         opened.callback(self._keeping.close)
         self._forwarding = Forwarding(
@@ -412,8 +418,7 @@ class Engine:
         opened.callback(self._processors.close)
         self._router = self._build_router(opened)
         self._trace_key = TraceKey(settings.trace_key_file)
-        anonymizer = Anonymizer(self._incoming, settings.uid_maps_file, self._journal)
-        opened.callback(anonymizer.close)
+        anonymizer = Anonymizer(self._incoming, self._runner, self._journal)
         pipeline = Pipeline(
             places,
             self._index,
@@ -486,6 +491,7 @@ class Engine:
         objects = ObjectAnswers(self._keeping, reader, self._router, self._journal, self._trace_key)
         opened.callback(objects.close)
         self.objects: ObjectsView = objects
+        self.scripts: ScriptsView = ScriptAnswers(objects, self._router, in_force)
         self.sessions: SessionsView = SessionAnswers(self._keeping, reader, self._journal, in_force)
         self.history: HistoryView = HistoryAnswers(
             self._store, in_force, self._changing, self._apply
@@ -633,7 +639,8 @@ def _not_applied(
         if any(file_namer_problems(receiver.file_namer, file_namers)):
             instead = "files are named by the site's template, for it can't be used"
             found.append((receiver, f"file namer {receiver.file_namer}", instead))
-        if receiver.anonymization and configuration.site.script.in_force is None:
-            instead = "no site script is in force; objects are stored as received"
+        nothing = configuration.site.anonymization is None
+        if receiver.anonymization and nothing and not configuration.projects.anonymizations:
+            instead = "no script is in force; objects are stored as received"
             found.append((receiver, "anonymization", instead))
     return tuple(found)

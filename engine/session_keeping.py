@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from engine.config.store import ConfigurationStore
 from engine.errors import StorageUnusable
 from engine.intake.adoption import adopt_findings
+from engine.intake.archiving import ProjectScripts
 from engine.intake.recovery import adopt
+from engine.intake.script_runner import ScriptRunner
 from engine.intake.stored import read_stored
 from engine.journal import Journal
 from engine.lock import EngineLock
@@ -50,11 +52,13 @@ class SessionKeeping:
         journal: Journal,
         clock: Clock,
         configuration: Callable[[], Configuration],
+        runner: ScriptRunner,
     ) -> None:
         self._configuration = configuration
         self.ledger = SessionLedger(index, clock)
+        self._scripts = ProjectScripts(runner, configuration)
         self._workplace = Workplace(
-            index, self.ledger, areas_of(settings), read_stored, journal, clock
+            index, self.ledger, areas_of(settings), read_stored, journal, clock, self._scripts
         )
         self._lifecycle = Lifecycle(self._workplace, self._policy)
         self._bell = Bell(settings.bell_file)
@@ -108,8 +112,9 @@ class SessionKeeping:
         return self._timer.is_alive()
 
     def stop(self) -> None:
-        """End the thread after the session that it is working on."""
-        self._timer.stop()
+        """End the thread after the step that it is working on."""
+        with self._scripts.held_back():
+            self._timer.stop()
 
     def close(self) -> None:
         """Let go of the doorbell."""
@@ -142,7 +147,9 @@ def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[
         opened.callback(journal.close)
         index = SessionIndex(settings.index_file, durable=settings.durability is Durability.FULL)
         opened.callback(index.close)
-        keeping = SessionKeeping(settings, index, journal, clock, lambda: configuration)
+        runner = ScriptRunner(settings.uid_maps_file)
+        opened.callback(runner.close)
+        keeping = SessionKeeping(settings, index, journal, clock, lambda: configuration, runner)
         opened.callback(keeping.close)
         keeping.recover(clean=index.begin_run())
         yield keeping

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 from engine.config.draft import Draft
 from engine.config.history import History
 from engine.config.processors import ProcessorTable
-from engine.config.scripts import require_script
+from engine.config.scripts import (
+    require_project_script,
+    require_script,
+    require_scripts_in_force,
+)
 from engine.config.storage import AtomicJSONStorage
 from engine.errors import (
     ChangedMeanwhile,
@@ -165,7 +169,7 @@ class ConfigurationStore:
         """Add a project, or replace one that its editor saw; return it as it is stored.
 
         Raises:
-            InvalidProject: if its id or an alias names another project.
+            InvalidProject: if its id or an alias names another project, or its script is none.
             ChangedMeanwhile: if somebody else changed the project after its editor saw it.
             NotFound: if the project to replace does not exist any more.
         """
@@ -340,8 +344,7 @@ class ConfigurationStore:
             if len(error.problems) == 1 and error.problems[0].field == "meta.schema":
                 raise type(error)(_naming(self._path, error.problems[0])) from error
             raise
-        if configuration.site.script.enabled:
-            require_script(configuration.site.script)
+        require_scripts_in_force(configuration)
         return configuration
 
 
@@ -350,6 +353,7 @@ def _checked_project(
 ) -> Project:
     """Return the project if it may stand beside the others."""
     checked = Project.parse(project.to_record())
+    require_project_script(checked)
     if replacing is not None and checked.id != replacing.id:
         message = f"is not {replacing.id}, and folders are named after that"
         raise InvalidProject(Problem("id", checked.id, message, "add a new project instead"))

@@ -140,7 +140,7 @@ class Sender:
         """Return for how long the destination is left alone; nothing if somebody asked for it."""
         asked = self._at.queue.asked(self.destination.id)
         if asked != self._asked:
-            self._asked, self._failures = asked, 0
+            self._asked, self._retry_at = asked, 0.0
         if not self._failures:
             return 0.0
         return max(0.0, self._retry_at - self._at.clock.monotonic())

@@ -42,30 +42,41 @@ class Filing:
         self._prearchive_fd = prearchive_fd
         self._archive_fd = archive_fd
 
-    def known(self, receiver: Receiver, key: SessionKey) -> Filed | None:
+    def goes_directly(self, receiver: Receiver, key: SessionKey) -> bool:
+        """Tell whether an object would go into the archive, where nothing is in its way now."""
+        if not receiver.direct_archive or key.project is None:
+            return False
+        joins = self._index.is_open(key._replace(area=SessionArea.ARCHIVE))
+        return joins or not self._exists(archive_folder(key.project, key.label))
+
+    def known(self, key: SessionKey, *, directly: bool) -> Filed | None:
         """Hold the session of an object that is not its first one; None if it may be."""
-        if receiver.direct_archive and key.project is not None:
+        if directly and key.project is not None:
             key = key._replace(area=SessionArea.ARCHIVE)
         place = self._index.place_of(key)
         return None if place is None else Filed(place, key.area)
 
-    def file(self, receiver: Receiver, key: SessionKey, origin: SessionOrigin) -> Filed:
+    def file(
+        self, receiver: Receiver, key: SessionKey, origin: SessionOrigin, *, directly: bool
+    ) -> Filed:
         """Find or make the session of an object and hold it.
 
         Args:
-            receiver: decides whether the object goes directly into the archive; without a project,
-                or with something in the way there, it goes to the prearchive all the same.
+            receiver: decides what becomes of a session that could not go directly.
             key: what makes the session one.
             origin: what a new session is filled with.
+            directly: whether it may go into the archive at once; without a project, or with
+                something in the way there, it goes to the prearchive all the same.
 
         Raises:
             OutOfResources: if the session can't be noted, or no folder can be named.
         """
-        if receiver.direct_archive and key.project is not None:
+        if directly and key.project is not None:
             with suppress(_Taken):
                 return self._directly(key, origin)
-            if receiver.direct_archive_append and origin.auto_archive is None:
-                origin = replace(origin, auto_archive=True)
+        appends = receiver.direct_archive and receiver.direct_archive_append
+        if appends and key.project is not None and origin.auto_archive is None:
+            origin = replace(origin, auto_archive=True)
         place = self._index.session_for(
             key, origin, lambda at: self._new_folder(key.project, key.label, at)
         )

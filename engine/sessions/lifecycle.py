@@ -25,6 +25,7 @@ from engine.sessions.operations import OperationKind, Request
 from engine.sessions.operator import Operator
 from engine.sessions.policy import effective_code
 from engine.sessions.reconcile import repair
+from engine.sessions.staging import Interrupted
 from engine.sessions.workplace import in_words
 
 if TYPE_CHECKING:
@@ -119,6 +120,8 @@ class Lifecycle:
             yield
         except (TransitionNotAllowed, NotFound):
             pass  # it has changed since it was looked at, or is gone
+        except Interrupted:
+            pass  # the engine stops; what was asked for is still noted
         except sqlite3.Error:
             raise  # that is about all of them
         except Exception as error:

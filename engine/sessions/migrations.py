@@ -71,6 +71,9 @@ _STEPS = {
         ) WITHOUT ROWID;
         CREATE INDEX sender_hours_by_hour ON sender_hours (hour);
     """,
+    5: """
+        ALTER TABLE objects ADD COLUMN project_script TEXT NOT NULL DEFAULT 'due';
+    """,
 }
 SCHEMA_VERSION = max(_STEPS)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
 from engine.model.identity import UNASSIGNED
+from engine.sessions.staging import NoScripts
 
 if TYPE_CHECKING:
     from engine.clock import Clock
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from engine.sessions.index import SessionIndex
     from engine.sessions.ledger import SessionLedger
     from engine.sessions.scans import ReadStored
+    from engine.sessions.staging import ArchiveScripts
 
 SETTLE_SECONDS = 30.0
 """How long objects on their way into a session are waited for; then it is tried again later."""
@@ -31,6 +33,8 @@ class Workplace:
     read: ReadStored
     journal: Journal
     clock: Clock
+    scripts: ArchiveScripts = field(default_factory=NoScripts)
+    """What projects do to objects before they are archived."""
 
     def is_settled(self, session_id: int) -> bool:
         """Return whether all objects that were on their way have their file and their row."""

@@ -19,7 +19,7 @@ from engine.model.receiver import (
 )
 from engine.model.tls import TLS_FILES, ClientCertificates
 from tui.forms.identifier_settings import PREFIX, setting_fields, values_of
-from tui.forms.receiver_help import HELP, LABELS, MEANINGS, NO_SCRIPT
+from tui.forms.receiver_help import HELP, LABELS, MEANINGS, NO_SCRIPT, PROJECT_SCRIPTS
 from tui.forms.whitelist_check import CallerVerdict, LineState, caller_verdict, line_verdicts
 from tui.text import safe, sentence_case
 
@@ -363,8 +363,9 @@ class ReceiverForm:
         match name, self.is_on(name):
             case "whitelist_enabled", True:
                 return self._whitelist_in_words()
-            case "anonymization", True if self.rules.site.script.in_force is None:
-                return NO_SCRIPT
+            case "anonymization", True if self.rules.site.anonymization is None:
+                projects = self.rules.projects
+                return PROJECT_SCRIPTS if projects and projects.anonymizations else NO_SCRIPT
             case switch, on:
                 return MEANINGS[switch][on]
 

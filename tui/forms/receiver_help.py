@@ -38,6 +38,8 @@ MEANINGS = {
 
 NO_SCRIPT = "on: no site script in force; stored as received"
 """What the switch of anonymization means then."""
+PROJECT_SCRIPTS = "on: the scripts of projects run on archiving"
+"""What it means if only projects anonymize."""
 
 LABELS = {
     "ae_title": "AE title",
@@ -120,16 +122,16 @@ goes to the prearchive, as if direct archive were off.
 
 On: it goes there too, and is added to the archived
 session by itself if it does not conflict with it.""",
-    "anonymization": """On: the site's script runs when an object arrives, before
-it is stored; what it can't edit is refused. Without a site
-script in force, objects are stored as received.
+    "anonymization": """On: the site's script and profile run when an object
+arrives, before it is stored; what they can't edit is
+refused. Those of its project run before it is archived.
+Where none is in force, objects stay as received.
 
-Off: it does not run for what this receiver takes in.
+Off: none of them runs for what this receiver takes in.
 
-Scripts of projects belong to archiving and do not run
-yet. The site's script:
-
-  dicomdock site set --script FILE --enable-script""",
+  dicomdock site set --script FILE --enable-script
+  dicomdock projects edit ID --anonymization-script FILE
+                             --enable-script""",
     "custom_processing": """On: the installed processors see each object before it
 is stored; they may change or drop it.""",
     "whitelist_enabled": """Off: every caller is accepted.

@@ -121,6 +121,11 @@ class LogScreen(ConsoleScreen):
 
     # Keys
 
+    def action_pause(self) -> None:
+        """Hold the log still, or let it go on."""
+        super().action_pause()
+        self._show_head(self.shown_reading)
+
     def action_follow(self) -> None:
         """Stay at the newest event, or hold the place."""
         view = self.query_one(LogView)

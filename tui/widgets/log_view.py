@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 class Times(StrEnum):
     """How a line says when."""
 
-    CLOCK = "time of day"
+    CLOCK = "clock"
     DATE = "date"
-    AGO = "how long ago"
+    AGO = "ago"
 
 
 class LogColumn(NamedTuple):
@@ -97,6 +97,8 @@ class LogView(ScrollView, can_focus=True):
         self._lines = TableLines()
         self._place: Place | None = None
         self._tops: list[int] = []
+        self._cursor_top = 0
+        """Line of the cursor when it was last drawn, before newer entries came above it."""
         self._now: datetime | None = None
         self._line_styles: dict[str, LineStyles] = {}
         self._drawn: tuple[object, ...] = ()
@@ -128,10 +130,11 @@ class LogView(ScrollView, can_focus=True):
         if drawn == self._drawn:
             return
         self._drawn = drawn
-        from_cursor = self._top(self.row) - self.scroll_offset.y
+        from_cursor = self._cursor_top - self.scroll_offset.y
         self._measure()
         self._remember()
-        top = 0 if self.follows else self._top(self.row) - from_cursor
+        self._cursor_top = self._top(self.row)
+        top = 0 if self.follows else self._cursor_top - from_cursor
         self.scroll_to(y=top, animate=False, force=True, immediate=True)
         self.refresh()
 
@@ -141,6 +144,7 @@ class LogView(ScrollView, can_focus=True):
             return
         row = max(0, min(len(self._log) - 1, row))
         self._place = self._log.entry(row).place
+        self._cursor_top = self._top(row)
         self.follow(row == 0)
         self._see_row(row)
         self.refresh()

@@ -36,8 +36,8 @@ class Desk:
         self.filing = Filing(self.index, *self.fds)
 
     def file(self, receiver: Any = DIRECT, key: SessionKey = KEY) -> Filed:
-        known = self.filing.known(receiver, key)
-        filed = self.filing.file(receiver, key, ORIGIN)
+        known = self.filing.known(key, directly=receiver.direct_archive)
+        filed = self.filing.file(receiver, key, ORIGIN, directly=receiver.direct_archive)
         assert known in {None, filed}
         return filed
 

@@ -61,6 +61,8 @@ def test_a_project_has_a_script_a_filter_and_an_auto_archive_code() -> None:
         "anonymization_script": 'version "6.1"\n\t(0010,0010) := "Zoë"\r\n',
         "anonymization_script_revision": 7,
         "series_import_filter": "[SeriesDescription]\n^T1",
+        "anonymization_script_enabled": True,
+        "profile": {"enabled": True, "retain": ["uids", "dates"], "shift_days": None},
     }
     project = Project.parse(raw)
     assert project.auto_archive is AutoArchive.OVERWRITE
