@@ -166,6 +166,21 @@ def test_what_a_plugin_writes_is_seen_by_identification_and_kept_in_the_file(
     assert bed.bench.parts() == []
 
 
+@pytest.mark.parametrize(
+    "syntax", [*dicom.UNCOMPRESSED, dicom.JPEG_BASELINE, dicom.JPEG_2000_LOSSLESS]
+)
+def test_pixels_and_transfer_syntax_outlast_an_edit(opened: Opened, syntax: str) -> None:
+    bed = opened(acme(do="rename", value="New^Name"))
+    data_set = dicom.image(syntax)
+    outcome = bed.bench.receive(data_set, receiver=ON, transfer_syntax_uid=syntax)
+    assert outcome.state is ObjectState.STORED
+    (file,) = bed.bench.files()
+    ds, before = pydicom.dcmread(file), data_set[-40:]
+    assert ds.file_meta.TransferSyntaxUID == syntax
+    assert ds.PatientName == "New^Name"
+    assert file.read_bytes().endswith(before)
+
+
 def test_plugins_are_told_whence_an_object_comes_and_where_it_goes(opened: Opened) -> None:
     bed = opened(acme(1, PROJECT, do="describe"))
     ds = bed.stored(StudyDescription="A")
