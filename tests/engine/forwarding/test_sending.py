@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from engine.delivery_events import (
     DestinationFails,
     DestinationRecovered,
+    ForwardingHalted,
     ForwardsDropped,
     ObjectsNotForwarded,
 )
-from engine.errors import NotFound
+from engine.errors import NotFound, StorageUnusable
+from engine.forwarding.queue import ForwardingQueue, Mark
 from engine.model.auto_archive import AutoArchive
 from engine.model.session import SessionStatus
 from engine.sessions.operations import OperationKind, Request
@@ -26,6 +29,8 @@ from tests.running import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from engine.forwarding.tables import Item
 
 
 @pytest.fixture(autouse=True)
@@ -192,6 +197,38 @@ def test_a_file_that_is_gone_is_given_up_after_the_attempts(tmp_path: Path) -> N
         file.unlink()
         (told_,) = running.wait_until_told(ObjectsNotForwarded)
     assert told_.endswith("its file can't be read (No such file or directory)")
+
+
+def test_a_queue_that_fails_for_a_while_is_told_once_and_loses_nothing(
+    tmp_path: Path, scp: Scp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.forwarding.sender.STORAGE_SECONDS", 0.02)
+    monkeypatch.setattr("engine.forwarding.forwarding.RETRY_SECONDS", 0.02)
+    good_due, good_marks, failures = ForwardingQueue.due, ForwardingQueue.marks, Counter[str]()
+
+    def due(queue: ForwardingQueue, *values: Any) -> tuple[Item, ...]:
+        failures["due"] += 1
+        if failures["due"] <= 3:
+            raise StorageUnusable("the disk is full") if failures["due"] < 3 else ValueError
+        return good_due(queue, *values)
+
+    def marks(queue: ForwardingQueue) -> dict[int, Mark]:
+        failures["marks"] += 1
+        if 1 < failures["marks"] <= 4:
+            raise StorageUnusable("the disk is full") if failures["marks"] < 4 else ValueError
+        return good_marks(queue)
+
+    monkeypatch.setattr(ForwardingQueue, "due", due)
+    monkeypatch.setattr(ForwardingQueue, "marks", marks)
+    with Running(tmp_path, forward_copy(port=scp.port)) as running:
+        running.depot.receive()
+        scp.wait_until(lambda: scp.uids() == ["1.2.3.1"])
+        running.end()
+    assert sorted(running.told(ForwardingHalted)) == [
+        "nothing is forwarded for now: PACS 1: internal error (ValueError)",
+        "nothing is forwarded for now: PACS 1: the disk is full",
+        "nothing is forwarded for now: the disk is full",
+    ]
 
 
 def test_a_silent_peer_holds_up_no_stop_and_loses_nothing(tmp_path: Path, scp: Scp) -> None:
