@@ -115,7 +115,6 @@ class OneProcess(ProcessorWorkers):
 @pytest.fixture(scope="module")
 def workers() -> Iterator[ProcessorWorkers]:
     with closing(OneProcess()) as workers:
-        workers.keep_only({1})
         yield workers
 
 
@@ -309,6 +308,7 @@ def test_who_sees_an_object(
         ("no_such_method", "AttributeError in processor_plugins.py"),
         ("nothing", "neither Continue nor Reject was returned"),
         ("rewrite_uid", "ValueError in editor.py"),
+        ("assign_number", "ValueError in processors.py"),
         ("script", "the script is not valid"),
         ("crash", "its process died twice"),
     ],
