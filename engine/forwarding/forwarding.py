@@ -77,7 +77,7 @@ class Forwarding:
             opened.callback(index.objects_written.add(self._object_stored))
             self._open = opened.pop_all()
         self.desk = ForwardingDesk(
-            self._queue, configuration, clock, self._is_sending, self._bell.ring
+            self._queue, configuration, clock, journal.record, self._is_sending, self._bell.ring
         )
 
     def apply(self, configuration: Configuration) -> None:
