@@ -461,6 +461,7 @@ class Engine:
             self.snapshot,
             self._dead,
             self._guard.refusal,
+            lambda: self.forwarding.destinations(),
         )
         silence = SilenceWatch(settings.sender_hours_file, self._journal)
         self._watch = Watch(

@@ -7,7 +7,7 @@ from typing import Any
 from textual.pilot import Pilot
 
 from engine.errors import NotFound
-from tests.fakes import FakeEngine, busy, hundred_associations, whitelist_rejections
+from tests.fakes import FakeEngine, busy, whitelist_rejections
 from tui.app import ConsoleApp
 from tui.screens.allow_dialog import AllowDialog
 from tui.screens.associations import AssociationsScreen
@@ -17,6 +17,7 @@ from tui.screens.work_screen import WorkScreen
 from tui.widgets.associations_table import AllAssociationsTable
 from tui.widgets.contexts_table import ContextsTable
 from tui.widgets.facts import Facts
+from tui.widgets.filter_bar import FilterBar
 from tui.widgets.key_line import active_hints
 
 
@@ -60,33 +61,27 @@ async def test_contexts_of_the_chosen_association_are_named_refused_ones_first()
         assert rows(screen)[0].startswith("▸✗ refused     – Encapsulated PDF")
         assert rows(screen)[2].startswith("✓ accepted    1 CT Image Storage")
         assert "12 of 14 accepted" in title(screen, "contexts")
-        app.refresh_from_engine()
-        await settle(app, pilot)
-        assert engine.named("contexts") == [("A-0412",)]
         await pilot.press("y")
         assert "Accepted presentation contexts: 6" in app.clipboard
+        engine.error = NotFound("gone", "nothing")
         await pilot.press("j")
         await settle(app, pilot)
-        assert engine.named("contexts") == [("A-0412",), ("A-0413",)]
-        assert dict(screen.query_one(Facts).facts)["objects"] == "388 in 88.2 MB"
-
-
-async def test_contexts_that_are_gone_are_not_asked_for_again() -> None:
-    engine = busy()
-    engine.error = NotFound("gone", "nothing")
-    async with running(engine) as (app, screen, pilot):
         app.refresh_from_engine()
         await settle(app, pilot)
+        assert engine.named("contexts") == [("A-0412",), ("A-0413",)]
         assert app.screen is screen
-        assert len(engine.named("contexts")) == 1
+        assert dict(screen.query_one(Facts).facts)["objects"] == "388 in 88.2 MB"
 
 
 async def test_a_filter_looks_in_fields_and_in_reasons() -> None:
     async with running(whitelist_rejections()) as (_, screen, pilot):
-        await pilot.press("slash", *"state:rej !called:xnat", "enter")
-        assert "4 of 11 match" in title(screen)
-        await pilot.press("escape", "slash", *'why:"nearest: OLD"', "enter")
-        assert "2 of 11 match" in title(screen)
+        for words, expected in (
+            ("state:rej !called:xnat", "4 of 11 match"),
+            ('why:"nearest: OLD"', "2 of 11 match"),
+        ):
+            screen.query_one(FilterBar).value = words
+            await pilot.pause()
+            assert expected in title(screen)
 
 
 async def test_a_rejected_caller_is_allowed_from_here() -> None:
@@ -113,7 +108,8 @@ async def test_a_live_association_is_aborted_after_a_yes() -> None:
         assert engine.named("abort") == [("A-0412", "anna")]
         assert "3 live" in title(screen)
         assert app._notifications
-        await pilot.press("slash", *"state:abort by anna", "enter")
+        screen.query_one(FilterBar).value = "by anna"
+        await pilot.pause()
         assert dict(screen.query_one(Facts).facts)["why it ended"] == "aborted by anna"
 
 
@@ -152,14 +148,3 @@ async def test_read_only_offers_neither_allow_nor_abort() -> None:
         await pilot.press("x", "G", "w", "enter")
         assert isinstance(app.screen, MessageScreen)
         assert engine.named("abort") == []
-
-
-async def test_sort_pause_and_zoom_work_here() -> None:
-    engine = hundred_associations()
-    async with running(engine, (80, 24)) as (_app, screen, pilot):
-        screen.query_one(AllAssociationsTable).sort_by("objects")
-        await pilot.press("p", "z")
-        assert screen.panel("associations").region.height == 21
-        assert screen.has_class("-paused")
-        await pilot.press("escape", "escape")
-        assert not screen.has_class("-paused")

@@ -99,21 +99,23 @@ class ReceiverScreen(ReceiverActions, AssociationActions):
         self._show_associations(snapshot, status)
         label = status.receiver.label if status else ""
         here = (r for r in reading.events if label and r.event.receiver == label)
-        self.query_one(ReceiverEventsTable).show(event_rows(here))
+        self.query_one(ReceiverEventsTable).show(event_rows(here), "nothing happened lately")
 
     def _show_associations(self, snapshot: EngineSnapshot, status: ReceiverStatus | None) -> None:
         label = status.receiver.label if status else ""
         live = [a for a in snapshot.associations if a.receiver == label]
         ended = [a for a in snapshot.ended_associations if a.receiver == label]
         table = self.query_one(AllAssociationsTable)
-        table.show(association_rows((*live, *ended), snapshot.taken_at))
+        rows = association_rows((*live, *ended), snapshot.taken_at)
+        table.show(rows, "nobody has called this receiver lately")
         marked = f"   {len(table.marked)} marked" if table.marked else ""
         self.panel("associations").describe(f"{len(live)} live   {len(ended)} ended{marked}")
         self._show_contexts(snapshot)
 
     def _show_contexts(self, snapshot: EngineSnapshot) -> None:
         chosen = self._chosen(snapshot)
-        self.query_one(ContextsTable).show(context_rows(chosen, self._contexts.of(chosen)))
+        rows = context_rows(chosen, self._contexts.of(chosen))
+        self.query_one(ContextsTable).show(rows, "none is known")
         name = f"{safe(chosen.calling_ae_title)} · {context_title(chosen)}" if chosen else ""
         self.panel("contexts").describe(name)
 

@@ -60,6 +60,7 @@ NARROW = (
     LogColumn("caller", "Calling AE", 12),
 )
 WIDE_FROM = 100
+EMPTY_LINE = 2
 
 
 class LogView(ScrollView, can_focus=True):
@@ -102,6 +103,8 @@ class LogView(ScrollView, can_focus=True):
         self._now: datetime | None = None
         self._line_styles: dict[str, LineStyles] = {}
         self._drawn: tuple[object, ...] = ()
+        self.empty = ""
+        """Why there are no lines; safe text."""
         self.times = Times.CLOCK
         self.wraps = False
         self.follows = True
@@ -240,6 +243,9 @@ class LogView(ScrollView, can_focus=True):
             return self._lines.strip(HEADER, pieces, self._line_styles["header"], width)
         line = y - 1 + self.scroll_offset.y
         row, part = self._row_at(line) if line < self.virtual_size.height - 1 else (-1, 0)
+        if not len(self._log) and y == EMPTY_LINE and self.empty:
+            note = (Piece(f"  {self.empty}", self._palette.style(Tone.MUTED)),)
+            return self._lines.strip(HEADER, note, self._line_styles["row"], width)
         if not 0 <= row < len(self._log):
             return Strip.blank(width, self._line_styles["row"].base)
         entry = self._log.entry(row)
