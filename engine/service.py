@@ -44,6 +44,7 @@ from engine.events import (
 )
 from engine.forwarding.forwarding import Forwarding
 from engine.intake.anonymizing import Anonymizer
+from engine.intake.file_namers import file_namers_of, load_file_namers, templates_of
 from engine.intake.identifier_faults import IdentifierFaults
 from engine.intake.installed import infos_of, load_identifiers, usable
 from engine.intake.installed_processors import load_processors, rules_of
@@ -58,6 +59,7 @@ from engine.lock import EngineLock
 from engine.metrics import Metrics
 from engine.metrics_listener import MetricsListener
 from engine.model.configuration import Configuration
+from engine.model.file_namer import file_namer_problems
 from engine.model.metrics_address import MetricsAddress
 from engine.monitoring import Monitoring
 from engine.monitoring_events import MetricsUnavailable
@@ -74,10 +76,11 @@ from engine.view import EngineSnapshot, ReceiverState, ReceiverStatus, StorageSt
 from engine.watch import SilenceWatch, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from engine.clock import Clock
     from engine.events import EventPage, Listener
+    from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
     from engine.model.identity import RoutingPreview
     from engine.model.project import Project
@@ -120,6 +123,7 @@ class Engine:
         self._plugins = load_identifiers()
         """What finds project, subject and session; the default one first."""
         self._processor_plugins = load_processors()
+        self._file_namers = load_file_namers()
         self._started_at = self._clock.now()
         self._stopping = self._draining = False
         self._open = ExitStack()
@@ -333,6 +337,7 @@ class Engine:
             clock=self._clock,
             identifiers=self.identifiers(),
             processors=rules_of(self._processor_plugins),
+            file_namers=file_namers_of(self._file_namers),
         )
         self._configuration = self._store.create_default("first start")
         self._journal = Journal(self._clock, settings.event_log, settings.log_level)
@@ -456,6 +461,7 @@ class Engine:
             self.snapshot,
             self._dead,
             self._guard.refusal,
+            lambda: self.forwarding.destinations(),
         )
         silence = SilenceWatch(settings.sender_hours_file, self._journal)
         self._watch = Watch(
@@ -476,6 +482,7 @@ class Engine:
             self._clock,
             studies,
             self._processors.processing,
+            templates_of(self._file_namers, tell),
         )
 
     def _build_answers(self, opened: ExitStack) -> None:
@@ -536,8 +543,9 @@ class Engine:
                 by=configuration.changed_by,
             )
         )
-        known = set() if before is configuration else set(_not_applied(before))
-        for receiver, option, instead in _not_applied(configuration):
+        namers = file_namers_of(self._file_namers)
+        known = set() if before is configuration else set(_not_applied(before, namers))
+        for receiver, option, instead in _not_applied(configuration, namers):
             if (receiver, option, instead) not in known:
                 self._journal.record(
                     OptionNotApplied(receiver=receiver.label, option=option, instead=instead)
@@ -621,12 +629,17 @@ class Engine:
         self._index.observe(tuple(observed))
 
 
-def _not_applied(configuration: Configuration) -> tuple[tuple[Receiver, str, str], ...]:
+def _not_applied(
+    configuration: Configuration, file_namers: Sequence[FileNamerInfo]
+) -> tuple[tuple[Receiver, str, str], ...]:
     """Return which receivers ask for what is not done, and what is done instead."""
     found = []
     for receiver in configuration.receivers:
         if receiver.custom_processing and not configuration.processors_of(receiver):
             found.append((receiver, "custom processing", "no processor sees the objects"))
+        if any(file_namer_problems(receiver.file_namer, file_namers)):
+            instead = "files are named by the site's template, for it can't be used"
+            found.append((receiver, f"file namer {receiver.file_namer}", instead))
         nothing = configuration.site.anonymization is None
         if receiver.anonymization and nothing and not configuration.projects.anonymizations:
             instead = "no script is in force; objects are stored as received"

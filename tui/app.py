@@ -340,6 +340,14 @@ class ConsoleApp(App[None]):
         title, page = help_on(self.focused or screen, palette_of(self.current_theme), screen)
         self.push_screen(HelpScreen(title, page))
 
+    def action_diagnostics(self) -> None:
+        """Show what support asks for first."""
+        from tui.screens.diagnostics import console_facts, diagnostics
+        from tui.screens.message import MessageScreen
+
+        text = diagnostics(console_facts(self, self._settings_path), self.reading)
+        self.push_screen(MessageScreen("Diagnostics", text, error=False))
+
     # Size
 
     def on_resize(self, event: Resize) -> None:

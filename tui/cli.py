@@ -123,9 +123,10 @@ def _console(arguments: argparse.Namespace) -> int:
 
 def _attach(engine: RemoteEngine, arguments: argparse.Namespace) -> int:
     """Open the console on an engine in another process, which goes on when it is closed."""
-    arguments.read_only = arguments.read_only or bool(engine.channel.counterpart.mismatch)
     with ExitStack() as running:
         running.callback(engine.close)
+        engine.meet()
+        arguments.read_only = arguments.read_only or bool(engine.channel.counterpart.mismatch)
         return _run(_app(engine.view, arguments, actor("console")), arguments)
 
 

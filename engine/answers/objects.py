@@ -79,47 +79,28 @@ class ObjectAnswers:
         kept = {recent.header.sop_instance_uid: recent for recent in self._router.recent()}
         return tuple(_recent(row, kept.get(row.sop_instance_uid)) for row in rows)
 
-    def header(
-        self, reference: ObjectReference, *, as_received: bool = False, shown_to: str = ""
-    ) -> ObjectHeader:
+    def header(self, reference: ObjectReference, *, as_received: bool = False) -> ObjectHeader:
         """Return the elements of an object, with identifying values masked."""
-        if as_received or not reference.file:
-            recent = self.received(reference)
-            result, size = self._read(_job_of(recent)), recent.header.size_bytes
-        else:
-            path = self.path(reference)
-            result, size = self._read(HeaderJob(str(path))), _size(path)
-        if shown_to:
-            self.shown(reference, shown_to)
-        elements = result.elements if shown_to else masked(result.elements)
-        return ObjectHeader(
-            reference=reference,
-            elements=elements,
-            complete=result.complete,
-            transfer_syntax=sop_class_name(result.transfer_syntax_uid),
-            sop_class=sop_class_name(result.sop_class_uid),
-            bytes=size,
-            frames=result.frames,
-            has_pixels=result.has_pixels,
-            anonymized_by=result.anonymized_by,
-        )
+        header = self._header(reference, as_received)
+        return replace(header, elements=masked(header.elements))
 
-    def compare(self, reference: ObjectReference, *, shown_to: str = "") -> Comparison:
+    def compare(self, reference: ObjectReference) -> Comparison:
         """Return a stored object's header beside the one that arrived."""
-        recent = self.received(reference)
-        received = self._read(_job_of(recent))
-        stored = self._read(HeaderJob(str(self.path(reference))))
-        last_tag = max((row.tag for row in received.elements if not row.depth), default=0)
-        last_tag = max(last_tag, recent.header.last_tag)
-        rows = compared(received.elements, stored.elements, last_tag)
-        if shown_to:
-            self.shown(reference, shown_to)
-        else:
-            rows = tuple(
-                replace(row, received=_masked(row.received), stored=_masked(row.stored))
-                for row in rows
-            )
-        return Comparison(rows, last_tag, complete=received.complete and stored.complete)
+        return masked_comparison(self._comparison(reference))
+
+    def shown(
+        self, reference: ObjectReference, actor: str, *, as_received: bool = False
+    ) -> ObjectHeader:
+        """Return a header with nothing masked, and note who saw it."""
+        header = self._header(reference, as_received)
+        self._note_shown(reference, actor)
+        return header
+
+    def shown_comparison(self, reference: ObjectReference, actor: str) -> Comparison:
+        """Return a comparison with nothing masked, and note who saw it."""
+        comparison = self._comparison(reference)
+        self._note_shown(reference, actor)
+        return comparison
 
     def trail(self, reference: ObjectReference) -> ObjectTrail:
         """Return where an object went."""
@@ -150,8 +131,35 @@ class ObjectAnswers:
         assert isinstance(made, Thumbnail)
         return made
 
-    def shown(self, reference: ObjectReference, actor: str) -> None:
-        """Note in the journal that identifying values of an object were shown."""
+    def _header(self, reference: ObjectReference, as_received: bool) -> ObjectHeader:
+        if as_received or not reference.file:
+            recent = self.received(reference)
+            result, size = self._read(_job_of(recent)), recent.header.size_bytes
+        else:
+            path = self.path(reference)
+            result, size = self._read(HeaderJob(str(path))), _size(path)
+        return ObjectHeader(
+            reference=reference,
+            elements=result.elements,
+            complete=result.complete,
+            transfer_syntax=sop_class_name(result.transfer_syntax_uid),
+            sop_class=sop_class_name(result.sop_class_uid),
+            bytes=size,
+            frames=result.frames,
+            has_pixels=result.has_pixels,
+            anonymized_by=result.anonymized_by,
+        )
+
+    def _comparison(self, reference: ObjectReference) -> Comparison:
+        recent = self.received(reference)
+        received = self._read(_job_of(recent))
+        stored = self._read(HeaderJob(str(self.path(reference))))
+        last_tag = max((row.tag for row in received.elements if not row.depth), default=0)
+        last_tag = max(last_tag, recent.header.last_tag)
+        rows = compared(received.elements, stored.elements, last_tag)
+        return Comparison(rows, last_tag, complete=received.complete and stored.complete)
+
+    def _note_shown(self, reference: ObjectReference, actor: str) -> None:
         if reference.file:
             with self._reader.reading() as connection:
                 uid = object_rows.instance_of(connection, reference)
@@ -213,6 +221,15 @@ class ObjectAnswers:
 def masked(elements: tuple[ElementRow, ...]) -> tuple[ElementRow, ...]:
     """Hide the identifying values of a header."""
     return tuple(hidden for row in elements if (hidden := _masked(row)))
+
+
+def masked_comparison(comparison: Comparison) -> Comparison:
+    """Hide the identifying values of both headers."""
+    rows = (
+        replace(row, received=_masked(row.received), stored=_masked(row.stored))
+        for row in comparison.rows
+    )
+    return replace(comparison, rows=tuple(rows))
 
 
 def _masked(row: ElementRow | None) -> ElementRow | None:

@@ -10,6 +10,7 @@ from engine import terminal
 from engine.cli.context import settings_of, store_of
 from engine.cli.options import add_group, add_verb, add_yes, whole_number
 from engine.clock import SystemClock
+from engine.errors import NotFound
 from engine.lock import EngineLock
 
 if TYPE_CHECKING:
@@ -47,13 +48,20 @@ def add_forwarding(commands: Commands) -> None:
 
 @contextmanager
 def _desk(arguments: argparse.Namespace) -> Iterator[tuple[ForwardingDesk, Configuration, bool]]:
-    """Give the forward copies of the data directory, and whether an engine sends them."""
-    from engine.forwarding.desk import ForwardingDesk
+    """Give the forward copies of the data directory, and whether an engine sends them.
+
+    Raises:
+        NotFound: if there is no destination.
+    """
+    from engine.forwarding.desk import ForwardingDesk, forward_copies
     from engine.forwarding.queue import ForwardingQueue
     from engine.sessions.bell import ring
 
     settings = settings_of(arguments)
     configuration = store_of(arguments).load()
+    if not forward_copies(configuration):
+        remedy = "add one with: processors add --class forwardCopy"
+        raise NotFound("there is no destination", remedy)
     runs = EngineLock.holder(settings.lock_file) is not None
     with ForwardingQueue(settings.forwarding_file) as queue:
         yield (
@@ -81,10 +89,7 @@ def _list(arguments: argparse.Namespace) -> None:
     if arguments.json:
         records = [asdict(destination) for destination in found]
         return terminal.print_json({"engine_runs": runs, "destinations": records})
-    terminal.print_table(_HEADS, [_row(destination) for destination in found])
-    if not found:
-        terminal.say("There is no destination; add one with: processors add --class forwardCopy")
-    return None
+    return terminal.print_table(_HEADS, [_row(destination) for destination in found])
 
 
 def _row(found: DestinationStatus) -> tuple[object, ...]:

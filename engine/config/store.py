@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.config.storage import Tables
     from engine.model.configuration_diff import Difference
+    from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
     from engine.model.receiver import Receiver
 
@@ -74,11 +75,13 @@ class ConfigurationStore:
         clock: Clock,
         identifiers: Sequence[IdentifierInfo] = DEFAULT_IDENTIFIERS,
         processors: ProcessorRules = ProcessorRules(),
+        file_namers: Sequence[FileNamerInfo] | None = None,
     ) -> None:
         """Take the file, and what receivers and processors may use that are saved through it."""
         self._path = path
         self._clock = clock
         self._identifiers = identifiers
+        self._file_namers = file_namers
         self._lock = threading.Lock()
         self.history = History(path.with_name(f"{path.stem}.history"))
         self.processors = ProcessorTable(self._change, self._changed_meanwhile, processors)
@@ -308,6 +311,7 @@ class ConfigurationStore:
             self._identifiers,
             configuration.receivers,
             configuration.projects,
+            self._file_namers,
         )
         checked = parse_receiver(receiver.to_record(), rules)
         before = [known.tls for known in configuration.receivers if known.id == checked.id]

@@ -17,8 +17,8 @@ from engine import __version__
 from engine.control.failures import EngineSilent, ReadOnly, load_error
 from engine.control.headers import JSON, PREFIX, PROTOCOL_HEADER, VERSION_HEADER
 from engine.control.protocol import fingerprint
-from engine.control.sockets import reachable
 from engine.control.stream_format import SILENT_SECONDS
+from engine.control.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,8 +62,8 @@ class Channel:
 
     def __init__(self, socket_file: Path) -> None:
         """Take the engine's control socket; nothing is sent yet."""
-        self._reached = reachable(socket_file)
-        self._pool = httpcore.ConnectionPool(uds=self._reached.__enter__())
+        self._wire = Wire()
+        self._pool = httpcore.ConnectionPool(uds=str(socket_file), network_backend=self._wire)
         self._headers: dict[bytes | str, bytes | str] = {
             "host": "dicomdock",
             "content-type": JSON,
@@ -77,9 +77,9 @@ class Channel:
         """As of the last answer."""
 
     def close(self) -> None:
-        """Close every connection."""
+        """End every connection; whoever waits for an answer is told that there is none."""
+        self._wire.cut()
         self._pool.close()
-        self._reached.__exit__(None, None, None)
 
     def greet(self) -> None:
         """Find out which dicomdock is at the other end.

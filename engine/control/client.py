@@ -36,8 +36,17 @@ class RemoteEngine:
             patience_seconds: how long a look waits before the engine counts as silent.
         """
         self.channel = Channel(socket_file)
-        self._looks = Looks(patience_seconds)
+        self._looks = Looks(self._ask_impatiently, patience_seconds)
         self.view = cast(EngineView, _mirror(EngineView, "", self._call, self._subscribe))
+
+    def meet(self) -> None:
+        """Look once, for as long as it takes.
+
+        Raises:
+            EngineSilent: if there is no answer, or none that is understood.
+        """
+        method = methods()["snapshot"]
+        self._read(method, self.channel.ask(method.path, method.arguments.dump({})))
 
     def close(self) -> None:
         """End every connection; the engine goes on."""
@@ -49,7 +58,7 @@ class RemoteEngine:
             self.channel.require_same_protocol()
         content = method.arguments.dump(arguments)
         if method.path in LOOKS:
-            answer = self._looks.look(method.path, content, self._ask_impatiently)
+            answer = self._looks.look(method.path, content)
         else:
             answer = self.channel.ask(method.path, content)
         return self._read(method, answer)

@@ -38,6 +38,8 @@ class Codec:
     """Writes and reads values of one kind."""
 
     describe: Callable[[Schemas], CoreSchema]
+    lenient: bool = False
+    """Whether members that are not known are left out instead of refused."""
 
     def dump(self, value: Any) -> bytes:
         """Return a value as JSON."""
@@ -68,7 +70,7 @@ class Codec:
 
     @cached_property
     def _schema(self) -> CoreSchema:
-        schemas = Schemas()
+        schemas = Schemas(lenient=self.lenient)
         return schemas.complete(self.describe(schemas))
 
     @cached_property

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from engine.control.failures import EngineSilent
@@ -15,20 +17,20 @@ PATIENCE_SECONDS = 0.3
 
 
 class Looks:
-    """Asks on a thread of its own; its methods are for one caller's thread."""
+    """Asks on a thread of its own; `look` is for one caller's thread."""
 
-    def __init__(self, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(
+        self, ask: Callable[[str, bytes], bytes], patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        """Take what asks: it gets the path of a method and its arguments, and may take long."""
+        self._ask = ask
         self._patience_seconds = patience_seconds
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="looks")
+        self._questions: SimpleQueue[tuple[str, bytes, Future[bytes]] | None] = SimpleQueue()
         self._asked: dict[str, tuple[bytes, Future[bytes]]] = {}
+        self._thread: threading.Thread | None = None
 
-    def look(self, path: str, arguments: bytes, ask: Callable[[str, bytes], bytes]) -> bytes:
-        """Return an answer if there is one soon enough.
-
-        Args:
-            path: of the method that is asked.
-            arguments: those of the question; its answer may come from an earlier look.
-            ask: asks it.
+    def look(self, path: str, arguments: bytes) -> bytes:
+        """Return an answer if there is one soon enough; it may come from an earlier look.
 
         Raises:
             EngineSilent: if the engine has not answered yet; its answer is kept for the next look.
@@ -36,20 +38,33 @@ class Looks:
         asked, future = self._asked.get(path, (None, None))
         patience = 0.0
         if future is None or asked != arguments:
-            future = self._threads.submit(ask, path, arguments)
-            patience = self._patience_seconds
-        self._asked[path] = arguments, future
+            future, patience = self._put(path, arguments), self._patience_seconds
         try:
-            answer = future.result(patience)
+            return future.result(patience)
         except TimeoutError:
-            if not future.done():
-                raise EngineSilent("it has not answered yet", "it is asked on") from None
-            raise
+            raise EngineSilent("it has not answered yet", "it is asked on") from None
         finally:
             if future.done():
                 del self._asked[path]
-        return answer
 
     def close(self) -> None:
         """Ask no more; what is being asked ends when its connection does."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._thread is not None:
+            self._questions.put(None)
+
+    def _put(self, path: str, arguments: bytes) -> Future[bytes]:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="looks", daemon=True)
+            self._thread.start()
+        future: Future[bytes] = Future()
+        self._asked[path] = arguments, future
+        self._questions.put((path, arguments, future))
+        return future
+
+    def _run(self) -> None:
+        while (question := self._questions.get()) is not None:
+            path, arguments, future = question
+            try:
+                future.set_result(self._ask(path, arguments))
+            except Exception as error:  # whatever it is belongs to who looks
+                future.set_exception(error)

@@ -71,7 +71,16 @@ def _described(method: Method, made: dict[Any, Any]) -> dict[str, Any]:
 
 
 class _Generator(GenerateJsonSchema):
-    """Leaves the defaults of fields out: the engine has them, and they are values of ours."""
+    """Says what every tool understands; defaults of fields are left out, the engine has them."""
+
+    def tuple_schema(self, schema: Any) -> dict[str, Any]:
+        """Describe a tuple without ``prefixItems``, which not every tool knows."""
+        if schema.get("variadic_item_index") is not None:
+            return super().tuple_schema(schema)
+        kinds = [self.generate_inner(item) for item in schema["items_schema"]]
+        different = [kind for n, kind in enumerate(kinds) if kind not in kinds[:n]]
+        items = different[0] if len(different) == 1 else {"anyOf": different}
+        return {"type": "array", "items": items, "minItems": len(kinds), "maxItems": len(kinds)}
 
     def default_schema(self, schema: Any) -> dict[str, Any]:
         """Describe a field that may be left out."""

@@ -132,4 +132,4 @@ def _arguments_codec(method: Method) -> Codec:
 
 @cache
 def _result_codec(method: Method) -> Codec:
-    return Codec(method.described_result)
+    return Codec(method.described_result, lenient=True)

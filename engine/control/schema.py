@@ -13,7 +13,7 @@ import importlib
 import pkgutil
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path, PurePath
@@ -22,6 +22,7 @@ from typing import Any, Literal, NewType, Union, get_args, get_origin
 from pydantic_core import core_schema as core
 
 from engine.control.hints import hints_of
+from engine.control.unknown_event import UnknownEvent
 from engine.events import Event
 
 KIND = "kind"
@@ -48,7 +49,13 @@ class NotPlain(TypeError):
 class Schemas:
     """Makes the schemas of some types; a dataclass is described once and may contain itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, lenient: bool = False) -> None:
+        """Begin with nothing.
+
+        Args:
+            lenient: leave out members that are not known, as a newer engine may send them.
+        """
+        self._extra: core.ExtraBehavior = "ignore" if lenient else "forbid"
         self._definitions: dict[str, core.CoreSchema] = {}
         self._shapes: set[str] = set()
 
@@ -121,7 +128,8 @@ class Schemas:
 
     def _one_of(self, classes: Sequence[type]) -> core.CoreSchema:
         choices = {cls.__name__: self._reference(cls, tagged=True) for cls in classes}
-        return core.tagged_union_schema(choices, _kind_of)
+        is_event = all(issubclass(cls, Event) for cls in classes)
+        return core.tagged_union_schema(choices, _event_kind(choices) if is_event else _kind_of)
 
     def _reference(self, cls: type, *, tagged: bool = False) -> core.CoreSchema:
         name = f"{cls.__module__}.{cls.__qualname__}"
@@ -137,19 +145,23 @@ class Schemas:
             raise NotPlain(f"{cls.__name__} has a field named {KIND}, which names its class")
         self._shapes.add(f"{name}={hints}")
         members = [self._field(f, hints[f.name]) for f in _carried(cls)]
-        extra: core.ExtraBehavior = "ignore" if tagged else "forbid"
+        extra: core.ExtraBehavior = "ignore" if tagged else self._extra
         return core.dataclass_schema(
             cls,
             core.dataclass_args_schema(cls.__name__, members, extra_behavior=extra),
             [member["name"] for member in members],
             post_init=hasattr(cls, "__post_init__"),
             slots="__slots__" in vars(cls),
+            config=CONFIG,
             ref=name,
             serialization=_with_kind(cls) if tagged else None,
             metadata={"pydantic_js_functions": [_kind_described(cls)]} if tagged else None,
         )
 
     def _field(self, field: Field[Any], hint: Any) -> core.DataclassField:
+        if field.default is None and _has_callable(hint):  # what it does can't be told
+            nothing = core.with_default_schema(core.none_schema(), default=None)
+            return core.dataclass_field(field.name, nothing, serialization_exclude=True)
         schema = self.of(hint)
         if field.default is not MISSING:
             schema = core.with_default_schema(schema, default=field.default)
@@ -167,10 +179,8 @@ def event_modules() -> Iterator[types.ModuleType]:
 
 
 def _carried(cls: type) -> Iterator[Field[Any]]:
-    """Yield the fields that make a value: not those that follow from others, and no callables."""
-    for field in fields(cls):
-        if field.init and not (field.default is None and _has_callable(hints_of(cls)[field.name])):
-            yield field
+    """Yield the fields that make a value, not those that follow from others."""
+    return (field for field in fields(cls) if field.init)
 
 
 def _has_callable(hint: Any) -> bool:
@@ -215,6 +225,16 @@ def _text_as(cls: Callable[[str], Any]) -> core.CoreSchema:
 def _kind_of(value: Any) -> str | None:
     """Return the class of an object that is written, or the one that read JSON names."""
     return value.get(KIND) if isinstance(value, dict) else type(value).__name__
+
+
+def _event_kind(known: Collection[str]) -> Callable[[Any], str | None]:
+    """Return what tells events apart; those of a newer engine are told in its words."""
+
+    def kind_of(value: Any) -> str | None:
+        kind = _kind_of(value)
+        return kind if kind in known else UnknownEvent.__name__
+
+    return kind_of
 
 
 def _with_kind(cls: type) -> core.SerSchema:

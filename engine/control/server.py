@@ -104,7 +104,7 @@ class ControlServer:
 
 
 class _Server(uvicorn.Server):
-    """Waits to be stopped, where uvicorn looks ten times a second whether it should."""
+    """Waits for what is to come, where uvicorn looks ten times a second whether it has."""
 
     def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
         super().__init__(config)
@@ -113,6 +113,18 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         """Do nothing until it is over."""
         await self._stopping.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more requests; those that are served may go on for a moment."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        tasks = set(self.server_state.tasks)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+            for task in late:
+                task.cancel()
 
 
 def _config(app: Any, token: str = "", tls: ssl.SSLContext | None = None) -> uvicorn.Config:
@@ -128,7 +140,6 @@ def _config(app: Any, token: str = "", tls: ssl.SSLContext | None = None) -> uvi
         server_header=False,
         date_header=False,
         timeout_keep_alive=IDLE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )
     config.load()

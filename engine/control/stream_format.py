@@ -9,7 +9,7 @@ BEAT_SECONDS = 10.0
 """How often a stream without news says that it is alive."""
 SILENT_SECONDS = 3 * BEAT_SECONDS
 """After so long without a beat it is not."""
-NEWS = Codec(lambda schemas: schemas.of(RecordedEvent))
+NEWS = Codec(lambda schemas: schemas.of(RecordedEvent), lenient=True)
 BEAT = b": alive\n\n"
 _DATA = b"data: "
 

@@ -126,12 +126,16 @@ class Forwarding:
         return sender is not None and sender.is_sending
 
     def _run(self) -> None:
+        halted = ""
         while not self._stopping.is_set():
             seconds = _LONGEST_SLEEP_SECONDS
             try:
                 self._serve()
+                halted = ""
             except StorageUnusable as error:
-                self._journal.record(ForwardingHalted(reason=error.detail))
+                if error.detail != halted:
+                    halted = error.detail
+                    self._journal.record(ForwardingHalted(reason=halted))
                 seconds = RETRY_SECONDS
             except Exception:
                 _logger.exception("following the index failed; trying again")

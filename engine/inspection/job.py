@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from engine.view.scripts import TrialOutcome
@@ -88,7 +90,7 @@ Result: TypeAlias = "HeaderResult | Thumbnail | TrialResult"
 
 def run(job: Job) -> Result:
     """Do a job; what is wrong with the object is in the result."""
-    _limit_memory()
+    _prepare()
     if isinstance(job, TrialJob):
         from engine.inspection.trial import try_out
 
@@ -102,7 +104,13 @@ def run(job: Job) -> Result:
     return thumbnail(job)
 
 
-def _limit_memory() -> None:
+@cache
+def _prepare() -> None:
+    """Refuse this process too much memory, and the terminal, to which decoders in C write."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     if soft == resource.RLIM_INFINITY or soft > MOST_MEMORY_BYTES:
         resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, hard))
+    null = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)

@@ -184,10 +184,10 @@ class Pipeline:
     def _outcome_of(self, incoming: IncomingObject) -> Outcome:
         try:
             return self._store(incoming)
-        except Dropped as dropped:
-            return Outcome(ObjectState.FILTERED, SUCCESS, str(dropped))
         except RejectedByProcessor as rejection:
             return Outcome(ObjectState.FILTERED, SUCCESS, rejection.reason)
+        except Dropped as dropped:
+            return Outcome(ObjectState.FILTERED, SUCCESS, str(dropped))
         except DuplicateInstance as error:
             return Outcome(ObjectState.REJECTED, error.status, error.detail)
         except IntakeError as error:
@@ -202,26 +202,29 @@ class Pipeline:
             header = self._read(incoming, ruling)
         except (UnreadableObject, SopClassMismatch) as error:
             return self._refuse_content(part, arrival, error, keep=ruling.site_step is None)
-        source = arrival.source
-        if ruling.chain is None or self._custom is None:
-            series = self._router.series(header, ruling, source)
-        else:
-            header, series = self._custom.identified(incoming, header, ruling, ruling.chain)
-        identity = series.identity
-        unwanted = ruling.filters.excluded_by(header, identity.project.value)
+        header, series = self._identified(incoming, header, ruling)
+        unwanted = ruling.filters.excluded_by(header, series.identity.project.value)
         if unwanted:
             return Outcome(ObjectState.FILTERED, SUCCESS, unwanted)
         if ruling.chain is not None and self._custom is not None:
             header, series = self._custom.settled(incoming, header, ruling, ruling.chain, series)
-            part = incoming.part
+        source, identity = arrival.source, series.identity
         directly = self._may_go_directly(source.receiver, series.key, ruling)
-        part = self._anonymized(incoming, part, identity, ruling, directly=directly)
+        part = self._anonymized(incoming, identity, ruling, directly=directly)
         filed = self._session(source, series, directly=directly)
         incoming.held_session = filed.place.id
         if self._traces is not None:
             self._traces.note(filed.place.id, series.traced)
         published = self._publish(incoming, part, header, filed, ruling, series)
         return _outcome(published, filed.place, identity.warning)
+
+    def _identified(
+        self, incoming: IncomingObject, header: HeaderView, ruling: Ruling
+    ) -> tuple[HeaderView, Series]:
+        """Return the header as the first processors leave it, and where the object belongs."""
+        if ruling.chain is not None and self._custom is not None:
+            return self._custom.identified(incoming, header, ruling, ruling.chain)
+        return header, self._router.series(header, ruling, incoming.arrival.source)
 
     def _read(self, incoming: IncomingObject, ruling: Ruling) -> HeaderView:
         arrival = incoming.arrival
@@ -256,9 +259,9 @@ class Pipeline:
         return receiver.direct_archive
 
     def _anonymized(
-        self, incoming: IncomingObject, part: Part, identity: Identity, ruling: Ruling,
-        *, directly: bool,
-    ) -> Part:  # fmt: skip
+        self, incoming: IncomingObject, identity: Identity, ruling: Ruling, *, directly: bool
+    ) -> Part:
+        """Return the part after everything that must be done before it may be stored."""
         project = identity.project.value
         if not incoming.arrival.source.receiver.anonymization:
             incoming.project_script = ProjectScript.EXEMPT
@@ -266,9 +269,9 @@ class Pipeline:
             incoming.project_script = ProjectScript.DONE
         steps = ruling.steps(project, directly=directly)
         if not steps:
-            return part
+            return incoming.part
         source = incoming.arrival.source
-        return incoming.become(self._anonymizer.edit(part, steps, identity.labels, source))
+        return incoming.become(self._anonymizer.edit(incoming.part, steps, identity.labels, source))
 
     def _session(self, source: Source, series: Series, *, directly: bool) -> Filed:
         """Find or make the session of an object and hold it."""
@@ -325,11 +328,12 @@ class Pipeline:
 
 
 def _require_same_instance(header: HeaderView, arrival: Arrival) -> None:
-    if not header.sop_class_uid or not header.sop_instance_uid:
+    sop_class_uid, sop_instance_uid = header.sop_class_uid, header.sop_instance_uid
+    if not sop_class_uid or not sop_instance_uid:
         raise UnreadableObject("the data set has no SOP class or instance UID")
-    if header.sop_class_uid != arrival.sop_class_uid:
+    if sop_class_uid != arrival.sop_class_uid:
         raise SopClassMismatch("SOP class of data set and request differ")
-    if header.sop_instance_uid != arrival.sop_instance_uid:
+    if sop_instance_uid != arrival.sop_instance_uid:
         raise SopClassMismatch("SOP instance of data set and request differ")
 
 

@@ -135,7 +135,7 @@ class Editor(Protocol):
 class Log(Protocol):
     """Takes a line for the engine's log."""
 
-    def __call__(self, message: str) -> None:
+    def __call__(self, message: str, /) -> None:
         """Note a message; long ones are cut, and only some of each object are kept."""
         ...
 

@@ -6,6 +6,7 @@ read, and then for the identity. What decides is put together once per configura
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from engine.events import RuleFailed
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from engine.journal import Journal
     from engine.model.anonymization import Anonymization
     from engine.model.configuration import Configuration
+    from engine.model.file_namer import FileNamers
     from engine.model.identity import Identity
     from engine.model.processor import Processor
     from engine.model.receiver import Receiver
@@ -74,14 +76,16 @@ class Ruling:
         sessions: SessionSettings = SessionSettings(),
         anonymization: Anonymization | None = None,
         chain: Chain | None = None,
+        file_namers: FileNamers = MappingProxyType({}),
     ) -> None:
         tags = routing.tags | identifier.tags
         self.receiver = receiver
         self.identifier = identifier
         self.routing = routing
         self.duplicates = receiver.duplicates or sessions.duplicates
-        self.template = sessions.template
-        self.has_default_template = sessions.has_default_template
+        named = file_namers.get(receiver.file_namer) if receiver.file_namer else None
+        self.template = named or sessions.template
+        self.has_default_template = named is None and sessions.has_default_template
         self.filters = SeriesFilters(sessions, routing.projects)
         self.chain = chain
         """The processors that see its objects; None if there are none."""
@@ -133,8 +137,10 @@ class Router:
         clock: Clock,
         studies: Studies = NO_STUDIES,
         processing: Processing | None = None,
+        file_namers: FileNamers = MappingProxyType({}),
     ) -> None:
         self._processing = processing
+        self._file_namers = file_namers
         self._identifiers = identifiers
         self._configuration = configuration
         self._journal = journal
@@ -283,7 +289,8 @@ class Router:
         identifier = self._identifiers.get(receiver.identifier)
         found = identifier or Missing(receiver.identifier)
         chain = self._processing.chain(receiver, configuration) if self._processing else None
-        return Ruling(receiver, found, routing, site.sessions, site.anonymization, chain)
+        namers = self._file_namers
+        return Ruling(receiver, found, routing, site.sessions, site.anonymization, chain, namers)
 
     def _tell(self, failure: Failure, ruling: Ruling, source: Source) -> None:
         times = ruling.slow_rules.note(failure)

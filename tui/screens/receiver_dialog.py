@@ -227,7 +227,8 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
     def _show_state(self) -> None:
         bad = bool(self._problem_count)
         box = self.query_one("#box")
-        box.border_subtitle = counted(self._problem_count, "problem") if bad else "* required"
+        problems = counted(self._problem_count, "problem")
+        box.border_subtitle = Content(problems if bad else "* required")
         box.set_class(bad, "-bad")
         self._fields.disabled = self._saving
         foot = self.query_one(DialogFoot)

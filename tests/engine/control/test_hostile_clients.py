@@ -1,0 +1,151 @@
+"""Clients that are slow, greedy or dead cost a bounded time, and nobody else anything."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.control import connection
+from engine.events import ReceiverFailed
+from tests.fakes import FakeEngine, busy, hundred_associations
+from tests.serving import connect, send, served
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.view import EchoResult
+
+SOON = 0.3
+HEAD = b"POST /v1/undo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", SOON)
+    monkeypatch.setattr(connection, "READER_SECONDS", SOON)
+    return tmp_path / "control.sock"
+
+
+def until_closed(connected: socket.socket, drip: bytes = b"") -> bytes:
+    """Send a byte now and then; return what came before the other end closed."""
+    connected.settimeout(0.05)
+    received, end = b"", time.monotonic() + 15
+    while time.monotonic() < end:
+        try:
+            if drip:
+                connected.send(drip)
+            part = connected.recv(65536)
+        except TimeoutError:
+            continue
+        except OSError:
+            return received
+        if not part:
+            return received
+        received += part
+    raise AssertionError("the connection is still open")
+
+
+@pytest.mark.parametrize(
+    ("begun", "drip"),
+    [
+        (b"", b""),
+        (b"GET /v1/site HTTP/1.1\r\nx: ", b"a"),
+        (HEAD + b"content-length: 1000\r\n\r\n", b" "),
+        (HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    ],
+    ids=["silent", "slow head", "slow body", "endless body"],
+)
+def test_a_request_that_does_not_come_to_its_end_is_cut_off(
+    file: Path, begun: bytes, drip: bytes
+) -> None:
+    engine = busy()
+    with served(engine, file), connect(file) as connected:
+        connected.send(begun)
+        assert until_closed(connected, drip) == b""
+        assert send(file, "GET", "/v1/projects") == (200, [])
+    assert engine.calls == []
+
+
+def test_a_client_that_does_not_read_its_answers_is_cut_off(file: Path) -> None:
+    request = b"GET /v1/snapshot HTTP/1.1\r\nhost: x\r\n\r\n"
+    with served(hundred_associations(), file), connect(file) as connected:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connected.send(request * 20)
+        time.sleep(3 * SOON)
+        assert send(file, "GET", "/v1/projects") == (200, [])
+        received = until_closed(connected)
+    assert received.count(b"HTTP/1.1 200") < 20
+
+
+def test_no_process_may_have_all_the_connections(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MAX_CONNECTIONS_PER_PROCESS", 3)
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 30)
+    with served(busy(), file), ExitStack() as opened:
+        kept = [opened.enter_context(connect(file)) for _ in range(3)]
+        assert until_closed(opened.enter_context(connect(file))) == b""
+        kept[0].send(b"GET /v1/projects HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert kept[0].recv(4096).startswith(b"HTTP/1.1 200")
+        kept[1].close()
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            with connect(file) as another:
+                another.send(b"GET /v1/projects HTTP/1.1\r\nhost: x\r\n\r\n")
+                try:
+                    if another.recv(4096).startswith(b"HTTP/1.1 200"):
+                        return
+                except OSError:
+                    continue
+        raise AssertionError("a freed place is not given again")
+
+
+@pytest.mark.parametrize(
+    "noise", [b"\x16\x03\x01\x02\x00\x01\x00", b"\0" * 70_000, b"HELO\r\n\r\n"]
+)
+def test_what_is_no_http_is_answered_or_dropped(file: Path, noise: bytes) -> None:
+    with served(busy(), file), connect(file) as connected:
+        connected.sendall(noise)
+        assert b" 200 " not in until_closed(connected)
+        assert send(file, "GET", "/v1/projects") == (200, [])
+
+
+class Slow(FakeEngine):
+    def echo(self, receiver_id: int) -> EchoResult:
+        entered.set()
+        go_on.wait(10)
+        return self.echo_result
+
+
+entered, go_on = threading.Event(), threading.Event()
+
+
+def test_a_client_that_dies_while_it_is_served_leaves_nothing_behind(file: Path) -> None:
+    engine = Slow()
+    with served(engine, file):
+        with connect(file) as connected, connect(file) as listening:
+            listening.send(b"GET /v1/news HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert b"alive" in until_part(listening)
+            body = b'{"receiver_id": 1}'
+            head = HEAD.replace(b"undo", b"echo") + b"content-length: %d\r\n\r\n" % len(body)
+            connected.send(head + body)
+            assert entered.wait(10)
+        assert send(file, "GET", "/v1/projects") == (200, [])
+        go_on.set()
+        deadline = time.monotonic() + 5
+        while engine.listeners and time.monotonic() < deadline:
+            engine.emit(ReceiverFailed(receiver="X:1", reason="in use", remedy="stop it"))
+            time.sleep(0.02)
+        assert engine.listeners == []
+
+
+def until_part(connected: socket.socket) -> bytes:
+    received = b""
+    while b"alive" not in received:
+        received += connected.recv(4096)
+    return received

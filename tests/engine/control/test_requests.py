@@ -1,0 +1,158 @@
+"""Requests as others may send them: what is wrong is told in words, and nothing else is done."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from engine import __version__
+from engine.control import routes
+from engine.control.protocol import fingerprint
+from engine.errors import ChangedMeanwhile, NotFound
+from tests.fakes import FakeEngine, busy
+from tests.serving import attached, send, served
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LOGIN = pwd.getpwuid(os.getuid()).pw_name
+
+
+@pytest.fixture(scope="module")
+def engine() -> FakeEngine:
+    return busy()
+
+
+@pytest.fixture(scope="module")
+def control(engine: FakeEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    file = tmp_path_factory.mktemp("control") / "control.sock"
+    with served(engine, file):
+        yield file
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "words"),
+    [
+        (b"", "receiver_id", "required"),
+        (b"[]", "body", "object"),
+        (b"{", "body", "JSON"),
+        (b'{"receiver_id": "1", "enabled": true}', "receiver_id", "integer"),
+        (b'{"receiver_id": 1.5, "enabled": true}', "receiver_id", "integer"),
+        (b'{"receiver_id": true, "enabled": true}', "receiver_id", "integer"),
+        (b'{"receiver_id": 1e400, "enabled": true}', "receiver_id", "integer"),
+        (b'{"receiver_id": 99999999999999999999, "enabled": true}', "receiver_id", "less than"),
+        (b'{"receiver_id": 1, "enabled": 1}', "enabled", "boolean"),
+        (b'{"receiver_id": 1, "enabled": true, "colour": "red"}', "colour", "not permitted"),
+        (b'{"receiver_id": 1, "enabled": true, "actor": 5}', "actor", "string"),
+        (b"[" * 100_000, "body", "recursion"),
+        (b"\xff\xfe", "body", "JSON"),
+    ],
+)
+def test_a_body_that_is_not_what_a_method_takes_is_refused_with_its_field(
+    control: Path, engine: FakeEngine, body: bytes, field: str, words: str
+) -> None:
+    status, error = send(control, "POST", "/v1/set_enabled", body)
+    assert (status, error["error"], error["exit_code"]) == (422, "InvalidRequest", 2)
+    problem = error["carries"]["problems"][0]
+    assert problem["field"] == field
+    assert words in problem["message"]
+    assert problem["remedy"]
+    assert len(problem["value"]) <= 80
+    assert engine.calls == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "body", "kind", "status"),
+    [
+        ("GET", "/v1/nothing", None, "application/json", 404),
+        ("GET", "/", None, "application/json", 404),
+        ("GET", "/v1/set_enabled", None, "application/json", 405),
+        ("DELETE", "/v1/site", None, "application/json", 405),
+        ("POST", "/v1/undo", b"{}", "text/plain", 415),
+        ("POST", "/v1/undo", b" " * (routes.MAX_BODY_BYTES + 1), "application/json", 413),
+    ],
+)
+def test_a_request_that_makes_no_sense_has_an_answer_in_words(
+    control: Path, verb: str, path: str, body: bytes | None, kind: str, status: int
+) -> None:
+    answered, error = send(control, verb, path, body, {"content-type": kind})
+    assert answered == status
+    assert error["detail"]
+    assert error["remedy"]
+
+
+def test_a_method_without_arguments_may_be_read_without_a_body(control: Path) -> None:
+    assert send(control, "GET", "/v1/projects") == (200, [])
+    assert send(control, "POST", "/v1/projects", b"{}") == (200, [])
+    status, hello = send(control, "GET", "/v1/hello")
+    assert status == 200
+    assert (hello["version"], hello["pid"]) == (__version__, os.getpid())
+
+
+@pytest.mark.parametrize(
+    ("said", "actor"),
+    [
+        (None, LOGIN),
+        ("", LOGIN),
+        (LOGIN, LOGIN),
+        (f"{LOGIN} (console) from 10.4.2.7", f"{LOGIN} (console) from 10.4.2.7"),
+        ("anna", f"{LOGIN} (anna)"),
+        (f"{LOGIN}ette", f"{LOGIN} ({LOGIN}ette)"),
+        ("\x1b[31mred\n", f"{LOGIN} (\\x1b[31mred\\n)"),
+        ("x" * 5000, f"{LOGIN} ({'x' * 200})"),
+    ],
+)
+def test_the_kernel_says_who_makes_a_change_and_the_client_may_only_add_to_it(
+    tmp_path: Path, said: str | None, actor: str
+) -> None:
+    engine = busy()
+    body = {"receiver_id": 1, "enabled": False} | ({} if said is None else {"actor": said})
+    with served(engine, tmp_path / "control.sock"):
+        send(tmp_path / "control.sock", "POST", "/v1/set_enabled", json.dumps(body).encode())
+    assert engine.named("set_enabled") == [(1, False, actor)]
+
+
+def test_an_error_of_the_engine_arrives_with_its_class_and_words(tmp_path: Path) -> None:
+    engine = busy()
+    changed = ChangedMeanwhile("receiver XNAT:8104", "bob", None, ["port 8104 → 8105"])
+    with attached(engine, tmp_path / "control.sock") as view:
+        with pytest.raises(NotFound, match="receiver 99 does not exist") as missing:
+            view.set_enabled(99, True, "anna")
+        engine.error = changed
+        with pytest.raises(ChangedMeanwhile) as caught:
+            view.delete_receiver(1, "anna")
+        engine.error = None
+    assert (missing.value.remedy, missing.value.exit_code) == ("look at the list again", 4)
+    assert (caught.value.title, caught.value.detail) == (changed.title, changed.detail)
+
+
+class Broken(FakeEngine):
+    def echo(self, receiver_id: int) -> Any:
+        raise ZeroDivisionError("Doe^Jane")
+
+
+def test_a_fault_of_the_engine_is_told_and_the_server_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "control.sock"
+    with served(Broken(), file):
+        status, error = send(file, "POST", "/v1/echo", b'{"receiver_id": 1}')
+        assert status == 500
+        assert "ZeroDivisionError" in error["detail"]
+        assert "fault of dicomdock" in error["remedy"]
+        assert send(file, "GET", "/v1/projects") == (200, [])
+
+
+def test_a_console_of_another_version_changes_nothing(control: Path, engine: FakeEngine) -> None:
+    other = {"dicomdock-protocol": "other", "dicomdock-version": "9.9.9"}
+    status, error = send(control, "POST", "/v1/undo", b"{}", other)
+    assert (status, error["error"]) == (400, "ReadOnly")
+    assert "9.9.9" in error["detail"]
+    assert engine.calls == []
+    assert send(control, "POST", "/v1/projects", b"{}", other)[0] == 200
+    same = {"dicomdock-protocol": fingerprint()}
+    assert send(control, "POST", "/v1/undo", b"{}", same)[0] == 200
+    engine.calls.clear()
