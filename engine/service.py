@@ -21,6 +21,7 @@ from engine.answers.sessions import SessionAnswers
 from engine.clock import SystemClock, local_midnight
 from engine.config.store import ConfigurationStore
 from engine.config.watcher import ConfigurationWatcher
+from engine.descriptors import raise_limit
 from engine.dimse import private_names
 from engine.dimse.acceptance import Load
 from engine.dimse.association_control import AssociationControl
@@ -141,6 +142,7 @@ class Engine:
             StorageUnusable: if the directory can't hold what must be kept there.
         """
         private_names.require()
+        raise_limit()
         with ExitStack() as opened:
             self._open_storage(opened)
             self._build_parts(opened)
