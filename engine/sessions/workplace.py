@@ -10,6 +10,8 @@ from engine.model.identity import UNASSIGNED
 from engine.sessions.staging import NoScripts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.clock import Clock
     from engine.journal import Journal
     from engine.model.session import Session
@@ -35,6 +37,8 @@ class Workplace:
     clock: Clock
     scripts: ArchiveScripts = field(default_factory=NoScripts)
     """What projects do to objects before they are archived."""
+    archived: Callable[[Session], None] = lambda _: None
+    """Is told of each session that has got into the archive."""
 
     def is_settled(self, session_id: int) -> bool:
         """Return whether all objects that were on their way have their file and their row."""
