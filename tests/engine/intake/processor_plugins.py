@@ -49,6 +49,10 @@ class Plugin:
     def go_on(self, context: Context) -> None:
         context.log(f"seen {0x00080018 in context.header}")
 
+    def say(self, context: Context) -> None:
+        print("to", context.location)  # noqa: T201 - what plugins do
+        os.write(2, b"to nobody")
+
     def rename(self, context: Context) -> None:
         context.edit.set(PATIENT_NAME, context.settings.text("value"))
 
