@@ -88,7 +88,7 @@ class ConsoleApp(App[None]):
         read_only: bool = False,
         settings_path: Path | None = None,
         theme_name: str = "",
-        places: tuple[Place, ...] = PLACES,
+        places: tuple[Place, ...] = (),
     ) -> None:
         """Take the engine and how to look at it.
 
@@ -105,11 +105,12 @@ class ConsoleApp(App[None]):
             read_only: Whether nothing that changes anything can be reached.
             settings_path: Where the user's settings are kept; None keeps none.
             theme_name: Instead of the one in the settings.
-            places: The screens there are.
+            places: The screens there are, instead of `PLACES`.
         """
         super().__init__()
         self.blink = blink
         self.reading = Reading()
+        places = places or PLACES
         self.frame = Frame(blink=blink, demo=demo, read_only=read_only, places=places)
         self.dashboard = DashboardScreen(self.frame)
         self._settings_path = settings_path
