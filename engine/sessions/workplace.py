@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
 from engine.model.identity import UNASSIGNED
+from engine.model.project import FIRST_ARCHIVE_FOLDER
 from engine.sessions.staging import NoScripts
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Workplace:
     """What projects do to objects before they are archived."""
     archived: Callable[[Session], None] = lambda _: None
     """Is told of each session that has got into the archive."""
+    archive_folder: Callable[[str], str] = lambda _: FIRST_ARCHIVE_FOLDER
+    """Where a project's sessions are archived just now."""
 
     def is_settled(self, session_id: int) -> bool:
         """Return whether all objects that were on their way have their file and their row."""
