@@ -79,8 +79,8 @@ class RoutingPreviewPanel(Static, can_focus=True):
     def _draw(self) -> None:
         words = self.words
         number = f" · object {self._at + 1} of {len(self._previews)}" if words else ""
-        self.border_title = f" Routing preview{number} "
-        self.border_subtitle = self._keys() if words else ""
+        self.border_title = Content(f" Routing preview{number} ")
+        self.border_subtitle = Content(self._keys() if words else "")
         if words is None:
             self.update(Content.styled(self._note or NO_OBJECTS, "$text-muted"))
             return
