@@ -21,6 +21,7 @@ from engine.answers.sessions import SessionAnswers
 from engine.clock import SystemClock, local_midnight
 from engine.config.store import ConfigurationStore
 from engine.config.watcher import ConfigurationWatcher
+from engine.descriptors import raise_limit
 from engine.dimse import private_names
 from engine.dimse.acceptance import Load
 from engine.dimse.association_control import AssociationControl
@@ -72,6 +73,7 @@ from engine.sessions.reader import IndexReader
 from engine.sessions.studies import KnownStudies
 from engine.sessions.traces import TraceBook, TraceKey
 from engine.settings import Durability
+from engine.unforeseen import LogToJournal
 from engine.view import EngineSnapshot, ReceiverState, ReceiverStatus, StorageStatus
 from engine.watch import SilenceWatch, Watch
 
@@ -140,6 +142,7 @@ class Engine:
             StorageUnusable: if the directory can't hold what must be kept there.
         """
         private_names.require()
+        raise_limit()
         with ExitStack() as opened:
             self._open_storage(opened)
             self._build_parts(opened)
@@ -342,6 +345,7 @@ class Engine:
         self._configuration = self._store.create_default("first start")
         self._journal = Journal(self._clock, settings.event_log, settings.log_level)
         opened.callback(self._journal.close)
+        opened.callback(LogToJournal(self._journal).attach())
         self._prearchive_fd = os.open(settings.prearchive_dir, os.O_RDONLY | os.O_DIRECTORY)
         opened.callback(os.close, self._prearchive_fd)
         self._archive_fd = os.open(settings.archive_dir, os.O_RDONLY | os.O_DIRECTORY)
@@ -461,6 +465,7 @@ class Engine:
             self.snapshot,
             self._dead,
             self._guard.refusal,
+            lambda: self.forwarding.destinations(),
         )
         silence = SilenceWatch(settings.sender_hours_file, self._journal)
         self._watch = Watch(

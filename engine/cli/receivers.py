@@ -14,6 +14,7 @@ from engine.cli.context import (
     receiver_named,
     store_of,
 )
+from engine.cli.live import add_port_verbs
 from engine.cli.options import (
     add_group,
     add_limits,
@@ -79,6 +80,7 @@ def add_receivers(commands: Commands) -> None:
     enable.set_defaults(enabled=True)
     disable = add_verb(verbs, "disable", _switch, "stop a receiver from listening")
     disable.set_defaults(enabled=False)
+    add_port_verbs(verbs)
     delete = add_verb(verbs, "delete", _delete, "remove a receiver")
     add_yes(delete)
     for parser in (edit, enable, disable, delete):

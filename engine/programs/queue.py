@@ -145,5 +145,5 @@ def _in_words() -> Iterator[None]:
     except (sqlite3.Error, OSError) as error:
         raise StorageUnusable(
             f"the queue of commands can't be used: {error}",
-            "check the disk; the sessions are not affected",
+            "check the disk, or set the file aside: what waits in it does not run then",
         ) from error

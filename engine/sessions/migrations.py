@@ -35,7 +35,7 @@ _STEPS = {
         DROP INDEX IF EXISTS objects_by_session;
     """,
     4: """
-        CREATE INDEX sessions_by_area ON sessions (area, status);
+        CREATE INDEX sessions_by_area ON sessions (area, status, objects, bytes);
         CREATE TABLE senders (
             calling_ae_title TEXT NOT NULL,
             address TEXT NOT NULL,

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from engine.counters import (
     ANSWER_BOUNDS_MS,
     Counters,
+    QueueCounts,
     ReceiverCounts,
     RejectionCount,
     SenderCounts,
@@ -38,6 +39,7 @@ COUNTERS = Counters(
     senders=(SenderCounts("CT1", 4, 1, 400), SenderCounts('A"B\\\n', 1, 0, 1)),
     rejections=(RejectionCount(1, 1, 7, 9), RejectionCount(1, 2, 1, 1)),
     sessions=(("READY", 5),),
+    queues=(QueueCounts("PACS", 4, 1, 9),),
     rows_waiting=2,
     longest_wait_seconds=0.5,
 )
@@ -68,6 +70,9 @@ def test_everything_that_is_counted_is_a_sample() -> None:
         "dicomdock_associations_rejected_total 1/1/7 called AE title not recognized": 9,
         "dicomdock_associations_rejected_total 1/2/1 other": 1,
         "dicomdock_sessions READY": 5,
+        "dicomdock_forward_waiting PACS": 4,
+        "dicomdock_forward_given_up PACS": 1,
+        "dicomdock_forward_sent_total PACS": 9,
         "dicomdock_index_rows_waiting": 2,
         "dicomdock_index_lag_seconds": 0.5,
         "dicomdock_receiver_listening XNAT:8104": 1,

@@ -8,6 +8,7 @@ import pytest
 
 from engine.alerting.conditions import concerns, condition_of
 from engine.alerting.ledger import ALERTS_PER_HOUR, CONDITIONS_KEPT, Alert, AlertLedger
+from engine.delivery_events import ObjectsNotForwarded, ProgramFailed
 from engine.events import (
     AnonymizationFailed,
     CertificateExpired,
@@ -52,6 +53,16 @@ def judge(ledger: AlertLedger, event: Event, at: float = 0.0) -> Alert | None:
             AlertKind.SCRIPT,
             "line 2",
         ),
+        (
+            ProgramFailed(processor="Notify", session=3, reason="exit 1", output="Geheim"),
+            AlertKind.SCRIPT,
+            "Notify",
+        ),
+        (
+            ObjectsNotForwarded(destination="PACS", objects=3, reason="refused"),
+            AlertKind.FORWARDING,
+            "PACS",
+        ),
         (SenderSilent(calling_ae_title="CT1", since="x", hours=2), AlertKind.SILENCE, "CT1"),
         (
             CertificateExpired(receiver="A:1", subject="x", expires="x"),
@@ -66,6 +77,9 @@ def test_a_condition_has_a_kind_and_a_subject(event: Event, kind: AlertKind, sub
     condition = condition_of(event)
     assert condition is not None
     assert (condition.kind, condition.subject, condition.begins) == (kind, subject, True)
+    alert = judge(AlertLedger(), event)
+    assert alert is not None
+    assert "Geheim" not in alert.message
 
 
 def test_what_is_usual_is_no_condition() -> None:

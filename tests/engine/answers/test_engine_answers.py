@@ -10,6 +10,7 @@ from engine.demo.studies import CT_SCANNER, study
 from engine.dimse.send import Destination, SendingAssociation
 from engine.errors import NotFound, SessionError, UnreadableObject
 from engine.events import IdentifyingValuesShown
+from engine.intake.worker_processes import WorkerLost, WorkerTimeout
 from engine.model.project import Project
 from engine.model.session import SessionArea, SessionStatus
 from engine.model.session_query import SessionQuery
@@ -228,3 +229,20 @@ def test_a_revision_is_brought_back_into_force(engine: Engine, view: EngineView)
     assert view.history.diff(in_force)[0].sentence.endswith("enabled: on → off")
     assert view.history.restore(in_force, "bert", replacing=in_force + 1) == in_force + 2
     assert engine.snapshot().receivers[0].receiver.enabled
+
+
+def test_what_can_not_be_read_in_time_or_at_all_is_said(
+    engine: Engine, reference: ObjectReference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error, said in (
+        (WorkerTimeout(), "took too long to read"),
+        (WorkerLost(), r"can't be read \(WorkerLost\)"),
+    ):
+
+        def fail(_job: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(engine.objects._workers, "run", fail)  # type: ignore[attr-defined]
+        with pytest.raises(UnreadableObject, match=said):
+            engine.objects.header(reference)
+        assert engine.objects.thumbnail(reference).remedy == "use a viewer"

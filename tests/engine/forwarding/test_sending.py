@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from engine.delivery_events import (
     DestinationFails,
     DestinationRecovered,
+    ForwardingHalted,
     ForwardsDropped,
+    ForwardsRetried,
     ObjectsNotForwarded,
 )
-from engine.errors import NotFound
+from engine.errors import NotFound, StorageUnusable
+from engine.forwarding.queue import ForwardingQueue, Mark
 from engine.model.auto_archive import AutoArchive
 from engine.model.session import SessionStatus
 from engine.sessions.operations import OperationKind, Request
@@ -26,6 +30,8 @@ from tests.running import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from engine.forwarding.tables import Item
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +72,7 @@ def test_what_a_peer_that_is_away_misses_is_sent_when_it_is_back(tmp_path: Path)
         assert (status.queued, status.sent) == (1, 0)
         assert status.next_attempt_at is not None
         with Scp(port) as scp:
-            running.desk.retry(1)
+            running.desk.retry(1, "admin")
             scp.wait_until(lambda: scp.uids() == ["1.2.3.1"])
             running.wait_until_told(DestinationRecovered)
             running.end()
@@ -103,7 +109,9 @@ def test_an_object_at_which_the_peer_aborts_is_given_up_at_last_and_holds_up_no_
         scp.wait_until(lambda: scp.uids() == ["1.2.3.2"])
         (item,) = running.desk.failed()
         assert (item.attempts, item.label, item.sop_instance_uid) == (2, "PACS 1", "1.2.3.1")
-        assert running.desk.retry(1, (item.id,)) == 1
+        assert running.desk.retry(1, "admin", (item.id,)) == 1
+        (asked,) = running.told(ForwardsRetried)
+        assert asked == "PACS 1: admin asked for an attempt, 1 object queued again"
         scp.wait_until(lambda: scp.uids() == ["1.2.3.2", "1.2.3.1"])
 
 
@@ -129,10 +137,10 @@ def test_what_the_peer_will_never_take_is_given_up_at_once_and_told_without_its_
         assert told.endswith("the peer answers 0x0122 (the SOP class is not supported)")
         assert running.desk.failed(1)[0].reason.endswith("not supported): no�[2J")
         assert running.desk.failed(2) == ()
-        assert running.desk.drop(1) == 1
+        assert running.desk.drop(1, "admin") == 1
         assert running.desk.failed() == ()
         with pytest.raises(NotFound, match="no destination 7"):
-            running.desk.retry(7)
+            running.desk.retry(7, "admin")
 
 
 def test_a_refused_transfer_syntax_is_given_up_with_its_name(tmp_path: Path, scp: Scp) -> None:
@@ -165,7 +173,7 @@ def test_an_object_whose_session_was_deleted_meanwhile_is_not_sent(tmp_path: Pat
         running.depot.ledger.ask(number, Request(OperationKind.DELETE, "admin"))
         running.depot.lifecycle.run_requests()
         with Scp(port) as scp:
-            running.desk.retry(1)
+            running.desk.retry(1, "admin")
             (told,) = running.wait_until_told(ObjectsNotForwarded)
             running.end()
             assert scp.received == []
@@ -192,6 +200,38 @@ def test_a_file_that_is_gone_is_given_up_after_the_attempts(tmp_path: Path) -> N
         file.unlink()
         (told_,) = running.wait_until_told(ObjectsNotForwarded)
     assert told_.endswith("its file can't be read (No such file or directory)")
+
+
+def test_a_queue_that_fails_for_a_while_is_told_once_and_loses_nothing(
+    tmp_path: Path, scp: Scp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.forwarding.sender.STORAGE_SECONDS", 0.02)
+    monkeypatch.setattr("engine.forwarding.forwarding.RETRY_SECONDS", 0.02)
+    good_due, good_marks, failures = ForwardingQueue.due, ForwardingQueue.marks, Counter[str]()
+
+    def due(queue: ForwardingQueue, *values: Any) -> tuple[Item, ...]:
+        failures["due"] += 1
+        if failures["due"] <= 3:
+            raise StorageUnusable("the disk is full") if failures["due"] < 3 else ValueError
+        return good_due(queue, *values)
+
+    def marks(queue: ForwardingQueue) -> dict[int, Mark]:
+        failures["marks"] += 1
+        if 1 < failures["marks"] <= 4:
+            raise StorageUnusable("the disk is full") if failures["marks"] < 4 else ValueError
+        return good_marks(queue)
+
+    monkeypatch.setattr(ForwardingQueue, "due", due)
+    monkeypatch.setattr(ForwardingQueue, "marks", marks)
+    with Running(tmp_path, forward_copy(port=scp.port)) as running:
+        running.depot.receive()
+        scp.wait_until(lambda: scp.uids() == ["1.2.3.1"])
+        running.end()
+    assert sorted(running.told(ForwardingHalted)) == [
+        "nothing is forwarded for now: PACS 1: internal error (ValueError)",
+        "nothing is forwarded for now: PACS 1: the disk is full",
+        "nothing is forwarded for now: the disk is full",
+    ]
 
 
 def test_a_silent_peer_holds_up_no_stop_and_loses_nothing(tmp_path: Path, scp: Scp) -> None:
@@ -223,8 +263,9 @@ def test_what_waits_is_dropped_by_hand(tmp_path: Path) -> None:
     with Running(tmp_path, forward_copy(port=free_port())) as running:
         running.depot.receive()
         running.wait_until_told(DestinationFails)
-        assert running.desk.drop(1, waiting=True) == 1
+        assert running.desk.drop(1, "admin", waiting=True) == 1
         assert running.status().queued == 0
+        assert running.told(ForwardsDropped) == ["PACS 1: admin dropped 1 object"]
 
 
 def test_what_waits_is_dropped_with_its_destination(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from engine.model.processor_class import Location
 from engine.model.session import SessionStatus
 from engine.programs.processor import CLASS_ID, Command
 from engine.programs.programs import Programs, wants
-from engine.programs.queue import RunQueue
+from engine.programs.queue import Run, RunQueue
 from engine.sessions.finished import Finished, FinishedSessions
 from engine.sessions.operations import OperationKind, Request
 from engine.settings import EngineSettings
@@ -221,6 +221,38 @@ def test_a_session_that_was_deleted_before_its_program_ran_is_told(tmp_path: Pat
         told = working.wait_until_told(ProgramFailed, 2)
     assert told[0].endswith("its session was deleted before it could run")
     assert told[1].endswith("its session was merged into another or removed before it could run")
+
+
+def test_queues_that_fail_for_a_while_are_told_and_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.programs.programs.RETRY_SECONDS", 0.02)
+    monkeypatch.setattr("engine.programs.runner.RETRY_SECONDS", 0.02)
+    faults: list[Exception] = [StorageUnusable("the disk is full"), ValueError()] * 2
+    good_all, good_begin = FinishedSessions.all, RunQueue.begin
+
+    def all_(finished: FinishedSessions) -> tuple[Finished, ...]:
+        if len(faults) > 2:
+            raise faults.pop()
+        return good_all(finished)
+
+    def begin(queue: RunQueue, *values: Any) -> Run | None:
+        if len(faults) in {1, 2}:
+            raise faults.pop()
+        return good_begin(queue, *values)
+
+    monkeypatch.setattr(FinishedSessions, "all", all_)
+    monkeypatch.setattr(RunQueue, "begin", begin)
+    with at_work(tmp_path, command()) as working:
+        working.depot.receive()
+        working.depot.fall_silent()
+        working.wait_until_told(ProgramEnded)
+        assert sorted(working.told(ProgramFailed)) == [
+            "command 1 failed: internal error (ValueError)",
+            "command 1 failed: the disk is full",
+            "commands failed: internal error (ValueError)",
+            "commands failed: the disk is full",
+        ]
 
 
 def test_what_a_removed_command_had_to_do_is_dropped(tmp_path: Path) -> None:
