@@ -59,6 +59,18 @@ class RejectionCount:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """What waits to be sent on to one destination."""
+
+    destination: str
+    """The label of its processor."""
+    waiting: int
+    given_up: int
+    sent: int
+    """Ever."""
+
+
+@dataclass(frozen=True, slots=True)
 class Counters:
     """Everything that is counted, taken at one moment."""
 
@@ -67,6 +79,8 @@ class Counters:
     rejections: tuple[RejectionCount, ...] = ()
     sessions: tuple[tuple[str, int], ...] = ()
     """How many sessions are in each status."""
+    queues: tuple[QueueCounts, ...] = ()
+    """What waits to be sent on."""
     rows_waiting: int = 0
     """Objects whose row is not in the index yet."""
     rows_lost: int = 0

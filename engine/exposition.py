@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from engine.counters import Counters, ReceiverCounts, RejectionCount
+    from engine.counters import Counters, QueueCounts, ReceiverCounts, RejectionCount
     from engine.view import EngineSnapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -186,12 +186,25 @@ def _of_index(counters: Counters) -> Iterator[Metric]:
     for status, times in counters.sessions:
         sessions.add_metric((status,), times)
     yield sessions
+    yield from _of_queues(counters.queues)
     waiting = "Objects that are stored and not in the index yet."
     yield _gauge("index_rows_waiting", waiting, counters.rows_waiting)
     lag = "How long the oldest of them has waited."
     yield _gauge("index_lag_seconds", lag, counters.longest_wait_seconds)
     lost = "Rows that the index lacks because it could not be written for too long."
     yield _gauge("index_rows_lost", lost, counters.rows_lost)
+
+
+def _of_queues(queues: Iterable[QueueCounts]) -> Iterator[Metric]:
+    whereto = ("destination",)
+    waiting = GaugeMetricFamily("dicomdock_forward_waiting", "Objects to send.", labels=whereto)
+    failed = GaugeMetricFamily("dicomdock_forward_given_up", "Not sent.", labels=whereto)
+    sent = CounterMetricFamily("dicomdock_forward_sent", "Objects sent on.", labels=whereto)
+    for queue in queues:
+        waiting.add_metric((queue.destination,), queue.waiting)
+        failed.add_metric((queue.destination,), queue.given_up)
+        sent.add_metric((queue.destination,), queue.sent)
+    yield from (waiting, failed, sent)
 
 
 _WHERE = ("receiver",)

@@ -126,6 +126,8 @@ class _LineFile(RotatingFileHandler):
             path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", delay=True
         )
         self._complained = False
+        self._size = 0
+        """Of the file, which nobody else writes to."""
 
     def _open(self) -> TextIOWrapper:
         def readable_by_the_owner(name: str, flags: int) -> int:
@@ -137,14 +139,33 @@ class _LineFile(RotatingFileHandler):
         """Append one event."""
         record = {"sequence": recorded.sequence, "at": recorded.at.isoformat()}
         line = json.dumps(record | recorded.event.to_record(), default=str)
-        self.handle(logging.makeLogRecord({"msg": "%s", "args": (line,)}))
+        try:
+            self._append(line + "\n")
+        except (OSError, ValueError):
+            self._complain()
+
+    def _append(self, line: str) -> None:
+        """Write a line of ASCII; unlike `emit`, without asking for the file's state each time."""
+        stream = self._opened()
+        if self._size and self._size + len(line) > self.maxBytes:
+            self.doRollover()
+            stream = self._opened()
+        stream.write(line)
+        stream.flush()
+        self._size += len(line)
+
+    def _opened(self) -> TextIOWrapper:
+        if self.stream is None:
+            self.stream = self._open()
+            self._size = os.fstat(self.stream.fileno()).st_size
+        return self.stream
 
     def close(self) -> None:
         """Close the file, even if its last lines can't be written any more."""
         with contextlib.suppress(OSError):
             super().close()
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+    def _complain(self) -> None:
         """Say once that lines are being lost."""
         if not self._complained:
             self._complained = True

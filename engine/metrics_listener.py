@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import selectors
 import socket
 import threading
 from dataclasses import asdict
@@ -34,9 +36,7 @@ class MetricsListener:
             OSError: if that can't be done.
         """
         self._server = _Server(place, monitoring)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="metrics", daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.serve, name="metrics", daemon=True)
         self._thread.start()
 
     @property
@@ -47,9 +47,7 @@ class MetricsListener:
 
     def close(self) -> None:
         """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.stop(self._thread)
 
 
 class _Server(ThreadingHTTPServer):
@@ -63,6 +61,29 @@ class _Server(ThreadingHTTPServer):
         self.monitoring = monitoring
         self._places = threading.BoundedSemaphore(REQUESTS_AT_ONCE)
         super().__init__(place, _Handler)
+        self.socket.setblocking(False)
+        self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC)
+
+    def serve(self) -> None:
+        """Answer clients until `stop` is called from another thread."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self, selectors.EVENT_READ)
+            selector.register(self._stop_fd, selectors.EVENT_READ)
+            while self._stop_fd not in {key.fileobj for key, _ in selector.select()}:
+                self.handle_request()
+
+    def stop(self, thread: threading.Thread) -> None:
+        """End `serve` and close the listening socket."""
+        os.eventfd_write(self._stop_fd, 1)
+        thread.join()
+        self.server_close()
+        os.close(self._stop_fd)
+
+    def get_request(self) -> Any:
+        """Accept a connection, which blocks as its time limit says."""
+        request, address = super().get_request()
+        request.setblocking(True)
+        return request, address
 
     def server_bind(self) -> None:
         """Bind without asking anybody for our name."""

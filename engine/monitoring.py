@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from engine.counters import QueueCounts
+from engine.errors import EngineError
 from engine.exposition import render
 from engine.health import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from engine.clock import Clock
     from engine.counters import Counters
     from engine.metrics import Metrics
     from engine.sessions.index import SessionIndex
     from engine.view import EngineSnapshot
+    from engine.view.forwarding import DestinationStatus
     from engine.view.monitoring import Health
 
 
@@ -31,6 +35,7 @@ class Monitoring:
         snapshot: Callable[[], EngineSnapshot],
         dead: Callable[[], tuple[str, ...]],
         storage_refusal: Callable[[], str],
+        destinations: Callable[[], Sequence[DestinationStatus]],
     ) -> None:
         self._metrics = metrics
         self._index = index
@@ -38,6 +43,7 @@ class Monitoring:
         self._snapshot = snapshot
         self._dead = dead
         self._storage_refusal = storage_refusal
+        self._destinations = destinations
 
     def counters(self) -> Counters:
         """Return what was counted since the engine started, and what the index holds."""
@@ -49,10 +55,19 @@ class Monitoring:
         return replace(
             self._metrics.counters(),
             sessions=self._index.counts_by_status(),
+            queues=self._queues(),
             rows_waiting=backlog.rows,
             rows_lost=backlog.lost,
             longest_wait_seconds=wait,
         )
+
+    def _queues(self) -> tuple[QueueCounts, ...]:
+        """Return what waits to be sent on; nothing while the queue can't be read."""
+        with suppress(EngineError):
+            return tuple(
+                QueueCounts(d.label, d.queued, d.failed, d.sent) for d in self._destinations()
+            )
+        return ()
 
     def metrics(self) -> bytes:
         """Return everything as Prometheus text."""

@@ -15,11 +15,13 @@ from engine import __version__, data_directory
 from engine.alerting.dispatcher import AlertDispatcher
 from engine.answers.history import HistoryAnswers
 from engine.answers.objects import ObjectAnswers
+from engine.answers.scripts import ScriptAnswers
 from engine.answers.senders import SenderAnswers
 from engine.answers.sessions import SessionAnswers
 from engine.clock import SystemClock, local_midnight
 from engine.config.store import ConfigurationStore
 from engine.config.watcher import ConfigurationWatcher
+from engine.descriptors import raise_limit
 from engine.dimse import private_names
 from engine.dimse.acceptance import Load
 from engine.dimse.association_control import AssociationControl
@@ -43,12 +45,14 @@ from engine.events import (
 )
 from engine.forwarding.forwarding import Forwarding
 from engine.intake.anonymizing import Anonymizer
+from engine.intake.file_namers import file_namers_of, load_file_namers, templates_of
 from engine.intake.identifier_faults import IdentifierFaults
 from engine.intake.installed import infos_of, load_identifiers, usable
 from engine.intake.installed_processors import load_processors, rules_of
 from engine.intake.pipeline import Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.router import Router
+from engine.intake.script_runner import ScriptRunner
 from engine.intake.storage_guard import StorageGuard
 from engine.intake.write import IncomingArea
 from engine.journal import Journal
@@ -56,6 +60,7 @@ from engine.lock import EngineLock
 from engine.metrics import Metrics
 from engine.metrics_listener import MetricsListener
 from engine.model.configuration import Configuration
+from engine.model.file_namer import file_namer_problems
 from engine.model.metrics_address import MetricsAddress
 from engine.monitoring import Monitoring
 from engine.monitoring_events import MetricsUnavailable
@@ -68,14 +73,16 @@ from engine.sessions.reader import IndexReader
 from engine.sessions.studies import KnownStudies
 from engine.sessions.traces import TraceBook, TraceKey
 from engine.settings import Durability
+from engine.unforeseen import LogToJournal
 from engine.view import EngineSnapshot, ReceiverState, ReceiverStatus, StorageStatus
 from engine.watch import SilenceWatch, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from engine.clock import Clock
     from engine.events import EventPage, Listener
+    from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
     from engine.model.identity import RoutingPreview
     from engine.model.project import Project
@@ -87,6 +94,7 @@ if TYPE_CHECKING:
     from engine.view.history import HistoryView
     from engine.view.objects import ObjectsView
     from engine.view.processors import ProcessorsView
+    from engine.view.scripts import ScriptsView
     from engine.view.senders import SendersView
     from engine.view.sessions import SessionsView
 
@@ -117,6 +125,7 @@ class Engine:
         self._plugins = load_identifiers()
         """What finds project, subject and session; the default one first."""
         self._processor_plugins = load_processors()
+        self._file_namers = load_file_namers()
         self._started_at = self._clock.now()
         self._stopping = self._draining = False
         self._open = ExitStack()
@@ -133,6 +142,7 @@ class Engine:
             StorageUnusable: if the directory can't hold what must be kept there.
         """
         private_names.require()
+        raise_limit()
         with ExitStack() as opened:
             self._open_storage(opened)
             self._build_parts(opened)
@@ -330,10 +340,12 @@ class Engine:
             clock=self._clock,
             identifiers=self.identifiers(),
             processors=rules_of(self._processor_plugins),
+            file_namers=file_namers_of(self._file_namers),
         )
         self._configuration = self._store.create_default("first start")
         self._journal = Journal(self._clock, settings.event_log, settings.log_level)
         opened.callback(self._journal.close)
+        opened.callback(LogToJournal(self._journal).attach())
         self._prearchive_fd = os.open(settings.prearchive_dir, os.O_RDONLY | os.O_DIRECTORY)
         opened.callback(os.close, self._prearchive_fd)
         self._archive_fd = os.open(settings.archive_dir, os.O_RDONLY | os.O_DIRECTORY)
@@ -344,8 +356,11 @@ class Engine:
         durable = settings.durability is Durability.FULL
         self._index = SessionIndex(settings.index_file, durable=durable)
         opened.callback(self._index.close)
+        self._runner = ScriptRunner(settings.uid_maps_file)
+        opened.callback(self._runner.close)
         self._keeping = SessionKeeping(
-            settings, self._index, self._journal, self._clock, lambda: self._configuration
+            *(settings, self._index, self._journal, self._clock),
+            *(lambda: self._configuration, self._runner),
         )
         opened.callback(self._keeping.close)
         self._forwarding = Forwarding(
@@ -407,8 +422,7 @@ class Engine:
         opened.callback(self._processors.close)
         self._router = self._build_router(opened)
         self._trace_key = TraceKey(settings.trace_key_file)
-        anonymizer = Anonymizer(self._incoming, settings.uid_maps_file, self._journal)
-        opened.callback(anonymizer.close)
+        anonymizer = Anonymizer(self._incoming, self._runner, self._journal)
         pipeline = Pipeline(
             places,
             self._index,
@@ -451,6 +465,7 @@ class Engine:
             self.snapshot,
             self._dead,
             self._guard.refusal,
+            lambda: self.forwarding.destinations(),
         )
         silence = SilenceWatch(settings.sender_hours_file, self._journal)
         self._watch = Watch(
@@ -471,6 +486,7 @@ class Engine:
             self._clock,
             studies,
             self._processors.processing,
+            templates_of(self._file_namers, tell),
         )
 
     def _build_answers(self, opened: ExitStack) -> None:
@@ -480,6 +496,7 @@ class Engine:
         objects = ObjectAnswers(self._keeping, reader, self._router, self._journal, self._trace_key)
         opened.callback(objects.close)
         self.objects: ObjectsView = objects
+        self.scripts: ScriptsView = ScriptAnswers(objects, self._router, in_force)
         self.sessions: SessionsView = SessionAnswers(self._keeping, reader, self._journal, in_force)
         self.history: HistoryView = HistoryAnswers(
             self._store, in_force, self._changing, self._apply
@@ -530,8 +547,9 @@ class Engine:
                 by=configuration.changed_by,
             )
         )
-        known = set() if before is configuration else set(_not_applied(before))
-        for receiver, option, instead in _not_applied(configuration):
+        namers = file_namers_of(self._file_namers)
+        known = set() if before is configuration else set(_not_applied(before, namers))
+        for receiver, option, instead in _not_applied(configuration, namers):
             if (receiver, option, instead) not in known:
                 self._journal.record(
                     OptionNotApplied(receiver=receiver.label, option=option, instead=instead)
@@ -615,13 +633,19 @@ class Engine:
         self._index.observe(tuple(observed))
 
 
-def _not_applied(configuration: Configuration) -> tuple[tuple[Receiver, str, str], ...]:
+def _not_applied(
+    configuration: Configuration, file_namers: Sequence[FileNamerInfo]
+) -> tuple[tuple[Receiver, str, str], ...]:
     """Return which receivers ask for what is not done, and what is done instead."""
     found = []
     for receiver in configuration.receivers:
         if receiver.custom_processing and not configuration.processors_of(receiver):
             found.append((receiver, "custom processing", "no processor sees the objects"))
-        if receiver.anonymization and configuration.site.script.in_force is None:
-            instead = "no site script is in force; objects are stored as received"
+        if any(file_namer_problems(receiver.file_namer, file_namers)):
+            instead = "files are named by the site's template, for it can't be used"
+            found.append((receiver, f"file namer {receiver.file_namer}", instead))
+        nothing = configuration.site.anonymization is None
+        if receiver.anonymization and nothing and not configuration.projects.anonymizations:
+            instead = "no script is in force; objects are stored as received"
             found.append((receiver, "anonymization", instead))
     return tuple(found)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from engine.answers.comparison import compared
-from engine.answers.objects import masked
+from engine.answers.objects import masked, masked_comparison
 from engine.errors import ChangedMeanwhile, NotFound
 from engine.model.configuration_diff import Change
 from engine.model.identifying import is_identifying, is_private
@@ -367,15 +367,27 @@ class FakeObjects:
             if receiver in {"", one.receiver} and calling_ae_title in {"", one.calling_ae_title}
         )[:limit]
 
-    def header(
-        self, reference: ObjectReference, *, as_received: bool = False, shown_to: str = ""
+    def header(self, reference: ObjectReference, *, as_received: bool = False) -> ObjectHeader:
+        header = self._header(reference, as_received)
+        return replace(header, elements=masked(header.elements))
+
+    def compare(self, reference: ObjectReference) -> Comparison:
+        return masked_comparison(self._comparison())
+
+    def shown(
+        self, reference: ObjectReference, actor: str, *, as_received: bool = False
     ) -> ObjectHeader:
-        elements = self._received() if as_received else self.elements
-        if shown_to:
-            self.shown(reference, shown_to)
+        self.command("objects.shown", reference, actor)
+        return self._header(reference, as_received)
+
+    def shown_comparison(self, reference: ObjectReference, actor: str) -> Comparison:
+        self.command("objects.shown_comparison", reference, actor)
+        return self._comparison()
+
+    def _header(self, reference: ObjectReference, as_received: bool) -> ObjectHeader:
         return ObjectHeader(
             reference,
-            elements if shown_to else masked(elements),
+            self._received() if as_received else self.elements,
             complete=True,
             transfer_syntax="JPEG-LS Lossless Image Compression",
             sop_class="CT Image Storage",
@@ -385,19 +397,8 @@ class FakeObjects:
             anonymized_by=() if as_received else ("12",),
         )
 
-    def compare(self, reference: ObjectReference, *, shown_to: str = "") -> Comparison:
+    def _comparison(self) -> Comparison:
         rows = compared(self._received(), self.elements, 0x00324000)
-        if shown_to:
-            self.shown(reference, shown_to)
-        else:
-            rows = tuple(
-                replace(
-                    row,
-                    received=masked((row.received,))[0] if row.received else None,
-                    stored=masked((row.stored,))[0] if row.stored else None,
-                )
-                for row in rows
-            )
         return Comparison(rows, 0x00324000, complete=True)
 
     def trail(self, reference: ObjectReference) -> ObjectTrail:
@@ -418,9 +419,6 @@ class FakeObjects:
         window: Window | None = None,
     ) -> Thumbnail:
         return self.image or phantom(min(width, height, 256), frame, window or Window(40, 80))
-
-    def shown(self, reference: ObjectReference, actor: str) -> None:
-        self.command("objects.shown", reference, actor)
 
     def _received(self) -> tuple[ElementRow, ...]:
         if self.received is None:

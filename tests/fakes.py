@@ -49,6 +49,7 @@ from engine.view.associations import AcceptedContext
 from tests.fake_forwarding import FakeForwarding
 from tests.fake_groups import FakeHistory, FakeObjects, FakeSenders, hostile_senders
 from tests.fake_processors import FakeProcessors
+from tests.fake_scripts import FakeScripts
 from tests.fake_sessions import FakeSessions, hostile_sessions
 
 if TYPE_CHECKING:
@@ -162,6 +163,9 @@ class FakeMonitoring:
     def metrics(self) -> bytes:
         return render(self.engine.current, self.engine.counted)
 
+    def is_alive(self) -> bool:
+        return True
+
     def health(self) -> Health:
         return judge(self.engine.current, self.engine.counted, (), "")
 
@@ -191,6 +195,7 @@ class FakeEngine:
     history: FakeHistory = field(init=False)
     senders: FakeSenders = field(default_factory=FakeSenders)
     objects: FakeObjects = field(init=False)
+    scripts: FakeScripts = field(default_factory=FakeScripts)
 
     def __post_init__(self) -> None:
         self.sessions = FakeSessions(self._command)

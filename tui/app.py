@@ -89,7 +89,7 @@ class ConsoleApp(App[None]):
         read_only: bool = False,
         settings_path: Path | None = None,
         theme_name: str = "",
-        places: tuple[Place, ...] = PLACES,
+        places: tuple[Place, ...] = (),
     ) -> None:
         """Take the engine and how to look at it.
 
@@ -106,11 +106,12 @@ class ConsoleApp(App[None]):
             read_only: Whether nothing that changes anything can be reached.
             settings_path: Where the user's settings are kept; None keeps none.
             theme_name: Instead of the one in the settings.
-            places: The screens there are.
+            places: The screens there are, instead of `PLACES`.
         """
         super().__init__()
         self.blink = blink
         self.reading = Reading()
+        places = places or PLACES
         self.frame = Frame(blink=blink, demo=demo, read_only=read_only, places=places)
         self.dashboard = DashboardScreen(self.frame)
         self._settings_path = settings_path
@@ -347,6 +348,14 @@ class ConsoleApp(App[None]):
         screen = self._seen() or self.dashboard
         title, page = help_on(self.focused or screen, palette_of(self.current_theme), screen)
         self.push_screen(HelpScreen(title, page))
+
+    def action_diagnostics(self) -> None:
+        """Show what support asks for first."""
+        from tui.screens.diagnostics import console_facts, diagnostics
+        from tui.screens.message import MessageScreen
+
+        text = diagnostics(console_facts(self, self._settings_path), self.reading)
+        self.push_screen(MessageScreen("Diagnostics", text, error=False))
 
     # Size
 

@@ -25,6 +25,7 @@ class Scope(StrEnum):
     LISTS = "Lists"
     MARKS = "Marks"
     LOG = "Log"
+    NEIGHBOURS = "Receiver"
     SCREENS = "Screens"
     EVERYWHERE = "Everywhere"
 
@@ -182,6 +183,36 @@ KEYS = (
         short="Allow all",
         changes=True,
     ),
+    Key("log.follow", Scope.LOG, "f", "f", "follow", "Follow", "stay at the newest event", 2),
+    Key("log.error", Scope.LOG, "e", "e", "error(1)", "Next error", "older", 2, short="Error"),
+    Key("log.error_back", Scope.LOG, "E", "E", "error(-1)", "Previous error", "newer"),
+    Key("log.levels", Scope.LOG, "l", "l", "levels", "Levels", "all, no info, errors only", 3),
+    Key("log.mark", Scope.LOG, "m", "m", "mark_here", "Mark", "a line above the newest event", 3),
+    Key("log.wrap", Scope.LOG, "w", "w", "wrap", "Wrap", "whole sentences in several lines", 4),
+    Key("log.times", Scope.LOG, "t", "t", "times", "Times", "time of day, date, how long ago", 4),
+    Key("log.save", Scope.LOG, "S", "S", "save", "Save", "write what is shown to a file", 3),
+    Key("log.clear", Scope.LOG, "X", "X", "clear_view", "Clear", "hide what is shown, and back"),
+    Key(
+        "receiver.previous",
+        Scope.NEIGHBOURS,
+        "left_square_bracket",
+        "[",
+        "neighbour(-1)",
+        "Previous",
+        "the receiver above this one",
+        4,
+        short="Prev",
+    ),
+    Key(
+        "receiver.next",
+        Scope.NEIGHBOURS,
+        "right_square_bracket",
+        "]",
+        "neighbour(1)",
+        "Next",
+        "the receiver below this one",
+        4,
+    ),
     Key("view.filter", V, "slash", "/", "filter", "Filter", "show only rows that match", 2),
     Key("view.sort", V, "o", "o", "order", "Sort", "choose the order of rows", 4),
     Key("view.pause", V, "p", "p", "pause", "Pause", "hold the panels still; nothing stops", 5),
@@ -196,15 +227,6 @@ KEYS = (
     Key("list.bottom", L, "G", "G", "scroll_bottom", "Bottom", "last row"),
     Key("list.page_down", L, "ctrl+d", "^d", "page_down", "Page down", "a page down"),
     Key("list.page_up", L, "ctrl+u", "^u", "page_up", "Page up", "a page up"),
-    Key("log.follow", Scope.LOG, "f", "f", "follow", "Follow", "stay at the newest event", 2),
-    Key("log.error", Scope.LOG, "e", "e", "error(1)", "Next error", "older", 2, short="Error"),
-    Key("log.error_back", Scope.LOG, "E", "E", "error(-1)", "Previous error", "newer"),
-    Key("log.levels", Scope.LOG, "l", "l", "levels", "Levels", "all, no info, errors only", 3),
-    Key("log.mark", Scope.LOG, "m", "m", "mark_here", "Mark", "a line above the newest event", 3),
-    Key("log.wrap", Scope.LOG, "w", "w", "wrap", "Wrap", "whole sentences in several lines", 4),
-    Key("log.times", Scope.LOG, "t", "t", "times", "Times", "time of day, date, how long ago", 4),
-    Key("log.save", Scope.LOG, "S", "S", "save", "Save", "write what is shown to a file", 3),
-    Key("log.clear", Scope.LOG, "X", "X", "clear_view", "Clear", "hide what is shown, and back"),
     Key("mark.row", M, "space", "space", "mark", "Mark", "mark the row for an action on many", 3),
     Key("mark.all", M, "asterisk", "*", "mark_all", "Mark all", "mark all rows, or none"),
     *(
@@ -224,6 +246,15 @@ KEYS = (
     Key("app.previous", E, "shift+tab", "⇧tab", "app.focus_previous", "Back", "previous panel"),
     Key("app.help", E, "question_mark", "?", "help", "Help", "all keys and what states mean", 1),
     Key("app.help_here", E, "f1", "f1", "help_here", "Help here", "help on the focused panel"),
+    Key(
+        "app.diagnostics",
+        E,
+        "f12",
+        "f12",
+        "diagnostics",
+        "Diagnostics",
+        "versions, files, terminal, engine: for a report",
+    ),
     Key(
         "app.palette", E, "ctrl+p", "^p", "command_palette", "Palette", "find any action by name", 1
     ),

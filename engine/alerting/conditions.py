@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.delivery_events import (
+    DestinationFails,
+    DestinationRecovered,
+    ForwardingHalted,
+    ObjectsNotForwarded,
+    ProgramFailed,
+)
 from engine.events import (
     AnonymizationFailed,
     CertificateExpired,
@@ -29,6 +36,10 @@ _BEGINS = {
     StorageRefuses: AlertKind.STORAGE,
     AnonymizationFailed: AlertKind.SCRIPT,
     RuleFailed: AlertKind.SCRIPT,
+    ProgramFailed: AlertKind.SCRIPT,
+    DestinationFails: AlertKind.FORWARDING,
+    ObjectsNotForwarded: AlertKind.FORWARDING,
+    ForwardingHalted: AlertKind.FORWARDING,
     SenderSilent: AlertKind.SILENCE,
     CertificateExpiring: AlertKind.CERTIFICATE,
     CertificateExpired: AlertKind.CERTIFICATE,
@@ -40,6 +51,7 @@ _ENDS = {
     ReceiverListening: AlertKind.RECEIVER,
     ReceiverStopped: AlertKind.RECEIVER,
     StorageSuffices: AlertKind.STORAGE,
+    DestinationRecovered: AlertKind.FORWARDING,
     SenderHeard: AlertKind.SILENCE,
     CertificateReplaced: AlertKind.CERTIFICATE,
     ConfigurationApplied: AlertKind.CONFIGURATION,
@@ -77,6 +89,10 @@ def _subject(event: Event) -> str:
         return event.calling_ae_title
     if isinstance(event, PluginBroken):
         return event.plugin
+    if isinstance(event, DestinationFails | DestinationRecovered | ObjectsNotForwarded):
+        return event.destination
+    if isinstance(event, ProgramFailed):
+        return event.processor
     if isinstance(event, RuleFailed):
         return " ".join(filter(None, (event.receiver, event.rule)))
     return event.receiver

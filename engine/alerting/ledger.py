@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.alerting.conditions import condition_of
+from engine.delivery_events import ProgramFailed
 
 if TYPE_CHECKING:
     from engine.alerting.conditions import Condition
@@ -91,12 +92,15 @@ def _is_same_matter(known: Condition, ending: Condition) -> bool:
 
 
 def _alert(recorded: RecordedEvent, condition: Condition, suppressed: int) -> Alert:
-    about = " ".join(filter(None, (condition.subject, recorded.event.sentence())))
+    event = recorded.event
+    if isinstance(event, ProgramFailed):
+        event = replace(event, output="")  # what a program writes may name patients
+    about = " ".join(filter(None, (condition.subject, event.sentence())))
     return Alert(
         kind=str(condition.kind),
         subject=condition.subject,
         event=condition.event,
-        severity=str(recorded.event.severity),
+        severity=str(event.severity),
         message=about,
         at=recorded.at.isoformat(),
         resolved=not condition.begins,

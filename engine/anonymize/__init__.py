@@ -17,12 +17,13 @@ from engine.anonymize.errors import (
 )
 from engine.anonymize.lint import Finding, Trap, lint
 from engine.anonymize.lookup import LookupTable
-from engine.anonymize.profile import Profile, Retain
+from engine.anonymize.profile import Profile
 from engine.anonymize.reading_files import read_object
 from engine.anonymize.record import mark_as_deidentified, record, recorded
 from engine.anonymize.run import Surroundings
 from engine.anonymize.script import Outcome, Script
 from engine.anonymize.uid_maps import MemoryUidMaps, UidMaps
+from engine.model.anonymization import Retain
 
 __all__ = [
     "DEFAULT_SITE_SCRIPT",

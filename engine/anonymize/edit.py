@@ -1,4 +1,4 @@
-"""Scripts applied to a file: the header is edited, everything long is spliced from the source."""
+"""Scripts and profiles applied to a file: its header is edited, everything long is spliced."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from engine.anonymize.reading import UNREADABLE
 from engine.anonymize.reading_files import read_object
 from engine.anonymize.record import mark_as_deidentified, record
 from engine.anonymize.run import Run, Surroundings, TimeLimit
-from engine.anonymize.script import Outcome
+from engine.anonymize.script import Outcome, Script
 from engine.anonymize.writing_files import transfer_syntax_of, write_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pydicom.dataset import Dataset
     from pydicom.uid import UID
 
     from engine.anonymize.profile import Profile
-    from engine.anonymize.script import Script
 
 _NEW_FILE_MODE = 0o640
 
@@ -34,26 +33,24 @@ _NEW_FILE_MODE = 0o640
 def edit_file(
     source: Path,
     target: Path | int,
-    scripts: Sequence[Script],
+    steps: Iterable[Script | Profile],
     variables: Mapping[str, str],
     *,
     surroundings: Surroundings | None = None,
     script_ids: Sequence[int] = (),
     mark: str = "",
-    profile: Profile | None = None,
     deflated: bool = False,
 ) -> Outcome:
-    """Apply scripts, one after the other, to a file and write the result to another.
+    """Apply steps, one after the other, to a file and write the result to another.
 
     Args:
         source: a DICOM file (PS3.10).
         target: a file that must not exist, or the descriptor of one that is open for writing.
-        scripts: what to run; the first rejection ends it.
+        steps: scripts and profiles in their order; no more are asked for after a rejection.
         variables: what every script is given.
         surroundings: limits, UID maps and what else is the same for many files.
-        script_ids: the numbers to record in (0012,0064), after all scripts have run.
+        script_ids: the numbers to record in (0012,0064), after all steps.
         mark: the method to write to (0012,0063), with YES in (0012,0062); empty for neither.
-        profile: what is applied before the scripts, if anything.
         deflated: whether deflated objects are edited too, wholly in memory.
 
     Returns:
@@ -67,11 +64,8 @@ def edit_file(
     with source.open("rb") as file:
         ds = read_object(file, deflated=deflated)
         read_as = transfer_syntax_of(ds)
-        if profile is not None:
-            with _in_words():
-                profile.apply(ds, Run(ds, {}, surroundings or Surroundings()).tick)
-        for script in scripts:
-            if script.apply(ds, variables, surroundings=surroundings) is Outcome.REJECTED:
+        for step in steps:
+            if _apply(step, ds, variables, surroundings or Surroundings()) is Outcome.REJECTED:
                 return Outcome.REJECTED
         with _in_words():
             record(ds, script_ids)
@@ -80,6 +74,16 @@ def edit_file(
             _check_transfer_syntax(ds, read_as)
         with _opened(target) as descriptor:
             write_object(ds, descriptor, read_as=read_as)
+    return Outcome.OK
+
+
+def _apply(
+    step: Script | Profile, ds: Dataset, variables: Mapping[str, str], surroundings: Surroundings
+) -> Outcome:
+    if isinstance(step, Script):
+        return step.apply(ds, variables, surroundings=surroundings)
+    with _in_words():
+        step.apply(ds, Run(ds, {}, surroundings).tick)
     return Outcome.OK
 
 

@@ -54,6 +54,8 @@ class ScriptRuntimeError(EngineError):
         """The statement as written; scripts hold no patient data."""
         self.cause = cause
         """A clause without element values."""
+        self.name = name
+        """What the script is called."""
 
 
 class ScriptTimeout(ScriptRuntimeError):

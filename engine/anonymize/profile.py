@@ -7,7 +7,6 @@ choice to the IOD, the action that is right for all types is taken. Scripts run 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +23,7 @@ from engine.anonymize.reading import text_of, vr_of
 from engine.anonymize.record import append_method_codes, mark_as_deidentified
 from engine.anonymize.tree import Hit, Level, roots
 from engine.anonymize.writing import store
+from engine.model.anonymization import Retain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,16 +53,6 @@ _FIRST_CODE: Final = 0x00080100
 _LAST_CODE: Final = 0x00080123
 """Attributes of code sequences (PS3.3 8.8)."""
 _DUMMY_TEXT: Final = "ANONYMIZED"
-
-
-class Retain(StrEnum):
-    """What may stay although the basic profile takes it (PS3.15 E.3)."""
-
-    UIDS = "uids"
-    DEVICE = "device"
-    INSTITUTION = "institution"
-    PATIENT_CHARACTERISTICS = "patient-characteristics"
-    DATES = "dates"
 
 
 _CODES: Final = {

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from engine.inspection.job import Job
+    from engine.inspection.job import Job, Result
     from engine.intake.recent import RecentHeader
     from engine.intake.router import Router
     from engine.journal import Journal
+    from engine.model.session import Session
     from engine.session_keeping import SessionKeeping
     from engine.sessions.object_rows import RecentRow
     from engine.sessions.reader import IndexReader
@@ -61,7 +62,7 @@ class ObjectAnswers:
         self._router = router
         self._journal = journal
         self._key = key
-        self._workers: Workers[Job, HeaderResult | Thumbnail] = Workers(
+        self._workers: Workers[Job, Result] = Workers(
             run, processes=1, cpu_seconds=CPU_SECONDS, wall_seconds=WALL_SECONDS
         )
 
@@ -78,47 +79,28 @@ class ObjectAnswers:
         kept = {recent.header.sop_instance_uid: recent for recent in self._router.recent()}
         return tuple(_recent(row, kept.get(row.sop_instance_uid)) for row in rows)
 
-    def header(
-        self, reference: ObjectReference, *, as_received: bool = False, shown_to: str = ""
-    ) -> ObjectHeader:
+    def header(self, reference: ObjectReference, *, as_received: bool = False) -> ObjectHeader:
         """Return the elements of an object, with identifying values masked."""
-        if as_received or not reference.file:
-            recent = self._received(reference)
-            result, size = self._read(_job_of(recent)), recent.header.size_bytes
-        else:
-            path = self._path(reference)
-            result, size = self._read(HeaderJob(str(path))), _size(path)
-        if shown_to:
-            self.shown(reference, shown_to)
-        elements = result.elements if shown_to else masked(result.elements)
-        return ObjectHeader(
-            reference=reference,
-            elements=elements,
-            complete=result.complete,
-            transfer_syntax=sop_class_name(result.transfer_syntax_uid),
-            sop_class=sop_class_name(result.sop_class_uid),
-            bytes=size,
-            frames=result.frames,
-            has_pixels=result.has_pixels,
-            anonymized_by=result.anonymized_by,
-        )
+        header = self._header(reference, as_received)
+        return replace(header, elements=masked(header.elements))
 
-    def compare(self, reference: ObjectReference, *, shown_to: str = "") -> Comparison:
+    def compare(self, reference: ObjectReference) -> Comparison:
         """Return a stored object's header beside the one that arrived."""
-        recent = self._received(reference)
-        received = self._read(_job_of(recent))
-        stored = self._read(HeaderJob(str(self._path(reference))))
-        last_tag = max((row.tag for row in received.elements if not row.depth), default=0)
-        last_tag = max(last_tag, recent.header.last_tag)
-        rows = compared(received.elements, stored.elements, last_tag)
-        if shown_to:
-            self.shown(reference, shown_to)
-        else:
-            rows = tuple(
-                replace(row, received=_masked(row.received), stored=_masked(row.stored))
-                for row in rows
-            )
-        return Comparison(rows, last_tag, complete=received.complete and stored.complete)
+        return masked_comparison(self._comparison(reference))
+
+    def shown(
+        self, reference: ObjectReference, actor: str, *, as_received: bool = False
+    ) -> ObjectHeader:
+        """Return a header with nothing masked, and note who saw it."""
+        header = self._header(reference, as_received)
+        self._note_shown(reference, actor)
+        return header
+
+    def shown_comparison(self, reference: ObjectReference, actor: str) -> Comparison:
+        """Return a comparison with nothing masked, and note who saw it."""
+        comparison = self._comparison(reference)
+        self._note_shown(reference, actor)
+        return comparison
 
     def trail(self, reference: ObjectReference) -> ObjectTrail:
         """Return where an object went."""
@@ -141,22 +123,48 @@ class ObjectAnswers:
         window: Window | None = None,
     ) -> Thumbnail:
         """Return one frame of a stored object."""
-        path = self._path(reference)
+        path = self.path(reference)
         try:
-            with _in_words():
-                made = self._workers.run(ThumbnailJob(str(path), frame, width, height, window))
+            made = self.run(ThumbnailJob(str(path), frame, width, height, window))
         except UnreadableObject as error:
             return Thumbnail(frame=frame, problem=error.detail, remedy=error.remedy)
         assert isinstance(made, Thumbnail)
         return made
 
-    def shown(self, reference: ObjectReference, actor: str) -> None:
-        """Note in the journal that identifying values of an object were shown."""
+    def _header(self, reference: ObjectReference, as_received: bool) -> ObjectHeader:
+        if as_received or not reference.file:
+            recent = self.received(reference)
+            result, size = self._read(_job_of(recent)), recent.header.size_bytes
+        else:
+            path = self.path(reference)
+            result, size = self._read(HeaderJob(str(path))), _size(path)
+        return ObjectHeader(
+            reference=reference,
+            elements=result.elements,
+            complete=result.complete,
+            transfer_syntax=sop_class_name(result.transfer_syntax_uid),
+            sop_class=sop_class_name(result.sop_class_uid),
+            bytes=size,
+            frames=result.frames,
+            has_pixels=result.has_pixels,
+            anonymized_by=result.anonymized_by,
+        )
+
+    def _comparison(self, reference: ObjectReference) -> Comparison:
+        recent = self.received(reference)
+        received = self._read(_job_of(recent))
+        stored = self._read(HeaderJob(str(self.path(reference))))
+        last_tag = max((row.tag for row in received.elements if not row.depth), default=0)
+        last_tag = max(last_tag, recent.header.last_tag)
+        rows = compared(received.elements, stored.elements, last_tag)
+        return Comparison(rows, last_tag, complete=received.complete and stored.complete)
+
+    def _note_shown(self, reference: ObjectReference, actor: str) -> None:
         if reference.file:
             with self._reader.reading() as connection:
                 uid = object_rows.instance_of(connection, reference)
         else:
-            uid = self._received(reference).header.sop_instance_uid or ""
+            uid = self.received(reference).header.sop_instance_uid or ""
         self._journal.record(
             IdentifyingValuesShown(
                 by=actor[:_LONGEST_ACTOR],
@@ -165,25 +173,38 @@ class ObjectAnswers:
             )
         )
 
-    def _read(self, job: HeaderJob) -> HeaderResult:
+    def run(self, job: Job) -> Result:
+        """Have a job done in the process that reads objects.
+
+        Raises:
+            UnreadableObject: if that takes too long, or the process does not survive it.
+        """
         with _in_words():
-            result = self._workers.run(job)
+            return self._workers.run(job)
+
+    def session(self, reference: ObjectReference) -> Session:
+        """Return the session of a stored object; raises as `header` does."""
+        with self._reader.reading() as connection:
+            object_rows.instance_of(connection, reference)
+            return session_row(connection, reference.session)
+
+    def _read(self, job: HeaderJob) -> HeaderResult:
+        result = self.run(job)
         assert isinstance(result, HeaderResult)
         if result.problem:
             raise UnreadableObject(result.problem, "look at the file with another program")
         return result
 
-    def _path(self, reference: ObjectReference) -> Path:
+    def path(self, reference: ObjectReference) -> Path:
         """Return the file of an object that the index knows; no other name becomes a path."""
-        with self._reader.reading() as connection:
-            object_rows.instance_of(connection, reference)
-            session = session_row(connection, reference.session)
+        session = self.session(reference)
         path = self._keeping.folder(session) / reference.file
         if path.is_symlink() or not path.is_file():
             raise NotFound("the object is not where it was", "look at the list again")
         return path
 
-    def _received(self, reference: ObjectReference) -> RecentHeader:
+    def received(self, reference: ObjectReference) -> RecentHeader:
+        """Return an object's header as it arrived; raises as `header` does."""
         uid = reference.sop_instance_uid
         if not uid and reference.file:
             with self._reader.reading() as connection:
@@ -200,6 +221,15 @@ class ObjectAnswers:
 def masked(elements: tuple[ElementRow, ...]) -> tuple[ElementRow, ...]:
     """Hide the identifying values of a header."""
     return tuple(hidden for row in elements if (hidden := _masked(row)))
+
+
+def masked_comparison(comparison: Comparison) -> Comparison:
+    """Hide the identifying values of both headers."""
+    rows = (
+        replace(row, received=_masked(row.received), stored=_masked(row.stored))
+        for row in comparison.rows
+    )
+    return replace(comparison, rows=tuple(rows))
 
 
 def _masked(row: ElementRow | None) -> ElementRow | None:

@@ -19,6 +19,7 @@ from engine.cli.completion import add_completion, complete
 from engine.cli.context import actor, settings_of
 from engine.cli.events import add_events
 from engine.cli.forwarding import add_forwarding
+from engine.cli.live import add_associations, add_senders
 from engine.cli.options import Parser
 from engine.cli.peers import add_peers
 from engine.cli.plugins import add_plugins
@@ -113,6 +114,8 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_status(commands)
     add_events(commands)
     add_alerts(commands)
+    add_associations(commands)
+    add_senders(commands)
     add_service(commands)
     add_support_bundle(commands)
     add_completion(commands)

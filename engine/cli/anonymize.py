@@ -158,12 +158,11 @@ def _edit(
         outcome = edit_file(
             source,
             target,
-            [script],
+            [script] if profile is None else [profile, script],
             {name: text for name, text in vars(arguments).items() if name in _VARIABLES},
             surroundings=surroundings,
             script_ids=[arguments.script_id] if arguments.script_id else (),
             mark=arguments.mark,
-            profile=profile,
             deflated=True,
         )
         found = _differences(source, target, arguments) if outcome is Outcome.OK else ()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.model.configuration import Configuration
+    from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
     from engine.model.receiver import Receiver
 
@@ -49,6 +50,13 @@ def installed_identifiers() -> tuple[IdentifierInfo, ...]:
     from engine.intake.installed import infos_of, load_identifiers
 
     return infos_of(load_identifiers())
+
+
+def installed_file_namers() -> tuple[FileNamerInfo, ...]:
+    """Return the file namers that are installed here; loads the code of plugins."""
+    from engine.intake.file_namers import file_namers_of, load_file_namers
+
+    return file_namers_of(load_file_namers())
 
 
 def actor(through: str = "") -> str:

@@ -15,13 +15,24 @@ if TYPE_CHECKING:
 
 def add_plugins(commands: Commands) -> None:
     """Add the command that lists plugins."""
-    add_verb(commands, "plugins", _plugins, "list identifiers and other plugins, and their errors")
+    add_verb(
+        commands,
+        "plugins",
+        _plugins,
+        "list identifiers, processors and file namers, and their errors",
+    )
 
 
 def _plugins(arguments: argparse.Namespace) -> int:
+    from engine.intake.file_namers import load_file_namers
     from engine.intake.installed import load_identifiers
+    from engine.intake.installed_processors import load_processors
 
-    infos = [plugin.info for plugin in load_identifiers()]
+    infos = [
+        *(plugin.info for plugin in load_identifiers()),
+        *(plugin.info for plugin in load_processors()),
+        *(plugin.info for plugin in load_file_namers()),
+    ]
     if arguments.json:
         terminal.print_json({"plugins": [info.to_record() for info in infos]})
     else:

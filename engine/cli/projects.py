@@ -17,6 +17,8 @@ from engine.cli.options import (
     lines_in_words,
     text_of_file,
 )
+from engine.cli.profile import add_profile, add_script_switch, with_profile
+from engine.model.anonymization import PROFILE
 from engine.model.identifier import PROJECT_FIELD
 from engine.model.project import PROJECT_TEXTS, Project
 
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.cli.options import Commands
+    from engine.model.anonymization import ProfileSettings
     from engine.model.configuration import Configuration
 
 _UNSET: dict[str, object] = {"title": "", "aliases": (), **dict.fromkeys(PROJECT_TEXTS, "")}
-_FIELDS = ("title", "aliases", "auto_archive", *PROJECT_TEXTS)
+_ENABLED = "anonymization_script_enabled"
+_FIELDS = ("title", "aliases", "auto_archive", "archive_folder", _ENABLED, *PROJECT_TEXTS)
 
 
 def add_projects(commands: Commands) -> None:
@@ -58,9 +62,13 @@ def _add_fields(parser: argparse.ArgumentParser) -> None:
         help="another name that finds it; repeat for more; replaces all")  # fmt: skip
     add("--auto-archive", metavar="HOW", type=auto_archive,
         help=f"{', '.join(AUTO_ARCHIVE_CODES)}: what becomes of complete sessions")  # fmt: skip
+    add("--archive-folder", metavar="NAME",
+        help="where sessions are archived from now on: arc001, arc002 …")  # fmt: skip
     for name in PROJECT_TEXTS:
         option = f"--{name.replace('_', '-')}"
         add(option, metavar="FILE", type=text_of_file, help="a file with it; '-' reads stdin")
+    add_script_switch(parser, _ENABLED, "before sessions are archived")
+    add_profile(parser, "before sessions are archived")
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -90,6 +98,7 @@ def _show(arguments: argparse.Namespace) -> None:
             {"revision": configuration.revision, "project": record, "sessions": sessions}
         )
     record |= {"aliases": ", ".join(project.aliases), "auto_archive": _auto_archive_words(project)}
+    record |= {PROFILE: _profile_in_words(project.profile)}
     record |= {name: lines_in_words(str(record[name])) for name in PROJECT_TEXTS}
     record["sessions"] = _sessions(arguments).get(project.id, 0)
     return terminal.print_table(("FIELD", "VALUE"), record.items())
@@ -98,7 +107,8 @@ def _show(arguments: argparse.Namespace) -> None:
 def _add(arguments: argparse.Namespace) -> None:
     store = store_of(arguments)
     usual = {"auto_archive": int(store.load().site.new_project_auto_archive)}
-    project = Project.parse({"id": arguments.project, **usual, **_given(arguments)})
+    profile = with_profile(arguments, None)
+    project = Project.parse({"id": arguments.project, **usual, **_given(arguments), **profile})
     _report(arguments, "added", *store.save_project(project, actor()))
 
 
@@ -106,7 +116,9 @@ def _edit(arguments: argparse.Namespace) -> None:
     store = store_of(arguments)
     seen = store.load().projects.project(arguments.project)
     emptied = {name: _UNSET[name] for name in arguments.unset}
-    project = Project.parse(seen.to_record() | emptied | _given(arguments))
+    before = seen.to_record()
+    given = _given(arguments) | with_profile(arguments, before[PROFILE])
+    project = Project.parse(before | emptied | given)
     saved = store.save_project(project, actor(), replacing=seen)
     _report(arguments, "saved", *saved)
 
@@ -153,6 +165,9 @@ def _report(
         return terminal.print_json({"revision": configuration.revision, "project": record})
     rows = [(project.id, project.title, ", ".join(project.aliases))]
     terminal.print_table(("ID", "TITLE", "ALIASES"), rows)
+    off = project.anonymization_script and not project.anonymization_script_enabled
+    if off and "anonymization_script" in arguments:
+        terminal.say("the script is kept but off; --enable-script lets it run on archiving")
     return terminal.say(f"{verb} {project.id}, revision {configuration.revision}")
 
 
@@ -161,5 +176,15 @@ def _auto_archive_words(project: Project) -> str:
 
 
 def _script_in_words(project: Project) -> str:
-    script = project.anonymization_script
-    return f"revision {project.anonymization_script_revision}" if script else "none"
+    if not project.anonymization_script:
+        return "none"
+    words = f"revision {project.anonymization_script_revision}"
+    return words if project.anonymization_script_enabled else f"{words}, off"
+
+
+def _profile_in_words(profile: ProfileSettings) -> str:
+    if not profile.enabled:
+        return "off"
+    kept = f", keeps {', '.join(profile.retain)}" if profile.retain else ""
+    moved = f", moves dates by {profile.shift_days} days" if profile.shift_days else ""
+    return f"on{kept}{moved}"

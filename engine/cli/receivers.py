@@ -7,7 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engine import terminal
-from engine.cli.context import actor, installed_identifiers, receiver_named, store_of
+from engine.cli.context import (
+    actor,
+    installed_file_namers,
+    installed_identifiers,
+    receiver_named,
+    store_of,
+)
+from engine.cli.live import add_port_verbs
 from engine.cli.options import (
     add_group,
     add_limits,
@@ -73,6 +80,7 @@ def add_receivers(commands: Commands) -> None:
     enable.set_defaults(enabled=True)
     disable = add_verb(verbs, "disable", _switch, "stop a receiver from listening")
     disable.set_defaults(enabled=False)
+    add_port_verbs(verbs)
     delete = add_verb(verbs, "delete", _delete, "remove a receiver")
     add_yes(delete)
     for parser in (edit, enable, disable, delete):
@@ -95,7 +103,11 @@ def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
     told = "what it is told, such as project=NEURO-01; repeatable; NAME= removes it"
     add("--identifier-setting", dest="identifier_settings", metavar="NAME=VALUE", type=_setting,
         action="append", help=told)  # fmt: skip
-    add("--file-namer", metavar="ID", help="what names files; '' for the only one")
+    add(
+        "--file-namer",
+        metavar="ID",
+        help="what names files, see: plugins; '' for the site's template",
+    )
     for name, words in _SWITCHES.items():
         add_switch(parser, name, words)
     _add_texts(parser)
@@ -149,7 +161,13 @@ def _save(
     record = seen.to_record() if seen else {}
     identifiers = installed_identifiers()
     fields = _given_fields(arguments, record)
-    rules = ReceiverRules(before.site, identifiers, before.receivers, before.projects)
+    rules = ReceiverRules(
+        before.site,
+        identifiers,
+        before.receivers,
+        before.projects,
+        installed_file_namers() if fields.get("file_namer") else None,
+    )
     receiver = parse_receiver(record | fields, rules)
     saved = store_of(arguments, identifiers).save_receiver(receiver, actor(), replacing=seen)
     _report(arguments, verb, *saved)

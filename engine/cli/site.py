@@ -22,6 +22,8 @@ from engine.cli.options import (
     settings_given,
     text_of_file,
 )
+from engine.cli.profile import add_profile, add_script_switch, with_profile
+from engine.model.anonymization import PROFILE
 from engine.model.limits import BOUNDS
 from engine.model.session_settings import SessionSettings
 from engine.model.site import SiteSettings
@@ -65,10 +67,8 @@ def _add_script(change: argparse.ArgumentParser) -> None:
     add("--script", dest=SITE_SCRIPT, metavar="FILE", type=_script,
         help="the anonymization script on receipt; '-' reads stdin, '' empties it, "
              f"{_DEFAULT} takes XNAT's, which only relabels")  # fmt: skip
-    switch = change.add_mutually_exclusive_group()
-    add = partial(switch.add_argument, dest=ENABLED, default=argparse.SUPPRESS)
-    add("--enable-script", action="store_true", help="let it run where anonymization is on")
-    add("--disable-script", action="store_false", help="keep it, but off")
+    add_script_switch(change, ENABLED, "where anonymization is on")
+    add_profile(change, "on receipt")
 
 
 def _script(name: str) -> str:
@@ -125,6 +125,7 @@ def _set(arguments: argparse.Namespace) -> None:
     }
     given["limits"] = settings_given(arguments, "limits", before["limits"])
     given["sessions"] = settings_given(arguments, "sessions", before["sessions"])
+    given |= with_profile(arguments, before[PROFILE])
     given["routing"] = site.routing.to_record() | dict(_routing_given(arguments))
     saved = store.set_site(SiteSettings.parse(before | given), actor(), replacing=site)
     _print(arguments, saved)

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 from engine.config.draft import Draft
 from engine.config.history import History
 from engine.config.processors import ProcessorTable
-from engine.config.scripts import require_script
+from engine.config.scripts import (
+    require_project_script,
+    require_script,
+    require_scripts_in_force,
+)
 from engine.config.storage import AtomicJSONStorage
 from engine.errors import (
     ChangedMeanwhile,
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.config.storage import Tables
     from engine.model.configuration_diff import Difference
+    from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
     from engine.model.receiver import Receiver
 
@@ -70,11 +75,13 @@ class ConfigurationStore:
         clock: Clock,
         identifiers: Sequence[IdentifierInfo] = DEFAULT_IDENTIFIERS,
         processors: ProcessorRules = ProcessorRules(),
+        file_namers: Sequence[FileNamerInfo] | None = None,
     ) -> None:
         """Take the file, and what receivers and processors may use that are saved through it."""
         self._path = path
         self._clock = clock
         self._identifiers = identifiers
+        self._file_namers = file_namers
         self._lock = threading.Lock()
         self.history = History(path.with_name(f"{path.stem}.history"))
         self.processors = ProcessorTable(self._change, self._changed_meanwhile, processors)
@@ -162,7 +169,7 @@ class ConfigurationStore:
         """Add a project, or replace one that its editor saw; return it as it is stored.
 
         Raises:
-            InvalidProject: if its id or an alias names another project.
+            InvalidProject: if its id or an alias names another project, or its script is none.
             ChangedMeanwhile: if somebody else changed the project after its editor saw it.
             NotFound: if the project to replace does not exist any more.
         """
@@ -304,6 +311,7 @@ class ConfigurationStore:
             self._identifiers,
             configuration.receivers,
             configuration.projects,
+            self._file_namers,
         )
         checked = parse_receiver(receiver.to_record(), rules)
         before = [known.tls for known in configuration.receivers if known.id == checked.id]
@@ -336,8 +344,7 @@ class ConfigurationStore:
             if len(error.problems) == 1 and error.problems[0].field == "meta.schema":
                 raise type(error)(_naming(self._path, error.problems[0])) from error
             raise
-        if configuration.site.script.enabled:
-            require_script(configuration.site.script)
+        require_scripts_in_force(configuration)
         return configuration
 
 
@@ -346,6 +353,7 @@ def _checked_project(
 ) -> Project:
     """Return the project if it may stand beside the others."""
     checked = Project.parse(project.to_record())
+    require_project_script(checked)
     if replacing is not None and checked.id != replacing.id:
         message = f"is not {replacing.id}, and folders are named after that"
         raise InvalidProject(Problem("id", checked.id, message, "add a new project instead"))

@@ -38,14 +38,14 @@ class EngineSilent(EngineError):
     """The engine does not answer, or its answer can't be read."""
 
     title = "The engine does not answer"
-    exit_code = 10
+    exit_code = 8
 
 
 class ReadOnly(EngineError):
     """The engine speaks another version of the protocol; nothing is changed through this one."""
 
     title = "Nothing can be changed here"
-    exit_code = 10
+    exit_code = 8
 
 
 def status_of(error: EngineError) -> int:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from engine.control.metrics import metrics_routes
 from engine.control.server import ControlServer
 from engine.control.sockets import BACKLOG, listen_at
 from engine.control.xnat import xnat_routes
@@ -61,7 +62,7 @@ def serve(
             f"{settings.control_file} can't be made: {error.strerror or error}",
             "check the directory and its permissions",
         ) from error
-    routes = (*xnat_routes(), *more)
+    routes = (*xnat_routes(), *metrics_routes(), *more)
     server = ControlServer(engine, local, remote=remote, token=token, tls=tls, more=routes)
     server.start()
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypedDict
 
 from engine.dimse.acceptance import OpenAssociation
+from engine.dimse.sender_notes import SenderNotes
 from engine.events import (
     AssociationAborted,
     AssociationEstablished,
@@ -22,7 +23,6 @@ from engine.journal import is_told
 from engine.metrics import SecondsRing
 from engine.model.session import ObjectState
 from engine.sessions.rows import WhitelistUse
-from engine.sessions.senders import contexts_in_words, hour_of, sender_note
 from engine.view import AssociationEnd, AssociationStatus
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ class Associations:
         self._journal = journal
         self._metrics = metrics
         self._count_use = count_use
+        self._notes = SenderNotes(clock, count_use)
         self.admission = threading.Lock()
         """Held from the decision on an association until it counts, and while receivers change."""
         self._changed = threading.Condition()
@@ -206,14 +207,7 @@ class Associations:
             at = live.since.isoformat()
             self._count_use(WhitelistUse(live.receiver.label, live.whitelist_line, at))
         words = tuple(f"{context.sop_class}, {context.reason}" for context in refused)
-        self._note(
-            live,
-            implementation=implementation,
-            implementation_class_uid=implementation_class_uid,
-            contexts_proposed=proposed,
-            contexts_refused=len(refused),
-            refused_contexts=contexts_in_words(words),
-        )
+        self._notes.came(live, implementation_class_uid, words)
         if refused:
             self._journal.record(ContextsRefused(**_about(live), contexts=words))
 
@@ -238,10 +232,7 @@ class Associations:
             )
             status = self._folded(status)
             self._ended.appendleft(status)
-        if self._count_use:
-            who = (request.calling_ae_title, str(request.address))
-            why: dict[str, str | int] = {"rejected": 1, "rejection": rejection.why}
-            self._count_use(sender_note(who, now, status.receiver, why))
+        self._notes.rejected(request, status.receiver, now, rejection.why)
         if is_told(status.repeats):
             self._tell_rejected(status, rejection, port)
 
@@ -318,9 +309,7 @@ class Associations:
             self._accepted = {id: a for id, a in self._accepted.items() if id in kept}
             self._changed.notify_all()
         self._report(live)
-        aborted = end is AssociationEnd.ABORTED
-        error = (live.why or "the connection ended") if aborted else live.last_error
-        self._note(live, associations=1, aborted=int(aborted), error=error, **_unnoted(live))
+        self._notes.left(live, aborted=end is AssociationEnd.ABORTED)
         self._journal.record(_ending(live, end, (now - live.since).total_seconds()))
 
     def abort(self, live: LiveAssociation, why: str) -> None:
@@ -380,20 +369,8 @@ class Associations:
         self._opened += 1
         return f"A-{self._opened:04d}"
 
-    def _note(self, live: LiveAssociation, **what: str | int) -> None:
-        if self._count_use:
-            who, at = (live.calling_ae_title, str(live.peer)), self._clock.now()
-            self._count_use(sender_note(who, at, live.receiver.label, what))
-
-    def _note_hour(self, live: LiveAssociation) -> None:
-        """Let a sender's row have what came in the hour before, once another one has begun."""
-        hour = hour_of(self._clock.now())
-        if live.noted_hour and hour != live.noted_hour:
-            self._note(live, **_unnoted(live))
-        live.noted_hour = hour
-
     def _report(self, live: LiveAssociation) -> None:
-        self._note_hour(live)
+        self._notes.stays(live)
         objects, duplicates = live.unreported_objects, live.unreported_duplicates
         filtered = live.unreported_filtered
         if objects or duplicates or filtered:
@@ -402,15 +379,6 @@ class Associations:
             live.unreported_objects = live.unreported_duplicates = live.unreported_bytes = 0
             live.unreported_filtered = 0
             self._journal.record(event)
-
-
-def _unnoted(live: LiveAssociation) -> dict[str, str | int]:
-    """Return what came since the sender's row was written, and take it as written."""
-    now = (live.objects, live.bytes, live.failed)
-    objects, size, failed = (count - noted for count, noted in zip(now, live.noted, strict=True))
-    live.noted = now
-    hour = live.noted_hour if objects or failed else ""
-    return {"objects": objects, "bytes": size, "failed": failed, "hour": hour}
 
 
 def _ending(live: LiveAssociation, end: AssociationEnd, seconds: float) -> Event:

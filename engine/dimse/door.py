@@ -58,6 +58,7 @@ class Door:
         association.is_hasty = not self._rates.arrive(address, self.limits)
         with self._lock:
             self._waiting[association] = address
+            self._lock.notify_all()
 
     def leave(self, association: ReceivingAssociation) -> None:
         """Stop counting a connection: it has its association, or is closed."""

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from engine.model.tls import TlsSettings
 
 _ABORT_SECONDS = 2
+_UID_CHARACTERS = 64
 _CANNOT_DECIDE = (2, 1, 1)  # A-ASSOCIATE-RJ: transient, no reason given
 
 _logger = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ _logger = logging.getLogger(__name__)
 # pynetdicom logs what its peers send; what matters goes to the journal instead.
 logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 _config.LOG_HANDLER_LEVEL = "none"
+# What comes from a peer has been looked at in `request.legible`, character by character.
+_config.VALIDATORS["UI"] = lambda uid: (len(uid) <= _UID_CHARACTERS, "it is too long")
 
 
 class PortListener:

@@ -15,7 +15,7 @@ from pynetdicom.transport import AssociationServer, AssociationSocket, RequestHa
 from engine.errors import EngineError
 
 _OF_CLASSES: dict[type, tuple[str, ...]] = {
-    Association: ("_run_reactor",),
+    Association: ("_run_reactor", "_bind_defaults"),
     AssociationSocket: ("_shutdown_socket", "event_queue"),
     AssociationServer: ("service_actions", "handle_error"),
     DULServiceProvider: (
@@ -30,7 +30,14 @@ _OF_CLASSES: dict[type, tuple[str, ...]] = {
     ),
     RequestHandler: ("_create_association",),
 }
-_OF_ASSOCIATION = ("_accepted_cx", "_reactor_checkpoint", "_server", "_kill", "_dul_ready")
+_OF_ASSOCIATION = (
+    "_accepted_cx",
+    "_reactor_checkpoint",
+    "_server",
+    "_kill",
+    "_dul_ready",
+    "_handlers",
+)
 _OF_PROVIDER = ("_idle_timer", "_kill_thread", "_run_loop_delay", "event_queue", "artim_timer")
 _OF_TIMER = ("_start_time", "_end_time")
 

@@ -8,12 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
+from pynetdicom import evt
 from pynetdicom.association import Association
 
 from engine.dimse.fragments import ProtocolViolation
 from engine.dimse.transport import BufferedSocket
 from engine.dimse.upper_layer import ReceivingProvider
-from engine.dimse.waiting import Gate, NotifyingQueue
+from engine.dimse.waiting import Gate
 from engine.model.limits import Limits
 
 if TYPE_CHECKING:
@@ -84,7 +85,6 @@ class ReceivingAssociation(Association):
         self.gate = Gate(self._idle_seconds)
         self._reactor_checkpoint = self.gate
         self.dul = ReceivingProvider(self)
-        self.dimse.msg_queue = NotifyingQueue(self.gate.work)
         # The setters hand these to the timers of the new provider.
         self.acse_timeout = ae.acse_timeout
         self.network_timeout = ae.network_timeout
@@ -128,6 +128,27 @@ class ReceivingAssociation(Association):
             known = str(self._accepted_cx[context_id].transfer_syntax[0])
             self._transfer_syntaxes[context_id] = known
         return known
+
+    def _bind_defaults(self) -> None:
+        """Bind nothing: all associations of a server share its handlers."""
+
+    def _run_reactor(self) -> None:
+        """Wait for the end, by either side or by silence; objects are the other thread's work."""
+        while not self._kill:
+            self.gate.wait()
+            if self.is_established and self.acse.is_release_requested():
+                self.acse.send_release(is_response=True)
+                self.is_released, self.is_established = True, False
+                evt.trigger(self, evt.EVT_RELEASED, {})
+            elif self.acse.is_aborted():
+                self.dul.receive_pdu(wait=False)
+                self.is_aborted, self.is_established = True, False
+                evt.trigger(self, evt.EVT_ABORTED, {})
+            elif self.dul.is_alive():
+                if not self.dul.idle_timer_expired():
+                    continue
+                self.abort()
+            self.kill()
 
     def _idle_seconds(self) -> float:
         return self.dul._idle_timer.remaining

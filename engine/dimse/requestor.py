@@ -223,6 +223,8 @@ class OutgoingAssociation:
             left = max(0.001, until - time.monotonic())
             try:
                 self._socket.settimeout(left)
+                # Peers that write an answer in two pieces wait for our acknowledgment of the first.
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
                 piece = self._socket.recv(size - len(received))
             except TimeoutError as error:
                 seconds = self._deadlines.answer_seconds

@@ -9,6 +9,7 @@ import selectors
 from typing import TYPE_CHECKING, Any
 
 from pynetdicom import evt
+from pynetdicom.association import Association
 from pynetdicom.transport import AssociationServer, RequestHandler
 
 from engine.dimse.receiving import Deadlines, ObjectPort, ReceivingAssociation
@@ -18,8 +19,6 @@ from engine.model.whitelist import normalize_address
 if TYPE_CHECKING:
     import socket
     import threading
-
-    from pynetdicom.association import Association
 
     from engine.dimse.door import Door
 
@@ -45,6 +44,7 @@ class ReceivingServer(AssociationServer):
         self.socket.setblocking(False)
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC)
         self._is_exhausted = False
+        self._shared_handlers: Any = None
 
     def get_request(self) -> Any:
         """Accept a connection; note if the system has no resources for one."""
@@ -78,6 +78,15 @@ class ReceivingServer(AssociationServer):
 
     def service_actions(self) -> None:
         """Leave garbage to Python's own collector: a full collection here stalls reception."""
+
+    def association_handlers(self) -> Any:
+        """Return the handlers of all associations, put together at the first."""
+        if self._shared_handlers is None:
+            model = Association(self.ae, "acceptor")
+            for event, handlers in self._handlers.items():
+                _bind(model, event, handlers)
+            self._shared_handlers = model._handlers
+        return self._shared_handlers
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Close a connection at once that is one too many."""
@@ -131,8 +140,7 @@ class _Connection(RequestHandler):
         acceptor.implementation_version_name = self.ae.implementation_version_name
         acceptor.supported_contexts = server.contexts
         association.requestor.address_info = self.remote
-        for event, handlers in server._handlers.items():
-            _bind(association, event, handlers)
+        association._handlers = server.association_handlers()
         server.door.enter(association, address)
         return association
 

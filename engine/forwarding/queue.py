@@ -1,4 +1,4 @@
-"""The queue of objects to be sent, in a file of its own that commands and an engine share.
+"""The queue of objects to be sent, in a file of its own: an engine works with it, or a command.
 
 Numbers of rows seen and objects queued are one transaction, and so are answers and what they end.
 A power cut may undo the last of them, always whole ones: then rows are followed again, or an object
@@ -149,7 +149,7 @@ class ForwardingQueue:
     def due(self, destination: int, now: datetime, limit: int) -> tuple[Item, ...]:
         """Return what may be sent now, the longest waiting first."""
         query = (
-            f"SELECT {ITEM_COLUMNS} FROM items WHERE destination = ? AND NOT failed"
+            f"SELECT {ITEM_COLUMNS} FROM items WHERE destination = ? AND failed = 0"
             " AND due_at <= ? ORDER BY due_at, id LIMIT ?"
         )
         with self._changing() as connection:
@@ -158,7 +158,7 @@ class ForwardingQueue:
 
     def next_due(self, destination: int) -> datetime | None:
         """Return when the next object may be sent; None if none waits."""
-        query = "SELECT MIN(due_at) FROM items WHERE destination = ? AND NOT failed"
+        query = "SELECT MIN(due_at) FROM items WHERE destination = ? AND failed = 0"
         with self._changing() as connection:
             (found,) = connection.execute(query, (destination,)).fetchone()
         return datetime.fromisoformat(found) if found else None
@@ -194,7 +194,7 @@ class ForwardingQueue:
         with self._changing() as connection:
             return connection.execute(
                 "UPDATE items SET failed = 1, reason = ? || CASE reason WHEN '' THEN ''"
-                " ELSE ': ' || reason END WHERE destination = ? AND NOT failed AND queued_at < ?",
+                " ELSE ': ' || reason END WHERE destination = ? AND failed = 0 AND queued_at < ?",
                 (reason, destination, stamp(before)),
             ).rowcount
 
@@ -213,7 +213,7 @@ class ForwardingQueue:
     def forget_waits(self) -> None:
         """Let everything be tried at once, as at the start of an engine."""
         with self._changing() as connection:
-            connection.execute("UPDATE items SET due_at = '' WHERE NOT failed")
+            connection.execute("UPDATE items SET due_at = '' WHERE failed = 0")
             connection.execute("UPDATE destinations SET next_attempt_at = ''")
 
     def destinations(self) -> dict[int, DestinationRow]:
@@ -237,8 +237,8 @@ class ForwardingQueue:
     def failed(self, destination: int | None, limit: int) -> tuple[Item, ...]:
         """Return what was given up, the newest first."""
         query = (
-            f"SELECT {ITEM_COLUMNS} FROM items WHERE failed AND (?1 IS NULL OR destination = ?1)"
-            " ORDER BY id DESC LIMIT ?2"
+            f"SELECT {ITEM_COLUMNS} FROM items WHERE failed = 1"
+            " AND (?1 IS NULL OR destination = ?1) ORDER BY id DESC LIMIT ?2"
         )
         with self._changing() as connection:
             return tuple(map(Item._make, connection.execute(query, (destination, limit))))
@@ -248,7 +248,7 @@ class ForwardingQueue:
         update = "UPDATE items SET failed = 0, attempts = 0, due_at = '', queued_at = ? WHERE "
         with self._changing() as connection:
             changed = _of_some(connection, update, (stamp(at),), destination, items)
-            waiting = "UPDATE items SET due_at = '' WHERE destination = ? AND NOT failed"
+            waiting = "UPDATE items SET due_at = '' WHERE destination = ? AND failed = 0"
             connection.execute(waiting, (destination,))
             connection.execute(
                 "UPDATE destinations SET asked = asked + 1, next_attempt_at = '' WHERE id = ?",
@@ -260,7 +260,7 @@ class ForwardingQueue:
         """Forget what was given up, all or some, or else everything that waits."""
         with self._changing() as connection:
             if waiting:
-                delete = "DELETE FROM items WHERE destination = ? AND NOT failed"
+                delete = "DELETE FROM items WHERE destination = ? AND failed = 0"
                 return connection.execute(delete, (destination,)).rowcount
             return _of_some(connection, "DELETE FROM items WHERE ", (), destination, items)
 
@@ -292,7 +292,7 @@ def _of_some(
     items: Sequence[int],
 ) -> int:
     """Apply a statement to what failed, and of that to some items if any are named."""
-    where = "destination = ? AND failed"
+    where = "destination = ? AND failed = 1"
     if not items:
         return connection.execute(statement + where, (*values, destination)).rowcount
     each = [(*values, destination, item) for item in items]
@@ -306,5 +306,5 @@ def _in_words() -> Iterator[None]:
     except (sqlite3.Error, OSError) as error:
         raise StorageUnusable(
             f"the forwarding queue can't be used: {error}",
-            "check the disk; the stored objects are not affected",
+            "check the disk, or set the file aside: what waits in it is not sent then",
         ) from error

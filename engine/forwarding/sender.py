@@ -25,6 +25,8 @@ LINGER_SECONDS = 2.0
 """How long an association is kept for objects that are still arriving."""
 STORAGE_SECONDS = 10.0
 """After which a queue or index that can't be used is tried again."""
+EXPIRE_SECONDS = 60.0
+"""How often what is too old is looked for."""
 _SHORTEST_WAIT_SECONDS = 0.05
 
 _logger = logging.getLogger(__name__)
@@ -42,6 +44,9 @@ class Sender:
         self._failures = 0
         """How often in a row the peer was in trouble."""
         self._retry_at = 0.0
+        self._expire_at = 0.0
+        self._halted = ""
+        """Why nothing can be sent, as it was told last."""
         self._asked = at.queue.asked(destination.id)
         self._thread = threading.Thread(target=self._run, name=f"forward-{destination.id}")
 
@@ -76,6 +81,7 @@ class Sender:
         while self._wait(seconds):
             try:
                 seconds = self._round()
+                self._halted = ""
             except StorageUnusable as error:
                 seconds = self._halt(error.detail)
             except Exception as error:
@@ -92,8 +98,11 @@ class Sender:
             return not self._stopping
 
     def _halt(self, reason: str) -> float:
+        """Wait until the storage is better, and tell once for which reason."""
         self._line.close()
-        self._at.journal.record(ForwardingHalted(reason=f"{self.destination.label}: {reason}"))
+        if reason != self._halted:
+            self._halted = reason
+            self._at.journal.record(ForwardingHalted(reason=f"{self.destination.label}: {reason}"))
         return STORAGE_SECONDS
 
     def _round(self) -> float | None:
@@ -140,13 +149,17 @@ class Sender:
         """Return for how long the destination is left alone; nothing if somebody asked for it."""
         asked = self._at.queue.asked(self.destination.id)
         if asked != self._asked:
-            self._asked, self._failures = asked, 0
+            self._asked, self._retry_at = asked, 0.0
         if not self._failures:
             return 0.0
         return max(0.0, self._retry_at - self._at.clock.monotonic())
 
     def _expire(self) -> None:
+        """Give up what is too old; now and then, as that looks at all that waits."""
         at, age = self._at, self.destination.max_age
+        if at.clock.monotonic() < self._expire_at:
+            return
+        self._expire_at = at.clock.monotonic() + EXPIRE_SECONDS
         reason = f"not sent within {age.total_seconds() / 3600:.0f} hours"
         expired = at.queue.expire(self.destination.id, at.clock.now() - age, reason)
         if expired:

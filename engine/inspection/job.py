@@ -1,13 +1,19 @@
-"""What such a process is asked: the elements of a header, or one frame made small."""
+"""What such a process is asked: a header's elements, one frame made small, or a script tried."""
 
 from __future__ import annotations
 
+import os
 import resource
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import cache
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from engine.view.scripts import TrialOutcome
 
 if TYPE_CHECKING:
+    from engine.model.anonymization import Anonymization
     from engine.view.objects import ElementRow, Thumbnail, Window
+    from engine.view.scripts import EditedRow
 
 MOST_MEMORY_BYTES: Final = 2 * 1024**3
 """Decoders believe what an image says of its size; the process is refused more than this."""
@@ -48,12 +54,47 @@ class ThumbnailJob:
     window: Window | None
 
 
-Job = HeaderJob | ThumbnailJob
+@dataclass(frozen=True, slots=True)
+class TrialJob:
+    """Try scripts on a file, or on a header that is in memory."""
+
+    path: str = ""
+    data: bytes = b""
+    transfer_syntax_uid: str = ""
+    labels: tuple[str, str, str] = ("", "", "")
+    """Project, subject and session."""
+    before: tuple[Anonymization, ...] = ()
+    """What has been done already to the object that is compared."""
+    steps: tuple[Anonymization, ...] = ()
+    equal: bool = False
+    """Whether elements that stay as they are have rows too."""
 
 
-def run(job: Job) -> HeaderResult | Thumbnail:
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """What a trial came to; no row is masked."""
+
+    outcome: TrialOutcome = TrialOutcome.FAILED
+    rows: tuple[EditedRow, ...] = ()
+    why: str = ""
+    remedy: str = ""
+    line: int = 0
+    complete: bool = True
+    problem: str = ""
+    """Why the object can't be read."""
+
+
+Job = HeaderJob | ThumbnailJob | TrialJob
+Result: TypeAlias = "HeaderResult | Thumbnail | TrialResult"
+
+
+def run(job: Job) -> Result:
     """Do a job; what is wrong with the object is in the result."""
-    _limit_memory()
+    _prepare()
+    if isinstance(job, TrialJob):
+        from engine.inspection.trial import try_out
+
+        return try_out(job)
     if isinstance(job, HeaderJob):
         from engine.inspection.header_rows import read
 
@@ -63,7 +104,13 @@ def run(job: Job) -> HeaderResult | Thumbnail:
     return thumbnail(job)
 
 
-def _limit_memory() -> None:
+@cache
+def _prepare() -> None:
+    """Refuse this process too much memory, and the terminal, to which decoders in C write."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     if soft == resource.RLIM_INFINITY or soft > MOST_MEMORY_BYTES:
         resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, hard))
+    null = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)

@@ -80,6 +80,8 @@ def _thumbnail(file: BinaryIO, job: ThumbnailJob) -> Thumbnail:
     made = Thumbnail(width, height, frame=job.frame, frames=frames, columns=columns, rows=rows)
     if raster.samples == 3:
         return replace(made, samples=3, pixels=raster.colours(places))
+    if str(image["photometric_interpretation"]) == "PALETTE COLOR":
+        return replace(made, samples=3, pixels=_through_palette(ds, raster.values(places)))
     values, window = _windowed(ds, raster.values(places), job.window)
     if str(image["photometric_interpretation"]) == "MONOCHROME1":
         values = bytes(255 - value for value in values)
@@ -101,8 +103,6 @@ def _require_reasonable(options: dict[str, Any], frame: int) -> int:
         raise _NoImage(f"an image of {columns}×{rows} is not shown", "use a viewer")
     if not 1 <= frame <= frames:
         raise _NoImage(f"there is no frame {frame}", f"there are {frames}")
-    if options.get("photometric_interpretation") == "PALETTE COLOR":
-        raise _NoImage("images with a colour palette are not shown", "use a viewer")
     if bits not in (1, 8, 16, 32) or samples not in (1, 3):
         raise _NoImage(f"{bits} bits and {samples} samples are not shown", "use a viewer")
     return frames
@@ -213,6 +213,24 @@ class _Raster:
         if self._signed and value >> (self._stored - 1):
             value -= 1 << self._stored
         return value
+
+
+def _through_palette(ds: Dataset, values: list[int]) -> bytes:
+    """Return the colours that values stand for (PS3.3 C.7.6.3.1.5)."""
+    palettes = [_palette(ds, colour) for colour in range(3)]
+    return bytes(palette(value) for value in values for palette in palettes)
+
+
+def _palette(ds: Dataset, colour: int) -> Callable[[int], int]:
+    if 0x00281101 + colour not in ds or 0x00281201 + colour not in ds:
+        raise _NoImage("the colour palette is missing or segmented", "use a viewer")
+    entries, first, _ = (int(number) for number in ds[0x00281101 + colour].value)
+    entries, content = entries or 65_536, bytes(ds[0x00281201 + colour].value)
+    wide = len(content) >= 2 * entries
+    shades = content[1 : 2 * entries : 2] if wide else content[:entries]  # the high bytes
+    if not shades:
+        raise _NoImage("the colour palette is empty", "use a viewer")
+    return lambda value: shades[min(max(0, value - first), len(shades) - 1)]
 
 
 def _rgb(y: int, cb: int, cr: int) -> tuple[int, int, int]:

@@ -24,6 +24,7 @@ from engine.intake.elements import (
     skip_fragments,
     value_at,
 )
+from engine.intake.layout import Form, Layouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -270,15 +271,25 @@ class HeaderView:
 
 
 def read_complete(
-    data: Buffer, transfer_syntax_uid: str, *, last_tag: int = DEFAULT_LAST_TAG
+    data: Buffer,
+    transfer_syntax_uid: str,
+    *,
+    last_tag: int = DEFAULT_LAST_TAG,
+    layouts: Layouts | None = None,
 ) -> HeaderView:
     """Check a whole data set to its end and return its header, in one walk.
+
+    Args:
+        data: the data set.
+        transfer_syntax_uid: of the data set.
+        last_tag: the greatest tag that is wanted.
+        layouts: the layouts of data sets that came before, if some may be the same.
 
     Raises:
         UnreadableObject: if the data set is empty, cut short, followed by something else or is a
             file instead of a data set.
     """
-    found = _walked_to_the_end(data, transfer_syntax_uid, last_tag)
+    found = _walked_to_the_end(data, transfer_syntax_uid, last_tag, None, layouts)
     return _view(data, transfer_syntax_uid, encoding_of(transfer_syntax_uid), found, last_tag)
 
 
@@ -289,6 +300,7 @@ def read_in_parts(
     size_bytes: int,
     *,
     last_tag: int = DEFAULT_LAST_TAG,
+    layouts: Layouts | None = None,
 ) -> HeaderView | None:
     """Do as `read_complete` does, without a look at one long value, which pixel data mostly is.
 
@@ -298,13 +310,14 @@ def read_in_parts(
         transfer_syntax_uid: of the data set.
         size_bytes: of the whole data set.
         last_tag: the greatest tag that is wanted.
+        layouts: the layouts of data sets that came before, if some may be the same.
 
     Returns:
         None if the whole data set must be looked at, also to say what is wrong with it.
     """
     encoding = encoding_of(transfer_syntax_uid)
     try:
-        found = _walked_to_the_end(beginning, transfer_syntax_uid, last_tag, size_bytes)
+        found = _walked_to_the_end(beginning, transfer_syntax_uid, last_tag, size_bytes, layouts)
         rest_bytes = size_bytes - found.reached
         if found.end > len(beginning) or rest_bytes > _MAX_REST_BYTES:
             return None
@@ -352,11 +365,15 @@ def check_complete(data: Buffer, transfer_syntax_uid: str) -> None:
 
 
 def _walked_to_the_end(
-    data: Buffer, transfer_syntax_uid: str, last_tag: int, size_bytes: int | None = None
+    data: Buffer,
+    transfer_syntax_uid: str,
+    last_tag: int,
+    size_bytes: int | None = None,
+    layouts: Layouts | None = None,
 ) -> Index:
     _refuse_what_is_no_data_set(data)
-    encoding = encoding_of(transfer_syntax_uid)
-    found = index(data, encoding, last_tag, to_end=True, size_bytes=size_bytes)
+    form = Form(transfer_syntax_uid, last_tag, len(data), size_bytes)
+    found = (layouts or Layouts()).index(data, form)
     if transfer_syntax_uid == _EXPLICIT_LITTLE and found.has_no_vr:
         # Stored as it is it would be mislabelled; some writers do so in compressed syntaxes,
         # where no other label exists and every reader copes.

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from engine.errors import OutOfResources
 from engine.intake.file_meta import FileMeta, body_offset
 from engine.intake.header import read_complete, read_in_parts
+from engine.intake.layout import Layouts
+from engine.model.session import ProjectScript
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,6 +57,7 @@ class Source:
         self.folders = folders
         """Those that files go to, below the root of each area."""
         self._metas: dict[tuple[str, str], FileMeta] = {}
+        self.layouts = Layouts()
         self.ruling: Ruling | None = None
         """What decided about the last object."""
         self.series: SeriesMemory | None = None
@@ -105,6 +108,8 @@ class IncomingObject:
         """Monotonic time at which the last byte had arrived."""
         self.held_session: int | None = None
         """The session that it joins, which nobody moves until its row is queued."""
+        self.project_script = ProjectScript.DUE
+        """Whether its project's anonymization is yet to come."""
         self._preamble = b""
         """What is yet to be written before the data set."""
         self._kept = bytearray()
@@ -169,9 +174,12 @@ class IncomingObject:
             UnreadableObject: if it is not a complete data set.
         """
         kept, syntax = self._kept, self.arrival.transfer_syntax_uid
+        layouts = self.arrival.source.layouts
         if len(kept) == self.size_bytes:
-            return read_complete(kept, syntax, last_tag=last_tag)
-        header = read_in_parts(kept, self._rest_from, syntax, self.size_bytes, last_tag=last_tag)
+            return read_complete(kept, syntax, last_tag=last_tag, layouts=layouts)
+        header = read_in_parts(
+            *(kept, self._rest_from, syntax, self.size_bytes), last_tag=last_tag, layouts=layouts
+        )
         return header or self._read_from_file(last_tag)
 
     def _rest_from(self, position: int) -> bytes:

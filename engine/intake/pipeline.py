@@ -1,8 +1,8 @@
 """The straight line: one received object, from its bytes to its final file and its one outcome.
 
 An object comes from `engine.dimse.reception`: it is opened with `begin`, its bytes go to a part
-while they arrive, and `finish` takes it down this file: header → identity → processors → site
-script → session → place → published file → one row, one count. Nothing is queued on the way.
+while they arrive, and `finish` takes it down this file: header → identity → processors →
+anonymization → session → place → published file → one row, one count. Nothing is queued on the way.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engine.errors import (
     UnreadableObject,
 )
 from engine.events import SessionOpened
-from engine.intake.anonymizing import DROPPED
+from engine.intake.anonymizing import Dropped
 from engine.intake.filing import Filing
 from engine.intake.folders import OpenFolders
 from engine.intake.incoming import Arrival, IncomingObject, Source
@@ -25,7 +25,7 @@ from engine.intake.passing import RejectedByProcessor
 from engine.intake.placement import distinct_name, file_name
 from engine.intake.write import publish
 from engine.model.identity import UNASSIGNED
-from engine.model.session import ObjectState, SessionArea
+from engine.model.session import ObjectState, ProjectScript, SessionArea
 from engine.sessions.index import SessionOrigin
 from engine.sessions.rows import ObjectRow
 
@@ -103,7 +103,7 @@ class Pipeline:
     ) -> None:
         self._places = places
         self._index = index
-        self._filing = Filing(index, places.prearchive_fd, places.archive_fd)
+        self._filing = Filing(index, places.prearchive_fd, places.archive_fd, router.archive_folder)
         self._journal = journal
         self._metrics = metrics
         self._clock = clock
@@ -168,6 +168,7 @@ class Pipeline:
                 session=outcome.session,
                 file=outcome.file,
                 bytes=size_bytes,
+                project_script=incoming.project_script,
             )
         )
         seconds = self._clock.monotonic() - incoming.complete_at
@@ -185,6 +186,8 @@ class Pipeline:
             return self._store(incoming)
         except RejectedByProcessor as rejection:
             return Outcome(ObjectState.FILTERED, SUCCESS, rejection.reason)
+        except Dropped as dropped:
+            return Outcome(ObjectState.FILTERED, SUCCESS, str(dropped))
         except DuplicateInstance as error:
             return Outcome(ObjectState.REJECTED, error.status, error.detail)
         except IntakeError as error:
@@ -198,30 +201,30 @@ class Pipeline:
         try:
             header = self._read(incoming, ruling)
         except (UnreadableObject, SopClassMismatch) as error:
-            return self._refuse_content(part, arrival, error, keep=ruling.script is None)
-        source = arrival.source
-        if ruling.chain is None or self._custom is None:
-            series = self._router.series(header, ruling, source)
-        else:
-            header, series = self._custom.identified(incoming, header, ruling, ruling.chain)
-        identity = series.identity
-        unwanted = ruling.filters.excluded_by(header, identity.project.value)
+            return self._refuse_content(part, arrival, error, keep=ruling.site_step is None)
+        header, series = self._identified(incoming, header, ruling)
+        unwanted = ruling.filters.excluded_by(header, series.identity.project.value)
         if unwanted:
             return Outcome(ObjectState.FILTERED, SUCCESS, unwanted)
         if ruling.chain is not None and self._custom is not None:
             header, series = self._custom.settled(incoming, header, ruling, ruling.chain, series)
-            part = incoming.part
-        if ruling.script is not None:
-            edited = self._anonymizer.edit(part, ruling.script, identity.labels, source)
-            if edited is None:
-                return Outcome(ObjectState.FILTERED, SUCCESS, DROPPED)
-            part = incoming.become(edited)
-        filed = self._session(source, series)
+        source, identity = arrival.source, series.identity
+        directly = self._may_go_directly(source.receiver, series.key, ruling)
+        part = self._anonymized(incoming, identity, ruling, directly=directly)
+        filed = self._session(source, series, directly=directly)
         incoming.held_session = filed.place.id
         if self._traces is not None:
             self._traces.note(filed.place.id, series.traced)
         published = self._publish(incoming, part, header, filed, ruling, series)
         return _outcome(published, filed.place, identity.warning)
+
+    def _identified(
+        self, incoming: IncomingObject, header: HeaderView, ruling: Ruling
+    ) -> tuple[HeaderView, Series]:
+        """Return the header as the first processors leave it, and where the object belongs."""
+        if ruling.chain is not None and self._custom is not None:
+            return self._custom.identified(incoming, header, ruling, ruling.chain)
+        return header, self._router.series(header, ruling, incoming.arrival.source)
 
     def _read(self, incoming: IncomingObject, ruling: Ruling) -> HeaderView:
         arrival = incoming.arrival
@@ -249,12 +252,35 @@ class Pipeline:
         state = ObjectState.QUARANTINED if kept else ObjectState.FAILED
         return Outcome(state, error.status, error.detail)
 
-    def _session(self, source: Source, series: Series) -> Filed:
-        """Find or make the session of an object and hold it."""
-        known = self._filing.known(source.receiver, series.key)
-        return known or self._new_session(series.key, source, series.identity)
+    def _may_go_directly(self, receiver: Receiver, key: SessionKey, ruling: Ruling) -> bool:
+        """Decide early for a project that anonymizes: nothing else may get into its archive."""
+        if key.project in ruling.project_steps:
+            return self._filing.goes_directly(receiver, key)
+        return receiver.direct_archive
 
-    def _new_session(self, key: SessionKey, source: Source, identity: Identity) -> Filed:
+    def _anonymized(
+        self, incoming: IncomingObject, identity: Identity, ruling: Ruling, *, directly: bool
+    ) -> Part:
+        """Return the part after everything that must be done before it may be stored."""
+        project = identity.project.value
+        if not incoming.arrival.source.receiver.anonymization:
+            incoming.project_script = ProjectScript.EXEMPT
+        elif directly and project in ruling.project_steps:
+            incoming.project_script = ProjectScript.DONE
+        steps = ruling.steps(project, directly=directly)
+        if not steps:
+            return incoming.part
+        source = incoming.arrival.source
+        return incoming.become(self._anonymizer.edit(incoming.part, steps, identity.labels, source))
+
+    def _session(self, source: Source, series: Series, *, directly: bool) -> Filed:
+        """Find or make the session of an object and hold it."""
+        known = self._filing.known(series.key, directly=directly)
+        return known or self._new_session(series.key, source, series.identity, directly=directly)
+
+    def _new_session(
+        self, key: SessionKey, source: Source, identity: Identity, *, directly: bool
+    ) -> Filed:
         filed = self._filing.file(
             source.receiver,
             key,
@@ -265,6 +291,7 @@ class Pipeline:
                 calling_ae_title=source.calling_ae_title,
                 at=self._clock.now(),
             ),
+            directly=directly,
         )
         if filed.place.is_new:
             self._journal.record(
@@ -301,11 +328,12 @@ class Pipeline:
 
 
 def _require_same_instance(header: HeaderView, arrival: Arrival) -> None:
-    if not header.sop_class_uid or not header.sop_instance_uid:
+    sop_class_uid, sop_instance_uid = header.sop_class_uid, header.sop_instance_uid
+    if not sop_class_uid or not sop_instance_uid:
         raise UnreadableObject("the data set has no SOP class or instance UID")
-    if header.sop_class_uid != arrival.sop_class_uid:
+    if sop_class_uid != arrival.sop_class_uid:
         raise SopClassMismatch("SOP class of data set and request differ")
-    if header.sop_instance_uid != arrival.sop_instance_uid:
+    if sop_instance_uid != arrival.sop_instance_uid:
         raise SopClassMismatch("SOP instance of data set and request differ")
 
 

@@ -103,7 +103,7 @@ def _tag(key: str) -> int | None:
     if key in _WORDS:
         return _WORDS[key]
     number = _NUMBER.fullmatch(key)
-    tag = int(number[1] + number[2], 16) if number else tag_for_keyword(key)
+    tag = int(number[1] + number[2], 16) if number else tag_for_keyword(key or "nothing")
     return tag if tag is not None and 0x0008_0000 <= tag < _FIRST_PIXELS else None
 
 

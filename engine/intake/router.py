@@ -6,6 +6,7 @@ read, and then for the identity. What decides is put together once per configura
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from engine.events import RuleFailed
@@ -19,7 +20,7 @@ from engine.intake.remembered import RememberedIdentities
 from engine.intake.series import Series, SeriesMemory
 from engine.intake.slow_rules import SlowRules
 from engine.intake.trial import Tried, try_recent
-from engine.model.identity import Identification, RoutingPreview
+from engine.model.identity import UNASSIGNED, Identification, RoutingPreview
 from engine.model.processing import ProcessorTrial
 from engine.model.session_settings import SessionSettings
 from engine.model.trace import Trace
@@ -35,12 +36,13 @@ if TYPE_CHECKING:
     from engine.intake.inquiry import Failure
     from engine.intake.processing import Chain, Processing
     from engine.journal import Journal
+    from engine.model.anonymization import Anonymization
     from engine.model.configuration import Configuration
+    from engine.model.file_namer import FileNamers
     from engine.model.identity import Identity
     from engine.model.processor import Processor
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
-    from engine.model.site_script import SiteScript
     from engine.sessions.studies import Studies
 
 PREVIEW_SECONDS = 5.0
@@ -57,10 +59,11 @@ class Ruling:
         "has_default_template",
         "identifier",
         "last_tag",
+        "project_steps",
         "receiver",
         "remembered",
         "routing",
-        "script",
+        "site_step",
         "slow_rules",
         "template",
     )
@@ -71,16 +74,18 @@ class Ruling:
         identifier: Identifier,
         routing: Routing,
         sessions: SessionSettings = SessionSettings(),
-        script: SiteScript | None = None,
+        anonymization: Anonymization | None = None,
         chain: Chain | None = None,
+        file_namers: FileNamers = MappingProxyType({}),
     ) -> None:
         tags = routing.tags | identifier.tags
         self.receiver = receiver
         self.identifier = identifier
         self.routing = routing
         self.duplicates = receiver.duplicates or sessions.duplicates
-        self.template = sessions.template
-        self.has_default_template = sessions.has_default_template
+        named = file_namers.get(receiver.file_namer) if receiver.file_namer else None
+        self.template = named or sessions.template
+        self.has_default_template = named is None and sessions.has_default_template
         self.filters = SeriesFilters(sessions, routing.projects)
         self.chain = chain
         """The processors that see its objects; None if there are none."""
@@ -88,10 +93,22 @@ class Ruling:
         read = (self.template.last_tag, self.filters.last_tag, processed)
         self.last_tag = max(DEFAULT_LAST_TAG, *read, *tags)
         """The greatest tag that must be read (XNAT 5.7)."""
-        self.script = script if receiver.anonymization else None
-        """What must run on each object before it is stored."""
+        self.site_step = anonymization if receiver.anonymization else None
+        """What must be done to each object before it is stored."""
+        self.project_steps = routing.projects.anonymizations if receiver.anonymization else {}
+        """What projects, by id, do to objects before they are in the archive."""
         self.slow_rules = SlowRules()
         self.remembered = RememberedIdentities(tags) if identifier.is_settled_by_header else None
+
+    def steps(self, project: str | None, *, directly: bool) -> tuple[Anonymization, ...]:
+        """Return what must be done to an object before it is stored.
+
+        Args:
+            project: where it belongs.
+            directly: whether it may go into the archive at once, without its session's archiving.
+        """
+        due = self.project_steps.get(project) if directly and project is not None else None
+        return tuple(step for step in (self.site_step, due) if step is not None)
 
     def series_memory(self) -> SeriesMemory | None:
         """Return a memory for the series of one association; None if each object may differ."""
@@ -120,8 +137,10 @@ class Router:
         clock: Clock,
         studies: Studies = NO_STUDIES,
         processing: Processing | None = None,
+        file_namers: FileNamers = MappingProxyType({}),
     ) -> None:
         self._processing = processing
+        self._file_namers = file_namers
         self._identifiers = identifiers
         self._configuration = configuration
         self._journal = journal
@@ -182,9 +201,21 @@ class Router:
             source.series.keep(header, series)
         return series
 
+    def archive_folder(self, project: str) -> str:
+        """Return where a project's sessions are archived just now."""
+        return self._configuration().projects.archive_folder(project)
+
     def recent(self) -> tuple[RecentHeader, ...]:
         """Return all headers that are in memory, the newest first."""
         return self._recent.everything()
+
+    def labels_of(self, recent: RecentHeader) -> tuple[str, str, str]:
+        """Return project, subject and session of an object that arrived not long ago."""
+        receivers = self._configuration().receivers
+        receiver = next((r for r in receivers if r.id == recent.receiver_id), None)
+        found = _explained(self.ruling(receiver), recent.header) if receiver else None
+        identity = found.identity if found else None
+        return identity.labels if identity else (UNASSIGNED, "", "")
 
     def preview(
         self, receiver: Receiver, site: SiteSettings | None = None
@@ -262,7 +293,8 @@ class Router:
         identifier = self._identifiers.get(receiver.identifier)
         found = identifier or Missing(receiver.identifier)
         chain = self._processing.chain(receiver, configuration) if self._processing else None
-        return Ruling(receiver, found, routing, site.sessions, site.script.in_force, chain)
+        namers = self._file_namers
+        return Ruling(receiver, found, routing, site.sessions, site.anonymization, chain, namers)
 
     def _tell(self, failure: Failure, ruling: Ruling, source: Source) -> None:
         times = ruling.slow_rules.note(failure)

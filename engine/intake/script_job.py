@@ -1,4 +1,4 @@
-"""What a worker process does: one script applied to one received object, from part to part."""
+"""What a worker process does: one object anonymized by site, project or both, file to file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from engine.errors import OutOfResources, StorageUnusable
 from engine.intake.write import out_of_resources
 
 if TYPE_CHECKING:
-    from engine.anonymize import Script
-    from engine.model.site_script import SiteScript
+    from collections.abc import Iterator
+
+    from engine.anonymize import Profile, Script
+    from engine.model.anonymization import Anonymization
     from engine.sessions.uid_maps import SqliteUidMaps
 
 _TARGET_FLAGS: Final = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -29,7 +31,8 @@ class ScriptJob:
     """The path of a DICOM file."""
     target: str
     """The path of a file that exists and may be overwritten."""
-    script: SiteScript
+    steps: tuple[Anonymization, ...]
+    """What is done, in this order."""
     labels: tuple[str, str, str]
     """Project, subject and session, which scripts are given."""
     uid_maps: str
@@ -52,8 +55,8 @@ class ScriptResult:
     verdict: Verdict
     why: str = ""
     """A clause without element values."""
-    line: int = 0
-    """1-based, of the script; 0 if it is not at fault."""
+    where: str = ""
+    """The script that is at fault, with its line, or that rejected the object; else empty."""
 
 
 def run_script(job: ScriptJob) -> ScriptResult:
@@ -61,9 +64,9 @@ def run_script(job: ScriptJob) -> ScriptResult:
     from engine.anonymize import ScriptRuntimeError, UneditableFile
 
     try:
-        return ScriptResult(_edit(job))
+        return _edit(job)
     except ScriptRuntimeError as error:
-        return ScriptResult(Verdict.FAILED, error.cause, error.line)
+        return ScriptResult(Verdict.FAILED, error.cause, f"{error.name} line {error.line}")
     except UneditableFile as error:
         return ScriptResult(Verdict.FAILED, f"the object can't be edited: {error.detail}")
     except OSError as error:
@@ -74,29 +77,44 @@ def run_script(job: ScriptJob) -> ScriptResult:
         return ScriptResult(Verdict.NO_RESOURCES, "the table of UIDs can't be used")
 
 
-def _edit(job: ScriptJob) -> Verdict:
+def _edit(job: ScriptJob) -> ScriptResult:
     from engine.anonymize import Outcome, Surroundings, edit_file
 
+    begun: list[str] = []
     target = os.open(job.target, _TARGET_FLAGS)
     try:
         outcome = edit_file(
             Path(job.source),
             target,
-            [_script(job.script.text)],
+            _steps(job, begun),
             dict(zip(_VARIABLES, job.labels, strict=True)),
             surroundings=Surroundings(uid_maps=_uid_maps(job.uid_maps)),
-            script_ids=[job.script.revision],
+            script_ids=[step.revision for step in job.steps if step.text],
         )
     finally:
         os.close(target)
-    return Verdict.REJECTED if outcome is Outcome.REJECTED else Verdict.EDITED
+    if outcome is Outcome.REJECTED:
+        return ScriptResult(Verdict.REJECTED, where=begun[-1])
+    return ScriptResult(Verdict.EDITED)
 
 
-@lru_cache(4)
-def _script(text: str) -> Script:
+def _steps(job: ScriptJob, begun: list[str]) -> Iterator[Profile | Script]:
+    """Yield what each step consists of, its profile, then its script, and note which has begun."""
+    from engine.anonymize import Profile
+
+    for step in job.steps:
+        begun.append(step.script_name)
+        if step.profile is not None:
+            yield Profile(frozenset(step.profile.retain), step.profile.shift_days)
+        if step.text:
+            yield _script(step.text, step.script_name)
+
+
+@lru_cache(16)
+def _script(text: str, name: str) -> Script:
     from engine.anonymize import Script
 
-    return Script.parse(text, "site script")
+    return Script.parse(text, name)
 
 
 @lru_cache(1)

@@ -224,13 +224,7 @@ def _called(function: Callable[[J], R], job: J) -> R | _Raised:
 
 
 def _become_quiet() -> None:
-    """Leave the terminal's signals to the parent; libraries print values, which are no log.
-
-    Decoders written in C write to the terminal by themselves, in the middle of a console.
-    """
-    null = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2):
-        os.dup2(null, descriptor)
+    """Leave the terminal's signals to the parent; libraries print values, which are no log."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)

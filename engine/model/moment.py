@@ -22,5 +22,5 @@ def parse_moment(text: str, now: datetime) -> datetime:
         if age:
             return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
         return datetime.fromisoformat(text).astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError(text) from error
+    except (ValueError, OverflowError) as error:
+        raise ValueError("neither an age nor a time") from error

@@ -8,6 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidProject, NotFound, Problem
+from engine.model.anonymization import (
+    ProfileSettings,
+    ScriptScope,
+    in_force,
+    profile_problems,
+)
 from engine.model.auto_archive import AutoArchive
 from engine.model.series_filter import filter_problems
 from engine.model.text import text_faults
@@ -15,11 +21,15 @@ from engine.model.text import text_faults
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from engine.model.anonymization import Anonymization
+
 MAX_NAME_CHARACTERS = 255
 """Longest title or alias."""
 MAX_ALIASES = 100
+FIRST_ARCHIVE_FOLDER = "arc001"
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+_ARCHIVE_FOLDER = re.compile(r"arc[0-9]{3}")
 _RESERVED = re.compile(r"(?i:unassigned)|[0-9]{8}_[0-9]{6}(?:[0-9]{3})?")
 """What names the sessions without a project, and their folders."""
 
@@ -38,6 +48,22 @@ class Project:
     """The revision of the configuration that brought the script; assigned by the store."""
     series_import_filter: str = ""
     """XNAT's filter text (11.2)."""
+    anonymization_script_enabled: bool = False
+    profile: ProfileSettings = ProfileSettings()
+    """What is done to objects before the script."""
+    archive_folder: str = FIRST_ARCHIVE_FOLDER
+    """Where sessions are archived from now on, below the project's folder (XNAT 9.2)."""
+
+    @property
+    def anonymization(self) -> Anonymization | None:
+        """What is done to each object on its way into the archive, None for nothing."""
+        return in_force(
+            ScriptScope.PROJECT,
+            enabled=self.anonymization_script_enabled,
+            text=self.anonymization_script,
+            revision=self.anonymization_script_revision,
+            profile=self.profile,
+        )
 
     @classmethod
     def parse(cls, raw: Mapping[str, object]) -> Project:
@@ -48,24 +74,28 @@ class Project:
         """
         values = {f.name: _given(raw, f.name) for f in fields(cls)}
         problems = [problem for name, faults in _FAULTS.items() for problem in faults(values[name])]
+        problems.extend(_switch_faults(values))
         if problems:
             raise InvalidProject(*problems)
         aliases, code = values["aliases"], values["auto_archive"]
         assert isinstance(aliases, list | tuple)
         assert isinstance(code, int)
         values |= {"aliases": tuple(dict.fromkeys(aliases)), "auto_archive": AutoArchive(code)}
+        values["profile"] = ProfileSettings.of(values["profile"])
         return cls(**values)  # type: ignore[arg-type]
 
     def to_record(self) -> dict[str, object]:
         """Return the JSON form that `parse` reads."""
         record: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {**record, "aliases": list(self.aliases), "auto_archive": int(self.auto_archive)}
+        record |= {"aliases": list(self.aliases), "auto_archive": int(self.auto_archive)}
+        return record | {"profile": self.profile.to_record()}
 
 
 PROJECT_TEXTS = ("anonymization_script", "series_import_filter")
 """The fields of several lines."""
 
-_DEFAULTS = {f.name: f.default for f in fields(Project) if f.name != "id"} | {"id": ""}
+_DEFAULTS = {f.name: f.default for f in fields(Project) if f.name != "id"}
+_DEFAULTS |= {"id": "", "profile": {}}
 
 
 def _given(raw: Mapping[str, object], name: str) -> object:
@@ -134,6 +164,23 @@ def _revision_faults(value: object) -> Iterator[Problem]:
         yield Problem(name, str(value)[:40], "is not a whole number", "remove it")
 
 
+def _switch_faults(values: Mapping[str, object]) -> Iterator[Problem]:
+    """A switch without a script would let objects pass that somebody meant to be anonymized."""
+    name, text = "anonymization_script_enabled", values["anonymization_script"]
+    enabled = values[name]
+    if not isinstance(enabled, bool):
+        yield Problem(name, str(enabled)[:40], "is not a switch", "write true or false")
+    elif enabled and isinstance(text, str) and not text.strip():
+        remedy = "set a script, or switch it off"
+        yield Problem(name, "true", "is on, but there is no script", remedy)
+
+
+def _archive_folder_faults(value: object) -> Iterator[Problem]:
+    if not isinstance(value, str) or not _ARCHIVE_FOLDER.fullmatch(value):
+        remedy = "use arc001, arc002 and so on"
+        yield Problem("archive_folder", str(value)[:40], "is not an archive folder", remedy)
+
+
 _FAULTS: Mapping[str, Callable[[object], Iterator[Problem]]] = {
     "id": _id_faults,
     "title": _title_faults,
@@ -142,6 +189,8 @@ _FAULTS: Mapping[str, Callable[[object], Iterator[Problem]]] = {
     "anonymization_script": partial(text_faults, "anonymization_script"),
     "series_import_filter": _filter_faults,
     "anonymization_script_revision": _revision_faults,
+    "profile": profile_problems,
+    "archive_folder": _archive_folder_faults,
 }
 
 
@@ -152,6 +201,8 @@ class ProjectRegistry:
     projects: tuple[Project, ...] = ()
     series_filters: Mapping[str, str] = field(init=False, repr=False, compare=False)
     """The series import filters of those projects that have one, by id."""
+    anonymizations: Mapping[str, Anonymization] = field(init=False, repr=False, compare=False)
+    """What those projects do to objects on their way into the archive that do anything, by id."""
     _by_name: Mapping[str, str | None] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -163,6 +214,8 @@ class ProjectRegistry:
         object.__setattr__(self, "_by_name", by_name)
         filters = {p.id: p.series_import_filter for p in self.projects if p.series_import_filter}
         object.__setattr__(self, "series_filters", filters)
+        steps = {p.id: step for p in self.projects if (step := p.anonymization) is not None}
+        object.__setattr__(self, "anonymizations", steps)
 
     def find(self, name: str) -> str | None:
         """Return the id of the one project with this id or alias, else None."""
@@ -183,3 +236,8 @@ class ProjectRegistry:
         """Return what a project wants done with complete sessions; nothing if it is gone."""
         codes = (p.auto_archive for p in self.projects if p.id == project_id)
         return next(codes, AutoArchive.MANUAL)
+
+    def archive_folder(self, project_id: str) -> str:
+        """Return where a project's sessions are archived; where the first are if it is gone."""
+        folders = (p.archive_folder for p in self.projects if p.id == project_id)
+        return next(folders, FIRST_ARCHIVE_FOLDER)

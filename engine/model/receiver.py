@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import ConfigurationError, InvalidReceiver, Problem
 from engine.model.ae_title import AETitle
 from engine.model.duplicates import DuplicatePolicy
+from engine.model.file_namer import file_namer_problems
 from engine.model.identifier import (
     DEFAULT_IDENTIFIER,
     DEFAULT_IDENTIFIERS,
@@ -32,6 +33,7 @@ from engine.routing import parse_rules
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
     from engine.model.limits import Limits
     from engine.model.project import ProjectRegistry
@@ -53,7 +55,7 @@ class Receiver:
     enabled: bool = True
     identifier: str = DEFAULT_IDENTIFIER
     file_namer: str | None = None
-    """None means the site's only one."""
+    """What names files; None means the site's template."""
     custom_processing: bool = False
     direct_archive: bool = False
     anonymization: bool = True
@@ -135,6 +137,8 @@ class ReceiverRules:
     """The other receivers, whose AE title and port must differ as a pair."""
     projects: ProjectRegistry | None = None
     """Those that there are; None leaves open whether one exists."""
+    file_namers: Sequence[FileNamerInfo] | None = None
+    """Those that are installed; None leaves open whether the receiver can use its own."""
 
 
 def parse_receiver(raw: Mapping[str, object], rules: ReceiverRules) -> Receiver:
@@ -369,6 +373,14 @@ def _conflicts(values: Mapping[str, Any], rules: ReceiverRules) -> Iterable[Prob
         settings = dict(values["identifier_settings"] or ())
         chosen = IdentifierChoice(values["identifier"], settings, bool(values["routing_enabled"]))
         yield from identifier_problems(chosen, rules.identifiers, rules.projects)
+    if rules.file_namers is not None and not _keeps_file_namer(values, rules):
+        yield from file_namer_problems(values["file_namer"], rules.file_namers)
+
+
+def _keeps_file_namer(values: Mapping[str, Any], rules: ReceiverRules) -> bool:
+    """Tell whether it was chosen before: a missing one is told, and bars no other change."""
+    mine = (values["id"], values["file_namer"])
+    return any((other.id, other.file_namer) == mine for other in rules.others)
 
 
 def _bind_conflicts(values: Mapping[str, Any], rules: ReceiverRules) -> Iterable[Problem]:

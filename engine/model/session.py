@@ -143,6 +143,16 @@ class ObjectState(StrEnum):
     """Not kept; the sender was told so."""
 
 
+class ProjectScript(StrEnum):
+    """Whether a stored object is yet to be anonymized as its project wants."""
+
+    DUE = "due"
+    """When its session is archived."""
+    DONE = "done"
+    EXEMPT = "exempt"
+    """Its receiver's anonymization was off."""
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """One row of the session index."""

@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from engine.errors import InvalidSite, Problem
 from engine.model.alerts import AlertSettings
+from engine.model.anonymization import (
+    PROFILE,
+    ProfileSettings,
+    ScriptScope,
+    in_force,
+    profile_problems,
+)
 from engine.model.auto_archive import AutoArchive
 from engine.model.limits import Limits
 from engine.model.session_settings import SessionSettings
@@ -16,6 +23,8 @@ from engine.model.site_script import SiteScript
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from engine.model.anonymization import Anonymization
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -39,6 +48,21 @@ class SiteSettings:
     """What a project is given when it is made (XNAT's ``defaultProjectAutoArchiveSetting``)."""
     script: SiteScript = SiteScript()
     """What objects are anonymized with on receipt."""
+    profile: ProfileSettings = ProfileSettings()
+    """What is done to them before that script."""
+
+    @property
+    def anonymization(self) -> Anonymization | None:
+        """What is done to each object on receipt, None for nothing."""
+        script = self.script
+        return in_force(
+            ScriptScope.SITE,
+            enabled=script.enabled,
+            text=script.text,
+            revision=script.revision,
+            profile=self.profile,
+        )
+
     alerts: AlertSettings = AlertSettings()
     """Who is told when something is wrong."""
 
@@ -74,6 +98,7 @@ class SiteSettings:
             routing=routing,
             new_project_auto_archive=code,
             script=script,
+            profile=ProfileSettings.of(raw.get(PROFILE)),
             alerts=alerts,
         )
 
@@ -88,6 +113,7 @@ class SiteSettings:
             "routing": self.routing.to_record(),
             "new_project_auto_archive": int(self.new_project_auto_archive),
             **self.script.to_record(),
+            PROFILE: self.profile.to_record(),
             "alerts": self.alerts.to_record(),
         }
 
@@ -123,6 +149,7 @@ def _faults(raw: Mapping[str, object]) -> Iterator[Problem]:
     for name in ("receivers_allowed", "allow_low_ports"):
         if not isinstance(raw.get(name, False), bool):
             yield Problem(name, str(raw[name])[:40], "is not a switch", "write true or false")
+    yield from profile_problems(raw.get(PROFILE))
     bind = raw.get("bind_address", "")
     if bind and not is_address(str(bind)):
         yield Problem("bind_address", str(bind)[:60], "is not an address", "leave empty for all")

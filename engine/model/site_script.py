@@ -29,11 +29,6 @@ class SiteScript:
     revision: int = 0
     """The revision of the configuration that brought the text; assigned by the store."""
 
-    @property
-    def in_force(self) -> SiteScript | None:
-        """This script, None while it is off."""
-        return self if self.enabled else None
-
     @classmethod
     def parse(cls, raw: Mapping[str, object]) -> SiteScript:
         """Return the script that a record of site settings describes.

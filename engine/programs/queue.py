@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from engine.errors import StorageUnusable
 from engine.lock import keep_owner
@@ -65,6 +65,12 @@ class RunQueue:
             except BaseException:
                 self._connection.close()
                 raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def put(self, runs: Iterable[tuple[int, Finished]]) -> None:
         """Note which programs are to run for which finished sessions; again has no effect."""
@@ -139,5 +145,5 @@ def _in_words() -> Iterator[None]:
     except (sqlite3.Error, OSError) as error:
         raise StorageUnusable(
             f"the queue of commands can't be used: {error}",
-            "check the disk; the sessions are not affected",
+            "check the disk, or set the file aside: what waits in it does not run then",
         ) from error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.errors import SessionConflict, SessionError
+from engine.model.project import FIRST_ARCHIVE_FOLDER
 from engine.model.safe_names import safe_part, timestamp
 from engine.model.session import SessionArea, SessionStatus
 from engine.sessions.areas import archive_folder
@@ -14,12 +16,15 @@ from engine.sessions.scans import scans_of
 from engine.sessions.session_xml import BuiltSession
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.clock import Clock
     from engine.model.session import Session
     from engine.sessions.areas import Areas
     from engine.sessions.ledger import SessionLedger
     from engine.sessions.operations import Request
     from engine.sessions.scans import ReadStored
+    from engine.sessions.staging import Staged
 
 EMPTY = "Empty sessions cannot be archived."
 _FOLDER_TRIES = 1000
@@ -28,14 +33,28 @@ _FOLDER_TRIES = 1000
 class Planner:
     """Makes plans; changes nothing."""
 
-    def __init__(self, areas: Areas, ledger: SessionLedger, read: ReadStored, clock: Clock) -> None:
+    def __init__(
+        self,
+        areas: Areas,
+        ledger: SessionLedger,
+        read: ReadStored,
+        clock: Clock,
+        current: Callable[[str], str] = lambda _: FIRST_ARCHIVE_FOLDER,
+    ) -> None:
+        """Take where sessions and rows are, and what a project's archive folder is just now."""
         self._areas = areas
         self._ledger = ledger
         self._read = read
         self._clock = clock
+        self._current = current
 
-    def plan(self, session: Session, request: Request) -> Plan:
+    def plan(self, session: Session, request: Request, staged: Staged | None = None) -> Plan:
         """Decide on every step of a request.
+
+        Args:
+            session: the session's row.
+            request: what somebody asked for.
+            staged: for the archive, what its project's anonymization makes of its objects.
 
         Raises:
             SessionConflict: if the archive has a session that this one does not go together with.
@@ -44,7 +63,7 @@ class Planner:
             OSError: if the storage fails.
         """
         if request.kind is OperationKind.ARCHIVE:
-            return self._archive(session, request)
+            return self._archive(session, request, staged)
         if request.kind is OperationKind.DELETE:
             folder = f"{self._trash(session)}/{session.folder.rpartition('/')[2]}"
             return Plan(SessionArea.TRASH, folder, SessionStatus.DELETED, session.project)
@@ -59,10 +78,18 @@ class Planner:
         except SessionConflict as conflict:
             return tuple(conflict.reasons)
 
-    def describe(self, session: Session) -> BuiltSession:
-        """Return what a session is, from the headers of its objects."""
+    def describe(self, session: Session, staged: Staged | None = None) -> BuiltSession:
+        """Return what a session is, from the headers of its objects, or of their copies."""
         folder = self._areas.folder(session)
-        objects = [self._read(folder, file) for file in self._ledger.stored_files(session.id)]
+        files = self._ledger.stored_files(session.id)
+        if staged is None:
+            objects = [self._read(folder, file) for file in files]
+        else:
+            kept = (file for file in files if file not in staged.rejected)
+            objects = [
+                self._read(staged.folder if file in staged.edited else folder, file)
+                for file in kept
+            ]
         return BuiltSession(
             session.project,
             session.subject,
@@ -71,15 +98,21 @@ class Planner:
             scans_of(objects),
         )
 
-    def _archive(self, session: Session, request: Request) -> Plan:
+    def _archive(self, session: Session, request: Request, staged: Staged | None) -> Plan:
+        plan = self._into_archive(session, request, self.describe(session, staged))
+        if staged is None:
+            return plan
+        return replace(plan, edited=staged.edited, rejected=staged.rejected)
+
+    def _into_archive(self, session: Session, request: Request, incoming: BuiltSession) -> Plan:
         assert session.project is not None
-        incoming = self.describe(session)
         if not incoming.scans:
             raise SessionError(EMPTY, "delete it")
         reasons = list(conflicts_within(incoming, overwrite=request.overwrite))
         existing = self._ledger.archived_as(session.project, session.label)
-        folder = "/".join(archive_folder(session.project, session.label))
-        if existing is None and self._areas.path(SessionArea.ARCHIVE, folder).exists():
+        current = self._current(session.project)
+        folder = "/".join(archive_folder(session.project, session.label, current))
+        if existing is None and self._areas.is_archived(session.project, session.label):
             reasons.append(self._whose(folder))
         if existing is not None:
             return self._merge(incoming, existing, request, reasons, session)

@@ -125,9 +125,8 @@ def _with_resource(
     for entry in resource.entries:
         name = free_name(entry.name, used)
         used.add(name)
-        files[f"{scan.folder(resource)}/{entry.name}"] = (
-            f"{SCANS}/{scan_id}/{resource.label}/{name}"
-        )
+        # Where it is: a script may have given it to another scan since the session was built.
+        files[entry.stored.file] = f"{SCANS}/{scan_id}/{resource.label}/{name}"
     gone = tuple(f"{SCANS}/{scan_id}/{resource.label}/{name}" for name in sorted(replaced))
     return Merge(files, (*merge.replaced, *gone))
 

@@ -95,6 +95,14 @@ class SessionIndex:
                 self.holds.take(place.id)
             return place
 
+    def is_open(self, key: SessionKey) -> bool:
+        """Tell whether there is a session that an object of this key would join."""
+        with self._places_lock:
+            if key in self._places:
+                return True
+        with self._lock:
+            return any(joins is not None for *_, joins in self._candidates(key))
+
     def session_for(
         self,
         key: SessionKey,
@@ -238,14 +246,17 @@ class SessionIndex:
                 )
             self._connection.close()
 
-    def _find(self, key: SessionKey) -> SessionPlace | None:
+    def _candidates(self, key: SessionKey) -> list[tuple[int, str, str, SessionStatus | None]]:
+        """Return number, folder, status of a key's sessions, and what an object makes of each."""
         rows = self._connection.execute(
             "SELECT id, folder, status FROM sessions WHERE study_instance_uid = ? AND label = ?"
             " AND project IS ? AND area = ? ORDER BY id DESC",
             (key.study_instance_uid, key.label, key.project, key.area),
         ).fetchall()
-        for session_id, folder, status in rows:
-            becomes = status_on_arrival(SessionStatus(status))
+        return [(*row, status_on_arrival(SessionStatus(row[2]))) for row in rows]
+
+    def _find(self, key: SessionKey) -> SessionPlace | None:
+        for session_id, folder, status, becomes in self._candidates(key):
             if becomes is not None:
                 self._join(session_id, status, becomes)
                 return SessionPlace(session_id, tuple(folder.split("/")))

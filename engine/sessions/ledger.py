@@ -13,6 +13,7 @@ from engine.model.session import (
     QUEUED,
     UNSETTLED,
     ObjectState,
+    ProjectScript,
     Session,
     SessionArea,
     SessionStatus,
@@ -32,10 +33,11 @@ from engine.sessions.operations import (
     Request,
     plan_from_json,
 )
+from engine.sessions.staging import REJECTED
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from contextlib import AbstractContextManager
 
     from engine.clock import Clock
@@ -54,6 +56,7 @@ class StoredRow(NamedTuple):
     sop_instance_uid: str
     bytes: int
     """Of its data set."""
+    project_script: str = ProjectScript.DUE
 
 
 class AskedOperation(NamedTuple):
@@ -136,8 +139,8 @@ class SessionLedger:
     def stored_rows(self, session_id: int) -> tuple[StoredRow, ...]:
         """Return the objects that the index says a session has, in the order of arrival."""
         query = (
-            "SELECT file, sop_instance_uid, bytes FROM objects WHERE session = ? AND state = ?"
-            " ORDER BY sequence"
+            "SELECT file, sop_instance_uid, bytes, project_script FROM objects"
+            " WHERE session = ? AND state = ? ORDER BY sequence"
         )
         with self._index.changing() as connection:
             rows = connection.execute(query, (session_id, ObjectState.STORED)).fetchall()
@@ -146,6 +149,18 @@ class SessionLedger:
     def stored_files(self, session_id: int) -> tuple[str, ...]:
         """Return the objects of a session in the order of arrival, relative to its folder."""
         return tuple(row.file for row in self.stored_rows(session_id))
+
+    def waits_in_prearchive(self, study_instance_uid: str) -> bool:
+        """Tell whether a study has a session that is not in the archive yet."""
+        query = "SELECT 1 FROM sessions WHERE study_instance_uid = ? AND area = ? LIMIT 1"
+        values = (study_instance_uid, SessionArea.PREARCHIVE)
+        with self._index.changing() as connection:
+            return connection.execute(query, values).fetchone() is not None
+
+    def due_files(self, session_id: int) -> tuple[str, ...]:
+        """Return the objects of a session that its project's anonymization is due for."""
+        rows = self.stored_rows(session_id)
+        return tuple(row.file for row in rows if row.project_script == ProjectScript.DUE)
 
     def change(self, session_id: int, status: SessionStatus, reason: str = "") -> Session:
         """Give a session another status; no object joins it any more without being noticed.
@@ -296,6 +311,7 @@ class SessionLedger:
     def finish(self, session_id: int, plan: Plan) -> None:
         """Note that all steps of a plan are made."""
         with self._index.changing() as connection:
+            session = _session(connection, session_id)
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
             now = stamp(self._clock.now())
             if plan.into is not None:
@@ -308,9 +324,29 @@ class SessionLedger:
                     "UPDATE sessions SET area = ?, folder = ?, project = ? WHERE id = ?",
                     (plan.area, plan.folder, plan.project, session_id),
                 )
+                if plan.project != session.project:  # another one's anonymization is no excuse
+                    connection.execute(
+                        "UPDATE objects SET project_script = ?"
+                        " WHERE session = ? AND project_script = ?",
+                        (ProjectScript.DUE, session_id, ProjectScript.DONE),
+                    )
                 self._set_status(connection, session_id, plan.status, plan.reason)
                 note_finished(connection, session_id, plan.status, now)
         self._index.tell_finished()
+
+    def note_anonymized(self, session_id: int, plan: Plan, *, lost: Collection[str] = ()) -> None:
+        """Note what became of objects by their project's script; again has no effect."""
+        done = [(ProjectScript.DONE, session_id, f) for f in plan.edited if f not in lost]
+        gone = [(ObjectState.FILTERED, REJECTED, session_id, file) for file in plan.rejected]
+        with self._index.changing() as connection:
+            connection.executemany(
+                "UPDATE objects SET project_script = ? WHERE session = ? AND file = ?", done
+            )
+            connection.executemany(
+                "UPDATE objects SET state = ?, reason = ?, file = ''"
+                " WHERE session = ? AND file = ?",
+                gone,
+            )
 
     def note_merge(self, session_id: int, plan: Plan) -> None:
         """Give the rows of merged objects to the session that has them now; again has no effect."""

@@ -25,6 +25,7 @@ from engine.sessions.operations import OperationKind, Request
 from engine.sessions.operator import Operator
 from engine.sessions.policy import effective_code
 from engine.sessions.reconcile import repair
+from engine.sessions.staging import Interrupted
 from engine.sessions.workplace import in_words
 
 if TYPE_CHECKING:
@@ -51,7 +52,10 @@ class Lifecycle:
     def __init__(self, workplace: Workplace, policy: Callable[[], SessionPolicy]) -> None:
         self._at = workplace
         self._policy = policy
-        planner = Planner(workplace.areas, workplace.ledger, workplace.read, workplace.clock)
+        planner = Planner(
+            *(workplace.areas, workplace.ledger, workplace.read, workplace.clock),
+            workplace.archive_folder,
+        )
         self._operator = Operator(workplace, planner)
         self._builder = Builder(workplace, planner, self._operator)
 
@@ -119,6 +123,8 @@ class Lifecycle:
             yield
         except (TransitionNotAllowed, NotFound):
             pass  # it has changed since it was looked at, or is gone
+        except Interrupted:
+            pass  # the engine stops; what was asked for is still noted
         except sqlite3.Error:
             raise  # that is about all of them
         except Exception as error:

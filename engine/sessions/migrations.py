@@ -35,7 +35,7 @@ _STEPS = {
         DROP INDEX IF EXISTS objects_by_session;
     """,
     4: """
-        CREATE INDEX sessions_by_area ON sessions (area, status);
+        CREATE INDEX sessions_by_area ON sessions (area, status, objects, bytes);
         CREATE TABLE senders (
             calling_ae_title TEXT NOT NULL,
             address TEXT NOT NULL,
@@ -70,6 +70,9 @@ _STEPS = {
             PRIMARY KEY (calling_ae_title, address, hour)
         ) WITHOUT ROWID;
         CREATE INDEX sender_hours_by_hour ON sender_hours (hour);
+    """,
+    5: """
+        ALTER TABLE objects ADD COLUMN project_script TEXT NOT NULL DEFAULT 'due';
     """,
 }
 SCHEMA_VERSION = max(_STEPS)

@@ -77,6 +77,15 @@ class Plan:
     """For a merge: objects of the other session that go to the trash before."""
     trash: str = ""
     """The folder in the trash for what is replaced."""
+    edited: Mapping[str, int] = field(default_factory=dict)
+    """Objects whose anonymized copies, by inode, take their places first (`staging`)."""
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    """Objects, by inode, that are removed first."""
+
+    @property
+    def anonymizes(self) -> bool:
+        """Whether objects change before they move."""
+        return bool(self.edited or self.rejected)
 
     def to_json(self) -> str:
         """Return the form that `plan_from_json` reads."""

@@ -19,14 +19,18 @@ from engine.sessions.files import make_folder, remove_empty_folders, write_atomi
 from engine.sessions.operations import OperationKind
 from engine.sessions.reconcile import repair
 from engine.sessions.scans import SCANS
+from engine.sessions.staging import lost_copies, put_in_place, remove_staging, stage
 from engine.sessions.transfer import carry_out
 from engine.sessions.workplace import in_words, project_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from engine.model.session import Session
     from engine.session_events import SessionEvent
     from engine.sessions.archive import Planner
     from engine.sessions.operations import Operation, Plan, Request
+    from engine.sessions.staging import Staged
     from engine.sessions.workplace import Workplace
 
 
@@ -49,6 +53,8 @@ class Operator:
         if not self._at.is_settled(session.id):
             return
         try:
+            if plan.anonymizes and not self._anonymize(session, plan):
+                return
             carry_out(self._at.areas, session, plan)
             if plan.into is not None:
                 self._rebuild(session, plan.into, plan)
@@ -59,11 +65,25 @@ class Operator:
             return
         self._at.ledger.finish(session.id, plan)
         self._at.journal.record(_event(session, request, plan))
+        if request.kind is OperationKind.ARCHIVE:
+            self._at.archived(session)
 
     def _begin(self, session: Session, request: Request) -> Plan | None:
         """Decide on a plan and keep it; a refusal ends the request."""
         try:
-            plan = self._planner.plan(session, request)
+            plan = self._decide(session, request)
+            if plan is not None:
+                self._at.ledger.begin(session.id, request, plan)
+        except Exception:
+            remove_staging(self._at.areas.folder(session))
+            raise
+        if plan is None:
+            remove_staging(self._at.areas.folder(session))
+        return plan
+
+    def _decide(self, session: Session, request: Request) -> Plan | None:
+        try:
+            return self._planner.plan(session, request, self._staged(session, request))
         except SessionConflict as conflict:
             self._at.ledger.refuse(session.id, SessionStatus.CONFLICT, conflict.detail)
             self._at.journal.record(
@@ -71,27 +91,53 @@ class Operator:
                     session=session.id, project=project_of(session), reason=conflict.detail
                 )
             )
-            return None
         except (EngineError, OSError) as error:
             self._refuse(session, in_words(error))
+        return None
+
+    def _staged(self, session: Session, request: Request) -> Staged | None:
+        """Anonymize copies of a session's objects, if its project wants that before the archive."""
+        if request.kind is not OperationKind.ARCHIVE or session.project is None:
             return None
-        self._at.ledger.begin(session.id, request, plan)
-        return plan
+        step = self._at.scripts.of(session.project)
+        files = self._at.ledger.due_files(session.id) if step else ()
+        if step is None or not files:
+            return None
+        return stage(self._at.scripts, step, session, self._at.areas.folder(session), files)
+
+    def _anonymize(self, session: Session, plan: Plan) -> bool:
+        """Put anonymized objects in their places, before anything moves; no if one is lost."""
+        folder = self._at.areas.folder(session)
+        if not folder.exists():  # it has moved already
+            return True
+        lost = lost_copies(folder, plan)
+        put_in_place(folder, plan)
+        self._at.ledger.note_anonymized(session.id, plan, lost=lost)
+        if lost:
+            self._refuse(session, f"anonymized copies are gone ({len(lost)}); rebuild the session")
+            return False
+        if plan.into is None:
+            self._build(session, folder)
+        return True
+
+    def _build(self, session: Session, folder: Path) -> None:
+        """Write the documents of a session anew, for they tell what its objects told before."""
+        repair(self._at, session)
+        moved: list[Moved] = []
+        try:
+            files = self._at.ledger.stored_files(session.id)
+            objects = [self._at.read(folder, file) for file in files]
+            built = build(session, folder, objects, moved)
+        finally:
+            self._at.ledger.note_files(session.id, moved)
+        self._at.ledger.note_built(session.id, built)
 
     def _rebuild(self, session: Session, into: int, plan: Plan) -> None:
         """Write the documents of a session that another one was merged into."""
         self._at.ledger.note_merge(session.id, plan)
         archived = self._at.ledger.session(into)
-        repair(self._at, archived)  # a crash may have interrupted this very rebuild
         folder = self._at.areas.folder(archived)
-        files = self._at.ledger.stored_files(into)
-        moved: list[Moved] = []
-        try:
-            objects = [self._at.read(folder, file) for file in files]
-            built = build(archived, folder, objects, moved)
-        finally:
-            self._at.ledger.note_files(into, moved)
-        self._at.ledger.note_built(into, built)
+        self._build(archived, folder)  # which repairs what a crash left of this very rebuild
         remove_empty_folders(folder / SCANS)
 
     def _write_log(self, session: Session, plan: Plan) -> None:
@@ -102,7 +148,8 @@ class Operator:
 
     def _fail(self, session: Session, plan: Plan, why: str) -> None:
         """Give up on what has not begun on the disk; what has is completed later."""
-        untouched = plan.into is None and self._at.areas.folder(session).exists()
+        whole = plan.into is None and not plan.anonymizes
+        untouched = whole and self._at.areas.folder(session).exists()
         if untouched and plan.status is not SessionStatus.ERROR:
             self._refuse(session, why)
             return

@@ -1,12 +1,12 @@
 """Index and disk compared, session by session: what is where, and what a crash left between them.
 
 The files are the truth. An object that was moved or renamed just before a crash is found by its
-SOP instance; a second name of a file that is where its row says is a move that was cut short.
+SOP instance, or its name; a second name of a file that is where its row says is a move that was
+cut short.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from engine.sessions.building import Moved
 from engine.sessions.files import object_files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from engine.model.session import Session
@@ -56,20 +56,24 @@ def compare(folder: Path, rows: Sequence[StoredRow]) -> Differences:
     known = {row.file for row in rows}
     present = {path.relative_to(folder).as_posix(): path for path in object_files(folder)}
     in_place = {_inode(present[file]) for file in known & present.keys()}
-    lost = defaultdict[str, list[str]](list)
-    for row in rows:
-        if row.file not in present:
-            lost[row.sop_instance_uid].append(row.file)
+    lost = {row.file: row.sop_instance_uid for row in rows if row.file not in present}
     moved, second_names, unknown = [], [], []
     for file in sorted(present.keys() - known):
         if _inode(present[file]) in in_place:
             second_names.append(file)
-        elif candidates := lost.get(identify(present[file]).sop_instance_uid):
-            moved.append(Moved(candidates.pop(0), file))
+        elif before := _before(file, identify(present[file]).sop_instance_uid, lost):
+            moved.append(Moved(before, file))
+            del lost[before]
         else:
             unknown.append(file)
-    missing = sorted(file for files in lost.values() for file in files)
-    return Differences(tuple(moved), tuple(second_names), tuple(unknown), tuple(missing))
+    return Differences(tuple(moved), tuple(second_names), tuple(unknown), tuple(sorted(lost)))
+
+
+def _before(file: str, sop_instance_uid: str, lost: Mapping[str, str]) -> str | None:
+    """Return where an object was, by its SOP instance; a script may have changed that: by name."""
+    same = (f for f, uid in lost.items() if uid == sop_instance_uid)
+    name = file.rpartition("/")[2]
+    return next(same, None) or next((f for f in lost if f.rpartition("/")[2] == name), None)
 
 
 def repair(workplace: Workplace, session: Session) -> Differences:

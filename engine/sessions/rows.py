@@ -8,7 +8,7 @@ import threading
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.model.session import ObjectState
+from engine.model.session import ObjectState, ProjectScript
 from engine.sessions.senders import SenderNote, add_notes
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class ObjectRow(NamedTuple):
     file: str
     """Relative to the session's folder; empty if nothing was kept there."""
     bytes: int
+    project_script: str = ProjectScript.DUE
+    """Whether its project's anonymization is due."""
 
 
 class WhitelistUse(NamedTuple):

@@ -53,7 +53,7 @@ def session_xml(session: BuiltSession) -> bytes:
     root = ET.Element(_name(session_type(session.modality)))
     root.set("project", session.project or "")
     root.set("label", clean(session.label))
-    root.set("UID", clean(session.study_instance_uid))
+    root.set("UID", clean(_study_instance_uid(session)))
     root.set("modality", clean(session.modality))
     dates = {"date": _date(session), "time": _time(session), "dcmSubject": session.subject or ""}
     for name, value in dates.items():
@@ -92,6 +92,12 @@ def _add_resource(scan_element: ET.Element, scan: Scan, resource: Resource) -> N
     element.set("URI", scan.folder(resource))
     element.set("file_count", str(len(resource.entries)))
     element.set("file_size", str(resource.bytes))
+
+
+def _study_instance_uid(session: BuiltSession) -> str:
+    """Return the study's UID as its objects have it, which scripts may have changed."""
+    uids = (o.study_instance_uid for scan in session.scans for o in scan.objects)
+    return next(filter(None, uids), session.study_instance_uid)
 
 
 def _date(session: BuiltSession) -> str:

@@ -17,6 +17,7 @@ from engine.sessions.files import (
     same_file,
 )
 from engine.sessions.scans import SCANS
+from engine.sessions.staging import remove_staging
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +41,7 @@ def carry_out(areas: Areas, session: Session, plan: Plan) -> None:
         OSError: if the storage fails; to repeat it is safe.
     """
     source, target = areas.folder(session), areas.path(plan.area, plan.folder)
+    remove_staging(source)
     if plan.into is None:
         _move_whole(source, target, plan)
     else:

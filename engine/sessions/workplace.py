@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
 from engine.model.identity import UNASSIGNED
+from engine.model.project import FIRST_ARCHIVE_FOLDER
+from engine.sessions.staging import NoScripts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.clock import Clock
     from engine.journal import Journal
     from engine.model.session import Session
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from engine.sessions.index import SessionIndex
     from engine.sessions.ledger import SessionLedger
     from engine.sessions.scans import ReadStored
+    from engine.sessions.staging import ArchiveScripts
 
 SETTLE_SECONDS = 30.0
 """How long objects on their way into a session are waited for; then it is tried again later."""
@@ -31,6 +36,12 @@ class Workplace:
     read: ReadStored
     journal: Journal
     clock: Clock
+    scripts: ArchiveScripts = field(default_factory=NoScripts)
+    """What projects do to objects before they are archived."""
+    archived: Callable[[Session], None] = lambda _: None
+    """Is told of each session that has got into the archive."""
+    archive_folder: Callable[[str], str] = lambda _: FIRST_ARCHIVE_FOLDER
+    """Where a project's sessions are archived just now."""
 
     def is_settled(self, session_id: int) -> bool:
         """Return whether all objects that were on their way have their file and their row."""

@@ -16,6 +16,7 @@ STATE_ROOT = Path("/var/lib")
 NAME = "dicomdock"
 _HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
 """What ProtectHome= hides."""
+_CLEANED = (Path("/tmp"), Path("/var/tmp"))
 _LOW_PORTS = 1024
 _STOP_MARGIN_SECONDS = 30
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
@@ -55,7 +56,7 @@ class ServiceSettings:
         problems = []
         if not _USER.fullmatch(self.user):
             problems.append(Problem("user", self.user[:40], "is no user name", "use such as dicom"))
-        if Path("/tmp") in self.data_dir.parents or Path("/var/tmp") in self.data_dir.parents:
+        if not {*_CLEANED}.isdisjoint(self.data_dir.parents):
             remedy = "choose another with --data, such as /var/lib/dicomdock"
             problems.append(Problem("data", str(self.data_dir), "is cleaned by the system", remedy))
         if ":" in str(self.data_dir) or not str(self.data_dir).isprintable():

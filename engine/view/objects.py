@@ -1,7 +1,7 @@
 """What a console asks of single objects: their headers, a small image, and where they went.
 
-Values that tell who a patient is are masked, unless the question says to whom they are shown; then
-the journal keeps that they were.
+Values that tell who a patient is are masked, unless somebody asks to be shown them; then the
+journal keeps that they were.
 """
 
 from __future__ import annotations
@@ -196,15 +196,12 @@ class ObjectsView(Protocol):
         """
         ...
 
-    def header(
-        self, reference: ObjectReference, *, as_received: bool = False, shown_to: str = ""
-    ) -> ObjectHeader:
+    def header(self, reference: ObjectReference, *, as_received: bool = False) -> ObjectHeader:
         """Return the elements of an object, with identifying values masked.
 
         Args:
             reference: the object.
             as_received: the header as it arrived, as far as it is still in memory.
-            shown_to: who wants to see identifying values; empty to mask them.
 
         Raises:
             NotFound: if there is no such object.
@@ -212,8 +209,18 @@ class ObjectsView(Protocol):
         """
         ...
 
-    def compare(self, reference: ObjectReference, *, shown_to: str = "") -> Comparison:
+    def compare(self, reference: ObjectReference) -> Comparison:
         """Return a stored object's header beside the one that arrived; raises as `header` does."""
+        ...
+
+    def shown(
+        self, reference: ObjectReference, actor: str, *, as_received: bool = False
+    ) -> ObjectHeader:
+        """Return what `header` does with nothing masked; the journal keeps that `actor` saw it."""
+        ...
+
+    def shown_comparison(self, reference: ObjectReference, actor: str) -> Comparison:
+        """Return what `compare` does with nothing masked; the journal keeps that `actor` saw it."""
         ...
 
     def trail(self, reference: ObjectReference) -> ObjectTrail:
@@ -241,14 +248,6 @@ class ObjectsView(Protocol):
             width: at most so many columns; the ratio of the sides is kept.
             height: at most so many rows.
             window: None for the object's own, or else all values.
-
-        Raises:
-            NotFound: if there is no such object.
-        """
-        ...
-
-    def shown(self, reference: ObjectReference, actor: str) -> None:
-        """Note in the journal that identifying values of an object were shown.
 
         Raises:
             NotFound: if there is no such object.

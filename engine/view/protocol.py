@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.view.monitoring import MonitoringView
     from engine.view.objects import ObjectsView
     from engine.view.processors import ProcessorsView
+    from engine.view.scripts import ScriptsView
     from engine.view.senders import SendersView
     from engine.view.sessions import SessionsView
     from engine.view.status import EchoResult, EngineSnapshot, PortStatus
@@ -49,6 +50,11 @@ class EngineView(Protocol):
     @property
     def objects(self) -> ObjectsView:
         """Single objects: headers, images, and where they went."""
+        ...
+
+    @property
+    def scripts(self) -> ScriptsView:
+        """Anonymization scripts: checked, and tried on objects."""
         ...
 
     @property

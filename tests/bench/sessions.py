@@ -19,10 +19,16 @@ from engine.sessions.index import SessionIndex
 from engine.sessions.ledger import SessionLedger
 from engine.sessions.listing import find_sessions
 from engine.sessions.moments import stamp
+from engine.sessions.pages import session_page
+from engine.sessions.reader import IndexReader
+from engine.view.sessions import SessionOrder
 from tests.bench.report import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from engine.model.session_query import SessionQuery
+    from engine.view.sessions import SessionPage
 
 BAR_MS = 50
 ROUNDS = 15
@@ -45,7 +51,7 @@ def main() -> int:
         index = SessionIndex(Path(folder) / "index.sqlite", durable=False)
         try:
             fill(index, arguments.sessions)
-            measured = list(measure(index))
+            measured = list(measure(index, Path(folder) / "index.sqlite"))
         finally:
             index.close()
     rows = [("what", "median ms", "bar ms")]
@@ -62,8 +68,9 @@ def fill(index: SessionIndex, sessions: int) -> None:
         connection.executemany(_INSERT, (_row(chance, number) for number in range(sessions)))
 
 
-def measure(index: SessionIndex) -> Iterator[tuple[str, float]]:
+def measure(index: SessionIndex, path: Path) -> Iterator[tuple[str, float]]:
     """Yield what was done and its median in milliseconds."""
+    yield from _measure_pages(path)
     ledger = SessionLedger(index, SystemClock())
     for words in (
         [],
@@ -84,6 +91,26 @@ def measure(index: SessionIndex) -> Iterator[tuple[str, float]]:
         _median_ms(lambda: ledger.in_status(SessionStatus.QUEUED_BUILDING) + ledger.operations()),
     )
     yield "in the archive already", _median_ms(lambda: ledger.archived_as("P07", "S000007"))
+
+
+def _measure_pages(path: Path) -> Iterator[tuple[str, float]]:
+    """Do what the console's list of sessions does: a page, with the totals of all that is meant."""
+    reader = IndexReader(path)
+    for words, order in (
+        ([], SessionOrder.CHANGED),
+        ([], SessionOrder.SUBJECT),
+        (["area:prearchive"], SessionOrder.CHANGED),
+        (["project:P0*", "status:READY"], SessionOrder.BYTES),
+        (["text:0099"], SessionOrder.CHANGED),
+    ):
+        query = parse_query(words, NOW)
+        name = f"page {' '.join(words) or 'all'} by {order}"
+        yield name, _median_ms(lambda q=query, o=order: _page(reader, q, o))  # type: ignore[misc]
+    reader.close()
+
+
+def _page(reader: IndexReader, query: SessionQuery, order: SessionOrder) -> SessionPage:
+    return session_page(reader, query, order, descending=True, offset=0, limit=100)
 
 
 def _row(chance: random.Random, number: int) -> tuple[object, ...]:

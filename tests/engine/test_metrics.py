@@ -7,6 +7,13 @@ from datetime import timedelta
 
 import pytest
 
+from engine.counters import (
+    ANSWER_BOUNDS_MS,
+    OTHER_SENDERS,
+    SENDERS_COUNTED,
+    RejectionCount,
+    SenderCounts,
+)
 from engine.metrics import RATE_SECONDS, WINDOW_SECONDS, Latency, Metrics, Throughput, Today, Totals
 from tests.fakes import NOW, FixedClock
 
@@ -165,3 +172,49 @@ def test_threads_lose_no_count(metrics: Metrics) -> None:
         thread.join()
     assert metrics.totals().received == 2000
     assert sum(metrics.throughput().objects_per_second) == 2000
+
+
+def test_objects_are_counted_by_receiver_state_and_status(metrics: Metrics) -> None:
+    metrics.record_object("A:1", "stored", 5, 0.004, "CT1")
+    metrics.record_object("A:1", "stored", 6, 0.004, "CT1")
+    metrics.record_object("A:1", "failed", 1, 40.0, "CT1", 0xA700)
+    metrics.record_association("A:1")
+    (counted,) = metrics.counters().receivers
+    assert (counted.receiver, dict(counted.objects)) == ("A:1", {"stored": 2, "failed": 1})
+    assert (counted.bytes, counted.failures, counted.associations) == (12, ((0xA700, 1),), 1)
+    assert counted.answers[ANSWER_BOUNDS_MS.index(5)] == 2
+    assert counted.answers[-1] == 1
+    assert counted.answer_seconds == pytest.approx(40.008)
+    assert metrics.totals().received == 3
+
+
+def test_a_sender_is_counted_by_its_calling_ae_title(metrics: Metrics, clock: FixedClock) -> None:
+    metrics.record_object("A:1", "stored", 5, 0.0, "CT1")
+    clock.advance(1)
+    metrics.record_object("B:2", "failed", 7, 0.0, "CT1", 0xC000)
+    (sender,) = metrics.counters().senders
+    assert sender == SenderCounts("CT1", 2, 1, 12, clock.now())
+
+
+def test_more_senders_than_are_counted_by_name_are_counted_together(metrics: Metrics) -> None:
+    for number in range(SENDERS_COUNTED + 50):
+        metrics.record_object("A:1", "stored", 1, 0.0, f"GUESS{number}")
+    senders = metrics.counters().senders
+    assert len(senders) == SENDERS_COUNTED + 1
+    assert (senders[-1].calling_ae_title, senders[-1].objects) == (OTHER_SENDERS, 50)
+    assert sum(sender.objects for sender in senders) == SENDERS_COUNTED + 50
+
+
+def test_rejections_are_counted_by_reason(metrics: Metrics) -> None:
+    for reason in (7, 3, 7):
+        metrics.record_rejection(1, 1, reason)
+    assert metrics.counters().rejections == (
+        RejectionCount(1, 1, 7, 2),
+        RejectionCount(1, 1, 3, 1),
+    )
+
+
+def test_what_was_received_before_today_counts_for_no_counter(metrics: Metrics) -> None:
+    metrics.resume_today({"A:1": Today(NOW.date(), 3, 30, 1, NOW)})
+    assert metrics.today("A:1").objects == 3
+    assert metrics.counters().receivers[0].objects == ()

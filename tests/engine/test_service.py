@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,11 +25,12 @@ from engine.errors import (
 )
 from engine.events import ConfigurationRefused, OptionNotApplied
 from engine.model.project import Project
+from engine.monitoring_events import MetricsUnavailable
 from engine.service import Engine
 from engine.settings import Durability, EngineSettings
 from engine.status import read_status
-from engine.view import PortState, ReceiverState
-from tests.caller import SERVER_NAME, call
+from engine.view import AssociationEnd, PortState, ReceiverState
+from tests.caller import SERVER_NAME, Caller, call
 from tests.certificates import Authority
 from tests.running import LOOPBACK, configure, free_port, make_receiver, stored_files
 
@@ -156,6 +159,21 @@ def test_a_draining_receiver_says_so_until_its_association_ends(
         assert peer.send(next(study(CT_SCANNER, 1, "NEURO-01", NOW))) == 0
     assert engine._associations.wait_until_none(10)
     assert engine.snapshot().receivers[0].state is ReceiverState.DISABLED
+
+
+def test_a_live_association_shows_its_contexts_and_can_be_aborted(
+    engine: NotingEngine, port: int
+) -> None:
+    to = Destination(LOOPBACK, port, "XNAT", "CT_SCANNER")
+    with SendingAssociation(to, [CT_SCANNER.sop_class_uid]) as peer:
+        assert peer.send(next(study(CT_SCANNER, 1, "NEURO-01", NOW))) == 0
+        (live,) = engine.snapshot().associations
+        (context,) = engine.associations.contexts(live.id)
+        assert context.sop_class == "CT Image Storage"
+        engine.associations.abort(live.id, "anna")
+        assert engine._associations.wait_until_none(10)
+    (ended,) = engine.snapshot().ended_associations
+    assert (ended.end, ended.why, ended.objects) == (AssociationEnd.ABORTED, "aborted by anna", 1)
 
 
 def test_options_that_do_nothing_yet_are_said_to(engine: NotingEngine) -> None:
@@ -331,3 +349,68 @@ def test_a_receiver_with_files_that_do_not_fit_is_refused_and_nothing_changes(
     with pytest.raises(InvalidReceiver, match="does not belong to the certificate"):
         engine.save_receiver(make_receiver("SAFE", free_port(), **tls), "anna")
     assert engine.snapshot().revision == before
+
+
+def test_metrics_and_health_say_what_was_received(engine: NotingEngine, port: int) -> None:
+    assert send(port, 3) == [0] * 3
+    assert call(port, "NOBODY") == "1/1/7"
+    text = engine.monitoring.metrics().decode()
+    for sample in (
+        f'dicomdock_objects_total{{receiver="XNAT:{port}",state="stored"}} 3.0',
+        'dicomdock_sender_objects_total{calling_ae_title="CT_SCANNER_1"} 3.0',
+        f'dicomdock_associations_accepted_total{{receiver="XNAT:{port}"}} 1.0',
+        'dicomdock_sessions{status="RECEIVING"} 1.0',
+        'code="1/1/7",reason="called AE title not recognized"} 1.0',
+    ):
+        assert sample in text
+    assert engine.monitoring.health().ok
+    assert engine.monitoring.is_alive()
+
+
+def test_a_part_that_has_died_is_no_sign_of_life(engine: NotingEngine) -> None:
+    (wanted,) = engine._receivers._ports.values()
+    server, thread = wanted.listener._server, wanted.listener._thread
+    assert server is not None
+    assert thread is not None
+    os.eventfd_write(server._stop_fd, 1)
+    thread.join()
+    assert not engine.monitoring.is_alive()
+    problems = engine.monitoring.health().problems
+    assert problems == (f"the listener of port {wanted.listener.port} does not run",)
+
+
+def test_metrics_that_cannot_be_served_stop_nothing(settings: EngineSettings) -> None:
+    with socket.create_server((LOOPBACK, 0)) as other:
+        place = f"{LOOPBACK}:{other.getsockname()[1]}"
+        engine = NotingEngine(replace(settings, metrics=place))
+        engine.start()
+        (told,) = engine.told(MetricsUnavailable)
+        engine.stop(drain_seconds=0)
+    assert told.sentence() == f"metrics can't be read at {place}: Address already in use"
+
+
+def test_a_stop_answers_those_who_have_connected_already(engine: NotingEngine, port: int) -> None:
+    with Caller(port) as caller:
+        waiting = engine._receivers._door
+        with waiting._lock:
+            assert waiting._lock.wait_for(lambda: waiting._waiting, 20)
+        stopping = threading.Thread(target=engine.stop, args=(20,))
+        stopping.start()
+        while not engine._receivers._closed:
+            stopping.join(0.01)
+        caller.ask("XNAT")
+        caller.await_acceptance()
+        caller.echo()
+        caller.release()
+        stopping.join()
+
+
+def test_a_reload_reads_the_file_and_tries_failed_ports_again(
+    engine: NotingEngine, settings: EngineSettings
+) -> None:
+    with socket.create_server((LOOPBACK, 0)) as other:
+        taken = other.getsockname()[1]
+        saved = engine.save_receiver(make_receiver("NEW", taken), "anna")
+        assert engine.snapshot().receivers[-1].state is ReceiverState.FAILED
+    engine.reload()
+    assert engine.echo(saved.id).ok

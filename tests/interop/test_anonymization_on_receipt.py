@@ -127,8 +127,7 @@ def test_without_a_script_in_force_it_is_said_that_none_is(engine: NotingEngine)
     site = engine.site()
     engine.set_site(replace(site, script=replace(site.script, enabled=False)), "anna")
     sentence = (
-        "anonymization is on but not applied: no site script is in force; "
-        "objects are stored as received"
+        "anonymization is on but not applied: no script is in force; objects are stored as received"
     )
     told = [e for e in engine.told(OptionNotApplied) if e.sentence() == sentence]
     assert {event.receiver.partition(":")[0] for event in told} == {"D1", "D3"}

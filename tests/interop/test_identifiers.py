@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydicom import dcmread
 
 from engine.demo.studies import CT_SCANNER, study
 from engine.dimse.send import Destination, SendingAssociation
@@ -225,8 +226,10 @@ def test_a_plugin_is_one_more_choice_and_a_broken_one_says_why(
     assert plugins.code == 1
     errors = {plugin["id"]: plugin["error"] for plugin in plugins.data["plugins"]}
     assert errors.pop("brokenIdentifier").startswith("ModuleNotFoundError: No module named")
+    assert errors.pop("brokenProcessor").startswith("ModuleNotFoundError: No module named")
+    assert errors.pop("nameless").startswith("its template: has no ${…}")
     assert set(errors.values()) == {""}
-    assert "stationIdentifier" in errors
+    assert {"stationIdentifier", "stationProcessor", "stationNamer"} < set(errors)
     line = next(s for s in run(settings, "plugins").out.splitlines() if "broken" in s).split()
     assert line[:4] == ["brokenIdentifier", "identifiers", "dicomdock-example", "2.5"]
     configure(settings.data_dir, projects=PROJECTS)
@@ -243,6 +246,31 @@ def test_a_plugin_is_one_more_choice_and_a_broken_one_says_why(
     assert filed(settings) == {("NEURO-01", "CT_7", "S0001_CT_01")}
     reasons = [row.reason for row in object_rows(settings.data_dir)]
     assert reasons[0].startswith("identifier stationIdentifier failed: LookupError in station.py")
+
+
+@pytest.mark.usefixtures("with_plugins")
+def test_a_processor_and_a_file_namer_of_another_distribution_are_used(
+    settings: EngineSettings, port: int, tmp_path: Path
+) -> None:
+    receiver = replace(make_receiver("X", port), custom_processing=True, file_namer="stationNamer")
+    configure(settings.data_dir, receiver, projects=PROJECTS)
+    add = ("processors", "add", "--label", "Stations", "--class", "stationProcessor", "--set")
+    assert "is longer than a station name" in run(settings, *add, f"station={'S' * 17}").err
+    assert run(settings, *add, "station=CT 7").code == 0
+    seen, unwanted = images(1, StationName="CT 8")[0], images(2, StationName="CT 7")[0]
+    with engine_process(settings.data_dir, 1, "--durability", "none") as running:
+        assert send(port, "X", seen, unwanted) == [0, 0]
+        assert running.terminate() == 0
+    (file,) = (settings.data_dir / "prearchive").rglob("*.dcm")
+    assert file.name == f"CT_8-{seen.SOPInstanceUID}.dcm"
+    assert dcmread(file).PatientComments == "seen for CARDIO"
+    rows = {row.reason for row in object_rows(settings.data_dir)}
+    assert "rejected by processor Stations: made by a station that is not wanted" in rows
+    path = tmp_path / "unwanted.dcm"
+    unwanted.save_as(path, enforce_file_format=True)
+    route = run(settings, "route", "--receiver", "X", str(path))
+    assert route.code == 0
+    assert "rejected by processor Stations" in route.out
 
 
 @pytest.mark.usefixtures("with_plugins")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _HEAD = Struct(">BxI")
 _REJECT = bytes.fromhex("0300 00000004 00 01 01 07")
 _RELEASED = bytes.fromhex("0600 00000004 00000000")
+_RELEASE = bytes.fromhex("0500 00000004 00000000")
 _ABORT = bytes.fromhex("0700 00000004 00000000")
 
 
@@ -42,8 +43,24 @@ class Mood(Enum):
     """Accepts the association, and reads nothing more."""
     GARBAGE = auto()
     """Accepts the association, and answers objects with bytes of no meaning."""
+    RELEASE = auto()
+    """Answers an object by asking for the end of the association."""
+    STRANGE = auto()
+    """Answers an object with a PDU that has no place there."""
+    WRONG = auto()
+    """Answers to another message than that of the object."""
+    COLLIDE = auto()
+    """Asks for a release itself when it is asked for one."""
     ENDLESS = auto()
     """Answers with a PDU that says it is 4 GiB long."""
+
+
+_ANSWERS = {
+    Mood.GARBAGE: bytes.fromhex("0400 00000008 00000004 01 03 0000"),
+    Mood.ENDLESS: bytes.fromhex("0400 ffffffff"),
+    Mood.RELEASE: _RELEASE,
+    Mood.STRANGE: bytes.fromhex("0900 00000004 00000000"),
+}
 
 
 def always(status: int) -> Callable[[str], int]:
@@ -140,7 +157,8 @@ class _Association:
                 return
             kind, pdu = self._read()
             if kind == 0x05:
-                self._connection.sendall(_RELEASED)
+                collides = mood is Mood.COLLIDE
+                self._connection.sendall((_RELEASE if collides else b"") + _RELEASED)
                 return
             if kind != 0x04:
                 return
@@ -166,11 +184,12 @@ class _Association:
             raise EOFError
         if scp.mood is Mood.UNANSWERED:
             return
-        if scp.mood is Mood.GARBAGE:
-            self._connection.sendall(bytes.fromhex("0400 00000008 00000004 01 03 0000"))
+        if scp.mood in _ANSWERS:
+            self._connection.sendall(_ANSWERS[scp.mood])
             return
-        if scp.mood is Mood.ENDLESS:
-            self._connection.sendall(bytes.fromhex("0400 ffffffff"))
+        if scp.mood is Mood.WRONG:
+            other = command.store._replace(message_id=command.store.message_id + 1)
+            self._connection.sendall(store_response(other, 0))
             return
         uid = command.store.sop_instance_uid
         status = scp.status(uid)

@@ -12,14 +12,16 @@ from tests.fakes import HOSTILE_NAMES, hostile_names
 from tui.app import ConsoleApp
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.message import MessageScreen
+from tui.screens.receiver import ReceiverScreen
 from tui.text import safe
 from tui.widgets.associations_table import AssociationsTable
 from tui.widgets.events_table import EventsTable
+from tui.widgets.facts import Facts
 from tui.widgets.live_table import LiveTable
 from tui.widgets.receivers_table import ReceiversTable
 
 TUI = Path(__file__).resolve().parents[2] / "tui"
-MARKUP_WIDGETS = {"Static", "Label", "Button", "Checkbox", "RadioButton"}
+MARKUP_WIDGETS = {"Static", "Label", "Button", "Checkbox", "RadioButton", "Option"}
 
 
 def lines(table: LiveTable) -> list[str]:
@@ -58,8 +60,10 @@ async def test_a_name_is_literal_in_tables_titles_dialogs_toasts_and_palette(pla
         assert name in toast.message
         assert not toast.markup
         await pilot.press("enter")
-        assert isinstance(app.screen, MessageScreen)
-        assert name in app.screen._plain()
+        await pilot.pause()
+        assert isinstance(app.screen, ReceiverScreen)
+        assert start in str(app.screen.query_one("#crumbs").render())
+        assert any(start in value for _, value in app.screen.query_one(Facts).facts)
 
 
 async def test_the_palette_shows_names_literally_and_finds_them() -> None:
@@ -89,31 +93,104 @@ async def test_urgent_news_and_errors_are_literal() -> None:
         assert str(shown) == "line\n[red]␛\n\nWhat to do: [@click=app.quit]A"
 
 
+def trees() -> list[tuple[str, ast.Module]]:
+    return [(str(p.relative_to(TUI)), ast.parse(p.read_text())) for p in TUI.rglob("*.py")]
+
+
 def test_no_widget_or_toast_in_our_code_reads_markup() -> None:
     """A string given to such a widget would be parsed unless markup is off or it is Content."""
     faults: list[str] = []
-    for path in TUI.rglob("*.py"):
-        calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
-        name = path.relative_to(TUI)
-        faults.extend(f"{name}:{call.lineno}" for call in calls if _reads_markup(call))
+    for name, tree in trees():
+        calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
+        faults.extend(f"{name}:{call.lineno}" for call in calls if reads_markup(call))
+        titles = [n for n in ast.walk(tree) if isinstance(n, ast.Assign)]
+        faults.extend(f"{name}:{title.lineno}" for title in titles if is_parsed_title(title))
+        classes = [n for n in ast.walk(tree) if isinstance(n, ast.ClassDef)]
+        faults.extend(f"{name}:{node.name}" for node in classes if is_parsing_widget(node))
     assert faults == []
 
 
-def _reads_markup(call: ast.Call) -> bool:
-    function = call.func
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+@pytest.mark.parametrize(
+    ("code", "faulty"),
+    [
+        ("Static(name)", True),
+        ("Static('fixed')", False),
+        ("Static(name, markup=False)", False),
+        ("Static(Text(name))", False),
+        ("Label(f'{name}')", True),
+        ("Button(name)", True),
+        ("Option(name)", True),
+        ("self.app.notify(name)", True),
+        ("self.app.notify(name, markup=False)", False),
+        ("Text.from_markup(name)", True),
+        ("Content.from_markup('[b]x[/b]')", True),
+        ("box.border_title = name", True),
+        ("box.border_title = 'fixed'", False),
+        ("box.border_subtitle = f'{name}'", True),
+        ("box.border_title = Content(name)", False),
+        ("box.border_title = Content(name) if name else None", False),
+        ("class Facts(Static):\n    def __init__(self): super().__init__('')", True),
+        ("class Facts(Static):\n    def __init__(self): super().__init__('', markup=False)", False),
+        ("class Facts(Static): pass", True),
+        ("class Facts(Widget): pass", False),
+    ],
+)
+def test_the_lint_knows_what_would_be_parsed(code: str, faulty: bool) -> None:
+    nodes = list(ast.walk(ast.parse(code)))
+    found = [n for n in nodes if isinstance(n, ast.Call) and reads_markup(n)]
+    titles = [n for n in nodes if isinstance(n, ast.Assign) and is_parsed_title(n)]
+    classes = [n for n in nodes if isinstance(n, ast.ClassDef) and is_parsing_widget(n)]
+    assert bool(found or titles or classes) is faulty
+
+
+def reads_markup(call: ast.Call) -> bool:
+    name = called(call)
     if name == "notify":
-        return not _has_markup_off(call)
+        return not has_markup_off(call)
+    if name == "from_markup":
+        return True
     if name not in MARKUP_WIDGETS or not call.args or isinstance(call.args[0], ast.Constant):
         return False
-    built = isinstance(call.args[0], ast.Call) and getattr(call.args[0].func, "id", "") in (
-        "Content",
-        "Text",
+    return not (is_built(call.args[0]) or has_markup_off(call))
+
+
+def is_parsed_title(node: ast.Assign) -> bool:
+    """Frames parse their titles, whatever the widget is."""
+    attributes = [t.attr for t in node.targets if isinstance(t, ast.Attribute)]
+    return not is_built(node.value) and any(
+        attribute in ("border_title", "border_subtitle") for attribute in attributes
     )
-    return not (built or _has_markup_off(call))
 
 
-def _has_markup_off(call: ast.Call) -> bool:
+def is_parsing_widget(node: ast.ClassDef) -> bool:
+    """A subclass of Static is one that switches markup off, or it would parse updates too."""
+    if not any(
+        isinstance(base, ast.Name) and base.id in ("Static", "Label") for base in node.bases
+    ):
+        return False
+    calls = [n for n in ast.walk(node) if isinstance(n, ast.Call)]
+    return not any(called(call) == "__init__" and has_markup_off(call) for call in calls)
+
+
+def called(call: ast.Call) -> str:
+    function = call.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def is_built(value: ast.expr) -> bool:
+    """Tell whether an expression gives Content or Text, which nobody parses, or fixed words."""
+    if isinstance(value, ast.IfExp):
+        return is_built(value.body) and is_built(value.orelse)
+    if isinstance(value, ast.Constant):
+        return "[" not in str(value.value)
+    if not isinstance(value, ast.Call):
+        return False
+    function = value.func
+    owner = function.value if isinstance(function, ast.Attribute) else function
+    return getattr(owner, "id", "") in ("Content", "Text") and called(value) != "from_markup"
+
+
+def has_markup_off(call: ast.Call) -> bool:
     return any(
         keyword.arg == "markup"
         and isinstance(keyword.value, ast.Constant)

@@ -55,7 +55,7 @@ def _place_offers(app: ConsoleApp, screen: ConsoleScreen) -> Iterator[Offer]:
 
 
 def _app_offers(app: ConsoleApp) -> Iterator[Offer]:
-    for key_id in ("app.help", "app.help_here"):
+    for key_id in ("app.help", "app.help_here", "app.diagnostics"):
         key = BY_ID[key_id]
         run = getattr(app, f"action_{key.action}")
         yield Offer(f"help: {key.label}", key.help, key.shown, run)

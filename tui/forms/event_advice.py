@@ -49,5 +49,7 @@ _ADVICE: dict[type[Event], str] = {
 def what_to_do(event: Event) -> str:
     """Return what helps against an event, safe text; empty if nothing is needed."""
     if isinstance(event, ReceiverFailed):
-        return sentence_case(f"{safe(event.remedy)}; e edits the receiver, r retries now.")
+        return sentence_case(
+            f"{safe(event.remedy)}; on screen 1, e edits the receiver and r retries."
+        )
     return _ADVICE.get(type(event), "")

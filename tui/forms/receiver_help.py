@@ -38,6 +38,8 @@ MEANINGS = {
 
 NO_SCRIPT = "on: no site script in force; stored as received"
 """What the switch of anonymization means then."""
+PROJECT_SCRIPTS = "on: the scripts of projects run on archiving"
+"""What it means if only projects anonymize."""
 
 LABELS = {
     "ae_title": "AE title",
@@ -57,6 +59,7 @@ LABELS = {
     "session_routing": "Session",
     "advanced": "Advanced",
     "bind_address": "Bind address",
+    "duplicates": "Duplicates",
     "tls_enabled": "TLS",
     "tls_certificate": "Certificate",
     "tls_key": "Private key",
@@ -120,16 +123,16 @@ goes to the prearchive, as if direct archive were off.
 
 On: it goes there too, and is added to the archived
 session by itself if it does not conflict with it.""",
-    "anonymization": """On: the site's script runs when an object arrives, before
-it is stored; what it can't edit is refused. Without a site
-script in force, objects are stored as received.
+    "anonymization": """On: the site's script and profile run when an object
+arrives, before it is stored; what they can't edit is
+refused. Those of its project run before it is archived.
+Where none is in force, objects stay as received.
 
-Off: it does not run for what this receiver takes in.
+Off: none of them runs for what this receiver takes in.
 
-Scripts of projects belong to archiving and do not run
-yet. The site's script:
-
-  dicomdock site set --script FILE --enable-script""",
+  dicomdock site set --script FILE --enable-script
+  dicomdock projects edit ID --anonymization-script FILE
+                             --enable-script""",
     "custom_processing": """On: the installed processors see each object before it
 is stored; they may change or drop it.""",
     "whitelist_enabled": """Off: every caller is accepted.
@@ -166,6 +169,13 @@ and if the site has none, all addresses, IPv4 and IPv6.
 
 Receivers that share a port share its address too, or each
 names one of its own.""",
+    "duplicates": """What becomes of a SOP instance that is there already with
+other content. An identical one is never stored twice.
+
+  keep      both are kept, and its row says so
+  replace   the newcomer takes its place, as long as the
+            session is being received
+  reject    the newcomer is refused with 0x0111""",
     "tls_enabled": """On: callers must speak TLS 1.2 or 1.3, with the cipher
 suites of BCP 195; a usual port is 2762.
 

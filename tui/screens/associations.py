@@ -71,7 +71,8 @@ class AssociationsScreen(AssociationActions):
         bar = self.query_one(FilterBar)
         wanted = [a for a in both if bar.wanted.matches(association_fields(a))]
         table = self.query_one(AllAssociationsTable)
-        table.show(association_rows(wanted, snapshot.taken_at))
+        empty = bar.empty("nobody has called since the engine started")
+        table.show(association_rows(wanted, snapshot.taken_at), empty)
         title = association_title(snapshot)
         if bar.wanted:
             title = f"{bar.count(len(wanted), len(both))}   {title}"

@@ -119,7 +119,7 @@ class DashboardScreen(ReceiverActions, AssociationActions):
         self._show_why(snapshot)
         self.query_one(ThroughputChart).show(snapshot)
         self.panel("throughput").describe("", "one bar is one second")
-        self.query_one(EventsTable).show(event_rows(reading))
+        self.query_one(EventsTable).show(event_rows(reading.events))
         self.panel("events").describe(event_title(reading))
         self._show_selected(snapshot)
 
@@ -219,6 +219,18 @@ class DashboardScreen(ReceiverActions, AssociationActions):
         if action == "switch_receivers":
             return self.has_content and is_barred(self._reading.snapshot) is parameters[0]
         return super().check_own(action, parameters)
+
+    def action_open(self) -> None:
+        """Show the receiver's screen, or everything about an association or event."""
+        status = self.selected
+        if self.focused_panel() in ("associations", "events") or status is None:
+            super().action_open()
+            return
+        from tui.screens.receiver import ReceiverScreen
+
+        screen = ReceiverScreen(self.frame, status.receiver.id)
+        screen.show(self._reading)
+        self.app.push_screen(screen)
 
     def action_switch_receivers(self, allowed: bool) -> None:
         """Ask to allow DICOM receivers on this site, or none."""

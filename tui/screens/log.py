@@ -72,6 +72,9 @@ class LogScreen(ConsoleScreen):
         bar, view = self.query_one(FilterBar), self.query_one(LogView)
         self._log.want(bar.wanted, self._levels)
         self._log.take(reading.events)
+        cleared = "cleared; X brings older events back"
+        hidden = cleared if self._log.is_cleared else "no event of these levels"
+        view.empty = bar.empty(hidden if self._log.total else "nothing has happened yet")
         view.show(snapshot.taken_at)
         self._show_head(reading)
         self._show_event(snapshot)
@@ -120,6 +123,11 @@ class LogScreen(ConsoleScreen):
         self._show_head(self.shown_reading)
 
     # Keys
+
+    def action_pause(self) -> None:
+        """Hold the log still, or let it go on."""
+        super().action_pause()
+        self._show_head(self.shown_reading)
 
     def action_follow(self) -> None:
         """Stay at the newest event, or hold the place."""
@@ -181,8 +189,8 @@ class LogScreen(ConsoleScreen):
         snapshot, entries = self._reading.snapshot, self._log.oldest_first()
         if snapshot is None:
             return
-        number = f"{len(entries):,} shown"
-        sentence = f"The events that are shown ({number}), as text, or as JSON lines for .jsonl."
+        shown = counted(len(entries), "line")
+        sentence = f"What is shown ({shown}) as text; a name in .jsonl asks for JSON lines.\n"
         prompt = PromptScreen(
             "Save events", sentence, usual_name(snapshot.taken_at), blink=self.frame.blink
         )

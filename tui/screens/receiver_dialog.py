@@ -164,10 +164,10 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
 
     @on(Select.Changed)
     def choose_setting(self, event: Select.Changed) -> None:
-        """Take over what was chosen for the identifier."""
+        """Take over what was chosen for the identifier, or as the policy for duplicates."""
         event.stop()
         name, value = event.select.id or "", event.value
-        if name in self.form.settings:
+        if name in self.form.settings or name == "duplicates":
             self.form.set(name, "" if value is Select.NULL else str(value))
             self._refused = {}
             self.sync()
@@ -227,7 +227,8 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
     def _show_state(self) -> None:
         bad = bool(self._problem_count)
         box = self.query_one("#box")
-        box.border_subtitle = counted(self._problem_count, "problem") if bad else "* required"
+        problems = counted(self._problem_count, "problem")
+        box.border_subtitle = Content(problems if bad else "* required")
         box.set_class(bad, "-bad")
         self._fields.disabled = self._saving
         foot = self.query_one(DialogFoot)

@@ -30,7 +30,7 @@ class ContextsTable(LiveTable):
         Column("result", "Result", 10),
         Column("id", "ID", 4, right=True),
         Column("sop_class", "SOP class", 18, flexible=True),
-        Column("syntax", "Transfer syntax, or why not", 24, flexible=True),
+        Column("syntax", "Transfer syntax, or why not", 20, flexible=True),
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from itertools import takewhile
-from typing import TYPE_CHECKING
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING, ClassVar
 
 from engine.events import Severity
 from tui.text import clock, counted, safe
@@ -12,6 +12,8 @@ from tui.theme import SEVERITY_LOOKS, Tone
 from tui.widgets.live_table import Cell, Column, LiveTable, TableRow
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from engine.events import RecordedEvent
     from tui.link import Reading
 
@@ -30,7 +32,7 @@ class EventsTable(LiveTable):
         "What the engine told lately, newest first. While the cursor is on the first row the "
         "panel follows; move down to hold your place. enter shows the whole sentence."
     )
-    COLUMNS = (
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("at", "Time", 8),
         Column("level", "Level", 7),
         Column("ae_title", "Receiver", 12, at_most=99),
@@ -40,9 +42,20 @@ class EventsTable(LiveTable):
     )
 
 
-def event_rows(reading: Reading) -> list[TableRow]:
-    """Return the rows of the newest events."""
-    return [_row(recorded) for recorded in reading.events[:SHOWN]]
+class ReceiverEventsTable(EventsTable):
+    """The same for one receiver, which needs no column then."""
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("at", "Time", 8),
+        Column("level", "Level", 7),
+        Column("caller", "Calling AE", 12),
+        Column("message", "What happened", 20, flexible=True),
+    )
+
+
+def event_rows(events: Iterable[RecordedEvent]) -> list[TableRow]:
+    """Return the rows of the newest events; `events` come newest first."""
+    return [_row(recorded) for recorded in islice(events, SHOWN)]
 
 
 def _row(recorded: RecordedEvent) -> TableRow:

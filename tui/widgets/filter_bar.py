@@ -50,3 +50,7 @@ class FilterBar(Input):
         if not self.wanted:
             return f"{total:,}"
         return f"{matching:,} of {total:,} match “{safe(self.value.strip(), 40)}”"
+
+    def empty(self, otherwise: str) -> str:
+        """Return why there are no rows: the filter, else something else."""
+        return "no row matches the filter; esc shows all" if self.wanted else otherwise

@@ -70,6 +70,8 @@ class RowMark:
 
 
 MARK = "mark"
+EMPTY_LINE = 2
+"""Where a table without rows says why."""
 GAP = 1
 NO_CELL = Cell("")
 NO_STYLE = Style.null()
@@ -126,6 +128,7 @@ class LiveTable(DataTable[Text | RowMark]):
         self._lines = TableLines()
         self._line_styles: dict[str, LineStyles] = {}
         self._chosen: str | None = None
+        self._empty = ""
         self.sorted_by: str | None = None
         self.descending = False
 
@@ -145,9 +148,12 @@ class LiveTable(DataTable[Text | RowMark]):
             self._palette = palette
             self._rebuild()
 
-    def show(self, rows: Sequence[TableRow]) -> None:
-        """Show these rows, writing only what differs from what is there."""
+    def show(self, rows: Sequence[TableRow], empty: str = "") -> None:
+        """Show these rows, writing only what differs; without any, say why (safe text)."""
         self._rows = tuple(rows)
+        if empty != self._empty:
+            self._empty = empty
+            self.refresh()
         if not self._fitted:
             return
         ordered = self._sorted(self._rows)
@@ -238,6 +244,9 @@ class LiveTable(DataTable[Text | RowMark]):
                 width,
             )
         row = y - 1 + self.scroll_offset.y
+        if not self._order and y == EMPTY_LINE and self._empty:
+            note = Piece(f"  {self._empty}", self._palette.style(Tone.MUTED))
+            return self._lines.strip(HEADER, (note,), self._line_styles["row"], width)
         if row >= len(self._order):
             return Strip.blank(width, self._line_styles["row"].base)
         key = self._order[row]
@@ -297,7 +306,7 @@ class LiveTable(DataTable[Text | RowMark]):
         for column in self._fitted:
             self.add_column(Text(column.label), width=column.width + GAP, key=column.key)
         self._chosen = None
-        self.show(self._rows)
+        self.show(self._rows, self._empty)
         if chosen is not None:
             self.choose(chosen)
 

@@ -55,7 +55,8 @@ class LogSwitches(Widget):
             Content(text).stylize(Style.from_meta({"@click": action}))
             for text, action in self._parts
         ]
-        return Content.assemble(" ", Content("   ").join(words))
+        gap = "   " if self.size.width >= 100 else "  "
+        return Content.assemble(" ", Content(gap).join(words))
 
 
 def _toggle(level: Severity) -> str:

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 class Times(StrEnum):
     """How a line says when."""
 
-    CLOCK = "time of day"
+    CLOCK = "clock"
     DATE = "date"
-    AGO = "how long ago"
+    AGO = "ago"
 
 
 class LogColumn(NamedTuple):
@@ -60,6 +60,7 @@ NARROW = (
     LogColumn("caller", "Calling AE", 12),
 )
 WIDE_FROM = 100
+EMPTY_LINE = 2
 
 
 class LogView(ScrollView, can_focus=True):
@@ -97,9 +98,13 @@ class LogView(ScrollView, can_focus=True):
         self._lines = TableLines()
         self._place: Place | None = None
         self._tops: list[int] = []
+        self._cursor_top = 0
+        """Line of the cursor when it was last drawn, before newer entries came above it."""
         self._now: datetime | None = None
         self._line_styles: dict[str, LineStyles] = {}
         self._drawn: tuple[object, ...] = ()
+        self.empty = ""
+        """Why there are no lines; safe text."""
         self.times = Times.CLOCK
         self.wraps = False
         self.follows = True
@@ -128,10 +133,11 @@ class LogView(ScrollView, can_focus=True):
         if drawn == self._drawn:
             return
         self._drawn = drawn
-        from_cursor = self._top(self.row) - self.scroll_offset.y
+        from_cursor = self._cursor_top - self.scroll_offset.y
         self._measure()
         self._remember()
-        top = 0 if self.follows else self._top(self.row) - from_cursor
+        self._cursor_top = self._top(self.row)
+        top = 0 if self.follows else self._cursor_top - from_cursor
         self.scroll_to(y=top, animate=False, force=True, immediate=True)
         self.refresh()
 
@@ -141,6 +147,7 @@ class LogView(ScrollView, can_focus=True):
             return
         row = max(0, min(len(self._log) - 1, row))
         self._place = self._log.entry(row).place
+        self._cursor_top = self._top(row)
         self.follow(row == 0)
         self._see_row(row)
         self.refresh()
@@ -236,6 +243,9 @@ class LogView(ScrollView, can_focus=True):
             return self._lines.strip(HEADER, pieces, self._line_styles["header"], width)
         line = y - 1 + self.scroll_offset.y
         row, part = self._row_at(line) if line < self.virtual_size.height - 1 else (-1, 0)
+        if not len(self._log) and y == EMPTY_LINE and self.empty:
+            note = (Piece(f"  {self.empty}", self._palette.style(Tone.MUTED)),)
+            return self._lines.strip(HEADER, note, self._line_styles["row"], width)
         if not 0 <= row < len(self._log):
             return Strip.blank(width, self._line_styles["row"].base)
         entry = self._log.entry(row)

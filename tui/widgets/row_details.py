@@ -95,29 +95,30 @@ def association_facts(
     """Return name and value of what is known about an association; safe text."""
     now = snapshot.taken_at
     look = ASSOCIATION_LOOKS[association.end]
+    state = ("state", look.word if association.end is None else str(association.end))
     facts = [
-        ("state", look.word if association.end is None else str(association.end)),
         ("called AE title", safe(association.called_ae_title)),
         ("address", safe(association.address)),
         ("since", moment(association.since, now)),
     ]
-    return facts + (_rejection(association, snapshot) or _traffic(association, now))
+    if association.end is AssociationEnd.REJECTED:
+        return [state, *_reason(association, snapshot), *facts, *_rejection(association, now)]
+    return [state, *facts, *_traffic(association, now)]
 
 
-def _rejection(association: AssociationStatus, snapshot: EngineSnapshot) -> list[tuple[str, str]]:
-    if association.end is not AssociationEnd.REJECTED:
-        return []
-    facts = [("times", count(association.repeats))]
-    if association.repeats > 1 and association.ended_at is not None:
-        facts.append(("last time", moment(association.ended_at, snapshot.taken_at)))
-    sent = sent_as(association.calling_ae_title)
-    if sent:
-        facts.append(("AE title as sent", sent))
+def _reason(association: AssociationStatus, snapshot: EngineSnapshot) -> list[tuple[str, str]]:
     return [
-        *facts,
         ("reason", safe(association.why)),
         ("what to do", advice(association, snapshot)),
     ]
+
+
+def _rejection(association: AssociationStatus, now: datetime) -> list[tuple[str, str]]:
+    facts = [("times", count(association.repeats))]
+    if association.repeats > 1 and association.ended_at is not None:
+        facts.append(("last time", moment(association.ended_at, now)))
+    sent = sent_as(association.calling_ae_title)
+    return [*facts, ("AE title as sent", sent)] if sent else facts
 
 
 def refused_contexts(association: AssociationStatus) -> str:

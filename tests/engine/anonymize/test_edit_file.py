@@ -336,7 +336,7 @@ def test_whatever_the_bytes_a_file_is_edited_or_refused_in_words(
         content[place : place + len(piece)] = piece
     (folder / "in.dcm").write_bytes(content)
     try:
-        edit_file(folder / "in.dcm", folder / "out.dcm", [HEAVY], {}, profile=Profile())
+        edit_file(folder / "in.dcm", folder / "out.dcm", [Profile(), HEAVY], {})
     except (UneditableFile, ScriptRuntimeError) as error:
         assert error.detail
         assert not (folder / "out.dcm").exists()

@@ -169,9 +169,7 @@ def test_the_object_says_how_it_was_deidentified() -> None:
 
 def test_a_script_runs_after_the_profile_and_has_the_last_word(tmp_path: Path) -> None:
     source, target = Path(str(get_testdata_file("CT_small.dcm"))), tmp_path / "out.dcm"
-    edit_file(
-        source, target, [script("(0010,0010) := subject")], {"subject": "S1"}, profile=Profile()
-    )
+    edit_file(source, target, [Profile(), script("(0010,0010) := subject")], {"subject": "S1"})
     ds, original = dcmread(target), dcmread(source)
     assert str(ds.PatientName) == "S1"
     assert "InstitutionName" in ds
@@ -185,5 +183,5 @@ def test_time_and_depth_are_bounded_for_the_profile_too(tmp_path: Path) -> None:
     seconds = iter(range(10_000))
     around = Surroundings(time_limit_seconds=5, monotonic=lambda: float(next(seconds)))
     with pytest.raises(UneditableFile, match="the profile took longer"):
-        edit_file(source, target, [], {}, profile=Profile(), surroundings=around)
+        edit_file(source, target, [Profile()], {}, surroundings=around)
     assert not target.exists()

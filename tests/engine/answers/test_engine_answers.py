@@ -10,6 +10,7 @@ from engine.demo.studies import CT_SCANNER, study
 from engine.dimse.send import Destination, SendingAssociation
 from engine.errors import NotFound, SessionError, UnreadableObject
 from engine.events import IdentifyingValuesShown
+from engine.intake.worker_processes import WorkerLost, WorkerTimeout
 from engine.model.project import Project
 from engine.model.session import SessionArea, SessionStatus
 from engine.model.session_query import SessionQuery
@@ -128,9 +129,9 @@ def test_a_header_is_masked_until_somebody_wants_to_see_it_and_that_is_noted(
     name = next(row for row in header.elements if row.keyword == "PatientName")
     assert (name.masked, header.sop_class, header.frames) == (True, "CT Image Storage", 1)
     before = engine.events_since(0, 10_000).next_sequence
-    shown = engine.objects.header(reference, shown_to="anna")
+    shown = engine.objects.shown(reference, "anna")
     assert "^" in next(row.value for row in shown.elements if row.keyword == "PatientName")
-    received = engine.objects.header(reference, as_received=True, shown_to="anna")
+    received = engine.objects.shown(reference, "anna", as_received=True)
     assert {row.keyword for row in received.elements} < {row.keyword for row in shown.elements}
     events = [r.event for r in engine.events_since(before, 10_000).events]
     (first, second) = (e for e in events if isinstance(e, IdentifyingValuesShown))
@@ -144,7 +145,7 @@ def test_what_arrived_is_compared_with_what_is_stored(
     comparison = view.objects.compare(reference)
     assert {row.change for row in comparison.rows} == {RowChange.EQUAL}
     assert len(comparison.rows) > 20
-    shown = view.objects.compare(reference, shown_to="anna")
+    shown = view.objects.shown_comparison(reference, "anna")
     names = [row.received for row in shown.rows if row.received]
     assert any(row.keyword == "PatientName" and "^" in row.value for row in names)
     assert view.objects.trail(reference).steps[0].state == "stored"
@@ -228,3 +229,20 @@ def test_a_revision_is_brought_back_into_force(engine: Engine, view: EngineView)
     assert view.history.diff(in_force)[0].sentence.endswith("enabled: on → off")
     assert view.history.restore(in_force, "bert", replacing=in_force + 1) == in_force + 2
     assert engine.snapshot().receivers[0].receiver.enabled
+
+
+def test_what_can_not_be_read_in_time_or_at_all_is_said(
+    engine: Engine, reference: ObjectReference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error, said in (
+        (WorkerTimeout(), "took too long to read"),
+        (WorkerLost(), r"can't be read \(WorkerLost\)"),
+    ):
+
+        def fail(_job: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(engine.objects._workers, "run", fail)  # type: ignore[attr-defined]
+        with pytest.raises(UnreadableObject, match=said):
+            engine.objects.header(reference)
+        assert engine.objects.thumbnail(reference).remedy == "use a viewer"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WRITERS = 4
-CHANGES = 100
+CHANGES = 30
 
 # One process of the command line that gives the same kinds of commands a hundred times.
 WRITER = """

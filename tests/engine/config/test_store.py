@@ -213,31 +213,37 @@ def test_a_script_names_the_revision_that_brought_it(store: ConfigurationStore, 
         project = store.load().projects.project("BRAIN")
         return project.anonymization_script, project.anonymization_script_revision
 
+    one, two = (f'version "6.1"\n(0010,0010) := "{name}"\n' for name in ("one", "two"))
     store.save_project(Project("OTHER"), "anna")
     _, bare = store.save_project(Project("BRAIN"), "anna")
-    first = replace(bare, anonymization_script="one", anonymization_script_revision=99)
+    first = replace(bare, anonymization_script=one, anonymization_script_revision=99)
     _, saved = store.save_project(first, "anna", replacing=bare)
-    assert script() == ("one", 3)
+    assert script() == (one, 3)
     _, titled = store.save_project(replace(saved, title="Brain"), "anna", replacing=saved)
-    assert script() == ("one", 3)
-    store.save_project(replace(titled, anonymization_script="two"), "anna", replacing=titled)
-    assert script() == ("two", 5)
+    assert script() == (one, 3)
+    store.save_project(replace(titled, anonymization_script=two), "anna", replacing=titled)
+    assert script() == (two, 5)
     store.undo("anna")
-    assert script() == ("one", 6)
-    path.write_text(path.read_text().replace('"one"', '"by hand"'))
+    assert script() == (one, 6)
+    path.write_text(path.read_text().replace("one", "by hand"))
     store.adopt()
-    assert script() == ("by hand", 7)
+    assert script() == (one.replace("one", "by hand"), 7)
 
 
 def test_the_history_tells_of_projects(store: ConfigurationStore) -> None:
     _, seen = store.save_project(Project("BRAIN"), "anna")
-    changed = replace(seen, anonymization_script="a\nb", auto_archive=AutoArchive.MANUAL)
+    changed = replace(
+        seen, anonymization_script='version "6.1"\n-(0010,0010)', auto_archive=AutoArchive.MANUAL
+    )
     store.save_project(changed, "anna", replacing=seen)
     store.delete_project("BRAIN", "anna")
     told = [[d.sentence() for d in revision.made] for revision in store.revisions()]
     assert told == [
         ["project BRAIN removed"],
-        ["project BRAIN auto_archive: 4 → 0", "project BRAIN anonymization_script: +a, +b"],
+        [
+            "project BRAIN auto_archive: 4 → 0",
+            'project BRAIN anonymization_script: +version "6.1", +-(0010,0010)',
+        ],
         ["project BRAIN added"],
     ]
 

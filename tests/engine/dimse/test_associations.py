@@ -9,9 +9,13 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import pytest
+from pydicom.uid import UID
 
 from engine.dimse.acceptance import Accepted, AssociationRequest, Rejection
+from engine.dimse.association_control import AssociationControl
 from engine.dimse.associations import ENDED_KEPT, Associations, LiveAssociation
+from engine.dimse.contexts import AcceptedUIDs
+from engine.errors import NotFound
 from engine.events import (
     AssociationAborted,
     AssociationEstablished,
@@ -279,3 +283,43 @@ def test_each_refusal_of_a_caller_is_noted_with_its_reason(setting: Setting) -> 
     assert [(note.rejected, note.rejection) for note in setting.notes] == [
         (1, "on no whitelist line")
     ] * 3
+
+
+CT = UID("1.2.840.10008.5.1.4.1.1.2")
+PRIVATE = UID("1.3.46.670589.11.0.0.12.2")
+EXPLICIT = UID("1.2.840.10008.1.2.1")
+
+
+def test_accepted_contexts_are_named_while_an_association_is_kept(setting: Setting) -> None:
+    control = AssociationControl(setting.associations)
+    live = setting.open()
+    assert control.contexts(live.id) == ()
+    accepted = (AcceptedUIDs(5, PRIVATE, EXPLICIT), AcceptedUIDs(1, CT, None))
+    setting.associations.established(live, 2, REFUSED, "", contexts=accepted)
+    named = control.contexts(live.id)
+    assert [(context.id, context.sop_class) for context in named] == [
+        (1, "CT Image Storage"),
+        (5, str(PRIVATE)),
+    ]
+    assert [context.transfer_syntax for context in named] == ["none", "Explicit VR Little Endian"]
+    setting.associations.close(live, AssociationEnd.RELEASED)
+    assert control.contexts(live.id) == named
+    for _ in range(ENDED_KEPT):
+        setting.associations.close(setting.open(), AssociationEnd.RELEASED)
+    with pytest.raises(NotFound, match=f"{live.id} is not known any more"):
+        control.contexts(live.id)
+
+
+def test_an_abort_is_told_with_who_did_it_and_an_ended_one_is_not_found(setting: Setting) -> None:
+    control = AssociationControl(setting.associations)
+    aborted: list[str] = []
+    live, other = setting.open(), setting.open()
+    live.abort = lambda: aborted.append(live.id)
+    other.abort = lambda: aborted.append(other.id)
+    control.abort(live.id, "anna")
+    assert aborted == [live.id]
+    setting.associations.close(live, AssociationEnd.ABORTED)
+    (event,) = setting.events(AssociationAborted)
+    assert event.sentence().endswith("aborted by anna")
+    with pytest.raises(NotFound, match=f"{live.id} has ended"):
+        control.abort(live.id, "anna")

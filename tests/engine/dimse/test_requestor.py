@@ -107,6 +107,9 @@ def test_what_is_no_object_is_told_and_does_not_stop_the_others(tmp_path: Path) 
         (Mood.ABORT, "aborted the association"),
         (Mood.UNANSWERED, "did not answer within 0.3 s"),
         (Mood.GARBAGE, "answered nonsense"),
+        (Mood.RELEASE, "released the association in the middle of it"),
+        (Mood.STRANGE, "sent a PDU of type 0x09"),
+        (Mood.WRONG, "answered to what was not asked"),
         (Mood.ENDLESS, "says it has 4,294,967,295 bytes"),
         (Mood.SILENT, "did not answer within 0.3 s"),
     ],
@@ -196,6 +199,16 @@ def test_an_answer_that_is_no_dicom_is_no_acceptance() -> None:
             with pytest.raises(PeerError):
                 OutgoingAssociation(peer(server.getsockname()[1]), [CONTEXT], QUICK)
             thread.join()
+
+
+def test_two_releases_at_once_end_the_association_in_good_order() -> None:
+    with Scp(mood=Mood.COLLIDE) as scp:
+        association = call(peer(scp.port), [CONTEXT], QUICK)
+        assert association.is_quiet()
+        association.release()
+        assert not association.is_open
+        assert not association.is_quiet()
+        association.release()
 
 
 def test_an_echo_needs_its_context() -> None:

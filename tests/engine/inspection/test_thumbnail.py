@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pydicom
 import pydicom.data
 import pytest
+from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
 from engine.inspection.job import ThumbnailJob
@@ -73,6 +75,15 @@ def test_colours_are_those_that_pydicom_decodes(name: str, frame: int) -> None:
     assert max(abs(a - b) for a, b in zip(found, wanted, strict=True)) <= 1
 
 
+def test_colours_of_a_palette_are_looked_up() -> None:
+    path = SAMPLES / "examples_palette.dcm"
+    image = made(path)
+    table = pydicom.dcmread(path)
+    expected = apply_color_lut(sampled(path, image), table)
+    shift = 8 * (expected.dtype.itemsize - 1)
+    assert list(image.pixels) == [int(v) >> shift for v in expected[..., :3].ravel()]
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -127,7 +138,7 @@ def test_an_image_is_never_larger_than_asked_and_keeps_its_sides(tmp_path: Path)
         ({"Rows": 65_535, "Columns": 65_535}, "an image of 65535×65535 is not shown"),
         ({"Rows": 400}, "the image is shorter than rows and columns say"),
         ({"BitsAllocated": 12}, "12 bits and 1 samples are not shown"),
-        ({"PhotometricInterpretation": "PALETTE COLOR"}, "images with a colour palette"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "the colour palette is missing"),
         ({"NumberOfFrames": "many"}, "can't be decoded"),
         ({"WindowCenter": "x", "WindowWidth": "1e99"}, ""),
         ({"RescaleSlope": "0", "RescaleIntercept": "nan"}, ""),

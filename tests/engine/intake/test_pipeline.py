@@ -22,6 +22,7 @@ from engine.intake.pipeline import Outcome, Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.recovery import adopt
 from engine.intake.router import Router
+from engine.intake.script_runner import ScriptRunner
 from engine.intake.storage_guard import StorageGuard
 from engine.intake.stored import read_stored
 from engine.intake.write import IncomingArea
@@ -149,7 +150,7 @@ def open_bench(
         metrics,
         clock,
         router,
-        Anonymizer(incoming, tmp_path / "uid-maps.sqlite", journal, workers),
+        Anonymizer(incoming, ScriptRunner(tmp_path / "uid-maps.sqlite", workers), journal),
         custom=CustomProcessing(processing, router, incoming) if processing else None,
     )
     with ExitStack() as sources:

@@ -100,22 +100,24 @@ def test_closing_ends_those_at_work_and_starts_no_more() -> None:
         workers.run(1)
 
 
-@pytest.mark.parametrize("function", ["pid", "spin_after_saying_pid"])
-def test_they_end_when_their_parent_is_killed(function: str) -> None:
+@pytest.mark.parametrize("spins", [False, True])
+def test_they_end_when_their_parent_is_killed(spins: bool, tmp_path: Path) -> None:
+    pipe = tmp_path / "pid"
+    os.mkfifo(pipe)
     program = (
-        "import sys, time\n"
+        "import sys\n"
         "from tests.engine.intake import scripted\n"
         "from engine.intake.worker_processes import Workers\n"
         "print(Workers(scripted.pid).run(1), flush=True)\n"
-        f"{'Workers(scripted.spin_after_saying_pid).run(1)' if function != 'pid' else ''}\n"
+        f"{f'Workers(scripted.spin_after_saying_pid).run({str(pipe)!r})' if spins else ''}\n"
         "sys.stdin.read()\n"
     )
     command = [sys.executable, "-c", program]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         pids = [int(parent.stdout.readline())]
-        if function != "pid":
-            pids.append(int(parent.stdout.readline()))
+        if spins:
+            pids.append(int(pipe.read_text("ascii")))
         children = [psutil.Process(pid) for pid in pids]
         parent.kill()
     _, alive = psutil.wait_procs(children, timeout=10)

@@ -11,7 +11,7 @@ from engine.intake.stored import read_stored
 from engine.journal import Journal
 from engine.model.auto_archive import AutoArchive
 from engine.model.safe_names import scan_name, timestamp
-from engine.model.session import SessionArea
+from engine.model.session import ProjectScript, SessionArea
 from engine.sessions.areas import Areas, archive_folder
 from engine.sessions.index import SessionIndex, SessionKey, SessionOrigin
 from engine.sessions.ledger import SessionLedger
@@ -19,6 +19,7 @@ from engine.sessions.lifecycle import Lifecycle
 from engine.sessions.moments import stamp
 from engine.sessions.policy import SessionPolicy
 from engine.sessions.rows import ObjectRow
+from engine.sessions.staging import NoScripts
 from engine.sessions.workplace import Workplace
 from tests import dicom
 from tests.fakes import FixedClock
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from engine.events import Event
     from engine.model.session import Session
+    from engine.sessions.staging import ArchiveScripts
 
 STUDY = "1.2.826.0.1.3680043.8.498.2"
 IDLE_SECONDS = 300
@@ -45,12 +47,14 @@ class Depot:
     journal: Journal
     areas: Areas
     codes: dict[str, AutoArchive] = field(default_factory=dict)
+    scripts: ArchiveScripts = field(default_factory=NoScripts)
     lifecycle: Lifecycle = field(init=False)
     _received: int = 0
 
     def __post_init__(self) -> None:
         self.workplace = Workplace(
-            self.index, self.ledger, self.areas, read_stored, self.journal, self.clock
+            *(self.index, self.ledger, self.areas, read_stored),
+            *(self.journal, self.clock, self.scripts),
         )
         self.lifecycle = Lifecycle(self.workplace, self.policy)
 
@@ -70,6 +74,7 @@ class Depot:
         auto_archive: bool | None = None,
         direct: bool = False,
         name: str = "",
+        script: ProjectScript = ProjectScript.DUE,
         **values: object,
     ) -> int:
         """File one object as the pipeline does and return its session's number."""
@@ -90,7 +95,9 @@ class Depot:
             scan = scan_name(str(elements["SeriesNumber"]), None)
             file = f"SCANS/{scan}/DICOM/{name or f'{self._received}.dcm'}"
             size = self._store(area, "/".join(place.folder), file, elements)
-            self.index.record(self._row(place.id, file, size, elements))
+            self.index.record(
+                self._row(place.id, file, size, elements)._replace(project_script=script)
+            )
         finally:
             self.index.holds.give_back(place.id)
         return place.id
@@ -149,16 +156,22 @@ class Depot:
     def restarted(self, clock: FixedClock | None = None) -> Depot:
         """Return the same directory as the next engine finds it, after this one has crashed."""
         self.index.close()
-        return open_depot(self.root, clock or self.clock, self.codes)
+        return open_depot(self.root, clock or self.clock, self.codes, self.scripts)
 
 
-def open_depot(root: Path, clock: FixedClock, codes: dict[str, AutoArchive] | None = None) -> Depot:
+def open_depot(
+    root: Path,
+    clock: FixedClock,
+    codes: dict[str, AutoArchive] | None = None,
+    scripts: ArchiveScripts | None = None,
+) -> Depot:
     areas = Areas(root / "prearchive", root / "archive", root / "trash")
     for area in (areas.prearchive, areas.archive, areas.trash):
         area.mkdir(exist_ok=True)
     index = SessionIndex(root / "index.sqlite", durable=False)
     return Depot(
-        root, clock, index, SessionLedger(index, clock), Journal(clock), areas, codes or {}
+        *(root, clock, index, SessionLedger(index, clock), Journal(clock), areas, codes or {}),
+        scripts or NoScripts(),
     )
 
 

@@ -96,7 +96,7 @@ def test_another_series_of_a_number_in_use_becomes_a_scan_of_its_own() -> None:
     merge = plan_merge(incoming, OLD)
     assert merge.files == {
         "SCANS/4/DICOM/7.dcm": "SCANS/4-MR1/DICOM/7.dcm",
-        "SCANS/4-MR1/DICOM/8.dcm": "SCANS/4-MR2/DICOM/8.dcm",
+        "SCANS/4/DICOM/8.dcm": "SCANS/4-MR2/DICOM/8.dcm",
     }
 
 

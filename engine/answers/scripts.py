@@ -1,0 +1,136 @@
+"""`ScriptsView` of an engine in this process: texts are checked here, objects tried elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from engine.errors import UnreadableObject
+from engine.inspection.job import TrialJob, TrialResult
+from engine.model.anonymization import Anonymization, ScriptScope
+from engine.model.identifying import MASK
+from engine.model.identity import UNASSIGNED
+from engine.view.scripts import FindingKind, ScriptFinding, ScriptPreview
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.answers.objects import ObjectAnswers
+    from engine.intake.router import Router
+    from engine.model.anonymization import ProfileSettings
+    from engine.model.configuration import Configuration
+    from engine.view.objects import ObjectReference
+    from engine.view.scripts import EditedRow, ScriptTrial
+
+
+class ScriptAnswers:
+    """Every method may be called from any thread."""
+
+    def __init__(
+        self, objects: ObjectAnswers, router: Router, configuration: Callable[[], Configuration]
+    ) -> None:
+        self._objects = objects
+        self._router = router
+        self._configuration = configuration
+
+    def check(self, text: str) -> tuple[ScriptFinding, ...]:
+        """Return what is wrong with a text, or odd about it."""
+        from engine.anonymize import Script, ScriptError, lint
+
+        try:
+            script = Script.parse(text)
+        except ScriptError as error:
+            place = (error.line, error.column)
+            return (ScriptFinding(FindingKind.ERROR, *place, error.reason, error.remedy),)
+        return tuple(
+            ScriptFinding(FindingKind.TRAP, f.line, 1, f.message, f.remedy, f.trap)
+            for f in lint(script)
+        )
+
+    def default_script(self) -> str:
+        """Return XNAT's script for a site."""
+        from engine.anonymize import DEFAULT_SITE_SCRIPT
+
+        return DEFAULT_SITE_SCRIPT
+
+    def preview(
+        self,
+        trial: ScriptTrial,
+        reference: ObjectReference,
+        *,
+        as_received: bool = False,
+        equal: bool = False,
+        shown_to: str = "",
+    ) -> ScriptPreview:
+        """Apply a trial to a copy of an object."""
+        step = self._step(trial)
+        job = self._job(trial, reference, as_received=as_received or not reference.file)
+        job = replace(job, steps=(step,), equal=equal)
+        result = self._objects.run(job)
+        assert isinstance(result, TrialResult)
+        if result.problem:
+            raise UnreadableObject(result.problem, "look at the file with another program")
+        if shown_to:
+            self._objects.shown(reference, shown_to)
+        rows = result.rows if shown_to else tuple(map(_masked, result.rows))
+        return ScriptPreview(
+            result.outcome,
+            rows,
+            result.why,
+            result.remedy,
+            result.line,
+            job.labels,
+            complete=result.complete,
+        )
+
+    def _step(self, trial: ScriptTrial) -> Anonymization:
+        """Return what is tried: the draft, in the place of what is saved."""
+        configuration = self._configuration()
+        saved = _saved_of_site(configuration)
+        if trial.scope is ScriptScope.PROJECT:
+            saved = _saved_of_project(configuration, trial.project)
+        text, revision, profile = saved
+        profile = trial.profile or profile
+        return Anonymization(
+            trial.scope,
+            text if trial.text is None else trial.text,
+            revision or configuration.revision + 1,
+            profile if profile.enabled else None,
+        )
+
+    def _job(
+        self, trial: ScriptTrial, reference: ObjectReference, *, as_received: bool
+    ) -> TrialJob:
+        if not as_received:
+            session = self._objects.session(reference)
+            labels = (session.project or UNASSIGNED, session.subject or "", session.label)
+            path = self._objects.path(reference)
+            return TrialJob(path=str(path), labels=trial.labels or labels)
+        recent = self._objects.received(reference)
+        site = self._configuration().site.anonymization
+        is_projects = trial.scope is ScriptScope.PROJECT
+        return TrialJob(
+            data=recent.header.kept_bytes,
+            transfer_syntax_uid=recent.header.transfer_syntax_uid,
+            labels=trial.labels or self._router.labels_of(recent),
+            before=(site,) if site and is_projects else (),
+        )
+
+
+def _saved_of_site(configuration: Configuration) -> tuple[str, int, ProfileSettings]:
+    site = configuration.site
+    return site.script.text, site.script.revision, site.profile
+
+
+def _saved_of_project(
+    configuration: Configuration, project_id: str
+) -> tuple[str, int, ProfileSettings]:
+    project = configuration.projects.project(project_id)
+    return project.anonymization_script, project.anonymization_script_revision, project.profile
+
+
+def _masked(row: EditedRow) -> EditedRow:
+    if not row.identifying:
+        return row
+    before, after = (MASK if text else text for text in (row.before, row.after))
+    return replace(row, before=before, after=after, masked=bool(row.before or row.after))

@@ -1,0 +1,175 @@
+"""What only a running engine can tell or do: its associations, its senders, its ports."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from engine import terminal
+from engine.cli.context import actor, settings_of
+from engine.cli.options import add_group, add_verb, add_yes, whole_number
+from engine.errors import NotFound
+from engine.view import PortState
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from engine.cli.options import Commands
+    from engine.view import AssociationStatus, EngineSnapshot, EngineView, ReceiverStatus
+
+_NOT_FREE = 1
+
+
+def add_associations(commands: Commands) -> None:
+    """Add the commands that show and abort associations."""
+    verbs = add_group(commands, "associations", "show and abort associations of the running engine")
+    listed = add_verb(verbs, "list", _list, "list live associations and those that ended lately")
+    listed.add_argument("--live", action="store_true", help="live ones only")
+    show = add_verb(verbs, "show", _show, "show one, and the contexts that were accepted")
+    abort = add_verb(verbs, "abort", _abort, "abort a live one; what it stored stays")
+    add_yes(abort)
+    for parser in (show, abort):
+        parser.add_argument("association", metavar="ID", help="such as A-0412")
+
+
+def add_senders(commands: Commands) -> None:
+    """Add the command that lists who sends."""
+    verbs = add_group(commands, "senders", "who sends to the running engine")
+    listed = add_verb(verbs, "list", _senders, "list senders, the last heard first")
+    listed.add_argument("text", metavar="TEXT", nargs="?", default="",
+                        help="part of the AE title, address or implementation")  # fmt: skip
+    listed.add_argument("--limit", type=whole_number, default=100, metavar="N",
+                        help="how many at most (default: 100)")  # fmt: skip
+
+
+def add_port_verbs(verbs: Commands) -> None:
+    """Add the verbs of `receivers` that concern ports."""
+    retry = add_verb(verbs, "retry", _retry, "let a failed one try again at once to listen")
+    retry.add_argument("receiver", metavar="RECEIVER", help="AE:PORT, id or AE title")
+    port = add_verb(verbs, "test-port", _test_port, "say whether a receiver could listen on a port")
+    port.add_argument("port", type=whole_number, metavar="PORT")
+
+
+@contextmanager
+def running_engine(arguments: argparse.Namespace) -> Iterator[EngineView]:
+    """Give the engine that runs on the data directory.
+
+    Raises:
+        NotFound: if none does.
+    """
+    from engine.control.attach import find_engine
+
+    settings = settings_of(arguments)
+    engine = find_engine(settings)
+    if engine is None:
+        raise NotFound(f"no engine runs on {settings.data_dir}", "start one: dicomdock engine")
+    try:
+        yield engine.view
+    finally:
+        engine.close()
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    with running_engine(arguments) as engine:
+        snapshot = engine.snapshot()
+    ended = () if arguments.live else snapshot.ended_associations
+    if arguments.json:
+        records = [asdict(association) for association in (*snapshot.associations, *ended)]
+        return terminal.print_json({"associations": records})
+    heads = ("ID", "RECEIVER", "CALLER", "ADDRESS", "SINCE", "OBJECTS", "FAILED", "STATE", "WHY")
+    return terminal.print_table(heads, map(_row, (*snapshot.associations, *ended)))
+
+
+def _row(association: AssociationStatus) -> tuple[object, ...]:
+    return (
+        association.id,
+        association.receiver,
+        association.calling_ae_title,
+        association.address,
+        association.since,
+        association.objects,
+        association.failed,
+        str(association.end) if association.end else "open",
+        association.why,
+    )
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    with running_engine(arguments) as engine:
+        association = _named(engine.snapshot(), arguments.association)
+        contexts = engine.associations.contexts(association.id)
+    if arguments.json:
+        accepted = [asdict(context) for context in contexts]
+        return terminal.print_json(asdict(association) | {"contexts_accepted": accepted})
+    terminal.print_table(("ASSOCIATION", association.id), list(asdict(association).items())[1:-1])
+    rows = [(c.sop_class, c.transfer_syntax) for c in contexts]
+    refused = [(c.sop_class, f"refused: {c.reason}") for c in association.contexts_refused]
+    return terminal.print_table(("CONTEXT", "TRANSFER SYNTAX"), [*rows, *refused])
+
+
+def _abort(arguments: argparse.Namespace) -> None:
+    with running_engine(arguments) as engine:
+        association = _named(engine.snapshot(), arguments.association)
+        whom = f"{association.id} of {association.calling_ae_title}"
+        terminal.confirm(f"Abort {whom}?", already=arguments.yes)
+        engine.associations.abort(association.id, actor())
+    if arguments.json:
+        return terminal.print_json({"aborted": association.id})
+    return terminal.say(f"{whom} is aborted")
+
+
+def _named(snapshot: EngineSnapshot, name: str) -> AssociationStatus:
+    for association in (*snapshot.associations, *snapshot.ended_associations):
+        if association.id == name:
+            return association
+    raise NotFound(f"there is no association {name[:40]!r}", "list them with: associations list")
+
+
+def _senders(arguments: argparse.Namespace) -> None:
+    with running_engine(arguments) as engine:
+        page = engine.senders.list(text=arguments.text, limit=arguments.limit)
+    if arguments.json:
+        records = [asdict(sender) for sender in page.senders]
+        return terminal.print_json({"senders": records, "total": page.total})
+    heads = ("CALLER", "ADDRESS", "LAST SEEN", "OBJECTS", "FAILED", "REJECTED", "LAST ERROR")
+    rows = [
+        (s.calling_ae_title, s.address, s.last_seen, s.objects, s.failed, s.rejected,
+         s.last_error or s.last_rejection)
+        for s in page.senders
+    ]  # fmt: skip
+    return terminal.print_table(heads, rows)
+
+
+def _retry(arguments: argparse.Namespace) -> None:
+    with running_engine(arguments) as engine:
+        found = _receiver(engine.snapshot(), arguments.receiver)
+        engine.retry_receiver(found.receiver.id)
+        after = _receiver(engine.snapshot(), found.receiver.label)
+    why = after.failure.reason if after.failure else ""
+    record = {"receiver": after.receiver.label, "state": str(after.state), "why": why}
+    if arguments.json:
+        return terminal.print_json(record)
+    return terminal.print_table(tuple(map(str.upper, record)), [tuple(record.values())])
+
+
+def _receiver(snapshot: EngineSnapshot, name: str) -> ReceiverStatus:
+    found = [s for s in snapshot.receivers if s.receiver.label == name] or [
+        s for s in snapshot.receivers if name in {str(s.receiver.id), str(s.receiver.ae_title)}
+    ]
+    if len(found) != 1:
+        how_many = "no receiver" if not found else "more than one receiver"
+        raise NotFound(f"{how_many} is called {name[:80]!r}", "name it as AE:PORT")
+    return found[0]
+
+
+def _test_port(arguments: argparse.Namespace) -> int:
+    with running_engine(arguments) as engine:
+        status = engine.port_status(arguments.port)
+    record = {"port": arguments.port, "state": str(status.state), "detail": status.detail}
+    if arguments.json:
+        terminal.print_json(record)
+    else:
+        terminal.print_table(tuple(map(str.upper, record)), [tuple(record.values())])
+    return 0 if status.state in (PortState.FREE, PortState.OURS) else _NOT_FREE

@@ -1,0 +1,128 @@
+"""Scripts and profiles tried on a copy of an object in memory; nothing is written anywhere."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from copy import deepcopy
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pydicom.dataset import FileMetaDataset
+from pydicom.filereader import read_dataset
+from pydicom.uid import UID
+
+from engine.anonymize import (
+    Outcome,
+    Profile,
+    Script,
+    ScriptError,
+    ScriptRuntimeError,
+    UneditableFile,
+    differences,
+    read_object,
+)
+from engine.anonymize.errors import Failure
+from engine.anonymize.reading import UNREADABLE
+from engine.inspection.job import TrialResult
+from engine.model.identifying import is_identifying
+from engine.view.objects import RowChange
+from engine.view.scripts import EditedRow, TrialOutcome
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from engine.anonymize import Difference
+    from engine.inspection.job import TrialJob
+    from engine.model.anonymization import Anonymization
+
+MOST_ROWS: Final = 5_000
+_PIXELS: Final = 0x7FE00008
+_VARIABLES: Final = ("project", "subject", "session")
+_LAST_STEP: Final = re.compile(r"\(([0-9A-F]{4}),(\{.*\})?([0-9A-F]{2,4})\)$")
+_CHANGES: Final = {
+    "removed": RowChange.REMOVED,
+    "changed": RowChange.CHANGED,
+    "added": RowChange.ADDED,
+    "kept": RowChange.EQUAL,
+}
+
+
+def try_out(job: TrialJob) -> TrialResult:
+    """Apply the steps of a job to a copy; what is wrong with the object is in the result."""
+    try:
+        with ExitStack() as opened:
+            before, after = _read(job, opened), _read(job, opened)
+            if _given(job.before, before, job) and _given(job.before, after, job):
+                return _tried(job, before, after)
+            return TrialResult(TrialOutcome.REJECTED, why="rejected by the site script")
+    except ScriptError as error:
+        return TrialResult(TrialOutcome.INVALID, (), error.reason, error.remedy, error.line)
+    except ScriptRuntimeError as error:
+        why = f"{error.name} line {error.line}: {error.cause}"
+        return TrialResult(TrialOutcome.FAILED, (), why, error.remedy, error.line)
+    except (Failure, UneditableFile) as error:
+        why = error.detail if isinstance(error, UneditableFile) else error.cause
+        return TrialResult(TrialOutcome.FAILED, (), why, error.remedy)
+    except (MemoryError, *UNREADABLE) as error:
+        return TrialResult(problem=f"the object can't be read ({type(error).__name__})")
+
+
+def _tried(job: TrialJob, before: Dataset, after: Dataset) -> TrialResult:
+    if not _given(job.steps, after, job):
+        return TrialResult(TrialOutcome.REJECTED, why=f"rejected by the {job.steps[0].script_name}")
+    rows = [_row(found) for found in differences(before, after, kept=job.equal)]
+    complete = bool(job.path) and len(rows) <= MOST_ROWS
+    return TrialResult(TrialOutcome.EDITED, tuple(rows[:MOST_ROWS]), complete=complete)
+
+
+def _given(steps: tuple[Anonymization, ...], ds: Dataset, job: TrialJob) -> bool:
+    """Apply steps in place; return whether the object is to be kept."""
+    variables = dict(zip(_VARIABLES, job.labels, strict=True))
+    for step in steps:
+        if step.profile is not None:
+            Profile(frozenset(step.profile.retain), step.profile.shift_days).apply(ds)
+        if step.text:
+            script = Script.parse(step.text, step.script_name)
+            if script.apply(ds, variables, script_id=step.revision) is Outcome.REJECTED:
+                return False
+    return True
+
+
+def _read(job: TrialJob, opened: ExitStack) -> Dataset:
+    if job.path:
+        return read_object(opened.enter_context(Path(job.path).open("rb")))
+    syntax = UID(job.transfer_syntax_uid)
+    ds = read_dataset(
+        BytesIO(job.data),
+        syntax.is_implicit_VR,
+        syntax.is_little_endian,
+        stop_when=lambda tag, _vr, _length: tag >= _PIXELS,
+    )
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = syntax
+    for keyword in ("SOPClassUID", "SOPInstanceUID"):
+        if keyword in ds:
+            setattr(ds.file_meta, f"MediaStorage{keyword}", ds.get(keyword))
+    return deepcopy(ds)
+
+
+def _row(found: Difference) -> EditedRow:
+    return EditedRow(
+        found.path,
+        found.keyword,
+        found.vr,
+        _CHANGES[found.change],
+        found.before,
+        found.after,
+        identifying=_is_identifying(found),
+    )
+
+
+def _is_identifying(found: Difference) -> bool:
+    """Judge an element by its own tag; what is inside of private sequences is private too."""
+    if "{" in found.path:
+        return found.vr != "SQ"
+    last = _LAST_STEP.search(found.path)
+    return last is None or is_identifying(int(last[1] + last[3], 16), found.vr)

@@ -1,0 +1,86 @@
+"""Anonymization in worker processes: one object, from file to file, or why that can't be done.
+
+Used for objects as they arrive (`engine.intake.anonymizing`) and for whole sessions on their way
+into the archive (`engine.intake.archiving`).
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from engine.errors import OutOfResources, ProcessingFailed
+from engine.intake.script_job import ScriptJob, ScriptResult, Verdict, run_script
+from engine.intake.worker_processes import (
+    JobFailed,
+    WorkerLost,
+    Workers,
+    WorkersClosed,
+    WorkerTimeout,
+)
+from engine.intake.write import out_of_resources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from engine.model.anonymization import Anonymization
+
+    ScriptWorkers = Workers[ScriptJob, ScriptResult]
+
+
+class ScriptRunner:
+    """Runs what sites and projects do to their objects; for all threads."""
+
+    def __init__(self, uid_maps_file: Path, workers: ScriptWorkers | None = None) -> None:
+        self._uid_maps_file = uid_maps_file.absolute()
+        self._workers: ScriptWorkers = workers or Workers(run_script)
+
+    def run(
+        self,
+        source: Path,
+        target: Path,
+        steps: tuple[Anonymization, ...],
+        labels: tuple[str, str, str],
+    ) -> str:
+        """Anonymize a file into another, and return what dropped it: empty, or a script's name.
+
+        Args:
+            source: a DICOM file.
+            target: a file that exists and may be overwritten; of no use if this raises.
+            steps: what is done.
+            labels: project, subject and session, which scripts are given.
+
+        Raises:
+            ProcessingFailed: if that can't be done.
+            OutOfResources: if the storage fails.
+        """
+        job = ScriptJob(str(source), str(target), steps, labels, str(self._uid_maps_file))
+        with _in_words(steps[0].script_name):
+            result = self._workers.run(job)
+        if result.verdict is Verdict.NO_RESOURCES:
+            raise OutOfResources(result.why)
+        if result.verdict is Verdict.FAILED:
+            raise ProcessingFailed(f"{result.where or steps[0].script_name}: {result.why}")
+        return result.where
+
+    def close(self) -> None:
+        """End all processes."""
+        self._workers.close()
+
+
+@contextmanager
+def _in_words(script: str) -> Iterator[None]:
+    """Say what a worker's end means to the object."""
+    try:
+        yield
+    except WorkerTimeout as error:
+        raise ProcessingFailed(f"{script}: it took too long and was killed") from error
+    except WorkerLost as error:
+        raise ProcessingFailed(f"{script}: its process died twice") from error
+    except WorkersClosed as error:
+        raise ProcessingFailed(f"{script}: the engine stops") from error
+    except JobFailed as error:
+        raise ProcessingFailed(f"{script}: internal error ({error})") from error
+    except OSError as error:
+        raise out_of_resources(error) from error

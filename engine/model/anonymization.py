@@ -1,0 +1,135 @@
+"""What is done to objects so that they tell less: a profile, a script, or both, in that order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from engine.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PROFILE = "profile"
+"""What the member of a record is called that says how the profile is applied."""
+MAX_SHIFT_DAYS = 36_500
+
+_MEMBERS = ("enabled", "retain", "shift_days")
+
+
+class Retain(StrEnum):
+    """What may stay although the basic profile takes it (PS3.15 E.3)."""
+
+    UIDS = "uids"
+    DEVICE = "device"
+    INSTITUTION = "institution"
+    PATIENT_CHARACTERISTICS = "patient-characteristics"
+    DATES = "dates"
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileSettings:
+    """Whether the basic profile of PS3.15 Annex E is applied, and with which options."""
+
+    enabled: bool = False
+    retain: tuple[Retain, ...] = ()
+    shift_days: int | None = None
+    """How far dates move if they are kept modified; None for not at all."""
+
+    @classmethod
+    def of(cls, record: object) -> ProfileSettings:
+        """Return the settings that a record without `profile_problems` describes."""
+        if not isinstance(record, dict):
+            return cls()
+        chosen = record.get("retain")
+        known = chosen if isinstance(chosen, list | tuple) else ()
+        retain = tuple(option for option in Retain if option in known)
+        return cls(bool(record.get("enabled", False)), retain, record.get("shift_days"))
+
+    def to_record(self) -> dict[str, object]:
+        """Return the JSON form that `of` reads."""
+        return {
+            "enabled": self.enabled,
+            "retain": [str(option) for option in self.retain],
+            "shift_days": self.shift_days,
+        }
+
+
+class ScriptScope(StrEnum):
+    """Whose anonymization it is."""
+
+    SITE = "site"
+    PROJECT = "project"
+
+
+@dataclass(frozen=True, slots=True)
+class Anonymization:
+    """What the site, or one project, does to an object: the profile first, then the script."""
+
+    scope: ScriptScope
+    text: str = ""
+    """DicomEdit; empty for no script."""
+    revision: int = 0
+    """The revision of the configuration that brought the script."""
+    profile: ProfileSettings | None = None
+    """None if it is not applied."""
+
+    @property
+    def script_name(self) -> str:
+        """What the script is called in messages."""
+        return f"{self.scope} script"
+
+
+def in_force(
+    scope: ScriptScope, *, enabled: bool, text: str, revision: int, profile: ProfileSettings
+) -> Anonymization | None:
+    """Return what is to be done by these settings; None if it is nothing."""
+    if not (enabled or profile.enabled):
+        return None
+    script = (text, revision) if enabled else ("", 0)
+    return Anonymization(scope, *script, profile if profile.enabled else None)
+
+
+def profile_problems(record: object) -> Iterator[Problem]:
+    """Yield what keeps a record from describing how the profile is applied."""
+    if record is None:
+        return
+    if not isinstance(record, dict):
+        yield Problem(PROFILE, str(record)[:40], "is not a record", "write its members in {}")
+        return
+    for name in record.keys() - set(_MEMBERS):
+        remedy = f"use {', '.join(_MEMBERS)}"
+        yield Problem(f"{PROFILE}.{str(name)[:40]}", "", "is not known", remedy)
+    yield from _enabled_problems(record)
+    yield from _retain_problems(record.get("retain") or ())
+    yield from _shift_problems(record)
+
+
+def _enabled_problems(record: Mapping[str, object]) -> Iterator[Problem]:
+    enabled = record.get("enabled", False)
+    if not isinstance(enabled, bool):
+        name = f"{PROFILE}.enabled"
+        yield Problem(name, str(enabled)[:40], "is not a switch", "write true or false")
+
+
+def _retain_problems(chosen: object) -> Iterator[Problem]:
+    name, remedy = f"{PROFILE}.retain", f"use {', '.join(Retain)}"
+    if not isinstance(chosen, list | tuple):
+        yield Problem(name, str(chosen)[:40], "is not a list of options", remedy)
+        return
+    for option in chosen:
+        if not isinstance(option, str) or option not in set(Retain):
+            yield Problem(name, str(option)[:40], "is not an option", remedy)
+
+
+def _shift_problems(record: Mapping[str, object]) -> Iterator[Problem]:
+    days, name = record.get("shift_days"), f"{PROFILE}.shift_days"
+    if days is None:
+        return
+    if isinstance(days, bool) or not isinstance(days, int) or not 0 < abs(days) <= MAX_SHIFT_DAYS:
+        remedy = f"use 1 to {MAX_SHIFT_DAYS:,} or a negative number, or remove it"
+        yield Problem(name, str(days)[:40], "is not a number of days", remedy)
+    elif Retain.DATES in ProfileSettings.of(record).retain:
+        remedy = "either keep dates as they are, or move them"
+        yield Problem(name, str(days), "contradicts the option dates", remedy)

@@ -1,0 +1,154 @@
+"""Telling real commands and a real webhook on the loopback, also those that misbehave."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.alerting import delivery, dispatcher
+from engine.alerting.delivery import NotDelivered, deliver
+from engine.alerting.dispatcher import AlertDispatcher
+from engine.alerting.ledger import Alert
+from engine.clock import SystemClock
+from engine.events import ReceiverFailed
+from engine.journal import Journal
+from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
+from engine.monitoring_events import AlertFailed
+from tests.running import WatchedJournal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ALERT = Alert("receiver", "CT1:8105", "ReceiverFailed", "ERROR", "$(id) 'x'", "2026-08-24")
+FAILED = ReceiverFailed(receiver="CT1:8105", reason="port in use", remedy="stop it")
+
+
+class Hook(HTTPServer):
+    """A webhook that notes what it is told and gives the answers that it was given."""
+
+    def __init__(self, *answers: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Told)
+        self.answers = list(answers)
+        self.told: list[dict[str, object]] = []
+        self.changed = threading.Condition()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/secret"
+
+
+class _Told(BaseHTTPRequestHandler):
+    server: Hook
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        status = self.server.answers.pop(0) if self.server.answers else 204
+        self.send_response(status)
+        self.send_header("Location", self.server.url)
+        self.end_headers()
+        with self.server.changed:
+            self.server.told.append(json.loads(body))
+            self.server.changed.notify_all()
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+@contextmanager
+def hook(*answers: int) -> Iterator[Hook]:
+    with Hook(*answers) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def command(script: str) -> AlertTarget:
+    return AlertTarget("mail", ("/bin/sh", "-c", script))
+
+
+def test_a_command_gets_the_alert_as_json_and_nothing_of_our_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "/secret")
+    deliver(command(f"cat > {tmp_path}/alert; env > {tmp_path}/env"), ALERT)
+    told = json.loads((tmp_path / "alert").read_text())
+    assert (told["message"], told["resolved"]) == ("$(id) 'x'", False)
+    variables = (tmp_path / "env").read_text()
+    assert "DICOMDOCK_ALERT=receiver" in variables
+    assert "secret" not in variables
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("/bin/sh", "-c", "exit 3"), "exit code 3"),
+        (("/nowhere/x",), "No such file"),
+        (("/bin/sh", "-c", "sleep 60 & wait"), "took longer"),
+    ],
+)
+def test_a_command_that_fails_is_told_in_words(
+    words: tuple[str, ...], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "COMMAND_SECONDS", 0.2)
+    with pytest.raises(NotDelivered, match=why):
+        deliver(AlertTarget("x", words), ALERT)
+
+
+def test_a_webhook_gets_the_alert_and_no_redirection_is_followed() -> None:
+    with hook(204, 307, 500) as server:
+        target = AlertTarget("ops", webhook=server.url)
+        deliver(target, ALERT)
+        for status in (307, 500):
+            with pytest.raises(NotDelivered, match=str(status)) as caught:
+                deliver(target, ALERT)
+            assert "secret" not in caught.value.detail
+        assert [told["subject"] for told in server.told] == ["CT1:8105"] * 3
+    with pytest.raises(NotDelivered, match="can't be reached"):
+        deliver(target, ALERT)
+
+
+def test_targets_are_told_of_what_they_want_to_hear_and_a_failure_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dispatcher, "RETRY_SECONDS", (0.01, 0.01))
+    journal = WatchedJournal(SystemClock())
+    with hook(500, 500, 204) as server:
+        settings = AlertSettings((
+            AlertTarget("quiet", ("/nowhere",), kinds=(AlertKind.STORAGE,)),
+            AlertTarget("ops", webhook=server.url),
+            AlertTarget("gone", ("/nowhere",)),
+        ))  # fmt: skip
+        alerts = AlertDispatcher(journal, SystemClock(), lambda: settings)
+        alerts.start()
+        journal.record(FAILED)
+        with journal.changed:
+            assert journal.changed.wait_for(lambda: told(journal), 20)
+        alerts.stop()
+        assert len(server.told) == 3
+    (failed,) = told(journal)
+    assert failed.target == "gone"
+
+
+def told(journal: Journal) -> list[AlertFailed]:
+    page = journal.events_since(1, 99)
+    return [r.event for r in page.events if isinstance(r.event, AlertFailed)]
+
+
+def test_more_events_than_can_wait_are_dropped_and_hold_up_nobody(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(dispatcher, "EVENTS_WAITING", 2)
+    journal = Journal(SystemClock())
+    alerts = AlertDispatcher(journal, SystemClock(), AlertSettings)
+    journal.follow(alerts._offer)  # without its thread, so that nothing is taken out
+    for _ in range(3):
+        journal.record(FAILED)
+    assert "too many events" in caplog.text

@@ -1,0 +1,141 @@
+"""Requests and details of sessions while nobody works on them, so that each state can be seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from engine.answers.sessions import SessionAnswers, possible_actions
+from engine.model.configuration import Configuration
+from engine.model.session import SessionArea, SessionStatus
+from engine.session_events import SessionCancelled
+from engine.sessions.archive import Planner
+from engine.sessions.reader import IndexReader
+from engine.view.sessions import SessionAction
+from tests.engine.sessions.depot import Depot, depot_in
+from tests.fake_sessions import make_session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from engine.model.session import Session
+    from engine.session_keeping import SessionKeeping
+    from engine.sessions.operations import Plan, Request
+    from engine.sessions.scans import StoredObject
+
+A, S = SessionAction, SessionStatus
+
+
+class IdleKeeping:
+    """Keeps the sessions of a depot, but does nothing before it is told to."""
+
+    def __init__(self, depot: Depot) -> None:
+        self.depot, self.ledger, self.rung = depot, depot.ledger, 0
+
+    def folder(self, session: Session) -> Path:
+        return self.depot.areas.folder(session)
+
+    def read(self, folder: Path, file: str) -> StoredObject:
+        return self.depot.workplace.read(folder, file)
+
+    def preview(self, session: Session, request: Request) -> Plan | tuple[str, ...]:
+        at = self.depot.workplace
+        return Planner(at.areas, at.ledger, at.read, at.clock).preview(session, request)
+
+    def ring(self) -> None:
+        self.rung += 1
+
+
+@pytest.fixture
+def keeping(tmp_path: Path) -> Iterator[IdleKeeping]:
+    with depot_in(tmp_path) as depot:
+        yield IdleKeeping(depot)
+
+
+@pytest.fixture
+def sessions(keeping: IdleKeeping) -> Iterator[SessionAnswers]:
+    depot = keeping.depot
+    reader = IndexReader(depot.root / "index.sqlite")
+    yield SessionAnswers(
+        cast("SessionKeeping", keeping), reader, depot.journal, lambda: Configuration()
+    )
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    ("session", "actions"),
+    [
+        (make_session(1, S.RECEIVING), {A.DELETE, A.REBUILD}),
+        (make_session(1, S.READY), {A.ARCHIVE, A.MOVE, A.DELETE, A.REBUILD}),
+        (make_session(1, S.READY, project=None), {A.MOVE, A.DELETE, A.REBUILD}),
+        (make_session(1, S.QUEUED_ARCHIVING), {A.CANCEL}),
+        (make_session(1, S.ARCHIVING), set()),
+        (make_session(1, S.ARCHIVED, area=SessionArea.ARCHIVE), {A.DELETE}),
+        (make_session(1, S.DELETED, area=SessionArea.TRASH), {A.RESTORE}),
+        (make_session(1, S.MOVING, area=SessionArea.TRASH), set()),
+    ],
+)
+def test_what_may_be_asked_for_depends_on_state_project_and_place(
+    session: Session, actions: set[SessionAction]
+) -> None:
+    assert set(possible_actions(session)) == actions
+
+
+def test_a_request_that_waits_is_shown_and_can_be_taken_back(
+    keeping: IdleKeeping, sessions: SessionAnswers
+) -> None:
+    number = keeping.depot.receive()
+    keeping.depot.fall_silent()
+    outcome = sessions.archive(number, "anna", merge=True)
+    assert (outcome.settled, outcome.text, keeping.rung) == (False, "queued archiving", 1)
+    request = sessions.detail(number).request
+    assert request is not None
+    assert (request.action, request.by, request.begun) == (A.ARCHIVE, "anna", False)
+    assert request.asked_at == keeping.depot.clock.now()
+    assert not sessions.settled(number, wait_seconds=0.01).settled
+    assert sessions.cancel(number, "bert").text == "ready"
+    assert sessions.detail(number).request is None
+    assert keeping.depot.told(SessionCancelled) == [
+        f"bert took back what was asked for session {number}"
+    ]
+
+
+def test_a_conflict_is_said_before_anything_is_done(
+    keeping: IdleKeeping, sessions: SessionAnswers
+) -> None:
+    depot = keeping.depot
+    first = depot.receive(SOPInstanceUID="1.2.99")
+    depot.fall_silent()
+    sessions.archive(first, "anna")
+    depot.lifecycle.run_requests()
+    second = depot.receive(SOPInstanceUID="1.2.99", name="again.dcm")
+    depot.fall_silent()
+    before = depot.all_objects()
+    preview = sessions.preview_archive(second)
+    assert preview.conflicts == (
+        "session already exists, retry with merge or overwrite",
+        "session already exists with matching files: 1 in scan 4",
+    )
+    assert preview.into is not None
+    assert preview.into.id == first
+    assert len(sessions.preview_archive(second, merge=True).conflicts) == 1
+    replacing = sessions.preview_archive(second, overwrite=True)
+    assert (replacing.conflicts, replacing.added, replacing.replaced) == ((), 1, 1)
+    assert depot.all_objects() == before
+    sessions.archive(second, "anna")
+    depot.lifecycle.run_requests()
+    outcome = sessions.settled(second)
+    assert outcome.text == f"conflict: {'; '.join(preview.conflicts)}"
+
+
+def test_a_scan_whose_object_is_gone_is_shown_without_its_description(
+    keeping: IdleKeeping, sessions: SessionAnswers
+) -> None:
+    number = keeping.depot.receive()
+    keeping.depot.index.flush()
+    for path in keeping.depot.all_objects():
+        path.unlink()
+    (scan,) = sessions.detail(number).scans
+    assert (scan.id, scan.objects, scan.description) == ("4", 1, "")

@@ -1,0 +1,49 @@
+"""`alerts`: who is told, and whether it arrives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.engine.cli.outcome import Run
+
+SECRET = "https://u:pw@h.example/secret"
+
+
+def test_targets_are_added_changed_listed_and_deleted(run: Run) -> None:
+    run("alerts", "set", "ops", "--webhook", SECRET)
+    run("alerts", "set", "--repeat-seconds", "60")
+    run("alerts", "set", "ops", "--kind", "storage", "--kind", "silence")
+    listed = run("alerts", "list", "--json").data
+    assert listed["repeat_seconds"] == 60
+    assert listed["targets"] == [
+        {"name": "ops", "command": [], "webhook": SECRET, "kinds": ["storage", "silence"]}
+    ]
+    shown = run("alerts", "list")
+    assert "webhook https://h.example/…" in shown.out
+    assert "secret" not in shown.out + run("site", "get").out
+    run("alerts", "set", "ops", "--command", "/bin/true", "--json")
+    (target,) = run("alerts", "list", "--json").data["targets"]
+    assert (target["command"], target["webhook"]) == (["/bin/true", "--json"], "")
+    assert run("alerts", "delete", "ops", "--json").data["targets"] == []
+
+
+def test_a_test_says_who_was_told(run: Run, tmp_path: Path) -> None:
+    run("alerts", "set", "mail", "--command", "/bin/sh", "-c", f"cat > {tmp_path}/alert")
+    assert run("alerts", "test").code == 0
+    assert "this is a test" in (tmp_path / "alert").read_text()
+    run("alerts", "set", "broken", "--command", "/bin/false")
+    outcome = run("alerts", "test", "broken", "--json")
+    assert outcome.code == 1
+    assert outcome.data["targets"][0]["why"] == "the command ended with exit code 1"
+    assert "mail" in run("alerts", "test").out
+
+
+def test_what_makes_no_sense_is_refused(run: Run) -> None:
+    assert run("alerts", "test").code == 4
+    assert run("alerts", "delete", "nobody").code == 4
+    assert run("alerts", "set", "--webhook", SECRET).code == 4
+    assert run("alerts", "set", "x", "--webhook", "ftp://h").code == 2
+    assert run("alerts", "set", "x", "--kind", "weather").code == 2

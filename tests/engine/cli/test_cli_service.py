@@ -1,0 +1,75 @@
+"""`service`: the units that are printed, and an installation where there is no systemd."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.cli import service
+from engine.systemd.install import NotInstallable, in_words, steps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.systemd.units import ServiceSettings
+    from tests.engine.cli.outcome import Run
+
+
+@pytest.fixture(autouse=True)
+def _a_data_directory_that_a_service_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.systemd.units._CLEANED", ())
+
+
+def socket_lines(run: Run, *options: str) -> list[str]:
+    unit = run("service", "print", *options, "--json").data["units"][1]["text"]
+    return [line for line in unit.splitlines() if line.startswith("ListenStream")]
+
+
+def test_the_units_listen_where_receivers_do(run: Run) -> None:
+    assert socket_lines(run) == ["ListenStream=8104"]
+    run("receivers", "add", "--ae-title", "A", "--port", "8105")
+    run("receivers", "add", "--ae-title", "B", "--port", "8105")
+    run("receivers", "add", "--ae-title", "C", "--port", "8106", "--bind-address", "::1")
+    assert socket_lines(run) == ["ListenStream=8105", "ListenStream=[::1]:8106"]
+    assert socket_lines(run, "--port", "104") == ["ListenStream=104"]
+
+
+def test_units_are_printed_with_their_paths(run: Run) -> None:
+    out = run("service", "print", "--user", "dicom", "--metrics", "9404").out
+    assert out.startswith("# /etc/systemd/system/dicomdock.service\n")
+    assert "User=dicom\n" in out
+    assert "--metrics 9404\n" in out
+    assert "# /etc/sysusers.d/dicomdock.conf\n" in out
+
+
+@pytest.mark.parametrize(
+    "options", [("--port", "0"), ("--port", "x"), ("--user", "a b"), ("--metrics", "0.0.0.0:1")]
+)
+def test_what_fits_no_unit_is_refused(run: Run, options: tuple[str, str]) -> None:
+    assert run("service", "print", *options).code == 2
+
+
+def test_where_it_cannot_be_installed_it_says_why_and_what_it_would_do(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "obstacle", lambda: NotInstallable("no systemd", "print"))
+    refused = run("service", "install")
+    assert (refused.code, refused.out) == (2, "")
+    assert "  run systemctl daemon-reload" in refused.err
+    assert "no systemd" in refused.err
+    planned = run("service", "install", "--dry-run", "--json").data
+    assert planned["done"] is False
+    assert "run systemctl daemon-reload" in planned["steps"]
+
+
+def test_an_installation_says_each_step(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def install(settings: ServiceSettings, say: Callable[[str], None]) -> None:
+        say(in_words(steps(settings)[0]))
+
+    monkeypatch.setattr(service, "obstacle", lambda: None)
+    monkeypatch.setattr(service, "install", install)
+    done = run("service", "install")
+    assert done.code == 0
+    assert "write /etc/systemd/system/dicomdock.service" in done.err
+    assert done.out.splitlines()[0] == "DONE"

@@ -1,0 +1,87 @@
+"""The metrics over HTTP: what is served, to whom, and that nobody can hold it up."""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import ExitStack
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from engine.metrics_listener import REQUESTS_AT_ONCE, MetricsListener
+from engine.model.metrics_address import MetricsAddress
+from tests.fakes import FakeEngine, config_problem, idle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.monitoring import Monitoring
+
+
+def listener_for(engine: FakeEngine, address: str = "127.0.0.1") -> MetricsListener:
+    monitoring = cast("Monitoring", engine.monitoring)
+    return MetricsListener(MetricsAddress(address, 0), monitoring)
+
+
+@pytest.fixture
+def listener() -> Iterator[MetricsListener]:
+    listener = listener_for(idle())
+    yield listener
+    listener.close()
+
+
+def ask(
+    listener: MetricsListener, path: str, method: str = "GET", host: str = "localhost"
+) -> tuple[int, str]:
+    connection = HTTPConnection(*listener.place, timeout=10)
+    try:
+        connection.request(method, path, headers={"Host": host})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_metrics_and_health_are_served(listener: MetricsListener) -> None:
+    status, text = ask(listener, "/metrics")
+    assert status == 200
+    assert "dicomdock_engine_start_time_seconds" in text
+    status, text = ask(listener, "/health?verbose")
+    assert (status, json.loads(text)["ok"]) == (200, True)
+    assert ask(listener, "/health", "HEAD") == (200, "")
+
+
+def test_an_engine_that_is_not_well_is_unavailable() -> None:
+    listener = listener_for(config_problem(), "::1")
+    status, text = ask(listener, "/health")
+    listener.close()
+    assert (status, json.loads(text)["alive"]) == (503, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "host", "status"),
+    [
+        ("/", "GET", "localhost", 404),
+        ("/metrics", "POST", "localhost", 501),
+        ("/metrics", "GET", "evil.example", 421),
+        ("/metrics", "GET", "a:b:c", 421),
+        ("/metrics", "GET", "127.0.0.1:9404", 200),
+        ("/metrics", "GET", "[::1]", 200),
+    ],
+)
+def test_other_requests_are_refused(
+    listener: MetricsListener, path: str, method: str, host: str, status: int
+) -> None:
+    assert ask(listener, path, method, host)[0] == status
+
+
+def test_clients_that_say_nothing_take_the_places_of_few_and_cost_no_thread_more(
+    listener: MetricsListener,
+) -> None:
+    with ExitStack() as silent:
+        for _ in range(REQUESTS_AT_ONCE):
+            silent.enter_context(socket.create_connection(listener.place, 10))
+        one_too_many = silent.enter_context(socket.create_connection(listener.place, 10))
+        assert one_too_many.recv(1) == b""

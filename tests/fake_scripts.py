@@ -1,0 +1,40 @@
+"""A `ScriptsView` that answers from memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from engine.view.scripts import ScriptPreview, TrialOutcome
+
+if TYPE_CHECKING:
+    from engine.view.objects import ObjectReference
+    from engine.view.scripts import ScriptFinding, ScriptTrial
+
+
+@dataclass
+class FakeScripts:
+    """Notes what it is asked in `calls`."""
+
+    findings: tuple[ScriptFinding, ...] = ()
+    result: ScriptPreview = field(default_factory=lambda: ScriptPreview(TrialOutcome.EDITED))
+    calls: list[tuple[str, object]] = field(default_factory=list)
+
+    def check(self, text: str) -> tuple[ScriptFinding, ...]:
+        self.calls.append(("check", text))
+        return self.findings
+
+    def default_script(self) -> str:
+        return 'version "6.1"\n(0010,0010) := subject\n'
+
+    def preview(
+        self,
+        trial: ScriptTrial,
+        reference: ObjectReference,
+        *,
+        as_received: bool = False,
+        equal: bool = False,
+        shown_to: str = "",
+    ) -> ScriptPreview:
+        self.calls.append(("preview", (trial, reference, as_received, equal, shown_to)))
+        return self.result

@@ -1,0 +1,332 @@
+"""Scripts of site and project over TCP, from the sender to the archive (XNAT 12.3, 12.10)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pydicom
+import pytest
+
+from engine.anonymize import recorded
+from engine.dimse.send import Destination, SendingAssociation
+from engine.errors import NotFound
+from engine.model.anonymization import ProfileSettings, Retain, ScriptScope
+from engine.model.session import SessionStatus
+from engine.model.site_script import SiteScript
+from engine.sessions.operations import OperationKind, Request
+from engine.view.objects import ObjectReference, RowChange
+from engine.view.scripts import FindingKind, ScriptTrial, TrialOutcome
+from tests import dicom
+from tests.interop.test_sessions import Hospital, make_object
+from tests.running import LOOPBACK, free_port, make_receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pydicom.dataset import Dataset
+
+    from engine.model.session import Session
+
+UNKNOWN_CLASS = "1.2.3.4.99999999999999999999999"
+BY_SITE = '(0008,0080) := "SITE"'
+BY_PROJECT = '(0008,1040) := "PROJECT"'
+NAME = "QUINCE^ZEBEDEE"
+
+
+class Clinic(Hospital):
+    """A hospital with receivers without anonymization, and scripts of site and project."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(data_dir)
+        self.raw_port, self.raw_direct_port = free_port(), free_port()
+        for port, direct in ((self.raw_port, False), (self.raw_direct_port, True)):
+            receiver = make_receiver("RAW", port, anonymization=False, direct_archive=direct)
+            self.engine.save_receiver(receiver, "test")
+        self._labels = 0
+
+    def scripts(self, site: str, project: str) -> None:
+        text = 'version "6.6"\n{}\n'.format
+        self.engine.set_site(
+            replace(self.engine.site(), script=SiteScript(bool(site), text(site))), "test"
+        )
+        manual = self.manual()
+        changed = replace(
+            manual, anonymization_script=text(project), anonymization_script_enabled=bool(project)
+        )
+        self.engine.save_project(changed, "test", replacing=manual)
+
+    def manual(self) -> Any:
+        return next(p for p in self.engine.projects() if p.id == "MANUAL")
+
+    def new_session(self) -> str:
+        self._labels += 1
+        return f"E{self._labels}"
+
+    def receive(self, label: str, *objects: Dataset, port: int = 0) -> None:
+        classes = {str(ds.SOPClassUID) for ds in objects}
+        destination = Destination(LOOPBACK, port or self.port, "XNAT", "CT")
+        if port in {self.raw_port, self.raw_direct_port}:
+            destination = Destination(LOOPBACK, port, "RAW", "CT")
+        for ds in objects:
+            ds.PatientID = label
+            ds.StudyInstanceUID = f"1.2.{label[1:]}"
+        with SendingAssociation(destination, classes) as peer:
+            assert [peer.send(ds) for ds in objects] == [0] * len(objects)
+
+    def session(self, label: str) -> Session:
+        self.fall_silent()
+        return next(s for s in self.engine._index.sessions() if s.label == label)
+
+    def archived(self, label: str) -> Session:
+        session = self.session(label)
+        if session.status is SessionStatus.READY:
+            self.engine._keeping.ledger.ask(session.id, Request(OperationKind.ARCHIVE, "test"))
+            self.engine._keeping.run_requests()
+        return self.session(label)
+
+    def files(self, area: str, label: str) -> dict[str, Dataset]:
+        """Return the objects of a session by series, resource and instance number."""
+        found: dict[str, Dataset] = {}
+        for path in (self.data_dir / area).rglob("*.dcm"):
+            if label in path.parts:
+                ds = pydicom.dcmread(path)
+                found[f"{path.parts[-3]}/{path.parts[-2]}/{ds.get('InstanceNumber', '')}"] = ds
+        return found
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
+    clinic = Clinic(tmp_path_factory.mktemp("clinic") / "data")
+    clinic.scripts(BY_SITE, "")
+    clinic.statuses(make_object("MANUAL"))  # starts a process, which takes a while
+    yield clinic
+    clinic.engine.stop()
+
+
+def make(number: int = 1, series: str = "4", **values: Any) -> Dataset:
+    elements = {
+        "InstanceNumber": str(number),
+        "SeriesNumber": series,
+        "SeriesInstanceUID": f"1.5.{series}",
+        "PatientName": NAME,
+    } | values
+    return make_object("MANUAL", **elements)
+
+
+@pytest.mark.parametrize(
+    ("name", "anonymized", "direct"),
+    [("D1", True, False), ("D2", False, False), ("D3", True, True), ("D4", False, True)],
+)
+def test_both_scripts_run_or_neither(
+    clinic: Clinic, name: str, anonymized: bool, direct: bool
+) -> None:
+    clinic.scripts(BY_SITE, BY_PROJECT)
+    label = clinic.new_session()
+    ports = {
+        (True, False): clinic.port,
+        (True, True): clinic.direct_port,
+        (False, False): clinic.raw_port,
+        (False, True): clinic.raw_direct_port,
+    }
+    comments = f"Project:MANUAL Subject:{name} Session:{label} AA:true"
+    clinic.receive(label, make(PatientComments=comments), port=ports[anonymized, direct])
+    session = clinic.session(label)
+    assert (session.status, session.area) == ("ARCHIVED", "archive")
+    (ds,) = clinic.files("archive", label).values()
+    done = ds.get("InstitutionName"), ds.get("InstitutionalDepartmentName")
+    assert done == (("SITE", "PROJECT") if anonymized else (None, None))
+    site, project = clinic.engine.site().script.revision, clinic.manual()
+    both = (str(site), str(project.anonymization_script_revision))
+    assert recorded(ds) == (both if anonymized else ())
+
+
+MIXED = [(1, "4"), (2, "4"), (1, "5"), (2, "5")]
+ONE_PER_SERIES = '(0020,0013) != "1" ? reject[]'
+ONE_OF_ALL = f'{ONE_PER_SERIES}\n(0020,0011) != "4" ? reject[]'
+
+
+@pytest.mark.parametrize(
+    ("name", "site", "project", "direct", "before", "after"),
+    [
+        ("J1", ONE_PER_SERIES, "", False, "4/1 5/1", "4/1 5/1"),
+        ("J2", ONE_OF_ALL, "", False, "4/1", "4/1"),
+        ("J4", '(0020,0013) = "1" ? reject[]', '(0020,0011) = "5" ? reject[]', False,
+         "4/2 5/2", "4/2"),
+        ("J5", '(0020,0013) = "1" ? reject[]', '(0020,0011) = "5" ? reject[]', True, "", "4/2"),
+        ("J6", '(0020,0013) = "2" ? reject[]', '(0020,0011) = "5" ? reject[]', False,
+         "4/1 5/1", "4/1"),
+        ("J7", '(0020,0013) = "2" ? reject[]', '(0020,0011) = "5" ? reject[]', True, "", "4/1"),
+    ],
+)  # fmt: skip
+def test_what_scripts_reject_is_neither_before_nor_after(
+    clinic: Clinic, name: str, site: str, project: str, direct: bool, before: str, after: str
+) -> None:
+    del name
+    clinic.scripts(site, project)
+    label = clinic.new_session()
+    port = clinic.direct_port if direct else clinic.port
+    clinic.receive(label, *(make(number, series) for number, series in MIXED), port=port)
+    clinic.session(label)
+
+    def kept(area: str) -> list[str]:
+        return sorted(name.replace("DICOM/", "") for name in clinic.files(area, label))
+
+    assert kept("prearchive") == before.split()
+    assert clinic.archived(label).status == "ARCHIVED"
+    assert kept("archive") == after.split()
+    assert kept("prearchive") == []
+
+
+@pytest.mark.parametrize("by_project", [False, True], ids=["J8", "J9"])
+def test_of_rejected_images_among_others_only_the_others_are_left(
+    clinic: Clinic, by_project: bool
+) -> None:
+    reject = f'(0008,0016) = "{dicom.MR_IMAGE_STORAGE}" ? reject[]'
+    clinic.scripts("" if by_project else reject, reject if by_project else "")
+    label = clinic.new_session()
+    other = make(2, SOPClassUID=UNKNOWN_CLASS)
+    clinic.receive(label, make(1, SOPClassUID=dicom.MR_IMAGE_STORAGE), other)
+    assert clinic.archived(label).status == "ARCHIVED"
+    assert list(clinic.files("archive", label)) == ["4/secondary/2"]
+
+
+def test_what_was_unassigned_meets_the_script_of_the_project_it_is_moved_to(
+    clinic: Clinic,
+) -> None:
+    """J3."""
+    clinic.scripts(ONE_PER_SERIES, BY_PROJECT)
+    label = clinic.new_session()
+    objects = [make(number, StudyDescription="no project") for number in (1, 2)]
+    clinic.receive(label, *objects)
+    session = clinic.session(label)
+    assert session.project is None
+    move = Request(OperationKind.MOVE, "test", project="MANUAL")
+    clinic.engine._keeping.ledger.ask(session.id, move)
+    clinic.engine._keeping.run_requests()
+    assert clinic.archived(label).status == "ARCHIVED"
+    ((name, ds),) = clinic.files("archive", label).items()
+    assert (name, ds.InstitutionalDepartmentName) == ("4/DICOM/1", "PROJECT")
+
+
+def with_late_elements() -> Dataset:
+    ds = make(1, SOPClassUID=dicom.MR_IMAGE_STORAGE)
+    for group in (0x0019, 0x9753, 0xFFFB):
+        ds.private_block(group, "MAKER", create=True).add_new(0x01, "LO", NAME)
+    ds.add_new(0xFFFCFFFC, "OB", b"padding.")
+    return ds
+
+
+@pytest.mark.parametrize(
+    ("statement", "left"),
+    [("removeAllPrivateTags", set()), ("- (9753,{MAKER}01)", {0x0019, 0xFFFB})],
+    ids=["C1", "C2"],
+)
+def test_private_elements_are_removed_beyond_the_pixel_data_too(
+    clinic: Clinic, statement: str, left: set[int]
+) -> None:
+    clinic.scripts(statement, "")
+    label = clinic.new_session()
+    clinic.receive(label, with_late_elements())
+    clinic.session(label)
+    (ds,) = clinic.files("prearchive", label).values()
+    values = {e.tag.group for e in ds if e.tag.is_private and e.tag.element > 0xFF}
+    assert values == left
+    assert ds[0xFFFCFFFC].value == b"padding."
+
+
+def test_pixels_are_edited(clinic: Clinic) -> None:
+    """C4."""
+    clinic.scripts('alterPixels["rectangle", "l=0, t=0, r=1, b=1", "solid", "v=0"]', "")
+    label = clinic.new_session()
+    form: dict[str, Any] = {
+        "SamplesPerPixel": 1,
+        "BitsAllocated": 16,
+        "BitsStored": 16,
+        "HighBit": 15,
+    }
+    ds = make(1, PhotometricInterpretation="MONOCHROME2", **form)
+    ds.PixelData = b"\xff" * len(ds.PixelData)
+    clinic.receive(label, ds)
+    clinic.session(label)
+    (stored,) = clinic.files("prearchive", label).values()
+    assert stored.PixelData != ds.PixelData
+    assert 0 in stored.PixelData
+
+
+@pytest.mark.parametrize("direct", [False, True], ids=["C5", "C6"])
+def test_labels_are_what_the_header_said_before_the_scripts(clinic: Clinic, direct: bool) -> None:
+    clinic.scripts('(0018,0015) := "GONE"\n(0010,0020) := session', "(0018,0023) := subject")
+    routing = clinic.engine.site().routing
+    rules = {"subject": "(0018,0015):(.*)", "session": "(0018,0023):(.*)"}
+    record = routing.to_record()
+    for name, rule in rules.items():
+        record |= {f"{name}_routing": rule, f"{name}_enabled": True}
+    ruled = replace(clinic.engine.site(), routing=type(routing).parse(record))
+    clinic.engine.set_site(ruled, "test")
+    label = "2D" if direct else "3D"
+    ds = make(1, BodyPartExamined="BRAIN", MRAcquisitionType=label)
+    clinic.receive("E9000", ds, port=clinic.direct_port if direct else clinic.port)
+    clinic.engine.set_site(replace(ruled, routing=routing), "test")
+    session = clinic.archived(label)
+    assert (session.subject, session.label, session.status) == ("BRAIN", label, "ARCHIVED")
+    (stored,) = clinic.files("archive", label).values()
+    found = stored.BodyPartExamined, stored.PatientID, stored.MRAcquisitionType
+    assert found == ("GONE", label, "BRAIN")
+
+
+def test_the_profile_of_a_project_is_applied_before_its_script(clinic: Clinic) -> None:
+    clinic.scripts("", '(0010,0010) := "LAST"')
+    manual = clinic.manual()
+    profile = ProfileSettings(enabled=True, retain=(Retain.UIDS,))
+    clinic.engine.save_project(replace(manual, profile=profile), "test", replacing=manual)
+    label = clinic.new_session()
+    clinic.receive(label, make(1, AccessionNumber="ACC-9"), port=clinic.direct_port)
+    clinic.session(label)
+    clinic.engine.save_project(manual, "test", replacing=clinic.manual())
+    (ds,) = clinic.files("archive", label).values()
+    assert (str(ds.PatientName), ds.get("AccessionNumber")) == ("LAST", "")
+    assert (ds.PatientIdentityRemoved, ds.StudyInstanceUID) == ("YES", f"1.2.{label[1:]}")
+
+
+def test_a_script_is_tried_on_what_arrived_and_on_what_is_stored(clinic: Clinic) -> None:
+    clinic.scripts("", "")
+    label = clinic.new_session()
+    sent = make(1, AccessionNumber="ACC-9")
+    clinic.receive(label, sent)
+    session = clinic.session(label)
+    (file,) = clinic.engine._keeping.ledger.stored_files(session.id)
+    scripts = clinic.engine.scripts
+    text = 'version "6.1"\n(0010,0010) := session\n- (0008,0050)\n(0008,1040) := project\n'
+    trial = ScriptTrial(ScriptScope.SITE, text=text)
+    recent = ObjectReference(sop_instance_uid=str(sent.SOPInstanceUID))
+    stored = ObjectReference(session.id, file)
+    for reference in (recent, stored):
+        hidden = scripts.preview(trial, reference)
+        assert (hidden.outcome, hidden.labels[2]) == (TrialOutcome.EDITED, label)
+        assert not any(NAME in str(row) for row in hidden.rows)
+        shown = scripts.preview(trial, reference, shown_to="anna")
+        rows = {row.keyword: (row.change, row.before, row.after) for row in shown.rows}
+        assert rows["PatientName"] == (RowChange.CHANGED, NAME, label)
+        assert rows["AccessionNumber"] == (RowChange.REMOVED, "ACC-9", None)
+        assert rows["InstitutionalDepartmentName"][0] is RowChange.ADDED
+    assert str(pydicom.dcmread(clinic.engine.objects.path(stored)).PatientName) == NAME  # type: ignore[attr-defined]
+    _assert_verdicts(clinic, stored)
+
+
+def _assert_verdicts(clinic: Clinic, stored: ObjectReference) -> None:
+    def outcome(text: str) -> tuple[TrialOutcome, int]:
+        trial = ScriptTrial(ScriptScope.PROJECT, "MANUAL", f'version "6.1"\n{text}\n')
+        made = clinic.engine.scripts.preview(trial, stored)
+        return made.outcome, made.line
+
+    assert outcome("reject[]") == (TrialOutcome.REJECTED, 0)
+    assert outcome("(0010,0010) := nobody") == (TrialOutcome.FAILED, 2)
+    assert outcome("(0010,,") == (TrialOutcome.INVALID, 2)
+    with pytest.raises(NotFound):
+        clinic.engine.scripts.preview(ScriptTrial(ScriptScope.PROJECT, "GONE"), stored)
+    (error,) = clinic.engine.scripts.check('version "6.1"\n- (0010,\n')
+    assert (error.kind, error.line) == (FindingKind.ERROR, 2)
+    (trap,) = clinic.engine.scripts.check('version "6.1"\n- (0010,0020)\n')
+    assert (trap.kind, trap.trap, trap.line) == (FindingKind.TRAP, "nested-copies", 2)
