@@ -73,6 +73,7 @@ from engine.sessions.reader import IndexReader
 from engine.sessions.studies import KnownStudies
 from engine.sessions.traces import TraceBook, TraceKey
 from engine.settings import Durability
+from engine.unforeseen import LogToJournal
 from engine.view import EngineSnapshot, ReceiverState, ReceiverStatus, StorageStatus
 from engine.watch import SilenceWatch, Watch
 
@@ -344,6 +345,7 @@ class Engine:
         self._configuration = self._store.create_default("first start")
         self._journal = Journal(self._clock, settings.event_log, settings.log_level)
         opened.callback(self._journal.close)
+        opened.callback(LogToJournal(self._journal).attach())
         self._prearchive_fd = os.open(settings.prearchive_dir, os.O_RDONLY | os.O_DIRECTORY)
         opened.callback(os.close, self._prearchive_fd)
         self._archive_fd = os.open(settings.archive_dir, os.O_RDONLY | os.O_DIRECTORY)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _UNSET: dict[str, object] = {"title": "", "aliases": (), **dict.fromkeys(PROJECT_TEXTS, "")}
 _ENABLED = "anonymization_script_enabled"
-_FIELDS = ("title", "aliases", "auto_archive", _ENABLED, *PROJECT_TEXTS)
+_FIELDS = ("title", "aliases", "auto_archive", "archive_folder", _ENABLED, *PROJECT_TEXTS)
 
 
 def add_projects(commands: Commands) -> None:
@@ -62,6 +62,8 @@ def _add_fields(parser: argparse.ArgumentParser) -> None:
         help="another name that finds it; repeat for more; replaces all")  # fmt: skip
     add("--auto-archive", metavar="HOW", type=auto_archive,
         help=f"{', '.join(AUTO_ARCHIVE_CODES)}: what becomes of complete sessions")  # fmt: skip
+    add("--archive-folder", metavar="NAME",
+        help="where sessions are archived from now on: arc001, arc002 …")  # fmt: skip
     for name in PROJECT_TEXTS:
         option = f"--{name.replace('_', '-')}"
         add(option, metavar="FILE", type=text_of_file, help="a file with it; '-' reads stdin")

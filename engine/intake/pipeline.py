@@ -103,7 +103,7 @@ class Pipeline:
     ) -> None:
         self._places = places
         self._index = index
-        self._filing = Filing(index, places.prearchive_fd, places.archive_fd)
+        self._filing = Filing(index, places.prearchive_fd, places.archive_fd, router.archive_folder)
         self._journal = journal
         self._metrics = metrics
         self._clock = clock

@@ -100,7 +100,7 @@ class Processing:
         self._states = states
         self._tell = tell
         self._lock = threading.Lock()
-        self._prepared: dict[Processor, PreparedProcessor] = {}
+        self._prepared: dict[_Told, PreparedProcessor] = {}
 
     def apply(self, configuration: Configuration) -> None:
         """Let go of what instances held that are not in force any more, and prepare the others."""
@@ -109,8 +109,8 @@ class Processing:
         self._workers.keep_only({p.id for p in enabled})
         self._states.forget_all_but(known)
         with self._lock:
-            gone = [p for p in self._prepared if p not in enabled]
-            closing = [self._prepared.pop(processor) for processor in gone]
+            gone = set(self._prepared).difference(map(_told, enabled))
+            closing = [self._prepared.pop(told) for told in gone]
         for prepared in closing:
             prepared.close()
         for processor in enabled:
@@ -160,9 +160,9 @@ class Processing:
         try:
             yield self.chain_of((tried,), configuration)
         finally:
-            if tried not in configuration.processors:
+            if _told(tried) not in {_told(p) for p in configuration.processors if p.enabled}:
                 with self._lock:
-                    prepared = self._prepared.pop(tried, None)
+                    prepared = self._prepared.pop(_told(tried), None)
                 if prepared is not None:
                     prepared.close()
 
@@ -285,12 +285,12 @@ class Processing:
     ) -> PreparedProcessor:
         """Return what runs on the association's thread, made once for all receivers."""
         with self._lock:
-            known = self._prepared.get(processor)
+            known = self._prepared.get(_told(processor))
         if known is not None:
             return known
         made = preparing.prepare(settings, self._tables.of(processor.label))
         with self._lock:
-            known = self._prepared.setdefault(processor, made)
+            known = self._prepared.setdefault(_told(processor), made)
         if known is not made:
             made.close()
         return known
@@ -306,6 +306,14 @@ class Processing:
                 times=times,
             )
         )
+
+
+_Told = tuple[int, str, str, tuple[tuple[str, str], ...]]
+"""All of an instance that matters to what is prepared for it: its table outlives other changes."""
+
+
+def _told(processor: Processor) -> _Told:
+    return processor.id, processor.label, processor.processor_class, processor.parameters
 
 
 def _context(stage: Stage, passing: Passing) -> Context:

@@ -36,8 +36,8 @@ class ProcessorWorkers:
         self._limits = (cpu_seconds, wall_seconds)
         self._lock = threading.Lock()
         self._of: dict[int, Workers[ProcessorJob, Answer]] = {}
-        self._in_use: set[int] = set()
-        """The instances that the configuration has."""
+        self._in_use: set[int] | None = None
+        """The instances that the configuration has; None as long as all are kept."""
         self._closed = False
 
     def run(self, instance_id: int, job: ProcessorJob) -> Answer:
@@ -52,7 +52,7 @@ class ProcessorWorkers:
             with _in_words():
                 return workers.run(job)
         finally:
-            if instance_id not in self._in_use:
+            if self._in_use is not None and instance_id not in self._in_use:
                 workers.rest()
 
     def keep_only(self, instance_ids: set[int]) -> None:

@@ -72,8 +72,10 @@ def try_object(
         except IntakeError as error:
             found = Identification(None, error.detail, _trace(seen))
             return Tried(found, passing.header, tuple(passing.steps))
-        trace = Trace((*_assignments(passing, identity), *_trace(seen).steps))
-        found = Identification(identity, "", trace)
+        assigned = tuple(_assignments(passing, identity))
+        told = {step.attribute for step in assigned}
+        asked = (step for step in _trace(seen).steps if step.attribute not in told)
+        found = Identification(identity, "", Trace((*assigned, *asked)))
         return Tried(found, passing.header, tuple(passing.steps))
 
 
@@ -101,7 +103,7 @@ def _trace(seen: list[Identification]) -> Trace:
 
 
 def _assignments(passing: Passing, identity: Identity) -> Iterator[Step]:
-    """Yield what processors decided, before what else was asked."""
+    """Yield what processors decided, in the place of what else was asked."""
     said = passing.assigned
     for attribute, value, decision in (
         (Attribute.PROJECT, said.project, identity.project),

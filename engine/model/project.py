@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 MAX_NAME_CHARACTERS = 255
 """Longest title or alias."""
 MAX_ALIASES = 100
+FIRST_ARCHIVE_FOLDER = "arc001"
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+_ARCHIVE_FOLDER = re.compile(r"arc[0-9]{3}")
 _RESERVED = re.compile(r"(?i:unassigned)|[0-9]{8}_[0-9]{6}(?:[0-9]{3})?")
 """What names the sessions without a project, and their folders."""
 
@@ -49,6 +51,8 @@ class Project:
     anonymization_script_enabled: bool = False
     profile: ProfileSettings = ProfileSettings()
     """What is done to objects before the script."""
+    archive_folder: str = FIRST_ARCHIVE_FOLDER
+    """Where sessions are archived from now on, below the project's folder (XNAT 9.2)."""
 
     @property
     def anonymization(self) -> Anonymization | None:
@@ -171,6 +175,12 @@ def _switch_faults(values: Mapping[str, object]) -> Iterator[Problem]:
         yield Problem(name, "true", "is on, but there is no script", remedy)
 
 
+def _archive_folder_faults(value: object) -> Iterator[Problem]:
+    if not isinstance(value, str) or not _ARCHIVE_FOLDER.fullmatch(value):
+        remedy = "use arc001, arc002 and so on"
+        yield Problem("archive_folder", str(value)[:40], "is not an archive folder", remedy)
+
+
 _FAULTS: Mapping[str, Callable[[object], Iterator[Problem]]] = {
     "id": _id_faults,
     "title": _title_faults,
@@ -180,6 +190,7 @@ _FAULTS: Mapping[str, Callable[[object], Iterator[Problem]]] = {
     "series_import_filter": _filter_faults,
     "anonymization_script_revision": _revision_faults,
     "profile": profile_problems,
+    "archive_folder": _archive_folder_faults,
 }
 
 
@@ -225,3 +236,8 @@ class ProjectRegistry:
         """Return what a project wants done with complete sessions; nothing if it is gone."""
         codes = (p.auto_archive for p in self.projects if p.id == project_id)
         return next(codes, AutoArchive.MANUAL)
+
+    def archive_folder(self, project_id: str) -> str:
+        """Return where a project's sessions are archived; where the first are if it is gone."""
+        folders = (p.archive_folder for p in self.projects if p.id == project_id)
+        return next(folders, FIRST_ARCHIVE_FOLDER)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.errors import SessionConflict, SessionError
+from engine.model.project import FIRST_ARCHIVE_FOLDER
 from engine.model.safe_names import safe_part, timestamp
 from engine.model.session import SessionArea, SessionStatus
 from engine.sessions.areas import archive_folder
@@ -15,6 +16,8 @@ from engine.sessions.scans import scans_of
 from engine.sessions.session_xml import BuiltSession
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.clock import Clock
     from engine.model.session import Session
     from engine.sessions.areas import Areas
@@ -30,11 +33,20 @@ _FOLDER_TRIES = 1000
 class Planner:
     """Makes plans; changes nothing."""
 
-    def __init__(self, areas: Areas, ledger: SessionLedger, read: ReadStored, clock: Clock) -> None:
+    def __init__(
+        self,
+        areas: Areas,
+        ledger: SessionLedger,
+        read: ReadStored,
+        clock: Clock,
+        current: Callable[[str], str] = lambda _: FIRST_ARCHIVE_FOLDER,
+    ) -> None:
+        """Take where sessions and rows are, and what a project's archive folder is just now."""
         self._areas = areas
         self._ledger = ledger
         self._read = read
         self._clock = clock
+        self._current = current
 
     def plan(self, session: Session, request: Request, staged: Staged | None = None) -> Plan:
         """Decide on every step of a request.
@@ -98,8 +110,9 @@ class Planner:
             raise SessionError(EMPTY, "delete it")
         reasons = list(conflicts_within(incoming, overwrite=request.overwrite))
         existing = self._ledger.archived_as(session.project, session.label)
-        folder = "/".join(archive_folder(session.project, session.label))
-        if existing is None and self._areas.path(SessionArea.ARCHIVE, folder).exists():
+        current = self._current(session.project)
+        folder = "/".join(archive_folder(session.project, session.label, current))
+        if existing is None and self._areas.is_archived(session.project, session.label):
             reasons.append(self._whose(folder))
         if existing is not None:
             return self._merge(incoming, existing, request, reasons, session)

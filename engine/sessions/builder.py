@@ -75,6 +75,7 @@ class Builder:
             return replace(session, status=status, modality=built.modality)
         remove_empty_folders(self._at.areas.folder(session) / SCANS)
         record(SessionArchived(session=number, project=project, by=DIRECT_ARCHIVE))
+        self._at.archived(session)
         return None
 
     def _forget(self, session: Session) -> None:

@@ -150,6 +150,13 @@ class SessionLedger:
         """Return the objects of a session in the order of arrival, relative to its folder."""
         return tuple(row.file for row in self.stored_rows(session_id))
 
+    def waits_in_prearchive(self, study_instance_uid: str) -> bool:
+        """Tell whether a study has a session that is not in the archive yet."""
+        query = "SELECT 1 FROM sessions WHERE study_instance_uid = ? AND area = ? LIMIT 1"
+        values = (study_instance_uid, SessionArea.PREARCHIVE)
+        with self._index.changing() as connection:
+            return connection.execute(query, values).fetchone() is not None
+
     def due_files(self, session_id: int) -> tuple[str, ...]:
         """Return the objects of a session that its project's anonymization is due for."""
         rows = self.stored_rows(session_id)

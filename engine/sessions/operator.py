@@ -65,6 +65,8 @@ class Operator:
             return
         self._at.ledger.finish(session.id, plan)
         self._at.journal.record(_event(session, request, plan))
+        if request.kind is OperationKind.ARCHIVE:
+            self._at.archived(session)
 
     def _begin(self, session: Session, request: Request) -> Plan | None:
         """Decide on a plan and keep it; a refusal ends the request."""

@@ -99,6 +99,8 @@ class Clinic(Hospital):
 @pytest.fixture(scope="module")
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     clinic = Clinic(tmp_path_factory.mktemp("clinic") / "data")
+    clinic.scripts(BY_SITE, "")
+    clinic.statuses(make_object("MANUAL"))  # starts a process, which takes a while
     yield clinic
     clinic.engine.stop()
 

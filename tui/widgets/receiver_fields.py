@@ -10,6 +10,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Input, Select, Switch, TextArea
 
 from engine.model.ae_title import MAX_LENGTH
+from engine.model.duplicates import DuplicatePolicy
 from engine.model.identifier import MAX_SETTING_CHARACTERS
 from engine.model.receiver import ROUTING_FIELDS
 from engine.model.tls import TLS_FILES
@@ -117,7 +118,8 @@ class ReceiverFields(VerticalScroll, can_focus=False):
 
     def _show_values(self) -> None:
         with self.prevent(Select.Changed, Switch.Changed):
-            self.query_one("#identifier", Select).value = self.form.text("identifier")
+            for name in ("identifier", "duplicates"):
+                self.query_one(f"#{name}", Select).value = self.form.text(name)
             for name in self._projects():
                 self.query_one(f"#{name}", Select).value = self.form.text(name) or Select.NULL
             for switch in self.query(Switch):
@@ -163,6 +165,8 @@ class ReceiverFields(VerticalScroll, can_focus=False):
             indent = "    " if name in TLS_DETAILS else "  "
             switch = Toggle(self.form.is_on(name), animate=False, id=name)
             return self._field(name, switch, f"{indent}{LABELS[name]}")
+        if name == "duplicates":
+            return self._duplicates()
         is_limit = name in LIMIT_FIELDS
         entry = Input(
             self.form.text(name),
@@ -174,6 +178,17 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         entry.cursor_blink = self._blink
         return self._field(name, entry, f"  {LABELS[name]}", "-advanced")
 
+    def _duplicates(self) -> Field:
+        site = self._site_value("duplicates")
+        choices = [
+            (Text(f"as the site says: {site}"), ""),
+            *((Text(p), p) for p in DuplicatePolicy),
+        ]
+        select: Select[str] = Select(
+            choices, value=self.form.text("duplicates"), allow_blank=False, id="duplicates"
+        )
+        return self._field("duplicates", select, f"  {LABELS['duplicates']}")
+
     def _file(self, name: str) -> Field:
         example = f"/etc/dicomdock/{name.removeprefix('tls_')}.pem"
         entry = Input(self.form.text(name), id=name, placeholder=example, select_on_focus=False)
@@ -184,6 +199,8 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         site = self.form.rules.site
         if name in LIMIT_FIELDS:
             return str(getattr(site.limits, name))
+        if name == "duplicates":
+            return str(site.sessions.duplicates)
         return site.bind_address or "all addresses"
 
     def _identifier(self) -> Field:
@@ -314,6 +331,8 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         text, site = self.form.text(name).strip(), self._site_value(name)
         if name in self.form.problems():
             return Note()
+        if name == "duplicates":
+            return Note(f"the site's: {site}") if text else Note()
         if not text or name == "bind_address":
             return Note(f"the site's: {_in_words(name, site)}")
         return Note(f"{_in_words(name, text)}; the site's: {_in_words(name, site)}", Tone.PLAIN)
