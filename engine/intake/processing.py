@@ -66,6 +66,12 @@ class Stage:
     fault: str = ""
     """Why it can't see any object; they fail then."""
 
+    @property
+    def needs_process(self) -> bool:
+        """Whether a process does some of its work."""
+        runs_scripts = self.prepared is not None and self.prepared.runs_scripts
+        return self.call is not None or runs_scripts
+
 
 @dataclass(frozen=True, slots=True)
 class Chain:
@@ -115,6 +121,19 @@ class Processing:
             prepared.close()
         for processor in enabled:
             self._stage(processor)
+
+    def start_ahead(self, configuration: Configuration) -> None:
+        """Start a process for every instance that will need one, without waiting for it."""
+        seen = {
+            processor
+            for receiver in configuration.receivers
+            if receiver.enabled
+            for processor in configuration.processors_of(receiver)
+            if processor.location.is_before_storing
+        }
+        for stage in map(self._stage, seen):
+            if stage.needs_process:
+                self._workers.start_ahead(stage.processor.id, stage.call)
 
     def close(self) -> None:
         """Let go of everything."""
