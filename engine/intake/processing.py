@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from engine.errors import OutOfResources, ProcessingFailed, UnreadableObject
 from engine.events import ProcessorFailed
+from engine.intake.dropped import Dropped
 from engine.intake.editor import NoEditor
 from engine.intake.file_meta import body_offset
 from engine.intake.installed_processors import settings_of
 from engine.intake.part10 import read_file
-from engine.intake.passing import RejectedByProcessor, known_with
+from engine.intake.passing import known_with
 from engine.intake.processor_job import Answer, Failure, PluginCall, ProcessorJob
 from engine.intake.processors import Context, Preparing, Reject, Settings
 from engine.intake.write import out_of_resources
@@ -189,7 +190,7 @@ class Processing:
         """Let the stages at a location see an object, until one rejects it.
 
         Raises:
-            RejectedByProcessor: if a stage rejects it.
+            Dropped: if a stage rejects it.
             ProcessingFailed: if a stage fails; somebody is told.
             OutOfResources: if the storage fails.
         """
@@ -203,7 +204,7 @@ class Processing:
             if answer.verdict is Verdict.FAILED:
                 raise _failure(answer, processor)
             if answer.verdict is Verdict.REJECTED:
-                raise RejectedByProcessor(processor.label, answer.why)
+                raise Dropped.by_processor(processor.label, answer.why)
             passing.assign(answer.assigned, processor.label, chain.projects)
 
     def _answer(self, stage: Stage, passing: Passing, projects: ProjectRegistry) -> Answer:
