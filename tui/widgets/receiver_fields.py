@@ -187,7 +187,7 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         select: Select[str] = Select(
             choices, value=self.form.text("duplicates"), allow_blank=False, id="duplicates"
         )
-        return self._field("duplicates", select, f"  {LABELS['duplicates']}", "-spaced")
+        return self._field("duplicates", select, f"  {LABELS['duplicates']}")
 
     def _file(self, name: str) -> Field:
         example = f"/etc/dicomdock/{name.removeprefix('tls_')}.pem"
