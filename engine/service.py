@@ -41,7 +41,6 @@ from engine.events import (
     EngineStopping,
     LeftoversSwept,
     ObjectsAdopted,
-    OptionNotApplied,
 )
 from engine.forwarding.forwarding import Forwarding
 from engine.intake.anonymizing import Anonymizer
@@ -60,10 +59,10 @@ from engine.lock import EngineLock
 from engine.metrics import Metrics
 from engine.metrics_listener import MetricsListener
 from engine.model.configuration import Configuration
-from engine.model.file_namer import file_namer_problems
 from engine.model.metrics_address import MetricsAddress
 from engine.monitoring import Monitoring
 from engine.monitoring_events import MetricsUnavailable
+from engine.parts.not_applied import not_applied
 from engine.processor_keeping import ConfigurationAccess, ProcessorKeeping
 from engine.programs.programs import Programs
 from engine.session_keeping import SessionKeeping, areas_of
@@ -78,11 +77,10 @@ from engine.view import EngineSnapshot, ReceiverState, ReceiverStatus, StorageSt
 from engine.watch import SilenceWatch, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from engine.clock import Clock
     from engine.events import EventPage, Listener
-    from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
     from engine.model.identity import RoutingPreview
     from engine.model.project import Project
@@ -547,13 +545,9 @@ class Engine:
                 by=configuration.changed_by,
             )
         )
-        namers = file_namers_of(self._file_namers)
-        known = set() if before is configuration else set(_not_applied(before, namers))
-        for receiver, option, instead in _not_applied(configuration, namers):
-            if (receiver, option, instead) not in known:
-                self._journal.record(
-                    OptionNotApplied(receiver=receiver.label, option=option, instead=instead)
-                )
+        known = None if before is configuration else before
+        for event in not_applied(known, configuration, file_namers_of(self._file_namers)):
+            self._journal.record(event)
         self._start_processes_ahead(configuration)
 
     def _start_processes_ahead(self, configuration: Configuration) -> None:
@@ -638,20 +632,3 @@ class Engine:
             reason = state.failure.reason if state.failure else ""
             observed.append(ObservedReceiver(receiver.label, state.state, reason, state.since))
         self._index.observe(tuple(observed))
-
-
-def _not_applied(
-    configuration: Configuration, file_namers: Sequence[FileNamerInfo]
-) -> tuple[tuple[Receiver, str, str], ...]:
-    """Return which receivers ask for what is not done, and what is done instead."""
-    found = []
-    for receiver in configuration.receivers:
-        if receiver.custom_processing and not configuration.processors_of(receiver):
-            found.append((receiver, "custom processing", "no processor sees the objects"))
-        if any(file_namer_problems(receiver.file_namer, file_namers)):
-            instead = "files are named by the site's template, for it can't be used"
-            found.append((receiver, f"file namer {receiver.file_namer}", instead))
-        if receiver.anonymization and not configuration.has_anonymization:
-            instead = "no script is in force; objects are stored as received"
-            found.append((receiver, "anonymization", instead))
-    return tuple(found)

@@ -14,6 +14,8 @@ from engine.events.associations import (
     ContextsRefused,
 )
 from engine.events.engine import (
+    AnonymizationNotApplied,
+    AnonymizationOutOfForce,
     ConfigurationApplied,
     ConfigurationRefused,
     EngineStarted,
@@ -55,6 +57,8 @@ from engine.events.listening import (
 
 __all__ = [
     "AnonymizationFailed",
+    "AnonymizationNotApplied",
+    "AnonymizationOutOfForce",
     "AssociationAborted",
     "AssociationEstablished",
     "AssociationRejected",

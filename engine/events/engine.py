@@ -100,6 +100,41 @@ class OptionNotApplied(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnonymizationNotApplied(Event):
+    """Receivers want their objects anonymized, and there is no script and no profile yet."""
+
+    topic: ClassVar[str] = "config"
+
+    receivers: tuple[str, ...]
+    """``AE:port`` each."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return (
+            f"anonymization is on at {counted(len(self.receivers), 'receiver')}, but no script "
+            "is in force: objects are stored as received"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnonymizationOutOfForce(Event):
+    """The last script or profile was taken from receivers that want their objects anonymized."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "config"
+
+    receivers: tuple[str, ...]
+    """``AE:port`` each."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return (
+            "no anonymization script is in force any more: objects of "
+            f"{counted(len(self.receivers), 'receiver')} are stored as received from now on"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeftoversSwept(Event):
     """Half-received objects of an earlier engine were removed; their senders had no success."""
 
