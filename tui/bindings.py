@@ -25,6 +25,9 @@ class Scope(StrEnum):
     LISTS = "Lists"
     MARKS = "Marks"
     LOG = "Log"
+    SESSIONS = "Sessions"
+    AREAS = "Areas"
+    INSPECTOR = "Object"
     NEIGHBOURS = "Receiver"
     SCREENS = "Screens"
     EVERYWHERE = "Everywhere"
@@ -76,6 +79,17 @@ class Key:
 
 R, V, L, E = Scope.RECEIVERS, Scope.VIEW, Scope.LISTS, Scope.EVERYWHERE
 A, S, M = Scope.ASSOCIATIONS, Scope.SITE, Scope.MARKS
+
+SESSION_KEYS = (
+    ("archive", "a", "Archive", "into the archive (asks; says conflicts first)", 1),
+    ("move", "m", "Move", "to another project (asks which)", 2),
+    ("delete", "d", "Delete", "to the trash (asks)", 2),
+    ("rebuild", "r", "Rebuild", "make scans and documents anew", 2),
+    ("restore", "u", "Restore", "out of the trash, into the prearchive", 1),
+    ("cancel", "c", "Cancel", "take back what waits", 1),
+)
+"""Name, key, label, help and importance of what may be asked for sessions."""
+AREA_HELP = "prearchive, archive, trash"
 
 KEYS = (
     Key(
@@ -183,6 +197,31 @@ KEYS = (
         short="Allow all",
         changes=True,
     ),
+    *(
+        Key(
+            f"session.{name}",
+            Scope.SESSIONS,
+            key,
+            key,
+            f"session('{name}')",
+            label,
+            words,
+            weight,
+            changes=True,
+        )
+        for name, key, label, words, weight in SESSION_KEYS
+    ),
+    Key(
+        "session.copy_uid",
+        Scope.SESSIONS,
+        "U",
+        "U",
+        "copy_uid",
+        "Copy UID",
+        "copy the Study Instance UIDs",
+    ),
+    Key("area.next", Scope.AREAS, "right_square_bracket", "]", "area(1)", "Area", AREA_HELP, 4),
+    Key("area.previous", Scope.AREAS, "left_square_bracket", "[", "area(-1)", "Area", AREA_HELP),
     Key("log.follow", Scope.LOG, "f", "f", "follow", "Follow", "stay at the newest event", 2),
     Key("log.error", Scope.LOG, "e", "e", "error(1)", "Next error", "older", 2, short="Error"),
     Key("log.error_back", Scope.LOG, "E", "E", "error(-1)", "Previous error", "newer"),
