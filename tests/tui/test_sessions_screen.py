@@ -59,6 +59,10 @@ async def filtered(app: ConsoleApp, pilot: Pilot[None], words: str) -> None:
     await settle(app, pilot)
 
 
+def seen(app: ConsoleApp) -> Any:
+    return app.screen
+
+
 def title(app: ConsoleApp, panel: str = "sessions") -> str:
     shown = app.screen.query_one(f"#{panel}")._border_title
     assert shown is not None
@@ -225,7 +229,7 @@ async def test_sessions_that_cannot_be_asked_are_counted_and_left_alone() -> Non
 
 async def test_enter_goes_to_scans_and_objects_and_back() -> None:
     async with running(busy(), *["j"] * 4, "enter") as (app, screen, pilot):
-        assert isinstance(app.screen, SessionScreen)
+        assert isinstance(seen(app), SessionScreen)
         assert dict(app.screen.query_one("#facts", Facts).facts)["session"] == "S0041_CT_01"
         await press(app, pilot, "j", "j", "enter")
         assert "scan 3   768 objects" in title(app, "objects")
@@ -234,7 +238,7 @@ async def test_enter_goes_to_scans_and_objects_and_back() -> None:
         assert "768" in lines(app, ObjectsTable)[-1]
         await press(app, pilot, "y", "escape")
         assert "scan 99" in app.clipboard
-        assert app.screen is screen
+        assert seen(app) is screen
         await press(app, pilot, "U")
         assert app.clipboard.startswith("1.2.840")
         await press(app, pilot, "tab", "tab", "j", "enter")
@@ -257,10 +261,10 @@ async def test_sessions_of_a_receiver_are_one_command_away() -> None:
 async def test_a_read_only_console_looks_and_changes_nothing() -> None:
     engine = busy()
     async with running(engine, *["j"] * 4, "a", "d", "m", "r", read_only=True) as (app, _, pilot):
-        assert isinstance(app.screen, SessionsScreen)
+        assert isinstance(seen(app), SessionsScreen)
         assert not {k for k in keys_of(app) if k.startswith("session.")}
         await press(app, pilot, "enter", "d")
-        assert isinstance(app.screen, SessionScreen)
+        assert isinstance(seen(app), SessionScreen)
         assert [call for call in engine.calls if call[0].startswith("sessions.")] == []
 
 
