@@ -1,11 +1,13 @@
 """Pictures of the sessions: one state each, at both sizes."""
 
+from dataclasses import replace
 from typing import Any
 
 from engine.errors import NotFound
 from engine.model.project import Project
+from engine.view.objects import Thumbnail
 from tests.fake_sessions import hostile_sessions
-from tests.fakes import FakeEngine, busy
+from tests.fakes import HOSTILE_NAMES, FakeEngine, busy
 from tests.tui.test_screen_pictures import (
     Compare,
     both_sizes,
@@ -92,3 +94,50 @@ def test_session(snap_compare: Compare, size: tuple[int, int]) -> None:
     """One session in full, with its scans and the objects of the third."""
     before = pressing("3", "j", "j", "j", "j", "enter", "j", "j", "enter")
     assert snap_compare(console(busy()), terminal_size=size, run_before=before)
+
+
+# One object
+
+OBJECT = ("3", "j", "j", "j", "j", "enter", "j", "j", "enter", "enter")
+
+
+@both_sizes
+def test_object(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """A CT slice: header with masked values, image, where it went, an element with its bytes."""
+    before = pressing(*OBJECT, *["j"] * 6)
+    assert snap_compare(console(busy()), terminal_size=size, run_before=before)
+
+
+@large_only
+def test_object_compared(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """What the scripts did: changed, removed and added elements by glyph, all of them masked."""
+    before = pressing(*OBJECT, "s", "c", *["j"] * 11)
+    assert snap_compare(console(busy()), terminal_size=size, run_before=before)
+
+
+@small_only
+def test_object_image(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """The image alone, in the bone window, with the keys that change it."""
+    before = pressing(*OBJECT, "i", "w", "w", "w", "w")
+    assert snap_compare(console(busy()), terminal_size=size, run_before=before)
+
+
+@large_only
+def test_object_hostile(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """Values that are markup, escapes or tricks stand there literally; why there is no image."""
+    assert snap_compare(
+        console(hostile_object()), terminal_size=size, run_before=pressing(*OBJECT, "j", "j")
+    )
+
+
+def hostile_object() -> FakeEngine:
+    engine = busy()
+    rows = zip(engine.objects.elements, HOSTILE_NAMES * 5, strict=False)
+    engine.objects.elements = tuple(
+        replace(row, value=name, identifying=False, keyword=name[:24]) for row, name in rows
+    )
+    engine.objects.image = Thumbnail(
+        problem="the pixels can't be decoded: JPEG 2000 needs a decoder that is not installed",
+        remedy="use a viewer",
+    )
+    return engine

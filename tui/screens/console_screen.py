@@ -318,7 +318,10 @@ class ConsoleScreen(Screen[None]):
 
     def action_zoom(self) -> None:
         """Give the focused panel the whole screen, or end that."""
-        name = self.focused_panel() if not self.has_class("-zoomed") else None
+        self.zoom_on(self.focused_panel() if not self.has_class("-zoomed") else None)
+
+    def zoom_on(self, name: str | None) -> None:
+        """Give a panel the whole screen; none ends that."""
         for panel in self.query(Panel):
             panel.set_class(panel.id == name, "-zoom")
         for group in self.query(".panels"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.containers import Horizontal, Vertical, VerticalScroll
 
+from engine.view.objects import ObjectReference
 from tui.bindings import Scope
 from tui.forms.session_words import AREA_NAMES, history_lines, name_of, session_facts
 from tui.screens.fetch import Fetch
@@ -167,8 +168,24 @@ class SessionScreen(SessionActions):
         """Go from the scans to the objects."""
         if self.focused_panel() == "scans":
             self.query_one(ObjectsTable).focus()
-        elif self.focused_panel() != "objects":
+        elif self.focused_panel() == "objects":
+            self._open_object()
+        else:
             super().action_open()
+
+    def _open_object(self) -> None:
+        table, page = self.query_one(ObjectsTable), self._objects.answer
+        found = [one for one in page.objects if one.file == table.chosen] if page else []
+        if page is None or not found:
+            return
+        from tui.screens.inspector import InspectorScreen, PlaceInScan
+
+        one = found[0]
+        reference = ObjectReference(self._session.id, one.file, one.sop_instance_uid)
+        place = PlaceInScan(self._session.id, self._scan, table.row, page.total)
+        screen = InspectorScreen(self.frame, reference, self.crumbs()[1:], place)
+        screen.show(self._reading)
+        self.app.push_screen(screen)
 
 
 def _look_at(session_id: int, engine: EngineView) -> SessionDetail:

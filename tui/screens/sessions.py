@@ -137,7 +137,7 @@ class SessionsScreen(SessionActions):
         problem = self._list.problem
         self._grey(table, outdated=problem is not None)
         if page is None:
-            table.show((), _failed(problem) if problem else "looking …")
+            table.show((), f"✗ {_failed(problem)}" if problem else "looking …")
             self.panel("sessions").describe("")
             return
         listed = {session_key(session): session for session in page.sessions}

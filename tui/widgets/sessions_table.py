@@ -48,7 +48,7 @@ class SessionsTable(PagedTable):
     NOUN = "session"
     UNSORTED = "newest change first"
     SORTS = True
-    POINTER_WIDTH = 2
+    POINTER_WIDTH = 3
     HELP_TITLE = "Sessions"
     HELP = (
         "Sessions of the prearchive, the archive or the trash; [ and ] change between them. "
@@ -122,7 +122,7 @@ class SessionsTable(PagedTable):
     def _pointer(self, key: str, *, here: bool) -> Piece:
         pointer = super()._pointer(key, here=here).text
         mark = "✓" if key in self._marked else " "
-        return Piece(pointer + mark, self._palette.style(Tone.KEY))
+        return Piece(f"{pointer}{mark} ", self._palette.style(Tone.KEY))
 
 
 _SORTABLE = frozenset(SessionOrder)
