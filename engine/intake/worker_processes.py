@@ -10,8 +10,11 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import warnings
+from contextlib import redirect_stderr
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -29,6 +32,7 @@ WALL_SECONDS: Final = 600.0
 _TRIES: Final = 2
 _SPAWN = multiprocessing.get_context("spawn")
 """A fork would copy locks that other threads hold."""
+_spawning = threading.Lock()
 
 
 class WorkerTimeout(Exception):
@@ -174,6 +178,7 @@ class _Worker(Generic[J, R]):
             target=_serve, args=(theirs, function, cpu_seconds), name="script", daemon=True
         )
         try:
+            _ready_to_spawn()
             self.process.start()
         except BaseException:
             self._pipe.close()
@@ -197,6 +202,15 @@ class _Worker(Generic[J, R]):
         code = self.process.exitcode
         self.process.close()
         return code
+
+
+def _ready_to_spawn() -> None:
+    """Start the process that `multiprocessing` keeps beside its own, if it is not there yet.
+
+    It is given the descriptor of `sys.stderr`; a console puts something there that has none.
+    """
+    with _spawning, redirect_stderr(sys.__stderr__):
+        resource_tracker.ensure_running()
 
 
 def _serve(

@@ -35,7 +35,7 @@ class NamedWindow:
     """None for the object's own."""
 
 
-OWN: Final = NamedWindow("own", None)
+OWN: Final = NamedWindow("", None)
 CT_WINDOWS: Final = (
     NamedWindow("brain", Window(40, 80)),
     NamedWindow("abdomen", Window(60, 400)),

@@ -156,7 +156,9 @@ def value_words(element: ElementRow | None) -> str:
     if element is None:
         return ""
     note = MASKED_NOTE if element.masked else ("…" if element.cut else "")
-    return safe(element.value) + note
+    uid, space, name = element.value.partition(" ")
+    value = f"{name} {uid}" if space and element.vr == "UI" else element.value
+    return safe(value) + note
 
 
 def element_facts(row: ComparedRow) -> list[tuple[str, str]]:

@@ -37,6 +37,18 @@ def test_a_process_is_started_when_needed_and_used_again() -> None:
     assert not psutil.pid_exists(first)
 
 
+def test_processes_start_behind_a_console_whose_standard_error_has_no_descriptor() -> None:
+    program = (
+        "import sys; from engine.intake.worker_processes import Workers\n"
+        "class Captured:\n    fileno = staticmethod(lambda: -1)\n"
+        "sys.stderr = Captured(); workers = Workers(abs); print(workers.run(-3)); workers.close()"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert run.stdout == "3\n"
+
+
 def test_at_its_limit_only_the_hanging_one_is_killed() -> None:
     with (
         closing(Workers(scripted.double_or_spin, processes=2, cpu_seconds=0.3)) as workers,
