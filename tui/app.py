@@ -31,6 +31,7 @@ from tui.link import (
     EngineCall,
     EngineLink,
     EngineStopped,
+    GoRequested,
     News,
     Reading,
     ReadingWanted,
@@ -112,7 +113,7 @@ class ConsoleApp(App[None]):
         self.blink = blink
         self.reading = Reading()
         places = places or PLACES
-        self.frame = Frame(blink=blink, demo=demo, read_only=read_only, places=places)
+        self.frame = Frame(blink=blink, demo=demo, read_only=read_only, places=places, actor=actor)
         self.dashboard = DashboardScreen(self.frame)
         self._settings_path = settings_path
         self._refresh_hz = refresh_hz
@@ -242,6 +243,14 @@ class ConsoleApp(App[None]):
     def action_go(self, name: str) -> None:
         """Go to a screen by its key."""
         self.go(name)
+
+    @on(GoRequested)
+    def _go_and_look(self, request: GoRequested) -> None:
+        self.go(request.place)
+        self.go(request.place)
+        screen = self.screen
+        if isinstance(screen, ConsoleScreen):
+            screen.look_for(request.words)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide the keys of screens that there are not."""

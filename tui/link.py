@@ -104,6 +104,15 @@ class SwitchRequested(Message):
         self.allowed = allowed
 
 
+class GoRequested(Message):
+    """Someone wants to see a screen, filtered by some words."""
+
+    def __init__(self, place: str, words: str) -> None:
+        super().__init__()
+        self.place = place
+        self.words = words
+
+
 class UndoRequested(Message):
     """Someone wants to take back the newest change of the configuration."""
 
