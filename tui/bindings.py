@@ -21,6 +21,7 @@ class Scope(StrEnum):
     RECEIVERS = "Receivers"
     ASSOCIATIONS = "Associations"
     SITE = "Site"
+    SETTINGS = "Settings"
     VIEW = "View"
     LISTS = "Lists"
     MARKS = "Marks"
@@ -181,6 +182,39 @@ KEYS = (
         "allow DICOM receivers on this site again",
         1,
         short="Allow all",
+        changes=True,
+    ),
+    Key(
+        "settings.edit",
+        Scope.SETTINGS,
+        "e",
+        "e",
+        "settings('edit')",
+        "Edit",
+        "change the section, project or alert target",
+        1,
+        changes=True,
+    ),
+    Key(
+        "settings.new",
+        Scope.SETTINGS,
+        "n",
+        "n",
+        "settings('new')",
+        "New",
+        "add a project, or an alert target",
+        1,
+        changes=True,
+    ),
+    Key(
+        "settings.delete",
+        Scope.SETTINGS,
+        "d",
+        "d",
+        "settings('delete')",
+        "Delete",
+        "remove the project or alert target (asks)",
+        2,
         changes=True,
     ),
     Key("log.follow", Scope.LOG, "f", "f", "follow", "Follow", "stay at the newest event", 2),
