@@ -20,6 +20,7 @@ from tui.commands.associations import AssociationCommands
 from tui.commands.calls import EngineCalls
 from tui.commands.palette import ConsoleCommands, ConsolePalette
 from tui.commands.receivers import ReceiverCommands
+from tui.commands.settings import SettingsCommands
 from tui.commands.site import SiteCommands
 from tui.link import (
     CONSOLES,
@@ -36,6 +37,7 @@ from tui.link import (
     Reading,
     ReadingWanted,
     ReceiverCommand,
+    SettingsCommand,
     SwitchRequested,
     UndoRequested,
     WorkRequested,
@@ -126,6 +128,7 @@ class ConsoleApp(App[None]):
         self._receiver_commands = ReceiverCommands(self, engine, actor)
         self._association_commands = AssociationCommands(self, engine, actor)
         self._site_commands = SiteCommands(self, actor)
+        self._settings_commands = SettingsCommands(self, engine, actor)
         self._calls = EngineCalls(self, self._link)
         self._stopping = False
         self._terminals: list[int] = []
@@ -293,6 +296,11 @@ class ConsoleApp(App[None]):
     def _switch_receivers(self, request: SwitchRequested) -> None:
         if self.may():
             self._site_commands.switch(allowed=request.allowed)
+
+    @on(SettingsCommand)
+    def _command_settings(self, command: SettingsCommand) -> None:
+        if self.may():
+            self._settings_commands.run(command)
 
     @on(UndoRequested)
     def _undo(self) -> None:

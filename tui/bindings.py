@@ -21,6 +21,7 @@ class Scope(StrEnum):
     RECEIVERS = "Receivers"
     ASSOCIATIONS = "Associations"
     SITE = "Site"
+    SETTINGS = "Settings"
     VIEW = "View"
     LISTS = "Lists"
     MARKS = "Marks"
@@ -242,6 +243,39 @@ KEYS = (
     *(
         Key(f"object.{name}", Scope.INSPECTOR, key, shown, action, label, words, weight)
         for name, key, shown, action, label, words, weight in OBJECT_KEYS
+    ),
+    Key(
+        "settings.edit",
+        Scope.SETTINGS,
+        "e",
+        "e",
+        "settings('edit')",
+        "Edit",
+        "change the section, project or alert target",
+        1,
+        changes=True,
+    ),
+    Key(
+        "settings.new",
+        Scope.SETTINGS,
+        "n",
+        "n",
+        "settings('new')",
+        "New",
+        "add a project, or an alert target",
+        1,
+        changes=True,
+    ),
+    Key(
+        "settings.delete",
+        Scope.SETTINGS,
+        "d",
+        "d",
+        "settings('delete')",
+        "Delete",
+        "remove the project or alert target (asks)",
+        2,
+        changes=True,
     ),
     Key("log.follow", Scope.LOG, "f", "f", "follow", "Follow", "stay at the newest event", 2),
     Key("log.error", Scope.LOG, "e", "e", "error(1)", "Next error", "older", 2, short="Error"),
