@@ -235,10 +235,12 @@ class Engine:
         with self._changing() as store:
             self._apply(store.delete_project(project_id, actor))
 
-    def set_site(self, site: SiteSettings, actor: str) -> None:
+    def set_site(
+        self, site: SiteSettings, actor: str, *, replacing: SiteSettings | None = None
+    ) -> None:
         """Replace the site settings and bring them into force."""
         with self._changing() as store:
-            self._apply(store.set_site(site, actor))
+            self._apply(store.set_site(site, actor, replacing=replacing))
 
     def undo(self, actor: str) -> None:
         """Take back the newest change of the configuration, as a new revision."""

@@ -8,10 +8,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.answers.sessions import possible_actions
 from engine.errors import NotFound, SessionError
 from engine.model.identity import UNASSIGNED
 from engine.model.session import UNSETTLED, Session, SessionArea, SessionStatus
+from engine.model.session_actions import SessionAction, possible_actions
 from engine.view.sessions import (
     Amount,
     ArchivePreview,
@@ -19,7 +19,6 @@ from engine.view.sessions import (
     ScanObject,
     ScanObjectPage,
     ScanSummary,
-    SessionAction,
     SessionDetail,
     SessionMoment,
     SessionOrder,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from engine.counters import Counters
-from engine.errors import EngineError, NotFound
+from engine.errors import ChangedMeanwhile, EngineError, NotFound
 from engine.events import (
     AssociationEstablished,
     AssociationRejected,
@@ -279,8 +279,12 @@ class FakeEngine:
         self._command("delete_project", project_id, actor)
         self.known_projects = tuple(p for p in self.known_projects if p.id != project_id)
 
-    def set_site(self, site: SiteSettings, actor: str) -> None:
+    def set_site(
+        self, site: SiteSettings, actor: str, *, replacing: SiteSettings | None = None
+    ) -> None:
         self._command("set_site", site, actor)
+        if replacing not in {None, self.site_settings}:
+            raise ChangedMeanwhile("the site", "bert", NOW, ["limits.associations: 200 → 25"])
         self.site_settings = site
         states = {True: ReceiverState.LISTENING, False: ReceiverState.NOT_ALLOWED}
         state = states[site.receivers_allowed]

@@ -20,6 +20,7 @@ from tui.commands.associations import AssociationCommands
 from tui.commands.calls import EngineCalls
 from tui.commands.palette import ConsoleCommands, ConsolePalette
 from tui.commands.receivers import ReceiverCommands
+from tui.commands.settings import SettingsCommands
 from tui.commands.site import SiteCommands
 from tui.link import (
     CONSOLES,
@@ -31,10 +32,12 @@ from tui.link import (
     EngineCall,
     EngineLink,
     EngineStopped,
+    GoRequested,
     News,
     Reading,
     ReadingWanted,
     ReceiverCommand,
+    SettingsCommand,
     SwitchRequested,
     UndoRequested,
     WorkRequested,
@@ -112,7 +115,7 @@ class ConsoleApp(App[None]):
         self.blink = blink
         self.reading = Reading()
         places = places or PLACES
-        self.frame = Frame(blink=blink, demo=demo, read_only=read_only, places=places)
+        self.frame = Frame(blink=blink, demo=demo, read_only=read_only, places=places, actor=actor)
         self.dashboard = DashboardScreen(self.frame)
         self._settings_path = settings_path
         self._refresh_hz = refresh_hz
@@ -125,6 +128,7 @@ class ConsoleApp(App[None]):
         self._receiver_commands = ReceiverCommands(self, engine, actor)
         self._association_commands = AssociationCommands(self, engine, actor)
         self._site_commands = SiteCommands(self, actor)
+        self._settings_commands = SettingsCommands(self, engine, actor)
         self._calls = EngineCalls(self, self._link)
         self._stopping = False
         self._terminals: list[int] = []
@@ -243,6 +247,14 @@ class ConsoleApp(App[None]):
         """Go to a screen by its key."""
         self.go(name)
 
+    @on(GoRequested)
+    def _go_and_look(self, request: GoRequested) -> None:
+        self.go(request.place)
+        self.go(request.place)
+        screen = self.screen
+        if isinstance(screen, ConsoleScreen):
+            screen.look_for(request.words)
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide the keys of screens that there are not."""
         if action == "go":
@@ -284,6 +296,11 @@ class ConsoleApp(App[None]):
     def _switch_receivers(self, request: SwitchRequested) -> None:
         if self.may():
             self._site_commands.switch(allowed=request.allowed)
+
+    @on(SettingsCommand)
+    def _command_settings(self, command: SettingsCommand) -> None:
+        if self.may():
+            self._settings_commands.run(command)
 
     @on(UndoRequested)
     def _undo(self) -> None:

@@ -96,12 +96,31 @@ class AbortRequested(Message):
         self.then = then
 
 
+class SettingsCommand(Message):
+    """Someone asks for an action on a section of the settings, a project or a target."""
+
+    def __init__(self, action: str, section: str, name: str = "") -> None:
+        super().__init__()
+        self.action = action
+        self.section = section
+        self.name = name
+
+
 class SwitchRequested(Message):
     """Someone wants the site to allow, or not to allow, DICOM receivers."""
 
     def __init__(self, *, allowed: bool) -> None:
         super().__init__()
         self.allowed = allowed
+
+
+class GoRequested(Message):
+    """Someone wants to see a screen, filtered by some words."""
+
+    def __init__(self, place: str, words: str) -> None:
+        super().__init__()
+        self.place = place
+        self.words = words
 
 
 class UndoRequested(Message):

@@ -236,7 +236,7 @@ def masked_comparison(comparison: Comparison) -> Comparison:
 def _masked(row: ElementRow | None) -> ElementRow | None:
     if row is None or not (row.identifying and row.value):
         return row
-    return replace(row, value=MASK, masked=True)
+    return replace(row, value=MASK, masked=True, first_bytes=b"")
 
 
 def _recent(row: RecentRow, kept: RecentHeader | None) -> RecentObject:

@@ -11,9 +11,11 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -33,6 +35,7 @@ _READY: Final = True
 """What a process says that was started ahead, before its first result."""
 _SPAWN = multiprocessing.get_context("spawn")
 """A fork would copy locks that other threads hold."""
+_spawning = threading.Lock()
 
 
 class WorkerTimeout(Exception):
@@ -201,6 +204,7 @@ class _Worker(Generic[J, R]):
         arguments = (theirs, function, cpu_seconds, get_ready)
         self.process = _SPAWN.Process(target=_serve, args=arguments, name="script", daemon=True)
         try:
+            _ready_to_spawn()
             self.process.start()
         except BaseException:
             self._pipe.close()
@@ -236,6 +240,15 @@ class _Worker(Generic[J, R]):
         code = self.process.exitcode
         self.process.close()
         return code
+
+
+def _ready_to_spawn() -> None:
+    """Start the process that `multiprocessing` keeps beside its own, if it is not there yet.
+
+    It is given the descriptor of `sys.stderr`; a console puts something there that has none.
+    """
+    with _spawning, redirect_stderr(sys.__stderr__):
+        resource_tracker.ensure_running()
 
 
 def _serve(

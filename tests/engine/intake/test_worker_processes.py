@@ -58,6 +58,18 @@ def test_one_that_can_not_get_ready_costs_no_job(get_ready: Callable[[int], obje
         assert workers.run(1) > 0
 
 
+def test_processes_start_behind_a_console_whose_standard_error_has_no_descriptor() -> None:
+    program = (
+        "import sys; from engine.intake.worker_processes import Workers\n"
+        "class Captured:\n    fileno = staticmethod(lambda: -1)\n"
+        "sys.stderr = Captured(); workers = Workers(abs); print(workers.run(-3)); workers.close()"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert run.stdout == "3\n"
+
+
 def test_at_its_limit_only_the_hanging_one_is_killed() -> None:
     with (
         closing(Workers(scripted.double_or_spin, processes=2, cpu_seconds=0.3)) as workers,
