@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from engine.model.session_query import SessionQuery
     from engine.session_keeping import SessionKeeping
     from engine.sessions.contents import ScanRow
-    from engine.sessions.ledger import AskedOperation
+    from engine.sessions.ledger_reader import AskedOperation
     from engine.sessions.reader import IndexReader
     from engine.sessions.scans import ReadStored
     from engine.view.sessions import ScanObjectPage, SessionPage

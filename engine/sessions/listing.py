@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from engine.model.session import Session
     from engine.model.session_query import SessionQuery
-    from engine.sessions.ledger import Connection
+    from engine.sessions.ledger_reader import Connection
 
 DEFAULT_LIMIT = 1000
 
