@@ -7,22 +7,14 @@ into the archive (`engine.intake.archiving`).
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from engine.errors import OutOfResources, ProcessingFailed
 from engine.intake.script_job import ScriptJob, ScriptResult, Verdict, get_ready, run_script
-from engine.intake.worker_processes import (
-    JobFailed,
-    WorkerLost,
-    Workers,
-    WorkersClosed,
-    WorkerTimeout,
-)
-from engine.intake.write import out_of_resources
+from engine.intake.worker_faults import worker_faults
+from engine.intake.worker_processes import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from engine.model.anonymization import Anonymization
@@ -59,7 +51,7 @@ class ScriptRunner:
             OutOfResources: if the storage fails.
         """
         job = ScriptJob(str(source), str(target), steps, labels, str(self._uid_maps_file))
-        with _in_words(steps[0].script_name):
+        with worker_faults(steps[0].script_name):
             result = self._workers.run(job)
         if result.verdict is Verdict.NO_RESOURCES:
             raise OutOfResources(result.why)
@@ -82,20 +74,3 @@ class ScriptRunner:
     def close(self) -> None:
         """End all processes."""
         self._workers.close()
-
-
-@contextmanager
-def _in_words(script: str) -> Iterator[None]:
-    """Say what a worker's end means to the object."""
-    try:
-        yield
-    except WorkerTimeout as error:
-        raise ProcessingFailed(f"{script}: it took too long and was killed") from error
-    except WorkerLost as error:
-        raise ProcessingFailed(f"{script}: its process died twice") from error
-    except WorkersClosed as error:
-        raise ProcessingFailed(f"{script}: the engine stops") from error
-    except JobFailed as error:
-        raise ProcessingFailed(f"{script}: internal error ({error})") from error
-    except OSError as error:
-        raise out_of_resources(error) from error
