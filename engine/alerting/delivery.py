@@ -13,6 +13,7 @@ import socket
 import subprocess
 from contextlib import suppress
 from dataclasses import asdict
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -93,7 +94,7 @@ def _post(url: str, body: bytes) -> None:
     except HTTPError as error:
         with error:
             raise NotDelivered(f"the webhook answered {error.code}", "check its address") from None
-    except (URLError, OSError, ValueError) as error:
+    except (URLError, OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         why = getattr(reason, "strerror", None) or type(reason).__name__
         raise NotDelivered(f"the webhook can't be reached: {why}", "check its address") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -113,6 +114,25 @@ def test_a_webhook_gets_the_alert_and_no_redirection_is_followed() -> None:
         assert [told["subject"] for told in server.told] == ["CT1:8105"] * 3
     with pytest.raises(NotDelivered, match="can't be reached"):
         deliver(target, ALERT)
+
+
+def test_what_answers_without_being_a_webhook_is_told_in_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = AlertTarget("ops", webhook=f"http://127.0.0.1:{server.getsockname()[1]}/secret")
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+                while connection.recv(1000):
+                    pass
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(NotDelivered, match="BadStatusLine") as caught:
+            deliver(target, ALERT)
+        thread.join()
+    assert "secret" not in caught.value.detail
 
 
 def test_targets_are_told_of_what_they_want_to_hear_and_a_failure_is_tried_again(
