@@ -69,15 +69,13 @@ class WatchedConsole(ConsoleApp):
     looks = 0
 
     def refresh_from_engine(self) -> None:
-        """Look, and count it."""
-        self.looks += 1
+        """Look, and count it; begin with the first answer."""
         super().refresh_from_engine()
+        if not self.looks and self.reading.snapshot is not None:
+            self.run_worker(self._observe())
+        self.looks += self.reading.snapshot is not None
 
-    def on_ready(self) -> None:
-        """Begin when the first screen is drawn."""
-        self.run_worker(self._watch())
-
-    async def _watch(self) -> None:
+    async def _observe(self) -> None:
         order = self.order
         await asyncio.sleep(SETTLE_SECONDS)
         self._show(order.screen)
