@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from textual.message import Message
 
 from engine.errors import EngineError
+from tui.late_engine import EngineStarting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -240,6 +241,8 @@ class EngineLink:
         try:
             self._take(self._engine.snapshot())
             self._read_events()
+        except EngineStarting:
+            return Reading()
         except Exception:  # whatever keeps it from answering, the screen must say so and go on
             return Reading(self._snapshot, True, tuple(self._events), self._dropped)
         return Reading(self._snapshot, False, tuple(self._events), self._dropped)
