@@ -108,6 +108,24 @@ class UndoRequested(Message):
     """Someone wants to take back the newest change of the configuration."""
 
 
+class RestoreRequested(Message):
+    """Someone wants to bring back a revision of the configuration."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+class PlaceRequested(Message):
+    """Someone wants to see what another screen shows of something."""
+
+    def __init__(self, place: str, words: str) -> None:
+        """Take a name in `tui.places` and what its filter is set to."""
+        super().__init__()
+        self.place = place
+        self.words = words
+
+
 class ChoiceRequested(Message):
     """Someone wants to choose one of several commands by name."""
 

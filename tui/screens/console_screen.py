@@ -90,6 +90,7 @@ class ConsoleScreen(Screen[None]):
         self._painted: tuple[Palette, bool] | None = None
         self._built = False
         self._stopping = False
+        self._looks_for = ""
 
     # What a screen says about itself
 
@@ -107,6 +108,10 @@ class ConsoleScreen(Screen[None]):
     def details(self) -> Details | None:
         """Return what opening or copying the row under the cursor gives."""
         return None
+
+    def copied(self) -> Details | None:
+        """Return what copying gives: the row under the cursor, if the screen says nothing else."""
+        return self.details()
 
     def offers(self) -> Iterator[Offer]:
         """Return what the palette offers on this screen."""
@@ -150,6 +155,7 @@ class ConsoleScreen(Screen[None]):
     def on_mount(self) -> None:
         """Show what is known before the first paint."""
         self._built = True
+        self.look_for(self._looks_for)
         self.set_class(bool(self.crumbs()), "-deep")
         self.paint(palette_of(self.app.current_theme))
         self.show(self._reading)
@@ -219,6 +225,12 @@ class ConsoleScreen(Screen[None]):
     def filter_bar(self) -> FilterBar | None:
         """Return the filter line, if the screen has one."""
         return next(iter(self.query(FilterBar)), None) if self._built else None
+
+    def look_for(self, words: str) -> None:
+        """Set the filter, now or as soon as there is one."""
+        self._looks_for, bar = words, self.filter_bar()
+        if bar is not None:
+            bar.value, self._looks_for = words, ""
 
     def ask(self, call: EngineCall) -> None:
         """Have a call made on a worker thread."""
@@ -335,8 +347,8 @@ class ConsoleScreen(Screen[None]):
             self.app.push_screen(MessageScreen(details.title, details.text, error=False))
 
     def action_copy(self, form: str) -> None:
-        """Copy the row under the cursor."""
-        details = self.details()
+        """Copy the row under the cursor, or the marked ones."""
+        details = self.copied()
         if details is None:
             return
         text = f"{details.title}\n{details.text}" if form == "text" else details.to_json()
