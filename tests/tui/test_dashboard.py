@@ -324,7 +324,7 @@ async def test_delete_removes_the_receiver_after_a_yes() -> None:
         await pilot.press("d", "tab", "enter")
         await settle(app, pilot)
         assert engine.named("delete_receiver") == [(1, "console")]
-        assert "XNAT:8104 deleted" in toasts(app)
+        assert "XNAT:8104 deleted   U undoes it" in toasts(app)
         assert app.dashboard.query_one(ReceiversTable).row_count == 4
 
 

@@ -113,7 +113,7 @@ class ReceiverCommands:
             f"{'start' if enabled else 'stop'} {name}",
             receiver_id,
             lambda engine: engine.set_enabled(receiver_id, enabled, self._actor),
-            lambda _: self._tell(receiver_id, name, saved=True),
+            lambda _: self._tell(receiver_id, name),
         )
         self._app.call_engine(call)
 
