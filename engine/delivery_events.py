@@ -131,6 +131,22 @@ class ForwardingHalted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSetAside(Event):
+    """A queue on disk was damaged; an empty one takes its place."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "forward"
+    urgent: ClassVar[bool] = True
+
+    kept_as: str
+    """What its file is called now."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"a queue was damaged, and what waited in it is lost; kept as {self.kept_as}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramEnded(Event):
     """An external program ran for a session, and says that all is well."""
 

@@ -554,6 +554,13 @@ class Engine:
                 self._journal.record(
                     OptionNotApplied(receiver=receiver.label, option=option, instead=instead)
                 )
+        self._start_processes_ahead(configuration)
+
+    def _start_processes_ahead(self, configuration: Configuration) -> None:
+        """Let the first object find the processes that it needs; once the listeners are there."""
+        if configuration.anonymizes:
+            self._runner.start_ahead()
+        self._processors.processing.start_ahead(configuration)
 
     def _reload(self) -> None:
         """Apply the configuration file after it changed on disk; called by the watcher."""
@@ -644,8 +651,7 @@ def _not_applied(
         if any(file_namer_problems(receiver.file_namer, file_namers)):
             instead = "files are named by the site's template, for it can't be used"
             found.append((receiver, f"file namer {receiver.file_namer}", instead))
-        nothing = configuration.site.anonymization is None
-        if receiver.anonymization and nothing and not configuration.projects.anonymizations:
+        if receiver.anonymization and not configuration.has_anonymization:
             instead = "no script is in force; objects are stored as received"
             found.append((receiver, "anonymization", instead))
     return tuple(found)

@@ -323,6 +323,7 @@ def example_elements(*, as_received: bool = False) -> tuple[ElementRow, ...]:
                 identifying=is_identifying(tag, vr),
                 private=is_private(tag),
                 cut=vr == "OB",
+                first_bytes=b"" if vr in {"SQ", "OB"} else value.encode()[:32],
             )
         )
     return tuple(rows)

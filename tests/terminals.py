@@ -68,9 +68,9 @@ class Terminal:
                 self.output += os.read(self._terminal, 65536)
             except OSError:
                 break
-        found = wanted in self.output
-        self.output = self.output.partition(wanted)[2]
-        return found
+        before, found, after = self.output.partition(wanted)
+        self.output = after if found else before
+        return bool(found)
 
     def wait(self, seconds: float = 20) -> int:
         """Read on until the program has ended, and return its exit code."""

@@ -32,8 +32,8 @@ from tui.link import (
     EngineCall,
     EngineLink,
     EngineStopped,
+    GoRequested,
     News,
-    PlaceRequested,
     Reading,
     ReadingWanted,
     ReceiverCommand,
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 TERMINAL_CHECK_SECONDS = 1
 """Often enough that Textual's output queue of 30 writes cannot fill up and block this thread."""
 MAX_TOAST_CELLS = 400
+REDRAW_SECONDS = 0.2
 
 
 class ConsoleApp(App[None]):
@@ -91,7 +92,7 @@ class ConsoleApp(App[None]):
         read_only: bool = False,
         settings_path: Path | None = None,
         theme_name: str = "",
-        places: tuple[Place, ...] = PLACES,
+        places: tuple[Place, ...] = (),
     ) -> None:
         """Take the engine and how to look at it.
 
@@ -108,12 +109,13 @@ class ConsoleApp(App[None]):
             read_only: Whether nothing that changes anything can be reached.
             settings_path: Where the user's settings are kept; None keeps none.
             theme_name: Instead of the one in the settings.
-            places: The screens there are.
+            places: The screens there are, instead of `PLACES`.
         """
         super().__init__()
         self.blink = blink
         self.reading = Reading()
-        self.frame = Frame(blink=blink, demo=demo, read_only=read_only, places=places)
+        places = places or PLACES
+        self.frame = Frame(blink=blink, demo=demo, read_only=read_only, places=places, actor=actor)
         self.dashboard = DashboardScreen(self.frame)
         self._settings_path = settings_path
         self._refresh_hz = refresh_hz
@@ -189,8 +191,15 @@ class ConsoleApp(App[None]):
 
     def refresh_from_engine(self) -> None:
         """Look at the engine once and show what changed."""
+        was_silent = self.reading.silent
         self.reading = self._link.read()
         self._show_reading()
+        if self.reading.silent != was_silent and self.screen is not self._seen():
+            # What changes behind a dialog is not always drawn, and no other change follows.
+            self.set_timer(REDRAW_SECONDS, self._redraw)
+
+    def _redraw(self) -> None:
+        self.screen.refresh()
 
     def _show_reading(self) -> None:
         screen = self._seen()
@@ -238,11 +247,12 @@ class ConsoleApp(App[None]):
         """Go to a screen by its key."""
         self.go(name)
 
-    @on(PlaceRequested)
-    def _look_for(self, request: PlaceRequested) -> None:
+    @on(GoRequested)
+    def _go_and_look(self, request: GoRequested) -> None:
         self.go(request.place)
-        screen = self._seen()
-        if screen is not None:
+        self.go(request.place)
+        screen = self.screen
+        if isinstance(screen, ConsoleScreen):
             screen.look_for(request.words)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -329,7 +339,7 @@ class ConsoleApp(App[None]):
 
     def tell_saved(self, sentence: str, severity: SeverityLevel = "information") -> None:
         """Tell what became of a change, and how to take it back."""
-        self.tell(f"{sentence}   U undoes it", severity)
+        self.tell(f"{sentence}   Z undoes it", severity)
 
     # Keys
 

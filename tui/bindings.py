@@ -27,6 +27,9 @@ class Scope(StrEnum):
     LOG = "Log"
     SENDERS = "Senders"
     HISTORY = "History"
+    SESSIONS = "Sessions"
+    AREAS = "Areas"
+    INSPECTOR = "Object"
     NEIGHBOURS = "Receiver"
     SCREENS = "Screens"
     EVERYWHERE = "Everywhere"
@@ -78,6 +81,34 @@ class Key:
 
 R, V, L, E = Scope.RECEIVERS, Scope.VIEW, Scope.LISTS, Scope.EVERYWHERE
 A, S, M = Scope.ASSOCIATIONS, Scope.SITE, Scope.MARKS
+
+OBJECT_KEYS = (
+    ("values", "v", "v", "values", "Values", "show masked values for a minute (recorded)", 1),
+    ("compare", "c", "c", "compare", "Compare", "with what arrived; then only the changes", 1),
+    ("previous", "left_square_bracket", "[", "neighbour(-1)", "Prev", "object of the scan", 2),
+    ("next", "right_square_bracket", "]", "neighbour(1)", "Next", "object of the scan", 2),
+    ("private", "p", "p", "private", "Private", "hide private elements, and back", 3),
+    ("sequences", "s", "s", "sequences", "Sequences", "open all sequences, or close them", 3),
+    ("image", "i", "i", "only('picture')", "Image", "on the whole screen, and back", 2),
+    ("trail", "t", "t", "only('trail')", "Trail", "where it went, on the whole screen", 3),
+    ("window", "w", "w", "window", "Window", "which values are black and white", 4),
+    ("frame_back", "comma", ",", "frame(-1)", "Frame", "the frame before", 0),
+    ("frame", "full_stop", ".", "frame(1)", "Frame", "the next frame", 4),
+    ("copy_tag", "Y", "Y", "copy_tag", "Copy tag", "copy the tag of the element", 0),
+    ("rule", "r", "r", "copy_rule", "Rule", "copy a routing rule for the element", 4),
+)
+"""Name, key, key as written, action, label, help and importance of what one object offers."""
+
+SESSION_KEYS = (
+    ("archive", "a", "Archive", "into the archive (asks; says conflicts first)", 1),
+    ("move", "m", "Move", "to another project (asks which)", 2),
+    ("delete", "d", "Delete", "to the trash (asks)", 2),
+    ("rebuild", "r", "Rebuild", "make scans and documents anew", 2),
+    ("restore", "u", "Restore", "out of the trash, into the prearchive", 1),
+    ("cancel", "c", "Cancel", "take back what waits", 1),
+)
+"""Name, key, label, help and importance of what may be asked for sessions."""
+AREA_HELP = "prearchive, archive, trash"
 
 KEYS = (
     Key(
@@ -184,6 +215,35 @@ KEYS = (
         1,
         short="Allow all",
         changes=True,
+    ),
+    *(
+        Key(
+            f"session.{name}",
+            Scope.SESSIONS,
+            key,
+            key,
+            f"session('{name}')",
+            label,
+            words,
+            weight,
+            changes=True,
+        )
+        for name, key, label, words, weight in SESSION_KEYS
+    ),
+    Key(
+        "session.copy_uid",
+        Scope.SESSIONS,
+        "U",
+        "U",
+        "copy_uid",
+        "Copy UID",
+        "copy the Study Instance UIDs",
+    ),
+    Key("area.next", Scope.AREAS, "right_square_bracket", "]", "area(1)", "Area", AREA_HELP, 4),
+    Key("area.previous", Scope.AREAS, "left_square_bracket", "[", "area(-1)", "Area", AREA_HELP),
+    *(
+        Key(f"object.{name}", Scope.INSPECTOR, key, shown, action, label, words, weight)
+        for name, key, shown, action, label, words, weight in OBJECT_KEYS
     ),
     Key("log.follow", Scope.LOG, "f", "f", "follow", "Follow", "stay at the newest event", 2),
     Key("log.error", Scope.LOG, "e", "e", "error(1)", "Next error", "older", 2, short="Error"),
@@ -299,8 +359,8 @@ KEYS = (
     Key(
         "app.undo",
         E,
-        "U",
-        "U",
+        "Z",
+        "Z",
         "undo",
         "Undo",
         "take back the last change of the configuration (shows it and asks)",

@@ -104,6 +104,15 @@ class SwitchRequested(Message):
         self.allowed = allowed
 
 
+class GoRequested(Message):
+    """Someone wants to see a screen, filtered by some words."""
+
+    def __init__(self, place: str, words: str) -> None:
+        super().__init__()
+        self.place = place
+        self.words = words
+
+
 class UndoRequested(Message):
     """Someone wants to take back the newest change of the configuration."""
 
@@ -114,16 +123,6 @@ class RestoreRequested(Message):
     def __init__(self, number: int) -> None:
         super().__init__()
         self.number = number
-
-
-class PlaceRequested(Message):
-    """Someone wants to see what another screen shows of something."""
-
-    def __init__(self, place: str, words: str) -> None:
-        """Take a name in `tui.places` and what its filter is set to."""
-        super().__init__()
-        self.place = place
-        self.words = words
 
 
 class ChoiceRequested(Message):

@@ -25,7 +25,7 @@ PLACES = (
     Place(
         "associations", "2", "Associations", "Assoc", "tui.screens.associations:AssociationsScreen"
     ),
-    Place("sessions", "3", "Sessions", "Sess"),
+    Place("sessions", "3", "Sessions", "Sess", "tui.screens.sessions:SessionsScreen"),
     Place("log", "4", "Log", "Log", "tui.screens.log:LogScreen"),
     Place("senders", "5", "Senders", "Send", "tui.screens.senders:SendersScreen"),
     Place("site", "6", "Site & projects", "Site"),

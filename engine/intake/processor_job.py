@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -83,6 +84,13 @@ class Answer:
     assigned: Assignment = Assignment()
     changes: tuple[ElementChange, ...] = ()
     log: tuple[str, ...] = ()
+
+
+def get_ready(call: PluginCall | None) -> None:
+    """Import what is slow to import, the plugin last; done before the first job."""
+    importlib.import_module("engine.anonymize")
+    if call is not None:
+        _plugin(call.id, call.target)
 
 
 def run_processor(job: ProcessorJob) -> Answer:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from engine.intake.processing import Processing
     from engine.intake.router import Ruling
     from engine.intake.trial import Tried
-    from engine.model.file_name_template import FileNameTemplate
     from engine.model.identity import Identification, Identity
     from engine.model.processing import ProcessorStep
     from engine.model.trace import Attribute, Step
@@ -102,9 +101,9 @@ class Rehearsal:
         saved = self._tried(self._saved, path, header)
         draft = saved if self._draft is None else self._tried(self._draft, path, header)
         found = draft.identification
-        identity, template = found.identity, rulings[1].template
+        identity = found.identity
         directly = _goes_directly(rulings[1], identity)
-        place = _place(identity, draft.header, template, directly=directly) if identity else ()
+        place = _place(identity, draft.header, rulings[1], directly=directly) if identity else ()
         return Rehearsed(
             *(str(path), found, saved.identification, place, draft.steps, draft.rejected),
             filtered=_filtered(rulings[1], draft.header, identity),
@@ -130,10 +129,10 @@ def _goes_directly(ruling: Ruling, identity: Identity | None) -> bool:
 
 
 def _place(
-    identity: Identity, header: HeaderView, template: FileNameTemplate, *, directly: bool
+    identity: Identity, header: HeaderView, ruling: Ruling, *, directly: bool
 ) -> tuple[str, ...]:
     project, label = identity.project.value, identity.session_label
     folder = session_folder(project, TIMESTAMP, label)
     if directly and project is not None:
-        folder = archive_folder(project, label)
-    return (*folder, "SCANS", scan_folder(header), "DICOM", file_name(header, template))
+        folder = archive_folder(project, label, ruling.routing.projects.archive_folder(project))
+    return (*folder, "SCANS", scan_folder(header), "DICOM", file_name(header, ruling.template))

@@ -89,13 +89,13 @@ async def test_the_chosen_revision_is_compared_with_the_one_before_or_two_marked
 async def test_undo_shows_what_it_takes_back_and_takes_back_only_that() -> None:
     engine = busy()
     async with running(engine, actor="anna") as (app, screen, pilot):
-        await press(app, pilot, "1", "U")
+        await press(app, pilot, "1", "Z")
         assert sentence(app).startswith("Revision 12, changed by an editor at 13:39:22, is taken")
         assert SAID in sentence(app)
         await press(app, pilot, "escape", "ctrl+p", *"undo last", "enter")
         await press(app, pilot, "right", "enter")
         assert engine.named("history.restore") == [(11, "anna", 12)]
-        assert toasts(app) == ["last change undone: revision 13 is in force   U undoes it"]
+        assert toasts(app) == ["last change undone: revision 13 is in force   Z undoes it"]
         await press(app, pilot, "8")
         assert str(screen.query_one(RevisionsTable).get_row_at(0)[1]) == "● 13"
 
@@ -188,7 +188,7 @@ async def test_without_a_history_there_is_nothing_to_undo_and_read_only_offers_n
         assert "there is nothing to undo" in app.screen._plain()
     engine = busy()
     async with running(engine, read_only=True) as (app, screen, pilot):
-        await press(app, pilot, "j", "u", "U", "R")
+        await press(app, pilot, "j", "u", "Z", "R")
         assert app.screen is screen
         assert engine.calls == []
         names = [offer.name for offer in ConsoleCommands(screen)._offers()]

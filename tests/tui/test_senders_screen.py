@@ -210,7 +210,7 @@ async def test_read_only_reaches_every_sender_and_changes_nothing() -> None:
     engine = whitelist_rejections()
     async with running(engine, read_only=True) as (app, screen, pilot):
         assert keys(screen).isdisjoint({"association.abort", "association.allow"})
-        await pilot.press("x", "w", "U")
+        await pilot.press("x", "w", "Z")
         await settle(app, pilot)
         assert app.screen is screen
         assert {call[0] for call in engine.calls} == {"contexts"}

@@ -65,7 +65,7 @@ async def test_barring_after_a_yes_changes_only_the_switch() -> None:
         site = replace(engine.site_settings, receivers_allowed=False)
         assert engine.named("set_site") == [(site, "anna")]
         assert site.bind_address == "10.0.0.5"
-        assert toasts(app) == ["DICOM receivers are not allowed now   U undoes it"]
+        assert toasts(app) == ["DICOM receivers are not allowed now   Z undoes it"]
         assert shown(app, "#barred")
 
 
@@ -96,7 +96,7 @@ async def test_one_key_allows_all_again_without_asking() -> None:
             (replace(engine.site_settings, receivers_allowed=True), "console")
         ]
         assert not shown(app, "#barred")
-        assert toasts(app) == ["DICOM receivers are allowed now   U undoes it"]
+        assert toasts(app) == ["DICOM receivers are allowed now   Z undoes it"]
 
 
 async def test_a_switch_that_somebody_else_has_set_is_not_set_again() -> None:
@@ -149,7 +149,7 @@ async def test_a_receiver_started_while_none_is_allowed_says_why_it_does_not_lis
         app._receiver_commands._saved(status.receiver)
         await pilot.pause()
         assert toasts(app) == [
-            "XNAT:8104 saved, but the site allows no receivers now   U undoes it"
+            "XNAT:8104 saved, but the site allows no receivers now   Z undoes it"
         ]
         assert banner(app).startswith(
             "⊘ DICOM receivers are not allowed on this site: 1 enabled receiver does not listen"

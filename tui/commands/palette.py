@@ -57,7 +57,7 @@ def _place_offers(app: ConsoleApp, screen: ConsoleScreen) -> Iterator[Offer]:
 def _app_offers(app: ConsoleApp) -> Iterator[Offer]:
     if not app.frame.read_only:
         detail = "shows what that changes, and asks"
-        yield Offer("configuration: Undo last change", detail, "U", app.action_undo)
+        yield Offer("configuration: Undo last change", detail, "Z", app.action_undo)
     for key_id in ("app.help", "app.help_here", "app.diagnostics"):
         key = BY_ID[key_id]
         run = getattr(app, f"action_{key.action}")

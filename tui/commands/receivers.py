@@ -204,8 +204,8 @@ def outcome(status: ReceiverStatus) -> tuple[str, SeverityLevel]:
 def _consequence(status: ReceiverStatus) -> str:
     open_now = status.open_associations
     if not open_now:
-        return "No association is open. U brings it back."
-    return f"{counted(open_now, 'open association')} may finish; U brings it back."
+        return "No association is open. Z brings it back."
+    return f"{counted(open_now, 'open association')} may finish; Z brings it back."
 
 
 def name_of(receiver: Receiver) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tui.bindings import KEYS, Scope, possible
 from tui.forms.allow_form import allow_form
-from tui.link import AllowRequested, ReceiverCommand, SwitchRequested
+from tui.link import AllowRequested, GoRequested, ReceiverCommand, SwitchRequested
 from tui.text import counted, host_of, safe
 from tui.theme import RECEIVER_LOOKS
 from tui.widgets.associations_table import when_rejected
@@ -67,6 +67,17 @@ def receiver_offers(screen: ConsoleScreen, selected: ReceiverStatus | None) -> I
                 shown = key.shown if status == selected else ""
                 label = f"receiver: {key.label} {name}"
                 yield offer(action, label, _detail(status), shown, status.receiver.id)
+
+        yield from _go_offers(screen, status)
+
+
+def _go_offers(screen: ConsoleScreen, status: ReceiverStatus) -> Iterator[Offer]:
+    """Offer the sessions that a receiver brought."""
+    if any(place.name == "sessions" and place.screen for place in screen.frame.places):
+        label = status.receiver.label
+        name, detail = f"go: Sessions received by {safe(label)}", "prearchive and archive"
+        request = GoRequested("sessions", f"receiver:{label}")
+        yield Offer(name, detail, "", lambda: screen.post_message(request))
 
 
 def _detail(status: ReceiverStatus) -> str:

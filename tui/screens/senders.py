@@ -23,7 +23,7 @@ from tui.forms.senders import (
     with_live,
 )
 from tui.forms.volume_chart import meaning
-from tui.link import PlaceRequested
+from tui.link import GoRequested
 from tui.screens.association_actions import AssociationActions
 from tui.screens.fetch import Fetch
 from tui.screens.fetching_screen import FetchingScreen
@@ -239,7 +239,7 @@ class SendersScreen(AssociationActions, FetchingScreen):
         """Go to another screen that shows what is of this sender."""
         sender = self._chosen()
         if sender is not None:
-            self.post_message(PlaceRequested(place, words_for(place, who(sender))))
+            self.post_message(GoRequested(place, words_for(place, who(sender))))
 
     def action_hours(self) -> None:
         """Show the volume of a day, or of a week."""
@@ -251,7 +251,8 @@ def words_for(place: str, sender: Who) -> str:
     """Return the filter that leaves what is of a sender on another screen."""
     title, address = sender
     if place == "sessions":
-        return typed(title)
+        word = max(typed(title).split(), key=len, default="")
+        return f"caller:{word}" if word else ""
     terms = [term("caller", title)]
     if place == "associations":
         terms.append(term("address", address))

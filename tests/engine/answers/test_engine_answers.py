@@ -13,11 +13,11 @@ from engine.events import IdentifyingValuesShown
 from engine.intake.worker_processes import WorkerLost, WorkerTimeout
 from engine.model.project import Project
 from engine.model.session import SessionArea, SessionStatus
+from engine.model.session_actions import SessionAction
 from engine.model.session_query import SessionQuery
 from engine.service import Engine
 from engine.settings import Durability, EngineSettings
 from engine.view.objects import ObjectReference, RowChange, Window
-from engine.view.sessions import SessionAction
 from tests.fakes import NOW
 from tests.running import LOOPBACK, configure, free_port, make_receiver
 

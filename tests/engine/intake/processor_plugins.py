@@ -66,6 +66,9 @@ class Plugin:
         settings = context.settings
         context.assign(project=settings.text("project"), session=settings.text("session"))
 
+    def assign_number(self, context: Context) -> None:
+        context.assign(subject=7)  # type: ignore[arg-type]
+
     def refuse(self, context: Context) -> Reject:
         context.edit.set(PATIENT_NAME, "Never^Stored")
         return Reject("not of\nthis trial")

@@ -115,7 +115,6 @@ class OneProcess(ProcessorWorkers):
 @pytest.fixture(scope="module")
 def workers() -> Iterator[ProcessorWorkers]:
     with closing(OneProcess()) as workers:
-        workers.keep_only({1})
         yield workers
 
 
@@ -309,6 +308,7 @@ def test_who_sees_an_object(
         ("no_such_method", "AttributeError in processor_plugins.py"),
         ("nothing", "neither Continue nor Reject was returned"),
         ("rewrite_uid", "ValueError in editor.py"),
+        ("assign_number", "ValueError in processors.py"),
         ("script", "the script is not valid"),
         ("crash", "its process died twice"),
     ],
@@ -402,6 +402,22 @@ def test_what_is_gone_from_the_configuration_holds_no_process_and_prints_come_no
         bed.processing.apply(replace(configuration, processors=()))
         assert workers.processes() == 0
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_process_is_started_ahead_only_for_what_will_need_one(opened: Opened) -> None:
+    table = (("table", "key\n"), ("key", "calling_ae_title"))
+    relabel = replace(acme(3), processor_class="relabelFromTable", parameters=table)
+    edits = script(4, READ)
+    with closing(ProcessorWorkers()) as workers:
+        bed = opened(acme(do="say"), relabel, edits, workers=workers)
+        configuration = bed.bench.configurations[-1]
+        off = tuple(replace(r, custom_processing=False) for r in configuration.receivers)
+        bed.processing.start_ahead(replace(configuration, receivers=off))
+        bed.processing.start_ahead(replace(configuration, processors=(relabel,)))
+        assert workers.processes() == 0
+        for _ in range(2):
+            bed.processing.start_ahead(configuration)
+        assert workers.processes() == 2
 
 
 def test_a_dry_run_tells_every_change_and_counts_nothing(opened: Opened) -> None:
