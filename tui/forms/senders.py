@@ -139,6 +139,10 @@ def rejected_association(sender: Sender, snapshot: EngineSnapshot) -> Associatio
         rejected = association.end is AssociationEnd.REJECTED
         if rejected and caller_of(association) == who(sender):
             return association
+    return _as_kept(sender, at)
+
+
+def _as_kept(sender: Sender, at: datetime) -> AssociationStatus:
     host = f"[{sender.address}]" if ":" in sender.address else sender.address
     return AssociationStatus(
         id="",

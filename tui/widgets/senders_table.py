@@ -75,28 +75,28 @@ def row_key(sender: Sender) -> str:
 
 def _row(sender: Sender, now: datetime) -> TableRow:
     look = SENDER_LOOKS[sender.state]
-    live = sender.open_associations > 0
     sent = Tone.PLAIN if sender.objects else Tone.MUTED
-
-    def number(column: str, text: str, tone: Tone = Tone.PLAIN) -> Cell:
-        return Cell(text, tone, sort_value(sender, column)[0])
-
-    def problems(column: str, times: int) -> Cell:
-        return number(column, count(times) if times else "–", Tone.ERROR if times else Tone.MUTED)
-
-    cells = {
+    named = Tone.STRONG if sender.open_associations else Tone.PLAIN
+    shown = {
+        "last": (age(sender.last_seen, now), Tone.PLAIN),
+        "first": (age(sender.first_seen, now), Tone.PLAIN),
+        "objects": (count(sender.objects), sent),
+        "size": (size(sender.bytes), sent),
+        "associations": (count(sender.associations), Tone.PLAIN),
+        "rejected": _problems(sender.rejected),
+        "failed": _problems(sender.failed),
+        "few": (strip(sender.day, FEW_HOURS), Tone.KEY),
+        "day": (strip(sender.day, HOURS), Tone.KEY),
+    }
+    cells = {name: Cell(*words, sort_value(sender, name)[0]) for name, words in shown.items()}
+    cells |= {
         "state": Cell(str(look), look.tone),
-        "caller": Cell(safe(sender.calling_ae_title), Tone.STRONG if live else Tone.PLAIN),
+        "caller": Cell(safe(sender.calling_ae_title), named),
         "address": Cell(safe(sender.address)),
-        "last": number("last", age(sender.last_seen, now)),
-        "first": number("first", age(sender.first_seen, now)),
-        "objects": number("objects", count(sender.objects), sent),
-        "size": number("size", size(sender.bytes), sent),
-        "associations": number("associations", count(sender.associations)),
-        "rejected": problems("rejected", sender.rejected),
-        "failed": problems("failed", sender.failed),
-        "few": number("day", strip(sender.day, FEW_HOURS), Tone.KEY),
-        "day": number("day", strip(sender.day, HOURS), Tone.KEY),
         "implementation": Cell(safe(sender.implementation) or "–"),
     }
     return TableRow(row_key(sender), cells)
+
+
+def _problems(times: int) -> tuple[str, Tone]:
+    return (count(times), Tone.ERROR) if times else ("–", Tone.MUTED)
