@@ -317,6 +317,7 @@ def _fits(session: Session, query: SessionQuery) -> bool:
         and (not query.statuses or session.status in query.statuses)
         and (query.since is None or session.last_object_at >= query.since)
         and query.modality in {None, session.modality}
+        and (query.caller or "").casefold() in session.calling_ae_title.casefold()
         and query.receiver in {None, session.receiver, session.receiver.partition(":")[0]}
         and query.area in {None, session.area}
         and any(text in (one or "").casefold() for one in texts)

@@ -14,6 +14,7 @@ from textual.command import SimpleProvider
 from tui.bindings import Scope, bindings
 from tui.commands.associations import AssociationCommands
 from tui.commands.calls import EngineCalls
+from tui.commands.history import HistoryCommands
 from tui.commands.palette import ConsoleCommands, ConsolePalette
 from tui.commands.receivers import ReceiverCommands
 from tui.commands.settings import SettingsCommands
@@ -33,6 +34,7 @@ from tui.link import (
     Reading,
     ReadingWanted,
     ReceiverCommand,
+    RestoreRequested,
     SettingsCommand,
     SwitchRequested,
     UndoRequested,
@@ -132,6 +134,7 @@ class ConsoleApp(App[None]):
         self._association_commands = AssociationCommands(self, engine, actor)
         self._site_commands = SiteCommands(self, actor)
         self._settings_commands = SettingsCommands(self, engine, actor)
+        self._history_commands = HistoryCommands(self, actor)
         self._calls = EngineCalls(self, self._link)
         self._stopping = False
         self._terminal_watch = TerminalWatch(self._hang_up, self._terminate)
@@ -285,7 +288,9 @@ class ConsoleApp(App[None]):
             screen.look_for(request.words)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Hide the keys of screens that there are not."""
+        """Hide the keys of screens that there are not, and what a read-only console can't do."""
+        if action == "undo":
+            return not (self.frame.read_only or self._stopping)
         if action == "go":
             return any(place.name == parameters[0] and place.screen for place in self.frame.places)
         return super().check_action(action, parameters)
@@ -334,7 +339,12 @@ class ConsoleApp(App[None]):
     @on(UndoRequested)
     def _undo(self) -> None:
         if self.may():
-            self._site_commands.undo()
+            self._history_commands.undo()
+
+    @on(RestoreRequested)
+    def _restore(self, request: RestoreRequested) -> None:
+        if self.may():
+            self._history_commands.restore(request.number)
 
     def look_at(self, receiver_id: int) -> Receiver | None:
         """Look at the engine again and return a receiver as it is now."""
@@ -364,7 +374,15 @@ class ConsoleApp(App[None]):
         text = safe(sentence, MAX_TOAST_CELLS)
         self.notify(text, severity=severity, timeout=timeout, markup=False)
 
+    def tell_saved(self, sentence: str, severity: SeverityLevel = "information") -> None:
+        """Tell what became of a change, and how to take it back."""
+        self.tell(f"{sentence}   Z undoes it", severity)
+
     # Keys
+
+    def action_undo(self) -> None:
+        """Ask to take back the newest change of the configuration."""
+        self.post_message(UndoRequested())
 
     def action_command_palette(self) -> None:
         """Open the palette."""

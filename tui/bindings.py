@@ -26,6 +26,8 @@ class Scope(StrEnum):
     LISTS = "Lists"
     MARKS = "Marks"
     LOG = "Log"
+    SENDERS = "Senders"
+    HISTORY = "History"
     SESSIONS = "Sessions"
     AREAS = "Areas"
     INSPECTOR = "Object"
@@ -286,6 +288,56 @@ KEYS = (
     Key("log.times", Scope.LOG, "t", "t", "times", "Times", "time of day, date, how long ago", 4),
     Key("log.save", Scope.LOG, "S", "S", "save", "Save", "write what is shown to a file", 3),
     Key("log.clear", Scope.LOG, "X", "X", "clear_view", "Clear", "hide what is shown, and back"),
+    *(
+        Key(f"sender.{name}", Scope.SENDERS, key, key, action, label, text, importance, short)
+        for name, key, action, label, text, importance, short in (
+            (
+                "associations",
+                "a",
+                "show_at('associations')",
+                "Associations",
+                "show its associations on screen 2",
+                2,
+                "Assoc",
+            ),
+            (
+                "sessions",
+                "s",
+                "show_at('sessions')",
+                "Sessions",
+                "show its sessions on screen 3",
+                2,
+                "Sess",
+            ),
+            ("log", "l", "show_at('log')", "Events", "show its events on screen 4", 2, ""),
+            ("range", "h", "hours", "24 h / 7 d", "the chart of a day or of a week", 3, "Range"),
+            ("refresh", "r", "look_again", "Refresh", "ask the engine again now", 4, ""),
+        )
+    ),
+    Key(
+        "history.restore",
+        Scope.HISTORY,
+        "R",
+        "R",
+        "restore",
+        "Restore",
+        "bring back what this revision said (shows what changes, and asks)",
+        1,
+        changes=True,
+    ),
+    Key(
+        "history.undo",
+        Scope.HISTORY,
+        "u",
+        "u",
+        "app.undo",
+        "Undo",
+        "take back the last change (shows it, and asks)",
+        2,
+        changes=True,
+    ),
+    Key("history.older", Scope.HISTORY, "m", "m", "older", "Older", "read older revisions", 3),
+    Key("history.refresh", Scope.HISTORY, "r", "r", "look_again", "Refresh", "ask again now", 4),
     Key(
         "receiver.previous",
         Scope.NEIGHBOURS,
@@ -338,6 +390,16 @@ KEYS = (
     ),
     Key("app.next", E, "tab", "tab", "app.focus_next", "Panel", "next panel", 5),
     Key("app.previous", E, "shift+tab", "⇧tab", "app.focus_previous", "Back", "previous panel"),
+    Key(
+        "app.undo",
+        E,
+        "Z",
+        "Z",
+        "undo",
+        "Undo",
+        "take back the last change of the configuration (shows it and asks)",
+        changes=True,
+    ),
     Key("app.help", E, "question_mark", "?", "help", "Help", "all keys and what states mean", 1),
     Key("app.help_here", E, "f1", "f1", "help_here", "Help here", "help on the focused panel"),
     Key(

@@ -128,6 +128,14 @@ class UndoRequested(Message):
     """Someone wants to take back the newest change of the configuration."""
 
 
+class RestoreRequested(Message):
+    """Someone wants to bring back a revision of the configuration."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
 class ChoiceRequested(Message):
     """Someone wants to choose one of several commands by name."""
 

@@ -76,6 +76,8 @@ def _equalities(query: SessionQuery) -> Iterator[Condition]:
         yield "last_object_at >= ?", (stamp(query.since),)
     if query.modality is not None:
         yield "modality = ?", (query.modality,)
+    if query.caller is not None:
+        yield "instr(lower(calling_ae_title), lower(?))", (query.caller,)
 
 
 def _area(query: SessionQuery, by_time: bool) -> Iterator[Condition]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from engine.model.session import SessionArea
 
-FIELDS = ("project", "status", "since", "modality", "receiver", "text")
+FIELDS = ("project", "status", "since", "modality", "receiver", "caller", "text")
 HINT = "words, project:NEURO* status:ready,error since:24h modality:CT receiver:XNAT"
 
 

@@ -112,6 +112,10 @@ class ConsoleScreen(Screen[None]):
         """Return what opening or copying the row under the cursor gives."""
         return None
 
+    def copied(self) -> Details | None:
+        """Return what copying gives: the row under the cursor, if the screen says nothing else."""
+        return self.details()
+
     def offers(self) -> Iterator[Offer]:
         """Return what the palette offers on this screen."""
         yield from key_offers(self, (*self.SCOPES, Scope.VIEW))
@@ -352,8 +356,8 @@ class ConsoleScreen(Screen[None]):
             self.app.push_screen(MessageScreen(details.title, details.text, error=False))
 
     def action_copy(self, form: str) -> None:
-        """Copy the row under the cursor."""
-        details = self.details()
+        """Copy the row under the cursor, or the marked ones."""
+        details = self.copied()
         if details is None:
             return
         text = f"{details.title}\n{details.text}" if form == "text" else details.to_json()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tui.bindings import KEYS, Scope, possible
 from tui.forms.allow_form import allow_form
-from tui.link import AllowRequested, GoRequested, ReceiverCommand, SwitchRequested, UndoRequested
+from tui.link import AllowRequested, GoRequested, ReceiverCommand, SwitchRequested
 from tui.text import counted, host_of, safe
 from tui.theme import RECEIVER_LOOKS
 from tui.widgets.associations_table import when_rejected
@@ -114,9 +114,3 @@ def site_offers(screen: ConsoleScreen) -> Iterator[Offer]:
             "B",
             partial(screen.post_message, SwitchRequested(allowed=barred)),
         )
-    yield Offer(
-        "configuration: Undo last change",
-        "as a new revision (asks)",
-        "",
-        lambda: screen.post_message(UndoRequested()),
-    )
