@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from textual import on
@@ -24,6 +23,7 @@ from tui.forms.session_words import (
 from tui.screens.fetch import Fetch
 from tui.screens.session_actions import SessionActions
 from tui.screens.session_details import session_details
+from tui.screens.session_news import SessionNews
 from tui.text import counted, safe, size
 from tui.theme import palette_of
 from tui.widgets.area_tabs import AreaTabs
@@ -54,9 +54,6 @@ BEFORE = 100
 """So many rows above what is seen are fetched too."""
 MOST_MARKED = 1_000
 FACT_WIDTH = 10
-TOPICS = frozenset({"session", "c-store"})
-"""Events after which the list may look different."""
-EVENTS_LOOKED_AT = 200
 
 
 class SessionsScreen(SessionActions):
@@ -76,7 +73,7 @@ class SessionsScreen(SessionActions):
         self._known: dict[str, Session] = {}
         self._first = 0
         self._wanted: object = None
-        self._news: object = None
+        self._news = SessionNews()
         self._forced = False
 
     def compose_body(self) -> ComposeResult:
@@ -99,7 +96,7 @@ class SessionsScreen(SessionActions):
     def show_panels(self, reading: Reading, snapshot: EngineSnapshot) -> None:
         """Ask for what is missing or may have changed, and show what is there."""
         now = snapshot.taken_at
-        problem = self._want_list(now, again=self._is_news(reading, snapshot))
+        problem = self._want_list(now, again=self._news.came(reading, snapshot))
         page = self._list.answer
         self.query_one(AreaTabs).show(
             self._area, page.areas if page else None, page.by_status if page else ()
@@ -123,14 +120,6 @@ class SessionsScreen(SessionActions):
         self._list.want(wish, look, now, again=again, at_once=self._forced)
         self._forced = False
         return ""
-
-    def _is_news(self, reading: Reading, snapshot: EngineSnapshot) -> bool:
-        """Tell whether something happened since the last look that may change the list."""
-        events = islice(reading.events, EVENTS_LOOKED_AT)
-        newest = next((r for r in events if r.event.topic in TOPICS), None)
-        news = (newest.sequence if newest else None, snapshot.revision, snapshot.started_at)
-        changed, self._news = news != self._news, news
-        return changed
 
     def _show_list(self, page: SessionPage | None, now: datetime, filter_problem: str) -> None:
         table = self.query_one(SessionsTable)
