@@ -68,16 +68,39 @@ class ObjectsNotForwarded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardsDropped(Event):
-    """A destination was removed, and with it what waited for it."""
+    """Objects are not sent any more, because somebody said so or removed their destination."""
 
     severity: ClassVar[Severity] = Severity.WARNING
     topic: ClassVar[str] = "forward"
 
     objects: int
+    destination: str = ""
+    """Empty if it was removed."""
+    by: str = ""
 
     def sentence(self) -> str:
         """Say what happened."""
-        return f"a destination was removed; {counted(self.objects, 'object')} for it dropped"
+        dropped = counted(self.objects, "object")
+        if not self.destination:
+            return f"a destination was removed; {dropped} for it dropped"
+        return f"{self.destination}: {self.by} dropped {dropped}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardsRetried(Event):
+    """Somebody wants a destination to be tried at once."""
+
+    topic: ClassVar[str] = "forward"
+
+    destination: str
+    objects: int
+    """Given up before, and queued again."""
+    by: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        again = counted(self.objects, "object")
+        return f"{self.destination}: {self.by} asked for an attempt, {again} queued again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +128,22 @@ class ForwardingHalted(Event):
     def sentence(self) -> str:
         """Say what happened."""
         return f"nothing is forwarded for now: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSetAside(Event):
+    """A queue on disk was damaged; an empty one takes its place."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "forward"
+    urgent: ClassVar[bool] = True
+
+    kept_as: str
+    """What its file is called now."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"a queue was damaged, and what waited in it is lost; kept as {self.kept_as}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

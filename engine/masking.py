@@ -23,9 +23,10 @@ SETTINGS = frozenset((
 EVENTS = frozenset((
     "at", "kind", "severity", "topic", "receiver", "calling_ae_title", "called_ae_title",
     "association", "attribute", "identifier", "plugin", "option", "version", "expires", "since",
+    "source",
 ))  # fmt: skip
 """Names of an event's members that are shown."""
-SENTENCES = frozenset(("message", "why", "reason", "remedy", "error", "instead"))
+SENTENCES = frozenset(("message", "why", "reason", "remedy", "error", "instead", "what"))
 """Members of an event in words of ours, which name addresses and the like in them."""
 _HIDDEN = frozenset(("parameters", "identifier_settings"))
 """Records of which everything is hidden, whatever it is."""

@@ -64,3 +64,22 @@ class MetricsUnavailable(Event):
     def sentence(self) -> str:
         """Say what happened."""
         return f"metrics can't be read at {self.address}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unforeseen(Event):
+    """Something went wrong inside the engine that has no event of its own."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    source: str
+    """The module that says so."""
+    what: str
+    """Holds nothing of objects."""
+    times: int = 1
+    """How often so far; repetitions are told at 10, 100, 1000 …"""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        again = f", {self.times:,} times by now" if self.times > 1 else ""
+        return f"{self.what} ({self.source}){again}"

@@ -21,6 +21,7 @@ from engine.answers.sessions import SessionAnswers
 from engine.clock import SystemClock, local_midnight
 from engine.config.store import ConfigurationStore
 from engine.config.watcher import ConfigurationWatcher
+from engine.descriptors import raise_limit
 from engine.dimse import private_names
 from engine.dimse.acceptance import Load
 from engine.dimse.association_control import AssociationControl
@@ -72,6 +73,7 @@ from engine.sessions.reader import IndexReader
 from engine.sessions.studies import KnownStudies
 from engine.sessions.traces import TraceBook, TraceKey
 from engine.settings import Durability
+from engine.unforeseen import LogToJournal
 from engine.view import EngineSnapshot, ReceiverState, ReceiverStatus, StorageStatus
 from engine.watch import SilenceWatch, Watch
 
@@ -140,6 +142,7 @@ class Engine:
             StorageUnusable: if the directory can't hold what must be kept there.
         """
         private_names.require()
+        raise_limit()
         with ExitStack() as opened:
             self._open_storage(opened)
             self._build_parts(opened)
@@ -342,6 +345,7 @@ class Engine:
         self._configuration = self._store.create_default("first start")
         self._journal = Journal(self._clock, settings.event_log, settings.log_level)
         opened.callback(self._journal.close)
+        opened.callback(LogToJournal(self._journal).attach())
         self._prearchive_fd = os.open(settings.prearchive_dir, os.O_RDONLY | os.O_DIRECTORY)
         opened.callback(os.close, self._prearchive_fd)
         self._archive_fd = os.open(settings.archive_dir, os.O_RDONLY | os.O_DIRECTORY)
@@ -550,6 +554,13 @@ class Engine:
                 self._journal.record(
                     OptionNotApplied(receiver=receiver.label, option=option, instead=instead)
                 )
+        self._start_processes_ahead(configuration)
+
+    def _start_processes_ahead(self, configuration: Configuration) -> None:
+        """Let the first object find the processes that it needs; once the listeners are there."""
+        if configuration.anonymizes:
+            self._runner.start_ahead()
+        self._processors.processing.start_ahead(configuration)
 
     def _reload(self) -> None:
         """Apply the configuration file after it changed on disk; called by the watcher."""
@@ -640,8 +651,7 @@ def _not_applied(
         if any(file_namer_problems(receiver.file_namer, file_namers)):
             instead = "files are named by the site's template, for it can't be used"
             found.append((receiver, f"file namer {receiver.file_namer}", instead))
-        nothing = configuration.site.anonymization is None
-        if receiver.anonymization and nothing and not configuration.projects.anonymizations:
+        if receiver.anonymization and not configuration.has_anonymization:
             instead = "no script is in force; objects are stored as received"
             found.append((receiver, "anonymization", instead))
     return tuple(found)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from engine.config.store import ConfigurationStore
-from engine.errors import StorageUnusable
+from engine.errors import EngineError, StorageUnusable
 from engine.intake.adoption import adopt_findings
 from engine.intake.archiving import ProjectScripts
 from engine.intake.recovery import adopt
@@ -23,6 +24,7 @@ from engine.sessions.index import SessionIndex
 from engine.sessions.ledger import SessionLedger
 from engine.sessions.lifecycle import Lifecycle
 from engine.sessions.policy import SessionPolicy
+from engine.sessions.study_routes import StudyRoutes
 from engine.sessions.timer import SessionTimer
 from engine.sessions.workplace import Workplace
 from engine.settings import Durability
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from engine.sessions.scans import StoredObject
     from engine.settings import EngineSettings
 
+_logger = logging.getLogger(__name__)
+
 
 class SessionKeeping:
     """Builds, archives, moves and deletes the sessions of one data directory."""
@@ -55,10 +59,14 @@ class SessionKeeping:
         runner: ScriptRunner,
     ) -> None:
         self._configuration = configuration
+        self._study_routes_file = settings.study_routes_file
         self.ledger = SessionLedger(index, clock)
         self._scripts = ProjectScripts(runner, configuration)
         self._workplace = Workplace(
-            index, self.ledger, areas_of(settings), read_stored, journal, clock, self._scripts
+            *(index, self.ledger, areas_of(settings), read_stored, journal, clock),
+            *(self._scripts, self._forget_route),
+            lambda project: configuration().projects.archive_folder(project),
+            lambda project: configuration().pet_mr(project),
         )
         self._lifecycle = Lifecycle(self._workplace, self._policy)
         self._bell = Bell(settings.bell_file)
@@ -84,7 +92,8 @@ class SessionKeeping:
     def preview(self, session: Session, request: Request) -> Plan | tuple[str, ...]:
         """Return what archiving a session would come to; raises as `Planner.plan` does."""
         at = self._workplace
-        return Planner(at.areas, at.ledger, at.read, at.clock).preview(session, request)
+        planner = Planner(at.areas, at.ledger, at.read, at.clock, at.archive_folder, at.pet_mr)
+        return planner.preview(session, request)
 
     def run_requests(self) -> None:
         """Carry out what was asked for, on this thread."""
@@ -119,6 +128,18 @@ class SessionKeeping:
     def close(self) -> None:
         """Let go of the doorbell."""
         self._bell.close()
+
+    def _forget_route(self, session: Session) -> None:
+        """Remove the route of a study whose last session is archived: it has served its purpose."""
+        study, path = session.study_instance_uid, self._study_routes_file
+        if not path.exists() or self.ledger.waits_in_prearchive(study):
+            return
+        try:
+            with StudyRoutes(path) as routes:
+                routes.fulfil(study)
+        except EngineError as error:
+            # The session is archived all the same; the route can be deleted by hand.
+            _logger.warning("the route of an archived study is not removed: %s", error.detail)
 
     def _policy(self) -> SessionPolicy:
         configuration = self._configuration()

@@ -106,11 +106,6 @@ class EngineSettings:
         return self.data_dir / "forwarding.sqlite"
 
     @property
-    def forwarding_bell_file(self) -> Path:
-        """The FIFO by which commands tell a running engine to look at its forward copies."""
-        return self.data_dir / "forwarding.bell"
-
-    @property
     def commands_file(self) -> Path:
         """The SQLite queue of external programs that are to run."""
         return self.data_dir / "commands.sqlite"

@@ -24,10 +24,17 @@ class FakeForwarding:
         found = (f for f in self.given_up if destination in {None, f.destination})
         return tuple(found)[:limit]
 
-    def retry(self, destination: int, items: tuple[int, ...] = ()) -> int:
-        self.calls.append(("retry", destination, items))
+    def retry(self, destination: int, actor: str, items: tuple[int, ...] = ()) -> int:
+        self.calls.append(("retry", destination, actor, items))
         return len(items)
 
-    def drop(self, destination: int, items: tuple[int, ...] = (), *, waiting: bool = False) -> int:
-        self.calls.append(("drop", destination, items, waiting))
+    def drop(
+        self,
+        destination: int,
+        actor: str,
+        items: tuple[int, ...] = (),
+        *,
+        waiting: bool = False,
+    ) -> int:
+        self.calls.append(("drop", destination, actor, items, waiting))
         return len(items)

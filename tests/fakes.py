@@ -163,6 +163,9 @@ class FakeMonitoring:
     def metrics(self) -> bytes:
         return render(self.engine.current, self.engine.counted)
 
+    def is_alive(self) -> bool:
+        return True
+
     def health(self) -> Health:
         return judge(self.engine.current, self.engine.counted, (), "")
 

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 TERMINAL_CHECK_SECONDS = 1
 """Often enough that Textual's output queue of 30 writes cannot fill up and block this thread."""
 MAX_TOAST_CELLS = 400
+REDRAW_SECONDS = 0.2
 
 
 class ConsoleApp(App[None]):
@@ -89,7 +90,7 @@ class ConsoleApp(App[None]):
         read_only: bool = False,
         settings_path: Path | None = None,
         theme_name: str = "",
-        places: tuple[Place, ...] = PLACES,
+        places: tuple[Place, ...] = (),
     ) -> None:
         """Take the engine and how to look at it.
 
@@ -106,11 +107,12 @@ class ConsoleApp(App[None]):
             read_only: Whether nothing that changes anything can be reached.
             settings_path: Where the user's settings are kept; None keeps none.
             theme_name: Instead of the one in the settings.
-            places: The screens there are.
+            places: The screens there are, instead of `PLACES`.
         """
         super().__init__()
         self.blink = blink
         self.reading = Reading()
+        places = places or PLACES
         self.frame = Frame(blink=blink, demo=demo, read_only=read_only, places=places, actor=actor)
         self.dashboard = DashboardScreen(self.frame)
         self._settings_path = settings_path
@@ -186,8 +188,15 @@ class ConsoleApp(App[None]):
 
     def refresh_from_engine(self) -> None:
         """Look at the engine once and show what changed."""
+        was_silent = self.reading.silent
         self.reading = self._link.read()
         self._show_reading()
+        if self.reading.silent != was_silent and self.screen is not self._seen():
+            # What changes behind a dialog is not always drawn, and no other change follows.
+            self.set_timer(REDRAW_SECONDS, self._redraw)
+
+    def _redraw(self) -> None:
+        self.screen.refresh()
 
     def _show_reading(self) -> None:
         screen = self._seen()

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from engine import terminal
-from engine.cli.context import settings_of, store_of
+from engine.cli.context import actor, settings_of, store_of
 from engine.cli.options import add_group, add_verb, add_yes, whole_number
 from engine.clock import SystemClock
 from engine.errors import NotFound
-from engine.lock import EngineLock
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
     from engine.cli.options import Commands
-    from engine.forwarding.desk import ForwardingDesk
     from engine.model.configuration import Configuration
     from engine.model.processor import Processor
-    from engine.view.forwarding import DestinationStatus
+    from engine.settings import EngineSettings
+    from engine.view.forwarding import DestinationStatus, ForwardingView
 
 _HEADS = ("ID", "DESTINATION", "PEER", "STATE", "QUEUED", "FAILED", "SENT", "LAST ERROR", "NEXT")
 
@@ -47,34 +46,43 @@ def add_forwarding(commands: Commands) -> None:
 
 
 @contextmanager
-def _desk(arguments: argparse.Namespace) -> Iterator[tuple[ForwardingDesk, Configuration, bool]]:
+def _desk(arguments: argparse.Namespace) -> Iterator[tuple[ForwardingView, Configuration, bool]]:
     """Give the forward copies of the data directory, and whether an engine sends them.
 
     Raises:
         NotFound: if there is no destination.
     """
-    from engine.forwarding.desk import ForwardingDesk, forward_copies
-    from engine.forwarding.queue import ForwardingQueue
-    from engine.sessions.bell import ring
+    from engine.control.attach import find_engine
+    from engine.forwarding.desk import forward_copies
 
     settings = settings_of(arguments)
     configuration = store_of(arguments).load()
     if not forward_copies(configuration):
         remedy = "add one with: processors add --class forwardCopy"
         raise NotFound("there is no destination", remedy)
-    runs = EngineLock.holder(settings.lock_file) is not None
-    with ForwardingQueue(settings.forwarding_file) as queue:
-        yield (
-            ForwardingDesk(
-                queue,
-                lambda: configuration,
-                SystemClock(),
-                (lambda _: False) if runs else None,
-                lambda: ring(settings.forwarding_bell_file),
-            ),
-            configuration,
-            runs,
-        )
+    engine = find_engine(settings)
+    if engine is None:
+        with _queue(settings, configuration) as desk:
+            yield desk, configuration, False
+    else:
+        with closing(engine):
+            yield engine.view.forwarding, configuration, True
+
+
+@contextmanager
+def _queue(settings: EngineSettings, configuration: Configuration) -> Iterator[ForwardingView]:
+    """Give the queue itself, where no engine works with it."""
+    from engine.forwarding.desk import ForwardingDesk
+    from engine.forwarding.queue import ForwardingQueue
+    from engine.journal import Journal
+
+    clock = SystemClock()
+    with (
+        ForwardingQueue(settings.forwarding_file) as queue,
+        closing(Journal(clock, settings.log_dir / "events.jsonl")) as journal,
+    ):
+        settings.log_dir.mkdir(mode=0o750, exist_ok=True)
+        yield ForwardingDesk(queue, lambda: configuration, clock, journal.record)
 
 
 def _named(configuration: Configuration, name: str) -> Processor:
@@ -114,7 +122,7 @@ def _failed(arguments: argparse.Namespace) -> None:
 def _retry(arguments: argparse.Namespace) -> None:
     with _desk(arguments) as (desk, configuration, runs):
         number = _named(configuration, arguments.destination).id
-        count = desk.retry(number, tuple(arguments.items))
+        count = desk.retry(number, actor(), tuple(arguments.items))
     if arguments.json:
         return terminal.print_json({"queued_again": count, "engine_runs": runs})
     when = "now" if runs else "when an engine runs"
@@ -127,7 +135,8 @@ def _drop(arguments: argparse.Namespace) -> None:
         what = "waits" if arguments.waiting else "was given up"
         question = f"Forget what {what} for {destination.label}?"
         terminal.confirm(question, already=arguments.yes)
-        count = desk.drop(destination.id, tuple(arguments.items), waiting=arguments.waiting)
+        items = tuple(arguments.items)
+        count = desk.drop(destination.id, actor(), items, waiting=arguments.waiting)
     if arguments.json:
         return terminal.print_json({"dropped": count})
     return terminal.say(f"{terminal.counted(count, 'object')} dropped")

@@ -154,6 +154,9 @@ def _test(arguments: argparse.Namespace) -> int:
 
     configuration = _store(arguments, ProcessorRules()).load()
     processor = processor_named(configuration, arguments.processor)
+    if not processor.location.is_before_storing:
+        remedy = "it acts on what is stored; see what it does there in a running engine"
+        raise NotFound(f"{processor.label} does nothing to objects before they are stored", remedy)
     receiver = _receiver_for(processor, configuration, arguments.receiver)
     tried = trials(arguments, processor, receiver, configuration)
     if arguments.json:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NOTHING = "nothing"
+_CHOICES = (*map(str, Retain), _NOTHING)
 
 
 def add_script_switch(parser: argparse.ArgumentParser, member: str, when: str) -> None:
@@ -37,7 +38,7 @@ def add_profile(parser: argparse.ArgumentParser, when: str) -> None:
     add("--disable-profile", action="store_false", help="do not apply it")
     add = partial(parser.add_argument, default=argparse.SUPPRESS)
     words = f"what the profile keeps: {', '.join(Retain)}, or {_NOTHING}; repeatable; replaces all"
-    add("--retain", metavar="WHAT", action="append", choices=(*Retain, _NOTHING), help=words)
+    add("--retain", metavar="WHAT", action="append", choices=_CHOICES, help=words)
     words = "keep dates with the profile, moved by N days; 0 takes them away again"
     add("--shift-days", metavar="N", type=int, help=words)
 

@@ -38,6 +38,7 @@ _OTHERWISE = {
     Attribute.SESSION: f"nothing: {DEFAULT_SESSION_LABEL}",
     Attribute.AUTO_ARCHIVE: "nothing: the project's setting",
 }
+_DIRECTLY = "goes directly into the archive, unless that has the session already"
 Unreadable = tuple[str, str]
 """A file, and why it can't be read."""
 
@@ -172,8 +173,12 @@ def _where(found: Rehearsed) -> str:
     identity = found.draft.identity
     if identity is None:
         return found.rejected or f"refused: {found.draft.failure}"
+    if found.filtered or found.rejected:
+        return found.rejected or f"would be {found.filtered}"
+    notes = [_DIRECTLY] if found.directly else []
+    notes += [identity.warning] if identity.warning else []
     place = "/".join(found.place)
-    return f"{place} ({identity.warning})" if identity.warning else place
+    return f"{place} ({'; '.join(notes)})" if notes else place
 
 
 def _change(found: Rehearsed) -> str:
@@ -256,6 +261,8 @@ def _object_record(found: Rehearsed) -> dict[str, object]:
         "changes": found.changes,
         "saved": _identity_record(found.saved),
         "rejected": found.rejected,
+        "filtered": found.filtered,
+        "directly": found.directly,
         "processing": [step.to_record() for step in found.processing],
         "steps": [step_record(step) for step in found.draft.trace.steps],
     }

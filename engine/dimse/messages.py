@@ -30,14 +30,15 @@ class Messages:
         self._request: StoreRequest | None = None
         self._incoming: Receipt | None = None
         self._answer = b""
-        self._data_set_bytes = 0
+        self._other_bytes = 0
+        """Of the data set of a message that is no C-STORE."""
         self._began: float | None = None
 
     def command(self, context_id: int, encoded: bytes) -> bool:
         """Take a command; open the object if it announces one."""
         self._association.check_age()
         command = self._read(context_id, encoded)
-        self._data_set_bytes = 0
+        self._other_bytes = 0
         self._request, self._answer = command.store, command.answer
         if command.store is not None:
             self._incoming = self._association.port.begin(self._association, command.store)
@@ -47,17 +48,17 @@ class Messages:
 
     def data(self, segments: Sequence[memoryview]) -> None:
         """Take the next bytes of a data set."""
-        size_bytes = sum(map(len, segments))
-        self._data_set_bytes += size_bytes
-        if self._incoming is None:
-            if self._data_set_bytes > MAX_OTHER_MESSAGE_BYTES:
+        size_bytes, incoming = sum(map(len, segments)), self._incoming
+        if incoming is None:
+            self._other_bytes += size_bytes
+            if self._other_bytes > MAX_OTHER_MESSAGE_BYTES:
                 raise ProtocolViolation("a message that is no C-STORE is too long")
-        elif self._data_set_bytes > self._limits.data_set_bytes:
+        elif incoming.size_bytes + size_bytes > self._limits.data_set_bytes:
             raise ProtocolViolation(
                 f"a data set is longer than {self._limits.data_set_bytes:,} bytes"
             )
         else:
-            self._incoming.write(segments, size_bytes)
+            incoming.write(segments, size_bytes)
 
     def data_end(self) -> None:
         """File the object, if it is one, and answer."""

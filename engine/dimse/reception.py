@@ -66,6 +66,11 @@ class Receipt:
         self._incoming = incoming
         self._live = live
 
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes of the data set have come."""
+        return self._incoming.size_bytes
+
     def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
         """Take the next bytes of the data set."""
         self._incoming.write(segments, size_bytes)

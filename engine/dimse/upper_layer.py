@@ -42,6 +42,7 @@ LONGEST_OTHER_PDU_BYTES = BUFFER_BYTES - PDU_HEAD_BYTES
 SLACK_BYTES = 4096
 """How far a P-DATA-TF PDU may exceed what was negotiated."""
 MIN_BYTES_PER_SECOND = 1000
+MESSAGES_BETWEEN_LOOKS = 15
 _LAST_KIND = 0x07
 _UNSPECIFIED, _UNRECOGNIZED_PDU, _UNEXPECTED_PDU, _INVALID_PARAMETER = 0, 1, 2, 6
 """Reasons of an A-ABORT by the service provider (PS3.8 9.3.8)."""
@@ -70,6 +71,8 @@ class ReceivingProvider(DULServiceProvider):
         self._unread = False
         """Whether the buffer holds what has not been looked at."""
         self._was_idle = False
+        self._looks_in_vain = 0
+        """How many messages more are waited for without looking first."""
         self._pdus = 0
         self._received = 0
         """Bytes of the present PDU."""
@@ -223,8 +226,7 @@ class ReceivingProvider(DULServiceProvider):
             self._note_progress(parser)
             if self.to_provider_queue.queue or self._kill_thread:
                 return
-            # Inside a message there usually is more already; between two there never is.
-            received = connection.fill() if parser.inside_message else -1
+            received = self._fill_at_once(parser.inside_message)
             if received < 0:
                 if not self._wait_for_more():
                     return
@@ -233,6 +235,21 @@ class ReceivingProvider(DULServiceProvider):
                 self._lose()
                 return
             self._received += max(0, received)
+
+    def _fill_at_once(self, inside_message: bool) -> int:
+        """Read what is there, if a look is worth it: the same as `BufferedSocket.fill`.
+
+        Inside a message there usually is more already; between two only if other associations
+        kept us from seeing it come, and if not, then not at the next ones either.
+        """
+        if inside_message:
+            return self.connection.fill()
+        if self._looks_in_vain > 0:
+            self._looks_in_vain -= 1
+            return -1
+        received = self.connection.fill()
+        self._looks_in_vain = MESSAGES_BETWEEN_LOOKS if received < 0 else 0
+        return received
 
     def _wait_for_more(self) -> bool:
         """Wait for the peer; False if there is something else to do first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from engine.delivery_events import ForwardsDropped, ForwardsRetried
 from engine.errors import ConfigurationError, NotFound
 from engine.forwarding.destination import peer_of
 from engine.forwarding.processor import CLASS_ID, ForwardCopy
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from engine.clock import Clock
+    from engine.events import Event
     from engine.forwarding.queue import ForwardingQueue
     from engine.forwarding.tables import DestinationRow
     from engine.model.configuration import Configuration
@@ -37,6 +39,7 @@ class ForwardingDesk:
         queue: ForwardingQueue,
         configuration: Callable[[], Configuration],
         clock: Clock,
+        tell: Callable[[Event], object],
         sending: Callable[[int], bool] | None = None,
         ring: Callable[[], object] = lambda: None,
     ) -> None:
@@ -46,12 +49,14 @@ class ForwardingDesk:
             queue: what waits.
             configuration: the one in force.
             clock: the time.
+            tell: records an event.
             sending: whether an association with a destination is open; None without an engine.
             ring: wakes the engine.
         """
         self._queue = queue
         self._configuration = configuration
         self._clock = clock
+        self._tell = tell
         self._sending = sending
         self._ring = ring
 
@@ -79,24 +84,35 @@ class ForwardingDesk:
             for item in self._queue.failed(destination, limit)
         )
 
-    def retry(self, destination: int, items: tuple[int, ...] = ()) -> int:
+    def retry(self, destination: int, actor: str, items: tuple[int, ...] = ()) -> int:
         """Try a destination at once, also with what was given up: some of it, or all."""
-        self._require(destination)
-        return self._changed(self._queue.retry(destination, items, self._clock.now()))
-
-    def drop(self, destination: int, items: tuple[int, ...] = (), *, waiting: bool = False) -> int:
-        """Forget what was given up, or what waits; the stored objects stay."""
-        self._require(destination)
-        return self._changed(self._queue.drop(destination, items, waiting=waiting))
-
-    def _changed(self, count: int) -> int:
+        label = self._label(destination)
+        count = self._queue.retry(destination, items, self._clock.now())
+        self._tell(ForwardsRetried(destination=label, objects=count, by=actor))
         self._ring()
         return count
 
-    def _require(self, destination: int) -> None:
-        if destination not in {p.id for p in forward_copies(self._configuration())}:
-            detail = f"there is no destination {destination}"
-            raise NotFound(detail, "list them with: forwarding list")
+    def drop(
+        self,
+        destination: int,
+        actor: str,
+        items: tuple[int, ...] = (),
+        *,
+        waiting: bool = False,
+    ) -> int:
+        """Forget what was given up, or what waits; the stored objects stay."""
+        label = self._label(destination)
+        count = self._queue.drop(destination, items, waiting=waiting)
+        self._tell(ForwardsDropped(destination=label, objects=count, by=actor))
+        self._ring()
+        return count
+
+    def _label(self, destination: int) -> str:
+        for processor in forward_copies(self._configuration()):
+            if processor.id == destination:
+                return processor.label
+        detail = f"there is no destination {destination}"
+        raise NotFound(detail, "list them with: forwarding list")
 
     def _status(self, processor: Processor, row: DestinationRow | None) -> DestinationStatus:
         settings = settings_of(ForwardCopy.info, processor)

@@ -7,7 +7,12 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from engine.delivery_events import ForwardingFollowsNewIndex, ForwardingHalted, ForwardsDropped
+from engine.delivery_events import (
+    ForwardingFollowsNewIndex,
+    ForwardingHalted,
+    ForwardsDropped,
+    QueueSetAside,
+)
 from engine.errors import ConfigurationError, StorageUnusable
 from engine.forwarding.desk import ForwardingDesk, forward_copies
 from engine.forwarding.destination import destination_of
@@ -18,7 +23,7 @@ from engine.forwarding.sender import Sender
 from engine.forwarding.surroundings import Surroundings
 from engine.intake.installed_processors import settings_of
 from engine.sessions.arrivals import Arrivals
-from engine.sessions.bell import Bell
+from engine.set_aside import open_or_set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,7 +38,6 @@ if TYPE_CHECKING:
     from engine.settings import EngineSettings
 
 RETRY_SECONDS = 10.0
-_LONGEST_SLEEP_SECONDS = 3600.0
 
 _logger = logging.getLogger(__name__)
 
@@ -60,15 +64,15 @@ class Forwarding:
         self._senders: dict[int, Sender] = {}
         self._is_registered = False
         """Whether the queue knows which destinations are configured."""
-        self._stopping = threading.Event()
+        self._stopping, self._news = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="forwarding")
         with ExitStack() as opened:
-            self._queue = ForwardingQueue(settings.forwarding_file)
+            self._queue, self._set_aside = open_or_set_aside(
+                ForwardingQueue, settings.forwarding_file
+            )
             opened.callback(self._queue.close)
             arrivals = Arrivals(settings.index_file)
             opened.callback(arrivals.close)
-            self._bell = Bell(settings.forwarding_bell_file)
-            opened.callback(self._bell.close)
             self._at = Surroundings(self._queue, arrivals, areas, journal, clock)
             self._follower = Follower(self._queue, arrivals, configuration, clock)
             if self._follower.begin():
@@ -77,7 +81,7 @@ class Forwarding:
             opened.callback(index.objects_written.add(self._object_stored))
             self._open = opened.pop_all()
         self.desk = ForwardingDesk(
-            self._queue, configuration, clock, self._is_sending, self._bell.ring
+            self._queue, configuration, clock, journal.record, self._is_sending, self._news.set
         )
 
     def apply(self, configuration: Configuration) -> None:
@@ -86,16 +90,18 @@ class Forwarding:
             self._register(configuration)
         except StorageUnusable as error:
             self._journal.record(ForwardingHalted(reason=error.detail))
-        self._bell.ring()
+        self._news.set()
 
     def start(self) -> None:
         """Begin to follow and to send."""
+        if self._set_aside:
+            self._journal.record(QueueSetAside(kept_as=self._set_aside))
         self._thread.start()
 
     def stop(self) -> None:
         """End all threads; what waits stays in the queue, and so does what is half sent."""
         self._stopping.set()
-        self._bell.ring()
+        self._news.set()
         if self._thread.is_alive():
             self._thread.join()
         self._end(tuple(self._senders.values()))
@@ -119,7 +125,7 @@ class Forwarding:
     def _object_stored(self) -> None:
         """Wake the follower if there is anybody who may want an object."""
         if self._senders:
-            self._bell.ring()
+            self._news.set()
 
     def _is_sending(self, destination: int) -> bool:
         sender = self._senders.get(destination)
@@ -128,7 +134,7 @@ class Forwarding:
     def _run(self) -> None:
         halted = ""
         while not self._stopping.is_set():
-            seconds = _LONGEST_SLEEP_SECONDS
+            seconds: float | None = None
             try:
                 self._serve()
                 halted = ""
@@ -141,7 +147,8 @@ class Forwarding:
                 _logger.exception("following the index failed; trying again")
                 seconds = RETRY_SECONDS
             if not self._stopping.is_set():
-                self._bell.wait(seconds)
+                self._news.wait(seconds)
+                self._news.clear()
 
     def _serve(self) -> None:
         """Bring the senders to what is configured, and queue what is new."""

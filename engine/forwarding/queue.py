@@ -1,4 +1,4 @@
-"""The queue of objects to be sent, in a file of its own that commands and an engine share.
+"""The queue of objects to be sent, in a file of its own: an engine works with it, or a command.
 
 Numbers of rows seen and objects queued are one transaction, and so are answers and what they end.
 A power cut may undo the last of them, always whole ones: then rows are followed again, or an object
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
-from engine.errors import StorageUnusable
+from engine.errors import StorageDamaged, StorageUnusable
 from engine.forwarding.tables import ITEM_COLUMNS, SCHEMA, SCHEMA_VERSION, DestinationRow, Item
 from engine.lock import keep_owner
 from engine.sessions.moments import stamp
@@ -63,6 +63,17 @@ class ForwardingQueue:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def check(self) -> None:
+        """Read the whole file.
+
+        Raises:
+            StorageDamaged: if it is not what was written.
+        """
+        with _in_words(), self._lock:
+            (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise StorageDamaged(f"the forwarding queue is damaged: {found}", "set the file aside")
 
     def close(self) -> None:
         """Close the file."""
@@ -304,7 +315,14 @@ def _in_words() -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise StorageUnusable(
+        kind = StorageDamaged if _is_damage(error) else StorageUnusable
+        raise kind(
             f"the forwarding queue can't be used: {error}",
             "check the disk, or set the file aside: what waits in it is not sent then",
         ) from error
+
+
+def _is_damage(error: Exception) -> bool:
+    # Extended codes have the primary one in their last byte.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

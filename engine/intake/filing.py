@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
 from engine.intake.placement import session_folder
-from engine.model.safe_names import timestamp
+from engine.model.project import FIRST_ARCHIVE_FOLDER
+from engine.model.safe_names import safe_part, timestamp
 from engine.model.session import SessionArea
 from engine.sessions.areas import archive_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from engine.model.receiver import Receiver
     from engine.sessions.index import SessionIndex, SessionKey, SessionOrigin, SessionPlace
 
 _TIMESTAMP_TRIES = 10_000
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class _Taken(Exception):
@@ -37,8 +40,16 @@ class Filed(NamedTuple):
 class Filing:
     """Finds sessions for objects; used by the thread of each association."""
 
-    def __init__(self, index: SessionIndex, prearchive_fd: int, archive_fd: int) -> None:
+    def __init__(
+        self,
+        index: SessionIndex,
+        prearchive_fd: int,
+        archive_fd: int,
+        current: Callable[[str], str] = lambda _: FIRST_ARCHIVE_FOLDER,
+    ) -> None:
+        """Take the index, the trees, and what a project's archive folder is just now."""
         self._index = index
+        self._current = current
         self._prearchive_fd = prearchive_fd
         self._archive_fd = archive_fd
 
@@ -47,7 +58,7 @@ class Filing:
         if not receiver.direct_archive or key.project is None:
             return False
         joins = self._index.is_open(key._replace(area=SessionArea.ARCHIVE))
-        return joins or not self._exists(archive_folder(key.project, key.label))
+        return joins or not self._is_archived(key.project, key.label)
 
     def known(self, key: SessionKey, *, directly: bool) -> Filed | None:
         """Hold the session of an object that is not its first one; None if it may be."""
@@ -84,23 +95,31 @@ class Filing:
 
     def _directly(self, key: SessionKey, origin: SessionOrigin) -> Filed:
         assert key.project is not None
-        folder = archive_folder(key.project, key.label)
-        names = iter((folder,))  # there is no other name to try
+        project, label = key.project, key.label
+        names = iter((archive_folder(project, label, self._current(project)),))  # the only one
 
         def only_folder(_at: datetime) -> tuple[str, ...]:
             name = next(names, None)
-            if name is None or self._exists(name):
+            if name is None or self._is_archived(project, label):
                 raise _Taken
             return name
 
         key = key._replace(area=SessionArea.ARCHIVE)
         return Filed(self._index.session_for(key, origin, only_folder), key.area)
 
-    def _exists(self, folder: tuple[str, ...]) -> bool:
-        with suppress(FileNotFoundError):
-            os.stat("/".join(folder), dir_fd=self._archive_fd, follow_symlinks=False)
-            return True
-        return False
+    def _is_archived(self, project: str, label: str) -> bool:
+        """Tell whether any archive folder of a project has something of a session's name."""
+        top = safe_part(project)
+        try:
+            descriptor = os.open(top, _FOLDER_FLAGS, dir_fd=self._archive_fd)
+        except FileNotFoundError:
+            return False
+        try:
+            with os.scandir(descriptor) as entries:
+                names = [entry.name for entry in entries if entry.name.startswith("arc")]
+            return any(_is_there(f"{name}/{safe_part(label)}", descriptor) for name in names)
+        finally:
+            os.close(descriptor)
 
     def _new_folder(self, project: str | None, label: str, at: datetime) -> tuple[str, ...]:
         """Name a session folder under a time stamp of its own (XNAT 9.1)."""
@@ -112,3 +131,10 @@ class Filing:
                 continue
             return folder
         raise OutOfResources("no free session folder name")
+
+
+def _is_there(name: str, folder_fd: int) -> bool:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+        return True
+    return False

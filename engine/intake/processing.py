@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from engine.errors import OutOfResources, ProcessingFailed, UnreadableObject
 from engine.events import ProcessorFailed
+from engine.intake.dropped import Dropped
 from engine.intake.editor import NoEditor
 from engine.intake.file_meta import body_offset
 from engine.intake.installed_processors import settings_of
 from engine.intake.part10 import read_file
-from engine.intake.passing import RejectedByProcessor, known_with
+from engine.intake.passing import known_with
 from engine.intake.processor_job import Answer, Failure, PluginCall, ProcessorJob
 from engine.intake.processors import Context, Preparing, Reject, Settings
 from engine.intake.write import out_of_resources
@@ -66,6 +67,12 @@ class Stage:
     fault: str = ""
     """Why it can't see any object; they fail then."""
 
+    @property
+    def needs_process(self) -> bool:
+        """Whether a process does some of its work."""
+        runs_scripts = self.prepared is not None and self.prepared.runs_scripts
+        return self.call is not None or runs_scripts
+
 
 @dataclass(frozen=True, slots=True)
 class Chain:
@@ -100,7 +107,7 @@ class Processing:
         self._states = states
         self._tell = tell
         self._lock = threading.Lock()
-        self._prepared: dict[Processor, PreparedProcessor] = {}
+        self._prepared: dict[_Told, PreparedProcessor] = {}
 
     def apply(self, configuration: Configuration) -> None:
         """Let go of what instances held that are not in force any more, and prepare the others."""
@@ -109,12 +116,25 @@ class Processing:
         self._workers.keep_only({p.id for p in enabled})
         self._states.forget_all_but(known)
         with self._lock:
-            gone = [p for p in self._prepared if p not in enabled]
-            closing = [self._prepared.pop(processor) for processor in gone]
+            gone = set(self._prepared).difference(map(_told, enabled))
+            closing = [self._prepared.pop(told) for told in gone]
         for prepared in closing:
             prepared.close()
         for processor in enabled:
             self._stage(processor)
+
+    def start_ahead(self, configuration: Configuration) -> None:
+        """Start a process for every instance that will need one, without waiting for it."""
+        seen = {
+            processor
+            for receiver in configuration.receivers
+            if receiver.enabled
+            for processor in configuration.processors_of(receiver)
+            if processor.location.is_before_storing
+        }
+        for stage in map(self._stage, seen):
+            if stage.needs_process:
+                self._workers.start_ahead(stage.processor.id, stage.call)
 
     def close(self) -> None:
         """Let go of everything."""
@@ -160,9 +180,9 @@ class Processing:
         try:
             yield self.chain_of((tried,), configuration)
         finally:
-            if tried not in configuration.processors:
+            if _told(tried) not in {_told(p) for p in configuration.processors if p.enabled}:
                 with self._lock:
-                    prepared = self._prepared.pop(tried, None)
+                    prepared = self._prepared.pop(_told(tried), None)
                 if prepared is not None:
                     prepared.close()
 
@@ -170,7 +190,7 @@ class Processing:
         """Let the stages at a location see an object, until one rejects it.
 
         Raises:
-            RejectedByProcessor: if a stage rejects it.
+            Dropped: if a stage rejects it.
             ProcessingFailed: if a stage fails; somebody is told.
             OutOfResources: if the storage fails.
         """
@@ -184,7 +204,7 @@ class Processing:
             if answer.verdict is Verdict.FAILED:
                 raise _failure(answer, processor)
             if answer.verdict is Verdict.REJECTED:
-                raise RejectedByProcessor(processor.label, answer.why)
+                raise Dropped.by_processor(processor.label, answer.why)
             passing.assign(answer.assigned, processor.label, chain.projects)
 
     def _answer(self, stage: Stage, passing: Passing, projects: ProjectRegistry) -> Answer:
@@ -285,12 +305,12 @@ class Processing:
     ) -> PreparedProcessor:
         """Return what runs on the association's thread, made once for all receivers."""
         with self._lock:
-            known = self._prepared.get(processor)
+            known = self._prepared.get(_told(processor))
         if known is not None:
             return known
         made = preparing.prepare(settings, self._tables.of(processor.label))
         with self._lock:
-            known = self._prepared.setdefault(processor, made)
+            known = self._prepared.setdefault(_told(processor), made)
         if known is not made:
             made.close()
         return known
@@ -306,6 +326,14 @@ class Processing:
                 times=times,
             )
         )
+
+
+_Told = tuple[int, str, str, tuple[tuple[str, str], ...]]
+"""All of an instance that matters to what is prepared for it: its table outlives other changes."""
+
+
+def _told(processor: Processor) -> _Told:
+    return processor.id, processor.label, processor.processor_class, processor.parameters
 
 
 def _context(stage: Stage, passing: Passing) -> Context:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -83,6 +84,13 @@ class Answer:
     assigned: Assignment = Assignment()
     changes: tuple[ElementChange, ...] = ()
     log: tuple[str, ...] = ()
+
+
+def get_ready(call: PluginCall | None) -> None:
+    """Import what is slow to import, the plugin last; done before the first job."""
+    importlib.import_module("engine.anonymize")
+    if call is not None:
+        _plugin(call.id, call.target)
 
 
 def run_processor(job: ProcessorJob) -> Answer:
@@ -213,7 +221,11 @@ def _kept(answer: Answer, job: ProcessorJob, ds: Dataset, file: BinaryIO) -> Ans
 
 @lru_cache(16)
 def _plugin(plugin_id: str, target: str) -> ObjectProcessor:
-    """Load a plugin, once for all objects that this process sees."""
+    """Load a plugin, once for all objects that this process sees; what it prints is dropped."""
+    null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    for descriptor in (1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
     made = EntryPoint(plugin_id, target, PROCESSORS).load()()
     return cast("ObjectProcessor", made)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from engine.errors import ProcessingFailed
-from engine.intake.processor_job import Answer, ProcessorJob, run_processor
+from engine.intake.processor_job import Answer, PluginCall, ProcessorJob, get_ready, run_processor
 from engine.intake.worker_processes import (
     JobFailed,
     WorkerLost,
@@ -25,6 +27,8 @@ CPU_SECONDS: Final = 20.0
 WALL_SECONDS: Final = 30.0
 """The longest that a processor may take for one object, whatever it waits for."""
 
+_logger = logging.getLogger(__name__)
+
 
 class ProcessorWorkers:
     """The processes of all instances, by id; every method may be called from any thread."""
@@ -36,8 +40,8 @@ class ProcessorWorkers:
         self._limits = (cpu_seconds, wall_seconds)
         self._lock = threading.Lock()
         self._of: dict[int, Workers[ProcessorJob, Answer]] = {}
-        self._in_use: set[int] = set()
-        """The instances that the configuration has."""
+        self._in_use: set[int] | None = None
+        """The instances that the configuration has; None as long as all are kept."""
         self._closed = False
 
     def run(self, instance_id: int, job: ProcessorJob) -> Answer:
@@ -52,8 +56,20 @@ class ProcessorWorkers:
             with _in_words():
                 return workers.run(job)
         finally:
-            if instance_id not in self._in_use:
+            if self._in_use is not None and instance_id not in self._in_use:
                 workers.rest()
+
+    def start_ahead(self, instance_id: int, call: PluginCall | None) -> None:
+        """Start an instance's first process, if it has none; nobody waits for it.
+
+        Args:
+            instance_id: the processor's number.
+            call: the plugin that it is; None for a script.
+        """
+        try:
+            self._workers(instance_id).start_ahead(partial(get_ready, call))
+        except OSError as error:
+            _logger.warning("no process for a processor can be started yet: %s", error.strerror)
 
     def keep_only(self, instance_ids: set[int]) -> None:
         """End the processes of other instances, once they have done what they are at."""

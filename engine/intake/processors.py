@@ -35,6 +35,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from engine.intake.guarded import is_a
 from engine.model.identity import UNASSIGNED
 from engine.model.processing import Assignment
 from engine.model.processor_class import Location
@@ -169,9 +170,11 @@ class Context:
             session: a label, likewise.
 
         Raises:
-            ValueError: if that is settled already.
+            ValueError: if that is settled already, or if it is no text.
         """
         said = Assignment(project, subject, session)
+        if not all(is_a(str | None, label) for label in (project, subject, session)):
+            raise ValueError("project, subject or session is not text")
         if self.location is Location.AFTER_SESSION_CREATED and not said.says_nothing:
             raise ValueError("project, subject and session are settled")
         self.assigned = said.over(self.assigned)
@@ -219,6 +222,11 @@ class PreparedProcessor(Protocol):
     @property
     def problem(self) -> str:
         """Why it can't work as it should; empty if it can."""
+        ...
+
+    @property
+    def runs_scripts(self) -> bool:
+        """Whether what it wants done may be a script."""
         ...
 
     def process(self, context: Context) -> Continue | Reject | None:

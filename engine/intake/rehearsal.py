@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from engine.errors import UnreadableObject
+from engine.errors import ProcessingFailed, UnreadableObject
 from engine.intake.part10 import read_file
 from engine.intake.placement import file_name, scan_folder, session_folder
 from engine.intake.processors import Facts
 from engine.intake.trial import try_object
+from engine.sessions.areas import archive_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from engine.intake.processing import Processing
     from engine.intake.router import Ruling
     from engine.intake.trial import Tried
-    from engine.model.file_name_template import FileNameTemplate
     from engine.model.identity import Identification, Identity
     from engine.model.processing import ProcessorStep
     from engine.model.trace import Attribute, Step
@@ -37,11 +37,15 @@ class Rehearsed:
     """By the drafted rules; where there are none, by the saved ones."""
     saved: Identification
     place: tuple[str, ...]
-    """Folders and file below the prearchive; empty if the object would be refused."""
+    """Folders and file below the prearchive, or archive; empty if it would be refused."""
     processing: tuple[ProcessorStep, ...] = ()
     """What the receiver's processors make of it."""
     rejected: str = ""
     """Which processor rejects it, if one does."""
+    filtered: str = ""
+    """Which line of which series import filter does not want it, if one does."""
+    directly: bool = False
+    """Whether it goes directly into the archive, which `place` is in then."""
 
     @property
     def changes(self) -> bool:
@@ -63,7 +67,8 @@ class Rehearsed:
             place = (*place[:shown], *hidden)
         steps = tuple(step.masked() for step in self.processing)
         draft, saved = self.draft.masked(), self.saved.masked()
-        return Rehearsed(file, draft, saved, place, steps, self.rejected)
+        hidden_one = replace(self, file=file, draft=draft, saved=saved, place=place)
+        return replace(hidden_one, processing=steps)
 
 
 class Rehearsal:
@@ -96,14 +101,38 @@ class Rehearsal:
         saved = self._tried(self._saved, path, header)
         draft = saved if self._draft is None else self._tried(self._draft, path, header)
         found = draft.identification
-        identity, template = found.identity, rulings[1].template
-        place = _place(identity, draft.header, template) if identity else ()
-        return Rehearsed(str(path), found, saved.identification, place, draft.steps, draft.rejected)
+        identity = found.identity
+        directly = _goes_directly(rulings[1], identity)
+        place = _place(identity, draft.header, rulings[1], directly=directly) if identity else ()
+        return Rehearsed(
+            *(str(path), found, saved.identification, place, draft.steps, draft.rejected),
+            filtered=_filtered(rulings[1], draft.header, identity),
+            directly=directly,
+        )
 
     def _tried(self, ruling: Ruling, path: Path, header: HeaderView) -> Tried:
         return try_object(self._processing, ruling, ruling.chain, path, header, self._facts)
 
 
-def _place(identity: Identity, header: HeaderView, template: FileNameTemplate) -> tuple[str, ...]:
-    folder = session_folder(identity.project.value, TIMESTAMP, identity.session_label)
-    return (*folder, "SCANS", scan_folder(header), "DICOM", file_name(header, template))
+def _filtered(ruling: Ruling, header: HeaderView, identity: Identity | None) -> str:
+    if identity is None:
+        return ""
+    try:
+        return ruling.filters.excluded_by(header, identity.project.value)
+    except ProcessingFailed as error:
+        return error.detail
+
+
+def _goes_directly(ruling: Ruling, identity: Identity | None) -> bool:
+    known = identity is not None and identity.project.value is not None
+    return known and ruling.receiver.direct_archive
+
+
+def _place(
+    identity: Identity, header: HeaderView, ruling: Ruling, *, directly: bool
+) -> tuple[str, ...]:
+    project, label = identity.project.value, identity.session_label
+    folder = session_folder(project, TIMESTAMP, label)
+    if directly and project is not None:
+        folder = archive_folder(project, label, ruling.routing.projects.archive_folder(project))
+    return (*folder, "SCANS", scan_folder(header), "DICOM", file_name(header, ruling.template))

@@ -201,6 +201,10 @@ class Router:
             source.series.keep(header, series)
         return series
 
+    def archive_folder(self, project: str) -> str:
+        """Return where a project's sessions are archived just now."""
+        return self._configuration().projects.archive_folder(project)
+
     def recent(self) -> tuple[RecentHeader, ...]:
         """Return all headers that are in memory, the newest first."""
         return self._recent.everything()

@@ -6,11 +6,12 @@ into the archive (`engine.intake.archiving`).
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from engine.errors import OutOfResources, ProcessingFailed
-from engine.intake.script_job import ScriptJob, ScriptResult, Verdict, run_script
+from engine.intake.script_job import ScriptJob, ScriptResult, Verdict, get_ready, run_script
 from engine.intake.worker_processes import (
     JobFailed,
     WorkerLost,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from engine.model.anonymization import Anonymization
 
     ScriptWorkers = Workers[ScriptJob, ScriptResult]
+
+_logger = logging.getLogger(__name__)
 
 
 class ScriptRunner:
@@ -63,6 +66,18 @@ class ScriptRunner:
         if result.verdict is Verdict.FAILED:
             raise ProcessingFailed(f"{result.where or steps[0].script_name}: {result.why}")
         return result.where
+
+    def start_ahead(self) -> None:
+        """Start a process for the first object, if there is none; nobody waits for it."""
+        try:
+            self._workers.start_ahead(get_ready)
+        except OSError as error:
+            _logger.warning("no process for scripts can be started yet: %s", error.strerror)
+
+    @property
+    def processes(self) -> int:
+        """How many processes there are now."""
+        return self._workers.processes
 
     def close(self) -> None:
         """End all processes."""

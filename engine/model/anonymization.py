@@ -26,7 +26,6 @@ class Retain(StrEnum):
     INSTITUTION = "institution"
     PATIENT_CHARACTERISTICS = "patient-characteristics"
     DATES = "dates"
-    SAFE_PRIVATE = "safe-private"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from engine.model.anonymization import (
     profile_problems,
 )
 from engine.model.auto_archive import AutoArchive
+from engine.model.pet_mr import SITES, PetMr, pet_mr_problems
 from engine.model.series_filter import filter_problems
 from engine.model.text import text_faults
 
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 MAX_NAME_CHARACTERS = 255
 """Longest title or alias."""
 MAX_ALIASES = 100
+FIRST_ARCHIVE_FOLDER = "arc001"
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+_ARCHIVE_FOLDER = re.compile(r"arc[0-9]{3}")
 _RESERVED = re.compile(r"(?i:unassigned)|[0-9]{8}_[0-9]{6}(?:[0-9]{3})?")
 """What names the sessions without a project, and their folders."""
 
@@ -49,6 +52,10 @@ class Project:
     anonymization_script_enabled: bool = False
     profile: ProfileSettings = ProfileSettings()
     """What is done to objects before the script."""
+    archive_folder: str = FIRST_ARCHIVE_FOLDER
+    """Where sessions are archived from now on, below the project's folder (XNAT 9.2)."""
+    pet_mr: PetMr | None = None
+    """What becomes of studies with PET and MR; None leaves it to the site."""
 
     @property
     def anonymization(self) -> Anonymization | None:
@@ -78,12 +85,14 @@ class Project:
         assert isinstance(code, int)
         values |= {"aliases": tuple(dict.fromkeys(aliases)), "auto_archive": AutoArchive(code)}
         values["profile"] = ProfileSettings.of(values["profile"])
+        values["pet_mr"] = None if values["pet_mr"] == SITES else PetMr(str(values["pet_mr"]))
         return cls(**values)  # type: ignore[arg-type]
 
     def to_record(self) -> dict[str, object]:
         """Return the JSON form that `parse` reads."""
         record: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self)}
         record |= {"aliases": list(self.aliases), "auto_archive": int(self.auto_archive)}
+        record["pet_mr"] = str(self.pet_mr or SITES)
         return record | {"profile": self.profile.to_record()}
 
 
@@ -91,7 +100,7 @@ PROJECT_TEXTS = ("anonymization_script", "series_import_filter")
 """The fields of several lines."""
 
 _DEFAULTS = {f.name: f.default for f in fields(Project) if f.name != "id"}
-_DEFAULTS |= {"id": "", "profile": {}}
+_DEFAULTS |= {"id": "", "profile": {}, "pet_mr": SITES}
 
 
 def _given(raw: Mapping[str, object], name: str) -> object:
@@ -171,6 +180,12 @@ def _switch_faults(values: Mapping[str, object]) -> Iterator[Problem]:
         yield Problem(name, "true", "is on, but there is no script", remedy)
 
 
+def _archive_folder_faults(value: object) -> Iterator[Problem]:
+    if not isinstance(value, str) or not _ARCHIVE_FOLDER.fullmatch(value):
+        remedy = "use arc001, arc002 and so on"
+        yield Problem("archive_folder", str(value)[:40], "is not an archive folder", remedy)
+
+
 _FAULTS: Mapping[str, Callable[[object], Iterator[Problem]]] = {
     "id": _id_faults,
     "title": _title_faults,
@@ -180,6 +195,8 @@ _FAULTS: Mapping[str, Callable[[object], Iterator[Problem]]] = {
     "series_import_filter": _filter_faults,
     "anonymization_script_revision": _revision_faults,
     "profile": profile_problems,
+    "archive_folder": _archive_folder_faults,
+    "pet_mr": partial(pet_mr_problems, "pet_mr", also=(SITES,)),
 }
 
 
@@ -225,3 +242,12 @@ class ProjectRegistry:
         """Return what a project wants done with complete sessions; nothing if it is gone."""
         codes = (p.auto_archive for p in self.projects if p.id == project_id)
         return next(codes, AutoArchive.MANUAL)
+
+    def archive_folder(self, project_id: str) -> str:
+        """Return where a project's sessions are archived; where the first are if it is gone."""
+        folders = (p.archive_folder for p in self.projects if p.id == project_id)
+        return next(folders, FIRST_ARCHIVE_FOLDER)
+
+    def pet_mr(self, project_id: str | None) -> PetMr | None:
+        """Return what a project wants done with PET and MR; None leaves it to the site."""
+        return next((p.pet_mr for p in self.projects if p.id == project_id), None)

@@ -373,8 +373,14 @@ def _conflicts(values: Mapping[str, Any], rules: ReceiverRules) -> Iterable[Prob
         settings = dict(values["identifier_settings"] or ())
         chosen = IdentifierChoice(values["identifier"], settings, bool(values["routing_enabled"]))
         yield from identifier_problems(chosen, rules.identifiers, rules.projects)
-    if rules.file_namers is not None:
+    if rules.file_namers is not None and not _keeps_file_namer(values, rules):
         yield from file_namer_problems(values["file_namer"], rules.file_namers)
+
+
+def _keeps_file_namer(values: Mapping[str, Any], rules: ReceiverRules) -> bool:
+    """Tell whether it was chosen before: a missing one is told, and bars no other change."""
+    mine = (values["id"], values["file_namer"])
+    return any((other.id, other.file_namer) == mine for other in rules.others)
 
 
 def _bind_conflicts(values: Mapping[str, Any], rules: ReceiverRules) -> Iterable[Problem]:

@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from engine.errors import StorageUnusable
+from engine.errors import StorageDamaged, StorageUnusable
 from engine.lock import keep_owner
 from engine.model.session import SessionStatus
 
@@ -114,6 +114,17 @@ class RunQueue:
             delete = f"DELETE FROM runs WHERE processor NOT IN ({marks})"
             return connection.execute(delete, tuple(processors)).rowcount
 
+    def check(self) -> None:
+        """Read the whole file.
+
+        Raises:
+            StorageDamaged: if it is not what was written.
+        """
+        with _in_words(), self._lock:
+            (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise StorageDamaged(f"the queue of commands is damaged: {found}", "set the file aside")
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
@@ -143,7 +154,14 @@ def _in_words() -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise StorageUnusable(
+        kind = StorageDamaged if _is_damage(error) else StorageUnusable
+        raise kind(
             f"the queue of commands can't be used: {error}",
             "check the disk, or set the file aside: what waits in it does not run then",
         ) from error
+
+
+def _is_damage(error: Exception) -> bool:
+    # Extended codes have the primary one in their last byte.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

@@ -6,15 +6,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.errors import SessionConflict, SessionError
+from engine.model.pet_mr import PetMr
+from engine.model.project import FIRST_ARCHIVE_FOLDER
 from engine.model.safe_names import safe_part, timestamp
 from engine.model.session import SessionArea, SessionStatus
 from engine.sessions.areas import archive_folder
 from engine.sessions.conflicts import conflicts_between, conflicts_within, plan_merge
 from engine.sessions.operations import OperationKind, Plan
 from engine.sessions.scans import scans_of
+from engine.sessions.separation import pet_label, pet_scans
 from engine.sessions.session_xml import BuiltSession
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.clock import Clock
     from engine.model.session import Session
     from engine.sessions.areas import Areas
@@ -30,11 +35,22 @@ _FOLDER_TRIES = 1000
 class Planner:
     """Makes plans; changes nothing."""
 
-    def __init__(self, areas: Areas, ledger: SessionLedger, read: ReadStored, clock: Clock) -> None:
+    def __init__(
+        self,
+        areas: Areas,
+        ledger: SessionLedger,
+        read: ReadStored,
+        clock: Clock,
+        current: Callable[[str], str] = lambda _: FIRST_ARCHIVE_FOLDER,
+        pet_mr: Callable[[str | None], PetMr] = lambda _: PetMr.PETMR,
+    ) -> None:
+        """Take where sessions and rows are, and what projects want just now."""
         self._areas = areas
         self._ledger = ledger
         self._read = read
         self._clock = clock
+        self._current = current
+        self._pet_mr = pet_mr
 
     def plan(self, session: Session, request: Request, staged: Staged | None = None) -> Plan:
         """Decide on every step of a request.
@@ -57,6 +73,8 @@ class Planner:
             return Plan(SessionArea.TRASH, folder, SessionStatus.DELETED, session.project)
         if request.kind is OperationKind.RESTORE:
             return self._restore(session)
+        if request.kind is OperationKind.SEPARATE:
+            return self._separation(session)
         return self._to_prearchive(session, request)
 
     def preview(self, session: Session, request: Request) -> Plan | tuple[str, ...]:
@@ -84,6 +102,7 @@ class Planner:
             session.label,
             session.study_instance_uid,
             scans_of(objects),
+            self._pet_mr(session.project),
         )
 
     def _archive(self, session: Session, request: Request, staged: Staged | None) -> Plan:
@@ -98,8 +117,9 @@ class Planner:
             raise SessionError(EMPTY, "delete it")
         reasons = list(conflicts_within(incoming, overwrite=request.overwrite))
         existing = self._ledger.archived_as(session.project, session.label)
-        folder = "/".join(archive_folder(session.project, session.label))
-        if existing is None and self._areas.path(SessionArea.ARCHIVE, folder).exists():
+        current = self._current(session.project)
+        folder = "/".join(archive_folder(session.project, session.label, current))
+        if existing is None and self._areas.is_archived(session.project, session.label):
             reasons.append(self._whose(folder))
         if existing is not None:
             return self._merge(incoming, existing, request, reasons, session)
@@ -153,6 +173,21 @@ class Planner:
         status = SessionStatus.ERROR if falls_back else SessionStatus.QUEUED_BUILDING
         folder = self._free_folder(safe_part(project), stamp, label, "DA" if falls_back else "")
         return Plan(SessionArea.PREARCHIVE, folder, status, project)
+
+    def _separation(self, session: Session) -> Plan:
+        """Plan the way of the PET scans into a session of their own, beside this one."""
+        leaving = pet_scans(self.describe(session).scans)
+        files = [stored.file for scan in leaving for stored in scan.objects]
+        *project, stamp, _ = session.folder.split("/")
+        label = safe_part(pet_label(session.label))
+        return Plan(
+            SessionArea.PREARCHIVE,
+            self._free_folder("/".join(project), stamp, label, ""),
+            SessionStatus.QUEUED_BUILDING,
+            session.project,
+            files={file: file for file in files},
+            leaves_rest=True,
+        )
 
     def _restore(self, session: Session) -> Plan:
         """Plan the way out of the trash, as if the session had been received just now."""

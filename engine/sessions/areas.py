@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.model.project import FIRST_ARCHIVE_FOLDER
 from engine.model.safe_names import safe_part
 from engine.model.session import SessionArea
 
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.model.session import Session
-
-CURRENT_ARCHIVE_FOLDER = "arc001"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,14 @@ class Areas:
         }
         return roots[area].joinpath(*folder.split("/"))
 
+    def is_archived(self, project: str, label: str) -> bool:
+        """Tell whether any of a project's archive folders has something of a session's name."""
+        folders = self.archive.joinpath(safe_part(project)).glob("arc*")
+        return any((folder / safe_part(label)).exists() for folder in folders)
 
-def archive_folder(project: str, label: str) -> tuple[str, ...]:
+
+def archive_folder(
+    project: str, label: str, current: str = FIRST_ARCHIVE_FOLDER
+) -> tuple[str, ...]:
     """Return a session's folder inside the archive (XNAT 9.2)."""
-    return safe_part(project), CURRENT_ARCHIVE_FOLDER, safe_part(label)
+    return safe_part(project), current, safe_part(label)

@@ -33,6 +33,7 @@ from engine.sessions.operations import (
     Request,
     plan_from_json,
 )
+from engine.sessions.separation import note_separation, open_second
 from engine.sessions.staging import REJECTED
 
 if TYPE_CHECKING:
@@ -149,6 +150,13 @@ class SessionLedger:
     def stored_files(self, session_id: int) -> tuple[str, ...]:
         """Return the objects of a session in the order of arrival, relative to its folder."""
         return tuple(row.file for row in self.stored_rows(session_id))
+
+    def waits_in_prearchive(self, study_instance_uid: str) -> bool:
+        """Tell whether a study has a session that is not in the archive yet."""
+        query = "SELECT 1 FROM sessions WHERE study_instance_uid = ? AND area = ? LIMIT 1"
+        values = (study_instance_uid, SessionArea.PREARCHIVE)
+        with self._index.changing() as connection:
+            return connection.execute(query, values).fetchone() is not None
 
     def due_files(self, session_id: int) -> tuple[str, ...]:
         """Return the objects of a session that its project's anonymization is due for."""
@@ -284,10 +292,21 @@ class SessionLedger:
                 "DELETE FROM operations WHERE session = ? AND plan IS NULL", (session_id,)
             )
 
-    def begin(self, session_id: int, request: Request, plan: Plan) -> None:
-        """Keep a plan before its first step; from now on it will be completed, whatever happens."""
+    def begin(self, session_id: int, request: Request, plan: Plan) -> Plan:
+        """Keep a plan before its first step; from now on it will be completed, whatever happens.
+
+        Returns:
+            The plan, which names the session that it opens, if it does.
+
+        Raises:
+            TransitionNotAllowed: if the session's status has changed meanwhile.
+        """
         with self._index.changing() as connection:
             session = _session(connection, session_id)
+            status = WORKING_STATUS[request.kind]
+            require_transition(session.status, status)
+            if plan.leaves_rest:
+                plan = open_second(connection, session, plan)
             connection.execute(
                 "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (session) DO UPDATE SET plan = excluded.plan",
@@ -297,35 +316,40 @@ class SessionLedger:
                     plan.to_json(),
                 ),
             )
-            status = WORKING_STATUS[request.kind]
-            require_transition(session.status, status)
             self._set_status(connection, session_id, status, session.reason)
+        return plan
 
     def finish(self, session_id: int, plan: Plan) -> None:
         """Note that all steps of a plan are made."""
         with self._index.changing() as connection:
-            session = _session(connection, session_id)
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
-            now = stamp(self._clock.now())
-            if plan.into is not None:
-                connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
-                self._index.forget_place(session_id)
-                note_finished(connection, plan.into, SessionStatus.ARCHIVED, now)
-                self._changes.note()
+            if plan.into is None:
+                self._finish_move(connection, _session(connection, session_id), plan)
+            elif plan.leaves_rest:
+                for each in (session_id, plan.into):
+                    self._set_status(connection, each, plan.status, plan.reason)
             else:
-                connection.execute(
-                    "UPDATE sessions SET area = ?, folder = ?, project = ? WHERE id = ?",
-                    (plan.area, plan.folder, plan.project, session_id),
-                )
-                if plan.project != session.project:  # another one's anonymization is no excuse
-                    connection.execute(
-                        "UPDATE objects SET project_script = ?"
-                        " WHERE session = ? AND project_script = ?",
-                        (ProjectScript.DUE, session_id, ProjectScript.DONE),
-                    )
-                self._set_status(connection, session_id, plan.status, plan.reason)
-                note_finished(connection, session_id, plan.status, now)
+                self._finish_merge(connection, session_id, plan.into)
         self._index.tell_finished()
+
+    def _finish_move(self, connection: sqlite3.Connection, session: Session, plan: Plan) -> None:
+        connection.execute(
+            "UPDATE sessions SET area = ?, folder = ?, project = ? WHERE id = ?",
+            (plan.area, plan.folder, plan.project, session.id),
+        )
+        if plan.project != session.project:  # another one's anonymization is no excuse
+            connection.execute(
+                "UPDATE objects SET project_script = ? WHERE session = ? AND project_script = ?",
+                (ProjectScript.DUE, session.id, ProjectScript.DONE),
+            )
+        self._set_status(connection, session.id, plan.status, plan.reason)
+        note_finished(connection, session.id, plan.status, stamp(self._clock.now()))
+
+    def _finish_merge(self, connection: sqlite3.Connection, session_id: int, into: int) -> None:
+        connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+        self._index.forget_place(session_id)
+        note_finished(connection, into, SessionStatus.ARCHIVED, stamp(self._clock.now()))
+        self._changes.note()
 
     def note_anonymized(self, session_id: int, plan: Plan, *, lost: Collection[str] = ()) -> None:
         """Note what became of objects by their project's script; again has no effect."""
@@ -345,8 +369,10 @@ class SessionLedger:
         """Give the rows of merged objects to the session that has them now; again has no effect."""
         assert plan.into is not None
         with self._index.changing() as connection:
+            if plan.leaves_rest:
+                return note_separation(connection, session_id, plan)
             if not _has_rows(connection, session_id):
-                return
+                return None
             connection.executemany(
                 "UPDATE objects SET session = NULL, file = '', reason = 'replaced in the archive'"
                 " WHERE session = ? AND file = ?",
@@ -363,6 +389,7 @@ class SessionLedger:
                 "UPDATE OR IGNORE traces SET session = ? WHERE session = ?",
                 (plan.into, session_id),
             )
+        return None
 
     def note_files(self, session_id: int, moved: Iterable[Moved]) -> None:
         """Note that objects of a session have other file names."""

@@ -52,7 +52,10 @@ class Lifecycle:
     def __init__(self, workplace: Workplace, policy: Callable[[], SessionPolicy]) -> None:
         self._at = workplace
         self._policy = policy
-        planner = Planner(workplace.areas, workplace.ledger, workplace.read, workplace.clock)
+        planner = Planner(
+            *(workplace.areas, workplace.ledger, workplace.read, workplace.clock),
+            *(workplace.archive_folder, workplace.pet_mr),
+        )
         self._operator = Operator(workplace, planner)
         self._builder = Builder(workplace, planner, self._operator)
 

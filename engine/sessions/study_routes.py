@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
@@ -109,6 +109,11 @@ class StudyRoutes:
             what = f"study {study_instance_uid[:80]!r} has no route"
             raise NotFound(what, "list them with: study-routes list")
         return _route(row)
+
+    def fulfil(self, study_instance_uid: str) -> None:
+        """Forget the route of a study that is where it was to go, if it has one."""
+        with suppress(NotFound):
+            self.delete(study_instance_uid)
 
     def close(self) -> None:
         """Close the file."""

@@ -75,8 +75,13 @@ class ForwardingView(Protocol):
         """Return what was given up, of one destination or all, the newest first."""
         ...
 
-    def retry(self, destination: int, items: tuple[int, ...] = ()) -> int:
+    def retry(self, destination: int, actor: str, items: tuple[int, ...] = ()) -> int:
         """Try a destination at once, also with what was given up: some of it, or all.
+
+        Args:
+            destination: its number.
+            actor: who asks for it.
+            items: what of it; all if none is named.
 
         Returns:
             How many objects are queued again.
@@ -86,11 +91,19 @@ class ForwardingView(Protocol):
         """
         ...
 
-    def drop(self, destination: int, items: tuple[int, ...] = (), *, waiting: bool = False) -> int:
+    def drop(
+        self,
+        destination: int,
+        actor: str,
+        items: tuple[int, ...] = (),
+        *,
+        waiting: bool = False,
+    ) -> int:
         """Forget what was given up: some of it, or all; the stored objects stay.
 
         Args:
             destination: its number.
+            actor: who decides that.
             items: what of it; all if none is named.
             waiting: forget instead what waits and was not given up.
 

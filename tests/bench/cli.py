@@ -243,7 +243,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--workloads", type=_workloads, help=f"of {', '.join([*WORKLOADS, SINGLE])}; default all")
     add("--associations", type=_numbers, help="how many side by side; default 1,4,16")
     add("--rounds", type=_number, default=0, help="default 5")
-    add("--receivers", type=_receivers, help="only these, by name; default all but storescp-best")
+    add(
+        "--receivers",
+        type=_receivers,
+        help="only these, by name; default all but dicomdock-script, storescp-best",
+    )
     add("--durability", choices=["none", "file", "full"], default="none")
     add("--scale", type=float, default=1.0, help="send that many times as many objects")
     pdu = f"longest PDU that the sender sends; default {DEFAULT_PDU_BYTES}"

@@ -20,6 +20,7 @@ from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
 from engine.model.project import Project
 from engine.model.site import SiteSettings
+from engine.model.site_script import SiteScript
 from tests.bench.processes import Failed, process
 from tests.bench.sender import LOOPBACK
 from tests.bench.tape import CALLED
@@ -32,6 +33,29 @@ if TYPE_CHECKING:
 
     from tests.bench.processes import Process
 
+SCRIPT_OF_20_EDITS = """version "6.6"
+(0008,0018) := hashUID[(0008,0018)]
+(0020,000D) := hashUID[(0020,000D)]
+(0020,000E) := hashUID[(0020,000E)]
+(0020,0052) := hashUID[(0020,0052)]
+*/(0008,1155) ?= "1.2.3"
+-(0008,0080)
+-(0008,0081)
+-(0008,0090)
+-(0008,1010)
+-(0008,1050)
+-(0008,1070)
+-(0010,0030)
+-(0010,1040)
+-(0010,2160)
+-(0010,21B0)
+-(0018,1000)
+(0008,0050) := "0"
+(0010,0010) := subject
+(0010,0020) := session
+"Unassigned" != project ? (0008,1030) := project
+"""
+"""UIDs hashed, persons and devices removed, labels set: the frequent shape."""
 _NO_DELAY = {"TCP_NODELAY": "1"}
 
 
@@ -93,7 +117,12 @@ class Dicomdock:
     title = "dicomdock"
 
     def __init__(
-        self, durability: str = "none", rules: str = "", ports: int = 1, open_at_once: int = 0
+        self,
+        durability: str = "none",
+        rules: str = "",
+        ports: int = 1,
+        open_at_once: int = 0,
+        script: str = "",
     ) -> None:
         """Say how it is configured.
 
@@ -102,7 +131,9 @@ class Dicomdock:
             rules: routing expressions of its receivers, for project, subject and session alike.
             ports: how many receivers there are, on as many ports from the given one on.
             open_at_once: raises the limits on associations; 0 leaves them as they are.
+            script: the site's anonymization script; empty for none.
         """
+        self._script = script
         self._durability = durability
         self._rules = {f"{of}_routing": rules for of in ("project", "subject", "session")}
         self._ports = ports
@@ -130,6 +161,10 @@ class Dicomdock:
             )
             store = ConfigurationStore(data / "config.json", clock=SystemClock())
             store.set_site(SiteSettings(bind_address=LOOPBACK, limits=limits), "bench")
+        if self._script:
+            store = ConfigurationStore(data / "config.json", clock=SystemClock())
+            site = store.load().site
+            store.set_site(replace(site, script=SiteScript(True, self._script)), "bench")
         engine = [sys.executable, "-m", "engine", "--data", str(data), "engine"]
         return [*engine, "--durability", self._durability]
 
@@ -152,6 +187,20 @@ class Dicomdock:
         if not files == rows == counted:
             raise Failed(f"{files} files, {rows} rows, {counted} objects in sessions")
         return files
+
+
+class AnonymizingDicomdock(Dicomdock):
+    """The same with a site script of 20 edits, as sites write them."""
+
+    name = "dicomdock-script"
+    title = "dicomdock, 20-edit script"
+
+    def __init__(self, durability: str = "none") -> None:
+        super().__init__(durability, script=SCRIPT_OF_20_EDITS)
+
+    def version(self) -> str:
+        """Return the version in this clone."""
+        return f"{super().version()}, a site script of 20 edits"
 
 
 @dataclass(frozen=True)
@@ -250,6 +299,7 @@ def compared(durability: str) -> list[ReceiverKind]:
     """Return all receivers that may be compared, ours first and the best of DCMTK's last."""
     return [
         Dicomdock(durability),
+        AnonymizingDicomdock(durability),
         Storescp("storescp", "DCMTK storescp"),
         Orthanc("orthanc", "Orthanc", sync=durability != "none"),
         Pynetdicom("pynetdicom", "stock pynetdicom"),

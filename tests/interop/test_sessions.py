@@ -22,8 +22,11 @@ from engine.model.duplicates import DuplicatePolicy
 from engine.model.project import Project
 from engine.model.session_settings import SessionSettings
 from engine.model.site import SiteSettings
+from engine.model.study_route import StudyRoute
 from engine.service import Engine
 from engine.session_events import SessionConflicts
+from engine.sessions.operations import OperationKind, Request
+from engine.sessions.study_routes import StudyRoutes, read_study_routes
 from engine.sessions.traces import TraceKey
 from engine.sessions.tracing import trace
 from engine.settings import Durability, EngineSettings
@@ -351,3 +354,16 @@ def test_the_engine_does_what_a_command_asks_for_at_once(tmp_path: Path) -> None
 
 def _is_conflict(event: object) -> bool:
     return isinstance(event, SessionConflicts)
+
+
+def test_the_route_of_a_study_is_gone_once_its_last_session_is_archived(hospital: Hospital) -> None:
+    study, now = "1.2.77", hospital._clock.now()
+    path = hospital.data_dir / "study-routes.sqlite"
+    with StudyRoutes(path) as routes:
+        routes.add([StudyRoute(study, "MANUAL")], "anna", now)
+    first = make_object("MANUAL", StudyInstanceUID=study, PatientID="E1")
+    hospital.send(first, make_object("MANUAL", StudyInstanceUID=study, PatientID="E2"))
+    for session, left in zip(hospital.fall_silent(), (1, 0), strict=True):
+        hospital.engine._keeping.ledger.ask(session.id, Request(OperationKind.ARCHIVE, "test"))
+        hospital.engine._keeping.run_requests()
+        assert len(read_study_routes(path)) == left

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import textual.app
 import textual.pilot
 from textual._wait import SLEEP_GRANULARITY, wait_for_idle
+
+from tui.places import PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +28,14 @@ def _fewer_searches_for_garbage() -> Iterator[None]:
     gc.set_threshold(NEW_OBJECTS_BEFORE_A_SEARCH, *usual[1:])
     yield
     gc.set_threshold(*usual)
+
+
+@pytest.fixture(autouse=True)
+def _all_places(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pictures have the tabs of all screens, so that a new screen changes none of them."""
+    if request.module.__name__.endswith("_pictures"):
+        places = tuple(replace(p, screen=p.screen or PLACES[0].screen) for p in PLACES)
+        monkeypatch.setattr("tui.app.PLACES", places)
 
 
 @pytest.fixture(autouse=True)

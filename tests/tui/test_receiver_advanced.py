@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from textual.widgets import Button, Input, Static, TextArea
+from textual.widgets import Button, Input, Select, Static, TextArea
 
 from engine.errors import ChangedMeanwhile, InvalidReceiver, Problem
+from engine.model.duplicates import DuplicatePolicy
 from engine.model.limits import Limits
 from engine.model.receiver import ReceiverRules
 from engine.model.site import SiteSettings
@@ -180,9 +181,14 @@ async def test_typed_limits_are_saved_and_letters_are_not_taken() -> None:
     app = Host(edit_form(make_receiver()))
     async with app.run_test(size=(120, 40)) as pilot:
         app.dialog.query_one(Disclosure).focus()
-        await pilot.press("enter", "tab", *"::1", "tab", *"x2-5", "ctrl+s")
+        await pilot.press("enter", "tab", *"::1", "tab", "tab", *"x2-5")
+        app.dialog.query_one("#duplicates", Select).value = "reject"
         await settle(pilot)
-    saved = make_receiver(bind_address="::1", limits=(("associations_per_receiver", 25),))
+        assert app.field("duplicates").note.text == "the site's: keep"
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+    own: dict[str, Any] = {"bind_address": "::1", "duplicates": DuplicatePolicy.REJECT}
+    saved = make_receiver(**own, limits=(("associations_per_receiver", 25),))
     assert app.results == [saved]
 
 
@@ -190,7 +196,7 @@ async def test_f8_opens_the_section_and_goes_to_the_wrong_limit() -> None:
     app = Host(edit_form(make_receiver()))
     async with app.run_test(size=(80, 24)) as pilot:
         app.dialog.query_one(Disclosure).focus()
-        await pilot.press("enter", *["tab"] * 3, "3", "shift+tab", "ctrl+s")
+        await pilot.press("enter", *["tab"] * 4, "3", "shift+tab", "ctrl+s")
         await settle(pilot)
         assert app.focused_id() == "idle_seconds"
         said = app.field("idle_seconds").problems
@@ -295,7 +301,7 @@ async def test_reload_takes_their_changes_and_keeps_mine(by: str) -> None:
         await pilot.pause()
         assert app.words("refusal") == "↻ Reloaded. Your own changes are kept: Callers"
         assert app.dialog.query_one("#port", Input).value == "8105"
-        assert app.dialog.query_one("#bind_address", Input).value == "10.0.0.5"
+        assert app.form.text("bind_address") == "10.0.0.5"
         assert app.form.is_on("direct_archive")
         assert not app.dialog.query_one("#reload", Button).display
         app.engine.refusal = None

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.errors import NotFound
+from engine.model.processing import Assignment, ElementChange, ProcessorStep, Verdict
+from engine.model.processor_class import Location
 from engine.model.receiver import ReceiverRules
 from engine.model.trace import Attribute
 from tests.engine.intake.identifying import header_of
@@ -61,6 +63,22 @@ def test_the_rule_that_decides_is_named_with_what_it_took() -> None:
 def test_rules_that_decide_nothing_say_why() -> None:
     (why,) = words_of(ROUTED, Attribute.PROJECT).passed_over
     assert why == "rule 1: (0010,4000) PatientComments: the object has no such element"
+
+
+def test_what_processors_do_is_said_before_the_rules() -> None:
+    change = ElementChange("(0010,0010)", "PatientName", "changed", "A", "B")
+    at = Location.AFTER_DICOM_READ
+    steps = (
+        ProcessorStep("Other", "setElements", at, Verdict.NOT_SEEN, "its project is A"),
+        ProcessorStep("Set", "setElements", at, Verdict.CONTINUED, changes=(change,)),
+        ProcessorStep("Re\nlabel", "x", at, Verdict.CONTINUED, "", Assignment("A", "S0042")),
+    )
+    preview = replace(preview_of(PLAIN)(ROUTED)[-1], draft_processing=steps)
+    assert object_words(preview, masked=False).processing == (
+        "Set continued: 1 element changed",
+        "Re␊label continued: project=A, subject=S0042",
+    )
+    assert "S0042" not in repr(object_words(preview, masked=True).processing)
 
 
 def test_a_default_that_steps_in_is_named() -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tui.forms.whitelist_check import LineVerdict
 
 LIMIT_FIELDS = RECEIVER_LIMITS
-ADVANCED_FIELDS = ("bind_address", *LIMIT_FIELDS, "tls_enabled")
+ADVANCED_FIELDS = ("bind_address", "duplicates", *LIMIT_FIELDS, "tls_enabled")
 TLS_DETAILS = (*TLS_FILES, "tls_client")
 """What there is to say about TLS while it is on."""
 OPENED_FIELDS = (*ADVANCED_FIELDS, *TLS_DETAILS)
@@ -44,6 +44,7 @@ TEXT_FIELDS = (
     "whitelist",
     *ROUTING_FIELDS,
     "bind_address",
+    "duplicates",
     *TLS_FILES,
 )
 PROCESSING_FIELDS = (
@@ -324,7 +325,6 @@ class ReceiverForm:
             raw["id"] = self.original.id
             raw["enabled"] = self.original.enabled
             raw["file_namer"] = self.original.file_namer
-            raw["duplicates"] = self.original.duplicates
         return parse_receiver(raw, self.rules)
 
     def previews_routing(self) -> bool:
@@ -393,7 +393,7 @@ def _number(text: str) -> int | str:
 
 def _values_of(receiver: Receiver) -> dict[str, str | bool]:
     record, limits = receiver.to_record(), dict(receiver.limits)
-    values: dict[str, str | bool] = {name: str(record[name]) for name in TEXT_FIELDS}
+    values: dict[str, str | bool] = {name: str(record[name] or "") for name in TEXT_FIELDS}
     values.update({name: bool(record[name]) for name in SWITCH_FIELDS})
     values.update({name: str(limits.get(name, "")) for name in LIMIT_FIELDS})
     values["tls_client"] = receiver.tls_client is ClientCertificates.REQUIRED

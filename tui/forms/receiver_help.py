@@ -59,6 +59,7 @@ LABELS = {
     "session_routing": "Session",
     "advanced": "Advanced",
     "bind_address": "Bind address",
+    "duplicates": "Duplicates",
     "tls_enabled": "TLS",
     "tls_certificate": "Certificate",
     "tls_key": "Private key",
@@ -168,6 +169,13 @@ and if the site has none, all addresses, IPv4 and IPv6.
 
 Receivers that share a port share its address too, or each
 names one of its own.""",
+    "duplicates": """What becomes of a SOP instance that is there already with
+other content. An identical one is never stored twice.
+
+  keep      both are kept, and its row says so
+  replace   the newcomer takes its place, as long as the
+            session is being received
+  reject    the newcomer is refused with 0x0111""",
     "tls_enabled": """On: callers must speak TLS 1.2 or 1.3, with the cipher
 suites of BCP 195; a usual port is 2762.
 

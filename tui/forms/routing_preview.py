@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.model.identity import DEFAULT_SESSION_LABEL, UNASSIGNED
+from engine.model.processing import Verdict
 from engine.model.trace import Attribute, Source
 from tui.text import clock, counted, safe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from engine.model.identity import Identification, RoutingPreview
+    from engine.model.processing import ProcessorStep
     from engine.model.trace import Step
 
 SHOWN = (Attribute.PROJECT, Attribute.SUBJECT, Attribute.SESSION)
@@ -62,6 +64,8 @@ class ObjectWords:
     attributes: tuple[AttributeWords, ...]
     change: str
     """Where it is filed by the settings in force, if that differs."""
+    processing: tuple[str, ...] = ()
+    """What processors do to it, in order, such as ``Relabel continued: project=A``."""
 
 
 def object_words(preview: RoutingPreview, *, masked: bool) -> ObjectWords:
@@ -76,7 +80,8 @@ def object_words(preview: RoutingPreview, *, masked: bool) -> ObjectWords:
     head = f"{clock(preview.at)} from {safe(preview.calling_ae_title)}, {safe(preview.receiver)}"
     attributes = () if draft.identity is None else tuple(_words(a, draft) for a in SHOWN)
     change = f"saved rules file it as {_filed(saved)}" if preview.changes else ""
-    return ObjectWords(head, safe(draft.failure), attributes, change)
+    processing = tuple(_processed(preview.draft_processing, masked=masked))
+    return ObjectWords(head, safe(draft.failure), attributes, change, processing)
 
 
 def totals(previews: Sequence[RoutingPreview]) -> str:
@@ -109,6 +114,16 @@ def _words(attribute: Attribute, draft: Identification) -> AttributeWords:
     )
 
 
+def _processed(steps: Iterable[ProcessorStep], *, masked: bool) -> Iterator[str]:
+    """Say what each processor did that had to do with the object."""
+    for step in steps:
+        if step.verdict not in {Verdict.NOT_SEEN, Verdict.SKIPPED}:
+            changed = f"{counted(len(step.changes), 'element')} changed" if step.changes else ""
+            assigned = (step.assigned.masked() if masked else step.assigned).words()
+            said = ", ".join(filter(None, (step.why, assigned, changed)))
+            yield safe(f"{step.processor} {step.verdict}{': ' if said else ''}{said}")
+
+
 def _value(attribute: Attribute, found: Identification) -> str:
     if found.identity is None:
         return ""
@@ -116,7 +131,7 @@ def _value(attribute: Attribute, found: Identification) -> str:
 
 
 def _by(step: Step) -> str:
-    if step.source is Source.IDENTIFIER:
+    if step.source in {Source.IDENTIFIER, Source.PROCESSOR}:
         return safe(step.rule)
     number = f" {step.line}" if step.line is not None else ""
     return f"{_WHOSE[step.source]}{number} · {step.element}"

@@ -164,10 +164,10 @@ class ReceiverDialog(ModalScreen[Receiver | None]):
 
     @on(Select.Changed)
     def choose_setting(self, event: Select.Changed) -> None:
-        """Take over what was chosen for the identifier."""
+        """Take over what was chosen for the identifier, or as the policy for duplicates."""
         event.stop()
         name, value = event.select.id or "", event.value
-        if name in self.form.settings:
+        if name in self.form.settings or name == "duplicates":
             self.form.set(name, "" if value is Select.NULL else str(value))
             self._refused = {}
             self.sync()

@@ -95,9 +95,11 @@ class RoutingPreviewPanel(Static, can_focus=True):
 
 
 def _object(words: ObjectWords) -> list[Content]:
+    processed = [Content.styled(f"▸ {said}", "$text-muted") for said in words.processing]
     if words.refused:
-        return [Content.styled(f"✗ would be refused: {words.refused}", "$text-error")]
-    lines = [line for attribute in words.attributes for line in _attribute(attribute)]
+        refused = Content.styled(f"✗ would be refused: {words.refused}", "$text-error")
+        return [*processed, refused]
+    lines = processed + [line for attribute in words.attributes for line in _attribute(attribute)]
     if words.change:
         lines.append(Content.styled(f"! {words.change}", "$text-warning"))
     return lines

@@ -89,3 +89,36 @@ def test_a_shell_that_asks_is_answered_with_commands(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "engine"]
     subprocess.run(command, env=os.environ | asked, check=False, timeout=20)
     assert (tmp_path / "answer").read_text().split() == ["sessions"]
+
+
+def test_following_ends_when_nobody_reads_any_more(
+    run: Run, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter(range(3))
+
+    def flush() -> None:
+        look = next(looks)
+        if look == 0:
+            journal.record(ReceiverListening(receiver="CT1:8105", address="later"))
+        elif look == 2:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("engine.terminal.flush", flush)
+    monkeypatch.setattr("engine.terminal.stop_writing", lambda: 0)
+    monkeypatch.setattr("threading.Event.wait", lambda *_: True)
+    outcome = run("events", "--follow", "--limit", "1", "kind:ReceiverListening")
+    assert outcome.code == 0
+    assert [line.rpartition(" ")[2] for line in outcome.out.splitlines()] == ["[::]:8105", "later"]
+
+
+def test_a_status_on_a_terminal_begins_on_an_empty_screen(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("time.sleep", interrupt)
+    outcome = run("status", "--watch", "5")
+    assert outcome.code == 130
+    assert outcome.out.startswith("\x1b[H\x1b[2JSTATUS")

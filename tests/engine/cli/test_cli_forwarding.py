@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.cli.context import actor
 from engine.clock import SystemClock
+from engine.control.host import serve
+from engine.delivery_events import ForwardsDropped
 from engine.forwarding.queue import ForwardingQueue, Mark
-from engine.lock import EngineLock
-from engine.settings import EngineSettings
+from engine.service import Engine
+from engine.settings import Durability, EngineSettings
 from tests.running import free_port
 
 if TYPE_CHECKING:
@@ -83,14 +86,21 @@ def test_a_destination_that_is_not_there_is_exit_code_4(run: Run, queue: Path) -
         assert "forwarding list" in outcome.err
 
 
-def test_beside_an_engine_it_is_tried_now(run: Run, queue: Path, data: Path) -> None:
-    lock = EngineLock.acquire(EngineSettings(data).lock_file, SystemClock())
+def test_a_running_engine_is_asked(run: Run, queue: Path, data: Path) -> None:
+    settings = EngineSettings(data, durability=Durability.NONE)
+    engine = Engine(settings)
+    engine.start()
+    end = serve(engine, settings)
     try:
         assert run("forwarding", "retry", "1").err.endswith("it is tried now\n")
         (record,) = run("forwarding", "list", "--json").data["destinations"]
+        assert run("forwarding", "drop", "1", "--yes", "--waiting").code == 0
+        told = [r.event for r in engine.events_since(0, 1000).events]
     finally:
-        lock.release()
-    assert record["state"] == "idle"
+        end()
+        engine.stop(0)
+    assert (record["queued"] + record["failed"], record["state"] != "stopped") == (3, True)
+    assert [event.by for event in told if isinstance(event, ForwardsDropped)] == [actor()]
 
 
 def test_a_wrong_peer_is_refused_when_it_is_saved(run: Run, data: Path) -> None:

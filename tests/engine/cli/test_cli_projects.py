@@ -165,3 +165,31 @@ def test_a_change_by_somebody_else_is_not_overwritten(
     outcome = run("projects", "edit", "BRAIN", "--title", "Mine")
     assert outcome.code == 6
     assert "project BRAIN was changed by berta" in outcome.err
+
+
+def test_a_script_and_a_profile_are_switched(run: Run, script: str) -> None:
+    kept = run("projects", "add", "BRAIN", "--anonymization-script", script)
+    assert "kept but off; --enable-script lets it run on archiving" in kept.err
+    run("projects", "edit", "BRAIN", "--enable-script", "--enable-profile", "--retain", "uids",
+        "--shift-days", "-30")  # fmt: skip
+    table = [line.split(maxsplit=1) for line in run("projects", "show", "BRAIN").out.splitlines()]
+    assert ["profile", "on, keeps uids, moves dates by -30 days"] in table
+    assert ["anonymization_script_enabled", "yes"] in table
+    off = ("--retain", "nothing", "--shift-days", "0", "--disable-script")
+    edited = run("projects", "edit", "BRAIN", *off, "--json").data["project"]
+    assert edited["profile"] == {"enabled": True, "retain": [], "shift_days": None}
+    assert not edited["anonymization_script_enabled"]
+    refused = run("projects", "edit", "BRAIN", "--retain", "faces")
+    assert (refused.code, "choose from" in refused.err) == (2, True)
+
+
+@pytest.mark.parametrize("switch", [(), ("--enable-script",)])
+def test_a_text_that_is_no_script_is_refused(
+    run: Run, tmp_path: Path, switch: tuple[str, ...]
+) -> None:
+    file = tmp_path / "wrong.das"
+    file.write_text('version "6.1"\n- (0010,\n')
+    outcome = run("projects", "add", "BRAIN", "--anonymization-script", str(file), *switch)
+    assert outcome.code == 2
+    assert "anonymization_script line 2 column" in outcome.err
+    assert run("projects", "add", "BRAIN", "--enable-script").code == 2

@@ -75,7 +75,7 @@ def test_an_option_for_every_field(run: Run, tmp_path: Path) -> None:
     lines.write_text("MR1\n\n10.0.0.0/8\n")
     rules.write_text("(0008,1030):(.*)\n(0032,1060):(.*)\n")
     outcome = run(
-        "receivers", "add", *CT1, "--json", "--disabled", "--file-namer", "x",
+        "receivers", "add", *CT1, "--json", "--disabled", "--file-namer", "dicomFileNamer",
         "--identifier", "dicomObjectIdentifier", "--custom-processing", "--direct-archive",
         "--no-anonymization", "--whitelist-enabled", "--routing-enabled",
         "--whitelist-file", str(lines), "--whitelist", "CT1@10.1.2.3", "--whitelist", "CT2",
@@ -91,11 +91,20 @@ def test_an_option_for_every_field(run: Run, tmp_path: Path) -> None:
     assert record["whitelist"] == ["MR1", "10.0.0.0/8", "CT1@10.1.2.3", "CT2"]
     assert record["project_routing"] == rules.read_text()
     assert record["subject_routing"] == "(0010,0020):(.*)"
-    assert record["file_namer"] == "x"
+    assert record["file_namer"] == "dicomFileNamer"
 
 
 def test_an_edit_changes_the_named_fields_only(run: Run) -> None:
-    run("receivers", "add", *CT1, "--whitelist", "A", "--no-anonymization", "--file-namer", "x")
+    run(
+        "receivers",
+        "add",
+        *CT1,
+        "--whitelist",
+        "A",
+        "--no-anonymization",
+        "--file-namer",
+        "dicomFileNamer",
+    )
     before = run("receivers", "list", "--json").data["receivers"][0]
     edited = run("receivers", "edit", "CT1", "--port", "8200", "--json").data["receiver"]
     assert edited == {**before, "port": 8200, "label": "CT1:8200"}

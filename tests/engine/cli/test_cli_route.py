@@ -65,6 +65,24 @@ def test_one_file_is_shown_with_its_path_and_every_step(run: Run, folder: Path) 
                                 "(0010,0020)", "PatientID", "S0_E", "S0", "S0"]  # fmt: skip
 
 
+def test_what_is_not_wanted_and_what_goes_directly_is_said(
+    run: Run, folder: Path, store: ConfigurationStore, receiver: Receiver
+) -> None:
+    cardio = store.load().projects.project("CARDIO")
+    store.save_project(
+        replace(cardio, series_import_filter="[Modality]\nCT"), "test", replacing=cardio
+    )
+    store.save_receiver(replace(receiver, direct_archive=True), "test", replacing=receiver)
+    directly, filtered, unassigned = route(run, folder).out.splitlines()[1:4]
+    assert "NEURO/arc001/S0_E/SCANS/4/DICOM/" in directly
+    assert "(goes directly into the archive, unless that has the session already)" in directly
+    assert "would be filtered by the project CARDIO's series import filter, line 2" in filtered
+    assert "TIMESTAMP/" in unassigned
+    found = route(run, folder, "--json").data["objects"]
+    assert [record["directly"] for record in found] == [True, True, False]
+    assert [bool(record["filtered"]) for record in found] == [False, True, False]
+
+
 def test_many_files_are_counted_by_what_decides(run: Run, folder: Path) -> None:
     data = route(run, folder, "--json").data
     assert [found["project"] for found in data["objects"]] == ["NEURO", "CARDIO", None]

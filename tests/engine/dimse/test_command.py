@@ -17,7 +17,7 @@ from pynetdicom.dimse_messages import (
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 from pynetdicom.pdu import P_DATA_TF
 
-from engine.dimse.command import StoreRequest, read_command, store_response
+from engine.dimse.command import Command, StoreRequest, read_command, store_response
 from engine.errors import UnreadableObject
 
 SOP_CLASS = "1.2.840.10008.5.1.4.1.1.2"
@@ -82,6 +82,54 @@ def test_what_no_receiver_serves_is_answered_as_an_unrecognized_operation(field:
 
 def test_a_cancel_is_not_answered() -> None:
     assert read_command(request(0x0FFF), 1).answer == b""
+
+
+def element(number: int, value: bytes) -> bytes:
+    return pack("<HHI", 0, number, len(value)) + value
+
+
+USUAL = (
+    element(0x0000, b"\x6a\0\0\0"),
+    element(0x0002, SOP_CLASS.encode() + b"\0"),
+    element(0x0100, b"\x01\0"),
+    element(0x0110, b"\x67\x12"),
+    element(0x0700, b"\x02\0"),
+    element(0x0800, b"\x01\0"),
+    element(0x1000, b"1.2.3.44"),
+)
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        b"".join(USUAL),
+        b"".join(USUAL[1:]),
+        b"".join(reversed(USUAL)),
+        b"".join((*USUAL, element(0x1030, b"MOVER "), element(0x1031, b"\x07\0"))),
+        b"".join((*USUAL[:-1], element(0x1000, b"1.2.3.44  "))),
+        b"".join((*USUAL[:4], *USUAL[5:])),
+    ],
+)
+def test_however_a_store_request_is_written_it_is_the_same(encoded: bytes) -> None:
+    assert read_command(encoded, 5) == Command(True, REQUEST)
+
+
+@pytest.mark.parametrize("place", [1, 6])
+def test_a_uid_that_is_longer_than_its_element_says_is_not_taken(place: int) -> None:
+    elements = list(USUAL)
+    elements[place] = elements[place][:4] + b"\x04" + elements[place][5:]
+    with pytest.raises(UnreadableObject):
+        read_command(b"".join(elements), 5)
+
+
+@pytest.mark.parametrize("instance", ["1.2.3.44", "1.2.3.445", "1"])
+@pytest.mark.parametrize("message_id", [0, 1, 0x1234, 0xFFFF])
+def test_a_success_differs_from_other_answers_in_its_status_only(
+    instance: str, message_id: int
+) -> None:
+    stored = StoreRequest(3, message_id, SOP_CLASS, instance)
+    warned = store_response(stored, 0xB000)
+    assert store_response(stored, 0) == warned.replace(b"\2\0\0\0\0\xb0", b"\2\0\0\0\0\0")
 
 
 @pytest.mark.parametrize(

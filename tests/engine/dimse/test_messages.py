@@ -45,11 +45,13 @@ class Object:
 
     def __init__(self) -> None:
         self.content = b""
+        self.size_bytes = 0
         self.fate = "open"
 
     def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
         assert size_bytes == sum(map(len, segments))
         self.content += b"".join(segments)
+        self.size_bytes += size_bytes
 
     def finish(self) -> Outcome:
         self.fate = "finished"

@@ -13,6 +13,7 @@ from engine.delivery_events import (
     DestinationRecovered,
     ForwardingHalted,
     ForwardsDropped,
+    ForwardsRetried,
     ObjectsNotForwarded,
 )
 from engine.errors import NotFound, StorageUnusable
@@ -71,7 +72,7 @@ def test_what_a_peer_that_is_away_misses_is_sent_when_it_is_back(tmp_path: Path)
         assert (status.queued, status.sent) == (1, 0)
         assert status.next_attempt_at is not None
         with Scp(port) as scp:
-            running.desk.retry(1)
+            running.desk.retry(1, "admin")
             scp.wait_until(lambda: scp.uids() == ["1.2.3.1"])
             running.wait_until_told(DestinationRecovered)
             running.end()
@@ -108,7 +109,9 @@ def test_an_object_at_which_the_peer_aborts_is_given_up_at_last_and_holds_up_no_
         scp.wait_until(lambda: scp.uids() == ["1.2.3.2"])
         (item,) = running.desk.failed()
         assert (item.attempts, item.label, item.sop_instance_uid) == (2, "PACS 1", "1.2.3.1")
-        assert running.desk.retry(1, (item.id,)) == 1
+        assert running.desk.retry(1, "admin", (item.id,)) == 1
+        (asked,) = running.told(ForwardsRetried)
+        assert asked == "PACS 1: admin asked for an attempt, 1 object queued again"
         scp.wait_until(lambda: scp.uids() == ["1.2.3.2", "1.2.3.1"])
 
 
@@ -134,10 +137,10 @@ def test_what_the_peer_will_never_take_is_given_up_at_once_and_told_without_its_
         assert told.endswith("the peer answers 0x0122 (the SOP class is not supported)")
         assert running.desk.failed(1)[0].reason.endswith("not supported): no�[2J")
         assert running.desk.failed(2) == ()
-        assert running.desk.drop(1) == 1
+        assert running.desk.drop(1, "admin") == 1
         assert running.desk.failed() == ()
         with pytest.raises(NotFound, match="no destination 7"):
-            running.desk.retry(7)
+            running.desk.retry(7, "admin")
 
 
 def test_a_refused_transfer_syntax_is_given_up_with_its_name(tmp_path: Path, scp: Scp) -> None:
@@ -170,7 +173,7 @@ def test_an_object_whose_session_was_deleted_meanwhile_is_not_sent(tmp_path: Pat
         running.depot.ledger.ask(number, Request(OperationKind.DELETE, "admin"))
         running.depot.lifecycle.run_requests()
         with Scp(port) as scp:
-            running.desk.retry(1)
+            running.desk.retry(1, "admin")
             (told,) = running.wait_until_told(ObjectsNotForwarded)
             running.end()
             assert scp.received == []
@@ -260,8 +263,9 @@ def test_what_waits_is_dropped_by_hand(tmp_path: Path) -> None:
     with Running(tmp_path, forward_copy(port=free_port())) as running:
         running.depot.receive()
         running.wait_until_told(DestinationFails)
-        assert running.desk.drop(1, waiting=True) == 1
+        assert running.desk.drop(1, "admin", waiting=True) == 1
         assert running.status().queued == 0
+        assert running.told(ForwardsDropped) == ["PACS 1: admin dropped 1 object"]
 
 
 def test_what_waits_is_dropped_with_its_destination(tmp_path: Path) -> None:

@@ -49,6 +49,10 @@ class Plugin:
     def go_on(self, context: Context) -> None:
         context.log(f"seen {0x00080018 in context.header}")
 
+    def say(self, context: Context) -> None:
+        print("to", context.location)  # noqa: T201 - what plugins do
+        os.write(2, b"to nobody")
+
     def rename(self, context: Context) -> None:
         context.edit.set(PATIENT_NAME, context.settings.text("value"))
 
@@ -61,6 +65,9 @@ class Plugin:
     def assign(self, context: Context) -> None:
         settings = context.settings
         context.assign(project=settings.text("project"), session=settings.text("session"))
+
+    def assign_number(self, context: Context) -> None:
+        context.assign(subject=7)  # type: ignore[arg-type]
 
     def refuse(self, context: Context) -> Reject:
         context.edit.set(PATIENT_NAME, "Never^Stored")

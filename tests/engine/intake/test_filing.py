@@ -32,8 +32,9 @@ class Desk:
         for name in ("prearchive", "archive"):
             (root / name).mkdir()
         self.fds = [os.open(root / name, os.O_RDONLY) for name in ("prearchive", "archive")]
+        self.current = "arc001"
         self.index = SessionIndex(root / "index.sqlite", durable=False)
-        self.filing = Filing(self.index, *self.fds)
+        self.filing = Filing(self.index, self.fds[0], self.fds[1], lambda _: self.current)
 
     def file(self, receiver: Any = DIRECT, key: SessionKey = KEY) -> Filed:
         known = self.filing.known(key, directly=receiver.direct_archive)
@@ -57,6 +58,17 @@ def test_direct_objects_share_one_session_in_the_archive(desk: Desk) -> None:
     assert (first.area, first.place.id, second.place.id) == ("archive", 1, 1)
     (session,) = desk.index.sessions()
     assert (session.area, session.status) == (SessionArea.ARCHIVE, SessionStatus.RECEIVING)
+
+
+def test_what_another_archive_folder_has_is_in_the_way_too(desk: Desk) -> None:
+    (desk.archive / "NEURO-01" / "arc001" / "E1").mkdir(parents=True)
+    desk.current = "arc002"
+    assert not desk.filing.goes_directly(DIRECT, KEY)
+    assert desk.file().area == "prearchive"
+    other = KEY._replace(label="E2")
+    assert desk.filing.goes_directly(DIRECT, other)
+    assert desk.file(key=other).place.folder == ("NEURO-01", "arc002", "E2")
+    assert desk.filing.goes_directly(DIRECT, other)
 
 
 def test_without_direct_archive_the_same_study_has_a_session_of_its_own(desk: Desk) -> None:

@@ -299,6 +299,17 @@ def test_a_beginning_that_ends_within_the_header_is_refused() -> None:
 # --- Complete data sets ---
 
 
+def test_pixel_data_in_long_fragments_is_checked_without_a_look_inside() -> None:
+    data = image(JPEG_BASELINE, bytes(300_000))
+    part = in_parts(data, 700, JPEG_BASELINE, 0x00324000)
+    assert part is not None
+    assert part.sop_instance_uid == read_complete(data, JPEG_BASELINE).sop_instance_uid
+    for spoilt in (data[:-8], data[:-1], data + b"x", data[:-8] + b"\xfe\xff\x00\xe0" + bytes(4)):
+        assert in_parts(spoilt, 700, JPEG_BASELINE, 0x00324000) is None
+        with pytest.raises(UnreadableObject):
+            read_complete(spoilt, JPEG_BASELINE)
+
+
 TAGS = (0x00080016, 0x00080018, 0x00080060, 0x0020000D, 0x00200011, 0x00280010)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.errors import InvalidReceiver
 from engine.events import PluginBroken
 from engine.intake.file_namers import _checked as checked_file_namer
 from engine.intake.file_namers import file_namers_of, load_file_namers, templates_of
@@ -21,6 +22,7 @@ from engine.model.file_namer import FileNamerInfo, file_namer_problems
 from engine.model.plugin import FILE_NAMERS, PROCESSORS, PluginInfo
 from engine.model.processor import Processor
 from engine.model.processor_class import Location, ProcessorClass, ProcessorParameter
+from engine.model.receiver import ReceiverRules, parse_receiver
 from engine.plugins import NotAPlugin, Plugin
 from tests.engine.intake import processor_plugins
 from tests.engine.intake.processor_plugins import Afterwards
@@ -145,3 +147,12 @@ def test_a_receiver_may_name_a_file_namer_that_can_be_used_and_the_sites_own() -
         "gone": ["can't be used: ImportError: gone"],
         "other": ["is not installed"],
     }
+
+
+def test_a_receiver_whose_file_namer_is_gone_can_still_be_changed() -> None:
+    raw = {"id": 1, "ae_title": "XNAT", "port": 8104, "file_namer": "gone"}
+    before = parse_receiver(raw, ReceiverRules())
+    rules = ReceiverRules(others=(before,), file_namers=())
+    assert parse_receiver({**raw, "port": 8105}, rules).file_namer == "gone"
+    with pytest.raises(InvalidReceiver, match="is not installed"):
+        parse_receiver({**raw, "file_namer": "other"}, rules)

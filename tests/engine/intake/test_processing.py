@@ -115,7 +115,6 @@ class OneProcess(ProcessorWorkers):
 @pytest.fixture(scope="module")
 def workers() -> Iterator[ProcessorWorkers]:
     with closing(OneProcess()) as workers:
-        workers.keep_only({1})
         yield workers
 
 
@@ -164,6 +163,21 @@ def test_what_a_plugin_writes_is_seen_by_identification_and_kept_in_the_file(
     assert ds.SOPInstanceUID == "1.2.826.0.1.3680043.8.498.1"
     assert bed.labels() == ("A", "New_Name", "P-0001")
     assert bed.bench.parts() == []
+
+
+@pytest.mark.parametrize(
+    "syntax", [*dicom.UNCOMPRESSED, dicom.JPEG_BASELINE, dicom.JPEG_2000_LOSSLESS]
+)
+def test_pixels_and_transfer_syntax_outlast_an_edit(opened: Opened, syntax: str) -> None:
+    bed = opened(acme(do="rename", value="New^Name"))
+    data_set = dicom.image(syntax)
+    outcome = bed.bench.receive(data_set, receiver=ON, transfer_syntax_uid=syntax)
+    assert outcome.state is ObjectState.STORED
+    (file,) = bed.bench.files()
+    ds, before = pydicom.dcmread(file), data_set[-40:]
+    assert ds.file_meta.TransferSyntaxUID == syntax
+    assert ds.PatientName == "New^Name"
+    assert file.read_bytes().endswith(before)
 
 
 def test_plugins_are_told_whence_an_object_comes_and_where_it_goes(opened: Opened) -> None:
@@ -241,6 +255,21 @@ def test_what_is_not_accepted_is_stored_as_it_came(opened: Opened) -> None:
     assert file.read_bytes().endswith(data_set)
 
 
+def test_a_table_outlives_changes_of_everything_else(opened: Opened, tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_text("key,project\nP-0001,A\n")
+    relabel = Processor(1, "R", "relabelFromTable", parameters=(("file", str(file)),))
+    bed = opened(relabel)
+    assert bed.receive().state is ObjectState.STORED
+    file.unlink()
+    configuration = bed.bench.configurations[-1]
+    changed = replace(configuration, processors=(replace(relabel, priority=1),))
+    bed.bench.configurations.append(changed)
+    bed.processing.apply(changed)
+    assert bed.receive(PatientName="Other").state is ObjectState.STORED
+    assert bed.labels()[0] == "A"
+
+
 @pytest.mark.parametrize(
     ("processor", "receiver", "description", "seen"),
     [
@@ -279,6 +308,7 @@ def test_who_sees_an_object(
         ("no_such_method", "AttributeError in processor_plugins.py"),
         ("nothing", "neither Continue nor Reject was returned"),
         ("rewrite_uid", "ValueError in editor.py"),
+        ("assign_number", "ValueError in processors.py"),
         ("script", "the script is not valid"),
         ("crash", "its process died twice"),
     ],
@@ -360,15 +390,34 @@ def test_a_processor_may_say_by_itself_where_an_object_goes(
     assert (project, subject, session) == (*labels[:2], labels[2] or "dicom_upload")
 
 
-def test_what_is_gone_from_the_configuration_holds_no_process(opened: Opened) -> None:
+def test_what_is_gone_from_the_configuration_holds_no_process_and_prints_come_nowhere(
+    opened: Opened, capfd: pytest.CaptureFixture[str]
+) -> None:
     with closing(ProcessorWorkers()) as workers:
-        bed = opened(acme(), workers=workers)
+        bed = opened(acme(do="say"), workers=workers)
         configuration = bed.bench.configurations[-1]
         bed.processing.apply(configuration)
-        bed.receive()
+        assert bed.receive().state is ObjectState.STORED
         assert workers.processes() == 1
         bed.processing.apply(replace(configuration, processors=()))
         assert workers.processes() == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_process_is_started_ahead_only_for_what_will_need_one(opened: Opened) -> None:
+    table = (("table", "key\n"), ("key", "calling_ae_title"))
+    relabel = replace(acme(3), processor_class="relabelFromTable", parameters=table)
+    edits = script(4, READ)
+    with closing(ProcessorWorkers()) as workers:
+        bed = opened(acme(do="say"), relabel, edits, workers=workers)
+        configuration = bed.bench.configurations[-1]
+        off = tuple(replace(r, custom_processing=False) for r in configuration.receivers)
+        bed.processing.start_ahead(replace(configuration, receivers=off))
+        bed.processing.start_ahead(replace(configuration, processors=(relabel,)))
+        assert workers.processes() == 0
+        for _ in range(2):
+            bed.processing.start_ahead(configuration)
+        assert workers.processes() == 2
 
 
 def test_a_dry_run_tells_every_change_and_counts_nothing(opened: Opened) -> None:

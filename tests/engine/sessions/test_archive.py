@@ -6,6 +6,7 @@ import errno
 import os
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -25,6 +26,7 @@ from engine.session_events import (
     TrashPurged,
 )
 from engine.sessions import builder, building, ledger, operator, transfer
+from engine.sessions.lifecycle import Lifecycle
 from engine.sessions.operations import OperationKind, Request
 from tests.engine.sessions.depot import Depot, depot_in, open_depot
 from tests.fakes import FixedClock
@@ -61,6 +63,21 @@ def archived(depot: Depot, **values: Any) -> int:
     ask(depot, session, OperationKind.ARCHIVE)
     assert depot.session(session).status is S.ARCHIVED
     return session
+
+
+def test_a_new_archive_folder_is_for_new_sessions_and_old_ones_stay_where_they_are(
+    depot: Depot,
+) -> None:
+    archived(depot)
+    depot.workplace = replace(depot.workplace, archive_folder=lambda _: "arc002")
+    depot.lifecycle = Lifecycle(depot.workplace, depot.policy)
+    archived(depot, label="E2")
+    ask(depot, ready(depot, SeriesNumber="5", SeriesInstanceUID="1.5"), OperationKind.ARCHIVE,
+        merge=True)  # fmt: skip
+    folders = [name.rpartition("/SCANS")[0] for name in depot.objects()]
+    assert folders == ["NEURO-01/arc001/E1", "NEURO-01/arc001/E1", "NEURO-01/arc002/E2"]
+    assert depot.areas.is_archived("NEURO-01", "E1")
+    assert not depot.areas.is_archived("NEURO-01", "E3")
 
 
 def document(path: Path) -> ET.Element:

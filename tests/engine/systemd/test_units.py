@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ConfigurationError
-from engine.systemd.install import NotInstallable, StepFailed, install, obstacle
+from engine.systemd.install import NotInstallable, StepFailed, _run, install, obstacle
 from engine.systemd.units import ServiceSettings, service_unit, socket_unit, units
 
 PROGRAM = ("/opt/dicomdock/bin/dicomdock",)
@@ -110,3 +110,13 @@ def test_without_systemd_or_root_nothing_is_installed(tmp_path: Path) -> None:
     assert refused is not None
     assert "root" in refused.detail
     assert obstacle(tmp_path, 0) is None
+
+
+def test_commands_are_run_and_say_what_went_wrong() -> None:
+    _run(("/bin/true",))
+    with pytest.raises(StepFailed, match="no luck"):
+        _run(("/bin/sh", "-c", "echo no luck >&2; exit 3"))
+    with pytest.raises(StepFailed, match="exit code 3"):
+        _run(("/bin/sh", "-c", "exit 3"))
+    with pytest.raises(StepFailed, match="nowhere"):
+        _run(("/nowhere/x",))

@@ -1,0 +1,100 @@
+"""Programs in terminals of their own, which may be read, typed into and hung up."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = Path(__file__).resolve().parents[1]
+COLUMNS, LINES = 120, 40
+ALTERNATE_SCREEN_ON = b"\x1b[?1049h"
+ALTERNATE_SCREEN_OFF = b"\x1b[?1049l"
+
+
+class Terminal:
+    """A Python program in a terminal; use it in a `with` block."""
+
+    def __init__(self, arguments: Sequence[str], home: Path) -> None:
+        """Start it, with nothing of this user's own settings."""
+        self._terminal, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", LINES, COLUMNS, 0, 0))
+        environment = os.environ | {
+            "PYTHONPATH": str(ROOT),
+            "COLUMNS": str(COLUMNS),
+            "LINES": str(LINES),
+            "XDG_CONFIG_HOME": str(home),
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=_take_terminal,
+        )
+        os.close(slave)
+        self.output = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._terminal >= 0:
+            self.hang_up()
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def read_until(self, wanted: bytes, seconds: float = 30) -> bool:
+        """Read what is drawn until something appears; forget what was before it."""
+        end = time.monotonic() + seconds
+        while wanted not in self.output and time.monotonic() < end:
+            if not select.select([self._terminal], [], [], 0.2)[0]:
+                continue
+            try:
+                self.output += os.read(self._terminal, 65536)
+            except OSError:
+                break
+        before, found, after = self.output.partition(wanted)
+        self.output = after if found else before
+        return bool(found)
+
+    def wait(self, seconds: float = 20) -> int:
+        """Read on until the program has ended, and return its exit code."""
+        end = time.monotonic() + seconds
+        while self.process.poll() is None and time.monotonic() < end:
+            self.read_until(b"\0", 0.2)
+        return self.process.wait(0)
+
+    def type(self, keys: bytes) -> None:
+        """Press keys."""
+        os.write(self._terminal, keys)
+
+    def hang_up(self) -> None:
+        """Take the terminal away; the kernel tells the program by SIGHUP."""
+        os.close(self._terminal)
+        self._terminal = -1
+
+
+def _take_terminal() -> None:
+    """Make the terminal the one that controls the new session, as a login does."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def processor_seconds(pid: int) -> float:
+    """Return how much processor time a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
