@@ -89,6 +89,8 @@ class InspectorScreen(ConsoleScreen):
         self._masked = True
         self._timer: Timer | None = None
         self._lines: dict[str, HeaderLine] = {}
+        self._pairs: tuple[object, tuple[ComparedRow, ...]] = (None, ())
+        self._drawn: tuple[tuple[ComparedRow, ...], HeaderView] = ((), HeaderView())
         self._header: Fetch[ObjectHeader] = Fetch("read the header", self.ask, self._answered)
         self._both: Fetch[Comparison] = Fetch("compare headers", self.ask, self._compared)
         self._trail: Fetch[ObjectTrail] = Fetch("look where it went", self.ask, self._answered)
@@ -145,10 +147,12 @@ class InspectorScreen(ConsoleScreen):
         table, bar = self.query_one(HeaderTable), self.query_one(FilterBar)
         rows, problem = self._rows()
         view = replace(self._view, wanted=bar.wanted)
-        lines = header_lines(rows, view)
-        self._lines = {line.element.path: line for line in lines}
-        table.show(header_rows(lines), self._why_empty(problem))
-        self.panel("header").describe(self._title(rows, len(lines)), self._note(problem))
+        if rows is not self._drawn[0] or view != self._drawn[1] or not rows:
+            self._drawn = (rows, view)
+            lines = header_lines(rows, view)
+            self._lines = {line.element.path: line for line in lines}
+            table.show(header_rows(lines), self._why_empty(problem))
+        self.panel("header").describe(self._title(rows, len(self._lines)), self._note(problem))
         self._show_element()
 
     def _rows(self) -> tuple[tuple[ComparedRow, ...], EngineError | None]:
@@ -160,7 +164,9 @@ class InspectorScreen(ConsoleScreen):
             return (compared.rows if compared is not None else ()), None
         if header.answer is None or header.wish != wish:
             return (), header.problem
-        return uncompared(header.answer.elements), header.problem
+        if self._pairs[0] is not header.answer:
+            self._pairs = (header.answer, uncompared(header.answer.elements))
+        return self._pairs[1], header.problem
 
     def _why_empty(self, problem: EngineError | None) -> str:
         if problem is not None:
@@ -304,6 +310,7 @@ class InspectorScreen(ConsoleScreen):
         self._masked = True
         self._header.forget()
         self._both.forget()
+        self._pairs = (None, ())
         self.show_again()
 
     def action_copy(self, form: str) -> None:

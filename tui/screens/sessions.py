@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from engine.view.sessions import SessionDetail, SessionOrder, SessionPage
     from tui.link import Reading
     from tui.screens.console_screen import Frame
+    from tui.widgets.live_table import TableRow
     from tui.widgets.row_details import Details
 
 PAGE = 300
@@ -75,6 +76,8 @@ class SessionsScreen(SessionActions):
         self._wanted: object = None
         self._news = SessionNews()
         self._forced = False
+        self._drawn: object = None
+        self._rows: list[TableRow] = []
 
     def compose_body(self) -> ComposeResult:
         """Build the areas above, the list at the left, the chosen session beside or below it."""
@@ -132,9 +135,11 @@ class SessionsScreen(SessionActions):
         listed = {session_key(session): session for session in page.sessions}
         marked = {key: self._known[key] for key in table.marked if key in self._known}
         self._known = {**marked, **listed}
-        rows = session_rows(page.sessions, now)
+        drawn = (page, now.replace(second=0, microsecond=0))
+        if drawn != self._drawn:
+            self._drawn, self._rows = drawn, session_rows(page.sessions, now)
         empty = self.query_one(FilterBar).empty(EMPTY[self._area])
-        table.show(rows, empty, offset=page.offset, total=page.total.sessions)
+        table.show(self._rows, empty, offset=page.offset, total=page.total.sessions)
         self._describe(page, filter_problem or (_failed(problem) if problem else ""))
 
     def _grey(self, table: SessionsTable, *, outdated: bool) -> None:
