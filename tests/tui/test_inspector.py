@@ -11,10 +11,11 @@ from engine.model.identifying import MASK
 from engine.view.objects import ObjectReference, Thumbnail, Window
 from tests.fake_groups import phantom
 from tests.fakes import FakeEngine, busy
-from tests.tui.test_sessions_screen import keys_of, lines, note, press, settle, title
+from tests.tui.test_sessions_screen import keys_of, lines, note, press, seen, settle, title
 from tui.app import ConsoleApp
 from tui.screens import inspector
 from tui.screens.inspector import InspectorScreen, PlaceInScan
+from tui.screens.message import MessageScreen
 from tui.widgets.facts import Facts
 from tui.widgets.header_table import HeaderTable
 from tui.widgets.picture import Picture
@@ -95,9 +96,15 @@ async def test_a_comparison_shows_all_then_only_changes_then_ends() -> None:
 async def test_what_arrived_may_be_gone_and_the_stored_header_stays() -> None:
     engine = busy()
     engine.objects.received = None
-    async with running(engine, "c") as (app, _, _pilot):
-        assert "not in memory any more; only the last 20 headers" in note(app, "header")
+    async with running(engine, "c") as (app, _, pilot):
+        assert isinstance(seen(app), MessageScreen)
+        assert "not in memory any more" in seen(app)._detail
+        assert "only the last 20 headers" in seen(app)._remedy
+        await press(app, pilot, "x")
         assert "PatientName" in header(app)
+        assert "as stored" in title(app, "header")
+        await press(app, pilot, "c")
+        assert isinstance(seen(app), MessageScreen)
 
 
 async def test_sequences_unfold_and_what_is_copied_is_what_is_seen() -> None:

@@ -196,9 +196,11 @@ async def test_marked_sessions_move_to_a_project_found_by_typing() -> None:
     async with running(engine, *["j"] * 4, "space", "space", "m", actor="bo") as (app, _, pilot):
         assert isinstance(app.screen, ProjectChoice)
         app.screen.query_one(Input).value = "nowhere"
+        await settle(app, pilot)
         await press(app, pilot, "enter")
         assert isinstance(app.screen, ProjectChoice)
         app.screen.query_one(Input).value = ""
+        await settle(app, pilot)
         await press(app, pilot, "down", "enter")
         moved = [(416, "PETLAB", "bo"), (417, "PETLAB", "bo")]
         assert engine.named("sessions.move") == moved

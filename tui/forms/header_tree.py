@@ -164,8 +164,7 @@ def value_words(element: ElementRow | None) -> str:
 def element_facts(row: ComparedRow) -> list[tuple[str, str]]:
     """Return everything about an element: both values where they differ, and the first bytes."""
     element = element_of(row)
-    length = "undefined" if element.length < 0 else counted(element.length, "byte")
-    facts = [("length", f"{length}, VM {count(multiplicity(element))}")]
+    facts = [("length", _length_words(element))]
     if row.change in (RowChange.CHANGED, RowChange.REMOVED):
         facts.append(("received", _quoted(row.received)))
     if row.change is RowChange.REMOVED:
@@ -179,6 +178,14 @@ def element_facts(row: ComparedRow) -> list[tuple[str, str]]:
     more = " …" if element.length > len(element.first_bytes) > 0 else ""
     facts.append(("raw", f"{raw}{more}"))
     return [(name, value) for name, value in facts if value]
+
+
+def _length_words(element: ElementRow) -> str:
+    values = f"VM {count(multiplicity(element))}"
+    if not element.length and element.value:  # file meta is not kept as it was encoded
+        return values
+    length = "undefined" if element.length < 0 else counted(element.length, "byte")
+    return f"{length}, {values}"
 
 
 def _quoted(element: ElementRow | None) -> str:

@@ -78,6 +78,10 @@ class Fetch(Generic[T]):
             )
         )
 
+    def forget(self) -> None:
+        """Keep nothing, and ask again when something is wanted."""
+        self._asked = self.wish = self.answer = self.problem = None
+
     def _is_time(self, now: datetime) -> bool:
         since = abs(now - self._asked_at) if self._asked_at is not None else AGAIN_AFTER_FAILURE
         failed = self.problem is not None and since >= AGAIN_AFTER_FAILURE

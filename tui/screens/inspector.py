@@ -26,6 +26,7 @@ from tui.forms.trail_words import trail_facts
 from tui.screens.console_screen import ConsoleScreen
 from tui.screens.fetch import Fetch
 from tui.screens.inspector_image import InspectorImage
+from tui.screens.message import MessageScreen
 from tui.text import counted, safe
 from tui.widgets.facts import Facts
 from tui.widgets.filter_bar import FilterBar
@@ -88,8 +89,10 @@ class InspectorScreen(ConsoleScreen):
         self._masked = True
         self._timer: Timer | None = None
         self._lines: dict[str, HeaderLine] = {}
+        self._pairs: tuple[object, tuple[ComparedRow, ...]] = (None, ())
+        self._drawn: tuple[tuple[ComparedRow, ...], HeaderView] = ((), HeaderView())
         self._header: Fetch[ObjectHeader] = Fetch("read the header", self.ask, self._answered)
-        self._both: Fetch[Comparison] = Fetch("compare headers", self.ask, self._answered)
+        self._both: Fetch[Comparison] = Fetch("compare headers", self.ask, self._compared)
         self._trail: Fetch[ObjectTrail] = Fetch("look where it went", self.ask, self._answered)
         self._next: Fetch[ScanObjectPage] = Fetch("find an object", self.ask, self._found)
         self._image = InspectorImage(self.ask, self._answered)
@@ -128,7 +131,7 @@ class InspectorScreen(ConsoleScreen):
         wish = (self._reference, self._masked)
         if self._compares:
             self._both.want(wish, partial(_compare, *wish, actor), now)
-        if not self._compares or self._both.problem is not None or self._header.answer is None:
+        if not self._compares or self._header.answer is None:
             self._header.want(wish, partial(_read, *wish, actor), now)
         self._trail.want(self._reference, partial(_follow, self._reference), now)
         header = self._header.answer
@@ -144,23 +147,26 @@ class InspectorScreen(ConsoleScreen):
         table, bar = self.query_one(HeaderTable), self.query_one(FilterBar)
         rows, problem = self._rows()
         view = replace(self._view, wanted=bar.wanted)
-        lines = header_lines(rows, view)
-        self._lines = {line.element.path: line for line in lines}
-        table.show(header_rows(lines), self._why_empty(problem))
-        self.panel("header").describe(self._title(rows, len(lines)), self._note(problem))
+        if rows is not self._drawn[0] or view != self._drawn[1] or not rows:
+            self._drawn = (rows, view)
+            lines = header_lines(rows, view)
+            self._lines = {line.element.path: line for line in lines}
+            table.show(header_rows(lines), self._why_empty(problem))
+        self.panel("header").describe(self._title(rows, len(self._lines)), self._note(problem))
         self._show_element()
 
     def _rows(self) -> tuple[tuple[ComparedRow, ...], EngineError | None]:
         """Return what is there of what is wanted; never values that shall be masked again."""
         wish = (self._reference, self._masked)
         both, header = self._both, self._header
-        if self._compares and both.problem is None:
+        if self._compares:
             compared = both.answer if both.wish == wish else None
             return (compared.rows if compared is not None else ()), None
-        problem = both.problem if self._compares else header.problem
         if header.answer is None or header.wish != wish:
             return (), header.problem
-        return uncompared(header.answer.elements), problem
+        if self._pairs[0] is not header.answer:
+            self._pairs = (header.answer, uncompared(header.answer.elements))
+        return self._pairs[1], header.problem
 
     def _why_empty(self, problem: EngineError | None) -> str:
         if problem is not None:
@@ -174,7 +180,7 @@ class InspectorScreen(ConsoleScreen):
         title = self.query_one(FilterBar).count(shown, len(rows))
         if not self._view.private and private:
             title += f"   {private:,} private hidden"
-        if not self._compares or self._both.problem is not None:
+        if not self._compares:
             return f"{title} elements   as stored"
         changes = sum(row.change is not RowChange.EQUAL for row in rows)
         only = ", only these" if self._view.only_changes else ""
@@ -226,6 +232,14 @@ class InspectorScreen(ConsoleScreen):
         if self.is_mounted and not self.leaving:
             self.show_again()
 
+    def _compared(self) -> None:
+        problem = self._both.problem
+        if problem is not None and self._compares and not self.leaving:
+            self._compares = False
+            self._view = replace(self._view, only_changes=False)
+            self.app.push_screen(MessageScreen(problem.title, problem.detail, problem.remedy))
+        self._answered()
+
     @on(PagedTable.Chosen)
     def _element_chosen(self) -> None:
         self._show_element()
@@ -274,7 +288,9 @@ class InspectorScreen(ConsoleScreen):
 
     def action_compare(self) -> None:
         """Compare with what arrived; then only the changes; then as stored again."""
-        only = self._compares and not self._view.only_changes and self._both.problem is None
+        only = self._compares and not self._view.only_changes
+        if not self._compares:
+            self._both.forget()
         self._compares = only or not self._compares
         self._view = replace(self._view, only_changes=only)
         self.show_again()
@@ -292,6 +308,9 @@ class InspectorScreen(ConsoleScreen):
         if self._timer is not None:
             self._timer.stop()
         self._masked = True
+        self._header.forget()
+        self._both.forget()
+        self._pairs = (None, ())
         self.show_again()
 
     def action_copy(self, form: str) -> None:

@@ -14,6 +14,7 @@ from tui.forms.session_words import AREA_NAMES, history_lines, name_of, session_
 from tui.screens.fetch import Fetch
 from tui.screens.session_actions import SessionActions
 from tui.screens.session_details import session_details
+from tui.screens.session_news import SessionNews
 from tui.text import counted, safe
 from tui.widgets.facts import Facts
 from tui.widgets.live_table import LiveTable
@@ -60,6 +61,7 @@ class SessionScreen(SessionActions):
         self._scan = ""
         self._first = 0
         self._changed = False
+        self._news = SessionNews()
         self._detail: Fetch[SessionDetail] = Fetch("look at a session", self.ask, self._answered)
         self._objects: Fetch[ScanObjectPage] = Fetch("list objects", self.ask, self._answered)
 
@@ -88,7 +90,7 @@ class SessionScreen(SessionActions):
         now = snapshot.taken_at
         look = partial(_look_at, self._session.id)
         at_once, self._changed = self._changed, False
-        again = bool(self._session.status.startswith("RECEIVING"))
+        again = self._news.came(reading, snapshot)
         self._detail.want(self._session.id, look, now, again=again, at_once=at_once)
         detail, problem = self._detail.answer, self._detail.problem
         if detail is not None:
@@ -97,7 +99,7 @@ class SessionScreen(SessionActions):
         if problem is not None:
             words = safe(f"{problem.detail}; {problem.remedy}")
             self.query_one("#facts", Facts).show((("problem", words),))
-        self._show_objects(now)
+        self._show_objects(now, again=again)
 
     def _show_detail(self, detail: SessionDetail, now: datetime) -> None:
         title = f"{name_of(detail.session)}   {SESSION_LOOKS[detail.session.status]}"
@@ -112,7 +114,7 @@ class SessionScreen(SessionActions):
             scans.choose(wanted)
             self.query_one(ObjectsTable).focus()
 
-    def _show_objects(self, now: datetime) -> None:
+    def _show_objects(self, now: datetime, *, again: bool) -> None:
         table, scan = self.query_one(ObjectsTable), self.query_one(ScansTable).chosen
         if scan is None:
             table.show((), "")
@@ -121,7 +123,7 @@ class SessionScreen(SessionActions):
             self._scan, self._first = scan, 0
             table.restart()
         wish = (self._session.id, scan, self._first)
-        self._objects.want(wish, partial(_objects, *wish), now)
+        self._objects.want(wish, partial(_objects, *wish), now, again=again)
         page, problem = self._objects.answer, self._objects.problem
         if problem is not None:
             table.show((), safe(f"{problem.detail}; {problem.remedy}"))

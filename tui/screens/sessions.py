@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from textual import on
@@ -24,6 +23,7 @@ from tui.forms.session_words import (
 from tui.screens.fetch import Fetch
 from tui.screens.session_actions import SessionActions
 from tui.screens.session_details import session_details
+from tui.screens.session_news import SessionNews
 from tui.text import counted, safe, size
 from tui.theme import palette_of
 from tui.widgets.area_tabs import AreaTabs
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from engine.view.sessions import SessionDetail, SessionOrder, SessionPage
     from tui.link import Reading
     from tui.screens.console_screen import Frame
+    from tui.widgets.live_table import TableRow
     from tui.widgets.row_details import Details
 
 PAGE = 300
@@ -54,9 +55,6 @@ BEFORE = 100
 """So many rows above what is seen are fetched too."""
 MOST_MARKED = 1_000
 FACT_WIDTH = 10
-TOPICS = frozenset({"session", "c-store"})
-"""Events after which the list may look different."""
-EVENTS_LOOKED_AT = 200
 
 
 class SessionsScreen(SessionActions):
@@ -76,8 +74,10 @@ class SessionsScreen(SessionActions):
         self._known: dict[str, Session] = {}
         self._first = 0
         self._wanted: object = None
-        self._news: object = None
+        self._news = SessionNews()
         self._forced = False
+        self._drawn: object = None
+        self._rows: list[TableRow] = []
 
     def compose_body(self) -> ComposeResult:
         """Build the areas above, the list at the left, the chosen session beside or below it."""
@@ -99,7 +99,7 @@ class SessionsScreen(SessionActions):
     def show_panels(self, reading: Reading, snapshot: EngineSnapshot) -> None:
         """Ask for what is missing or may have changed, and show what is there."""
         now = snapshot.taken_at
-        problem = self._want_list(now, again=self._is_news(reading, snapshot))
+        problem = self._want_list(now, again=self._news.came(reading, snapshot))
         page = self._list.answer
         self.query_one(AreaTabs).show(
             self._area, page.areas if page else None, page.by_status if page else ()
@@ -124,14 +124,6 @@ class SessionsScreen(SessionActions):
         self._forced = False
         return ""
 
-    def _is_news(self, reading: Reading, snapshot: EngineSnapshot) -> bool:
-        """Tell whether something happened since the last look that may change the list."""
-        events = islice(reading.events, EVENTS_LOOKED_AT)
-        newest = next((r for r in events if r.event.topic in TOPICS), None)
-        news = (newest.sequence if newest else None, snapshot.revision, snapshot.started_at)
-        changed, self._news = news != self._news, news
-        return changed
-
     def _show_list(self, page: SessionPage | None, now: datetime, filter_problem: str) -> None:
         table = self.query_one(SessionsTable)
         problem = self._list.problem
@@ -143,9 +135,11 @@ class SessionsScreen(SessionActions):
         listed = {session_key(session): session for session in page.sessions}
         marked = {key: self._known[key] for key in table.marked if key in self._known}
         self._known = {**marked, **listed}
-        rows = session_rows(page.sessions, now)
+        drawn = (page, now.replace(second=0, microsecond=0))
+        if drawn != self._drawn:
+            self._drawn, self._rows = drawn, session_rows(page.sessions, now)
         empty = self.query_one(FilterBar).empty(EMPTY[self._area])
-        table.show(rows, empty, offset=page.offset, total=page.total.sessions)
+        table.show(self._rows, empty, offset=page.offset, total=page.total.sessions)
         self._describe(page, filter_problem or (_failed(problem) if problem else ""))
 
     def _grey(self, table: SessionsTable, *, outdated: bool) -> None:

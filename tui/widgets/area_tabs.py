@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from engine.view.sessions import AreaCounts, StatusCount
 
+    Shown = tuple[SessionArea, AreaCounts | None, tuple[StatusCount, ...]]
+
 
 class AreaTabs(Widget):
     """Names the areas; each is also a mouse target. What the list comes to stands at the right."""
@@ -29,7 +31,7 @@ class AreaTabs(Widget):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._palette: Palette = palette_of(DARK)
-        self._shown = (SessionArea.PREARCHIVE, None, ())  # type: tuple[SessionArea, AreaCounts | None, tuple[StatusCount, ...]]
+        self._shown: Shown = (SessionArea.PREARCHIVE, None, ())
 
     def paint(self, palette: Palette) -> None:
         """Use other colors from now on."""
