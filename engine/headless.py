@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
@@ -48,15 +49,21 @@ class Signals:
 
     def __init__(self) -> None:
         self._arrived: SimpleQueue[int] = SimpleQueue()
+        self._woken, self._waking = socket.socketpair()
         self._stopping = False
 
     def install(self) -> None:
         """Take the signals from now on; main thread only."""
+        self._waking.setblocking(False)
+        signal.set_wakeup_fd(self._waking.fileno(), warn_on_full_buffer=False)
         for number in (*STOP_SIGNALS, signal.SIGHUP):
             signal.signal(number, self._take)
 
     def next(self) -> int:
         """Wait for the next signal."""
+        while self._arrived.empty():
+            # A signal that the kernel gives to another thread interrupts no lock of this one.
+            self._woken.recv(64)
         return self._arrived.get()
 
     def _take(self, number: int, _frame: object) -> None:

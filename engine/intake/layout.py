@@ -42,8 +42,8 @@ class Layouts:
 
     def __init__(self) -> None:
         self._known: dict[Form, _Layout] = {}
-        self._last: dict[Form, dict[int, int]] = {}
-        """Where the last data set of each form had its elements."""
+        self._last: dict[Form, dict[int, int] | None] = {}
+        """Where the last data set of each form had its elements; None if that can't be learned."""
 
     def index(self, data: Buffer, form: Form) -> Index:
         """Do as `elements.index` does, to the end.
@@ -55,24 +55,37 @@ class Layouts:
         if layout is not None and layout.heads.unpack_from(data) == layout.contents:
             return layout.found
         found = _walk(data, form, encoding_of(form.transfer_syntax_uid))
-        if self._last.get(form) == found.starts:
-            self._learn(data, form)
-        elif len(self._last) >= MOST_KNOWN:
-            self._last.clear()
-            self._known.clear()
-        self._last[form] = found.starts
+        if len(found.starts) <= MOST_HEADS:
+            self._note(data, form, found)
         return found
 
-    def _learn(self, data: Buffer, form: Form) -> None:
+    def _note(self, data: Buffer, form: Form, found: Index) -> None:
+        if form not in self._last and len(self._last) >= MOST_KNOWN:
+            self._last.clear()
+            self._known.clear()
+        last = self._last.setdefault(form, found.starts)
+        if last is not None and last is not found.starts:
+            is_same = last == found.starts
+            learned = not is_same or self._learn(data, form)
+            self._last[form] = found.starts if learned else None
+
+    def _learn(self, data: Buffer, form: Form) -> bool:
         notes = _Notes(encoding_of(form.transfer_syntax_uid))
-        found = _walk(data, form, notes.encoding)
-        if not notes.is_incomplete and len(notes.places) <= MOST_HEADS:
-            heads = Struct("<" + "".join(_formats(sorted(notes.places))))
-            self._known[form] = _Layout(heads, heads.unpack_from(data), found)
+        try:
+            found = _walk(data, form, notes.encoding)
+        except _Unlearnable:
+            return False
+        heads = Struct("<" + "".join(_formats(sorted(notes.places))))
+        self._known[form] = _Layout(heads, heads.unpack_from(data), found)
+        return True
 
 
 def _walk(data: Buffer, form: Form, encoding: Encoding) -> Index:
     return index(data, encoding, form.last_tag, to_end=True, size_bytes=form.size_bytes)
+
+
+class _Unlearnable(Exception):
+    """A walk looks at too many places, or elsewhere, as for an unknown VR or a sequence as UN."""
 
 
 class _Notes:
@@ -85,8 +98,6 @@ class _Notes:
         """Of the element that the walk is at."""
         self.places: list[tuple[int, int]] = []
         """Positions and lengths."""
-        self.is_incomplete = False
-        """Whether it looked elsewhere, too, as it does for an unknown VR and a sequence as UN."""
         self.encoding = replace(
             encoding,
             head=self._head if encoding.explicit else self._key_and_length,
@@ -95,23 +106,28 @@ class _Notes:
         )
 
     def _head(self, data: Buffer, position: int) -> tuple[int, ...]:
-        self.places.append((position, 8))
+        self._note(position, 8)
         content = self._noted.head(data, position)
         key, self._vr, _ = content
         if self._vr not in self._known_vrs and key != self._noted.item_end:
-            self.is_incomplete = True
+            raise _Unlearnable
         return content
 
     def _key_and_length(self, data: Buffer, position: int) -> tuple[int, ...]:
-        self.places.append((position, 8))
+        self._note(position, 8)
         return self._noted.key_and_length(data, position)
 
     def _length32(self, data: Buffer, position: int) -> tuple[int, ...]:
-        self.places.append((position, 4))
+        self._note(position, 4)
         content = self._noted.length32(data, position)
         if self._vr == self._noted.un and content[0] == UNDEFINED_LENGTH:
-            self.is_incomplete = True
+            raise _Unlearnable
         return content
+
+    def _note(self, position: int, size: int) -> None:
+        self.places.append((position, size))
+        if len(self.places) > MOST_HEADS:
+            raise _Unlearnable
 
 
 def _formats(places: list[tuple[int, int]]) -> list[str]:

@@ -49,7 +49,6 @@ async def picture(engine: EngineView, keys: tuple[str, ...]) -> str:
 @pytest.mark.parametrize(
     ("scenario", "keys"),
     [
-        ("busy", ()),
         ("hostile_names", ()),
         ("config_problem", ("2",)),
         ("whitelist_rejections", ("e", "tab")),

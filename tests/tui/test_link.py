@@ -1,6 +1,7 @@
 """The link: looks on request, posts news from any thread, survives a silent engine."""
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.errors import NotFound
@@ -28,6 +29,18 @@ def test_events_are_read_once_and_shown_newest_first() -> None:
     assert [e.sequence for e in link.read().events] == [2, 1]
     engine.record(_stored(3))
     assert [e.sequence for e in link.read().events] == [3, 2, 1]
+
+
+def test_an_engine_that_was_started_anew_is_read_from_its_first_event_on() -> None:
+    engine = busy()
+    link = EngineLink(engine, lambda message: None)
+    before = link.read().events
+    engine.current = replace(engine.current, started_at=NOW)
+    engine.events.clear()
+    engine.record(_stored(1))
+    newest, *kept = link.read().events
+    assert newest == engine.events[0]
+    assert tuple(kept) == before
 
 
 def test_a_silent_engine_leaves_the_last_snapshot_and_says_since_when() -> None:

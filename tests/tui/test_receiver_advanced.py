@@ -301,7 +301,7 @@ async def test_reload_takes_their_changes_and_keeps_mine(by: str) -> None:
         await pilot.pause()
         assert app.words("refusal") == "↻ Reloaded. Your own changes are kept: Callers"
         assert app.dialog.query_one("#port", Input).value == "8105"
-        assert app.dialog.query_one("#bind_address", Input).value == "10.0.0.5"
+        assert app.form.text("bind_address") == "10.0.0.5"
         assert app.form.is_on("direct_archive")
         assert not app.dialog.query_one("#reload", Button).display
         app.engine.refusal = None

@@ -259,7 +259,6 @@ async def test_saving_shows_all_problems_at_once_and_focuses_the_first() -> None
     app = Host(ReceiverForm.new(ReceiverRules(), port=104))
     async with app.run_test() as pilot:
         app.form.set("whitelist", "CT1\n\n10.4.7.300")
-        app.dialog.query_one("#whitelist", TextArea).text = "CT1\n\n10.4.7.300"
         app.dialog.query_one("#whitelist_enabled").focus()
         await pilot.press("space", "ctrl+s")
         await pilot.pause()
@@ -274,8 +273,7 @@ async def test_saving_shows_all_problems_at_once_and_focuses_the_first() -> None
 async def test_f8_goes_round_the_problems_and_to_the_bad_line() -> None:
     app = Host(ReceiverForm.new(ReceiverRules(), port=104))
     async with app.run_test() as pilot:
-        area = app.dialog.query_one("#whitelist", TextArea)
-        area.text = "CT1\n\n10.4.7.300"
+        app.form.set("whitelist", "CT1\n\n10.4.7.300")
         app.dialog.query_one("#whitelist_enabled").focus()
         await pilot.press("space", "ctrl+s")
         visited = []
@@ -284,7 +282,7 @@ async def test_f8_goes_round_the_problems_and_to_the_bad_line() -> None:
             await pilot.pause()
             visited.append(app.focused_id())
         assert visited == ["port", "whitelist", "ae_title", "port"]
-        assert area.cursor_location == (2, 0)
+        assert app.dialog.query_one("#whitelist", TextArea).cursor_location == (2, 0)
 
 
 async def test_each_whitelist_line_has_a_verdict_that_follows_the_text() -> None:
@@ -647,8 +645,11 @@ async def test_control_characters_in_a_stored_text_are_made_visible_and_change_n
     app = Host(edit_form(receiver), identifiers=SEVERAL)
     async with app.run_test() as pilot:
         await settle(pilot)
+        app.dialog.query_one("#routing_enabled").focus()
+        await pilot.press("space")
         area = app.dialog.query_one("#subject_routing", TextArea)
         assert area.text == "(0010,0020):␛[31m(.*)\n\tx"
+        await pilot.press("space")
         assert not app.form.is_dirty()
         await pilot.press("ctrl+s")
         await settle(pilot)
@@ -676,3 +677,15 @@ async def test_the_layout_follows_the_width() -> None:
 def screen_text(app: App[None]) -> str:
     strips: Sequence[object] = app.screen._compositor.render_strips()
     return "\n".join(getattr(strip, "text", "") for strip in strips)
+
+
+async def test_what_was_never_shown_is_not_made_and_has_its_value_once_it_is() -> None:
+    app = Host(edit_form(make_receiver(whitelist=("CT1", "10.4.7.300x"))))
+    async with app.run_test() as pilot:
+        await settle(pilot)
+        assert not app.dialog.query(TextArea)
+        app.dialog.query_one("#whitelist_enabled").focus()
+        await pilot.press("space")
+        await settle(pilot)
+        assert app.dialog.query_one("#whitelist", TextArea).text == "CT1\n10.4.7.300x"
+        assert "✓ CT1 from any address" in screen_text(app)

@@ -15,6 +15,8 @@ from textual.widgets import Static, Switch
 from tui.text import safe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.app import ComposeResult
     from textual.geometry import Size
     from textual.widgets import TextArea
@@ -39,7 +41,10 @@ class Note:
 
 
 class Field(Vertical):
-    """A labelled control; shows its problems in place of the hint so that nothing below moves."""
+    """A labelled control; shows its problems in place of the hint so that nothing below moves.
+
+    What is in a field that was never shown is not made: a form opens as fast as what it shows.
+    """
 
     note: reactive[Note] = reactive(Note(), init=False)
     """What is said to the right of the control."""
@@ -49,23 +54,61 @@ class Field(Vertical):
     """Sentences about what is wrong."""
 
     def __init__(
-        self, name: str, label: str, control: Widget, *, hint: str = "", classes: str = ""
+        self,
+        name: str,
+        label: str,
+        control: Callable[[], Widget],
+        *,
+        hint: str = "",
+        classes: str = "",
+        shown: bool = True,
     ) -> None:
+        """Take what is laid out.
+
+        Args:
+            name: of the form's field.
+            label: what stands before the control.
+            control: makes the control, when the field is first shown.
+            hint: what stands below it.
+            classes: for the style sheet.
+            shown: whether it is shown from the start.
+        """
         super().__init__(name=name, classes=classes)
         self._label = label
         self._control = control
+        self._is_built = shown
+        self.display = shown
         self.set_reactive(Field.hint, hint)
 
     def compose(self) -> ComposeResult:
         """Lay out one row, and one line below it."""
-        with Horizontal(classes="row"):
-            yield Static(self._label, classes="label", markup=False)
-            yield self._control
-            yield Static(classes="note", markup=False)
-        yield Static(classes="below", markup=False)
+        if self._is_built:
+            with Horizontal(classes="row"):
+                yield from self._row()
+            yield self._line_below()
+
+    def show(self, shown: bool) -> None:
+        """Show or hide the field; what is in it is there as soon as this returns."""
+        if shown and not self._is_built:
+            self._is_built = True
+            row = Horizontal(classes="row")
+            self.mount(row, self._line_below())
+            row.mount(*self._row())
+            self._show_all()
+        self.display = shown
 
     def on_mount(self) -> None:
         """Show what was set before there was anything to show it on."""
+        self._show_all()
+
+    def _row(self) -> tuple[Widget, ...]:
+        label = Static(self._label, classes="label", markup=False)
+        return label, self._control(), Static(classes="note", markup=False)
+
+    def _line_below(self) -> Widget:
+        return Static(classes="below", markup=False)
+
+    def _show_all(self) -> None:
         self.watch_note(self.note)
         self._show_below()
 

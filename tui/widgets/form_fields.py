@@ -11,7 +11,7 @@ from tui.text import safe
 from tui.widgets.field import Field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from textual.widget import Widget
 
@@ -62,10 +62,11 @@ class FormFields(VerticalScroll, can_focus=False):
         return area
 
     def field(
-        self, name: str, control: Widget, label: str, classes: str = "", hint: str = ""
+        self, name: str, make: Callable[[], Widget], label: str, classes: str = "", hint: str = ""
     ) -> Field:
-        """Return the row of a field."""
-        field = Field(name, label, control, hint=hint, classes=classes)
+        """Return the row of a field, whose control is made when it is first shown."""
+        shown = name in self.form.visible_fields()
+        field = Field(name, label, make, hint=hint, classes=classes, shown=shown)
         field.id = f"field-{name}"
         return field
 

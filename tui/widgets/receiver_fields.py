@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 from textual import on
@@ -36,7 +37,7 @@ from tui.widgets.form_fields import FormFields, problem_sentence, without_contro
 from tui.widgets.routing_preview import RoutingPreviewPanel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from textual.app import ComposeResult
     from textual.widget import Widget
@@ -79,7 +80,7 @@ class ReceiverFields(FormFields):
             yield CallerTester(blink=self._blink)
             yield self._switch("routing_enabled")
             for name in ROUTING_FIELDS:
-                yield self._field(name, self.area(name), f"  {LABELS[name]}", "-lines")
+                yield self._field(name, partial(self.area, name), f"  {LABELS[name]}", "-lines")
             yield RoutingPreviewPanel()
         with Vertical(classes="section"):
             yield Disclosure(LABELS["advanced"], id="advanced")
@@ -91,7 +92,7 @@ class ReceiverFields(FormFields):
         visible = self.form.visible_fields()
         for field in self.query(Field):
             name = field.name or ""
-            field.display = name in visible
+            field.show(name in visible)
             field.hint = self._hint(name)
             field.note = self.port_note if name == "port" else self._note(name)
             field.problems = tuple(map(problem_sentence, problems.get(name, ())))
@@ -109,7 +110,8 @@ class ReceiverFields(FormFields):
         """Put the form's values into the widgets that are typed in, after it took over others."""
         with self.prevent(Input.Changed, TextArea.Changed, Select.Changed):
             for name in self._projects():
-                self.query_one(f"#{name}", Select).set_options(self._project_options(name))
+                for select in self._selects(name):
+                    select.set_options(self._project_options(name))
             for entry in self.query(Input):
                 if entry.value != self.form.text(entry.id or ""):
                     entry.value = self.form.text(entry.id or "")
@@ -121,13 +123,22 @@ class ReceiverFields(FormFields):
     def _show_values(self) -> None:
         with self.prevent(Select.Changed, Switch.Changed):
             for name in ("identifier", "duplicates"):
-                self.query_one(f"#{name}", Select).value = self.form.text(name)
+                for select in self._selects(name):
+                    select.value = self.form.text(name)
             for name in self._projects():
-                self.query_one(f"#{name}", Select).value = self.form.text(name) or Select.NULL
+                for select in self._selects(name):
+                    select.value = self.form.text(name) or Select.NULL
             for switch in self.query(Switch):
                 switch.value = self.form.is_on(switch.id or "")
-        verdicts = self.form.whitelist_verdicts()
-        self.query_one(LineNotes).lines = tuple(map(_verdict_note, verdicts))
+        for notes in self.query(LineNotes):
+            notes.lines = self._verdicts()
+
+    def _verdicts(self) -> tuple[Note, ...]:
+        return tuple(map(_verdict_note, self.form.whitelist_verdicts()))
+
+    def _selects(self, name: str) -> Iterable[Select[str]]:
+        """Return the list of a field: none while the field was never shown."""
+        return self.query(f"#{name}").results(Select)
 
     def _leave_hidden(self, visible: frozenset[str]) -> None:
         """Move the focus out of a hidden field, to the switch that hid it."""
@@ -137,52 +148,41 @@ class ReceiverFields(FormFields):
             self.focus_field(switch if switch in visible else "identifier")
 
     def _input(self, name: str, restrict: str, max_length: int) -> Field:
-        entry = Input(
-            self.form.text(name),
-            id=name,
-            restrict=restrict,
-            max_length=max_length,
-            select_on_focus=False,
-        )
+        make = partial(self._entry, name, restrict=restrict, max_length=max_length)
+        return self._field(name, make, f"{LABELS[name]} *", "-spaced")
+
+    def _entry(self, name: str, **how: Any) -> Input:
+        entry = Input(self.form.text(name), id=name, select_on_focus=False, **how)
         entry.cursor_blink = self._blink
-        return self._field(name, entry, f"{LABELS[name]} *", "-spaced")
+        return entry
+
+    def _toggle(self, name: str) -> Toggle:
+        return Toggle(self.form.is_on(name), animate=False, id=name)
 
     def _advanced(self, name: str) -> Field:
+        label = f"  {LABELS[name]}"
         if name in TLS_FILES:
-            return self._file(name)
+            example = f"/etc/dicomdock/{name.removeprefix('tls_')}.pem"
+            return self._field(
+                name, partial(self._entry, name, placeholder=example), f"  {label}", "-file"
+            )
         if name in SWITCH_FIELDS:
-            indent = "    " if name in TLS_DETAILS else "  "
-            switch = Toggle(self.form.is_on(name), animate=False, id=name)
-            return self._field(name, switch, f"{indent}{LABELS[name]}")
+            indent = "  " if name in TLS_DETAILS else ""
+            return self._field(name, partial(self._toggle, name), f"{indent}{label}")
         if name == "duplicates":
-            return self._duplicates()
-        is_limit = name in LIMIT_FIELDS
-        entry = Input(
-            self.form.text(name),
-            id=name,
-            placeholder=self._site_value(name),
-            restrict=r"[0-9]{0,15}" if is_limit else r"[0-9A-Fa-f:.]{0,45}",
-            select_on_focus=False,
-        )
-        entry.cursor_blink = self._blink
-        return self._field(name, entry, f"  {LABELS[name]}", "-advanced")
+            return self._field(name, self._duplicates, label)
+        restrict = r"[0-9]{0,15}" if name in LIMIT_FIELDS else r"[0-9A-Fa-f:.]{0,45}"
+        make = partial(self._entry, name, placeholder=self._site_value(name), restrict=restrict)
+        return self._field(name, make, label, "-advanced")
 
-    def _duplicates(self) -> Field:
+    def _duplicates(self) -> Select[str]:
         site = self._site_value("duplicates")
         choices = [
             (Text(f"as the site says: {site}"), ""),
             *((Text(p), p) for p in DuplicatePolicy),
         ]
-        select: Select[str] = Select(
-            choices, value=self.form.text("duplicates"), allow_blank=False, id="duplicates"
-        )
-        return self._field("duplicates", select, f"  {LABELS['duplicates']}", "-spaced")
-
-    def _file(self, name: str) -> Field:
-        example = f"/etc/dicomdock/{name.removeprefix('tls_')}.pem"
-        entry = Input(self.form.text(name), id=name, placeholder=example, select_on_focus=False)
-        entry.cursor_blink = self._blink
-        return self._field(name, entry, f"    {LABELS[name]}", "-file")
+        value = self.form.text("duplicates")
+        return Select(choices, value=value, allow_blank=False, id="duplicates")
 
     def _site_value(self, name: str) -> str:
         site = self.form.rules.site
@@ -193,6 +193,9 @@ class ReceiverFields(FormFields):
         return site.bind_address or "all addresses"
 
     def _identifier(self) -> Field:
+        return self._field("identifier", self._identifiers, LABELS["identifier"], "-spaced")
+
+    def _identifiers(self) -> Select[str]:
         choices = {name: self._choice(name) for name in self.form.identifier_choices()}
         width = max(map(len, choices.values())) + 1
         options = [
@@ -200,8 +203,7 @@ class ReceiverFields(FormFields):
             for name, words in choices.items()
         ]
         chosen = self.form.text("identifier")
-        select = Select(options, value=chosen, allow_blank=False, id="identifier")
-        return self._field("identifier", select, LABELS["identifier"], "-spaced")
+        return Select(options, value=chosen, allow_blank=False, id="identifier")
 
     def _choice(self, identifier: str) -> str:
         info = self.form.info(identifier)
@@ -218,11 +220,9 @@ class ReceiverFields(FormFields):
         return f"routing {'✓' if info.can_route else '–'}"
 
     def _setting(self, name: str) -> Field:
-        setting = self.form.settings[name]
-        control = self._project(name) if setting.field.is_project else self._text(name)
-        return self._field(
-            name, control, cut(self.form.label(name), LABEL_WIDTH), "-spaced -setting"
-        )
+        make = self._project if self.form.settings[name].field.is_project else self._text
+        label = cut(self.form.label(name), LABEL_WIDTH)
+        return self._field(name, partial(make, name), label, "-spaced -setting")
 
     def _project(self, name: str) -> Select[str]:
         options = self._project_options(name)
@@ -239,23 +239,23 @@ class ReceiverFields(FormFields):
         return [(Text(safe(words)), value) for words, value in choices]
 
     def _text(self, name: str) -> Input:
-        entry = Input(self.form.text(name), id=name, max_length=MAX_SETTING_CHARACTERS,
-                      select_on_focus=False)  # fmt: skip
-        entry.cursor_blink = self._blink
-        return entry
+        return self._entry(name, max_length=MAX_SETTING_CHARACTERS)
 
     def _switch(self, name: str) -> Field:
-        switch = Toggle(self.form.is_on(name), animate=False, id=name)
-        return self._field(name, switch, LABELS[name])
+        return self._field(name, partial(self._toggle, name), LABELS[name])
 
     def _whitelist(self) -> Field:
+        return self._field("whitelist", self._whitelist_lines, f"  {LABELS['whitelist']}", "-lines")
+
+    def _whitelist_lines(self) -> Horizontal:
         area = self.area("whitelist")
         area.show_line_numbers = True
-        lines = Horizontal(area, LineNotes(area), classes="lines")
-        return self._field("whitelist", lines, f"  {LABELS['whitelist']}", "-lines")
+        notes = LineNotes(area)
+        notes.set_reactive(LineNotes.lines, self._verdicts())
+        return Horizontal(area, notes, classes="lines")
 
-    def _field(self, name: str, control: Widget, label: str, classes: str = "") -> Field:
-        return self.field(name, control, label, classes, hint=self._hint(name))
+    def _field(self, name: str, make: Callable[[], Widget], label: str, classes: str = "") -> Field:
+        return self.field(name, make, label, classes, hint=self._hint(name))
 
     def show_preview(self, previews: tuple[RoutingPreview, ...], note: str = "") -> None:
         """Show a dry run of the rules, or say why there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ class SettingsFields(FormFields):
         visible = self.form.visible_fields()
         for field in self.query(Field):
             name = field.name or ""
-            field.display = name in visible
+            field.show(name in visible)
             field.hint = self._hints.get(name, self.form.hint(name))
             field.note = note_of(self.form.remark(name))
             field.problems = tuple(map(problem_sentence, problems.get(name, ())))
@@ -103,9 +104,9 @@ class SettingsFields(FormFields):
             self.focus_field(switch or next(n for n in self.form.specs if n in visible))
 
     def _row(self, spec: FieldSpec) -> Field:
-        control = self._control(spec)
+        make = partial(self._control, spec)
         return self.field(
-            spec.name, control, spec.label, _CLASSES[spec.kind], self.form.hint(spec.name)
+            spec.name, make, spec.label, _CLASSES[spec.kind], self.form.hint(spec.name)
         )
 
     def _control(self, spec: FieldSpec) -> Widget:

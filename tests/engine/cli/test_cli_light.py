@@ -79,3 +79,12 @@ def test_a_refresh_rate_that_makes_no_sense_is_refused(refresh: str) -> None:
     with pytest.raises(SystemExit) as caught:
         dicomdock(["--refresh", refresh])
     assert caught.value.code == 2
+
+
+def test_what_becomes_of_an_engine_without_a_terminal_is_one_of_two(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        dicomdock(["--on-hangup", "nothing"])
+    assert caught.value.code == 2
+    assert "none of headless, stop" in capsys.readouterr().err

@@ -141,3 +141,23 @@ def test_files_are_tried_on_a_processor_and_on_the_way_of_a_receiver(
     assert "(0010,0010) PatientName: 'Doe^Jane' → 'New^Name'" in found
     run("processors", "edit", "Set", "--deny", "XNAT:8104")
     assert run("processors", "test", "Set", str(file)).code == 4
+
+
+def test_a_dry_run_says_who_rejects_an_object_and_whom_a_table_knows(
+    run: Run, tmp_path: Path
+) -> None:
+    run("receivers", "add", "--ae-title", "XNAT", "--port", "8104", "--custom-processing")
+    table, file = tmp_path / "labels.csv", tmp_path / "image.dcm"
+    table.write_text("key,session\nCT_1,E1\n")
+    file.write_bytes(dicom_file())
+    told = ("--set", f"file={table}", "--set", "key=calling_ae_title", "--set", "missing=reject")
+    run("processors", "add", "--label", "Known", "--class", "relabelFromTable", *told)
+    route = ("route", "--receiver", "XNAT", str(file))
+    rejected = run(*route)
+    why = "rejected by processor Known: its calling_ae_title is not in the table"
+    assert (rejected.code, why in rejected.out) == (0, True)
+    (found,) = run(*route, "--json").data["objects"]
+    assert (found["rejected"], found["path"]) == (why, "")
+    (found,) = run(*route, "--calling", "CT_1", "--json").data["objects"]
+    assert (found["session"], found["rejected"]) == ("E1", "")
+    assert found["steps"][0]["rule"] == "processor Known"

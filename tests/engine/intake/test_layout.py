@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from engine.errors import UnreadableObject
 from engine.intake import layout
 from engine.intake.elements import Index, encoding_of, index
-from engine.intake.layout import MOST_KNOWN, Form, Layouts
+from engine.intake.layout import MOST_HEADS, MOST_KNOWN, Form, Layouts
 from tests.dicom import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
@@ -93,6 +93,19 @@ def test_a_sequence_that_hides_its_form_is_looked_at_each_time() -> None:
     assert [layouts.index(data, form) for _ in range(3)] == [plain(data, form)] * 3
     with pytest.raises(UnreadableObject):
         layouts.index(broken, form)
+
+
+def test_what_has_too_many_elements_is_looked_at_each_time() -> None:
+    syntax = EXPLICIT_VR_LITTLE_ENDIAN
+    item = head(0xFFFEE000, "", UNDEFINED_LENGTH, syntax) + ITEM_END
+    many = item * MOST_HEADS + head(0xFFFEE0DD, "", 0, syntax)
+    deep = head(0x00081140, "SQ", UNDEFINED_LENGTH, syntax) + many
+    wide = b"".join(head(0x00100000 + n, "LO", 0, syntax) for n in range(MOST_HEADS + 1))
+    layouts = Layouts()
+    for data in (deep, wide) * 3:
+        form = form_of(data, syntax)
+        assert layouts.index(data, form) == plain(data, form)
+    assert layouts._known == {}
 
 
 def test_only_so_many_layouts_are_known() -> None:
