@@ -6,21 +6,20 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from textual.widgets import Button, Input, Select, Static, TextArea
+from textual.widgets import Button, Input, Static, TextArea
 
-from engine.errors import EngineError, InvalidProject, InvalidSite, NotFound, Problem
+from engine.errors import EngineError, InvalidProject, NotFound, Problem
 from engine.model.project import Project
 from engine.model.site import SiteSettings
 from engine.view.scripts import ScriptPreview, TrialOutcome
-from tests.fakes import FakeEngine, barred, busy
+from tests.fakes import FakeEngine, busy
 from tests.tui.settled_site import ERROR, PROJECTS, SITE, TRAP, settled
 from tui.app import ConsoleApp
 from tui.commands.palette import ConsoleCommands
 from tui.places import PLACES
-from tui.screens.choice import ChoiceDialog
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.message import MessageScreen
-from tui.screens.settings_dialog import RoutingDialog, ScriptDialog, SettingsDialog
+from tui.screens.settings_dialog import RoutingDialog, ScriptDialog
 from tui.screens.site import SiteScreen
 from tui.widgets.before_after import BeforeAfter
 from tui.widgets.facts import Facts
@@ -143,20 +142,6 @@ async def test_a_changed_limit_is_saved_for_what_was_seen() -> None:
         assert actor == "anna"
 
 
-async def test_changes_are_not_lost_by_escape() -> None:
-    engine = settled()
-    async with running(engine, "sessions", "e") as (app, pilot):
-        app.screen.query_one("#duplicates", Select).value = "reject"
-        await settle(app, pilot)
-        await press(app, pilot, "escape")
-        assert isinstance(app.screen, ChoiceDialog)
-        await press(app, pilot, "enter")
-        assert isinstance(app.screen, SettingsDialog)
-        await press(app, pilot, "escape", "left", "enter")
-        assert isinstance(app.screen, SiteScreen)
-        assert engine.named("set_site") == []
-
-
 async def test_a_change_by_somebody_else_is_taken_over_on_request() -> None:
     engine = settled()
     async with running(engine, "receivers", "e") as (app, pilot):
@@ -169,19 +154,6 @@ async def test_a_change_by_somebody_else_is_taken_over_on_request() -> None:
         await press(app, pilot, "ctrl+s")
         assert isinstance(app.screen, SiteScreen)
         assert engine.site_settings == replace(SITE, allow_low_ports=True, bind_address="127.0.0.1")
-
-
-async def test_a_refusal_of_the_engine_stands_at_its_field() -> None:
-    engine = settled()
-    async with running(engine, "anonymization", "e") as (app, pilot):
-        problem = Problem("site.anonymization_script", "x", "is no word", "remove it", 2, 1)
-        engine.error = InvalidSite(problem)
-        await press(app, pilot, "ctrl+s")
-        assert "is no word" in refusal(app)
-        assert field(app, "anonymization_script").problems[0].startswith("line 2, column 1")
-        area = app.screen.query_one("#anonymization_script", TextArea)
-        assert area.has_focus
-        assert area.cursor_location == (1, 0)
 
 
 # Routing
@@ -388,14 +360,6 @@ async def test_keys_and_palette_offer_what_a_section_has_and_nothing_that_change
         assert not {"Edit", "New", "Delete"} & set(hints(app))
         names = [offer.name for offer in ConsoleCommands(app.screen)._offers()]
         assert not [n for n in names if n.startswith(("settings:", "project:", "site:"))]
-
-
-async def test_all_receivers_can_be_allowed_again_from_here() -> None:
-    engine = settled(barred())
-    engine.site_settings = replace(SITE, receivers_allowed=False)
-    async with running(engine, "receivers", "B") as (app, _):
-        assert engine.site_settings.receivers_allowed
-        assert isinstance(app.screen, SiteScreen)
 
 
 async def test_a_site_without_projects_says_the_next_step() -> None:
