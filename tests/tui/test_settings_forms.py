@@ -192,6 +192,11 @@ def test_what_no_field_shows_stands_at_the_switch_or_the_first_field() -> None:
     assert list(form.by_field([hidden, strange])) == ["project_enabled", "subject_enabled"]
 
 
+def test_a_problem_that_the_engine_finds_in_a_script_stands_at_the_script() -> None:
+    problem = Problem("site.anonymization_script", "x", "is no word", "remove it", 2, 1)
+    assert list(AnonymizationForm(SITE).by_field([problem])) == ["anonymization_script"]
+
+
 def test_values_of_another_type_are_a_mistake_of_ours() -> None:
     with pytest.raises(TypeError):
         RoutingForm(SITE).set("project_enabled", "yes")

@@ -62,17 +62,11 @@ class FormFields(VerticalScroll, can_focus=False):
         return area
 
     def field(
-        self,
-        name: str,
-        control: Widget | Callable[[], Widget],
-        label: str,
-        classes: str = "",
-        *,
-        hint: str = "",
-        shown: bool = True,
+        self, name: str, make: Callable[[], Widget], label: str, classes: str = "", hint: str = ""
     ) -> Field:
-        """Return the row of a field; what makes its control is called when it is first shown."""
-        field = Field(name, label, control, hint=hint, classes=classes, shown=shown)
+        """Return the row of a field, whose control is made when it is first shown."""
+        shown = name in self.form.visible_fields()
+        field = Field(name, label, make, hint=hint, classes=classes, shown=shown)
         field.id = f"field-{name}"
         return field
 

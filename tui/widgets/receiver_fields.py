@@ -255,8 +255,7 @@ class ReceiverFields(FormFields):
         return Horizontal(area, notes, classes="lines")
 
     def _field(self, name: str, make: Callable[[], Widget], label: str, classes: str = "") -> Field:
-        shown = name in self.form.visible_fields()
-        return self.field(name, make, label, classes, hint=self._hint(name), shown=shown)
+        return self.field(name, make, label, classes, hint=self._hint(name))
 
     def show_preview(self, previews: tuple[RoutingPreview, ...], note: str = "") -> None:
         """Show a dry run of the rules, or say why there is none."""

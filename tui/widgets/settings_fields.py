@@ -104,9 +104,10 @@ class SettingsFields(FormFields):
             self.focus_field(switch or next(n for n in self.form.specs if n in visible))
 
     def _row(self, spec: FieldSpec) -> Field:
-        shown = spec.name in self.form.visible_fields()
-        hint, make = self.form.hint(spec.name), partial(self._control, spec)
-        return self.field(spec.name, make, spec.label, _CLASSES[spec.kind], hint=hint, shown=shown)
+        make = partial(self._control, spec)
+        return self.field(
+            spec.name, make, spec.label, _CLASSES[spec.kind], self.form.hint(spec.name)
+        )
 
     def _control(self, spec: FieldSpec) -> Widget:
         match spec.kind:
