@@ -411,6 +411,7 @@ class Engine:
             durability=settings.durability,
             guard=self._guard,
         )
+        self._trace_key = TraceKey(settings.trace_key_file)
         self._processors = ProcessorKeeping(
             self._processor_plugins,
             self._incoming,
@@ -418,10 +419,10 @@ class Engine:
             self._journal.record,
             self._clock,
             ConfigurationAccess(lambda: self._configuration, self._changing, self._apply),
+            self._trace_key,
         )
         opened.callback(self._processors.close)
         self._router = self._build_router(opened)
-        self._trace_key = TraceKey(settings.trace_key_file)
         anonymizer = Anonymizer(self._incoming, self._runner, self._journal)
         pipeline = Pipeline(
             places,

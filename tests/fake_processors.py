@@ -51,9 +51,11 @@ class FakeProcessors:
         self._command("delete", processor_id, actor)
         self.statuses = tuple(s for s in self.statuses if s.processor.id != processor_id)
 
-    def test(self, processor: Processor, receiver: str = "") -> ProcessorTrial:
-        self._command("test", processor, receiver)
-        return self.trial
+    def test(
+        self, processor: Processor, receiver: str = "", *, shown_to: str = ""
+    ) -> ProcessorTrial:
+        self._command("test", processor, receiver, shown_to)
+        return self.trial if shown_to else self.trial.masked()
 
     def _command(self, *call: Any) -> None:
         self.calls.append(call)

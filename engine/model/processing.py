@@ -142,6 +142,10 @@ class ProcessorTrial:
     steps: tuple[ProcessorStep, ...]
     """Empty if there is no object to try it on."""
 
+    def masked(self) -> ProcessorTrial:
+        """Return the same without values of the object."""
+        return replace(self, steps=tuple(step.masked() for step in self.steps))
+
 
 def _shown(value: str | None) -> str:
     return "nothing" if value is None else repr(value)
