@@ -22,12 +22,16 @@ class FakeProcessors:
     statuses: tuple[ProcessorStatus, ...] = ()
     trial: ProcessorTrial = field(default_factory=lambda: ProcessorTrial(None, "", "", "", ()))
     error: EngineError | None = None
+    listing_error: EngineError | None = None
+    """Raised by `list`."""
     calls: builtins.list[tuple[Any, ...]] = field(default_factory=builtins.list)
 
     def classes(self) -> tuple[ProcessorClass, ...]:
         return self.known
 
     def list(self) -> tuple[ProcessorStatus, ...]:
+        if self.listing_error is not None:
+            raise self.listing_error
         return self.statuses
 
     def save(

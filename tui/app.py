@@ -19,6 +19,7 @@ from tui.bindings import Scope, bindings
 from tui.commands.associations import AssociationCommands
 from tui.commands.calls import EngineCalls
 from tui.commands.palette import ConsoleCommands, ConsolePalette
+from tui.commands.processors import ProcessorCommands
 from tui.commands.receivers import ReceiverCommands
 from tui.commands.site import SiteCommands
 from tui.link import (
@@ -31,7 +32,9 @@ from tui.link import (
     EngineCall,
     EngineLink,
     EngineStopped,
+    ForwardingCommand,
     News,
+    ProcessorCommand,
     Reading,
     ReadingWanted,
     ReceiverCommand,
@@ -125,6 +128,7 @@ class ConsoleApp(App[None]):
         self._receiver_commands = ReceiverCommands(self, engine, actor)
         self._association_commands = AssociationCommands(self, engine, actor)
         self._site_commands = SiteCommands(self, actor)
+        self._processor_commands = ProcessorCommands(self, engine, actor)
         self._calls = EngineCalls(self, self._link)
         self._stopping = False
         self._terminals: list[int] = []
@@ -279,6 +283,16 @@ class ConsoleApp(App[None]):
     def _abort_associations(self, request: AbortRequested) -> None:
         if self.may():
             self._association_commands.abort(request)
+
+    @on(ProcessorCommand)
+    def _command_processor(self, command: ProcessorCommand) -> None:
+        if self.may(changing=command.action != "test"):
+            self._processor_commands.run(command)
+
+    @on(ForwardingCommand)
+    def _command_forwarding(self, command: ForwardingCommand) -> None:
+        if self.may():
+            self._processor_commands.forwarding(command)
 
     @on(SwitchRequested)
     def _switch_receivers(self, request: SwitchRequested) -> None:

@@ -25,6 +25,8 @@ class Scope(StrEnum):
     LISTS = "Lists"
     MARKS = "Marks"
     LOG = "Log"
+    PROCESSORS = "Processors"
+    FORWARDING = "Forwarding"
     NEIGHBOURS = "Receiver"
     SCREENS = "Screens"
     EVERYWHERE = "Everywhere"
@@ -76,6 +78,7 @@ class Key:
 
 R, V, L, E = Scope.RECEIVERS, Scope.VIEW, Scope.LISTS, Scope.EVERYWHERE
 A, S, M = Scope.ASSOCIATIONS, Scope.SITE, Scope.MARKS
+P, F = Scope.PROCESSORS, Scope.FORWARDING
 
 KEYS = (
     Key(
@@ -192,6 +195,125 @@ KEYS = (
     Key("log.times", Scope.LOG, "t", "t", "times", "Times", "time of day, date, how long ago", 4),
     Key("log.save", Scope.LOG, "S", "S", "save", "Save", "write what is shown to a file", 3),
     Key("log.clear", Scope.LOG, "X", "X", "clear_view", "Clear", "hide what is shown, and back"),
+    Key(
+        "processor.new", P, "n", "n", "processor('new')", "New", "add a processor", 1, changes=True
+    ),
+    Key("processor.edit", P, "e", "e", "processor('edit')", "Edit", "change it", 1, changes=True),
+    Key(
+        "processor.disable",
+        P,
+        "s",
+        "s",
+        "processor('disable')",
+        "Disable",
+        "it sees no object from now on",
+        1,
+        changes=True,
+    ),
+    Key(
+        "processor.enable",
+        P,
+        "s",
+        "s",
+        "processor('enable')",
+        "Enable",
+        "it acts from the next object on",
+        1,
+        changes=True,
+    ),
+    Key(
+        "processor.duplicate",
+        P,
+        "c",
+        "c",
+        "processor('duplicate')",
+        "Duplicate",
+        "a new one that is told the same",
+        3,
+        short="Dup",
+        changes=True,
+    ),
+    Key(
+        "processor.delete",
+        P,
+        "d",
+        "d",
+        "processor('delete')",
+        "Delete",
+        "remove it (asks)",
+        2,
+        changes=True,
+    ),
+    Key(
+        "processor.test",
+        P,
+        "t",
+        "t",
+        "processor('test')",
+        "Try it",
+        "what it would make of the newest object; nothing is stored",
+        2,
+        short="Try",
+    ),
+    Key(
+        "processor.up",
+        P,
+        "K,shift+up",
+        "K",
+        "processor('up')",
+        "Move up",
+        "let it act before the one above, at the same location",
+        3,
+        short="Up",
+        changes=True,
+    ),
+    Key(
+        "processor.down",
+        P,
+        "J,shift+down",
+        "J",
+        "processor('down')",
+        "Move down",
+        "let it act after the one below, at the same location",
+        3,
+        short="Down",
+        changes=True,
+    ),
+    Key(
+        "forwarding.retry",
+        F,
+        "r",
+        "r",
+        "forwarding('retry')",
+        "Retry now",
+        "try the destination at once, also with what was given up",
+        1,
+        short="Retry",
+        changes=True,
+    ),
+    Key(
+        "forwarding.drop",
+        F,
+        "x",
+        "x",
+        "forwarding('drop')",
+        "Drop failed",
+        "forget what was given up (asks); the stored objects stay",
+        2,
+        short="Drop",
+        changes=True,
+    ),
+    Key(
+        "forwarding.drop_waiting",
+        F,
+        "X",
+        "X",
+        "forwarding('drop_waiting')",
+        "Drop waiting",
+        "forget what waits (asks); the stored objects stay",
+        3,
+        changes=True,
+    ),
     Key(
         "receiver.previous",
         Scope.NEIGHBOURS,

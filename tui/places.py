@@ -29,6 +29,6 @@ PLACES = (
     Place("log", "4", "Log", "Log", "tui.screens.log:LogScreen"),
     Place("senders", "5", "Senders", "Send"),
     Place("site", "6", "Site & projects", "Site"),
-    Place("processors", "7", "Processors", "Proc"),
+    Place("processors", "7", "Processors", "Proc", "tui.screens.processors:ProcessorsScreen"),
     Place("history", "8", "History", "Hist"),
 )

@@ -1,10 +1,11 @@
-"""The foot of the receiver dialog, always in view: refusal, summary and buttons."""
+"""The foot of a dialog, always in view: refusal, summary and buttons."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.widgets import Button, Static
 
 if TYPE_CHECKING:
@@ -14,16 +15,19 @@ if TYPE_CHECKING:
 class DialogFoot(Vertical):
     """Says what saving would mean, or why it did not work."""
 
-    def __init__(self) -> None:
+    def __init__(self, test_id: str, test: str) -> None:
+        """Take id and words of the button that tests what is typed."""
         super().__init__(id="foot")
+        self._test = (test_id, test)
 
     def compose(self) -> ComposeResult:
         """Lay out words above buttons."""
+        test_id, words = self._test
         yield Static(id="refusal", markup=False)
         yield Static(id="summary", markup=False)
         with Horizontal(id="buttons"):
             yield Button("Reload  ^r", id="reload", variant="warning", compact=True)
-            yield Button("Test port  ^t", id="test-port", compact=True)
+            yield Button(Content(f"{words}  ^t"), id=test_id, compact=True)
             yield Button("Cancel  esc", id="cancel", compact=True)
             yield Button("Save  ^s", id="save", variant="primary", compact=True)
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual import on
-from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.widgets import Input, Select, Switch, TextArea
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Input, Select, Switch
 
 from engine.model.ae_title import MAX_LENGTH
 from engine.model.duplicates import DuplicatePolicy
@@ -27,34 +27,30 @@ from tui.forms.receiver_form import (
     ReceiverForm,
 )
 from tui.forms.receiver_help import LABELS
-from tui.forms.whitelist_check import LineState, LineVerdict
 from tui.text import cut, safe, size
 from tui.widgets.caller_tester import CallerTester
 from tui.widgets.disclosure import Disclosure
 from tui.widgets.field import Field, LineNotes, Note, Toggle, Tone
+from tui.widgets.form_fields import LABEL_WIDTH, FormFields, verdict_note
 from tui.widgets.routing_preview import RoutingPreviewPanel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from textual.app import ComposeResult
-    from textual.widget import Widget
 
     from engine.errors import Problem
     from engine.model.identity import RoutingPreview
 
 
-LABEL_WIDTH = 18
-
-
-class ReceiverFields(VerticalScroll, can_focus=False):
+class ReceiverFields(FormFields, can_focus=False):
     """The scrolling body of the dialog."""
 
     def __init__(self, form: ReceiverForm, blink: bool, *, previews: bool) -> None:
-        super().__init__()
+        super().__init__(form, blink=blink)
         self.form = form
+        self.port_note = Note()
         self._previews = previews
-        self._blink = blink
         self._results: dict[str, str] = {}
         """What each routing text makes of the object in the preview."""
 
@@ -77,23 +73,16 @@ class ReceiverFields(VerticalScroll, can_focus=False):
             yield CallerTester(blink=self._blink)
             yield self._switch("routing_enabled")
             for name in ROUTING_FIELDS:
-                yield self._field(name, self._area(name), f"  {LABELS[name]}", "-lines")
+                yield self.field(name, self.area(name), f"  {LABELS[name]}", "-lines")
             yield RoutingPreviewPanel()
         with Vertical(classes="section"):
             yield Disclosure(LABELS["advanced"], id="advanced")
             for name in OPENED_FIELDS:
                 yield self._advanced(name)
 
-    def show(self, problems: Mapping[str, Iterable[Problem]], port_note: Note) -> None:
+    def show_fields(self, problems: Mapping[str, Iterable[Problem]]) -> None:
         """Make every field show what the form says, with the given problems."""
         visible = self.form.visible_fields()
-        for field in self.query(Field):
-            name = field.name or ""
-            field.display = name in visible
-            field.hint = self._hint(name)
-            field.note = port_note if name == "port" else self._note(name)
-            field.problems = tuple(map(_sentence, problems.get(name, ())))
-        self._show_values()
         matters = self._previews and self.form.previews_routing()
         self.query_one(RoutingPreviewPanel).display = matters
         tester, advanced = self.query_one(CallerTester), self.query_one(Disclosure)
@@ -101,22 +90,17 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         tester.show(self.form.caller_verdict())
         advanced.opened = self.form.is_advanced_open()
         advanced.words = self.form.advanced_in_words()
-        self._leave_hidden(visible)
+        super().show_fields(problems)
 
     def refill(self) -> None:
-        """Put the form's values into the widgets that are typed in, after it took over others."""
-        with self.prevent(Input.Changed, TextArea.Changed, Select.Changed):
+        """Put the form's values into the widgets, after it took over others."""
+        with self.prevent(Select.Changed):
             for name in self._projects():
                 self.query_one(f"#{name}", Select).set_options(self._project_options(name))
-            for entry in self.query(Input):
-                if entry.value != self.form.text(entry.id or ""):
-                    entry.value = self.form.text(entry.id or "")
-            for area in self.query(TextArea):
-                text = _without_controls(self.form.text(area.id or ""))
-                if area.text != text:
-                    area.text = text
+        super().refill()
 
-    def _show_values(self) -> None:
+    def show_values(self) -> None:
+        """Make lists, switches and verdicts show what the form says."""
         with self.prevent(Select.Changed, Switch.Changed):
             for name in ("identifier", "duplicates"):
                 self.query_one(f"#{name}", Select).value = self.form.text(name)
@@ -125,38 +109,16 @@ class ReceiverFields(VerticalScroll, can_focus=False):
             for switch in self.query(Switch):
                 switch.value = self.form.is_on(switch.id or "")
         verdicts = self.form.whitelist_verdicts()
-        self.query_one(LineNotes).lines = tuple(map(_verdict_note, verdicts))
+        self.query_one(LineNotes).lines = tuple(map(verdict_note, verdicts))
 
-    def _leave_hidden(self, visible: frozenset[str]) -> None:
-        """Move the focus out of a hidden field, to the switch that hid it."""
-        name = self.focused_field()
-        if name is not None and name not in visible:
-            switch = SWITCH_OF.get(name, "identifier")
-            self.focus_field(switch if switch in visible else "identifier")
-
-    def focused_field(self) -> str | None:
-        """Return the name of the field that has the focus; an open list belongs to its field."""
-        focused = self.screen.focused
-        ids = [] if focused is None else [node.id for node in focused.ancestors_with_self]
-        return next((name for name in ids if name in self.form.field_order), None)
-
-    def focus_field(self, name: str, line: int | None = None, column: int | None = None) -> None:
-        """Focus a field, and in a text area the 1-based line and column."""
-        control = self.query_one(f"#{name}")
-        control.focus()
-        if isinstance(control, TextArea) and line is not None:
-            control.move_cursor((line - 1, (column or 1) - 1))
+    def switch_of(self, name: str) -> str:
+        """Return the switch that hides a field."""
+        switch = SWITCH_OF.get(name, "identifier")
+        return switch if switch in self.form.visible_fields() else "identifier"
 
     def _input(self, name: str, restrict: str, max_length: int) -> Field:
-        entry = Input(
-            self.form.text(name),
-            id=name,
-            restrict=restrict,
-            max_length=max_length,
-            select_on_focus=False,
-        )
-        entry.cursor_blink = self._blink
-        return self._field(name, entry, f"{LABELS[name]} *", "-spaced")
+        entry = self.entry(name, restrict=restrict, longest=max_length)
+        return self.field(name, entry, f"{LABELS[name]} *", "-spaced")
 
     def _advanced(self, name: str) -> Field:
         if name in TLS_FILES:
@@ -164,19 +126,13 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         if name in SWITCH_FIELDS:
             indent = "    " if name in TLS_DETAILS else "  "
             switch = Toggle(self.form.is_on(name), animate=False, id=name)
-            return self._field(name, switch, f"{indent}{LABELS[name]}")
+            return self.field(name, switch, f"{indent}{LABELS[name]}")
         if name == "duplicates":
             return self._duplicates()
         is_limit = name in LIMIT_FIELDS
-        entry = Input(
-            self.form.text(name),
-            id=name,
-            placeholder=self._site_value(name),
-            restrict=r"[0-9]{0,15}" if is_limit else r"[0-9A-Fa-f:.]{0,45}",
-            select_on_focus=False,
-        )
-        entry.cursor_blink = self._blink
-        return self._field(name, entry, f"  {LABELS[name]}", "-advanced")
+        restrict = r"[0-9]{0,15}" if is_limit else r"[0-9A-Fa-f:.]{0,45}"
+        entry = self.entry(name, restrict=restrict, placeholder=self._site_value(name))
+        return self.field(name, entry, f"  {LABELS[name]}", "-advanced")
 
     def _duplicates(self) -> Field:
         site = self._site_value("duplicates")
@@ -187,13 +143,12 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         select: Select[str] = Select(
             choices, value=self.form.text("duplicates"), allow_blank=False, id="duplicates"
         )
-        return self._field("duplicates", select, f"  {LABELS['duplicates']}")
+        return self.field("duplicates", select, f"  {LABELS['duplicates']}")
 
     def _file(self, name: str) -> Field:
         example = f"/etc/dicomdock/{name.removeprefix('tls_')}.pem"
-        entry = Input(self.form.text(name), id=name, placeholder=example, select_on_focus=False)
-        entry.cursor_blink = self._blink
-        return self._field(name, entry, f"    {LABELS[name]}", "-file")
+        entry = self.entry(name, placeholder=example)
+        return self.field(name, entry, f"    {LABELS[name]}", "-file")
 
     def _site_value(self, name: str) -> str:
         site = self.form.rules.site
@@ -212,7 +167,7 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         ]
         chosen = self.form.text("identifier")
         select = Select(options, value=chosen, allow_blank=False, id="identifier")
-        return self._field("identifier", select, LABELS["identifier"], "-spaced")
+        return self.field("identifier", select, LABELS["identifier"], "-spaced")
 
     def _choice(self, identifier: str) -> str:
         info = self.form.info(identifier)
@@ -230,8 +185,8 @@ class ReceiverFields(VerticalScroll, can_focus=False):
 
     def _setting(self, name: str) -> Field:
         setting = self.form.settings[name]
-        control = self._project(name) if setting.field.is_project else self._text(name)
-        return self._field(
+        control = self._project(name) if setting.field.is_project else self._line(name)
+        return self.field(
             name, control, cut(self.form.label(name), LABEL_WIDTH), "-spaced -setting"
         )
 
@@ -249,37 +204,18 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         choices = project_choices(self.form.rules.projects, self.form.text(name))
         return [(Text(safe(words)), value) for words, value in choices]
 
-    def _text(self, name: str) -> Input:
-        entry = Input(self.form.text(name), id=name, max_length=MAX_SETTING_CHARACTERS,
-                      select_on_focus=False)  # fmt: skip
-        entry.cursor_blink = self._blink
-        return entry
+    def _line(self, name: str) -> Input:
+        return self.entry(name, longest=MAX_SETTING_CHARACTERS)
 
     def _switch(self, name: str) -> Field:
         switch = Toggle(self.form.is_on(name), animate=False, id=name)
-        return self._field(name, switch, LABELS[name])
+        return self.field(name, switch, LABELS[name])
 
     def _whitelist(self) -> Field:
-        area = self._area("whitelist")
+        area = self.area("whitelist")
         area.show_line_numbers = True
         lines = Horizontal(area, LineNotes(area), classes="lines")
-        return self._field("whitelist", lines, f"  {LABELS['whitelist']}", "-lines")
-
-    def _area(self, name: str) -> TextArea:
-        area = TextArea(
-            _without_controls(self.form.text(name)),
-            id=name,
-            soft_wrap=False,
-            tab_behavior="focus",
-            highlight_cursor_line=False,
-        )
-        area.cursor_blink = self._blink
-        return area
-
-    def _field(self, name: str, control: Widget, label: str, classes: str = "") -> Field:
-        field = Field(name, label, control, hint=self._hint(name), classes=classes)
-        field.id = f"field-{name}"
-        return field
+        return self.field("whitelist", lines, f"  {LABELS['whitelist']}", "-lines")
 
     def show_preview(self, previews: tuple[RoutingPreview, ...], note: str = "") -> None:
         """Show a dry run of the rules, or say why there is none."""
@@ -296,9 +232,10 @@ class ReceiverFields(VerticalScroll, can_focus=False):
             for found in (words.attributes if words else ())
         }
         for name in ROUTING_FIELDS:
-            self.query_one(f"#field-{name}", Field).hint = self._hint(name)
+            self.query_one(f"#field-{name}", Field).hint = self.hint(name)
 
-    def _hint(self, name: str) -> str:
+    def hint(self, name: str) -> str:
+        """Return what is said below a field while nothing is wrong."""
         ports = self.form.rules.site.ports
         hints = {
             "ae_title": f"1–{MAX_LENGTH} characters, no backslash",
@@ -318,7 +255,10 @@ class ReceiverFields(VerticalScroll, can_focus=False):
             return "cannot use routing expressions; they are hidden"
         return "assigns project, subject and session to each object"
 
-    def _note(self, name: str) -> Note:
+    def note(self, name: str) -> Note:
+        """Return what is said to the right of a field."""
+        if name == "port":
+            return self.port_note
         if name == "ae_title":
             return Note(f"{len(self.form.text(name))}/{MAX_LENGTH}")
         if name in ADVANCED_FIELDS and name not in SWITCH_FIELDS:
@@ -348,29 +288,3 @@ def _in_words(name: str, text: str) -> str:
     if name.endswith("_seconds"):
         return f"{number // 60} min" if number >= 120 and not number % 60 else f"{number} s"
     return f"{number:,} at once"
-
-
-def _without_controls(text: str) -> str:
-    """Make control characters of a stored text visible; line ends and tabs stay."""
-    lines = text.splitlines()
-    return "\n".join("\t".join(map(safe, line.split("\t"))) for line in lines)
-
-
-def _sentence(problem: Problem) -> str:
-    places = (("line", problem.line), ("column", problem.column))
-    where = ", ".join(f"{name} {number}" for name, number in places if number is not None)
-    return f"{where}{': ' if where else ''}{problem.message}; {problem.remedy}"
-
-
-def _verdict_note(verdict: LineVerdict) -> Note:
-    match verdict.state:
-        case LineState.GOOD:
-            return Note(f"✓ {verdict.words}", Tone.GOOD)
-        case LineState.ODD:
-            return Note(f"! {verdict.words}", Tone.WARNING)
-        case LineState.REPEATED:
-            return Note(f"= {verdict.words}", Tone.WARNING)
-        case LineState.BLANK:
-            return Note()
-        case LineState.BAD:
-            return Note(f"✗ {verdict.words}", Tone.BAD)

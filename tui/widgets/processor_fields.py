@@ -1,0 +1,224 @@
+"""All fields of the processor dialog: those of every processor, and those of each class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Select, Switch
+
+from engine.model.processor import MAX_LABEL_CHARACTERS
+from engine.model.processor_class import MAX_VALUE_CHARACTERS, Location, ParameterKind
+from engine.view.scripts import FindingKind
+from tui.forms.parameter_fields import LONG_KINDS
+from tui.forms.processor_form import NAME_FIELDS, ProcessorForm
+from tui.forms.processor_help import LABELS, LOCATION_WORDS
+from tui.forms.processor_names import project_verdicts, receiver_verdicts
+from tui.text import cut, safe
+from tui.widgets.field import Field, LineNotes, Note, Toggle, Tone
+from tui.widgets.form_fields import LABEL_WIDTH, FormFields, verdict_note
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.widget import Widget
+
+    from tui.forms.parameter_fields import ParameterField
+    from tui.forms.whitelist_check import LineVerdict
+
+CLASS_WIDTH = 46
+MAX_FINDINGS = 2
+"""So many oddities of a script are said below it."""
+MAX_DEFAULT_CELLS = 24
+
+
+class ProcessorFields(FormFields, can_focus=False):
+    """The scrolling body of the dialog."""
+
+    def __init__(self, form: ProcessorForm, *, blink: bool) -> None:
+        super().__init__(form, blink=blink)
+        self.form = form
+        self._shown_class = ""
+
+    def compose(self) -> ComposeResult:
+        """Lay out the class and its parameters first, then when and for whom it acts."""
+        entry = self.entry("label", longest=MAX_LABEL_CHARACTERS)
+        yield self.field("label", entry, LABELS["label"], "-spaced -setting")
+        yield self.field(
+            "processor_class", self._class_list(), LABELS["processor_class"], "-spaced"
+        )
+        with Vertical(classes="section", id="parameters") as section:
+            section.border_title = " What it is told "
+            for field in self.form.parameters.values():
+                yield self._parameter(field)
+        with Vertical(classes="section") as section:
+            section.border_title = " When, and for whom "
+            toggle = Toggle(self.form.is_on("enabled"), animate=False, id="enabled")
+            yield self.field("enabled", toggle, LABELS["enabled"])
+            yield self.field("location", self._locations(), LABELS["location"])
+            priority = self.entry("priority", restrict=r"-?[0-9]{0,7}")
+            yield self.field("priority", priority, LABELS["priority"], "-advanced")
+            for name in NAME_FIELDS:
+                yield self._names(name)
+
+    # What the form says
+
+    def show_values(self) -> None:
+        """Make lists, switches and verdicts show what the form says."""
+        with self.prevent(Select.Changed, Switch.Changed):
+            self.query_one("#processor_class", Select).value = self.form.text("processor_class")
+            self._show_locations()
+            for name, field in self.form.parameters.items():
+                if field.kind is ParameterKind.CHOICE:
+                    chosen = self.form.text(name)
+                    self.query_one(f"#{name}", Select).value = chosen or Select.NULL
+            for switch in self.query(Switch):
+                switch.value = self.form.is_on(switch.id or "")
+        self.query_one("#parameters").display = bool(self.form.own_parameters())
+        for name in NAME_FIELDS:
+            notes = self.query_one(f"#field-{name}").query_one(LineNotes)
+            notes.lines = tuple(map(verdict_note, self._verdicts(name)))
+
+    def _show_locations(self) -> None:
+        select = self.query_one("#location", Select)
+        chosen = self.form.text("processor_class")
+        if chosen != self._shown_class:
+            self._shown_class = chosen
+            select.set_options(self._location_options())
+        select.value = self.form.text("location")
+
+    def _verdicts(self, name: str) -> tuple[LineVerdict, ...]:
+        text = self.form.text(name)
+        if name == "projects":
+            return project_verdicts(text, self.form.rules.projects)
+        return receiver_verdicts(text, self.form.receivers)
+
+    def switch_of(self, name: str) -> str:
+        """Return the field that hides another."""
+        return self.form.switch_of(name)
+
+    def hint(self, name: str) -> str:
+        """Return what is said below a field while nothing is wrong."""
+        field = self.form.parameters.get(name)
+        if field is not None:
+            return self._parameter_hint(field)
+        if name == "processor_class":
+            chosen = self.form.chosen_class()
+            if chosen is not None and not chosen.error:
+                return f"{safe(chosen.help)} ({safe(chosen.origin)})" if chosen.help else ""
+            return ""
+        if name == "priority":
+            return "smaller acts first at its location; 10 is usual"
+        known = cut(", ".join(safe(receiver.label) for receiver in self.form.receivers), 40)
+        hints = {
+            "receivers_allowed": f"one AE:PORT per line; empty: all ({known or 'none yet'})",
+            "receivers_denied": "one AE:PORT per line; left out in any case",
+            "projects": "one id or alias per line; empty: every object, also Unassigned",
+        }
+        return hints.get(name, "")
+
+    def _parameter_hint(self, field: ParameterField) -> str:
+        if field.kind is not ParameterKind.SCRIPT:
+            return safe(field.parameter.help)
+        if not self.form.text(field.name).strip():
+            return f"{safe(field.parameter.help)}; it is checked while you type"
+        if not self.form.is_checked(field.name):
+            return "checking…"
+        traps = [f for f in self.form.findings(field.name) if f.kind is FindingKind.TRAP]
+        said = [f"! line {f.line}: {safe(f.message)}; {safe(f.remedy)}" for f in traps]
+        if not said:
+            return "✓ the script is valid"
+        rest = [f"and {len(said) - MAX_FINDINGS} more"] if len(said) > MAX_FINDINGS else []
+        return "\n".join(said[:MAX_FINDINGS] + rest)
+
+    def note(self, name: str) -> Note:
+        """Return what is said to the right of a field."""
+        field = self.form.parameters.get(name)
+        if name == "enabled":
+            tone = Tone.PLAIN if self.form.is_on(name) else Tone.WARNING
+            return Note(self.form.meaning(name), tone)
+        if name == "label":
+            return Note(f"{len(self.form.text(name))}/{MAX_LABEL_CHARACTERS}")
+        if field is not None and field.is_switch:
+            return Note(self.form.meaning(name))
+        if field is not None and field.kind is ParameterKind.NUMBER:
+            return Note(_range(field))
+        return Note()
+
+    # Controls
+
+    def _class_list(self) -> Select[str]:
+        options = [(Text(self._class_words(i)), i) for i in self.form.class_choices()]
+        chosen = self.form.text("processor_class")
+        value = chosen if options else Select.NULL
+        return Select(options, value=value, allow_blank=not options, id="processor_class",
+                      prompt="no class is installed")  # fmt: skip
+
+    def _class_words(self, class_id: str) -> str:
+        known = self.form.chosen_class(class_id)
+        if known is None:
+            return f"✗ {safe(class_id)} (not installed)"
+        if known.error:
+            return f"✗ {safe(known.name)} (broken)"
+        return cut(safe(known.name), CLASS_WIDTH)
+
+    def _locations(self) -> Select[str]:
+        self._shown_class = self.form.text("processor_class")
+        return Select(
+            self._location_options(),
+            value=self.form.text("location"),
+            allow_blank=False,
+            id="location",
+        )
+
+    def _location_options(self) -> list[tuple[Text, str]]:
+        places = list(self.form.locations())
+        set_one = Location(self.form.text("location"))
+        places += [] if set_one in places else [set_one]
+        return [(Text(f"{place}: {LOCATION_WORDS[place]}"), str(place)) for place in places]
+
+    def _names(self, name: str) -> Field:
+        area = self.area(name)
+        lines = Horizontal(area, LineNotes(area), classes="lines")
+        return self.field(name, lines, LABELS[name], "-lines")
+
+    def _parameter(self, field: ParameterField) -> Field:
+        kinds = {
+            ParameterKind.SWITCH: "",
+            ParameterKind.NUMBER: "-advanced",
+            ParameterKind.FILE: "-file",
+            ParameterKind.TEXT: "-setting",
+        }
+        classes = "-lines" if field.kind in LONG_KINDS else kinds.get(field.kind, "")
+        label = cut(field.label, LABEL_WIDTH)
+        return self.field(field.name, self._control(field), label, classes)
+
+    def _control(self, field: ParameterField) -> Widget:
+        name, kind = field.name, field.kind
+        if kind in LONG_KINDS:
+            area = self.area(name)
+            area.show_line_numbers = kind is ParameterKind.SCRIPT
+            return area
+        if kind is ParameterKind.SWITCH:
+            return Toggle(self.form.is_on(name), animate=False, id=name)
+        if kind is ParameterKind.CHOICE:
+            return self._choice(field)
+        default = cut(safe(field.parameter.default), MAX_DEFAULT_CELLS)
+        if kind is ParameterKind.NUMBER:
+            return self.entry(name, restrict=r"-?[0-9]{0,15}", placeholder=default)
+        example = default or ("/etc/dicomdock/…" if kind is ParameterKind.FILE else "")
+        return self.entry(name, longest=MAX_VALUE_CHARACTERS, placeholder=example)
+
+    def _choice(self, field: ParameterField) -> Select[str]:
+        chosen = self.form.text(field.name)
+        values = dict.fromkeys((*field.parameter.choices, *([chosen] if chosen else [])))
+        options = [(Text(safe(value)), value) for value in values]
+        return Select(options, value=chosen or Select.NULL, prompt="choose one",
+                      allow_blank=not chosen, id=field.name)  # fmt: skip
+
+
+def _range(field: ParameterField) -> str:
+    low, high = field.parameter.minimum, field.parameter.maximum
+    span = f"{low:,}–{high:,}" if low is not None and high is not None else ""
+    usual = f"usually {safe(field.parameter.default)}" if field.parameter.default else ""
+    return ", ".join(filter(None, (span, usual)))
