@@ -258,7 +258,7 @@ KEYS = (
     Key(
         "processor.up",
         P,
-        "K,shift+up",
+        "K",
         "K",
         "processor('up')",
         "Move up",
@@ -270,7 +270,7 @@ KEYS = (
     Key(
         "processor.down",
         P,
-        "J,shift+down",
+        "J",
         "J",
         "processor('down')",
         "Move down",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.errors import EngineError
+from engine.view.scripts import FindingKind, ScriptFinding
 from tests.fakes import HOSTILE_NAMES
 from tests.tui.processing import hostile_processing, no_processors, processing
 from tests.tui.test_screen_pictures import both_sizes, console, large_only, pressing, small_only
@@ -72,7 +73,7 @@ def test_not_up_to_date(snap_compare: Compare, size: Size) -> None:
 @both_sizes
 def test_given_up(snap_compare: Compare, size: Size) -> None:
     """One destination: why it waits, when it tries again, and each object it gave up."""
-    before = then(("7",), ("tab", "tab"), ("enter",), ("space", "space"))
+    before = then(("7",), ("tab", "tab", "tab"), ("enter",), ("space", "space"))
     assert snap_compare(console(processing()), terminal_size=size, run_before=before)
 
 
@@ -93,12 +94,20 @@ def test_edit_a_forward_copy(snap_compare: Compare, size: Size) -> None:
 @large_only
 def test_all_problems_after_saving(snap_compare: Compare, size: Size) -> None:
     """Everything that is missing or wrong is said at once, and the first has the focus."""
-    before = then(("7",), ("n",), ("tab", "down", "enter", *"5a"), ("ctrl+s",))
+
+    async def before(pilot: Pilot[Any]) -> None:
+        await then(("7",), ("n",))(pilot)
+        pilot.app.screen.query_one("#receivers_allowed").focus()
+        await then((*"XNAT:8104", "enter", *"XNAT"), ("ctrl+s",))(pilot)
+
     assert snap_compare(console(processing()), terminal_size=size, run_before=before)
 
 
 @large_only
 def test_script_with_a_trap(snap_compare: Compare, size: Size) -> None:
     """A script is checked while it is typed; below it stands the line that is odd."""
+    engine = processing()
+    trap = "“:=” needs no second argument; [it] is ignored"
+    engine.scripts.findings = (ScriptFinding(FindingKind.TRAP, 2, 1, trap, "leave it out"),)
     before = then(("7",), ("e",), ("tab", "tab"))
-    assert snap_compare(console(processing()), terminal_size=size, run_before=before)
+    assert snap_compare(console(engine), terminal_size=size, run_before=before)

@@ -11,6 +11,7 @@ from textual.widgets import Select
 from engine.errors import EngineError
 from engine.model.processing import ProcessorTrial
 from engine.model.processor import Processor
+from engine.model.processor_class import Location
 from tui.screens.form_dialog import FormDialog, form_bindings
 from tui.screens.trial_screen import TrialScreen
 from tui.text import safe
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from engine.view.processors import ProcessorsView
     from engine.view.scripts import ScriptFinding, ScriptsView
     from tui.forms.processor_form import ProcessorForm
+
+NOT_TRIED = "only what acts before storing can be tried; this acts on what is stored"
 
 
 class ProcessorDialog(FormDialog[Processor]):
@@ -117,7 +120,10 @@ class ProcessorDialog(FormDialog[Processor]):
 
     def action_test(self) -> None:
         """Try the processor as it is typed on the newest object."""
-        if not self.refuse_problems():
+        if not Location(self.form.text("location")).is_before_storing:
+            self._refusal = f"✗ Not tried: {NOT_TRIED}"
+            self.sync()
+        elif not self.refuse_problems():
             self._last_field = self.body.focused_field() or self.form.field_order[0]
             self._try(self.form.to_processor())
 

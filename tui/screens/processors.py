@@ -210,7 +210,8 @@ class ProcessorsScreen(ConsoleScreen):
             self.refresh_bindings()
 
     def on_descendant_focus(self) -> None:
-        """Offer the keys of the panel that is focused now."""
+        """Offer the keys of the panel that is focused now, and give it room."""
+        self.set_class(self.focused_panel() == "classes", "-at-classes")
         self.refresh_bindings()
 
     # Keys

@@ -74,8 +74,8 @@ class TrialScreen(ModalScreen[None]):
         return "\n".join(lines)
 
     def _draw(self) -> None:
-        if not self.is_mounted:
-            return
+        if not self.query("#trial-words"):
+            return  # it was closed while the engine answered
         self.query_one("#trial-words", Static).update(self.words)
         values = "v masks values" if self._shown else "v shows values"
         keys = f"{values}   y copy   esc close" if self._masked.steps else "esc close"

@@ -20,9 +20,12 @@ from tui.widgets.field import Field, LineNotes, Note, Toggle, Tone
 from tui.widgets.form_fields import LABEL_WIDTH, FormFields, verdict_note
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from textual.app import ComposeResult
     from textual.widget import Widget
 
+    from engine.errors import Problem
     from tui.forms.parameter_fields import ParameterField
     from tui.forms.whitelist_check import LineVerdict
 
@@ -39,6 +42,8 @@ class ProcessorFields(FormFields, can_focus=False):
         super().__init__(form, blink=blink)
         self.form = form
         self._shown_class = ""
+        self._mounted = {form.text("processor_class")}
+        """The classes whose fields there are; those of others come when they are chosen."""
 
     def compose(self) -> ComposeResult:
         """Lay out the class and its parameters first, then when and for whom it acts."""
@@ -49,7 +54,7 @@ class ProcessorFields(FormFields, can_focus=False):
         )
         with Vertical(classes="section", id="parameters") as section:
             section.border_title = " What it is told "
-            for field in self.form.parameters.values():
+            for field in self.form.own_parameters():
                 yield self._parameter(field)
         with Vertical(classes="section") as section:
             section.border_title = " When, and for whom "
@@ -63,15 +68,21 @@ class ProcessorFields(FormFields, can_focus=False):
 
     # What the form says
 
+    def show_fields(self, problems: Mapping[str, Iterable[Problem]]) -> None:
+        """Show the fields that matter, those of a class that was never chosen before too."""
+        chosen = self.form.text("processor_class")
+        if chosen not in self._mounted:
+            self._mounted.add(chosen)
+            fields = map(self._parameter, self.form.own_parameters())
+            self.query_one("#parameters").mount(*fields)
+        super().show_fields(problems)
+
     def show_values(self) -> None:
         """Make lists, switches and verdicts show what the form says."""
         with self.prevent(Select.Changed, Switch.Changed):
-            self.query_one("#processor_class", Select).value = self.form.text("processor_class")
             self._show_locations()
-            for name, field in self.form.parameters.items():
-                if field.kind is ParameterKind.CHOICE:
-                    chosen = self.form.text(name)
-                    self.query_one(f"#{name}", Select).value = chosen or Select.NULL
+            for select in self.query(Select):
+                select.value = self.form.text(select.id or "") or Select.NULL
             for switch in self.query(Switch):
                 switch.value = self.form.is_on(switch.id or "")
         self.query_one("#parameters").display = bool(self.form.own_parameters())
@@ -85,7 +96,6 @@ class ProcessorFields(FormFields, can_focus=False):
         if chosen != self._shown_class:
             self._shown_class = chosen
             select.set_options(self._location_options())
-        select.value = self.form.text("location")
 
     def _verdicts(self, name: str) -> tuple[LineVerdict, ...]:
         text = self.form.text(name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from engine.model.processor_class import Location
 from tui.forms.processor_help import LOCATION_WORDS
 from tui.forms.row_filter import folded
-from tui.text import age, count, moment, safe
+from tui.text import age, count, counted, moment, safe
 from tui.theme import PROCESSOR_LOOKS, Tone
 from tui.widgets.live_table import Cell, Column, LiveTable, TableRow
 
@@ -53,15 +53,15 @@ class ProcessorsTable(LiveTable):
         Column("state", "State", 10),
         Column("label", "Label", 12, flexible=True, max_width=28),
         Column("class", "Class", 16, at_least=100),
-        Column("location", "Location", 22, at_least=112),
-        Column("place", "At", 8, at_most=111),
+        Column("location", "Location", 22, at_least=136),
+        Column("place", "At", 8, at_most=135),
         Column("priority", "Prio", 4, right=True),
         Column("receivers", "Receivers", 10, flexible=True, max_width=30, at_least=66),
         Column("runs", "Runs", 7, right=True),
         Column("rejects", "Rej", 5, right=True),
         Column("errors", "Err", 5, right=True),
-        Column("mean", "Mean ms", 7, right=True, at_least=74),
-        Column("last", "Last err", 8, at_least=122),
+        Column("mean", "Mean ms", 7, right=True, at_least=82),
+        Column("last", "Last err", 8, at_least=110),
     )
 
 
@@ -153,8 +153,8 @@ def _counts(status: ProcessorStatus) -> str:
     if not status.runs:
         return "it saw no object"
     mean = f"{status.mean_seconds * 1000:,.1f} ms each"
-    rest = f"{count(status.rejects)} rejected, {count(status.errors)} errors"
-    return f"{count(status.runs)} runs, {mean}; {rest}"
+    rest = f"{count(status.rejects)} rejected, {counted(status.errors, 'error')}"
+    return f"{counted(status.runs, 'run')}, {mean}; {rest}"
 
 
 def _told(status: ProcessorStatus, known: ProcessorClass | None) -> list[tuple[str, str]]:
@@ -164,7 +164,7 @@ def _told(status: ProcessorStatus, known: ProcessorClass | None) -> list[tuple[s
 
 def _one_line(value: str) -> str:
     lines = value.splitlines()
-    more = f" … and {len(lines) - 1} more lines" if len(lines) > 1 else ""
+    more = f" … and {counted(len(lines) - 1, 'more line')}" if len(lines) > 1 else ""
     return f"{safe(lines[0])}{more}" if lines else ""
 
 
