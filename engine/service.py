@@ -235,6 +235,10 @@ class Engine:
         """Return the installed identifiers, the default one first."""
         return infos_of(self._plugins)
 
+    def file_namers(self) -> tuple[FileNamerInfo, ...]:
+        """Return the file namers that other distributions add."""
+        return file_namers_of(self._file_namers)
+
     def site(self) -> SiteSettings:
         """Return the site settings in force."""
         return self._configuration.site

@@ -77,7 +77,7 @@ def test_given_up(snap_compare: Compare, size: Size) -> None:
     assert snap_compare(console(processing()), terminal_size=size, run_before=before)
 
 
-@both_sizes
+@small_only
 def test_trial(snap_compare: Compare, size: Size) -> None:
     """What the processor would make of the newest object, its values masked."""
     before = then(("7",), ("j",), ("t",))

@@ -143,7 +143,7 @@ class ReceiverDialog(FormDialog[Receiver]):
         """Take over what was chosen for the identifier, or as the policy for duplicates."""
         event.stop()
         name, value = event.select.id or "", event.value
-        if name in self.form.settings or name == "duplicates":
+        if name in self.form.settings or name in {"duplicates", "file_namer"}:
             self.form.set(name, "" if value is Select.NULL else str(value))
             self._refused = {}
             self.sync()

@@ -79,6 +79,8 @@ class ReceiverFields(FormFields, can_focus=False):
             yield Disclosure(LABELS["advanced"], id="advanced")
             for name in OPENED_FIELDS:
                 yield self._advanced(name)
+                if name == "duplicates" and "file_namer" in self.form.field_order:
+                    yield self._file_namer()
 
     def show_fields(self, problems: Mapping[str, Iterable[Problem]]) -> None:
         """Make every field show what the form says, with the given problems."""
@@ -102,8 +104,8 @@ class ReceiverFields(FormFields, can_focus=False):
     def show_values(self) -> None:
         """Make lists, switches and verdicts show what the form says."""
         with self.prevent(Select.Changed, Switch.Changed):
-            for name in ("identifier", "duplicates"):
-                self.query_one(f"#{name}", Select).value = self.form.text(name)
+            for select in self.query("#identifier, #duplicates, #file_namer").results(Select):
+                select.value = self.form.text(select.id or "")
             for name in self._projects():
                 self.query_one(f"#{name}", Select).value = self.form.text(name) or Select.NULL
             for switch in self.query(Switch):
@@ -144,6 +146,19 @@ class ReceiverFields(FormFields, can_focus=False):
             choices, value=self.form.text("duplicates"), allow_blank=False, id="duplicates"
         )
         return self.field("duplicates", select, f"  {LABELS['duplicates']}")
+
+    def _file_namer(self) -> Field:
+        infos = {namer.id: namer for namer in self.form.rules.file_namers or ()}
+        choices = [(Text("as the site says"), "")]
+        for namer in self.form.file_namer_choices():
+            info = infos.get(namer)
+            good = info is not None and not info.error
+            words = f"{info.name} ({info.id})" if info else namer
+            choices.append((Text(safe(words if good else f"✗ {namer} can't be used")), namer))
+        select: Select[str] = Select(
+            choices, value=self.form.text("file_namer"), allow_blank=False, id="file_namer"
+        )
+        return self.field("file_namer", select, f"  {LABELS['file_namer']}")
 
     def _file(self, name: str) -> Field:
         example = f"/etc/dicomdock/{name.removeprefix('tls_')}.pem"
@@ -241,6 +256,7 @@ class ReceiverFields(FormFields, can_focus=False):
             "ae_title": f"1–{MAX_LENGTH} characters, no backslash",
             "port": f"{ports.start}–{ports.stop - 1}, may be shared",
             "identifier": self._identifier_hint(),
+            "custom_processing": self.form.processing_in_words(),
             "whitelist": "one per line: AE title, address, network or AE@address",
             "session_routing": "one rule per line: (gggg,eeee):pattern:group",
         }
