@@ -14,7 +14,7 @@ from engine.errors import ChangedMeanwhile, EngineError, InvalidProcessor, Probl
 from engine.model.processing import ProcessorStatus
 from tests.fakes import NOW
 from tests.tui.processing import COPY, RELABEL, SCRIPT, SET, TRIAGE, no_processors, processing
-from tests.tui.test_associations_screen import keys, rows, settle, title
+from tests.tui.test_associations_screen import settle
 from tui.app import ConsoleApp
 from tui.screens.choice import ChoiceDialog
 from tui.screens.confirm import ConfirmScreen
@@ -28,6 +28,7 @@ from tui.widgets.facts import Facts
 from tui.widgets.field import Field
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.forwarding_tables import DestinationsTable, NotForwardedTable
+from tui.widgets.key_line import active_hints
 from tui.widgets.live_table import LiveTable
 from tui.widgets.processors_table import ClassesTable, ProcessorsTable
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
 
     from tests.fakes import FakeEngine
+    from tui.screens.console_screen import ConsoleScreen
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +73,21 @@ async def write(app: ConsoleApp, pilot: Pilot[None], label: str) -> None:
     await pilot.pause()
 
 
+def keys(screen: ConsoleScreen) -> set[str]:
+    return {hint.key.id for hint in active_hints(screen) if hint.enabled}
+
+
+def title(screen: ConsoleScreen) -> str:
+    shown = screen.panel("processors")._border_title
+    assert shown is not None
+    return shown.plain
+
+
+def rows(table: LiveTable) -> list[str]:
+    table.render_lines(table.size.region)
+    return [table.render_line(y).text.strip() for y in range(1, table.row_count + 1)]
+
+
 def dialog_of(app: ConsoleApp) -> ProcessorDialog:
     assert isinstance(app.screen, ProcessorDialog)
     return app.screen
@@ -90,15 +107,15 @@ def words(app: ConsoleApp, id: str) -> str:
 
 async def test_processors_stand_in_their_order_with_why_one_is_broken() -> None:
     async with running(processing()) as (app, screen, pilot):
-        assert "2 enabled   1 unused   1 broken   1 disabled" in title(screen, "processors")
-        assert rows(screen, ProcessorsTable)[1].startswith("2 ✗ BROKEN   Relabel CT")
+        assert "2 enabled   1 unused   1 broken   1 disabled" in title(screen)
+        assert rows(screen.query_one(ProcessorsTable))[1].startswith("2 ✗ BROKEN   Relabel CT")
         await press(app, pilot, "j")
         facts = dict(screen.query_one(Facts).facts)
         assert facts["state"] == "✗ BROKEN: /etc/dicomdock/ct.csv: No such file or directory"
         assert facts["since the start"] == "9,804 runs, 0.2 ms each; 12 rejected, 31 errors"
         screen.query_one(FilterBar).value = "state:unused"
         await settle(app, pilot)
-        assert "1 of 5 match" in title(screen, "processors")
+        assert "1 of 5 match" in title(screen)
         await press(app, pilot, "y")
         assert "Acme triage, acme-processors 1.4" in app.clipboard
         assert "class: only" not in app.clipboard
@@ -111,7 +128,7 @@ async def test_a_broken_class_says_why_and_what_others_are_told() -> None:
         assert isinstance(app.screen, MessageScreen)
         assert "No module named 'hospital_client'" in app.screen._detail
         await press(app, pilot, "escape", "g", "enter")
-        assert "Program * (file): write the absolute path" in app.screen._detail  # type: ignore[attr-defined]
+        assert "Program * (file): write the absolute path" in app.screen._detail
 
 
 async def test_a_new_processor_is_typed_chosen_and_saved() -> None:
@@ -268,10 +285,11 @@ async def test_given_up_objects_are_sent_again_or_forgotten_the_marked_ones_only
         assert isinstance(app.screen, ConfirmScreen)
         assert "Drop 2 given-up objects for Copy to PACS?" in app.screen._question
         await press(app, pilot, "right", "enter")
-        assert engine.forwarding.calls[-1] == ("drop", 4, "anna", (100, 99), False)
+        assert ("drop", 4, "anna", (100, 99), False) in engine.forwarding.calls
         assert given_up.query_one(NotForwardedTable).marked == ()
         await press(app, pilot, "X", "right", "enter")
-        assert engine.forwarding.calls[-1] == ("drop", 4, "anna", (), True)
+        last: tuple[Any, ...] = engine.forwarding.calls.pop()
+        assert last == ("drop", 4, "anna", (), True)
         engine.forwarding.known = ()
         given_up.refetch()
         await settle(app, pilot)

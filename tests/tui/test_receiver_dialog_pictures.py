@@ -153,7 +153,7 @@ def test_processors_in_the_preview(snap_compare: Any) -> None:
         await settle(pilot)
 
     app = Host(form, identifiers=SEVERAL, preview=preview)
-    assert snap_compare(app, terminal_size=(120, 40), run_before=show)
+    assert snap_compare(app, terminal_size=(120, 60), run_before=show)
 
 
 @at_both_sizes
