@@ -12,6 +12,7 @@ from textual.widgets import Input, Static
 
 from engine.errors import ChangedMeanwhile, EngineError, InvalidProcessor, Problem
 from engine.model.processing import ProcessorStatus
+from engine.view.scripts import FindingKind, ScriptFinding
 from tests.fakes import NOW
 from tests.tui.processing import COPY, RELABEL, SCRIPT, SET, TRIAGE, no_processors, processing
 from tests.tui.test_associations_screen import settle
@@ -147,7 +148,13 @@ async def test_a_new_processor_is_typed_chosen_and_saved() -> None:
         await pilot.pause(0.05)
         await settle(app, pilot)
         assert ("check", SCRIPT) in engine.scripts.calls
-        assert "✓ the script is valid" in dialog.query_one(f"#field-{name}", Field).hint
+        field = dialog.query_one(f"#field-{name}", Field)
+        assert field.hint == "✓ the script is valid"
+        bad = ScriptFinding(FindingKind.ERROR, 2, 1, "is no [statement]", "write another")
+        dialog.form.take_findings(name, SCRIPT, (bad,))
+        dialog.sync()
+        assert field.hint == "✗ line 2: is no [statement]; write another"
+        dialog.form.take_findings(name, SCRIPT, ())
         await press(app, pilot, "ctrl+s")
         assert app.screen is screen
         saved = replace(SET, id=1, label="Mine")
@@ -295,7 +302,8 @@ async def test_given_up_objects_are_sent_again_or_forgotten_the_marked_ones_only
         await settle(app, pilot)
         assert "forwarding.retry" not in keys(given_up)
         await press(app, pilot, "escape")
-        assert app.screen is screen
+        shown: object = app.screen
+        assert shown is screen
 
 
 async def test_a_long_list_of_given_up_objects_stays_short_and_says_so() -> None:

@@ -134,8 +134,11 @@ class ProcessorFields(FormFields, can_focus=False):
             return f"{safe(field.parameter.help)}; it is checked while you type"
         if not self.form.is_checked(field.name):
             return "checking…"
-        traps = [f for f in self.form.findings(field.name) if f.kind is FindingKind.TRAP]
-        said = [f"! line {f.line}: {safe(f.message)}; {safe(f.remedy)}" for f in traps]
+        said = [
+            f"{'✗' if f.kind is FindingKind.ERROR else '!'} line {f.line}: "
+            f"{safe(f.message)}; {safe(f.remedy)}"
+            for f in self.form.findings(field.name)
+        ]
         if not said:
             return "✓ the script is valid"
         rest = [f"and {len(said) - MAX_FINDINGS} more"] if len(said) > MAX_FINDINGS else []
