@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from engine.config.watcher import watched
-from engine.events import ProcessorProblem
+from engine.events import IdentifyingValuesShown, ProcessorProblem
 from engine.intake.custom_processing import CustomProcessing
 from engine.intake.installed_processors import classes_of, rules_of, tell_broken
 from engine.intake.label_tables import LabelTables
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from engine.model.processor import Processor
     from engine.model.processor_class import ProcessorClass
     from engine.plugins import Plugin
+    from engine.sessions.traces import TraceKey
+
+_SOP_INSTANCE_UID: Final = 0x00080018
+_LONGEST_ACTOR: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +57,17 @@ class ProcessorKeeping:
         tell: Callable[[Event], object],
         clock: Clock,
         access: ConfigurationAccess,
+        key: TraceKey,
     ) -> None:
-        """Take the installed classes, where objects lie on their way, and the configuration."""
+        """Take the installed classes, where objects lie on their way, and the configuration.
+
+        The key hashes the UIDs of objects whose values somebody saw.
+        """
         self._plugins = plugins
         self._area = area
         self._access = access
+        self._key = key
+        self._tell = tell
         self._states = ProcessorStates(clock)
         tell_broken(plugins, tell)
 
@@ -115,7 +125,9 @@ class ProcessorKeeping:
         with self._access.changing() as store:
             self._access.apply(store.processors.delete(processor_id, actor))
 
-    def test(self, processor: Processor, receiver: str = "") -> ProcessorTrial:
+    def test(
+        self, processor: Processor, receiver: str = "", *, shown_to: str = ""
+    ) -> ProcessorTrial:
         """Try a processor, as it might be saved, on the newest object; nothing is stored."""
         configuration = self._access.current()
         rules = replace(
@@ -125,7 +137,13 @@ class ProcessorKeeping:
         )
         parsed = parse_processor(processor.to_record(), rules)
         assert self._router is not None
-        return self._router.try_processor(parsed, receiver)
+        trial = self._router.try_processor(parsed, receiver)
+        if not shown_to:
+            return trial.masked()
+        if trial.steps:
+            seen = self._key.hash(_SOP_INSTANCE_UID, trial.sop_instance_uid).hex()
+            self._tell(IdentifyingValuesShown(by=shown_to[:_LONGEST_ACTOR], object=seen))
+        return trial
 
     def _status(self, processor: Processor, configuration: Configuration) -> ProcessorStatus:
         seen = tuple(

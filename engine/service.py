@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from engine.config.store import ConfigurationStore
     from engine.dimse.receivers import Receivers
     from engine.events import EventPage, Listener
+    from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
     from engine.model.identity import RoutingPreview
     from engine.model.project import Project
@@ -191,6 +192,10 @@ class Engine:
     def identifiers(self) -> tuple[IdentifierInfo, ...]:
         """Return the installed identifiers, the default one first."""
         return self._plugins.identifier_infos
+
+    def file_namers(self) -> tuple[FileNamerInfo, ...]:
+        """Return the file namers that other distributions add."""
+        return self._plugins.file_namer_infos
 
     def site(self) -> SiteSettings:
         """Return the site settings in force."""

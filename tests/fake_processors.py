@@ -22,12 +22,16 @@ class FakeProcessors:
     statuses: tuple[ProcessorStatus, ...] = ()
     trial: ProcessorTrial = field(default_factory=lambda: ProcessorTrial(None, "", "", "", ()))
     error: EngineError | None = None
+    listing_error: EngineError | None = None
+    """Raised by `list`."""
     calls: builtins.list[tuple[Any, ...]] = field(default_factory=builtins.list)
 
     def classes(self) -> tuple[ProcessorClass, ...]:
         return self.known
 
     def list(self) -> tuple[ProcessorStatus, ...]:
+        if self.listing_error is not None:
+            raise self.listing_error
         return self.statuses
 
     def save(
@@ -51,9 +55,11 @@ class FakeProcessors:
         self._command("delete", processor_id, actor)
         self.statuses = tuple(s for s in self.statuses if s.processor.id != processor_id)
 
-    def test(self, processor: Processor, receiver: str = "") -> ProcessorTrial:
-        self._command("test", processor, receiver)
-        return self.trial
+    def test(
+        self, processor: Processor, receiver: str = "", *, shown_to: str = ""
+    ) -> ProcessorTrial:
+        self._command("test", processor, receiver, shown_to)
+        return self.trial if shown_to else self.trial.masked()
 
     def _command(self, *call: Any) -> None:
         self.calls.append(call)

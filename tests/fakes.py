@@ -55,6 +55,7 @@ from tests.fake_sessions import FakeSessions, hostile_sessions
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from engine.model.file_namer import FileNamerInfo
     from engine.model.identity import RoutingPreview
     from engine.model.project import Project
     from engine.view.monitoring import Health
@@ -184,6 +185,7 @@ class FakeEngine:
     known_identifiers: tuple[IdentifierInfo, ...] = DEFAULT_IDENTIFIERS
     site_settings: SiteSettings = field(default_factory=SiteSettings)
     known_projects: tuple[Project, ...] = ()
+    known_file_namers: tuple[FileNamerInfo, ...] = ()
     ports: dict[int, PortStatus] = field(default_factory=dict)
     echo_result: EchoResult = field(
         default_factory=lambda: EchoResult(True, "127.0.0.1:8104", "answered in 12 ms")
@@ -232,6 +234,9 @@ class FakeEngine:
 
     def identifiers(self) -> tuple[IdentifierInfo, ...]:
         return self.known_identifiers
+
+    def file_namers(self) -> tuple[FileNamerInfo, ...]:
+        return self.known_file_namers
 
     def site(self) -> SiteSettings:
         return self.site_settings

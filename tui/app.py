@@ -16,6 +16,7 @@ from tui.commands.associations import AssociationCommands
 from tui.commands.calls import EngineCalls
 from tui.commands.history import HistoryCommands
 from tui.commands.palette import ConsoleCommands, ConsolePalette
+from tui.commands.processors import ProcessorCommands
 from tui.commands.receivers import ReceiverCommands
 from tui.commands.settings import SettingsCommands
 from tui.commands.site import SiteCommands
@@ -29,8 +30,10 @@ from tui.link import (
     EngineCall,
     EngineLink,
     EngineStopped,
+    ForwardingCommand,
     GoRequested,
     News,
+    ProcessorCommand,
     Reading,
     ReadingWanted,
     ReceiverCommand,
@@ -135,6 +138,7 @@ class ConsoleApp(App[None]):
         self._site_commands = SiteCommands(self, actor)
         self._settings_commands = SettingsCommands(self, engine, actor)
         self._history_commands = HistoryCommands(self, actor)
+        self._processor_commands = ProcessorCommands(self, engine, actor)
         self._calls = EngineCalls(self, self._link)
         self._stopping = False
         self._terminal_watch = TerminalWatch(self._hang_up, self._terminate)
@@ -325,6 +329,16 @@ class ConsoleApp(App[None]):
     def _abort_associations(self, request: AbortRequested) -> None:
         if self.may():
             self._association_commands.abort(request)
+
+    @on(ProcessorCommand)
+    def _command_processor(self, command: ProcessorCommand) -> None:
+        if self.may(changing=command.action != "test"):
+            self._processor_commands.run(command)
+
+    @on(ForwardingCommand)
+    def _command_forwarding(self, command: ForwardingCommand) -> None:
+        if self.may():
+            self._processor_commands.forwarding(command)
 
     @on(SwitchRequested)
     def _switch_receivers(self, request: SwitchRequested) -> None:

@@ -31,6 +31,8 @@ class Scope(StrEnum):
     SESSIONS = "Sessions"
     AREAS = "Areas"
     INSPECTOR = "Object"
+    PROCESSORS = "Processors"
+    FORWARDING = "Forwarding"
     NEIGHBOURS = "Receiver"
     SCREENS = "Screens"
     EVERYWHERE = "Everywhere"
@@ -82,6 +84,7 @@ class Key:
 
 R, V, L, E = Scope.RECEIVERS, Scope.VIEW, Scope.LISTS, Scope.EVERYWHERE
 A, S, M = Scope.ASSOCIATIONS, Scope.SITE, Scope.MARKS
+P, F = Scope.PROCESSORS, Scope.FORWARDING
 
 OBJECT_KEYS = (
     ("values", "v", "v", "values", "Values", "show masked values for a minute (recorded)", 1),
@@ -338,6 +341,125 @@ KEYS = (
     ),
     Key("history.older", Scope.HISTORY, "m", "m", "older", "Older", "read older revisions", 3),
     Key("history.refresh", Scope.HISTORY, "r", "r", "look_again", "Refresh", "ask again now", 4),
+    Key(
+        "processor.new", P, "n", "n", "processor('new')", "New", "add a processor", 1, changes=True
+    ),
+    Key("processor.edit", P, "e", "e", "processor('edit')", "Edit", "change it", 1, changes=True),
+    Key(
+        "processor.disable",
+        P,
+        "s",
+        "s",
+        "processor('disable')",
+        "Disable",
+        "it sees no object from now on",
+        1,
+        changes=True,
+    ),
+    Key(
+        "processor.enable",
+        P,
+        "s",
+        "s",
+        "processor('enable')",
+        "Enable",
+        "it acts from the next object on",
+        1,
+        changes=True,
+    ),
+    Key(
+        "processor.duplicate",
+        P,
+        "c",
+        "c",
+        "processor('duplicate')",
+        "Duplicate",
+        "a new one that is told the same",
+        3,
+        short="Dup",
+        changes=True,
+    ),
+    Key(
+        "processor.delete",
+        P,
+        "d",
+        "d",
+        "processor('delete')",
+        "Delete",
+        "remove it (asks)",
+        2,
+        changes=True,
+    ),
+    Key(
+        "processor.test",
+        P,
+        "t",
+        "t",
+        "processor('test')",
+        "Try it",
+        "what it would make of the newest object; nothing is stored",
+        2,
+        short="Try",
+    ),
+    Key(
+        "processor.up",
+        P,
+        "K",
+        "K",
+        "processor('up')",
+        "Move up",
+        "let it act before the one above, at the same location",
+        3,
+        short="Up",
+        changes=True,
+    ),
+    Key(
+        "processor.down",
+        P,
+        "J",
+        "J",
+        "processor('down')",
+        "Move down",
+        "let it act after the one below, at the same location",
+        3,
+        short="Down",
+        changes=True,
+    ),
+    Key(
+        "forwarding.retry",
+        F,
+        "r",
+        "r",
+        "forwarding('retry')",
+        "Retry now",
+        "try the destination at once, also with what was given up",
+        1,
+        short="Retry",
+        changes=True,
+    ),
+    Key(
+        "forwarding.drop",
+        F,
+        "x",
+        "x",
+        "forwarding('drop')",
+        "Drop failed",
+        "forget what was given up (asks); the stored objects stay",
+        2,
+        short="Drop",
+        changes=True,
+    ),
+    Key(
+        "forwarding.drop_waiting",
+        F,
+        "X",
+        "X",
+        "forwarding('drop_waiting')",
+        "Drop waiting",
+        "forget what waits (asks); the stored objects stay",
+        3,
+        changes=True,
+    ),
     Key(
         "receiver.previous",
         Scope.NEIGHBOURS,

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from engine.events import RecordedEvent
+    from engine.model.processor import Processor
     from engine.view import AssociationStatus, EngineSnapshot, EngineView, ReceiverStatus
+    from engine.view.forwarding import DestinationStatus
 
 EVENTS_KEPT = 10_000
 PAGE = 500
@@ -105,6 +107,35 @@ class SettingsCommand(Message):
         self.action = action
         self.section = section
         self.name = name
+
+
+class ProcessorCommand(Message):
+    """Someone asks for an action on a processor."""
+
+    def __init__(self, action: str, processor: Processor | None, then: Callable[[], None]) -> None:
+        """Take what to do with which (none for a new one), and what is done when it was tried."""
+        super().__init__()
+        self.action = action
+        self.processor = processor
+        self.then = then
+
+
+class ForwardingCommand(Message):
+    """Someone asks for an action on a destination of forward copies."""
+
+    def __init__(
+        self,
+        action: str,
+        destination: DestinationStatus,
+        items: tuple[int, ...],
+        then: Callable[[], None],
+    ) -> None:
+        """Take what to do with which objects (all if none is named), and what is done then."""
+        super().__init__()
+        self.action = action
+        self.destination = destination
+        self.items = items
+        self.then = then
 
 
 class SwitchRequested(Message):

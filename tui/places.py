@@ -29,6 +29,6 @@ PLACES = (
     Place("log", "4", "Log", "Log", "tui.screens.log:LogScreen"),
     Place("senders", "5", "Senders", "Send", "tui.screens.senders:SendersScreen"),
     Place("site", "6", "Site & projects", "Site", "tui.screens.site:SiteScreen"),
-    Place("processors", "7", "Processors", "Proc"),
+    Place("processors", "7", "Processors", "Proc", "tui.screens.processors:ProcessorsScreen"),
     Place("history", "8", "History", "Hist", "tui.screens.history:HistoryScreen"),
 )

@@ -11,7 +11,9 @@ from enum import StrEnum
 from textual.theme import Theme
 
 from engine.events import Severity
+from engine.model.processing import ProcessorState
 from engine.view import AssociationEnd, ReceiverState
+from engine.view.forwarding import DestinationState
 from engine.view.senders import SenderState
 
 
@@ -65,6 +67,21 @@ SEVERITY_LOOKS = {
     Severity.INFO: Look("·", "INFO", Tone.MUTED),
     Severity.WARNING: Look("▲", "WARN", Tone.WARNING),
     Severity.ERROR: Look("✗", "ERROR", Tone.ERROR),
+}
+
+PROCESSOR_LOOKS = {
+    ProcessorState.ENABLED: Look("●", "ENABLED", Tone.OK),
+    ProcessorState.UNUSED: Look("▲", "UNUSED", Tone.WARNING),
+    ProcessorState.BROKEN: Look("✗", "BROKEN", Tone.ERROR),
+    ProcessorState.DISABLED: Look("○", "DISABLED", Tone.MUTED),
+}
+
+DESTINATION_LOOKS = {
+    DestinationState.SENDING: Look("●", "sending", Tone.OK),
+    DestinationState.IDLE: Look("○", "idle", Tone.MUTED),
+    DestinationState.WAITING: Look("▲", "waiting", Tone.WARNING),
+    DestinationState.PAUSED: Look("‖", "paused", Tone.WARNING),
+    DestinationState.STOPPED: Look("✗", "stopped", Tone.ERROR),
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 from dataclasses import dataclass
 from functools import cache
@@ -106,11 +105,7 @@ def run(job: Job) -> Result:
 
 @cache
 def _prepare() -> None:
-    """Refuse this process too much memory, and the terminal, to which decoders in C write."""
+    """Refuse this process too much memory."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     if soft == resource.RLIM_INFINITY or soft > MOST_MEMORY_BYTES:
         resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, hard))
-    null = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2):
-        os.dup2(null, descriptor)
-    os.close(null)

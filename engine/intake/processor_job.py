@@ -220,10 +220,6 @@ def _kept(answer: Answer, job: ProcessorJob, ds: Dataset, file: BinaryIO) -> Ans
 
 @lru_cache(16)
 def _plugin(plugin_id: str, target: str) -> ObjectProcessor:
-    """Load a plugin, once for all objects that this process sees; what it prints is dropped."""
-    null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-    for descriptor in (1, 2):
-        os.dup2(null, descriptor)
-    os.close(null)
+    """Load a plugin, once for all objects that this process sees."""
     made = EntryPoint(plugin_id, target, PROCESSORS).load()()
     return cast("ObjectProcessor", made)

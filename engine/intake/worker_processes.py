@@ -290,7 +290,11 @@ def _called(function: Callable[[J], R], job: J) -> R | _Raised:
 
 
 def _become_quiet() -> None:
-    """Leave the terminal's signals to the parent; libraries print values, which are no log."""
+    """Leave the terminal and its signals to the parent; what libraries print may be values."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)

@@ -111,6 +111,17 @@ class ProcessorStep:
         return asdict(self)
 
 
+class ProcessorState(StrEnum):
+    """Whether an instance acts."""
+
+    ENABLED = "enabled"
+    UNUSED = "unused"
+    """Enabled, but no receiver shows it objects."""
+    BROKEN = "broken"
+    """Enabled, but it can't work as it should."""
+    DISABLED = "disabled"
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessorStatus:
     """An instance and what became of the objects that it saw since the engine started."""
@@ -129,6 +140,15 @@ class ProcessorStatus:
     mean_seconds: float = 0.0
     """Of one run."""
 
+    @property
+    def state(self) -> ProcessorState:
+        """Whether it acts."""
+        if not self.processor.enabled:
+            return ProcessorState.DISABLED
+        if self.problem:
+            return ProcessorState.BROKEN
+        return ProcessorState.ENABLED if self.receivers else ProcessorState.UNUSED
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessorTrial:
@@ -141,6 +161,10 @@ class ProcessorTrial:
     sop_instance_uid: str
     steps: tuple[ProcessorStep, ...]
     """Empty if there is no object to try it on."""
+
+    def masked(self) -> ProcessorTrial:
+        """Return the same without values of the object."""
+        return replace(self, steps=tuple(step.masked() for step in self.steps))
 
 
 def _shown(value: str | None) -> str:

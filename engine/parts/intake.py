@@ -49,14 +49,15 @@ class Intake:
         self.metrics.resume_today(storage.index.today(local_midnight(clock.now())))
         self.guard = self._guard(access)
         tell = storage.journal.record
+        self.trace_key = TraceKey(settings.trace_key_file)
         self.processors = ProcessorKeeping(
-            *(plugins.processors, storage.incoming, settings.uid_maps_file, tell, clock, access)
+            *(plugins.processors, storage.incoming, settings.uid_maps_file, tell, clock, access),
+            self.trace_key,
         )
         opened.callback(self.processors.close)
         self.faults = IdentifierFaults(plugins.identifier_infos, clock, tell)
         """The receivers whose identifier can't be used."""
         self.router = self._router(plugins, access, opened)
-        self.trace_key = TraceKey(settings.trace_key_file)
         self.pipeline = self._pipeline(opened)
 
     def start_ahead(self, configuration: Configuration) -> None:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.events import EventPage, Listener
+    from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
     from engine.model.identity import RoutingPreview
     from engine.model.project import Project
@@ -86,6 +87,10 @@ class EngineView(Protocol):
 
     def identifiers(self) -> tuple[IdentifierInfo, ...]:
         """Return the installed identifiers, the default one first; broken ones with their error."""
+        ...
+
+    def file_namers(self) -> tuple[FileNamerInfo, ...]:
+        """Return the file namers that other distributions add; broken ones with their error."""
         ...
 
     def site(self) -> SiteSettings:

@@ -12,7 +12,7 @@ import pytest
 from engine.demo.studies import CT_SCANNER, study
 from engine.dimse.send import Destination, SendingAssociation
 from engine.errors import ChangedMeanwhile, InvalidProcessor, NotFound
-from engine.events import OptionNotApplied, ProcessorProblem
+from engine.events import IdentifyingValuesShown, OptionNotApplied, ProcessorProblem
 from engine.model.processing import Verdict
 from engine.model.processor import Processor
 from engine.model.processor_class import Location
@@ -81,6 +81,12 @@ def test_processors_are_changed_counted_and_tried_while_the_engine_runs(
     assert "No such file" in status.last_error
     trial = engine.processors.test(replace(saved, parameters=(*saved.parameters[:1],)))
     assert [(s.verdict, s.processor) for s in trial.steps] == [(Verdict.SKIPPED, "Relabel")]
+    assert told(engine, IdentifyingValuesShown) == []
+    (seen,) = engine.processors.test(saved, shown_to="anna").steps
+    assert seen.assigned.words() == "project=A, session=E1"
+    (masked,) = engine.processors.test(saved).steps
+    assert (masked.assigned.project, masked.assigned.session) == ("A", "••")
+    assert len(told(engine, IdentifyingValuesShown)) == 1
     (session,) = engine._index.sessions()
     assert (session.project, session.label) == ("A", "E1")
     engine.processors.set_enabled(saved.id, False, "anna")

@@ -6,14 +6,17 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydicom import dcmread
 
+from engine.cli import main
 from engine.demo.studies import CT_SCANNER, study
 from engine.dimse.send import Destination, SendingAssociation
 from engine.events import ObjectRefused, ReceiverFailed
@@ -208,14 +211,16 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def with_plugins(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let further processes have the other distribution, too."""
+    """Let this process and further ones have the other distribution, too."""
     monkeypatch.setenv("PYTHONPATH", str(installed))
+    monkeypatch.syspath_prepend(str(installed))
 
 
 def run(settings: EngineSettings, *arguments: str) -> Outcome:
-    command = [sys.executable, "-m", "engine", "--data", str(settings.data_dir), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return Outcome(done.returncode, done.stdout, done.stderr)
+    out, err = StringIO(), StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main(["--data", str(settings.data_dir), *arguments])
+    return Outcome(code, out.getvalue(), err.getvalue())
 
 
 @pytest.mark.usefixtures("with_plugins")

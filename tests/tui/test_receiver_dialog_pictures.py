@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from engine.errors import PortInUse
+from engine.model.processing import ElementChange, ProcessorStep, Verdict
+from engine.model.processor import Processor
+from engine.model.processor_class import Location
 from engine.model.receiver import Receiver, ReceiverRules
 from engine.view import PortState, PortStatus
 from tests.tui.previewing import PROJECTS, preview_of
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from textual.pilot import Pilot
+
+    from engine.model.identity import RoutingPreview
 
 SIZES = [pytest.param((120, 40), id="120x40"), pytest.param((80, 24), id="80x24")]
 at_both_sizes = pytest.mark.parametrize("size", SIZES)
@@ -116,6 +122,38 @@ def test_routing_preview(snap_compare: Any, size: tuple[int, int]) -> None:
         await settle(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=older)
+
+
+def test_processors_in_the_preview(snap_compare: Any) -> None:
+    """Custom processing says who sees the objects, the preview what they do, in order."""
+    receiver = routed(custom_processing=True)
+    rules = ReceiverRules(identifiers=SEVERAL, projects=PROJECTS)
+    form = ReceiverForm.edit(receiver, rules)
+    form.processors = (
+        Processor(1, "Relabel [CT]", "relabelFromTable", priority=20),
+        Processor(2, "Set trial", "setElements"),
+        Processor(3, "Elsewhere", "acme", receivers_denied=("MR_RESEARCH:11112",)),
+    )
+    changes = (ElementChange("(0008,1030)", "StudyDescription", "changed", "x", "TRIAL 7"),)
+    read = Location.AFTER_DICOM_READ
+    steps = (
+        ProcessorStep("Set trial", "setElements", read, Verdict.CONTINUED, changes=changes),
+        ProcessorStep(
+            "Relabel [CT]", "relabelFromTable", read, Verdict.REJECTED, "its key is not known"
+        ),
+    )
+    found = preview_of(receiver)
+
+    def preview(draft: Receiver) -> tuple[RoutingPreview, ...]:
+        return tuple(replace(one, draft_processing=steps) for one in found(draft))
+
+    async def show(pilot: Pilot[Any]) -> None:
+        await previewed(pilot)
+        pilot.app.screen.query_one("#routing-preview").scroll_visible(animate=False)
+        await settle(pilot)
+
+    app = Host(form, identifiers=SEVERAL, preview=preview)
+    assert snap_compare(app, terminal_size=(120, 60), run_before=show)
 
 
 @at_both_sizes

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from engine.errors import InvalidReceiver, Problem
 from engine.model.ae_title import AETitle
+from engine.model.file_namer import FileNamerInfo
 from engine.model.identifier import DEFAULT_IDENTIFIERS, IdentifierInfo
+from engine.model.processor import Processor
 from engine.model.receiver import Receiver, ReceiverRules
 from engine.model.site import SiteSettings
 from engine.model.site_script import SiteScript
@@ -332,3 +335,45 @@ def test_every_field_has_a_label_and_help_that_fits_a_small_terminal(name: str) 
     lines = HELP[name].splitlines()
     assert len(lines) <= 14
     assert max(map(len, lines)) <= 60
+
+
+def test_the_switch_of_custom_processing_names_who_would_see_the_objects() -> None:
+    form = make_form(custom_processing=True)
+    assert form.meaning("custom_processing") == "on: installed processors run on each object"
+    form.processors = (
+        Processor(1, "Late [x]", "acme", priority=20),
+        Processor(2, "Early", "acme", priority=5, receivers_allowed=("XNAT_2:8104",)),
+        Processor(3, "Off", "acme", enabled=False),
+        Processor(4, "Elsewhere", "acme", receivers_denied=("XNAT_2:8104",)),
+    )
+    assert form.meaning("custom_processing") == "on: 2 processors will see its objects"
+    assert form.processing_in_words() == "Early, then Late [x]"
+    form.set("ae_title", "OTHER")
+    assert form.processing_in_words() == "Elsewhere, then Late [x]"
+    form.processors = ()
+    assert "screen 7 adds one" in form.processing_in_words()
+    form.set("custom_processing", False)
+    assert form.processing_in_words() == ""
+
+
+def test_a_file_namer_is_asked_for_only_if_there_is_a_choice() -> None:
+    form = make_form()
+    form.open_advanced()
+    assert "file_namer" not in {*form.field_order, *form.visible_fields()}
+    namers = (FileNamerInfo("station", "By station"), FileNamerInfo("bad", "Bad", error="broken"))
+    receiver = make_receiver(file_namer="gone")
+    rules = ReceiverRules(identifiers=DEFAULT_IDENTIFIERS, file_namers=namers)
+    form = ReceiverForm.edit(receiver, rules)
+    assert form.is_advanced_open()
+    assert "file_namer" in form.visible_fields()
+    assert form.file_namer_choices() == ("station", "bad", "gone")
+    assert form.advanced_in_words() == "its own: file namer"
+    assert list(form.problems()) == ["file_namer"]
+    form.set("file_namer", "bad")
+    assert "can't be used: broken" in form.problems()["file_namer"][0].message
+    form.set("file_namer", "station")
+    assert form.result() == make_receiver(file_namer="station")
+    form.set("file_namer", "")
+    assert form.result() == make_receiver()
+    alone = ReceiverForm.edit(receiver, replace(rules, file_namers=()))
+    assert list(alone.problems()) == ["file_namer"]

@@ -57,8 +57,11 @@ class ReceiverCommands:
                 raise ValueError(action)
 
     def _open_dialog(self, receiver: Receiver | None) -> None:
-        def settings(engine: EngineView) -> tuple[Any, Any, Any]:
-            return engine.identifiers(), engine.site(), ProjectRegistry(engine.projects())
+        def settings(engine: EngineView) -> tuple[Any, ...]:
+            processors = tuple(status.processor for status in engine.processors.list())
+            projects = ProjectRegistry(engine.projects())
+            installed = engine.identifiers(), engine.file_namers()
+            return *installed, engine.site(), projects, processors
 
         receiver_id = receiver.id if receiver else 0
         what = f"open the dialog of {name_of(receiver)}" if receiver else "open the dialog"
@@ -66,7 +69,13 @@ class ReceiverCommands:
         self._app.call_engine(call)
 
     def _dialog(
-        self, receiver: Receiver | None, identifiers: Any, site: Any, projects: Any
+        self,
+        receiver: Receiver | None,
+        identifiers: Any,
+        file_namers: Any,
+        site: Any,
+        projects: Any,
+        processors: Any,
     ) -> None:
         from tui.forms.receiver_form import ReceiverForm
         from tui.screens.receiver_dialog import ReceiverDialog
@@ -74,8 +83,9 @@ class ReceiverCommands:
         snapshot = self._app.reading.snapshot
         known = [status.receiver for status in snapshot.receivers] if snapshot else []
         others = tuple(other for other in known if receiver is None or other.id != receiver.id)
-        rules = ReceiverRules(site, identifiers, others, projects)
+        rules = ReceiverRules(site, identifiers, others, projects, file_namers)
         form = ReceiverForm.edit(receiver, rules) if receiver else ReceiverForm.new(rules)
+        form.processors = processors
         dialog = ReceiverDialog(
             form,
             port_status=self._engine.port_status,

@@ -21,13 +21,14 @@ from engine.model.tls import TLS_FILES, ClientCertificates
 from tui.forms.identifier_settings import PREFIX, setting_fields, values_of
 from tui.forms.receiver_help import HELP, LABELS, MEANINGS, NO_SCRIPT, PROJECT_SCRIPTS
 from tui.forms.whitelist_check import CallerVerdict, LineState, caller_verdict, line_verdicts
-from tui.text import safe, sentence_case
+from tui.text import counted, safe, sentence_case
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from engine.errors import Problem
     from engine.model.identifier import IdentifierInfo
+    from engine.model.processor import Processor
     from tui.forms.identifier_settings import SettingField
     from tui.forms.whitelist_check import LineVerdict
 
@@ -45,6 +46,7 @@ TEXT_FIELDS = (
     *ROUTING_FIELDS,
     "bind_address",
     "duplicates",
+    "file_namer",
     *TLS_FILES,
 )
 PROCESSING_FIELDS = (
@@ -85,7 +87,7 @@ SWITCH_OF = (
     | dict.fromkeys(("whitelist", *CALLER_FIELDS), "whitelist_enabled")
     | dict.fromkeys(ADVANCED_FIELDS, "advanced")
     | dict.fromkeys(TLS_DETAILS, "tls_enabled")
-    | {"direct_archive_append": "direct_archive"}
+    | {"direct_archive_append": "direct_archive", "file_namer": "advanced"}
 )
 _LIMIT_PREFIX = "limits."
 
@@ -102,12 +104,17 @@ class ReceiverForm:
         self.settings = {f.name: f for f in setting_fields(rules.identifiers or ())}
         """The fields of the identifiers, by their name in the dialog."""
         at = FIELD_ORDER.index("identifier") + 1
-        self.field_order = (*FIELD_ORDER[:at], *self.settings, *FIELD_ORDER[at:])
-        """Every field from top to bottom."""
+        order = (*FIELD_ORDER[:at], *self.settings, *FIELD_ORDER[at:])
+        after = order.index("duplicates") + 1
+        namer = ("file_namer",) if rules.file_namers or values["file_namer"] else ()
+        self.field_order = (*order[:after], *namer, *order[after:])
+        """Every field from top to bottom; that of the file namer only if there is a choice."""
+        self.processors: tuple[Processor, ...] | None = None
+        """Those that there are; None leaves open whom custom processing means."""
         self._values = dict(values) | self._setting_values(original)
         self._start = dict(self._values)
         self._caller = dict.fromkeys(CALLER_FIELDS, "")
-        self._opened = any(values[name] for name in ADVANCED_FIELDS)
+        self._opened = any(values[name] for name in (*ADVANCED_FIELDS, *namer))
         self._found: tuple[Problem, ...] | None = None
         self.rules = rules
         self.original = original
@@ -196,6 +203,7 @@ class ReceiverForm:
             visible.update(ROUTING_FIELDS)
         if self.is_advanced_open():
             visible.update(ADVANCED_FIELDS)
+            visible.update({"file_namer"}.intersection(self.field_order))
         if self.is_advanced_open() and self.is_on("tls_enabled"):
             visible.update(TLS_DETAILS)
         return frozenset(visible)
@@ -203,7 +211,7 @@ class ReceiverForm:
     def is_advanced_open(self) -> bool:
         """Tell whether the advanced fields are shown: if opened, or if one of them is wrong."""
         wrong = {self._field_of(problem) for problem in self._problems()}
-        return self._opened or not wrong.isdisjoint(OPENED_FIELDS)
+        return self._opened or not wrong.isdisjoint((*OPENED_FIELDS, "file_namer"))
 
     def open_advanced(self, opened: bool = True) -> None:
         """Show the advanced fields, or hide them."""
@@ -211,7 +219,8 @@ class ReceiverForm:
 
     def advanced_in_words(self) -> str:
         """Say which advanced values this receiver has of its own."""
-        labels = [LABELS[name] for name in ADVANCED_FIELDS if self._values[name]]
+        names = [name for name in self.field_order if name in (*ADVANCED_FIELDS, "file_namer")]
+        labels = [LABELS[name] for name in names if self._values[name]]
         own = [label if label[:2].isupper() else label.casefold() for label in labels]
         return f"its own: {', '.join(own)}" if own else "as the site says"
 
@@ -324,7 +333,6 @@ class ReceiverForm:
         if self.original is not None:
             raw["id"] = self.original.id
             raw["enabled"] = self.original.enabled
-            raw["file_namer"] = self.original.file_namer
         return parse_receiver(raw, self.rules)
 
     def previews_routing(self) -> bool:
@@ -366,8 +374,32 @@ class ReceiverForm:
             case "anonymization", True if self.rules.site.anonymization is None:
                 projects = self.rules.projects
                 return PROJECT_SCRIPTS if projects and projects.anonymizations else NO_SCRIPT
+            case "custom_processing", True if self.processors is not None:
+                number = len(self.seeing_processors())
+                return f"on: {counted(number, 'processor')} will see its objects"
             case switch, on:
                 return MEANINGS[switch][on]
+
+    def seeing_processors(self) -> tuple[str, ...]:
+        """Return the labels of the processors that would see this receiver's objects, in order."""
+        label = f"{self.text('ae_title').strip()}:{self.text('port').strip()}"
+        known = sorted(self.processors or (), key=lambda processor: processor.order)
+        return tuple(p.label for p in known if p.enabled and p.admits_receiver(label))
+
+    def processing_in_words(self) -> str:
+        """Name the processors that would see this receiver's objects; safe text."""
+        if self.processors is None or not self.is_on("custom_processing"):
+            return ""
+        labels = self.seeing_processors()
+        if not labels:
+            return "no processor is enabled for it; screen 7 adds one"
+        return ", then ".join(map(safe, labels))
+
+    def file_namer_choices(self) -> tuple[str, ...]:
+        """Return the ids to choose from besides the site's own; one that is gone comes last."""
+        known = [namer.id for namer in self.rules.file_namers or ()]
+        chosen = str(self._start["file_namer"])
+        return tuple(dict.fromkeys([*known, *([chosen] if chosen else [])]))
 
     def _whitelist_in_words(self) -> str:
         states = Counter(verdict.state for verdict in self.whitelist_verdicts())

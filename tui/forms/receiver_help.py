@@ -49,6 +49,7 @@ LABELS = {
     "direct_archive_append": "  Append",
     "anonymization": "Anonymization",
     "custom_processing": "Custom processing",
+    "file_namer": "File namer",
     "whitelist_enabled": "Whitelist",
     "whitelist": "Callers",
     "caller_ae_title": "Try a caller",
@@ -133,6 +134,9 @@ Off: none of them runs for what this receiver takes in.
   dicomdock site set --script FILE --enable-script
   dicomdock projects edit ID --anonymization-script FILE
                              --enable-script""",
+    "file_namer": """Which template makes the names of files. Without a choice it is
+the site's own. Other distributions add further ones; a name that is taken
+already is made different, so that no file is ever overwritten.""",
     "custom_processing": """On: the installed processors see each object before it
 is stored; they may change or drop it.""",
     "whitelist_enabled": """Off: every caller is accepted.

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 RELOADS = "ctrl+r takes over those changes and keeps yours; then save again"
 WAITS_FOR_SAVING = frozenset(
-    ("save", "test_port", "reload", "next_problem", "cancel", "help_field")
+    ("save", "test", "test_port", "reload", "next_problem", "cancel", "help_field")
 )
 SAVES = "form-save"
 
@@ -59,8 +59,8 @@ class FormDialog(ModalScreen[R | None], Generic[R]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
     FOOT_NOTE: ClassVar[str] = ""
     """What the frame says at the bottom while nothing is wrong."""
-    TESTS_PORT: ClassVar[bool] = False
-    """Whether there is a button that tests a port."""
+    TEST: ClassVar[tuple[str, str] | None] = None
+    """Id and words of the button that tests what is typed, if there is one."""
     form: Form[R]
 
     def __init__(self, save: Callable[[R, R | None], R]) -> None:
@@ -114,7 +114,7 @@ class FormDialog(ModalScreen[R | None], Generic[R]):
         """Lay out every field once; `sync` shows and hides them."""
         with Vertical(id="box"):
             yield self.fields()
-            yield DialogFoot(tests_port=self.TESTS_PORT)
+            yield DialogFoot(self.TEST)
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
@@ -210,17 +210,22 @@ class FormDialog(ModalScreen[R | None], Generic[R]):
 
     def action_save(self) -> None:
         """Save if everything visible is right, else show all that is wrong."""
+        if self.refuse_problems():
+            return
+        self._last_field = self.body.focused_field() or self.form.field_order[0]
+        self._saving = True
+        self.sync()
+        self._store(self.form.result(), self.form.original)
+
+    def refuse_problems(self) -> bool:
+        """Show all that is wrong, if anything is, and go to the first of it."""
         self._tried = True
         self._refusal = ""
         problems = self.found_problems()
         if problems:
             self.sync()
             self._go_to(problems)
-            return
-        self._last_field = self.body.focused_field() or self.form.field_order[0]
-        self._saving = True
-        self.sync()
-        self._store(self.form.result(), self.form.original)
+        return bool(problems)
 
     @work(thread=True, group=SAVES, exit_on_error=False)
     def _store(self, changed: R, seen: R | None) -> R | EngineError:
@@ -251,17 +256,22 @@ class FormDialog(ModalScreen[R | None], Generic[R]):
             self._saved = outcome
             self.close_once_saved()
             return
+        self.show_refusal(outcome)
+
+    def show_refusal(self, outcome: object, verb: str = "saved") -> None:
+        """Say why the engine refused, at the fields that are to blame."""
         if isinstance(outcome, ConfigurationError):
             self._refused = self.refused(outcome.problems)
+            self._tried = True
         self._changed_meanwhile = isinstance(outcome, ChangedMeanwhile)
-        self._refusal = refusal_words(outcome)
+        self._refusal = refusal_words(outcome, verb)
         if isinstance(outcome, ChangedMeanwhile):
             self._refusal = f"✗ Not saved: {safe(outcome.detail)}\n→ {RELOADS}"
         self.sync()
         if self._refused:
             self._go_to(self._refused)
         else:
-            self.body.focus_field(self._last_field)
+            self.body.focus_field(self._last_field or self.form.field_order[0])
 
     def go_on_with(self, current: R | None, gone: str) -> None:
         """Edit the thing as it is now, with the changes that were made here.

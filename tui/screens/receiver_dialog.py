@@ -35,7 +35,7 @@ class ReceiverDialog(PreviewDialog[Receiver]):
 
     AUTO_FOCUS = "#ae_title"
     FOOT_NOTE = "* required"
-    TESTS_PORT = True
+    TEST = ("test-port", "Test port")
     BINDINGS = form_bindings(Binding("ctrl+t", "test_port", "Test port", id="dialog.test_port"))
     probe_delay_seconds: ClassVar[float] = 0.3
     _fields = getters.query_one(ReceiverFields)
@@ -121,7 +121,7 @@ class ReceiverDialog(PreviewDialog[Receiver]):
         """Take over what was chosen for the identifier, or as the policy for duplicates."""
         event.stop()
         name, value = event.select.id or "", event.value
-        if name in self.form.settings or name == "duplicates":
+        if name in self.form.settings or name in {"duplicates", "file_namer"}:
             self.form.set(name, "" if value is Select.NULL else str(value))
             self._refused = {}
             self.sync()

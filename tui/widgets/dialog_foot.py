@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.widgets import Button, Static
 
 if TYPE_CHECKING:
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
 class DialogFoot(Vertical):
     """Says what saving would mean, or why it did not work."""
 
-    def __init__(self, *, tests_port: bool) -> None:
+    def __init__(self, test: tuple[str, str] | None = None) -> None:
+        """Take id and words of the button that tests what is typed, if there is one."""
         super().__init__(id="foot")
-        self._tests_port = tests_port
+        self._test = test
 
     def compose(self) -> ComposeResult:
         """Lay out words above buttons."""
@@ -24,8 +26,9 @@ class DialogFoot(Vertical):
         yield Static(id="summary", markup=False)
         with Horizontal(id="buttons"):
             yield Button("Reload  ^r", id="reload", variant="warning", compact=True)
-            if self._tests_port:
-                yield Button("Test port  ^t", id="test-port", compact=True)
+            if self._test is not None:
+                test_id, words = self._test
+                yield Button(Content(f"{words}  ^t"), id=test_id, compact=True)
             yield Button("Cancel  esc", id="cancel", compact=True)
             yield Button("Save  ^s", id="save", variant="primary", compact=True)
 

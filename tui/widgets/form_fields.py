@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from textual.containers import VerticalScroll
-from textual.widgets import TextArea
+from textual.widgets import Input, TextArea
 
+from tui.forms.whitelist_check import LineState
 from tui.text import safe
-from tui.widgets.field import Field
+from tui.widgets.field import Field, Note, Tone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
     from engine.errors import Problem
     from tui.forms.form import Form
+    from tui.forms.whitelist_check import LineVerdict
+
+
+LABEL_WIDTH = 18
 
 
 class FormFields(VerticalScroll, can_focus=False):
@@ -61,6 +66,12 @@ class FormFields(VerticalScroll, can_focus=False):
         area.cursor_blink = self._blink
         return area
 
+    def entry(self, name: str, **how: Any) -> Input:
+        """Return a control of one line with the form's text in it."""
+        entry = Input(self.form.text(name), id=name, select_on_focus=False, **how)
+        entry.cursor_blink = self._blink
+        return entry
+
     def field(
         self, name: str, make: Callable[[], Widget], label: str, classes: str = "", hint: str = ""
     ) -> Field:
@@ -82,3 +93,18 @@ def problem_sentence(problem: Problem) -> str:
     places = (("line", problem.line), ("column", problem.column))
     where = ", ".join(f"{name} {number}" for name, number in places if number is not None)
     return f"{where}{': ' if where else ''}{problem.message}; {problem.remedy}"
+
+
+def verdict_note(verdict: LineVerdict) -> Note:
+    """Return the note beside a line."""
+    match verdict.state:
+        case LineState.GOOD:
+            return Note(f"✓ {verdict.words}", Tone.GOOD)
+        case LineState.ODD:
+            return Note(f"! {verdict.words}", Tone.WARNING)
+        case LineState.REPEATED:
+            return Note(f"= {verdict.words}", Tone.WARNING)
+        case LineState.BLANK:
+            return Note()
+        case LineState.BAD:
+            return Note(f"✗ {verdict.words}", Tone.BAD)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual import on
@@ -28,12 +28,17 @@ from tui.forms.receiver_form import (
     ReceiverForm,
 )
 from tui.forms.receiver_help import LABELS
-from tui.forms.whitelist_check import LineState, LineVerdict
 from tui.text import cut, safe, size
 from tui.widgets.caller_tester import CallerTester
 from tui.widgets.disclosure import Disclosure
 from tui.widgets.field import Field, LineNotes, Note, Toggle, Tone
-from tui.widgets.form_fields import FormFields, problem_sentence, without_controls
+from tui.widgets.form_fields import (
+    LABEL_WIDTH,
+    FormFields,
+    problem_sentence,
+    verdict_note,
+    without_controls,
+)
 from tui.widgets.routing_preview import RoutingPreviewPanel
 
 if TYPE_CHECKING:
@@ -44,9 +49,6 @@ if TYPE_CHECKING:
 
     from engine.errors import Problem
     from engine.model.identity import RoutingPreview
-
-
-LABEL_WIDTH = 18
 
 
 class ReceiverFields(FormFields):
@@ -86,6 +88,9 @@ class ReceiverFields(FormFields):
             yield Disclosure(LABELS["advanced"], id="advanced")
             for name in OPENED_FIELDS:
                 yield self._advanced(name)
+                if name == "duplicates" and "file_namer" in self.form.field_order:
+                    label = f"  {LABELS['file_namer']}"
+                    yield self._field("file_namer", self._file_namers, label)
 
     def show(self, problems: Mapping[str, Iterable[Problem]]) -> None:
         """Make every field show what the form says, with the given problems."""
@@ -122,7 +127,7 @@ class ReceiverFields(FormFields):
 
     def _show_values(self) -> None:
         with self.prevent(Select.Changed, Switch.Changed):
-            for name in ("identifier", "duplicates"):
+            for name in ("identifier", "duplicates", "file_namer"):
                 for select in self._selects(name):
                     select.value = self.form.text(name)
             for name in self._projects():
@@ -134,7 +139,7 @@ class ReceiverFields(FormFields):
             notes.lines = self._verdicts()
 
     def _verdicts(self) -> tuple[Note, ...]:
-        return tuple(map(_verdict_note, self.form.whitelist_verdicts()))
+        return tuple(map(verdict_note, self.form.whitelist_verdicts()))
 
     def _selects(self, name: str) -> Iterable[Select[str]]:
         """Return the list of a field: none while the field was never shown."""
@@ -148,13 +153,8 @@ class ReceiverFields(FormFields):
             self.focus_field(switch if switch in visible else "identifier")
 
     def _input(self, name: str, restrict: str, max_length: int) -> Field:
-        make = partial(self._entry, name, restrict=restrict, max_length=max_length)
+        make = partial(self.entry, name, restrict=restrict, max_length=max_length)
         return self._field(name, make, f"{LABELS[name]} *", "-spaced")
-
-    def _entry(self, name: str, **how: Any) -> Input:
-        entry = Input(self.form.text(name), id=name, select_on_focus=False, **how)
-        entry.cursor_blink = self._blink
-        return entry
 
     def _toggle(self, name: str) -> Toggle:
         return Toggle(self.form.is_on(name), animate=False, id=name)
@@ -164,7 +164,7 @@ class ReceiverFields(FormFields):
         if name in TLS_FILES:
             example = f"/etc/dicomdock/{name.removeprefix('tls_')}.pem"
             return self._field(
-                name, partial(self._entry, name, placeholder=example), f"  {label}", "-file"
+                name, partial(self.entry, name, placeholder=example), f"  {label}", "-file"
             )
         if name in SWITCH_FIELDS:
             indent = "  " if name in TLS_DETAILS else ""
@@ -172,7 +172,7 @@ class ReceiverFields(FormFields):
         if name == "duplicates":
             return self._field(name, self._duplicates, label)
         restrict = r"[0-9]{0,15}" if name in LIMIT_FIELDS else r"[0-9A-Fa-f:.]{0,45}"
-        make = partial(self._entry, name, placeholder=self._site_value(name), restrict=restrict)
+        make = partial(self.entry, name, placeholder=self._site_value(name), restrict=restrict)
         return self._field(name, make, label, "-advanced")
 
     def _duplicates(self) -> Select[str]:
@@ -183,6 +183,17 @@ class ReceiverFields(FormFields):
         ]
         value = self.form.text("duplicates")
         return Select(choices, value=value, allow_blank=False, id="duplicates")
+
+    def _file_namers(self) -> Select[str]:
+        infos = {namer.id: namer for namer in self.form.rules.file_namers or ()}
+        choices = [(Text("as the site says"), "")]
+        for namer in self.form.file_namer_choices():
+            info = infos.get(namer)
+            good = info is not None and not info.error
+            words = f"{info.name} ({info.id})" if info else namer
+            choices.append((Text(safe(words if good else f"✗ {namer} can't be used")), namer))
+        value = self.form.text("file_namer")
+        return Select(choices, value=value, allow_blank=False, id="file_namer")
 
     def _site_value(self, name: str) -> str:
         site = self.form.rules.site
@@ -239,7 +250,7 @@ class ReceiverFields(FormFields):
         return [(Text(safe(words)), value) for words, value in choices]
 
     def _text(self, name: str) -> Input:
-        return self._entry(name, max_length=MAX_SETTING_CHARACTERS)
+        return self.entry(name, max_length=MAX_SETTING_CHARACTERS)
 
     def _switch(self, name: str) -> Field:
         return self._field(name, partial(self._toggle, name), LABELS[name])
@@ -324,17 +335,3 @@ def _in_words(name: str, text: str) -> str:
     if name.endswith("_seconds"):
         return f"{number // 60} min" if number >= 120 and not number % 60 else f"{number} s"
     return f"{number:,} at once"
-
-
-def _verdict_note(verdict: LineVerdict) -> Note:
-    match verdict.state:
-        case LineState.GOOD:
-            return Note(f"✓ {verdict.words}", Tone.GOOD)
-        case LineState.ODD:
-            return Note(f"! {verdict.words}", Tone.WARNING)
-        case LineState.REPEATED:
-            return Note(f"= {verdict.words}", Tone.WARNING)
-        case LineState.BLANK:
-            return Note()
-        case LineState.BAD:
-            return Note(f"✗ {verdict.words}", Tone.BAD)

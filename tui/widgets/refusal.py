@@ -6,10 +6,10 @@ from engine.errors import EngineError
 from tui.text import safe
 
 
-def refusal_words(outcome: object) -> str:
+def refusal_words(outcome: object, verb: str = "saved") -> str:
     """Return title, detail and remedy of an error, in one or two lines of safe text."""
     if not isinstance(outcome, EngineError):
-        return safe(f"✗ Not saved: an unexpected error ({type(outcome).__name__}: {outcome})")
+        return safe(f"✗ Not {verb}: an unexpected error ({type(outcome).__name__}: {outcome})")
     said_already = outcome.detail.casefold().startswith(outcome.title.casefold())
     said = outcome.detail if said_already else f"{outcome.title}: {outcome.detail}"
     remedy = "" if outcome.remedy in outcome.detail else f"\n→ {outcome.remedy}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ import pydicom
 import pytest
 
 from engine.events import ProcessorFailed
+from engine.intake import processor_job, worker_processes
 from engine.intake.installed_processors import load_processors
 from engine.intake.label_tables import LabelTables
 from engine.intake.processing import Processing
@@ -110,6 +112,16 @@ class OneProcess(ProcessorWorkers):
     def run(self, instance_id: int, job: ProcessorJob) -> Answer:
         del instance_id
         return super().run(1, job)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_starts() -> Iterator[None]:
+    """Fork workers from a server that has read all modules; what they do is the same."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([processor_job.__name__, processor_plugins.__name__, "pydicom"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker_processes, "_SPAWN", context)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -112,6 +112,12 @@ def test_of_an_error_only_the_type_is_told() -> None:
         assert str(raised.value) == "ValueError"
 
 
+def test_what_is_printed_there_comes_nowhere(capfd: pytest.CaptureFixture[str]) -> None:
+    with closing(Workers(scripted.say, processes=1)) as workers:
+        assert workers.run("DOE^JANE") == "DOE^JANE"
+    assert capfd.readouterr() == ("", "")
+
+
 def test_closing_ends_those_at_work_and_starts_no_more() -> None:
     workers = Workers(scripted.double_or_spin, processes=1)
     workers.run(1)

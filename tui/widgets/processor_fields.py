@@ -1,0 +1,270 @@
+"""All fields of the processor dialog: those of every processor, and those of each class."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Input, Select, Switch, TextArea
+
+from engine.model.processor import MAX_LABEL_CHARACTERS
+from engine.model.processor_class import MAX_VALUE_CHARACTERS, Location, ParameterKind
+from engine.view.scripts import FindingKind
+from tui.forms.parameter_fields import LONG_KINDS
+from tui.forms.processor_form import NAME_FIELDS, ProcessorForm
+from tui.forms.processor_help import LABELS, LOCATION_WORDS
+from tui.forms.processor_names import project_verdicts, receiver_verdicts
+from tui.text import cut, safe
+from tui.widgets.field import Field, LineNotes, Note, Toggle, Tone
+from tui.widgets.form_fields import (
+    LABEL_WIDTH,
+    FormFields,
+    problem_sentence,
+    verdict_note,
+    without_controls,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from textual.app import ComposeResult
+    from textual.widget import Widget
+
+    from engine.errors import Problem
+    from tui.forms.parameter_fields import ParameterField
+    from tui.forms.whitelist_check import LineVerdict
+
+CLASS_WIDTH = 46
+MAX_FINDINGS = 2
+"""So many oddities of a script are said below it."""
+MAX_DEFAULT_CELLS = 24
+
+
+class ProcessorFields(FormFields, can_focus=False):
+    """The scrolling body of the dialog."""
+
+    def __init__(self, form: ProcessorForm, blink: bool) -> None:
+        super().__init__(blink)
+        self.form: ProcessorForm = form
+        self._shown_class = ""
+        self._mounted = {form.text("processor_class")}
+        """The classes whose fields there are; those of others come when they are chosen."""
+
+    def compose(self) -> ComposeResult:
+        """Lay out the class and its parameters first, then when and for whom it acts."""
+        entry = partial(self.entry, "label", max_length=MAX_LABEL_CHARACTERS)
+        yield self._field("label", entry, "-spaced -setting")
+        yield self._field("processor_class", self._class_list, "-spaced")
+        with Vertical(classes="section", id="parameters") as section:
+            section.border_title = " What it is told "
+            for field in self.form.own_parameters():
+                yield self._parameter(field)
+        with Vertical(classes="section") as section:
+            section.border_title = " When, and for whom "
+            yield self._field("enabled", partial(self._toggle, "enabled"))
+            yield self._field("location", self._locations)
+            priority = partial(self.entry, "priority", restrict=r"-?[0-9]{0,7}")
+            yield self._field("priority", priority, "-advanced")
+            for name in NAME_FIELDS:
+                yield self._names(name)
+
+    # What the form says
+
+    def show(self, problems: Mapping[str, Iterable[Problem]]) -> None:
+        """Show the fields that matter, those of a class that was never chosen before too."""
+        chosen = self.form.text("processor_class")
+        if chosen not in self._mounted:
+            self._mounted.add(chosen)
+            fields = map(self._parameter, self.form.own_parameters())
+            self.query_one("#parameters").mount(*fields)
+        visible = self.form.visible_fields()
+        for field in self.query(Field):
+            name = field.name or ""
+            field.show(name in visible)
+            field.hint = self._hint(name)
+            field.note = self._note(name)
+            field.problems = tuple(map(problem_sentence, problems.get(name, ())))
+        self._show_values()
+        self._leave_hidden(visible)
+
+    def refill(self) -> None:
+        """Put the form's values into the widgets, after it took over others."""
+        with self.prevent(Input.Changed, TextArea.Changed):
+            for entry in self.query(Input):
+                if entry.value != self.form.text(entry.id or ""):
+                    entry.value = self.form.text(entry.id or "")
+            for area in self.query(TextArea):
+                text = without_controls(self.form.text(area.id or ""))
+                if area.text != text:
+                    area.text = text
+
+    def _leave_hidden(self, visible: frozenset[str]) -> None:
+        """Move the focus out of a hidden field, to the one that hid it."""
+        name = self.focused_field()
+        if name is not None and name not in visible:
+            self.focus_field(self.form.switch_of(name))
+
+    def _show_values(self) -> None:
+        with self.prevent(Select.Changed, Switch.Changed):
+            self._show_locations()
+            for select in self.query(Select):
+                select.value = self.form.text(select.id or "") or Select.NULL
+            for switch in self.query(Switch):
+                switch.value = self.form.is_on(switch.id or "")
+        self.query_one("#parameters").display = bool(self.form.own_parameters())
+        for name in NAME_FIELDS:
+            for notes in self.query_one(f"#field-{name}").query(LineNotes):
+                notes.lines = tuple(map(verdict_note, self._verdicts(name)))
+
+    def _show_locations(self) -> None:
+        select = self.query_one("#location", Select)
+        chosen = self.form.text("processor_class")
+        if chosen != self._shown_class:
+            self._shown_class = chosen
+            select.set_options(self._location_options())
+
+    def _verdicts(self, name: str) -> tuple[LineVerdict, ...]:
+        text = self.form.text(name)
+        if name == "projects":
+            return project_verdicts(text, self.form.rules.projects)
+        return receiver_verdicts(text, self.form.receivers)
+
+    def _hint(self, name: str) -> str:
+        field = self.form.parameters.get(name)
+        if field is not None:
+            return self._parameter_hint(field)
+        if name == "processor_class":
+            chosen = self.form.chosen_class()
+            if chosen is not None and not chosen.error:
+                return f"{safe(chosen.help)} ({safe(chosen.origin)})" if chosen.help else ""
+            return ""
+        if name == "priority":
+            return "smaller acts first at its location; 10 is usual"
+        known = cut(", ".join(safe(receiver.label) for receiver in self.form.receivers), 40)
+        hints = {
+            "receivers_allowed": f"one AE:PORT per line; empty: all ({known or 'none yet'})",
+            "receivers_denied": "one AE:PORT per line; left out in any case",
+            "projects": "one id or alias per line; empty: every object, also Unassigned",
+        }
+        return hints.get(name, "")
+
+    def _parameter_hint(self, field: ParameterField) -> str:
+        if field.kind is not ParameterKind.SCRIPT:
+            return safe(field.parameter.help)
+        if not self.form.text(field.name).strip():
+            return f"{safe(field.parameter.help)}; it is checked while you type"
+        if not self.form.is_checked(field.name):
+            return "checking…"
+        said = [
+            f"{'✗' if f.kind is FindingKind.ERROR else '!'} line {f.line}: "
+            f"{safe(f.message)}; {safe(f.remedy)}"
+            for f in self.form.findings(field.name)
+        ]
+        if not said:
+            return "✓ the script is valid"
+        rest = [f"and {len(said) - MAX_FINDINGS} more"] if len(said) > MAX_FINDINGS else []
+        return "\n".join(said[:MAX_FINDINGS] + rest)
+
+    def _note(self, name: str) -> Note:
+        field = self.form.parameters.get(name)
+        if name == "enabled":
+            tone = Tone.PLAIN if self.form.is_on(name) else Tone.WARNING
+            return Note(self.form.meaning(name), tone)
+        if name == "label":
+            return Note(f"{len(self.form.text(name))}/{MAX_LABEL_CHARACTERS}")
+        if field is not None and field.is_switch:
+            return Note(self.form.meaning(name))
+        if field is not None and field.kind is ParameterKind.NUMBER:
+            return Note(_range(field))
+        return Note()
+
+    # Controls
+
+    def _class_list(self) -> Select[str]:
+        options = [(Text(self._class_words(i)), i) for i in self.form.class_choices()]
+        chosen = self.form.text("processor_class")
+        value = chosen if options else Select.NULL
+        return Select(options, value=value, allow_blank=not options, id="processor_class",
+                      prompt="no class is installed")  # fmt: skip
+
+    def _class_words(self, class_id: str) -> str:
+        known = self.form.chosen_class(class_id)
+        if known is None:
+            return f"✗ {safe(class_id)} (not installed)"
+        if known.error:
+            return f"✗ {safe(known.name)} (broken)"
+        return cut(safe(known.name), CLASS_WIDTH)
+
+    def _locations(self) -> Select[str]:
+        self._shown_class = self.form.text("processor_class")
+        return Select(
+            self._location_options(),
+            value=self.form.text("location"),
+            allow_blank=False,
+            id="location",
+        )
+
+    def _location_options(self) -> list[tuple[Text, str]]:
+        places = list(self.form.locations())
+        set_one = Location(self.form.text("location"))
+        places += [] if set_one in places else [set_one]
+        return [(Text(f"{place}: {LOCATION_WORDS[place]}"), str(place)) for place in places]
+
+    def _field(self, name: str, make: Callable[[], Widget], classes: str = "") -> Field:
+        return self.field(name, make, LABELS[name], classes, hint=self._hint(name))
+
+    def _toggle(self, name: str) -> Toggle:
+        return Toggle(self.form.is_on(name), animate=False, id=name)
+
+    def _names(self, name: str) -> Field:
+        return self._field(name, partial(self._name_lines, name), "-lines")
+
+    def _name_lines(self, name: str) -> Horizontal:
+        area = self.area(name)
+        notes = LineNotes(area)
+        notes.set_reactive(LineNotes.lines, tuple(map(verdict_note, self._verdicts(name))))
+        return Horizontal(area, notes, classes="lines")
+
+    def _parameter(self, field: ParameterField) -> Field:
+        kinds = {
+            ParameterKind.SWITCH: "",
+            ParameterKind.NUMBER: "-advanced",
+            ParameterKind.FILE: "-file",
+            ParameterKind.TEXT: "-setting",
+        }
+        classes = "-lines" if field.kind in LONG_KINDS else kinds.get(field.kind, "")
+        label = cut(field.label, LABEL_WIDTH)
+        make, hint = partial(self._control, field), self._hint(field.name)
+        return self.field(field.name, make, label, classes, hint=hint)
+
+    def _control(self, field: ParameterField) -> Widget:
+        name, kind = field.name, field.kind
+        if kind in LONG_KINDS:
+            area = self.area(name)
+            area.show_line_numbers = kind is ParameterKind.SCRIPT
+            return area
+        if kind is ParameterKind.SWITCH:
+            return self._toggle(name)
+        if kind is ParameterKind.CHOICE:
+            return self._choice(field)
+        default = cut(safe(field.parameter.default), MAX_DEFAULT_CELLS)
+        if kind is ParameterKind.NUMBER:
+            return self.entry(name, restrict=r"-?[0-9]{0,15}", placeholder=default)
+        example = default or ("/etc/dicomdock/…" if kind is ParameterKind.FILE else "")
+        return self.entry(name, max_length=MAX_VALUE_CHARACTERS, placeholder=example)
+
+    def _choice(self, field: ParameterField) -> Select[str]:
+        chosen = self.form.text(field.name)
+        values = dict.fromkeys((*field.parameter.choices, *([chosen] if chosen else [])))
+        options = [(Text(safe(value)), value) for value in values]
+        return Select(options, value=chosen or Select.NULL, prompt="choose one",
+                      allow_blank=not chosen, id=field.name)  # fmt: skip
+
+
+def _range(field: ParameterField) -> str:
+    low, high = field.parameter.minimum, field.parameter.maximum
+    span = f"{low:,}–{high:,}" if low is not None and high is not None else ""
+    usual = f"usually {safe(field.parameter.default)}" if field.parameter.default else ""
+    return ", ".join(filter(None, (span, usual)))
