@@ -11,7 +11,17 @@ from engine.model.identifying import MASK
 from engine.view.objects import ObjectReference, Thumbnail, Window
 from tests.fake_groups import phantom
 from tests.fakes import FakeEngine, busy
-from tests.tui.test_sessions_screen import keys_of, lines, note, press, seen, settle, title
+from tests.tui.test_sessions_screen import (
+    TOLD,
+    keys_of,
+    lines,
+    note,
+    press,
+    seen,
+    settle,
+    telling,
+    title,
+)
 from tui.app import ConsoleApp
 from tui.screens import inspector
 from tui.screens.inspector import InspectorScreen, PlaceInScan
@@ -27,7 +37,7 @@ UID = "1.2.840.113619.2.55.3.604688119.971.1756018147.416.3"
 async def running(
     engine: FakeEngine, *keys: str, size: tuple[int, int] = (120, 40), **options: Any
 ) -> AsyncIterator[tuple[ConsoleApp, InspectorScreen, Pilot[None]]]:
-    app = ConsoleApp(engine, refresh_hz=0, blink=False, **options)
+    app = telling(engine, **options)
     async with app.run_test(size=size, notifications=True) as pilot:
         await settle(app, pilot)
         screen = object_screen(app)
@@ -52,10 +62,6 @@ def header(app: ConsoleApp) -> str:
 
 def facts(app: ConsoleApp, name: str) -> dict[str, str]:
     return dict(app.screen.query_one(f"#{name}-facts", Facts).facts)
-
-
-def told(app: ConsoleApp) -> str:
-    return [notification.message for notification in app._notifications][-1]
 
 
 async def test_values_are_masked_until_v_and_again_after_a_minute(
@@ -117,7 +123,7 @@ async def test_sequences_unfold_and_what_is_copied_is_what_is_seen() -> None:
         assert app.clipboard == "(0008,1030)"
         await press(app, pilot, "r")
         assert app.clipboard == r"(0008,1030):([^^]+)\^.*:1"
-        assert told(app) == rf"rule copied: {app.clipboard}"
+        assert TOLD[-1] == rf"rule copied: {app.clipboard}"
         await press(app, pilot, "s", "p")
         assert "▾ ReferencedImageSequence" in header(app)
         await press(app, pilot, *["j"] * 6, "y")
@@ -142,10 +148,10 @@ async def test_brackets_go_through_the_scan_and_mask_again() -> None:
         assert MASK in header(app)
         assert facts(app, "trail")["  file"] == "SCANS/3/DICOM/3-0002.dcm"
         await press(app, pilot, "left_square_bracket", "left_square_bracket")
-        assert told(app) == "this is the first object of the scan"
+        assert TOLD[-1] == "this is the first object of the scan"
         engine.sessions.known = [s for s in engine.sessions.known if s.id != 416]
         await press(app, pilot, "right_square_bracket")
-        assert told(app) == "that object is not there any more"
+        assert TOLD[-1] == "that object is not there any more"
         assert screen.crumbs()[-1] == "object 1 of 768"
 
 
