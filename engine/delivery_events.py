@@ -174,14 +174,18 @@ class ProgramFailed(Event):
     session: int | None
     """None if it concerns no session."""
     reason: str
-    output: str = ""
-    """The end of what it wrote, in one line."""
+    """How it ended, such as ``exit code 7``."""
+    output_bytes: int = 0
+    """How much it wrote."""
+    output_file: str = ""
+    """Where the end of that is kept, in the data directory; empty if nowhere."""
 
     def sentence(self) -> str:
         """Say what happened."""
         whom = "" if self.session is None else f" for session {self.session}"
-        wrote = f"; it wrote: {self.output}" if self.output else ""
-        return f"{self.processor} failed{whom}: {self.reason}{wrote}"
+        wrote = f"; it wrote {counted(self.output_bytes, 'byte')}" if self.output_bytes else ""
+        kept = f", see {self.output_file}" if self.output_file else ""
+        return f"{self.processor} failed{whom}: {self.reason}{wrote}{kept}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

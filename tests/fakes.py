@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from engine.counters import Counters
-from engine.errors import EngineError, NotFound
+from engine.errors import ChangedMeanwhile, EngineError, NotFound
 from engine.events import (
     AssociationEstablished,
     AssociationRejected,
@@ -199,7 +199,7 @@ class FakeEngine:
 
     def __post_init__(self) -> None:
         self.sessions = FakeSessions(self._command)
-        self.history = FakeHistory(self._command)
+        self.history = FakeHistory(self._command, restored=self._restored)
         self.objects = FakeObjects(self._command)
 
     forwarding: FakeForwarding = field(default_factory=FakeForwarding)
@@ -279,8 +279,12 @@ class FakeEngine:
         self._command("delete_project", project_id, actor)
         self.known_projects = tuple(p for p in self.known_projects if p.id != project_id)
 
-    def set_site(self, site: SiteSettings, actor: str) -> None:
+    def set_site(
+        self, site: SiteSettings, actor: str, *, replacing: SiteSettings | None = None
+    ) -> None:
         self._command("set_site", site, actor)
+        if replacing not in {None, self.site_settings}:
+            raise ChangedMeanwhile("the site", "bert", NOW, ["limits.associations: 200 → 25"])
         self.site_settings = site
         states = {True: ReceiverState.LISTENING, False: ReceiverState.NOT_ALLOWED}
         state = states[site.receivers_allowed]
@@ -292,6 +296,9 @@ class FakeEngine:
     def undo(self, actor: str) -> None:
         self._command("undo", actor)
         self.current = replace(self.current, revision=self.current.revision + 1)
+
+    def _restored(self, number: int) -> None:
+        self.current = replace(self.current, revision=number)
 
     def retry_receiver(self, receiver_id: int) -> None:
         self._command("retry_receiver", receiver_id)

@@ -12,6 +12,7 @@ from engine.delivery_events import ProgramFailed, QueueSetAside, RunsDropped
 from engine.errors import NotFound, StorageUnusable
 from engine.intake.installed_processors import settings_of
 from engine.model.marked import is_test_object
+from engine.programs.output import Outputs
 from engine.programs.processor import CLASS_ID, Command, Program, program_of
 from engine.programs.queue import RunQueue
 from engine.programs.runner import Bench, Runner
@@ -89,7 +90,8 @@ class Programs:
             opened.callback(os.close, self._stop_writing)
             opened.callback(index.sessions_finished.add(self.ring))
             self._open = opened.pop_all()
-        self._bench = Bench(self._queue, ledger, areas, journal, stop_fd)
+        outputs = Outputs(settings.command_output_dir)
+        self._bench = Bench(self._queue, ledger, areas, journal, outputs, stop_fd)
 
     def start(self) -> None:
         """Begin to follow and to run."""

@@ -141,11 +141,19 @@ class EngineView(Protocol):
         """
         ...
 
-    def set_site(self, site: SiteSettings, actor: str) -> None:
+    def set_site(
+        self, site: SiteSettings, actor: str, *, replacing: SiteSettings | None = None
+    ) -> None:
         """Replace the site settings and bring them into force.
+
+        Args:
+            site: what is to hold from now on.
+            actor: who changes them.
+            replacing: the settings as their editor saw them; None replaces whatever is there.
 
         Raises:
             ConfigurationError: if a value is not acceptable, or a receiver not under the new ones.
+            ChangedMeanwhile: if somebody else changed them after their editor saw them.
         """
         ...
 

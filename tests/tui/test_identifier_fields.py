@@ -100,7 +100,7 @@ def test_what_the_identifier_is_told_is_saved_and_read_back() -> None:
     form = new()
     form.set(PROJECT, "CARDIO")
     form.set(NAME, "S1")
-    receiver = form.to_receiver()
+    receiver = form.result()
     assert receiver.identifier_settings == SETTINGS
     again = edit(receiver)
     assert (again.text(PROJECT), again.text(NAME), again.text(OTHER_PROJECT)) == (
@@ -114,9 +114,9 @@ def test_what_the_identifier_is_told_is_saved_and_read_back() -> None:
 def test_another_identifier_is_not_told_what_this_one_was_but_it_is_kept_meanwhile() -> None:
     form = edit(fixed())
     form.choose_identifier(DEFAULT.id)
-    assert form.to_receiver().identifier_settings == ()
+    assert form.result().identifier_settings == ()
     form.choose_identifier(FIXED.id)
-    assert form.to_receiver().identifier_settings == SETTINGS
+    assert form.result().identifier_settings == SETTINGS
 
 
 def test_problems_appear_at_the_field_that_they_are_about() -> None:

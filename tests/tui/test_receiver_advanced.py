@@ -46,11 +46,11 @@ def form_of(receiver: Receiver, **site: object) -> ReceiverForm:
 def test_own_limits_and_bind_address_survive_and_empty_means_the_sites() -> None:
     receiver = make_receiver(limits=(("idle_seconds", 120),), bind_address="10.0.0.5")
     form = form_of(receiver)
-    assert form.to_receiver() == receiver
+    assert form.result() == receiver
     form.set("idle_seconds", "")
     form.set("pdu_bytes", " 65536 ")
     form.set("bind_address", "")
-    assert form.to_receiver() == make_receiver(limits=(("pdu_bytes", 65536),))
+    assert form.result() == make_receiver(limits=(("pdu_bytes", 65536),))
 
 
 def test_every_member_of_a_receiver_survives_the_dialog() -> None:
@@ -66,7 +66,7 @@ def test_every_member_of_a_receiver_survives_the_dialog() -> None:
         bind_address="::1",
         limits=(("message_seconds", 60), ("data_set_bytes", 2_000_000)),
     )
-    assert form_of(receiver).to_receiver() == receiver
+    assert form_of(receiver).result() == receiver
 
 
 def test_advanced_fields_show_when_opened_set_or_wrong() -> None:
@@ -82,7 +82,7 @@ def test_advanced_fields_show_when_opened_set_or_wrong() -> None:
     form.set("idle_seconds", "30")
     assert not ADVANCED & form.visible_fields()
     assert form.advanced_in_words() == "its own: idle seconds"
-    assert form_of(form.to_receiver()).is_advanced_open()
+    assert form_of(form.result()).is_advanced_open()
 
 
 @pytest.mark.parametrize("text", ["1e3", "x", "٣"])
@@ -104,7 +104,7 @@ def test_append_matters_only_with_direct_archive() -> None:
     assert "direct_archive_append" not in form.visible_fields()
     form.set("direct_archive", True)
     assert "direct_archive_append" in form.visible_fields()
-    assert form.to_receiver().direct_archive_append
+    assert form.result().direct_archive_append
 
 
 def test_a_rebase_keeps_what_was_changed_here_and_takes_the_rest() -> None:
@@ -117,7 +117,7 @@ def test_a_rebase_keeps_what_was_changed_here_and_takes_the_rest() -> None:
     assert form.rebase(theirs) == ("anonymization", "whitelist")
     assert form.original == theirs
     assert form.is_dirty()
-    assert form.to_receiver() == replace(theirs, anonymization=False, whitelist=("A", "MINE"))
+    assert form.result() == replace(theirs, anonymization=False, whitelist=("A", "MINE"))
 
 
 def test_a_rebase_onto_the_same_change_leaves_nothing_to_save() -> None:

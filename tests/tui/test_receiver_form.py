@@ -80,7 +80,7 @@ def test_text_behind_a_switch_is_kept_in_the_record_and_only_checked_while_on(
     assert form.value("project_routing") == "(0010,4000):(.*)"
     assert set(form.problems()) == ({"whitelist"} if whitelist else set())
     form.set("whitelist", "10.4.7.30")
-    receiver = form.to_receiver()
+    receiver = form.result()
     assert (receiver.whitelist_enabled, receiver.routing_enabled) == (whitelist, routing)
     assert receiver.whitelist == ("10.4.7.30",)
     assert len(receiver.whitelist_entries) == int(whitelist)
@@ -92,7 +92,7 @@ def test_routing_is_saved_as_off_if_the_identifier_cannot_route() -> None:
     form.set("identifier", FIXED.id)
     assert not form.is_on("routing_enabled")
     assert form.problems() == {}
-    receiver = form.to_receiver()
+    receiver = form.result()
     assert not receiver.routing_enabled
     assert receiver.subject_routing == "(0010,0020):(.*)"
 
@@ -130,7 +130,7 @@ def test_a_new_receiver_starts_as_xnat_does() -> None:
     assert [name for name in SWITCH_FIELDS if form.value(name)] == ["anonymization", "tls_client"]
     assert not form.is_dirty()
     form.set("ae_title", "XNAT")
-    assert form.to_receiver() == make_receiver(id=0)
+    assert form.result() == make_receiver(id=0)
 
 
 @pytest.mark.parametrize(
@@ -170,11 +170,11 @@ def test_editing_changes_only_what_was_edited() -> None:
         session_routing="(0020,0010):(.*)",
     )
     form = ReceiverForm.edit(receiver, ReceiverRules(others=(receiver,)))
-    assert form.to_receiver() == receiver
+    assert form.result() == receiver
     assert form.value("whitelist") == "CT1\n10.1.0.0/16"
     form.set("port", "8107")
     assert form.is_dirty()
-    assert form.to_receiver().port == 8107
+    assert form.result().port == 8107
     form.set("port", "8104")
     assert not form.is_dirty()
 
@@ -183,7 +183,7 @@ def test_all_problems_are_found_at_once_in_the_order_of_the_dialog() -> None:
     form = make_form(ae_title="A\\B", port="70000", whitelist_enabled=True, whitelist="10.0.0.0/33")
     assert list(form.problems()) == ["ae_title", "port", "whitelist"]
     with pytest.raises(InvalidReceiver) as caught:
-        form.to_receiver()
+        form.result()
     assert len(caught.value.problems) == 3
 
 

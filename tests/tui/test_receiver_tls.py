@@ -45,7 +45,7 @@ def test_tls_survives_the_dialog_on_or_off() -> None:
     for on in (True, False):
         for client in ClientCertificates:
             receiver = make_receiver(tls_enabled=on, tls_client=client, **FILES)
-            assert edit_form(receiver).to_receiver() == receiver
+            assert edit_form(receiver).result() == receiver
 
 
 def test_files_that_are_needed_are_asked_for_at_their_fields() -> None:

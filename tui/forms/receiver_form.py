@@ -256,7 +256,7 @@ class ReceiverForm:
         if self._found is None:
             self._found = ()
             try:
-                self.to_receiver()
+                self.result()
             except InvalidReceiver as error:
                 self._found = error.problems
         return self._found
@@ -308,7 +308,7 @@ class ReceiverForm:
         port, title = self.text("port").strip(), self.text("ae_title").strip()
         return f"{listens} on port {port} as {title}, into the {place}."
 
-    def to_receiver(self) -> Receiver:
+    def result(self) -> Receiver:
         """Return the receiver that the form describes.
 
         Raises:

@@ -23,10 +23,13 @@ MAX_FAILED_RULES = 3
 MAX_VALUE_CHARACTERS = 64
 """As much of a value as a rule sees (XNAT 6.4)."""
 NO_OBJECTS = "no object arrived since the engine started; the next one shows here"
+_SITE_SHOWN = (*SHOWN, Attribute.AUTO_ARCHIVE)
+"""A receiver has no rules for auto-archiving."""
 _OTHERWISE = {
     Attribute.PROJECT: UNASSIGNED,
     Attribute.SUBJECT: "no subject",
     Attribute.SESSION: DEFAULT_SESSION_LABEL,
+    Attribute.AUTO_ARCHIVE: "as the project says",
 }
 _WHOSE = {Source.RECEIVER: "rule", Source.SITE: "site rule", Source.DEFAULT: "default"}
 
@@ -44,7 +47,7 @@ class AttributeWords:
     taken: str
     """The element's value with the part that was taken, such as ``“[NEURO-01]^BRAIN”``."""
     passed_over: tuple[str, ...]
-    """The receiver's rules that decided nothing, each with the reason."""
+    """The rules considered that decided nothing, each with the reason."""
 
     @property
     def in_one_line(self) -> str:
@@ -68,27 +71,32 @@ class ObjectWords:
     """What processors do to it, in order, such as ``Relabel continued: project=A``."""
 
 
-def object_words(preview: RoutingPreview, *, masked: bool) -> ObjectWords:
+def object_words(
+    preview: RoutingPreview, *, masked: bool, whose: Source = Source.RECEIVER
+) -> ObjectWords:
     """Say where an object would go and why.
 
     Args:
         preview: the object's dry run.
         masked: whether to show nothing of its values but their length.
+        whose: whose rules are being considered.
     """
     draft = preview.draft.masked() if masked else preview.draft
     saved = preview.saved.masked() if masked else preview.saved
     head = f"{clock(preview.at)} from {safe(preview.calling_ae_title)}, {safe(preview.receiver)}"
-    attributes = () if draft.identity is None else tuple(_words(a, draft) for a in SHOWN)
+    attributes = (
+        () if draft.identity is None else tuple(_words(a, draft, whose) for a in _shown(whose))
+    )
     change = f"saved rules file it as {_filed(saved)}" if preview.changes else ""
     processing = tuple(_processed(preview.draft_processing, masked=masked))
     return ObjectWords(head, safe(draft.failure), attributes, change, processing)
 
 
-def totals(previews: Sequence[RoutingPreview]) -> str:
-    """Count for how many of the objects the receiver's own rules decide, and what changes."""
+def totals(previews: Sequence[RoutingPreview], whose: Source = Source.RECEIVER) -> str:
+    """Count for how many of the objects the rules considered decide, and what changes."""
     by_rule = {
-        attribute: sum(_is_ruled(preview.draft, attribute) for preview in previews)
-        for attribute in SHOWN
+        attribute: sum(_is_ruled(preview.draft, attribute, whose) for preview in previews)
+        for attribute in _shown(whose)
     }
     found = ", ".join(f"{attribute} {number}" for attribute, number in by_rule.items())
     refused = sum(preview.draft.identity is None for preview in previews)
@@ -99,18 +107,23 @@ def totals(previews: Sequence[RoutingPreview]) -> str:
     return "; ".join(words)
 
 
-def _words(attribute: Attribute, draft: Identification) -> AttributeWords:
+def _shown(whose: Source) -> tuple[Attribute, ...]:
+    return _SITE_SHOWN if whose is Source.SITE else SHOWN
+
+
+def _words(attribute: Attribute, draft: Identification, whose: Source) -> AttributeWords:
     step = draft.trace.deciding(attribute)
     passed_over = tuple(
         f"rule {step.line}: {step.element}: {safe(step.why_not)}"
         for step in draft.trace.of(attribute)
-        if step.source is Source.RECEIVER and not step.decided
+        if step.source is whose and not step.decided
     )
     value = _value(attribute, draft) or _OTHERWISE[attribute]
+    decided = step is not None or attribute is Attribute.AUTO_ARCHIVE  # its default is no miss
     by = _by(step) if step is not None else ""
     taken = _taken(step) if step is not None else ""
     return AttributeWords(
-        attribute, safe(value), step is not None, by, taken, passed_over[:MAX_FAILED_RULES]
+        attribute, safe(value), decided, by, taken, passed_over[:MAX_FAILED_RULES]
     )
 
 
@@ -127,6 +140,8 @@ def _processed(steps: Iterable[ProcessorStep], *, masked: bool) -> Iterator[str]
 def _value(attribute: Attribute, found: Identification) -> str:
     if found.identity is None:
         return ""
+    if attribute is Attribute.AUTO_ARCHIVE:
+        return {None: "", True: "yes", False: "no"}[found.identity.auto_archive]
     return dict(zip(SHOWN, found.identity.labels, strict=True))[attribute]
 
 
@@ -154,6 +169,6 @@ def _filed(found: Identification) -> str:
     return " / ".join(safe(label or "no subject") for label in found.identity.labels)
 
 
-def _is_ruled(found: Identification, attribute: Attribute) -> bool:
+def _is_ruled(found: Identification, attribute: Attribute, whose: Source) -> bool:
     step = found.trace.deciding(attribute)
-    return step is not None and step.source is Source.RECEIVER
+    return step is not None and step.source is whose

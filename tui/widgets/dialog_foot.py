@@ -1,4 +1,4 @@
-"""The foot of the receiver dialog, always in view: refusal, summary and buttons."""
+"""The foot of a form dialog, always in view: refusal, summary and buttons."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 class DialogFoot(Vertical):
     """Says what saving would mean, or why it did not work."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tests_port: bool) -> None:
         super().__init__(id="foot")
+        self._tests_port = tests_port
 
     def compose(self) -> ComposeResult:
         """Lay out words above buttons."""
@@ -23,7 +24,8 @@ class DialogFoot(Vertical):
         yield Static(id="summary", markup=False)
         with Horizontal(id="buttons"):
             yield Button("Reload  ^r", id="reload", variant="warning", compact=True)
-            yield Button("Test port  ^t", id="test-port", compact=True)
+            if self._tests_port:
+                yield Button("Test port  ^t", id="test-port", compact=True)
             yield Button("Cancel  esc", id="cancel", compact=True)
             yield Button("Save  ^s", id="save", variant="primary", compact=True)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 from textual import on
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Select, Switch, TextArea
 
 from engine.model.ae_title import MAX_LENGTH
@@ -33,6 +33,7 @@ from tui.text import cut, safe, size
 from tui.widgets.caller_tester import CallerTester
 from tui.widgets.disclosure import Disclosure
 from tui.widgets.field import Field, LineNotes, Note, Toggle, Tone
+from tui.widgets.form_fields import FormFields, problem_sentence, without_controls
 from tui.widgets.routing_preview import RoutingPreviewPanel
 
 if TYPE_CHECKING:
@@ -48,14 +49,15 @@ if TYPE_CHECKING:
 LABEL_WIDTH = 18
 
 
-class ReceiverFields(VerticalScroll, can_focus=False):
+class ReceiverFields(FormFields):
     """The scrolling body of the dialog."""
 
     def __init__(self, form: ReceiverForm, blink: bool, *, previews: bool) -> None:
-        super().__init__()
-        self.form = form
+        super().__init__(blink)
+        self.form: ReceiverForm = form
+        self.port_note = Note()
+        """What is known of the port."""
         self._previews = previews
-        self._blink = blink
         self._results: dict[str, str] = {}
         """What each routing text makes of the object in the preview."""
 
@@ -78,22 +80,22 @@ class ReceiverFields(VerticalScroll, can_focus=False):
             yield CallerTester(blink=self._blink)
             yield self._switch("routing_enabled")
             for name in ROUTING_FIELDS:
-                yield self._field(name, partial(self._area, name), f"  {LABELS[name]}", "-lines")
+                yield self._field(name, partial(self.area, name), f"  {LABELS[name]}", "-lines")
             yield RoutingPreviewPanel()
         with Vertical(classes="section"):
             yield Disclosure(LABELS["advanced"], id="advanced")
             for name in OPENED_FIELDS:
                 yield self._advanced(name)
 
-    def show(self, problems: Mapping[str, Iterable[Problem]], port_note: Note) -> None:
+    def show(self, problems: Mapping[str, Iterable[Problem]]) -> None:
         """Make every field show what the form says, with the given problems."""
         visible = self.form.visible_fields()
         for field in self.query(Field):
             name = field.name or ""
             field.show(name in visible)
             field.hint = self._hint(name)
-            field.note = port_note if name == "port" else self._note(name)
-            field.problems = tuple(map(_sentence, problems.get(name, ())))
+            field.note = self.port_note if name == "port" else self._note(name)
+            field.problems = tuple(map(problem_sentence, problems.get(name, ())))
         self._show_values()
         matters = self._previews and self.form.previews_routing()
         self.query_one(RoutingPreviewPanel).display = matters
@@ -114,7 +116,7 @@ class ReceiverFields(VerticalScroll, can_focus=False):
                 if entry.value != self.form.text(entry.id or ""):
                     entry.value = self.form.text(entry.id or "")
             for area in self.query(TextArea):
-                text = _without_controls(self.form.text(area.id or ""))
+                text = without_controls(self.form.text(area.id or ""))
                 if area.text != text:
                     area.text = text
 
@@ -144,19 +146,6 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         if name is not None and name not in visible:
             switch = SWITCH_OF.get(name, "identifier")
             self.focus_field(switch if switch in visible else "identifier")
-
-    def focused_field(self) -> str | None:
-        """Return the name of the field that has the focus; an open list belongs to its field."""
-        focused = self.screen.focused
-        ids = [] if focused is None else [node.id for node in focused.ancestors_with_self]
-        return next((name for name in ids if name in self.form.field_order), None)
-
-    def focus_field(self, name: str, line: int | None = None, column: int | None = None) -> None:
-        """Focus a field, and in a text area the 1-based line and column."""
-        control = self.query_one(f"#{name}")
-        control.focus()
-        if isinstance(control, TextArea) and line is not None:
-            control.move_cursor((line - 1, (column or 1) - 1))
 
     def _input(self, name: str, restrict: str, max_length: int) -> Field:
         make = partial(self._entry, name, restrict=restrict, max_length=max_length)
@@ -259,28 +248,14 @@ class ReceiverFields(VerticalScroll, can_focus=False):
         return self._field("whitelist", self._whitelist_lines, f"  {LABELS['whitelist']}", "-lines")
 
     def _whitelist_lines(self) -> Horizontal:
-        area = self._area("whitelist")
+        area = self.area("whitelist")
         area.show_line_numbers = True
         notes = LineNotes(area)
         notes.set_reactive(LineNotes.lines, self._verdicts())
         return Horizontal(area, notes, classes="lines")
 
-    def _area(self, name: str) -> TextArea:
-        area = TextArea(
-            _without_controls(self.form.text(name)),
-            id=name,
-            soft_wrap=False,
-            tab_behavior="focus",
-            highlight_cursor_line=False,
-        )
-        area.cursor_blink = self._blink
-        return area
-
     def _field(self, name: str, make: Callable[[], Widget], label: str, classes: str = "") -> Field:
-        shown = name in self.form.visible_fields()
-        field = Field(name, label, make, hint=self._hint(name), classes=classes, shown=shown)
-        field.id = f"field-{name}"
-        return field
+        return self.field(name, make, label, classes, hint=self._hint(name))
 
     def show_preview(self, previews: tuple[RoutingPreview, ...], note: str = "") -> None:
         """Show a dry run of the rules, or say why there is none."""
@@ -349,18 +324,6 @@ def _in_words(name: str, text: str) -> str:
     if name.endswith("_seconds"):
         return f"{number // 60} min" if number >= 120 and not number % 60 else f"{number} s"
     return f"{number:,} at once"
-
-
-def _without_controls(text: str) -> str:
-    """Make control characters of a stored text visible; line ends and tabs stay."""
-    lines = text.splitlines()
-    return "\n".join("\t".join(map(safe, line.split("\t"))) for line in lines)
-
-
-def _sentence(problem: Problem) -> str:
-    places = (("line", problem.line), ("column", problem.column))
-    where = ", ".join(f"{name} {number}" for name, number in places if number is not None)
-    return f"{where}{': ' if where else ''}{problem.message}; {problem.remedy}"
 
 
 def _verdict_note(verdict: LineVerdict) -> Note:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from textual.binding import Binding
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
+from engine.model.trace import Attribute, Source
 from tui.forms.routing_preview import NO_OBJECTS, AttributeWords, ObjectWords, object_words, totals
 
 if TYPE_CHECKING:
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 SHOW_SECONDS = 60
 """Values of patients are masked again by themselves."""
 _LABEL_WIDTH = 9
+_SHORT = {Attribute.AUTO_ARCHIVE: "Archive"}
+
+
+@runtime_checkable
+class ShowsPreview(Protocol):
+    """The body of a dialog with a preview in it."""
+
+    def show_preview(self, previews: tuple[RoutingPreview, ...], note: str = "") -> None:
+        """Show a dry run of the rules, or say why there is none."""
+        ...
 
 
 class RoutingPreviewPanel(Static, can_focus=True):
@@ -31,8 +42,10 @@ class RoutingPreviewPanel(Static, can_focus=True):
     class Moved(Message):
         """Another object is shown, or the same one with or without its values."""
 
-    def __init__(self) -> None:
+    def __init__(self, whose: Source = Source.RECEIVER) -> None:
+        """Take whose rules are being considered."""
         super().__init__("", id="routing-preview", markup=False)
+        self._whose = whose
         self._previews: tuple[RoutingPreview, ...] = ()
         self._note = ""
         self._at = 0
@@ -54,7 +67,7 @@ class RoutingPreviewPanel(Static, can_focus=True):
         """What is said of the object that is shown; None if there is none."""
         if not self._previews:
             return None
-        return object_words(self._previews[self._at], masked=self.masked)
+        return object_words(self._previews[self._at], masked=self.masked, whose=self._whose)
 
     def action_step(self, by: int) -> None:
         """Go to another object."""
@@ -85,7 +98,7 @@ class RoutingPreviewPanel(Static, can_focus=True):
             self.update(Content.styled(self._note or NO_OBJECTS, "$text-muted"))
             return
         lines = [Content.styled(words.head, "$text-muted"), *_object(words)]
-        lines.append(Content.styled(totals(self._previews), "$text-muted"))
+        lines.append(Content.styled(totals(self._previews, self._whose), "$text-muted"))
         if self._note:
             lines.append(Content.styled(self._note, "$text-warning"))
         self.update(Content("\n").join(lines))
@@ -106,7 +119,8 @@ def _object(words: ObjectWords) -> list[Content]:
 
 
 def _attribute(words: AttributeWords) -> list[Content]:
-    label = Content.styled(f"{words.attribute.capitalize():<{_LABEL_WIDTH}}", "$text-primary")
+    name = _SHORT.get(words.attribute, words.attribute.capitalize())
+    label = Content.styled(f"{name:<{_LABEL_WIDTH}}", "$text-primary")
     style = "bold" if words.is_decided else "$text-warning"
     mark = "" if words.is_decided else "✗ "
     first = label + Content.styled(f"{mark}{words.value}", style)

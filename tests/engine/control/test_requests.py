@@ -124,10 +124,9 @@ def test_nobody_sees_identifying_values_under_another_name(tmp_path: Path) -> No
     engine = busy()
     trial, reference = ScriptTrial(ScriptScope.SITE), ObjectReference(1, "a.dcm")
     with attached(engine, tmp_path / "control.sock") as view:
-        view.scripts.preview(trial, reference, shown_to="dr.no")
-        view.scripts.preview(trial, reference)
-    shown_to = [arguments[-1] for _, arguments in engine.scripts.calls]  # type: ignore[index]
-    assert shown_to == [f"{LOGIN} (dr.no)", ""]
+        view.scripts.shown_preview(trial, reference, "dr.no")
+    ((name, arguments),) = engine.scripts.calls
+    assert (name, arguments[2]) == ("shown_preview", f"{LOGIN} (dr.no)")  # type: ignore[index]
 
 
 def test_an_error_of_the_engine_arrives_with_its_class_and_words(tmp_path: Path) -> None:

@@ -1,0 +1,116 @@
+"""Pictures of the settings screen and its forms: one state each, at both sizes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.tui.settled_site import ERROR, hostile, settled
+from tests.tui.test_site_screen import SECTION_KEYS, press, settle, tried
+from tui.app import ConsoleApp
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from textual.pilot import Pilot
+
+    from tests.fakes import FakeEngine
+
+    Compare = Callable[..., bool]
+    Before = Callable[[Pilot[Any]], Awaitable[None]]
+
+SIZES = [pytest.param((120, 40), id="120x40"), pytest.param((80, 24), id="80x24")]
+both_sizes = pytest.mark.parametrize("size", SIZES)
+large_only = pytest.mark.parametrize("size", SIZES[:1])
+small_only = pytest.mark.parametrize("size", SIZES[1:])
+
+
+def console(engine: FakeEngine) -> ConsoleApp:
+    return ConsoleApp(engine, refresh_hz=0, blink=False)
+
+
+def at(section: str, *keys: str) -> Before:
+    """Go to a section, press keys, and let what waits for a pause in typing happen."""
+
+    async def before(pilot: Pilot[Any]) -> None:
+        await press(pilot.app, pilot, "6")  # type: ignore[arg-type]
+        await press(pilot.app, pilot, *SECTION_KEYS[section], *keys)  # type: ignore[arg-type]
+        await tried(pilot.app, pilot)  # type: ignore[arg-type]
+        await settle(pilot.app, pilot)  # type: ignore[arg-type]
+
+    return before
+
+
+@both_sizes
+def test_receivers_in_force(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """Each section with its state, and what is in force in the chosen one."""
+    assert snap_compare(console(settled()), terminal_size=size, run_before=at("receivers"))
+
+
+@both_sizes
+def test_projects(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """The projects with aliases, what becomes of their sessions, scripts and counts."""
+    assert snap_compare(console(settled()), terminal_size=size, run_before=at("projects"))
+
+
+@both_sizes
+def test_routing_form(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """Rules with their result below, the preview with masked values, which rule decides."""
+    before = at("routing", "e", "shift+tab", "shift+tab", "shift+tab", "right")
+    assert snap_compare(console(settled()), terminal_size=size, run_before=before)
+
+
+@both_sizes
+def test_script_form(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """A script with a remark on line 4, and an object before and after, masked."""
+    before = at("anonymization", "e", "f8")
+    assert snap_compare(console(settled()), terminal_size=size, run_before=before)
+
+
+@small_only
+def test_script_with_an_error(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """An error with line and column, marked beside its line; nothing can be saved."""
+    engine = settled()
+    engine.scripts.findings = (ERROR,)
+    before = at("anonymization", "e", "tab", "tab")
+    assert snap_compare(console(engine), terminal_size=size, run_before=before)
+
+
+@large_only
+def test_sessions_form_with_problems(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """All problems at once, counted in the frame; each line of the filter says what it does."""
+    engine = settled()
+    engine.site_settings = replace(
+        engine.site_settings,
+        sessions=replace(engine.site_settings.sessions, series_filter="localizer\n[Modality]\n((("),
+    )
+    before = at("sessions", "e", "backspace", "backspace", "backspace", "0", "ctrl+s")
+    assert snap_compare(console(engine), terminal_size=size, run_before=before)
+
+
+@small_only
+def test_changed_meanwhile(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """Somebody else changed the settings: who and what, and the key that takes it over."""
+    engine = settled()
+
+    async def before(pilot: Pilot[Any]) -> None:
+        await at("alerts", "e")(pilot)
+        engine.site_settings = replace(engine.site_settings, allow_low_ports=True)
+        await press(pilot.app, pilot, "1", "ctrl+s")  # type: ignore[arg-type]
+
+    assert snap_compare(console(engine), terminal_size=size, run_before=before)
+
+
+@large_only
+def test_hostile_project_form(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """Titles, findings and values that are markup or escape sequences stand there literally."""
+    before = at("projects", "e", "f8")
+    assert snap_compare(console(hostile()), terminal_size=size, run_before=before)
+
+
+@small_only
+def test_hostile_projects(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """Names that are markup or too long stand in the list literally, cut by an ellipsis."""
+    assert snap_compare(console(hostile()), terminal_size=size, run_before=at("projects"))

@@ -1,0 +1,217 @@
+"""The commands on settings and projects: their dialogs, and deleting a project or a target."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from engine.model.identifier import PROJECT_FIELD
+from engine.model.project import Project, ProjectRegistry
+from engine.model.session_query import SessionQuery
+from engine.model.site import SiteSettings
+from tui.link import SITE, EngineCall
+from tui.screens.confirm import ConfirmScreen
+from tui.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from engine.model.identity import RoutingPreview
+    from engine.model.receiver import Receiver
+    from engine.view import EngineView
+    from engine.view.objects import RecentObject
+    from engine.view.scripts import ScriptPreview, ScriptTrial
+    from tui.app import ConsoleApp
+    from tui.link import SettingsCommand
+    from tui.screens.settings_dialog import ScriptCalls
+
+RECENT_OBJECTS = 20
+"""So many objects can be chosen to try a script on."""
+
+
+class SettingsCommands:
+    """Carries out commands on settings and projects for one console."""
+
+    def __init__(self, app: ConsoleApp, engine: EngineView, actor: str) -> None:
+        self._app = app
+        self._engine = engine
+        self._actor = actor
+
+    def run(self, command: SettingsCommand) -> None:
+        """Carry out a command on a section, a project or a target of alerts."""
+        name = command.name
+        match command.action, command.section:
+            case "new", "projects":
+                self._with_site(self._new_project)
+            case "edit", "projects":
+                self._call(f"open project {safe(name)}", lambda engine: _project(engine, name),
+                           self._edit_project)  # fmt: skip
+            case "delete", "projects":
+                self._call(f"look at project {safe(name)}", lambda engine: _fate(engine, name),
+                           self._delete_project)  # fmt: skip
+            case "delete", "alerts":
+                self._with_site(lambda site: self._delete_target(site, name))
+            case action, "alerts" if name or action == "new":
+                self._with_site(lambda site: self._target(site, name))
+            case _, section:
+                self._with_site(lambda site: self._section(section, site))
+
+    # The site
+
+    def _with_site(self, then: Callable[[SiteSettings], None]) -> None:
+        self._call("look at the site settings", lambda engine: engine.site(), then)
+
+    def _section(self, section: str, site: SiteSettings) -> None:
+        from tui.forms.alert_forms import AlertsForm
+        from tui.forms.site_forms import AnonymizationForm, ReceiversForm, RoutingForm, SessionsForm
+        from tui.screens.settings_dialog import RoutingDialog, ScriptDialog, SettingsDialog
+
+        ways = self._ways_of_site()
+        if section == "routing":
+            routing = RoutingForm(site)
+            dialog: Any = RoutingDialog(routing, preview=self._preview_site, **ways)
+        elif section == "anonymization":
+            script = AnonymizationForm(site)
+            calls = replace(self._script_calls(), usual=self._engine.scripts.default_script)
+            dialog = ScriptDialog(script, script.TITLE, calls, **ways)
+        else:
+            forms = {"receivers": ReceiversForm, "sessions": SessionsForm, "alerts": AlertsForm}
+            form = forms[section](site)
+            dialog = SettingsDialog(form, form.TITLE, **ways)
+        self._app.push_screen(dialog, self._site_saved)
+
+    def _target(self, site: SiteSettings, name: str) -> None:
+        from tui.forms.alert_forms import TargetForm
+        from tui.screens.settings_dialog import SettingsDialog
+
+        title = f"Alert target · {safe(name)}" if name else "New alert target"
+        dialog = SettingsDialog(TargetForm(site, name), title, **self._ways_of_site())
+        self._app.push_screen(dialog, self._site_saved)
+
+    def _delete_target(self, site: SiteSettings, name: str) -> None:
+        from tui.forms.alert_forms import without_target
+
+        target = site.alerts.target(name)
+        if target is None:
+            return
+        changed = SiteSettings.parse(without_target(site, name))
+        sentence = f"{safe(name)} ({safe(target.shown)}) is told of nothing any more."
+        confirm = ConfirmScreen(f"Delete alert target {safe(name)}?", sentence, "Delete it")
+        self._ask(confirm, f"delete alert target {safe(name)}",
+                  lambda engine: engine.set_site(changed, self._actor, replacing=site),
+                  f"alert target {safe(name)} deleted")  # fmt: skip
+
+    def _ways_of_site(self) -> dict[str, Any]:
+        def save(changed: SiteSettings, seen: SiteSettings | None) -> SiteSettings:
+            self._engine.set_site(changed, self._actor, replacing=seen)
+            return changed
+
+        return {"save": save, "current": self._engine.site, "blink": self._app.blink}
+
+    def _site_saved(self, site: SiteSettings | None) -> None:
+        if site is not None:
+            self._told("site settings saved")
+
+    def _preview_site(self, site: SiteSettings) -> tuple[RoutingPreview, ...]:
+        """Try the site's rules after those of the receiver that each object came to."""
+        receivers = [status.receiver for status in self._engine.snapshot().receivers]
+        found = [p for r in receivers for p in self._engine.preview_routing(r, site)]
+        return tuple(sorted(found, key=lambda preview: preview.at, reverse=True))
+
+    # Scripts
+
+    def _script_calls(self) -> ScriptCalls:
+        from tui.screens.settings_dialog import ScriptCalls
+
+        def recent() -> tuple[RecentObject, ...]:
+            found = self._engine.objects.recent(limit=RECENT_OBJECTS)
+            return tuple(one for one in found if one.as_received or one.reference.file)
+
+        def attempt(trial: ScriptTrial, recent: RecentObject, shown: bool) -> ScriptPreview:
+            scripts, reference = self._engine.scripts, recent.reference
+            received = recent.as_received
+            if shown:
+                return scripts.shown_preview(trial, reference, self._actor, as_received=received)
+            return scripts.preview(trial, reference, as_received=received)
+
+        return ScriptCalls(self._engine.scripts.check, recent, attempt)
+
+    # Projects
+
+    def _new_project(self, site: SiteSettings) -> None:
+        from tui.forms.project_form import ProjectForm
+
+        self._open_project(ProjectForm.new(site), "New project")
+
+    def _edit_project(self, project: Project) -> None:
+        from tui.forms.project_form import ProjectForm
+
+        self._open_project(ProjectForm.edit(project), f"Project · {safe(project.id)}")
+
+    def _open_project(self, form: Any, title: str) -> None:
+        from tui.screens.settings_dialog import ScriptDialog
+
+        project_id = form.original.id if form.original else ""
+        dialog = ScriptDialog(
+            form,
+            title,
+            self._script_calls(),
+            save=lambda changed, seen: self._engine.save_project(
+                changed, self._actor, replacing=seen
+            ),
+            current=lambda: _project(self._engine, project_id),
+            blink=self._app.blink,
+        )
+        self._app.push_screen(dialog, self._project_saved)
+
+    def _project_saved(self, project: Project | None) -> None:
+        if project is not None:
+            self._told(f"project {safe(project.id)} saved")
+
+    def _delete_project(self, fate: tuple[Project, int, tuple[str, ...]]) -> None:
+        from tui.forms.project_form import deletion_sentence
+
+        name = safe(fate[0].id)
+        confirm = ConfirmScreen(f"Delete project {name}?", deletion_sentence(*fate), "Delete it")
+        self._ask(confirm, f"delete project {name}",
+                  lambda engine: engine.delete_project(fate[0].id, self._actor),
+                  f"project {name} deleted; its sessions stay")  # fmt: skip
+
+    # All of them
+
+    def _call(
+        self, what: str, run: Callable[[EngineView], Any], then: Callable[[Any], None]
+    ) -> None:
+        self._app.call_engine(EngineCall(what, SITE, run, then))
+
+    def _ask(
+        self, confirm: ConfirmScreen, what: str, run: Callable[[EngineView], Any], told: str
+    ) -> None:
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._call(what, run, lambda _: self._told(told))
+
+        self._app.push_screen(confirm, answered)
+
+    def _told(self, sentence: str) -> None:
+        self._app.refresh_from_engine()
+        self._app.tell(sentence)
+
+
+def _project(engine: EngineView, project_id: str) -> Project:
+    return ProjectRegistry(engine.projects()).project(project_id)
+
+
+def _fate(engine: EngineView, project_id: str) -> tuple[Project, int, tuple[str, ...]]:
+    """Return a project, how many sessions it has, and the receivers that name it."""
+    project = _project(engine, project_id)
+    page = engine.sessions.list(SessionQuery(project=project_id), limit=1)
+    receivers = [status.receiver for status in engine.snapshot().receivers]
+    return project, page.total.sessions, tuple(_naming(project, receivers))
+
+
+def _naming(project: Project, receivers: list[Receiver]) -> Iterator[str]:
+    names = {project.id, *project.aliases}
+    for receiver in receivers:
+        if dict(receiver.identifier_settings).get(PROJECT_FIELD.name) in names:
+            yield receiver.label

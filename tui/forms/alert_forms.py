@@ -1,0 +1,149 @@
+"""The forms of alerts: how often the same is told, and one target that is told."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import InvalidSite, Problem
+from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
+from tui.forms.number_words import in_words
+from tui.forms.settings_form import FieldSpec, Kind, Remark, number_in
+from tui.forms.site_forms import SiteForm
+from tui.text import safe
+
+if TYPE_CHECKING:
+    from engine.model.site import SiteSettings
+    from tui.forms.settings_form import Values
+
+COMMAND, WEBHOOK = "command", "webhook"
+_KIND = "kind_"
+_MEANINGS = {
+    AlertKind.RECEIVER: "a receiver can't listen, or can again",
+    AlertKind.STORAGE: "space runs low or out, or is there again",
+    AlertKind.SCRIPT: "a script, rule or program failed",
+    AlertKind.FORWARDING: "objects can't be sent on, or are again",
+    AlertKind.SILENCE: "a usual caller is silent, or sends again",
+    AlertKind.CERTIFICATE: "one expires or can't be used",
+    AlertKind.CONFIGURATION: "the file is refused, or a plugin broken",
+}
+
+
+class AlertsForm(SiteForm):
+    """How often the same is told again."""
+
+    TITLE = "Alerts"
+    SPECS = (
+        FieldSpec("repeat_seconds", Kind.NUMBER, "Same again after",
+                  "The same is not told again within so many seconds.",
+                  hint="60 to 604,800 seconds; 3,600 if empty", usual="3600"),
+    )  # fmt: skip
+
+    def values_of(self, thing: SiteSettings) -> Values:
+        """Return the raw values."""
+        return {"repeat_seconds": str(thing.alerts.repeat_seconds)}
+
+    def record(self) -> dict[str, Any]:
+        """Return the members."""
+        assert self.original is not None
+        seconds = number_in(self.text("repeat_seconds"), AlertSettings().repeat_seconds)
+        return {"alerts": self.original.alerts.to_record() | {"repeat_seconds": seconds}}
+
+    def remark(self, name: str) -> Remark:
+        """Return the time in words."""
+        wrong = name in self.problems()
+        return Remark("" if wrong else in_words(name, self.text(name).strip() or "3600"))
+
+
+class TargetForm(SiteForm):
+    """One command or webhook that is told, and of what."""
+
+    SPECS = (
+        FieldSpec("name", Kind.LINE, "Name *", "What the target is called.\n\n  pager",
+                  hint="1–32 letters, digits, dots and hyphens"),
+        FieldSpec("how", Kind.CHOICE, "Told by",
+                  "A program on this host gets the alert as JSON on its\n"
+                  "input; a webhook gets it by HTTP POST.",
+                  choices=(("a program on this host", COMMAND),
+                           ("a webhook (HTTP POST)", WEBHOOK))),
+        FieldSpec(COMMAND, Kind.LINE, "Program *",
+                  "Its whole path, with arguments; run without a shell.\n\n"
+                  "  /usr/local/bin/page --group radiology",
+                  hint="whole path and arguments; quotes keep words together"),
+        FieldSpec(WEBHOOK, Kind.LINE, "Address *",
+                  "Where the alert is posted. Outside this form only its\n"
+                  "host is shown, as the rest may be secret.",
+                  hint="such as https://alerts.hospital.example/dicom"),
+        *(FieldSpec(_KIND + kind, Kind.SWITCH, kind.capitalize(), "Told of this, or not.",
+                    section="Told of", words=("off: not told", f"on: {_MEANINGS[kind]}"))
+          for kind in AlertKind),
+    )  # fmt: skip
+
+    def __init__(self, site: SiteSettings, target: str = "") -> None:
+        """Take the name of the target to change; empty for a new one."""
+        self.target = target
+        super().__init__(site)
+
+    def values_of(self, thing: SiteSettings) -> Values:
+        """Return the raw values; usual ones for a target that there is not."""
+        target = thing.alerts.target(self.target) or AlertTarget("")
+        return {
+            "name": target.name,
+            "how": WEBHOOK if target.webhook else COMMAND,
+            COMMAND: shlex.join(target.command),
+            WEBHOOK: target.webhook,
+            **{_KIND + kind: kind in target.kinds for kind in AlertKind},
+        }
+
+    def visible_fields(self) -> frozenset[str]:
+        """Return the fields that matter."""
+        other = {COMMAND: WEBHOOK, WEBHOOK: COMMAND}[self.text("how")]
+        return super().visible_fields() - {other}
+
+    def record(self) -> dict[str, Any]:
+        """Return the members: all targets, with this one in its place or at the end."""
+        assert self.original is not None
+        alerts = self.original.alerts.to_record()
+        record = self._target()
+        others = [target.to_record() for target in self.original.alerts.targets]
+        known = [target["name"] for target in others]
+        if self.target in known:
+            others[known.index(self.target)] = record
+        else:
+            others.append(record)
+        return {"alerts": alerts | {"targets": others}}
+
+    def _target(self) -> dict[str, object]:
+        by_command = self.text("how") == COMMAND
+        return {
+            "name": self.text("name").strip(),
+            "command": _words(self.text(COMMAND)) if by_command else [],
+            "webhook": "" if by_command else self.text(WEBHOOK).strip(),
+            "kinds": [str(kind) for kind in AlertKind if self.is_on(_KIND + kind)],
+        }
+
+    def field_of(self, problem: Problem) -> str:
+        """Return the field of a problem."""
+        name = super().field_of(problem)
+        by = self.text("how")
+        return {"targets": by, "kinds": _KIND + AlertKind.RECEIVER}.get(name, name)
+
+    def summary(self) -> str:
+        """Say how to see that it works."""
+        name = safe(self.text("name").strip()) or "NAME"
+        return f"Try it once it is saved: dicomdock alerts test {name}"
+
+
+def without_target(site: SiteSettings, name: str) -> dict[str, object]:
+    """Return the site's record without one target."""
+    targets = [t.to_record() for t in site.alerts.targets if t.name != name]
+    return site.to_record() | {"alerts": site.alerts.to_record() | {"targets": targets}}
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        remedy = "close the quotes"
+        problem = Problem(f"alerts.{COMMAND}", line[:40], f"can't be split: {error}", remedy)
+        raise InvalidSite(problem) from None

@@ -1,0 +1,84 @@
+"""The scrolling body of a form dialog: fields that are composed once, then shown and filled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from textual.containers import VerticalScroll
+from textual.widgets import TextArea
+
+from tui.text import safe
+from tui.widgets.field import Field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from textual.widget import Widget
+
+    from engine.errors import Problem
+    from tui.forms.form import Form
+
+
+class FormFields(VerticalScroll, can_focus=False):
+    """Draws one form; subclasses say which controls there are and what is said beside them."""
+
+    form: Form[Any]
+
+    def __init__(self, blink: bool) -> None:
+        super().__init__()
+        self._blink = blink
+
+    def show(self, problems: Mapping[str, Iterable[Problem]]) -> None:
+        """Make every field show what the form says, with the given problems."""
+        raise NotImplementedError
+
+    def refill(self) -> None:
+        """Put the form's values into the widgets, after it took over others."""
+        raise NotImplementedError
+
+    def focused_field(self) -> str | None:
+        """Return the name of the field that has the focus; an open list belongs to its field."""
+        focused = self.screen.focused
+        ids = [] if focused is None else [node.id for node in focused.ancestors_with_self]
+        return next((name for name in ids if name in self.form.field_order), None)
+
+    def focus_field(self, name: str, line: int | None = None, column: int | None = None) -> None:
+        """Focus a field, and in a text area the 1-based line and column."""
+        control = self.query_one(f"#{name}")
+        control.focus()
+        if isinstance(control, TextArea) and line is not None:
+            control.move_cursor((line - 1, (column or 1) - 1))
+
+    def area(self, name: str) -> TextArea:
+        """Return a text area with the form's text in it; tab leaves it."""
+        area = TextArea(
+            without_controls(self.form.text(name)),
+            id=name,
+            soft_wrap=False,
+            tab_behavior="focus",
+            highlight_cursor_line=False,
+        )
+        area.cursor_blink = self._blink
+        return area
+
+    def field(
+        self, name: str, make: Callable[[], Widget], label: str, classes: str = "", hint: str = ""
+    ) -> Field:
+        """Return the row of a field, whose control is made when it is first shown."""
+        shown = name in self.form.visible_fields()
+        field = Field(name, label, make, hint=hint, classes=classes, shown=shown)
+        field.id = f"field-{name}"
+        return field
+
+
+def without_controls(text: str) -> str:
+    """Make control characters of a stored text visible; line ends and tabs stay."""
+    lines = text.splitlines()
+    return "\n".join("\t".join(map(safe, line.split("\t"))) for line in lines)
+
+
+def problem_sentence(problem: Problem) -> str:
+    """Say place, message and remedy of a problem whose field is in view."""
+    places = (("line", problem.line), ("column", problem.column))
+    where = ", ".join(f"{name} {number}" for name, number in places if number is not None)
+    return f"{where}{': ' if where else ''}{problem.message}; {problem.remedy}"
