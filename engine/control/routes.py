@@ -163,9 +163,6 @@ async def read_body(request: Request) -> bytes:
     Raises:
         RequestRefused: if it is no JSON, or too long.
     """
-    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-    if kind != JSON:
-        raise RequestRefused(415, f"{kind[:80]!r} is not {JSON}", f"send {JSON}")
     content = bytearray()
     with contextlib.suppress(ClientDisconnect):
         async for part in request.stream():
@@ -173,6 +170,10 @@ async def read_body(request: Request) -> bytes:
             if len(content) > MAX_BODY_BYTES:
                 limit = f"the body is longer than {MAX_BODY_BYTES:,} bytes"
                 raise RequestRefused(413, limit, "send less")
+    # Only now: a client whose body is not taken may lose the answer to it.
+    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if kind != JSON:
+        raise RequestRefused(415, f"{kind[:80]!r} is not {JSON}", f"send {JSON}")
     return bytes(content) or b"{}"
 
 

@@ -77,6 +77,8 @@ class Programs:
         self._finished = FinishedSessions(index.changing)
         self._runners: dict[int, Runner] = {}
         self._leaving: list[Runner] = []
+        self._halted = ""
+        """Why nothing is followed, as it was told last."""
         self._stopping = threading.Event()
         self._news = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="commands")
@@ -129,6 +131,7 @@ class Programs:
                 return
             try:
                 self._serve()
+                self._halted = ""
             except (StorageUnusable, OSError) as error:
                 seconds = self._halt(str(error))
             except Exception as error:
@@ -136,7 +139,10 @@ class Programs:
                 seconds = self._halt(f"internal error ({type(error).__name__})")
 
     def _halt(self, reason: str) -> float:
-        self._journal.record(ProgramFailed(processor="commands", session=None, reason=reason))
+        """Wait until the storage is better, and tell once for which reason."""
+        if reason != self._halted:
+            self._halted = reason
+            self._journal.record(ProgramFailed(processor="commands", session=None, reason=reason))
         return RETRY_SECONDS
 
     def _serve(self) -> None:

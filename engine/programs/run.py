@@ -78,7 +78,11 @@ def run_program(argv: Sequence[str], told: bytes, seconds: float, stop_fd: int) 
         reason = getattr(error, "strerror", None) or str(error)
         return Ran(failure=f"can't be run: {reason.lower()}")
     with process:
-        run = _Run(process, stop_fd, began + seconds)
+        try:
+            run = _Run(process, stop_fd, began + seconds)
+        except OSError as error:  # no descriptor is left: nobody could end it later
+            os.killpg(process.pid, signal.SIGKILL)
+            return Ran(failure=f"can't be watched: {(error.strerror or str(error)).lower()}")
         try:
             run.tell(told)
             why = run.watch()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -324,6 +325,23 @@ def test_a_program_that_can_t_be_run_is_refused_when_it_is_saved(tmp_path: Path)
     assert problems(tmp_path / "text") == ["may not be run by this user"]
     assert problems(tmp_path / "text" / "below") == ["can't be looked at (not a directory)"]
     assert list(Command().check(Settings((("program", "/bin/sh"),)))) == []
+
+
+def test_a_queue_that_can_t_be_used_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = threading.Semaphore(0)
+
+    def broken(_queue: RunQueue, _processors: object) -> int:
+        tries.release()
+        raise StorageUnusable("the disk is full", "make room")
+
+    monkeypatch.setattr("engine.programs.programs.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(RunQueue, "keep_only", broken)
+    with at_work(tmp_path) as working:
+        for _ in range(3):
+            assert tries.acquire(timeout=20)
+        assert working.told(ProgramFailed) == ["commands failed: the disk is full"]
 
 
 def test_a_queue_of_a_later_version_is_refused(tmp_path: Path) -> None:

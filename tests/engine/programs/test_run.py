@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -70,6 +71,17 @@ def test_what_can_t_be_run_is_said(pipe: tuple[int, int], tmp_path: Path) -> Non
     ran = run_program((str(tmp_path / "none"),), b"", 20, pipe[0])
     assert ran.in_words() == "can't be run: no such file or directory"
     assert "null byte" in run_program(("a\0b",), b"", 20, pipe[0]).in_words()
+
+
+def test_one_that_nobody_can_watch_does_not_go_on(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_descriptor(_pid: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("os.pidfd_open", no_descriptor)
+    ran = shell("sleep 60", pipe)
+    assert (ran.exit_code, ran.failure) == (None, "can't be watched: too many open files")
 
 
 def test_one_that_hangs_is_killed_with_all_that_it_started(
