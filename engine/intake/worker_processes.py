@@ -10,8 +10,10 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import warnings
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -132,9 +134,13 @@ class Workers(Generic[J, R]):
         with self._lock:
             if self._closed:
                 raise WorkersClosed
-            worker = self._idle_one() or _Worker(self._function, self._cpu_seconds)
+            worker = self._idle_one() or self._new_one()
             self._busy.add(worker)
             return worker
+
+    def _new_one(self) -> _Worker[J, R]:
+        track_resources()
+        return _Worker(self._function, self._cpu_seconds)
 
     def _idle_one(self) -> _Worker[J, R] | None:
         while self._idle:
@@ -156,6 +162,18 @@ class Workers(Generic[J, R]):
         with self._lock:
             self._busy.discard(worker)
             return worker.end()
+
+
+def track_resources() -> None:
+    """Start what `multiprocessing` needs beside processes, whatever stands in for stderr.
+
+    In a console `sys.stderr` is no file and gives -1 as its number, which can't be passed on.
+    """
+    shown, sys.stderr = sys.stderr, sys.__stderr__
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.stderr = shown
 
 
 class _Raised:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
 import psutil
@@ -20,6 +22,7 @@ from engine.intake.worker_processes import (
     Workers,
     WorkersClosed,
     WorkerTimeout,
+    track_resources,
 )
 from tests.engine.intake import scripted
 
@@ -126,3 +129,18 @@ def test_they_end_when_their_parent_is_killed(spins: bool, tmp_path: Path) -> No
 
 def _line(process: psutil.Process) -> str:
     return " ".join(process.cmdline())
+
+
+def test_a_process_is_started_though_stderr_is_no_file_as_in_a_console(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Shown(io.StringIO):
+        def fileno(self) -> int:
+            return -1
+
+    tracker = resource_tracker.ResourceTracker()
+    monkeypatch.setattr(resource_tracker, "ensure_running", tracker.ensure_running)
+    monkeypatch.setattr("sys.stderr", shown := Shown())
+    track_resources()
+    assert sys.stderr is shown
+    tracker._stop()  # type: ignore[attr-defined]
