@@ -131,6 +131,22 @@ class ForwardingHalted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSetAside(Event):
+    """A queue on disk was damaged; an empty one takes its place."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "forward"
+    urgent: ClassVar[bool] = True
+
+    kept_as: str
+    """What its file is called now."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"a queue was damaged, and what waited in it is lost; kept as {self.kept_as}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramEnded(Event):
     """An external program ran for a session, and says that all is well."""
 
@@ -158,14 +174,18 @@ class ProgramFailed(Event):
     session: int | None
     """None if it concerns no session."""
     reason: str
-    output: str = ""
-    """The end of what it wrote, in one line."""
+    """How it ended, such as ``exit code 7``."""
+    output_bytes: int = 0
+    """How much it wrote."""
+    output_file: str = ""
+    """Where the end of that is kept, in the data directory; empty if nowhere."""
 
     def sentence(self) -> str:
         """Say what happened."""
         whom = "" if self.session is None else f" for session {self.session}"
-        wrote = f"; it wrote: {self.output}" if self.output else ""
-        return f"{self.processor} failed{whom}: {self.reason}{wrote}"
+        wrote = f"; it wrote {counted(self.output_bytes, 'byte')}" if self.output_bytes else ""
+        kept = f", see {self.output_file}" if self.output_file else ""
+        return f"{self.processor} failed{whom}: {self.reason}{wrote}{kept}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -338,6 +338,10 @@ class StorageUnusable(EngineError):
     exit_code = 5
 
 
+class StorageDamaged(StorageUnusable):
+    """A file of the data directory holds what nobody wrote there."""
+
+
 class AlreadyRunning(EngineError):
     """Another engine holds the data directory."""
 

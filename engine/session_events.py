@@ -59,6 +59,18 @@ class SessionMoved(SessionEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSeparated(SessionEvent):
+    """The PET scans of a session with PET and MR are a session of their own now."""
+
+    pet: int
+    """The session that has them."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"session {self.session} in {self.project}: its PET scans are session {self.pet} now"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRestored(SessionEvent):
     """A session is out of the trash again."""
 

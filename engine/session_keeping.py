@@ -66,6 +66,7 @@ class SessionKeeping:
             *(index, self.ledger, areas_of(settings), read_stored, journal, clock),
             *(self._scripts, self._forget_route),
             lambda project: configuration().projects.archive_folder(project),
+            lambda project: configuration().pet_mr(project),
         )
         self._lifecycle = Lifecycle(self._workplace, self._policy)
         self._bell = Bell(settings.bell_file)
@@ -91,7 +92,7 @@ class SessionKeeping:
     def preview(self, session: Session, request: Request) -> Plan | tuple[str, ...]:
         """Return what archiving a session would come to; raises as `Planner.plan` does."""
         at = self._workplace
-        planner = Planner(at.areas, at.ledger, at.read, at.clock, at.archive_folder)
+        planner = Planner(at.areas, at.ledger, at.read, at.clock, at.archive_folder, at.pet_mr)
         return planner.preview(session, request)
 
     def run_requests(self) -> None:

@@ -151,6 +151,11 @@ class EngineSettings:
         return self.log_dir / "metrics.prom"
 
     @property
+    def command_output_dir(self) -> Path:
+        """What failed programs wrote, one file for each run."""
+        return self.log_dir / "commands"
+
+    @property
     def log_dir(self) -> Path:
         """Where the event journal is written."""
         return self.data_dir / "logs"

@@ -64,6 +64,7 @@ def example_revisions() -> list[RevisionSummary]:
             changed_from=where,
             changes=len(said) + 7 * (number % 5 == 0),
             summary=said,
+            subjects=tuple(dict.fromkeys(" ".join(words.split()[:2]) for words in said)),
         )
         for number in range(12, 0, -1)
         for who, where, said in (shapes[number % len(shapes)],)
@@ -84,10 +85,14 @@ def example_changes() -> tuple[ChangeRow, ...]:
         ("site", Change.CHANGED, "limits.associations", "25", "200"),
         ("site", Change.CHANGED, "control.token", "••••••••", "••••••••"),
     )
-    return tuple(
-        ChangeRow(*row, sentence=f"{row[0]} {row[2]}: {row[3]} → {row[4]}" if row[2] else row[0])
-        for row in rows
-    )
+    return tuple(ChangeRow(*row, sentence=_sentence(*row)) for row in rows)
+
+
+def _sentence(subject: str, change: Change, field: str, before: str, after: str) -> str:
+    if change is not Change.CHANGED:
+        return f"{subject} {change}"
+    come = [f"+{line}" for line in after.splitlines() if line not in before.splitlines()]
+    return f"{subject} {field}: " + (", ".join(come) if "\n" in after else f"{before} → {after}")
 
 
 @dataclass
@@ -97,6 +102,8 @@ class FakeHistory:
     command: Callable[..., None]
     known: list[RevisionSummary] = field(default_factory=example_revisions)
     changes: tuple[ChangeRow, ...] = field(default_factory=example_changes)
+    restored: Callable[[int], None] = lambda number: None
+    """Told the number of the revision that a restore made."""
 
     def revisions(self, *, before: int | None = None, limit: int = 50) -> RevisionPage:
         found = [r for r in self.known if before is None or r.number < before]
@@ -117,6 +124,7 @@ class FakeHistory:
             raise ChangedMeanwhile("the configuration", "bert", NOW, newest.summary)
         revision = RevisionSummary(newest.number + 1, NOW, actor, "", 1, (f"as revision {number}",))
         self.known.insert(0, revision)
+        self.restored(revision.number)
         return revision.number
 
 
@@ -225,20 +233,26 @@ class FakeSenders:
         ]
         name = order.value.replace(" ", "_").replace("AE", "ae")
         found.sort(key=lambda sender: getattr(sender, name), reverse=descending)
-        return SenderPage(tuple(found[offset : offset + limit]), offset, len(found))
+        page = (_with_day(sender) for sender in found[offset : offset + limit])
+        return SenderPage(tuple(page), offset, len(found))
 
     def detail(self, calling_ae_title: str, address: str) -> SenderDetail:
         for sender in self.known:
             if (sender.calling_ae_title, sender.address) == (calling_ae_title, address):
-                return SenderDetail(sender, _hours(sender))
+                return SenderDetail(_with_day(sender), _hours(sender), (sender.receiver,))
         raise NotFound(f"no sender {calling_ae_title!r} is known", "look at the list again")
 
 
-def _hours(sender: Sender) -> tuple[HourVolume, ...]:
+def _with_day(sender: Sender) -> Sender:
+    day = tuple(hour.bytes for hour in _hours(sender, 24))
+    return replace(sender, day=day) if any(day) else sender
+
+
+def _hours(sender: Sender, count: int = HOURS_KEPT) -> tuple[HourVolume, ...]:
     """Return a week of days with traffic from seven to eighteen o'clock."""
     last = NOW.replace(minute=0, second=0)
     hours = []
-    for back in range(HOURS_KEPT - 1, -1, -1):
+    for back in range(count - 1, -1, -1):
         at = last - timedelta(hours=back)
         share = max(0.0, math.sin((at.hour - 6) / 13 * math.pi)) if 6 < at.hour < 19 else 0.0
         objects = int(share * sender.objects / 60 * (0.3 if at.weekday() > 4 else 1))
@@ -309,6 +323,7 @@ def example_elements(*, as_received: bool = False) -> tuple[ElementRow, ...]:
                 identifying=is_identifying(tag, vr),
                 private=is_private(tag),
                 cut=vr == "OB",
+                first_bytes=b"" if vr in {"SQ", "OB"} else value.encode()[:32],
             )
         )
     return tuple(rows)

@@ -34,7 +34,18 @@ class FakeScripts:
         *,
         as_received: bool = False,
         equal: bool = False,
-        shown_to: str = "",
     ) -> ScriptPreview:
-        self.calls.append(("preview", (trial, reference, as_received, equal, shown_to)))
+        self.calls.append(("preview", (trial, reference, as_received, equal)))
+        return self.result
+
+    def shown_preview(
+        self,
+        trial: ScriptTrial,
+        reference: ObjectReference,
+        actor: str,
+        *,
+        as_received: bool = False,
+        equal: bool = False,
+    ) -> ScriptPreview:
+        self.calls.append(("shown_preview", (trial, reference, actor, as_received, equal)))
         return self.result

@@ -8,10 +8,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.answers.sessions import possible_actions
 from engine.errors import NotFound, SessionError
 from engine.model.identity import UNASSIGNED
 from engine.model.session import UNSETTLED, Session, SessionArea, SessionStatus
+from engine.model.session_actions import SessionAction, possible_actions
 from engine.view.sessions import (
     Amount,
     ArchivePreview,
@@ -19,7 +19,6 @@ from engine.view.sessions import (
     ScanObject,
     ScanObjectPage,
     ScanSummary,
-    SessionAction,
     SessionDetail,
     SessionMoment,
     SessionOrder,
@@ -318,6 +317,7 @@ def _fits(session: Session, query: SessionQuery) -> bool:
         and (not query.statuses or session.status in query.statuses)
         and (query.since is None or session.last_object_at >= query.since)
         and query.modality in {None, session.modality}
+        and (query.caller or "").casefold() in session.calling_ae_title.casefold()
         and query.receiver in {None, session.receiver, session.receiver.partition(":")[0]}
         and query.area in {None, session.area}
         and any(text in (one or "").casefold() for one in texts)

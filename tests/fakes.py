@@ -199,7 +199,7 @@ class FakeEngine:
 
     def __post_init__(self) -> None:
         self.sessions = FakeSessions(self._command)
-        self.history = FakeHistory(self._command)
+        self.history = FakeHistory(self._command, restored=self._restored)
         self.objects = FakeObjects(self._command)
 
     forwarding: FakeForwarding = field(default_factory=FakeForwarding)
@@ -296,6 +296,9 @@ class FakeEngine:
     def undo(self, actor: str) -> None:
         self._command("undo", actor)
         self.current = replace(self.current, revision=self.current.revision + 1)
+
+    def _restored(self, number: int) -> None:
+        self.current = replace(self.current, revision=number)
 
     def retry_receiver(self, receiver_id: int) -> None:
         self._command("retry_receiver", receiver_id)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import pkgutil
-import signal
-import threading
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.app import App
@@ -18,6 +14,7 @@ from textual.command import SimpleProvider
 from tui.bindings import Scope, bindings
 from tui.commands.associations import AssociationCommands
 from tui.commands.calls import EngineCalls
+from tui.commands.history import HistoryCommands
 from tui.commands.palette import ConsoleCommands, ConsolePalette
 from tui.commands.receivers import ReceiverCommands
 from tui.commands.settings import SettingsCommands
@@ -32,10 +29,12 @@ from tui.link import (
     EngineCall,
     EngineLink,
     EngineStopped,
+    GoRequested,
     News,
     Reading,
     ReadingWanted,
     ReceiverCommand,
+    RestoreRequested,
     SettingsCommand,
     SwitchRequested,
     UndoRequested,
@@ -46,6 +45,7 @@ from tui.screens.console_screen import ConsoleScreen, Frame
 from tui.screens.dashboard import DashboardScreen
 from tui.screens.too_small import TooSmallScreen, is_too_small
 from tui.settings import ConsoleSettings, load_settings, save_settings
+from tui.terminal_watch import CHECK_SECONDS, TerminalWatch, end_at_once
 from tui.text import safe
 from tui.theme import DARK, QUIET, THEMES, palette_of
 
@@ -57,11 +57,10 @@ if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
     from textual.theme import Theme
 
+    from engine.errors import EngineError
     from engine.model.receiver import Receiver
     from engine.view import EngineView
 
-TERMINAL_CHECK_SECONDS = 1
-"""Often enough that Textual's output queue of 30 writes cannot fill up and block this thread."""
 MAX_TOAST_CELLS = 400
 REDRAW_SECONDS = 0.2
 
@@ -84,6 +83,7 @@ class ConsoleApp(App[None]):
         refresh_hz: float = 4.0,
         blink: bool = True,
         actor: str = "console",
+        on_start: Callable[[], None] | None = None,
         on_quit: Callable[[], None] | None = None,
         on_hangup: Callable[[], None] | None = None,
         on_shown: Callable[[], None] | None = None,
@@ -100,10 +100,13 @@ class ConsoleApp(App[None]):
             refresh_hz: Looks per second; 0 looks once, then only when asked.
             blink: Whether text cursors blink.
             actor: Who changes the configuration, for its history.
+            on_start: Starts the engine; called on a worker thread when the first picture is there.
+                An `EngineError` ends the console, and is its `start_failure`.
             on_quit: Stops the engine; called on a worker thread, may take seconds.
             on_hangup: Called on this thread when the terminal is gone, before the console ends
                 without `on_quit`; None quits then.
-            on_shown: Called on a worker thread when the console is there, for what may take time.
+            on_shown: Called on a worker thread when console and engine are there, for what may
+                take time.
             demo: Whether to say that nothing here is real.
             read_only: Whether nothing that changes anything can be reached.
             settings_path: Where the user's settings are kept; None keeps none.
@@ -114,13 +117,16 @@ class ConsoleApp(App[None]):
         self.blink = blink
         self.reading = Reading()
         places = places or PLACES
-        self.frame = Frame(blink=blink, demo=demo, read_only=read_only, places=places)
+        self.frame = Frame(blink=blink, demo=demo, read_only=read_only, places=places, actor=actor)
         self.dashboard = DashboardScreen(self.frame)
         self._settings_path = settings_path
         self._refresh_hz = refresh_hz
+        self._on_start = on_start
         self._on_quit = on_quit
         self._on_hangup = on_hangup
         self._on_shown = on_shown
+        self.start_failure: EngineError | None = None
+        """Why the engine could not be started, which ended the console."""
         self.hung_up = False
         """Whether it ended because the terminal is gone, and left the engine running."""
         self._link = EngineLink(engine, self.post_message)
@@ -128,9 +134,10 @@ class ConsoleApp(App[None]):
         self._association_commands = AssociationCommands(self, engine, actor)
         self._site_commands = SiteCommands(self, actor)
         self._settings_commands = SettingsCommands(self, engine, actor)
+        self._history_commands = HistoryCommands(self, actor)
         self._calls = EngineCalls(self, self._link)
         self._stopping = False
-        self._terminals: list[int] = []
+        self._terminal_watch = TerminalWatch(self._hang_up, self._terminate)
         for theme in THEMES:
             self.register_theme(theme)
         self._settings, self._settings_problem = self._load_settings()
@@ -167,20 +174,46 @@ class ConsoleApp(App[None]):
 
     def on_mount(self) -> None:
         """Look for the first time and start everything that goes on by itself."""
-        self._catch_signals()
+        self._terminal_watch.begin()
         self._link.start()
         if self._settings_problem:
             self.tell(self._settings_problem, "warning")
         self.theme_changed_signal.subscribe(self, self._repaint)
-        self._terminals = [descriptor for descriptor in (0, 1, 2) if os.isatty(descriptor)]
-        self.set_interval(TERMINAL_CHECK_SECONDS, self._check_terminal)
+        self.set_interval(CHECK_SECONDS, self._terminal_watch.check)
         self.refresh_from_engine()
         if self._refresh_hz > 0:
             self.set_interval(1 / self._refresh_hz, self.refresh_from_engine)
+        if self._on_start is None:
+            self.call_after_refresh(self._begin_serving)
+        else:
+            self.call_after_refresh(self._start_engine, self._on_start)
+
+    def _start_engine(self, start: Callable[[], None]) -> None:
+        def started(_: object) -> None:
+            self.refresh_from_engine()
+            self._begin_serving()
+
+        call = EngineCall(
+            "start the engine",
+            CONSOLES,
+            lambda _: start(),
+            started,
+            otherwise=self._not_started,
+            changes=False,
+        )
+        self.call_engine(call)
+
+    def _not_started(self, error: EngineError) -> None:
+        self.start_failure = error
+        self.exit()
+
+    def _begin_serving(self) -> None:
         if self._on_shown is not None:
             shown = self._on_shown
-            call = EngineCall("serve consoles", CONSOLES, lambda _: shown(), lambda _: None)
-            self.call_after_refresh(self.call_engine, call)
+            call = EngineCall(
+                "serve consoles", CONSOLES, lambda _: shown(), lambda _: None, changes=False
+            )
+            self.call_engine(call)
 
     def on_unmount(self) -> None:
         """Hear no more news."""
@@ -246,8 +279,18 @@ class ConsoleApp(App[None]):
         """Go to a screen by its key."""
         self.go(name)
 
+    @on(GoRequested)
+    def _go_and_look(self, request: GoRequested) -> None:
+        self.go(request.place)
+        self.go(request.place)
+        screen = self.screen
+        if isinstance(screen, ConsoleScreen):
+            screen.look_for(request.words)
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Hide the keys of screens that there are not."""
+        """Hide the keys of screens that there are not, and what a read-only console can't do."""
+        if action == "undo":
+            return not (self.frame.read_only or self._stopping)
         if action == "go":
             return any(place.name == parameters[0] and place.screen for place in self.frame.places)
         return super().check_action(action, parameters)
@@ -296,7 +339,12 @@ class ConsoleApp(App[None]):
     @on(UndoRequested)
     def _undo(self) -> None:
         if self.may():
-            self._site_commands.undo()
+            self._history_commands.undo()
+
+    @on(RestoreRequested)
+    def _restore(self, request: RestoreRequested) -> None:
+        if self.may():
+            self._history_commands.restore(request.number)
 
     def look_at(self, receiver_id: int) -> Receiver | None:
         """Look at the engine again and return a receiver as it is now."""
@@ -326,7 +374,15 @@ class ConsoleApp(App[None]):
         text = safe(sentence, MAX_TOAST_CELLS)
         self.notify(text, severity=severity, timeout=timeout, markup=False)
 
+    def tell_saved(self, sentence: str, severity: SeverityLevel = "information") -> None:
+        """Tell what became of a change, and how to take it back."""
+        self.tell(f"{sentence}   Z undoes it", severity)
+
     # Keys
+
+    def action_undo(self) -> None:
+        """Ask to take back the newest change of the configuration."""
+        self.post_message(UndoRequested())
 
     def action_command_palette(self) -> None:
         """Open the palette."""
@@ -405,57 +461,17 @@ class ConsoleApp(App[None]):
     def _engine_stopped(self) -> None:
         self.exit()
 
-    def _catch_signals(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
-        loop.add_signal_handler(signal.SIGTERM, self._terminate)
-
-    def _release_signals(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            loop = asyncio.get_running_loop()
-            loop.remove_signal_handler(signal.SIGHUP)
-            loop.remove_signal_handler(signal.SIGTERM)
-
     def _hang_up(self) -> None:
-        if 0 in self._terminals and not os.isatty(0):
-            self._forget_terminal()
+        self._terminal_watch.forget_lost_terminal(self._driver)
         if self._on_hangup is None or self._stopping:
             self._leave()
             return
         self._stopping = self.hung_up = True
-        self._release_signals()
+        self._terminal_watch.release_signals()
         self._on_hangup()
         self.exit()
 
-    def _forget_terminal(self) -> None:
-        # Textual's input thread would read the end of file again and again, its output thread
-        # dies of the first write, and the queue between it and this thread would block.
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for descriptor in self._terminals:
-            os.dup2(nowhere, descriptor)
-        os.close(nowhere)
-        self._terminals = []
-        driver = cast(Any, self._driver)
-        if driver is not None:
-            driver.write = _discard
-            driver.disable_input()
-
     def _terminate(self) -> None:
-        if not self._stopping:
-            self._leave()
-            return
-        # A thread that stops the engine can't be interrupted, and Python would wait for it.
-        if self._driver is not None:
-            self._driver.stop_application_mode()
-            self._driver.close()
-        os._exit(128 + signal.SIGTERM)
-
-    def _check_terminal(self) -> None:
-        if 0 in self._terminals and not os.isatty(0):
-            self._hang_up()
-
-
-def _discard(data: str) -> None:
-    """Take output that nobody can see."""
+        if self._stopping:
+            end_at_once(self._driver)
+        self._leave()

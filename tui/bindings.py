@@ -26,6 +26,11 @@ class Scope(StrEnum):
     LISTS = "Lists"
     MARKS = "Marks"
     LOG = "Log"
+    SENDERS = "Senders"
+    HISTORY = "History"
+    SESSIONS = "Sessions"
+    AREAS = "Areas"
+    INSPECTOR = "Object"
     NEIGHBOURS = "Receiver"
     SCREENS = "Screens"
     EVERYWHERE = "Everywhere"
@@ -77,6 +82,34 @@ class Key:
 
 R, V, L, E = Scope.RECEIVERS, Scope.VIEW, Scope.LISTS, Scope.EVERYWHERE
 A, S, M = Scope.ASSOCIATIONS, Scope.SITE, Scope.MARKS
+
+OBJECT_KEYS = (
+    ("values", "v", "v", "values", "Values", "show masked values for a minute (recorded)", 1),
+    ("compare", "c", "c", "compare", "Compare", "with what arrived; then only the changes", 1),
+    ("previous", "left_square_bracket", "[", "neighbour(-1)", "Prev", "object of the scan", 2),
+    ("next", "right_square_bracket", "]", "neighbour(1)", "Next", "object of the scan", 2),
+    ("private", "p", "p", "private", "Private", "hide private elements, and back", 3),
+    ("sequences", "s", "s", "sequences", "Sequences", "open all sequences, or close them", 3),
+    ("image", "i", "i", "only('picture')", "Image", "on the whole screen, and back", 2),
+    ("trail", "t", "t", "only('trail')", "Trail", "where it went, on the whole screen", 3),
+    ("window", "w", "w", "window", "Window", "which values are black and white", 4),
+    ("frame_back", "comma", ",", "frame(-1)", "Frame", "the frame before", 0),
+    ("frame", "full_stop", ".", "frame(1)", "Frame", "the next frame", 4),
+    ("copy_tag", "Y", "Y", "copy_tag", "Copy tag", "copy the tag of the element", 0),
+    ("rule", "r", "r", "copy_rule", "Rule", "copy a routing rule for the element", 4),
+)
+"""Name, key, key as written, action, label, help and importance of what one object offers."""
+
+SESSION_KEYS = (
+    ("archive", "a", "Archive", "into the archive (asks; says conflicts first)", 1),
+    ("move", "m", "Move", "to another project (asks which)", 2),
+    ("delete", "d", "Delete", "to the trash (asks)", 2),
+    ("rebuild", "r", "Rebuild", "make scans and documents anew", 2),
+    ("restore", "u", "Restore", "out of the trash, into the prearchive", 1),
+    ("cancel", "c", "Cancel", "take back what waits", 1),
+)
+"""Name, key, label, help and importance of what may be asked for sessions."""
+AREA_HELP = "prearchive, archive, trash"
 
 KEYS = (
     Key(
@@ -184,6 +217,35 @@ KEYS = (
         short="Allow all",
         changes=True,
     ),
+    *(
+        Key(
+            f"session.{name}",
+            Scope.SESSIONS,
+            key,
+            key,
+            f"session('{name}')",
+            label,
+            words,
+            weight,
+            changes=True,
+        )
+        for name, key, label, words, weight in SESSION_KEYS
+    ),
+    Key(
+        "session.copy_uid",
+        Scope.SESSIONS,
+        "U",
+        "U",
+        "copy_uid",
+        "Copy UID",
+        "copy the Study Instance UIDs",
+    ),
+    Key("area.next", Scope.AREAS, "right_square_bracket", "]", "area(1)", "Area", AREA_HELP, 4),
+    Key("area.previous", Scope.AREAS, "left_square_bracket", "[", "area(-1)", "Area", AREA_HELP),
+    *(
+        Key(f"object.{name}", Scope.INSPECTOR, key, shown, action, label, words, weight)
+        for name, key, shown, action, label, words, weight in OBJECT_KEYS
+    ),
     Key(
         "settings.edit",
         Scope.SETTINGS,
@@ -226,6 +288,56 @@ KEYS = (
     Key("log.times", Scope.LOG, "t", "t", "times", "Times", "time of day, date, how long ago", 4),
     Key("log.save", Scope.LOG, "S", "S", "save", "Save", "write what is shown to a file", 3),
     Key("log.clear", Scope.LOG, "X", "X", "clear_view", "Clear", "hide what is shown, and back"),
+    *(
+        Key(f"sender.{name}", Scope.SENDERS, key, key, action, label, text, importance, short)
+        for name, key, action, label, text, importance, short in (
+            (
+                "associations",
+                "a",
+                "show_at('associations')",
+                "Associations",
+                "show its associations on screen 2",
+                2,
+                "Assoc",
+            ),
+            (
+                "sessions",
+                "s",
+                "show_at('sessions')",
+                "Sessions",
+                "show its sessions on screen 3",
+                2,
+                "Sess",
+            ),
+            ("log", "l", "show_at('log')", "Events", "show its events on screen 4", 2, ""),
+            ("range", "h", "hours", "24 h / 7 d", "the chart of a day or of a week", 3, "Range"),
+            ("refresh", "r", "look_again", "Refresh", "ask the engine again now", 4, ""),
+        )
+    ),
+    Key(
+        "history.restore",
+        Scope.HISTORY,
+        "R",
+        "R",
+        "restore",
+        "Restore",
+        "bring back what this revision said (shows what changes, and asks)",
+        1,
+        changes=True,
+    ),
+    Key(
+        "history.undo",
+        Scope.HISTORY,
+        "u",
+        "u",
+        "app.undo",
+        "Undo",
+        "take back the last change (shows it, and asks)",
+        2,
+        changes=True,
+    ),
+    Key("history.older", Scope.HISTORY, "m", "m", "older", "Older", "read older revisions", 3),
+    Key("history.refresh", Scope.HISTORY, "r", "r", "look_again", "Refresh", "ask again now", 4),
     Key(
         "receiver.previous",
         Scope.NEIGHBOURS,
@@ -278,6 +390,16 @@ KEYS = (
     ),
     Key("app.next", E, "tab", "tab", "app.focus_next", "Panel", "next panel", 5),
     Key("app.previous", E, "shift+tab", "⇧tab", "app.focus_previous", "Back", "previous panel"),
+    Key(
+        "app.undo",
+        E,
+        "Z",
+        "Z",
+        "undo",
+        "Undo",
+        "take back the last change of the configuration (shows it and asks)",
+        changes=True,
+    ),
     Key("app.help", E, "question_mark", "?", "help", "Help", "all keys and what states mean", 1),
     Key("app.help_here", E, "f1", "f1", "help_here", "Help here", "help on the focused panel"),
     Key(

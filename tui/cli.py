@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from engine import terminal
 from engine.cli import actor, add_engine_options, build_parser, run, settings_of
@@ -132,30 +132,28 @@ def _attach(engine: RemoteEngine, arguments: argparse.Namespace) -> int:
 
 def _host(settings: EngineSettings, arguments: argparse.Namespace) -> int:
     """Open the console on an engine in this process, and serve it to others."""
-    from engine import Engine
     from engine.headless import Signals
+    from tui.late_engine import LateEngine
 
-    engine, signals = Engine(settings), Signals()
-    engine.start()
+    engine, signals = LateEngine(settings), Signals()
     with ExitStack() as running:
         running.callback(engine.stop)
-
-        def serve_others() -> None:
-            from engine.control.host import serve
-
-            running.callback(serve(engine, settings))
-
         stays = arguments.on_hangup is OnHangup.HEADLESS
         app = _app(
-            engine,
+            cast("EngineView", engine),
             arguments,
-            on_quit=running.close,
+            on_start=engine.start,
+            on_quit=engine.stop,
             on_hangup=signals.install if stays else None,
-            on_shown=serve_others,
+            on_shown=engine.serve,
         )
         code = _run(app, arguments)
-        if app.hung_up:
-            go_on(engine, signals, running.close)
+        if app.start_failure is not None:
+            raise app.start_failure
+        goes_on = engine.started() if app.hung_up else None
+        if goes_on is not None:
+            engine.serve()
+            go_on(goes_on, signals, engine.stop)
         return code
 
 
@@ -177,6 +175,7 @@ def _app(
     arguments: argparse.Namespace,
     who: str = "",
     *,
+    on_start: Callable[[], None] | None = None,
     on_quit: Callable[[], None] | None = None,
     on_hangup: Callable[[], None] | None = None,
     on_shown: Callable[[], None] | None = None,
@@ -195,6 +194,7 @@ def _app(
         read_only=arguments.read_only,
         settings_path=settings_path(),
         theme_name=arguments.theme or "",
+        on_start=on_start,
         on_quit=on_quit,
         on_hangup=on_hangup,
         on_shown=on_shown,

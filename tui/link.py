@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from textual.message import Message
 
 from engine.errors import EngineError
+from tui.late_engine import EngineStarting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -114,8 +115,25 @@ class SwitchRequested(Message):
         self.allowed = allowed
 
 
+class GoRequested(Message):
+    """Someone wants to see a screen, filtered by some words."""
+
+    def __init__(self, place: str, words: str) -> None:
+        super().__init__()
+        self.place = place
+        self.words = words
+
+
 class UndoRequested(Message):
     """Someone wants to take back the newest change of the configuration."""
+
+
+class RestoreRequested(Message):
+    """Someone wants to bring back a revision of the configuration."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 class ChoiceRequested(Message):
@@ -231,6 +249,8 @@ class EngineLink:
         try:
             self._take(self._engine.snapshot())
             self._read_events()
+        except EngineStarting:
+            return Reading()
         except Exception:  # whatever keeps it from answering, the screen must say so and go on
             return Reading(self._snapshot, True, tuple(self._events), self._dropped)
         return Reading(self._snapshot, False, tuple(self._events), self._dropped)

@@ -25,10 +25,10 @@ PLACES = (
     Place(
         "associations", "2", "Associations", "Assoc", "tui.screens.associations:AssociationsScreen"
     ),
-    Place("sessions", "3", "Sessions", "Sess"),
+    Place("sessions", "3", "Sessions", "Sess", "tui.screens.sessions:SessionsScreen"),
     Place("log", "4", "Log", "Log", "tui.screens.log:LogScreen"),
-    Place("senders", "5", "Senders", "Send"),
+    Place("senders", "5", "Senders", "Send", "tui.screens.senders:SendersScreen"),
     Place("site", "6", "Site & projects", "Site", "tui.screens.site:SiteScreen"),
     Place("processors", "7", "Processors", "Proc"),
-    Place("history", "8", "History", "Hist"),
+    Place("history", "8", "History", "Hist", "tui.screens.history:HistoryScreen"),
 )

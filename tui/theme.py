@@ -12,6 +12,7 @@ from textual.theme import Theme
 
 from engine.events import Severity
 from engine.view import AssociationEnd, ReceiverState
+from engine.view.senders import SenderState
 
 
 class Tone(StrEnum):
@@ -51,6 +52,13 @@ ASSOCIATION_LOOKS = {
     AssociationEnd.RELEASED: Look("○", "closed", Tone.MUTED),
     AssociationEnd.ABORTED: Look("▲", "abort", Tone.WARNING),
     AssociationEnd.REJECTED: Look("✗", "reject", Tone.ERROR),
+}
+
+SENDER_LOOKS = {
+    SenderState.SENDING: Look("●", "sending", Tone.OK),
+    SenderState.QUIET: Look("○", "quiet", Tone.MUTED),
+    SenderState.NEVER_SENT: Look("·", "never", Tone.MUTED),
+    SenderState.ONLY_REJECTED: Look("✗", "reject", Tone.ERROR),
 }
 
 SEVERITY_LOOKS = {

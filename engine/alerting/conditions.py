@@ -10,6 +10,7 @@ from engine.delivery_events import (
     ForwardingHalted,
     ObjectsNotForwarded,
     ProgramFailed,
+    QueueSetAside,
 )
 from engine.events import (
     AnonymizationFailed,
@@ -34,6 +35,7 @@ _BEGINS = {
     ReceiverFailed: AlertKind.RECEIVER,
     StorageLow: AlertKind.STORAGE,
     StorageRefuses: AlertKind.STORAGE,
+    QueueSetAside: AlertKind.STORAGE,
     AnonymizationFailed: AlertKind.SCRIPT,
     RuleFailed: AlertKind.SCRIPT,
     ProgramFailed: AlertKind.SCRIPT,
@@ -91,6 +93,8 @@ def _subject(event: Event) -> str:
         return event.plugin
     if isinstance(event, DestinationFails | DestinationRecovered | ObjectsNotForwarded):
         return event.destination
+    if isinstance(event, QueueSetAside):
+        return event.kept_as
     if isinstance(event, ProgramFailed):
         return event.processor
     if isinstance(event, RuleFailed):

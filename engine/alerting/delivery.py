@@ -11,10 +11,13 @@ import os
 import signal
 import socket
 import subprocess
+from base64 import b64encode
 from contextlib import suppress
 from dataclasses import asdict
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
+from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from engine.errors import EngineError
@@ -84,8 +87,19 @@ class _NoRedirection(HTTPRedirectHandler):
         """Follow none."""
 
 
+def _without_login(url: str) -> tuple[str, bytes]:
+    """Return an address as it is called, and the login that it names; nothing for none."""
+    parts = urlsplit(url)
+    login, at, host = parts.netloc.rpartition("@")
+    user, _, password = (unquote_to_bytes(part) for part in login.partition(":"))
+    return parts._replace(netloc=host).geturl(), user + b":" + password if at else b""
+
+
 def _post(url: str, body: bytes) -> None:
     headers = {"Content-Type": "application/json", "User-Agent": "dicomdock"}
+    url, login = _without_login(url)
+    if login:
+        headers["Authorization"] = f"Basic {b64encode(login).decode()}"
     request = Request(url, body, headers, method="POST")
     try:
         with build_opener(_NoRedirection).open(request, timeout=WEBHOOK_SECONDS):
@@ -93,7 +107,7 @@ def _post(url: str, body: bytes) -> None:
     except HTTPError as error:
         with error:
             raise NotDelivered(f"the webhook answered {error.code}", "check its address") from None
-    except (URLError, OSError, ValueError) as error:
+    except (URLError, OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         why = getattr(reason, "strerror", None) or type(reason).__name__
         raise NotDelivered(f"the webhook can't be reached: {why}", "check its address") from None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.alerting.conditions import condition_of
-from engine.delivery_events import ProgramFailed
 
 if TYPE_CHECKING:
     from engine.alerting.conditions import Condition
@@ -93,8 +92,6 @@ def _is_same_matter(known: Condition, ending: Condition) -> bool:
 
 def _alert(recorded: RecordedEvent, condition: Condition, suppressed: int) -> Alert:
     event = recorded.event
-    if isinstance(event, ProgramFailed):
-        event = replace(event, output="")  # what a program writes may name patients
     about = " ".join(filter(None, (condition.subject, event.sentence())))
     return Alert(
         kind=str(condition.kind),

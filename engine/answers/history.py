@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LONGEST_PAGE = 200
 _SUMMARY_ROWS = 5
+_MOST_SUBJECTS = 200
 _LONGEST_TEXT = 20_000
 _BETWEEN = " from "
 """Between login and address in the name of who made a change."""
@@ -81,6 +82,7 @@ def _summary(revision: Revision) -> RevisionSummary:
         changed_from=where,
         changes=len(made),
         summary=tuple(difference.sentence() for difference in made[:_SUMMARY_ROWS]),
+        subjects=tuple(dict.fromkeys(d.subject for d in made))[:_MOST_SUBJECTS],
     )
 
 

@@ -93,14 +93,29 @@ class ObjectAnswers:
     ) -> ObjectHeader:
         """Return a header with nothing masked, and note who saw it."""
         header = self._header(reference, as_received)
-        self._note_shown(reference, actor)
+        self.note_shown(reference, actor)
         return header
 
     def shown_comparison(self, reference: ObjectReference, actor: str) -> Comparison:
         """Return a comparison with nothing masked, and note who saw it."""
         comparison = self._comparison(reference)
-        self._note_shown(reference, actor)
+        self.note_shown(reference, actor)
         return comparison
+
+    def note_shown(self, reference: ObjectReference, actor: str) -> None:
+        """Let the journal keep that somebody saw what an object says of its patient."""
+        if reference.file:
+            with self._reader.reading() as connection:
+                uid = object_rows.instance_of(connection, reference)
+        else:
+            uid = self.received(reference).header.sop_instance_uid or ""
+        self._journal.record(
+            IdentifyingValuesShown(
+                by=actor[:_LONGEST_ACTOR],
+                object=self._key.hash(_SOP_INSTANCE_UID, uid).hex(),
+                session=reference.session or None,
+            )
+        )
 
     def trail(self, reference: ObjectReference) -> ObjectTrail:
         """Return where an object went."""
@@ -158,20 +173,6 @@ class ObjectAnswers:
         last_tag = max(last_tag, recent.header.last_tag)
         rows = compared(received.elements, stored.elements, last_tag)
         return Comparison(rows, last_tag, complete=received.complete and stored.complete)
-
-    def _note_shown(self, reference: ObjectReference, actor: str) -> None:
-        if reference.file:
-            with self._reader.reading() as connection:
-                uid = object_rows.instance_of(connection, reference)
-        else:
-            uid = self.received(reference).header.sop_instance_uid or ""
-        self._journal.record(
-            IdentifyingValuesShown(
-                by=actor[:_LONGEST_ACTOR],
-                object=self._key.hash(_SOP_INSTANCE_UID, uid).hex(),
-                session=reference.session or None,
-            )
-        )
 
     def run(self, job: Job) -> Result:
         """Have a job done in the process that reads objects.
@@ -235,7 +236,7 @@ def masked_comparison(comparison: Comparison) -> Comparison:
 def _masked(row: ElementRow | None) -> ElementRow | None:
     if row is None or not (row.identifying and row.value):
         return row
-    return replace(row, value=MASK, masked=True)
+    return replace(row, value=MASK, masked=True, first_bytes=b"")
 
 
 def _recent(row: RecentRow, kept: RecentHeader | None) -> RecentObject:

@@ -60,9 +60,28 @@ class ScriptAnswers:
         *,
         as_received: bool = False,
         equal: bool = False,
-        shown_to: str = "",
     ) -> ScriptPreview:
-        """Apply a trial to a copy of an object."""
+        """Apply a trial to a copy of an object, with identifying values masked."""
+        made = self._preview(trial, reference, as_received=as_received, equal=equal)
+        return replace(made, rows=tuple(map(_masked, made.rows)))
+
+    def shown_preview(
+        self,
+        trial: ScriptTrial,
+        reference: ObjectReference,
+        actor: str,
+        *,
+        as_received: bool = False,
+        equal: bool = False,
+    ) -> ScriptPreview:
+        """Apply a trial with nothing masked, and note who saw it."""
+        made = self._preview(trial, reference, as_received=as_received, equal=equal)
+        self._objects.note_shown(reference, actor)
+        return made
+
+    def _preview(
+        self, trial: ScriptTrial, reference: ObjectReference, *, as_received: bool, equal: bool
+    ) -> ScriptPreview:
         step = self._step(trial)
         job = self._job(trial, reference, as_received=as_received or not reference.file)
         job = replace(job, steps=(step,), equal=equal)
@@ -70,12 +89,9 @@ class ScriptAnswers:
         assert isinstance(result, TrialResult)
         if result.problem:
             raise UnreadableObject(result.problem, "look at the file with another program")
-        if shown_to:
-            self._objects.shown(reference, shown_to)
-        rows = result.rows if shown_to else tuple(map(_masked, result.rows))
         return ScriptPreview(
             result.outcome,
-            rows,
+            result.rows,
             result.why,
             result.remedy,
             result.line,

@@ -6,13 +6,18 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from engine.sessions.senders import sender_detail, sender_page
+from engine.sessions.senders import day_volumes, sender_detail, sender_page
 from engine.view.senders import Sender, SenderDetail, SenderOrder, SenderPage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from engine.clock import Clock
     from engine.dimse.associations import Associations
     from engine.sessions.reader import IndexReader
+
+Who = tuple[str, str]
+"""Calling AE title and address."""
 
 
 class SenderAnswers:
@@ -37,20 +42,24 @@ class SenderAnswers:
             found, total = sender_page(
                 connection, text, order, descending=descending, offset=offset, limit=limit
             )
+            days = day_volumes(connection, self._clock.now())
         calling = self._calling()
-        return SenderPage(tuple(_now(sender, calling) for sender in found), offset, total)
+        return SenderPage(tuple(_now(sender, calling, days) for sender in found), offset, total)
 
     def detail(self, calling_ae_title: str, address: str) -> SenderDetail:
         """Return a sender with its volume by hour."""
         with self._reader.reading() as connection:
-            found = sender_detail(connection, calling_ae_title, address, self._clock.now())
-        return replace(found, sender=_now(found.sender, self._calling()))
+            now = self._clock.now()
+            found = sender_detail(connection, calling_ae_title, address, now)
+            days = day_volumes(connection, now)
+        return replace(found, sender=_now(found.sender, self._calling(), days))
 
-    def _calling(self) -> Counter[tuple[str, str]]:
+    def _calling(self) -> Counter[Who]:
         live = self._associations.open_ones()
         return Counter((one.calling_ae_title, str(one.address)) for one in live)
 
 
-def _now(sender: Sender, calling: Counter[tuple[str, str]]) -> Sender:
-    count = calling[sender.calling_ae_title, sender.address]
-    return replace(sender, open_associations=count) if count else sender
+def _now(sender: Sender, calling: Counter[Who], days: Mapping[Who, tuple[int, ...]]) -> Sender:
+    who = (sender.calling_ae_title, sender.address)
+    day, count = days.get(who, ()), calling[who]
+    return replace(sender, open_associations=count, day=day) if count or day else sender

@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING
 
 from engine.errors import NotFound, UnreadableObject
 from engine.intake.stored import scripts_of
-from engine.model.session import (
-    QUEUED,
-    UNSETTLED,
-    ObjectState,
-    SessionArea,
-    SessionStatus,
-    may_be_asked,
-)
+from engine.model.session import UNSETTLED, ObjectState
+from engine.model.session_actions import SessionAction, possible_actions
 from engine.session_events import SessionCancelled, SessionRebuildAsked
 from engine.sessions import contents
 from engine.sessions.lifecycle import put_into_trash_at
@@ -24,7 +18,6 @@ from engine.sessions.workplace import project_of
 from engine.view.sessions import (
     ArchivePreview,
     ScanSummary,
-    SessionAction,
     SessionDetail,
     SessionMoment,
     SessionOrder,
@@ -43,7 +36,7 @@ if TYPE_CHECKING:
     from engine.model.session_query import SessionQuery
     from engine.session_keeping import SessionKeeping
     from engine.sessions.contents import ScanRow
-    from engine.sessions.ledger import AskedOperation
+    from engine.sessions.ledger_reader import AskedOperation
     from engine.sessions.reader import IndexReader
     from engine.sessions.scans import ReadStored
     from engine.view.sessions import ScanObjectPage, SessionPage
@@ -52,13 +45,6 @@ LONGEST_WAIT_SECONDS = 60.0
 _MOST_SCANS_READ = 200
 """One object of each scan is read for its description; the scans after these have none."""
 _MOST_EVENTS = 5_000
-
-_ACTIONS = {
-    SessionStatus.QUEUED_ARCHIVING: SessionAction.ARCHIVE,
-    SessionStatus.QUEUED_MOVING: SessionAction.MOVE,
-    SessionStatus.QUEUED_DELETING: SessionAction.DELETE,
-    SessionStatus.QUEUED_BUILDING: SessionAction.REBUILD,
-}
 
 
 class SessionAnswers:
@@ -209,18 +195,6 @@ class SessionAnswers:
         since = put_into_trash_at(session)
         days = self._configuration().site.sessions.trash_days
         return since + timedelta(days=days) if since else None
-
-
-def possible_actions(session: Session) -> tuple[SessionAction, ...]:
-    """Return what a person may ask for now (XNAT 9.5)."""
-    if session.status in QUEUED:
-        return (SessionAction.CANCEL,)
-    if session.area is SessionArea.TRASH:
-        return (SessionAction.RESTORE,) if may_be_asked(session.status) else ()
-    possible = {_ACTIONS[status] for status in may_be_asked(session.status)}
-    if session.project is None:
-        possible.discard(SessionAction.ARCHIVE)
-    return tuple(action for action in SessionAction if action in possible)
 
 
 def _summaries(

@@ -239,6 +239,9 @@ def _report(
     for label in (*processor.receivers_allowed, *processor.receivers_denied):
         if label not in {receiver.label for receiver in configuration.receivers}:
             terminal.say(f"no receiver is called {label} now")
+    acts = processor.enabled and processor in configuration.processors
+    if acts and not any(map(configuration.processors_of, configuration.receivers)):
+        terminal.say("no receiver has custom processing on, so no processor sees an object")
     return terminal.say(f"{verb} {processor.label}, revision {configuration.revision}")
 
 

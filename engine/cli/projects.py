@@ -20,6 +20,7 @@ from engine.cli.options import (
 from engine.cli.profile import add_profile, add_script_switch, with_profile
 from engine.model.anonymization import PROFILE
 from engine.model.identifier import PROJECT_FIELD
+from engine.model.pet_mr import SITES, PetMr
 from engine.model.project import PROJECT_TEXTS, Project
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 
 _UNSET: dict[str, object] = {"title": "", "aliases": (), **dict.fromkeys(PROJECT_TEXTS, "")}
 _ENABLED = "anonymization_script_enabled"
-_FIELDS = ("title", "aliases", "auto_archive", "archive_folder", _ENABLED, *PROJECT_TEXTS)
+_FIELDS = (
+    *("title", "aliases", "auto_archive", "archive_folder", "pet_mr"),
+    *(_ENABLED, *PROJECT_TEXTS),
+)
 
 
 def add_projects(commands: Commands) -> None:
@@ -64,6 +68,8 @@ def _add_fields(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(AUTO_ARCHIVE_CODES)}: what becomes of complete sessions")  # fmt: skip
     add("--archive-folder", metavar="NAME",
         help="where sessions are archived from now on: arc001, arc002 …")  # fmt: skip
+    add("--pet-mr", metavar="HOW", choices=(SITES, *PetMr),
+        help=f"{', '.join((SITES, *PetMr))}: what becomes of studies with PET and MR")  # fmt: skip
     for name in PROJECT_TEXTS:
         option = f"--{name.replace('_', '-')}"
         add(option, metavar="FILE", type=text_of_file, help="a file with it; '-' reads stdin")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ACTOR = "actor"
 """The parameter of commands that says who gives them."""
+SHOWN_TO = "shown_to"
+"""The parameter of questions that says who sees identifying values, if anybody does."""
 STREAMED = frozenset({"subscribe"})
 """What is no question with one answer; see `stream`."""
 

@@ -171,11 +171,11 @@ class Schemas:
 
 
 def event_modules() -> Iterator[types.ModuleType]:
-    """Yield the modules of events: `engine.events` and those named like it."""
-    engine = sys.modules["engine"]
-    for module in sorted(pkgutil.iter_modules(engine.__path__), key=lambda m: m.name):
-        if module.name == "events" or module.name.endswith("_events"):
-            yield importlib.import_module(f"engine.{module.name}")
+    """Yield the modules of events: those in `engine.events`, and those named like it."""
+    inside = pkgutil.iter_modules(sys.modules["engine.events"].__path__, "engine.events.")
+    beside = pkgutil.iter_modules(sys.modules["engine"].__path__, "engine.")
+    names = [*(m.name for m in inside), *(m.name for m in beside if m.name.endswith("_events"))]
+    yield from map(importlib.import_module, sorted(names))
 
 
 def _carried(cls: type) -> Iterator[Field[Any]]:

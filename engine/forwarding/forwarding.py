@@ -7,7 +7,12 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from engine.delivery_events import ForwardingFollowsNewIndex, ForwardingHalted, ForwardsDropped
+from engine.delivery_events import (
+    ForwardingFollowsNewIndex,
+    ForwardingHalted,
+    ForwardsDropped,
+    QueueSetAside,
+)
 from engine.errors import ConfigurationError, StorageUnusable
 from engine.forwarding.desk import ForwardingDesk, forward_copies
 from engine.forwarding.destination import destination_of
@@ -18,6 +23,7 @@ from engine.forwarding.sender import Sender
 from engine.forwarding.surroundings import Surroundings
 from engine.intake.installed_processors import settings_of
 from engine.sessions.arrivals import Arrivals
+from engine.set_aside import open_or_set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -61,7 +67,9 @@ class Forwarding:
         self._stopping, self._news = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="forwarding")
         with ExitStack() as opened:
-            self._queue = ForwardingQueue(settings.forwarding_file)
+            self._queue, self._set_aside = open_or_set_aside(
+                ForwardingQueue, settings.forwarding_file
+            )
             opened.callback(self._queue.close)
             arrivals = Arrivals(settings.index_file)
             opened.callback(arrivals.close)
@@ -86,6 +94,8 @@ class Forwarding:
 
     def start(self) -> None:
         """Begin to follow and to send."""
+        if self._set_aside:
+            self._journal.record(QueueSetAside(kept_as=self._set_aside))
         self._thread.start()
 
     def stop(self) -> None:

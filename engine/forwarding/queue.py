@@ -7,24 +7,28 @@ is sent again.
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
-from engine.errors import StorageUnusable
 from engine.forwarding.tables import ITEM_COLUMNS, SCHEMA, SCHEMA_VERSION, DestinationRow, Item
-from engine.lock import keep_owner
 from engine.sessions.moments import stamp
+from engine.sessions.private_file import PrivateFile
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-WAIT_SECONDS = 10.0
+_FILE = PrivateFile(
+    "the forwarding queue",
+    SCHEMA,
+    SCHEMA_VERSION,
+    "check the disk, or set the file aside: what waits in it is not sent then",
+    synchronous="NORMAL",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +49,22 @@ class ForwardingQueue:
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         """Guards the connection."""
-        with _in_words():
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            try:
-                keep_owner(descriptor, path.parent)
-            finally:
-                os.close(descriptor)
-            self._connection = sqlite3.connect(path, timeout=WAIT_SECONDS, check_same_thread=False)
-            try:
-                self._prepare()
-            except BaseException:
-                self._connection.close()
-                raise
+        self._connection = _FILE.open(path)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def check(self) -> None:
+        """Read the whole file.
+
+        Raises:
+            StorageDamaged: if it is not what was written.
+        """
+        with self._lock:
+            _FILE.check(self._connection)
 
     def close(self) -> None:
         """Close the file."""
@@ -266,22 +268,10 @@ class ForwardingQueue:
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
-        with _in_words(), self._lock, self._connection:
+        with _FILE.in_words(), self._lock, self._connection:
             # Commands write here too: nothing may change between our reading and writing.
             self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
-
-    def _prepare(self) -> None:
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise StorageUnusable(
-                f"the forwarding queue has schema {version}, this version uses {SCHEMA_VERSION}",
-                "run the newer dicomdock",
-            )
-        self._connection.executescript(SCHEMA)
-        self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _of_some(
@@ -297,14 +287,3 @@ def _of_some(
         return connection.execute(statement + where, (*values, destination)).rowcount
     each = [(*values, destination, item) for item in items]
     return connection.executemany(f"{statement}{where} AND id = ?", each).rowcount
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise StorageUnusable(
-            f"the forwarding queue can't be used: {error}",
-            "check the disk, or set the file aside: what waits in it is not sent then",
-        ) from error

@@ -33,6 +33,7 @@ DEEPEST: Final = 12
 LONGEST_TEXT: Final = 256
 _MOST_VALUES: Final = 64
 _FIRST_BYTES: Final = 16
+_RAW_BYTES: Final = 32
 _DEFERRED_BYTES: Final = 64 * 1024
 _UNDEFINED: Final = 0xFFFFFFFF
 _PIXELS: Final = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
@@ -141,8 +142,15 @@ class _Walk:
             identifying=hidden,
             private=private,
             cut=found.cut or len(found.text) > LONGEST_TEXT,
+            first_bytes=b"" if found.vr == "SQ" else self._first_bytes(raw),
         )
         return row, found.items
+
+    def _first_bytes(self, raw: DataElement | RawDataElement) -> bytes:
+        if isinstance(raw, RawDataElement) and raw.value is None and raw.length:
+            self._file.seek(raw.value_tell)
+            return self._file.read(min(_RAW_BYTES, raw.length))
+        return raw.value[:_RAW_BYTES] if isinstance(raw.value, bytes) else b""
 
     def _content(self, ds: Dataset, tag: BaseTag, raw: DataElement | RawDataElement) -> _Content:
         if isinstance(raw, RawDataElement) and raw.value is None and raw.length:

@@ -12,6 +12,7 @@ from engine.intake.recovery import record_unknown
 from engine.model.session import SessionArea, SessionStatus
 from engine.sessions.building import document_of
 from engine.sessions.files import object_files
+from engine.sessions.migrations import NEXT_SESSION
 from engine.sessions.moments import stamp
 from engine.sessions.reconcile import repair
 from engine.sessions.session_xml import NAMESPACE
@@ -28,9 +29,9 @@ REASON = "found on disk by a check"
 _UNASSIGNED_PARTS = 2
 """``<timestamp>/<session>``: a session's folder without a project (XNAT 9.1)."""
 _INSERT = (
-    "INSERT INTO sessions (project, subject, label, study_instance_uid, folder, status, receiver,"
-    " calling_ae_title, first_object_at, last_object_at, area)"
-    " VALUES (?, ?, ?, ?, ?, ?, '', '', ?, ?, ?)"
+    "INSERT INTO sessions (id, project, subject, label, study_instance_uid, folder, status,"
+    " receiver, calling_ae_title, first_object_at, last_object_at, area)"
+    f" VALUES ({NEXT_SESSION}, ?, ?, ?, ?, ?, ?, '', '', ?, ?, ?)"
 )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.errors import ProcessingFailed
 from engine.events import AnonymizationFailed
+from engine.intake.dropped import Dropped
 from engine.intake.file_meta import body_offset
 from engine.intake.write import out_of_resources
 from engine.journal import is_told
@@ -28,10 +29,6 @@ _KNOWN_FAILURES: Final = 1_000
 """A script has few lines, and each few ways to fail."""
 
 
-class Dropped(Exception):
-    """A script wants the object away, which is no failure."""
-
-
 class Anonymizer:
     """Anonymizes received objects; for all threads."""
 
@@ -47,7 +44,7 @@ class Anonymizer:
         """Return an anonymized copy of a part.
 
         Raises:
-            Dropped: if a script wants it away, with the reason in words.
+            Dropped: if a script rejects the object.
             ProcessingFailed: if that can't be done; somebody is told.
             OutOfResources: if the storage fails.
         """
@@ -63,7 +60,7 @@ class Anonymizer:
             paths = self._incoming.path_of(part), self._incoming.path_of(edited)
             dropped_by = self._runner.run(*paths, steps, labels)
             if dropped_by:
-                raise Dropped(rejected_by(dropped_by))  # noqa: TRY301
+                raise Dropped.by_script(dropped_by)  # noqa: TRY301
             _require_file(edited, steps)
         except BaseException:
             edited.discard()
@@ -89,11 +86,6 @@ class Anonymizer:
                     times=times,
                 )
             )
-
-
-def rejected_by(script: str) -> str:
-    """Say what dropped an object, as its row has it."""
-    return f"rejected by the {script}"
 
 
 def _require_file(part: Part, steps: Steps) -> None:

@@ -42,7 +42,7 @@ class CustomProcessing:
         """Return the header as it is then, and where the object belongs.
 
         Raises:
-            RejectedByProcessor: if a processor rejects the object.
+            Dropped: if a processor rejects the object.
             IntakeError: if a processor or a rule fails.
         """
         source = incoming.arrival.source
@@ -91,7 +91,7 @@ def identify_processed(
     what they write decides about subject and session (XNAT 8.2).
 
     Raises:
-        RejectedByProcessor: if a processor rejects the object.
+        Dropped: if a processor rejects the object.
         IntakeError: if a processor or a rule fails.
     """
     processing.run(chain, Location.AFTER_DICOM_READ, passing)

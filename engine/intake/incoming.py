@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
 from engine.intake.file_meta import FileMeta, body_offset
-from engine.intake.header import read_complete, read_in_parts
 from engine.intake.layout import Layouts
+from engine.intake.reading import read_complete, read_in_parts
 from engine.model.session import ProjectScript
 
 if TYPE_CHECKING:

@@ -101,9 +101,10 @@ def _lines(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
 
 def _heads(cells: Sequence[str], columns: Sequence[str], key: str) -> tuple[str, ...]:
     names = tuple(cell.strip().lower().lstrip("\ufeff") for cell in cells)
-    unknown = [name for name in names if name not in columns]
+    unknown = [place for place, name in enumerate(names, start=1) if name not in columns]
     if unknown:
-        raise BadTable(f"column {unknown[0][:40]!r} is none of {', '.join(columns)}")
+        # Where the line of names is missing, these are values of a patient, and this is told.
+        raise BadTable(f"column {unknown[0]} of the first line is none of {', '.join(columns)}")
     if len(set(names)) < len(names):
         raise BadTable("two columns have the same name")
     if key not in names or len(names) < 2:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import UnreadableObject
 from engine.intake.elements import EXPLICIT_LITTLE, value_at
-from engine.intake.header import read_complete
+from engine.intake.reading import read_complete
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from engine.model.project import ProjectRegistry
 
 
-class RejectedByProcessor(Exception):
-    """A processor rejects an object, which is no error; says who and why."""
-
-    def __init__(self, processor: str, why: str) -> None:
-        super().__init__(processor)
-        self.reason = f"rejected by processor {processor}: {why}"
-
-
 class Passing:
     """Used by one thread, which closes it."""
 

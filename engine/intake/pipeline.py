@@ -17,11 +17,10 @@ from engine.errors import (
     UnreadableObject,
 )
 from engine.events import SessionOpened
-from engine.intake.anonymizing import Dropped
+from engine.intake.dropped import Dropped
 from engine.intake.filing import Filing
 from engine.intake.folders import OpenFolders
 from engine.intake.incoming import Arrival, IncomingObject, Source
-from engine.intake.passing import RejectedByProcessor
 from engine.intake.placement import distinct_name, file_name
 from engine.intake.write import publish
 from engine.model.identity import UNASSIGNED
@@ -184,10 +183,8 @@ class Pipeline:
     def _outcome_of(self, incoming: IncomingObject) -> Outcome:
         try:
             return self._store(incoming)
-        except RejectedByProcessor as rejection:
-            return Outcome(ObjectState.FILTERED, SUCCESS, rejection.reason)
         except Dropped as dropped:
-            return Outcome(ObjectState.FILTERED, SUCCESS, str(dropped))
+            return Outcome(ObjectState.FILTERED, SUCCESS, dropped.reason)
         except DuplicateInstance as error:
             return Outcome(ObjectState.REJECTED, error.status, error.detail)
         except IntakeError as error:
@@ -205,7 +202,7 @@ class Pipeline:
         header, series = self._identified(incoming, header, ruling)
         unwanted = ruling.filters.excluded_by(header, series.identity.project.value)
         if unwanted:
-            return Outcome(ObjectState.FILTERED, SUCCESS, unwanted)
+            raise Dropped(unwanted)
         if ruling.chain is not None and self._custom is not None:
             header, series = self._custom.settled(incoming, header, ruling, ruling.chain, series)
         source, identity = arrival.source, series.identity

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from engine.errors import OutOfResources, ProcessingFailed, UnreadableObject
 from engine.events import ProcessorFailed
+from engine.intake.dropped import Dropped
 from engine.intake.editor import NoEditor
 from engine.intake.file_meta import body_offset
 from engine.intake.installed_processors import settings_of
 from engine.intake.part10 import read_file
-from engine.intake.passing import RejectedByProcessor, known_with
+from engine.intake.passing import known_with
 from engine.intake.processor_job import Answer, Failure, PluginCall, ProcessorJob
 from engine.intake.processors import Context, Preparing, Reject, Settings
 from engine.intake.write import out_of_resources
@@ -65,6 +66,12 @@ class Stage:
     call: PluginCall | None
     fault: str = ""
     """Why it can't see any object; they fail then."""
+
+    @property
+    def needs_process(self) -> bool:
+        """Whether a process does some of its work."""
+        runs_scripts = self.prepared is not None and self.prepared.runs_scripts
+        return self.call is not None or runs_scripts
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,19 @@ class Processing:
             prepared.close()
         for processor in enabled:
             self._stage(processor)
+
+    def start_ahead(self, configuration: Configuration) -> None:
+        """Start a process for every instance that will need one, without waiting for it."""
+        seen = {
+            processor
+            for receiver in configuration.receivers
+            if receiver.enabled
+            for processor in configuration.processors_of(receiver)
+            if processor.location.is_before_storing
+        }
+        for stage in map(self._stage, seen):
+            if stage.needs_process:
+                self._workers.start_ahead(stage.processor.id, stage.call)
 
     def close(self) -> None:
         """Let go of everything."""
@@ -170,7 +190,7 @@ class Processing:
         """Let the stages at a location see an object, until one rejects it.
 
         Raises:
-            RejectedByProcessor: if a stage rejects it.
+            Dropped: if a stage rejects it.
             ProcessingFailed: if a stage fails; somebody is told.
             OutOfResources: if the storage fails.
         """
@@ -184,7 +204,7 @@ class Processing:
             if answer.verdict is Verdict.FAILED:
                 raise _failure(answer, processor)
             if answer.verdict is Verdict.REJECTED:
-                raise RejectedByProcessor(processor.label, answer.why)
+                raise Dropped.by_processor(processor.label, answer.why)
             passing.assign(answer.assigned, processor.label, chain.projects)
 
     def _answer(self, stage: Stage, passing: Passing, projects: ProjectRegistry) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from engine.errors import OutOfResources, StorageUnusable
 from engine.intake.guarded import place_of
+from engine.intake.job_resources import TARGET_FLAGS, VARIABLES, parsed_script, uid_maps_in
 from engine.intake.processors import Context, Continue, Facts, Known, Reject, Settings
 from engine.intake.write import out_of_resources
 from engine.model.plugin import PROCESSORS
@@ -22,15 +24,11 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import Dataset
 
-    from engine.anonymize import Script
     from engine.intake.processors import ObjectProcessor
     from engine.model.processor_class import Location
-    from engine.sessions.uid_maps import SqliteUidMaps
 
 MAX_LOG_LINES: Final = 20
 MAX_LINE_CHARACTERS: Final = 300
-_TARGET_FLAGS: Final = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-_VARIABLES: Final = ("project", "subject", "session")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +81,13 @@ class Answer:
     assigned: Assignment = Assignment()
     changes: tuple[ElementChange, ...] = ()
     log: tuple[str, ...] = ()
+
+
+def get_ready(call: PluginCall | None) -> None:
+    """Import what is slow to import, the plugin last; done before the first job."""
+    importlib.import_module("engine.anonymize")
+    if call is not None:
+        _plugin(call.id, call.target)
 
 
 def run_processor(job: ProcessorJob) -> Answer:
@@ -186,9 +191,11 @@ def _run_script(text: str, ds: Dataset, job: ProcessorJob) -> bool:
     """Apply a script and tell whether it rejects the object."""
     from engine.anonymize import MemoryUidMaps, Outcome, Surroundings
 
-    uid_maps = _uid_maps(job.uid_maps) if job.uid_maps else MemoryUidMaps()
-    variables = dict(zip(_VARIABLES, job.known.labels, strict=True))
-    outcome = _script(text).apply(ds, variables, surroundings=Surroundings(uid_maps=uid_maps))
+    uid_maps = uid_maps_in(job.uid_maps) if job.uid_maps else MemoryUidMaps()
+    variables = dict(zip(VARIABLES, job.known.labels, strict=True))
+    outcome = parsed_script(text, "script").apply(
+        ds, variables, surroundings=Surroundings(uid_maps=uid_maps)
+    )
     return outcome is Outcome.REJECTED
 
 
@@ -202,7 +209,7 @@ def _kept(answer: Answer, job: ProcessorJob, ds: Dataset, file: BinaryIO) -> Ans
     rows = differences(before, ds)
     if not rows:
         return replace(answer, edited=False)
-    target = os.open(job.target, _TARGET_FLAGS)
+    target = os.open(job.target, TARGET_FLAGS)
     try:
         write_object(ds, target, read_as=transfer_syntax_of(before))
     finally:
@@ -220,17 +227,3 @@ def _plugin(plugin_id: str, target: str) -> ObjectProcessor:
     os.close(null)
     made = EntryPoint(plugin_id, target, PROCESSORS).load()()
     return cast("ObjectProcessor", made)
-
-
-@lru_cache(16)
-def _script(text: str) -> Script:
-    from engine.anonymize import Script
-
-    return Script.parse(text, "script")
-
-
-@lru_cache(1)
-def _uid_maps(path: str) -> SqliteUidMaps:
-    from engine.sessions.uid_maps import SqliteUidMaps
-
-    return SqliteUidMaps(Path(path))

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import Final
 
 from engine.errors import ProcessingFailed
-from engine.intake.processor_job import Answer, ProcessorJob, run_processor
-from engine.intake.worker_processes import (
-    JobFailed,
-    WorkerLost,
-    Workers,
-    WorkersClosed,
-    WorkerTimeout,
-)
-from engine.intake.write import out_of_resources
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from engine.intake.processor_job import Answer, PluginCall, ProcessorJob, get_ready, run_processor
+from engine.intake.worker_faults import worker_faults
+from engine.intake.worker_processes import Workers
 
 PROCESSES_PER_INSTANCE: Final = 2
 CPU_SECONDS: Final = 20.0
 WALL_SECONDS: Final = 30.0
 """The longest that a processor may take for one object, whatever it waits for."""
+
+_logger = logging.getLogger(__name__)
 
 
 class ProcessorWorkers:
@@ -49,11 +43,23 @@ class ProcessorWorkers:
         """
         workers = self._workers(instance_id)
         try:
-            with _in_words():
+            with worker_faults():
                 return workers.run(job)
         finally:
             if self._in_use is not None and instance_id not in self._in_use:
                 workers.rest()
+
+    def start_ahead(self, instance_id: int, call: PluginCall | None) -> None:
+        """Start an instance's first process, if it has none; nobody waits for it.
+
+        Args:
+            instance_id: the processor's number.
+            call: the plugin that it is; None for a script.
+        """
+        try:
+            self._workers(instance_id).start_ahead(partial(get_ready, call))
+        except OSError as error:
+            _logger.warning("no process for a processor can be started yet: %s", error.strerror)
 
     def keep_only(self, instance_ids: set[int]) -> None:
         """End the processes of other instances, once they have done what they are at."""
@@ -91,20 +97,3 @@ class ProcessorWorkers:
                     wall_seconds=wall_seconds,
                 )
             return found
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """Say what a worker's end means to the object."""
-    try:
-        yield
-    except WorkerTimeout as error:
-        raise ProcessingFailed("it took too long and was killed") from error
-    except WorkerLost as error:
-        raise ProcessingFailed("its process died twice") from error
-    except WorkersClosed as error:
-        raise ProcessingFailed("the engine stops") from error
-    except JobFailed as error:
-        raise ProcessingFailed(f"internal error ({error})") from error
-    except OSError as error:
-        raise out_of_resources(error) from error

@@ -224,6 +224,11 @@ class PreparedProcessor(Protocol):
         """Why it can't work as it should; empty if it can."""
         ...
 
+    @property
+    def runs_scripts(self) -> bool:
+        """Whether what it wants done may be a script."""
+        ...
+
     def process(self, context: Context) -> Continue | Reject | None:
         """Relabel or reject an object; None if it has nothing to do with it.
 

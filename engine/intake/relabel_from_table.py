@@ -108,6 +108,8 @@ def _tag(key: str) -> int | None:
 
 
 class _Prepared:
+    runs_scripts = False
+
     def __init__(self, table: LabelTable, tag: int | None, key: str, missing: Missing) -> None:
         self.tags = frozenset() if tag is None else frozenset({tag})
         self._table = table

@@ -85,6 +85,10 @@ class _Prepared:
     def problem(self) -> str:
         return self._table.problem
 
+    @property
+    def runs_scripts(self) -> bool:
+        return any(row.script for row in (self._table.rows or {}).values())
+
     def process(self, context: Context) -> Continue | None:
         rows = self._table.rows
         if rows is None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from engine.errors import OutOfResources, StorageUnusable
+from engine.intake.job_resources import TARGET_FLAGS, VARIABLES, parsed_script, uid_maps_in
 from engine.intake.write import out_of_resources
 
 if TYPE_CHECKING:
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
     from engine.anonymize import Profile, Script
     from engine.model.anonymization import Anonymization
-    from engine.sessions.uid_maps import SqliteUidMaps
-
-_TARGET_FLAGS: Final = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-_VARIABLES: Final = ("project", "subject", "session")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +55,13 @@ class ScriptResult:
     """The script that is at fault, with its line, or that rejected the object; else empty."""
 
 
+def get_ready() -> None:
+    """Import what is slow to import, and make the parser; done before the first job."""
+    from engine.anonymize import Script
+
+    Script.parse('version "6.1"\n')
+
+
 def run_script(job: ScriptJob) -> ScriptResult:
     """Anonymize one object; what may go wrong with it is in the result."""
     from engine.anonymize import ScriptRuntimeError, UneditableFile
@@ -81,14 +84,14 @@ def _edit(job: ScriptJob) -> ScriptResult:
     from engine.anonymize import Outcome, Surroundings, edit_file
 
     begun: list[str] = []
-    target = os.open(job.target, _TARGET_FLAGS)
+    target = os.open(job.target, TARGET_FLAGS)
     try:
         outcome = edit_file(
             Path(job.source),
             target,
             _steps(job, begun),
-            dict(zip(_VARIABLES, job.labels, strict=True)),
-            surroundings=Surroundings(uid_maps=_uid_maps(job.uid_maps)),
+            dict(zip(VARIABLES, job.labels, strict=True)),
+            surroundings=Surroundings(uid_maps=uid_maps_in(job.uid_maps)),
             script_ids=[step.revision for step in job.steps if step.text],
         )
     finally:
@@ -107,18 +110,4 @@ def _steps(job: ScriptJob, begun: list[str]) -> Iterator[Profile | Script]:
         if step.profile is not None:
             yield Profile(frozenset(step.profile.retain), step.profile.shift_days)
         if step.text:
-            yield _script(step.text, step.script_name)
-
-
-@lru_cache(16)
-def _script(text: str, name: str) -> Script:
-    from engine.anonymize import Script
-
-    return Script.parse(text, name)
-
-
-@lru_cache(1)
-def _uid_maps(path: str) -> SqliteUidMaps:
-    from engine.sessions.uid_maps import SqliteUidMaps
-
-    return SqliteUidMaps(Path(path))
+            yield parsed_script(step.text, step.script_name)

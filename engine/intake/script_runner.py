@@ -6,27 +6,22 @@ into the archive (`engine.intake.archiving`).
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import logging
 from typing import TYPE_CHECKING
 
 from engine.errors import OutOfResources, ProcessingFailed
-from engine.intake.script_job import ScriptJob, ScriptResult, Verdict, run_script
-from engine.intake.worker_processes import (
-    JobFailed,
-    WorkerLost,
-    Workers,
-    WorkersClosed,
-    WorkerTimeout,
-)
-from engine.intake.write import out_of_resources
+from engine.intake.script_job import ScriptJob, ScriptResult, Verdict, get_ready, run_script
+from engine.intake.worker_faults import worker_faults
+from engine.intake.worker_processes import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from engine.model.anonymization import Anonymization
 
     ScriptWorkers = Workers[ScriptJob, ScriptResult]
+
+_logger = logging.getLogger(__name__)
 
 
 class ScriptRunner:
@@ -56,7 +51,7 @@ class ScriptRunner:
             OutOfResources: if the storage fails.
         """
         job = ScriptJob(str(source), str(target), steps, labels, str(self._uid_maps_file))
-        with _in_words(steps[0].script_name):
+        with worker_faults(steps[0].script_name):
             result = self._workers.run(job)
         if result.verdict is Verdict.NO_RESOURCES:
             raise OutOfResources(result.why)
@@ -64,23 +59,18 @@ class ScriptRunner:
             raise ProcessingFailed(f"{result.where or steps[0].script_name}: {result.why}")
         return result.where
 
+    def start_ahead(self) -> None:
+        """Start a process for the first object, if there is none; nobody waits for it."""
+        try:
+            self._workers.start_ahead(get_ready)
+        except OSError as error:
+            _logger.warning("no process for scripts can be started yet: %s", error.strerror)
+
+    @property
+    def processes(self) -> int:
+        """How many processes there are now."""
+        return self._workers.processes
+
     def close(self) -> None:
         """End all processes."""
         self._workers.close()
-
-
-@contextmanager
-def _in_words(script: str) -> Iterator[None]:
-    """Say what a worker's end means to the object."""
-    try:
-        yield
-    except WorkerTimeout as error:
-        raise ProcessingFailed(f"{script}: it took too long and was killed") from error
-    except WorkerLost as error:
-        raise ProcessingFailed(f"{script}: its process died twice") from error
-    except WorkersClosed as error:
-        raise ProcessingFailed(f"{script}: the engine stops") from error
-    except JobFailed as error:
-        raise ProcessingFailed(f"{script}: internal error ({error})") from error
-    except OSError as error:
-        raise out_of_resources(error) from error

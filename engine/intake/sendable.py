@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.errors import UnreadableObject
-from engine.intake.header import SOP_CLASS_UID, SOP_INSTANCE_UID, read_header
+from engine.intake.header import SOP_CLASS_UID, SOP_INSTANCE_UID
 from engine.intake.part10 import data_set_of
+from engine.intake.reading import read_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -44,6 +44,7 @@ class SetElements:
 class _Prepared:
     tags: frozenset[int] = frozenset()
     problem = ""
+    runs_scripts = True
 
     def __init__(self, script: str) -> None:
         self._continue = Continue(script)

@@ -20,8 +20,8 @@ from engine.intake.header import (
     SOP_CLASS_UID,
     SOP_INSTANCE_UID,
     STUDY_INSTANCE_UID,
-    read_header,
 )
+from engine.intake.reading import read_header
 from engine.sessions.scans import StoredObject
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from engine.errors import IntakeError
 from engine.intake.custom_processing import identify_processed, known_of
+from engine.intake.dropped import Dropped
 from engine.intake.file_meta import FileMeta
 from engine.intake.identifiers import explain
-from engine.intake.passing import Passing, RejectedByProcessor
+from engine.intake.passing import Passing
 from engine.intake.processors import Facts, Known
 from engine.model.identity import Identification
 from engine.model.processor_class import Location
@@ -66,9 +67,9 @@ def try_object(
             identity = identify_processed(processing, chain, passing, ruling, ask)
             passing.known = known_of(identity)
             processing.run(chain, Location.AFTER_SESSION_CREATED, passing)
-        except RejectedByProcessor as rejection:
-            found = Identification(None, rejection.reason, _trace(seen))
-            return Tried(found, passing.header, tuple(passing.steps), rejection.reason)
+        except Dropped as dropped:
+            found = Identification(None, dropped.reason, _trace(seen))
+            return Tried(found, passing.header, tuple(passing.steps), dropped.reason)
         except IntakeError as error:
             found = Identification(None, error.detail, _trace(seen))
             return Tried(found, passing.header, tuple(passing.steps))

@@ -1,7 +1,8 @@
 """Processes that run one function for others: what hangs or crashes there is killed there.
 
 Each call has a process for itself, so that nobody else's work is lost with it. Processes are
-started when they are first needed, and end when their parent does, however it ends.
+started when they are first needed, one of them ahead if that is wanted, and end when their parent
+does, however it ends.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import signal
 import sys
 import threading
 import warnings
+from contextlib import contextmanager, redirect_stderr, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection
 
 J = TypeVar("J")
@@ -29,8 +31,11 @@ CPU_SECONDS: Final = 20.0
 WALL_SECONDS: Final = 600.0
 """For a process that stands still; work has a limit of processor time, whatever the disk does."""
 _TRIES: Final = 2
+_READY: Final = True
+"""What a process says that was started ahead, before its first result."""
 _SPAWN = multiprocessing.get_context("spawn")
 """A fork would copy locks that other threads hold."""
+_spawning = threading.Lock()
 
 
 class WorkerTimeout(Exception):
@@ -90,6 +95,20 @@ class Workers(Generic[J, R]):
                     continue
         raise WorkerLost
 
+    def start_ahead(self, get_ready: Callable[[], object]) -> None:
+        """Start a process if there is none, so that the first call need not wait for it.
+
+        Args:
+            get_ready: what the process does before its first job, such as slow imports; an
+                importable function, of which nobody waits for the end.
+
+        Raises:
+            OSError: if no process can be started.
+        """
+        with self._lock:
+            if not (self._closed or self._idle or self._busy):
+                self._idle.append(_Worker(self._function, self._cpu_seconds, get_ready))
+
     @property
     def processes(self) -> int:
         """How many processes there are now."""
@@ -122,7 +141,7 @@ class Workers(Generic[J, R]):
             if isinstance(error, (EOFError, ConnectionError)):
                 if self._closed:
                     raise WorkersClosed from error
-                if code == -signal.SIGPROF:
+                if code == -signal.SIGPROF and not isinstance(error, _NeverReady):
                     raise WorkerTimeout from error
             raise
         self._give_back(worker)
@@ -134,13 +153,9 @@ class Workers(Generic[J, R]):
         with self._lock:
             if self._closed:
                 raise WorkersClosed
-            worker = self._idle_one() or self._new_one()
+            worker = self._idle_one() or _Worker(self._function, self._cpu_seconds)
             self._busy.add(worker)
             return worker
-
-    def _new_one(self) -> _Worker[J, R]:
-        track_resources()
-        return _Worker(self._function, self._cpu_seconds)
 
     def _idle_one(self) -> _Worker[J, R] | None:
         while self._idle:
@@ -164,16 +179,8 @@ class Workers(Generic[J, R]):
             return worker.end()
 
 
-def track_resources() -> None:
-    """Start what `multiprocessing` needs beside processes, whatever stands in for stderr.
-
-    In a console `sys.stderr` is no file and gives -1 as its number, which can't be passed on.
-    """
-    shown, sys.stderr = sys.stderr, sys.__stderr__
-    try:
-        resource_tracker.ensure_running()
-    finally:
-        sys.stderr = shown
+class _NeverReady(EOFError):
+    """A process that was started ahead died before it saw a job."""
 
 
 class _Raised:
@@ -186,12 +193,18 @@ class _Raised:
 class _Worker(Generic[J, R]):
     """One process and the pipe to it; used by one thread at a time."""
 
-    def __init__(self, function: Callable[[J], R], cpu_seconds: float) -> None:
+    def __init__(
+        self,
+        function: Callable[[J], R],
+        cpu_seconds: float,
+        get_ready: Callable[[], object] | None = None,
+    ) -> None:
         self._pipe, theirs = _SPAWN.Pipe()
-        self.process = _SPAWN.Process(
-            target=_serve, args=(theirs, function, cpu_seconds), name="script", daemon=True
-        )
+        self._gets_ready = get_ready is not None
+        arguments = (theirs, function, cpu_seconds, get_ready)
+        self.process = _SPAWN.Process(target=_serve, args=arguments, name="script", daemon=True)
         try:
+            _ready_to_spawn()
             self.process.start()
         except BaseException:
             self._pipe.close()
@@ -201,7 +214,19 @@ class _Worker(Generic[J, R]):
 
     def call(self, job: J, seconds: float) -> R | _Raised:
         """Return what the function makes of a job; raises EOFError if the process dies."""
+        if self._gets_ready:
+            self._wait_until_ready(seconds)
         self._pipe.send(job)
+        return self._receive(seconds)
+
+    def _wait_until_ready(self, seconds: float) -> None:
+        try:
+            self._receive(seconds)
+        except (EOFError, ConnectionError) as error:
+            raise _NeverReady from error
+        self._gets_ready = False
+
+    def _receive(self, seconds: float) -> R | _Raised:
         if not self._pipe.poll(seconds):
             raise WorkerTimeout
         result: R | _Raised = self._pipe.recv()
@@ -217,21 +242,44 @@ class _Worker(Generic[J, R]):
         return code
 
 
+def _ready_to_spawn() -> None:
+    """Start the process that `multiprocessing` keeps beside its own, if it is not there yet.
+
+    It is given the descriptor of `sys.stderr`; a console puts something there that has none.
+    """
+    with _spawning, redirect_stderr(sys.__stderr__):
+        resource_tracker.ensure_running()
+
+
 def _serve(
-    pipe: Connection[R | _Raised, J], function: Callable[[J], R], cpu_seconds: float
+    pipe: Connection[R | _Raised | bool, J],
+    function: Callable[[J], R],
+    cpu_seconds: float,
+    get_ready: Callable[[], object] | None,
 ) -> None:
     """Be such a process: call the function for each job until the parent is gone."""
     _become_quiet()
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    if get_ready is not None:
+        with _limited(cpu_seconds), suppress(Exception):  # a job will meet the same, and say so
+            get_ready()
+        pipe.send(_READY)
     while True:
         try:
             job = pipe.recv()
         except EOFError:
             return
-        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)  # nothing in this process can delay it
-        result = _called(function, job)
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        with _limited(cpu_seconds):
+            result = _called(function, job)
         pipe.send(result)
+
+
+@contextmanager
+def _limited(cpu_seconds: float) -> Iterator[None]:
+    """Be killed after some time of the processor; nothing in this process can delay it."""
+    signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+    yield
+    signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _called(function: Callable[[J], R], job: J) -> R | _Raised:

@@ -17,6 +17,7 @@ from engine.model.site import SITE_MEMBERS, SiteSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from engine.model.pet_mr import PetMr
     from engine.model.processor import Processor
     from engine.model.receiver import Receiver
 
@@ -67,6 +68,21 @@ class Configuration:
             return ()
         admitted = (p for p in self.processors if p.enabled and p.admits_receiver(receiver.label))
         return tuple(sorted(admitted, key=lambda processor: processor.order))
+
+    @property
+    def has_anonymization(self) -> bool:
+        """Whether anything is done to the objects of receivers that want them anonymized."""
+        return self.site.anonymization is not None or bool(self.projects.anonymizations)
+
+    @property
+    def anonymizes(self) -> bool:
+        """Whether objects will be anonymized, as far as the settings tell."""
+        wanted = any(r.enabled and r.anonymization for r in self.receivers)
+        return wanted and self.has_anonymization
+
+    def pet_mr(self, project_id: str | None) -> PetMr:
+        """Return what becomes of a project's studies with PET and MR; of Unassigned's, as None."""
+        return self.projects.pet_mr(project_id) or self.site.sessions.pet_mr
 
 
 def parse_configuration(raw: Mapping[str, object]) -> Configuration:

@@ -15,6 +15,7 @@ from engine.model.anonymization import (
     profile_problems,
 )
 from engine.model.auto_archive import AutoArchive
+from engine.model.pet_mr import SITES, PetMr, pet_mr_problems
 from engine.model.series_filter import filter_problems
 from engine.model.text import text_faults
 
@@ -53,6 +54,8 @@ class Project:
     """What is done to objects before the script."""
     archive_folder: str = FIRST_ARCHIVE_FOLDER
     """Where sessions are archived from now on, below the project's folder (XNAT 9.2)."""
+    pet_mr: PetMr | None = None
+    """What becomes of studies with PET and MR; None leaves it to the site."""
 
     @property
     def anonymization(self) -> Anonymization | None:
@@ -82,12 +85,14 @@ class Project:
         assert isinstance(code, int)
         values |= {"aliases": tuple(dict.fromkeys(aliases)), "auto_archive": AutoArchive(code)}
         values["profile"] = ProfileSettings.of(values["profile"])
+        values["pet_mr"] = None if values["pet_mr"] == SITES else PetMr(str(values["pet_mr"]))
         return cls(**values)  # type: ignore[arg-type]
 
     def to_record(self) -> dict[str, object]:
         """Return the JSON form that `parse` reads."""
         record: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self)}
         record |= {"aliases": list(self.aliases), "auto_archive": int(self.auto_archive)}
+        record["pet_mr"] = str(self.pet_mr or SITES)
         return record | {"profile": self.profile.to_record()}
 
 
@@ -95,7 +100,7 @@ PROJECT_TEXTS = ("anonymization_script", "series_import_filter")
 """The fields of several lines."""
 
 _DEFAULTS = {f.name: f.default for f in fields(Project) if f.name != "id"}
-_DEFAULTS |= {"id": "", "profile": {}}
+_DEFAULTS |= {"id": "", "profile": {}, "pet_mr": SITES}
 
 
 def _given(raw: Mapping[str, object], name: str) -> object:
@@ -191,6 +196,7 @@ _FAULTS: Mapping[str, Callable[[object], Iterator[Problem]]] = {
     "anonymization_script_revision": _revision_faults,
     "profile": profile_problems,
     "archive_folder": _archive_folder_faults,
+    "pet_mr": partial(pet_mr_problems, "pet_mr", also=(SITES,)),
 }
 
 
@@ -241,3 +247,7 @@ class ProjectRegistry:
         """Return where a project's sessions are archived; where the first are if it is gone."""
         folders = (p.archive_folder for p in self.projects if p.id == project_id)
         return next(folders, FIRST_ARCHIVE_FOLDER)
+
+    def pet_mr(self, project_id: str | None) -> PetMr | None:
+        """Return what a project wants done with PET and MR; None leaves it to the site."""
+        return next((p.pet_mr for p in self.projects if p.id == project_id), None)

@@ -34,6 +34,8 @@ class SessionStatus(StrEnum):
     QUEUED_MOVING = "QUEUED_MOVING"
     MOVING = "MOVING"
     """On its way to another project, or out of the trash."""
+    SEPARATING = "SEPARATING"
+    """Its PET scans become a session of their own."""
     QUEUED_DELETING = "QUEUED_DELETING"
     DELETING = "DELETING"
     ARCHIVED = "ARCHIVED"
@@ -52,7 +54,7 @@ TRANSITIONS: Mapping[SessionStatus, frozenset[SessionStatus]] = {
         _S.RECEIVING_INTERRUPT: (_S.RECEIVING,),
         _S.QUEUED_BUILDING: (_S.BUILDING, _S.RECEIVING, _S.READY, _S.CONFLICT, _S.ERROR),
         _S.BUILDING: (
-            *(_S.READY, _S.ERROR, _S.ARCHIVED, _S.MOVING),
+            *(_S.READY, _S.ERROR, _S.ARCHIVED, _S.MOVING, _S.SEPARATING),
             *(_S.RECEIVING_INTERRUPT, _S.RECEIVING),
         ),
         _S.READY: (_S.QUEUED_ARCHIVING, _S.QUEUED_MOVING, *_FREE),
@@ -62,6 +64,7 @@ TRANSITIONS: Mapping[SessionStatus, frozenset[SessionStatus]] = {
         _S.ARCHIVING: (_S.ARCHIVED, _S.ERROR),
         _S.QUEUED_MOVING: (_S.MOVING, _S.READY, _S.CONFLICT, _S.ERROR, _S.DELETED),
         _S.MOVING: (_S.QUEUED_BUILDING, _S.ERROR),
+        _S.SEPARATING: (_S.QUEUED_BUILDING, _S.ERROR),
         _S.QUEUED_DELETING: (
             *(_S.DELETING, _S.RECEIVING),
             *(_S.READY, _S.CONFLICT, _S.ERROR, _S.ARCHIVED),
@@ -77,7 +80,12 @@ QUEUED = frozenset(status for status in SessionStatus if status.startswith("QUEU
 """A request waits, and may be cancelled."""
 
 
-WORKING = frozenset((_S.BUILDING, _S.RECEIVING_INTERRUPT, _S.ARCHIVING, _S.MOVING, _S.DELETING))
+WORKING = frozenset(
+    (
+        *(_S.BUILDING, _S.RECEIVING_INTERRUPT, _S.ARCHIVING),
+        *(_S.MOVING, _S.SEPARATING, _S.DELETING),
+    )
+)
 """The engine works on the session; nobody may ask for anything until it is done."""
 
 UNSETTLED = QUEUED | WORKING

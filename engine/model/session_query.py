@@ -34,12 +34,14 @@ class SessionQuery:
     modality: str | None = None
     receiver: str | None = None
     """``AE:port``, or the AE title alone."""
+    caller: str | None = None
+    """Part of the calling AE title; letter case is ignored."""
     text: str | None = None
     """Part of project, subject, label or Study Instance UID; letter case is ignored."""
     area: SessionArea | None = None
 
 
-FIELDS = ("project", "status", "since", "modality", "receiver", "text", "area")
+FIELDS = ("project", "status", "since", "modality", "receiver", "caller", "text", "area")
 
 
 def parse_query(words: Iterable[str], now: datetime) -> SessionQuery:

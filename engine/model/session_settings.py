@@ -14,6 +14,7 @@ from engine.model.file_name_template import (
     parse_template,
 )
 from engine.model.file_name_template import FIELD as TEMPLATE_FIELD
+from engine.model.pet_mr import PetMr, pet_mr_problems
 from engine.model.series_filter import filter_problems
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class SessionSettings:
     """How stored objects are named (XNAT 9.3)."""
     series_filter: str = ""
     """Which objects nobody wants (XNAT 11.2); empty for no filter."""
+    pet_mr: PetMr = PetMr.PETMR
+    """What becomes of studies with PET and MR, unless their project says else (XNAT 9.5)."""
 
     @classmethod
     def parse(cls, raw: object) -> SessionSettings:
@@ -53,6 +56,8 @@ class SessionSettings:
         given = {name: value for name, value in raw.items() if value is not None}
         if "duplicates" in given:
             given["duplicates"] = DuplicatePolicy(given["duplicates"])
+        if "pet_mr" in given:
+            given["pet_mr"] = PetMr(given["pet_mr"])
         return replace(cls(), **given)
 
     @property
@@ -68,7 +73,7 @@ class SessionSettings:
     def to_record(self) -> dict[str, object]:
         """Return the JSON form that `parse` reads."""
         record = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {**record, "duplicates": str(self.duplicates)}
+        return {**record, "duplicates": str(self.duplicates), "pet_mr": str(self.pet_mr)}
 
 
 BOUNDS = {"idle_seconds": range(1, 86_401), "trash_days": range(1, 3_651)}
@@ -122,5 +127,6 @@ _CHECKS: Mapping[str, Callable[[object], Iterable[Problem]]] = {
     **{name: partial(_number_faults, name) for name in BOUNDS},
     "duplicates": _policy_faults,
     "file_name_template": _template_faults,
+    "pet_mr": partial(pet_mr_problems, "sessions.pet_mr"),
     "series_filter": partial(filter_problems, "sessions.series_filter"),
 }

@@ -8,14 +8,16 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from engine.delivery_events import ProgramFailed, RunsDropped
+from engine.delivery_events import ProgramFailed, QueueSetAside, RunsDropped
 from engine.errors import NotFound, StorageUnusable
 from engine.intake.installed_processors import settings_of
 from engine.model.marked import is_test_object
+from engine.programs.output import Outputs
 from engine.programs.processor import CLASS_ID, Command, Program, program_of
 from engine.programs.queue import RunQueue
 from engine.programs.runner import Bench, Runner
 from engine.sessions.finished import FinishedSessions
+from engine.set_aside import open_or_set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,17 +81,20 @@ class Programs:
         self._news = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="commands")
         with ExitStack() as opened:
-            self._queue = RunQueue(settings.commands_file)
+            self._queue, self._set_aside = open_or_set_aside(RunQueue, settings.commands_file)
             opened.callback(self._queue.close)
             stop_fd, self._stop_writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             opened.callback(os.close, stop_fd)
             opened.callback(os.close, self._stop_writing)
             opened.callback(index.sessions_finished.add(self.ring))
             self._open = opened.pop_all()
-        self._bench = Bench(self._queue, ledger, areas, journal, stop_fd)
+        outputs = Outputs(settings.command_output_dir)
+        self._bench = Bench(self._queue, ledger, areas, journal, outputs, stop_fd)
 
     def start(self) -> None:
         """Begin to follow and to run."""
+        if self._set_aside:
+            self._journal.record(QueueSetAside(kept_as=self._set_aside))
         self.ring()
         self._thread.start()
 

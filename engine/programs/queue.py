@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from engine.errors import StorageUnusable
-from engine.lock import keep_owner
 from engine.model.session import SessionStatus
+from engine.sessions.private_file import PrivateFile
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
@@ -31,6 +29,13 @@ CREATE TABLE IF NOT EXISTS runs (
     UNIQUE (processor, finished, finished_at)
 );
 """
+# The index forgets what is noted here: it must survive a power cut.
+_FILE = PrivateFile(
+    "the queue of commands",
+    _SCHEMA,
+    SCHEMA_VERSION,
+    "check the disk, or set the file aside: what waits in it does not run then",
+)
 _COLUMNS = "id, processor, finished_at, session, status, begun"
 
 
@@ -53,18 +58,7 @@ class RunQueue:
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         """Guards the connection."""
-        with _in_words():
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            try:
-                keep_owner(descriptor, path.parent)
-            finally:
-                os.close(descriptor)
-            self._connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
-            try:
-                self._prepare()
-            except BaseException:
-                self._connection.close()
-                raise
+        self._connection = _FILE.open(path)
 
     def __enter__(self) -> Self:
         return self
@@ -114,6 +108,15 @@ class RunQueue:
             delete = f"DELETE FROM runs WHERE processor NOT IN ({marks})"
             return connection.execute(delete, tuple(processors)).rowcount
 
+    def check(self) -> None:
+        """Read the whole file.
+
+        Raises:
+            StorageDamaged: if it is not what was written.
+        """
+        with self._lock:
+            _FILE.check(self._connection)
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
@@ -121,29 +124,5 @@ class RunQueue:
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
-        with _in_words(), self._lock, self._connection:
+        with _FILE.in_words(), self._lock, self._connection:
             yield self._connection
-
-    def _prepare(self) -> None:
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        # The index forgets what is noted here: it must survive a power cut.
-        self._connection.execute("PRAGMA synchronous = FULL")
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise StorageUnusable(
-                f"the queue of commands has schema {version}, this version uses {SCHEMA_VERSION}",
-                "run the newer dicomdock",
-            )
-        self._connection.executescript(_SCHEMA)
-        self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise StorageUnusable(
-            f"the queue of commands can't be used: {error}",
-            "check the disk, or set the file aside: what waits in it does not run then",
-        ) from error

@@ -36,6 +36,8 @@ class Ran:
     seconds: float = 0.0
     output: str = ""
     """The end of what it wrote to stdout and stderr; may hold anything."""
+    output_bytes: int = 0
+    """How much it wrote in all."""
 
     @property
     def is_good(self) -> bool:
@@ -88,7 +90,7 @@ def run_program(argv: Sequence[str], told: bytes, seconds: float, stop_fd: int) 
             run.close()
         took = time.monotonic() - began
         failure = f"killed after its time limit of {seconds:g} s" if why == _LATE else why
-        return Ran(None if why else code, failure, why == _STOPS, took, run.output())
+        return Ran(None if why else code, failure, why == _STOPS, took, run.output(), run.written)
 
 
 _LATE = "late"
@@ -104,6 +106,8 @@ class _Run:
         self._stop_fd = stop_fd
         self._until = until
         self._kept = bytearray()
+        self.written = 0
+        """How many bytes it wrote."""
         self._pidfd = os.pidfd_open(process.pid)
 
     def tell(self, text: bytes) -> None:
@@ -163,6 +167,7 @@ class _Run:
         with suppress(BlockingIOError):
             piece = os.read(self._stdout.fileno(), _READ_BYTES)
             self._kept += piece
+            self.written += len(piece)
             del self._kept[:-KEPT_BYTES]
             return bool(piece)
         return True

@@ -15,14 +15,13 @@ from engine.programs.run import Ran, run_program
 
 if TYPE_CHECKING:
     from engine.journal import Journal
+    from engine.programs.output import Outputs
     from engine.programs.processor import Program
     from engine.programs.queue import Run, RunQueue
     from engine.sessions.areas import Areas
     from engine.sessions.ledger import SessionLedger
 
 RETRY_SECONDS = 10.0
-OUTPUT_CHARACTERS = 300
-"""How much of the end of a program's output an event shows."""
 
 _logger = logging.getLogger(__name__)
 
@@ -35,6 +34,7 @@ class Bench:
     ledger: SessionLedger
     areas: Areas
     journal: Journal
+    outputs: Outputs
     stop_fd: int
     """Readable once the engine stops."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -89,12 +89,12 @@ class Runner:
                 while not self._stopping and self._run_next():
                     pass
             except StorageUnusable as error:
-                self._tell_failure(None, error.detail, "")
+                self._tell_failure(None, error.detail)
                 seconds = RETRY_SECONDS
             except Exception as error:
                 # One session that nobody foresaw must not end the runs for all others.
                 _logger.exception("running a program failed; trying again")
-                self._tell_failure(None, f"internal error ({type(error).__name__})", "")
+                self._tell_failure(None, f"internal error ({type(error).__name__})")
                 seconds = RETRY_SECONDS
 
     def _wait(self, seconds: float | None) -> bool:
@@ -143,18 +143,22 @@ class Runner:
                 )
             )
         else:
-            self._tell_failure(run.session, ran.in_words(), _shown(ran.output))
+            self._tell_failure(
+                run.session,
+                ran.in_words(),
+                output_bytes=ran.output_bytes,
+                output_file=self._bench.outputs.keep(run, ran.output),
+            )
 
-    def _tell_failure(self, session: int | None, reason: str, output: str) -> None:
+    def _tell_failure(
+        self, session: int | None, reason: str, *, output_bytes: int = 0, output_file: str = ""
+    ) -> None:
         self._bench.journal.record(
             ProgramFailed(
-                processor=self.program.label, session=session, reason=reason, output=output
+                processor=self.program.label,
+                session=session,
+                reason=reason,
+                output_bytes=output_bytes,
+                output_file=output_file,
             )
         )
-
-
-def _shown(output: str) -> str:
-    """Return the end of an output in one harmless line."""
-    line = " ".join(output.split())
-    shown = "".join(character if character.isprintable() else "�" for character in line)
-    return shown if len(shown) <= OUTPUT_CHARACTERS else "…" + shown[1 - OUTPUT_CHARACTERS :]

@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-import regex
-
 from engine.routing.java_source import Mode
 
 _POSIX = {
@@ -131,6 +129,8 @@ def _script(name: str) -> str | None:
 def _unicode(kind: str, name: str) -> str | None:
     if not _NAME.fullmatch(name):
         return None
+    import regex  # which takes a while, and only rules need it
+
     items = rf"\p{{{kind}={name}}}"
     try:
         regex.compile(items, regex.VERSION1)

@@ -11,8 +11,6 @@ from math import comb, inf
 from string import digits
 from typing import TYPE_CHECKING, Final
 
-import regex
-
 from engine.routing import java_anchors as anchors
 from engine.routing import java_differences as differences
 from engine.routing.errors import PatternFault
@@ -44,6 +42,8 @@ from engine.routing.java_source import Mode, Source
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import regex
+
 MAX_PATTERN_CHARACTERS: Final = 1000
 MAX_DEPTH: Final = 30
 MAX_SIZE: Final = 10_000
@@ -72,6 +72,8 @@ def compile_java(pattern: str) -> JavaPattern:
     if len(pattern) > MAX_PATTERN_CHARACTERS:
         reason = f"is longer than {MAX_PATTERN_CHARACTERS} characters ({len(pattern)})"
         raise PatternFault(MAX_PATTERN_CHARACTERS, reason, "split the rule or shorten the pattern")
+    import regex  # which takes a while, and only rules need it
+
     translation = _Translation(Source(pattern))
     piece = translation.whole()
     try:

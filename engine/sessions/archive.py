@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.errors import SessionConflict, SessionError
+from engine.model.pet_mr import PetMr
 from engine.model.project import FIRST_ARCHIVE_FOLDER
 from engine.model.safe_names import safe_part, timestamp
 from engine.model.session import SessionArea, SessionStatus
@@ -13,6 +14,7 @@ from engine.sessions.areas import archive_folder
 from engine.sessions.conflicts import conflicts_between, conflicts_within, plan_merge
 from engine.sessions.operations import OperationKind, Plan
 from engine.sessions.scans import scans_of
+from engine.sessions.separation import pet_label, pet_scans
 from engine.sessions.session_xml import BuiltSession
 
 if TYPE_CHECKING:
@@ -40,13 +42,15 @@ class Planner:
         read: ReadStored,
         clock: Clock,
         current: Callable[[str], str] = lambda _: FIRST_ARCHIVE_FOLDER,
+        pet_mr: Callable[[str | None], PetMr] = lambda _: PetMr.PETMR,
     ) -> None:
-        """Take where sessions and rows are, and what a project's archive folder is just now."""
+        """Take where sessions and rows are, and what projects want just now."""
         self._areas = areas
         self._ledger = ledger
         self._read = read
         self._clock = clock
         self._current = current
+        self._pet_mr = pet_mr
 
     def plan(self, session: Session, request: Request, staged: Staged | None = None) -> Plan:
         """Decide on every step of a request.
@@ -69,6 +73,8 @@ class Planner:
             return Plan(SessionArea.TRASH, folder, SessionStatus.DELETED, session.project)
         if request.kind is OperationKind.RESTORE:
             return self._restore(session)
+        if request.kind is OperationKind.SEPARATE:
+            return self._separation(session)
         return self._to_prearchive(session, request)
 
     def preview(self, session: Session, request: Request) -> Plan | tuple[str, ...]:
@@ -96,6 +102,7 @@ class Planner:
             session.label,
             session.study_instance_uid,
             scans_of(objects),
+            self._pet_mr(session.project),
         )
 
     def _archive(self, session: Session, request: Request, staged: Staged | None) -> Plan:
@@ -166,6 +173,21 @@ class Planner:
         status = SessionStatus.ERROR if falls_back else SessionStatus.QUEUED_BUILDING
         folder = self._free_folder(safe_part(project), stamp, label, "DA" if falls_back else "")
         return Plan(SessionArea.PREARCHIVE, folder, status, project)
+
+    def _separation(self, session: Session) -> Plan:
+        """Plan the way of the PET scans into a session of their own, beside this one."""
+        leaving = pet_scans(self.describe(session).scans)
+        files = [stored.file for scan in leaving for stored in scan.objects]
+        *project, stamp, _ = session.folder.split("/")
+        label = safe_part(pet_label(session.label))
+        return Plan(
+            SessionArea.PREARCHIVE,
+            self._free_folder("/".join(project), stamp, label, ""),
+            SessionStatus.QUEUED_BUILDING,
+            session.project,
+            files={file: file for file in files},
+            leaves_rest=True,
+        )
 
     def _restore(self, session: Session) -> Plan:
         """Plan the way out of the trash, as if the session had been received just now."""

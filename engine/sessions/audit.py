@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from engine.model.session import Session
     from engine.sessions.areas import Areas
-    from engine.sessions.ledger import Connection, SessionLedger
+    from engine.sessions.ledger import SessionLedger
+    from engine.sessions.ledger_reader import Connection
     from engine.sessions.reconcile import Differences
 
 RESTING = frozenset(

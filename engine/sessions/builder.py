@@ -6,18 +6,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError, TransitionNotAllowed
+from engine.model.pet_mr import PetMr
 from engine.model.session import SessionArea, SessionStatus
 from engine.session_events import SessionArchived, SessionBuilt, SessionFailed
 from engine.sessions.building import Moved, build
 from engine.sessions.files import remove_empty_folders
 from engine.sessions.operations import OperationKind, Request
 from engine.sessions.scans import SCANS
+from engine.sessions.separation import pet_scans
 from engine.sessions.transfer import remove_time_stamp
 from engine.sessions.workplace import in_words, project_of
 
 if TYPE_CHECKING:
     from engine.model.session import Session
     from engine.sessions.archive import Planner
+    from engine.sessions.operations import Plan
     from engine.sessions.operator import Operator
     from engine.sessions.session_xml import BuiltSession
     from engine.sessions.workplace import Workplace
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 DIRECT_ARCHIVE = "direct archive"
 FAILED_DIRECTLY = "Attempt to direct-archive failed"
 """XNAT's words for it (9.7)."""
+PET_MR_RULE = "the PET/MR setting"
+SEPARATED = "its PET scans become a session of their own"
 
 
 class Builder:
@@ -60,9 +65,12 @@ class Builder:
     def _built(self, session: Session, files: tuple[str, ...], moved: list[Moved]) -> BuiltSession:
         folder = self._at.areas.folder(session)
         objects = [self._at.read(folder, file) for file in files]
-        return build(session, folder, objects, moved)
+        return build(session, folder, objects, moved, self._at.pet_mr(session.project))
 
     def _finish(self, session: Session, moved: list[Moved], built: BuiltSession) -> Session | None:
+        if built.pet_mr is PetMr.SEPARATE and pet_scans(built.scans):
+            self._separate(session, moved)
+            return None
         direct = session.area is SessionArea.ARCHIVE
         status = SessionStatus.ARCHIVED if direct else SessionStatus.READY
         became = self._at.ledger.end_build(session.id, moved, (status, ""), built)
@@ -77,6 +85,18 @@ class Builder:
         record(SessionArchived(session=number, project=project, by=DIRECT_ARCHIVE))
         self._at.archived(session)
         return None
+
+    def _separate(self, session: Session, moved: list[Moved]) -> None:
+        """Let the PET scans become a session of their own, in the prearchive (XNAT 9.5, 9.7)."""
+        self._at.ledger.note_files(session.id, moved)
+        if session.area is SessionArea.ARCHIVE:
+            request = Request(OperationKind.FALL_BACK, by=PET_MR_RULE)
+            ready = SessionStatus.QUEUED_BUILDING
+            plan = replace(self._planner.plan(session, request), status=ready, reason=SEPARATED)
+        else:
+            request = Request(OperationKind.SEPARATE, by=PET_MR_RULE)
+            plan = self._planner.plan(session, request)
+        self._carry_out(session, request, plan)
 
     def _forget(self, session: Session) -> None:
         """Forget a session whose first object was announced and never came to be."""
@@ -102,8 +122,11 @@ class Builder:
         """Bring a session that can't be archived directly to the prearchive (XNAT 9.7)."""
         request = Request(OperationKind.FALL_BACK, by=DIRECT_ARCHIVE)
         plan = replace(self._planner.plan(session, request), reason=f"{FAILED_DIRECTLY}: {why}")
+        self._carry_out(session, request, plan)
+
+    def _carry_out(self, session: Session, request: Request, plan: Plan) -> None:
         try:
-            self._at.ledger.begin(session.id, request, plan)
+            plan = self._at.ledger.begin(session.id, request, plan)
         except TransitionNotAllowed:  # objects have come meanwhile: it is built again
             self._at.ledger.end_build(session.id, (), (SessionStatus.RECEIVING, ""))
             return

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from engine.model.pet_mr import PetMr
 from engine.sessions.catalog import catalog, catalog_name
 from engine.sessions.files import (
     flush_folder,
@@ -38,7 +39,11 @@ class Moved:
 
 
 def build(
-    session: Session, folder: Path, objects: Sequence[StoredObject], moved: list[Moved]
+    session: Session,
+    folder: Path,
+    objects: Sequence[StoredObject],
+    moved: list[Moved],
+    pet_mr: PetMr = PetMr.PETMR,
 ) -> BuiltSession:
     """Sort a session's objects into its scans and write its documents.
 
@@ -47,6 +52,7 @@ def build(
         folder: the session's folder.
         objects: what it holds, in the order of arrival.
         moved: gets what was moved, also if the build fails half way.
+        pet_mr: what PET and MR together make it.
 
     Raises:
         OSError: if the storage fails; to build again is safe.
@@ -54,7 +60,8 @@ def build(
     remove_parts(folder)
     scans = tuple(_place(folder, scan, moved) for scan in scans_of(objects))
     built = BuiltSession(
-        session.project, session.subject, session.label, session.study_instance_uid, scans
+        *(session.project, session.subject, session.label, session.study_instance_uid, scans),
+        pet_mr=pet_mr,
     )
     _remove_catalogs(folder, built)
     for scan in scans:

@@ -24,6 +24,7 @@ from engine.model.session import (
     status_on_arrival,
 )
 from engine.sessions.holds import Holds
+from engine.sessions.migrations import NEXT_SESSION
 from engine.sessions.moments import stamp
 from engine.sessions.rows import OBJECT_COLUMNS, ObjectRow, RowWriter
 from engine.sessions.schema import open_index
@@ -281,9 +282,10 @@ class SessionIndex:
         folder, at = self._free_folder(make_folder, origin.at), stamp(origin.at)
         with self._connection:
             cursor = self._connection.execute(
-                "INSERT INTO sessions (project, subject, label, study_instance_uid, folder, status,"
-                " receiver, calling_ae_title, auto_archive, first_object_at, last_object_at,"
-                " area) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO sessions (id, project, subject, label, study_instance_uid, folder,"
+                " status, receiver, calling_ae_title, auto_archive, first_object_at,"
+                " last_object_at, area)"
+                f" VALUES ({NEXT_SESSION}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     key.project,
                     origin.subject,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
-from json import dumps, loads
+from json import dumps
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 from engine.errors import NotFound, SessionError
 from engine.model.session import (
@@ -15,152 +14,45 @@ from engine.model.session import (
     ObjectState,
     ProjectScript,
     Session,
-    SessionArea,
     SessionStatus,
     require_request,
     require_transition,
 )
 from engine.sessions.changes import Changes
 from engine.sessions.finished import note_finished
-from engine.sessions.index import SESSION_COLUMNS, session_of
+from engine.sessions.ledger_reader import (
+    Connection,
+    LedgerReader,
+    operation_row,
+    possible_session,
+    session_row,
+)
 from engine.sessions.moments import stamp
 from engine.sessions.operations import (
     QUEUED_STATUS,
     WORKING_STATUS,
-    Operation,
-    OperationKind,
     Plan,
     Request,
-    plan_from_json,
 )
+from engine.sessions.separation import note_separation, open_second
 from engine.sessions.staging import REJECTED
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable
-    from contextlib import AbstractContextManager
 
     from engine.clock import Clock
     from engine.sessions.building import Moved
     from engine.sessions.session_xml import BuiltSession
 
-_RECEIVING = (SessionStatus.RECEIVING, SessionStatus.RECEIVING_INTERRUPT, SessionStatus.BUILDING)
-_OPERATION_COLUMNS = "session, kind, previous, asked_by, arguments, plan"
 
-
-class StoredRow(NamedTuple):
-    """What the index knows of a stored object."""
-
-    file: str
-    """Relative to the session's folder."""
-    sop_instance_uid: str
-    bytes: int
-    """Of its data set."""
-    project_script: str = ProjectScript.DUE
-
-
-class AskedOperation(NamedTuple):
-    """An operation and when it was asked for."""
-
-    operation: Operation
-    asked_at: datetime
-
-
-class Connection(Protocol):
-    """The index, in the process of its engine or beside it."""
-
-    def changing(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Give the connection for one transaction."""
-        ...
-
-    def forget_place(self, session_id: int) -> None:
-        """Look a session up anew when its next object arrives."""
-        ...
-
-    def tell_finished(self) -> None:
-        """Wake whoever acts on finished sessions."""
-        ...
-
-
-class SessionLedger:
+class SessionLedger(LedgerReader):
     """Reads and changes the rows of sessions; may be used by any thread."""
 
     def __init__(self, index: Connection, clock: Clock) -> None:
-        self._index = index
+        super().__init__(index)
         self._clock = clock
         self._changes = Changes()
-
-    def session(self, session_id: int) -> Session:
-        """Return a session.
-
-        Raises:
-            NotFound: if there is none of this number.
-        """
-        with self._index.changing() as connection:
-            return _session(connection, session_id)
-
-    def in_status(self, *statuses: SessionStatus) -> tuple[Session, ...]:
-        """Return the sessions in some states, the one that was silent for longest first."""
-        marks = ", ".join("?" * len(statuses))
-        query = (
-            f"SELECT {SESSION_COLUMNS} FROM sessions WHERE status IN ({marks})"
-            " ORDER BY last_object_at"
-        )
-        with self._index.changing() as connection:
-            return tuple(map(session_of, connection.execute(query, statuses)))
-
-    def silent_since(self, moment: datetime) -> tuple[int, ...]:
-        """Return the sessions being received whose last object came at a moment or before."""
-        query = (
-            "SELECT id FROM sessions WHERE status = ? AND last_object_at <= ?"
-            " ORDER BY last_object_at"
-        )
-        values = (SessionStatus.RECEIVING, stamp(moment))
-        with self._index.changing() as connection:
-            return tuple(row[0] for row in connection.execute(query, values))
-
-    def longest_silent(self) -> datetime | None:
-        """Return when the last object came of the session that has been silent for longest."""
-        query = "SELECT MIN(last_object_at) FROM sessions WHERE status = ?"
-        with self._index.changing() as connection:
-            (found,) = connection.execute(query, (SessionStatus.RECEIVING,)).fetchone()
-        return datetime.fromisoformat(found) if found else None
-
-    def archived_as(self, project: str, label: str) -> Session | None:
-        """Return the session that is, or is becoming, the archive's of a project and label."""
-        query = (
-            f"SELECT {SESSION_COLUMNS} FROM sessions"
-            " WHERE project = ? AND label = ? AND area = ? ORDER BY id DESC LIMIT 1"
-        )
-        with self._index.changing() as connection:
-            row = connection.execute(query, (project, label, SessionArea.ARCHIVE)).fetchone()
-        return session_of(row) if row else None
-
-    def stored_rows(self, session_id: int) -> tuple[StoredRow, ...]:
-        """Return the objects that the index says a session has, in the order of arrival."""
-        query = (
-            "SELECT file, sop_instance_uid, bytes, project_script FROM objects"
-            " WHERE session = ? AND state = ? ORDER BY sequence"
-        )
-        with self._index.changing() as connection:
-            rows = connection.execute(query, (session_id, ObjectState.STORED)).fetchall()
-        return tuple({row[0]: StoredRow(*row) for row in rows}.values())
-
-    def stored_files(self, session_id: int) -> tuple[str, ...]:
-        """Return the objects of a session in the order of arrival, relative to its folder."""
-        return tuple(row.file for row in self.stored_rows(session_id))
-
-    def waits_in_prearchive(self, study_instance_uid: str) -> bool:
-        """Tell whether a study has a session that is not in the archive yet."""
-        query = "SELECT 1 FROM sessions WHERE study_instance_uid = ? AND area = ? LIMIT 1"
-        values = (study_instance_uid, SessionArea.PREARCHIVE)
-        with self._index.changing() as connection:
-            return connection.execute(query, values).fetchone() is not None
-
-    def due_files(self, session_id: int) -> tuple[str, ...]:
-        """Return the objects of a session that its project's anonymization is due for."""
-        rows = self.stored_rows(session_id)
-        return tuple(row.file for row in rows if row.project_script == ProjectScript.DUE)
 
     def change(self, session_id: int, status: SessionStatus, reason: str = "") -> Session:
         """Give a session another status; no object joins it any more without being noticed.
@@ -169,9 +61,9 @@ class SessionLedger:
             TransitionNotAllowed: if it does not follow from the present one.
         """
         with self._index.changing() as connection:
-            require_transition(_session(connection, session_id).status, status)
+            require_transition(session_row(connection, session_id).status, status)
             self._set_status(connection, session_id, status, reason)
-            return _session(connection, session_id)
+            return session_row(connection, session_id)
 
     def end_build(
         self,
@@ -184,7 +76,7 @@ class SessionLedger:
         status, reason = outcome
         with self._index.changing() as connection:
             _rename(connection, session_id, moved)
-            if _session(connection, session_id).status is SessionStatus.RECEIVING_INTERRUPT:
+            if session_row(connection, session_id).status is SessionStatus.RECEIVING_INTERRUPT:
                 status, reason = SessionStatus.RECEIVING, ""
             elif built is not None:
                 _set_size(connection, session_id, built)
@@ -200,7 +92,7 @@ class SessionLedger:
             TransitionNotAllowed: if it can't be built in its present state.
         """
         with self._index.changing() as connection:
-            session = _session(connection, session_id)
+            session = session_row(connection, session_id)
             require_request(session.status, SessionStatus.QUEUED_BUILDING)
             self._set_status(connection, session_id, SessionStatus.QUEUED_BUILDING, "")
 
@@ -212,7 +104,7 @@ class SessionLedger:
             SessionError: if it makes no sense for this session.
         """
         with self._index.changing() as connection:
-            session = _possible(connection, session_id, request)
+            session = possible_session(connection, session_id, request)
             status = QUEUED_STATUS[request.kind]
             connection.execute(
                 "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, NULL)",
@@ -223,11 +115,6 @@ class SessionLedger:
             )
             self._set_status(connection, session_id, status, session.reason)
 
-    def possible(self, session_id: int, request: Request) -> Session:
-        """Return a session for which a request may be made; raises as `ask` does."""
-        with self._index.changing() as connection:
-            return _possible(connection, session_id, request)
-
     def cancel(self, session_id: int) -> None:
         """Take a request back that nobody has begun to carry out.
 
@@ -236,8 +123,8 @@ class SessionLedger:
         """
         with self._index.changing() as connection:
             session, operation = (
-                _session(connection, session_id),
-                _operation(connection, session_id),
+                session_row(connection, session_id),
+                operation_row(connection, session_id),
             )
             if session.status not in QUEUED:
                 raise SessionError(
@@ -263,21 +150,6 @@ class SessionLedger:
                 break
         return session
 
-    def operation(self, session_id: int) -> AskedOperation | None:
-        """Return what somebody asked for and is not done yet."""
-        query = f"SELECT {_OPERATION_COLUMNS}, asked_at FROM operations WHERE session = ?"
-        with self._index.changing() as connection:
-            row = connection.execute(query, (session_id,)).fetchone()
-        if row is None:
-            return None
-        return AskedOperation(_operation_of(row[:-1]), datetime.fromisoformat(row[-1]))
-
-    def operations(self) -> tuple[Operation, ...]:
-        """Return what is to be done, in the order in which it was asked for."""
-        query = f"SELECT {_OPERATION_COLUMNS} FROM operations ORDER BY asked_at, session"
-        with self._index.changing() as connection:
-            return tuple(map(_operation_of, connection.execute(query)))
-
     def refuse(self, session_id: int, status: SessionStatus, reason: str) -> None:
         """End a request that can't be carried out, with the reason."""
         with self._index.changing() as connection:
@@ -291,10 +163,21 @@ class SessionLedger:
                 "DELETE FROM operations WHERE session = ? AND plan IS NULL", (session_id,)
             )
 
-    def begin(self, session_id: int, request: Request, plan: Plan) -> None:
-        """Keep a plan before its first step; from now on it will be completed, whatever happens."""
+    def begin(self, session_id: int, request: Request, plan: Plan) -> Plan:
+        """Keep a plan before its first step; from now on it will be completed, whatever happens.
+
+        Returns:
+            The plan, which names the session that it opens, if it does.
+
+        Raises:
+            TransitionNotAllowed: if the session's status has changed meanwhile.
+        """
         with self._index.changing() as connection:
-            session = _session(connection, session_id)
+            session = session_row(connection, session_id)
+            status = WORKING_STATUS[request.kind]
+            require_transition(session.status, status)
+            if plan.leaves_rest:
+                plan = open_second(connection, session, plan)
             connection.execute(
                 "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (session) DO UPDATE SET plan = excluded.plan",
@@ -304,35 +187,40 @@ class SessionLedger:
                     plan.to_json(),
                 ),
             )
-            status = WORKING_STATUS[request.kind]
-            require_transition(session.status, status)
             self._set_status(connection, session_id, status, session.reason)
+        return plan
 
     def finish(self, session_id: int, plan: Plan) -> None:
         """Note that all steps of a plan are made."""
         with self._index.changing() as connection:
-            session = _session(connection, session_id)
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
-            now = stamp(self._clock.now())
-            if plan.into is not None:
-                connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
-                self._index.forget_place(session_id)
-                note_finished(connection, plan.into, SessionStatus.ARCHIVED, now)
-                self._changes.note()
+            if plan.into is None:
+                self._finish_move(connection, session_row(connection, session_id), plan)
+            elif plan.leaves_rest:
+                for each in (session_id, plan.into):
+                    self._set_status(connection, each, plan.status, plan.reason)
             else:
-                connection.execute(
-                    "UPDATE sessions SET area = ?, folder = ?, project = ? WHERE id = ?",
-                    (plan.area, plan.folder, plan.project, session_id),
-                )
-                if plan.project != session.project:  # another one's anonymization is no excuse
-                    connection.execute(
-                        "UPDATE objects SET project_script = ?"
-                        " WHERE session = ? AND project_script = ?",
-                        (ProjectScript.DUE, session_id, ProjectScript.DONE),
-                    )
-                self._set_status(connection, session_id, plan.status, plan.reason)
-                note_finished(connection, session_id, plan.status, now)
+                self._finish_merge(connection, session_id, plan.into)
         self._index.tell_finished()
+
+    def _finish_move(self, connection: sqlite3.Connection, session: Session, plan: Plan) -> None:
+        connection.execute(
+            "UPDATE sessions SET area = ?, folder = ?, project = ? WHERE id = ?",
+            (plan.area, plan.folder, plan.project, session.id),
+        )
+        if plan.project != session.project:  # another one's anonymization is no excuse
+            connection.execute(
+                "UPDATE objects SET project_script = ? WHERE session = ? AND project_script = ?",
+                (ProjectScript.DUE, session.id, ProjectScript.DONE),
+            )
+        self._set_status(connection, session.id, plan.status, plan.reason)
+        note_finished(connection, session.id, plan.status, stamp(self._clock.now()))
+
+    def _finish_merge(self, connection: sqlite3.Connection, session_id: int, into: int) -> None:
+        connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+        self._index.forget_place(session_id)
+        note_finished(connection, into, SessionStatus.ARCHIVED, stamp(self._clock.now()))
+        self._changes.note()
 
     def note_anonymized(self, session_id: int, plan: Plan, *, lost: Collection[str] = ()) -> None:
         """Note what became of objects by their project's script; again has no effect."""
@@ -352,8 +240,10 @@ class SessionLedger:
         """Give the rows of merged objects to the session that has them now; again has no effect."""
         assert plan.into is not None
         with self._index.changing() as connection:
+            if plan.leaves_rest:
+                return note_separation(connection, session_id, plan)
             if not _has_rows(connection, session_id):
-                return
+                return None
             connection.executemany(
                 "UPDATE objects SET session = NULL, file = '', reason = 'replaced in the archive'"
                 " WHERE session = ? AND file = ?",
@@ -370,6 +260,7 @@ class SessionLedger:
                 "UPDATE OR IGNORE traces SET session = ? WHERE session = ?",
                 (plan.into, session_id),
             )
+        return None
 
     def note_files(self, session_id: int, moved: Iterable[Moved]) -> None:
         """Note that objects of a session have other file names."""
@@ -394,19 +285,12 @@ class SessionLedger:
     def forget_empty(self, session_id: int) -> bool:
         """Remove the row of a session that was found empty, unless an object came meanwhile."""
         with self._index.changing() as connection:
-            if _session(connection, session_id).status is not SessionStatus.BUILDING:
+            if session_row(connection, session_id).status is not SessionStatus.BUILDING:
                 return False
             connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
             self._index.forget_place(session_id)
             self._changes.note()
         return True
-
-    def in_trash(self, entry: str) -> tuple[int, ...]:
-        """Return the sessions in one folder of the trash."""
-        query = "SELECT id FROM sessions WHERE area = ? AND substr(folder, 1, ?) = ?"
-        values = (SessionArea.TRASH, len(entry) + 1, f"{entry}/")
-        with self._index.changing() as connection:
-            return tuple(row[0] for row in connection.execute(query, values))
 
     def forget(self, session_id: int) -> None:
         """Remove the row of a session whose files are gone for good; its objects' history stays."""
@@ -426,50 +310,6 @@ class SessionLedger:
         )
         self._index.forget_place(session_id)
         self._changes.note()
-
-
-def _session(connection: sqlite3.Connection, session_id: int) -> Session:
-    query = f"SELECT {SESSION_COLUMNS} FROM sessions WHERE id = ?"
-    row = connection.execute(query, (session_id,)).fetchone()
-    if row is None:
-        raise NotFound(f"there is no session {session_id}", "list them with: sessions list")
-    return session_of(row)
-
-
-def _operation(connection: sqlite3.Connection, session_id: int) -> Operation | None:
-    query = f"SELECT {_OPERATION_COLUMNS} FROM operations WHERE session = ?"
-    row = connection.execute(query, (session_id,)).fetchone()
-    return _operation_of(row) if row else None
-
-
-def _operation_of(row: tuple[object, ...]) -> Operation:
-    session_id, kind, previous, _, arguments, plan = row
-    request = Request(**loads(str(arguments)) | {"kind": OperationKind(str(kind))})
-    assert isinstance(session_id, int)
-    return Operation(
-        session_id,
-        request,
-        SessionStatus(str(previous)),
-        plan_from_json(str(plan)) if plan else None,
-    )
-
-
-def _possible(connection: sqlite3.Connection, session_id: int, request: Request) -> Session:
-    session = _session(connection, session_id)
-    _require_sense(session, request)
-    require_request(session.status, QUEUED_STATUS[request.kind])
-    return session
-
-
-def _require_sense(session: Session, request: Request) -> None:
-    if request.kind is OperationKind.ARCHIVE and session.project is None:
-        raise SessionError("a session without a project can't be archived", "move it to one first")
-    if request.kind is OperationKind.MOVE and session.area is SessionArea.TRASH:
-        raise SessionError("the session is in the trash", "restore it, and move it then")
-    if request.kind is OperationKind.RESTORE and session.area is not SessionArea.TRASH:
-        raise SessionError("the session is not in the trash", "there is nothing to restore")
-    if request.kind is OperationKind.MOVE and session.project == request.project:
-        raise SessionError(f"the session is in {request.project} already", "name another project")
 
 
 def _rename(connection: sqlite3.Connection, session_id: int, moved: Iterable[Moved]) -> None:

@@ -54,7 +54,7 @@ class Lifecycle:
         self._policy = policy
         planner = Planner(
             *(workplace.areas, workplace.ledger, workplace.read, workplace.clock),
-            workplace.archive_folder,
+            *(workplace.archive_folder, workplace.pet_mr),
         )
         self._operator = Operator(workplace, planner)
         self._builder = Builder(workplace, planner, self._operator)

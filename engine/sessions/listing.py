@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from engine.model.session import Session
     from engine.model.session_query import SessionQuery
-    from engine.sessions.ledger import Connection
+    from engine.sessions.ledger_reader import Connection
 
 DEFAULT_LIMIT = 1000
 
@@ -76,6 +76,8 @@ def _equalities(query: SessionQuery) -> Iterator[Condition]:
         yield "last_object_at >= ?", (stamp(query.since),)
     if query.modality is not None:
         yield "modality = ?", (query.modality,)
+    if query.caller is not None:
+        yield "instr(lower(calling_ae_title), lower(?))", (query.caller,)
 
 
 def _area(query: SessionQuery, by_time: bool) -> Iterator[Condition]:

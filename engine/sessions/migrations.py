@@ -74,8 +74,22 @@ _STEPS = {
     5: """
         ALTER TABLE objects ADD COLUMN project_script TEXT NOT NULL DEFAULT 'due';
     """,
+    6: """
+        CREATE TABLE session_numbers (highest INTEGER NOT NULL);
+        INSERT INTO session_numbers SELECT MAX(
+            (SELECT COALESCE(MAX(id), 0) FROM sessions),
+            (SELECT COALESCE(MAX(session), 0) FROM finished)
+        );
+        CREATE TRIGGER sessions_removed AFTER DELETE ON sessions BEGIN
+            UPDATE session_numbers SET highest = MAX(highest, OLD.id);
+        END;
+    """,
 }
 SCHEMA_VERSION = max(_STEPS)
+NEXT_SESSION = (
+    "(SELECT 1 + MAX(highest, (SELECT COALESCE(MAX(id), 0) FROM sessions)) FROM session_numbers)"
+)
+"""The number of a new session: queues, traces and people still know those of removed ones."""
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:

@@ -1,7 +1,4 @@
-"""What kind of session a study is, from the modalities of its scans (XNAT 12.12); pure.
-
-PET and MR in one study stay one session of a type of its own, as with XNAT's setting ``petmr``.
-"""
+"""What kind of session a study is, from the modalities of its scans (XNAT 12.12); pure."""
 
 from __future__ import annotations
 
@@ -10,9 +7,13 @@ from typing import TYPE_CHECKING
 
 from pydicom.uid import UID
 
+from engine.model.pet_mr import PetMr
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+PET = "PT"
+MR = "MR"
 PET_MR = "PT/MR"
 OTHER = "OT"
 SECONDARY_CAPTURE = "Secondary Capture"
@@ -70,10 +71,15 @@ def modality_of(modality: str, sop_class_uid: str) -> str:
     return modality or _modality_of_class(sop_class_uid)
 
 
-def lead_modality(modalities: Collection[str]) -> str:
-    """Return the modality that gives a scan, or a session, its type; ``OT`` if none is known."""
-    if {"PT", "MR"} <= set(modalities):
-        return PET_MR
+def lead_modality(modalities: Collection[str], pet_mr: PetMr = PetMr.PETMR) -> str:
+    """Return the modality that gives a scan, or a session, its type; ``OT`` if none is known.
+
+    Args:
+        modalities: of all its objects, or scans.
+        pet_mr: what PET and MR together are; until they are separated, a type of its own.
+    """
+    if PET_MR in modalities or {PET, MR} <= set(modalities):
+        return PET if pet_mr is PetMr.PET else PET_MR
     leading = next((m for m in _LEADING if m in modalities), None)
     return leading or next(iter(sorted(filter(None, modalities))), OTHER)
 

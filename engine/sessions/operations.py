@@ -23,6 +23,8 @@ class OperationKind(StrEnum):
     """From the archive to the prearchive, after a direct archive failed (XNAT 9.7)."""
     RESTORE = "restore"
     """From the trash to the prearchive."""
+    SEPARATE = "separate"
+    """PET scans into a session of their own (XNAT 9.5)."""
 
 
 QUEUED_STATUS: Mapping[OperationKind, SessionStatus] = {
@@ -37,6 +39,7 @@ WORKING_STATUS: Mapping[OperationKind, SessionStatus] = {
     OperationKind.DELETE: SessionStatus.DELETING,
     OperationKind.FALL_BACK: SessionStatus.MOVING,
     OperationKind.RESTORE: SessionStatus.MOVING,
+    OperationKind.SEPARATE: SessionStatus.SEPARATING,
 }
 
 
@@ -81,6 +84,8 @@ class Plan:
     """Objects whose anonymized copies, by inode, take their places first (`staging`)."""
     rejected: Mapping[str, int] = field(default_factory=dict)
     """Objects, by inode, that are removed first."""
+    leaves_rest: bool = False
+    """For a merge: whether what is not in `files` stays a session of its own."""
 
     @property
     def anonymizes(self) -> bool:

@@ -13,6 +13,7 @@ from engine.session_events import (
     SessionFailed,
     SessionMoved,
     SessionRestored,
+    SessionSeparated,
 )
 from engine.sessions.building import Moved, build
 from engine.sessions.files import make_folder, remove_empty_folders, write_atomically
@@ -56,7 +57,9 @@ class Operator:
             if plan.anonymizes and not self._anonymize(session, plan):
                 return
             carry_out(self._at.areas, session, plan)
-            if plan.into is not None:
+            if plan.leaves_rest:
+                self._at.ledger.note_merge(session.id, plan)
+            elif plan.into is not None:
                 self._rebuild(session, plan.into, plan)
             if request.kind is OperationKind.FALL_BACK:
                 self._write_log(session, plan)
@@ -73,7 +76,7 @@ class Operator:
         try:
             plan = self._decide(session, request)
             if plan is not None:
-                self._at.ledger.begin(session.id, request, plan)
+                plan = self._at.ledger.begin(session.id, request, plan)
         except Exception:
             remove_staging(self._at.areas.folder(session))
             raise
@@ -127,7 +130,7 @@ class Operator:
         try:
             files = self._at.ledger.stored_files(session.id)
             objects = [self._at.read(folder, file) for file in files]
-            built = build(session, folder, objects, moved)
+            built = build(session, folder, objects, moved, self._at.pet_mr(session.project))
         finally:
             self._at.ledger.note_files(session.id, moved)
         self._at.ledger.note_built(session.id, built)
@@ -169,10 +172,14 @@ def _event(session: Session, request: Request, plan: Plan) -> SessionEvent:
     number, project, by = session.id, plan.project or project_of(session), request.by
     if request.kind is OperationKind.ARCHIVE:
         return SessionArchived(session=number, project=project, by=by, into=plan.into)
+    if request.kind is OperationKind.SEPARATE:
+        return SessionSeparated(session=number, project=project, pet=plan.into or number)
     if request.kind is OperationKind.MOVE:
         return SessionMoved(session=number, project=project, by=by)
     if request.kind is OperationKind.DELETE:
         return SessionDeleted(session=number, project=project, by=by)
     if request.kind is OperationKind.RESTORE:
         return SessionRestored(session=number, project=project, by=by)
+    if plan.status is not SessionStatus.ERROR:
+        return SessionMoved(session=number, project=project, by=by)
     return SessionFailed(session=number, project=project, reason=plan.reason)

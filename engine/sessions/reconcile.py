@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.model.session import Session
-    from engine.sessions.ledger import StoredRow
+    from engine.sessions.ledger_reader import StoredRow
     from engine.sessions.workplace import Workplace
 
 

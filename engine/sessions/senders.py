@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import NotFound
 from engine.sessions.moments import stamp
-from engine.view.senders import HOURS_KEPT, HourVolume, Sender, SenderDetail, SenderOrder
+from engine.view.senders import (
+    HOURS_KEPT,
+    HOURS_OF_A_DAY,
+    HourVolume,
+    Sender,
+    SenderDetail,
+    SenderOrder,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -180,6 +187,21 @@ def sender_page(
     return tuple(map(_sender, connection.execute(sql, (*values, *page)))), total
 
 
+def day_volumes(
+    connection: sqlite3.Connection, now: datetime
+) -> dict[tuple[str, str], tuple[int, ...]]:
+    """Return the bytes of each of the last 24 hours, by calling AE title and address."""
+    begins = [hour_of(now - timedelta(hours=n)) for n in range(HOURS_OF_A_DAY - 1, -1, -1)]
+    places = {hour: place for place, hour in enumerate(begins)}
+    volumes: dict[tuple[str, str], list[int]] = {}
+    sql = "SELECT calling_ae_title, address, hour, bytes FROM sender_hours WHERE hour >= ?"
+    for title, address, hour, size in connection.execute(sql, begins[:1]):
+        if hour in places:
+            day = volumes.setdefault((title, address), [0] * HOURS_OF_A_DAY)
+            day[places[hour]] = size
+    return {who: tuple(day) for who, day in volumes.items()}
+
+
 def sender_detail(
     connection: sqlite3.Connection, calling_ae_title: str, address: str, now: datetime
 ) -> SenderDetail:
@@ -203,9 +225,15 @@ def sender_detail(
     found = {hour: volume for hour, *volume in connection.execute(hours, who)}
     last = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     begins = (last - timedelta(hours=back) for back in range(HOURS_KEPT - 1, -1, -1))
-    return SenderDetail(
-        _sender(row), tuple(HourVolume(at, *found.get(stamp(at), (0, 0, 0))) for at in begins)
-    )
+    volumes = tuple(HourVolume(at, *found.get(stamp(at), (0, 0, 0))) for at in begins)
+    sender = _sender(row)
+    return SenderDetail(sender, volumes, _receivers(connection, sender))
+
+
+def _receivers(connection: sqlite3.Connection, sender: Sender) -> tuple[str, ...]:
+    sql = "SELECT DISTINCT receiver FROM sessions WHERE calling_ae_title = ? ORDER BY receiver"
+    found = (receiver for (receiver,) in connection.execute(sql, (sender.calling_ae_title,)))
+    return tuple(dict.fromkeys(filter(None, (sender.receiver, *found))))
 
 
 def _sender(row: Sequence[object]) -> Sender:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from engine.model.pet_mr import PetMr
 from engine.sessions.modality import lead_modality, scan_type, session_type
 from engine.sessions.scans import DICOM
 from engine.sessions.xml_text import clean, document
@@ -29,11 +30,13 @@ class BuiltSession:
     label: str
     study_instance_uid: str
     scans: tuple[Scan, ...]
+    pet_mr: PetMr = PetMr.PETMR
+    """What PET and MR together make it."""
 
     @property
     def modality(self) -> str:
         """The modality that gives the session its type (XNAT 12.12)."""
-        return lead_modality({scan.modality for scan in self.scans})
+        return lead_modality({scan.modality for scan in self.scans}, self.pet_mr)
 
     @property
     def objects(self) -> int:

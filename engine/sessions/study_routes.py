@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
-from engine.errors import InvalidStudyRoute, NotFound, OutOfResources, Problem, StorageUnusable
-from engine.lock import keep_owner
+from engine.errors import InvalidStudyRoute, NotFound, OutOfResources, Problem
 from engine.model.study_route import StudyRoute
 from engine.sessions.moments import stamp
+from engine.sessions.private_file import PrivateFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 SCHEMA_VERSION = 1
+_REMEDY = "check the disk; the received files are not affected"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS study_routes (
@@ -36,17 +36,10 @@ class StudyRoutes:
     """The routes; every method may be called from any thread and any process."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._file = PrivateFile(path.name, _SCHEMA, SCHEMA_VERSION, _REMEDY)
         self._lock = threading.Lock()
         """Guards the connection."""
-        with self._naming_faults():
-            _create(path)
-            self._connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
-            try:
-                self._prepare()
-            except BaseException:
-                self._connection.close()
-                raise
+        self._connection = self._file.open(path)
 
     def __enter__(self) -> Self:
         return self
@@ -71,7 +64,7 @@ class StudyRoutes:
     def all(self) -> tuple[StudyRoute, ...]:
         """Return every route, the newest first."""
         query = "SELECT * FROM study_routes ORDER BY added_at DESC, study_instance_uid"
-        with self._naming_faults(), self._lock:
+        with self._file.in_words(), self._lock:
             return tuple(map(_route, self._connection.execute(query).fetchall()))
 
     def add(
@@ -82,7 +75,7 @@ class StudyRoutes:
         Raises:
             InvalidStudyRoute: if a study has another route already and that may not be replaced.
         """
-        with self._naming_faults(), self._lock, self._connection:
+        with self._file.in_words(), self._lock, self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             known = {route.study_instance_uid: self._row(route) for route in routes}
             problems = [] if replace else list(_conflicts(routes, known))
@@ -103,7 +96,7 @@ class StudyRoutes:
             NotFound: if the study has none.
         """
         statement = "DELETE FROM study_routes WHERE study_instance_uid = ? RETURNING *"
-        with self._naming_faults(), self._lock, self._connection:
+        with self._file.in_words(), self._lock, self._connection:
             row = self._connection.execute(statement, (study_instance_uid,)).fetchone()
         if row is None:
             what = f"study {study_instance_uid[:80]!r} has no route"
@@ -124,37 +117,6 @@ class StudyRoutes:
         query = "SELECT * FROM study_routes WHERE study_instance_uid = ?"
         row = self._connection.execute(query, (route.study_instance_uid,)).fetchone()
         return _route(row) if row else None
-
-    def _prepare(self) -> None:
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise StorageUnusable(
-                f"{self._path.name} has schema {version}, this version reads {SCHEMA_VERSION}",
-                "run the newer dicomdock",
-            )
-        self._connection.executescript(_SCHEMA)
-        self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-    @contextmanager
-    def _naming_faults(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise StorageUnusable(
-                f"{self._path.name} can't be used: {error}",
-                "check the disk; the received files are not affected",
-            ) from error
-
-
-def _create(path: Path) -> None:
-    """Make the file if it is not there, private and the owner's of the data directory."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o600)
-    try:
-        keep_owner(descriptor, path.parent)
-    finally:
-        os.close(descriptor)
 
 
 def read_study_routes(path: Path) -> tuple[StudyRoute, ...]:

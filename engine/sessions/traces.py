@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from engine.sessions.ledger import Connection
+    from engine.sessions.ledger_reader import Connection
 
 ACCESSION_NUMBER, PATIENT_ID = 0x00080050, 0x00100020
 TRACED = (ACCESSION_NUMBER, PATIENT_ID)

@@ -10,7 +10,7 @@ from engine.sessions.traces import TRACED
 
 if TYPE_CHECKING:
     from engine.model.session import Session
-    from engine.sessions.ledger import Connection
+    from engine.sessions.ledger_reader import Connection
     from engine.sessions.traces import TraceKey
 
 MAX_OBJECTS = 1000

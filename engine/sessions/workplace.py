@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
 from engine.model.identity import UNASSIGNED
+from engine.model.pet_mr import PetMr
 from engine.model.project import FIRST_ARCHIVE_FOLDER
 from engine.sessions.staging import NoScripts
 
@@ -42,6 +43,8 @@ class Workplace:
     """Is told of each session that has got into the archive."""
     archive_folder: Callable[[str], str] = lambda _: FIRST_ARCHIVE_FOLDER
     """Where a project's sessions are archived just now."""
+    pet_mr: Callable[[str | None], PetMr] = lambda _: PetMr.PETMR
+    """What becomes of a project's sessions with PET and MR."""
 
     def is_settled(self, session_id: int) -> bool:
         """Return whether all objects that were on their way have their file and their row."""

@@ -40,6 +40,8 @@ class RevisionSummary:
     changes: int
     summary: tuple[str, ...]
     """Its first differences from the one before, in words."""
+    subjects: tuple[str, ...] = ()
+    """What it changed, each once, such as ``receiver XNAT:8104``; 200 at most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,8 @@ class ElementRow:
     """Whether `value` hides what the element says."""
     cut: bool = False
     """Whether `value` is only the beginning."""
+    first_bytes: bytes = b""
+    """The first 32 of the value as it is encoded; none of a sequence or of what is masked."""
 
 
 @dataclass(frozen=True, slots=True)

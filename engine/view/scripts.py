@@ -1,7 +1,7 @@
 """What a console asks of anonymization: whether a text is a script, and what it would do.
 
-Values that tell who a patient is are masked, unless the question says to whom they are shown; then
-the journal keeps that they were.
+Values that tell who a patient is are masked, unless somebody asks to be shown them; then the
+journal keeps that they were.
 """
 
 from __future__ import annotations
@@ -120,7 +120,6 @@ class ScriptsView(Protocol):
         *,
         as_received: bool = False,
         equal: bool = False,
-        shown_to: str = "",
     ) -> ScriptPreview:
         """Apply a trial to a copy of an object, with identifying values masked.
 
@@ -131,10 +130,21 @@ class ScriptsView(Protocol):
             reference: a stored object, or by its SOP instance alone one that arrived lately.
             as_received: the header as it arrived, as far as it is still in memory.
             equal: whether elements that stay as they are have rows too.
-            shown_to: who wants to see identifying values; empty to mask them.
 
         Raises:
             NotFound: if there is no such object or project.
             UnreadableObject: if the object can't be read.
         """
+        ...
+
+    def shown_preview(
+        self,
+        trial: ScriptTrial,
+        reference: ObjectReference,
+        actor: str,
+        *,
+        as_received: bool = False,
+        equal: bool = False,
+    ) -> ScriptPreview:
+        """Return what `preview` does with nothing masked; the journal keeps that `actor` saw it."""
         ...

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 HOURS_KEPT = 7 * 24
+HOURS_OF_A_DAY = 24
 
 
 class SenderOrder(StrEnum):
@@ -22,6 +23,16 @@ class SenderOrder(StrEnum):
     BYTES = "bytes"
     REJECTED = "rejected"
     FAILED = "failed"
+
+
+class SenderState(StrEnum):
+    """What a sender does, or has ever done."""
+
+    SENDING = "sending now"
+    """It has an association open."""
+    QUIET = "quiet"
+    NEVER_SENT = "never sent an object"
+    ONLY_REJECTED = "only ever rejected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +71,18 @@ class Sender:
     """The first of them, each with SOP class and reason."""
     open_associations: int = 0
     """Now."""
+    day: tuple[int, ...] = ()
+    """Bytes of each of the last 24 hours, oldest first; empty if none came."""
+
+    @property
+    def state(self) -> SenderState:
+        """What it does, or has ever done."""
+        if self.open_associations:
+            return SenderState.SENDING
+        if self.objects:
+            return SenderState.QUIET
+        rejected = self.rejected and not self.associations
+        return SenderState.ONLY_REJECTED if rejected else SenderState.NEVER_SENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +111,9 @@ class SenderDetail:
     sender: Sender
     hours: tuple[HourVolume, ...]
     """The last seven days without a gap, oldest first; the last 24 are the last day."""
+    receivers: tuple[str, ...] = ()
+    """What it is known to have called, the last one first; of earlier ones, those that have a
+    session from this AE title."""
 
 
 class SendersView(Protocol):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.model.session import Session, SessionStatus
+    from engine.model.session_actions import SessionAction
     from engine.model.session_query import SessionQuery
 
 
@@ -30,17 +31,6 @@ class SessionOrder(StrEnum):
     MODALITY = "modality"
     OBJECTS = "objects"
     BYTES = "bytes"
-
-
-class SessionAction(StrEnum):
-    """What a person may ask for."""
-
-    ARCHIVE = "archive"
-    MOVE = "move"
-    DELETE = "delete"
-    REBUILD = "rebuild"
-    CANCEL = "cancel"
-    RESTORE = "restore"
 
 
 @dataclass(frozen=True, slots=True)

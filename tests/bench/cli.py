@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import anonymizing, idle, routing
+from tests.bench import anonymizing, console, idle, routing
 from tests.bench.receivers import compared
 from tests.bench.report import compared_runs, table
 from tests.bench.rounds import Bench, file_system_of, installed, is_tmpfs
@@ -32,6 +32,7 @@ DEFAULT_PDU_BYTES = 16_382
 """16 KiB less two: pynetdicom's own maximum, so that all receivers get the very same bytes."""
 DEFAULT_RECEIVERS = ("dicomdock", "storescp", "orthanc", "pynetdicom")
 SINGLE = "single"
+CONSOLE = "console"
 _SINGLE_SCALE = 0.1
 _QUICK_SCALE = 0.2
 _OVERHEAD = """\
@@ -72,6 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     with _folder(arguments.dir, keep=arguments.keep) as folder:
         bench = Bench(folder, Blaster(folder), _say)
         _print_circumstances(folder, arguments.durability)
+        if arguments.part == CONSOLE:
+            workload = (arguments.workloads or ["mr"])[0]
+            _print_lines(console.measure(bench, workload, quick=arguments.quick))
+            return 0
         if arguments.idle:
             _print_lines(idle.measure(bench, quick=arguments.quick))
             return 0
@@ -240,6 +245,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Compare dicomdock with other DICOM receivers, side by side on this machine.",
     )
     add = parser.add_argument
+    console_words = "what the console costs: busy, idle, and until it is there"
+    add("part", nargs="?", choices=[CONSOLE], help=console_words)
     add("--workloads", type=_workloads, help=f"of {', '.join([*WORKLOADS, SINGLE])}; default all")
     add("--associations", type=_numbers, help="how many side by side; default 1,4,16")
     add("--rounds", type=_number, default=0, help="default 5")

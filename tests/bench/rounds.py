@@ -60,7 +60,7 @@ class Bench:
             for kind in (*kinds[first:], *kinds[:first]):
                 self._say(f"round {number + 1}/{rounds}: {kind.title}")
                 runs.append(self._run(case, kind, number))
-        self._clear_runs()
+        self.clear_runs()
         return runs
 
     def _run(self, case: Case, kind: ReceiverKind, number: int) -> Run | Spoilt:
@@ -109,7 +109,8 @@ class Bench:
             while self._kept and free_bytes(self._folder) < needed + _RESERVE_BYTES:
                 shutil.rmtree(self._kept.pop(0), ignore_errors=True)
 
-    def _clear_runs(self) -> None:
+    def clear_runs(self) -> None:
+        """Remove what runs left behind, where that disturbs no later one."""
         if is_tmpfs(self._folder):
             while self._kept:
                 shutil.rmtree(self._kept.pop(), ignore_errors=True)

@@ -8,9 +8,9 @@ from time import thread_time
 from typing import TYPE_CHECKING
 
 from engine.clock import SystemClock
-from engine.intake.header import read_complete
 from engine.intake.identify import DefaultIdentifier
 from engine.intake.incoming import Source
+from engine.intake.reading import read_complete
 from engine.intake.router import Router
 from engine.journal import Journal
 from engine.model.configuration import Configuration

@@ -54,12 +54,16 @@ class Blaster:
 
     def play(self, tape: Tape, port: int, associations: int, *, single: bool = False) -> Blast:
         """Send all objects of a tape, with that many associations side by side."""
-        command = [str(self._program), str(port), str(associations), *["single"] * single]
+        command = self.command(port, associations, single=single)
         with tape.path.open("rb") as recorded:
             ran = subprocess.run(
                 command, stdin=recorded, stdout=subprocess.PIPE, timeout=_RUN_SECONDS, check=True
             )
         return read_blast(ran.stdout)
+
+    def command(self, port: int, associations: int, *, single: bool = False) -> list[str]:
+        """Return the command that plays the tape on its standard input."""
+        return [str(self._program), str(port), str(associations), *["single"] * single]
 
 
 def read_blast(output: bytes) -> Blast:
@@ -107,6 +111,10 @@ class Caller:
         with self._socket:
             self._socket.sendall(RELEASE_REQUEST)
             self._answer()
+
+    def drop(self) -> None:
+        """Close the connection without a word."""
+        self._socket.close()
 
     def _answer(self) -> bytes:
         received = b""

@@ -16,9 +16,9 @@ from pynetdicom import AE, evt
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
 
 from engine.intake.clauses import Routing
-from engine.intake.header import read_complete
 from engine.intake.identifiers import explain
 from engine.intake.identify import DefaultIdentifier
+from engine.intake.reading import read_complete
 from engine.model.project import Project, ProjectRegistry
 from engine.model.site_routing import SiteRouting
 from engine.model.trace import Source

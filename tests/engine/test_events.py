@@ -36,6 +36,16 @@ EXAMPLES: list[tuple[Event, str]] = [
         "line 3: expected a comma",
     ),
     (
+        events.AnonymizationNotApplied(receivers=("A:104", "B:104")),
+        "anonymization is on at 2 receivers, but no script is in force: "
+        "objects are stored as received",
+    ),
+    (
+        events.AnonymizationOutOfForce(receivers=("A:104",)),
+        "no anonymization script is in force any more: "
+        "objects of 1 receiver are stored as received from now on",
+    ),
+    (
         events.OptionNotApplied(option="direct archive", instead="objects wait"),
         "direct archive is on but not applied: objects wait",
     ),

@@ -25,6 +25,7 @@ from engine.errors import (
 )
 from engine.events import ConfigurationRefused, OptionNotApplied
 from engine.model.project import Project
+from engine.model.site_script import SiteScript
 from engine.monitoring_events import MetricsUnavailable
 from engine.service import Engine
 from engine.settings import Durability, EngineSettings
@@ -183,6 +184,15 @@ def test_options_that_do_nothing_yet_are_said_to(engine: NotingEngine) -> None:
     told = [event.sentence() for event in engine.told(OptionNotApplied)]
     assert not any(sentence.startswith("direct archive is on") for sentence in told)
     assert any(sentence.startswith("custom processing is on") for sentence in told)
+
+
+def test_a_script_that_comes_into_force_has_a_process_before_the_first_object(
+    engine: NotingEngine,
+) -> None:
+    assert engine._runner.processes == 0
+    script = SiteScript(enabled=True, text='version "6.1"\n')
+    engine.set_site(replace(engine.site(), script=script), "anna")
+    assert engine._runner.processes == 1
 
 
 def test_a_second_engine_on_the_directory_is_refused_naming_the_first(

@@ -23,6 +23,7 @@ from tests.running import LOOPBACK, configure, engine_process, free_port, make_r
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import ExitStack
     from pathlib import Path
 
 
@@ -52,8 +53,8 @@ def states(engine: Engine) -> dict[str, ReceiverState]:
 class SlowlyStartingEngine(Engine):
     """An engine whose configuration is changed between its reading and its watching."""
 
-    def _recover(self) -> None:
-        super()._recover()
+    def _build(self, opened: ExitStack) -> None:
+        super()._build(opened)
         other = ConfigurationStore(self._settings.config_file, clock=SystemClock())
         other.save_receiver(make_receiver("EARLY", free_port()), "bert")
 

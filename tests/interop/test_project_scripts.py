@@ -11,6 +11,7 @@ import pytest
 from engine.anonymize import recorded
 from engine.dimse.send import Destination, SendingAssociation
 from engine.errors import NotFound
+from engine.events import IdentifyingValuesShown
 from engine.model.anonymization import ProfileSettings, Retain, ScriptScope
 from engine.model.session import SessionStatus
 from engine.model.site_script import SiteScript
@@ -302,17 +303,26 @@ def test_a_script_is_tried_on_what_arrived_and_on_what_is_stored(clinic: Clinic)
     trial = ScriptTrial(ScriptScope.SITE, text=text)
     recent = ObjectReference(sop_instance_uid=str(sent.SOPInstanceUID))
     stored = ObjectReference(session.id, file)
+    seen = len(_seen_by(clinic))
     for reference in (recent, stored):
         hidden = scripts.preview(trial, reference)
+        assert len(_seen_by(clinic)) == seen
         assert (hidden.outcome, hidden.labels[2]) == (TrialOutcome.EDITED, label)
         assert not any(NAME in str(row) for row in hidden.rows)
-        shown = scripts.preview(trial, reference, shown_to="anna")
+        shown = scripts.shown_preview(trial, reference, "anna")
         rows = {row.keyword: (row.change, row.before, row.after) for row in shown.rows}
+        seen += 1
+        assert _seen_by(clinic)[seen - 1 :] == ["anna"]
         assert rows["PatientName"] == (RowChange.CHANGED, NAME, label)
         assert rows["AccessionNumber"] == (RowChange.REMOVED, "ACC-9", None)
         assert rows["InstitutionalDepartmentName"][0] is RowChange.ADDED
     assert str(pydicom.dcmread(clinic.engine.objects.path(stored)).PatientName) == NAME  # type: ignore[attr-defined]
     _assert_verdicts(clinic, stored)
+
+
+def _seen_by(clinic: Clinic) -> list[str]:
+    page = clinic.engine.events_since(0, 10_000)
+    return [r.event.by for r in page.events if isinstance(r.event, IdentifyingValuesShown)]
 
 
 def _assert_verdicts(clinic: Clinic, stored: ObjectReference) -> None:

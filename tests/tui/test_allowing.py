@@ -145,7 +145,8 @@ async def test_allowing_saves_one_line_as_one_revision(size: tuple[int, int]) ->
         await settle(app, pilot)
         after = replace(before, whitelist=(*before.whitelist, "OLD_WS@10.4.2.0/24"))
         assert engine.calls == [("save_receiver", after, "console", before)]
-        said = "CT_INTAKE:8104 lets OLD_WS in now, by line OLD_WS@10.4.2.0/24"
+        line = "OLD_WS@10.4.2.0/24"
+        said = f"CT_INTAKE:8104 lets OLD_WS in now, by line {line}   Z undoes it"
         assert toasts(app) == [said]
         assert "w says what helps" in words(app, "#why")
 

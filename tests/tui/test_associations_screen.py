@@ -12,6 +12,7 @@ from tui.app import ConsoleApp
 from tui.screens.allow_dialog import AllowDialog
 from tui.screens.associations import AssociationsScreen
 from tui.screens.confirm import ConfirmScreen
+from tui.screens.console_screen import ConsoleScreen
 from tui.screens.message import MessageScreen
 from tui.screens.work_screen import WorkScreen
 from tui.widgets.associations_table import AllAssociationsTable
@@ -39,7 +40,7 @@ async def settle(app: ConsoleApp, pilot: Pilot[None]) -> None:
     await pilot.pause()
 
 
-def title(screen: AssociationsScreen, panel: str = "associations") -> str:
+def title(screen: ConsoleScreen, panel: str = "associations") -> str:
     shown = screen.panel(panel)._border_title
     assert shown is not None
     return shown.plain
@@ -51,7 +52,7 @@ def rows(screen: AssociationsScreen, table: type[Any] = ContextsTable) -> list[s
     return [shown.render_line(y).text.strip() for y in range(1, shown.row_count + 1)]
 
 
-def keys(screen: AssociationsScreen) -> set[str]:
+def keys(screen: ConsoleScreen) -> set[str]:
     return {hint.key.id for hint in active_hints(screen) if hint.enabled}
 
 

@@ -105,7 +105,7 @@ async def test_a_screen_that_does_not_exist_has_no_key_and_a_number_in_an_input_
         assert app.screen.query_one("#filter", Input).value == "4"
         assert str(app.screen.query_one(TabRow).render()) == " [1 Dashboard] 4 Log "
         assert [name for name in offers(app) if name.startswith("go:")] == ["go: Log"]
-        assert "Senders" not in all_keys(palette_of(DARK), app.dashboard).plain
+        assert "go to screen 5" not in all_keys(palette_of(DARK), app.dashboard).plain
 
 
 async def test_escape_and_the_number_lead_back_from_a_deeper_screen() -> None:
@@ -161,7 +161,7 @@ async def test_in_a_read_only_console_nothing_that_changes_anything_is_reachable
         words = ("New", "Edit", "Delete", "Undo", "Allow", "Start", "Stop")
         assert not [name for name in offers(app) if any(word in name for word in words)]
         await pilot.press("n", "e", "d", "s", "B", "r", "w")
-        app._site_commands.undo()
+        app._history_commands.undo()
         app.call_engine(EngineCall("change it", 1, lambda e: e.undo("me"), print))
         await settle(app, pilot)
         assert not [call for call in engine.calls if call[0] not in ("snapshot", "subscribe")]

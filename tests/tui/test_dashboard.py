@@ -312,7 +312,7 @@ async def test_delete_asks_with_cancel_first_and_does_nothing_on_enter() -> None
         assert app.screen.query_one("#cancel", Button).has_focus
         assert "XNAT:8104" in str(app.screen.query_one(".box").border_title)
         sentence = str(app.screen.query_one(".sentence", Static).content)
-        assert sentence == "3 open associations may finish; this can't be undone."
+        assert sentence == "3 open associations may finish; Z brings it back."
         await pilot.press("enter")
         await settle(app, pilot)
         assert engine.calls == []
@@ -324,7 +324,7 @@ async def test_delete_removes_the_receiver_after_a_yes() -> None:
         await pilot.press("d", "tab", "enter")
         await settle(app, pilot)
         assert engine.named("delete_receiver") == [(1, "console")]
-        assert "XNAT:8104 deleted" in toasts(app)
+        assert "XNAT:8104 deleted   Z undoes it" in toasts(app)
         assert app.dashboard.query_one(ReceiversTable).row_count == 4
 
 
@@ -405,7 +405,7 @@ async def test_after_saving_the_receiver_is_selected_and_its_address_told() -> N
         saved = engine.save_receiver(make_receiver(0, "XNAT_2", 8107), "console")
         app._receiver_commands._saved(saved)
         await pilot.pause()
-        assert toasts(app) == ["XNAT_2:8107 saved, listening on [::]:8107"]
+        assert toasts(app) == ["XNAT_2:8107 saved, listening on [::]:8107   Z undoes it"]
         assert app.dashboard.selected is not None
         assert app.dashboard.selected.receiver == saved
 

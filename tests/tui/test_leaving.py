@@ -106,11 +106,11 @@ async def test_a_terminal_that_is_gone_ends_the_console(monkeypatch: pytest.Monk
     app = ConsoleApp(busy(), refresh_hz=0, blink=False)
     async with app.run_test() as pilot:
         await pilot.pause()
-        app._check_terminal()
+        app._terminal_watch.check()
         await pilot.pause()
         assert app.is_running
         monkeypatch.setattr(os, "isatty", lambda fd: False)
-        app._check_terminal()
+        app._terminal_watch.check()
         await pilot.pause()
     assert app.return_code == 0
 

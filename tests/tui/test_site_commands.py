@@ -1,11 +1,10 @@
-"""The switch over all receivers, undo, and how a site that allows none is shown."""
+"""The switch over all receivers, and how a site that allows none is shown."""
 
 from dataclasses import replace
 
 import pytest
 from textual.widgets import Button, Static
 
-from engine.errors import NotFound
 from engine.view import ReceiverState
 from tests.fakes import (
     FakeEngine,
@@ -23,7 +22,6 @@ from tui.app import ConsoleApp
 from tui.bindings import possible
 from tui.commands.palette import ConsoleCommands
 from tui.screens.confirm import ConfirmScreen
-from tui.screens.message import MessageScreen
 from tui.widgets.banners import Banners
 from tui.widgets.receivers_table import ReceiversTable
 
@@ -67,7 +65,7 @@ async def test_barring_after_a_yes_changes_only_the_switch() -> None:
         site = replace(engine.site_settings, receivers_allowed=False)
         assert engine.named("set_site") == [(site, "anna")]
         assert site.bind_address == "10.0.0.5"
-        assert toasts(app) == ["DICOM receivers are not allowed now"]
+        assert toasts(app) == ["DICOM receivers are not allowed now   Z undoes it"]
         assert shown(app, "#barred")
 
 
@@ -98,7 +96,7 @@ async def test_one_key_allows_all_again_without_asking() -> None:
             (replace(engine.site_settings, receivers_allowed=True), "console")
         ]
         assert not shown(app, "#barred")
-        assert toasts(app) == ["DICOM receivers are allowed now"]
+        assert toasts(app) == ["DICOM receivers are allowed now   Z undoes it"]
 
 
 async def test_a_switch_that_somebody_else_has_set_is_not_set_again() -> None:
@@ -150,40 +148,9 @@ async def test_a_receiver_started_while_none_is_allowed_says_why_it_does_not_lis
     async with running(engine) as (app, pilot):
         app._receiver_commands._saved(status.receiver)
         await pilot.pause()
-        assert toasts(app) == ["XNAT:8104 saved, but the site allows no receivers now"]
+        assert toasts(app) == [
+            "XNAT:8104 saved, but the site allows no receivers now   Z undoes it"
+        ]
         assert banner(app).startswith(
             "⊘ DICOM receivers are not allowed on this site: 1 enabled receiver does not listen"
         )
-
-
-async def test_undo_asks_naming_the_revision_and_its_author() -> None:
-    engine = busy()
-    async with running(engine, actor="anna") as (app, pilot):
-        await pilot.press("ctrl+p", *"undo last", "enter")
-        await settle(app, pilot)
-        assert isinstance(app.screen, ConfirmScreen)
-        assert sentence(app) == (
-            "Revision 12, changed by anna at 14:02:57, is taken back by a new revision; "
-            "open associations are not disturbed."
-        )
-        await pilot.press("tab", "enter")
-        await settle(app, pilot)
-        assert engine.named("undo") == [("anna",)]
-        assert toasts(app) == ["last change undone: revision 13 is in force"]
-
-
-async def test_undo_does_nothing_on_escape_and_says_why_it_cannot() -> None:
-    engine = idle()
-    async with running(engine) as (app, pilot):
-        app._site_commands.undo()
-        await pilot.pause()
-        assert sentence(app).startswith("Revision 12 is taken back")
-        await pilot.press("escape")
-        assert engine.calls == []
-        engine.error = NotFound("there is no earlier revision", "nothing to do")
-        app._site_commands.undo()
-        await pilot.pause()
-        await pilot.press("tab", "enter")
-        await settle(app, pilot)
-        assert isinstance(app.screen, MessageScreen)
-        assert "there is no earlier revision" in app.screen._plain()

@@ -56,7 +56,7 @@ class AssociationCommands:
             if receiver is not None:
                 self._app.refresh_from_engine()
                 line = safe(receiver.whitelist[-1])
-                self._app.tell(f"{safe(receiver.label)} lets {caller} in now, by line {line}")
+                self._app.tell_saved(f"{safe(receiver.label)} lets {caller} in now, by line {line}")
 
         dialog = AllowDialog(
             form,

@@ -55,6 +55,9 @@ def _place_offers(app: ConsoleApp, screen: ConsoleScreen) -> Iterator[Offer]:
 
 
 def _app_offers(app: ConsoleApp) -> Iterator[Offer]:
+    if not app.frame.read_only:
+        detail = "shows what that changes, and asks"
+        yield Offer("configuration: Undo last change", detail, "Z", app.action_undo)
     for key_id in ("app.help", "app.help_here", "app.diagnostics"):
         key = BY_ID[key_id]
         run = getattr(app, f"action_{key.action}")

@@ -91,7 +91,7 @@ class ReceiverCommands:
     def _saved(self, receiver: Receiver | None) -> None:
         if receiver is not None:
             self._app.dashboard.select(receiver.id)
-            self._tell(receiver.id, f"{name_of(receiver)} saved")
+            self._tell(receiver.id, f"{name_of(receiver)} saved", saved=True)
 
     def _stop(self, status: ReceiverStatus) -> None:
         open_now = status.open_associations
@@ -131,7 +131,7 @@ class ReceiverCommands:
 
     def _deleted(self, name: str) -> None:
         self._app.refresh_from_engine()
-        self._app.tell(f"{name} deleted")
+        self._app.tell_saved(f"{name} deleted")
 
     def _retry(self, status: ReceiverStatus) -> None:
         receiver_id = status.receiver.id
@@ -171,15 +171,16 @@ class ReceiverCommands:
 
         self._app.push_screen(screen, answered)
 
-    def _tell(self, receiver_id: int, beginning: str) -> None:
+    def _tell(self, receiver_id: int, beginning: str, *, saved: bool = False) -> None:
         """Look at the engine again and say what became of the receiver."""
         self._app.refresh_from_engine()
+        tell = self._app.tell_saved if saved else self._app.tell
         status = self._app.reading.receiver(receiver_id)
         if status is None:
-            self._app.tell(beginning)
+            tell(beginning)
             return
         sentence, severity = outcome(status)
-        self._app.tell(f"{beginning}, {sentence}", severity)
+        tell(f"{beginning}, {sentence}", severity)
 
 
 def outcome(status: ReceiverStatus) -> tuple[str, SeverityLevel]:
@@ -203,8 +204,8 @@ def outcome(status: ReceiverStatus) -> tuple[str, SeverityLevel]:
 def _consequence(status: ReceiverStatus) -> str:
     open_now = status.open_associations
     if not open_now:
-        return "No association is open. This can't be undone."
-    return f"{counted(open_now, 'open association')} may finish; this can't be undone."
+        return "No association is open. Z brings it back."
+    return f"{counted(open_now, 'open association')} may finish; Z brings it back."
 
 
 def name_of(receiver: Receiver) -> str:

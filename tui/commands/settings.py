@@ -128,12 +128,11 @@ class SettingsCommands:
             return tuple(one for one in found if one.as_received or one.reference.file)
 
         def attempt(trial: ScriptTrial, recent: RecentObject, shown: bool) -> ScriptPreview:
-            return self._engine.scripts.preview(
-                trial,
-                recent.reference,
-                as_received=recent.as_received,
-                shown_to=self._actor if shown else "",
-            )
+            scripts, reference = self._engine.scripts, recent.reference
+            received = recent.as_received
+            if shown:
+                return scripts.shown_preview(trial, reference, self._actor, as_received=received)
+            return scripts.preview(trial, reference, as_received=received)
 
         return ScriptCalls(self._engine.scripts.check, recent, attempt)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from engine.events import (
     AnonymizationFailed,
+    AnonymizationOutOfForce,
     AssociationAborted,
     AssociationRejected,
     CertificateExpired,
@@ -38,6 +39,7 @@ _ADVICE: dict[type[Event], str] = {
     CertificateRefused: "Put matching certificate and key files in place; they are read again.",
     CertificateExpiring: "Renew the certificate; a changed file is used without a restart.",
     CertificateExpired: "Renew the certificate; a changed file is used without a restart.",
+    AnonymizationOutOfForce: "Put a script into force, or switch anonymization off there.",
     AnonymizationFailed: "Correct the script's line; callers send refused objects again.",
     RuleFailed: "Simplify the rule's pattern, or switch it off; saving starts it anew.",
     IdentifierSlow: "Look at what the plugin does for each object; senders wait for it.",

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 _TERMS = re.compile(r'(?P<no>!)?(?:(?P<field>[A-Za-z_-]+):)?(?:"(?P<quoted>[^"]*)"?|(?P<word>\S+))')
 """One term; a quoted value may have spaces, and its closing quote may still be missing."""
+_UNTYPED = re.compile(r'[^ -~]+|"')
+"""What nobody types: all but printable ASCII, and the quote that would end a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +87,15 @@ def _field(name: str, fields: Sequence[str]) -> str:
 def folded(**values: object) -> dict[str, str]:
     """Return the values of a row as a filter reads them: text in lower case, by field."""
     return {field: str(value).casefold() for field, value in values.items()}
+
+
+def typed(value: str) -> str:
+    """Return the longest part of a value that can be typed into a filter line."""
+    return max(_UNTYPED.split(value), key=len, default="").strip()
+
+
+def term(field: str, value: str) -> str:
+    """Return the term that asks for what can be typed of a value; empty if that is nothing."""
+    word = typed(value)
+    quoted = f'"{word}"' if " " in word or word.startswith("!") else word
+    return f"{field}:{quoted}" if word else ""

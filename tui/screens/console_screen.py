@@ -31,6 +31,7 @@ from tui.widgets.filter_bar import FilterBar
 from tui.widgets.key_line import KeyLine
 from tui.widgets.live_table import LiveTable
 from tui.widgets.markable_table import MarkableTable
+from tui.widgets.paged_table import PagedTable
 from tui.widgets.panel import Panel
 from tui.widgets.status_line import STATUS, StatusLine, stopping_sentence
 from tui.widgets.tab_row import TabRow
@@ -54,6 +55,8 @@ class Frame:
     demo: bool = False
     read_only: bool = False
     places: tuple[Place, ...] = PLACES
+    actor: str = "console"
+    """Who acts, for histories and the journal."""
 
 
 @runtime_checkable
@@ -90,6 +93,7 @@ class ConsoleScreen(Screen[None]):
         self._painted: tuple[Palette, bool] | None = None
         self._built = False
         self._stopping = False
+        self._words = ""
 
     # What a screen says about itself
 
@@ -107,6 +111,10 @@ class ConsoleScreen(Screen[None]):
     def details(self) -> Details | None:
         """Return what opening or copying the row under the cursor gives."""
         return None
+
+    def copied(self) -> Details | None:
+        """Return what copying gives: the row under the cursor, if the screen says nothing else."""
+        return self.details()
 
     def offers(self) -> Iterator[Offer]:
         """Return what the palette offers on this screen."""
@@ -150,6 +158,7 @@ class ConsoleScreen(Screen[None]):
     def on_mount(self) -> None:
         """Show what is known before the first paint."""
         self._built = True
+        self.look_for(self._words)
         self.set_class(bool(self.crumbs()), "-deep")
         self.paint(palette_of(self.app.current_theme))
         self.show(self._reading)
@@ -210,15 +219,23 @@ class ConsoleScreen(Screen[None]):
         path = focused.ancestors_with_self if focused is not None else ()
         return next((str(node.id) for node in path if node.id in self.PANELS), None)
 
-    def table_here(self) -> LiveTable | None:
+    def table_here(self) -> LiveTable | PagedTable | None:
         """Return the table of the focused panel, else of the first panel with one."""
         names = (self.focused_panel(), *self.PANELS)
-        tables = {str(table.id): table for table in self.query(LiveTable)} if self._built else {}
+        found = self.query("LiveTable, PagedTable") if self._built else ()
+        tables = {str(t.id): t for t in found if isinstance(t, LiveTable | PagedTable)}
         return next((tables[f"{n}-table"] for n in names if f"{n}-table" in tables), None)
 
     def filter_bar(self) -> FilterBar | None:
         """Return the filter line, if the screen has one."""
         return next(iter(self.query(FilterBar)), None) if self._built else None
+
+    def look_for(self, words: str) -> None:
+        """Filter by some words, now or when it is there; none leave the filter as it is."""
+        self._words = words
+        bar = self.filter_bar()
+        if bar is not None and words:
+            bar.value = words
 
     def ask(self, call: EngineCall) -> None:
         """Have a call made on a worker thread."""
@@ -261,7 +278,8 @@ class ConsoleScreen(Screen[None]):
         if action in ("order", "pause", "zoom", "copy", "open") and not self.has_content:
             return False
         if action == "order":
-            return self.table_here() is not None
+            table = self.table_here()
+            return isinstance(table, LiveTable) or (table is not None and table.SORTS)
         if action == "filter":
             bar = self.filter_bar()
             return bar is not None and not bar.has_focus and self.has_content
@@ -304,7 +322,10 @@ class ConsoleScreen(Screen[None]):
 
     def action_zoom(self) -> None:
         """Give the focused panel the whole screen, or end that."""
-        name = self.focused_panel() if not self.has_class("-zoomed") else None
+        self.zoom_on(self.focused_panel() if not self.has_class("-zoomed") else None)
+
+    def zoom_on(self, name: str | None) -> None:
+        """Give a panel the whole screen; none ends that."""
         for panel in self.query(Panel):
             panel.set_class(panel.id == name, "-zoom")
         for group in self.query(".panels"):
@@ -335,8 +356,8 @@ class ConsoleScreen(Screen[None]):
             self.app.push_screen(MessageScreen(details.title, details.text, error=False))
 
     def action_copy(self, form: str) -> None:
-        """Copy the row under the cursor."""
-        details = self.details()
+        """Copy the row under the cursor, or the marked ones."""
+        details = self.copied()
         if details is None:
             return
         text = f"{details.title}\n{details.text}" if form == "text" else details.to_json()

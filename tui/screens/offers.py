@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tui.bindings import KEYS, Scope, possible
 from tui.forms.allow_form import allow_form
-from tui.link import AllowRequested, ReceiverCommand, SwitchRequested, UndoRequested
+from tui.link import AllowRequested, GoRequested, ReceiverCommand, SwitchRequested
 from tui.text import counted, host_of, safe
 from tui.theme import RECEIVER_LOOKS
 from tui.widgets.associations_table import when_rejected
@@ -68,6 +68,17 @@ def receiver_offers(screen: ConsoleScreen, selected: ReceiverStatus | None) -> I
                 label = f"receiver: {key.label} {name}"
                 yield offer(action, label, _detail(status), shown, status.receiver.id)
 
+        yield from _go_offers(screen, status)
+
+
+def _go_offers(screen: ConsoleScreen, status: ReceiverStatus) -> Iterator[Offer]:
+    """Offer the sessions that a receiver brought."""
+    if any(place.name == "sessions" and place.screen for place in screen.frame.places):
+        label = status.receiver.label
+        name, detail = f"go: Sessions received by {safe(label)}", "prearchive and archive"
+        request = GoRequested("sessions", f"receiver:{label}")
+        yield Offer(name, detail, "", lambda: screen.post_message(request))
+
 
 def _detail(status: ReceiverStatus) -> str:
     look = RECEIVER_LOOKS[status.state]
@@ -103,9 +114,3 @@ def site_offers(screen: ConsoleScreen) -> Iterator[Offer]:
             "B",
             partial(screen.post_message, SwitchRequested(allowed=barred)),
         )
-    yield Offer(
-        "configuration: Undo last change",
-        "as a new revision (asks)",
-        "",
-        lambda: screen.post_message(UndoRequested()),
-    )

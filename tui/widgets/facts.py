@@ -20,8 +20,9 @@ Fact = tuple[str, str]
 class Facts(Static):
     """Shows facts; safe text only."""
 
-    def __init__(self, *, id: str) -> None:
+    def __init__(self, *, id: str, name_width: int = NAME_WIDTH) -> None:
         super().__init__("", id=id, markup=False)
+        self._name_width = name_width
         self._palette = palette_of(DARK)
         self._facts: tuple[Fact, ...] = ()
 
@@ -43,7 +44,7 @@ class Facts(Static):
 
     def _table(self) -> Table:
         table = Table.grid(padding=(0, 1), expand=True)
-        table.add_column(width=NAME_WIDTH, no_wrap=True)
+        table.add_column(width=self._name_width, no_wrap=True)
         table.add_column(ratio=1, overflow="fold")
         for name, value in self._facts:
             table.add_row(Text(name, self._palette.style(Tone.MUTED)), Text(value))

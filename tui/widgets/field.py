@@ -57,7 +57,7 @@ class Field(Vertical):
         self,
         name: str,
         label: str,
-        control: Callable[[], Widget],
+        control: Widget | Callable[[], Widget],
         *,
         hint: str = "",
         classes: str = "",
@@ -68,7 +68,7 @@ class Field(Vertical):
         Args:
             name: of the form's field.
             label: what stands before the control.
-            control: makes the control, when the field is first shown.
+            control: the control, or what makes it when the field is first shown.
             hint: what stands below it.
             classes: for the style sheet.
             shown: whether it is shown from the start.
@@ -103,7 +103,8 @@ class Field(Vertical):
 
     def _row(self) -> tuple[Widget, ...]:
         label = Static(self._label, classes="label", markup=False)
-        return label, self._control(), Static(classes="note", markup=False)
+        control = self._control if isinstance(self._control, Widget) else self._control()
+        return label, control, Static(classes="note", markup=False)
 
     def _line_below(self) -> Widget:
         return Static(classes="below", markup=False)

@@ -34,6 +34,12 @@ class Panel(Vertical):
             self._note = note
             self._draw_note()
 
+    def rename(self, title: str) -> None:
+        """Show another title; safe text."""
+        if title != self._title:
+            self._title = title
+            self._draw_title()
+
     def override_note(self, note: str) -> None:
         """Show another note instead of the usual one; empty ends that."""
         self._other_note = note

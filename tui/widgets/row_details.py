@@ -83,7 +83,7 @@ def association_details(
     """Return what is known about an association, with its accepted contexts if they are known."""
     look = ASSOCIATION_LOOKS[association.end]
     title = f"{look.glyph} {safe(association.calling_ae_title)} · {safe(association.id)}"
-    text = _lines(association_facts(association, snapshot))
+    text = in_lines(association_facts(association, snapshot))
     text += refused_contexts(association) + accepted_contexts(accepted)
     contexts_known = {"contexts_accepted_by_name": [asdict(context) for context in accepted]}
     return Details(title, text, asdict(association) | (contexts_known if accepted else {}))
@@ -173,8 +173,9 @@ def event_details(recorded: RecordedEvent, now: datetime) -> Details:
         facts.append(("what to do", advice_here))
     title = f"{look.glyph} {look.word} {moment(recorded.at, now)}"
     record = {"at": recorded.at.isoformat(), **event.to_record()}
-    return Details(title, f"{safe(event.sentence())}\n\n{_lines(facts)}", record)
+    return Details(title, f"{safe(event.sentence())}\n\n{in_lines(facts)}", record)
 
 
-def _lines(facts: Iterable[tuple[str, str]]) -> str:
+def in_lines(facts: Iterable[tuple[str, str]]) -> str:
+    """Return one line for each name with its value."""
     return "\n".join(f"{fit(name, LABEL_WIDTH)} {value}" for name, value in facts)

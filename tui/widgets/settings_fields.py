@@ -142,6 +142,7 @@ class SettingsFields(FormFields):
         area.show_line_numbers = True
         notes = LineNotes(area)
         notes.id = NOTES + spec.name
+        notes.set_reactive(LineNotes.lines, self.line_notes(spec.name))
         return Horizontal(area, notes, classes="lines")
 
 

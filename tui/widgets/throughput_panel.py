@@ -48,7 +48,7 @@ class ThroughputChart(Widget, can_focus=True):
         shown = (
             snapshot.throughput,
             snapshot.latency,
-            snapshot.storage,
+            _disk(snapshot),
             snapshot.totals,
             [(s.receiver.ae_title, s.state, s.throughput) for s in snapshot.receivers],
         )

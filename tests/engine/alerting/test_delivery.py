@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
+from base64 import b64decode
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
@@ -36,6 +38,7 @@ class Hook(HTTPServer):
         super().__init__(("127.0.0.1", 0), _Told)
         self.answers = list(answers)
         self.told: list[dict[str, object]] = []
+        self.logins: list[str | None] = []
         self.changed = threading.Condition()
 
     @property
@@ -54,6 +57,7 @@ class _Told(BaseHTTPRequestHandler):
         self.end_headers()
         with self.server.changed:
             self.server.told.append(json.loads(body))
+            self.server.logins.append(self.headers["Authorization"])
             self.server.changed.notify_all()
 
     def log_message(self, *_: object) -> None:
@@ -113,6 +117,35 @@ def test_a_webhook_gets_the_alert_and_no_redirection_is_followed() -> None:
         assert [told["subject"] for told in server.told] == ["CT1:8105"] * 3
     with pytest.raises(NotDelivered, match="can't be reached"):
         deliver(target, ALERT)
+
+
+def test_a_login_in_a_webhooks_address_is_sent_as_one() -> None:
+    with hook() as server:
+        for login in ("", "ops@", "ops:p%40ss:1@"):
+            address = server.url.replace("://", f"://{login}")
+            deliver(AlertTarget("ops", webhook=address), ALERT)
+    sent = [b64decode((login or "").removeprefix("Basic ")) for login in server.logins]
+    assert sent == [b"", b"ops:", b"ops:p@ss:1"]
+
+
+def test_what_answers_without_being_a_webhook_is_told_in_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = AlertTarget("ops", webhook=f"http://127.0.0.1:{server.getsockname()[1]}/secret")
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                asked = b""
+                while not asked.endswith(b"}"):
+                    asked += connection.recv(1000)
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(NotDelivered, match="BadStatusLine") as caught:
+            deliver(target, ALERT)
+        thread.join()
+    assert "secret" not in caught.value.detail
 
 
 def test_targets_are_told_of_what_they_want_to_hear_and_a_failure_is_tried_again(

@@ -13,11 +13,11 @@ from engine.events import IdentifyingValuesShown
 from engine.intake.worker_processes import WorkerLost, WorkerTimeout
 from engine.model.project import Project
 from engine.model.session import SessionArea, SessionStatus
+from engine.model.session_actions import SessionAction
 from engine.model.session_query import SessionQuery
 from engine.service import Engine
 from engine.settings import Durability, EngineSettings
 from engine.view.objects import ObjectReference, RowChange, Window
-from engine.view.sessions import SessionAction
 from tests.fakes import NOW
 from tests.running import LOOPBACK, configure, free_port, make_receiver
 
@@ -214,8 +214,11 @@ def test_senders_are_known_with_what_they_sent_and_why_they_were_refused(
     assert scanner.implementation_class_uid.startswith("1.2.826.0.1.3680043.9.3811")
     assert known["STRANGER"].rejected == 1
     assert "whitelist" in known["STRANGER"].last_rejection
-    hours = view.senders.detail("CT_SCANNER_1", LOOPBACK).hours
-    assert sum(hour.objects for hour in hours[-2:]) == 4
+    detail = view.senders.detail("CT_SCANNER_1", LOOPBACK)
+    assert sum(hour.objects for hour in detail.hours[-2:]) == 4
+    assert scanner.day == detail.sender.day == tuple(hour.bytes for hour in detail.hours[-24:])
+    assert (scanner.state, known["STRANGER"].state) == ("quiet", "only ever rejected")
+    assert detail.receivers == (status.receiver.label,)
     to = Destination(LOOPBACK, status.receiver.port, "XNAT", "CT_SCANNER_1")
     with SendingAssociation(to, [CT_SCANNER.sop_class_uid]):
         (calling,) = view.senders.list(text="ct_sc").senders

@@ -59,6 +59,7 @@ def test_revisions_tell_who_changed_what_when_and_from_where(setting: Setting) -
         "receiver XNAT:8104 enabled: on → off",
         "receiver XNAT:8104 whitelist: +CT2",
     )
+    assert newest.subjects == ("receiver XNAT:8104",)
     assert (first.changed_by, first.changed_from, first.changed_at) == ("anna", "10.4.1.20", NOW)
 
 

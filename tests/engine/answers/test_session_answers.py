@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from engine.answers.sessions import SessionAnswers, possible_actions
+from engine.answers.sessions import SessionAnswers
 from engine.model.configuration import Configuration
 from engine.model.session import SessionArea, SessionStatus
+from engine.model.session_actions import SessionAction, possible_actions
 from engine.session_events import SessionCancelled
 from engine.sessions.archive import Planner
 from engine.sessions.reader import IndexReader
-from engine.view.sessions import SessionAction
 from tests.engine.sessions.depot import Depot, depot_in
 from tests.fake_sessions import make_session
 

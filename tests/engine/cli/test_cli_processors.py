@@ -75,6 +75,7 @@ def test_a_processor_is_changed_switched_and_removed_and_each_can_be_undone(
     add(run, script)
     edited = run("processors", "edit", "Set", "--label", "Other", "--allow", "XNAT:8104")
     assert "no receiver is called XNAT:8104 now" in edited.err
+    assert "no receiver has custom processing on" in edited.err
     assert (
         run("processors", "edit", "1", "--allow", "", "--json").data["processor"][
             "receivers_allowed"

@@ -29,6 +29,15 @@ def test_settings_of_sessions_are_set_by_name(run: Run) -> None:
     assert (unset["idle_seconds"], unset["trash_days"]) == (300, 7)
 
 
+def test_what_pet_and_mr_become_is_set_for_the_site_and_for_a_project(run: Run) -> None:
+    site = run("site", "set", "--sessions", "pet_mr=separate", "--json").data["site"]
+    assert site["sessions"]["pet_mr"] == "separate"
+    added = run("projects", "add", "BRAIN", "--pet-mr", "pet", "--json").data["project"]
+    assert added["pet_mr"] == "pet"
+    edited = run("projects", "edit", "BRAIN", "--pet-mr", "site", "--json").data["project"]
+    assert edited["pet_mr"] == "site"
+
+
 def test_a_filter_is_read_from_a_file_and_listed_by_its_length(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "filter.txt"
     file.write_text("whitelist\nT1\n")
@@ -37,7 +46,7 @@ def test_a_filter_is_read_from_a_file_and_listed_by_its_length(run: Run, tmp_pat
     assert "sessions.series_filter 2 lines" in " ".join(run("site", "get").out.split())
 
 
-@pytest.mark.parametrize("setting", ["idle_seconds=0", "trash_days=x", "idle=1"])
+@pytest.mark.parametrize("setting", ["idle_seconds=0", "trash_days=x", "idle=1", "pet_mr=both"])
 def test_a_setting_of_sessions_is_refused_with_its_name(run: Run, setting: str) -> None:
     outcome = run("site", "set", "--sessions", setting, "--json")
     assert outcome.code == 2

@@ -13,6 +13,9 @@ from engine import __version__
 from engine.control import routes
 from engine.control.protocol import fingerprint
 from engine.errors import ChangedMeanwhile, NotFound
+from engine.model.anonymization import ScriptScope
+from engine.view.objects import ObjectReference
+from engine.view.scripts import ScriptTrial
 from tests.fakes import FakeEngine, busy
 from tests.serving import attached, send, served
 
@@ -115,6 +118,15 @@ def test_the_kernel_says_who_makes_a_change_and_the_client_may_only_add_to_it(
     with served(engine, tmp_path / "control.sock"):
         send(tmp_path / "control.sock", "POST", "/v1/set_enabled", json.dumps(body).encode())
     assert engine.named("set_enabled") == [(1, False, actor)]
+
+
+def test_nobody_sees_identifying_values_under_another_name(tmp_path: Path) -> None:
+    engine = busy()
+    trial, reference = ScriptTrial(ScriptScope.SITE), ObjectReference(1, "a.dcm")
+    with attached(engine, tmp_path / "control.sock") as view:
+        view.scripts.shown_preview(trial, reference, "dr.no")
+    ((name, arguments),) = engine.scripts.calls
+    assert (name, arguments[2]) == ("shown_preview", f"{LOGIN} (dr.no)")  # type: ignore[index]
 
 
 def test_an_error_of_the_engine_arrives_with_its_class_and_words(tmp_path: Path) -> None:

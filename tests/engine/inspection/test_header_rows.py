@@ -76,6 +76,24 @@ def test_long_values_are_cut_and_binary_ones_shown_by_their_first_bytes(tmp_path
     assert longest.cut
 
 
+def test_the_first_bytes_are_those_of_the_encoded_value(tmp_path: Path) -> None:
+    result = read_elements(
+        element("PatientName", "Doe^J"),
+        element("Rows", 513),
+        Element(0x00120064, "SQ", [[element("CodeValue", "12")]]),
+    )
+    rows = {row.path: row.first_bytes for row in result.elements}
+    assert rows["(0010,0010)"] == b"Doe^J "
+    assert rows["(0028,0010)"] == b"\x01\x02"
+    assert rows["(0012,0064)"] == b""
+    assert rows["(0012,0064)[1].(0008,0100)"] == b"12"
+    path = tmp_path / "a.dcm"
+    meta = FileMeta(dicom.CT_IMAGE_STORAGE, LITTLE, "CT", "XNAT").preamble("1.2.3")
+    path.write_bytes(meta + dicom.encode([Element(0x00420011, "OB", b"%PDF" * 50_000)], LITTLE))
+    large = read(HeaderJob(str(path))).elements[-1]
+    assert large.first_bytes == b"%PDF" * 8
+
+
 def test_private_sequences_hide_all_that_is_in_them() -> None:
     inner = [element("Modality", "CT"), element("SeriesNumber", "4")]
     result = read_elements(Element(0x00091002, "SQ", [inner]))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.intake.clauses import Routing
-from engine.intake.header import DEFAULT_LAST_TAG, HeaderView, read_complete
+from engine.intake.header import DEFAULT_LAST_TAG, HeaderView
 from engine.intake.identifiers import explain
 from engine.intake.identify import DefaultIdentifier
 from engine.intake.inquiry import Inquiry
+from engine.intake.reading import read_complete
 from engine.model.ae_title import AETitle
 from engine.model.project import ProjectRegistry
 from engine.model.receiver import Receiver

@@ -11,6 +11,10 @@ from engine.intake.script_job import ScriptJob, ScriptResult, Verdict, run_scrip
 OUT_OF_SPACE = "no space or no inodes left on the storage"
 
 
+def leave(mark: str) -> None:
+    Path(mark).touch()
+
+
 def double(number: int) -> int:
     return 2 * number
 

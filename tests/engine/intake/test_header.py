@@ -17,7 +17,7 @@ from pydicom.multival import MultiValue
 
 from engine.errors import UnreadableObject
 from engine.intake.elements import encoding_of, index
-from engine.intake.header import check_complete, read_complete, read_header, read_in_parts
+from engine.intake.reading import check_complete, read_complete, read_header, read_in_parts
 from tests.dicom import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,

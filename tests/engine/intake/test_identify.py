@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from engine.intake.assignment import assigned
 from engine.intake.clauses import Routing
-from engine.intake.header import HeaderView, read_complete
 from engine.intake.identify import DefaultIdentifier
 from engine.intake.inquiry import Inquiry
+from engine.intake.reading import read_complete
 from engine.model.ae_title import AETitle
 from engine.model.identity import Decision, Identity, to_label
 from engine.model.project import Project, ProjectRegistry
@@ -24,6 +24,7 @@ from engine.model.site_routing import SiteRouting
 from tests.dicom import EXPLICIT_VR_LITTLE_ENDIAN, image
 
 if TYPE_CHECKING:
+    from engine.intake.header import HeaderView
     from engine.intake.identifiers import Identifier
 
 PROJECTS = ProjectRegistry(

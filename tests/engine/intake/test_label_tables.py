@@ -43,7 +43,7 @@ def test_scripts_may_have_several_lines() -> None:
         ("\n , \n", "it is empty"),
         ("key\n", "the first line must name key and what it gives"),
         ("project,subject\n", "the first line must name key and what it gives"),
-        ("key,projet\n", "column 'projet' is none of"),
+        ("key,projet\n", "column 2 of the first line is none of"),
         ("key,key\n", "two columns have the same name"),
         ("key,project\nP1\n", "line 2 has 1 columns instead of 2"),
         ("key,project\nP1,A\nP2,A,B\n", "line 3 has 3 columns instead of 2"),
@@ -54,7 +54,7 @@ def test_scripts_may_have_several_lines() -> None:
         ("key,project\nP1,A\x1b[31m\n", "line 2: project contains a control character"),
         ('key,project\nP1,"A\n', "unexpected end of data"),
         ('key,project\nP1,"A"B\n', "line 2: "),
-        ("key,script\nP1,x\n", "column 'script' is none of"),
+        ("key,script\nP1,x\n", "column 2 of the first line is none of"),
     ],
 )
 def test_what_is_no_table_is_named_by_its_line(text: str, why: str) -> None:

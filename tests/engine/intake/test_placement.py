@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.intake.header import read_complete
 from engine.intake.placement import (
     distinct_name,
     file_name,
     scan_folder,
     session_folder,
 )
+from engine.intake.reading import read_complete
 from engine.model.file_name_template import parse_template
 from engine.model.safe_names import is_device, java_list_hash, safe_part, timestamp
 from tests.dicom import EXPLICIT_VR_LITTLE_ENDIAN, MR_IMAGE_STORAGE, image

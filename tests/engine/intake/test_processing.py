@@ -404,6 +404,22 @@ def test_what_is_gone_from_the_configuration_holds_no_process_and_prints_come_no
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_process_is_started_ahead_only_for_what_will_need_one(opened: Opened) -> None:
+    table = (("table", "key\n"), ("key", "calling_ae_title"))
+    relabel = replace(acme(3), processor_class="relabelFromTable", parameters=table)
+    edits = script(4, READ)
+    with closing(ProcessorWorkers()) as workers:
+        bed = opened(acme(do="say"), relabel, edits, workers=workers)
+        configuration = bed.bench.configurations[-1]
+        off = tuple(replace(r, custom_processing=False) for r in configuration.receivers)
+        bed.processing.start_ahead(replace(configuration, receivers=off))
+        bed.processing.start_ahead(replace(configuration, processors=(relabel,)))
+        assert workers.processes() == 0
+        for _ in range(2):
+            bed.processing.start_ahead(configuration)
+        assert workers.processes() == 2
+
+
 def test_a_dry_run_tells_every_change_and_counts_nothing(opened: Opened) -> None:
     bed = opened(acme(do="rename", value="New^Name"), acme(2, PROJECT, projects=("B",)))
     bed.receive(StudyDescription="A")

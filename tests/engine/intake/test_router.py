@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from engine.errors import RoutingFailed
 from engine.events import RuleFailed
-from engine.intake.header import read_complete
 from engine.intake.identifiers import explain
 from engine.intake.identify import DefaultIdentifier
 from engine.intake.incoming import Source
 from engine.intake.inquiry import Failure
+from engine.intake.reading import read_complete
 from engine.intake.recent import HEADERS_PER_RECEIVER, MAX_HEADER_BYTES
 from engine.intake.router import Router
 from engine.intake.slow_rules import TIMEOUTS_TO_SUSPENSION

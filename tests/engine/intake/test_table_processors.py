@@ -73,10 +73,11 @@ def test_what_is_not_in_the_table(
 
 
 def test_without_any_good_table_objects_fail_and_the_problem_is_shown(tmp_path: Path) -> None:
-    prepared = relabel(tmp_path, "nonsense\n")
-    assert prepared.problem.startswith("table: column 'nonsense' is none of key, project")
-    with pytest.raises(ProcessingFailed, match="column 'nonsense'"):
+    prepared = relabel(tmp_path, "PAT-7,Doe^Jane\n")  # the line of names is missing
+    assert prepared.problem.startswith("table: column 1 of the first line is none of key, project")
+    with pytest.raises(ProcessingFailed, match="column 1") as caught:
         asked(prepared)
+    assert "pat-7" not in caught.value.detail.lower()
 
 
 @pytest.mark.parametrize("key", ["", "Nope", "(7FE0,0010)", "(0002,0010)", "PixelData"])

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.intake.header import read_complete
 from engine.intake.identifiers import explain
 from engine.intake.identify import DefaultIdentifier
+from engine.intake.reading import read_complete
 from engine.model.project import Project, ProjectRegistry
 from engine.model.trace import Attribute, Source
 from tests import dicom

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import subprocess
@@ -10,7 +9,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from multiprocessing import resource_tracker
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
@@ -22,11 +21,11 @@ from engine.intake.worker_processes import (
     Workers,
     WorkersClosed,
     WorkerTimeout,
-    track_resources,
 )
 from tests.engine.intake import scripted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -38,6 +37,37 @@ def test_a_process_is_started_when_needed_and_used_again() -> None:
         assert first != os.getpid()
         assert workers.run(2) == first
     assert not psutil.pid_exists(first)
+
+
+def test_one_process_is_started_ahead_gets_ready_and_takes_the_first_job(tmp_path: Path) -> None:
+    mark = tmp_path / "ready"
+    with closing(Workers(scripted.pid, processes=2)) as workers:
+        for _ in range(2):
+            workers.start_ahead(partial(scripted.leave, str(mark)))
+        assert workers.processes == 1
+        workers.run(1)
+        assert (workers.processes, mark.exists()) == (1, True)
+    workers.start_ahead(partial(scripted.leave, str(mark)))
+    assert workers.processes == 0
+
+
+@pytest.mark.parametrize("get_ready", [scripted.fail, scripted.spin, scripted.die])
+def test_one_that_can_not_get_ready_costs_no_job(get_ready: Callable[[int], object]) -> None:
+    with closing(Workers(scripted.pid, processes=1, cpu_seconds=0.2)) as workers:
+        workers.start_ahead(partial(get_ready, 1))
+        assert workers.run(1) > 0
+
+
+def test_processes_start_behind_a_console_whose_standard_error_has_no_descriptor() -> None:
+    program = (
+        "import sys; from engine.intake.worker_processes import Workers\n"
+        "class Captured:\n    fileno = staticmethod(lambda: -1)\n"
+        "sys.stderr = Captured(); workers = Workers(abs); print(workers.run(-3)); workers.close()"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert run.stdout == "3\n"
 
 
 def test_at_its_limit_only_the_hanging_one_is_killed() -> None:
@@ -129,18 +159,3 @@ def test_they_end_when_their_parent_is_killed(spins: bool, tmp_path: Path) -> No
 
 def _line(process: psutil.Process) -> str:
     return " ".join(process.cmdline())
-
-
-def test_a_process_is_started_though_stderr_is_no_file_as_in_a_console(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Shown(io.StringIO):
-        def fileno(self) -> int:
-            return -1
-
-    tracker = resource_tracker.ResourceTracker()
-    monkeypatch.setattr(resource_tracker, "ensure_running", tracker.ensure_running)
-    monkeypatch.setattr("sys.stderr", shown := Shown())
-    track_resources()
-    assert sys.stderr is shown
-    tracker._stop()  # type: ignore[attr-defined]

@@ -63,6 +63,7 @@ def test_a_project_has_a_script_a_filter_and_an_auto_archive_code() -> None:
         "series_import_filter": "[SeriesDescription]\n^T1",
         "anonymization_script_enabled": True,
         "archive_folder": "arc002",
+        "pet_mr": "separate",
         "profile": {"enabled": True, "retain": ["uids", "dates"], "shift_days": None},
     }
     project = Project.parse(raw)
@@ -107,6 +108,8 @@ def test_absent_members_are_xnats_defaults() -> None:
         ("anonymization_script_revision", -1),
         ("anonymization_script_enabled", True),
         ("archive_folder", "../arc1"),
+        ("pet_mr", "both"),
+        ("pet_mr", True),
         ("profile", {"retain": ["faces"]}),
         ("profile", {"shift_days": 0}),
         ("profile", {"shift_days": 3, "retain": ["dates"]}),

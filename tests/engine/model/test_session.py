@@ -29,6 +29,7 @@ S = SessionStatus
         (S.BUILDING, set()),
         (S.ARCHIVING, set()),
         (S.MOVING, set()),
+        (S.SEPARATING, set()),
         (S.DELETING, set()),
         (S.DELETED, {"MOVING"}),
         *((status, set()) for status in sorted(QUEUED)),
@@ -62,7 +63,7 @@ def test_an_object_brings_its_session_back_to_receiving(
     "status",
     [
         *(S.QUEUED_ARCHIVING, S.ARCHIVING, S.ARCHIVED, S.QUEUED_MOVING, S.MOVING),
-        *(S.QUEUED_DELETING, S.DELETING, S.DELETED),
+        *(S.QUEUED_DELETING, S.DELETING, S.DELETED, S.SEPARATING),
     ],
 )
 def test_an_object_for_a_session_on_its_way_out_opens_a_new_one(status: SessionStatus) -> None:

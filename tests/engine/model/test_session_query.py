@@ -14,12 +14,13 @@ NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
 
 def test_words_make_one_query() -> None:
     words = ["project:NEURO-01", "status:ready,CONFLICT", "since:2h", "modality:mr"]
-    assert parse_query([*words, "receiver:XNAT:8104"], NOW) == SessionQuery(
+    assert parse_query([*words, "receiver:XNAT:8104", "caller:CT 1"], NOW) == SessionQuery(
         project="NEURO-01",
         statuses=(SessionStatus.READY, SessionStatus.CONFLICT),
         since=NOW - timedelta(hours=2),
         modality="MR",
         receiver="XNAT:8104",
+        caller="CT 1",
     )
     assert parse_query([], NOW) == SessionQuery()
     assert parse_query(["project:unassigned"], NOW).project == "Unassigned"

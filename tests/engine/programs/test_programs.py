@@ -19,6 +19,7 @@ from engine.model.marked import TEST_ROOT
 from engine.model.processor import Processor
 from engine.model.processor_class import Location
 from engine.model.session import SessionStatus
+from engine.programs.output import Outputs
 from engine.programs.processor import CLASS_ID, Command
 from engine.programs.programs import Programs, wants
 from engine.programs.queue import Run, RunQueue
@@ -160,15 +161,36 @@ def test_a_merge_is_told_of_the_session_that_was_merged_into(tmp_path: Path) -> 
     assert merged.startswith(f"command 1 ran for session {first},")
 
 
-def test_a_failure_is_told_with_the_end_of_what_it_wrote_and_nothing_that_steers(
+def test_a_failure_is_told_without_what_it_wrote_which_is_in_a_file_for_its_owner(
     tmp_path: Path,
 ) -> None:
-    script = "printf 'one\\ntwo\\033[2J'; exit 7"
+    script = "printf 'Doe^Jane\\ntwo\\033[2J'; exit 7"
     with at_work(tmp_path, command(script=script)) as working:
         number = working.depot.receive()
         working.depot.fall_silent()
         (told,) = working.wait_until_told(ProgramFailed)
-    assert told == f"command 1 failed for session {number}: exit code 7; it wrote: one two�[2J"
+    (file,) = (tmp_path / "logs" / "commands").iterdir()
+    assert told == (
+        f"command 1 failed for session {number}: exit code 7; it wrote 16 bytes, "
+        f"see logs/commands/{file.name}"
+    )
+    assert file.read_text() == "Doe^Jane\ntwo�[2J\n"
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def test_only_the_newest_outputs_are_kept_and_a_storage_that_fails_costs_no_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.programs.output.KEPT_FILES", 2)
+    outputs = Outputs(tmp_path / "logs" / "commands")
+    runs = [Run(number, 1, "2026-01-01", 3, SessionStatus.READY, 0) for number in range(4)]
+    (tmp_path / "logs").touch()
+    assert outputs.keep(runs[0], "text") == ""
+    (tmp_path / "logs").unlink()
+    kept = [outputs.keep(run, "text") for run in runs]
+    assert outputs.keep(runs[0], "") == ""
+    files = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.txt"))
+    assert files == kept[2:]
 
 
 def test_a_long_output_is_cut_at_its_beginning(tmp_path: Path) -> None:
@@ -176,8 +198,9 @@ def test_a_long_output_is_cut_at_its_beginning(tmp_path: Path) -> None:
         working.depot.receive()
         working.depot.fall_silent()
         (told,) = working.wait_until_told(ProgramFailed)
-    assert told.endswith(" 999 1000")
-    assert len(told) < 400
+    (file,) = (tmp_path / "logs" / "commands").iterdir()
+    assert "; it wrote 3,893 bytes, see logs/" in told
+    assert file.read_text().endswith("\n999\n1000\n")
 
 
 def test_a_stop_ends_what_runs_and_it_runs_again_at_the_next_start(tmp_path: Path) -> None:

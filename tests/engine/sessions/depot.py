@@ -10,6 +10,7 @@ from engine.intake.file_meta import FileMeta
 from engine.intake.stored import read_stored
 from engine.journal import Journal
 from engine.model.auto_archive import AutoArchive
+from engine.model.pet_mr import PetMr
 from engine.model.safe_names import scan_name, timestamp
 from engine.model.session import ProjectScript, SessionArea
 from engine.sessions.areas import Areas, archive_folder
@@ -48,6 +49,7 @@ class Depot:
     areas: Areas
     codes: dict[str, AutoArchive] = field(default_factory=dict)
     scripts: ArchiveScripts = field(default_factory=NoScripts)
+    pet_mr: PetMr = PetMr.PETMR
     lifecycle: Lifecycle = field(init=False)
     _received: int = 0
 
@@ -55,6 +57,7 @@ class Depot:
         self.workplace = Workplace(
             *(self.index, self.ledger, self.areas, read_stored),
             *(self.journal, self.clock, self.scripts),
+            pet_mr=lambda _: self.pet_mr,
         )
         self.lifecycle = Lifecycle(self.workplace, self.policy)
 

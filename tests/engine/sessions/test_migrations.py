@@ -9,9 +9,10 @@ import pytest
 
 from engine.errors import StorageUnusable
 from engine.model.session import SessionArea, SessionStatus
-from engine.sessions.index import SessionIndex
+from engine.sessions.index import SessionIndex, SessionKey
 from engine.sessions.index_file import IndexFile
 from engine.sessions.migrations import SCHEMA_VERSION
+from tests.engine.sessions.test_index import ORIGIN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +60,18 @@ def test_an_old_index_is_brought_to_this_version_once(old: Path) -> None:
         assert (session.id, session.status, session.area, session.auto_archive) == (
             *(7, SessionStatus.RECEIVING, SessionArea.PREARCHIVE, True),
         )
+
+
+def test_the_number_of_a_session_that_is_gone_is_never_anothers(old: Path) -> None:
+    for gone in (7, 8):
+        index = SessionIndex(old, durable=False)
+        with index.changing() as connection:
+            connection.execute("DELETE FROM sessions WHERE id = ?", (gone,))
+        index.forget_place(gone)
+        key = SessionKey("A", "1.2", "E")
+        place = index.session_for(key, ORIGIN, lambda _: ("A", "t", "E"))
+        assert place.id == gone + 1
+        index.close()
 
 
 def test_a_command_leaves_an_old_index_to_the_engine(old: Path) -> None:

@@ -67,6 +67,8 @@ def ids(reader: IndexReader, query: SessionQuery, **how: object) -> list[int]:
         (SessionQuery(project="NEURO-0?*"), []),
         (SessionQuery(statuses=(S.READY, S.ARCHIVED)), [2, 1]),
         (SessionQuery(modality="MR"), [2]),
+        (SessionQuery(caller="c"), [4, 3, 2, 1]),
+        (SessionQuery(caller="CT_"), []),
         (SessionQuery(text="neuro"), [2, 1]),
         (SessionQuery(text="1.4"), [4]),
         (SessionQuery(text="%"), [3]),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.model.pet_mr import PetMr
 from engine.sessions.modality import lead_modality, modality_of, scan_type, session_type
 from engine.sessions.scans import Scan, StoredObject, is_primary, scans_of
 
@@ -134,6 +135,22 @@ def test_every_object_has_exactly_one_safe_place_of_its_own(
 )
 def test_one_modality_leads_a_session(modalities: set[str], leads: str, session: str) -> None:
     assert (lead_modality(modalities), session_type(leads)) == (leads, session)
+
+
+@pytest.mark.parametrize(
+    ("wish", "modalities", "leads"),
+    [
+        (PetMr.PETMR, {"PT", "MR"}, "PT/MR"),
+        (PetMr.PET, {"PT", "MR"}, "PT"),
+        (PetMr.PET, {"PT/MR"}, "PT"),
+        (PetMr.PET, {"MR"}, "MR"),
+        (PetMr.SEPARATE, {"PT", "MR"}, "PT/MR"),
+    ],
+)
+def test_what_pet_and_mr_make_a_session_is_a_setting(
+    wish: PetMr, modalities: set[str], leads: str
+) -> None:
+    assert lead_modality(modalities, wish) == leads
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,9 @@ def test_a_week_is_shown_hour_by_hour_without_gaps(index: SessionIndex) -> None:
     assert [(i, v.objects) for i, v in enumerate(volumes) if v.objects] == [
         *((0, 3), (HOURS_KEPT - 6, 2), (HOURS_KEPT - 1, 1))
     ]
+    with index.changing() as connection:
+        (day,) = senders.day_volumes(connection, NOW).values()
+    assert [(i, size) for i, size in enumerate(day) if size] == [(18, 10), (23, 10)]
     add(index, (CT, NOW, {"associations": 1}))
     with index.changing() as connection:
         kept = connection.execute("SELECT COUNT(*) FROM sender_hours").fetchone()[0]

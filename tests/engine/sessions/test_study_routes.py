@@ -102,7 +102,7 @@ def test_a_newer_schema_is_left_alone(file: Path) -> None:
     connection = sqlite3.connect(file)
     connection.execute("PRAGMA user_version = 2")
     connection.close()
-    with pytest.raises(StorageUnusable, match="has schema 2, this version reads 1"):
+    with pytest.raises(StorageUnusable, match="has schema 2, this version uses 1"):
         StudyRoutes(file)
 
 

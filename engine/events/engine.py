@@ -1,0 +1,166 @@
+"""What happens to the engine and its configuration as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from engine.events.event import Event, Severity, counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStarted(Event):
+    """The engine is up and its listeners have been started."""
+
+    version: str
+    listening: int
+    enabled: int
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"engine {self.version} started: {self.listening} of {self.enabled} listening"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStopping(Event):
+    """The engine takes no new associations and drains the open ones."""
+
+    open_associations: int
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"engine stops: {counted(self.open_associations, 'open association')} may finish"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentifyingValuesShown(Event):
+    """Somebody saw values that tell who a patient is."""
+
+    topic: ClassVar[str] = "privacy"
+
+    by: str
+    object: str
+    """A keyed hash of its SOP Instance UID."""
+    session: int | None = None
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        where = "" if self.session is None else f" of session {self.session}"
+        return f"identifying values of object {self.object[:12]}{where} were shown to {self.by}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationApplied(Event):
+    """A configuration is in force."""
+
+    topic: ClassVar[str] = "config"
+
+    revision: int
+    receivers: int
+    enabled: int
+    by: str
+    """Who or what changed it: a login, or ``disk`` for an edited file."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return (
+            f"configuration revision {self.revision} applied, changed by {self.by}: "
+            f"{counted(self.receivers, 'receiver')}, {self.enabled} enabled"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationRefused(Event):
+    """The configuration file is not acceptable; the last good settings stay in force."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "config"
+    urgent: ClassVar[bool] = True
+
+    reason: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"configuration file refused, the last good settings stay in force: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionNotApplied(Event):
+    """A receiver asks for something that is not done."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "config"
+
+    option: str
+    instead: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"{self.option} is on but not applied: {self.instead}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnonymizationNotApplied(Event):
+    """Receivers want their objects anonymized, and there is no script and no profile yet."""
+
+    topic: ClassVar[str] = "config"
+
+    receivers: tuple[str, ...]
+    """``AE:port`` each."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return (
+            f"anonymization is on at {counted(len(self.receivers), 'receiver')}, but no script "
+            "is in force: objects are stored as received"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnonymizationOutOfForce(Event):
+    """The last script or profile was taken from receivers that want their objects anonymized."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "config"
+
+    receivers: tuple[str, ...]
+    """``AE:port`` each."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return (
+            "no anonymization script is in force any more: objects of "
+            f"{counted(len(self.receivers), 'receiver')} are stored as received from now on"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftoversSwept(Event):
+    """Half-received objects of an earlier engine were removed; their senders had no success."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "recovery"
+
+    files: int
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"{counted(self.files, 'half-received object')} of an earlier run removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectsAdopted(Event):
+    """Files that were stored but not indexed when an earlier engine died are indexed now."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "recovery"
+
+    objects: int
+    sessions: int
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return (
+            f"{counted(self.objects, 'stored object')} in {counted(self.sessions, 'session')} "
+            "added to the index after a crash"
+        )

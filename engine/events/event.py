@@ -1,0 +1,79 @@
+"""What every event has, and its place in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class Severity(StrEnum):
+    """How much an event matters."""
+
+    INFO = "INFO"
+    WARNING = "WARN"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What every event has."""
+
+    severity: ClassVar[Severity] = Severity.INFO
+    topic: ClassVar[str] = "engine"
+    """One word for the log's "what" column."""
+    urgent: ClassVar[bool] = False
+    """Whether a console should be told at once instead of at its next look."""
+
+    receiver: str = ""
+    """``AE:port``; empty when the event is not about one receiver."""
+    calling_ae_title: str = ""
+    association: str = ""
+    """The association's number, such as ``A-0412``."""
+
+    def sentence(self) -> str:
+        """Say what happened, without repeating receiver and caller."""
+        raise NotImplementedError
+
+    def to_record(self) -> dict[str, object]:
+        """Return the event as JSON values, with its kind and sentence."""
+        record: dict[str, object] = {
+            "kind": type(self).__name__,
+            "severity": str(self.severity),
+            "topic": self.topic,
+            "message": self.sentence(),
+        }
+        record.update({f.name: getattr(self, f.name) for f in fields(self)})
+        return record
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number with its noun, in the singular or plural."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An event with its place in the journal."""
+
+    sequence: int
+    at: datetime
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """A stretch of the journal, oldest first."""
+
+    events: tuple[RecordedEvent, ...]
+    next_sequence: int
+    """Pass this to the next question."""
+    dropped: int
+    """How many events between the question and the first answer are gone from memory."""
+
+
+Listener = Callable[[RecordedEvent], None]

@@ -1,0 +1,174 @@
+"""What happens to objects on their way in, and to what decides about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from engine.events.event import Event, Severity, counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectsStored(Event):
+    """How many objects an association brought since the last such event."""
+
+    topic: ClassVar[str] = "c-store"
+
+    objects: int
+    duplicates: int
+    bytes: int
+    filtered: int = 0
+    """Not wanted, and not kept."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        again = f", {self.duplicates} already here" if self.duplicates else ""
+        dropped = f", {self.filtered} filtered" if self.filtered else ""
+        size = f"{self.bytes / 1e6:.1f} MB"
+        return f"stored {counted(self.objects, 'object')} ({size}){again}{dropped}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectRefused(Event):
+    """An object was answered with a failure status."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "c-store"
+
+    status: int
+    why: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"object refused with status 0x{self.status:04X}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnonymizationFailed(Event):
+    """The site script could not be applied, so that objects are refused."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "script"
+    urgent: ClassVar[bool] = True
+
+    revision: int
+    """That of the configuration that brought the script."""
+    why: str
+    """Names the line; holds no element values."""
+    times: int
+    """How often so far; repetitions are told at 10, 100, 1000 …"""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        again = f", {self.times:,} times by now" if self.times > 1 else ""
+        return f"an object is not stored{again}: {self.why} (script of revision {self.revision})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessorFailed(Event):
+    """A processor could not process an object, so that it is refused."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "processing"
+    urgent: ClassVar[bool] = True
+
+    processor: str
+    """The instance's label."""
+    why: str
+    """Holds no element values."""
+    times: int
+    """How often so far; repetitions are told at 10, 100, 1000 …"""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        again = f", {self.times:,} times by now" if self.times > 1 else ""
+        return f"an object is not stored{again}: processor {self.processor}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessorProblem(Event):
+    """A processor can't work as it is configured, or can again."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "processing"
+
+    processor: str
+    """The instance's label."""
+    problem: str
+    """Empty once it is over."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"processor {self.processor}: {self.problem or 'works as configured again'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleFailed(Event):
+    """A routing rule took too long, or failed otherwise; it is never taken for "no match"."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "routing"
+    urgent: ClassVar[bool] = True
+
+    attribute: str
+    """What was to be decided, such as ``project``."""
+    rule: str
+    """Such as ``site rule in line 2, (0010,4000)``."""
+    reason: str
+    times: int
+    """How often this rule failed since the configuration changed."""
+    suspended: bool
+    """Whether it is not asked any more."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        again = f", {self.times} times by now" if self.times > 1 else ""
+        said = f"the {self.attribute} decision failed at the {self.rule}{again}: {self.reason}"
+        if not self.suspended:
+            return said
+        return f"{said}; the rule is suspended until the configuration changes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentifierSlow(Event):
+    """A plugin holds up senders: it needs long to say where an object belongs."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "routing"
+
+    identifier: str
+    seconds: float
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"identifier {self.identifier} took {self.seconds:.1f} s for one object"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginBroken(Event):
+    """A plugin is installed but can't be used."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "plugin"
+
+    plugin: str
+    """Its id and distribution."""
+    error: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"plugin {self.plugin} can't be used: {self.error}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOpened(Event):
+    """The first object of a session arrived."""
+
+    topic: ClassVar[str] = "session"
+
+    session: int
+    project: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"session {self.session} opened in {self.project}"

@@ -1,0 +1,173 @@
+"""Reading the header of a received object: from the encoded data set to a `HeaderView`.
+
+The bytes come from `engine.intake.pipeline`; what is wrong with them is said here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.errors import UnreadableObject
+from engine.intake.elements import (
+    Buffer,
+    Encoding,
+    Index,
+    encoding_of,
+    index,
+    skip_fragments,
+    value_at,
+)
+from engine.intake.header import DEFAULT_LAST_TAG, MAX_VALUE_BYTES, HeaderView
+from engine.intake.layout import Form, Layouts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+_PREFIX_BYTES = 256 * 1024
+_MAX_KEPT_BYTES = 16 * 1024 * 1024
+_MAX_REST_BYTES = 64 * 1024
+
+
+def read_complete(
+    data: Buffer,
+    transfer_syntax_uid: str,
+    *,
+    last_tag: int = DEFAULT_LAST_TAG,
+    layouts: Layouts | None = None,
+) -> HeaderView:
+    """Check a whole data set to its end and return its header, in one walk.
+
+    Args:
+        data: the data set.
+        transfer_syntax_uid: of the data set.
+        last_tag: the greatest tag that is wanted.
+        layouts: the layouts of data sets that came before, if some may be the same.
+
+    Raises:
+        UnreadableObject: if the data set is empty, cut short, followed by something else or is a
+            file instead of a data set.
+    """
+    found = _walked_to_the_end(data, transfer_syntax_uid, last_tag, None, layouts)
+    return _view(data, transfer_syntax_uid, encoding_of(transfer_syntax_uid), found, last_tag)
+
+
+def read_in_parts(
+    beginning: Buffer,
+    rest_from: Callable[[int], Buffer],
+    transfer_syntax_uid: str,
+    size_bytes: int,
+    *,
+    last_tag: int = DEFAULT_LAST_TAG,
+    layouts: Layouts | None = None,
+) -> HeaderView | None:
+    """Do as `read_complete` does, without a look at one long value, which pixel data mostly is.
+
+    Args:
+        beginning: what comes before that value, and perhaps more.
+        rest_from: gives what is from a position to the end.
+        transfer_syntax_uid: of the data set.
+        size_bytes: of the whole data set.
+        last_tag: the greatest tag that is wanted.
+        layouts: the layouts of data sets that came before, if some may be the same.
+
+    Returns:
+        None if the whole data set must be looked at, also to say what is wrong with it.
+    """
+    encoding = encoding_of(transfer_syntax_uid)
+    try:
+        found = _walked_to_the_end(beginning, transfer_syntax_uid, last_tag, size_bytes, layouts)
+        rest_bytes = size_bytes - found.reached
+        if found.end > len(beginning) or rest_bytes > _MAX_REST_BYTES:
+            return None
+        rest = rest_from(found.reached) if rest_bytes else b""
+        if found.inside_fragments:
+            position, goes_on = skip_fragments(rest, 0, encoding)
+            if goes_on:
+                return None
+            rest = rest[position:]
+        if rest and index(rest, encoding, last_tag, to_end=True).starts:
+            return None
+    except UnreadableObject:
+        return None
+    return _view(beginning, transfer_syntax_uid, encoding, found, last_tag)
+
+
+def read_header(
+    data: Buffer,
+    transfer_syntax_uid: str,
+    *,
+    last_tag: int = DEFAULT_LAST_TAG,
+    size_bytes: int | None = None,
+) -> HeaderView:
+    """Return the header from a data set or its beginning; what follows `last_tag` is not looked at.
+
+    Raises:
+        UnreadableObject: if the elements up to `last_tag` can't be found, or if `data` is only the
+            beginning of `size_bytes` and ends too early.
+    """
+    _refuse_what_is_no_data_set(data)
+    encoding = encoding_of(transfer_syntax_uid)
+    found = index(data, encoding, last_tag, to_end=False)
+    if found.complete and size_bytes is not None and size_bytes > len(data):
+        raise UnreadableObject(f"the header is longer than {len(data)} bytes")
+    return _view(data, transfer_syntax_uid, encoding, found, last_tag)
+
+
+def check_complete(data: Buffer, transfer_syntax_uid: str) -> None:
+    """Check that a data set ends where its last element ends.
+
+    Raises:
+        UnreadableObject: as `read_complete` does.
+    """
+    _walked_to_the_end(data, transfer_syntax_uid, DEFAULT_LAST_TAG)
+
+
+def _walked_to_the_end(
+    data: Buffer,
+    transfer_syntax_uid: str,
+    last_tag: int,
+    size_bytes: int | None = None,
+    layouts: Layouts | None = None,
+) -> Index:
+    _refuse_what_is_no_data_set(data)
+    form = Form(transfer_syntax_uid, last_tag, len(data), size_bytes)
+    found = (layouts or Layouts()).index(data, form)
+    if transfer_syntax_uid == _EXPLICIT_LITTLE and found.has_no_vr:
+        # Stored as it is it would be mislabelled; some writers do so in compressed syntaxes,
+        # where no other label exists and every reader copes.
+        raise UnreadableObject("the data set is in implicit VR, its transfer syntax is not")
+    return found
+
+
+def _refuse_what_is_no_data_set(data: Buffer) -> None:
+    """PS3.8: what travels is the data set alone, without the preamble and file meta of a file."""
+    if len(data) == 0:
+        raise UnreadableObject("the data set is empty")
+    if bytes(data[128:134]) == b"DICM\x02\x00" or bytes(data[:2]) in {b"\x02\x00", b"\x00\x02"}:
+        raise UnreadableObject("the data set begins with a file header")
+
+
+def _view(
+    data: Buffer, transfer_syntax_uid: str, encoding: Encoding, found: Index, last_tag: int
+) -> HeaderView:
+    if found.end > _PREFIX_BYTES:
+        kept, starts = _compact(data, found, encoding)
+        return HeaderView(transfer_syntax_uid, encoding, kept, starts, {}, last_tag)
+    kept = bytes(data[: found.end])
+    return HeaderView(transfer_syntax_uid, encoding, kept, found.starts, found.odd, last_tag)
+
+
+def _compact(data: Buffer, found: Index, encoding: Encoding) -> tuple[bytes, dict[int, int]]:
+    """Copy the elements one by one, cutting the long values that make the header so large."""
+    kept = bytearray()
+    moved = {}
+    for key, start in found.starts.items():
+        if key in found.odd:
+            continue
+        _, position, length = value_at(data, start, encoding)
+        moved[key] = len(kept)
+        kept += data[start : position + min(length, MAX_VALUE_BYTES)]
+        if len(kept) > _MAX_KEPT_BYTES:
+            raise UnreadableObject(f"the header is longer than {_MAX_KEPT_BYTES} bytes")
+    return bytes(kept), moved

@@ -1,0 +1,119 @@
+"""The way of an object from its bytes to its file, connected for one engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from engine.clock import local_midnight
+from engine.intake.anonymizing import Anonymizer
+from engine.intake.file_namers import templates_of
+from engine.intake.identifier_faults import IdentifierFaults
+from engine.intake.installed import usable
+from engine.intake.pipeline import Pipeline, Places
+from engine.intake.quarantine import Quarantine
+from engine.intake.router import Router
+from engine.intake.storage_guard import StorageGuard
+from engine.metrics import Metrics
+from engine.processor_keeping import ProcessorKeeping
+from engine.sessions.studies import KnownStudies
+from engine.sessions.traces import TraceBook, TraceKey
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from engine.clock import Clock
+    from engine.model.configuration import Configuration
+    from engine.parts.plugins import Plugins
+    from engine.parts.storage import Storage
+    from engine.processor_keeping import ConfigurationAccess
+    from engine.settings import EngineSettings
+
+QUARANTINE_BYTES: Final = 1024**3
+
+
+class Intake:
+    """What takes objects in, and what decides about them."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        storage: Storage,
+        clock: Clock,
+        plugins: Plugins,
+        access: ConfigurationAccess,
+        opened: ExitStack,
+    ) -> None:
+        """Connect it; `opened` closes it."""
+        self._settings, self._storage, self._clock = settings, storage, clock
+        self.metrics = Metrics(clock)
+        self.metrics.resume_today(storage.index.today(local_midnight(clock.now())))
+        self.guard = self._guard(access)
+        tell = storage.journal.record
+        self.processors = ProcessorKeeping(
+            *(plugins.processors, storage.incoming, settings.uid_maps_file, tell, clock, access)
+        )
+        opened.callback(self.processors.close)
+        self.faults = IdentifierFaults(plugins.identifier_infos, clock, tell)
+        """The receivers whose identifier can't be used."""
+        self.router = self._router(plugins, access, opened)
+        self.trace_key = TraceKey(settings.trace_key_file)
+        self.pipeline = self._pipeline(opened)
+
+    def start_ahead(self, configuration: Configuration) -> None:
+        """Let the first object find the processes that it will need; waits for none of them."""
+        if configuration.anonymizes:
+            self._storage.runner.start_ahead()
+        self.processors.processing.start_ahead(configuration)
+
+    def _guard(self, access: ConfigurationAccess) -> StorageGuard:
+        return StorageGuard(
+            self._settings.data_dir,
+            self._storage.prearchive_fd,
+            self._settings.marker,
+            lambda: access.current().site.limits,
+            lambda: self.metrics.throughput().bytes_rate,
+            self._storage.journal,
+            self._clock,
+        )
+
+    def _router(self, plugins: Plugins, access: ConfigurationAccess, opened: ExitStack) -> Router:
+        """Connect what identifies objects with what is known of their studies."""
+        studies = KnownStudies(self._settings.study_routes_file, self._settings.index_file)
+        opened.callback(studies.close)
+        journal = self._storage.journal
+        return Router(
+            usable(plugins.identifiers, journal.record, self._clock),
+            access.current,
+            journal,
+            self._clock,
+            studies,
+            self.processors.processing,
+            templates_of(plugins.file_namers, journal.record),
+        )
+
+    def _pipeline(self, opened: ExitStack) -> Pipeline:
+        storage = self._storage
+        return Pipeline(
+            self._places(opened),
+            storage.index,
+            storage.journal,
+            self.metrics,
+            self._clock,
+            self.router,
+            Anonymizer(storage.incoming, storage.runner, storage.journal),
+            TraceBook(storage.index, self.trace_key),
+            self.processors.custom(self.router),
+        )
+
+    def _places(self, opened: ExitStack) -> Places:
+        storage, settings = self._storage, self._settings
+        quarantine = Quarantine(settings.quarantine_dir, QUARANTINE_BYTES, self._clock)
+        opened.callback(quarantine.close)
+        return Places(
+            incoming=storage.incoming,
+            prearchive_fd=storage.prearchive_fd,
+            archive_fd=storage.archive_fd,
+            quarantine=quarantine,
+            durability=settings.durability,
+            guard=self.guard,
+        )

@@ -1,0 +1,219 @@
+"""What the index says of sessions, their objects, and what is asked for; changes nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from json import loads
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from engine.errors import NotFound, SessionError
+from engine.model.session import (
+    ObjectState,
+    ProjectScript,
+    Session,
+    SessionArea,
+    SessionStatus,
+    require_request,
+)
+from engine.sessions.index import SESSION_COLUMNS, session_of
+from engine.sessions.moments import stamp
+from engine.sessions.operations import (
+    QUEUED_STATUS,
+    Operation,
+    OperationKind,
+    Request,
+    plan_from_json,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+    from contextlib import AbstractContextManager
+
+_OPERATION_COLUMNS = "session, kind, previous, asked_by, arguments, plan"
+
+
+class StoredRow(NamedTuple):
+    """What the index knows of a stored object."""
+
+    file: str
+    """Relative to the session's folder."""
+    sop_instance_uid: str
+    bytes: int
+    """Of its data set."""
+    project_script: str = ProjectScript.DUE
+
+
+class AskedOperation(NamedTuple):
+    """An operation and when it was asked for."""
+
+    operation: Operation
+    asked_at: datetime
+
+
+class Connection(Protocol):
+    """The index, in the process of its engine or beside it."""
+
+    def changing(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Give the connection for one transaction."""
+        ...
+
+    def forget_place(self, session_id: int) -> None:
+        """Look a session up anew when its next object arrives."""
+        ...
+
+    def tell_finished(self) -> None:
+        """Wake whoever acts on finished sessions."""
+        ...
+
+
+class LedgerReader:
+    """Reads the rows of sessions; may be used by any thread."""
+
+    def __init__(self, index: Connection) -> None:
+        self._index = index
+
+    def session(self, session_id: int) -> Session:
+        """Return a session.
+
+        Raises:
+            NotFound: if there is none of this number.
+        """
+        with self._index.changing() as connection:
+            return session_row(connection, session_id)
+
+    def in_status(self, *statuses: SessionStatus) -> tuple[Session, ...]:
+        """Return the sessions in some states, the one that was silent for longest first."""
+        marks = ", ".join("?" * len(statuses))
+        query = (
+            f"SELECT {SESSION_COLUMNS} FROM sessions WHERE status IN ({marks})"
+            " ORDER BY last_object_at"
+        )
+        with self._index.changing() as connection:
+            return tuple(map(session_of, connection.execute(query, statuses)))
+
+    def silent_since(self, moment: datetime) -> tuple[int, ...]:
+        """Return the sessions being received whose last object came at a moment or before."""
+        query = (
+            "SELECT id FROM sessions WHERE status = ? AND last_object_at <= ?"
+            " ORDER BY last_object_at"
+        )
+        values = (SessionStatus.RECEIVING, stamp(moment))
+        with self._index.changing() as connection:
+            return tuple(row[0] for row in connection.execute(query, values))
+
+    def longest_silent(self) -> datetime | None:
+        """Return when the last object came of the session that has been silent for longest."""
+        query = "SELECT MIN(last_object_at) FROM sessions WHERE status = ?"
+        with self._index.changing() as connection:
+            (found,) = connection.execute(query, (SessionStatus.RECEIVING,)).fetchone()
+        return datetime.fromisoformat(found) if found else None
+
+    def archived_as(self, project: str, label: str) -> Session | None:
+        """Return the session that is, or is becoming, the archive's of a project and label."""
+        query = (
+            f"SELECT {SESSION_COLUMNS} FROM sessions"
+            " WHERE project = ? AND label = ? AND area = ? ORDER BY id DESC LIMIT 1"
+        )
+        with self._index.changing() as connection:
+            row = connection.execute(query, (project, label, SessionArea.ARCHIVE)).fetchone()
+        return session_of(row) if row else None
+
+    def stored_rows(self, session_id: int) -> tuple[StoredRow, ...]:
+        """Return the objects that the index says a session has, in the order of arrival."""
+        query = (
+            "SELECT file, sop_instance_uid, bytes, project_script FROM objects"
+            " WHERE session = ? AND state = ? ORDER BY sequence"
+        )
+        with self._index.changing() as connection:
+            rows = connection.execute(query, (session_id, ObjectState.STORED)).fetchall()
+        return tuple({row[0]: StoredRow(*row) for row in rows}.values())
+
+    def stored_files(self, session_id: int) -> tuple[str, ...]:
+        """Return the objects of a session in the order of arrival, relative to its folder."""
+        return tuple(row.file for row in self.stored_rows(session_id))
+
+    def waits_in_prearchive(self, study_instance_uid: str) -> bool:
+        """Tell whether a study has a session that is not in the archive yet."""
+        query = "SELECT 1 FROM sessions WHERE study_instance_uid = ? AND area = ? LIMIT 1"
+        values = (study_instance_uid, SessionArea.PREARCHIVE)
+        with self._index.changing() as connection:
+            return connection.execute(query, values).fetchone() is not None
+
+    def due_files(self, session_id: int) -> tuple[str, ...]:
+        """Return the objects of a session that its project's anonymization is due for."""
+        rows = self.stored_rows(session_id)
+        return tuple(row.file for row in rows if row.project_script == ProjectScript.DUE)
+
+    def possible(self, session_id: int, request: Request) -> Session:
+        """Return a session for which a request may be made; raises as `ask` does."""
+        with self._index.changing() as connection:
+            return possible_session(connection, session_id, request)
+
+    def operation(self, session_id: int) -> AskedOperation | None:
+        """Return what somebody asked for and is not done yet."""
+        query = f"SELECT {_OPERATION_COLUMNS}, asked_at FROM operations WHERE session = ?"
+        with self._index.changing() as connection:
+            row = connection.execute(query, (session_id,)).fetchone()
+        if row is None:
+            return None
+        return AskedOperation(_operation_of(row[:-1]), datetime.fromisoformat(row[-1]))
+
+    def operations(self) -> tuple[Operation, ...]:
+        """Return what is to be done, in the order in which it was asked for."""
+        query = f"SELECT {_OPERATION_COLUMNS} FROM operations ORDER BY asked_at, session"
+        with self._index.changing() as connection:
+            return tuple(map(_operation_of, connection.execute(query)))
+
+    def in_trash(self, entry: str) -> tuple[int, ...]:
+        """Return the sessions in one folder of the trash."""
+        query = "SELECT id FROM sessions WHERE area = ? AND substr(folder, 1, ?) = ?"
+        values = (SessionArea.TRASH, len(entry) + 1, f"{entry}/")
+        with self._index.changing() as connection:
+            return tuple(row[0] for row in connection.execute(query, values))
+
+
+def session_row(connection: sqlite3.Connection, session_id: int) -> Session:
+    """Return a session, inside a transaction; raises as `LedgerReader.session` does."""
+    query = f"SELECT {SESSION_COLUMNS} FROM sessions WHERE id = ?"
+    row = connection.execute(query, (session_id,)).fetchone()
+    if row is None:
+        raise NotFound(f"there is no session {session_id}", "list them with: sessions list")
+    return session_of(row)
+
+
+def operation_row(connection: sqlite3.Connection, session_id: int) -> Operation | None:
+    """Return what is asked for a session, inside a transaction."""
+    query = f"SELECT {_OPERATION_COLUMNS} FROM operations WHERE session = ?"
+    row = connection.execute(query, (session_id,)).fetchone()
+    return _operation_of(row) if row else None
+
+
+def _operation_of(row: tuple[object, ...]) -> Operation:
+    session_id, kind, previous, _, arguments, plan = row
+    request = Request(**loads(str(arguments)) | {"kind": OperationKind(str(kind))})
+    assert isinstance(session_id, int)
+    return Operation(
+        session_id,
+        request,
+        SessionStatus(str(previous)),
+        plan_from_json(str(plan)) if plan else None,
+    )
+
+
+def possible_session(connection: sqlite3.Connection, session_id: int, request: Request) -> Session:
+    """Return a session for which a request may be made; raises as `SessionLedger.ask` does."""
+    session = session_row(connection, session_id)
+    _require_sense(session, request)
+    require_request(session.status, QUEUED_STATUS[request.kind])
+    return session
+
+
+def _require_sense(session: Session, request: Request) -> None:
+    if request.kind is OperationKind.ARCHIVE and session.project is None:
+        raise SessionError("a session without a project can't be archived", "move it to one first")
+    if request.kind is OperationKind.MOVE and session.area is SessionArea.TRASH:
+        raise SessionError("the session is in the trash", "restore it, and move it then")
+    if request.kind is OperationKind.RESTORE and session.area is not SessionArea.TRASH:
+        raise SessionError("the session is not in the trash", "there is nothing to restore")
+    if request.kind is OperationKind.MOVE and session.project == request.project:
+        raise SessionError(f"the session is in {request.project} already", "name another project")

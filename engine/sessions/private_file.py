@@ -1,0 +1,97 @@
+"""SQLite files beside the index, each the owner's alone and shared by commands and an engine."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.errors import StorageDamaged, StorageUnusable
+from engine.lock import keep_owner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+WAIT_SECONDS = 10.0
+"""For another process that is just writing."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateFile:
+    """What one such file is, and how its faults are spoken of."""
+
+    name: str
+    """As in "the queue of commands"."""
+    schema: str
+    version: int
+    """Of the schema; files of a later one are not touched."""
+    remedy: str
+    """What to do if it can't be used."""
+    synchronous: str = "FULL"
+    """Whether what is written survives a power cut (``FULL``), or may be undone (``NORMAL``)."""
+
+    def open(self, path: Path) -> sqlite3.Connection:
+        """Return a connection for all threads; the file is made if it is not there.
+
+        Raises:
+            StorageUnusable: if it can't be used, or a later version made it.
+        """
+        with self.in_words():
+            _create(path)
+            connection = sqlite3.connect(path, timeout=WAIT_SECONDS, check_same_thread=False)
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def check(self, connection: sqlite3.Connection) -> None:
+        """Read the whole file.
+
+        Raises:
+            StorageDamaged: if it is not what was written.
+        """
+        with self.in_words():
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise StorageDamaged(f"{self.name} is damaged: {found}", "set the file aside")
+
+    @contextmanager
+    def in_words(self) -> Iterator[None]:
+        """Say of which file it is that something can't be done."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            kind = StorageDamaged if _is_damage(error) else StorageUnusable
+            raise kind(f"{self.name} can't be used: {error}", self.remedy) from error
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {self.synchronous}")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > self.version:
+            raise StorageUnusable(
+                f"{self.name} has schema {version}, this version uses {self.version}",
+                "run the newer dicomdock",
+            )
+        connection.executescript(self.schema)
+        connection.execute(f"PRAGMA user_version = {self.version}")
+
+
+def _create(path: Path) -> None:
+    """Make the file if it is not there, private and the owner's of the data directory."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        keep_owner(descriptor, path.parent)
+    finally:
+        os.close(descriptor)
+
+
+def _is_damage(error: Exception) -> bool:
+    # Extended codes have the primary one in their last byte.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

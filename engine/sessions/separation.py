@@ -1,0 +1,60 @@
+"""A study with PET and MR becomes two sessions: its PET scans get one of their own (XNAT 9.5).
+
+The other scans stay, with their label and folder, so that late objects still find them; late PET
+objects are separated from them again when the session is built the next time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from engine.model.session import SessionStatus
+from engine.sessions.modality import MR, PET, PET_MR
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from engine.model.session import Session
+    from engine.sessions.operations import Plan
+    from engine.sessions.scans import Scan
+
+_TAKEN_OVER = (
+    "project, subject, study_instance_uid, receiver, calling_ae_title, auto_archive,"
+    " first_object_at, last_object_at, area"
+)
+
+
+def pet_label(label: str) -> str:
+    """Return the label of the session that gets the PET scans."""
+    return f"{label}_PET"
+
+
+def pet_scans(scans: Sequence[Scan]) -> tuple[Scan, ...]:
+    """Return the scans that leave; none if the session has no MR scan besides."""
+    if not any(scan.modality in {MR, PET_MR} for scan in scans):
+        return ()
+    return tuple(scan for scan in scans if scan.modality == PET)
+
+
+def open_second(connection: sqlite3.Connection, session: Session, plan: Plan) -> Plan:
+    """Make the row of the session that gets the PET scans; return the plan that names it."""
+    cursor = connection.execute(
+        f"INSERT INTO sessions (label, folder, status, {_TAKEN_OVER})"
+        f" SELECT ?, ?, ?, {_TAKEN_OVER} FROM sessions WHERE id = ?",
+        (pet_label(session.label), plan.folder, SessionStatus.SEPARATING, session.id),
+    )
+    return replace(plan, into=cursor.lastrowid)
+
+
+def note_separation(connection: sqlite3.Connection, session_id: int, plan: Plan) -> None:
+    """Give the rows of the PET objects to their new session; again has no effect."""
+    connection.executemany(
+        "UPDATE objects SET session = ?, file = ? WHERE session = ? AND file = ?",
+        [(plan.into, after, session_id, before) for before, after in plan.files.items()],
+    )
+    connection.execute(
+        "INSERT OR IGNORE INTO traces SELECT hash, ? FROM traces WHERE session = ?",
+        (plan.into, session_id),
+    )

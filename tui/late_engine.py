@@ -1,0 +1,106 @@
+"""The engine of the console's own process, which is started when the console is there already."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine import Engine
+    from engine.events import Listener
+    from engine.settings import EngineSettings
+
+
+class EngineStarting(EngineError):
+    """The engine is asked before it can answer."""
+
+    title = "The engine is being started"
+
+
+class LateEngine:
+    """An `EngineView` that takes listeners at once, and everything else from its start on.
+
+    Loading the engine takes longer than drawing the console, so it is loaded here and not before.
+    """
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+        self._engine: Engine | None = None
+        self._running = ExitStack()
+        self._served = self._stopped = False
+        self._changing = threading.Lock()
+        """Held while it is started or stopped, which takes a while."""
+        self._listeners: dict[Listener, Callable[[], None] | None] = {}
+        """With what ends their subscription, where there is one."""
+        self._subscribing = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        """Hand on to the engine.
+
+        Raises:
+            EngineStarting: if it is not there yet.
+        """
+        if self._engine is None:
+            raise EngineStarting("it can't be asked yet", "try again in a moment")
+        return getattr(self._engine, name)
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with urgent events, also those of the start; return how to end that."""
+        with self._subscribing:
+            engine = self._engine
+            self._listeners[listener] = engine.subscribe(listener) if engine else None
+
+        def unsubscribe() -> None:
+            with self._subscribing:
+                end = self._listeners.pop(listener, None)
+            if end is not None:
+                end()
+
+        return unsubscribe
+
+    def start(self) -> None:
+        """Load and start it, unless it was stopped before; on a worker thread.
+
+        Raises:
+            EngineError: if it can't be started; see `Engine.start`.
+        """
+        with self._changing:
+            if self._stopped:
+                return
+            from engine import Engine
+
+            engine = Engine(self._settings)
+            engine.start()
+            self._running.callback(engine.stop)
+            with self._subscribing:
+                self._engine = engine
+                for listener in self._listeners:
+                    self._listeners[listener] = engine.subscribe(listener)
+
+    def serve(self) -> None:
+        """Serve it to other consoles and commands, once it runs."""
+        with self._changing:
+            if self._engine is None or self._served or self._stopped:
+                return
+            from engine.control.host import serve
+
+            self._running.callback(serve(self._engine, self._settings))
+            self._served = True
+            gc.freeze()  # what is here now stays: a collection must not hold the screen for it
+
+    def stop(self) -> None:
+        """Stop it, and what uses it before; waits for a start that goes on."""
+        with self._changing:
+            self._stopped = True
+            self._running.close()
+
+    def started(self) -> Engine | None:
+        """Wait for a start that goes on, and return the engine, if it runs."""
+        with self._changing:
+            return self._engine
