@@ -98,7 +98,8 @@ def hostile() -> FakeEngine:
     engine = settled()
     texts = [name for name in HOSTILE_NAMES if name.isprintable()]
     engine.known_projects = tuple(
-        Project(f"P-{n}", title=name, aliases=(name, name * 9)) for n, name in enumerate(texts)
+        Project(f"P-{n}", title=name, aliases=(name, name * 9), anonymization_script=SCRIPT)
+        for n, name in enumerate(texts)
     )
     rows = tuple(replace(row, keyword=HOSTILE_NAMES[4], after=HOSTILE_NAMES[5])
                  for row in PREVIEW.rows)  # fmt: skip

@@ -72,6 +72,7 @@ async def settle(app: ConsoleApp, pilot: Pilot[None]) -> None:
 
 async def tried(app: ConsoleApp, pilot: Pilot[None]) -> None:
     """Let what waits for a pause in typing happen now."""
+    await pilot.pause()
     dialog = app.screen
     if isinstance(dialog, ScriptDialog):
         dialog._ask()
@@ -249,18 +250,22 @@ async def test_a_trial_that_fails_says_why_and_a_rejection_is_an_outcome() -> No
         engine.scripts.preview = gone  # type: ignore[method-assign]
         app.screen.query_one("#anonymization_script", TextArea).text = "// other"
         await tried(app, pilot)
+        assert panel.chosen is not None
+        assert not panel.chosen.as_received
         said = "no preview: the object is gone; choose another"
         assert any(said in str(part) for part in panel._parts())
 
 
 async def test_without_a_script_the_usual_one_is_offered_to_begin_with() -> None:
     engine = settled()
-    engine.site_settings, engine.scripts.findings = SiteSettings(), ()
+    engine.site_settings, engine.scripts.findings = SiteSettings(), (ERROR,)
     engine.objects.known = ()
     async with running(engine, "anonymization", "e") as (app, pilot):
         await tried(app, pilot)
         panel = app.screen.query_one(BeforeAfter)
         assert any("no object is in memory" in str(part) for part in panel._parts())
+        assert not field(app, "anonymization_script").problems
+        engine.scripts.findings = ()
         await press(app, pilot, "f6")
         assert app.screen.query_one("#anonymization_script", TextArea).text.startswith("version")
         await press(app, pilot, "ctrl+s")

@@ -277,7 +277,9 @@ class ScriptDialog(SettingsDialog[R]):
     @on(BeforeAfter.Wanted)
     def _ask(self) -> None:
         text = self.script.text(SITE_SCRIPT)
-        if text != self._checked:
+        if not text.strip():
+            self._take_findings(text, ())
+        elif text != self._checked:
             self._check(text)
         self._try()
 
@@ -324,18 +326,25 @@ class ScriptDialog(SettingsDialog[R]):
             self._panel.choose_from(outcome)
             self._try()
         elif group == CHECKS:
-            self._checked, self._findings = outcome
-            self.sync()
-            self.refresh_bindings()
+            self._take_findings(*outcome)
         else:
             self._panel.show(outcome)
+
+    def _take_findings(self, text: str, findings: tuple[ScriptFinding, ...]) -> None:
+        if (text, findings) != (self._checked, self._findings):
+            self._checked, self._findings = text, findings
+            self.sync()
+            self.refresh_bindings()
 
     def _failed(self, group: str, error: BaseException) -> None:
         """Say why nothing could be tried; an unchecked script is checked when it is saved."""
         if group == CHECKS:
             return
         self._tried_with = None
-        why = "the engine did not answer"
+        if group == TRIES and isinstance(error, NotFound) and self._panel.take_as_stored():
+            self._try()
+            return
+        why = safe(f"an unexpected error ({type(error).__name__}: {error})")
         if isinstance(error, EngineError):
             why = safe(f"{error.detail}; {error.remedy}" if error.remedy else error.detail)
         self._panel.explain(f"no preview: {why}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Group
@@ -73,6 +74,15 @@ class BeforeAfter(Static, can_focus=True):
         self._note = "" if objects else NO_OBJECTS
         self._draw()
 
+    def take_as_stored(self) -> bool:
+        """Go on with the stored object if what was received is gone; tell whether there is one."""
+        chosen = self.chosen
+        if chosen is None or not chosen.as_received or not chosen.reference.file:
+            return False
+        stored = replace(chosen, as_received=False)
+        self._objects = tuple(stored if one is chosen else one for one in self._objects)
+        return True
+
     def show(self, preview: ScriptPreview) -> None:
         """Show what a trial came to."""
         self._preview, self._note = preview, ""
@@ -134,7 +144,9 @@ class BeforeAfter(Static, can_focus=True):
                 parts.append(Text(count_words(preview), muted))
         if self._note:
             parts.append(Text(self._note, warning if preview else muted))
-        return parts or [Text("trying…", muted)]
+        if preview is None and not self._note:
+            parts.append(Text("trying…", muted))
+        return parts
 
     def _table(self, rows: list[RowWords]) -> Table:
         palette = palette_of(self.app.current_theme)
