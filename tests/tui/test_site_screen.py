@@ -198,8 +198,8 @@ async def test_a_script_is_checked_by_line_and_tried_before_it_is_saved() -> Non
         notes = app.screen.query_one("#notes-anonymization_script", LineNotes)
         assert notes.lines[3].text == f"! {TRAP.message}"
         tries = [asked for kind, asked in engine.scripts.calls if kind == "preview"]
-        trial, _, as_received, _, shown_to = cast("tuple[Any, ...]", tries[-1])
-        assert (trial.text, as_received, shown_to) == (SITE.script.text, True, "")
+        trial, _, as_received, _ = cast("tuple[Any, ...]", tries[-1])
+        assert (trial.text, as_received) == (SITE.script.text, True)
         await press(app, pilot, "f8")
         area = app.screen.query_one("#anonymization_script", TextArea)
         assert area.cursor_location == (3, 0)
@@ -222,8 +222,8 @@ async def test_values_are_shown_on_request_for_a_while_and_that_is_told_to_the_e
         panel.focus()
         await press(app, pilot, "v")
         await tried(app, pilot)
-        tries = [asked for kind, asked in engine.scripts.calls if kind == "preview"]
-        assert cast("tuple[Any, ...]", tries[-1])[-1] == "anna"
+        shows = [asked for kind, asked in engine.scripts.calls if kind == "shown_preview"]
+        assert cast("tuple[Any, ...]", shows[-1])[2] == "anna"
         shown = panel._preview
         await press(app, pilot, "v")
         assert panel.masked
