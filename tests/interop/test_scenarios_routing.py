@@ -11,7 +11,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-import engine.service
+
 from engine.cli import main
 from engine.dimse.send import Destination, SendingAssociation
 from engine.errors import InvalidReceiver
@@ -22,6 +22,7 @@ from engine.model.identifier import IdentifierInfo
 from engine.model.plugin import IDENTIFIERS, PluginInfo
 from engine.model.project import Project
 from engine.model.site_routing import SiteRouting
+from engine.parts import plugins
 from engine.plugins import Plugin
 from engine.settings import Durability, EngineSettings
 from tests.engine.test_service import NotingEngine
@@ -128,7 +129,7 @@ def dqr_dock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dock]:
     dqr = PluginInfo(IDENTIFIERS, QueryRetrieve.info.id, "dqr:QueryRetrieve", "dqr", "1.0")
     made: Plugin[Identifier] = Plugin(dqr, QueryRetrieve())
     installed = (*load_identifiers(), made)
-    monkeypatch.setattr(engine.service, "load_identifiers", lambda: installed)
+    monkeypatch.setattr(plugins, "load_identifiers", lambda: installed)
     with running_dock(tmp_path / "data") as dock:
         yield dock
 

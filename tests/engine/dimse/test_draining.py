@@ -283,6 +283,7 @@ class HeldReception:
         self.arrived = threading.Semaphore(0)
         self.let_go = threading.Semaphore(0)
         self.settings: list[Receiver] = []
+        self.size_bytes = 0
 
     def begin(self, *given: Any) -> HeldReception:
         self.settings.append(given[-1].settings)

@@ -287,6 +287,11 @@ class SlowReception:
     def begin(self, *_: Any) -> SlowReception:
         return self
 
+    @property
+    def size_bytes(self) -> int:
+        """Count nothing."""
+        return 0
+
     def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
         """Keep nothing."""
 

@@ -119,9 +119,11 @@ def test_what_is_printed_there_comes_nowhere(capfd: pytest.CaptureFixture[str]) 
 
 
 def test_closing_ends_those_at_work_and_starts_no_more() -> None:
+    before = set(psutil.Process().children())
     workers = Workers(scripted.double_or_spin, processes=1)
     workers.run(1)
-    (child,) = (c for c in psutil.Process().children() if "resource_tracker" not in _line(c))
+    started = set(psutil.Process().children()) - before
+    (child,) = (process for process in started if "resource_tracker" not in _line(process))
     with ThreadPoolExecutor(1) as pool:
         begun = threading.Event()
 
