@@ -30,6 +30,7 @@ from engine.settings import Durability, EngineSettings
 from tests.running import LOOPBACK, LOOPBACK_SITE, configure, free_port, make_receiver
 from tests.serving import attached
 from tui.app import ConsoleApp
+from tui.screens.settings_dialog import ScriptDialog
 from tui.widgets.scans_table import ObjectsTable
 from tui.widgets.sessions_table import SessionsTable
 
@@ -98,6 +99,11 @@ class Walk:
             await self.press(key)
             await self.until(partial(self._has_left, before), "the next field")
         raise AssertionError(f"{key} never comes to {field}:\n{self.screen()}")
+
+    def is_checked(self) -> bool:
+        """Tell whether the script in the dialog has been looked at by the engine."""
+        dialog = self.app.screen
+        return isinstance(dialog, ScriptDialog) and dialog._checked is not None
 
     def _has_left(self, field: Widget | None) -> bool:
         return self.app.focused is not field
@@ -168,6 +174,7 @@ async def test_the_first_hour_of_an_admin(tmp_path: Path) -> None:
     with running(tmp_path / "data", make_receiver("XNAT", free_port())) as engine:
         async with walking(engine, actor="anna") as walk:
             await clear_the_table(walk)
+            await make_a_project(walk, engine)
             await make_the_receiver(walk, port)
             assert await send(CT_SCANNER, port, 1) == STORED
             await walk.sees("CT_SCANNER_1", "released")
@@ -185,6 +192,23 @@ async def clear_the_table(walk: Walk) -> None:
     await walk.sees("Delete XNAT")
     await walk.press("right", "enter")
     await walk.sees("No receivers yet", "Create a receiver")
+
+
+async def make_a_project(walk: Walk, engine: Engine) -> None:
+    """It is saved without a script, which it need not have."""
+    await walk.press("6")
+    await walk.sees("[6 Site & projects]", "Alerts")
+    await walk.press("G")
+    await walk.sees("THORAX-02")
+    await walk.press("n")
+    await walk.sees("New project")
+    await walk.fill("id", "NEURO-01")
+    await walk.until(walk.is_checked, "the check of a script that there is not")
+    await walk.press("ctrl+s")
+    await walk.until(lambda: len(engine.projects()) == 2, "the new project")
+    await walk.sees("project NEURO-01 saved")
+    await walk.press("1")
+    await walk.sees("No receivers yet")
 
 
 async def make_the_receiver(walk: Walk, port: int) -> None:
