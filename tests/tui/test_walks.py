@@ -108,6 +108,14 @@ class Walk:
     def _has_left(self, field: Widget | None) -> bool:
         return self.app.focused is not field
 
+    async def switch_on(self, field: str, opens: str) -> None:
+        """Turn a switch, and wait for the field that it opens."""
+        await self.tab_to(field)
+        await self.press("space")
+        await self.until(
+            lambda: any(w.focusable for w in self.app.screen.query(f"#{opens}")), opens
+        )
+
     async def fill(self, field: str, text: str) -> None:
         """Write a text in the place of what is in a field of one line."""
         await self.tab_to(field)
@@ -217,11 +225,9 @@ async def make_the_receiver(walk: Walk, port: int) -> None:
     await walk.sees("New DICOM receiver")
     await walk.fill("ae_title", "WALK")
     await walk.fill("port", str(port))
-    await walk.tab_to("whitelist_enabled")
-    await walk.press("space")
+    await walk.switch_on("whitelist_enabled", opens="whitelist")
     await walk.fill("whitelist", "CT_SCANNER_1")
-    await walk.tab_to("routing_enabled")
-    await walk.press("space")
+    await walk.switch_on("routing_enabled", opens="project_routing")
     await walk.fill("project_routing", WHOLE_VALUE)
     await walk.tab_to("routing-preview")
     await walk.sees("no object arrived since the engine started")
