@@ -34,9 +34,11 @@ class ScriptAnswers:
         self._configuration = configuration
 
     def check(self, text: str) -> tuple[ScriptFinding, ...]:
-        """Return what is wrong with a text, or odd about it."""
+        """Return what is wrong with a text, or odd about it; an empty one is no script at all."""
         from engine.anonymize import Script, ScriptError, lint
 
+        if not text.strip():
+            return ()
         try:
             script = Script.parse(text)
         except ScriptError as error:

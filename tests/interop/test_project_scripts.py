@@ -336,6 +336,7 @@ def _assert_verdicts(clinic: Clinic, stored: ObjectReference) -> None:
     assert outcome("(0010,,") == (TrialOutcome.INVALID, 2)
     with pytest.raises(NotFound):
         clinic.engine.scripts.preview(ScriptTrial(ScriptScope.PROJECT, "GONE"), stored)
+    assert clinic.engine.scripts.check(" \n") == ()
     (error,) = clinic.engine.scripts.check('version "6.1"\n- (0010,\n')
     assert (error.kind, error.line) == (FindingKind.ERROR, 2)
     (trap,) = clinic.engine.scripts.check('version "6.1"\n- (0010,0020)\n')
