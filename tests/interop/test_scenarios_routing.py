@@ -11,7 +11,6 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-
 from engine.cli import main
 from engine.dimse.send import Destination, SendingAssociation
 from engine.errors import InvalidReceiver
