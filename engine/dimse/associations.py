@@ -9,12 +9,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypedDict
 
 from engine.dimse.acceptance import OpenAssociation
+from engine.dimse.known_addresses import KnownAddresses
 from engine.dimse.sender_notes import SenderNotes
 from engine.events import (
     AssociationAborted,
     AssociationEstablished,
     AssociationRejected,
     AssociationReleased,
+    CalledFromNewAddress,
     ContextsRefused,
     ObjectRefused,
     ObjectsStored,
@@ -26,7 +28,7 @@ from engine.sessions.rows import WhitelistUse
 from engine.view import AssociationEnd, AssociationStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from engine.clock import Clock
@@ -129,7 +131,17 @@ class Associations:
         journal: Journal,
         count_use: Callable[[WhitelistUse | SenderNote], None] | None = None,
         metrics: Metrics | None = None,
+        known: Iterable[tuple[str, str]] = (),
     ) -> None:
+        """Begin with none.
+
+        Args:
+            clock: for when and how long.
+            journal: is told what happens.
+            count_use: takes what the index adds up.
+            metrics: counts.
+            known: AE titles and addresses that have called before, the last ones at the end.
+        """
         self._clock = clock
         self._journal = journal
         self._metrics = metrics
@@ -142,6 +154,7 @@ class Associations:
         self._ended: deque[AssociationStatus] = deque(maxlen=ENDED_KEPT)
         self._accepted: dict[str, tuple[AcceptedUIDs, ...]] = {}
         """Of the ended ones that are kept, by number."""
+        self._known_addresses = KnownAddresses(known)
         self._opened = 0
 
     def open(
@@ -203,6 +216,7 @@ class Associations:
                 whitelist_line=live.whitelist_line,
             )
         )
+        self._tell_new_address(live)
         if self._count_use and live.whitelist_line:
             at = live.since.isoformat()
             self._count_use(WhitelistUse(live.receiver.label, live.whitelist_line, at))
@@ -210,6 +224,15 @@ class Associations:
         self._notes.came(live, implementation_class_uid, words)
         if refused:
             self._journal.record(ContextsRefused(**_about(live), contexts=words))
+
+    def _tell_new_address(self, live: LiveAssociation) -> None:
+        address = str(live.peer)
+        with self._changed:
+            before = self._known_addresses.note(live.calling_ae_title, address)
+        if before:
+            self._journal.record(
+                CalledFromNewAddress(**_about(live), address=address, before=before)
+            )
 
     def rejected(
         self, request: AssociationRequest, rejection: Rejection, port: int, address: str

@@ -10,6 +10,7 @@ from engine.events.associations import (
     AssociationEstablished,
     AssociationRejected,
     AssociationReleased,
+    CalledFromNewAddress,
     ConnectionDropped,
     ContextsRefused,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "AssociationEstablished",
     "AssociationRejected",
     "AssociationReleased",
+    "CalledFromNewAddress",
     "CertificateExpired",
     "CertificateExpiring",
     "CertificateRefused",

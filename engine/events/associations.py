@@ -29,6 +29,21 @@ class AssociationEstablished(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CalledFromNewAddress(Event):
+    """An AE title that is known called from where it never called before."""
+
+    topic: ClassVar[str] = "associate"
+
+    address: str
+    before: str
+    """Where it called from until now."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"calls from a new address, {self.address}; until now from {self.before}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AssociationRejected(Event):
     """An association was refused (PS3.8 9.3.4)."""
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 def associations_of(storage: Storage, intake: Intake, clock: Clock) -> Associations:
     """Return the book of the associations, with none yet."""
-    return Associations(clock, storage.journal, storage.index.record, intake.metrics)
+    index = storage.index
+    known = index.known_callers()
+    return Associations(clock, storage.journal, index.record, intake.metrics, known)
 
 
 def receivers_of(

@@ -208,6 +208,15 @@ class SessionIndex:
             for receiver, objects, size, failed, last in rows
         }
 
+    def known_callers(self) -> tuple[tuple[str, str], ...]:
+        """Return calling AE titles and addresses that had an association, the last ones last."""
+        query = (
+            "SELECT calling_ae_title, address FROM senders WHERE associations > 0"
+            " ORDER BY last_seen"
+        )
+        with self._lock:
+            return tuple(self._connection.execute(query).fetchall())
+
     def counts_by_status(self) -> tuple[tuple[str, int], ...]:
         """Return how many sessions are in each status."""
         query = "SELECT status, COUNT(*) FROM sessions GROUP BY status"

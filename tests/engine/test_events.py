@@ -82,6 +82,10 @@ EXAMPLES: list[tuple[Event, str]] = [
         "association established from 10.4.7.21:50112, 12 of 14 contexts accepted",
     ),
     (
+        events.CalledFromNewAddress(address="10.4.9.9", before="10.4.7.21"),
+        "calls from a new address, 10.4.9.9; until now from 10.4.7.21",
+    ),
+    (
         events.AssociationReleased(objects=1204, bytes=1, seconds=41.04),
         "association released after 1,204 objects, 41.0 s",
     ),

@@ -21,6 +21,7 @@ from engine.events import (
     AssociationEstablished,
     AssociationRejected,
     AssociationReleased,
+    CalledFromNewAddress,
     ContextsRefused,
     ObjectRefused,
     ObjectsStored,
@@ -67,12 +68,14 @@ class Setting:
     def notes(self) -> list[SenderNote]:
         return [row for row in self.noted if isinstance(row, SenderNote)]
 
-    def open(self, whitelist_line: str = "") -> LiveAssociation:
+    def open(
+        self, whitelist_line: str = "", request: AssociationRequest = REQUEST
+    ) -> LiveAssociation:
         thread = threading.Thread(target=self.end_threads.wait)
         thread.start()
         self.threads.append(thread)
         accepted = Accepted(RECEIVER, whitelist_line)
-        return self.associations.open(accepted, REQUEST, ADDRESS, thread, lambda: None)
+        return self.associations.open(accepted, request, ADDRESS, thread, lambda: None)
 
     def break_off(self) -> None:
         self.end_threads.set()
@@ -323,3 +326,12 @@ def test_an_abort_is_told_with_who_did_it_and_an_ended_one_is_not_found(setting:
     assert event.sentence().endswith("aborted by anna")
     with pytest.raises(NotFound, match=f"{live.id} has ended"):
         control.abort(live.id, "anna")
+
+
+def test_a_known_title_that_calls_from_elsewhere_is_told_once(setting: Setting) -> None:
+    elsewhere = AssociationRequest("XNAT", "CT_SCANNER_1", ip_address("10.4.9.9"))
+    for request in (REQUEST, elsewhere, REQUEST, elsewhere):
+        setting.associations.established(setting.open(request=request), 1, (), "")
+    (event,) = setting.events(CalledFromNewAddress)
+    assert event.calling_ae_title == "CT_SCANNER_1"
+    assert event.sentence() == "calls from a new address, 10.4.9.9; until now from 10.4.7.21"

@@ -139,3 +139,12 @@ def test_senders_are_looked_for_sorted_and_paged(index: SessionIndex) -> None:
         )
     assert ([s.calling_ae_title for s in found], total) == (["A"], 3)
     assert none == ((), 0)
+
+
+def test_who_had_an_association_is_known_and_who_was_only_refused_is_not(
+    index: SessionIndex,
+) -> None:
+    other = ("MR_PRISMA", "10.4.7.33")
+    add(index, (other, NOW, {"associations": 1}), (("OLD_WS", "10.4.2.77"), NOW, {"rejected": 1}))
+    add(index, (CT, NOW + timedelta(hours=1), {"associations": 1}))
+    assert index.known_callers() == (other, CT)

@@ -1,0 +1,38 @@
+"""From where each calling AE title has called: a familiar name at a new address is worth a line.
+
+An AE title is only a name, which anybody may use; a device that was moved looks just the same.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MOST_TITLES: Final = 5_000
+MOST_ADDRESSES: Final = 16
+"""A title that is at home at more addresses is shared, and no address of it is news."""
+
+
+class KnownAddresses:
+    """Remembers addresses by AE title, of those who called last; not thread-safe."""
+
+    def __init__(self, known: Iterable[tuple[str, str]] = ()) -> None:
+        """Take pairs of calling AE title and address, those that called last at the end."""
+        self._known: OrderedDict[str, list[str]] = OrderedDict()
+        for ae_title, address in known:
+            self.note(ae_title, address)
+
+    def note(self, ae_title: str, address: str) -> str:
+        """Remember a call; return where the title called from before if this place is news."""
+        addresses = self._known.setdefault(ae_title, [])
+        self._known.move_to_end(ae_title)
+        if len(self._known) > MOST_TITLES:
+            self._known.popitem(last=False)
+        if address in addresses or len(addresses) >= MOST_ADDRESSES:
+            return ""
+        before = addresses[-1] if addresses else ""
+        addresses.append(address)
+        return before
