@@ -157,6 +157,12 @@ class SendersScreen(AssociationActions, FetchingScreen):
         if sender is not None and self._detail.problem is not None:
             note = "nothing is counted yet" if sender.open_associations else "cannot be read now"
         chart.show(detail.hours if detail is not None else (), note)
+        self._say_what_bars_mean()
+
+    @on(VolumeChart.Resized)
+    def _say_what_bars_mean(self) -> None:
+        """Say how long a bar is, which depends on how many there is room for."""
+        chart = self.query_one(VolumeChart)
         said = meaning(chart.hours, chart.size.width)
         self.panel("volume").describe(said, "h day or week")
 

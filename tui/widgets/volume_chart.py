@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.text import Text
+from textual.message import Message
 from textual.widget import Widget
 
 from engine.view.senders import HOURS_OF_A_DAY
@@ -26,6 +27,9 @@ class VolumeChart(Widget, can_focus=True):
         "counted when it ends, and each hour."
     )
 
+    class Resized(Message):
+        """There is room for more bars, or for fewer."""
+
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._hours: tuple[HourVolume, ...] = ()
@@ -33,6 +37,10 @@ class VolumeChart(Widget, can_focus=True):
         self._palette = palette_of(DARK)
         self.week = True
         """Whether all hours are shown, or those of the last day."""
+
+    def on_resize(self) -> None:
+        """Tell that the bars may stand for another time now."""
+        self.post_message(self.Resized())
 
     def paint(self, palette: Palette) -> None:
         """Use other colors from now on."""
