@@ -38,8 +38,15 @@ class FormFields(VerticalScroll, can_focus=False):
         raise NotImplementedError
 
     def refill(self) -> None:
-        """Put the form's values into the widgets, after it took over others."""
-        raise NotImplementedError
+        """Put the form's values into what is typed in, after it took over others."""
+        with self.prevent(Input.Changed, TextArea.Changed):
+            for entry in self.query(Input):
+                if entry.value != self.form.text(entry.id or ""):
+                    entry.value = self.form.text(entry.id or "")
+            for area in self.query(TextArea):
+                text = without_controls(self.form.text(area.id or ""))
+                if area.text != text:
+                    area.text = text
 
     def focused_field(self) -> str | None:
         """Return the name of the field that has the focus; an open list belongs to its field."""

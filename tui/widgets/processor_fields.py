@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Input, Select, Switch, TextArea
+from textual.widgets import Select, Switch
 
 from engine.model.processor import MAX_LABEL_CHARACTERS
 from engine.model.processor_class import MAX_VALUE_CHARACTERS, Location, ParameterKind
@@ -23,7 +23,6 @@ from tui.widgets.form_fields import (
     FormFields,
     problem_sentence,
     verdict_note,
-    without_controls,
 )
 
 if TYPE_CHECKING:
@@ -88,17 +87,6 @@ class ProcessorFields(FormFields, can_focus=False):
             field.problems = tuple(map(problem_sentence, problems.get(name, ())))
         self._show_values()
         self._leave_hidden(visible)
-
-    def refill(self) -> None:
-        """Put the form's values into the widgets, after it took over others."""
-        with self.prevent(Input.Changed, TextArea.Changed):
-            for entry in self.query(Input):
-                if entry.value != self.form.text(entry.id or ""):
-                    entry.value = self.form.text(entry.id or "")
-            for area in self.query(TextArea):
-                text = without_controls(self.form.text(area.id or ""))
-                if area.text != text:
-                    area.text = text
 
     def _leave_hidden(self, visible: frozenset[str]) -> None:
         """Move the focus out of a hidden field, to the one that hid it."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 from textual import on
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Input, Select, Switch, TextArea
+from textual.widgets import Input, Select, Switch
 
 from engine.model.ae_title import MAX_LENGTH
 from engine.model.duplicates import DuplicatePolicy
@@ -37,7 +37,6 @@ from tui.widgets.form_fields import (
     FormFields,
     problem_sentence,
     verdict_note,
-    without_controls,
 )
 from tui.widgets.routing_preview import RoutingPreviewPanel
 
@@ -112,18 +111,12 @@ class ReceiverFields(FormFields):
         self._leave_hidden(visible)
 
     def refill(self) -> None:
-        """Put the form's values into the widgets that are typed in, after it took over others."""
-        with self.prevent(Input.Changed, TextArea.Changed, Select.Changed):
+        """Put the form's values into the widgets, and offer the projects that there are now."""
+        with self.prevent(Select.Changed):
             for name in self._projects():
                 for select in self._selects(name):
                     select.set_options(self._project_options(name))
-            for entry in self.query(Input):
-                if entry.value != self.form.text(entry.id or ""):
-                    entry.value = self.form.text(entry.id or "")
-            for area in self.query(TextArea):
-                text = without_controls(self.form.text(area.id or ""))
-                if area.text != text:
-                    area.text = text
+        super().refill()
 
     def _show_values(self) -> None:
         with self.prevent(Select.Changed, Switch.Changed):

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Input, Select, Switch, TextArea
+from textual.widgets import Input, Select, Switch
 
 from tui.forms.settings_form import FieldSpec, Kind, Remark, SettingsForm
 from tui.widgets.field import Field, LineNotes, Note, Toggle, Tone
-from tui.widgets.form_fields import FormFields, problem_sentence, without_controls
+from tui.widgets.form_fields import FormFields, problem_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -79,13 +79,8 @@ class SettingsFields(FormFields):
 
     def refill(self) -> None:
         """Put the form's values into the widgets."""
-        with self.prevent(Input.Changed, TextArea.Changed, Select.Changed):
-            for entry in self.query(Input):
-                entry.value = self.form.text(entry.id or "")
-            for area in self.query(TextArea):
-                text = without_controls(self.form.text(area.id or ""))
-                if area.text != text:
-                    area.text = text
+        super().refill()
+        with self.prevent(Select.Changed):
             for select in self.query(Select):
                 select.value = self.form.text(select.id or "")
 
