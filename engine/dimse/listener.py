@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from engine.dimse.inherited import InheritedSockets
     from engine.dimse.receiving import Deadlines
     from engine.dimse.reception import Receipt, Reception
+    from engine.dimse.shared_reader import SharedReader
     from engine.events import Event as JournalEvent
     from engine.journal import Journal
     from engine.model.limits import Limits
@@ -73,6 +74,7 @@ class PortListener:
         *,
         associations: Associations,
         reception: Reception,
+        reader: SharedReader,
         load: Callable[[], Load],
         deadlines: Deadlines,
         door: Door,
@@ -87,6 +89,7 @@ class PortListener:
         """The enabled receivers by AE title; replaced as a whole."""
         self._associations = associations
         self._reception = reception
+        self.reader = reader
         self._load = load
         self._deadlines = deadlines
         self._door = door
@@ -278,6 +281,10 @@ class PortListener:
             raise ProtocolViolation("the association has ended")
         syntax = association.transfer_syntax_of(request.context_id)
         return self._reception.begin(request, syntax, live)
+
+    def is_quick(self, association: ReceivingAssociation) -> bool:
+        """Tell whether filing its next object will wait for nothing but the file system."""
+        return association.live is not None and self._reception.is_quick(association.live)
 
     def violated(self, association: ReceivingAssociation, why: str) -> None:
         """Note why an association is about to be aborted."""

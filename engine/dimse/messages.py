@@ -33,6 +33,13 @@ class Messages:
         self._other_bytes = 0
         """Of the data set of a message that is no C-STORE."""
         self._began: float | None = None
+        self._last_bytes = 0
+        """The size of the last object."""
+
+    @property
+    def object_bytes(self) -> int:
+        """The size of the present object so far, or else of the last one; 0 before the first."""
+        return self._last_bytes if self._incoming is None else self._incoming.size_bytes
 
     def command(self, context_id: int, encoded: bytes) -> bool:
         """Take a command; open the object if it announces one."""
@@ -65,12 +72,11 @@ class Messages:
         self._began = None
         answer, incoming = self._answer, self._incoming
         if incoming is not None and self._request is not None:
-            self._incoming = None
+            self._incoming, self._last_bytes = None, incoming.size_bytes
             outcome = incoming.finish()
             answer = store_response(self._request, outcome.status, outcome.comment)
-        connection = self._connection.socket
-        if connection is not None and answer:
-            connection.sendall(answer)
+        if answer:
+            self._connection.answer(answer)
 
     def abandon(self) -> None:
         """Forget what was arriving."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from engine.dimse.listener import PortListener
 from engine.dimse.ports import find_holder, listening_address, shown_address
+from engine.dimse.shared_reader import SharedReader
 from engine.errors import ListenError, PortInUse
 from engine.events import ReceiverFailed, ReceiverListening, ReceiverStopped, SocketUnused
 from engine.view import ListenFailure, ReceiverState
@@ -91,6 +92,7 @@ class Receivers:
         self._journal = journal
         self._associations = associations
         self._reception = reception
+        self._reader = SharedReader()
         self._load = load
         self._deadlines = deadlines
         self._door = door
@@ -174,7 +176,11 @@ class Receivers:
             return ()
         listeners = [wanted.listener for wanted in list(self._ports.values())]
         dead = [f"the listener of port {one.port}" for one in listeners if one.is_dead()]
-        return (*dead, *(() if self._supervisor.is_alive() else ("the care for ports",)))
+        if not self._supervisor.is_alive():
+            dead.append("the care for ports")
+        if self._reader.is_dead():
+            dead.append("the reading of short objects")
+        return tuple(dead)
 
     def listening_on(self, port: int) -> tuple[str, ...]:
         """Return the AE titles that are answered on a port."""
@@ -206,6 +212,7 @@ class Receivers:
             retired = tuple(self._retired)
         for listener in retired:
             listener.abort_all()
+        self._reader.stop()
 
     def _admit(
         self, receivers: Sequence[Receiver], wanted: Mapping[tuple[str, int], dict[str, Receiver]]
@@ -246,6 +253,7 @@ class Receivers:
             port,
             associations=self._associations,
             reception=self._reception,
+            reader=self._reader,
             load=self._load,
             deadlines=self._deadlines,
             door=self._door,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from engine.dimse.associations import LiveAssociation
     from engine.dimse.command import StoreRequest
     from engine.dimse.reception import Receipt
+    from engine.dimse.shared_reader import SharedReader
     from engine.model.tls import PeerCertificate
 
 
@@ -39,7 +40,10 @@ class Deadlines:
 
 
 class ObjectPort(Protocol):
-    """Where the objects of an association go; every method is called on its reading thread."""
+    """Where the objects of an association go; called on whatever thread reads it."""
+
+    reader: SharedReader
+    """Reads short objects."""
 
     def welcome(self, association: ReceivingAssociation) -> bool:
         """Prepare a new connection, such as by a TLS handshake; False refuses it."""
@@ -47,6 +51,10 @@ class ObjectPort(Protocol):
 
     def begin(self, association: ReceivingAssociation, request: StoreRequest) -> Receipt:
         """Open the object that a C-STORE-RQ announces."""
+        ...
+
+    def is_quick(self, association: ReceivingAssociation) -> bool:
+        """Tell whether filing its next object will wait for nothing but the file system."""
         ...
 
     def violated(self, association: ReceivingAssociation, why: str) -> None:

@@ -44,6 +44,13 @@ class Reception:
         )
         return Receipt(self._pipeline, self._associations, self._pipeline.begin(arrival), live)
 
+    def is_quick(self, live: LiveAssociation) -> bool:
+        """Tell whether filing the next object will wait for nothing but the file system."""
+        source = live.source
+        if source is None or source.receiver is not live.settings:
+            return False
+        return self._pipeline.is_quick(source)
+
     def end(self, live: LiveAssociation) -> None:
         """Give back what the objects of an association had in common."""
         source, live.source = live.source, None

@@ -45,6 +45,8 @@ class BufferedSocket(AssociationSocket):
         """What has been received and not been consumed lies between the two."""
         self.deadline = float("inf")
         """Monotonic time by which `recv` must have what it was asked for."""
+        self.unsent = b""
+        """Responses that the peer has not taken yet."""
         self._waiting: dict[int, select.poll] = {}
         client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         microseconds = round(send_seconds * 1_000_000)
@@ -110,6 +112,44 @@ class BufferedSocket(AssociationSocket):
             return -1
         self.high += received
         return received
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is open, and what the kernel has is all there is, as it is not with TLS."""
+        return self.socket is not None and not isinstance(self.socket, ssl.SSLSocket)
+
+    def fileno(self) -> int:
+        """Return the descriptor of the open connection."""
+        return cast(socket.socket, self.socket).fileno()
+
+    def answer(self, response: bytes) -> None:
+        """Send a response; what a peer does not take at once stays `unsent`.
+
+        Raises:
+            OSError: if the connection is broken.
+        """
+        connection = self.socket
+        if connection is None:
+            return
+        if isinstance(connection, ssl.SSLSocket):
+            connection.sendall(response)
+            return
+        if not self.unsent:
+            try:
+                sent = connection.send(response, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                sent = 0
+            response = response[sent:]
+        self.unsent += response
+
+    def flush(self) -> None:
+        """Send what is unsent, however long the peer takes within its deadline.
+
+        Raises:
+            OSError: if it takes too long, or the connection is broken.
+        """
+        unsent, self.unsent = self.unsent, b""
+        cast(socket.socket, self.socket).sendall(unsent)
 
     def discard(self) -> None:
         """Read and forget what the peer has sent, so that closing does not reset the connection."""

@@ -18,10 +18,11 @@ from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu import A_ABORT_RQ
 from pynetdicom.pdu_primitives import A_P_ABORT
 
-from engine.dimse.fragments import PDU_HEAD_BYTES, FragmentParser, ProtocolViolation
+from engine.dimse.fragments import PDU_HEAD_BYTES, ProtocolViolation
 from engine.dimse.greeting import GREETING_BYTES
-from engine.dimse.messages import Messages
+from engine.dimse.message_stream import Halt, MessageStream
 from engine.dimse.request import ASSOCIATE_RQ, legible
+from engine.dimse.shared_reader import Served
 from engine.dimse.strangers import departure
 from engine.dimse.timer import MonotonicTimer
 from engine.dimse.transport import BUFFER_BYTES, BufferedSocket, TooSlow, wait_for
@@ -39,10 +40,9 @@ ANSWERING = frozenset({"Sta3", "Sta8"})
 """An A-ASSOCIATE-RQ or A-RELEASE-RQ has come, and its answer is being made."""
 LONGEST_OTHER_PDU_BYTES = BUFFER_BYTES - PDU_HEAD_BYTES
 """With its head, any PDU but P-DATA-TF must fit into the receive buffer."""
-SLACK_BYTES = 4096
-"""How far a P-DATA-TF PDU may exceed what was negotiated."""
-MIN_BYTES_PER_SECOND = 1000
-MESSAGES_BETWEEN_LOOKS = 15
+SHORT_OBJECT_BYTES = 192 * 1024
+"""An association whose last object was no longer has its next one read on the shared thread."""
+_GOING_ON = frozenset({Halt.NOTHING_MORE, Halt.UNSENT})
 _LAST_KIND = 0x07
 _UNSPECIFIED, _UNRECOGNIZED_PDU, _UNEXPECTED_PDU, _INVALID_PARAMETER = 0, 1, 2, 6
 """Reasons of an A-ABORT by the service provider (PS3.8 9.3.8)."""
@@ -64,18 +64,15 @@ class ReceivingProvider(DULServiceProvider):
         self._artim = self.artim_timer = MonotonicTimer(30)
         self.to_provider_queue = NotifyingQueue(self._wake)
         self.to_user_queue = NotifyingQueue(association.gate.work)
-        self._messages: Messages | None = None
-        self._parser: FragmentParser | None = None
+        self._stream: MessageStream | None = None
+        """What is read once the association is established."""
         self._began = time.monotonic()
-        """When the present PDU, or the negotiation, began."""
+        """When the negotiation began."""
         self._unread = False
         """Whether the buffer holds what has not been looked at."""
         self._was_idle = False
-        self._looks_in_vain = 0
-        """How many messages more are waited for without looking first."""
-        self._pdus = 0
-        self._received = 0
-        """Bytes of the present PDU."""
+        self._trouble: Exception | None = None
+        """What went wrong on the shared reader's thread."""
         self._first_bytes = b""
         """What the peer said first."""
         self._abort_reason = _UNEXPECTED_PDU
@@ -183,13 +180,14 @@ class ReceivingProvider(DULServiceProvider):
         return min(waits, default=None)
 
     def _is_inside_pdu(self) -> bool:
-        inside = self._parser is not None and self._parser.inside_pdu
-        return inside or self.connection.low < self.connection.high
+        if self._stream is not None:
+            return self._stream.is_inside_pdu
+        return self.connection.low < self.connection.high
 
     def _pdu_deadline(self) -> float:
-        return self._began + max(
-            self._association.deadlines.pdu_seconds, self._received / MIN_BYTES_PER_SECOND
-        )
+        if self._stream is not None:
+            return self._stream.deadline
+        return self._began + self._association.deadlines.pdu_seconds
 
     def _is_too_slow(self) -> bool:
         return self._is_inside_pdu() and time.monotonic() > self._pdu_deadline()
@@ -214,42 +212,29 @@ class ReceivingProvider(DULServiceProvider):
 
     def _read_messages(self) -> None:
         """Take in messages until something else than P-DATA, or a primitive of ours, comes."""
-        parser, connection = self._ready_parser(), self.connection
-        while True:
-            if connection.low < connection.high:
-                connection.low, other = parser.parse(
-                    connection.buffer, connection.view, connection.low, connection.high
-                )
-                if other:
-                    self._read_other_pdu()
-                    return
-            self._note_progress(parser)
-            if self.to_provider_queue.queue or self._kill_thread:
+        stream, is_ready = self._ready_stream(), False
+        while (halt := stream.read(is_ready=is_ready)) in _GOING_ON:
+            is_ready = False
+            if halt is Halt.UNSENT:
+                self.connection.flush()
+            elif self._may_be_lent(stream):
+                self._lend()
+            elif self._wait_for_more():
+                is_ready = True
+            else:
                 return
-            received = self._fill_at_once(parser.inside_message)
-            if received < 0:
-                if not self._wait_for_more():
-                    return
-                received = connection.fill()
-            if received == 0:
-                self._lose()
-                return
-            self._received += max(0, received)
+        if halt is Halt.OTHER_PDU:
+            self._read_other_pdu()
+        elif halt is Halt.CLOSED:
+            self._lose()
 
-    def _fill_at_once(self, inside_message: bool) -> int:
-        """Read what is there, if a look is worth it: the same as `BufferedSocket.fill`.
+    def _ready_stream(self) -> MessageStream:
+        if self._stream is None:
+            self._stream = MessageStream(self._association, self.connection, self._is_interrupted)
+        return self._stream
 
-        Inside a message there usually is more already; between two only if other associations
-        kept us from seeing it come, and if not, then not at the next ones either.
-        """
-        if inside_message:
-            return self.connection.fill()
-        if self._looks_in_vain > 0:
-            self._looks_in_vain -= 1
-            return -1
-        received = self.connection.fill()
-        self._looks_in_vain = MESSAGES_BETWEEN_LOOKS if received < 0 else 0
-        return received
+    def _is_interrupted(self) -> bool:
+        return bool(self.to_provider_queue.queue) or self._kill_thread
 
     def _wait_for_more(self) -> bool:
         """Wait for the peer; False if there is something else to do first."""
@@ -258,36 +243,60 @@ class ReceivingProvider(DULServiceProvider):
         self._idle.hold()
         return ready
 
+    def _may_be_lent(self, stream: MessageStream) -> bool:
+        """Tell whether the shared reader may wait for the next object, and take it in."""
+        is_short = 0 < stream.object_bytes <= SHORT_OBJECT_BYTES
+        return (
+            is_short
+            and not stream.is_inside_message
+            and self.connection.is_plain
+            and self._association.port.reader.is_ready()
+            and self._association.port.is_quick(self._association)
+        )
+
+    def _lend(self) -> None:
+        """Sleep while the shared reader reads; go on with what it left to do."""
+        self._idle.start()
+        with self._association.port.reader.lending(
+            self.connection.fileno(), self._serve, self._wake
+        ):
+            wait_for(self._wake_fd, self._artim)
+        self._idle.hold()
+        self._drain_wake_ups()
+        trouble, self._trouble = self._trouble, None
+        if trouble is not None:
+            raise trouble
+
+    def _serve(self) -> Served:
+        """Take in what has come, on the shared reader's thread."""
+        stream = self._stream
+        if stream is None or not self._association.port.is_quick(self._association):
+            return Served.GIVE_BACK
+        self._idle.hold()
+        try:
+            halt = stream.read(is_ready=True)
+        except Exception as error:  # for our own thread to deal with
+            self._trouble = error
+            return Served.GIVE_BACK
+        self._idle.start()
+        if halt is not Halt.NOTHING_MORE or stream.object_bytes > SHORT_OBJECT_BYTES:
+            return Served.GIVE_BACK
+        return Served.WAIT_INSIDE if stream.is_inside_message else Served.WAIT
+
     def _lose(self) -> None:
         """Note that the connection is closed; what was arriving never will have."""
         self._abandon()
         self.event_queue.put("Evt17")
 
     def _abandon(self) -> None:
-        if self._messages is not None:
-            self._messages.abandon()
-
-    def _ready_parser(self) -> FragmentParser:
-        if self._parser is None:
-            limits = self._association.limits
-            self._messages = Messages(self._association, self.connection)
-            self._parser = FragmentParser(limits.pdu_bytes + SLACK_BYTES, self._messages)
-        return self._parser
-
-    def _note_progress(self, parser: FragmentParser) -> None:
-        if parser.pdus != self._pdus or not self._is_inside_pdu():
-            self._pdus = parser.pdus
-            self._began, self._received = time.monotonic(), 0
-        elif self._is_too_slow():
-            raise ProtocolViolation("the peer sends a PDU too slowly")
-        assert self._messages is not None
-        self._messages.check_duration(parser.inside_message)
+        if self._stream is not None:
+            self._stream.abandon()
 
     def _read_other_pdu(self) -> None:
         """Read one PDU the stock way, if its type and length are acceptable."""
         self._abandon()  # no object goes on behind a PDU that is no P-DATA-TF
         connection, deadlines = self.connection, self._association.deadlines
-        if self._parser is None:
+        if self._stream is None:
             connection.deadline = self._began + deadlines.negotiation_seconds
         else:
             connection.deadline = time.monotonic() + deadlines.pdu_seconds

@@ -27,6 +27,7 @@ from engine.model.identity import UNASSIGNED
 from engine.model.session import ObjectState, ProjectScript, SessionArea
 from engine.sessions.index import SessionOrigin
 from engine.sessions.rows import ObjectRow
+from engine.settings import Durability
 
 if TYPE_CHECKING:
     from engine.clock import Clock
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from engine.model.receiver import Receiver
     from engine.sessions.index import SessionIndex, SessionKey, SessionPlace
     from engine.sessions.traces import TraceBook
-    from engine.settings import Durability
 
 SUCCESS = 0x0000
 ABANDONED = 0xC000
@@ -120,6 +120,19 @@ class Pipeline:
             SessionArea.ARCHIVE: OpenFolders(self._places.archive_fd),
         }
         return Source(receiver, calling_ae_title, address, association, folders)
+
+    def is_quick(self, source: Source) -> bool:
+        """Tell whether the next object is filed without waiting for a process, plug-in or flush.
+
+        Before the first one that is not known.
+        """
+        ruling = source.ruling
+        return (
+            ruling is not None
+            and ruling.is_quick
+            and ruling is self._router.ruling(source.receiver)
+            and self._places.durability is Durability.NONE
+        )
 
     def begin(self, arrival: Arrival) -> IncomingObject:
         """Open the object that is about to arrive; a storage that is full shows at its end."""

@@ -58,6 +58,7 @@ class Ruling:
         "filters",
         "has_default_template",
         "identifier",
+        "is_quick",
         "last_tag",
         "project_steps",
         "receiver",
@@ -99,6 +100,9 @@ class Ruling:
         """What projects, by id, do to objects before they are in the archive."""
         self.slow_rules = SlowRules()
         self.remembered = RememberedIdentities(tags) if identifier.is_settled_by_header else None
+        waits = self.site_step or self.project_steps or chain
+        self.is_quick = not waits and self.remembered is not None
+        """Whether no script, processor or plug-in is waited for."""
 
     def steps(self, project: str | None, *, directly: bool) -> tuple[Anonymization, ...]:
         """Return what must be done to an object before it is stored.

@@ -70,5 +70,6 @@ def receivers_of(
         inherited,
     )
     opened.callback(inherited.close)
+    opened.callback(receivers.abort_all)
     opened.callback(receivers.stop_accepting)
     return receivers

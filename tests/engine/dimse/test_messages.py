@@ -67,7 +67,7 @@ class Association:
     limits = LIMITS
 
     def __init__(self) -> None:
-        self.port = self.socket = self
+        self.port = self
         self.objects: list[Object] = []
         self.answers = b""
         self.is_old = False
@@ -83,7 +83,7 @@ class Association:
         self.objects.append(Object())
         return self.objects[-1]
 
-    def sendall(self, answer: bytes) -> None:
+    def answer(self, answer: bytes) -> None:
         self.answers += answer
 
 

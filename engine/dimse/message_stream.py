@@ -1,0 +1,149 @@
+"""The P-DATA stream of one association: from its connection to its messages, as fast as it comes.
+
+It waits for nothing, so that it can be read on the association's own thread and on a shared one.
+"""
+
+from __future__ import annotations
+
+import time
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from engine.dimse.fragments import FragmentParser, ProtocolViolation
+from engine.dimse.messages import Messages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.dimse.receiving import ReceivingAssociation
+    from engine.dimse.transport import BufferedSocket
+
+SLACK_BYTES = 4096
+"""How far a P-DATA-TF PDU may exceed what was negotiated."""
+MIN_BYTES_PER_SECOND = 1000
+MESSAGES_BETWEEN_LOOKS = 15
+
+
+class Halt(Enum):
+    """Why there is nothing more to read now."""
+
+    NOTHING_MORE = auto()
+    OTHER_PDU = auto()
+    """One that is no P-DATA-TF stands in the buffer."""
+    CLOSED = auto()
+    """The peer sends nothing any more."""
+    UNSENT = auto()
+    """The peer does not take its answers."""
+    INTERRUPTED = auto()
+
+
+class MessageStream:
+    """What comes on one association; used by one thread at a time."""
+
+    def __init__(
+        self,
+        association: ReceivingAssociation,
+        connection: BufferedSocket,
+        is_interrupted: Callable[[], bool],
+    ) -> None:
+        self._connection = connection
+        self._is_interrupted = is_interrupted
+        self._messages = Messages(association, connection)
+        limits = association.limits
+        self._parser = FragmentParser(limits.pdu_bytes + SLACK_BYTES, self._messages)
+        self._pdu_seconds = association.deadlines.pdu_seconds
+        self._began = time.monotonic()
+        """When the present PDU began."""
+        self._received = 0
+        """Bytes of the present PDU."""
+        self._pdus = 0
+        self._looks_in_vain = 0
+        """How many messages more are waited for without looking first."""
+
+    @property
+    def is_inside_pdu(self) -> bool:
+        """Whether a PDU has begun and not ended."""
+        return self._parser.inside_pdu or self._connection.low < self._connection.high
+
+    @property
+    def is_inside_message(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return self._parser.inside_message or self._connection.low < self._connection.high
+
+    @property
+    def object_bytes(self) -> int:
+        """The size of the present object so far, or else of the last one; 0 before the first."""
+        return self._messages.object_bytes
+
+    @property
+    def deadline(self) -> float:
+        """Monotonic time by which the present PDU must be complete."""
+        seconds = max(self._pdu_seconds, self._received / MIN_BYTES_PER_SECOND)
+        return self._began + seconds
+
+    @property
+    def is_too_slow(self) -> bool:
+        """Whether the present PDU takes too long."""
+        return self.is_inside_pdu and time.monotonic() > self.deadline
+
+    def read(self, *, is_ready: bool = False) -> Halt:
+        """Take in what there is.
+
+        Args:
+            is_ready: whether the connection is known to have something.
+
+        Raises:
+            ProtocolViolation: saying what is wrong with what came.
+            OSError: if the connection is broken.
+        """
+        while True:
+            if not is_ready:
+                halt = self._parse()
+                if halt is not None:
+                    return halt
+            received = self._connection.fill() if is_ready else self._fill_at_once()
+            if received <= 0:
+                return Halt.CLOSED if received == 0 else Halt.NOTHING_MORE
+            self._received += received
+            is_ready = False
+
+    def abandon(self) -> None:
+        """Forget what was arriving."""
+        self._messages.abandon()
+
+    def _parse(self) -> Halt | None:
+        connection = self._connection
+        if connection.low < connection.high:
+            connection.low, other = self._parser.parse(
+                connection.buffer, connection.view, connection.low, connection.high
+            )
+            if other:
+                return Halt.OTHER_PDU
+        self._note_progress()
+        if connection.unsent:
+            return Halt.UNSENT
+        return Halt.INTERRUPTED if self._is_interrupted() else None
+
+    def _fill_at_once(self) -> int:
+        """Read what is there, if a look is worth it: the same as `BufferedSocket.fill`.
+
+        Inside a message there usually is more already; between two only if other associations
+        kept us from seeing it come, and if not, then not at the next ones either.
+        """
+        if self._parser.inside_message:
+            return self._connection.fill()
+        if self._looks_in_vain > 0:
+            self._looks_in_vain -= 1
+            return -1
+        received = self._connection.fill()
+        self._looks_in_vain = MESSAGES_BETWEEN_LOOKS if received < 0 else 0
+        return received
+
+    def _note_progress(self) -> None:
+        parser = self._parser
+        if parser.pdus != self._pdus or not self.is_inside_pdu:
+            self._pdus = parser.pdus
+            self._began, self._received = time.monotonic(), 0
+        elif self.is_too_slow:
+            raise ProtocolViolation("the peer sends a PDU too slowly")
+        self._messages.check_duration(parser.inside_message)
