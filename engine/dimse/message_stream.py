@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 SLACK_BYTES = 4096
 """How far a P-DATA-TF PDU may exceed what was negotiated."""
 MIN_BYTES_PER_SECOND = 1000
-MESSAGES_BETWEEN_LOOKS = 15
+SHORT_OBJECT_BYTES = 192 * 1024
+"""Objects up to this length most often are in the receive buffer as a whole."""
 
 
 class Halt(Enum):
@@ -57,8 +58,6 @@ class MessageStream:
         self._received = 0
         """Bytes of the present PDU."""
         self._pdus = 0
-        self._looks_in_vain = 0
-        """How many messages more are waited for without looking first."""
 
     @property
     def is_inside_pdu(self) -> bool:
@@ -71,9 +70,10 @@ class MessageStream:
         return self._parser.inside_message or self._connection.low < self._connection.high
 
     @property
-    def object_bytes(self) -> int:
-        """The size of the present object so far, or else of the last one; 0 before the first."""
-        return self._messages.object_bytes
+    def is_short(self) -> bool:
+        """Whether the present object is short so far, or else the last one was; not at first."""
+        size_bytes = self._messages.object_bytes
+        return size_bytes is not None and size_bytes <= SHORT_OBJECT_BYTES
 
     @property
     def deadline(self) -> float:
@@ -90,18 +90,21 @@ class MessageStream:
         """Take in what there is.
 
         Args:
-            is_ready: whether the connection is known to have something.
+            is_ready: whether there may be something to read, so that a look is worth it.
 
         Raises:
             ProtocolViolation: saying what is wrong with what came.
             OSError: if the connection is broken.
         """
+        connection = self._connection
         while True:
-            if not is_ready:
+            if not is_ready or connection.low < connection.high:
                 halt = self._parse()
                 if halt is not None:
                     return halt
-            received = self._connection.fill() if is_ready else self._fill_at_once()
+            if not is_ready and not self._parser.inside_message:
+                return Halt.NOTHING_MORE  # the next object may be another thread's
+            received = connection.fill()
             if received <= 0:
                 return Halt.CLOSED if received == 0 else Halt.NOTHING_MORE
             self._received += received
@@ -123,21 +126,6 @@ class MessageStream:
         if connection.unsent:
             return Halt.UNSENT
         return Halt.INTERRUPTED if self._is_interrupted() else None
-
-    def _fill_at_once(self) -> int:
-        """Read what is there, if a look is worth it: the same as `BufferedSocket.fill`.
-
-        Inside a message there usually is more already; between two only if other associations
-        kept us from seeing it come, and if not, then not at the next ones either.
-        """
-        if self._parser.inside_message:
-            return self._connection.fill()
-        if self._looks_in_vain > 0:
-            self._looks_in_vain -= 1
-            return -1
-        received = self._connection.fill()
-        self._looks_in_vain = MESSAGES_BETWEEN_LOOKS if received < 0 else 0
-        return received
 
     def _note_progress(self) -> None:
         parser = self._parser

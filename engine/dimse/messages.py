@@ -33,12 +33,12 @@ class Messages:
         self._other_bytes = 0
         """Of the data set of a message that is no C-STORE."""
         self._began: float | None = None
-        self._last_bytes = 0
+        self._last_bytes: int | None = None
         """The size of the last object."""
 
     @property
-    def object_bytes(self) -> int:
-        """The size of the present object so far, or else of the last one; 0 before the first."""
+    def object_bytes(self) -> int | None:
+        """The size of the present object so far, or else of the last one; None before the first."""
         return self._last_bytes if self._incoming is None else self._incoming.size_bytes
 
     def command(self, context_id: int, encoded: bytes) -> bool:

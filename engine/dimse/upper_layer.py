@@ -40,8 +40,6 @@ ANSWERING = frozenset({"Sta3", "Sta8"})
 """An A-ASSOCIATE-RQ or A-RELEASE-RQ has come, and its answer is being made."""
 LONGEST_OTHER_PDU_BYTES = BUFFER_BYTES - PDU_HEAD_BYTES
 """With its head, any PDU but P-DATA-TF must fit into the receive buffer."""
-SHORT_OBJECT_BYTES = 192 * 1024
-"""An association whose last object was no longer has its next one read on the shared thread."""
 _GOING_ON = frozenset({Halt.NOTHING_MORE, Halt.UNSENT})
 _LAST_KIND = 0x07
 _UNSPECIFIED, _UNRECOGNIZED_PDU, _UNEXPECTED_PDU, _INVALID_PARAMETER = 0, 1, 2, 6
@@ -212,16 +210,12 @@ class ReceivingProvider(DULServiceProvider):
 
     def _read_messages(self) -> None:
         """Take in messages until something else than P-DATA, or a primitive of ours, comes."""
-        stream, is_ready = self._ready_stream(), False
+        stream, is_ready = self._ready_stream(), True
         while (halt := stream.read(is_ready=is_ready)) in _GOING_ON:
-            is_ready = False
+            is_ready = halt is Halt.NOTHING_MORE
             if halt is Halt.UNSENT:
                 self.connection.flush()
-            elif self._may_be_lent(stream):
-                self._lend()
-            elif self._wait_for_more():
-                is_ready = True
-            else:
+            elif not (self._lend() if self._may_be_lent(stream) else self._wait_for_more()):
                 return
         if halt is Halt.OTHER_PDU:
             self._read_other_pdu()
@@ -245,17 +239,16 @@ class ReceivingProvider(DULServiceProvider):
 
     def _may_be_lent(self, stream: MessageStream) -> bool:
         """Tell whether the shared reader may wait for the next object, and take it in."""
-        is_short = 0 < stream.object_bytes <= SHORT_OBJECT_BYTES
         return (
-            is_short
+            stream.is_short
             and not stream.is_inside_message
             and self.connection.is_plain
             and self._association.port.reader.is_ready()
             and self._association.port.is_quick(self._association)
         )
 
-    def _lend(self) -> None:
-        """Sleep while the shared reader reads; go on with what it left to do."""
+    def _lend(self) -> bool:
+        """Sleep while the shared reader reads; False if there is something else to do first."""
         self._idle.start()
         with self._association.port.reader.lending(
             self.connection.fileno(), self._serve, self._wake
@@ -266,6 +259,7 @@ class ReceivingProvider(DULServiceProvider):
         trouble, self._trouble = self._trouble, None
         if trouble is not None:
             raise trouble
+        return not self._is_interrupted()
 
     def _serve(self) -> Served:
         """Take in what has come, on the shared reader's thread."""
@@ -279,7 +273,7 @@ class ReceivingProvider(DULServiceProvider):
             self._trouble = error
             return Served.GIVE_BACK
         self._idle.start()
-        if halt is not Halt.NOTHING_MORE or stream.object_bytes > SHORT_OBJECT_BYTES:
+        if halt is not Halt.NOTHING_MORE or not stream.is_short:
             return Served.GIVE_BACK
         return Served.WAIT_INSIDE if stream.is_inside_message else Served.WAIT
 

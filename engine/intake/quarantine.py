@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from engine.clock import Clock, SystemClock
 from engine.errors import StorageUnusable
 from engine.intake.folders import FOLDER_MODE, open_folder
-from engine.intake.write import PART_MODE
 from engine.settings import Durability
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
     from engine.intake.write import Part
 
+KEPT_MODE = 0o600
+"""Of what is kept: it was refused, and nothing has anonymized it."""
 RECOUNT_SECONDS = 60.0
 
 _NUMBERED = re.compile(r"([0-9]{1,18})\.(?:dcm|json)")
@@ -94,6 +95,7 @@ class Quarantine:
             number = f"{next(self._numbers):06d}"
             _write_record(folder_fd, f"{number}.json", record)
             try:
+                os.fchmod(part.fd, KEPT_MODE)
                 os.link(part.name, f"{number}.dcm", src_dir_fd=part.folder_fd, dst_dir_fd=folder_fd)
             except OSError:
                 os.unlink(f"{number}.json", dir_fd=folder_fd)
@@ -103,7 +105,7 @@ class Quarantine:
 
 
 def _write_record(folder_fd: int, name: str, record: bytes) -> None:
-    fd = os.open(name, _RECORD_FLAGS, PART_MODE, dir_fd=folder_fd)
+    fd = os.open(name, _RECORD_FLAGS, KEPT_MODE, dir_fd=folder_fd)
     try:
         rest = memoryview(record)
         while rest:

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from engine.journal import Journal
     from engine.model.limits import Limits
 
-LOOK_SECONDS = 1.0
-"""How often the state is told about at most; whether there is room is asked for every object."""
+LOOK_SECONDS = 0.1
+"""How long what was seen of the storage holds; the reserve is there for what arrives meanwhile."""
+TELL_SECONDS = 1.0
+"""How often the state is told about at most."""
 
 
 class Space(NamedTuple):
@@ -74,7 +76,9 @@ class StorageGuard:
         self._known: tuple[Limits | None, int, Thresholds] = (None, 0, Thresholds(0, 0))
         """Limits, size of the storage, and the thresholds by both."""
         self._told: type[Event] = StorageSuffices
-        self._told_at = clock.monotonic() - LOOK_SECONDS
+        self._told_at = clock.monotonic() - TELL_SECONDS
+        self._refusal = ""
+        self._look_at = 0.0
 
     def require(self) -> None:
         """Let an object arrive only if there is room for it.
@@ -88,6 +92,13 @@ class StorageGuard:
 
     def refusal(self) -> str:
         """Say why nothing can be taken in now; nothing if it can."""
+        now = self._clock.monotonic()
+        if now >= self._look_at:
+            self._refusal = self._look()
+            self._look_at = now + LOOK_SECONDS
+        return self._refusal
+
+    def _look(self) -> str:
         if self._marker is not None and not self._marker.exists():
             why = "the storage is not mounted: its marker file is missing"
             self._tell(StorageRefuses(reason=why))
@@ -137,7 +148,7 @@ class StorageGuard:
         """Tell when the state changes, at most once a second."""
         now, kind = self._clock.monotonic(), type(event)
         with self._lock:
-            if kind is self._told or now - self._told_at < LOOK_SECONDS:
+            if kind is self._told or now - self._told_at < TELL_SECONDS:
                 return
             self._told, self._told_at = kind, now
         self._journal.record(event)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from engine.intake.folders import OpenFolders
 
 FILE_MODE = 0o640
-PART_MODE = 0o600
+INCOMING_MODE = 0o700
+"""Of the folder of parts, which have their final mode from the beginning."""
 MAX_SUFFIX = 99
 """How many different objects of one name are kept."""
 
@@ -126,6 +127,7 @@ class IncomingArea:
             root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 self._folder_fd = open_folder(root_fd, (boot_id,), Durability.NONE)
+                os.fchmod(self._folder_fd, INCOMING_MODE)
             finally:
                 os.close(root_fd)
         except OSError as error:
@@ -136,6 +138,8 @@ class IncomingArea:
         self._root = root
         self._boot_id = boot_id
         self._numbers = itertools.count(1)
+        self._is_masked = _umask() & FILE_MODE != 0
+        """Whether the mode of a new file is not the one it is opened with."""
 
     def create_part(self) -> Part:
         """Create an empty part.
@@ -146,7 +150,9 @@ class IncomingArea:
         while True:
             name = f"{next(self._numbers):08d}.part"
             try:
-                fd = os.open(name, _PART_FLAGS, PART_MODE, dir_fd=self._folder_fd)
+                fd = os.open(name, _PART_FLAGS, FILE_MODE, dir_fd=self._folder_fd)
+                if self._is_masked:
+                    os.fchmod(fd, FILE_MODE)
             except FileExistsError:
                 continue
             except OSError as error:
@@ -167,6 +173,13 @@ class IncomingArea:
         os.close(self._folder_fd)
         with suppress(OSError):
             (self._root / self._boot_id).rmdir()
+
+
+def _umask() -> int:
+    """Return the umask, which can't be read without setting it: to ours, for that moment."""
+    umask = os.umask(0o777 & ~FOLDER_MODE)
+    os.umask(umask)
+    return umask
 
 
 def _remove_tree(top: Path) -> int:
@@ -255,7 +268,6 @@ def _publish(
     body_offset: int,
     duplicates: DuplicatePolicy,
 ) -> Published:
-    os.fchmod(part.fd, FILE_MODE)
     if durability is not Durability.NONE:
         os.fdatasync(part.fd)
     folder_fd = folders.open(parts, durability)

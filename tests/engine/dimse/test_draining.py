@@ -289,6 +289,9 @@ class HeldReception:
         self.settings.append(given[-1].settings)
         return self
 
+    def is_quick(self, _live: object) -> bool:
+        return False
+
     def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
         """Keep nothing."""
 

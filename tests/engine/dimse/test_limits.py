@@ -287,6 +287,9 @@ class SlowReception:
     def begin(self, *_: Any) -> SlowReception:
         return self
 
+    def is_quick(self, _live: object) -> bool:
+        return False
+
     @property
     def size_bytes(self) -> int:
         """Count nothing."""

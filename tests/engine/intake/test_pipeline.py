@@ -23,7 +23,7 @@ from engine.intake.quarantine import Quarantine
 from engine.intake.recovery import adopt
 from engine.intake.router import Router
 from engine.intake.script_runner import ScriptRunner
-from engine.intake.storage_guard import StorageGuard
+from engine.intake.storage_guard import LOOK_SECONDS, StorageGuard
 from engine.intake.stored import read_stored
 from engine.intake.write import IncomingArea
 from engine.journal import Journal
@@ -381,6 +381,7 @@ def test_every_object_ends_in_exactly_one_row_and_the_totals_agree(bench: Bench)
     bench.receive(b"")
     bench.receive(dicom.image(), sop_instance_uid="1.2.3")
     bench.pipeline._places.guard._limits = lambda: Limits(reserve_bytes=1 << 60)
+    bench.clock.advance(LOOK_SECONDS)
     bench.receive(dicom.image())
     totals = bench.metrics.totals()
     assert sorted(row.state for row in bench.rows()) == [

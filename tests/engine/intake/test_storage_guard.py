@@ -141,3 +141,11 @@ def test_the_greater_of_bytes_and_percent_counts() -> None:
 )
 def test_a_forecast_is_said_roughly(seconds: float, words: str) -> None:
     assert in_words(seconds) == words
+
+
+def test_the_storage_is_looked_at_ten_times_a_second_not_for_each_object(storage: Storage) -> None:
+    assert storage.refusal() == ""
+    storage.free_bytes = 0
+    assert storage.guard.refusal() == ""
+    storage.clock.advance(0.1)
+    assert storage.guard.refusal() == "only 0 MB free on the storage"

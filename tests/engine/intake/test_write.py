@@ -123,7 +123,7 @@ def test_a_part_takes_buffers_of_every_kind(storage: Storage) -> None:
         part.writev([b"gh"])
         assert storage.path(part).read_bytes() == b"abcdefgh"
         assert part.size_bytes == 8
-        assert mode(storage.path(part)) == 0o600
+        assert mode(storage.path(part)) == 0o640
         assert storage.path(part).exists()
 
 
@@ -181,7 +181,7 @@ def test_the_incoming_folder_is_private_whatever_the_umask(tmp_path: Path) -> No
     finally:
         os.umask(before)
     assert mode(tmp_path / "incoming") == 0o750
-    assert mode(tmp_path / "incoming" / "boot-1") == 0o750
+    assert mode(tmp_path / "incoming" / "boot-1") == 0o700
     storage.close()
     assert not (tmp_path / "incoming" / "boot-1").exists()
 
@@ -234,9 +234,12 @@ def test_a_part_gets_its_final_name(storage: Storage, durability: Durability) ->
     assert storage.parts() == []
 
 
-def test_folders_and_files_are_readable_for_the_group_only(storage: Storage) -> None:
-    before = os.umask(0o077)
+@pytest.mark.parametrize("umask", [0o000, 0o027, 0o077])
+def test_folders_and_files_are_readable_for_the_group_only(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
     try:
+        storage = Storage(tmp_path)
+        assert os.umask(umask) == umask
         storage.publish()
     finally:
         os.umask(before)
@@ -245,6 +248,7 @@ def test_folders_and_files_are_readable_for_the_group_only(storage: Storage) -> 
         path /= name
         assert mode(path) == 0o750
     assert mode(path / NAME) == 0o640
+    storage.close()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,155 @@
+"""Short objects of all associations are read by one thread, and nobody on it waits for another."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.dimse.message_stream import SHORT_OBJECT_BYTES
+from engine.intake.pipeline import Pipeline
+from engine.model.site_script import SiteScript
+from tests.dicom import CT_IMAGE_STORAGE, image
+from tests.peers.dock import SLACK_SECONDS, Dock
+from tests.peers.pdus import (
+    RELEASE_RQ,
+    c_store_rq,
+    command,
+    message,
+    pdu,
+    store_message,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from engine.intake.incoming import IncomingObject
+    from engine.intake.pipeline import Outcome
+    from tests.peers.peer import Peer
+
+PDU_SECONDS = 0.5
+SHARED = "shared-reader"
+LONG = bytes(SHORT_OBJECT_BYTES + 2)
+
+
+@pytest.fixture
+def dock(tmp_path: Path) -> Iterator[Dock]:
+    with Dock(tmp_path / "data", {"pdu_seconds": PDU_SECONDS}) as dock:
+        yield dock
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what notes, object by object, the thread that files it."""
+    names: list[str] = []
+    finish = Pipeline.finish
+
+    def noting(pipeline: Pipeline, incoming: IncomingObject) -> Outcome:
+        names.append(threading.current_thread().name)
+        return finish(pipeline, incoming)
+
+    monkeypatch.setattr(Pipeline, "finish", noting)
+    return names
+
+
+def store(peer: Peer, uid: str, pixels: bytes = b"\0\0") -> None:
+    peer.store(image(SOPInstanceUID=uid, pixels=pixels), uid).expect_status(0x0000)
+
+
+def test_the_first_object_is_read_by_the_associations_own_thread_short_ones_then_by_one_for_all(
+    dock: Dock, threads: list[str]
+) -> None:
+    one, other = dock.associate(), dock.associate()
+    store(one, "1.1")
+    store(other, "2.1")
+    assert SHARED not in threads
+    for number in range(2, 5):
+        store(one, f"1.{number}")
+        store(other, f"2.{number}")
+    assert threads[2:] == [SHARED] * 6
+    one.release()
+    other.release()
+
+
+def test_long_objects_are_read_by_the_associations_own_thread_after_the_first(
+    dock: Dock, threads: list[str]
+) -> None:
+    peer = dock.associate()
+    store(peer, "1.1")
+    store(peer, "1.2")
+    store(peer, "1.3", LONG)
+    store(peer, "1.4", LONG)
+    store(peer, "1.5")
+    store(peer, "1.6")
+    del threads[2]  # it may have been in the buffer as a whole
+    assert [name == SHARED for name in threads] == [False, True, False, False, True]
+    peer.release()
+
+
+def test_a_script_that_comes_into_force_takes_the_objects_from_the_shared_thread(
+    dock: Dock, threads: list[str]
+) -> None:
+    peer = dock.associate()
+    store(peer, "1.1")
+    store(peer, "1.2")
+    script = SiteScript(True, 'version "6.1"\n-(0010,0030)\n')
+    dock.engine.set_site(replace(dock.engine.site(), script=script), "test")
+    store(peer, "1.3")
+    store(peer, "1.4")
+    assert [name == SHARED for name in threads] == [False, True, False, False]
+    peer.release()
+
+
+def test_who_stops_inside_a_short_object_holds_up_nobody_and_is_aborted_in_time(
+    dock: Dock,
+) -> None:
+    data_set = image(SOPInstanceUID="1.9")
+    whole = message(command(c_store_rq(CT_IMAGE_STORAGE, "1.9")), data_set)
+    with dock.unharmed(says="stopped in the middle of a PDU|too slowly"):
+        halting, other = dock.associate(), dock.associate(calling="OTHER")
+        store(halting, "1.1")
+        store(other, "2.1")
+        halting.send(whole[:-10])
+        for number in range(2, 20):
+            store(other, f"2.{number}")
+        halting.expect_abort(within=1.0 + PDU_SECONDS + SLACK_SECONDS)
+        other.release()
+
+
+def test_who_takes_no_answers_holds_up_nobody(dock: Dock) -> None:
+    with dock.unharmed(says="abort|ended|released|stored"):
+        deaf = dock.call(is_deaf=True).request().expect_accept()
+        other = dock.associate(calling="OTHER")
+        store(deaf, "1.1")
+        store(other, "2.1")
+        request = store_message(image())
+        for _ in range(400):
+            deaf.send(request)
+        for number in range(2, 10):
+            store(other, f"2.{number}")
+        other.release()
+        deaf.close()
+
+
+def test_a_release_a_half_closed_connection_and_an_abort_end_a_loan(dock: Dock) -> None:
+    with dock.unharmed():
+        releasing, leaving, aborting = (dock.associate() for _ in range(3))
+        for peer in (releasing, leaving, aborting):
+            peer.store(image()).expect_status(0x0000)
+            peer.store(image()).expect_status(0x0000)
+        releasing.send(store_message(image()) + pdu(RELEASE_RQ))
+        releasing.expects_answer_to(image()).expect_status(0x0000)
+        releasing.expect_released()
+        leaving.half_close().expect_end()
+        aborting.abort().expect_closed()
+
+
+def test_an_admin_who_stops_the_engine_ends_lent_associations(dock: Dock) -> None:
+    peer = dock.associate()
+    store(peer, "1.1")
+    store(peer, "1.2")
+    dock.stop(0)
+    peer.expect_abort()
