@@ -152,7 +152,7 @@ class ReceivingAssociation(Association):
                 self.dul.receive_pdu(wait=False)
                 self.is_aborted, self.is_established = True, False
                 evt.trigger(self, evt.EVT_ABORTED, {})
-            elif self.dul.is_alive():
+            elif not cast(ReceivingProvider, self.dul).has_ended:
                 if not self.dul.idle_timer_expired():
                     continue
                 self.abort()

@@ -69,6 +69,8 @@ class ReceivingProvider(DULServiceProvider):
         self._unread = False
         """Whether the buffer holds what has not been looked at."""
         self._was_idle = False
+        self.has_ended = False
+        """Whether nothing more comes from here; its thread may live on for a moment."""
         self._trouble: Exception | None = None
         """What went wrong on the shared reader's thread."""
         self._first_bytes = b""
@@ -99,6 +101,7 @@ class ReceivingProvider(DULServiceProvider):
             self._association.port.gone(self._association)
             if not self._association.is_established:
                 self.to_user_queue.put(None)  # ends the wait for an A-ASSOCIATE-RQ
+            self.has_ended = True
             self._association.gate.work()
 
     def _give_up(self, error: Exception) -> None:
