@@ -71,9 +71,13 @@ class MessageStream:
 
     @property
     def is_short(self) -> bool:
-        """Whether the present object is short so far, or else the last one was; not at first."""
-        size_bytes = self._messages.object_bytes
-        return size_bytes is not None and size_bytes <= SHORT_OBJECT_BYTES
+        """Whether the present object is short so far, or else the last one was."""
+        return self._messages.object_bytes <= SHORT_OBJECT_BYTES
+
+    @property
+    def is_series(self) -> bool:
+        """Whether several objects have come, so that more may be expected."""
+        return self._messages.objects > 1
 
     @property
     def deadline(self) -> float:

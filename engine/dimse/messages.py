@@ -33,12 +33,18 @@ class Messages:
         self._other_bytes = 0
         """Of the data set of a message that is no C-STORE."""
         self._began: float | None = None
-        self._last_bytes: int | None = None
+        self._objects = 0
+        self._last_bytes = 0
         """The size of the last object."""
 
     @property
-    def object_bytes(self) -> int | None:
-        """The size of the present object so far, or else of the last one; None before the first."""
+    def objects(self) -> int:
+        """How many objects have been complete."""
+        return self._objects
+
+    @property
+    def object_bytes(self) -> int:
+        """The size of the present object so far, or else of the last one."""
         return self._last_bytes if self._incoming is None else self._incoming.size_bytes
 
     def command(self, context_id: int, encoded: bytes) -> bool:
@@ -73,6 +79,7 @@ class Messages:
         answer, incoming = self._answer, self._incoming
         if incoming is not None and self._request is not None:
             self._incoming, self._last_bytes = None, incoming.size_bytes
+            self._objects += 1
             outcome = incoming.finish()
             answer = store_response(self._request, outcome.status, outcome.comment)
         if answer:

@@ -243,7 +243,8 @@ class ReceivingProvider(DULServiceProvider):
     def _may_be_lent(self, stream: MessageStream) -> bool:
         """Tell whether the shared reader may wait for the next object, and take it in."""
         return (
-            stream.is_short
+            stream.is_series
+            and stream.is_short
             and not stream.is_inside_message
             and self.connection.is_plain
             and self._association.port.reader.is_ready()

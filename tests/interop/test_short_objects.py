@@ -59,17 +59,21 @@ def store(peer: Peer, uid: str, pixels: bytes = b"\0\0") -> None:
     peer.store(image(SOPInstanceUID=uid, pixels=pixels), uid).expect_status(0x0000)
 
 
-def test_the_first_object_is_read_by_the_associations_own_thread_short_ones_then_by_one_for_all(
+def begin(peer: Peer) -> None:
+    """Send the two objects that the association's own thread reads."""
+    store(peer, "1.2.3.1")
+    store(peer, "1.2.3.2")
+
+
+def test_two_objects_are_read_by_the_associations_own_thread_short_ones_then_by_one_for_all(
     dock: Dock, threads: list[str]
 ) -> None:
     one, other = dock.associate(), dock.associate()
-    store(one, "1.1")
-    store(other, "2.1")
-    assert SHARED not in threads
-    for number in range(2, 5):
+    for number in range(1, 6):
         store(one, f"1.{number}")
         store(other, f"2.{number}")
-    assert threads[2:] == [SHARED] * 6
+    assert SHARED not in threads[:4]
+    assert threads[4:] == [SHARED] * 6
     one.release()
     other.release()
 
@@ -78,14 +82,14 @@ def test_long_objects_are_read_by_the_associations_own_thread_after_the_first(
     dock: Dock, threads: list[str]
 ) -> None:
     peer = dock.associate()
-    store(peer, "1.1")
-    store(peer, "1.2")
+    begin(peer)
+    threads.clear()
     store(peer, "1.3", LONG)
     store(peer, "1.4", LONG)
     store(peer, "1.5")
     store(peer, "1.6")
-    del threads[2]  # it may have been in the buffer as a whole
-    assert [name == SHARED for name in threads] == [False, True, False, False, True]
+    del threads[0]  # it may have been in the buffer as a whole
+    assert [name == SHARED for name in threads] == [False, False, True]
     peer.release()
 
 
@@ -93,13 +97,13 @@ def test_a_script_that_comes_into_force_takes_the_objects_from_the_shared_thread
     dock: Dock, threads: list[str]
 ) -> None:
     peer = dock.associate()
-    store(peer, "1.1")
+    begin(peer)
     store(peer, "1.2")
     script = SiteScript(True, 'version "6.1"\n-(0010,0030)\n')
     dock.engine.set_site(replace(dock.engine.site(), script=script), "test")
     store(peer, "1.3")
     store(peer, "1.4")
-    assert [name == SHARED for name in threads] == [False, True, False, False]
+    assert [name == SHARED for name in threads] == [False, False, True, False, False]
     peer.release()
 
 
@@ -110,8 +114,8 @@ def test_who_stops_inside_a_short_object_holds_up_nobody_and_is_aborted_in_time(
     whole = message(command(c_store_rq(CT_IMAGE_STORAGE, "1.9")), data_set)
     with dock.unharmed(says="stopped in the middle of a PDU|too slowly"):
         halting, other = dock.associate(), dock.associate(calling="OTHER")
-        store(halting, "1.1")
-        store(other, "2.1")
+        begin(halting)
+        begin(other)
         halting.send(whole[:-10])
         for number in range(2, 20):
             store(other, f"2.{number}")
@@ -123,8 +127,8 @@ def test_who_takes_no_answers_holds_up_nobody(dock: Dock) -> None:
     with dock.unharmed(says="abort|ended|released|stored"):
         deaf = dock.call(is_deaf=True).request().expect_accept()
         other = dock.associate(calling="OTHER")
-        store(deaf, "1.1")
-        store(other, "2.1")
+        begin(deaf)
+        begin(other)
         request = store_message(image())
         for _ in range(400):
             deaf.send(request)
@@ -138,8 +142,7 @@ def test_a_release_a_half_closed_connection_and_an_abort_end_a_loan(dock: Dock) 
     with dock.unharmed():
         releasing, leaving, aborting = (dock.associate() for _ in range(3))
         for peer in (releasing, leaving, aborting):
-            peer.store(image()).expect_status(0x0000)
-            peer.store(image()).expect_status(0x0000)
+            begin(peer)
         releasing.send(store_message(image()) + pdu(RELEASE_RQ))
         releasing.expects_answer_to(image()).expect_status(0x0000)
         releasing.expect_released()
@@ -149,7 +152,6 @@ def test_a_release_a_half_closed_connection_and_an_abort_end_a_loan(dock: Dock) 
 
 def test_an_admin_who_stops_the_engine_ends_lent_associations(dock: Dock) -> None:
     peer = dock.associate()
-    store(peer, "1.1")
-    store(peer, "1.2")
+    begin(peer)
     dock.stop(0)
     peer.expect_abort()
