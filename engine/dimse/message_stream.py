@@ -100,19 +100,27 @@ class MessageStream:
             ProtocolViolation: saying what is wrong with what came.
             OSError: if the connection is broken.
         """
-        connection = self._connection
-        while True:
-            if not is_ready or connection.low < connection.high:
-                halt = self._parse()
-                if halt is not None:
-                    return halt
-            if not is_ready and not self._parser.inside_message:
-                return Halt.NOTHING_MORE  # the next object may be another thread's
-            received = connection.fill()
-            if received <= 0:
-                return Halt.CLOSED if received == 0 else Halt.NOTHING_MORE
-            self._received += received
-            is_ready = False
+        is_parsed = self._connection.low == self._connection.high
+        halt = None if is_ready and is_parsed else self._parse()
+        while halt is None and (is_ready or self._parser.inside_message):
+            halt, is_ready = self.take(), False
+        return halt or Halt.NOTHING_MORE
+
+    def take(self) -> Halt | None:
+        """Take in one buffer full at most, for a thread that has others to serve as well.
+
+        Returns:
+            None if there may be more.
+
+        Raises:
+            ProtocolViolation: saying what is wrong with what came.
+            OSError: if the connection is broken.
+        """
+        received = self._connection.fill()
+        if received <= 0:
+            return Halt.CLOSED if received == 0 else Halt.NOTHING_MORE
+        self._received += received
+        return self._parse()
 
     def abandon(self) -> None:
         """Forget what was arriving."""

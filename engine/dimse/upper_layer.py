@@ -272,12 +272,12 @@ class ReceivingProvider(DULServiceProvider):
             return Served.GIVE_BACK
         self._idle.hold()
         try:
-            halt = stream.read(is_ready=True)
+            halt = stream.take()
         except Exception as error:  # for our own thread to deal with
             self._trouble = error
             return Served.GIVE_BACK
         self._idle.start()
-        if halt is not Halt.NOTHING_MORE or not stream.is_short:
+        if halt not in {None, Halt.NOTHING_MORE} or not stream.is_short:
             return Served.GIVE_BACK
         return Served.WAIT_INSIDE if stream.is_inside_message else Served.WAIT
 
