@@ -125,8 +125,8 @@ def test_answers_that_the_peer_does_not_take_are_kept_until_it_does(wire: Wire) 
     wire.peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
     sent, halt = 0, Halt.NOTHING_MORE
     while halt is Halt.NOTHING_MORE:
-        wire.arrives(100 * ECHO)
-        sent += 100
+        wire.arrives(10 * ECHO)
+        sent += 10
         halt = wire.stream.read(is_ready=True)
     assert halt is Halt.UNSENT
     wire.peer.setblocking(False)
