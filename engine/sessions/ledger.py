@@ -71,8 +71,17 @@ class SessionLedger(LedgerReader):
         moved: Iterable[Moved],
         outcome: tuple[SessionStatus, str],
         built: BuiltSession | None = None,
+        then: Request | None = None,
     ) -> SessionStatus:
-        """Note what building came to; a session that objects joined meanwhile is received again."""
+        """Note what building came to; a session that objects joined meanwhile is received again.
+
+        Args:
+            session_id: which session.
+            moved: objects that have other file names now.
+            outcome: what it is from now on, and why.
+            built: what it holds.
+            then: what a session that is ready waits for at once.
+        """
         status, reason = outcome
         with self._index.changing() as connection:
             _rename(connection, session_id, moved)
@@ -82,6 +91,8 @@ class SessionLedger(LedgerReader):
                 _set_size(connection, session_id, built)
             self._set_status(connection, session_id, status, reason)
             note_finished(connection, session_id, status, stamp(self._clock.now()))
+            if then is not None and status is SessionStatus.READY:
+                self._queue(connection, session_row(connection, session_id), then)
         self._index.tell_finished()
         return status
 
@@ -104,16 +115,7 @@ class SessionLedger(LedgerReader):
             SessionError: if it makes no sense for this session.
         """
         with self._index.changing() as connection:
-            session = possible_session(connection, session_id, request)
-            status = QUEUED_STATUS[request.kind]
-            connection.execute(
-                "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, NULL)",
-                (
-                    *(session_id, request.kind, session.status),
-                    *(request.by, stamp(self._clock.now()), dumps(asdict(request))),
-                ),
-            )
-            self._set_status(connection, session_id, status, session.reason)
+            self._queue(connection, possible_session(connection, session_id, request), request)
 
     def cancel(self, session_id: int) -> None:
         """Take a request back that nobody has begun to carry out.
@@ -300,6 +302,16 @@ class SessionLedger(LedgerReader):
             )
             connection.execute("DELETE FROM traces WHERE session = ?", (session_id,))
             connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+
+    def _queue(self, connection: sqlite3.Connection, session: Session, request: Request) -> None:
+        connection.execute(
+            "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, NULL)",
+            (
+                *(session.id, request.kind, session.status),
+                *(request.by, stamp(self._clock.now()), dumps(asdict(request))),
+            ),
+        )
+        self._set_status(connection, session.id, QUEUED_STATUS[request.kind], session.reason)
 
     def _set_status(
         self, connection: sqlite3.Connection, session_id: int, status: SessionStatus, reason: str

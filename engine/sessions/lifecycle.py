@@ -57,10 +57,10 @@ class Lifecycle:
             *(workplace.archive_folder, workplace.pet_mr),
         )
         self._operator = Operator(workplace, planner)
-        self._builder = Builder(workplace, planner, self._operator)
+        self._builder = Builder(workplace, planner, self._operator, self._archived_by_itself)
 
     def recover(self) -> None:
-        """Take up what an earlier run did not complete; before any object arrives."""
+        """Take up what an earlier run did not complete: it was killed, or the index failed it."""
         ledger = self._at.ledger
         interrupted = ledger.in_status(SessionStatus.BUILDING, SessionStatus.RECEIVING_INTERRUPT)
         for session in interrupted:
@@ -74,7 +74,7 @@ class Lifecycle:
         Args:
             stopping: asked between two sessions; the rest is left for the next run if it says so.
         """
-        self._resume()
+        self.recover()
         idle = timedelta(seconds=self._policy().idle_seconds)
         for session_id in self._at.ledger.silent_since(self._at.clock.now() - idle):
             if stopping():
@@ -112,9 +112,7 @@ class Lifecycle:
 
     def _build(self, session_id: int) -> None:
         with self._only(session_id):
-            session = self._builder.build(session_id)
-            if session is not None:
-                self._archive_by_itself(session)
+            self._builder.build(session_id)
 
     @contextmanager
     def _only(self, session_id: int, *, begun: bool = False) -> Iterator[None]:
@@ -132,16 +130,15 @@ class Lifecycle:
             if not begun:
                 self._at.ledger.refuse(session_id, SessionStatus.ERROR, _in_words(error))
 
-    def _archive_by_itself(self, session: Session) -> None:
-        """Queue a session for the archive, if its header or its project wants it (XNAT 9.5)."""
+    def _archived_by_itself(self, session: Session) -> Request | None:
+        """Return the request for the archive, if header or project want it (XNAT 9.5)."""
         if session.project is None:
-            return
+            return None
         code = effective_code(session.auto_archive, self._policy().archive_code(session.project))
         if code is AutoArchive.MANUAL:
-            return
+            return None
         overwrite = code is AutoArchive.OVERWRITE
-        request = Request(OperationKind.ARCHIVE, AUTO_ARCHIVE, merge=True, overwrite=overwrite)
-        self._at.ledger.ask(session.id, request)
+        return Request(OperationKind.ARCHIVE, AUTO_ARCHIVE, merge=True, overwrite=overwrite)
 
     def _pause(self, idle: timedelta) -> float:
         """A session that is new by then can't be due before the idle time is over."""
