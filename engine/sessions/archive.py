@@ -197,7 +197,7 @@ class Planner:
         return Plan(SessionArea.PREARCHIVE, folder, SessionStatus.QUEUED_BUILDING, session.project)
 
     def _free_folder(self, project: str, stamp: str, label: str, mark: str) -> str:
-        """Return a folder of the prearchive that nothing is in (XNAT 9.7: ``_DA`` if taken)."""
+        """Return a folder of the prearchive that nobody has (XNAT 9.7: ``_DA`` if taken)."""
         marks = [
             "",
             f"_{mark}" if mark else "_1",
@@ -205,7 +205,8 @@ class Planner:
         ]
         for suffix in marks:
             folder = "/".join(filter(None, (project, f"{stamp}{suffix}", label)))
-            if not self._areas.path(SessionArea.PREARCHIVE, folder).exists():
+            on_disk = self._areas.path(SessionArea.PREARCHIVE, folder).exists()
+            if not on_disk and not self._ledger.is_claimed(folder):
                 return folder
         raise SessionError("no free folder in the prearchive", "move away what is there")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from engine.errors import EngineError, TransitionNotAllowed
+from engine.errors import EngineError, SessionConflict, TransitionNotAllowed
 from engine.model.pet_mr import PetMr
 from engine.model.session import SessionArea, SessionStatus
 from engine.session_events import SessionArchived, SessionBuilt, SessionFailed
@@ -140,7 +140,7 @@ class Builder:
     def _carry_out(self, session: Session, request: Request, plan: Plan) -> None:
         try:
             plan = self._at.ledger.begin(session.id, request, plan)
-        except TransitionNotAllowed:  # objects have come meanwhile: it is built again
+        except (TransitionNotAllowed, SessionConflict):  # something came between: it is built again
             self._at.ledger.end_build(session.id, (), (SessionStatus.RECEIVING, ""))
             return
         self._operator.carry_out(session, request, plan)

@@ -23,6 +23,7 @@ from engine.model.session import (
     SessionStatus,
     status_on_arrival,
 )
+from engine.sessions.claims import is_claimed
 from engine.sessions.holds import Holds
 from engine.sessions.migrations import NEXT_SESSION
 from engine.sessions.moments import stamp
@@ -318,10 +319,9 @@ class SessionIndex:
         self, make_folder: Callable[[datetime], tuple[str, ...]], at: datetime
     ) -> tuple[str, ...]:
         """Name a folder that no session has, not even one that has nothing on disk yet."""
-        known = "SELECT 1 FROM sessions WHERE folder = ?"
         for milliseconds in range(_FOLDER_TRIES):
             folder = make_folder(at + timedelta(milliseconds=milliseconds))
-            if self._connection.execute(known, ("/".join(folder),)).fetchone() is None:
+            if not is_claimed(self._connection, "/".join(folder)):
                 return folder
         raise OutOfResources("no free session folder name")
 

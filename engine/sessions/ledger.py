@@ -7,7 +7,7 @@ from json import dumps
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from engine.errors import NotFound, SessionError
+from engine.errors import NotFound, SessionConflict, SessionError
 from engine.model.session import (
     QUEUED,
     UNSETTLED,
@@ -19,6 +19,7 @@ from engine.model.session import (
     require_transition,
 )
 from engine.sessions.changes import Changes
+from engine.sessions.claims import is_claimed
 from engine.sessions.finished import note_finished
 from engine.sessions.ledger_reader import (
     Connection,
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.sessions.building import Moved
     from engine.sessions.session_xml import BuiltSession
+
+
+OUTRUN = "another session has got its place meanwhile"
 
 
 class SessionLedger(LedgerReader):
@@ -75,12 +79,7 @@ class SessionLedger(LedgerReader):
     ) -> SessionStatus:
         """Note what building came to; a session that objects joined meanwhile is received again.
 
-        Args:
-            session_id: which session.
-            moved: objects that have other file names now.
-            outcome: what it is from now on, and why.
-            built: what it holds.
-            then: what a session that is ready waits for at once.
+        If it is ready, what is to be done with it `then` is queued in the same transaction.
         """
         status, reason = outcome
         with self._index.changing() as connection:
@@ -173,11 +172,14 @@ class SessionLedger(LedgerReader):
 
         Raises:
             TransitionNotAllowed: if the session's status has changed meanwhile.
+            SessionConflict: if another session has got the folder meanwhile.
         """
         with self._index.changing() as connection:
             session = session_row(connection, session_id)
             status = WORKING_STATUS[request.kind]
             require_transition(session.status, status)
+            if plan.into is None and is_claimed(connection, plan.folder, session_id):
+                raise SessionConflict(OUTRUN)
             if plan.leaves_rest:
                 plan = open_second(connection, session, plan)
             connection.execute(

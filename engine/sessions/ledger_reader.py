@@ -15,6 +15,7 @@ from engine.model.session import (
     SessionStatus,
     require_request,
 )
+from engine.sessions.claims import is_claimed
 from engine.sessions.index import SESSION_COLUMNS, session_of
 from engine.sessions.moments import stamp
 from engine.sessions.operations import (
@@ -117,6 +118,11 @@ class LedgerReader:
         with self._index.changing() as connection:
             row = connection.execute(query, (project, label, SessionArea.ARCHIVE)).fetchone()
         return session_of(row) if row else None
+
+    def is_claimed(self, folder: str) -> bool:
+        """Tell whether a folder is a session's, or will be."""
+        with self._index.changing() as connection:
+            return is_claimed(connection, folder)
 
     def stored_rows(self, session_id: int) -> tuple[StoredRow, ...]:
         """Return the objects that the index says a session has, in the order of arrival."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.errors import EngineError, SessionConflict
+from engine.errors import EngineError, SessionConflict, TransitionNotAllowed
 from engine.model.session import SessionStatus
 from engine.session_events import (
     SessionArchived,
@@ -75,8 +75,6 @@ class Operator:
         """Decide on a plan and keep it; a refusal ends the request."""
         try:
             plan = self._decide(session, request)
-            if plan is not None:
-                plan = self._at.ledger.begin(session.id, request, plan)
         except Exception:
             remove_staging(self._at.areas.folder(session))
             raise
@@ -86,7 +84,10 @@ class Operator:
 
     def _decide(self, session: Session, request: Request) -> Plan | None:
         try:
-            return self._planner.plan(session, request, self._staged(session, request))
+            plan = self._planner.plan(session, request, self._staged(session, request))
+            return self._at.ledger.begin(session.id, request, plan)
+        except TransitionNotAllowed:
+            raise
         except SessionConflict as conflict:
             self._at.ledger.refuse(session.id, SessionStatus.CONFLICT, conflict.detail)
             self._at.journal.record(

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from engine.errors import SessionError
+from engine.errors import OutOfResources, SessionError
 from engine.model.auto_archive import AutoArchive
 from engine.model.session import SessionArea, SessionStatus
 from engine.session_events import (
@@ -26,6 +26,8 @@ from engine.session_events import (
     TrashPurged,
 )
 from engine.sessions import builder, building, ledger, operator, transfer
+from engine.sessions.archive import Planner
+from engine.sessions.index import SessionKey, SessionOrigin
 from engine.sessions.lifecycle import Lifecycle
 from engine.sessions.operations import OperationKind, Request
 from tests.engine.sessions.depot import Depot, depot_in, open_depot
@@ -34,6 +36,7 @@ from tests.fakes import FixedClock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from engine.sessions.operations import Plan
 
 pytestmark = pytest.mark.usefixtures("quick")
 S = SessionStatus
@@ -288,6 +291,61 @@ def test_a_direct_session_is_built_where_it_is(depot: Depot) -> None:
     assert depot.told(SessionArchived) == [
         f"session {session} in NEURO-01 archived by direct archive"
     ]
+
+
+def test_no_direct_session_gets_the_folder_that_another_is_just_moving_into(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, carry_out = ready(depot), transfer.carry_out
+
+    def while_it_moves(*arguments: Any) -> None:
+        with pytest.raises(OutOfResources, match="no free session folder"):
+            depot.receive(direct=True)
+        carry_out(*arguments)
+
+    monkeypatch.setattr(operator, "carry_out", while_it_moves)
+    ask(depot, session, OperationKind.ARCHIVE)
+    assert depot.session(session).status is S.ARCHIVED
+    assert depot.objects() == ["NEURO-01/arc001/E1/SCANS/4/DICOM/1.dcm"]
+
+
+def test_a_direct_session_that_was_faster_makes_a_conflict_and_holds_up_nobody(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, other = ready(depot), ready(depot, label="E2", StudyInstanceUID="1.9")
+    plan = Planner.plan
+
+    def before_it_begins(*arguments: Any) -> Plan:
+        made = plan(*arguments)
+        depot.receive(direct=True, SeriesNumber="5")
+        return made
+
+    depot.ledger.ask(slow, Request(OperationKind.ARCHIVE, "admin"))
+    depot.ledger.ask(other, Request(OperationKind.DELETE, "admin"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Planner, "plan", before_it_begins)
+        depot.lifecycle.run_requests()
+    row = depot.session(slow)
+    assert (row.status, row.reason) == (S.CONFLICT, "another session has got its place meanwhile")
+    assert depot.session(other).status is S.DELETED
+    depot.fall_silent()
+    assert depot.objects() == [
+        f"NEURO-01/arc001/E1/SCANS/5/DICOM/{number}.dcm" for number in (3, 4)
+    ]
+
+
+def test_no_session_is_moved_into_the_folder_of_one_that_has_nothing_on_the_disk_yet(
+    depot: Depot,
+) -> None:
+    session = ready(depot)
+    *_, stamp, label = depot.session(session).folder.split("/")
+    depot.index.session_for(
+        SessionKey("NEURO-02", "1.9", label),
+        SessionOrigin("S1", None, "XNAT:8104", "CT", depot.clock.now()),
+        lambda _: ("NEURO-02", stamp, label),
+    )
+    ask(depot, session, OperationKind.MOVE, project="NEURO-02")
+    assert depot.session(session).folder == f"NEURO-02/{stamp}_1/{label}"
 
 
 def test_a_direct_session_that_can_not_be_built_falls_back_to_the_prearchive(depot: Depot) -> None:
