@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from engine.sessions.staging import Staged
 
 EMPTY = "Empty sessions cannot be archived."
+BEING_MERGED = "another session is just being merged into the archived one, retry after it"
 _FOLDER_TRIES = 1000
 
 
@@ -129,8 +130,7 @@ class Planner:
 
     def _whose(self, folder: str) -> str:
         """Say what has a folder of the archive that no archived session has."""
-        plans = (operation.plan for operation in self._ledger.operations())
-        if any(plan is not None and plan.folder == folder for plan in plans):
+        if any(plan.folder == folder for plan in self._ledger.plans()):
             return "another session of this label is just being archived, retry after it"
         return "the archive has a folder of this name that the index does not know"
 
@@ -144,6 +144,8 @@ class Planner:
     ) -> Plan:
         if existing.status is not SessionStatus.ARCHIVED:
             raise SessionConflict(*reasons, f"the archived session is {existing.status} just now")
+        if any(plan.into == existing.id for plan in self._ledger.plans()):
+            raise SessionConflict(*reasons, BEING_MERGED)
         archived = self.describe(existing)
         reasons += conflicts_between(
             incoming, archived, merge=request.merge, overwrite=request.overwrite

@@ -22,6 +22,7 @@ from engine.sessions.operations import (
     QUEUED_STATUS,
     Operation,
     OperationKind,
+    Plan,
     Request,
     plan_from_json,
 )
@@ -169,6 +170,10 @@ class LedgerReader:
         query = f"SELECT {_OPERATION_COLUMNS} FROM operations ORDER BY asked_at, session"
         with self._index.changing() as connection:
             return tuple(map(_operation_of, connection.execute(query)))
+
+    def plans(self) -> tuple[Plan, ...]:
+        """Return the plans whose steps are not all made yet."""
+        return tuple(op.plan for op in self.operations() if op.plan is not None)
 
     def in_trash(self, entry: str) -> tuple[int, ...]:
         """Return the sessions in one folder of the trash."""

@@ -79,7 +79,8 @@ class Lifecycle:
         for session_id in self._at.ledger.silent_since(self._at.clock.now() - idle):
             if stopping():
                 return 0
-            self._build(session_id)
+            if session_id not in self._being_merged_into():
+                self._build(session_id)
         self.run_requests(stopping)
         self._purge_trash()
         return self._pause(idle)
@@ -87,14 +88,20 @@ class Lifecycle:
     def run_requests(self, stopping: Callable[[], bool] = lambda: False) -> None:
         """Carry out everything that somebody has asked for, and what follows from it."""
         while not stopping():
-            builds = self._at.ledger.in_status(SessionStatus.QUEUED_BUILDING)
-            requests = [op for op in self._at.ledger.operations() if op.plan is None]
+            operations, later = self._at.ledger.operations(), self._being_merged_into()
+            queued = self._at.ledger.in_status(SessionStatus.QUEUED_BUILDING)
+            builds = [session.id for session in queued if session.id not in later]
+            requests = [op for op in operations if op.plan is None and op.session not in later]
             if builds:
-                self._build(builds[0].id)
+                self._build(builds[0])
             elif requests:
                 self._perform(requests[0])
             else:
                 return
+
+    def _being_merged_into(self) -> frozenset[int]:
+        """Return the sessions that a merge is not complete with: until then they must stay."""
+        return frozenset(plan.into for plan in self._at.ledger.plans() if plan.into is not None)
 
     def _resume(self) -> None:
         for operation in self._at.ledger.operations():
@@ -152,10 +159,12 @@ class Lifecycle:
 
     def _purge_trash(self) -> None:
         days = timedelta(days=self._policy().trash_days)
+        needed = {name for plan in self._at.ledger.plans() for name in plan.trash_entries}
         purged = 0
         for entry in sorted(self._at.areas.trash.glob("*_*")):
             since = _since(entry.name)
-            if since is not None and since + days < self._at.clock.now():
+            is_old = since is not None and since + days < self._at.clock.now()
+            if is_old and entry.name not in needed:
                 purged += self._purge(entry)
         if purged:
             self._at.journal.record(TrashPurged(entries=purged))

@@ -157,7 +157,10 @@ class Operator:
         if untouched and plan.status is not SessionStatus.ERROR:
             self._refuse(session, why)
             return
-        self._tell_failure(session, f"{why}; it will be tried again")
+        later = f"{why}; it will be tried again"
+        if session.reason != later:  # it may be tried for days
+            self._at.ledger.note_reason(session.id, later)
+            self._tell_failure(session, later)
 
     def _refuse(self, session: Session, why: str) -> None:
         self._at.ledger.refuse(session.id, SessionStatus.ERROR, why)

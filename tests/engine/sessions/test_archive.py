@@ -398,6 +398,68 @@ def test_a_merge_that_failed_half_way_is_completed_when_the_storage_works_again(
     assert len(depot.index.sessions()) == 1
 
 
+def half_merged(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """Leave the merge of one session into another unfinished, and return both."""
+    into = archived(depot, SOPInstanceUID="1.2.3.900", name="a.dcm", SeriesDescription="old")
+    second = ready(depot, SOPInstanceUID="1.2.3.900", name="a.dcm", SeriesDescription="new")
+    monkeypatch.setattr(transfer, "flush_folder", _failing(28, "No space left on device"))
+    ask(depot, second, OperationKind.ARCHIVE, overwrite=True)
+    return into, second
+
+
+def test_what_keeps_failing_is_told_once_and_its_row_says_why(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        _, second = half_merged(depot, patched)
+        for _ in range(3):
+            depot.lifecycle.run_due()
+        reason = "the storage failed: No space left on device; it will be tried again"
+        assert (depot.session(second).status, depot.session(second).reason) == (S.ARCHIVING, reason)
+        assert depot.told(SessionFailed) == [f"session {second} in NEURO-01 failed: {reason}"]
+    depot.lifecycle.run_due()
+    assert [(s.status, s.reason) for s in depot.index.sessions()] == [(S.ARCHIVED, "")]
+
+
+def test_a_session_that_another_is_half_merged_into_is_deleted_after_that(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        into, _ = half_merged(depot, patched)
+        ask(depot, into, OperationKind.DELETE)
+        assert depot.session(into).status is S.QUEUED_DELETING
+    depot.lifecycle.run_due()
+    (row,) = depot.index.sessions()
+    assert (row.status, row.objects) == (S.DELETED, 1)
+    assert depot.objects() == []
+    assert len(depot.objects(TRASH)) == 2
+
+
+def test_nothing_is_merged_into_a_session_that_another_is_half_merged_into(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        into, _ = half_merged(depot, patched)
+        third = ready(depot, SeriesNumber="5", SeriesInstanceUID="1.5")
+        ask(depot, third, OperationKind.ARCHIVE, merge=True)
+        assert "just being merged" in depot.session(third).reason
+    depot.lifecycle.run_due()
+    ask(depot, third, OperationKind.ARCHIVE, merge=True)
+    assert [(s.id, s.objects) for s in depot.index.sessions()] == [(into, 2)]
+
+
+def test_what_a_merge_puts_into_the_trash_is_kept_until_the_merge_is_complete(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        half_merged(depot, patched)
+        depot.clock.advance(31 * 86_400)
+        depot.lifecycle.run_due()
+    depot.lifecycle.run_due()
+    (archive,) = depot.objects()
+    assert b"new" in (depot.areas.archive / archive).read_bytes()
+
+
 def test_empty_sessions_cannot_be_archived(depot: Depot) -> None:
     """P6."""
     session = ready(depot)
