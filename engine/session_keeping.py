@@ -78,8 +78,10 @@ class SessionKeeping:
         Args:
             clean: whether that run stopped in good order, so that every file has its row.
         """
-        self._lifecycle.recover()
-        return None if clean else adopt(self._workplace)
+        self._lifecycle.take_back_builds()
+        recovered = None if clean else adopt(self._workplace)
+        self._lifecycle.recover()  # which must know all objects of what it moves
+        return recovered
 
     def folder(self, session: Session) -> Path:
         """Return where a session is."""

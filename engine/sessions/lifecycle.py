@@ -61,12 +61,16 @@ class Lifecycle:
 
     def recover(self) -> None:
         """Take up what an earlier run did not complete: it was killed, or the index failed it."""
+        self.take_back_builds()
+        self._resume()
+
+    def take_back_builds(self) -> None:
+        """Let sessions that were just being built be received again."""
         ledger = self._at.ledger
         interrupted = ledger.in_status(SessionStatus.BUILDING, SessionStatus.RECEIVING_INTERRUPT)
         for session in interrupted:
             repair(self._at, session)
             ledger.change(session.id, SessionStatus.RECEIVING)
-        self._resume()
 
     def run_due(self, stopping: Callable[[], bool] = lambda: False) -> float:
         """Do everything that is due and return after how many seconds to look again.
