@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.errors import EngineError, SessionConflict, TransitionNotAllowed
+from engine.errors import EngineError, SessionConflict, SessionError, TransitionNotAllowed
+from engine.events import counted
 from engine.model.session import SessionStatus
 from engine.session_events import (
     SessionArchived,
@@ -18,7 +19,7 @@ from engine.session_events import (
 from engine.sessions.building import Moved, build
 from engine.sessions.files import make_folder, remove_empty_folders, write_atomically
 from engine.sessions.operations import OperationKind
-from engine.sessions.reconcile import repair
+from engine.sessions.reconcile import compare, repair
 from engine.sessions.scans import SCANS
 from engine.sessions.staging import lost_copies, put_in_place, remove_staging, stage
 from engine.sessions.transfer import carry_out
@@ -104,10 +105,24 @@ class Operator:
         if request.kind is not OperationKind.ARCHIVE or session.project is None:
             return None
         step = self._at.scripts.of(session.project)
-        files = self._at.ledger.due_files(session.id) if step else ()
-        if step is None or not files:
+        if step is None:
+            return None
+        self._require_known_objects(session)
+        files = self._at.ledger.due_files(session.id)
+        if not files:
             return None
         return stage(self._at.scripts, step, session, self._at.areas.folder(session), files)
+
+    def _require_known_objects(self, session: Session) -> None:
+        """Let no object get into the archive, with its session, that no script has seen."""
+        rows = self._at.ledger.stored_rows(session.id)
+        unknown = compare(self._at.areas.folder(session), rows).unknown
+        if unknown:
+            verb = "is" if len(unknown) == 1 else "are"
+            raise SessionError(
+                f"{counted(len(unknown), 'object')} in its folder {verb} not in the index, so that"
+                " no script would see it; stop the engine and run: dicomdock check --adopt"
+            )
 
     def _anonymize(self, session: Session, plan: Plan) -> bool:
         """Put anonymized objects in their places, before anything moves; no if one is lost."""

@@ -95,6 +95,22 @@ def send(depot: Depot, *descriptions: str, **values: Any) -> int:
     return numbers[-1]
 
 
+def test_nothing_that_the_index_does_not_know_gets_into_the_archive_as_it_came(
+    depot: Depot,
+) -> None:
+    session = send(depot, "one", "two")
+    with depot.index.changing() as connection:
+        connection.execute("DELETE FROM objects WHERE file LIKE '%/2.dcm'")
+    ask(depot, session, ARCHIVE)
+    row = depot.session(session)
+    assert (row.status, row.area) == (S.ERROR, SessionArea.PREARCHIVE)
+    assert row.reason == (
+        "1 object in its folder is not in the index, so that no script would see it; stop the"
+        " engine and run: dicomdock check --adopt"
+    )
+    assert stagings(depot) == []
+
+
 def test_every_object_is_anonymized_before_it_is_in_the_archive(depot: Depot) -> None:
     session = send(depot, "one", "two", "9")
     ask(depot, session, ARCHIVE)
