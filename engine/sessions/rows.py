@@ -68,6 +68,11 @@ class Backlog(NamedTuple):
     """When the oldest of them came to be; UTC, ISO 8601."""
 
 
+_ABOUT_A_ROW = (
+    *(sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError),
+    *(OverflowError, TypeError, ValueError),
+)
+"""What SQLite and its module say of values; all else is about the file."""
 OBJECT_COLUMNS = ", ".join(ObjectRow._fields)
 _ROWS_AT_ONCE = (256, 32, 4, 1)
 _VALUES = f"({', '.join('?' * len(ObjectRow._fields))})"
@@ -145,6 +150,9 @@ class RowWriter:
         while batch := self._next_batch():
             try:
                 self._write(batch)
+            except _ABOUT_A_ROW:
+                # What one row says must not cost all others, nor the life of this thread.
+                self._write_one_by_one(batch)
             except sqlite3.Error as error:
                 self._put_back(batch, error)
             finally:
@@ -180,6 +188,19 @@ class RowWriter:
         if batch:
             self._written()
 
+    def _write_one_by_one(self, batch: Sequence[Row]) -> None:
+        """Write what SQLite takes, as plain text; the rest is lost, and looked for on the disk."""
+        for number, row in enumerate(batch):
+            try:
+                self._write([_plain(row)])
+            except _ABOUT_A_ROW:
+                _logger.exception("a row of the session index can't be written, it is left out")
+                with self._wake:
+                    self.lost_rows += 1
+            except sqlite3.Error as error:
+                return self._put_back(list(batch[number:]), error)
+        return None
+
     def _put_back(self, batch: list[Row], error: sqlite3.Error) -> None:
         """Keep rows that could not be written for the next try; files on disk are not affected."""
         _logger.warning("the session index can't be written, %d rows wait: %s", len(batch), error)
@@ -192,6 +213,12 @@ class RowWriter:
                 self._waiting = []
             else:
                 self._wake.wait_for(lambda: self._closing, timeout=RETRY_SECONDS)
+
+
+def _plain(row: Row) -> Row:
+    """Return a row with text that SQLite takes; what plugins say may hold half characters."""
+    values = (v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in row)
+    return type(row)(*values)  # type: ignore[arg-type]
 
 
 def _insertions(rows: Sequence[ObjectRow]) -> Iterator[tuple[str, tuple[object, ...]]]:
