@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -232,6 +233,31 @@ def test_a_queue_that_fails_for_a_while_is_told_once_and_loses_nothing(
         "nothing is forwarded for now: PACS 1: the disk is full",
         "nothing is forwarded for now: the disk is full",
     ]
+
+
+def test_what_was_sent_is_not_sent_again_and_again_while_that_can_not_be_noted(
+    tmp_path: Path, scp: Scp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.forwarding.sender.STORAGE_SECONDS", 0.02)
+    good_sent, faults = ForwardingQueue.sent, [StorageUnusable("the disk is full")] * 3
+    noted = threading.Event()
+
+    def sent(queue: ForwardingQueue, *values: Any) -> None:
+        if faults:
+            raise faults.pop()
+        good_sent(queue, *values)
+        noted.set()
+
+    monkeypatch.setattr(ForwardingQueue, "sent", sent)
+    with Running(tmp_path, forward_copy(port=scp.port)) as running:
+        running.depot.receive()
+        assert noted.wait(20)
+        running.depot.receive()
+        scp.wait_until(lambda: "1.2.3.2" in scp.uids())
+        running.end()
+        assert scp.uids() == ["1.2.3.1", "1.2.3.2"]
+        assert (running.status().queued, running.status().sent) == (0, 2)
+    assert len(running.told(ForwardingHalted)) == 1
 
 
 def test_a_silent_peer_holds_up_no_stop_and_loses_nothing(tmp_path: Path, scp: Scp) -> None:
