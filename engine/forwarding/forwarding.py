@@ -173,6 +173,7 @@ class Forwarding:
         """End senders whose settings changed or that are not wanted, and begin the others."""
         before = self._senders
         kept = {d.id: before[d.id] for d in wanted if _is_for(before.get(d.id), d)}
+        self._senders = kept  # whatever comes next, none that has ended is taken for one at work
         self._end([sender for number, sender in before.items() if number not in kept])
         made = {d.id: Sender(d, self._at) for d in wanted if d.id not in kept}
         self._senders = kept | made

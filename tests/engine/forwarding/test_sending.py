@@ -285,6 +285,27 @@ def test_other_settings_count_at_once(tmp_path: Path, scp: Scp) -> None:
         scp.wait_until(lambda: scp.uids() == ["1.2.3.1"])
 
 
+def test_a_destination_that_is_as_before_after_a_change_that_failed_sends_again(
+    tmp_path: Path, scp: Scp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.forwarding.forwarding.RETRY_SECONDS", 0.02)
+    before = forward_copy(port=scp.port)
+    with Running(tmp_path, before) as running:
+        running.depot.receive()
+        scp.wait_until(lambda: scp.uids() == ["1.2.3.1"])
+        with monkeypatch.context() as patched:
+            patched.setattr("engine.forwarding.forwarding.Sender.__init__", _full)
+            running.configure(forward_copy(port=free_port()))
+            running.wait_until_told(ForwardingHalted)
+        running.configure(before)
+        running.depot.receive()
+        scp.wait_until(lambda: scp.uids() == ["1.2.3.1", "1.2.3.2"])
+
+
+def _full(*_: object) -> None:
+    raise StorageUnusable("the disk is full")
+
+
 def test_what_waits_is_dropped_by_hand(tmp_path: Path) -> None:
     with Running(tmp_path, forward_copy(port=free_port())) as running:
         running.depot.receive()
