@@ -5,13 +5,15 @@ The note is in the same transaction as the status, so that a crash can't come be
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from engine.errors import StorageUnusable
 from engine.model.session import SessionStatus
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
 FINISHED = frozenset((SessionStatus.READY, SessionStatus.ARCHIVED))
@@ -38,11 +40,14 @@ def note_finished(
 
 
 class FinishedSessions:
-    """Reads and removes the notes; may be used by any thread."""
+    """Reads and removes the notes; may be used by any thread.
+
+    Every method raises `StorageUnusable` if the index can't be used.
+    """
 
     def __init__(self, changing: Callable[[], AbstractContextManager[sqlite3.Connection]]) -> None:
         """Take what gives the index for one transaction."""
-        self._changing = changing
+        self._index = changing
 
     def all(self) -> tuple[Finished, ...]:
         """Return all notes, oldest first."""
@@ -55,3 +60,13 @@ class FinishedSessions:
         """Remove what was taken up."""
         with self._changing() as connection:
             connection.execute("DELETE FROM finished WHERE sequence <= ?", (up_to,))
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._index() as connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise StorageUnusable(
+                f"the session index can't be used: {error}", "check the disk"
+            ) from error
