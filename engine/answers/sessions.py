@@ -11,6 +11,7 @@ from engine.model.session import UNSETTLED, ObjectState
 from engine.model.session_actions import SessionAction, possible_actions
 from engine.session_events import SessionCancelled, SessionRebuildAsked
 from engine.sessions import contents
+from engine.sessions.faults import in_words
 from engine.sessions.lifecycle import put_into_trash_at
 from engine.sessions.operations import OperationKind, Plan, Request
 from engine.sessions.pages import session_page
@@ -76,6 +77,7 @@ class SessionAnswers:
             self._reader, query, order, descending=descending, offset=offset, limit=limit
         )
 
+    @in_words()
     def detail(self, session_id: int) -> SessionDetail:
         """Return all that is shown of a session."""
         with self._reader.reading() as connection:
@@ -109,6 +111,7 @@ class SessionAnswers:
             contents.session_row(connection, session_id)
             return contents.scan_objects(connection, session_id, scan_id, offset, limit)
 
+    @in_words()
     def preview_archive(
         self, session_id: int, *, merge: bool = False, overwrite: bool = False
     ) -> ArchivePreview:
@@ -145,6 +148,7 @@ class SessionAnswers:
         """Ask for a session to be taken out of the trash."""
         return self._ask(session_id, Request(OperationKind.RESTORE, actor))
 
+    @in_words()
     def rebuild(self, session_id: int, actor: str) -> SessionOutcome:
         """Ask for a session's scans and documents to be made anew."""
         self._keeping.ledger.ask_to_build(session_id)
@@ -155,6 +159,7 @@ class SessionAnswers:
         self._keeping.ring()
         return _outcome(session)
 
+    @in_words()
     def cancel(self, session_id: int, actor: str) -> SessionOutcome:
         """Take back a request that nobody has begun."""
         self._keeping.ledger.cancel(session_id)
@@ -165,11 +170,13 @@ class SessionAnswers:
         self._keeping.ring()
         return _outcome(session)
 
+    @in_words()
     def settled(self, session_id: int, *, wait_seconds: float = 10.0) -> SessionOutcome:
         """Wait until nothing waits or works on a session; say where it stands."""
         seconds = min(max(0.0, wait_seconds), LONGEST_WAIT_SECONDS)
         return _outcome(self._keeping.ledger.wait_until_settled(session_id, seconds))
 
+    @in_words()
     def _ask(self, session_id: int, request: Request) -> SessionOutcome:
         self._keeping.ledger.ask(session_id, request)
         self._keeping.ring()

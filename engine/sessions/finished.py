@@ -5,14 +5,14 @@ The note is in the same transaction as the status, so that a crash can't come be
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.errors import StorageUnusable
 from engine.model.session import SessionStatus
+from engine.sessions.faults import in_words
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
@@ -63,10 +63,5 @@ class FinishedSessions:
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with self._index() as connection:
-                yield connection
-        except sqlite3.Error as error:
-            raise StorageUnusable(
-                f"the session index can't be used: {error}", "check the disk"
-            ) from error
+        with in_words(), self._index() as connection:
+            yield connection

@@ -7,9 +7,10 @@ crash kept out of the index.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,6 +25,7 @@ from engine.model.session import (
     status_on_arrival,
 )
 from engine.sessions.claims import is_claimed
+from engine.sessions.faults import unusable
 from engine.sessions.holds import Holds
 from engine.sessions.migrations import NEXT_SESSION
 from engine.sessions.moments import stamp
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from engine.sessions.rows import Backlog
 
 _FOLDER_TRIES = 1000
+
+_logger = logging.getLogger(__name__)
 SESSION_COLUMNS = ", ".join(f.name for f in fields(Session))
 
 
@@ -250,12 +254,16 @@ class SessionIndex:
     def close(self) -> None:
         """Write what is queued, note the clean stop and close."""
         self._writer.close()
-        with self._lock:
-            with self._connection:
-                self._connection.execute(
-                    "UPDATE engine SET clean_stop = ?", (not self._writer.lost_rows,)
-                )
-            self._connection.close()
+        with self._lock, closing(self._connection):
+            try:
+                self._note_stop()
+            except sqlite3.Error as error:
+                _logger.warning("%s; the next start looks for missing rows", unusable(error))
+
+    def _note_stop(self) -> None:
+        with self._connection:
+            clean = not self._writer.lost_rows
+            self._connection.execute("UPDATE engine SET clean_stop = ?", (clean,))
 
     def _candidates(self, key: SessionKey) -> list[tuple[int, str, str, SessionStatus | None]]:
         """Return number, folder, status of a key's sessions, and what an object makes of each."""

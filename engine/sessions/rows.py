@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.model.session import ObjectState, ProjectScript
+from engine.sessions.faults import unusable
 from engine.sessions.senders import SenderNote, add_notes
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ class RowWriter:
 
     def _put_back(self, batch: list[Row], error: sqlite3.Error) -> None:
         """Keep rows that could not be written for the next try; files on disk are not affected."""
-        _logger.warning("the session index can't be written, %d rows wait: %s", len(batch), error)
+        _logger.warning("%s; rows wait (%d)", unusable(error), len(batch))
         with self._wake:
             rows = batch + self._waiting
             self.lost_rows += max(0, len(rows) - MAX_WAITING_ROWS)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+import sqlite3
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import pytest
 
 from engine.answers.sessions import SessionAnswers
+from engine.errors import StorageUnusable
 from engine.model.configuration import Configuration
 from engine.model.session import SessionArea, SessionStatus
 from engine.model.session_actions import SessionAction, possible_actions
@@ -139,3 +141,27 @@ def test_a_scan_whose_object_is_gone_is_shown_without_its_description(
         path.unlink()
     (scan,) = sessions.detail(number).scans
     assert (scan.id, scan.objects, scan.description) == ("4", 1, "")
+
+
+def test_an_index_that_is_full_or_locked_is_told_in_words_whatever_is_asked_for(
+    sessions: SessionAnswers, keeping: IdleKeeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    depot = keeping.depot
+    number = depot.receive()
+    depot.fall_silent()
+
+    def full() -> NoReturn:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(depot.index, "changing", full)
+    for ask in (
+        lambda: sessions.detail(number),
+        lambda: sessions.preview_archive(number),
+        lambda: sessions.archive(number, "anna"),
+        lambda: sessions.rebuild(number, "anna"),
+        lambda: sessions.cancel(number, "anna"),
+        lambda: sessions.settled(number),
+    ):
+        with pytest.raises(StorageUnusable, match="can't be used: database or disk is full"):
+            ask()
+    monkeypatch.undo()

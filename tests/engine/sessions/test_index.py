@@ -297,3 +297,22 @@ def test_a_row_that_sqlite_does_not_take_costs_no_other_row(
     again = SessionIndex(path, durable=False)
     assert again.begin_run() is (len(kept) == 3)  # what is lost is looked for at the next start
     again.close()
+
+
+def test_a_stop_that_can_not_be_noted_is_no_fault_and_the_next_start_looks_for_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "index.sqlite"
+    index = SessionIndex(path, durable=False)
+    index.begin_run()
+
+    def full() -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(index, "_note_stop", full)
+    index.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        index._connection.execute("SELECT 1")
+    again = SessionIndex(path, durable=False)
+    assert not again.begin_run()
+    again.close()
