@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from engine.delivery_events import (
     ForwardingFollowsNewIndex,
     ForwardingHalted,
+    ForwardingResumed,
     ForwardsDropped,
     QueueSetAside,
 )
@@ -137,7 +138,9 @@ class Forwarding:
             seconds: float | None = None
             try:
                 self._serve()
-                halted = ""
+                if halted:
+                    halted = ""
+                    self._journal.record(ForwardingResumed())
             except StorageUnusable as error:
                 if error.detail != halted:
                     halted = error.detail
@@ -166,8 +169,8 @@ class Forwarding:
             try:
                 yield destination_of(processor, settings_of(ForwardCopy.info, processor))
             except ConfigurationError as error:
-                reason = f"{processor.label}: {error.detail}"
-                self._journal.record(ForwardingHalted(reason=reason))
+                halted = ForwardingHalted(destination=processor.label, reason=error.detail)
+                self._journal.record(halted)
 
     def _bring_to(self, wanted: list[Destination]) -> None:
         """End senders whose settings changed or that are not wanted, and begin the others."""

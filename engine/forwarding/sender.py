@@ -7,7 +7,12 @@ import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from engine.delivery_events import DestinationFails, DestinationRecovered, ForwardingHalted
+from engine.delivery_events import (
+    DestinationFails,
+    DestinationRecovered,
+    ForwardingHalted,
+    ForwardingResumed,
+)
 from engine.errors import StorageUnusable
 from engine.forwarding.backoff import delay_seconds
 from engine.forwarding.delivery import Delivered, Delivery, tell_given_up
@@ -83,7 +88,7 @@ class Sender:
         while self._wait(seconds):
             try:
                 seconds = self._round()
-                self._halted = ""
+                self._resume()
             except StorageUnusable as error:
                 seconds = self._halt(error.detail)
             except Exception as error:
@@ -104,8 +109,15 @@ class Sender:
         self._line.close()
         if reason != self._halted:
             self._halted = reason
-            self._at.journal.record(ForwardingHalted(reason=f"{self.destination.label}: {reason}"))
+            halted = ForwardingHalted(destination=self.destination.label, reason=reason)
+            self._at.journal.record(halted)
         return STORAGE_SECONDS
+
+    def _resume(self) -> None:
+        """Tell that what stood in the way is over, if anything did."""
+        if self._halted:
+            self._halted = ""
+            self._at.journal.record(ForwardingResumed(destination=self.destination.label))
 
     def _round(self) -> float | None:
         """Send what is due; return for how long nothing will be, None if nothing waits."""

@@ -13,6 +13,7 @@ from engine.delivery_events import (
     DestinationFails,
     DestinationRecovered,
     ForwardingHalted,
+    ForwardingResumed,
     ForwardsDropped,
     ForwardsRetried,
     ObjectsNotForwarded,
@@ -229,9 +230,13 @@ def test_a_queue_that_fails_for_a_while_is_told_once_and_loses_nothing(
         scp.wait_until(lambda: scp.uids() == ["1.2.3.1"])
         running.end()
     assert sorted(running.told(ForwardingHalted)) == [
-        "nothing is forwarded for now: PACS 1: internal error (ValueError)",
-        "nothing is forwarded for now: PACS 1: the disk is full",
         "nothing is forwarded for now: the disk is full",
+        "nothing is forwarded to PACS 1 for now: internal error (ValueError)",
+        "nothing is forwarded to PACS 1 for now: the disk is full",
+    ]
+    assert sorted(running.told(ForwardingResumed)) == [
+        "objects are forwarded again",
+        "objects are forwarded to PACS 1 again",
     ]
 
 
