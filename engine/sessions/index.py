@@ -25,7 +25,7 @@ from engine.model.session import (
     status_on_arrival,
 )
 from engine.sessions.claims import is_claimed
-from engine.sessions.faults import unusable
+from engine.sessions.faults import in_words, unusable
 from engine.sessions.holds import Holds
 from engine.sessions.migrations import NEXT_SESSION
 from engine.sessions.moments import stamp
@@ -236,6 +236,7 @@ class SessionIndex:
         """Tell whether somebody writes the rows of objects."""
         return self._writer.is_alive()
 
+    @in_words()
     def observe(self, observed: tuple[ObservedReceiver, ...]) -> None:
         """Replace what is said of the receivers, for `dicomdock status`."""
         rows = [(o.receiver, o.state, o.reason, stamp(o.since)) for o in observed]
@@ -243,6 +244,7 @@ class SessionIndex:
             self._connection.execute("DELETE FROM observed")
             self._connection.executemany("INSERT INTO observed VALUES (?, ?, ?, ?)", rows)
 
+    @in_words()
     def begin_run(self) -> bool:
         """Note that an engine runs; return whether the one before it stopped in good order."""
         with self._lock, self._connection:

@@ -312,6 +312,7 @@ async def test_given_up_objects_that_a_filter_keeps_away_are_not_acted_on() -> N
         screen.query_one(DestinationsTable).focus()
         await press(app, pilot, "enter")
         given_up = app.screen
+        assert isinstance(given_up, ForwardingScreen)
         await press(app, pilot, "slash", *"nosuchreason", "enter")
         assert given_up.query_one(NotForwardedTable).row_count == 0
         assert "forwarding.drop" not in keys(given_up)
