@@ -169,7 +169,8 @@ class LedgerReader:
         """Return what is to be done, in the order in which it was asked for."""
         query = f"SELECT {_OPERATION_COLUMNS} FROM operations ORDER BY asked_at, session"
         with self._index.changing() as connection:
-            return tuple(map(_operation_of, connection.execute(query)))
+            rows = connection.execute(query).fetchall()
+        return tuple(map(_operation_of, rows))  # a plan may name a hundred thousand files
 
     def plans(self) -> tuple[Plan, ...]:
         """Return the plans whose steps are not all made yet."""

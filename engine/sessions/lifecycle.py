@@ -29,7 +29,7 @@ from engine.sessions.staging import Interrupted
 from engine.sessions.workplace import in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from engine.model.session import Session
@@ -79,11 +79,11 @@ class Lifecycle:
             stopping: asked between two sessions; the rest is left for the next run if it says so.
         """
         self.recover()
-        idle = timedelta(seconds=self._policy().idle_seconds)
+        idle, later = timedelta(seconds=self._policy().idle_seconds), _targets(self._operations())
         for session_id in self._at.ledger.silent_since(self._at.clock.now() - idle):
             if stopping():
                 return 0
-            if session_id not in self._being_merged_into():
+            if session_id not in later:
                 self._build(session_id)
         self.run_requests(stopping)
         self._purge_trash()
@@ -92,7 +92,8 @@ class Lifecycle:
     def run_requests(self, stopping: Callable[[], bool] = lambda: False) -> None:
         """Carry out everything that somebody has asked for, and what follows from it."""
         while not stopping():
-            operations, later = self._at.ledger.operations(), self._being_merged_into()
+            operations = self._operations()
+            later = _targets(operations)
             queued = self._at.ledger.in_status(SessionStatus.QUEUED_BUILDING)
             builds = [session.id for session in queued if session.id not in later]
             requests = [op for op in operations if op.plan is None and op.session not in later]
@@ -103,12 +104,11 @@ class Lifecycle:
             else:
                 return
 
-    def _being_merged_into(self) -> frozenset[int]:
-        """Return the sessions that a merge is not complete with: until then they must stay."""
-        return frozenset(plan.into for plan in self._at.ledger.plans() if plan.into is not None)
+    def _operations(self) -> tuple[Operation, ...]:
+        return self._at.ledger.operations()
 
     def _resume(self) -> None:
-        for operation in self._at.ledger.operations():
+        for operation in self._operations():
             if operation.plan is not None:
                 self._perform(operation)
 
@@ -153,7 +153,7 @@ class Lifecycle:
 
     def _pause(self, idle: timedelta) -> float:
         """A session that is new by then can't be due before the idle time is over."""
-        if any(operation.plan for operation in self._at.ledger.operations()):
+        if any(operation.plan for operation in self._operations()):
             return RETRY_SECONDS
         silent_since = self._at.ledger.longest_silent()
         if silent_since is None:
@@ -180,6 +180,11 @@ class Lifecycle:
         for session_id in self._at.ledger.in_trash(entry.name):
             self._at.ledger.forget(session_id)
         return True
+
+
+def _targets(operations: Iterable[Operation]) -> frozenset[int | None]:
+    """Return the sessions that a merge is not complete with: until then they must stay."""
+    return frozenset(operation.plan.into for operation in operations if operation.plan)
 
 
 def put_into_trash_at(session: Session) -> datetime | None:
