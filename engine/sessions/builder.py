@@ -15,7 +15,7 @@ from engine.sessions.operations import OperationKind, Request
 from engine.sessions.scans import SCANS
 from engine.sessions.separation import pet_scans
 from engine.sessions.transfer import remove_time_stamp
-from engine.sessions.workplace import in_words, project_of
+from engine.sessions.workplace import in_words, is_full, project_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +56,7 @@ class Builder:
         Raises:
             TransitionNotAllowed: if it is in no state to be built in.
         """
+        before = self._at.ledger.session(session_id).reason
         session = self._at.ledger.change(session_id, SessionStatus.BUILDING)
         if not self._at.is_settled(session_id):
             self._at.ledger.end_build(session_id, (), (SessionStatus.RECEIVING, ""))
@@ -68,7 +69,10 @@ class Builder:
         try:
             built = self._built(session, files, moved)
         except (EngineError, OSError) as error:
-            self._fail(session, moved, in_words(error))
+            if is_full(error):
+                self._postpone(session, moved, in_words(error), before)
+            else:
+                self._fail(session, moved, in_words(error))
         except Exception:
             self._at.ledger.note_files(session_id, moved)
             raise
@@ -120,6 +124,18 @@ class Builder:
         else:
             self._at.ledger.end_build(session.id, (), (SessionStatus.RECEIVING, ""))
 
+    def _postpone(self, session: Session, moved: list[Moved], why: str, before: str) -> None:
+        """Let a session be built when there is room; that it waits is told once."""
+        reason = f"{why}; it will be tried again"
+        self._at.ledger.end_build(session.id, moved, (SessionStatus.RECEIVING, reason))
+        if reason != before:
+            self._tell_failure(session, reason)
+
+    def _tell_failure(self, session: Session, why: str) -> None:
+        self._at.journal.record(
+            SessionFailed(session=session.id, project=project_of(session), reason=why)
+        )
+
     def _fail(self, session: Session, moved: list[Moved], why: str) -> None:
         self._at.ledger.note_files(session.id, moved)
         if session.area is SessionArea.ARCHIVE:
@@ -127,9 +143,7 @@ class Builder:
             return
         became = self._at.ledger.end_build(session.id, (), (SessionStatus.ERROR, why))
         if became is SessionStatus.ERROR:
-            self._at.journal.record(
-                SessionFailed(session=session.id, project=project_of(session), reason=why)
-            )
+            self._tell_failure(session, why)
 
     def _fall_back(self, session: Session, why: str) -> None:
         """Bring a session that can't be archived directly to the prearchive (XNAT 9.7)."""

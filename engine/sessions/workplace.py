@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -62,3 +63,8 @@ def in_words(error: EngineError | OSError) -> str:
     if isinstance(error, EngineError):
         return error.detail
     return f"the storage failed: {error.strerror or type(error).__name__}"
+
+
+def is_full(error: Exception) -> bool:
+    """Tell whether it is for want of room that something failed."""
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}

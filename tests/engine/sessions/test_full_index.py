@@ -1,7 +1,9 @@
-"""An index that can't be written for a while, as on a full disk: later everything goes on."""
+"""An index or a disk that takes nothing for a while: once there is room, everything goes on."""
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,9 @@ import pytest
 from engine.model.auto_archive import AutoArchive
 from engine.model.pet_mr import PetMr
 from engine.model.session import SessionStatus
+from engine.session_events import SessionFailed
 from engine.sessions import ledger
+from engine.sessions.lifecycle import RETRY_SECONDS
 from tests.engine.sessions.depot import Depot, depot_in
 
 if TYPE_CHECKING:
@@ -59,6 +63,32 @@ def test_sessions_are_built_separated_and_archived_once_the_index_can_be_written
     found = {s.label: (s.status, s.objects) for s in depot.index.sessions()}
     assert found == dict.fromkeys(("E1", "E1_PET", "E2"), (S.ARCHIVED, 1))
     assert len(depot.objects()) == 3
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("direct", [False, True])
+def test_a_session_that_there_is_no_room_to_build_is_built_once_there_is_some(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch, direct: bool, code: int
+) -> None:
+    depot.codes["NEURO-01"] = AutoArchive.ARCHIVE
+    session = depot.receive(direct=direct, SOPClassUID="1.2.3.4.5")
+
+    def full(*_arguments: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("engine.sessions.building.write_atomically", full)
+        for _ in range(3):
+            assert depot.fall_silent() == RETRY_SECONDS
+        reason = f"the storage failed: {os.strerror(code)}; it will be tried again"
+        waiting = depot.session(session)
+        assert (waiting.status, waiting.reason) == (S.RECEIVING, reason)
+        assert depot.told(SessionFailed) == [f"session {session} in NEURO-01 failed: {reason}"]
+        assert depot.receive(direct=direct, SOPClassUID="1.2.3.4.5") == session
+    depot.fall_silent()
+    built = depot.session(session)
+    assert (built.status, built.reason, built.objects) == (S.ARCHIVED, "", 2)
+    assert len(depot.objects()) == 2
 
 
 def test_objects_that_join_a_session_while_its_build_can_not_be_noted_are_built_with_it(
