@@ -23,7 +23,7 @@ from engine.sessions.reconcile import compare, repair
 from engine.sessions.scans import SCANS
 from engine.sessions.staging import lost_copies, put_in_place, remove_staging, stage
 from engine.sessions.transfer import carry_out
-from engine.sessions.workplace import in_words, project_of
+from engine.sessions.workplace import in_words, is_full, project_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,7 @@ class Operator:
             if request.kind is OperationKind.FALL_BACK:
                 self._write_log(session, plan)
         except (EngineError, OSError) as error:
-            self._fail(session, plan, in_words(error))
+            self._fail(session, plan, error)
             return
         self._at.ledger.finish(session.id, plan)
         self._at.journal.record(_event(session, request, plan))
@@ -165,11 +165,11 @@ class Operator:
         line = f"{self._at.clock.now().isoformat(timespec='seconds')} {plan.reason}\n"
         write_atomically(logs / f"directArchive{session.id}.log", line.encode())
 
-    def _fail(self, session: Session, plan: Plan, why: str) -> None:
-        """Give up on what has not begun on the disk; what has is completed later."""
-        whole = plan.into is None and not plan.anonymizes
+    def _fail(self, session: Session, plan: Plan, error: EngineError | OSError) -> None:
+        """Give up on what has not begun on the disk; what has, or lacks room, is done later."""
+        why, whole = in_words(error), plan.into is None and not plan.anonymizes
         untouched = whole and self._at.areas.folder(session).exists()
-        if untouched and plan.status is not SessionStatus.ERROR:
+        if untouched and plan.status is not SessionStatus.ERROR and not is_full(error):
             self._refuse(session, why)
             return
         later = f"{why}; it will be tried again"

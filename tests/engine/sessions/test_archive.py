@@ -380,6 +380,23 @@ def test_a_storage_that_fails_before_anything_happened_makes_an_error(
     assert depot.session(session).status is S.ARCHIVED
 
 
+@pytest.mark.parametrize("kind", [OperationKind.ARCHIVE, OperationKind.DELETE])
+def test_a_session_that_there_is_no_room_to_move_is_moved_once_there_is_some(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch, kind: OperationKind
+) -> None:
+    session = ready(depot)
+    with monkeypatch.context() as patched:
+        patched.setattr(transfer, "move_folder", _failing(28, "No space left on device"))
+        ask(depot, session, kind)
+        depot.lifecycle.run_due()
+        reason = "the storage failed: No space left on device; it will be tried again"
+        assert depot.session(session).reason == reason
+        assert len(depot.told(SessionFailed)) == 1
+    depot.lifecycle.run_due()
+    after = {OperationKind.ARCHIVE: S.ARCHIVED, OperationKind.DELETE: S.DELETED}
+    assert (depot.session(session).status, depot.session(session).reason) == (after[kind], "")
+
+
 def test_a_merge_that_failed_half_way_is_completed_when_the_storage_works_again(
     depot: Depot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
