@@ -46,6 +46,7 @@ LONGEST_WAIT_SECONDS = 60.0
 _MOST_SCANS_READ = 200
 """One object of each scan is read for its description; the scans after these have none."""
 _MOST_EVENTS = 5_000
+_ASKED_BY_NOBODY = (OperationKind.FALL_BACK, OperationKind.SEPARATE)
 
 
 class SessionAnswers:
@@ -228,7 +229,7 @@ def _summary(folder: Path, row: ScanRow, read: ReadStored | None) -> ScanSummary
 
 def _request(asked: AskedOperation) -> WaitingRequest | None:
     operation = asked.operation
-    if operation.request.kind is OperationKind.FALL_BACK:
+    if operation.request.kind in _ASKED_BY_NOBODY:
         return None
     return WaitingRequest(
         SessionAction(operation.request.kind),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from typing import TYPE_CHECKING, NoReturn, cast
 
@@ -10,6 +11,7 @@ import pytest
 from engine.answers.sessions import SessionAnswers
 from engine.errors import StorageUnusable
 from engine.model.configuration import Configuration
+from engine.model.pet_mr import PetMr
 from engine.model.session import SessionArea, SessionStatus
 from engine.model.session_actions import SessionAction, possible_actions
 from engine.session_events import SessionCancelled
@@ -102,6 +104,26 @@ def test_a_request_that_waits_is_shown_and_can_be_taken_back(
     assert keeping.depot.told(SessionCancelled) == [
         f"bert took back what was asked for session {number}"
     ]
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_what_nobody_asked_for_is_no_request_that_waits(
+    keeping: IdleKeeping, sessions: SessionAnswers, monkeypatch: pytest.MonkeyPatch, direct: bool
+) -> None:
+    depot = keeping.depot
+    depot.pet_mr = PetMr.SEPARATE
+    depot.receive(SeriesNumber="1", SeriesInstanceUID="1.1", Modality="PT", direct=direct)
+    number = depot.receive(SeriesNumber="2", SeriesInstanceUID="1.2", Modality="MR", direct=direct)
+
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("engine.sessions.operator.carry_out", full)
+        depot.fall_silent()
+        detail = sessions.detail(number)
+    assert detail.session.status is (S.MOVING if direct else S.SEPARATING)
+    assert (detail.request, detail.actions) == (None, ())
 
 
 def test_a_conflict_is_said_before_anything_is_done(
