@@ -49,7 +49,7 @@ def adopt(workplace: Workplace) -> Recovered:
             adopted[session.id] = len(unknown)
         elif _never_came_to_be(workplace, session):
             workplace.index.forget_empty(session.id)
-    workplace.index.flush()
+    workplace.require_rows()
     return Recovered(sum(adopted.values()), len(adopted))
 
 

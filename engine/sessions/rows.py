@@ -136,9 +136,10 @@ class RowWriter:
     def flush(self, seconds: float | None = None) -> bool:
         """Return whether everything queued so far is written, waiting for it that long."""
         with self._wake:
-            return self._wake.wait_for(
+            self._wake.wait_for(
                 lambda: not (self._waiting or self._writing) or not self._thread.is_alive(), seconds
             )
+            return not (self._waiting or self._writing)
 
     def close(self) -> None:
         """Write what is queued and end the thread."""

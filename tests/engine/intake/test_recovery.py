@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from engine.clock import SystemClock
+from engine.errors import StorageUnusable
 from engine.model.session import SessionStatus
 from engine.session_keeping import sessions_without_engine
 from engine.sessions.operations import OperationKind, Request
@@ -74,3 +75,25 @@ def test_an_object_has_its_row_whatever_its_session_was_waiting_for(
         assert row.status is status
         assert len(files) == 2
         assert all((keeping.folder(row) / file).is_file() for file in files)
+
+
+def test_rows_that_can_not_be_written_end_a_start_in_words_instead_of_holding_it_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with depot_in(tmp_path) as depot:
+        depot.receive()
+        depot.index.flush()
+    kill(tmp_path)
+    monkeypatch.setattr("engine.sessions.workplace.SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr("engine.sessions.rows.RETRY_SECONDS", 0.01)
+
+    def full(*_: object) -> NoReturn:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("engine.sessions.rows.RowWriter._write", full)
+        starting = sessions_without_engine(EngineSettings(tmp_path), SystemClock())
+        with pytest.raises(StorageUnusable, match="1 object found on the disk, but not noted"):
+            starting.__enter__()
+    with sessions_without_engine(EngineSettings(tmp_path), SystemClock()) as keeping:
+        assert len(keeping.ledger.stored_files(1)) == 1
