@@ -12,6 +12,7 @@ from engine.clock import SystemClock
 from engine.errors import StorageUnusable
 from engine.model.session import SessionStatus
 from engine.session_keeping import sessions_without_engine
+from engine.sessions.ledger import SessionLedger
 from engine.sessions.operations import OperationKind, Request
 from engine.settings import EngineSettings
 from tests.engine.sessions.depot import Depot, depot_in
@@ -75,6 +76,20 @@ def test_an_object_has_its_row_whatever_its_session_was_waiting_for(
         assert row.status is status
         assert len(files) == 2
         assert all((keeping.folder(row) / file).is_file() for file in files)
+
+
+def test_a_session_that_can_not_be_taken_up_ends_a_start_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with depot_in(tmp_path) as depot:
+        depot.ledger.change(depot.receive(), S.BUILDING)
+
+    def full(*_: object) -> NoReturn:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(SessionLedger, "change", full)
+    with pytest.raises(StorageUnusable, match="index can't be used: database or disk is full"):
+        sessions_without_engine(EngineSettings(tmp_path), SystemClock()).__enter__()
 
 
 def test_rows_that_can_not_be_written_end_a_start_in_words_instead_of_holding_it_for_ever(
