@@ -69,8 +69,9 @@ class Lifecycle:
         ledger = self._at.ledger
         interrupted = ledger.in_status(SessionStatus.BUILDING, SessionStatus.RECEIVING_INTERRUPT)
         for session in interrupted:
-            repair(self._at, session)
-            ledger.change(session.id, SessionStatus.RECEIVING)
+            with self._only(session.id):
+                repair(self._at, session)
+                ledger.change(session.id, SessionStatus.RECEIVING)
 
     def run_due(self, stopping: Callable[[], bool] = lambda: False) -> float:
         """Do everything that is due and return after how many seconds to look again.

@@ -121,6 +121,23 @@ def test_an_object_that_was_moved_is_found_after_a_fault_that_nobody_foresaw(
     assert depot.ledger.stored_files(session) == ("SCANS/4/secondary/1.dcm",)
 
 
+def test_an_interrupted_build_that_can_not_be_looked_at_holds_up_no_other_session(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd, other = depot.receive(), depot.receive(label="E2", StudyInstanceUID="1.9")
+    depot.ledger.change(odd, S.BUILDING)
+
+    def unreadable(*_arguments: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("engine.sessions.lifecycle.repair", unreadable)
+        depot.fall_silent()
+    assert depot.session(other).status is S.READY
+    row = depot.session(odd)
+    assert (row.status, row.reason) == (S.ERROR, "the storage failed: Permission denied")
+
+
 def test_a_session_that_archives_by_itself_does_so_even_if_the_engine_ends_once_it_is_built(
     depot: Depot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
