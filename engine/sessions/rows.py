@@ -191,7 +191,7 @@ class RowWriter:
             self._written()
 
     def _write_one_by_one(self, batch: Sequence[Row]) -> None:
-        """Write what SQLite takes, as plain text; the rest is lost, and looked for on the disk."""
+        """Write what SQLite takes, as plain text; the rest is lost, for `check --adopt` to find."""
         for number, row in enumerate(batch):
             try:
                 self._write([_plain(row)])
