@@ -124,10 +124,28 @@ class ForwardingHalted(Event):
     urgent: ClassVar[bool] = True
 
     reason: str
+    destination: str = ""
+    """Empty if it concerns all."""
 
     def sentence(self) -> str:
         """Say what happened."""
-        return f"nothing is forwarded for now: {self.reason}"
+        whom = f" to {self.destination}" if self.destination else ""
+        return f"nothing is forwarded{whom} for now: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardingResumed(Event):
+    """Queue and index can be used again."""
+
+    topic: ClassVar[str] = "forward"
+
+    destination: str = ""
+    """Empty if it concerns all."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        whom = f" to {self.destination}" if self.destination else ""
+        return f"objects are forwarded{whom} again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.events import counted
 from engine.view import ReceiverState
 from engine.view.monitoring import Health
 
@@ -47,3 +48,7 @@ def _problems(
             yield f"{status.receiver.label} can't listen: {status.failure.reason}"
     if counters.longest_wait_seconds > LAG_SECONDS:
         yield f"the index is {counters.longest_wait_seconds:.0f} s behind"
+    if counters.rows_lost:
+        lost = counted(counters.rows_lost, "row")
+        verb = "is" if counters.rows_lost == 1 else "are"
+        yield f"{lost} of the index {verb} lost; stop the engine and run: dicomdock check --adopt"

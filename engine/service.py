@@ -63,7 +63,6 @@ if TYPE_CHECKING:
     from engine.view.senders import SendersView
     from engine.view.sessions import SessionsView
 
-QUARANTINE_BYTES = 1024**3
 _ABORT_SECONDS = 5.0
 _ANSWER_SECONDS = 2.0
 """How long a stop waits for the requests of those who have connected already."""

@@ -20,6 +20,7 @@ from engine.sessions.archive import Planner
 from engine.sessions.areas import Areas
 from engine.sessions.audit import audit
 from engine.sessions.bell import Bell
+from engine.sessions.faults import in_words
 from engine.sessions.index import SessionIndex
 from engine.sessions.ledger import SessionLedger
 from engine.sessions.lifecycle import Lifecycle
@@ -72,14 +73,20 @@ class SessionKeeping:
         self._bell = Bell(settings.bell_file)
         self._timer = SessionTimer(self._lifecycle, self._bell)
 
+    @in_words()
     def recover(self, *, clean: bool) -> Recovered | None:
         """Complete what an earlier run left, before any object arrives.
 
         Args:
             clean: whether that run stopped in good order, so that every file has its row.
+
+        Raises:
+            StorageUnusable: if the index can't be read or written.
         """
-        self._lifecycle.recover()
-        return None if clean else adopt(self._workplace)
+        self._lifecycle.take_back_builds()
+        recovered = None if clean else adopt(self._workplace)
+        self._lifecycle.recover()  # which must know all objects of what it moves
+        return recovered
 
     def folder(self, session: Session) -> Path:
         """Return where a session is."""

@@ -8,6 +8,7 @@ from engine.delivery_events import (
     DestinationFails,
     DestinationRecovered,
     ForwardingHalted,
+    ForwardingResumed,
     ObjectsNotForwarded,
     ProgramFailed,
     QueueSetAside,
@@ -54,6 +55,7 @@ _ENDS = {
     ReceiverStopped: AlertKind.RECEIVER,
     StorageSuffices: AlertKind.STORAGE,
     DestinationRecovered: AlertKind.FORWARDING,
+    ForwardingResumed: AlertKind.FORWARDING,
     SenderHeard: AlertKind.SILENCE,
     CertificateReplaced: AlertKind.CERTIFICATE,
     ConfigurationApplied: AlertKind.CONFIGURATION,
@@ -93,6 +95,9 @@ def _subject(event: Event) -> str:
         return event.plugin
     if isinstance(event, DestinationFails | DestinationRecovered | ObjectsNotForwarded):
         return event.destination
+    if isinstance(event, ForwardingHalted | ForwardingResumed):
+        # Another matter than a peer in trouble, which may go on when the queue works again.
+        return " ".join(filter(None, ("queue", event.destination)))
     if isinstance(event, QueueSetAside):
         return event.kept_as
     if isinstance(event, ProgramFailed):

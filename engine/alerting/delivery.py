@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from base64 import b64encode
 from contextlib import suppress
 from dataclasses import asdict
@@ -23,10 +24,14 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from engine.errors import EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.alerting.ledger import Alert
     from engine.model.alerts import AlertTarget
 
 COMMAND_SECONDS = 30.0
+LOOK_SECONDS = 0.25
+"""How often is looked whether a command is to be ended before its time."""
 WEBHOOK_SECONDS = 10.0
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "HOME")
 
@@ -37,20 +42,25 @@ class NotDelivered(EngineError):
     title = "The alert was not delivered"
 
 
-def deliver(target: AlertTarget, alert: Alert) -> None:
+def deliver(target: AlertTarget, alert: Alert, cut_off: Callable[[], bool] = lambda: False) -> None:
     """Tell a target, once.
+
+    Args:
+        target: whom.
+        alert: what.
+        cut_off: whether a command that still runs is to be ended now.
 
     Raises:
         NotDelivered: in words that say why, without what may be secret.
     """
     body = json.dumps({"host": socket.gethostname(), **asdict(alert)}).encode()
     if target.command:
-        _run(target.command, body, alert)
+        _run(target.command, body, alert, cut_off)
     else:
         _post(target.webhook, body)
 
 
-def _run(command: tuple[str, ...], body: bytes, alert: Alert) -> None:
+def _run(command: tuple[str, ...], body: bytes, alert: Alert, cut_off: Callable[[], bool]) -> None:
     variables = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     variables |= {"DICOMDOCK_ALERT": alert.kind, "DICOMDOCK_RESOLVED": str(int(alert.resolved))}
     try:
@@ -68,16 +78,33 @@ def _run(command: tuple[str, ...], body: bytes, alert: Alert) -> None:
         raise NotDelivered(f"the command can't be run: {why}", "check its path") from error
     with process:
         try:
-            process.communicate(body, COMMAND_SECONDS)
-        except subprocess.TimeoutExpired:
+            _tell(process, body, cut_off)
+        except NotDelivered:
             # With whatever it has started.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
-            raise NotDelivered(
-                f"the command took longer than {COMMAND_SECONDS:g} s", "let it go on by itself"
-            ) from None
+            raise
     if process.returncode:
         raise NotDelivered(f"the command ended with exit code {process.returncode}", "run it")
+
+
+def _tell(process: subprocess.Popen[bytes], body: bytes, cut_off: Callable[[], bool]) -> None:
+    """Write its input and wait for its end."""
+    until, given = time.monotonic() + COMMAND_SECONDS, False
+    while True:
+        left = until - time.monotonic()
+        try:
+            process.communicate(None if given else body, max(0.0, min(left, LOOK_SECONDS)))
+        except subprocess.TimeoutExpired:
+            given = True
+        else:
+            return
+        if cut_off():
+            raise NotDelivered("the engine stops", "start it again")
+        if left <= 0:
+            raise NotDelivered(
+                f"the command took longer than {COMMAND_SECONDS:g} s", "let it go on by itself"
+            )
 
 
 class _NoRedirection(HTTPRedirectHandler):

@@ -25,6 +25,8 @@ EVENTS_WAITING = 1_000
 """Further ones are dropped: alerts must not cost memory."""
 RETRY_SECONDS = (1.0, 5.0)
 """How long after a failure it is tried again, before it is given up."""
+MOMENT_SECONDS = 2.0
+"""How long a stop waits for what is being told."""
 _END = None
 
 _logger = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ class AlertDispatcher:
         self._settings = settings
         self._ledger = AlertLedger()
         self._waiting: queue.Queue[RecordedEvent | None] = queue.Queue(EVENTS_WAITING)
-        self._stopping = threading.Event()
+        self._stopping, self._cut_off = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
 
     def start(self) -> None:
@@ -50,13 +52,15 @@ class AlertDispatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Tell nothing more; what is being told is given a moment."""
+        """Tell nothing more; what is being told is given a moment, then a command is ended."""
         self._stopping.set()
         try:
             self._waiting.put_nowait(_END)
         except queue.Full:
             _logger.debug("the thread sees that it is to stop at its next event")
-        self._thread.join(2.0)
+        self._thread.join(MOMENT_SECONDS)
+        self._cut_off.set()
+        self._thread.join(MOMENT_SECONDS)
 
     def _offer(self, recorded: RecordedEvent) -> None:
         """Take an event that may matter; returns at once."""
@@ -87,7 +91,7 @@ class AlertDispatcher:
     def _tell(self, target: AlertTarget, alert: Alert) -> None:
         for wait in (*RETRY_SECONDS, None):
             try:
-                return deliver(target, alert)
+                return deliver(target, alert, self._cut_off.is_set)
             except NotDelivered as error:
                 if wait is None or self._stopping.wait(wait):
                     self._journal.record(AlertFailed(target=target.name, why=error.detail))

@@ -92,7 +92,7 @@ def _is_same_matter(known: Condition, ending: Condition) -> bool:
 
 def _alert(recorded: RecordedEvent, condition: Condition, suppressed: int) -> Alert:
     event = recorded.event
-    about = " ".join(filter(None, (condition.subject, event.sentence())))
+    about = " ".join(filter(None, (event.receiver, event.calling_ae_title, event.sentence())))
     return Alert(
         kind=str(condition.kind),
         subject=condition.subject,

@@ -11,6 +11,7 @@ from engine.model.session import UNSETTLED, ObjectState
 from engine.model.session_actions import SessionAction, possible_actions
 from engine.session_events import SessionCancelled, SessionRebuildAsked
 from engine.sessions import contents
+from engine.sessions.faults import in_words
 from engine.sessions.lifecycle import put_into_trash_at
 from engine.sessions.operations import OperationKind, Plan, Request
 from engine.sessions.pages import session_page
@@ -45,6 +46,7 @@ LONGEST_WAIT_SECONDS = 60.0
 _MOST_SCANS_READ = 200
 """One object of each scan is read for its description; the scans after these have none."""
 _MOST_EVENTS = 5_000
+_ASKED_BY_NOBODY = (OperationKind.FALL_BACK, OperationKind.SEPARATE)
 
 
 class SessionAnswers:
@@ -76,6 +78,7 @@ class SessionAnswers:
             self._reader, query, order, descending=descending, offset=offset, limit=limit
         )
 
+    @in_words()
     def detail(self, session_id: int) -> SessionDetail:
         """Return all that is shown of a session."""
         with self._reader.reading() as connection:
@@ -109,6 +112,7 @@ class SessionAnswers:
             contents.session_row(connection, session_id)
             return contents.scan_objects(connection, session_id, scan_id, offset, limit)
 
+    @in_words()
     def preview_archive(
         self, session_id: int, *, merge: bool = False, overwrite: bool = False
     ) -> ArchivePreview:
@@ -145,6 +149,7 @@ class SessionAnswers:
         """Ask for a session to be taken out of the trash."""
         return self._ask(session_id, Request(OperationKind.RESTORE, actor))
 
+    @in_words()
     def rebuild(self, session_id: int, actor: str) -> SessionOutcome:
         """Ask for a session's scans and documents to be made anew."""
         self._keeping.ledger.ask_to_build(session_id)
@@ -155,6 +160,7 @@ class SessionAnswers:
         self._keeping.ring()
         return _outcome(session)
 
+    @in_words()
     def cancel(self, session_id: int, actor: str) -> SessionOutcome:
         """Take back a request that nobody has begun."""
         self._keeping.ledger.cancel(session_id)
@@ -165,11 +171,13 @@ class SessionAnswers:
         self._keeping.ring()
         return _outcome(session)
 
+    @in_words()
     def settled(self, session_id: int, *, wait_seconds: float = 10.0) -> SessionOutcome:
         """Wait until nothing waits or works on a session; say where it stands."""
         seconds = min(max(0.0, wait_seconds), LONGEST_WAIT_SECONDS)
         return _outcome(self._keeping.ledger.wait_until_settled(session_id, seconds))
 
+    @in_words()
     def _ask(self, session_id: int, request: Request) -> SessionOutcome:
         self._keeping.ledger.ask(session_id, request)
         self._keeping.ring()
@@ -221,7 +229,7 @@ def _summary(folder: Path, row: ScanRow, read: ReadStored | None) -> ScanSummary
 
 def _request(asked: AskedOperation) -> WaitingRequest | None:
     operation = asked.operation
-    if operation.request.kind is OperationKind.FALL_BACK:
+    if operation.request.kind in _ASKED_BY_NOBODY:
         return None
     return WaitingRequest(
         SessionAction(operation.request.kind),

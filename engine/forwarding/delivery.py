@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Delivered:
-    """What became of a delivery."""
+    """What became of a delivery, until it is noted in the queue."""
 
     done: list[int] = field(default_factory=list)
     """The items that the peer has now."""
@@ -43,12 +43,10 @@ class Delivered:
     given_up: int = 0
     why: str = ""
     """Why the last one was given up, without anything that the peer wrote."""
-    trouble: PeerError | ConfigurationError | None = None
-    """Why the others were not sent, if something stood in the way."""
 
 
 class Delivery:
-    """Sends some items; used once, by one thread."""
+    """Sends some items; used by one thread."""
 
     def __init__(
         self,
@@ -56,32 +54,28 @@ class Delivery:
         at: Surroundings,
         line: Line,
         stopping: Callable[[], bool],
+        delivered: Delivered,
     ) -> None:
+        """Take what is needed, and what is to be told what became of the items."""
         self._destination = destination
         self._at = at
         self._line = line
         self._stopping = stopping
-        self._delivered = Delivered()
+        self._delivered = delivered
 
-    def deliver(self, items: Sequence[Item]) -> Delivered:
-        """Send items until something stands in the way.
+    def deliver(self, items: Sequence[Item]) -> PeerError | ConfigurationError | None:
+        """Send items until something stands in the way, and return that.
 
         Raises:
-            StorageUnusable: if queue or index can't be used; what was sent is sent again then.
+            StorageUnusable: if queue or index can't be used.
         """
-        found = self._delivered
         with ExitStack() as opened:
             objects = [(item, s) for item in items if (s := self._open(item, opened)) is not None]
             try:
                 self._send(objects)
             except (PeerError, ConfigurationError) as error:
-                found.trouble = error
-        at, number = self._at, self._destination.id
-        if found.done:
-            at.queue.sent(number, found.done, found.bytes, at.clock.now())
-        if found.given_up:
-            tell_given_up(self._destination, at, found.given_up, found.why)
-        return found
+                return error
+        return None
 
     def _open(self, item: Item, opened: ExitStack) -> Sendable | None:
         """Open an object, which no move disturbs any more; None if there is nothing to send now."""

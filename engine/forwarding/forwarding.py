@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from engine.delivery_events import (
     ForwardingFollowsNewIndex,
     ForwardingHalted,
+    ForwardingResumed,
     ForwardsDropped,
     QueueSetAside,
 )
@@ -137,7 +138,9 @@ class Forwarding:
             seconds: float | None = None
             try:
                 self._serve()
-                halted = ""
+                if halted:
+                    halted = ""
+                    self._journal.record(ForwardingResumed())
             except StorageUnusable as error:
                 if error.detail != halted:
                     halted = error.detail
@@ -166,13 +169,14 @@ class Forwarding:
             try:
                 yield destination_of(processor, settings_of(ForwardCopy.info, processor))
             except ConfigurationError as error:
-                reason = f"{processor.label}: {error.detail}"
-                self._journal.record(ForwardingHalted(reason=reason))
+                halted = ForwardingHalted(destination=processor.label, reason=error.detail)
+                self._journal.record(halted)
 
     def _bring_to(self, wanted: list[Destination]) -> None:
         """End senders whose settings changed or that are not wanted, and begin the others."""
         before = self._senders
         kept = {d.id: before[d.id] for d in wanted if _is_for(before.get(d.id), d)}
+        self._senders = kept  # whatever comes next, none that has ended is taken for one at work
         self._end([sender for number, sender in before.items() if number not in kept])
         made = {d.id: Sender(d, self._at) for d in wanted if d.id not in kept}
         self._senders = kept | made

@@ -7,19 +7,17 @@ is sent again.
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from engine.forwarding.tables import ITEM_COLUMNS, SCHEMA, SCHEMA_VERSION, DestinationRow, Item
 from engine.sessions.moments import stamp
-from engine.sessions.private_file import PrivateFile
+from engine.sessions.private_file import PrivateFile, PrivateTables
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 _FILE = PrivateFile(
@@ -40,36 +38,14 @@ class Mark:
     """When its object came, by which another index shows that it is another."""
 
 
-class ForwardingQueue:
+class ForwardingQueue(PrivateTables):
     """The queue; every method may be called from any thread and any process.
 
     Every method raises `StorageUnusable` if the file can't be used.
     """
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
-        """Guards the connection."""
-        self._connection = _FILE.open(path)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def check(self) -> None:
-        """Read the whole file.
-
-        Raises:
-            StorageDamaged: if it is not what was written.
-        """
-        with self._lock:
-            _FILE.check(self._connection)
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._connection.close()
+        super().__init__(_FILE, path)
 
     def marks(self) -> dict[int, Mark]:
         """Return how far the index was followed, by destination; none for those that are paused."""
@@ -265,13 +241,6 @@ class ForwardingQueue:
                 delete = "DELETE FROM items WHERE destination = ? AND failed = 0"
                 return connection.execute(delete, (destination,)).rowcount
             return _of_some(connection, "DELETE FROM items WHERE ", (), destination, items)
-
-    @contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
-        with _FILE.in_words(), self._lock, self._connection:
-            # Commands write here too: nothing may change between our reading and writing.
-            self._connection.execute("BEGIN IMMEDIATE")
-            yield self._connection
 
 
 def _of_some(

@@ -7,10 +7,15 @@ import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from engine.delivery_events import DestinationFails, DestinationRecovered, ForwardingHalted
+from engine.delivery_events import (
+    DestinationFails,
+    DestinationRecovered,
+    ForwardingHalted,
+    ForwardingResumed,
+)
 from engine.errors import StorageUnusable
 from engine.forwarding.backoff import delay_seconds
-from engine.forwarding.delivery import Delivery, tell_given_up
+from engine.forwarding.delivery import Delivered, Delivery, tell_given_up
 from engine.forwarding.line import Line
 from engine.journal import is_told
 
@@ -41,6 +46,8 @@ class Sender:
         self._line = Line(destination)
         self._wake = threading.Condition()
         self._rung = self._stopping = False
+        self._delivered = Delivered()
+        """What became of objects and is not noted yet."""
         self._failures = 0
         """How often in a row the peer was in trouble."""
         self._retry_at = 0.0
@@ -81,7 +88,7 @@ class Sender:
         while self._wait(seconds):
             try:
                 seconds = self._round()
-                self._halted = ""
+                self._resume()
             except StorageUnusable as error:
                 seconds = self._halt(error.detail)
             except Exception as error:
@@ -102,11 +109,19 @@ class Sender:
         self._line.close()
         if reason != self._halted:
             self._halted = reason
-            self._at.journal.record(ForwardingHalted(reason=f"{self.destination.label}: {reason}"))
+            halted = ForwardingHalted(destination=self.destination.label, reason=reason)
+            self._at.journal.record(halted)
         return STORAGE_SECONDS
+
+    def _resume(self) -> None:
+        """Tell that what stood in the way is over, if anything did."""
+        if self._halted:
+            self._halted = ""
+            self._at.journal.record(ForwardingResumed(destination=self.destination.label))
 
     def _round(self) -> float | None:
         """Send what is due; return for how long nothing will be, None if nothing waits."""
+        self._note()
         held_back = self._held_back()
         if held_back > 0:
             return held_back
@@ -115,17 +130,36 @@ class Sender:
         items = at.queue.due(number, at.clock.now(), OBJECTS_AT_ONCE)
         if not items:
             return self._idle()
-        delivered = Delivery(self.destination, at, self._line, self._is_stopping).deliver(items)
-        if delivered.trouble is not None and not self._stopping:
-            self._failures = 0 if delivered.done else self._failures
-            self._hold_back(delivered.trouble)
-        elif delivered.done and self._failures:
+        parts = (self.destination, at, self._line, self._is_stopping, self._delivered)
+        trouble = Delivery(*parts).deliver(items)
+        self._judge(trouble, any_done=self._note())
+        return self._held_back()
+
+    def _note(self) -> bool:
+        """Note what the peer has, which must not be sent again; return whether that is anything.
+
+        What a storage that fails keeps from being noted is noted before anything else is sent.
+        """
+        found, at = self._delivered, self._at
+        if found.done:
+            at.queue.sent(self.destination.id, found.done, found.bytes, at.clock.now())
+        if found.given_up:
+            tell_given_up(self.destination, at, found.given_up, found.why)
+        self._delivered = Delivered()
+        return bool(found.done)
+
+    def _judge(self, trouble: EngineError | None, *, any_done: bool) -> None:
+        """Leave a peer in trouble alone, or tell that it is no longer in any."""
+        failures = self._failures
+        if any_done:
             self._failures = 0
+        if trouble is not None and not self._stopping:
+            self._hold_back(trouble)
+        elif any_done and failures:
             recovered = DestinationRecovered(
                 destination=self.destination.label, queued=self._queued()
             )
-            at.journal.record(recovered)
-        return self._held_back()
+            self._at.journal.record(recovered)
 
     def _is_stopping(self) -> bool:
         return self._stopping

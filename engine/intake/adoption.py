@@ -66,7 +66,7 @@ def adopt_findings(workplace: Workplace, found: Audit) -> Adopted:
         differences = repair(workplace, session)
         for file in differences.unknown:
             record_unknown(workplace, session, file, REASON)
-        workplace.index.flush()
+        workplace.require_rows()
         workplace.ledger.recount(session.id)
         adopted = adopted.plus(differences)
     more = adopt_folders(workplace, found.unknown_folders)
@@ -85,7 +85,7 @@ def adopt_folders(workplace: Workplace, folders: Iterable[UnknownFolder]) -> int
         for path in files:
             record_unknown(workplace, session, path.relative_to(folder).as_posix(), REASON)
         adopted += len(files)
-        workplace.index.flush()
+        workplace.require_rows()
     return adopted
 
 

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from engine.sessions.workplace import Workplace
 
 SUCCESS = 0x0000
+_MAY_LACK_ROWS = (
+    SessionStatus.RECEIVING,
+    SessionStatus.QUEUED_BUILDING,
+    SessionStatus.QUEUED_DELETING,
+    SessionStatus.DELETING,
+)
+"""What a session is, or may have become on request, while an object is on its way into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +39,23 @@ class Recovered:
 
 
 def adopt(workplace: Workplace) -> Recovered:
-    """Give every stored object of the sessions being received its row."""
+    """Give every stored object its row, in the sessions that may lack some."""
     adopted = {}
-    for session in workplace.ledger.in_status(SessionStatus.RECEIVING):
+    for session in workplace.ledger.in_status(*_MAY_LACK_ROWS):
         unknown = repair(workplace, session).unknown
         for file in unknown:
             record_unknown(workplace, session, file, "found on disk after a crash")
         if unknown:
             adopted[session.id] = len(unknown)
-        elif not workplace.ledger.stored_rows(session.id):
+        elif _never_came_to_be(workplace, session):
             workplace.index.forget_empty(session.id)
-    workplace.index.flush()
+    workplace.require_rows()
     return Recovered(sum(adopted.values()), len(adopted))
+
+
+def _never_came_to_be(workplace: Workplace, session: Session) -> bool:
+    is_received = session.status is SessionStatus.RECEIVING
+    return is_received and not workplace.ledger.stored_rows(session.id)
 
 
 def record_unknown(workplace: Workplace, session: Session, file: str, reason: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.dimse.receivers import ObservedState, Receivers
+from engine.errors import StorageUnusable
 from engine.sessions.observed import ObservedReceiver
 from engine.view import ReceiverState, ReceiverStatus
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from engine.metrics import Metrics
     from engine.model.receiver import Receiver
     from engine.sessions.index import SessionIndex
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +66,8 @@ class ReceiverStates:
             state = self.observed(receiver)
             reason = state.failure.reason if state.failure else ""
             observed.append(ObservedReceiver(receiver.label, state.state, reason, state.since))
-        self.index.observe(tuple(observed))
+        try:
+            self.index.observe(tuple(observed))
+        except StorageUnusable as error:
+            # What is said of a configuration must not keep it from being in force.
+            _logger.warning("`status` does not know the states of the receivers: %s", error)

@@ -77,6 +77,8 @@ class Programs:
         self._finished = FinishedSessions(index.changing)
         self._runners: dict[int, Runner] = {}
         self._leaving: list[Runner] = []
+        self._taken_up = 0
+        """The last finished session that has its runs."""
         self._halted = ""
         """Why nothing is followed, as it was told last."""
         self._stopping = threading.Event()
@@ -153,10 +155,12 @@ class Programs:
             self._journal.record(RunsDropped(runs=dropped))
         enabled = [processor for processor in processors if processor.enabled]
         programs = {p.id: program_of(p, settings_of(Command.info, p)) for p in enabled}
-        self._take_up(enabled, programs, configuration)
         self._bring_to(programs)
-        for runner in self._runners.values():
-            runner.ring()
+        try:
+            self._take_up(enabled, programs, configuration)
+        finally:
+            for runner in self._runners.values():
+                runner.ring()
 
     def _take_up(
         self,
@@ -164,7 +168,10 @@ class Programs:
         programs: dict[int, Program],
         configuration: Configuration,
     ) -> None:
-        """Make runs of the sessions that were finished, and let the index forget them."""
+        """Make runs of the sessions that were finished, and let the index forget them.
+
+        If it can't, they must not be made again: by then the first ones may have ended.
+        """
         finished = self._finished.all()
         if not finished:
             return
@@ -175,10 +182,13 @@ class Programs:
             if programs[processor.id].status == found.status
             and wants(processor, session, configuration)
         )
-        self._finished.remove(finished[-1].sequence)
+        self._taken_up = finished[-1].sequence
+        self._finished.remove(self._taken_up)
 
     def _sessions(self, finished: tuple[Finished, ...]) -> Iterator[tuple[Finished, Session]]:
         for found in finished:
+            if found.sequence <= self._taken_up:
+                continue
             try:
                 yield found, self._ledger.session(found.session)
             except NotFound:  # merged already; its other session is noted by itself

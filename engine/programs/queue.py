@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.model.session import SessionStatus
-from engine.sessions.private_file import PrivateFile
+from engine.sessions.private_file import PrivateFile, PrivateTables
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     from engine.sessions.finished import Finished
@@ -52,19 +49,11 @@ class Run(NamedTuple):
     """How often it was begun; more than 0 after the engine ended in the middle of it."""
 
 
-class RunQueue:
+class RunQueue(PrivateTables):
     """The queue; every method may be called from any thread, and raises `StorageUnusable`."""
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
-        """Guards the connection."""
-        self._connection = _FILE.open(path)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        super().__init__(_FILE, path)
 
     def put(self, runs: Iterable[tuple[int, Finished]]) -> None:
         """Note which programs are to run for which finished sessions; again has no effect."""
@@ -107,22 +96,3 @@ class RunQueue:
         with self._changing() as connection:
             delete = f"DELETE FROM runs WHERE processor NOT IN ({marks})"
             return connection.execute(delete, tuple(processors)).rowcount
-
-    def check(self) -> None:
-        """Read the whole file.
-
-        Raises:
-            StorageDamaged: if it is not what was written.
-        """
-        with self._lock:
-            _FILE.check(self._connection)
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._connection.close()
-
-    @contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
-        with _FILE.in_words(), self._lock, self._connection:
-            yield self._connection

@@ -52,6 +52,8 @@ class Runner:
         self._wake = threading.Condition()
         self._rung = program.at_once
         self._stopping = False
+        self._halted = ""
+        """Why no run can be begun, as it was told last."""
         self._threads = [
             threading.Thread(target=self._work, name=f"command-{program.id}-{number}")
             for number in range(program.at_once)
@@ -88,14 +90,21 @@ class Runner:
             try:
                 while not self._stopping and self._run_next():
                     pass
+                self._halted = ""
             except StorageUnusable as error:
-                self._tell_failure(None, error.detail)
-                seconds = RETRY_SECONDS
+                seconds = self._halt(error.detail)
             except Exception as error:
                 # One session that nobody foresaw must not end the runs for all others.
                 _logger.exception("running a program failed; trying again")
-                self._tell_failure(None, f"internal error ({type(error).__name__})")
-                seconds = RETRY_SECONDS
+                seconds = self._halt(f"internal error ({type(error).__name__})")
+
+    def _halt(self, reason: str) -> float:
+        """Wait until the storage is better, and tell once for which reason."""
+        with self._wake:
+            is_news, self._halted = reason != self._halted, reason
+        if is_news:
+            self._tell_failure(None, reason)
+        return RETRY_SECONDS
 
     def _wait(self, seconds: float | None) -> bool:
         """Wait until it rings or the time is over; return whether to go on."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from engine.sessions.staging import Staged
 
 EMPTY = "Empty sessions cannot be archived."
+BEING_MERGED = "another session is just being merged into the archived one, retry after it"
 _FOLDER_TRIES = 1000
 
 
@@ -129,8 +130,7 @@ class Planner:
 
     def _whose(self, folder: str) -> str:
         """Say what has a folder of the archive that no archived session has."""
-        plans = (operation.plan for operation in self._ledger.operations())
-        if any(plan is not None and plan.folder == folder for plan in plans):
+        if any(plan.folder == folder for plan in self._ledger.plans()):
             return "another session of this label is just being archived, retry after it"
         return "the archive has a folder of this name that the index does not know"
 
@@ -144,6 +144,8 @@ class Planner:
     ) -> Plan:
         if existing.status is not SessionStatus.ARCHIVED:
             raise SessionConflict(*reasons, f"the archived session is {existing.status} just now")
+        if any(plan.into == existing.id for plan in self._ledger.plans()):
+            raise SessionConflict(*reasons, BEING_MERGED)
         archived = self.describe(existing)
         reasons += conflicts_between(
             incoming, archived, merge=request.merge, overwrite=request.overwrite
@@ -197,7 +199,7 @@ class Planner:
         return Plan(SessionArea.PREARCHIVE, folder, SessionStatus.QUEUED_BUILDING, session.project)
 
     def _free_folder(self, project: str, stamp: str, label: str, mark: str) -> str:
-        """Return a folder of the prearchive that nothing is in (XNAT 9.7: ``_DA`` if taken)."""
+        """Return a folder of the prearchive that nobody has (XNAT 9.7: ``_DA`` if taken)."""
         marks = [
             "",
             f"_{mark}" if mark else "_1",
@@ -205,7 +207,8 @@ class Planner:
         ]
         for suffix in marks:
             folder = "/".join(filter(None, (project, f"{stamp}{suffix}", label)))
-            if not self._areas.path(SessionArea.PREARCHIVE, folder).exists():
+            on_disk = self._areas.path(SessionArea.PREARCHIVE, folder).exists()
+            if not on_disk and not self._ledger.is_claimed(folder):
                 return folder
         raise SessionError("no free folder in the prearchive", "move away what is there")
 

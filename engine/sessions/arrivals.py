@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.errors import StorageUnusable
 from engine.model.session import ObjectState, SessionArea, SessionStatus
+from engine.sessions.faults import in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 _AFTER = (
@@ -70,7 +68,7 @@ class Arrivals:
             StorageUnusable: if it can't be opened.
         """
         self._lock = threading.Lock()
-        with _in_words():
+        with in_words():
             uri = f"{index_file.absolute().as_uri()}?mode=ro"
             self._connection = sqlite3.connect(
                 uri, timeout=10, check_same_thread=False, uri=True, isolation_level=None
@@ -82,7 +80,7 @@ class Arrivals:
         Raises:
             StorageUnusable: if the index can't be read.
         """
-        with _in_words(), self._lock:
+        with in_words(), self._lock:
             return tuple(map(Arrived._make, self._connection.execute(_AFTER, (sequence, limit))))
 
     def newest(self) -> int:
@@ -92,7 +90,7 @@ class Arrivals:
             StorageUnusable: if the index can't be read.
         """
         query = "SELECT seq FROM sqlite_sequence WHERE name = 'objects'"
-        with _in_words(), self._lock:
+        with in_words(), self._lock:
             row = self._connection.execute(query).fetchone()
         return int(row[0]) if row else 0
 
@@ -103,7 +101,7 @@ class Arrivals:
             StorageUnusable: if the index can't be read.
         """
         query = "SELECT at FROM objects WHERE sequence = ?"
-        with _in_words(), self._lock:
+        with in_words(), self._lock:
             row = self._connection.execute(query, (sequence,)).fetchone()
         return str(row[0]) if row else ""
 
@@ -113,7 +111,7 @@ class Arrivals:
         Raises:
             StorageUnusable: if the index can't be read.
         """
-        with _in_words(), self._lock:
+        with in_words(), self._lock:
             row = self._connection.execute(_PLACE, (sequence,)).fetchone()
         if row is None or not row[4]:
             return None
@@ -134,7 +132,7 @@ class Arrivals:
         """
         query = "SELECT MAX(sequence) FROM objects WHERE sop_instance_uid = ? AND state = ?"
         values = (sop_instance_uid, ObjectState.STORED)
-        with _in_words(), self._lock:
+        with in_words(), self._lock:
             row = self._connection.execute(query, values).fetchone()
         return row[0] if row else None
 
@@ -148,7 +146,7 @@ class Arrivals:
             "SELECT sequence, state, reason FROM objects"
             " WHERE sequence > ? AND sop_instance_uid = ? ORDER BY sequence LIMIT 1"
         )
-        with _in_words(), self._lock:
+        with in_words(), self._lock:
             row = self._connection.execute(query, (after, sop_instance_uid)).fetchone()
         return (int(row[0]), str(row[1]), str(row[2])) if row else None
 
@@ -156,13 +154,3 @@ class Arrivals:
         """Close the connection."""
         with self._lock:
             self._connection.close()
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StorageUnusable(
-            f"the session index can't be read: {error}", "try again, or check the disk"
-        ) from error

@@ -11,6 +11,7 @@ import errno
 import os
 import select
 import stat
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -29,22 +30,32 @@ class Bell:
 
     def __init__(self, path: Path) -> None:
         self._fds = _open(path)
+        self._lock = threading.Lock()
+        """Guards the descriptor for ringing: closed ones belong to somebody else soon."""
+        self._is_closed = False
         self._poll = select.poll()
         self._poll.register(self._fds[0], select.POLLIN)
 
     def wait(self, seconds: float) -> None:
         """Return when it rings or the time is over."""
         if self._poll.poll(seconds * 1000):
-            os.read(self._fds[0], _DRAINED_BYTES)
+            with suppress(BlockingIOError):  # another process has heard it
+                os.read(self._fds[0], _DRAINED_BYTES)
 
     def ring(self) -> None:
-        """Wake the thread that waits, or the next one that would."""
-        _ring(self._fds[1])
+        """Wake the thread that waits, or the next one that would; once closed, nobody."""
+        with self._lock:
+            if not self._is_closed:
+                _ring(self._fds[1])
 
     def close(self) -> None:
-        """Forget the FIFO; it stays for the next run."""
-        for fd in set(self._fds):
-            os.close(fd)
+        """Forget the FIFO, which stays for the next run; nobody may wait any more."""
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            for fd in set(self._fds):
+                os.close(fd)
 
 
 def ring(path: Path) -> bool:

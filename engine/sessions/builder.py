@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from engine.errors import EngineError, TransitionNotAllowed
+from engine.errors import EngineError, SessionConflict, TransitionNotAllowed
 from engine.model.pet_mr import PetMr
 from engine.model.session import SessionArea, SessionStatus
 from engine.session_events import SessionArchived, SessionBuilt, SessionFailed
@@ -15,9 +15,11 @@ from engine.sessions.operations import OperationKind, Request
 from engine.sessions.scans import SCANS
 from engine.sessions.separation import pet_scans
 from engine.sessions.transfer import remove_time_stamp
-from engine.sessions.workplace import in_words, project_of
+from engine.sessions.workplace import in_words, is_full, project_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.model.session import Session
     from engine.sessions.archive import Planner
     from engine.sessions.operations import Plan
@@ -35,56 +37,71 @@ SEPARATED = "its PET scans become a session of their own"
 class Builder:
     """Builds sessions, one after the other."""
 
-    def __init__(self, workplace: Workplace, planner: Planner, operator: Operator) -> None:
+    def __init__(
+        self,
+        workplace: Workplace,
+        planner: Planner,
+        operator: Operator,
+        follows: Callable[[Session], Request | None],
+    ) -> None:
+        """Take the parts, and what says what a session that is ready waits for by itself."""
         self._at = workplace
         self._planner = planner
         self._operator = operator
+        self._follows = follows
 
-    def build(self, session_id: int) -> Session | None:
-        """Build a session; return it if it is ready for what comes next.
+    def build(self, session_id: int) -> None:
+        """Build a session, and queue what comes next.
 
         Raises:
             TransitionNotAllowed: if it is in no state to be built in.
         """
+        before = self._at.ledger.session(session_id).reason
         session = self._at.ledger.change(session_id, SessionStatus.BUILDING)
         if not self._at.is_settled(session_id):
             self._at.ledger.end_build(session_id, (), (SessionStatus.RECEIVING, ""))
-            return None
+            return
         files = self._at.ledger.stored_files(session_id)
         if not files:
             self._forget(session)
-            return None
+            return
         moved: list[Moved] = []
         try:
             built = self._built(session, files, moved)
         except (EngineError, OSError) as error:
-            self._fail(session, moved, in_words(error))
-            return None
-        return self._finish(session, moved, built)
+            if is_full(error):
+                self._postpone(session, moved, in_words(error), before)
+            else:
+                self._fail(session, moved, in_words(error))
+        except Exception:
+            self._at.ledger.note_files(session_id, moved)
+            raise
+        else:
+            self._finish(session, moved, built)
 
     def _built(self, session: Session, files: tuple[str, ...], moved: list[Moved]) -> BuiltSession:
         folder = self._at.areas.folder(session)
         objects = [self._at.read(folder, file) for file in files]
         return build(session, folder, objects, moved, self._at.pet_mr(session.project))
 
-    def _finish(self, session: Session, moved: list[Moved], built: BuiltSession) -> Session | None:
+    def _finish(self, session: Session, moved: list[Moved], built: BuiltSession) -> None:
         if built.pet_mr is PetMr.SEPARATE and pet_scans(built.scans):
             self._separate(session, moved)
-            return None
+            return
         direct = session.area is SessionArea.ARCHIVE
         status = SessionStatus.ARCHIVED if direct else SessionStatus.READY
-        became = self._at.ledger.end_build(session.id, moved, (status, ""), built)
+        # In one transaction: a session must not stay behind for want of what was to follow.
+        then = None if direct else self._follows(session)
+        became = self._at.ledger.end_build(session.id, moved, (status, ""), built, then)
         if became is SessionStatus.RECEIVING:
-            return None
+            return
         number, project, record = session.id, project_of(session), self._at.journal.record
         scans = len(built.scans)
         record(SessionBuilt(session=number, project=project, objects=built.objects, scans=scans))
-        if not direct:
-            return replace(session, status=status, modality=built.modality)
-        remove_empty_folders(self._at.areas.folder(session) / SCANS)
-        record(SessionArchived(session=number, project=project, by=DIRECT_ARCHIVE))
-        self._at.archived(session)
-        return None
+        if direct:
+            remove_empty_folders(self._at.areas.folder(session) / SCANS)
+            record(SessionArchived(session=number, project=project, by=DIRECT_ARCHIVE))
+            self._at.archived(session)
 
     def _separate(self, session: Session, moved: list[Moved]) -> None:
         """Let the PET scans become a session of their own, in the prearchive (XNAT 9.5, 9.7)."""
@@ -107,6 +124,18 @@ class Builder:
         else:
             self._at.ledger.end_build(session.id, (), (SessionStatus.RECEIVING, ""))
 
+    def _postpone(self, session: Session, moved: list[Moved], why: str, before: str) -> None:
+        """Let a session be built when there is room; that it waits is told once."""
+        reason = f"{why}; it will be tried again"
+        self._at.ledger.end_build(session.id, moved, (SessionStatus.RECEIVING, reason))
+        if reason != before:
+            self._tell_failure(session, reason)
+
+    def _tell_failure(self, session: Session, why: str) -> None:
+        self._at.journal.record(
+            SessionFailed(session=session.id, project=project_of(session), reason=why)
+        )
+
     def _fail(self, session: Session, moved: list[Moved], why: str) -> None:
         self._at.ledger.note_files(session.id, moved)
         if session.area is SessionArea.ARCHIVE:
@@ -114,9 +143,7 @@ class Builder:
             return
         became = self._at.ledger.end_build(session.id, (), (SessionStatus.ERROR, why))
         if became is SessionStatus.ERROR:
-            self._at.journal.record(
-                SessionFailed(session=session.id, project=project_of(session), reason=why)
-            )
+            self._tell_failure(session, why)
 
     def _fall_back(self, session: Session, why: str) -> None:
         """Bring a session that can't be archived directly to the prearchive (XNAT 9.7)."""
@@ -127,7 +154,7 @@ class Builder:
     def _carry_out(self, session: Session, request: Request, plan: Plan) -> None:
         try:
             plan = self._at.ledger.begin(session.id, request, plan)
-        except TransitionNotAllowed:  # objects have come meanwhile: it is built again
+        except (TransitionNotAllowed, SessionConflict):  # something came between: it is built again
             self._at.ledger.end_build(session.id, (), (SessionStatus.RECEIVING, ""))
             return
         self._operator.carry_out(session, request, plan)

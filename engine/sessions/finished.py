@@ -5,13 +5,15 @@ The note is in the same transaction as the status, so that a crash can't come be
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.model.session import SessionStatus
+from engine.sessions.faults import in_words
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
 FINISHED = frozenset((SessionStatus.READY, SessionStatus.ARCHIVED))
@@ -38,11 +40,14 @@ def note_finished(
 
 
 class FinishedSessions:
-    """Reads and removes the notes; may be used by any thread."""
+    """Reads and removes the notes; may be used by any thread.
+
+    Every method raises `StorageUnusable` if the index can't be used.
+    """
 
     def __init__(self, changing: Callable[[], AbstractContextManager[sqlite3.Connection]]) -> None:
         """Take what gives the index for one transaction."""
-        self._changing = changing
+        self._index = changing
 
     def all(self) -> tuple[Finished, ...]:
         """Return all notes, oldest first."""
@@ -55,3 +60,8 @@ class FinishedSessions:
         """Remove what was taken up."""
         with self._changing() as connection:
             connection.execute("DELETE FROM finished WHERE sequence <= ?", (up_to,))
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        with in_words(), self._index() as connection:
+            yield connection

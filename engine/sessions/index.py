@@ -7,9 +7,10 @@ crash kept out of the index.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,6 +24,8 @@ from engine.model.session import (
     SessionStatus,
     status_on_arrival,
 )
+from engine.sessions.claims import is_claimed
+from engine.sessions.faults import in_words, unusable
 from engine.sessions.holds import Holds
 from engine.sessions.migrations import NEXT_SESSION
 from engine.sessions.moments import stamp
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from engine.sessions.rows import Backlog
 
 _FOLDER_TRIES = 1000
+
+_logger = logging.getLogger(__name__)
 SESSION_COLUMNS = ", ".join(f.name for f in fields(Session))
 
 
@@ -231,6 +236,7 @@ class SessionIndex:
         """Tell whether somebody writes the rows of objects."""
         return self._writer.is_alive()
 
+    @in_words()
     def observe(self, observed: tuple[ObservedReceiver, ...]) -> None:
         """Replace what is said of the receivers, for `dicomdock status`."""
         rows = [(o.receiver, o.state, o.reason, stamp(o.since)) for o in observed]
@@ -238,6 +244,7 @@ class SessionIndex:
             self._connection.execute("DELETE FROM observed")
             self._connection.executemany("INSERT INTO observed VALUES (?, ?, ?, ?)", rows)
 
+    @in_words()
     def begin_run(self) -> bool:
         """Note that an engine runs; return whether the one before it stopped in good order."""
         with self._lock, self._connection:
@@ -249,12 +256,16 @@ class SessionIndex:
     def close(self) -> None:
         """Write what is queued, note the clean stop and close."""
         self._writer.close()
-        with self._lock:
-            with self._connection:
-                self._connection.execute(
-                    "UPDATE engine SET clean_stop = ?", (not self._writer.lost_rows,)
-                )
-            self._connection.close()
+        with self._lock, closing(self._connection):
+            try:
+                self._note_stop()
+            except sqlite3.Error as error:
+                _logger.warning("%s; the next start looks for missing rows", unusable(error))
+
+    def _note_stop(self) -> None:
+        with self._connection:
+            clean = not self._writer.lost_rows
+            self._connection.execute("UPDATE engine SET clean_stop = ?", (clean,))
 
     def _candidates(self, key: SessionKey) -> list[tuple[int, str, str, SessionStatus | None]]:
         """Return number, folder, status of a key's sessions, and what an object makes of each."""
@@ -318,10 +329,9 @@ class SessionIndex:
         self, make_folder: Callable[[datetime], tuple[str, ...]], at: datetime
     ) -> tuple[str, ...]:
         """Name a folder that no session has, not even one that has nothing on disk yet."""
-        known = "SELECT 1 FROM sessions WHERE folder = ?"
         for milliseconds in range(_FOLDER_TRIES):
             folder = make_folder(at + timedelta(milliseconds=milliseconds))
-            if self._connection.execute(known, ("/".join(folder),)).fetchone() is None:
+            if not is_claimed(self._connection, "/".join(folder)):
                 return folder
         raise OutOfResources("no free session folder name")
 

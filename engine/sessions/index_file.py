@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from engine.errors import NotFound, StorageUnusable
+from engine.sessions.faults import in_words
 from engine.sessions.migrations import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -23,11 +24,9 @@ class IndexFile:
     def __init__(self, path: Path) -> None:
         if not path.exists():
             raise NotFound("there is no session index", "nothing was received here yet")
-        try:
+        with in_words():
             self._connection = sqlite3.connect(path, timeout=WAIT_SECONDS)
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        except sqlite3.Error as error:
-            raise _unusable(error) from error
         if version != SCHEMA_VERSION:
             self._connection.close()
             raise StorageUnusable(
@@ -48,19 +47,12 @@ class IndexFile:
         Raises:
             StorageUnusable: if the index can't be read or written.
         """
-        try:
-            with self._connection:
-                self._connection.execute("BEGIN IMMEDIATE")
-                yield self._connection
-        except sqlite3.Error as error:
-            raise _unusable(error) from error
+        with in_words(), self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
 
     def tell_finished(self) -> None:
         """The engine sees itself what it has to take up."""
 
     def forget_place(self, session_id: int) -> None:
         """The engine looks a session up itself before it works on it."""
-
-
-def _unusable(error: sqlite3.Error) -> StorageUnusable:
-    return StorageUnusable(f"the session index can't be used: {error}", "try again, or check it")

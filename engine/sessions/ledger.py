@@ -7,7 +7,7 @@ from json import dumps
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from engine.errors import NotFound, SessionError
+from engine.errors import NotFound, SessionConflict, SessionError
 from engine.model.session import (
     QUEUED,
     UNSETTLED,
@@ -19,6 +19,7 @@ from engine.model.session import (
     require_transition,
 )
 from engine.sessions.changes import Changes
+from engine.sessions.claims import is_claimed
 from engine.sessions.finished import note_finished
 from engine.sessions.ledger_reader import (
     Connection,
@@ -28,6 +29,7 @@ from engine.sessions.ledger_reader import (
     session_row,
 )
 from engine.sessions.moments import stamp
+from engine.sessions.object_changes import give_to_merged, note_anonymization, rename
 from engine.sessions.operations import (
     QUEUED_STATUS,
     WORKING_STATUS,
@@ -35,7 +37,6 @@ from engine.sessions.operations import (
     Request,
 )
 from engine.sessions.separation import note_separation, open_second
-from engine.sessions.staging import REJECTED
 
 if TYPE_CHECKING:
     import sqlite3
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.sessions.building import Moved
     from engine.sessions.session_xml import BuiltSession
+
+
+OUTRUN = "another session has got its place meanwhile"
 
 
 class SessionLedger(LedgerReader):
@@ -71,17 +75,23 @@ class SessionLedger(LedgerReader):
         moved: Iterable[Moved],
         outcome: tuple[SessionStatus, str],
         built: BuiltSession | None = None,
+        then: Request | None = None,
     ) -> SessionStatus:
-        """Note what building came to; a session that objects joined meanwhile is received again."""
+        """Note what building came to; a session that objects joined meanwhile is received again.
+
+        If it is ready, what is to be done with it `then` is queued in the same transaction.
+        """
         status, reason = outcome
         with self._index.changing() as connection:
-            _rename(connection, session_id, moved)
+            rename(connection, session_id, moved)
             if session_row(connection, session_id).status is SessionStatus.RECEIVING_INTERRUPT:
                 status, reason = SessionStatus.RECEIVING, ""
             elif built is not None:
                 _set_size(connection, session_id, built)
             self._set_status(connection, session_id, status, reason)
             note_finished(connection, session_id, status, stamp(self._clock.now()))
+            if then is not None and status is SessionStatus.READY:
+                self._queue(connection, session_row(connection, session_id), then)
         self._index.tell_finished()
         return status
 
@@ -104,16 +114,7 @@ class SessionLedger(LedgerReader):
             SessionError: if it makes no sense for this session.
         """
         with self._index.changing() as connection:
-            session = possible_session(connection, session_id, request)
-            status = QUEUED_STATUS[request.kind]
-            connection.execute(
-                "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, NULL)",
-                (
-                    *(session_id, request.kind, session.status),
-                    *(request.by, stamp(self._clock.now()), dumps(asdict(request))),
-                ),
-            )
-            self._set_status(connection, session_id, status, session.reason)
+            self._queue(connection, possible_session(connection, session_id, request), request)
 
     def cancel(self, session_id: int) -> None:
         """Take a request back that nobody has begun to carry out.
@@ -156,6 +157,12 @@ class SessionLedger(LedgerReader):
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
             self._set_status(connection, session_id, status, reason)
 
+    def note_reason(self, session_id: int, reason: str) -> None:
+        """Note why what goes on with a session does not end."""
+        with self._index.changing() as connection:
+            status = session_row(connection, session_id).status
+            self._set_status(connection, session_id, status, reason)
+
     def drop_request(self, session_id: int) -> None:
         """Forget a request that the session's state does not allow any more."""
         with self._index.changing() as connection:
@@ -171,11 +178,14 @@ class SessionLedger(LedgerReader):
 
         Raises:
             TransitionNotAllowed: if the session's status has changed meanwhile.
+            SessionConflict: if another session has got the folder meanwhile.
         """
         with self._index.changing() as connection:
             session = session_row(connection, session_id)
             status = WORKING_STATUS[request.kind]
             require_transition(session.status, status)
+            if plan.into is None and is_claimed(connection, plan.folder, session_id):
+                raise SessionConflict(OUTRUN)
             if plan.leaves_rest:
                 plan = open_second(connection, session, plan)
             connection.execute(
@@ -224,48 +234,19 @@ class SessionLedger(LedgerReader):
 
     def note_anonymized(self, session_id: int, plan: Plan, *, lost: Collection[str] = ()) -> None:
         """Note what became of objects by their project's script; again has no effect."""
-        done = [(ProjectScript.DONE, session_id, f) for f in plan.edited if f not in lost]
-        gone = [(ObjectState.FILTERED, REJECTED, session_id, file) for file in plan.rejected]
         with self._index.changing() as connection:
-            connection.executemany(
-                "UPDATE objects SET project_script = ? WHERE session = ? AND file = ?", done
-            )
-            connection.executemany(
-                "UPDATE objects SET state = ?, reason = ?, file = ''"
-                " WHERE session = ? AND file = ?",
-                gone,
-            )
+            note_anonymization(connection, session_id, plan, lost)
 
     def note_merge(self, session_id: int, plan: Plan) -> None:
         """Give the rows of merged objects to the session that has them now; again has no effect."""
-        assert plan.into is not None
+        give = note_separation if plan.leaves_rest else give_to_merged
         with self._index.changing() as connection:
-            if plan.leaves_rest:
-                return note_separation(connection, session_id, plan)
-            if not _has_rows(connection, session_id):
-                return None
-            connection.executemany(
-                "UPDATE objects SET session = NULL, file = '', reason = 'replaced in the archive'"
-                " WHERE session = ? AND file = ?",
-                [(plan.into, file) for file in plan.replaced],
-            )
-            connection.executemany(
-                "UPDATE objects SET session = ?, file = ? WHERE session = ? AND file = ?",
-                [(plan.into, after, session_id, before) for before, after in plan.files.items()],
-            )
-            connection.execute(
-                "UPDATE objects SET session = ? WHERE session = ?", (plan.into, session_id)
-            )
-            connection.execute(
-                "UPDATE OR IGNORE traces SET session = ? WHERE session = ?",
-                (plan.into, session_id),
-            )
-        return None
+            give(connection, session_id, plan)
 
     def note_files(self, session_id: int, moved: Iterable[Moved]) -> None:
         """Note that objects of a session have other file names."""
         with self._index.changing() as connection:
-            _rename(connection, session_id, moved)
+            rename(connection, session_id, moved)
 
     def note_built(self, session_id: int, built: BuiltSession) -> None:
         """Note what an archived session has become by a merge."""
@@ -301,6 +282,16 @@ class SessionLedger(LedgerReader):
             connection.execute("DELETE FROM traces WHERE session = ?", (session_id,))
             connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
 
+    def _queue(self, connection: sqlite3.Connection, session: Session, request: Request) -> None:
+        connection.execute(
+            "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, NULL)",
+            (
+                *(session.id, request.kind, session.status),
+                *(request.by, stamp(self._clock.now()), dumps(asdict(request))),
+            ),
+        )
+        self._set_status(connection, session.id, QUEUED_STATUS[request.kind], session.reason)
+
     def _set_status(
         self, connection: sqlite3.Connection, session_id: int, status: SessionStatus, reason: str
     ) -> None:
@@ -312,21 +303,8 @@ class SessionLedger(LedgerReader):
         self._changes.note()
 
 
-def _rename(connection: sqlite3.Connection, session_id: int, moved: Iterable[Moved]) -> None:
-    connection.executemany(
-        "UPDATE objects SET file = ? WHERE session = ? AND file = ?",
-        [(m.after, session_id, m.before) for m in moved],
-    )
-
-
 def _set_size(connection: sqlite3.Connection, session_id: int, built: BuiltSession) -> None:
     connection.execute(
         "UPDATE sessions SET modality = ?, objects = ?, bytes = ? WHERE id = ?",
         (built.modality, built.objects, built.bytes, session_id),
     )
-
-
-def _has_rows(connection: sqlite3.Connection, session_id: int) -> bool:
-    """Tell whether a session's objects are still its own, and not merged into another."""
-    query = "SELECT 1 FROM objects WHERE session = ? LIMIT 1"
-    return connection.execute(query, (session_id,)).fetchone() is not None

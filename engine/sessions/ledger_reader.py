@@ -15,12 +15,14 @@ from engine.model.session import (
     SessionStatus,
     require_request,
 )
+from engine.sessions.claims import is_claimed
 from engine.sessions.index import SESSION_COLUMNS, session_of
 from engine.sessions.moments import stamp
 from engine.sessions.operations import (
     QUEUED_STATUS,
     Operation,
     OperationKind,
+    Plan,
     Request,
     plan_from_json,
 )
@@ -118,6 +120,11 @@ class LedgerReader:
             row = connection.execute(query, (project, label, SessionArea.ARCHIVE)).fetchone()
         return session_of(row) if row else None
 
+    def is_claimed(self, folder: str) -> bool:
+        """Tell whether a folder is a session's, or will be."""
+        with self._index.changing() as connection:
+            return is_claimed(connection, folder)
+
     def stored_rows(self, session_id: int) -> tuple[StoredRow, ...]:
         """Return the objects that the index says a session has, in the order of arrival."""
         query = (
@@ -162,7 +169,12 @@ class LedgerReader:
         """Return what is to be done, in the order in which it was asked for."""
         query = f"SELECT {_OPERATION_COLUMNS} FROM operations ORDER BY asked_at, session"
         with self._index.changing() as connection:
-            return tuple(map(_operation_of, connection.execute(query)))
+            rows = connection.execute(query).fetchall()
+        return tuple(map(_operation_of, rows))  # a plan may name a hundred thousand files
+
+    def plans(self) -> tuple[Plan, ...]:
+        """Return the plans whose steps are not all made yet."""
+        return tuple(op.plan for op in self.operations() if op.plan is not None)
 
     def in_trash(self, entry: str) -> tuple[int, ...]:
         """Return the sessions in one folder of the trash."""

@@ -29,7 +29,7 @@ from engine.sessions.staging import Interrupted
 from engine.sessions.workplace import in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from engine.model.session import Session
@@ -57,16 +57,21 @@ class Lifecycle:
             *(workplace.archive_folder, workplace.pet_mr),
         )
         self._operator = Operator(workplace, planner)
-        self._builder = Builder(workplace, planner, self._operator)
+        self._builder = Builder(workplace, planner, self._operator, self._archived_by_itself)
 
     def recover(self) -> None:
-        """Take up what an earlier run did not complete; before any object arrives."""
+        """Take up what an earlier run did not complete: it was killed, or the index failed it."""
+        self.take_back_builds()
+        self._resume()
+
+    def take_back_builds(self) -> None:
+        """Let sessions that were just being built be received again."""
         ledger = self._at.ledger
         interrupted = ledger.in_status(SessionStatus.BUILDING, SessionStatus.RECEIVING_INTERRUPT)
         for session in interrupted:
-            repair(self._at, session)
-            ledger.change(session.id, SessionStatus.RECEIVING)
-        self._resume()
+            with self._only(session.id):
+                repair(self._at, session)
+                ledger.change(session.id, SessionStatus.RECEIVING)
 
     def run_due(self, stopping: Callable[[], bool] = lambda: False) -> float:
         """Do everything that is due and return after how many seconds to look again.
@@ -74,12 +79,13 @@ class Lifecycle:
         Args:
             stopping: asked between two sessions; the rest is left for the next run if it says so.
         """
-        self._resume()
-        idle = timedelta(seconds=self._policy().idle_seconds)
+        self.recover()
+        idle, later = timedelta(seconds=self._policy().idle_seconds), _targets(self._operations())
         for session_id in self._at.ledger.silent_since(self._at.clock.now() - idle):
             if stopping():
                 return 0
-            self._build(session_id)
+            if session_id not in later:
+                self._build(session_id)
         self.run_requests(stopping)
         self._purge_trash()
         return self._pause(idle)
@@ -87,17 +93,23 @@ class Lifecycle:
     def run_requests(self, stopping: Callable[[], bool] = lambda: False) -> None:
         """Carry out everything that somebody has asked for, and what follows from it."""
         while not stopping():
-            builds = self._at.ledger.in_status(SessionStatus.QUEUED_BUILDING)
-            requests = [op for op in self._at.ledger.operations() if op.plan is None]
+            operations = self._operations()
+            later = _targets(operations)
+            queued = self._at.ledger.in_status(SessionStatus.QUEUED_BUILDING)
+            builds = [session.id for session in queued if session.id not in later]
+            requests = [op for op in operations if op.plan is None and op.session not in later]
             if builds:
-                self._build(builds[0].id)
+                self._build(builds[0])
             elif requests:
                 self._perform(requests[0])
             else:
                 return
 
+    def _operations(self) -> tuple[Operation, ...]:
+        return self._at.ledger.operations()
+
     def _resume(self) -> None:
-        for operation in self._at.ledger.operations():
+        for operation in self._operations():
             if operation.plan is not None:
                 self._perform(operation)
 
@@ -112,9 +124,7 @@ class Lifecycle:
 
     def _build(self, session_id: int) -> None:
         with self._only(session_id):
-            session = self._builder.build(session_id)
-            if session is not None:
-                self._archive_by_itself(session)
+            self._builder.build(session_id)
 
     @contextmanager
     def _only(self, session_id: int, *, begun: bool = False) -> Iterator[None]:
@@ -132,20 +142,19 @@ class Lifecycle:
             if not begun:
                 self._at.ledger.refuse(session_id, SessionStatus.ERROR, _in_words(error))
 
-    def _archive_by_itself(self, session: Session) -> None:
-        """Queue a session for the archive, if its header or its project wants it (XNAT 9.5)."""
+    def _archived_by_itself(self, session: Session) -> Request | None:
+        """Return the request for the archive, if header or project want it (XNAT 9.5)."""
         if session.project is None:
-            return
+            return None
         code = effective_code(session.auto_archive, self._policy().archive_code(session.project))
         if code is AutoArchive.MANUAL:
-            return
+            return None
         overwrite = code is AutoArchive.OVERWRITE
-        request = Request(OperationKind.ARCHIVE, AUTO_ARCHIVE, merge=True, overwrite=overwrite)
-        self._at.ledger.ask(session.id, request)
+        return Request(OperationKind.ARCHIVE, AUTO_ARCHIVE, merge=True, overwrite=overwrite)
 
     def _pause(self, idle: timedelta) -> float:
         """A session that is new by then can't be due before the idle time is over."""
-        if any(operation.plan for operation in self._at.ledger.operations()):
+        if any(operation.plan for operation in self._operations()):
             return RETRY_SECONDS
         silent_since = self._at.ledger.longest_silent()
         if silent_since is None:
@@ -155,10 +164,12 @@ class Lifecycle:
 
     def _purge_trash(self) -> None:
         days = timedelta(days=self._policy().trash_days)
+        needed = {name for plan in self._at.ledger.plans() for name in plan.trash_entries}
         purged = 0
         for entry in sorted(self._at.areas.trash.glob("*_*")):
             since = _since(entry.name)
-            if since is not None and since + days < self._at.clock.now():
+            is_old = since is not None and since + days < self._at.clock.now()
+            if is_old and entry.name not in needed:
                 purged += self._purge(entry)
         if purged:
             self._at.journal.record(TrashPurged(entries=purged))
@@ -170,6 +181,11 @@ class Lifecycle:
         for session_id in self._at.ledger.in_trash(entry.name):
             self._at.ledger.forget(session_id)
         return True
+
+
+def _targets(operations: Iterable[Operation]) -> frozenset[int | None]:
+    """Return the sessions that a merge is not complete with: until then they must stay."""
+    return frozenset(operation.plan.into for operation in operations if operation.plan)
 
 
 def put_into_trash_at(session: Session) -> datetime | None:

@@ -92,6 +92,12 @@ class Plan:
         """Whether objects change before they move."""
         return bool(self.edited or self.rejected)
 
+    @property
+    def trash_entries(self) -> tuple[str, ...]:
+        """The folders of the trash that its steps go by."""
+        folders = (self.trash, self.folder if self.area is SessionArea.TRASH else "")
+        return tuple(folder.partition("/")[0] for folder in folders if folder)
+
     def to_json(self) -> str:
         """Return the form that `plan_from_json` reads."""
         return json.dumps(asdict(self))

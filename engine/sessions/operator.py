@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.errors import EngineError, SessionConflict
+from engine.errors import EngineError, SessionConflict, SessionError, TransitionNotAllowed
+from engine.events import counted
 from engine.model.session import SessionStatus
 from engine.session_events import (
     SessionArchived,
@@ -18,11 +19,11 @@ from engine.session_events import (
 from engine.sessions.building import Moved, build
 from engine.sessions.files import make_folder, remove_empty_folders, write_atomically
 from engine.sessions.operations import OperationKind
-from engine.sessions.reconcile import repair
+from engine.sessions.reconcile import compare, repair
 from engine.sessions.scans import SCANS
 from engine.sessions.staging import lost_copies, put_in_place, remove_staging, stage
 from engine.sessions.transfer import carry_out
-from engine.sessions.workplace import in_words, project_of
+from engine.sessions.workplace import in_words, is_full, project_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +65,7 @@ class Operator:
             if request.kind is OperationKind.FALL_BACK:
                 self._write_log(session, plan)
         except (EngineError, OSError) as error:
-            self._fail(session, plan, in_words(error))
+            self._fail(session, plan, error)
             return
         self._at.ledger.finish(session.id, plan)
         self._at.journal.record(_event(session, request, plan))
@@ -75,8 +76,6 @@ class Operator:
         """Decide on a plan and keep it; a refusal ends the request."""
         try:
             plan = self._decide(session, request)
-            if plan is not None:
-                plan = self._at.ledger.begin(session.id, request, plan)
         except Exception:
             remove_staging(self._at.areas.folder(session))
             raise
@@ -86,7 +85,10 @@ class Operator:
 
     def _decide(self, session: Session, request: Request) -> Plan | None:
         try:
-            return self._planner.plan(session, request, self._staged(session, request))
+            plan = self._planner.plan(session, request, self._staged(session, request))
+            return self._at.ledger.begin(session.id, request, plan)
+        except TransitionNotAllowed:
+            raise
         except SessionConflict as conflict:
             self._at.ledger.refuse(session.id, SessionStatus.CONFLICT, conflict.detail)
             self._at.journal.record(
@@ -103,10 +105,24 @@ class Operator:
         if request.kind is not OperationKind.ARCHIVE or session.project is None:
             return None
         step = self._at.scripts.of(session.project)
-        files = self._at.ledger.due_files(session.id) if step else ()
-        if step is None or not files:
+        if step is None:
+            return None
+        self._require_known_objects(session)
+        files = self._at.ledger.due_files(session.id)
+        if not files:
             return None
         return stage(self._at.scripts, step, session, self._at.areas.folder(session), files)
+
+    def _require_known_objects(self, session: Session) -> None:
+        """Let no object get into the archive, with its session, that no script has seen."""
+        rows = self._at.ledger.stored_rows(session.id)
+        unknown = compare(self._at.areas.folder(session), rows).unknown
+        if unknown:
+            verb = "is" if len(unknown) == 1 else "are"
+            raise SessionError(
+                f"{counted(len(unknown), 'object')} in its folder {verb} not in the index, so that"
+                " no script would see it; stop the engine and run: dicomdock check --adopt"
+            )
 
     def _anonymize(self, session: Session, plan: Plan) -> bool:
         """Put anonymized objects in their places, before anything moves; no if one is lost."""
@@ -149,14 +165,17 @@ class Operator:
         line = f"{self._at.clock.now().isoformat(timespec='seconds')} {plan.reason}\n"
         write_atomically(logs / f"directArchive{session.id}.log", line.encode())
 
-    def _fail(self, session: Session, plan: Plan, why: str) -> None:
-        """Give up on what has not begun on the disk; what has is completed later."""
-        whole = plan.into is None and not plan.anonymizes
+    def _fail(self, session: Session, plan: Plan, error: EngineError | OSError) -> None:
+        """Give up on what has not begun on the disk; what has, or lacks room, is done later."""
+        why, whole = in_words(error), plan.into is None and not plan.anonymizes
         untouched = whole and self._at.areas.folder(session).exists()
-        if untouched and plan.status is not SessionStatus.ERROR:
+        if untouched and plan.status is not SessionStatus.ERROR and not is_full(error):
             self._refuse(session, why)
             return
-        self._tell_failure(session, f"{why}; it will be tried again")
+        later = f"{why}; it will be tried again"
+        if session.reason != later:  # it may be tried for days
+            self._at.ledger.note_reason(session.id, later)
+            self._tell_failure(session, later)
 
     def _refuse(self, session: Session, why: str) -> None:
         self._at.ledger.refuse(session.id, SessionStatus.ERROR, why)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from engine.errors import StorageDamaged, StorageUnusable
 from engine.lock import keep_owner
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS = 10.0
 """For another process that is just writing."""
+MAKE_ROOM = "make room on the disk, and try again; nothing is lost"
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,9 @@ class PrivateFile:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            kind = StorageDamaged if _is_damage(error) else StorageUnusable
-            raise kind(f"{self.name} can't be used: {error}", self.remedy) from error
+            kind = StorageDamaged if _is(error, *_DAMAGE) else StorageUnusable
+            remedy = MAKE_ROOM if _is(error, sqlite3.SQLITE_FULL) else self.remedy
+            raise kind(f"{self.name} can't be used: {error}", remedy) from error
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -82,6 +86,47 @@ class PrivateFile:
         connection.execute(f"PRAGMA user_version = {self.version}")
 
 
+class PrivateTables:
+    """The open tables of such a file; every method may be called from any thread and any process.
+
+    Methods raise `StorageUnusable` if the file can't be used.
+    """
+
+    def __init__(self, file: PrivateFile, path: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        """Guards the connection."""
+        self._connection = file.open(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def check(self) -> None:
+        """Read the whole file.
+
+        Raises:
+            StorageDamaged: if it is not what was written.
+        """
+        with self._lock:
+            self._file.check(self._connection)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection for one transaction."""
+        with self._file.in_words(), self._lock, self._connection:
+            # Others write here too: nothing may change between our reading and writing.
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
+
+
 def _create(path: Path) -> None:
     """Make the file if it is not there, private and the owner's of the data directory."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -91,7 +136,6 @@ def _create(path: Path) -> None:
         os.close(descriptor)
 
 
-def _is_damage(error: Exception) -> bool:
+def _is(error: Exception, *codes: int) -> bool:
     # Extended codes have the primary one in their last byte.
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
-    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF in codes

@@ -10,7 +10,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from engine.errors import StorageUnusable
+from engine.sessions.faults import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,17 +36,12 @@ class IndexReader:
         Raises:
             StorageUnusable: if the index can't be read.
         """
-        with self._lock:
+        with in_words(), self._lock:
+            self._connection.execute("BEGIN")
             try:
-                self._connection.execute("BEGIN")
-                try:
-                    yield self._connection
-                finally:
-                    self._connection.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise StorageUnusable(
-                    f"the session index can't be read: {error}", "check the disk"
-                ) from error
+                yield self._connection
+            finally:
+                self._connection.execute("COMMIT")
 
     def close(self) -> None:
         """Let go of the file."""

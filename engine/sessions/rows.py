@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.model.session import ObjectState, ProjectScript
+from engine.sessions.faults import unusable
 from engine.sessions.senders import SenderNote, add_notes
 
 if TYPE_CHECKING:
@@ -68,6 +69,11 @@ class Backlog(NamedTuple):
     """When the oldest of them came to be; UTC, ISO 8601."""
 
 
+_ABOUT_A_ROW = (
+    *(sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError),
+    *(OverflowError, TypeError, ValueError),
+)
+"""What SQLite and its module say of values; all else is about the file."""
 OBJECT_COLUMNS = ", ".join(ObjectRow._fields)
 _ROWS_AT_ONCE = (256, 32, 4, 1)
 _VALUES = f"({', '.join('?' * len(ObjectRow._fields))})"
@@ -130,9 +136,10 @@ class RowWriter:
     def flush(self, seconds: float | None = None) -> bool:
         """Return whether everything queued so far is written, waiting for it that long."""
         with self._wake:
-            return self._wake.wait_for(
+            self._wake.wait_for(
                 lambda: not (self._waiting or self._writing) or not self._thread.is_alive(), seconds
             )
+            return not (self._waiting or self._writing)
 
     def close(self) -> None:
         """Write what is queued and end the thread."""
@@ -145,6 +152,9 @@ class RowWriter:
         while batch := self._next_batch():
             try:
                 self._write(batch)
+            except _ABOUT_A_ROW:
+                # What one row says must not cost all others, nor the life of this thread.
+                self._write_one_by_one(batch)
             except sqlite3.Error as error:
                 self._put_back(batch, error)
             finally:
@@ -180,9 +190,22 @@ class RowWriter:
         if batch:
             self._written()
 
+    def _write_one_by_one(self, batch: Sequence[Row]) -> None:
+        """Write what SQLite takes, as plain text; the rest is lost, for `check --adopt` to find."""
+        for number, row in enumerate(batch):
+            try:
+                self._write([_plain(row)])
+            except _ABOUT_A_ROW:
+                _logger.exception("a row of the session index can't be written, it is left out")
+                with self._wake:
+                    self.lost_rows += 1
+            except sqlite3.Error as error:
+                return self._put_back(list(batch[number:]), error)
+        return None
+
     def _put_back(self, batch: list[Row], error: sqlite3.Error) -> None:
         """Keep rows that could not be written for the next try; files on disk are not affected."""
-        _logger.warning("the session index can't be written, %d rows wait: %s", len(batch), error)
+        _logger.warning("%s; rows wait (%d)", unusable(error), len(batch))
         with self._wake:
             rows = batch + self._waiting
             self.lost_rows += max(0, len(rows) - MAX_WAITING_ROWS)
@@ -192,6 +215,12 @@ class RowWriter:
                 self._waiting = []
             else:
                 self._wake.wait_for(lambda: self._closing, timeout=RETRY_SECONDS)
+
+
+def _plain(row: Row) -> Row:
+    """Return a row with text that SQLite takes; what plugins say may hold half characters."""
+    values = (v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in row)
+    return type(row)(*values)  # type: ignore[arg-type]
 
 
 def _insertions(rows: Sequence[ObjectRow]) -> Iterator[tuple[str, tuple[object, ...]]]:

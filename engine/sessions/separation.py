@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.model.session import SessionStatus
+from engine.sessions.migrations import NEXT_SESSION
 from engine.sessions.modality import MR, PET, PET_MR
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def pet_scans(scans: Sequence[Scan]) -> tuple[Scan, ...]:
 def open_second(connection: sqlite3.Connection, session: Session, plan: Plan) -> Plan:
     """Make the row of the session that gets the PET scans; return the plan that names it."""
     cursor = connection.execute(
-        f"INSERT INTO sessions (label, folder, status, {_TAKEN_OVER})"
-        f" SELECT ?, ?, ?, {_TAKEN_OVER} FROM sessions WHERE id = ?",
+        f"INSERT INTO sessions (id, label, folder, status, {_TAKEN_OVER})"
+        f" SELECT {NEXT_SESSION}, ?, ?, ?, {_TAKEN_OVER} FROM sessions WHERE id = ?",
         (pet_label(session.label), plan.folder, SessionStatus.SEPARATING, session.id),
     )
     return replace(plan, into=cursor.lastrowid)

@@ -93,7 +93,7 @@ def stage(
     scripts: ArchiveScripts, step: Anonymization, session: Session, folder: Path,
     files: Sequence[str],
 ) -> Staged:  # fmt: skip
-    """Anonymize copies of some objects of a session; its folder stays as it is.
+    """Anonymize copies of some objects of a session, flushed; its folder stays as it is.
 
     Raises:
         EngineError: if one can't be anonymized.
@@ -102,7 +102,8 @@ def stage(
     """
     remove_staging(folder)
     copies = staging_of(folder) / "objects"  # not where an audit looks for sessions
-    for parent in sorted({(copies / file).parent for file in files}):
+    parents = sorted({(copies / file).parent for file in files})
+    for parent in parents:
         make_folder(parent)
     labels = (session.project or "", session.subject or "", session.label)
     copy = partial(_copy, scripts, step, labels, folder, copies)
@@ -112,6 +113,8 @@ def stage(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    for parent in parents:
+        flush_folder(parent)
     made = dict(zip(files, inodes, strict=True))
     return Staged(
         copies,

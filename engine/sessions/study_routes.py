@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from contextlib import closing, suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from engine.errors import InvalidStudyRoute, NotFound, OutOfResources, Problem
 from engine.model.study_route import StudyRoute
 from engine.sessions.moments import stamp
-from engine.sessions.private_file import PrivateFile
+from engine.sessions.private_file import PrivateFile, PrivateTables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,20 +31,11 @@ CREATE TABLE IF NOT EXISTS study_routes (
 """
 
 
-class StudyRoutes:
+class StudyRoutes(PrivateTables):
     """The routes; every method may be called from any thread and any process."""
 
     def __init__(self, path: Path) -> None:
-        self._file = PrivateFile(path.name, _SCHEMA, SCHEMA_VERSION, _REMEDY)
-        self._lock = threading.Lock()
-        """Guards the connection."""
-        self._connection = self._file.open(path)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        super().__init__(PrivateFile(path.name, _SCHEMA, SCHEMA_VERSION, _REMEDY), path)
 
     def find(self, study_instance_uid: str) -> StudyRoute | None:
         """Return the route of a study, as it is now.
@@ -64,8 +54,8 @@ class StudyRoutes:
     def all(self) -> tuple[StudyRoute, ...]:
         """Return every route, the newest first."""
         query = "SELECT * FROM study_routes ORDER BY added_at DESC, study_instance_uid"
-        with self._file.in_words(), self._lock:
-            return tuple(map(_route, self._connection.execute(query).fetchall()))
+        with self._changing() as connection:
+            return tuple(map(_route, connection.execute(query).fetchall()))
 
     def add(
         self, routes: Sequence[StudyRoute], actor: str, at: datetime, *, replace: bool = False
@@ -75,14 +65,13 @@ class StudyRoutes:
         Raises:
             InvalidStudyRoute: if a study has another route already and that may not be replaced.
         """
-        with self._file.in_words(), self._lock, self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            known = {route.study_instance_uid: self._row(route) for route in routes}
+        with self._changing() as connection:
+            known = {route.study_instance_uid: _known(connection, route) for route in routes}
             problems = [] if replace else list(_conflicts(routes, known))
             if problems:
                 raise InvalidStudyRoute(*problems)
             fresh = [r for r in routes if not _same(r, known[r.study_instance_uid])]
-            self._connection.executemany(
+            connection.executemany(
                 "INSERT OR REPLACE INTO study_routes VALUES (?, ?, ?, ?, ?, ?)",
                 [(r.study_instance_uid, r.project, r.subject, r.session, actor, stamp(at))
                  for r in fresh],
@@ -96,8 +85,8 @@ class StudyRoutes:
             NotFound: if the study has none.
         """
         statement = "DELETE FROM study_routes WHERE study_instance_uid = ? RETURNING *"
-        with self._file.in_words(), self._lock, self._connection:
-            row = self._connection.execute(statement, (study_instance_uid,)).fetchone()
+        with self._changing() as connection:
+            row = connection.execute(statement, (study_instance_uid,)).fetchone()
         if row is None:
             what = f"study {study_instance_uid[:80]!r} has no route"
             raise NotFound(what, "list them with: study-routes list")
@@ -108,16 +97,6 @@ class StudyRoutes:
         with suppress(NotFound):
             self.delete(study_instance_uid)
 
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._connection.close()
-
-    def _row(self, route: StudyRoute) -> StudyRoute | None:
-        query = "SELECT * FROM study_routes WHERE study_instance_uid = ?"
-        row = self._connection.execute(query, (route.study_instance_uid,)).fetchone()
-        return _route(row) if row else None
-
 
 def read_study_routes(path: Path) -> tuple[StudyRoute, ...]:
     """Return every route of a file, the newest first; none if there is no file."""
@@ -125,6 +104,12 @@ def read_study_routes(path: Path) -> tuple[StudyRoute, ...]:
         return ()
     with closing(StudyRoutes(path)) as routes:
         return routes.all()
+
+
+def _known(connection: sqlite3.Connection, route: StudyRoute) -> StudyRoute | None:
+    query = "SELECT * FROM study_routes WHERE study_instance_uid = ?"
+    row = connection.execute(query, (route.study_instance_uid,)).fetchone()
+    return _route(row) if row else None
 
 
 def _conflicts(

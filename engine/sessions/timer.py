@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
+from engine.sessions.faults import in_words
 from engine.sessions.lifecycle import RETRY_SECONDS
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class SessionTimer:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                seconds = self._lifecycle.run_due(self._stopping.is_set)
-            except (EngineError, OSError, sqlite3.Error) as error:
+                seconds = self._look()
+            except (EngineError, OSError) as error:
                 _logger.warning("the sessions can't be looked after: %s", error)
                 seconds = RETRY_SECONDS
             except Exception:
@@ -53,3 +53,7 @@ class SessionTimer:
                 seconds = RETRY_SECONDS
             if not self._stopping.is_set():
                 self._bell.wait(seconds)
+
+    @in_words()
+    def _look(self) -> float:
+        return self._lifecycle.run_due(self._stopping.is_set)

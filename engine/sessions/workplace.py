@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from engine.errors import EngineError
+from engine.errors import EngineError, StorageUnusable
+from engine.events import counted
 from engine.model.identity import UNASSIGNED
 from engine.model.pet_mr import PetMr
 from engine.model.project import FIRST_ARCHIVE_FOLDER
@@ -51,6 +53,19 @@ class Workplace:
         free = self.index.holds.wait_until_free(session_id, SETTLE_SECONDS)
         return free and self.index.flush(SETTLE_SECONDS)
 
+    def require_rows(self) -> None:
+        """Return when the rows of objects that were found on the disk are in the index.
+
+        Raises:
+            StorageUnusable: if they can't be written; whoever starts with that would wait for ever.
+        """
+        if not self.index.flush(SETTLE_SECONDS):
+            rows = counted(self.index.backlog().rows, "object")
+            raise StorageUnusable(
+                f"the session index can't be written: {rows} found on the disk, but not noted",
+                "make room on the disk, and try again; the objects stay where they are",
+            )
+
 
 def project_of(session: Session) -> str:
     """Return a session's project as events name it."""
@@ -62,3 +77,8 @@ def in_words(error: EngineError | OSError) -> str:
     if isinstance(error, EngineError):
         return error.detail
     return f"the storage failed: {error.strerror or type(error).__name__}"
+
+
+def is_full(error: Exception) -> bool:
+    """Tell whether it is for want of room that something failed."""
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}

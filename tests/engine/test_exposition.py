@@ -134,6 +134,13 @@ def test_an_engine_without_complaint_is_well() -> None:
             "",
             "the index is 99 s behind",
         ),
+        (
+            make_snapshot(),
+            replace(COUNTERS, rows_lost=1_200),
+            (),
+            "",
+            "1,200 rows of the index are lost; stop the engine and run: dicomdock check --adopt",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -23,11 +25,12 @@ from engine.errors import (
     NotFound,
     StorageUnusable,
 )
-from engine.events import ConfigurationRefused, OptionNotApplied
+from engine.events import ConfigurationApplied, ConfigurationRefused, OptionNotApplied
 from engine.model.project import Project
 from engine.model.site_script import SiteScript
 from engine.monitoring_events import MetricsUnavailable
 from engine.service import Engine
+from engine.sessions.index import SessionIndex
 from engine.settings import Durability, EngineSettings
 from engine.status import read_status
 from engine.view import AssociationEnd, PortState, ReceiverState
@@ -424,3 +427,38 @@ def test_a_reload_reads_the_file_and_tries_failed_ports_again(
         assert engine.snapshot().receivers[-1].state is ReceiverState.FAILED
     engine.reload()
     assert engine.echo(saved.id).ok
+
+
+def test_a_configuration_is_in_force_as_a_whole_though_the_index_can_not_be_written(
+    engine: NotingEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> NoReturn:
+        raise StorageUnusable("the session index can't be used: database or disk is full")
+
+    other = make_receiver("OTHER", free_port())
+    with monkeypatch.context() as patched:
+        patched.setattr(SessionIndex, "observe", full)
+        saved = engine.save_receiver(other, "anna")
+    assert engine.snapshot().receivers[1].state is ReceiverState.LISTENING
+    *_, applied = engine.told(ConfigurationApplied)
+    assert applied.sentence().endswith("changed by anna: 2 receivers, 2 enabled")
+    engine.set_enabled(saved.id, False, "anna")
+
+
+def test_an_engine_that_can_not_note_its_start_says_so_and_leaves_nothing_open(
+    settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if sql.startswith("DELETE FROM engine"):
+                raise sqlite3.OperationalError("database or disk is full")
+            return super().execute(sql, *values)
+
+    with monkeypatch.context() as patched:
+        connect = partial(sqlite3.connect, factory=Full)
+        patched.setattr("engine.sessions.schema.sqlite3.connect", connect)
+        with pytest.raises(StorageUnusable, match="index can't be used: database or disk is full"):
+            Engine(settings).start()
+    again = Engine(settings)
+    again.start()
+    again.stop(drain_seconds=0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.delivery_events import QueueSetAside
-from engine.errors import StorageUnusable
+from engine.errors import StorageDamaged, StorageUnusable
 from engine.forwarding.queue import ForwardingQueue, Mark
 from engine.programs.queue import RunQueue
 from engine.set_aside import open_or_set_aside
@@ -73,3 +73,21 @@ def test_an_engine_goes_on_with_empty_queues_and_tells(tmp_path: Path) -> None:
     (tmp_path / "commands.sqlite").write_bytes(GARBAGE)
     with at_work(tmp_path) as working:
         assert len(working.told(QueueSetAside)) == 1
+
+
+@QUEUES
+def test_a_queue_on_a_full_disk_is_not_to_be_set_aside_and_works_once_there_is_room(
+    opening: type[ForwardingQueue | RunQueue], tmp_path: Path
+) -> None:
+    with opening(tmp_path / "queue.sqlite") as queue:
+        queue._connection.execute("CREATE TABLE filler (text)")
+        (pages,) = queue._connection.execute("PRAGMA page_count").fetchone()
+        queue._connection.execute(f"PRAGMA max_page_count = {pages}")
+        full = pytest.raises(StorageUnusable, match="database or disk is full")
+        with full as raised, queue._changing() as connection:
+            connection.execute("INSERT INTO filler VALUES (zeroblob(100000))")
+        assert raised.value.remedy == "make room on the disk, and try again; nothing is lost"
+        assert not isinstance(raised.value, StorageDamaged)
+        queue._connection.execute("PRAGMA max_page_count = 1000000")
+        with queue._changing() as connection:
+            connection.execute("INSERT INTO filler VALUES (zeroblob(100000))")

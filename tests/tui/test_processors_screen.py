@@ -306,6 +306,22 @@ async def test_given_up_objects_are_sent_again_or_forgotten_the_marked_ones_only
         assert shown is screen
 
 
+async def test_given_up_objects_that_a_filter_keeps_away_are_not_acted_on() -> None:
+    engine = processing()
+    async with running(engine) as (app, screen, pilot):
+        screen.query_one(DestinationsTable).focus()
+        await press(app, pilot, "enter")
+        given_up = app.screen
+        assert isinstance(given_up, ForwardingScreen)
+        await press(app, pilot, "slash", *"nosuchreason", "enter")
+        assert given_up.query_one(NotForwardedTable).row_count == 0
+        assert "forwarding.drop" not in keys(given_up)
+        assert "forwarding.drop_waiting" in keys(given_up)
+        await press(app, pilot, "x", "r")
+        assert app.screen is given_up
+        assert engine.forwarding.calls == []
+
+
 async def test_a_long_list_of_given_up_objects_stays_short_and_says_so() -> None:
     engine = processing()
     first = engine.forwarding.given_up[0]

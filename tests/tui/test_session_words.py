@@ -122,6 +122,14 @@ def test_what_ends_in_a_conflict_or_error_failed(
     assert failure(action, SessionOutcome(None, settled=True, text="merged")) == ""
 
 
+def test_a_session_that_waits_for_room_is_not_said_to_be_built() -> None:
+    waiting = make_session(1, SessionStatus.RECEIVING, reason="no room; it will be tried again")
+    outcome = SessionOutcome(waiting, settled=True, text="receiving: no room")
+    assert failure(SessionAction.REBUILD, outcome) == "receiving: no room"
+    received = SessionOutcome(make_session(1, SessionStatus.RECEIVING), settled=True, text="x")
+    assert failure(SessionAction.REBUILD, received) == ""
+
+
 def test_projects_are_found_by_id_and_title_those_that_begin_so_first() -> None:
     projects = [Project("LAB-NEURO"), Project("NEURO-01"), Project("X", title="Neurology")]
     assert [p.id for p in matching_projects(projects, " neuro")] == ["NEURO-01", "LAB-NEURO", "X"]

@@ -135,6 +135,17 @@ async def test_a_hundred_thousand_are_fetched_page_by_page_as_the_cursor_moves()
         assert "the first 1,000 sessions" in TOLD[-1]
 
 
+async def test_a_session_in_any_state_is_shown_in_the_list_and_by_itself() -> None:
+    engine = busy()
+    engine.sessions.known = [make_session(n, status) for n, status in enumerate(SessionStatus, 1)]
+    async with running(engine, "g") as (app, screen, pilot):
+        shown = "\n".join(lines(app))
+        assert "separating" in shown
+        for _ in SessionStatus:
+            await press(app, pilot, "enter", "escape", "j")
+        assert app.screen is screen
+
+
 async def test_areas_filters_and_orders_are_asked_of_the_engine() -> None:
     async with running(busy()) as (app, screen, pilot):
         await filtered(app, pilot, "project:neuro* status:nonsense")

@@ -193,7 +193,8 @@ def failure(action: SessionAction, outcome: SessionOutcome) -> str:
     session = outcome.session
     if action is SessionAction.CANCEL or session is None:
         return ""
-    return outcome.text if session.status in _FAILED else ""
+    waits_for_room = session.status is SessionStatus.RECEIVING and session.reason
+    return outcome.text if session.status in _FAILED or waits_for_room else ""
 
 
 def delete_question(sessions: Sequence[Session], trash_days: int, until: datetime) -> str:

@@ -130,15 +130,26 @@ class ForwardingScreen(ConsoleScreen):
         """Hide what makes no sense now."""
         if action != "forwarding":
             return super().check_own(action, parameters)
-        chosen = self.destination
-        return chosen is not None and can_forward(str(parameters[0]), chosen)
+        chosen, name = self.destination, str(parameters[0])
+        if chosen is None or (name != "drop_waiting" and self._is_all_filtered()):
+            return False
+        return can_forward(name, chosen)
+
+    def _is_all_filtered(self) -> bool:
+        """Tell whether a filter keeps every object away: no target would then mean all of them."""
+        if not self._built:
+            return False
+        return bool(self.query_one(FilterBar).wanted) and not self._table.targets
+
+    @property
+    def _table(self) -> NotForwardedTable:
+        return self.query_one(NotForwardedTable)
 
     def action_forwarding(self, name: str) -> None:
         """Ask for an action on the marked objects, else on the one under the cursor."""
         chosen = self.destination
         if chosen is not None:
-            table = self.query_one(NotForwardedTable)
-            items = () if name == "drop_waiting" else tuple(map(int, table.targets))
+            items = () if name == "drop_waiting" else tuple(map(int, self._table.targets))
             self.post_message(ForwardingCommand(name, chosen, items, self.refetch))
 
 

@@ -34,6 +34,7 @@ SESSION_LOOKS = {
     _S.ARCHIVING: Look("◐", "archiving", Tone.OK),
     _S.QUEUED_MOVING: Look("…", "to move", Tone.MUTED),
     _S.MOVING: Look("◐", "moving", Tone.OK),
+    _S.SEPARATING: Look("◐", "separating", Tone.OK),
     _S.QUEUED_DELETING: Look("…", "to delete", Tone.MUTED),
     _S.DELETING: Look("◐", "deleting", Tone.WARNING),
     _S.ARCHIVED: Look("■", "archived", Tone.OK),

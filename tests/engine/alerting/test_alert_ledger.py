@@ -8,7 +8,12 @@ import pytest
 
 from engine.alerting.conditions import concerns, condition_of
 from engine.alerting.ledger import ALERTS_PER_HOUR, CONDITIONS_KEPT, Alert, AlertLedger
-from engine.delivery_events import ObjectsNotForwarded, ProgramFailed
+from engine.delivery_events import (
+    ForwardingHalted,
+    ForwardingResumed,
+    ObjectsNotForwarded,
+    ProgramFailed,
+)
 from engine.events import (
     AnonymizationFailed,
     CertificateExpired,
@@ -124,6 +129,31 @@ def test_the_end_of_another_matter_ends_nothing() -> None:
     judge(ledger, FAILED)
     assert judge(ledger, SenderHeard(calling_ae_title="CT1:8105"), 1) is None
     assert judge(ledger, FAILED, 2) is None
+
+
+def test_a_queue_that_works_again_is_another_matter_than_its_peer() -> None:
+    ledger = AlertLedger()
+    assert judge(ledger, ForwardingHalted(destination="PACS", reason="full")) is not None
+    assert judge(ledger, ObjectsNotForwarded(destination="PACS", objects=3, reason="no"), 1)
+    ended = judge(ledger, ForwardingResumed(destination="PACS"), 2)
+    assert ended is not None
+    assert (ended.resolved, ended.message) == (True, "objects are forwarded to PACS again")
+    assert judge(ledger, ObjectsNotForwarded(destination="PACS", objects=3, reason="no"), 3) is None
+
+
+def test_a_message_says_whom_it_is_about_once() -> None:
+    alerts = [
+        judge(AlertLedger(), event)
+        for event in (
+            ObjectsNotForwarded(destination="PACS", objects=3, reason="no"),
+            SenderSilent(calling_ae_title="CT1", since="Monday", hours=2),
+            FAILED,
+        )
+    ]
+    messages = [alert.message for alert in alerts if alert is not None]
+    assert messages[0] == "PACS: 3 objects not forwarded: no"
+    assert messages[1].startswith("CT1 ")
+    assert messages[1].count("CT1") == messages[2].count("CT1:8105") == 1
 
 
 def test_nobody_is_told_more_than_so_much_in_an_hour() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 from base64 import b64decode
@@ -168,6 +169,25 @@ def test_targets_are_told_of_what_they_want_to_hear_and_a_failure_is_tried_again
         assert len(server.told) == 3
     (failed,) = told(journal)
     assert failed.target == "gone"
+
+
+def test_a_stop_gives_a_command_a_moment_and_then_ends_it_with_all_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "MOMENT_SECONDS", 0.1)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    target = command(f"exec >{fifo}; echo begun; sleep 60 & wait")
+    journal = Journal(SystemClock())
+    alerts = AlertDispatcher(journal, SystemClock(), lambda: AlertSettings((target,)))
+    alerts.start()
+    journal.record(FAILED)
+    with fifo.open() as output:
+        assert output.readline() == "begun\n"
+        alerts.stop()
+        assert output.read() == ""  # nobody has it open any more
+    (failed,) = told(journal)
+    assert failed.why == "the engine stops"
 
 
 def told(journal: Journal) -> list[AlertFailed]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+import errno
+import sqlite3
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import pytest
 
 from engine.answers.sessions import SessionAnswers
+from engine.errors import StorageUnusable
 from engine.model.configuration import Configuration
+from engine.model.pet_mr import PetMr
 from engine.model.session import SessionArea, SessionStatus
 from engine.model.session_actions import SessionAction, possible_actions
 from engine.session_events import SessionCancelled
@@ -102,6 +106,26 @@ def test_a_request_that_waits_is_shown_and_can_be_taken_back(
     ]
 
 
+@pytest.mark.parametrize("direct", [False, True])
+def test_what_nobody_asked_for_is_no_request_that_waits(
+    keeping: IdleKeeping, sessions: SessionAnswers, monkeypatch: pytest.MonkeyPatch, direct: bool
+) -> None:
+    depot = keeping.depot
+    depot.pet_mr = PetMr.SEPARATE
+    depot.receive(SeriesNumber="1", SeriesInstanceUID="1.1", Modality="PT", direct=direct)
+    number = depot.receive(SeriesNumber="2", SeriesInstanceUID="1.2", Modality="MR", direct=direct)
+
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("engine.sessions.operator.carry_out", full)
+        depot.fall_silent()
+        detail = sessions.detail(number)
+    assert detail.session.status is (S.MOVING if direct else S.SEPARATING)
+    assert (detail.request, detail.actions) == (None, ())
+
+
 def test_a_conflict_is_said_before_anything_is_done(
     keeping: IdleKeeping, sessions: SessionAnswers
 ) -> None:
@@ -139,3 +163,27 @@ def test_a_scan_whose_object_is_gone_is_shown_without_its_description(
         path.unlink()
     (scan,) = sessions.detail(number).scans
     assert (scan.id, scan.objects, scan.description) == ("4", 1, "")
+
+
+def test_an_index_that_is_full_or_locked_is_told_in_words_whatever_is_asked_for(
+    sessions: SessionAnswers, keeping: IdleKeeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    depot = keeping.depot
+    number = depot.receive()
+    depot.fall_silent()
+
+    def full() -> NoReturn:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(depot.index, "changing", full)
+    for ask in (
+        lambda: sessions.detail(number),
+        lambda: sessions.preview_archive(number),
+        lambda: sessions.archive(number, "anna"),
+        lambda: sessions.rebuild(number, "anna"),
+        lambda: sessions.cancel(number, "anna"),
+        lambda: sessions.settled(number),
+    ):
+        with pytest.raises(StorageUnusable, match="can't be used: database or disk is full"):
+            ask()
+    monkeypatch.undo()

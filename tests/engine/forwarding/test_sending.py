@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from engine.delivery_events import (
     DestinationFails,
     DestinationRecovered,
     ForwardingHalted,
+    ForwardingResumed,
     ForwardsDropped,
     ForwardsRetried,
     ObjectsNotForwarded,
@@ -228,10 +230,39 @@ def test_a_queue_that_fails_for_a_while_is_told_once_and_loses_nothing(
         scp.wait_until(lambda: scp.uids() == ["1.2.3.1"])
         running.end()
     assert sorted(running.told(ForwardingHalted)) == [
-        "nothing is forwarded for now: PACS 1: internal error (ValueError)",
-        "nothing is forwarded for now: PACS 1: the disk is full",
         "nothing is forwarded for now: the disk is full",
+        "nothing is forwarded to PACS 1 for now: internal error (ValueError)",
+        "nothing is forwarded to PACS 1 for now: the disk is full",
     ]
+    assert sorted(running.told(ForwardingResumed)) == [
+        "objects are forwarded again",
+        "objects are forwarded to PACS 1 again",
+    ]
+
+
+def test_what_was_sent_is_not_sent_again_and_again_while_that_can_not_be_noted(
+    tmp_path: Path, scp: Scp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.forwarding.sender.STORAGE_SECONDS", 0.02)
+    good_sent, faults = ForwardingQueue.sent, [StorageUnusable("the disk is full")] * 3
+    noted = threading.Event()
+
+    def sent(queue: ForwardingQueue, *values: Any) -> None:
+        if faults:
+            raise faults.pop()
+        good_sent(queue, *values)
+        noted.set()
+
+    monkeypatch.setattr(ForwardingQueue, "sent", sent)
+    with Running(tmp_path, forward_copy(port=scp.port)) as running:
+        running.depot.receive()
+        assert noted.wait(20)
+        running.depot.receive()
+        scp.wait_until(lambda: "1.2.3.2" in scp.uids())
+        running.end()
+        assert scp.uids() == ["1.2.3.1", "1.2.3.2"]
+        assert (running.status().queued, running.status().sent) == (0, 2)
+    assert len(running.told(ForwardingHalted)) == 1
 
 
 def test_a_silent_peer_holds_up_no_stop_and_loses_nothing(tmp_path: Path, scp: Scp) -> None:
@@ -257,6 +288,27 @@ def test_other_settings_count_at_once(tmp_path: Path, scp: Scp) -> None:
         assert running.status().state is DestinationState.PAUSED
         running.configure(forward_copy(port=scp.port))
         scp.wait_until(lambda: scp.uids() == ["1.2.3.1"])
+
+
+def test_a_destination_that_is_as_before_after_a_change_that_failed_sends_again(
+    tmp_path: Path, scp: Scp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.forwarding.forwarding.RETRY_SECONDS", 0.02)
+    before = forward_copy(port=scp.port)
+    with Running(tmp_path, before) as running:
+        running.depot.receive()
+        scp.wait_until(lambda: scp.uids() == ["1.2.3.1"])
+        with monkeypatch.context() as patched:
+            patched.setattr("engine.forwarding.forwarding.Sender.__init__", _full)
+            running.configure(forward_copy(port=free_port()))
+            running.wait_until_told(ForwardingHalted)
+        running.configure(before)
+        running.depot.receive()
+        scp.wait_until(lambda: scp.uids() == ["1.2.3.1", "1.2.3.2"])
+
+
+def _full(*_: object) -> None:
+    raise StorageUnusable("the disk is full")
 
 
 def test_what_waits_is_dropped_by_hand(tmp_path: Path) -> None:

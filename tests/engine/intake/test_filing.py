@@ -11,7 +11,9 @@ import pytest
 from engine.intake.filing import Filed, Filing
 from engine.model.session import SessionArea, SessionStatus
 from engine.sessions.index import SessionIndex, SessionKey, SessionOrigin
-from tests.fakes import make_receiver
+from engine.sessions.ledger import SessionLedger
+from engine.sessions.operations import OperationKind, Plan, Request
+from tests.fakes import FixedClock, make_receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,6 +99,18 @@ def test_another_study_that_is_being_archived_under_the_label_does_so_too(desk: 
     desk.file()
     other = desk.file(key=KEY._replace(study_instance_uid="1.2.4"))
     assert (other.area, other.place.id) == ("prearchive", 2)
+
+
+def test_a_session_on_its_way_into_the_archive_is_in_the_way_before_it_is_there(desk: Desk) -> None:
+    moving = desk.file(make_receiver(1), KEY._replace(study_instance_uid="1.2.4"))
+    ledger = SessionLedger(desk.index, FixedClock())
+    ledger.change(moving.place.id, SessionStatus.BUILDING)
+    ledger.end_build(moving.place.id, (), (SessionStatus.READY, ""))
+    request = Request(OperationKind.ARCHIVE, "admin")
+    ledger.ask(moving.place.id, request)
+    plan = Plan(SessionArea.ARCHIVE, "NEURO-01/arc001/E1", SessionStatus.ARCHIVED, "NEURO-01")
+    ledger.begin(moving.place.id, request, plan)
+    assert desk.file().area == "prearchive"
 
 
 def test_a_label_in_the_archive_is_as_safe_as_one_in_the_prearchive(desk: Desk) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -342,6 +343,69 @@ def test_a_queue_that_can_t_be_used_is_told_once(
         for _ in range(3):
             assert tries.acquire(timeout=20)
         assert working.told(ProgramFailed) == ["commands failed: the disk is full"]
+
+
+def test_a_program_does_not_run_again_for_a_session_that_the_index_can_not_forget_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its queue has the run already; on a full disk the index may keep its note for hours."""
+    monkeypatch.setattr("engine.programs.programs.RETRY_SECONDS", 0.01)
+    good_remove, tries = FinishedSessions.remove, threading.Semaphore(0)
+    is_full = threading.Event()
+    is_full.set()
+
+    def remove(finished: FinishedSessions, up_to: int) -> None:
+        tries.release()
+        if is_full.is_set():
+            raise StorageUnusable("the disk is full")
+        good_remove(finished, up_to)
+
+    monkeypatch.setattr(FinishedSessions, "remove", remove)
+    with at_work(tmp_path, command(script=f"echo run >>{tmp_path}/runs")) as working:
+        working.depot.receive()
+        working.depot.fall_silent()
+        working.wait_until_told(ProgramEnded)
+        for _ in range(4):
+            assert tries.acquire(timeout=20)
+        is_full.clear()
+        working.depot.receive(label="E2", StudyInstanceUID="1.9")
+        working.depot.fall_silent()
+        working.wait_until_told(ProgramEnded, 2)
+        assert working.told(ProgramFailed) == ["commands failed: the disk is full"]
+    assert (tmp_path / "runs").read_text() == "run\n" * 2
+
+
+def test_an_index_that_can_not_be_used_is_told_in_words() -> None:
+    index = sqlite3.connect(":memory:")
+    index.close()
+    finished = FinishedSessions(lambda: nullcontext(index))
+    for ask in (finished.all, lambda: finished.remove(1)):
+        with pytest.raises(
+            StorageUnusable, match="the session index can't be used: Cannot operate"
+        ):
+            ask()
+
+
+def test_a_run_queue_that_fails_again_and_again_is_told_once_until_it_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.programs.runner.RETRY_SECONDS", 0.01)
+    good_begin, faults = RunQueue.begin, [StorageUnusable("the disk is full")] * 5
+
+    def begin(queue: RunQueue, *values: Any) -> Run | None:
+        if faults:
+            raise faults.pop()
+        return good_begin(queue, *values)
+
+    monkeypatch.setattr(RunQueue, "begin", begin)
+    with at_work(tmp_path, command()) as working:
+        working.depot.receive()
+        working.depot.fall_silent()
+        working.wait_until_told(ProgramEnded)
+        faults += [StorageUnusable("the disk is full")]
+        working.programs.ring()
+        told = working.wait_until_told(ProgramFailed, 2)
+    assert told == ["command 1 failed: the disk is full"] * 2
 
 
 def test_a_queue_of_a_later_version_is_refused(tmp_path: Path) -> None:

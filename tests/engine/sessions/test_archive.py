@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from engine.errors import SessionError
+from engine.errors import OutOfResources, SessionError
 from engine.model.auto_archive import AutoArchive
 from engine.model.session import SessionArea, SessionStatus
 from engine.session_events import (
@@ -26,6 +26,8 @@ from engine.session_events import (
     TrashPurged,
 )
 from engine.sessions import builder, building, ledger, operator, transfer
+from engine.sessions.archive import Planner
+from engine.sessions.index import SessionKey, SessionOrigin
 from engine.sessions.lifecycle import Lifecycle
 from engine.sessions.operations import OperationKind, Request
 from tests.engine.sessions.depot import Depot, depot_in, open_depot
@@ -34,6 +36,7 @@ from tests.fakes import FixedClock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from engine.sessions.operations import Plan
 
 pytestmark = pytest.mark.usefixtures("quick")
 S = SessionStatus
@@ -290,6 +293,61 @@ def test_a_direct_session_is_built_where_it_is(depot: Depot) -> None:
     ]
 
 
+def test_no_direct_session_gets_the_folder_that_another_is_just_moving_into(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, carry_out = ready(depot), transfer.carry_out
+
+    def while_it_moves(*arguments: Any) -> None:
+        with pytest.raises(OutOfResources, match="no free session folder"):
+            depot.receive(direct=True)
+        carry_out(*arguments)
+
+    monkeypatch.setattr(operator, "carry_out", while_it_moves)
+    ask(depot, session, OperationKind.ARCHIVE)
+    assert depot.session(session).status is S.ARCHIVED
+    assert depot.objects() == ["NEURO-01/arc001/E1/SCANS/4/DICOM/1.dcm"]
+
+
+def test_a_direct_session_that_was_faster_makes_a_conflict_and_holds_up_nobody(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, other = ready(depot), ready(depot, label="E2", StudyInstanceUID="1.9")
+    plan = Planner.plan
+
+    def before_it_begins(*arguments: Any) -> Plan:
+        made = plan(*arguments)
+        depot.receive(direct=True, SeriesNumber="5")
+        return made
+
+    depot.ledger.ask(slow, Request(OperationKind.ARCHIVE, "admin"))
+    depot.ledger.ask(other, Request(OperationKind.DELETE, "admin"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Planner, "plan", before_it_begins)
+        depot.lifecycle.run_requests()
+    row = depot.session(slow)
+    assert (row.status, row.reason) == (S.CONFLICT, "another session has got its place meanwhile")
+    assert depot.session(other).status is S.DELETED
+    depot.fall_silent()
+    assert depot.objects() == [
+        f"NEURO-01/arc001/E1/SCANS/5/DICOM/{number}.dcm" for number in (3, 4)
+    ]
+
+
+def test_no_session_is_moved_into_the_folder_of_one_that_has_nothing_on_the_disk_yet(
+    depot: Depot,
+) -> None:
+    session = ready(depot)
+    *_, stamp, label = depot.session(session).folder.split("/")
+    depot.index.session_for(
+        SessionKey("NEURO-02", "1.9", label),
+        SessionOrigin("S1", None, "XNAT:8104", "CT", depot.clock.now()),
+        lambda _: ("NEURO-02", stamp, label),
+    )
+    ask(depot, session, OperationKind.MOVE, project="NEURO-02")
+    assert depot.session(session).folder == f"NEURO-02/{stamp}_1/{label}"
+
+
 def test_a_direct_session_that_can_not_be_built_falls_back_to_the_prearchive(depot: Depot) -> None:
     """A5."""
     session = depot.receive(direct=True)
@@ -322,6 +380,23 @@ def test_a_storage_that_fails_before_anything_happened_makes_an_error(
     assert depot.session(session).status is S.ARCHIVED
 
 
+@pytest.mark.parametrize("kind", [OperationKind.ARCHIVE, OperationKind.DELETE])
+def test_a_session_that_there_is_no_room_to_move_is_moved_once_there_is_some(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch, kind: OperationKind
+) -> None:
+    session = ready(depot)
+    with monkeypatch.context() as patched:
+        patched.setattr(transfer, "move_folder", _failing(28, "No space left on device"))
+        ask(depot, session, kind)
+        depot.lifecycle.run_due()
+        reason = "the storage failed: No space left on device; it will be tried again"
+        assert depot.session(session).reason == reason
+        assert len(depot.told(SessionFailed)) == 1
+    depot.lifecycle.run_due()
+    after = {OperationKind.ARCHIVE: S.ARCHIVED, OperationKind.DELETE: S.DELETED}
+    assert (depot.session(session).status, depot.session(session).reason) == (after[kind], "")
+
+
 def test_a_merge_that_failed_half_way_is_completed_when_the_storage_works_again(
     depot: Depot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,6 +413,68 @@ def test_a_merge_that_failed_half_way_is_completed_when_the_storage_works_again(
     depot.lifecycle.run_due()
     assert len(depot.objects()) == 3
     assert len(depot.index.sessions()) == 1
+
+
+def half_merged(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """Leave the merge of one session into another unfinished, and return both."""
+    into = archived(depot, SOPInstanceUID="1.2.3.900", name="a.dcm", SeriesDescription="old")
+    second = ready(depot, SOPInstanceUID="1.2.3.900", name="a.dcm", SeriesDescription="new")
+    monkeypatch.setattr(transfer, "flush_folder", _failing(28, "No space left on device"))
+    ask(depot, second, OperationKind.ARCHIVE, overwrite=True)
+    return into, second
+
+
+def test_what_keeps_failing_is_told_once_and_its_row_says_why(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        _, second = half_merged(depot, patched)
+        for _ in range(3):
+            depot.lifecycle.run_due()
+        reason = "the storage failed: No space left on device; it will be tried again"
+        assert (depot.session(second).status, depot.session(second).reason) == (S.ARCHIVING, reason)
+        assert depot.told(SessionFailed) == [f"session {second} in NEURO-01 failed: {reason}"]
+    depot.lifecycle.run_due()
+    assert [(s.status, s.reason) for s in depot.index.sessions()] == [(S.ARCHIVED, "")]
+
+
+def test_a_session_that_another_is_half_merged_into_is_deleted_after_that(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        into, _ = half_merged(depot, patched)
+        ask(depot, into, OperationKind.DELETE)
+        assert depot.session(into).status is S.QUEUED_DELETING
+    depot.lifecycle.run_due()
+    (row,) = depot.index.sessions()
+    assert (row.status, row.objects) == (S.DELETED, 1)
+    assert depot.objects() == []
+    assert len(depot.objects(TRASH)) == 2
+
+
+def test_nothing_is_merged_into_a_session_that_another_is_half_merged_into(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        into, _ = half_merged(depot, patched)
+        third = ready(depot, SeriesNumber="5", SeriesInstanceUID="1.5")
+        ask(depot, third, OperationKind.ARCHIVE, merge=True)
+        assert "just being merged" in depot.session(third).reason
+    depot.lifecycle.run_due()
+    ask(depot, third, OperationKind.ARCHIVE, merge=True)
+    assert [(s.id, s.objects) for s in depot.index.sessions()] == [(into, 2)]
+
+
+def test_what_a_merge_puts_into_the_trash_is_kept_until_the_merge_is_complete(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        half_merged(depot, patched)
+        depot.clock.advance(31 * 86_400)
+        depot.lifecycle.run_due()
+    depot.lifecycle.run_due()
+    (archive,) = depot.objects()
+    assert b"new" in (depot.areas.archive / archive).read_bytes()
 
 
 def test_empty_sessions_cannot_be_archived(depot: Depot) -> None:

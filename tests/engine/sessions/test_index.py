@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -270,3 +270,49 @@ def test_rows_wait_while_another_process_locks_the_index(
     index.flush()
     assert len(index.objects()) == 1
     index.close()
+
+
+@pytest.mark.parametrize(
+    ("odd", "kept"),
+    [
+        ({"reason": "a plugin's \udc80"}, ["a plugin's ?", "", ""]),
+        ({"bytes": 1 << 70}, ["", ""]),
+        ({"receiver": None}, ["", ""]),
+    ],
+    ids=["surrogate", "number", "nothing"],
+)
+def test_a_row_that_sqlite_does_not_take_costs_no_other_row(
+    tmp_path: Path, odd: dict[str, Any], kept: list[str]
+) -> None:
+    path = tmp_path / "index.sqlite"
+    index = SessionIndex(path, durable=False)
+    index.begin_run()
+    index.record(row(None, state=ObjectState.FAILED))
+    index.record(row(None, state=ObjectState.FAILED)._replace(**odd))
+    index.record(row(None, state=ObjectState.FAILED))
+    assert index.flush(20)
+    assert index.is_alive()
+    assert sorted((o.reason for o in index.objects()), reverse=True) == kept
+    index.close()
+    again = SessionIndex(path, durable=False)
+    assert again.begin_run() is (len(kept) == 3)  # what is lost is looked for at the next start
+    again.close()
+
+
+def test_a_stop_that_can_not_be_noted_is_no_fault_and_the_next_start_looks_for_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "index.sqlite"
+    index = SessionIndex(path, durable=False)
+    index.begin_run()
+
+    def full() -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(index, "_note_stop", full)
+    index.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        index._connection.execute("SELECT 1")
+    again = SessionIndex(path, durable=False)
+    assert not again.begin_run()
+    again.close()

@@ -51,8 +51,9 @@ def test_whatever_was_answered_with_success_is_there_once_and_intact(
         incoming = IncomingArea(tmp_path / "incoming", "boot-2")
         incoming.sweep()
         incoming.close()
-        depot.lifecycle.recover()
+        depot.lifecycle.take_back_builds()
         adopt(depot.workplace)
+        depot.lifecycle.recover()
         depot.fall_silent()
         _assert_all_there(depot, received)
     finally:

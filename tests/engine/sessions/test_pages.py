@@ -143,6 +143,6 @@ def test_a_reader_of_a_broken_index_says_so(tmp_path: Path) -> None:
     path = tmp_path / "index.sqlite"
     path.write_bytes(b"no database" * 100)
     reader = IndexReader(path)
-    with pytest.raises(StorageUnusable, match="can't be read"):
+    with pytest.raises(StorageUnusable, match="can't be used"):
         ids(reader, SessionQuery())
     reader.close()

@@ -18,7 +18,7 @@ from engine.model.configuration import Configuration
 from engine.model.project import Project, ProjectRegistry
 from engine.model.session import ProjectScript, SessionArea, SessionStatus
 from engine.session_events import SessionFailed
-from engine.sessions import building, ledger, operator, transfer
+from engine.sessions import building, ledger, operator, staging, transfer
 from engine.sessions.operations import OperationKind, Request
 from engine.sessions.staging import staging_of
 from tests.engine.sessions.depot import Depot, depot_in, open_depot
@@ -93,6 +93,39 @@ def send(depot: Depot, *descriptions: str, **values: Any) -> int:
         numbers.append(depot.receive(SeriesDescription=text, **values, **series))
     depot.fall_silent()
     return numbers[-1]
+
+
+def test_the_names_of_all_copies_are_on_the_disk_before_the_plan_that_counts_on_them(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = send(depot, "one", "9")
+    flushed: list[Path] = []
+    begin = ledger.SessionLedger.begin
+
+    def begins(*arguments: Any) -> Any:
+        assert {path.parent for path in stagings(depot)[0].rglob("*.dcm")} <= set(flushed)
+        return begin(*arguments)
+
+    monkeypatch.setattr(staging, "flush_folder", flushed.append)
+    monkeypatch.setattr(ledger.SessionLedger, "begin", begins)
+    ask(depot, session, ARCHIVE)
+    assert depot.session(session).status is S.ARCHIVED
+
+
+def test_nothing_that_the_index_does_not_know_gets_into_the_archive_as_it_came(
+    depot: Depot,
+) -> None:
+    session = send(depot, "one", "two")
+    with depot.index.changing() as connection:
+        connection.execute("DELETE FROM objects WHERE file LIKE '%/2.dcm'")
+    ask(depot, session, ARCHIVE)
+    row = depot.session(session)
+    assert (row.status, row.area) == (S.ERROR, SessionArea.PREARCHIVE)
+    assert row.reason == (
+        "1 object in its folder is not in the index, so that no script would see it; stop the"
+        " engine and run: dicomdock check --adopt"
+    )
+    assert stagings(depot) == []
 
 
 def test_every_object_is_anonymized_before_it_is_in_the_archive(depot: Depot) -> None:

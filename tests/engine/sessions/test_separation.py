@@ -86,6 +86,16 @@ def test_a_separated_study_is_two_sessions_which_are_archived_as_any_other(depot
     ]
 
 
+def test_the_second_session_never_gets_the_number_of_a_removed_one(depot: Depot) -> None:
+    depot.pet_mr = PetMr.SEPARATE
+    session = receive_study(depot)
+    removed = depot.receive(label="E9", StudyInstanceUID="1.9")
+    depot.index.flush()
+    depot.ledger.forget(removed)
+    depot.fall_silent()
+    assert sorted(s.id for s in depot.index.sessions()) == [session, removed + 1]
+
+
 def test_late_objects_of_a_separated_study_find_their_session_again(depot: Depot) -> None:
     depot.pet_mr = PetMr.SEPARATE
     session = receive_study(depot, project=None)

@@ -111,3 +111,21 @@ def test_without_fifos_the_engine_can_still_ring_itself(
     bell.wait(0)
     assert not bell._poll.poll(0)
     bell.close()
+
+
+def test_ringing_a_bell_that_is_closed_writes_into_no_file_that_has_its_place(
+    tmp_path: Path,
+) -> None:
+    bell = Bell(tmp_path / "bell")
+    bell.close()
+    with (tmp_path / "an object").open("wb"):  # gets the number that is free now
+        bell.ring()
+        bell.close()
+    assert (tmp_path / "an object").read_bytes() == b""
+
+
+def test_a_ring_that_somebody_else_heard_is_no_fault(
+    bell: Bell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bell, "_poll", type("Poll", (), {"poll": lambda *_: [1]})())
+    bell.wait(0)

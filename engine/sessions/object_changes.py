@@ -1,0 +1,65 @@
+"""How the rows of objects follow their files, in the transaction of whoever moves those.
+
+Each may be repeated after a crash: what was noted the first time stays as it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.model.session import ObjectState, ProjectScript
+from engine.sessions.staging import REJECTED
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Collection, Iterable
+
+    from engine.sessions.building import Moved
+    from engine.sessions.operations import Plan
+
+
+def rename(connection: sqlite3.Connection, session_id: int, moved: Iterable[Moved]) -> None:
+    """Note that objects of a session have other file names."""
+    connection.executemany(
+        "UPDATE objects SET file = ? WHERE session = ? AND file = ?",
+        [(m.after, session_id, m.before) for m in moved],
+    )
+
+
+def note_anonymization(
+    connection: sqlite3.Connection, session_id: int, plan: Plan, lost: Collection[str]
+) -> None:
+    """Note what became of objects by their project's script; not of those that are `lost`."""
+    done = [(ProjectScript.DONE, session_id, f) for f in plan.edited if f not in lost]
+    gone = [(ObjectState.FILTERED, REJECTED, session_id, file) for file in plan.rejected]
+    connection.executemany(
+        "UPDATE objects SET project_script = ? WHERE session = ? AND file = ?", done
+    )
+    connection.executemany(
+        "UPDATE objects SET state = ?, reason = ?, file = '' WHERE session = ? AND file = ?", gone
+    )
+
+
+def give_to_merged(connection: sqlite3.Connection, session_id: int, plan: Plan) -> None:
+    """Give the rows of a session's objects to the one that it is merged into."""
+    if not _has_rows(connection, session_id):
+        return
+    connection.executemany(
+        "UPDATE objects SET session = NULL, file = '', reason = 'replaced in the archive'"
+        " WHERE session = ? AND file = ?",
+        [(plan.into, file) for file in plan.replaced],
+    )
+    connection.executemany(
+        "UPDATE objects SET session = ?, file = ? WHERE session = ? AND file = ?",
+        [(plan.into, after, session_id, before) for before, after in plan.files.items()],
+    )
+    connection.execute("UPDATE objects SET session = ? WHERE session = ?", (plan.into, session_id))
+    connection.execute(
+        "UPDATE OR IGNORE traces SET session = ? WHERE session = ?", (plan.into, session_id)
+    )
+
+
+def _has_rows(connection: sqlite3.Connection, session_id: int) -> bool:
+    """Tell whether a session's objects are still its own, and not merged into another."""
+    query = "SELECT 1 FROM objects WHERE session = ? LIMIT 1"
+    return connection.execute(query, (session_id,)).fetchone() is not None

@@ -1,0 +1,114 @@
+"""After a kill: objects whose rows were not written yet are in the index before anything else."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+from engine.clock import SystemClock
+from engine.errors import StorageUnusable
+from engine.model.session import SessionStatus
+from engine.session_keeping import sessions_without_engine
+from engine.sessions.ledger import SessionLedger
+from engine.sessions.operations import OperationKind, Request
+from engine.settings import EngineSettings
+from tests.engine.sessions.depot import Depot, depot_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+S = SessionStatus
+
+
+def kill(root: Path) -> None:
+    """Take the last row from the index, as a kill within the batch time does."""
+    with closing(sqlite3.connect(root / "index.sqlite")) as index, index:
+        index.execute("DELETE FROM objects WHERE sequence = (SELECT MAX(sequence) FROM objects)")
+        index.execute("DELETE FROM engine")
+        index.execute("INSERT INTO engine VALUES (0)")
+
+
+def rebuild(depot: Depot, session: int) -> None:
+    depot.ledger.ask_to_build(session)
+
+
+def delete(depot: Depot, session: int) -> None:
+    depot.ledger.ask(session, Request(OperationKind.DELETE, "admin"))
+
+
+def begin_to_build(depot: Depot, session: int) -> None:
+    depot.ledger.change(session, S.BUILDING)
+
+
+def begin_to_delete(depot: Depot, session: int) -> None:
+    delete(depot, session)
+    (operation,) = depot.ledger.operations()
+    plan = depot.lifecycle._operator._planner.plan(depot.session(session), operation.request)
+    depot.ledger.begin(session, operation.request, plan)
+
+
+@pytest.mark.parametrize(
+    ("then", "status"),
+    [
+        (lambda *_: None, S.RECEIVING),
+        (begin_to_build, S.RECEIVING),
+        (rebuild, S.QUEUED_BUILDING),
+        (delete, S.QUEUED_DELETING),
+        (begin_to_delete, S.DELETED),
+    ],
+)
+def test_an_object_has_its_row_whatever_its_session_was_waiting_for(
+    tmp_path: Path, then: Callable[[Depot, int], None], status: SessionStatus
+) -> None:
+    with depot_in(tmp_path) as depot:
+        session = depot.receive()
+        depot.receive()
+        depot.index.flush()
+        then(depot, session)
+    kill(tmp_path)
+    with sessions_without_engine(EngineSettings(tmp_path), SystemClock()) as keeping:
+        row = keeping.ledger.session(session)
+        files = keeping.ledger.stored_files(session)
+        assert row.status is status
+        assert len(files) == 2
+        assert all((keeping.folder(row) / file).is_file() for file in files)
+
+
+def test_a_session_that_can_not_be_taken_up_ends_a_start_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with depot_in(tmp_path) as depot:
+        depot.ledger.change(depot.receive(), S.BUILDING)
+
+    def full(*_: object) -> NoReturn:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(SessionLedger, "change", full)
+    with pytest.raises(StorageUnusable, match="index can't be used: database or disk is full"):
+        sessions_without_engine(EngineSettings(tmp_path), SystemClock()).__enter__()
+
+
+def test_rows_that_can_not_be_written_end_a_start_in_words_instead_of_holding_it_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with depot_in(tmp_path) as depot:
+        depot.receive()
+        depot.index.flush()
+    kill(tmp_path)
+    monkeypatch.setattr("engine.sessions.workplace.SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr("engine.sessions.rows.RETRY_SECONDS", 0.01)
+
+    def full(*_: object) -> NoReturn:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("engine.sessions.rows.RowWriter._write", full)
+        starting = sessions_without_engine(EngineSettings(tmp_path), SystemClock())
+        with pytest.raises(StorageUnusable, match="1 object found on the disk, but not noted"):
+            starting.__enter__()
+    with sessions_without_engine(EngineSettings(tmp_path), SystemClock()) as keeping:
+        assert len(keeping.ledger.stored_files(1)) == 1
