@@ -189,6 +189,20 @@ class ProgramFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CommandsResumed(Event):
+    """Programs run again after their queue could not be used."""
+
+    topic: ClassVar[str] = "command"
+
+    processor: str
+    """The label of its processor; ``commands`` for all of them."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"{self.processor}: the queue works again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunsDropped(Event):
     """A command was removed, and with it the runs that were due."""
 

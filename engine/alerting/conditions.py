@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.delivery_events import (
+    CommandsResumed,
     DestinationFails,
     DestinationRecovered,
     ForwardingHalted,
@@ -54,6 +55,7 @@ _ENDS = {
     ReceiverStopped: AlertKind.RECEIVER,
     StorageSuffices: AlertKind.STORAGE,
     DestinationRecovered: AlertKind.FORWARDING,
+    CommandsResumed: AlertKind.SCRIPT,
     SenderHeard: AlertKind.SILENCE,
     CertificateReplaced: AlertKind.CERTIFICATE,
     ConfigurationApplied: AlertKind.CONFIGURATION,
@@ -95,7 +97,7 @@ def _subject(event: Event) -> str:
         return event.destination
     if isinstance(event, QueueSetAside):
         return event.kept_as
-    if isinstance(event, ProgramFailed):
+    if isinstance(event, ProgramFailed | CommandsResumed):
         return event.processor
     if isinstance(event, RuleFailed):
         return " ".join(filter(None, (event.receiver, event.rule)))

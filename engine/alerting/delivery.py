@@ -1,7 +1,6 @@
 """Tells one target: a command gets the alert on its input, a webhook gets it posted, both as JSON.
 
-Neither is trusted: both have a time limit, no shell reads anything, and redirections are not
-followed, for they could lead to addresses that nobody configured.
+Neither is trusted: both have a time limit, and no shell reads anything.
 """
 
 from __future__ import annotations
@@ -11,30 +10,19 @@ import os
 import signal
 import socket
 import subprocess
-from base64 import b64encode
 from contextlib import suppress
 from dataclasses import asdict
-from http.client import HTTPException
 from typing import TYPE_CHECKING
-from urllib.error import HTTPError, URLError
-from urllib.parse import unquote_to_bytes, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from engine.errors import EngineError
+from engine.alerting.failure import NotDelivered
+from engine.alerting.webhook import post
 
 if TYPE_CHECKING:
     from engine.alerting.ledger import Alert
     from engine.model.alerts import AlertTarget
 
 COMMAND_SECONDS = 30.0
-WEBHOOK_SECONDS = 10.0
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "HOME")
-
-
-class NotDelivered(EngineError):
-    """A target could not be told."""
-
-    title = "The alert was not delivered"
 
 
 def deliver(target: AlertTarget, alert: Alert) -> None:
@@ -47,7 +35,7 @@ def deliver(target: AlertTarget, alert: Alert) -> None:
     if target.command:
         _run(target.command, body, alert)
     else:
-        _post(target.webhook, body)
+        post(target.webhook, body)
 
 
 def _run(command: tuple[str, ...], body: bytes, alert: Alert) -> None:
@@ -78,36 +66,3 @@ def _run(command: tuple[str, ...], body: bytes, alert: Alert) -> None:
             ) from None
     if process.returncode:
         raise NotDelivered(f"the command ended with exit code {process.returncode}", "run it")
-
-
-class _NoRedirection(HTTPRedirectHandler):
-    """Leaves a redirection as the answer that it is."""
-
-    def redirect_request(self, *_: object, **__: object) -> None:
-        """Follow none."""
-
-
-def _without_login(url: str) -> tuple[str, bytes]:
-    """Return an address as it is called, and the login that it names; nothing for none."""
-    parts = urlsplit(url)
-    login, at, host = parts.netloc.rpartition("@")
-    user, _, password = (unquote_to_bytes(part) for part in login.partition(":"))
-    return parts._replace(netloc=host).geturl(), user + b":" + password if at else b""
-
-
-def _post(url: str, body: bytes) -> None:
-    headers = {"Content-Type": "application/json", "User-Agent": "dicomdock"}
-    url, login = _without_login(url)
-    if login:
-        headers["Authorization"] = f"Basic {b64encode(login).decode()}"
-    request = Request(url, body, headers, method="POST")
-    try:
-        with build_opener(_NoRedirection).open(request, timeout=WEBHOOK_SECONDS):
-            return
-    except HTTPError as error:
-        with error:
-            raise NotDelivered(f"the webhook answered {error.code}", "check its address") from None
-    except (URLError, OSError, ValueError, HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        why = getattr(reason, "strerror", None) or type(reason).__name__
-        raise NotDelivered(f"the webhook can't be reached: {why}", "check its address") from None

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from engine.answers.comparison import compared
 from engine.errors import EngineError, NotFound, UnreadableObject
-from engine.events import IdentifyingValuesShown
 from engine.inspection.job import HeaderJob, HeaderResult, ThumbnailJob, run
 from engine.intake.worker_processes import JobFailed, WorkerLost, Workers, WorkerTimeout
 from engine.model.identifying import MASK
@@ -30,20 +29,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.inspection.job import Job, Result
+    from engine.inspection.showings import Showings
     from engine.intake.recent import RecentHeader
     from engine.intake.router import Router
-    from engine.journal import Journal
     from engine.model.session import Session
     from engine.session_keeping import SessionKeeping
     from engine.sessions.object_rows import RecentRow
     from engine.sessions.reader import IndexReader
-    from engine.sessions.traces import TraceKey
     from engine.view.objects import Window
 
 CPU_SECONDS: Final = 10.0
 WALL_SECONDS: Final = 20.0
-_SOP_INSTANCE_UID: Final = 0x00080018
-_LONGEST_ACTOR: Final = 200
 
 
 class ObjectAnswers:
@@ -54,14 +50,12 @@ class ObjectAnswers:
         keeping: SessionKeeping,
         reader: IndexReader,
         router: Router,
-        journal: Journal,
-        key: TraceKey,
+        showings: Showings,
     ) -> None:
         self._keeping = keeping
         self._reader = reader
         self._router = router
-        self._journal = journal
-        self._key = key
+        self._showings = showings
         self._workers: Workers[Job, Result] = Workers(
             run, processes=1, cpu_seconds=CPU_SECONDS, wall_seconds=WALL_SECONDS
         )
@@ -109,13 +103,7 @@ class ObjectAnswers:
                 uid = object_rows.instance_of(connection, reference)
         else:
             uid = self.received(reference).header.sop_instance_uid or ""
-        self._journal.record(
-            IdentifyingValuesShown(
-                by=actor[:_LONGEST_ACTOR],
-                object=self._key.hash(_SOP_INSTANCE_UID, uid).hex(),
-                session=reference.session or None,
-            )
-        )
+        self._showings.note(actor, uid, reference.session or None)
 
     def trail(self, reference: ObjectReference) -> ObjectTrail:
         """Return where an object went."""

@@ -44,7 +44,8 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     add("--drain-seconds", type=seconds, metavar="N", help=drained)
     listens = "serve the control API there too, for clients that show the token (default: off)"
     add("--control-tcp", metavar="[ADDRESS:]PORT", help=listens)
-    add("--control-certificate", metavar="FILE", help="with TLS: its certificate (PEM)")
+    with_tls = "with TLS, which it must have beyond the loopback: its certificate (PEM)"
+    add("--control-certificate", metavar="FILE", help=with_tls)
     add("--control-key", metavar="FILE", help="and its private key")
     scraped = "where metrics and health are read over HTTP, such as 127.0.0.1:9404 (default: off)"
     add("--metrics", type=metrics_address, metavar="ADDRESS", help=scraped)

@@ -121,6 +121,13 @@ def _remote(settings: EngineSettings) -> tuple[socket.socket | None, str, ssl.SS
     if not settings.control_tcp:
         return None, "", None
     host, port = address_of(settings.control_tcp)
+    if not settings.control_certificate and not ip_address(host).is_loopback:
+        raise _invalid(
+            "control_tcp",
+            settings.control_tcp,
+            "would send the token in the clear beyond the loopback",
+            "give --control-certificate and --control-key, or listen on 127.0.0.1",
+        )
     token = token_of(settings.control_token_file)
     tls = _tls(settings)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

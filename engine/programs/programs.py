@@ -8,7 +8,7 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from engine.delivery_events import ProgramFailed, QueueSetAside, RunsDropped
+from engine.delivery_events import CommandsResumed, ProgramFailed, QueueSetAside, RunsDropped
 from engine.errors import NotFound, StorageUnusable
 from engine.intake.installed_processors import settings_of
 from engine.model.marked import is_test_object
@@ -131,7 +131,7 @@ class Programs:
                 return
             try:
                 self._serve()
-                self._halted = ""
+                self._go_on()
             except (StorageUnusable, OSError) as error:
                 seconds = self._halt(str(error))
             except Exception as error:
@@ -144,6 +144,11 @@ class Programs:
             self._halted = reason
             self._journal.record(ProgramFailed(processor="commands", session=None, reason=reason))
         return RETRY_SECONDS
+
+    def _go_on(self) -> None:
+        if self._halted:
+            self._halted = ""
+            self._journal.record(CommandsResumed(processor="commands"))
 
     def _serve(self) -> None:
         configuration = self._configuration()

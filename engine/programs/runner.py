@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from engine.delivery_events import ProgramEnded, ProgramFailed
+from engine.delivery_events import CommandsResumed, ProgramEnded, ProgramFailed
 from engine.errors import NotFound, StorageUnusable
 from engine.model.session import SessionArea
 from engine.programs.description import description
@@ -52,6 +52,8 @@ class Runner:
         self._wake = threading.Condition()
         self._rung = program.at_once
         self._stopping = False
+        self._halted = ""
+        """Why nothing runs, as it was told last; guarded by the lock of the bench."""
         self._threads = [
             threading.Thread(target=self._work, name=f"command-{program.id}-{number}")
             for number in range(program.at_once)
@@ -88,14 +90,24 @@ class Runner:
             try:
                 while not self._stopping and self._run_next():
                     pass
+                self._note("")
             except StorageUnusable as error:
-                self._tell_failure(None, error.detail)
+                self._note(error.detail)
                 seconds = RETRY_SECONDS
             except Exception as error:
                 # One session that nobody foresaw must not end the runs for all others.
                 _logger.exception("running a program failed; trying again")
-                self._tell_failure(None, f"internal error ({type(error).__name__})")
+                self._note(f"internal error ({type(error).__name__})")
                 seconds = RETRY_SECONDS
+
+    def _note(self, reason: str) -> None:
+        """Tell once why nothing runs, and once that it does again."""
+        with self._bench.lock:
+            before, self._halted = self._halted, reason
+        if reason and reason != before:
+            self._tell_failure(None, reason)
+        elif before and not reason:
+            self._bench.journal.record(CommandsResumed(processor=self.program.label))
 
     def _wait(self, seconds: float | None) -> bool:
         """Wait until it rings or the time is over; return whether to go on."""

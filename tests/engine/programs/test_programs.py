@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.delivery_events import ProgramEnded, ProgramFailed, RunsDropped
+from engine.delivery_events import CommandsResumed, ProgramEnded, ProgramFailed, RunsDropped
 from engine.errors import StorageUnusable
 from engine.intake.processors import Settings
 from engine.model.auto_archive import AutoArchive
@@ -342,6 +342,32 @@ def test_a_queue_that_can_t_be_used_is_told_once(
         for _ in range(3):
             assert tries.acquire(timeout=20)
         assert working.told(ProgramFailed) == ["commands failed: the disk is full"]
+
+
+def test_a_runner_whose_queue_fails_tells_it_once_and_again_when_it_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.programs.runner.RETRY_SECONDS", 0.01)
+    tries, mended = threading.Semaphore(0), threading.Event()
+    begin = RunQueue.begin
+
+    def broken(queue: RunQueue, *values: Any) -> Run | None:
+        tries.release()
+        if mended.is_set():
+            return begin(queue, *values)
+        raise StorageUnusable("the disk is full", "make room")
+
+    monkeypatch.setattr(RunQueue, "begin", broken)
+    with at_work(tmp_path, command()) as working:
+        for _ in range(6):
+            assert tries.acquire(timeout=20)
+        assert working.told(ProgramFailed) == ["command 1 failed: the disk is full"]
+        mended.set()
+        assert working.wait_until_told(CommandsResumed) == ["command 1: the queue works again"]
+        working.depot.receive()
+        working.depot.fall_silent()
+        working.wait_until_told(ProgramEnded)
+        assert len(working.told(CommandsResumed)) == 1
 
 
 def test_a_queue_of_a_later_version_is_refused(tmp_path: Path) -> None:
