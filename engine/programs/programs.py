@@ -174,7 +174,7 @@ class Programs:
         if not finished:
             return
         self._queue.put(
-            (processor.id, found)
+            (processor.id, found, session.study_instance_uid)
             for found, session in self._sessions(finished)
             for processor in processors
             if programs[processor.id].status == found.status

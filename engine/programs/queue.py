@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from engine.errors import StorageUnusable
 from engine.model.session import SessionStatus
 from engine.sessions.private_file import PrivateFile
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from engine.sessions.finished import Finished
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -26,6 +27,7 @@ CREATE TABLE IF NOT EXISTS runs (
     session INTEGER NOT NULL,
     status TEXT NOT NULL,
     begun INTEGER NOT NULL DEFAULT 0,
+    study TEXT NOT NULL DEFAULT '',
     UNIQUE (processor, finished, finished_at)
 );
 """
@@ -35,8 +37,9 @@ _FILE = PrivateFile(
     _SCHEMA,
     SCHEMA_VERSION,
     "check the disk, or set the file aside: what waits in it does not run then",
+    steps={2: "ALTER TABLE runs ADD COLUMN study TEXT NOT NULL DEFAULT ''"},
 )
-_COLUMNS = "id, processor, finished_at, session, status, begun"
+_COLUMNS = "id, processor, finished_at, session, status, begun, study"
 
 
 class Run(NamedTuple):
@@ -50,6 +53,8 @@ class Run(NamedTuple):
     status: SessionStatus
     begun: int
     """How often it was begun; more than 0 after the engine ended in the middle of it."""
+    study: str = ""
+    """The Study Instance UID of its session; empty if an earlier version noted it."""
 
 
 class RunQueue:
@@ -66,13 +71,18 @@ class RunQueue:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def put(self, runs: Iterable[tuple[int, Finished]]) -> None:
-        """Note which programs are to run for which finished sessions; again has no effect."""
-        values = [(processor, f.sequence, f.at, f.session, f.status) for processor, f in runs]
+    def put(self, runs: Iterable[tuple[int, Finished, str]]) -> None:
+        """Note which programs are to run for which finished sessions; again has no effect.
+
+        Args:
+            runs: processor, what was finished, and the Study Instance UID of its session.
+        """
+        values = [(number, f.sequence, f.at, f.session, f.status, uid) for number, f, uid in runs]
         with self._changing() as connection:
             connection.executemany(
-                "INSERT OR IGNORE INTO runs (processor, finished, finished_at, session, status)"
-                " VALUES (?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO runs"
+                " (processor, finished, finished_at, session, status, study)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
                 values,
             )
 
@@ -93,8 +103,8 @@ class RunQueue:
             if row is None:
                 return None
             connection.execute("UPDATE runs SET begun = begun + 1 WHERE id = ?", (row[0],))
-        number, owner, at, session, status, begun = row
-        return Run(number, owner, at, session, SessionStatus(status), begun)
+        number, owner, at, session, status, begun, study = row
+        return Run(number, owner, at, session, SessionStatus(status), begun, study)
 
     def end(self, run: int) -> None:
         """Forget a run that has ended."""
@@ -126,3 +136,13 @@ class RunQueue:
     def _changing(self) -> Iterator[sqlite3.Connection]:
         with _FILE.in_words(), self._lock, self._connection:
             yield self._connection
+
+
+def highest_session(path: Path) -> int:
+    """Return the highest session number that waits in a queue; 0 if there is none to be read."""
+    if not path.exists():
+        return 0
+    with suppress(StorageUnusable), _FILE.in_words(), closing(_FILE.open(path)) as connection:
+        (highest,) = connection.execute("SELECT COALESCE(MAX(session), 0) FROM runs").fetchone()
+        return int(highest)
+    return 0

@@ -140,6 +140,8 @@ class Runner:
             session = self._bench.ledger.session(run.session)
         except NotFound:
             return Ran(failure="its session was merged into another or removed before it could run")
+        if run.study not in {"", session.study_instance_uid}:
+            return Ran(failure="the session index was replaced, and its number is another's now")
         if session.area is SessionArea.TRASH:
             return Ran(failure="its session was deleted before it could run")
         told = description(self.program, run, session, self._bench.areas.folder(session))

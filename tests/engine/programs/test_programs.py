@@ -23,7 +23,7 @@ from engine.model.session import SessionStatus
 from engine.programs.output import Outputs
 from engine.programs.processor import CLASS_ID, Command
 from engine.programs.programs import Programs, wants
-from engine.programs.queue import Run, RunQueue
+from engine.programs.queue import Run, RunQueue, highest_session
 from engine.sessions.finished import Finished, FinishedSessions
 from engine.sessions.operations import OperationKind, Request
 from engine.settings import EngineSettings
@@ -239,12 +239,42 @@ def test_a_session_that_was_deleted_before_its_program_ran_is_told(tmp_path: Pat
         working.depot.ledger.ask(number, Request(OperationKind.DELETE, "admin"))
         working.depot.lifecycle.run_requests()
         with RunQueue(tmp_path / "commands.sqlite") as queue:
-            queue.put([(1, Finished(99, number, SessionStatus.READY, "2026-01-01"))])
-            queue.put([(1, Finished(98, 4711, SessionStatus.READY, "2026-01-01"))])
+            queue.put([(1, Finished(99, number, SessionStatus.READY, "2026-01-01"), "")])
+            queue.put([(1, Finished(98, 4711, SessionStatus.READY, "2026-01-01"), "")])
         working.programs.ring()
         told = working.wait_until_told(ProgramFailed, 2)
     assert told[0].endswith("its session was deleted before it could run")
     assert told[1].endswith("its session was merged into another or removed before it could run")
+
+
+def test_a_run_whose_number_means_another_session_by_now_is_told_and_runs_for_neither(
+    tmp_path: Path,
+) -> None:
+    with at_work(tmp_path, command()) as working:
+        number = working.depot.receive()
+        working.depot.index.flush()
+        with RunQueue(tmp_path / "commands.sqlite") as queue:
+            finished = Finished(99, number, SessionStatus.READY, "2026-01-01")
+            queue.put([(1, finished, "1.2.99")])
+        working.programs.ring()
+        (told,) = working.wait_until_told(ProgramFailed)
+        assert told.endswith("the session index was replaced, and its number is another's now")
+        assert working.told(ProgramEnded) == []
+
+
+def test_a_queue_of_the_first_version_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "commands.sqlite"
+    with RunQueue(file) as queue:
+        queue._connection.executescript(
+            "ALTER TABLE runs DROP COLUMN study; PRAGMA user_version = 1;"
+            "INSERT INTO runs (processor, finished, finished_at, session, status)"
+            " VALUES (1, 1, '2026-01-01', 7, 'READY');"
+        )
+    assert highest_session(file) == 7
+    with RunQueue(file) as queue:
+        run = queue.begin(1, ())
+    assert run is not None
+    assert (run.session, run.study) == (7, "")
 
 
 def test_queues_that_fail_for_a_while_are_told_and_lose_nothing(
@@ -283,7 +313,7 @@ def test_what_a_removed_command_had_to_do_is_dropped(tmp_path: Path) -> None:
     with at_work(tmp_path, command(1)) as working:
         working.depot.receive()
         with RunQueue(tmp_path / "commands.sqlite") as queue:
-            queue.put([(2, Finished(99, 1, SessionStatus.READY, "2026-01-01"))])
+            queue.put([(2, Finished(99, 1, SessionStatus.READY, "2026-01-01"), "")])
         working.configure()
         assert working.wait_until_told(RunsDropped) == [
             "a command was removed; 1 run of it dropped"
