@@ -157,4 +157,6 @@ def _masked(row: EditedRow, known: IdentifyingValues) -> EditedRow:
         for text in (row.before, row.after)
     )
     masked = (before, after) != (row.before, row.after)
-    return replace(row, path=known.hide(row.path), before=before, after=after, masked=masked)
+    return replace(
+        row, path=known.hide_in_path(row.path), before=before, after=after, masked=masked
+    )

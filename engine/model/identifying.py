@@ -41,6 +41,7 @@ _TIMES: Final = frozenset(("AS", "DA", "DT", "TM"))
 _PART_CHARACTERS: Final = 4
 """A part of a value that is shorter may be there by chance."""
 _MOST_PIECES: Final = 2_000
+_CREATOR: Final = re.compile(r"(?<=\{)[^{}]+(?=\})")
 _NUMBER: Final = re.compile(r"[-+.0-9eE]+")
 
 
@@ -102,6 +103,10 @@ class IdentifyingValues:
         if self._is_whole(text):
             return MASK
         return self._pattern.sub(MASK, text) if self._pattern else text
+
+    def hide_in_path(self, path: str) -> str:
+        """Return the path of an element likewise: only names of private creators say anything."""
+        return _CREATOR.sub(lambda found: self.hide(found[0]), path)
 
     def are_told_by(self, text: str) -> bool:
         """Tell whether a text is, contains or is a part of one of the values."""

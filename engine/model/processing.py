@@ -88,7 +88,7 @@ class ElementChange:
     def masked(self, known: IdentifyingValues) -> ElementChange:
         """Return the same with nothing of the values but their length."""
         before, after = masked(self.before), masked(self.after)
-        return replace(self, path=known.hide(self.path), before=before, after=after)
+        return replace(self, path=known.hide_in_path(self.path), before=before, after=after)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,12 @@ def test_a_part_of_a_value_tells_it_too_unless_it_is_of_a_long_text(text: str, t
     assert KNOWN.are_told_by(text) is told
 
 
+def test_of_a_path_only_the_names_of_creators_say_anything() -> None:
+    known = IdentifyingValues((IdentifyingValue("0010", "LO"), IdentifyingValue("Doe", "PN")))
+    assert known.hide_in_path("(0010,0010)") == "(0010,0010)"
+    assert known.hide_in_path("(0011,{ACME DOE}10)") == f"(0011,{{ACME {MASK}}}10)"
+
+
 def test_where_nothing_is_known_nothing_is_hidden() -> None:
     assert NO_VALUES.hide("Doe^Jane") == "Doe^Jane"
     assert not NO_VALUES.are_told_by("Doe^Jane")
