@@ -1,12 +1,17 @@
-"""`processors test`: one processor, and files that are not stored."""
+"""`processors test`: one processor, and files or the newest object; nothing is stored."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import UnreadableObject
+from engine import terminal
+from engine.cli.context import actor, receiver_named
+from engine.cli.live import running_engine
+from engine.cli.objects import MASKED
+from engine.cli.route import print_processing
+from engine.errors import NotFound, UnreadableObject
 from engine.intake.clauses import Routing
 from engine.intake.identifiers import Missing
 from engine.intake.installed import installed_identifiers
@@ -71,6 +76,33 @@ def trials(
         Trial(f"file {number}", tuple(step.masked() for step in one.steps), one.unreadable)
         for number, one in enumerate(tried, start=1)
     ]
+
+
+def newest(
+    arguments: argparse.Namespace, processor: Processor, configuration: Configuration
+) -> int:
+    """Try a processor on the newest object of the running engine; 1 if it fails.
+
+    Raises:
+        NotFound: if no engine runs, or nothing has arrived.
+    """
+    name = arguments.receiver
+    receiver = receiver_named(configuration, name).label if name is not None else ""
+    with running_engine(arguments) as engine:
+        if arguments.show_values:
+            trial = engine.processors.shown_test(processor, actor(), receiver)
+        else:
+            trial = engine.processors.test(processor, receiver)
+    if not trial.steps:
+        raise NotFound("nothing arrived since the engine started", "name files to try it on")
+    if arguments.json:
+        terminal.print_json(asdict(trial))
+    else:
+        terminal.say(f"{trial.at:%H:%M:%S} from {trial.calling_ae_title} to {trial.receiver}")
+        print_processing(trial.steps)
+        if not arguments.show_values:
+            terminal.say(MASKED)
+    return int(any(step.verdict is Verdict.FAILED for step in trial.steps))
 
 
 def _tried(path: Path, processing: Processing, ruling: Ruling, chain: Chain, facts: Facts) -> Trial:

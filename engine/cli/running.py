@@ -28,7 +28,8 @@ _WATCH_SECONDS = 2.0
 
 def add_engine(commands: Commands) -> None:
     """Add the command that runs the engine."""
-    parser = commands.add_parser("engine", help="run the engine without a console")
+    words = "run the engine without a console"
+    parser = commands.add_parser("engine", help=words, description=f"R{words[1:]}.")
     add_engine_options(parser)
     parser.set_defaults(run=_engine)
 

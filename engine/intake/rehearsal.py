@@ -46,11 +46,13 @@ class Rehearsed:
     """Which line of which series import filter does not want it, if one does."""
     directly: bool = False
     """Whether it goes directly into the archive, which `place` is in then."""
+    differs: bool | None = None
+    """Whether the drafted rules would file it elsewhere, where masked labels can't tell."""
 
     @property
     def changes(self) -> bool:
         """Tell whether the drafted rules would file the object elsewhere."""
-        return self.draft.outcome != self.saved.outcome
+        return self.draft.outcome != self.saved.outcome if self.differs is None else self.differs
 
     def deciding(self, attribute: Attribute) -> Step | None:
         """Return the step that settles an attribute, or at which it fails."""
@@ -67,7 +69,9 @@ class Rehearsed:
             place = (*place[:shown], *hidden)
         steps = tuple(step.masked() for step in self.processing)
         draft, saved = self.draft.masked(), self.saved.masked()
-        hidden_one = replace(self, file=file, draft=draft, saved=saved, place=place)
+        hidden_one = replace(
+            self, file=file, draft=draft, saved=saved, place=place, differs=self.changes
+        )
         return replace(hidden_one, processing=steps)
 
 
