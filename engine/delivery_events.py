@@ -204,13 +204,18 @@ class CommandsResumed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunsDropped(Event):
-    """A command was removed, and with it the runs that were due."""
+    """Programs do not run any more, because somebody said so or removed their processor."""
 
     severity: ClassVar[Severity] = Severity.WARNING
     topic: ClassVar[str] = "command"
 
     runs: int
+    processor: str = ""
+    """Empty if it was removed."""
+    by: str = ""
 
     def sentence(self) -> str:
         """Say what happened."""
+        if self.processor:
+            return f"{self.processor}: {self.by} dropped {counted(self.runs, 'run')}"
         return f"a command was removed; {counted(self.runs, 'run')} of it dropped"

@@ -15,6 +15,7 @@ from engine import __version__, terminal
 from engine.cli.alerts import add_alerts
 from engine.cli.anonymize import add_anonymize
 from engine.cli.check import add_check
+from engine.cli.commands import add_commands
 from engine.cli.completion import add_completion, complete
 from engine.cli.context import actor, settings_of
 from engine.cli.events import add_events
@@ -113,6 +114,7 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_anonymize(commands)
     add_script(commands)
     add_forwarding(commands)
+    add_commands(commands)
     add_peers(commands)
     add_selftest(commands)
     add_status(commands)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from engine.errors import StorageUnusable
 from engine.model.session import SessionStatus
@@ -103,8 +103,22 @@ class RunQueue:
             if row is None:
                 return None
             connection.execute("UPDATE runs SET begun = begun + 1 WHERE id = ?", (row[0],))
-        number, owner, at, session, status, begun, study = row
-        return Run(number, owner, at, session, SessionStatus(status), begun, study)
+        return _run_of(row)
+
+    def waiting(self) -> tuple[Run, ...]:
+        """Return everything that is to run or runs, the oldest first."""
+        with self._changing() as connection:
+            rows = connection.execute(f"SELECT {_COLUMNS} FROM runs ORDER BY id").fetchall()
+        return tuple(map(_run_of, rows))
+
+    def drop(self, processor: int, runs: Collection[int] = ()) -> int:
+        """Forget what a program has to run, all or some; return how many runs that are."""
+        delete = "DELETE FROM runs WHERE processor = ?"
+        with self._changing() as connection:
+            if not runs:
+                return connection.execute(delete, (processor,)).rowcount
+            each = [(processor, run) for run in runs]
+            return connection.executemany(f"{delete} AND id = ?", each).rowcount
 
     def end(self, run: int) -> None:
         """Forget a run that has ended."""
@@ -136,6 +150,11 @@ class RunQueue:
     def _changing(self) -> Iterator[sqlite3.Connection]:
         with _FILE.in_words(), self._lock, self._connection:
             yield self._connection
+
+
+def _run_of(row: tuple[Any, ...]) -> Run:
+    number, owner, at, session, status, begun, study = row
+    return Run(number, owner, at, session, SessionStatus(status), begun, study)
 
 
 def highest_session(path: Path) -> int:
