@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,9 @@ from engine.intake.offline import offline_processing
 from engine.intake.part10 import read_file
 from engine.intake.processors import Facts
 from engine.intake.router import Ruling
+from engine.intake.telling import identifying_values
 from engine.intake.trial import try_object
+from engine.model.identifying import NO_VALUES
 from engine.model.processing import Verdict
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from engine.intake.processing import Chain, Processing
     from engine.model.configuration import Configuration
+    from engine.model.identifying import IdentifyingValues
     from engine.model.processing import ProcessorStep
     from engine.model.processor import Processor
     from engine.model.receiver import Receiver
@@ -41,6 +44,13 @@ class Trial:
     steps: tuple[ProcessorStep, ...] = ()
     unreadable: str = ""
     """Why the file can't be tried, if so."""
+    known: IdentifyingValues = NO_VALUES
+    """What the object says of its patient."""
+
+    def masked(self, file: str) -> Trial:
+        """Return the same under another name and without values of the object."""
+        steps = tuple(step.masked(self.known) for step in self.steps)
+        return replace(self, file=file, steps=steps)
 
     @property
     def is_bad(self) -> bool:
@@ -72,10 +82,7 @@ def trials(
         tried = [_tried(Path(name), processing, ruling, chain, facts) for name in arguments.files]
     if not arguments.mask:
         return tried
-    return [
-        Trial(f"file {number}", tuple(step.masked() for step in one.steps), one.unreadable)
-        for number, one in enumerate(tried, start=1)
-    ]
+    return [one.masked(f"file {number}") for number, one in enumerate(tried, start=1)]
 
 
 def newest(
@@ -110,4 +117,5 @@ def _tried(path: Path, processing: Processing, ruling: Ruling, chain: Chain, fac
         header = read_file(path, last_tag=ruling.last_tag)
     except UnreadableObject as error:
         return Trial(str(path), unreadable=error.detail)
-    return Trial(str(path), try_object(processing, ruling, chain, path, header, facts).steps)
+    steps = try_object(processing, ruling, chain, path, header, facts).steps
+    return Trial(str(path), steps, known=identifying_values(header))
