@@ -10,17 +10,19 @@ from engine.answers.comparison import compared
 from engine.errors import EngineError, NotFound, UnreadableObject
 from engine.inspection.job import HeaderJob, HeaderResult, ThumbnailJob, run
 from engine.intake.worker_processes import JobFailed, WorkerLost, Workers, WorkerTimeout
-from engine.model.identifying import MASK
+from engine.model.identifying import MASK, IdentifyingValue, IdentifyingValues, is_telling
 from engine.model.identity import UNASSIGNED
 from engine.sessions import object_rows
 from engine.sessions.contents import session_row, sop_class_name
 from engine.view.objects import (
+    ComparedRow,
     Comparison,
     ElementRow,
     ObjectHeader,
     ObjectReference,
     ObjectTrail,
     RecentObject,
+    RowChange,
     Thumbnail,
 )
 
@@ -213,17 +215,29 @@ def masked(elements: tuple[ElementRow, ...]) -> tuple[ElementRow, ...]:
 
 
 def masked_comparison(comparison: Comparison) -> Comparison:
-    """Hide the identifying values of both headers."""
-    rows = (
-        replace(row, received=_masked(row.received), stored=_masked(row.stored))
-        for row in comparison.rows
+    """Hide the identifying values of both headers, also where a script has copied them to."""
+    known = IdentifyingValues(
+        IdentifyingValue(row.value, row.vr, row.private)
+        for row in (compared.received for compared in comparison.rows)
+        if row is not None and row.identifying and (row.private or is_telling(row.tag, row.vr))
     )
-    return replace(comparison, rows=tuple(rows))
+    return replace(comparison, rows=tuple(_masked_pair(row, known) for row in comparison.rows))
+
+
+def _masked_pair(row: ComparedRow, known: IdentifyingValues) -> ComparedRow:
+    received, stored = _masked(row.received), _masked(row.stored)
+    if stored is not None and row.change in {RowChange.CHANGED, RowChange.ADDED}:
+        stored = _hidden(stored) if known.are_told_by(stored.value) else stored
+    return replace(row, received=received, stored=stored)
 
 
 def _masked(row: ElementRow | None) -> ElementRow | None:
     if row is None or not (row.identifying and row.value):
         return row
+    return _hidden(row)
+
+
+def _hidden(row: ElementRow) -> ElementRow:
     return replace(row, value=MASK, masked=True, first_bytes=b"")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from pydicom.multival import MultiValue
 
 from engine.anonymize.reading import UNREADABLE
-from engine.model.identifying import IdentifyingValue, identifies_by_value, is_private
+from engine.model.identifying import IdentifyingValue, is_private, is_telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ def telling_values(ds: Dataset, *, in_private: bool = False) -> Iterator[Identif
         if element.VR == "SQ":
             for item in element.value:
                 yield from telling_values(item, in_private=private)
-        elif identifies_by_value(int(tag), element.VR) or in_private:
+        elif is_telling(int(tag), element.VR) or in_private:
             yield from _values(element.value, element.VR, private)
 
 

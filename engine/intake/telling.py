@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from engine.model.identifying import (
     IdentifyingValue,
     IdentifyingValues,
-    identifies_by_value,
     is_private,
+    is_telling,
 )
 
 if TYPE_CHECKING:
@@ -20,5 +20,5 @@ def identifying_values(header: HeaderView) -> IdentifyingValues:
     return IdentifyingValues(
         IdentifyingValue(text, vr, is_private(tag))
         for tag, vr, text in header.elements()
-        if text.isprintable() and identifies_by_value(tag, vr)
+        if text.isprintable() and is_telling(tag, vr)
     )

@@ -64,7 +64,7 @@ def is_identifying(tag: int, vr: str) -> bool:
     return tag in _ELSEWHERE
 
 
-def identifies_by_value(tag: int, vr: str) -> bool:
+def is_telling(tag: int, vr: str) -> bool:
     """Tell whether the value of an element gives a person away wherever else it stands.
 
     Dates and times do so only among what is said of the patient: others are alike in all objects.

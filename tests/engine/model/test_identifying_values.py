@@ -9,7 +9,7 @@ from engine.model.identifying import (
     NO_VALUES,
     IdentifyingValue,
     IdentifyingValues,
-    identifies_by_value,
+    is_telling,
 )
 
 KNOWN = IdentifyingValues(
@@ -79,4 +79,4 @@ def test_where_nothing_is_known_nothing_is_hidden() -> None:
 def test_dates_give_a_person_away_only_where_they_are_the_patients(
     tag: int, vr: str, gives_away: bool
 ) -> None:
-    assert identifies_by_value(tag, vr) is gives_away
+    assert is_telling(tag, vr) is gives_away
