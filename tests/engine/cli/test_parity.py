@@ -7,6 +7,8 @@ command, or a reason for having none.
 from __future__ import annotations
 
 import argparse
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -180,6 +182,22 @@ def test_every_key_of_the_console_asks_what_a_command_can_ask() -> None:
     assert set(ACTIONS.values()) <= set(COMMANDS)
     assert {key.id for key in KEYS if key.changes} <= set(ACTIONS)
     assert keys >= VIEW_ONLY_KEYS
+
+
+def test_all_but_the_engine_and_the_completion_speak_json() -> None:
+    assert {words for words, options in KNOWN.items() if "--json" not in options} == {
+        ("engine",),
+        ("completion",),
+    }
+
+
+@pytest.mark.parametrize("words", sorted(KNOWN))
+def test_the_readme_has_every_command(words: tuple[str, ...]) -> None:
+    group, *verbs = words
+    text = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+    lines = [line for line in text.splitlines() if re.search(rf"^dicomdock.* {group}\b", line)]
+    assert lines
+    assert all(any(re.search(rf"\b{verb}\b", line) for line in lines) for verb in verbs)
 
 
 @pytest.mark.parametrize("words", sorted(KNOWN))
