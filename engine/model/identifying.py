@@ -8,6 +8,7 @@ copies from there to elsewhere is known by its value.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ _LONG_TEXTS: Final = frozenset(("LT", "ST", "UT"))
 _TIMES: Final = frozenset(("AS", "DA", "DT", "TM"))
 _PART_CHARACTERS: Final = 4
 """A part of a value that is shorter may be there by chance."""
-_MOST_PIECES: Final = 2_000
+_MOST_PIECES: Final = 500
+_LONGEST_PIECE: Final = 256
+"""A peer says how much there is to be looked for."""
 _CREATOR: Final = re.compile(r"(?<=\{)[^{}]+(?=\})")
 _NUMBER: Final = re.compile(r"[-+.0-9eE]+")
 
@@ -88,13 +91,14 @@ class IdentifyingValues:
 
     def __init__(self, values: Iterable[IdentifyingValue] = ()) -> None:
         """Take the values of the object as it arrived."""
-        known = tuple(values)
+        known = sorted(values, key=lambda value: value.is_private)
         self._whole = frozenset(v.text.strip().casefold() for v in known if not v.is_private)
         self._short = tuple(
             v.text.casefold() for v in known if v.vr not in _LONG_TEXTS and not v.is_private
         )
-        pieces = {piece for value in known for piece in _pieces(value)}
-        longest_first = sorted(pieces, key=lambda piece: (-len(piece), piece))[:_MOST_PIECES]
+        pieces = dict.fromkeys(piece for value in known for piece in _pieces(value))
+        kept = islice(pieces, _MOST_PIECES)
+        longest_first = sorted(kept, key=lambda piece: (-len(piece), piece))
         found = "|".join(map(_as_found, longest_first))
         self._pattern = re.compile(found, re.IGNORECASE) if found else None
 
@@ -123,7 +127,7 @@ class IdentifyingValues:
 def _pieces(value: IdentifyingValue) -> Iterator[str]:
     """Yield what of a value tells as much as the whole: each value, each part of a name."""
     for piece in (value.text, *re.split(r"[\\^=]", value.text)):
-        found = piece.strip()
+        found = piece.strip()[:_LONGEST_PIECE]
         shortest = _PART_CHARACTERS if value.is_private else 2
         if len(found) >= shortest and not (value.is_private and _NUMBER.fullmatch(found)):
             yield found

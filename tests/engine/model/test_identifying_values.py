@@ -60,6 +60,13 @@ def test_of_a_path_only_the_names_of_creators_say_anything() -> None:
     assert known.hide_in_path("(0011,{ACME DOE}10)") == f"(0011,{{ACME {MASK}}}10)"
 
 
+def test_an_object_that_says_very_much_costs_little_and_hides_its_patient_all_the_same() -> None:
+    private = [IdentifyingValue(f"{number:05d}{'x' * 2_000}", "LO", True) for number in range(900)]
+    known = IdentifyingValues((*private, IdentifyingValue("Doe^Jane", "PN")))
+    assert known.hide("Jane Doe") == f"{MASK} {MASK}"
+    assert known.are_told_by(private[0].text)
+
+
 def test_where_nothing_is_known_nothing_is_hidden() -> None:
     assert NO_VALUES.hide("Doe^Jane") == "Doe^Jane"
     assert not NO_VALUES.are_told_by("Doe^Jane")
