@@ -78,7 +78,7 @@ def _file_name(text: str) -> str:
 
 def _engine(arguments: argparse.Namespace) -> None:
     from engine import Engine
-    from engine.control.host import serve
+    from engine.control.host import require_tls, serve
     from engine.dimse.inherited import InheritedSockets
     from engine.headless import Signals, run
     from engine.systemd.notify import Notifier
@@ -86,6 +86,7 @@ def _engine(arguments: argparse.Namespace) -> None:
     signals, notifier = Signals(), Notifier.from_environment()
     signals.install()
     settings = settings_of(arguments)
+    require_tls(settings)  # before any port is opened
     engine = Engine(settings, inherited=InheritedSockets.from_environment())
     engine.start()
     with ExitStack() as running:
