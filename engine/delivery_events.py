@@ -207,14 +207,33 @@ class ProgramFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CommandsResumed(Event):
+    """Programs run again after their queue could not be used."""
+
+    topic: ClassVar[str] = "command"
+
+    processor: str
+    """The label of its processor; ``commands`` for all of them."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"{self.processor}: the queue works again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunsDropped(Event):
-    """A command was removed, and with it the runs that were due."""
+    """Programs do not run any more, because somebody said so or removed their processor."""
 
     severity: ClassVar[Severity] = Severity.WARNING
     topic: ClassVar[str] = "command"
 
     runs: int
+    processor: str = ""
+    """Empty if it was removed."""
+    by: str = ""
 
     def sentence(self) -> str:
         """Say what happened."""
+        if self.processor:
+            return f"{self.processor}: {self.by} dropped {counted(self.runs, 'run')}"
         return f"a command was removed; {counted(self.runs, 'run')} of it dropped"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 REQUESTS_AT_ONCE = 4
 REQUEST_SECONDS = 5.0
 """How long a client may be silent."""
+REST_SECONDS = 1.0
+"""How long nobody is accepted after there was no descriptor for it."""
+OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _HOST = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\[\]]+)(?::[0-9]{1,5})?")
 
 
@@ -59,6 +63,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, place: MetricsAddress, monitoring: Monitoring) -> None:
         self.address_family = socket.AF_INET6 if ":" in place.address else socket.AF_INET
         self.monitoring = monitoring
+        self._is_exhausted = False
         self._places = threading.BoundedSemaphore(REQUESTS_AT_ONCE)
         super().__init__(place, _Handler)
         self.socket.setblocking(False)
@@ -71,6 +76,15 @@ class _Server(ThreadingHTTPServer):
             selector.register(self._stop_fd, selectors.EVENT_READ)
             while self._stop_fd not in {key.fileobj for key, _ in selector.select()}:
                 self.handle_request()
+                if self._is_exhausted:
+                    self._rest(selector)
+
+    def _rest(self, selector: selectors.BaseSelector) -> None:
+        """Wait until there may be descriptors again: who waits to be accepted keeps waiting."""
+        self._is_exhausted = False
+        selector.unregister(self)
+        selector.select(REST_SECONDS)
+        selector.register(self, selectors.EVENT_READ)
 
     def stop(self, thread: threading.Thread) -> None:
         """End `serve` and close the listening socket."""
@@ -81,7 +95,11 @@ class _Server(ThreadingHTTPServer):
 
     def get_request(self) -> Any:
         """Accept a connection, which blocks as its time limit says."""
-        request, address = super().get_request()
+        try:
+            request, address = super().get_request()
+        except OSError as error:
+            self._is_exhausted = error.errno in OUT_OF_RESOURCES
+            raise
         request.setblocking(True)
         return request, address
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from engine.config.watcher import watched
-from engine.events import IdentifyingValuesShown, ProcessorProblem
+from engine.events import ProcessorProblem
 from engine.intake.custom_processing import CustomProcessing
 from engine.intake.installed_processors import classes_of, rules_of, tell_broken
 from engine.intake.label_tables import LabelTables
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.config.store import ConfigurationStore
     from engine.events import Event
+    from engine.inspection.showings import Showings
     from engine.intake.processors import ProcessorType
     from engine.intake.router import Router
     from engine.intake.write import IncomingArea
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
     from engine.model.processor import Processor
     from engine.model.processor_class import ProcessorClass
     from engine.plugins import Plugin
-    from engine.sessions.traces import TraceKey
-
-_SOP_INSTANCE_UID: Final = 0x00080018
-_LONGEST_ACTOR: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +54,16 @@ class ProcessorKeeping:
         tell: Callable[[Event], object],
         clock: Clock,
         access: ConfigurationAccess,
-        key: TraceKey,
+        showings: Showings,
     ) -> None:
         """Take the installed classes, where objects lie on their way, and the configuration.
 
-        The key hashes the UIDs of objects whose values somebody saw.
+        The showings keep who saw values of objects.
         """
         self._plugins = plugins
         self._area = area
         self._access = access
-        self._key = key
-        self._tell = tell
+        self._showings = showings
         self._states = ProcessorStates(clock)
         tell_broken(plugins, tell)
 
@@ -125,10 +121,18 @@ class ProcessorKeeping:
         with self._access.changing() as store:
             self._access.apply(store.processors.delete(processor_id, actor))
 
-    def test(
-        self, processor: Processor, receiver: str = "", *, shown_to: str = ""
-    ) -> ProcessorTrial:
-        """Try a processor, as it might be saved, on the newest object; nothing is stored."""
+    def test(self, processor: Processor, receiver: str = "") -> ProcessorTrial:
+        """Try a processor, as it might be saved, on the newest object, with values masked."""
+        return self._tried(processor, receiver, shown=False)
+
+    def shown_test(self, processor: Processor, actor: str, receiver: str = "") -> ProcessorTrial:
+        """Try a processor likewise with nothing masked, and note who saw it."""
+        trial = self._tried(processor, receiver, shown=True)
+        if trial.steps:
+            self._showings.note(actor, trial.sop_instance_uid)
+        return trial
+
+    def _tried(self, processor: Processor, receiver: str, *, shown: bool) -> ProcessorTrial:
         configuration = self._access.current()
         rules = replace(
             rules_of(self._plugins),
@@ -137,13 +141,7 @@ class ProcessorKeeping:
         )
         parsed = parse_processor(processor.to_record(), rules)
         assert self._router is not None
-        trial = self._router.try_processor(parsed, receiver)
-        if not shown_to:
-            return trial.masked()
-        if trial.steps:
-            seen = self._key.hash(_SOP_INSTANCE_UID, trial.sop_instance_uid).hex()
-            self._tell(IdentifyingValuesShown(by=shown_to[:_LONGEST_ACTOR], object=seen))
-        return trial
+        return self._router.try_processor(parsed, receiver, shown=shown)
 
     def _status(self, processor: Processor, configuration: Configuration) -> ProcessorStatus:
         seen = tuple(

@@ -272,6 +272,14 @@ class Engine:
         """Identify the last objects anew, as saved and as by settings that are not saved."""
         return self._intake.router.preview(receiver, site)
 
+    def shown_routing(
+        self, receiver: Receiver, actor: str, site: SiteSettings | None = None
+    ) -> tuple[RoutingPreview, ...]:
+        """Return what `preview_routing` does with nothing masked, and note who saw it."""
+        previews = self._intake.router.preview(receiver, site, shown=True)
+        self._intake.showings.note_all(actor, (one.sop_instance_uid for one in previews))
+        return previews
+
     def port_status(self, port: int) -> PortStatus:
         """Tell whether a receiver could listen on a port now."""
         return probe(port, self.site().bind_address, self._receivers.listening_on(port))

@@ -55,11 +55,13 @@ class FakeProcessors:
         self._command("delete", processor_id, actor)
         self.statuses = tuple(s for s in self.statuses if s.processor.id != processor_id)
 
-    def test(
-        self, processor: Processor, receiver: str = "", *, shown_to: str = ""
-    ) -> ProcessorTrial:
-        self._command("test", processor, receiver, shown_to)
-        return self.trial if shown_to else self.trial.masked()
+    def test(self, processor: Processor, receiver: str = "") -> ProcessorTrial:
+        self._command("test", processor, receiver)
+        return self.trial.masked()
+
+    def shown_test(self, processor: Processor, actor: str, receiver: str = "") -> ProcessorTrial:
+        self._command("shown_test", processor, actor, receiver)
+        return self.trial
 
     def _command(self, *call: Any) -> None:
         self.calls.append(call)

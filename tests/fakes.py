@@ -317,6 +317,12 @@ class FakeEngine:
         self, receiver: Receiver, site: SiteSettings | None = None
     ) -> tuple[RoutingPreview, ...]:
         self._command("preview_routing", receiver, site)
+        return tuple(preview.masked() for preview in self.previews)
+
+    def shown_routing(
+        self, receiver: Receiver, actor: str, site: SiteSettings | None = None
+    ) -> tuple[RoutingPreview, ...]:
+        self._command("shown_routing", receiver, actor, site)
         return self.previews
 
     def port_status(self, port: int) -> PortStatus:

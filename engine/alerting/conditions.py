@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.delivery_events import (
+    CommandsResumed,
     DestinationFails,
     DestinationRecovered,
     ForwardingHalted,
@@ -56,6 +57,7 @@ _ENDS = {
     StorageSuffices: AlertKind.STORAGE,
     DestinationRecovered: AlertKind.FORWARDING,
     ForwardingResumed: AlertKind.FORWARDING,
+    CommandsResumed: AlertKind.SCRIPT,
     SenderHeard: AlertKind.SILENCE,
     CertificateReplaced: AlertKind.CERTIFICATE,
     ConfigurationApplied: AlertKind.CONFIGURATION,
@@ -100,7 +102,7 @@ def _subject(event: Event) -> str:
         return " ".join(filter(None, ("queue", event.destination)))
     if isinstance(event, QueueSetAside):
         return event.kept_as
-    if isinstance(event, ProgramFailed):
+    if isinstance(event, ProgramFailed | CommandsResumed):
         return event.processor
     if isinstance(event, RuleFailed):
         return " ".join(filter(None, (event.receiver, event.rule)))

@@ -1,7 +1,6 @@
 """Tells one target: a command gets the alert on its input, a webhook gets it posted, both as JSON.
 
-Neither is trusted: both have a time limit, no shell reads anything, and redirections are not
-followed, for they could lead to addresses that nobody configured.
+Neither is trusted: both have a time limit, and no shell reads anything.
 """
 
 from __future__ import annotations
@@ -12,16 +11,12 @@ import signal
 import socket
 import subprocess
 import time
-from base64 import b64encode
 from contextlib import suppress
 from dataclasses import asdict
-from http.client import HTTPException
 from typing import TYPE_CHECKING
-from urllib.error import HTTPError, URLError
-from urllib.parse import unquote_to_bytes, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from engine.errors import EngineError
+from engine.alerting.failure import NotDelivered
+from engine.alerting.webhook import post
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,14 +27,7 @@ if TYPE_CHECKING:
 COMMAND_SECONDS = 30.0
 LOOK_SECONDS = 0.25
 """How often is looked whether a command is to be ended before its time."""
-WEBHOOK_SECONDS = 10.0
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "HOME")
-
-
-class NotDelivered(EngineError):
-    """A target could not be told."""
-
-    title = "The alert was not delivered"
 
 
 def deliver(target: AlertTarget, alert: Alert, cut_off: Callable[[], bool] = lambda: False) -> None:
@@ -57,7 +45,7 @@ def deliver(target: AlertTarget, alert: Alert, cut_off: Callable[[], bool] = lam
     if target.command:
         _run(target.command, body, alert, cut_off)
     else:
-        _post(target.webhook, body)
+        post(target.webhook, body)
 
 
 def _run(command: tuple[str, ...], body: bytes, alert: Alert, cut_off: Callable[[], bool]) -> None:
@@ -105,36 +93,3 @@ def _tell(process: subprocess.Popen[bytes], body: bytes, cut_off: Callable[[], b
             raise NotDelivered(
                 f"the command took longer than {COMMAND_SECONDS:g} s", "let it go on by itself"
             )
-
-
-class _NoRedirection(HTTPRedirectHandler):
-    """Leaves a redirection as the answer that it is."""
-
-    def redirect_request(self, *_: object, **__: object) -> None:
-        """Follow none."""
-
-
-def _without_login(url: str) -> tuple[str, bytes]:
-    """Return an address as it is called, and the login that it names; nothing for none."""
-    parts = urlsplit(url)
-    login, at, host = parts.netloc.rpartition("@")
-    user, _, password = (unquote_to_bytes(part) for part in login.partition(":"))
-    return parts._replace(netloc=host).geturl(), user + b":" + password if at else b""
-
-
-def _post(url: str, body: bytes) -> None:
-    headers = {"Content-Type": "application/json", "User-Agent": "dicomdock"}
-    url, login = _without_login(url)
-    if login:
-        headers["Authorization"] = f"Basic {b64encode(login).decode()}"
-    request = Request(url, body, headers, method="POST")
-    try:
-        with build_opener(_NoRedirection).open(request, timeout=WEBHOOK_SECONDS):
-            return
-    except HTTPError as error:
-        with error:
-            raise NotDelivered(f"the webhook answered {error.code}", "check its address") from None
-    except (URLError, OSError, ValueError, HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        why = getattr(reason, "strerror", None) or type(reason).__name__
-        raise NotDelivered(f"the webhook can't be reached: {why}", "check its address") from None

@@ -8,7 +8,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from engine.alerting.conditions import concerns
-from engine.alerting.delivery import NotDelivered, deliver
+from engine.alerting.delivery import deliver
+from engine.alerting.failure import NotDelivered
 from engine.alerting.ledger import AlertLedger
 from engine.monitoring_events import AlertFailed
 

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Final
 
 from engine.answers.comparison import compared
 from engine.errors import EngineError, NotFound, UnreadableObject
-from engine.events import IdentifyingValuesShown
 from engine.inspection.job import HeaderJob, HeaderResult, ThumbnailJob, run
 from engine.intake.worker_processes import JobFailed, WorkerLost, Workers, WorkerTimeout
-from engine.model.identifying import MASK
+from engine.model.identifying import MASK, IdentifyingValue, IdentifyingValues, is_telling
 from engine.model.identity import UNASSIGNED
 from engine.sessions import object_rows
 from engine.sessions.contents import session_row, sop_class_name
 from engine.view.objects import (
+    ComparedRow,
     Comparison,
     ElementRow,
     ObjectHeader,
     ObjectReference,
     ObjectTrail,
     RecentObject,
+    RowChange,
     Thumbnail,
 )
 
@@ -30,20 +31,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.inspection.job import Job, Result
+    from engine.inspection.showings import Showings
     from engine.intake.recent import RecentHeader
     from engine.intake.router import Router
-    from engine.journal import Journal
     from engine.model.session import Session
     from engine.session_keeping import SessionKeeping
     from engine.sessions.object_rows import RecentRow
     from engine.sessions.reader import IndexReader
-    from engine.sessions.traces import TraceKey
     from engine.view.objects import Window
 
 CPU_SECONDS: Final = 10.0
 WALL_SECONDS: Final = 20.0
-_SOP_INSTANCE_UID: Final = 0x00080018
-_LONGEST_ACTOR: Final = 200
 
 
 class ObjectAnswers:
@@ -54,14 +52,12 @@ class ObjectAnswers:
         keeping: SessionKeeping,
         reader: IndexReader,
         router: Router,
-        journal: Journal,
-        key: TraceKey,
+        showings: Showings,
     ) -> None:
         self._keeping = keeping
         self._reader = reader
         self._router = router
-        self._journal = journal
-        self._key = key
+        self._showings = showings
         self._workers: Workers[Job, Result] = Workers(
             run, processes=1, cpu_seconds=CPU_SECONDS, wall_seconds=WALL_SECONDS
         )
@@ -109,13 +105,7 @@ class ObjectAnswers:
                 uid = object_rows.instance_of(connection, reference)
         else:
             uid = self.received(reference).header.sop_instance_uid or ""
-        self._journal.record(
-            IdentifyingValuesShown(
-                by=actor[:_LONGEST_ACTOR],
-                object=self._key.hash(_SOP_INSTANCE_UID, uid).hex(),
-                session=reference.session or None,
-            )
-        )
+        self._showings.note(actor, uid, reference.session or None)
 
     def trail(self, reference: ObjectReference) -> ObjectTrail:
         """Return where an object went."""
@@ -225,17 +215,29 @@ def masked(elements: tuple[ElementRow, ...]) -> tuple[ElementRow, ...]:
 
 
 def masked_comparison(comparison: Comparison) -> Comparison:
-    """Hide the identifying values of both headers."""
-    rows = (
-        replace(row, received=_masked(row.received), stored=_masked(row.stored))
-        for row in comparison.rows
+    """Hide the identifying values of both headers, also where a script has copied them to."""
+    known = IdentifyingValues(
+        IdentifyingValue(row.value, row.vr, row.private)
+        for row in (compared.received for compared in comparison.rows)
+        if row is not None and row.identifying and (row.private or is_telling(row.tag, row.vr))
     )
-    return replace(comparison, rows=tuple(rows))
+    return replace(comparison, rows=tuple(_masked_pair(row, known) for row in comparison.rows))
+
+
+def _masked_pair(row: ComparedRow, known: IdentifyingValues) -> ComparedRow:
+    received, stored = _masked(row.received), _masked(row.stored)
+    if stored is not None and row.change in {RowChange.CHANGED, RowChange.ADDED}:
+        stored = _hidden(stored) if known.are_told_by(stored.value) else stored
+    return replace(row, received=received, stored=stored)
 
 
 def _masked(row: ElementRow | None) -> ElementRow | None:
     if row is None or not (row.identifying and row.value):
         return row
+    return _hidden(row)
+
+
+def _hidden(row: ElementRow) -> ElementRow:
     return replace(row, value=MASK, masked=True, first_bytes=b"")
 
 

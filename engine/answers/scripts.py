@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from engine.errors import UnreadableObject
 from engine.inspection.job import TrialJob, TrialResult
 from engine.model.anonymization import Anonymization, ScriptScope
-from engine.model.identifying import MASK
+from engine.model.identifying import MASK, IdentifyingValues
 from engine.model.identity import UNASSIGNED
 from engine.view.scripts import FindingKind, ScriptFinding, ScriptPreview
 
@@ -64,8 +64,9 @@ class ScriptAnswers:
         equal: bool = False,
     ) -> ScriptPreview:
         """Apply a trial to a copy of an object, with identifying values masked."""
-        made = self._preview(trial, reference, as_received=as_received, equal=equal)
-        return replace(made, rows=tuple(map(_masked, made.rows)))
+        made, known = self._preview(trial, reference, as_received=as_received, equal=equal)
+        rows = tuple(_masked(row, known) for row in made.rows)
+        return replace(made, rows=rows, why=known.hide(made.why))
 
     def shown_preview(
         self,
@@ -77,13 +78,14 @@ class ScriptAnswers:
         equal: bool = False,
     ) -> ScriptPreview:
         """Apply a trial with nothing masked, and note who saw it."""
-        made = self._preview(trial, reference, as_received=as_received, equal=equal)
+        made, _ = self._preview(trial, reference, as_received=as_received, equal=equal)
         self._objects.note_shown(reference, actor)
         return made
 
     def _preview(
         self, trial: ScriptTrial, reference: ObjectReference, *, as_received: bool, equal: bool
-    ) -> ScriptPreview:
+    ) -> tuple[ScriptPreview, IdentifyingValues]:
+        """Return what a trial comes to, unmasked, and what the object says of its patient."""
         step = self._step(trial)
         job = self._job(trial, reference, as_received=as_received or not reference.file)
         job = replace(job, steps=(step,), equal=equal)
@@ -91,7 +93,7 @@ class ScriptAnswers:
         assert isinstance(result, TrialResult)
         if result.problem:
             raise UnreadableObject(result.problem, "look at the file with another program")
-        return ScriptPreview(
+        preview = ScriptPreview(
             result.outcome,
             result.rows,
             result.why,
@@ -100,6 +102,7 @@ class ScriptAnswers:
             job.labels,
             complete=result.complete,
         )
+        return preview, IdentifyingValues(result.telling)
 
     def _step(self, trial: ScriptTrial) -> Anonymization:
         """Return what is tried: the draft, in the place of what is saved."""
@@ -147,8 +150,13 @@ def _saved_of_project(
     return project.anonymization_script, project.anonymization_script_revision, project.profile
 
 
-def _masked(row: EditedRow) -> EditedRow:
-    if not row.identifying:
-        return row
-    before, after = (MASK if text else text for text in (row.before, row.after))
-    return replace(row, before=before, after=after, masked=bool(row.before or row.after))
+def _masked(row: EditedRow, known: IdentifyingValues) -> EditedRow:
+    """Hide what an identifying element says, and what any other repeats of one."""
+    before, after = (
+        MASK if text and (row.identifying or known.are_told_by(text)) else text
+        for text in (row.before, row.after)
+    )
+    masked = (before, after) != (row.before, row.after)
+    return replace(
+        row, path=known.hide_in_path(row.path), before=before, after=after, masked=masked
+    )

@@ -15,11 +15,14 @@ from engine import __version__, terminal
 from engine.cli.alerts import add_alerts
 from engine.cli.anonymize import add_anonymize
 from engine.cli.check import add_check
+from engine.cli.commands import add_commands
 from engine.cli.completion import add_completion, complete
 from engine.cli.context import actor, settings_of
 from engine.cli.events import add_events
 from engine.cli.forwarding import add_forwarding
-from engine.cli.live import add_associations, add_senders
+from engine.cli.live import add_associations
+from engine.cli.monitoring import add_monitoring
+from engine.cli.objects import add_objects
 from engine.cli.options import Parser
 from engine.cli.peers import add_peers
 from engine.cli.plugins import add_plugins
@@ -32,6 +35,7 @@ from engine.cli.rule import add_rule
 from engine.cli.running import add_engine, add_engine_options, add_status
 from engine.cli.scripts import add_script
 from engine.cli.selftest import add_selftest
+from engine.cli.senders import add_senders
 from engine.cli.service import add_service
 from engine.cli.sessions import add_sessions
 from engine.cli.site import add_site
@@ -98,6 +102,7 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_processors(commands)
     add_study_routes(commands)
     add_sessions(commands)
+    add_objects(commands)
     add_trace(commands)
     add_check(commands)
     add_site(commands)
@@ -109,10 +114,12 @@ def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:
     add_anonymize(commands)
     add_script(commands)
     add_forwarding(commands)
+    add_commands(commands)
     add_peers(commands)
     add_selftest(commands)
     add_status(commands)
     add_events(commands)
+    add_monitoring(commands)
     add_alerts(commands)
     add_associations(commands)
     add_senders(commands)

@@ -83,7 +83,8 @@ def _delete(arguments: argparse.Namespace) -> None:
 
 
 def _test(arguments: argparse.Namespace) -> int:
-    from engine.alerting.delivery import NotDelivered, deliver
+    from engine.alerting.delivery import deliver
+    from engine.alerting.failure import NotDelivered
     from engine.alerting.ledger import Alert
 
     alerts = store_of(arguments).load().site.alerts

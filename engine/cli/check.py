@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from engine import terminal
@@ -73,15 +73,24 @@ def _adopt(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
 
 
 def _rebuild(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
-    """Begin a new index, and adopt everything; studies keep the labels that they were given."""
+    """Begin a new index, and adopt everything; what the old one gave out keeps its meaning.
+
+    Studies keep their labels and sessions their numbers, by which queues and people know them.
+    """
+    from engine.programs.queue import highest_session
     from engine.session_keeping import set_index_aside
+    from engine.sessions.session_numbers import given_numbers, keep_numbers
     from engine.sessions.study_labels import carry_over
 
-    aside = set_index_aside(settings, SystemClock())
-    terminal.say(f"the old index is {aside} now")
-    found = _adopt(settings)
-    carry_over(settings.index_file.with_name(aside), settings.index_file)
-    return found
+    name = set_index_aside(settings, SystemClock())
+    aside = settings.index_file.with_name(name)
+    terminal.say(f"the old index is {name} now")
+    _, adopted = _adopt(settings)
+    carry_over(aside, settings.index_file)
+    given = given_numbers(aside)
+    highest = max(given.highest, highest_session(settings.commands_file))
+    keep_numbers(settings.index_file, replace(given, highest=highest))
+    return look(settings), adopted
 
 
 def _print(found: Audit, adopted: Adopted | None) -> None:

@@ -19,7 +19,7 @@ _ASKED = "_ARGCOMPLETE"
 def add_completion(commands: Commands) -> None:
     """Add the command that prints what a shell reads."""
     words = 'print what a shell reads to complete commands, such as: eval "$(... bash)"'
-    parser = commands.add_parser("completion", help=words)
+    parser = commands.add_parser("completion", help=words, description=f"P{words[1:]}.")
     parser.add_argument("shell", choices=SHELLS)
     parser.set_defaults(run=_completion)
 

@@ -1,4 +1,4 @@
-"""What only a running engine can tell or do: its associations, its senders, its ports."""
+"""What only a running engine can tell or do: its associations and its ports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from engine import terminal
 from engine.cli.context import actor, settings_of
 from engine.cli.options import add_group, add_verb, add_yes, whole_number
-from engine.errors import NotFound
+from engine.errors import NotFound, PeerError
 from engine.view import PortState
 
 if TYPE_CHECKING:
@@ -34,18 +34,10 @@ def add_associations(commands: Commands) -> None:
         parser.add_argument("association", metavar="ID", help="such as A-0412")
 
 
-def add_senders(commands: Commands) -> None:
-    """Add the command that lists who sends."""
-    verbs = add_group(commands, "senders", "who sends to the running engine")
-    listed = add_verb(verbs, "list", _senders, "list senders, the last heard first")
-    listed.add_argument("text", metavar="TEXT", nargs="?", default="",
-                        help="part of the AE title, address or implementation")  # fmt: skip
-    listed.add_argument("--limit", type=whole_number, default=100, metavar="N",
-                        help="how many at most (default: 100)")  # fmt: skip
-
-
 def add_port_verbs(verbs: Commands) -> None:
     """Add the verbs of `receivers` that concern ports."""
+    called = add_verb(verbs, "echo", _echo, "send a receiver a C-ECHO, as a peer would")
+    called.add_argument("receiver", metavar="RECEIVER", help="AE:PORT, id or AE title")
     retry = add_verb(verbs, "retry", _retry, "let a failed one try again at once to listen")
     retry.add_argument("receiver", metavar="RECEIVER", help="AE:PORT, id or AE title")
     port = add_verb(verbs, "test-port", _test_port, "say whether a receiver could listen on a port")
@@ -127,21 +119,6 @@ def _named(snapshot: EngineSnapshot, name: str) -> AssociationStatus:
     raise NotFound(f"there is no association {name[:40]!r}", "list them with: associations list")
 
 
-def _senders(arguments: argparse.Namespace) -> None:
-    with running_engine(arguments) as engine:
-        page = engine.senders.list(text=arguments.text, limit=arguments.limit)
-    if arguments.json:
-        records = [asdict(sender) for sender in page.senders]
-        return terminal.print_json({"senders": records, "total": page.total})
-    heads = ("CALLER", "ADDRESS", "LAST SEEN", "OBJECTS", "FAILED", "REJECTED", "LAST ERROR")
-    rows = [
-        (s.calling_ae_title, s.address, s.last_seen, s.objects, s.failed, s.rejected,
-         s.last_error or s.last_rejection)
-        for s in page.senders
-    ]  # fmt: skip
-    return terminal.print_table(heads, rows)
-
-
 def _retry(arguments: argparse.Namespace) -> None:
     with running_engine(arguments) as engine:
         found = _receiver(engine.snapshot(), arguments.receiver)
@@ -152,6 +129,18 @@ def _retry(arguments: argparse.Namespace) -> None:
     if arguments.json:
         return terminal.print_json(record)
     return terminal.print_table(tuple(map(str.upper, record)), [tuple(record.values())])
+
+
+def _echo(arguments: argparse.Namespace) -> int:
+    with running_engine(arguments) as engine:
+        found = _receiver(engine.snapshot(), arguments.receiver).receiver
+        result = engine.echo(found.id)
+    record = {"receiver": found.label, **asdict(result)}
+    if arguments.json:
+        terminal.print_json(record)
+    else:
+        terminal.print_table(tuple(map(str.upper, record)), [tuple(record.values())])
+    return 0 if result.ok else PeerError.exit_code
 
 
 def _receiver(snapshot: EngineSnapshot, name: str) -> ReceiverStatus:

@@ -1,12 +1,17 @@
-"""`processors test`: one processor, and files that are not stored."""
+"""`processors test`: one processor, and files or the newest object; nothing is stored."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import UnreadableObject
+from engine import terminal
+from engine.cli.context import actor, receiver_named
+from engine.cli.live import running_engine
+from engine.cli.objects import MASKED
+from engine.cli.route import print_processing
+from engine.errors import NotFound, UnreadableObject
 from engine.intake.clauses import Routing
 from engine.intake.identifiers import Missing
 from engine.intake.installed import installed_identifiers
@@ -15,7 +20,9 @@ from engine.intake.offline import offline_processing
 from engine.intake.part10 import read_file
 from engine.intake.processors import Facts
 from engine.intake.router import Ruling
+from engine.intake.telling import identifying_values
 from engine.intake.trial import try_object
+from engine.model.identifying import NO_VALUES
 from engine.model.processing import Verdict
 
 if TYPE_CHECKING:
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
 
     from engine.intake.processing import Chain, Processing
     from engine.model.configuration import Configuration
+    from engine.model.identifying import IdentifyingValues
     from engine.model.processing import ProcessorStep
     from engine.model.processor import Processor
     from engine.model.receiver import Receiver
@@ -36,6 +44,13 @@ class Trial:
     steps: tuple[ProcessorStep, ...] = ()
     unreadable: str = ""
     """Why the file can't be tried, if so."""
+    known: IdentifyingValues = NO_VALUES
+    """What the object says of its patient."""
+
+    def masked(self, file: str) -> Trial:
+        """Return the same under another name and without values of the object."""
+        steps = tuple(step.masked(self.known) for step in self.steps)
+        return replace(self, file=file, steps=steps)
 
     @property
     def is_bad(self) -> bool:
@@ -67,10 +82,34 @@ def trials(
         tried = [_tried(Path(name), processing, ruling, chain, facts) for name in arguments.files]
     if not arguments.mask:
         return tried
-    return [
-        Trial(f"file {number}", tuple(step.masked() for step in one.steps), one.unreadable)
-        for number, one in enumerate(tried, start=1)
-    ]
+    return [one.masked(f"file {number}") for number, one in enumerate(tried, start=1)]
+
+
+def newest(
+    arguments: argparse.Namespace, processor: Processor, configuration: Configuration
+) -> int:
+    """Try a processor on the newest object of the running engine; 1 if it fails.
+
+    Raises:
+        NotFound: if no engine runs, or nothing has arrived.
+    """
+    name = arguments.receiver
+    receiver = receiver_named(configuration, name).label if name is not None else ""
+    with running_engine(arguments) as engine:
+        if arguments.show_values:
+            trial = engine.processors.shown_test(processor, actor(), receiver)
+        else:
+            trial = engine.processors.test(processor, receiver)
+    if not trial.steps:
+        raise NotFound("nothing arrived since the engine started", "name files to try it on")
+    if arguments.json:
+        terminal.print_json(asdict(trial))
+    else:
+        terminal.say(f"{trial.at:%H:%M:%S} from {trial.calling_ae_title} to {trial.receiver}")
+        print_processing(trial.steps)
+        if not arguments.show_values:
+            terminal.say(MASKED)
+    return int(any(step.verdict is Verdict.FAILED for step in trial.steps))
 
 
 def _tried(path: Path, processing: Processing, ruling: Ruling, chain: Chain, facts: Facts) -> Trial:
@@ -78,4 +117,5 @@ def _tried(path: Path, processing: Processing, ruling: Ruling, chain: Chain, fac
         header = read_file(path, last_tag=ruling.last_tag)
     except UnreadableObject as error:
         return Trial(str(path), unreadable=error.detail)
-    return Trial(str(path), try_object(processing, ruling, chain, path, header, facts).steps)
+    steps = try_object(processing, ruling, chain, path, header, facts).steps
+    return Trial(str(path), steps, known=identifying_values(header))

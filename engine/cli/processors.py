@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import actor, receiver_named, settings_of
+from engine.cli.objects import add_show_values
 from engine.cli.options import add_group, add_verb, add_yes, text_or_file
+from engine.cli.processor_statuses import print_statuses, status_record, statuses_of
 from engine.cli.route import print_processing
 from engine.errors import NotFound
 from engine.model.processor import Processor, ProcessorRules, parse_processor
@@ -41,15 +43,17 @@ def add_processors(commands: Commands) -> None:
     disable.set_defaults(enabled=False)
     delete = add_verb(verbs, "delete", _delete, "remove a processor")
     add_yes(delete)
-    words = "show what a processor, enabled or not, makes of files, without storing anything"
+    words = "show what a processor, enabled or not, makes of files or of the newest object"
     test = add_verb(verbs, "test", _test, words)
     for parser in (edit, enable, disable, delete, test):
         parser.add_argument("processor", metavar="PROCESSOR", help="an id or label")
-    test.add_argument("files", metavar="FILE", nargs="+", help="DICOM files")
+    files = "DICOM files (default: the newest object of the running engine); nothing is stored"
+    test.add_argument("files", metavar="FILE", nargs="*", help=files)
     a_name = "as if received there: an id, AE:PORT or AE title (default: the first that it sees)"
     test.add_argument("--receiver", metavar="RECEIVER", help=a_name)
     test.add_argument("--calling", metavar="AE", default="", help="as if this AE title sent them")
     test.add_argument("--mask", action="store_true", help="show no values and no file names")
+    add_show_values(test)
 
 
 def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
@@ -106,10 +110,15 @@ def _told(known: ProcessorClass) -> str:
 def _list(arguments: argparse.Namespace) -> None:
     configuration = _store(arguments, ProcessorRules()).load()
     processors = sorted(configuration.processors, key=lambda processor: processor.order)
+    statuses = statuses_of(arguments)
     if arguments.json:
-        records = [processor.to_record() for processor in processors]
+        records = [
+            processor.to_record() | {"status": status_record(statuses.get(processor.id))}
+            for processor in processors
+        ]
         return terminal.print_json({"revision": configuration.revision, "processors": records})
-    return _print(processors)
+    _print(processors)
+    return print_statuses(statuses) if statuses else None
 
 
 def _add(arguments: argparse.Namespace) -> None:
@@ -157,6 +166,10 @@ def _test(arguments: argparse.Namespace) -> int:
     if not processor.location.is_before_storing:
         remedy = "it acts on what is stored; see what it does there in a running engine"
         raise NotFound(f"{processor.label} does nothing to objects before they are stored", remedy)
+    if not arguments.files:
+        from engine.cli.processor_trials import newest
+
+        return newest(arguments, processor, configuration)
     receiver = _receiver_for(processor, configuration, arguments.receiver)
     tried = trials(arguments, processor, receiver, configuration)
     if arguments.json:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from engine import terminal
 from engine.cli.context import receiver_named, settings_of, store_of
 from engine.cli.files import read_text
+from engine.cli.objects import MASKED, add_show_values
 from engine.cli.options import add_verb
-from engine.errors import UnreadableObject
+from engine.errors import EngineError, UnreadableObject
 from engine.model.identity import DEFAULT_SESSION_LABEL, UNASSIGNED
 from engine.model.routing_draft import SECTIONS, drafted
 from engine.model.trace import Attribute
@@ -43,11 +44,21 @@ Unreadable = tuple[str, str]
 """A file, and why it can't be read."""
 
 
+class NothingToTry(EngineError):
+    """It is not said what is to be tried, or twice."""
+
+    title = "Nothing was tried"
+    exit_code = 2
+
+
 def add_route(commands: Commands) -> None:
     """Add the command that tries files."""
     words = "show where files would be filed and why, without filing them"
     parser = add_verb(commands, "route", _route, words)
-    parser.add_argument("files", metavar="FILE|DIR", nargs="+", help="DICOM files, or folders")
+    parser.add_argument("files", metavar="FILE|DIR", nargs="*", help="DICOM files, or folders")
+    recent = "instead of files: what arrived last at that receiver of the running engine"
+    parser.add_argument("--recent", action="store_true", help=recent)
+    add_show_values(parser)
     a_name = "an id, AE:PORT or AE title"
     parser.add_argument("--receiver", metavar="RECEIVER", required=True, help=a_name)
     sections = ", ".join(f"[{name}]" for name in SECTIONS)
@@ -59,14 +70,29 @@ def add_route(commands: Commands) -> None:
 
 
 def _route(arguments: argparse.Namespace) -> int:
-    with _rehearsal(arguments) as rehearsal:
-        rehearsed, unreadable = _tried(rehearsal, arguments.files, arguments.mask)
+    _require_one_source(arguments)
+    unreadable: list[Unreadable] = []
+    if arguments.recent:
+        from engine.cli.recent_routes import recent_routes
+
+        rehearsed = recent_routes(arguments)
+    else:
+        with _rehearsal(arguments) as rehearsal:
+            rehearsed, unreadable = _tried(rehearsal, arguments.files, arguments.mask)
     if arguments.json:
         terminal.print_json(_record(rehearsed, unreadable))
     else:
         _print(rehearsed, unreadable, is_draft=arguments.rules is not None)
+        if arguments.recent and not arguments.show_values:
+            terminal.say(MASKED)
     refused = any(found.draft.identity is None and not found.rejected for found in rehearsed)
     return _FOUND if unreadable or refused else 0
+
+
+def _require_one_source(arguments: argparse.Namespace) -> None:
+    if bool(arguments.files) is arguments.recent:
+        remedy = "name files or folders, or else --recent"
+        raise NothingToTry("either files or the objects that arrived last are tried", remedy)
 
 
 def _tried(
@@ -188,11 +214,12 @@ def _change(found: Rehearsed) -> str:
     before, after = _identity_cells(found.saved), _identity_cells(found.draft)
     if found.draft.identity is None or found.saved.identity is None:
         return "refused" if found.draft.identity is None else "accepted"
-    return ", ".join(
+    told = ", ".join(
         f"{attribute}: {terminal.cell_text(a) or '–'} → {terminal.cell_text(b) or '–'}"
         for attribute, a, b in zip(Attribute, before, after, strict=True)
         if a != b
     )
+    return told or "elsewhere"  # masked labels of one length look alike
 
 
 def _print_steps(steps: Iterable[Step]) -> None:

@@ -28,7 +28,8 @@ _WATCH_SECONDS = 2.0
 
 def add_engine(commands: Commands) -> None:
     """Add the command that runs the engine."""
-    parser = commands.add_parser("engine", help="run the engine without a console")
+    words = "run the engine without a console"
+    parser = commands.add_parser("engine", help=words, description=f"R{words[1:]}.")
     add_engine_options(parser)
     parser.set_defaults(run=_engine)
 
@@ -44,7 +45,8 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     add("--drain-seconds", type=seconds, metavar="N", help=drained)
     listens = "serve the control API there too, for clients that show the token (default: off)"
     add("--control-tcp", metavar="[ADDRESS:]PORT", help=listens)
-    add("--control-certificate", metavar="FILE", help="with TLS: its certificate (PEM)")
+    with_tls = "with TLS, which it must have beyond the loopback: its certificate (PEM)"
+    add("--control-certificate", metavar="FILE", help=with_tls)
     add("--control-key", metavar="FILE", help="and its private key")
     scraped = "where metrics and health are read over HTTP, such as 127.0.0.1:9404 (default: off)"
     add("--metrics", type=metrics_address, metavar="ADDRESS", help=scraped)
@@ -76,7 +78,7 @@ def _file_name(text: str) -> str:
 
 def _engine(arguments: argparse.Namespace) -> None:
     from engine import Engine
-    from engine.control.host import serve
+    from engine.control.host import require_tls, serve
     from engine.dimse.inherited import InheritedSockets
     from engine.headless import Signals, run
     from engine.systemd.notify import Notifier
@@ -84,6 +86,7 @@ def _engine(arguments: argparse.Namespace) -> None:
     signals, notifier = Signals(), Notifier.from_environment()
     signals.install()
     settings = settings_of(arguments)
+    require_tls(settings)  # before any port is opened
     engine = Engine(settings, inherited=InheritedSockets.from_environment())
     engine.start()
     with ExitStack() as running:

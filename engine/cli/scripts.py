@@ -1,4 +1,4 @@
-"""`script check`: what is wrong with an anonymization script, and what deserves a second look."""
+"""`script`: what is wrong with an anonymization script, what it would do, and XNAT's own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from engine import terminal
 from engine.cli.files import read_text
 from engine.cli.options import add_group, add_verb
+from engine.cli.script_trials import add_try
 
 if TYPE_CHECKING:
     import argparse
@@ -19,10 +20,12 @@ _FOUND = 1
 
 
 def add_script(commands: Commands) -> None:
-    """Add the command that checks scripts."""
-    verbs = add_group(commands, "script", "check anonymization scripts")
+    """Add the commands that look at scripts."""
+    verbs = add_group(commands, "script", "check and try anonymization scripts")
     check = add_verb(verbs, "check", _check, "check a script and list its traps")
     check.add_argument("file", metavar="FILE", help="a DicomEdit 6 script; - for standard input")
+    add_try(verbs)
+    add_verb(verbs, "default", _default, "print XNAT's script for a site, which only relabels")
 
 
 def read_script(name: str) -> Script:
@@ -30,6 +33,14 @@ def read_script(name: str) -> Script:
     from engine.anonymize import Script  # Lark and pydicom, which take a while
 
     return Script.parse(read_text(name), name)
+
+
+def _default(arguments: argparse.Namespace) -> None:
+    from engine.anonymize import DEFAULT_SITE_SCRIPT
+
+    if arguments.json:
+        return terminal.print_json({"text": DEFAULT_SITE_SCRIPT})
+    return terminal.print_text(DEFAULT_SITE_SCRIPT)
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -13,28 +13,40 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import store_of
-from engine.cli.options import add_group, add_verb, metrics_address, seconds
+from engine.cli.options import add_group, add_verb, add_yes, metrics_address, seconds
 from engine.errors import ConfigurationError
 from engine.settings import DATA_VARIABLE
-from engine.systemd.install import in_words, install, obstacle, steps
+from engine.systemd.install import (
+    in_words,
+    install,
+    obstacle,
+    removal,
+    steps,
+    uninstall,
+    unreachable,
+)
 from engine.systemd.units import NAME, STATE_ROOT, ServiceSettings, units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.cli.options import Commands
+    from engine.systemd.install import NotInstallable
 
 DEFAULT_LISTEN = ("8104",)
 _PLACE = re.compile(r"(?:(?:\[[0-9a-fA-F:]+\]|[0-9.]+):)?([0-9]{1,5})")
 
 
 def add_service(commands: Commands) -> None:
-    """Add the commands that print and install the units."""
+    """Add the commands that print, install and remove the units."""
     verbs = add_group(commands, "service", "run as a systemd service")
     printed = add_verb(verbs, "print", _print, "print the units")
     installed = add_verb(verbs, "install", _install, "install the units, and start the service")
+    removed = add_verb(verbs, "uninstall", _uninstall, "stop the service, and remove its units")
     dry = "say what would be done, and do nothing"
-    installed.add_argument("--dry-run", action="store_true", help=dry)
+    for parser in (installed, removed):
+        parser.add_argument("--dry-run", action="store_true", help=dry)
+    add_yes(removed)
     for parser in (printed, installed):
         _add_settings(parser)
 
@@ -58,7 +70,11 @@ def _place(text: str) -> str:
 
 
 def _print(arguments: argparse.Namespace) -> None:
-    files = units(_settings(arguments))
+    settings = _settings(arguments)
+    files = units(settings)
+    hindrance = unreachable(settings)
+    if hindrance:
+        terminal.say(f"{hindrance.detail}; {hindrance.remedy}")
     if arguments.json:
         record = [{"path": str(unit.path), "text": unit.text} for unit in files]
         return terminal.print_json({"units": record})
@@ -68,20 +84,38 @@ def _print(arguments: argparse.Namespace) -> None:
 def _install(arguments: argparse.Namespace) -> None:
     settings = _settings(arguments)
     todo = [in_words(step) for step in steps(settings)]
-    hindrance = obstacle()
-    if arguments.dry_run or hindrance:
-        if hindrance:
-            terminal.say("It would:")
-            for words in todo:
-                terminal.say(f"  {words}")
-        if not arguments.dry_run and hindrance:
-            raise hindrance
-        return _report(arguments, todo, done=False)
-    install(settings, terminal.say)
-    return _report(arguments, todo, done=True)
+    if _is_to_be_done(arguments, todo, obstacle() or unreachable(settings)):
+        install(settings, terminal.say)
+    _report(arguments, todo)
 
 
-def _report(arguments: argparse.Namespace, todo: list[str], *, done: bool) -> None:
+def _uninstall(arguments: argparse.Namespace) -> None:
+    todo = [in_words(step) for step in removal()]
+    if _is_to_be_done(arguments, todo, obstacle()):
+        terminal.confirm("Stop the service and remove its units?", already=arguments.yes)
+        uninstall(terminal.say)
+    _report(arguments, todo)
+    terminal.say("the data directory and the user of the service stay as they are")
+
+
+def _is_to_be_done(
+    arguments: argparse.Namespace, todo: list[str], hindrance: NotInstallable | None
+) -> bool:
+    """Tell whether to do it, or only to say it.
+
+    Raises:
+        NotInstallable: if it is to be done and can't be; what would be done is said first.
+    """
+    if arguments.dry_run or hindrance is None:
+        return not arguments.dry_run
+    terminal.say("It would:")
+    for words in todo:
+        terminal.say(f"  {words}")
+    raise hindrance
+
+
+def _report(arguments: argparse.Namespace, todo: list[str]) -> None:
+    done = not arguments.dry_run
     if arguments.json:
         return terminal.print_json({"steps": todo, "done": done})
     return terminal.print_table(("DONE" if done else "TO DO",), [(words,) for words in todo])

@@ -6,12 +6,19 @@ does the work itself.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import actor, settings_of, store_of
-from engine.cli.options import add_group, add_verb, add_yes, whole_number
+from engine.cli.options import add_group, add_verb, add_yes, seconds, whole_number
+from engine.cli.session_details import (
+    add_objects_verb,
+    preview_archiving,
+    print_detail,
+    wait_until_settled,
+)
 from engine.clock import SystemClock
 from engine.errors import NotFound, SessionError
 from engine.lock import EngineLock
@@ -20,11 +27,13 @@ from engine.model.session_query import FIELDS, parse_query
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from engine.cli.options import Commands
     from engine.model.session import Session
     from engine.sessions.ledger import SessionLedger
+    from engine.settings import EngineSettings
+    from engine.view.sessions import SessionDetail
 
     Ask = Callable[[SessionLedger, int], None]
 
@@ -41,11 +50,14 @@ def add_sessions(commands: Commands) -> None:
     many = f"how many at most (default: {_SHOWN})"
     listed.add_argument("--limit", type=whole_number, metavar="N", default=_SHOWN, help=many)
     _add_one(add_verb(verbs, "show", _show, "show a session and what became of its objects"))
+    add_objects_verb(verbs)
     archive = add_verb(verbs, "archive", _archive, "move sessions into the archive")
     merge = "add to a session of that label that is archived already"
     archive.add_argument("--merge", action="store_true", help=merge)
     overwrite = "merge, and replace objects that are there already; the old go to the trash"
     archive.add_argument("--overwrite", action="store_true", help=overwrite)
+    dry = "say what speaks against it and what it would come to, and do nothing"
+    archive.add_argument("--dry-run", action="store_true", help=dry)
     move = add_verb(verbs, "move", _move, "move sessions to another project")
     move.add_argument("--project", metavar="ID", required=True, help="where to")
     delete = add_verb(verbs, "delete", _delete, "move sessions to the trash")
@@ -59,6 +71,9 @@ def add_sessions(commands: Commands) -> None:
     cancel = add_verb(verbs, "cancel", _cancel, "take back requests that nobody has begun")
     for parser in (archive, move, delete, restore, rebuild, cancel):
         _add_one(parser, "+")
+    for parser in (archive, move, delete, restore, rebuild):
+        waits = "wait until the engine has done it, at most N seconds"
+        parser.add_argument("--wait", type=seconds, metavar="N", help=waits)
 
 
 def _add_one(parser: argparse.ArgumentParser, count: str | None = None) -> None:
@@ -100,16 +115,32 @@ def _show(arguments: argparse.Namespace) -> None:
         counts = state_counts(index, session.id)
     folder = areas_of(settings).folder(session)
     record = asdict(session) | {"path": str(folder), "states": [c._asdict() for c in counts]}
+    detail = _detail(arguments, settings)
     if arguments.json:
-        return terminal.print_json(record)
+        more = asdict(detail) if detail is not None else {}
+        return terminal.print_json({**more, **record})
     told = [(name, value) for name, value in record.items() if name != "states"]
     told += [(f"objects {c.state}", c.objects) for c in counts]
-    return terminal.print_table(("SESSION", str(arguments.session)), told)
+    terminal.print_table(("SESSION", str(arguments.session)), told)
+    return None if detail is None else print_detail(detail)
+
+
+def _detail(arguments: argparse.Namespace, settings: EngineSettings) -> SessionDetail | None:
+    """Return what a running engine tells of a session; None without one."""
+    from engine.control.attach import find_engine
+
+    engine = find_engine(settings)
+    if engine is None:
+        return None
+    with closing(engine):
+        return engine.view.sessions.detail(arguments.session)
 
 
 def _archive(arguments: argparse.Namespace) -> int:
     from engine.sessions.operations import OperationKind, Request
 
+    if arguments.dry_run:
+        return preview_archiving(arguments)
     request = Request(
         OperationKind.ARCHIVE, actor(), merge=arguments.merge, overwrite=arguments.overwrite
     )
@@ -163,13 +194,26 @@ def _ask(arguments: argparse.Namespace, request: Ask) -> int:
             ledger = SessionLedger(index, clock)
             refused = _ask_each(arguments.session, ledger, request)
             ring(settings.bell_file)
-            return _tell(arguments, ledger, refused)
+            late = not _waited(arguments, refused)
+            return _tell(arguments, ledger, refused) or int(late)
     from engine.session_keeping import sessions_without_engine
 
     with sessions_without_engine(settings, clock) as keeping:
         refused = _ask_each(arguments.session, keeping.ledger, request)
         keeping.run_requests()
         return _tell(arguments, keeping.ledger, refused)
+
+
+def _waited(arguments: argparse.Namespace, refused: Iterable[int]) -> bool:
+    """Wait for what was asked for, if that is wanted; return whether nothing is left to do."""
+    wait = getattr(arguments, "wait", None)
+    if wait is None:
+        return True
+    asked = [number for number in arguments.session if number not in set(refused)]
+    if wait_until_settled(arguments, asked, wait):
+        return True
+    terminal.say(f"not all is done after {wait:g} s; see: sessions list")
+    return False
 
 
 def _ask_each(

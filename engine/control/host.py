@@ -117,9 +117,27 @@ def address_of(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def require_tls(settings: EngineSettings) -> None:
+    """Refuse a TCP port that others could listen in on.
+
+    Raises:
+        ConfigurationError: if it is beyond the loopback and has no certificate, or is no address.
+    """
+    if not settings.control_tcp or settings.control_certificate:
+        return
+    if not ip_address(address_of(settings.control_tcp)[0]).is_loopback:
+        raise _invalid(
+            "control_tcp",
+            settings.control_tcp,
+            "would send the token in the clear beyond the loopback",
+            "give --control-certificate and --control-key, or listen on 127.0.0.1",
+        )
+
+
 def _remote(settings: EngineSettings) -> tuple[socket.socket | None, str, ssl.SSLContext | None]:
     if not settings.control_tcp:
         return None, "", None
+    require_tls(settings)
     host, port = address_of(settings.control_tcp)
     token = token_of(settings.control_token_file)
     tls = _tls(settings)

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 ACTOR = "actor"
-"""The parameter of commands that says who gives them."""
-SHOWN_TO = "shown_to"
-"""The parameter of questions that says who sees identifying values, if anybody does."""
+"""The parameter of commands, and of answers with nothing masked, that says who asks for it."""
 STREAMED = frozenset({"subscribe"})
 """What is no question with one answer; see `stream`."""
 
@@ -39,7 +37,7 @@ class Method:
 
     @property
     def changes(self) -> bool:
-        """Whether it is a command, which says who gives it."""
+        """Whether it is signed: by who commands something, or sees whom an object is of."""
         return ACTOR in self.signature.parameters
 
     @property

@@ -23,7 +23,7 @@ from engine.control.failures import ReadOnly, dump_error, status_of
 from engine.control.headers import JSON, PREFIX, PROTOCOL_HEADER, VERSION_HEADER
 from engine.control.openapi import describe
 from engine.control.peers import actor_of, authorized
-from engine.control.protocol import ACTOR, SHOWN_TO, fingerprint, methods
+from engine.control.protocol import ACTOR, fingerprint, methods
 from engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -132,8 +132,6 @@ async def _respond(engine: EngineView, method: Method, request: Request) -> Resp
         raise in_words(refused) from None
     if method.changes:
         arguments[ACTOR] = actor_of(request.scope, arguments.get(ACTOR, ""))
-    if arguments.get(SHOWN_TO):  # the journal keeps who saw it, so nobody may name another
-        arguments[SHOWN_TO] = actor_of(request.scope, arguments[SHOWN_TO])
     return Response(await run_in_threadpool(_call, engine, method, arguments), media_type=JSON)
 
 

@@ -42,11 +42,16 @@ class IdentifyingValuesShown(Event):
     object: str
     """A keyed hash of its SOP Instance UID."""
     session: int | None = None
+    others: tuple[str, ...] = ()
+    """The hashes of further objects that were shown with it."""
 
     def sentence(self) -> str:
         """Say what happened."""
         where = "" if self.session is None else f" of session {self.session}"
-        return f"identifying values of object {self.object[:12]}{where} were shown to {self.by}"
+        more = f" and {counted(len(self.others), 'other')}" if self.others else ""
+        return (
+            f"identifying values of object {self.object[:12]}{where}{more} were shown to {self.by}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

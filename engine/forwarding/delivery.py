@@ -79,7 +79,7 @@ class Delivery:
 
     def _open(self, item: Item, opened: ExitStack) -> Sendable | None:
         """Open an object, which no move disturbs any more; None if there is nothing to send now."""
-        located = locate(self._at.arrivals, self._at.areas, item.object)
+        located = locate(self._at.arrivals, self._at.areas, item)
         if located.gone:
             self._give_up(item, located.gone)
         elif located.path is None:
@@ -97,7 +97,7 @@ class Delivery:
         return None
 
     def _has_moved(self, item: Item, before: object) -> bool:
-        return locate(self._at.arrivals, self._at.areas, item.object) != before
+        return locate(self._at.arrivals, self._at.areas, item) != before
 
     def _send(self, objects: Sequence[tuple[Item, Sendable]]) -> None:
         if not objects:

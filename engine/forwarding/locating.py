@@ -10,8 +10,9 @@ from engine.model.session import QUEUED, WORKING, SessionArea, SessionStatus
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from engine.forwarding.tables import Item
     from engine.sessions.areas import Areas
-    from engine.sessions.arrivals import Arrivals
+    from engine.sessions.arrivals import Arrivals, ObjectPlace
 
 BUSY_SECONDS = 2.0
 """How long is waited for somebody who works on the session."""
@@ -30,13 +31,13 @@ class Located:
     """Why it will never be there again."""
 
 
-def locate(arrivals: Arrivals, areas: Areas, sequence: int) -> Located:
-    """Return where the object of a row is.
+def locate(arrivals: Arrivals, areas: Areas, item: Item) -> Located:
+    """Return where a queued object is.
 
     Raises:
         StorageUnusable: if the index can't be read.
     """
-    place = arrivals.place(sequence)
+    place = _place(arrivals, item)
     if place is None:
         return Located(gone="it was replaced or removed for good, or the index does not know it")
     if place.area is SessionArea.TRASH or place.status is SessionStatus.DELETED:
@@ -45,3 +46,12 @@ def locate(arrivals: Arrivals, areas: Areas, sequence: int) -> Located:
         return Located(is_moving=True)  # which may be cancelled
     path = areas.path(place.area, str(place.folder)) / place.file
     return Located(path, is_moving=place.status in WORKING or place.status in QUEUED)
+
+
+def _place(arrivals: Arrivals, item: Item) -> ObjectPlace | None:
+    """Return an object's place; rows of an index that was made anew have other numbers."""
+    place = arrivals.place(item.object)
+    if place is not None and place.sop_instance_uid == item.sop_instance_uid:
+        return place
+    newest = arrivals.latest_of(item.sop_instance_uid)
+    return None if newest is None else arrivals.place(newest)

@@ -11,6 +11,7 @@ from engine.view.scripts import TrialOutcome
 
 if TYPE_CHECKING:
     from engine.model.anonymization import Anonymization
+    from engine.model.identifying import IdentifyingValue
     from engine.view.objects import ElementRow, Thumbnail, Window
     from engine.view.scripts import EditedRow
 
@@ -81,6 +82,8 @@ class TrialResult:
     complete: bool = True
     problem: str = ""
     """Why the object can't be read."""
+    telling: tuple[IdentifyingValue, ...] = ()
+    """By what the patient of the object may be known, as it was before anything was done to it."""
 
 
 Job = HeaderJob | ThumbnailJob | TrialJob

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import ExitStack
 from copy import deepcopy
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -26,6 +27,7 @@ from engine.anonymize import (
 from engine.anonymize.errors import Failure
 from engine.anonymize.reading import UNREADABLE
 from engine.inspection.job import TrialResult
+from engine.inspection.telling import telling_values
 from engine.model.identifying import is_identifying
 from engine.view.objects import RowChange
 from engine.view.scripts import EditedRow, TrialOutcome
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from engine.anonymize import Difference
     from engine.inspection.job import TrialJob
     from engine.model.anonymization import Anonymization
+    from engine.model.identifying import IdentifyingValue
 
 MOST_ROWS: Final = 5_000
 _PIXELS: Final = 0x7FE00008
@@ -51,9 +54,15 @@ _CHANGES: Final = {
 
 def try_out(job: TrialJob) -> TrialResult:
     """Apply the steps of a job to a copy; what is wrong with the object is in the result."""
+    telling: list[IdentifyingValue] = []
+    return replace(_tried_out(job, telling), telling=tuple(telling))
+
+
+def _tried_out(job: TrialJob, telling: list[IdentifyingValue]) -> TrialResult:
     try:
         with ExitStack() as opened:
             before, after = _read(job, opened), _read(job, opened)
+            telling += telling_values(before)
             if _given(job.before, before, job) and _given(job.before, after, job):
                 return _tried(job, before, after)
             return TrialResult(TrialOutcome.REJECTED, why="rejected by the site script")

@@ -27,7 +27,7 @@ from engine.intake.value_texts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 SOP_CLASS_UID = 0x00080016
@@ -167,6 +167,16 @@ class HeaderView:
         if vr in NUMBERS:
             return numbers_text(value, vr, big_endian)
         return ""
+
+    def elements(self) -> Iterator[tuple[int, str, str]]:
+        """Yield tag, VR and all values, joined by backslashes, of every top-level element.
+
+        The VR is the data dictionary's where the element brings none; what is no text is empty.
+        """
+        for key, start in self._starts.items():
+            tag = key if self._encoding.big_endian else (key & 0xFFFF) << 16 | key >> 16
+            vr, _ = self._read_as(tag, self._value(key, start)[0])
+            yield tag, vr, self.joined(tag) or ""
 
     def _decode(self, tag: int, vr: str, value: bytes) -> str | None:
         if vr in STRINGS and vr != "UN":

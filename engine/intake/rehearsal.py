@@ -9,7 +9,9 @@ from engine.errors import ProcessingFailed, UnreadableObject
 from engine.intake.part10 import read_file
 from engine.intake.placement import file_name, scan_folder, session_folder
 from engine.intake.processors import Facts
+from engine.intake.telling import identifying_values
 from engine.intake.trial import try_object
+from engine.model.identifying import NO_VALUES
 from engine.sessions.areas import archive_folder
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from engine.intake.processing import Processing
     from engine.intake.router import Ruling
     from engine.intake.trial import Tried
+    from engine.model.identifying import IdentifyingValues
     from engine.model.identity import Identification, Identity
     from engine.model.processing import ProcessorStep
     from engine.model.trace import Attribute, Step
@@ -46,11 +49,15 @@ class Rehearsed:
     """Which line of which series import filter does not want it, if one does."""
     directly: bool = False
     """Whether it goes directly into the archive, which `place` is in then."""
+    differs: bool | None = None
+    """Whether the drafted rules would file it elsewhere, where masked labels can't tell."""
+    known: IdentifyingValues = NO_VALUES
+    """What the object says of its patient."""
 
     @property
     def changes(self) -> bool:
         """Tell whether the drafted rules would file the object elsewhere."""
-        return self.draft.outcome != self.saved.outcome
+        return self.draft.outcome != self.saved.outcome if self.differs is None else self.differs
 
     def deciding(self, attribute: Attribute) -> Step | None:
         """Return the step that settles an attribute, or at which it fails."""
@@ -65,10 +72,17 @@ class Rehearsed:
             shown = len(place) - 5  # the project, if there is one, and the time stamp
             hidden = (MASK, "SCANS", MASK, "DICOM", f"{MASK}.dcm")
             place = (*place[:shown], *hidden)
-        steps = tuple(step.masked() for step in self.processing)
-        draft, saved = self.draft.masked(), self.saved.masked()
-        hidden_one = replace(self, file=file, draft=draft, saved=saved, place=place)
-        return replace(hidden_one, processing=steps)
+        known = self.known
+        return replace(
+            self,
+            file=file,
+            draft=self.draft.masked(known),
+            saved=self.saved.masked(known),
+            place=place,
+            processing=tuple(step.masked(known) for step in self.processing),
+            rejected=known.hide(self.rejected),
+            differs=self.changes,
+        )
 
 
 class Rehearsal:
@@ -108,6 +122,7 @@ class Rehearsal:
             *(str(path), found, saved.identification, place, draft.steps, draft.rejected),
             filtered=_filtered(rulings[1], draft.header, identity),
             directly=directly,
+            known=identifying_values(header),
         )
 
     def _tried(self, ruling: Ruling, path: Path, header: HeaderView) -> Tried:

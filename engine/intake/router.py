@@ -19,6 +19,7 @@ from engine.intake.recent import RecentHeader, RecentHeaders
 from engine.intake.remembered import RememberedIdentities
 from engine.intake.series import Series, SeriesMemory
 from engine.intake.slow_rules import SlowRules
+from engine.intake.telling import identifying_values
 from engine.intake.trial import Tried, try_recent
 from engine.model.identity import UNASSIGNED, Identification, RoutingPreview
 from engine.model.processing import ProcessorTrial
@@ -222,11 +223,12 @@ class Router:
         return identity.labels if identity else (UNASSIGNED, "", "")
 
     def preview(
-        self, receiver: Receiver, site: SiteSettings | None = None
+        self, receiver: Receiver, site: SiteSettings | None = None, *, shown: bool = False
     ) -> tuple[RoutingPreview, ...]:
         """Identify the last objects anew, as saved and by a receiver and site that are not.
 
-        The objects are those of the receiver, newest first; of all receivers if it is new.
+        The objects are those of the receiver, newest first; of all receivers if it is new. Values
+        that tell who a patient is are masked unless they are to be shown.
         """
         configuration = self._configuration()
         draft = self._ruled(receiver, configuration, site or configuration.site)
@@ -235,22 +237,17 @@ class Router:
         previews = []
         for recent in self._recent.of(receiver.id):
             saved = self._tried(in_force.get(recent.receiver_id, draft), recent, until)
-            drafted = self._tried(draft, recent, until)
-            previews.append(
-                RoutingPreview(
-                    recent.at,
-                    recent.receiver,
-                    recent.calling_ae_title,
-                    saved.identification,
-                    drafted.identification,
-                    saved.steps,
-                    drafted.steps,
-                )
-            )
+            preview = _preview(recent, saved, self._tried(draft, recent, until))
+            previews.append(preview if shown else preview.masked(identifying_values(recent.header)))
         return tuple(previews)
 
-    def try_processor(self, processor: Processor, receiver: str) -> ProcessorTrial:
-        """Try one processor on the newest object of a receiver, or of any if none is named."""
+    def try_processor(
+        self, processor: Processor, receiver: str, *, shown: bool = False
+    ) -> ProcessorTrial:
+        """Try one processor on the newest object of a receiver, or of any if none is named.
+
+        Values that tell who a patient is are masked unless they are to be shown.
+        """
         configuration, processing = self._configuration(), self._processing
         ids = [r.id for r in configuration.receivers if r.label == receiver]
         recent = next(iter(self._recent.of(ids[0] if ids else 0)), None)
@@ -261,7 +258,8 @@ class Router:
             tried = try_recent(processing, ruling, chain, recent)
         uid = recent.header.sop_instance_uid or ""
         origin = (recent.at, recent.receiver, recent.calling_ae_title)
-        return ProcessorTrial(*origin, uid, tried.steps)
+        trial = ProcessorTrial(*origin, uid, tried.steps)
+        return trial if shown else trial.masked(identifying_values(recent.header))
 
     def _tried(self, ruling: Ruling, recent: RecentHeader, until: float) -> Tried:
         if self._processing is None or ruling.chain is None:
@@ -315,6 +313,19 @@ class Router:
                     suspended=failure.clause in ruling.slow_rules.suspended,
                 )
             )
+
+
+def _preview(recent: RecentHeader, saved: Tried, draft: Tried) -> RoutingPreview:
+    return RoutingPreview(
+        recent.at,
+        recent.receiver,
+        recent.calling_ae_title,
+        saved.identification,
+        draft.identification,
+        saved.steps,
+        draft.steps,
+        recent.header.sop_instance_uid or "",
+    )
 
 
 def _explained(ruling: Ruling, header: HeaderView) -> Identification:

@@ -6,11 +6,13 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from engine.model.identifying import NO_VALUES
 from engine.model.trace import masked
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from engine.model.identifying import IdentifyingValues
     from engine.model.processing import ProcessorStep
     from engine.model.trace import Trace
 
@@ -70,14 +72,18 @@ class Identification:
             return (None,)
         return (*self.identity.labels, self.identity.auto_archive)
 
-    def masked(self) -> Identification:
-        """Return the same without subject, session and any value of the object."""
+    def masked(self, known: IdentifyingValues = NO_VALUES) -> Identification:
+        """Return the same without subject, session and any value of the object.
+
+        Args:
+            known: what the object says of its patient; a reason in words may repeat that.
+        """
         identity = self.identity
         if identity is not None:
             subject = replace(identity.subject, value=masked(identity.subject.value))
             session = replace(identity.session, value=masked(identity.session.value))
             identity = replace(identity, subject=subject, session=session)
-        return Identification(identity, self.failure, self.trace.masked())
+        return Identification(identity, known.hide(self.failure), self.trace.masked())
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +102,26 @@ class RoutingPreview:
     saved_processing: tuple[ProcessorStep, ...] = ()
     """What the receiver's processors do to it."""
     draft_processing: tuple[ProcessorStep, ...] = ()
+    sop_instance_uid: str = ""
+    """As it arrived."""
+    differs: bool | None = None
+    """Whether the draft would file it elsewhere, where masked labels can't tell."""
 
     @property
     def changes(self) -> bool:
         """Tell whether the draft would file the object elsewhere."""
-        return self.saved.outcome != self.draft.outcome
+        return self.saved.outcome != self.draft.outcome if self.differs is None else self.differs
+
+    def masked(self, known: IdentifyingValues = NO_VALUES) -> RoutingPreview:
+        """Return the same without values of the object; `known` is what it says of its patient."""
+        return replace(
+            self,
+            saved=self.saved.masked(known),
+            draft=self.draft.masked(known),
+            saved_processing=tuple(step.masked(known) for step in self.saved_processing),
+            draft_processing=tuple(step.masked(known) for step in self.draft_processing),
+            differs=self.changes,
+        )
 
 
 def to_label(text: str) -> str:

@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from engine.model.identifying import NO_VALUES
 from engine.model.identity import UNASSIGNED
 from engine.model.trace import masked
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from engine.model.identifying import IdentifyingValues
     from engine.model.processor import Processor
     from engine.model.processor_class import Location
 
@@ -59,9 +61,11 @@ class Assignment:
             f"{name}={value or UNASSIGNED}" for name, value in said if value is not None
         )
 
-    def masked(self) -> Assignment:
-        """Return the same without subject and session."""
-        return replace(self, subject=masked(self.subject), session=masked(self.session))
+    def masked(self, known: IdentifyingValues) -> Assignment:
+        """Return the same without subject, session, and a project that is no project's name."""
+        project = None if self.project is None else known.hide(self.project)
+        subject, session = masked(self.subject), masked(self.session)
+        return Assignment(project, subject, session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +85,10 @@ class ElementChange:
         """Say the change in one line."""
         return f"{self.path} {self.keyword}: {_shown(self.before)} → {_shown(self.after)}"
 
-    def masked(self) -> ElementChange:
+    def masked(self, known: IdentifyingValues) -> ElementChange:
         """Return the same with nothing of the values but their length."""
-        return replace(self, before=masked(self.before), after=masked(self.after))
+        before, after = masked(self.before), masked(self.after)
+        return replace(self, path=known.hide_in_path(self.path), before=before, after=after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +106,15 @@ class ProcessorStep:
     changes: tuple[ElementChange, ...] = ()
     seconds: float = 0.0
 
-    def masked(self) -> ProcessorStep:
-        """Return the same without values of the object."""
-        changes = tuple(change.masked() for change in self.changes)
-        return replace(self, assigned=self.assigned.masked(), changes=changes)
+    def masked(self, known: IdentifyingValues = NO_VALUES) -> ProcessorStep:
+        """Return the same without values of the object.
+
+        Args:
+            known: what the object says of its patient; a reason in words may repeat that.
+        """
+        changes = tuple(change.masked(known) for change in self.changes)
+        assigned, why = self.assigned.masked(known), known.hide(self.why)
+        return replace(self, assigned=assigned, changes=changes, why=why)
 
     def to_record(self) -> dict[str, object]:
         """Return the step for programs."""
@@ -162,9 +172,9 @@ class ProcessorTrial:
     steps: tuple[ProcessorStep, ...]
     """Empty if there is no object to try it on."""
 
-    def masked(self) -> ProcessorTrial:
-        """Return the same without values of the object."""
-        return replace(self, steps=tuple(step.masked() for step in self.steps))
+    def masked(self, known: IdentifyingValues = NO_VALUES) -> ProcessorTrial:
+        """Return the same without values of the object; `known` is what it says of its patient."""
+        return replace(self, steps=tuple(step.masked(known) for step in self.steps))
 
 
 def _shown(value: str | None) -> str:

@@ -41,7 +41,7 @@ class Answers:
         reader = IndexReader(settings.index_file)
         opened.callback(reader.close)
         router, journal, current = intake.router, storage.journal, access.current
-        self.objects = ObjectAnswers(keeping, reader, router, journal, intake.trace_key)
+        self.objects = ObjectAnswers(keeping, reader, router, intake.showings)
         opened.callback(self.objects.close)
         self.scripts = ScriptAnswers(self.objects, router, current)
         self.sessions = SessionAnswers(keeping, reader, journal, current)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from engine.clock import local_midnight
+from engine.inspection.showings import Showings
 from engine.intake.anonymizing import Anonymizer
 from engine.intake.file_namers import templates_of
 from engine.intake.identifier_faults import IdentifierFaults
@@ -50,9 +51,11 @@ class Intake:
         self.guard = self._guard(access)
         tell = storage.journal.record
         self.trace_key = TraceKey(settings.trace_key_file)
+        self.showings = Showings(tell, self.trace_key, clock)
+        """Whose values somebody saw."""
         self.processors = ProcessorKeeping(
             *(plugins.processors, storage.incoming, settings.uid_maps_file, tell, clock, access),
-            self.trace_key,
+            self.showings,
         )
         opened.callback(self.processors.close)
         self.faults = IdentifierFaults(plugins.identifier_infos, clock, tell)

@@ -8,7 +8,7 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from engine.delivery_events import ProgramFailed, QueueSetAside, RunsDropped
+from engine.delivery_events import CommandsResumed, ProgramFailed, QueueSetAside, RunsDropped
 from engine.errors import NotFound, StorageUnusable
 from engine.intake.installed_processors import settings_of
 from engine.model.marked import is_test_object
@@ -133,7 +133,7 @@ class Programs:
                 return
             try:
                 self._serve()
-                self._halted = ""
+                self._go_on()
             except (StorageUnusable, OSError) as error:
                 seconds = self._halt(str(error))
             except Exception as error:
@@ -146,6 +146,11 @@ class Programs:
             self._halted = reason
             self._journal.record(ProgramFailed(processor="commands", session=None, reason=reason))
         return RETRY_SECONDS
+
+    def _go_on(self) -> None:
+        if self._halted:
+            self._halted = ""
+            self._journal.record(CommandsResumed(processor="commands"))
 
     def _serve(self) -> None:
         configuration = self._configuration()
@@ -176,7 +181,7 @@ class Programs:
         if not finished:
             return
         self._queue.put(
-            (processor.id, found)
+            (processor.id, found, session.study_instance_uid)
             for found, session in self._sessions(finished)
             for processor in processors
             if programs[processor.id].status == found.status

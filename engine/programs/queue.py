@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from engine.errors import StorageUnusable
 from engine.model.session import SessionStatus
 from engine.sessions.private_file import PrivateFile, PrivateTables
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from engine.sessions.finished import Finished
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -23,6 +25,7 @@ CREATE TABLE IF NOT EXISTS runs (
     session INTEGER NOT NULL,
     status TEXT NOT NULL,
     begun INTEGER NOT NULL DEFAULT 0,
+    study TEXT NOT NULL DEFAULT '',
     UNIQUE (processor, finished, finished_at)
 );
 """
@@ -32,8 +35,9 @@ _FILE = PrivateFile(
     _SCHEMA,
     SCHEMA_VERSION,
     "check the disk, or set the file aside: what waits in it does not run then",
+    steps={2: "ALTER TABLE runs ADD COLUMN study TEXT NOT NULL DEFAULT ''"},
 )
-_COLUMNS = "id, processor, finished_at, session, status, begun"
+_COLUMNS = "id, processor, finished_at, session, status, begun, study"
 
 
 class Run(NamedTuple):
@@ -47,6 +51,8 @@ class Run(NamedTuple):
     status: SessionStatus
     begun: int
     """How often it was begun; more than 0 after the engine ended in the middle of it."""
+    study: str = ""
+    """The Study Instance UID of its session; empty if an earlier version noted it."""
 
 
 class RunQueue(PrivateTables):
@@ -55,13 +61,18 @@ class RunQueue(PrivateTables):
     def __init__(self, path: Path) -> None:
         super().__init__(_FILE, path)
 
-    def put(self, runs: Iterable[tuple[int, Finished]]) -> None:
-        """Note which programs are to run for which finished sessions; again has no effect."""
-        values = [(processor, f.sequence, f.at, f.session, f.status) for processor, f in runs]
+    def put(self, runs: Iterable[tuple[int, Finished, str]]) -> None:
+        """Note which programs are to run for which finished sessions; again has no effect.
+
+        Args:
+            runs: processor, what was finished, and the Study Instance UID of its session.
+        """
+        values = [(number, f.sequence, f.at, f.session, f.status, uid) for number, f, uid in runs]
         with self._changing() as connection:
             connection.executemany(
-                "INSERT OR IGNORE INTO runs (processor, finished, finished_at, session, status)"
-                " VALUES (?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO runs"
+                " (processor, finished, finished_at, session, status, study)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
                 values,
             )
 
@@ -82,8 +93,22 @@ class RunQueue(PrivateTables):
             if row is None:
                 return None
             connection.execute("UPDATE runs SET begun = begun + 1 WHERE id = ?", (row[0],))
-        number, owner, at, session, status, begun = row
-        return Run(number, owner, at, session, SessionStatus(status), begun)
+        return _run_of(row)
+
+    def waiting(self) -> tuple[Run, ...]:
+        """Return everything that is to run or runs, the oldest first."""
+        with self._changing() as connection:
+            rows = connection.execute(f"SELECT {_COLUMNS} FROM runs ORDER BY id").fetchall()
+        return tuple(map(_run_of, rows))
+
+    def drop(self, processor: int, runs: Collection[int] = ()) -> int:
+        """Forget what a program has to run, all or some; return how many runs that are."""
+        delete = "DELETE FROM runs WHERE processor = ?"
+        with self._changing() as connection:
+            if not runs:
+                return connection.execute(delete, (processor,)).rowcount
+            each = [(processor, run) for run in runs]
+            return connection.executemany(f"{delete} AND id = ?", each).rowcount
 
     def end(self, run: int) -> None:
         """Forget a run that has ended."""
@@ -96,3 +121,18 @@ class RunQueue(PrivateTables):
         with self._changing() as connection:
             delete = f"DELETE FROM runs WHERE processor NOT IN ({marks})"
             return connection.execute(delete, tuple(processors)).rowcount
+
+
+def _run_of(row: tuple[Any, ...]) -> Run:
+    number, owner, at, session, status, begun, study = row
+    return Run(number, owner, at, session, SessionStatus(status), begun, study)
+
+
+def highest_session(path: Path) -> int:
+    """Return the highest session number that waits in a queue; 0 if there is none to be read."""
+    if not path.exists():
+        return 0
+    with suppress(StorageUnusable), _FILE.in_words(), closing(_FILE.open(path)) as connection:
+        (highest,) = connection.execute("SELECT COALESCE(MAX(session), 0) FROM runs").fetchone()
+        return int(highest)
+    return 0

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from engine.delivery_events import ProgramEnded, ProgramFailed
+from engine.delivery_events import CommandsResumed, ProgramEnded, ProgramFailed
 from engine.errors import NotFound, StorageUnusable
 from engine.model.session import SessionArea
 from engine.programs.description import description
@@ -53,7 +53,7 @@ class Runner:
         self._rung = program.at_once
         self._stopping = False
         self._halted = ""
-        """Why no run can be begun, as it was told last."""
+        """Why nothing runs, as it was told last; guarded by the lock of the bench."""
         self._threads = [
             threading.Thread(target=self._work, name=f"command-{program.id}-{number}")
             for number in range(program.at_once)
@@ -90,21 +90,24 @@ class Runner:
             try:
                 while not self._stopping and self._run_next():
                     pass
-                self._halted = ""
+                self._note("")
             except StorageUnusable as error:
-                seconds = self._halt(error.detail)
+                self._note(error.detail)
+                seconds = RETRY_SECONDS
             except Exception as error:
                 # One session that nobody foresaw must not end the runs for all others.
                 _logger.exception("running a program failed; trying again")
-                seconds = self._halt(f"internal error ({type(error).__name__})")
+                self._note(f"internal error ({type(error).__name__})")
+                seconds = RETRY_SECONDS
 
-    def _halt(self, reason: str) -> float:
-        """Wait until the storage is better, and tell once for which reason."""
-        with self._wake:
-            is_news, self._halted = reason != self._halted, reason
-        if is_news:
+    def _note(self, reason: str) -> None:
+        """Tell once why nothing runs, and once that it does again."""
+        with self._bench.lock:
+            before, self._halted = self._halted, reason
+        if reason and reason != before:
             self._tell_failure(None, reason)
-        return RETRY_SECONDS
+        elif before and not reason:
+            self._bench.journal.record(CommandsResumed(processor=self.program.label))
 
     def _wait(self, seconds: float | None) -> bool:
         """Wait until it rings or the time is over; return whether to go on."""
@@ -137,6 +140,8 @@ class Runner:
             session = self._bench.ledger.session(run.session)
         except NotFound:
             return Ran(failure="its session was merged into another or removed before it could run")
+        if run.study not in {"", session.study_instance_uid}:
+            return Ran(failure="the session index was replaced, and its number is another's now")
         if session.area is SessionArea.TRASH:
             return Ran(failure="its session was deleted before it could run")
         told = description(self.program, run, session, self._bench.areas.folder(session))

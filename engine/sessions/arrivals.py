@@ -24,7 +24,7 @@ _AFTER = (
     " WHERE o.sequence > ? ORDER BY o.sequence LIMIT ?"
 )
 _PLACE = (
-    "SELECT s.id, s.area, s.folder, s.status, o.file"
+    "SELECT s.id, s.area, s.folder, s.status, o.file, o.sop_instance_uid"
     " FROM objects o JOIN sessions s ON s.id = o.session WHERE o.sequence = ?"
 )
 
@@ -56,6 +56,8 @@ class ObjectPlace(NamedTuple):
     status: SessionStatus
     file: PurePosixPath
     """Relative to the session's folder."""
+    sop_instance_uid: str
+    """As it came."""
 
 
 class Arrivals:
@@ -115,17 +117,18 @@ class Arrivals:
             row = self._connection.execute(_PLACE, (sequence,)).fetchone()
         if row is None or not row[4]:
             return None
-        session, area, folder, status, file = row
+        session, area, folder, status, file, uid = row
         return ObjectPlace(
             session,
             SessionArea(area),
             PurePosixPath(folder),
             SessionStatus(status),
             PurePosixPath(file),
+            uid,
         )
 
     def latest_of(self, sop_instance_uid: str) -> int | None:
-        """Return the newest row of a stored SOP instance; reads the whole index.
+        """Return the newest row of a stored SOP instance.
 
         Raises:
             StorageUnusable: if the index can't be read.

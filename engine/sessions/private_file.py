@@ -6,14 +6,14 @@ import os
 import sqlite3
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from engine.errors import StorageDamaged, StorageUnusable
 from engine.lock import keep_owner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 WAIT_SECONDS = 10.0
@@ -33,6 +33,8 @@ class PrivateFile:
     """Of the schema; files of a later one are not touched."""
     remedy: str
     """What to do if it can't be used."""
+    steps: Mapping[int, str] = field(default_factory=dict)
+    """What brings a file to a version from the one before."""
     synchronous: str = "FULL"
     """Whether what is written survives a power cut (``FULL``), or may be undone (``NORMAL``)."""
 
@@ -83,6 +85,10 @@ class PrivateFile:
                 "run the newer dicomdock",
             )
         connection.executescript(self.schema)
+        for step in range(max(version, 1) + 1, self.version + 1) if version else ():
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {self.steps[step]}; PRAGMA user_version = {step}; COMMIT;"
+            )
         connection.execute(f"PRAGMA user_version = {self.version}")
 
 

@@ -1,10 +1,12 @@
-"""Installs dicomdock as a systemd service: what is to be done, what is in the way, and doing it."""
+"""Installs dicomdock as a systemd service, and removes it: the steps, and what is in the way."""
 
 from __future__ import annotations
 
 import os
 import shlex
+import stat
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +19,12 @@ if TYPE_CHECKING:
 
     from engine.systemd.units import ServiceSettings, Unit
 
-COMMAND_SECONDS = 120
+COMMAND_SECONDS = 20 * 60.0
+"""Longer than a start may take (``TimeoutStartSec=``) and what a stop waits for."""
+_UNITS = (f"{NAME}.socket", f"{NAME}.service")
+_ROOTS_HOME = Path("/root")
+_MADE_ANEW = (Path("/home"), Path("/run/user"))
+"""Directories below these are made anew for the service, so that it may look into them."""
 
 
 class NotInstallable(EngineError):
@@ -33,6 +40,20 @@ class StepFailed(EngineError):
     title = "The service is not completely installed"
 
 
+class NotInstalled(EngineError):
+    """There is nothing to remove."""
+
+    title = "The service is not installed"
+    exit_code = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """One file to remove."""
+
+    path: Path
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """One command to run."""
@@ -43,9 +64,14 @@ class Command:
         return shlex.join(self.words)
 
 
-def steps(settings: ServiceSettings) -> tuple[Unit | Command, ...]:
-    """Return what is to be done, in this order; doing it again changes nothing."""
+def steps(settings: ServiceSettings, root: Path = Path("/")) -> tuple[Unit | Command, ...]:
+    """Return what is to be done, in this order; doing it again changes nothing.
+
+    Where other units are installed already, the service is restarted: a socket that listens takes
+    no other ports, and a service that runs no other options.
+    """
     service, socket, user = units(settings)
+    begin = "restart" if _differs(root, (service, socket)) else "start"
     return (
         service,
         socket,
@@ -53,12 +79,46 @@ def steps(settings: ServiceSettings) -> tuple[Unit | Command, ...]:
         Command(("systemd-sysusers", str(user.path))),
         *_data_directory(settings),
         Command(("systemctl", "daemon-reload")),
-        Command(("systemctl", "enable", "--now", f"{NAME}.socket", f"{NAME}.service")),
+        Command(("systemctl", "enable", *_UNITS)),
+        Command(("systemctl", begin, *_UNITS)),
     )
 
 
+def removal(root: Path = Path("/")) -> tuple[Removal | Command, ...]:
+    """Return what is to be done to remove the service; its data and its user stay.
+
+    Raises:
+        NotInstalled: if nothing of it is there.
+    """
+    system = Path("/etc/systemd/system")
+    files = (*(system / name for name in _UNITS), Path(f"/etc/sysusers.d/{NAME}.conf"))
+    there = [path for path in files if _below(root, path).exists()]
+    if not there:
+        raise NotInstalled(f"there is no {files[1]}", "look for units of another name, or ignore")
+    running = [path.name for path in there if path.parent == system]
+    return (
+        *([Command(("systemctl", "disable", "--now", *running))] if running else ()),
+        *map(Removal, there),
+        Command(("systemctl", "daemon-reload")),
+    )
+
+
+def unreachable(settings: ServiceSettings) -> NotInstallable | None:
+    """Return why the service's user could not run the program; None if it could."""
+    if settings.user == "root":
+        return None
+    for path in (Path(settings.program[0]), *settings.readable, settings.data_dir):
+        closed = _closed(path)
+        if closed is not None:
+            return NotInstallable(
+                f"{path} is out of reach for {settings.user}: {closed} is closed to others",
+                "install dicomdock elsewhere, such as with: python3 -m venv /opt/dicomdock",
+            )
+    return None
+
+
 def obstacle(root: Path = Path("/"), user_id: int | None = None) -> NotInstallable | None:
-    """Return why the service can't be installed here; None if nothing is in the way."""
+    """Return why nothing can be installed or removed here; None if nothing is in the way."""
     if not (root / "run/systemd/system").is_dir():
         return NotInstallable(
             "systemd does not run here",
@@ -66,7 +126,7 @@ def obstacle(root: Path = Path("/"), user_id: int | None = None) -> NotInstallab
             "dicomdock service print",
         )
     if (os.geteuid() if user_id is None else user_id) != 0:
-        return NotInstallable("only root may install a service", "run it again with sudo")
+        return NotInstallable("only root may do that to a service", "run it again with sudo")
     return None
 
 
@@ -81,17 +141,71 @@ def install(
     Raises:
         StepFailed: if one can't be done.
     """
-    for step in steps(settings):
+    for step in steps(settings, root):
         say(in_words(step))
         if isinstance(step, Command):
             (run or _run)(step.words)
         else:
-            _write(root / step.path.relative_to("/"), step.text)
+            _write(_below(root, step.path), step.text)
 
 
-def in_words(step: Unit | Command) -> str:
+def uninstall(
+    say: Callable[[str], None],
+    root: Path = Path("/"),
+    run: Callable[[tuple[str, ...]], None] | None = None,
+) -> None:
+    """Stop and remove the service, each step said before it is done.
+
+    Raises:
+        NotInstalled: if nothing of it is there.
+        StepFailed: if one can't be done.
+    """
+    for step in removal(root):
+        say(in_words(step))
+        if isinstance(step, Command):
+            (run or _run)(step.words)
+        else:
+            _remove(_below(root, step.path))
+
+
+def in_words(step: Unit | Command | Removal) -> str:
     """Say what a step does."""
-    return f"run {step}" if isinstance(step, Command) else f"write {step.path}"
+    if isinstance(step, Command):
+        return f"run {step}"
+    return f"{'remove' if isinstance(step, Removal) else 'write'} {step.path}"
+
+
+def _below(root: Path, path: Path) -> Path:
+    return root / path.relative_to("/")
+
+
+def _differs(root: Path, wanted: tuple[Unit, ...]) -> bool:
+    """Tell whether one of the units is installed with another text."""
+    for unit in wanted:
+        with suppress(OSError, UnicodeDecodeError):
+            if _below(root, unit.path).read_text("utf-8") != unit.text:
+                return True
+    return False
+
+
+def _closed(path: Path) -> Path | None:
+    """Return the outermost directory on the way to a path that others may not look into."""
+    if _ROOTS_HOME in (path, *path.parents):
+        return _ROOTS_HOME  # an own one takes its place in the service, and is as closed
+    if any(root in path.parents for root in _MADE_ANEW):
+        return None
+    for directory in reversed(path.parents):
+        with suppress(OSError):
+            if not directory.stat().st_mode & stat.S_IXOTH:
+                return directory
+    return None
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StepFailed(f"{path}: {error.strerror}", "remove it by hand") from error
 
 
 def _data_directory(settings: ServiceSettings) -> Iterator[Command]:
@@ -121,5 +235,5 @@ def _run(words: tuple[str, ...]) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StepFailed(f"{shlex.join(words)}: {error}", "run it by hand") from error
     if done.returncode:
-        why = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise StepFailed(f"{shlex.join(words)}: {why[0]}", "mend that, then install again")
+        why = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        raise StepFailed(f"{shlex.join(words)}: {why}", "mend that, then do it again")

@@ -55,21 +55,21 @@ class ProcessorsView(Protocol):
         """
         ...
 
-    def test(
-        self, processor: Processor, receiver: str = "", *, shown_to: str = ""
-    ) -> ProcessorTrial:
+    def test(self, processor: Processor, receiver: str = "") -> ProcessorTrial:
         """Try a processor, as it might be saved, on the newest object; nothing is stored.
 
-        What it changes and assigns is masked, unless it is said to whom it is shown; then the
-        journal keeps that it was. Only this processor sees the object, whatever it says of
-        receivers; what is known of the object's place is what its receiver's rules say.
+        What it changes and assigns is masked. Only this processor sees the object, whatever it
+        says of receivers; what is known of the object's place is what its receiver's rules say.
 
         Args:
             processor: what is tried; only before storing can anything be tried.
             receiver: ``AE:port``, whose newest object is taken; empty for any receiver's.
-            shown_to: who wants to see values of the object; empty to mask them.
 
         Raises:
             InvalidProcessor: if it could not be saved like that.
         """
+        ...
+
+    def shown_test(self, processor: Processor, actor: str, receiver: str = "") -> ProcessorTrial:
+        """Return what `test` does with nothing masked; the journal keeps that `actor` saw it."""
         ...

@@ -188,7 +188,8 @@ class EngineView(Protocol):
     ) -> tuple[RoutingPreview, ...]:
         """Identify the last objects anew, as saved and as by settings that are not saved.
 
-        The headers of each receiver's last 20 objects are kept in memory; they hold patient data.
+        Values that tell who a patient is are masked. The headers of each receiver's last 20
+        objects are kept in memory; they hold patient data.
 
         Args:
             receiver: a receiver as it might be saved; a new one (id 0) is tried on the objects of
@@ -198,6 +199,12 @@ class EngineView(Protocol):
         Returns:
             The objects, newest first; none if nothing arrived since the engine started.
         """
+        ...
+
+    def shown_routing(
+        self, receiver: Receiver, actor: str, site: SiteSettings | None = None
+    ) -> tuple[RoutingPreview, ...]:
+        """Return what `preview_routing` does unmasked; the journal keeps that `actor` saw it."""
         ...
 
     def port_status(self, port: int) -> PortStatus:

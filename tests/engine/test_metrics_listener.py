@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
+import threading
+import time
 from contextlib import ExitStack
 from http.client import HTTPConnection
-from typing import TYPE_CHECKING, cast
+from http.server import ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -85,3 +89,37 @@ def test_clients_that_say_nothing_take_the_places_of_few_and_cost_no_thread_more
             silent.enter_context(socket.create_connection(listener.place, 10))
         one_too_many = silent.enter_context(socket.create_connection(listener.place, 10))
         assert one_too_many.recv(1) == b""
+
+
+def test_without_descriptors_it_rests_until_there_are_some_again(
+    listener: MetricsListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.metrics_listener.REST_SECONDS", 0.2)
+    tries: list[float] = []
+    accept = ThreadingHTTPServer.get_request
+
+    def scarce(server: ThreadingHTTPServer) -> Any:
+        tries.append(time.monotonic())
+        if len(tries) < 3:
+            raise OSError(errno.EMFILE, "too many open files")
+        return accept(server)
+
+    monkeypatch.setattr(ThreadingHTTPServer, "get_request", scarce)
+    assert ask(listener, "/health")[0] == 200
+    assert len(tries) == 3
+    assert tries[2] - tries[0] >= 0.4
+
+
+def test_it_ends_at_once_while_it_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.metrics_listener.REST_SECONDS", 60)
+    refused = threading.Event()
+
+    def scarce(_: ThreadingHTTPServer) -> Any:
+        refused.set()
+        raise OSError(errno.ENFILE, "too many open files")
+
+    monkeypatch.setattr(ThreadingHTTPServer, "get_request", scarce)
+    listener = listener_for(idle())
+    with socket.create_connection(listener.place):
+        assert refused.wait(20)
+        listener.close()

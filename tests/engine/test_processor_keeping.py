@@ -13,7 +13,9 @@ from engine.demo.studies import CT_SCANNER, study
 from engine.dimse.send import Destination, SendingAssociation
 from engine.errors import ChangedMeanwhile, InvalidProcessor, NotFound
 from engine.events import IdentifyingValuesShown, OptionNotApplied, ProcessorProblem
-from engine.model.processing import Verdict
+from engine.intake.telling import identifying_values
+from engine.model.identifying import MASK
+from engine.model.processing import Assignment, Verdict
 from engine.model.processor import Processor
 from engine.model.processor_class import Location
 from engine.model.project import Project
@@ -82,7 +84,7 @@ def test_processors_are_changed_counted_and_tried_while_the_engine_runs(
     trial = engine.processors.test(replace(saved, parameters=(*saved.parameters[:1],)))
     assert [(s.verdict, s.processor) for s in trial.steps] == [(Verdict.SKIPPED, "Relabel")]
     assert told(engine, IdentifyingValuesShown) == []
-    (seen,) = engine.processors.test(saved, shown_to="anna").steps
+    (seen,) = engine.processors.shown_test(saved, "anna").steps
     assert seen.assigned.words() == "project=A, session=E1"
     (masked,) = engine.processors.test(saved).steps
     assert (masked.assigned.project, masked.assigned.session) == ("A", "••")
@@ -96,6 +98,24 @@ def test_processors_are_changed_counted_and_tried_while_the_engine_runs(
     assert engine.processors.list()[0].processor.enabled
     engine.processors.delete(saved.id, "anna")
     assert engine.processors.list() == ()
+
+
+def test_what_a_script_says_of_a_patient_is_masked_wherever_it_says_it(
+    engine: Engine, port: int
+) -> None:
+    script = 'version "6.1"\n(0018,1030) := (0010,0010)\n'
+    copy = Processor(0, "Copy", "setElements", parameters=(("script", script),))
+    assert send(port, 1) == 0
+    (step,) = engine.processors.shown_test(copy, "anna").steps
+    (change,) = step.changes
+    assert change.after is not None
+    name = change.after
+    assert "^" in name
+    spoken = replace(step, why=f"seen {name.lower()}", assigned=Assignment(project=name))
+    known = identifying_values(engine._intake.router.recent()[0].header)
+    hidden = spoken.masked(known)
+    assert (hidden.why, hidden.assigned.project) == (f"seen {MASK}", MASK)
+    assert name not in repr(engine.processors.test(copy))
 
 
 def test_what_can_not_be_saved_is_refused(engine: Engine) -> None:

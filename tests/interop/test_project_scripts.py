@@ -13,6 +13,7 @@ from engine.dimse.send import Destination, SendingAssociation
 from engine.errors import NotFound
 from engine.events import IdentifyingValuesShown
 from engine.model.anonymization import ProfileSettings, Retain, ScriptScope
+from engine.model.identifying import MASK
 from engine.model.session import SessionStatus
 from engine.model.site_script import SiteScript
 from engine.sessions.operations import OperationKind, Request
@@ -299,7 +300,8 @@ def test_a_script_is_tried_on_what_arrived_and_on_what_is_stored(clinic: Clinic)
     session = clinic.session(label)
     (file,) = clinic.engine._keeping.ledger.stored_files(session.id)
     scripts = clinic.engine.scripts
-    text = 'version "6.1"\n(0010,0010) := session\n- (0008,0050)\n(0008,1040) := project\n'
+    copies = '(0018,1030) := (0010,0010)\n(0008,1030) := concatenate["of ", (0010,0010)]\n'
+    text = f'version "6.1"\n{copies}(0010,0010) := session\n- (0008,0050)\n(0008,1040) := project\n'
     trial = ScriptTrial(ScriptScope.SITE, text=text)
     recent = ObjectReference(sop_instance_uid=str(sent.SOPInstanceUID))
     stored = ObjectReference(session.id, file)
@@ -309,11 +311,14 @@ def test_a_script_is_tried_on_what_arrived_and_on_what_is_stored(clinic: Clinic)
         assert len(_seen_by(clinic)) == seen
         assert (hidden.outcome, hidden.labels[2]) == (TrialOutcome.EDITED, label)
         assert not any(NAME in str(row) for row in hidden.rows)
+        found = {row.keyword: (row.after, row.masked, row.identifying) for row in hidden.rows}
+        assert found["ProtocolName"] == found["StudyDescription"] == (MASK, True, False)
         shown = scripts.shown_preview(trial, reference, "anna")
         rows = {row.keyword: (row.change, row.before, row.after) for row in shown.rows}
         seen += 1
         assert _seen_by(clinic)[seen - 1 :] == ["anna"]
         assert rows["PatientName"] == (RowChange.CHANGED, NAME, label)
+        assert rows["ProtocolName"][2] == NAME
         assert rows["AccessionNumber"] == (RowChange.REMOVED, "ACC-9", None)
         assert rows["InstitutionalDepartmentName"][0] is RowChange.ADDED
     assert str(pydicom.dcmread(clinic.engine.objects.path(stored)).PatientName) == NAME  # type: ignore[attr-defined]

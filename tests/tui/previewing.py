@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from engine.intake.header import HeaderView
     from engine.model.identity import RoutingPreview
     from engine.model.receiver import Receiver
+    from engine.model.site import SiteSettings
 
 PROJECTS = ProjectRegistry((Project("NEURO-01"), Project("CARDIO")))
 HEAD, HEART = "NEURO-01^BRAIN", "CARDIO^4CH"
@@ -36,7 +37,10 @@ def objects() -> list[HeaderView]:
 def preview_of(
     receiver: Receiver, headers: Sequence[HeaderView] | None = None
 ) -> Callable[..., tuple[RoutingPreview, ...]]:
-    """Let objects arrive at a receiver and return what tries other rules on them."""
+    """Let objects arrive at a receiver and return what tries other rules on them.
+
+    The values are shown unless that is told otherwise.
+    """
     clock = FixedClock()
     configuration = Configuration(projects=PROJECTS, receivers=(receiver,))
     identifier = DefaultIdentifier()
@@ -45,4 +49,10 @@ def preview_of(
     for header in objects() if headers is None else headers:
         router.identify(header, router.ruling(receiver), source)
         clock._now += timedelta(seconds=1)
-    return router.preview
+
+    def preview(
+        receiver: Receiver, shown: bool = True, site: SiteSettings | None = None
+    ) -> tuple[RoutingPreview, ...]:
+        return router.preview(receiver, site, shown=shown)
+
+    return preview

@@ -87,9 +87,14 @@ def settled(engine: FakeEngine | None = None) -> FakeEngine:
 
     def preview(receiver: Receiver, site: SiteSettings | None = None) -> object:
         engine.calls.append(("preview_routing", receiver, site))
-        return tried(receiver, site) if receiver.id == first.id else ()
+        return tried(receiver, False, site) if receiver.id == first.id else ()
+
+    def shown(receiver: Receiver, actor: str, site: SiteSettings | None = None) -> object:
+        engine.calls.append(("shown_routing", receiver, actor, site))
+        return tried(receiver, True, site) if receiver.id == first.id else ()
 
     engine.preview_routing = preview  # type: ignore[method-assign, assignment]
+    engine.shown_routing = shown  # type: ignore[method-assign, assignment]
     return engine
 
 

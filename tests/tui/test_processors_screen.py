@@ -221,7 +221,8 @@ async def test_a_trial_is_masked_until_asked_and_the_engine_knows_who_saw() -> N
         assert "Doe^Jane" in app.clipboard
         await press(app, pilot, "v")
         assert "Doe^Jane" not in trial.words
-        assert [call[3] for call in engine.processors.calls] == ["", "anna"]
+        assert [call[0] for call in engine.processors.calls] == ["test", "shown_test"]
+        assert engine.processors.calls[1][2] == "anna"
         await press(app, pilot, "escape", "G")
         assert "processor.test" not in keys(screen)
 
@@ -233,7 +234,7 @@ async def test_a_draft_is_tried_from_the_dialog_before_it_is_saved() -> None:
         await write(app, pilot, "Relabel CT A")
         await press(app, pilot, "ctrl+t")
         assert isinstance(app.screen, TrialScreen)
-        ((_, tried, _, _),) = engine.processors.calls
+        ((_, tried, _),) = engine.processors.calls
         assert tried == replace(RELABEL, label="Relabel CT A")
         engine.processors.error = EngineError("the engine is busy")
         await press(app, pilot, "v")

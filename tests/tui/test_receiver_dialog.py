@@ -75,7 +75,7 @@ class Host(App[None]):
         *,
         identifiers: tuple[IdentifierInfo, ...] = (DEFAULT,),
         engine: FakeEngine | None = None,
-        preview: Callable[[Receiver], tuple[RoutingPreview, ...]] | None = None,
+        preview: Callable[[Receiver, bool], tuple[RoutingPreview, ...]] | None = None,
     ) -> None:
         super().__init__()
         self.engine = engine or FakeEngine()

@@ -144,8 +144,8 @@ def test_processors_in_the_preview(snap_compare: Any) -> None:
     )
     found = preview_of(receiver)
 
-    def preview(draft: Receiver) -> tuple[RoutingPreview, ...]:
-        return tuple(replace(one, draft_processing=steps) for one in found(draft))
+    def preview(draft: Receiver, shown: bool) -> tuple[RoutingPreview, ...]:
+        return tuple(replace(one, draft_processing=steps) for one in found(draft, shown))
 
     async def show(pilot: Pilot[Any]) -> None:
         await previewed(pilot)

@@ -22,7 +22,10 @@ from tui.widgets.field import Field
 from tui.widgets.routing_preview import SHOW_SECONDS, RoutingPreviewPanel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.pilot import Pilot
+    from textual.timer import Timer
 
     from engine.model.identity import RoutingPreview
     from engine.model.receiver import Receiver
@@ -47,7 +50,7 @@ def words_of(draft: Receiver, attribute: Attribute, *, masked: bool = False) -> 
     preview = preview_of(PLAIN)(draft)[-1]
     return next(
         found
-        for found in object_words(preview, masked=masked).attributes
+        for found in object_words(preview.masked() if masked else preview).attributes
         if found.attribute is attribute
     )
 
@@ -74,11 +77,11 @@ def test_what_processors_do_is_said_before_the_rules() -> None:
         ProcessorStep("Re\nlabel", "x", at, Verdict.CONTINUED, "", Assignment("A", "S0042")),
     )
     preview = replace(preview_of(PLAIN)(ROUTED)[-1], draft_processing=steps)
-    assert object_words(preview, masked=False).processing == (
+    assert object_words(preview).processing == (
         "Set continued: 1 element changed",
         "Re␊label continued: project=A, subject=S0042",
     )
-    assert "S0042" not in repr(object_words(preview, masked=True).processing)
+    assert "S0042" not in repr(object_words(preview.masked()).processing)
 
 
 def test_a_default_that_steps_in_is_named() -> None:
@@ -91,7 +94,7 @@ def test_a_default_that_steps_in_is_named() -> None:
 def test_what_nothing_decides_is_said() -> None:
     draft = replace(PLAIN, routing_enabled=True, project_routing="(0008,0060):(PT)")
     preview = newest(draft, StudyDescription="nobody")
-    project = object_words(preview, masked=False).attributes[0]
+    project = object_words(preview).attributes[0]
     assert not project.is_decided
     assert project.in_one_line == "✗ nothing decides → Unassigned"
 
@@ -103,20 +106,20 @@ def test_many_rules_that_decide_nothing_do_not_fill_the_screen() -> None:
 
 def test_masked_words_show_no_value_of_the_patient() -> None:
     preview = preview_of(PLAIN)(ROUTED)[-1]
-    assert "S0042" in repr(object_words(preview, masked=False))
-    assert "S0042" not in repr(object_words(preview, masked=True))
+    assert "S0042" in repr(object_words(preview))
+    assert "S0042" not in repr(object_words(preview.masked()))
     assert words_of(ROUTED, Attribute.SUBJECT, masked=True).value == "•••••"
 
 
 def test_values_of_peers_cannot_steer_the_terminal() -> None:
     preview = newest(ROUTED, PatientID="S\x1b[2J_1", StudyDescription="NEURO-01^\x9b2J")
-    assert not re.search("[\x00-\x1f\x80-\x9f]", repr(object_words(preview, masked=False))[1:-1])
+    assert not re.search("[\x00-\x1f\x80-\x9f]", repr(object_words(preview))[1:-1])
 
 
 def test_a_rule_that_would_refuse_objects_is_said() -> None:
     draft = replace(ROUTED, subject_routing=r"(0010,4000):((a|aa)+)!")
     preview = newest(draft, PatientComments="a" * 60)
-    words = object_words(preview, masked=False)
+    words = object_words(preview)
     assert words.refused.startswith("a routing rule failed")
     assert words.attributes == ()
     assert "✗ 1 object would be refused" in totals((preview,))
@@ -194,12 +197,19 @@ async def test_objects_are_walked_through_and_their_values_shown_for_a_while(
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         panel = app.dialog.query_one(RoutingPreviewPanel)
-        monkeypatch.setattr(panel, "set_timer", lambda delay, _: timers.append(delay))
+        set_timer = panel.set_timer
+
+        def timer(delay: float, then: Callable[[], None]) -> Timer:
+            timers.append(delay)
+            return set_timer(delay, then)
+
+        monkeypatch.setattr(panel, "set_timer", timer)
         panel.focus()
         await pilot.press("right", "right", "right")
         assert "object 3 of 3" in str(panel.border_title)
         assert "S0042" not in str(panel.visual)
         await pilot.press("v")
+        await settle(pilot)
         assert "S0042" in str(panel.visual)
         subject = app.dialog.query_one("#field-subject_routing", Field)
         assert subject.hint == "→ S0042 · rule 1 · (0010,0020) PatientID"
@@ -210,8 +220,32 @@ async def test_objects_are_walked_through_and_their_values_shown_for_a_while(
         assert "object 2 of 3" in str(panel.border_title)
 
 
+async def test_values_are_asked_for_when_they_are_wanted_and_no_sooner() -> None:
+    asked: list[bool] = []
+    found = preview_of(ROUTED)
+
+    def preview(draft: Receiver, shown: bool) -> tuple[RoutingPreview, ...]:
+        asked.append(shown)
+        return found(draft, shown)
+
+    form = ReceiverForm.edit(ROUTED, ReceiverRules(identifiers=(DEFAULT,), projects=PROJECTS))
+    app = Host(form, preview=preview)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        panel = app.dialog.query_one(RoutingPreviewPanel)
+        assert (asked, "S0044" in repr(panel._previews)) == ([False], False)
+        panel.focus()
+        await pilot.press("v")
+        await settle(pilot)
+        assert (asked, "S0044" in repr(panel._previews)) == ([False, True], True)
+        await pilot.press("v")
+        assert "S0044" not in repr(panel._previews)
+        await settle(pilot)
+        assert asked[-1] is False
+
+
 async def test_a_preview_that_cannot_be_made_says_why() -> None:
-    def refuse(_: Receiver) -> tuple[RoutingPreview, ...]:
+    def refuse(*_: object) -> tuple[RoutingPreview, ...]:
         raise NotFound("the engine stops")
 
     app = Host(ReceiverForm.edit(ROUTED, ReceiverRules(identifiers=(DEFAULT,))), preview=refuse)
@@ -223,7 +257,7 @@ async def test_a_preview_that_cannot_be_made_says_why() -> None:
 
 async def test_without_objects_the_preview_says_what_it_waits_for() -> None:
     form = ReceiverForm.edit(ROUTED, ReceiverRules(identifiers=(DEFAULT,)))
-    app = Host(form, preview=lambda _: ())
+    app = Host(form, preview=lambda *_: ())
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         panel = app.dialog.query_one(RoutingPreviewPanel)

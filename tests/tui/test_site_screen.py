@@ -187,6 +187,20 @@ async def test_rules_of_the_site_are_tried_after_those_of_each_objects_receiver(
         assert engine.named("set_site") == []
 
 
+async def test_whoever_is_shown_the_values_of_the_preview_is_told_to_the_engine() -> None:
+    engine = settled()
+    async with running(engine, "routing", "e") as (app, pilot):
+        await tried(app, pilot)
+        panel = app.screen.query_one(RoutingPreviewPanel)
+        assert engine.named("shown_routing") == []
+        assert "S0044" not in str(panel.visual)
+        panel.focus()
+        await press(app, pilot, "v")
+        await tried(app, pilot)
+        assert {actor for _, actor, _ in engine.named("shown_routing")} == {"anna"}
+        assert "S0044" in str(panel.visual)
+
+
 # Anonymization
 
 

@@ -156,7 +156,7 @@ class ProcessorCommands:
                 TrialScreen(
                     processor.label,
                     trial,
-                    lambda engine: engine.processors.test(processor, shown_to=actor),
+                    lambda engine: engine.processors.shown_test(processor, actor),
                 )
             )
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from textual.notifications import SeverityLevel
 
+    from engine.model.identity import RoutingPreview
     from engine.view import EngineView, ReceiverStatus
     from tui.app import ConsoleApp
 
@@ -93,10 +94,15 @@ class ReceiverCommands:
                 changed, self._actor, replacing=seen
             ),
             current=self._app.look_at,
-            preview=self._engine.preview_routing,
+            preview=self._preview,
             blink=self._app.blink,
         )
         self._app.push_screen(dialog, self._saved)
+
+    def _preview(self, draft: Receiver, shown: bool) -> tuple[RoutingPreview, ...]:
+        if shown:
+            return self._engine.shown_routing(draft, self._actor)
+        return self._engine.preview_routing(draft)
 
     def _saved(self, receiver: Receiver | None) -> None:
         if receiver is not None:

@@ -112,10 +112,18 @@ class SettingsCommands:
         if site is not None:
             self._told("site settings saved")
 
-    def _preview_site(self, site: SiteSettings) -> tuple[RoutingPreview, ...]:
+    def _preview_site(self, site: SiteSettings, shown: bool) -> tuple[RoutingPreview, ...]:
         """Try the site's rules after those of the receiver that each object came to."""
-        receivers = [status.receiver for status in self._engine.snapshot().receivers]
-        found = [p for r in receivers for p in self._engine.preview_routing(r, site)]
+        engine, actor = self._engine, self._actor
+        found = [
+            preview
+            for receiver in [status.receiver for status in engine.snapshot().receivers]
+            for preview in (
+                engine.shown_routing(receiver, actor, site)
+                if shown
+                else engine.preview_routing(receiver, site)
+            )
+        ]
         return tuple(sorted(found, key=lambda preview: preview.at, reverse=True))
 
     # Scripts

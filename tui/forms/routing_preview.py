@@ -71,24 +71,20 @@ class ObjectWords:
     """What processors do to it, in order, such as ``Relabel continued: project=A``."""
 
 
-def object_words(
-    preview: RoutingPreview, *, masked: bool, whose: Source = Source.RECEIVER
-) -> ObjectWords:
+def object_words(preview: RoutingPreview, *, whose: Source = Source.RECEIVER) -> ObjectWords:
     """Say where an object would go and why.
 
     Args:
-        preview: the object's dry run.
-        masked: whether to show nothing of its values but their length.
+        preview: the object's dry run, masked or not.
         whose: whose rules are being considered.
     """
-    draft = preview.draft.masked() if masked else preview.draft
-    saved = preview.saved.masked() if masked else preview.saved
+    draft, saved = preview.draft, preview.saved
     head = f"{clock(preview.at)} from {safe(preview.calling_ae_title)}, {safe(preview.receiver)}"
     attributes = (
         () if draft.identity is None else tuple(_words(a, draft, whose) for a in _shown(whose))
     )
     change = f"saved rules file it as {_filed(saved)}" if preview.changes else ""
-    processing = tuple(_processed(preview.draft_processing, masked=masked))
+    processing = tuple(_processed(preview.draft_processing))
     return ObjectWords(head, safe(draft.failure), attributes, change, processing)
 
 
@@ -127,13 +123,12 @@ def _words(attribute: Attribute, draft: Identification, whose: Source) -> Attrib
     )
 
 
-def _processed(steps: Iterable[ProcessorStep], *, masked: bool) -> Iterator[str]:
+def _processed(steps: Iterable[ProcessorStep]) -> Iterator[str]:
     """Say what each processor did that had to do with the object."""
     for step in steps:
         if step.verdict not in {Verdict.NOT_SEEN, Verdict.SKIPPED}:
             changed = f"{counted(len(step.changes), 'element')} changed" if step.changes else ""
-            assigned = (step.assigned.masked() if masked else step.assigned).words()
-            said = ", ".join(filter(None, (step.why, assigned, changed)))
+            said = ", ".join(filter(None, (step.why, step.assigned.words(), changed)))
             yield safe(f"{step.processor} {step.verdict}{': ' if said else ''}{said}")
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
-from textual import work
+from textual import on, work
 
 from engine.errors import ConfigurationError, EngineError
 from tui.screens.form_dialog import FormDialog
 from tui.text import safe
-from tui.widgets.routing_preview import ShowsPreview
+from tui.widgets.routing_preview import RoutingPreviewPanel, ShowsPreview
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from engine.model.identity import RoutingPreview
 
 R = TypeVar("R")
+Preview: TypeAlias = "Callable[[R, bool], tuple[RoutingPreview, ...]]"
+"""Tries a draft, and says whether values are to be shown, which is recorded."""
 PREVIEWS = "routing-preview"
 
 
@@ -30,12 +32,12 @@ class PreviewDialog(FormDialog[R]):
     def __init__(
         self,
         save: Callable[[R, R | None], R],
-        preview: Callable[[R], tuple[RoutingPreview, ...]] | None = None,
+        preview: Preview[R] | None = None,
     ) -> None:
         """Take what saves and what tries a draft; both may block. None hides the preview."""
         super().__init__(save)
         self._preview = preview
-        self._previewed: R | None = None
+        self._previewed: tuple[R, bool] | None = None
         self._preview_timer: Timer | None = None
 
     def previews(self) -> bool:
@@ -70,15 +72,23 @@ class PreviewDialog(FormDialog[R]):
             self._previewed = None
             self._panel().show_preview((), "the preview waits until what is marked ✗ is mended")
             return
-        if draft != self._previewed:
-            self._previewed = draft
-            self._ask_preview(draft)
+        shown = not self.query_one(RoutingPreviewPanel).masked
+        if (draft, shown) != self._previewed:
+            self._previewed = draft, shown
+            self._ask_preview(draft, shown)
+
+    @on(RoutingPreviewPanel.Wanted)
+    def _show_or_mask(self) -> None:
+        """Try the rules anew, with the values if they are wanted."""
+        self._preview_soon()
 
     @work(thread=True, exclusive=True, group=PREVIEWS, exit_on_error=False)
-    def _ask_preview(self, draft: R) -> tuple[RoutingPreview, ...] | EngineError:
+    def _ask_preview(
+        self, draft: R, shown: bool
+    ) -> tuple[bool, tuple[RoutingPreview, ...]] | EngineError:
         assert self._preview is not None
         try:
-            return self._preview(draft)
+            return shown, self._preview(draft, shown)
         except EngineError as error:
             return error
 
@@ -87,7 +97,9 @@ class PreviewDialog(FormDialog[R]):
         if group != PREVIEWS:
             super().finished(group, outcome)
         elif isinstance(outcome, tuple):
-            self._panel().show_preview(outcome)
+            shown, previews = outcome
+            if shown != self.query_one(RoutingPreviewPanel).masked:  # not masked meanwhile
+                self._panel().show_preview(previews)
         else:
             self._previewed = None
             known = isinstance(outcome, EngineError)

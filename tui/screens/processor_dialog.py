@@ -168,6 +168,6 @@ class ProcessorDialog(FormDialog[Processor]):
         screen = TrialScreen(
             processor.label,
             trial,
-            lambda engine: engine.processors.test(processor, shown_to=actor),
+            lambda engine: engine.processors.shown_test(processor, actor),
         )
         self.app.push_screen(screen)

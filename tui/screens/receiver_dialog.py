@@ -14,7 +14,7 @@ from engine.view import PortState, PortStatus
 from tui.forms.receiver_form import OPENED_FIELDS
 from tui.screens.choice import ChoiceDialog
 from tui.screens.form_dialog import form_bindings
-from tui.screens.preview_dialog import PreviewDialog
+from tui.screens.preview_dialog import Preview, PreviewDialog
 from tui.text import safe
 from tui.widgets.disclosure import Disclosure
 from tui.widgets.field import Note, Tone
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
     from engine.errors import Problem
-    from engine.model.identity import RoutingPreview
     from tui.forms.receiver_form import ReceiverForm
 
 
@@ -47,7 +46,7 @@ class ReceiverDialog(PreviewDialog[Receiver]):
         port_status: Callable[[int], PortStatus],
         save: Callable[[Receiver, Receiver | None], Receiver],
         current: Callable[[int], Receiver | None] = lambda _: None,
-        preview: Callable[[Receiver], tuple[RoutingPreview, ...]] | None = None,
+        preview: Preview[Receiver] | None = None,
         blink: bool = True,
     ) -> None:
         """Take the form and its ways to the engine.

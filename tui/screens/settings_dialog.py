@@ -14,7 +14,7 @@ from engine.model.site import SiteSettings
 from engine.model.site_script import SITE_SCRIPT
 from tui.forms.script_words import errors, problem_of
 from tui.screens.form_dialog import FormDialog, form_bindings
-from tui.screens.preview_dialog import PreviewDialog
+from tui.screens.preview_dialog import Preview, PreviewDialog
 from tui.text import safe
 from tui.widgets.before_after import BeforeAfter
 from tui.widgets.script_fields import ScriptFields
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
     from engine.errors import Problem
-    from engine.model.identity import RoutingPreview
     from engine.view.objects import RecentObject
     from engine.view.scripts import ScriptFinding, ScriptPreview, ScriptTrial
     from tui.forms.settings_form import SettingsForm
@@ -122,7 +121,7 @@ class RoutingDialog(SettingsDialog[SiteSettings], PreviewDialog[SiteSettings]):
         *,
         save: Callable[[SiteSettings, SiteSettings | None], SiteSettings],
         current: Callable[[], SiteSettings],
-        preview: Callable[[SiteSettings], tuple[RoutingPreview, ...]],
+        preview: Preview[SiteSettings],
         blink: bool,
     ) -> None:
         """Take, besides, what tries a draft of the site's settings; may block."""

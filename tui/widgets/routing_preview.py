@@ -13,6 +13,8 @@ from engine.model.trace import Attribute, Source
 from tui.forms.routing_preview import NO_OBJECTS, AttributeWords, ObjectWords, object_words, totals
 
 if TYPE_CHECKING:
+    from textual.timer import Timer
+
     from engine.model.identity import RoutingPreview
 
 SHOW_SECONDS = 60
@@ -42,18 +44,26 @@ class RoutingPreviewPanel(Static, can_focus=True):
     class Moved(Message):
         """Another object is shown, or the same one with or without its values."""
 
+    class Wanted(Message):
+        """Values are to be shown, or no longer: that is the engine's to answer."""
+
     def __init__(self, whose: Source = Source.RECEIVER) -> None:
         """Take whose rules are being considered."""
         super().__init__("", id="routing-preview", markup=False)
         self._whose = whose
         self._previews: tuple[RoutingPreview, ...] = ()
+        self._masked_previews: tuple[RoutingPreview, ...] = ()
         self._note = ""
         self._at = 0
+        self._mask_timer: Timer | None = None
         self.masked = True
+        """Whether nobody has asked for the values."""
 
     def show(self, previews: tuple[RoutingPreview, ...], note: str = "") -> None:
         """Show a dry run; a note says why there is none, or that it is not of the present rules."""
         self._previews, self._note = previews, note
+        if self.masked:
+            self._masked_previews = previews
         self._at = min(self._at, max(0, len(previews) - 1))
         self._draw()
 
@@ -67,7 +77,7 @@ class RoutingPreviewPanel(Static, can_focus=True):
         """What is said of the object that is shown; None if there is none."""
         if not self._previews:
             return None
-        return object_words(self._previews[self._at], masked=self.masked, whose=self._whose)
+        return object_words(self._previews[self._at], whose=self._whose)
 
     def action_step(self, by: int) -> None:
         """Go to another object."""
@@ -75,15 +85,23 @@ class RoutingPreviewPanel(Static, can_focus=True):
         self._redraw()
 
     def action_unmask(self) -> None:
-        """Show the values of the objects for a while, or mask them again."""
-        self.masked = not self.masked
+        """Ask for the values of the objects for a while, or mask them again."""
         if not self.masked:
-            self.set_timer(SHOW_SECONDS, self._mask)
-        self._redraw()
+            self._mask()
+        elif self._previews:
+            self.masked = False
+            self._mask_timer = self.set_timer(SHOW_SECONDS, self._mask)
+            self._draw()
+            self.post_message(self.Wanted())
 
     def _mask(self) -> None:
         self.masked = True
+        if self._mask_timer is not None:
+            self._mask_timer.stop()
+        self._previews = self._masked_previews
+        self._at = min(self._at, max(0, len(self._previews) - 1))
         self._redraw()
+        self.post_message(self.Wanted())
 
     def _redraw(self) -> None:
         self._draw()

@@ -5,23 +5,26 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 import threading
 from base64 import b64decode
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.alerting import delivery, dispatcher
-from engine.alerting.delivery import NotDelivered, deliver
+from engine.alerting import delivery, dispatcher, webhook
+from engine.alerting.delivery import deliver
 from engine.alerting.dispatcher import AlertDispatcher
+from engine.alerting.failure import NotDelivered
 from engine.alerting.ledger import Alert
 from engine.clock import SystemClock
 from engine.events import ReceiverFailed
 from engine.journal import Journal
 from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
 from engine.monitoring_events import AlertFailed
+from tests.certificates import Authority
 from tests.running import WatchedJournal
 
 if TYPE_CHECKING:
@@ -147,6 +150,50 @@ def test_what_answers_without_being_a_webhook_is_told_in_words() -> None:
             deliver(target, ALERT)
         thread.join()
     assert "secret" not in caught.value.detail
+
+
+def test_a_webhook_that_answers_byte_by_byte_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(webhook, "WEBHOOK_SECONDS", 0.3)
+    gone = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = AlertTarget("ops", webhook=f"http://127.0.0.1:{server.getsockname()[1]}/")
+
+        def trickle() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\n")
+                while not gone.wait(0.02):  # far more often than any single read may take
+                    connection.sendall(b"X: 1\r\n")
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        try:
+            with pytest.raises(NotDelivered, match=r"took longer than 0\.3 s"):
+                deliver(target, ALERT)
+        finally:
+            gone.set()
+            thread.join()
+
+
+def test_a_webhook_over_tls_must_show_a_certificate_that_we_trust(tmp_path: Path) -> None:
+    certificate, key = Authority(tmp_path).issue("localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = AlertTarget("ops", webhook=f"https://localhost:{server.getsockname()[1]}/")
+
+        def shake_hands() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                context.wrap_socket(connection, server_side=True).close()
+
+        thread = threading.Thread(target=shake_hands)
+        thread.start()
+        with pytest.raises(NotDelivered, match="certificate verify failed"):
+            deliver(target, ALERT)
+        thread.join()
 
 
 def test_targets_are_told_of_what_they_want_to_hear_and_a_failure_is_tried_again(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from engine.answers.comparison import compared
-from engine.answers.objects import masked
+from engine.answers.objects import masked, masked_comparison
 from engine.model.identifying import MASK
-from engine.view.objects import ElementRow, RowChange
+from engine.view.objects import Comparison, ElementRow, RowChange
 from tests.fake_groups import example_elements
 
 LAST_TAG = 0x00324000
@@ -75,3 +75,14 @@ def test_masking_hides_identifying_values_and_says_so() -> None:
     assert (hidden["PatientName"].value, hidden["PatientName"].masked) == (MASK, True)
     assert (hidden["Modality"].value, hidden["Modality"].masked) == ("CT", False)
     assert not masked((row("(0010,0010)", "", identifying=True),))[0].masked
+
+
+def test_what_a_script_copied_from_an_identifying_element_is_masked_there_too() -> None:
+    name, place = "(0010,0010)", "(0018,1030)"
+    received = [row(name, "Doe^Jane", vr="PN", identifying=True), row("(0008,103E)", "of Jane")]
+    stored = [row(name, "S1", vr="PN", identifying=True), row(place, "scan of DOE")]
+    rows = compared(received, [*stored, row("(0008,103E)", "of Jane")], LAST_TAG)
+    hidden = masked_comparison(Comparison(rows, LAST_TAG, complete=True)).rows
+    found = {one.stored.path: one.stored for one in hidden if one.stored}
+    assert (found[place].value, found[place].masked) == (MASK, True)
+    assert found["(0008,103E)"].value == "of Jane"  # as it arrived: no copy of ours

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -137,6 +138,30 @@ def test_a_header_is_masked_until_somebody_wants_to_see_it_and_that_is_noted(
     (first, second) = (e for e in events if isinstance(e, IdentifyingValuesShown))
     assert (first.by, first.session, first.object) == ("anna", reference.session, second.object)
     assert reference.sop_instance_uid not in first.sentence()
+
+
+def test_rules_are_tried_with_values_masked_until_somebody_wants_to_see_them(
+    engine: Engine, view: EngineView
+) -> None:
+    receiver = replace(
+        engine.snapshot().receivers[0].receiver,
+        routing_enabled=True,
+        project_routing="(0010,0010):(.*)",
+        subject_routing="(0010,0010):([^^]+).*",
+    )
+    before = engine.events_since(0, 10_000).next_sequence
+    masked = view.preview_routing(receiver)
+    name = engine._intake.router.recent()[0].header.text(0x00100010)
+    assert name is not None
+    assert all(name.partition("^")[0] not in repr(one) for one in masked)
+    shown = view.shown_routing(receiver, "anna")
+    assert len(shown) == len(masked) == OBJECTS + 1
+    assert all(name in repr(one) for one in shown)
+    assert [one.changes for one in masked] == [one.changes for one in shown]
+    view.shown_routing(receiver, "anna")
+    events = [r.event for r in engine.events_since(before, 10_000).events]
+    (told,) = (event for event in events if isinstance(event, IdentifyingValuesShown))
+    assert (told.by, 1 + len(told.others)) == ("anna", OBJECTS)
 
 
 def test_what_arrived_is_compared_with_what_is_stored(

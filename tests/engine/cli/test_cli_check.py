@@ -11,6 +11,9 @@ import pytest
 from engine.clock import SystemClock
 from engine.lock import EngineLock
 from engine.model.auto_archive import AutoArchive
+from engine.model.session import SessionStatus
+from engine.programs.queue import RunQueue
+from engine.sessions.finished import Finished
 from engine.sessions.study_labels import LabelKey, StudyLabels
 from engine.settings import EngineSettings
 from tests.engine.sessions.depot import depot_in, open_depot
@@ -144,6 +147,39 @@ def test_a_new_index_keeps_the_labels_that_studies_were_given(run: Run, data: Pa
     assert labels.label(LabelKey("NEURO-02", "S1", "1.4"), "MR") == "S1_MR2"
     assert labels.label(LabelKey("NEURO-02", "S1", "1.3"), "MR") == "S1_MR1"
     labels.close()
+
+
+def numbers(run: Run) -> dict[str, int]:
+    return {s["label"]: s["id"] for s in run("sessions", "list", "--json").data["sessions"]}
+
+
+def test_sessions_keep_their_numbers_in_a_new_index_and_no_other_gets_one(
+    run: Run, data: Path
+) -> None:
+    shutil.copytree(data / "archive/NEURO-01/arc001/E1", data / "archive/NEURO-01/arc001/E0")
+    before = numbers(run)
+    with depot_in(data) as depot:
+        removed = depot.receive(project="NEURO-02", label="E9", StudyInstanceUID="1.2.9")
+        depot.index.flush()
+        folder = data / "prearchive" / depot.session(removed).folder
+    shutil.rmtree(folder)
+    assert run("check", "--rebuild-index").code == 0
+    after = numbers(run)
+    assert after == before | {"E0": removed + 1}
+    with depot_in(data) as depot:
+        assert depot.receive(label="E10", StudyInstanceUID="1.2.10") == removed + 2
+    shown = run("sessions", "show", str(before["E1"]), "--json").data
+    assert (shown["label"], [s["objects"] for s in shown["states"]]) == ("E1", [2])
+
+
+def test_without_an_old_index_numbers_that_wait_in_the_queue_of_commands_are_given_to_nobody(
+    run: Run, data: Path
+) -> None:
+    (data / "index.sqlite").write_bytes(b"not a database at all")
+    with RunQueue(data / "commands.sqlite") as queue:
+        queue.put([(1, Finished(1, 40, SessionStatus.READY, "2026-01-01"), "1.2.3")])
+    assert run("check", "--rebuild-index").code == 0
+    assert set(numbers(run).values()) == {41, 42, 43}
 
 
 def test_beside_a_running_engine_only_what_rests_is_looked_at(run: Run, data: Path) -> None:

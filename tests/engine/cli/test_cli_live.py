@@ -38,12 +38,27 @@ def engine(data: Path, port: int) -> Iterator[Engine]:
 
 
 @pytest.mark.parametrize(
-    "words", [("associations", "list"), ("senders", "list"), ("receivers", "retry", "XNAT")]
+    "words",
+    [
+        ("associations", "list"),
+        ("senders", "list"),
+        ("receivers", "retry", "XNAT"),
+        ("objects", "recent"),
+        ("objects", "show", "1.2.3"),
+        ("objects", "image", "1.2.3", "-o", "x"),
+        ("script", "try", "1.2.3"),
+        ("senders", "show", "CT1", "10.0.0.1"),
+        ("sessions", "objects", "1", "4"),
+        ("sessions", "archive", "1", "--dry-run"),
+        ("receivers", "echo", "XNAT"),
+        ("health",),
+        ("metrics",),
+    ],
 )
 def test_without_a_running_engine_there_is_nobody_to_ask(run: Run, words: tuple[str, ...]) -> None:
-    outcome = run(*words)
-    assert outcome.code == 4
-    assert "no engine runs" in outcome.err
+    outcome = run(*words, "--json")
+    assert (outcome.code, outcome.out) == (4, "")
+    assert "no engine runs" in outcome.error["detail"]
 
 
 def test_associations_are_listed_shown_and_aborted(run: Run, engine: Engine, port: int) -> None:

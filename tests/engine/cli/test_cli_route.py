@@ -232,6 +232,19 @@ def test_masked_output_holds_nothing_of_the_objects(
     assert not [secret for secret in SECRETS if secret in shown]
 
 
+def test_masked_labels_of_one_length_still_tell_that_an_object_would_go_elsewhere(
+    run: Run, tmp_path: Path
+) -> None:
+    file, rules = tmp_path / "x.dcm", tmp_path / "rules.txt"
+    file.write_bytes(dicom_file(PatientName="Zebedee", PatientID="A1", StudyID="B2"))
+    rules.write_text("[session]\n(0020,0010):(.*)\n")
+    data = route(run, file, "--rules", rules, "--mask", "--json").data
+    (found,) = data["objects"]
+    assert (found["session"], found["saved"]["session"]) == ("••", "••")
+    assert found["changes"] is True
+    assert "elsewhere" in route(run, file, "--rules", rules, "--mask").out
+
+
 def test_hostile_values_reach_the_terminal_as_escapes(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "x.dcm"
     file.write_bytes(dicom_file(PatientName=b"\x9b2JDoe", SpecificCharacterSet="ISO_IR 192"))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from engine.cli import service
-from engine.systemd.install import NotInstallable, in_words, steps
+from engine.systemd.install import NotInstallable, NotInstalled, Removal, in_words, steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _a_data_directory_that_a_service_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.systemd.units._CLEANED", ())
+    monkeypatch.setattr(service, "unreachable", lambda _: None)
 
 
 def socket_lines(run: Run, *options: str) -> list[str]:
@@ -73,3 +75,44 @@ def test_an_installation_says_each_step(run: Run, monkeypatch: pytest.MonkeyPatc
     assert done.code == 0
     assert "write /etc/systemd/system/dicomdock.service" in done.err
     assert done.out.splitlines()[0] == "DONE"
+
+
+def test_a_program_out_of_reach_is_said_when_printed_and_not_installed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "obstacle", lambda: None)
+    hidden = NotInstallable("/root/venv is out of reach", "install it elsewhere")
+    monkeypatch.setattr(service, "unreachable", lambda _: hidden)
+    printed = run("service", "print")
+    assert (printed.code, "out of reach; install it elsewhere" in printed.err) == (0, True)
+    assert run("service", "install").code == 2
+
+
+def test_a_removal_asks_first_and_says_each_step_and_what_stays(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[bool] = []
+    plan = (Removal(Path("/etc/systemd/system/dicomdock.service")),)
+    monkeypatch.setattr(service, "removal", lambda: plan)
+    monkeypatch.setattr(service, "obstacle", lambda: None)
+    monkeypatch.setattr(service, "uninstall", lambda _: done.append(True))
+    assert run("service", "uninstall").code != 0
+    assert run("service", "uninstall", "--dry-run").out.splitlines()[0] == "TO DO"
+    assert done == []
+    removed = run("service", "uninstall", "--yes", "--json")
+    assert (removed.code, done) == (0, [True])
+    assert removed.data == {
+        "steps": ["remove /etc/systemd/system/dicomdock.service"],
+        "done": True,
+    }
+    assert "stay as they are" in removed.err
+
+
+def test_what_is_not_installed_can_not_be_removed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none() -> None:
+        raise NotInstalled("there is no unit", "ignore it")
+
+    monkeypatch.setattr(service, "removal", none)
+    assert run("service", "uninstall", "--yes").code == 4

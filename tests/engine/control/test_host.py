@@ -131,6 +131,16 @@ def test_a_tcp_port_may_speak_tls(tmp_path: Path) -> None:
         serve(busy(), missing)
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.7", "[::]"])
+def test_beyond_the_loopback_it_speaks_tls_or_not_at_all(tmp_path: Path, address: str) -> None:
+    settings = EngineSettings(tmp_path, control_tcp=f"{address}:{free_port()}")
+    with pytest.raises(ConfigurationError, match="in the clear beyond the loopback") as caught:
+        serve(busy(), settings)
+    assert caught.value.problems[0].field == "control_tcp"
+    assert "--control-certificate" in caught.value.remedy
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("text", "address"),
     [

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pydicom
 import pytest
 
 from engine.errors import StorageUnusable
 from engine.forwarding.backoff import delay_seconds
 from engine.forwarding.follower import wants
+from engine.forwarding.locating import locate
 from engine.forwarding.queue import ForwardingQueue, Mark
 from engine.model.configuration import Configuration
 from engine.model.marked import TEST_ROOT
@@ -132,6 +134,29 @@ def test_an_index_that_was_replaced_is_followed_from_its_end(tmp_path: Path) -> 
     assert rows["1.2.3.2"] == 1
     assert rows["1.2.3.1"] < 0
     assert rows["1.2.3.9"] == 2
+
+
+def test_what_waits_for_a_destination_that_is_paused_is_found_in_another_index_too(
+    tmp_path: Path,
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    with yard_in(tmp_path / "one") as yard:
+        yard.configure(forward_copy())
+        for _ in range(2):
+            yard.depot.receive()
+        yard.follow()
+        yard.configure(replace(forward_copy(), enabled=False))
+    (tmp_path / "one" / "forwarding.sqlite").rename(tmp_path / "two" / "forwarding.sqlite")
+    with yard_in(tmp_path / "two") as yard:
+        yard.depot.receive(SOPInstanceUID="1.2.3.2")
+        yard.depot.receive(SOPInstanceUID="1.2.3.3")
+        yard.depot.index.flush()
+        assert not yard.follower().begin()
+        gone, other = (locate(yard.arrivals, yard.depot.areas, i) for i in yard.queue.items())
+    assert "the index does not know it" in gone.gone
+    assert other.path is not None
+    assert pydicom.dcmread(other.path).SOPInstanceUID == "1.2.3.2"
 
 
 def test_a_power_cut_that_took_the_last_rows_makes_what_is_adopted_new(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.delivery_events import ProgramEnded, ProgramFailed, RunsDropped
+from engine.delivery_events import CommandsResumed, ProgramEnded, ProgramFailed, RunsDropped
 from engine.errors import StorageUnusable
 from engine.intake.processors import Settings
 from engine.model.auto_archive import AutoArchive
@@ -24,7 +24,7 @@ from engine.model.session import SessionStatus
 from engine.programs.output import Outputs
 from engine.programs.processor import CLASS_ID, Command
 from engine.programs.programs import Programs, wants
-from engine.programs.queue import Run, RunQueue
+from engine.programs.queue import Run, RunQueue, highest_session
 from engine.sessions.finished import Finished, FinishedSessions
 from engine.sessions.operations import OperationKind, Request
 from engine.settings import EngineSettings
@@ -240,12 +240,42 @@ def test_a_session_that_was_deleted_before_its_program_ran_is_told(tmp_path: Pat
         working.depot.ledger.ask(number, Request(OperationKind.DELETE, "admin"))
         working.depot.lifecycle.run_requests()
         with RunQueue(tmp_path / "commands.sqlite") as queue:
-            queue.put([(1, Finished(99, number, SessionStatus.READY, "2026-01-01"))])
-            queue.put([(1, Finished(98, 4711, SessionStatus.READY, "2026-01-01"))])
+            queue.put([(1, Finished(99, number, SessionStatus.READY, "2026-01-01"), "")])
+            queue.put([(1, Finished(98, 4711, SessionStatus.READY, "2026-01-01"), "")])
         working.programs.ring()
         told = working.wait_until_told(ProgramFailed, 2)
     assert told[0].endswith("its session was deleted before it could run")
     assert told[1].endswith("its session was merged into another or removed before it could run")
+
+
+def test_a_run_whose_number_means_another_session_by_now_is_told_and_runs_for_neither(
+    tmp_path: Path,
+) -> None:
+    with at_work(tmp_path, command()) as working:
+        number = working.depot.receive()
+        working.depot.index.flush()
+        with RunQueue(tmp_path / "commands.sqlite") as queue:
+            finished = Finished(99, number, SessionStatus.READY, "2026-01-01")
+            queue.put([(1, finished, "1.2.99")])
+        working.programs.ring()
+        (told,) = working.wait_until_told(ProgramFailed)
+        assert told.endswith("the session index was replaced, and its number is another's now")
+        assert working.told(ProgramEnded) == []
+
+
+def test_a_queue_of_the_first_version_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "commands.sqlite"
+    with RunQueue(file) as queue:
+        queue._connection.executescript(
+            "ALTER TABLE runs DROP COLUMN study; PRAGMA user_version = 1;"
+            "INSERT INTO runs (processor, finished, finished_at, session, status)"
+            " VALUES (1, 1, '2026-01-01', 7, 'READY');"
+        )
+    assert highest_session(file) == 7
+    with RunQueue(file) as queue:
+        run = queue.begin(1, ())
+    assert run is not None
+    assert (run.session, run.study) == (7, "")
 
 
 def test_queues_that_fail_for_a_while_are_told_and_lose_nothing(
@@ -284,7 +314,7 @@ def test_what_a_removed_command_had_to_do_is_dropped(tmp_path: Path) -> None:
     with at_work(tmp_path, command(1)) as working:
         working.depot.receive()
         with RunQueue(tmp_path / "commands.sqlite") as queue:
-            queue.put([(2, Finished(99, 1, SessionStatus.READY, "2026-01-01"))])
+            queue.put([(2, Finished(99, 1, SessionStatus.READY, "2026-01-01"), "")])
         working.configure()
         assert working.wait_until_told(RunsDropped) == [
             "a command was removed; 1 run of it dropped"
@@ -386,26 +416,30 @@ def test_an_index_that_can_not_be_used_is_told_in_words() -> None:
             ask()
 
 
-def test_a_run_queue_that_fails_again_and_again_is_told_once_until_it_works(
+def test_a_runner_whose_queue_fails_tells_it_once_and_again_when_it_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.programs.runner.RETRY_SECONDS", 0.01)
-    good_begin, faults = RunQueue.begin, [StorageUnusable("the disk is full")] * 5
+    tries, mended = threading.Semaphore(0), threading.Event()
+    begin = RunQueue.begin
 
-    def begin(queue: RunQueue, *values: Any) -> Run | None:
-        if faults:
-            raise faults.pop()
-        return good_begin(queue, *values)
+    def broken(queue: RunQueue, *values: Any) -> Run | None:
+        tries.release()
+        if mended.is_set():
+            return begin(queue, *values)
+        raise StorageUnusable("the disk is full", "make room")
 
-    monkeypatch.setattr(RunQueue, "begin", begin)
+    monkeypatch.setattr(RunQueue, "begin", broken)
     with at_work(tmp_path, command()) as working:
+        for _ in range(6):
+            assert tries.acquire(timeout=20)
+        assert working.told(ProgramFailed) == ["command 1 failed: the disk is full"]
+        mended.set()
+        assert working.wait_until_told(CommandsResumed) == ["command 1: the queue works again"]
         working.depot.receive()
         working.depot.fall_silent()
         working.wait_until_told(ProgramEnded)
-        faults += [StorageUnusable("the disk is full")]
-        working.programs.ring()
-        told = working.wait_until_told(ProgramFailed, 2)
-    assert told == ["command 1 failed: the disk is full"] * 2
+        assert len(working.told(CommandsResumed)) == 1
 
 
 def test_a_queue_of_a_later_version_is_refused(tmp_path: Path) -> None:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.errors import ConfigurationError
-from engine.systemd.install import NotInstallable, StepFailed, _run, install, obstacle
+from engine.systemd.install import (
+    NotInstallable,
+    NotInstalled,
+    StepFailed,
+    _run,
+    install,
+    obstacle,
+    uninstall,
+    unreachable,
+)
 from engine.systemd.units import ServiceSettings, service_unit, socket_unit, units
 
 PROGRAM = ("/opt/dicomdock/bin/dicomdock",)
@@ -80,6 +91,7 @@ def test_an_installation_writes_the_units_and_then_starts_them(tmp_path: Path) -
     settings = ServiceSettings(PROGRAM, data_dir=Path("/srv/dock"))
     for _ in range(2):  # a second time changes nothing
         install(settings, said.append, tmp_path, ran.append)
+        assert ran[-1] == ("systemctl", "start", "dicomdock.socket", "dicomdock.service")
     for unit in units(settings):
         file = tmp_path / unit.path.relative_to("/")
         assert file.read_text() == unit.text
@@ -89,6 +101,82 @@ def test_an_installation_writes_the_units_and_then_starts_them(tmp_path: Path) -
     ]  # fmt: skip
     assert said[0] == "write /etc/systemd/system/dicomdock.service"
     assert not list(tmp_path.rglob("*.new"))
+
+
+def test_other_units_are_brought_into_force_by_a_restart(tmp_path: Path) -> None:
+    ran: list[tuple[str, ...]] = []
+    install(ServiceSettings(PROGRAM), print, tmp_path, ran.append)
+    install(ServiceSettings(PROGRAM, listen=("8105",)), print, tmp_path, ran.append)
+    assert ran[-1] == ("systemctl", "restart", "dicomdock.socket", "dicomdock.service")
+
+
+def test_a_service_is_stopped_before_its_units_are_removed(tmp_path: Path) -> None:
+    said: list[str] = []
+    ran: list[tuple[str, ...]] = []
+    install(ServiceSettings(PROGRAM), print, tmp_path, lambda _: None)
+    uninstall(said.append, tmp_path, ran.append)
+    assert said == [
+        "run systemctl disable --now dicomdock.socket dicomdock.service",
+        "remove /etc/systemd/system/dicomdock.socket",
+        "remove /etc/systemd/system/dicomdock.service",
+        "remove /etc/sysusers.d/dicomdock.conf",
+        "run systemctl daemon-reload",
+    ]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    with pytest.raises(NotInstalled, match=r"there is no /etc/.*dicomdock\.service"):
+        uninstall(print, tmp_path, ran.append)
+
+
+def test_what_is_left_of_a_half_removed_service_is_removed_too(tmp_path: Path) -> None:
+    ran: list[tuple[str, ...]] = []
+    left = tmp_path / "etc/sysusers.d/dicomdock.conf"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    uninstall(print, tmp_path, ran.append)
+    assert (left.exists(), ran) == (False, [("systemctl", "daemon-reload")])
+
+
+def test_a_program_that_the_services_user_can_t_reach_is_not_installed(tmp_path: Path) -> None:
+    def why(*program: str, **changes: Any) -> str:
+        refused = unreachable(ServiceSettings(program, **changes))
+        return refused.detail if refused else ""
+
+    assert "/root is closed to others" in why("/root/venv/bin/dicomdock")
+    assert "/root is closed" in why(*PROGRAM, readable=(Path("/root/.pyenv"),))
+    assert "/root is closed" in why(*PROGRAM, data_dir=Path("/root/dock"))
+    assert why("/root/venv/bin/dicomdock", user="root") == ""
+    assert why("/home/anna/venv/bin/dicomdock", readable=(Path("/home/anna/venv"),)) == ""
+    assert why(*PROGRAM) == ""
+    (tmp_path / "venv").mkdir(mode=0o700)
+    (tmp_path / "venv" / "bin").mkdir()
+    for directory in (tmp_path, *tmp_path.parents):
+        if not directory.stat().st_mode & 0o001:
+            closed = directory
+            break
+    else:
+        closed = tmp_path / "venv"
+    assert str(closed.name) in why(str(tmp_path / "venv/bin/dicomdock"))
+
+
+def test_systemd_has_nothing_against_the_units(tmp_path: Path) -> None:
+    program = tmp_path / "dicomdock"
+    program.write_text("#!/bin/sh")
+    program.chmod(0o755)
+    settings = ServiceSettings(
+        (str(program),), data_dir=Path("/srv/a b"), user="root", listen=("104", "[::1]:8104")
+    )
+    files = []
+    for unit in units(settings)[:2]:
+        files.append(tmp_path / unit.path.name)
+        files[-1].write_text(unit.text)
+    checked = subprocess.run(
+        ("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *files),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
 
 
 def test_a_step_that_fails_is_named(tmp_path: Path) -> None:

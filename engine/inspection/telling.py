@@ -1,0 +1,51 @@
+"""What an object says of its patient, at every depth of its data set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pydicom.multival import MultiValue
+
+from engine.anonymize.reading import UNREADABLE
+from engine.model.identifying import IdentifyingValue, is_private, is_telling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydicom.dataset import Dataset
+
+_MOST_BYTES: Final = 256
+"""Longer binary values are no text that anybody would know."""
+
+
+def telling_values(ds: Dataset, *, in_private: bool = False) -> Iterator[IdentifyingValue]:
+    """Yield the values by which an object's patient may be known.
+
+    Args:
+        ds: the object as it arrived; what can't be read of it is left out.
+        in_private: whether it is an item of a private sequence, in which everything is private.
+    """
+    for tag in sorted(ds.keys()):
+        private = in_private or is_private(int(tag))
+        try:
+            element = ds[tag]
+        except UNREADABLE:
+            continue
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from telling_values(item, in_private=private)
+        elif is_telling(int(tag), element.VR) or in_private:
+            yield from _values(element.value, element.VR, private)
+
+
+def _values(value: object, vr: str, private: bool) -> Iterator[IdentifyingValue]:
+    for one in value if isinstance(value, MultiValue) else (value,):
+        text = _text(one)
+        if text and text.isprintable():
+            yield IdentifyingValue(text, vr, private)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.rstrip(b"\0 ").decode("latin-1") if len(value) <= _MOST_BYTES else ""
+    return "" if value is None else str(value)

@@ -1,0 +1,214 @@
+"""Whatever a console can ask of an engine, a script can too: each method of the view has a command.
+
+A console has no other way to an engine than `EngineView`, so a new method fails here until it has a
+command, or a reason for having none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.cli import build_parser
+from engine.control.protocol import methods
+from tui.bindings import KEYS, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMMANDS = {
+    "associations/abort": "associations abort",
+    "associations/contexts": "associations show",
+    "delete_project": "projects delete",
+    "delete_receiver": "receivers delete",
+    "echo": "receivers echo",
+    "events_since": "events --follow",
+    "file_namers": "plugins",
+    "forwarding/destinations": "forwarding list",
+    "forwarding/drop": "forwarding drop --waiting",
+    "forwarding/failed": "forwarding failed",
+    "forwarding/retry": "forwarding retry --item",
+    "history/diff": "config diff",
+    "history/restore": "config restore",
+    "history/revisions": "config history",
+    "identifiers": "plugins",
+    "monitoring/counters": "metrics --json",
+    "monitoring/health": "health",
+    "monitoring/metrics": "metrics",
+    "objects/compare": "objects compare",
+    "objects/header": "objects show --as-received",
+    "objects/recent": "objects recent",
+    "objects/shown": "objects show --show-values",
+    "objects/shown_comparison": "objects compare --show-values",
+    "objects/thumbnail": "objects image --frame --window",
+    "objects/trail": "objects trail",
+    "port_status": "receivers test-port",
+    "preview_routing": "route --recent --rules",
+    "processors/classes": "processors classes",
+    "processors/delete": "processors delete",
+    "processors/list": "processors list",
+    "processors/save": "processors edit --priority",
+    "processors/set_enabled": "processors disable",
+    "processors/shown_test": "processors test --show-values",
+    "processors/test": "processors test --receiver",
+    "projects": "projects list",
+    "retry_receiver": "receivers retry",
+    "save_project": "projects edit",
+    "save_receiver": "receivers edit",
+    "scripts/check": "script check",
+    "scripts/default_script": "script default",
+    "scripts/preview": "script try --project --as-received",
+    "scripts/shown_preview": "script try --show-values",
+    "senders/detail": "senders show --week",
+    "senders/list": "senders list",
+    "sessions/archive": "sessions archive --merge --overwrite",
+    "sessions/cancel": "sessions cancel",
+    "sessions/delete": "sessions delete",
+    "sessions/detail": "sessions show",
+    "sessions/list": "sessions list",
+    "sessions/move": "sessions move --project",
+    "sessions/objects": "sessions objects",
+    "sessions/preview_archive": "sessions archive --dry-run",
+    "sessions/rebuild": "sessions rebuild",
+    "sessions/restore": "sessions restore",
+    "sessions/settled": "sessions archive --wait",
+    "set_enabled": "receivers disable",
+    "set_site": "site set",
+    "shown_routing": "route --recent --show-values",
+    "site": "site get",
+    "snapshot": "status --watch",
+    "undo": "config undo",
+}
+
+ACTIONS = {
+    "receiver.new": "save_receiver",
+    "receiver.edit": "save_receiver",
+    "receiver.stop": "set_enabled",
+    "receiver.start": "set_enabled",
+    "receiver.delete": "delete_receiver",
+    "receiver.echo": "echo",
+    "receiver.retry": "retry_receiver",
+    "association.allow": "save_receiver",
+    "association.abort": "associations/abort",
+    "site.bar": "set_site",
+    "site.allow": "set_site",
+    "session.archive": "sessions/archive",
+    "session.move": "sessions/move",
+    "session.delete": "sessions/delete",
+    "session.rebuild": "sessions/rebuild",
+    "session.restore": "sessions/restore",
+    "session.cancel": "sessions/cancel",
+    "object.values": "objects/shown",
+    "object.compare": "objects/compare",
+    "object.image": "objects/thumbnail",
+    "object.window": "objects/thumbnail",
+    "object.frame": "objects/thumbnail",
+    "object.frame_back": "objects/thumbnail",
+    "object.trail": "objects/trail",
+    "object.next": "sessions/objects",
+    "object.previous": "sessions/objects",
+    "settings.edit": "set_site",
+    "settings.new": "save_project",
+    "settings.delete": "delete_project",
+    "log.save": "events_since",
+    "sender.associations": "snapshot",
+    "sender.sessions": "sessions/list",
+    "sender.log": "events_since",
+    "sender.range": "senders/detail",
+    "sender.refresh": "senders/list",
+    "history.restore": "history/restore",
+    "history.undo": "undo",
+    "history.older": "history/revisions",
+    "history.refresh": "history/revisions",
+    "processor.new": "processors/save",
+    "processor.edit": "processors/save",
+    "processor.disable": "processors/set_enabled",
+    "processor.enable": "processors/set_enabled",
+    "processor.duplicate": "processors/save",
+    "processor.delete": "processors/delete",
+    "processor.test": "processors/test",
+    "processor.up": "processors/save",
+    "processor.down": "processors/save",
+    "forwarding.retry": "forwarding/retry",
+    "forwarding.drop": "forwarding/drop",
+    "forwarding.drop_waiting": "forwarding/drop",
+    "app.undo": "undo",
+    "app.diagnostics": "snapshot",
+}
+"""What each key of the console asks of the engine."""
+
+VIEW_ONLY = {Scope.VIEW, Scope.LISTS, Scope.MARKS, Scope.AREAS, Scope.NEIGHBOURS, Scope.SCREENS,
+             Scope.EVERYWHERE, Scope.LOG}  # fmt: skip
+"""Keys of these scopes move, sort, filter, copy or leave; the engine hears nothing of them."""
+VIEW_ONLY_KEYS = {"object.private", "object.sequences", "object.copy_tag", "object.rule",
+                  "session.copy_uid"}  # fmt: skip
+
+
+def _commands(
+    parser: argparse.ArgumentParser, words: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], set[str]]]:
+    """Yield every command that does something, with its options."""
+    groups = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    for group in groups:
+        for name, below in group.choices.items():
+            yield from _commands(below, (*words, name))
+    if not groups:
+        yield words, {option for action in parser._actions for option in action.option_strings}
+
+
+PARSER = build_parser("dicomdock")[0]
+KNOWN = dict(_commands(PARSER))
+
+
+def test_every_method_of_the_view_has_a_command() -> None:
+    assert set(methods()) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS.values())))
+def test_the_command_is_there_with_its_options_and_speaks_json(command: str) -> None:
+    words = [word for word in command.split() if not word.startswith("--")]
+    options = {word for word in command.split() if word.startswith("--")}
+    assert options | {"--json"} <= KNOWN[tuple(words)]
+
+
+def test_every_key_of_the_console_asks_what_a_command_can_ask() -> None:
+    keys = {key.id for key in KEYS}
+    asking = {key.id for key in KEYS if key.scope not in VIEW_ONLY and key.id not in VIEW_ONLY_KEYS}
+    assert asking <= set(ACTIONS) <= keys
+    assert set(ACTIONS.values()) <= set(COMMANDS)
+    assert {key.id for key in KEYS if key.changes} <= set(ACTIONS)
+    assert keys >= VIEW_ONLY_KEYS
+
+
+def test_all_but_the_engine_and_the_completion_speak_json() -> None:
+    assert {words for words, options in KNOWN.items() if "--json" not in options} == {
+        ("engine",),
+        ("completion",),
+    }
+
+
+@pytest.mark.parametrize("words", sorted(KNOWN))
+def test_the_readme_has_every_command(words: tuple[str, ...]) -> None:
+    group, *verbs = words
+    text = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+    lines = [line for line in text.splitlines() if re.search(rf"^dicomdock.* {group}\b", line)]
+    assert lines
+    assert all(any(re.search(rf"\b{verb}\b", line) for line in lines) for verb in verbs)
+
+
+@pytest.mark.parametrize("words", sorted(KNOWN))
+def test_every_command_says_what_it_is_for(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        PARSER.parse_args([*words, "--help"])
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    assert " ".join(("usage: dicomdock", *words)) in told
+    description = told.partition("\n\n")[2].partition("\n\n")[0]
+    assert description
+    assert not description.startswith(("positional", "options"))
