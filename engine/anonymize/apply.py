@@ -48,21 +48,23 @@ def execute(statements: Iterable[syntax.Statement], run: Run, source: Source) ->
 
 def _guarded(statement: S, run: Run, source: Source, do: Callable[[S, Run], R]) -> R:
     """Carry out one statement and say which it was if that fails."""
-    line = statement.place.line
-    where = source.line_text(line)
     try:
         run.tick()
         return do(statement, run)
-    except Failure as failure:
-        cause, remedy = failure.cause, failure.remedy
-        raise ScriptRuntimeError(line, where, cause, remedy, source.name) from failure
-    except TimeLimit:
+    except (Failure, TimeLimit, *UNREADABLE) as error:
+        raise _runtime_error(error, statement.place.line, run, source) from error
+
+
+def _runtime_error(error: Exception, line: int, run: Run, source: Source) -> ScriptRuntimeError:
+    where = source.line_text(line)
+    if isinstance(error, Failure):
+        return ScriptRuntimeError(line, where, error.cause, error.remedy, source.name)
+    if isinstance(error, TimeLimit):
         limit = f"{run.surroundings.time_limit_seconds:g} s"
         cause = f"took longer than {limit} on one object"
-        raise ScriptTimeout(line, where, cause, "simplify the script", source.name) from None
-    except UNREADABLE as error:
-        cause = f"the object can't be edited ({type(error).__name__})"
-        raise ScriptRuntimeError(line, where, cause, "", source.name) from error
+        return ScriptTimeout(line, where, cause, "simplify the script", source.name)
+    cause = f"the object can't be edited ({type(error).__name__})"
+    return ScriptRuntimeError(line, where, cause, "", source.name)
 
 
 def _chosen(choice: syntax.Choice, run: Run) -> syntax.Branch | None:

@@ -5,18 +5,22 @@ pydicom itself would validate values while it converts them, and write what it f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pydicom import config
 from pydicom.dataelem import DataElement, RawDataElement
 
 from engine.anonymize.file_part import kept_element, part_of
 from engine.anonymize.reading import BYTES, MULTI_TEXTS, TEXTS, raw_text, vr_of
+from engine.anonymize.source_file import ReadSequence, with_items
 from engine.anonymize.unknown import unfolded
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
     from pydicom.tag import BaseTag
+
+_PLAIN: Final = TEXTS - {"DS", "IS", "PN", "UI"}
+"""VRs whose single values pydicom keeps as they are."""
 
 
 def decode(ds: Dataset, tag: BaseTag) -> DataElement:
@@ -34,14 +38,20 @@ def decode(ds: Dataset, tag: BaseTag) -> DataElement:
 
 
 def unfold(ds: Dataset, tag: BaseTag) -> DataElement:
-    """Decode an element that may be a sequence; the items of one in UN are decoded wholly.
+    """Decode an element that may be a sequence; items in an encoding of their own wholly.
 
-    They are encoded in their own way, so that pydicom would have to convert them when it writes.
+    pydicom would have to convert them when it writes. Items of unknown VR are such ones.
     """
+    kept = kept_element(ds, tag)
     unknown = vr_of(ds, tag) == "UN"
     element = unfolded(ds, tag)
-    for item in element.value if unknown and element.VR == "SQ" else ():
-        decode_all(item)
+    if element.VR != "SQ":
+        return element
+    for item in element.value:
+        if unknown or item.original_encoding[0] not in (None, ds.original_encoding[0]):
+            decode_all(item)
+    if isinstance(kept, RawDataElement) and not unknown:
+        ds[tag] = element = with_items(element, ReadSequence(element.value, kept))
     return element
 
 
@@ -56,6 +66,8 @@ def decode_all(ds: Dataset) -> None:
 def text_element(tag: BaseTag, vr: str, text: str) -> DataElement:
     """Return an element with a text, whatever it is; its values are separated by a backslash."""
     values: str | list[str] = text
+    if vr in _PLAIN and (vr not in MULTI_TEXTS or "\\" not in text):
+        return DataElement(tag, vr, text, already_converted=True)
     if vr in MULTI_TEXTS and "\\" in text:
         values = text.split("\\")
     try:

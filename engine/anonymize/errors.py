@@ -19,9 +19,16 @@ class ScriptError(ConfigurationError):
     exit_code = 1
 
     def __init__(
-        self, line: int, column: int, value: str, message: str, remedy: str, name: str = "script"
+        self,
+        line: int,
+        column: int,
+        value: str,
+        message: str,
+        remedy: str,
+        name: str = "script",
+        further: tuple[Problem, ...] = (),
     ) -> None:
-        super().__init__(Problem(name, value, message, remedy, line, column))
+        super().__init__(Problem(name, value, message, remedy, line, column), *further)
         self.line = line
         """1-based."""
         self.column = column
@@ -34,9 +41,10 @@ class ScriptError(ConfigurationError):
 class MissingVersion(ScriptError):
     """A script without a version line, which means the older language DicomEdit 4."""
 
-    def __init__(self, name: str = "script") -> None:
+    def __init__(self, name: str = "script", changes: tuple[Problem, ...] = ()) -> None:
+        """Say so, and what else must be changed."""
         message = "there is no version line, so this is a DicomEdit 4 script, which is not run"
-        super().__init__(1, 1, "", message, MIGRATION_REMEDY, name)
+        super().__init__(1, 1, "", message, MIGRATION_REMEDY, name, changes)
 
 
 class ScriptRuntimeError(EngineError):

@@ -6,8 +6,10 @@ than the walk, whatever its wildcards.
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
 from engine.anonymize.paths import Levels, TagStep
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from engine.anonymize.paths import Path, Step
+    from engine.anonymize.source_file import Kept
 
 _States = frozenset[int]
 """Numbers of the steps that may come next; one behind the last says that the path is complete."""
@@ -31,7 +34,7 @@ def find(ds: Dataset, path: Path, tick: Callable[[], None]) -> list[Hit]:
     if path.root_tag is not None:
         level, tag = root_of(ds, path.root_tag), BaseTag(path.root_tag)
         return [Hit(level, tag)] if tag in level.ds else []
-    matcher = _Matcher(path.steps, tick)
+    matcher = _Matcher(path, tick)
     for level in roots(ds):
         matcher.visit(level, matcher.start)
     return matcher.found
@@ -69,14 +72,17 @@ class _Plan(NamedTuple):
     """The states behind any element, thanks to ``*``, ``+`` and ``.``."""
     steps: tuple[tuple[TagStep, _States], ...]
     """The elements that are looked for, and the states behind them."""
+    named: frozenset[int] | None
+    """Their tags, if they are public ones given by number; None if others may fit too."""
 
 
 class _Matcher:
     """One walk through one object."""
 
-    def __init__(self, steps: tuple[Step, ...], tick: Callable[[], None]) -> None:
-        self._steps = steps
-        self._complete = len(steps)
+    def __init__(self, path: Path, tick: Callable[[], None]) -> None:
+        self._steps = path.steps
+        self._complete = len(path.steps)
+        self._encoded_tags = _encoded_tags(path.steps[-1])
         self._tick = tick
         self._plans: dict[_States, _Plan] = {}
         self.start = self._closed(frozenset((0,)))
@@ -85,7 +91,7 @@ class _Matcher:
     def visit(self, level: Level, states: _States) -> None:
         """Find what is meant in a level and below."""
         plan = self._plan(states)
-        for tag, element in level.elements():
+        for tag, element in self._candidates(level, plan):
             self._tick()
             every, by_item = plan.passing, _NO_ITEMS
             for step, after in plan.steps:
@@ -94,8 +100,21 @@ class _Matcher:
             whole = self._complete in every
             if whole:
                 self.found.append(Hit(level, tag))
-            if (every or by_item) and may_have_items(element):
+            if (every or by_item) and may_have_items(element) and self._may_hold(element):
                 self._visit_items(level, tag, every, by_item, whole=whole)
+
+    def _candidates(self, level: Level, plan: _Plan) -> list[tuple[BaseTag, Kept]]:
+        """Return the elements of a level that are worth a look."""
+        if plan.named is None or self._complete in plan.passing:
+            return level.elements()
+        return level.elements(plan.named, with_items=bool(plan.passing))
+
+    def _may_hold(self, element: Kept) -> bool:
+        """Tell whether what the path ends with may be in an element, before it is decoded."""
+        value = element.value
+        if not self._encoded_tags or not isinstance(element, RawDataElement) or value is None:
+            return True
+        return any(encoded in value for encoded in self._encoded_tags)
 
     def _visit_items(
         self,
@@ -140,7 +159,8 @@ class _Matcher:
                     steps.append((step, self._closed(frozenset((state + 1,)))))
                 else:
                     passing |= {state if step is Levels.ANY else state + 1}
-            self._plans[states] = _Plan(self._closed(passing), tuple(steps))
+            named = frozenset(step.tag for step, _ in steps) if _all_public(steps) else None
+            self._plans[states] = _Plan(self._closed(passing), tuple(steps), named)
         return self._plans[states]
 
     def _closed(self, states: _States) -> _States:
@@ -148,6 +168,20 @@ class _Matcher:
         wild = (s for s in states if s < self._complete and self._steps[s] is Levels.ANY)
         more = {state + 1 for state in wild} - states
         return self._closed(states | more) if more else states
+
+
+def _all_public(steps: list[tuple[TagStep, _States]]) -> bool:
+    return all(step.exact and step.creator is None for step, _ in steps)
+
+
+def _encoded_tags(last: Step) -> tuple[bytes, ...]:
+    """Return how the element is encoded that a path ends with; nothing if it may be many."""
+    if not isinstance(last, TagStep) or not last.exact or last.creator is not None:
+        return ()
+    if last.item is not None or last.every_item:
+        return ()
+    group, element = last.tag >> 16, last.tag & 0xFFFF
+    return struct.pack("<HH", group, element), struct.pack(">HH", group, element)
 
 
 def _fits(level: Level, tag: int, step: TagStep) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from pydicom.dataelem import DataElement
 from pydicom.tag import BaseTag
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGExtended12Bit
 
 from engine.anonymize.errors import Failure
 from engine.anonymize.file_part import kept_element, part_of
@@ -161,7 +161,8 @@ def _decompress(ds: Dataset) -> None:
     except (NotImplementedError, ImportError) as error:
         raise _no_decoder(syntax) from error
     except RuntimeError as error:
-        raise Failure(f"the pixel data can't be decoded as {syntax.name}") from error
+        cause = f"the pixel data can't be decoded as {syntax.name}"
+        raise Failure(cause, _instead_of_decoding(syntax)) from error
     ds[PIXEL_DATA] = DataElement(PIXEL_DATA, "OW", pixels.tobytes(), already_converted=True)
     photometric = str(image["photometric_interpretation"])
     ds[_PHOTOMETRIC] = DataElement(_PHOTOMETRIC, "CS", photometric)
@@ -172,6 +173,14 @@ def _decompress(ds: Dataset) -> None:
 def _no_decoder(syntax: UID) -> Failure:
     remedy = "install dicomdock with its extra: dicomdock[pixels]"
     return Failure(f"nothing here decodes {syntax.name}", remedy)
+
+
+def _instead_of_decoding(syntax: UID) -> str:
+    """Say what helps: no decoder for 12 bits is under a licence like ours."""
+    guard = "leave such objects out with an if block"
+    if syntax == JPEGExtended12Bit:
+        return f"install pylibjpeg-libjpeg (GPL), decompress it with dcmdjpeg first, or {guard}"
+    return f"decompress it with dcmdjpeg or gdcmconv first, or {guard}"
 
 
 def _swap(ds: Dataset, hit: Hit) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from contextlib import suppress
 from io import BytesIO
 from typing import TYPE_CHECKING, Final, cast
 
@@ -18,14 +19,14 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from engine.anonymize.errors import Failure, UneditableFile
 from engine.anonymize.file_part import FilePart, kept_element
+from engine.anonymize.long_values import MAX_IN_MEMORY_BYTES, long_value
 from engine.anonymize.pixels import PIXEL_ELEMENTS
-from engine.anonymize.reading import BYTES, FLOATS, UNREADABLE, text_of, vr_of
+from engine.anonymize.reading import UNREADABLE, text_of
+from engine.anonymize.regular import Irregular, read_regular
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-MAX_IN_MEMORY_BYTES: Final = 64 * 1024
-"""Longer values stay in the file, unless they are text or sequences."""
 MAX_INFLATED_BYTES: Final = 512 * 1024 * 1024
 _AGAIN: Final = "send or copy it again"
 _UNDEFINED: Final = 0xFFFFFFFF
@@ -35,8 +36,6 @@ _META_GROUP: Final = 2
 _FIRST_DELIMITER: Final = 0xFFFE0000
 _SEQUENCE_DELIMITER: Final = 0xFFFEE0DD
 _ITEM: Final = 0xFFFEE000
-_ITEM_STARTS: Final = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
-_STAY: Final = BYTES | FLOATS.keys() | {"US", "SS", "UL", "SL", "UV", "SV", "AT", "US or OW"}
 
 
 def read_object(file: BinaryIO, *, deflated: bool = False) -> Dataset:
@@ -50,6 +49,8 @@ def read_object(file: BinaryIO, *, deflated: bool = False) -> Dataset:
         UneditableFile: if it is no DICOM file, is cut short, or can't be read.
     """
     try:
+        with suppress(Irregular):
+            return read_regular(file)
         return _read(file, deflated=deflated)
     except InvalidDicomError as error:
         raise UneditableFile("it is no DICOM file", "leave it out") from error
@@ -153,22 +154,8 @@ class _Reader:
                 raise UneditableFile(f"{tag} stands outside a sequence", "check it with dcmdump")
             element = kept_element(ds, tag)
             if isinstance(element, RawDataElement) and element.value is None and element.length:
-                ds[tag] = self._long(ds, element)
+                ds[tag] = long_value(ds, element, self._binary)
         return ds
-
-    def _long(self, ds: Dataset, element: RawDataElement) -> RawDataElement | DataElement:
-        """Keep bytes and numbers in the file; read text and what may be a sequence."""
-        start, end = element.value_tell, element.value_tell + element.length
-        if end > self._size:
-            raise UneditableFile(f"it ends inside {element.tag}", _AGAIN)
-        vr = vr_of(ds, element.tag)
-        looks_nested = os.pread(self._file.fileno(), 4, start) in _ITEM_STARTS
-        if vr not in _STAY or (vr == "UN" and looks_nested):
-            value = os.pread(self._file.fileno(), element.length, start)
-            return element._replace(value=value)
-        head = 12 if element.VR in EXPLICIT_VR_LENGTH_32 else 8
-        part = FilePart(self._binary, start - head, start, end, undefined_length=False)
-        return DataElement(element.tag, vr, part, already_converted=True)
 
     def _pixel_data(self) -> DataElement:
         """Find the end of the pixel data, which nobody reads."""

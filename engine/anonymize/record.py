@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from pydicom.dataelem import DataElement
+from pydicom.charset import default_encoding
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_sequence_item
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
@@ -35,14 +39,38 @@ def record(ds: Dataset, script_ids: Iterable[int]) -> None:
     Raises:
         UneditableFile: if a number is too long for a code, or what is there is no sequence.
     """
-    for script_id in script_ids:
-        code = str(script_id)
-        if script_id <= 0 or len(code) > _LONGEST_CODE:
-            raise UneditableFile(f"{code[:40]} is no script number", "use 1 to 16 digits")
-        meaning = "XNAT DicomEdit 6 Script"
-        item = _coded({_CODE_VALUE: code, _CODING_SCHEME: CODING_SCHEME, _MEANING: meaning})
-        item[_SCHEME_VERSION] = DataElement(_SCHEME_VERSION, "SH", "1.0")
-        _codes(ds).append(item)
+    codes = tuple(map(_code, script_ids))
+    encoding = ds.original_encoding
+    if codes and _METHOD_CODES not in ds and None not in encoding:
+        ds[_METHOD_CODES] = _encoded(codes, *map(bool, encoding))
+        return
+    for code in codes:
+        _codes(ds).append(_item(code))
+
+
+def _code(script_id: int) -> str:
+    code = str(script_id)
+    if script_id <= 0 or len(code) > _LONGEST_CODE:
+        raise UneditableFile(f"{code[:40]} is no script number", "use 1 to 16 digits")
+    return code
+
+
+def _item(code: str) -> Dataset:
+    meaning = "XNAT DicomEdit 6 Script"
+    item = _coded({_CODE_VALUE: code, _CODING_SCHEME: CODING_SCHEME, _MEANING: meaning})
+    item[_SCHEME_VERSION] = DataElement(_SCHEME_VERSION, "SH", "1.0")
+    return item
+
+
+@lru_cache(64)
+def _encoded(codes: tuple[str, ...], implicit: bool, little: bool) -> RawDataElement:
+    """Return the sequence as if it had been read: it is the same for all objects of a script."""
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR, buffer.is_little_endian = implicit, little
+    for code in codes:
+        write_sequence_item(buffer, _item(code), [default_encoding])
+    value = buffer.getvalue()
+    return RawDataElement(_METHOD_CODES, "SQ", len(value), value, 0, implicit, little)
 
 
 def append_method_codes(ds: Dataset, codes: Iterable[tuple[str, str]]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.anonymize.errors import MissingVersion, ScriptError
+from engine.anonymize.migration import needed_changes
 
 MAX_SCRIPT_CHARACTERS: Final = 512 * 1024
 MAX_NESTING: Final = 40
@@ -64,7 +65,7 @@ def _check_version(lines: tuple[str, ...], name: str) -> None:
             version = "".join(line.split()[1:2]).replace('"', "")
             check_supported(version, number, 1, name)
             return
-    raise MissingVersion(name)
+    raise MissingVersion(name, needed_changes(lines, name))
 
 
 def check_supported(version: str, line: int, column: int, name: str) -> None:

@@ -42,9 +42,20 @@ class Level:
         """Return the tags in ascending order, safe against changes meanwhile."""
         return sorted(self.ds.keys(), key=int)
 
-    def elements(self) -> list[tuple[BaseTag, DataElement | RawDataElement]]:
-        """Return the elements in the same order, as they are kept."""
-        return sorted(self.ds.items(), key=_number)
+    def elements(
+        self, named: frozenset[int] | None = None, *, with_items: bool = True
+    ) -> list[tuple[BaseTag, DataElement | RawDataElement]]:
+        """Return elements in the same order, as they are kept.
+
+        Args:
+            named: their tags; None for all.
+            with_items: whether to return all that may have items as well.
+        """
+        found = self.ds.items()
+        if named is None:
+            return sorted(found, key=_number)
+        may = _MAY_HAVE_ITEMS if with_items else ()
+        return sorted([e for e in found if e[1].VR in may or e[0] in named], key=_number)
 
     def sequence(self, tag: BaseTag) -> Sequence | None:
         """Return the items of an element if it is a sequence."""

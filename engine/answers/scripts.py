@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.answers.objects import ObjectAnswers
+    from engine.errors import Problem
     from engine.intake.router import Router
     from engine.model.anonymization import ProfileSettings
     from engine.model.configuration import Configuration
@@ -42,8 +43,7 @@ class ScriptAnswers:
         try:
             script = Script.parse(text)
         except ScriptError as error:
-            place = (error.line, error.column)
-            return (ScriptFinding(FindingKind.ERROR, *place, error.reason, error.remedy),)
+            return tuple(map(_finding, error.problems))
         return tuple(
             ScriptFinding(FindingKind.TRAP, f.line, 1, f.message, f.remedy, f.trap)
             for f in lint(script)
@@ -136,6 +136,11 @@ class ScriptAnswers:
             labels=trial.labels or self._router.labels_of(recent),
             before=(site,) if site and is_projects else (),
         )
+
+
+def _finding(problem: Problem) -> ScriptFinding:
+    line, column = problem.line or 1, problem.column or 1
+    return ScriptFinding(FindingKind.ERROR, line, column, problem.message, problem.remedy)
 
 
 def _saved_of_site(configuration: Configuration) -> tuple[str, int, ProfileSettings]:

@@ -51,8 +51,8 @@ def _check(arguments: argparse.Namespace) -> int:
     except ScriptError as error:
         if not arguments.json:
             raise
-        problem = terminal.problem_record(error.problems[0])
-        terminal.print_json({"valid": False, "errors": [problem], "findings": []})
+        problems = [terminal.problem_record(problem) for problem in error.problems]
+        terminal.print_json({"valid": False, "errors": problems, "findings": []})
         return error.exit_code
     if arguments.json:
         records = [asdict(finding) for finding in findings]

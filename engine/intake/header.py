@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from pydicom.charset import default_encoding
 
-from engine.intake.character_sets import decoded, encodings_of
-from engine.intake.elements import (
+from engine.elements import (
     UNDEFINED_LENGTH,
     Encoding,
     Value,
     value_at,
 )
+from engine.intake.character_sets import decoded, encodings_of
 from engine.intake.value_texts import (
     NUMBERS,
     OF_CHARACTER_SET,

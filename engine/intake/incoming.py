@@ -15,8 +15,8 @@ from engine.model.session import ProjectScript
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from engine.elements import Buffer
     from engine.errors import IntakeError
-    from engine.intake.elements import Buffer
     from engine.intake.folders import OpenFolders
     from engine.intake.header import HeaderView
     from engine.intake.router import Ruling

@@ -10,10 +10,10 @@ from dataclasses import replace
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.intake.elements import UNDEFINED_LENGTH, Index, encoding_of, index
+from engine.elements import UNDEFINED_LENGTH, Index, encoding_of, index
 
 if TYPE_CHECKING:
-    from engine.intake.elements import Buffer, Encoding
+    from engine.elements import Buffer, Encoding
 
 MOST_HEADS = 2_000
 MOST_KNOWN = 16

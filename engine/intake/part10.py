@@ -8,15 +8,15 @@ from stat import S_ISREG
 from struct import error, unpack_from
 from typing import TYPE_CHECKING
 
+from engine.elements import EXPLICIT_LITTLE, value_at
 from engine.errors import UnreadableObject
-from engine.intake.elements import EXPLICIT_LITTLE, value_at
 from engine.intake.reading import read_complete
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from engine.intake.elements import Buffer
+    from engine.elements import Buffer
     from engine.intake.header import HeaderView
 
 _PREFIX_BYTES = 128

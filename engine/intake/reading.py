@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.errors import UnreadableObject
-from engine.intake.elements import (
+from engine.elements import (
     Buffer,
     Encoding,
     Index,
@@ -17,6 +16,7 @@ from engine.intake.elements import (
     skip_fragments,
     value_at,
 )
+from engine.errors import UnreadableObject
 from engine.intake.header import DEFAULT_LAST_TAG, MAX_VALUE_BYTES, HeaderView
 from engine.intake.layout import Form, Layouts
 

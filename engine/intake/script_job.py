@@ -55,13 +55,6 @@ class ScriptResult:
     """The script that is at fault, with its line, or that rejected the object; else empty."""
 
 
-def get_ready() -> None:
-    """Import what is slow to import, and make the parser; done before the first job."""
-    from engine.anonymize import Script
-
-    Script.parse('version "6.1"\n')
-
-
 def run_script(job: ScriptJob) -> ScriptResult:
     """Anonymize one object; what may go wrong with it is in the result."""
     from engine.anonymize import ScriptRuntimeError, UneditableFile

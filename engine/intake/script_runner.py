@@ -10,9 +10,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from engine.errors import OutOfResources, ProcessingFailed
-from engine.intake.script_job import ScriptJob, ScriptResult, Verdict, get_ready, run_script
+from engine.intake.script_job import ScriptJob, ScriptResult, Verdict, run_script
 from engine.intake.worker_faults import worker_faults
 from engine.intake.worker_processes import Workers
+from engine.intake.worker_start import Start, load_ahead
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,7 @@ class ScriptRunner:
 
     def __init__(self, uid_maps_file: Path, workers: ScriptWorkers | None = None) -> None:
         self._uid_maps_file = uid_maps_file.absolute()
-        self._workers: ScriptWorkers = workers or Workers(run_script)
+        self._workers: ScriptWorkers = workers or Workers(run_script, start=Start.FORKED)
 
     def run(
         self,
@@ -60,9 +61,9 @@ class ScriptRunner:
         return result.where
 
     def start_ahead(self) -> None:
-        """Start a process for the first object, if there is none; nobody waits for it."""
+        """Load what scripts need, so that the first object need not wait; nobody waits for it."""
         try:
-            self._workers.start_ahead(get_ready)
+            load_ahead()
         except OSError as error:
             _logger.warning("no process for scripts can be started yet: %s", error.strerror)
 

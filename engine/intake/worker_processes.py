@@ -7,17 +7,16 @@ does, however it ends.
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import signal
-import sys
 import threading
-import warnings
-from contextlib import contextmanager, redirect_stderr, suppress
-from multiprocessing import resource_tracker
-from multiprocessing.connection import wait
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Pipe, wait
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from engine.intake.quiet_process import become_quiet
+from engine.intake.worker_start import Start, end_process, start_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,9 +32,6 @@ WALL_SECONDS: Final = 600.0
 _TRIES: Final = 2
 _READY: Final = True
 """What a process says that was started ahead, before its first result."""
-_SPAWN = multiprocessing.get_context("spawn")
-"""A fork would copy locks that other threads hold."""
-_spawning = threading.Lock()
 
 
 class WorkerTimeout(Exception):
@@ -64,15 +60,17 @@ class Workers(Generic[J, R]):
         processes: int | None = None,
         cpu_seconds: float = CPU_SECONDS,
         wall_seconds: float = WALL_SECONDS,
+        start: Start = Start.ANEW,
     ) -> None:
         """Take an importable function; no process is started yet."""
         most = processes or min(os.cpu_count() or 1, MOST_PROCESSES)
         self._function = function
         self._cpu_seconds = cpu_seconds
         self._wall_seconds = wall_seconds
+        self._start = start
         self._places = threading.BoundedSemaphore(most)
         self._lock = threading.Lock()
-        """Guards the lists, and starting and reaping processes, which is not thread-safe."""
+        """Guards the lists; nobody starts a process meanwhile, which may take a while."""
         self._idle: list[_Worker[J, R]] = []
         self._busy: set[_Worker[J, R]] = set()
         self._closed = False
@@ -107,7 +105,7 @@ class Workers(Generic[J, R]):
         """
         with self._lock:
             if not (self._closed or self._idle or self._busy):
-                self._idle.append(_Worker(self._function, self._cpu_seconds, get_ready))
+                self._idle.append(self._new_worker(get_ready))
 
     @property
     def processes(self) -> int:
@@ -118,19 +116,18 @@ class Workers(Generic[J, R]):
     def rest(self) -> None:
         """End the processes that do nothing; later calls start new ones."""
         with self._lock:
-            for worker in self._idle:
-                worker.end()
+            idle = self._idle.copy()
             self._idle.clear()
+        for worker in idle:
+            worker.end()
 
     def close(self) -> None:
         """Kill all processes; calls that wait for one end at once."""
         with self._lock:
             self._closed = True
-            for worker in self._idle:
-                worker.end()
-            self._idle.clear()
             for worker in self._busy:
                 worker.process.kill()
+        self.rest()
 
     def _call(self, job: J) -> R:
         worker = self._take()
@@ -151,32 +148,40 @@ class Workers(Generic[J, R]):
 
     def _take(self) -> _Worker[J, R]:
         with self._lock:
-            if self._closed:
-                raise WorkersClosed
-            worker = self._idle_one() or _Worker(self._function, self._cpu_seconds)
+            worker = self._idle_one()
+        worker = worker or self._new_worker()
+        with self._lock:
             self._busy.add(worker)
-            return worker
+            if not self._closed:
+                return worker
+        self._end(worker)
+        raise WorkersClosed
 
     def _idle_one(self) -> _Worker[J, R] | None:
+        if self._closed:
+            raise WorkersClosed
         while self._idle:
             worker = self._idle.pop()
-            if worker.process.is_alive():
+            if worker.is_alive:
                 return worker
             worker.end()
         return None
 
+    def _new_worker(self, get_ready: Callable[[], object] | None = None) -> _Worker[J, R]:
+        return _Worker(self._start, self._function, self._cpu_seconds, get_ready)
+
     def _give_back(self, worker: _Worker[J, R]) -> None:
         with self._lock:
-            self._busy.remove(worker)
-            if self._closed:
-                worker.end()
-            else:
+            if not self._closed:
+                self._busy.remove(worker)
                 self._idle.append(worker)
+                return
+        self._end(worker)
 
     def _end(self, worker: _Worker[J, R]) -> int | None:
         with self._lock:
             self._busy.discard(worker)
-            return worker.end()
+        return worker.end()
 
 
 class _NeverReady(EOFError):
@@ -195,17 +200,16 @@ class _Worker(Generic[J, R]):
 
     def __init__(
         self,
+        start: Start,
         function: Callable[[J], R],
         cpu_seconds: float,
         get_ready: Callable[[], object] | None = None,
     ) -> None:
-        self._pipe, theirs = _SPAWN.Pipe()
+        self._pipe, theirs = Pipe()
         self._gets_ready = get_ready is not None
         arguments = (theirs, function, cpu_seconds, get_ready)
-        self.process = _SPAWN.Process(target=_serve, args=arguments, name="script", daemon=True)
         try:
-            _ready_to_spawn()
-            self.process.start()
+            self.process = start_process(start, _serve, arguments)
         except BaseException:
             self._pipe.close()
             raise
@@ -232,23 +236,15 @@ class _Worker(Generic[J, R]):
         result: R | _Raised = self._pipe.recv()
         return result
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process is still there."""
+        return not wait([self.process.sentinel], 0)
+
     def end(self) -> int | None:
         """Kill the process, if it is still there, and return its exit code."""
         self._pipe.close()
-        self.process.kill()
-        self.process.join()
-        code = self.process.exitcode
-        self.process.close()
-        return code
-
-
-def _ready_to_spawn() -> None:
-    """Start the process that `multiprocessing` keeps beside its own, if it is not there yet.
-
-    It is given the descriptor of `sys.stderr`; a console puts something there that has none.
-    """
-    with _spawning, redirect_stderr(sys.__stderr__):
-        resource_tracker.ensure_running()
+        return end_process(self.process)
 
 
 def _serve(
@@ -258,7 +254,7 @@ def _serve(
     get_ready: Callable[[], object] | None,
 ) -> None:
     """Be such a process: call the function for each job until the parent is gone."""
-    _become_quiet()
+    become_quiet()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if get_ready is not None:
         with _limited(cpu_seconds), suppress(Exception):  # a job will meet the same, and say so
@@ -287,20 +283,6 @@ def _called(function: Callable[[J], R], job: J) -> R | _Raised:
         return function(job)
     except Exception as error:
         return _Raised(type(error).__name__)
-
-
-def _become_quiet() -> None:
-    """Leave the terminal and its signals to the parent; what libraries print may be values."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2):
-        os.dup2(null, descriptor)
-    os.close(null)
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    os.umask(0o077)
-    logging.disable()
-    warnings.simplefilter("ignore")
 
 
 def _end_with_parent() -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from engine.intake.elements import Buffer
+    from engine.elements import Buffer
     from engine.intake.folders import OpenFolders
 
 FILE_MODE = 0o640
@@ -137,6 +137,7 @@ class IncomingArea:
             ) from error
         self._root = root
         self._boot_id = boot_id
+        self._folder = root.absolute() / boot_id
         self._numbers = itertools.count(1)
         self._is_masked = _umask() & FILE_MODE != 0
         """Whether the mode of a new file is not the one it is opened with."""
@@ -161,7 +162,7 @@ class IncomingArea:
 
     def path_of(self, part: Part) -> Path:
         """Return where a part is, for another process."""
-        return self._root.absolute() / self._boot_id / part.name
+        return self._folder / part.name
 
     def sweep(self) -> int:
         """Remove what other runs left behind and return how many files that were."""

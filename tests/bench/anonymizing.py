@@ -11,6 +11,7 @@ from pydicom import dcmread
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 
 from engine.anonymize import Script, edit_file
+from tests.bench import editing
 from tests.bench.report import aligned
 from tests.bench.workloads import WORKLOADS, make_object
 
@@ -63,10 +64,11 @@ def _path(tag: int) -> str:
 def measure(folder: Path, rounds: int, *, quick: bool) -> Iterator[str]:
     """Yield the lines of the report."""
     script = bench_script()
+    rounds = rounds or (3 if quick else 10)
     rows = [["", "pydicom µs", "edited µs", "of it copying", "ratio without copying"]]
     names = ("ct", "mr", "small") if quick else ("ct", "mr", "small", "j2k")
     for name in names:
-        cost = cost_of(name, script, folder, rounds or (3 if quick else 10))
+        cost = cost_of(name, script, folder, rounds)
         times = (cost.pydicom_seconds, cost.editing_seconds, cost.copying_seconds)
         mark = "" if cost.ratio <= RATIO_BAR else " ✗"
         texts = (f"{seconds * 1e6:.0f}" for seconds in times)
@@ -74,6 +76,7 @@ def measure(folder: Path, rounds: int, *, quick: bool) -> Iterator[str]:
     yield ""
     yield f"{STATEMENTS} statements, file to file; pydicom reads and writes the header alone"
     yield from aligned(rows)
+    yield from editing.measure(folder, rounds, names=names)
 
 
 def cost_of(name: str, script: Script, folder: Path, rounds: int) -> Cost:

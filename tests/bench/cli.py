@@ -84,8 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _print_lines(routing.measure(bench, arguments.rounds, quick=arguments.quick))
             return 0
         if arguments.anonymize:
-            lines = anonymizing.measure(folder, arguments.rounds, quick=arguments.quick)
-            _print_lines(lines)
+            _print_lines(anonymizing.measure(folder, arguments.rounds, quick=arguments.quick))
             return 0
         missed = _compare(bench, _plan(arguments), _Record(arguments.json, _machine(folder)))
     return 1 if missed and arguments.check else 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from tests.bench.bars import missed_limits, ratio_bar
+from tests.bench.bars import missed_limits, ratio_bar, script_bar
 from tests.bench.runs import Run, Spoilt
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.bench.runs import Case
 
 OURS = "dicomdock"
+OURS_WITH_SCRIPT = "dicomdock-script"
 _HEADS = (
     "receiver",
     "objects/s",
@@ -59,6 +60,8 @@ class Comparison:
     case: Case
     summaries: tuple[Summary, ...]
     ratios: Mapping[str, float]
+    scripted: Mapping[str, float]
+    """The same while it runs a script of 20 edits; empty if that was not measured."""
     missed: tuple[str, ...]
     """The bars that were not reached, in words."""
 
@@ -67,14 +70,21 @@ def compared_runs(case: Case, runs: Sequence[Run | Spoilt], durability: str) -> 
     """Summarize the runs of a case, the receivers in the order in which they first ran."""
     names = list(dict.fromkeys(run.receiver for run in runs))
     summaries = tuple(summary_of(name, [r for r in runs if r.receiver == name]) for name in names)
-    found = {name: ratio(runs, OURS, name) for name in names if name != OURS}
-    ratios = {name: value for name, value in found.items() if value is not None}
+    ratios = _ratios(runs, OURS, names)
+    peers = [name for name in names if name != OURS]
+    scripted = _ratios(runs, OURS_WITH_SCRIPT, peers)
     missed = (
         *(f"{summary.receiver}: {summary.trouble}" for summary in summaries if summary.trouble),
         *_missed_ratios(case, ratios, durability),
+        *_missed_with_script(case, scripted, durability),
         *(words for s in summaries if s.receiver == OURS for words in missed_limits(case, s)),
     )
-    return Comparison(case, summaries, ratios, missed)
+    return Comparison(case, summaries, ratios, scripted, missed)
+
+
+def _ratios(runs: Sequence[Run | Spoilt], ours: str, names: Sequence[str]) -> dict[str, float]:
+    found = {name: ratio(runs, ours, name) for name in names if name != ours}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _missed_ratios(case: Case, ratios: Mapping[str, float], durability: str) -> Iterator[str]:
@@ -82,6 +92,15 @@ def _missed_ratios(case: Case, ratios: Mapping[str, float], durability: str) -> 
         bar = ratio_bar(case, name, durability)
         if bar is not None and value < bar:
             yield f"{value:.2f} × {name}, bar ≥ {bar:g}"
+
+
+def _missed_with_script(
+    case: Case, scripted: Mapping[str, float], durability: str
+) -> Iterator[str]:
+    for name, value in scripted.items():
+        bar = script_bar(case, name, durability)
+        if bar is not None and value < bar:
+            yield f"with the script {value:.2f} × {name}, bar ≥ {bar:g}"
 
 
 def summary_of(receiver: str, runs: Sequence[Run | Spoilt]) -> Summary:
@@ -141,6 +160,9 @@ def table(comparison: Comparison, titles: Mapping[str, str], durability: str) ->
         for name, title in titles.items()
     ]
     lines = [headline(comparison.case), *aligned([_HEADS, *rows])]
+    if comparison.scripted:
+        found = (f"{value:.2f} × {name}" for name, value in comparison.scripted.items())
+        lines.append(f"  with the script dicomdock is {', '.join(found)}")
     lines += [f"  ✗ {words}" for words in comparison.missed]
     return "\n".join(lines)
 

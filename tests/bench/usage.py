@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SAMPLE_SECONDS = 0.25
-_QUIET_SECONDS = 0.1
+_QUIET_SECONDS = 0.3
 _QUIET_TRIES = 30
 _MEGABYTE = 1_000_000
 

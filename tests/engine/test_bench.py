@@ -65,7 +65,8 @@ def test_the_cost_of_a_script_is_measured_for_each_kind_of_object(tmp_path: Path
     cost = cost_of("mr", script, tmp_path, 1)
     assert cost.ratio > 0
     report = "\n".join(measure(tmp_path, 1, quick=True))
-    assert all(WORKLOADS[name].title in report for name in ("ct", "mr", "small"))
+    assert all(report.count(WORKLOADS[name].title) == 2 for name in ("ct", "mr", "small"))
+    assert "dcmodify µs" in report
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
@@ -231,6 +232,16 @@ def test_a_table_shows_ratios_bars_and_who_is_absent() -> None:
     assert "1.10 ×  ≥ 1.2 ✗" in storescp
     assert orthanc.split() == ["Orthanc", "absent"]
     assert missed == "  ✗ 1.10 × storescp, bar ≥ 1.2"
+
+
+def test_with_a_script_dicomdock_is_compared_as_well() -> None:
+    ct_4 = replace(CT_1, associations=4)
+    runs = [run("dicomdock", 0), run("dicomdock-script", 0, 1.0), run("orthanc", 0, 0.9)]
+    comparison = compared_runs(ct_4, runs, "none")
+    assert comparison.scripted == {"orthanc": pytest.approx(0.9)}
+    assert "with the script 0.90 × orthanc, bar ≥ 1" in comparison.missed
+    assert "  with the script dicomdock is 0.90 × orthanc" in table(comparison, {}, "none")
+    assert not any("script" in words for words in compared_runs(CT_1, runs, "none").missed)
 
 
 def test_columns_are_aligned() -> None:

@@ -9,8 +9,10 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from multiprocessing import forkserver
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import psutil
 import pytest
 
 from engine.clock import SystemClock
@@ -189,13 +191,14 @@ def test_options_that_do_nothing_yet_are_said_to(engine: NotingEngine) -> None:
     assert any(sentence.startswith("custom processing is on") for sentence in told)
 
 
-def test_a_script_that_comes_into_force_has_a_process_before_the_first_object(
+def test_what_a_script_needs_is_loaded_when_it_comes_into_force_before_the_first_object(
     engine: NotingEngine,
 ) -> None:
-    assert engine._runner.processes == 0
+    seed: Any = forkserver._forkserver
+    seed._stop()
     script = SiteScript(enabled=True, text='version "6.1"\n')
     engine.set_site(replace(engine.site(), script=script), "anna")
-    assert engine._runner.processes == 1
+    assert psutil.pid_exists(seed._forkserver_pid)
 
 
 def test_a_second_engine_on_the_directory_is_refused_naming_the_first(

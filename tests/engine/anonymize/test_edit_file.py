@@ -254,6 +254,13 @@ def test_a_script_can_not_relabel_the_encoding(name: str, line: str, tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
+def large_image() -> bytes:
+    """Return an image that is too long to be read whole."""
+    pixels = dicom.Element(dicom.PIXEL_DATA, "OW", bytes(range(250)) * 1000)
+    syntax = dicom.EXPLICIT_VR_LITTLE_ENDIAN
+    return part10(dicom.encode([*dicom.image_elements(), pixels], syntax))
+
+
 def test_file_systems_that_can_not_copy_ranges_get_the_bytes_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,8 +268,8 @@ def test_file_systems_that_can_not_copy_ranges_get_the_bytes_sent(
         raise OSError(errno.EXDEV, "other device")
 
     monkeypatch.setattr(os, "copy_file_range", refuse)
-    ds = edited(tmp_path, part10(dicom.image()), '(0010,0010) := "X"')
-    assert ds.PixelData == bytes(range(32))
+    ds = edited(tmp_path, large_image(), '(0010,0010) := "X"')
+    assert ds.PixelData == bytes(range(250)) * 1000
 
 
 def test_a_disk_error_is_passed_on_and_leaves_no_file(
@@ -272,7 +279,7 @@ def test_a_disk_error_is_passed_on_and_leaves_no_file(
         raise OSError(errno.ENOSPC, "full")
 
     monkeypatch.setattr(os, "copy_file_range", fail)
-    (tmp_path / "in.dcm").write_bytes(part10(dicom.image()))
+    (tmp_path / "in.dcm").write_bytes(large_image())
     with pytest.raises(OSError, match="full"):
         edit_file(tmp_path / "in.dcm", tmp_path / "out.dcm", [script()], {})
     assert not (tmp_path / "out.dcm").exists()
@@ -283,7 +290,7 @@ def test_a_source_that_becomes_shorter_meanwhile_is_noticed(
 ) -> None:
     monkeypatch.setattr(os, "copy_file_range", lambda *_arguments: 0)
     with pytest.raises(UneditableFile, match="became shorter"):
-        edited(tmp_path, part10(dicom.image()))
+        edited(tmp_path, large_image())
 
 
 @pytest.mark.parametrize(

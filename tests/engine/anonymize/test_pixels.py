@@ -227,6 +227,14 @@ def test_a_format_that_nothing_decodes_refuses_the_object_and_says_what_to_insta
     assert list(tmp_path.iterdir()) == []
 
 
+def test_jpeg_of_12_bits_is_refused_and_says_what_decodes_it(tmp_path: Path) -> None:
+    source = Path(str(get_testdata_file("JPGExtended.dcm")))
+    with pytest.raises(ScriptRuntimeError, match="can't be decoded as JPEG Extended") as caught:
+        edit_file(source, tmp_path / "out.dcm", [script(ALTER)], {})
+    assert "pylibjpeg-libjpeg" in caught.value.remedy
+    assert "dcmdjpeg" in caught.value.remedy
+
+
 def test_unknown_and_broken_compressed_data_refuse_the_object() -> None:
     ds = image()
     ds.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.100")  # MPEG-2

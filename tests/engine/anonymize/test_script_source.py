@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.anonymize import MissingVersion, Script, ScriptError
+from engine.anonymize import MissingVersion, Script, ScriptError, migration
 from engine.anonymize.source import MAX_SCRIPT_CHARACTERS, prepare, without_comment
 from tests.engine.anonymize.objects import apply, make_object, value_at
 
@@ -29,6 +29,35 @@ def test_without_a_version_in_the_first_column_it_is_a_script_of_the_older_langu
         Script.parse(text)
     assert 'version "6.1"' in caught.value.remedy
     assert "cond ? action" in caught.value.remedy
+
+
+OLDER = """\
+// made in 2016: (0029,1010) stays
+(0008,0060) = "MR : x" : (0010,0010) := "http://a:8" // : not this
+-(0029,1019)
+(0008,0018) := new UID
+(0010,4000) := urlEncode[(0019,10X2)]
+"""
+
+
+def test_a_script_of_the_older_language_is_told_what_to_change_in_which_line() -> None:
+    with pytest.raises(MissingVersion) as caught:
+        Script.parse(OLDER, "site")
+    _, *changes = caught.value.problems
+    assert [(p.line, p.column, p.remedy) for p in changes] == [
+        (2, 24, 'write (0008,0060) = "MR : x" ? (0010,0010) := "http://a:8" // : not this'),
+        (3, 2, "write (0029,{CREATOR}19), with the creator that stands in (0029,0010)"),
+        (4, 16, "write newUID[]"),
+        (5, 16, "leave it out"),
+        (5, 26, "write (0019,{CREATOR}X2), with the creator that stands in (0019,0010)"),
+    ]
+    assert "site line 3 column 2 '(0029,1019)'" in caught.value.detail
+
+
+def test_of_a_long_script_of_the_older_language_not_every_line_is_told() -> None:
+    with pytest.raises(MissingVersion) as caught:
+        Script.parse("-(0029,1019)\n" * 5000)
+    assert len(caught.value.problems) == 1 + migration.MOST_CHANGES
 
 
 def test_a_version_needs_a_blank_as_xnat_looks_for_the_second_word() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 from engine.intake.script_job import ScriptJob, ScriptResult, Verdict, run_script
@@ -21,6 +22,11 @@ def double(number: int) -> int:
 
 def pid(_: int) -> int:
     return os.getpid()
+
+
+def loaded(_: int) -> set[str]:
+    """Return the modules that are there."""
+    return set(sys.modules)
 
 
 def spin(_: int) -> int:

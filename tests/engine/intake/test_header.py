@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pydicom.datadict import tag_for_keyword
 from pydicom.multival import MultiValue
 
+from engine.elements import encoding_of, index
 from engine.errors import UnreadableObject
-from engine.intake.elements import encoding_of, index
 from engine.intake.reading import check_complete, read_complete, read_header, read_in_parts
 from tests.dicom import (
     EXPLICIT_VR_LITTLE_ENDIAN,

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.elements import Index, encoding_of, index
 from engine.errors import UnreadableObject
 from engine.intake import layout
-from engine.intake.elements import Index, encoding_of, index
 from engine.intake.layout import MOST_HEADS, MOST_KNOWN, Form, Layouts
 from tests.dicom import (
     EXPLICIT_VR_LITTLE_ENDIAN,

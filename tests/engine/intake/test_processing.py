@@ -12,7 +12,7 @@ import pydicom
 import pytest
 
 from engine.events import ProcessorFailed
-from engine.intake import processor_job, worker_processes
+from engine.intake import worker_start
 from engine.intake.installed_processors import load_processors
 from engine.intake.label_tables import LabelTables
 from engine.intake.processing import Processing
@@ -116,11 +116,9 @@ class OneProcess(ProcessorWorkers):
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick_starts() -> Iterator[None]:
-    """Fork workers from a server that has read all modules; what they do is the same."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([processor_job.__name__, processor_plugins.__name__, "pydicom"])
+    """Fork workers as those for scripts are; what they do is the same."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker_processes, "_SPAWN", context)
+        patch.setattr(worker_start, "_ANEW", multiprocessing.get_context("forkserver"))
         yield
 
 

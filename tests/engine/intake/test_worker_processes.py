@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
+from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
 import psutil
@@ -22,6 +23,7 @@ from engine.intake.worker_processes import (
     WorkersClosed,
     WorkerTimeout,
 )
+from engine.intake.worker_start import Start, load_ahead
 from tests.engine.intake import scripted
 
 if TYPE_CHECKING:
@@ -29,14 +31,40 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_process_is_started_when_needed_and_used_again() -> None:
-    before = set(psutil.Process().children())
-    with closing(Workers(scripted.pid, processes=2)) as workers:
-        assert set(psutil.Process().children()) == before
+@pytest.fixture(params=Start, ids=str)
+def start(request: pytest.FixtureRequest) -> Start:
+    """Return how processes are started."""
+    chosen: Start = request.param
+    return chosen
+
+
+def test_a_process_is_started_when_needed_and_used_again(start: Start) -> None:
+    before = set(psutil.Process().children(recursive=True))
+    with closing(Workers(scripted.pid, processes=2, start=start)) as workers:
+        assert set(psutil.Process().children(recursive=True)) == before
         first = workers.run(1)
         assert first != os.getpid()
         assert workers.run(2) == first
     assert not psutil.pid_exists(first)
+
+
+def test_a_forked_process_has_everything_loaded_and_can_say_nothing(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    load_ahead()
+    with closing(Workers(scripted.loaded, processes=1, start=Start.FORKED)) as workers:
+        assert {"pydicom", "lark", "engine.sessions.uid_maps"} <= workers.run(1)
+        assert "engine.service" not in workers.run(1)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_where_none_can_be_forked_one_is_started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError(errno.EROFS, "read-only file system")
+
+    monkeypatch.setattr(forkserver, "ensure_running", fail)
+    with closing(Workers(scripted.loaded, processes=1, start=Start.FORKED)) as workers:
+        assert "lark" not in workers.run(1)
 
 
 def test_one_process_is_started_ahead_gets_ready_and_takes_the_first_job(tmp_path: Path) -> None:
@@ -70,9 +98,11 @@ def test_processes_start_behind_a_console_whose_standard_error_has_no_descriptor
     assert run.stdout == "3\n"
 
 
-def test_at_its_limit_only_the_hanging_one_is_killed() -> None:
+def test_at_its_limit_only_the_hanging_one_is_killed(start: Start) -> None:
     with (
-        closing(Workers(scripted.double_or_spin, processes=2, cpu_seconds=0.3)) as workers,
+        closing(
+            Workers(scripted.double_or_spin, processes=2, cpu_seconds=0.3, start=start)
+        ) as workers,
         ThreadPoolExecutor(1) as pool,
     ):
         assert workers.run(1) == 2
@@ -83,23 +113,26 @@ def test_at_its_limit_only_the_hanging_one_is_killed() -> None:
         assert workers.run(3) == 6
 
 
-def test_one_that_stands_still_is_killed_as_well() -> None:
+def test_one_that_stands_still_is_killed_as_well(start: Start) -> None:
     with (
-        closing(Workers(scripted.stop, processes=1, wall_seconds=1.0)) as workers,
+        closing(Workers(scripted.stop, processes=1, wall_seconds=1.0, start=start)) as workers,
         pytest.raises(WorkerTimeout),
     ):
         workers.run(1)
 
 
-def test_a_process_that_died_is_tried_again_once(tmp_path: Path) -> None:
-    with closing(Workers(scripted.die_once, processes=1)) as workers:
+def test_a_process_that_died_is_tried_again_once(start: Start, tmp_path: Path) -> None:
+    with closing(Workers(scripted.die_once, processes=1, start=start)) as workers:
         assert workers.run(str(tmp_path / "mark")) > 0
-    with closing(Workers(scripted.die, processes=1)) as deadly, pytest.raises(WorkerLost):
+    with (
+        closing(Workers(scripted.die, processes=1, start=start)) as deadly,
+        pytest.raises(WorkerLost),
+    ):
         deadly.run(1)
 
 
-def test_one_that_is_killed_while_idle_is_not_missed() -> None:
-    with closing(Workers(scripted.pid, processes=1)) as workers:
+def test_one_that_is_killed_while_idle_is_not_missed(start: Start) -> None:
+    with closing(Workers(scripted.pid, processes=1, start=start)) as workers:
         first = workers.run(1)
         os.kill(first, signal.SIGKILL)
         assert workers.run(1) != first
@@ -112,45 +145,42 @@ def test_of_an_error_only_the_type_is_told() -> None:
         assert str(raised.value) == "ValueError"
 
 
-def test_what_is_printed_there_comes_nowhere(capfd: pytest.CaptureFixture[str]) -> None:
-    with closing(Workers(scripted.say, processes=1)) as workers:
+def test_what_is_printed_there_comes_nowhere(
+    start: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with closing(Workers(scripted.say, processes=1, start=start)) as workers:
         assert workers.run("DOE^JANE") == "DOE^JANE"
     assert capfd.readouterr() == ("", "")
 
 
-def test_closing_ends_those_at_work_and_starts_no_more() -> None:
-    before = set(psutil.Process().children())
-    workers = Workers(scripted.double_or_spin, processes=1)
-    workers.run(1)
-    started = set(psutil.Process().children()) - before
-    (child,) = (process for process in started if "resource_tracker" not in _line(process))
+def test_closing_ends_those_at_work_and_starts_no_more(start: Start, tmp_path: Path) -> None:
+    pipe = tmp_path / "pid"
+    os.mkfifo(pipe)
+    workers = Workers(scripted.spin_after_saying_pid, processes=1, start=start)
     with ThreadPoolExecutor(1) as pool:
-        begun = threading.Event()
-
-        def spin() -> int:
-            begun.set()
-            return workers.run(0)
-
-        hanging = pool.submit(spin)
-        begun.wait(10)
+        hanging = pool.submit(workers.run, str(pipe))
+        child = psutil.Process(int(pipe.read_text("ascii")))
         workers.close()
         with pytest.raises(WorkersClosed):
             hanging.result(20)
     assert not child.is_running()
     with pytest.raises(WorkersClosed):
-        workers.run(1)
+        workers.run(str(pipe))
 
 
 @pytest.mark.parametrize("spins", [False, True])
-def test_they_end_when_their_parent_is_killed(spins: bool, tmp_path: Path) -> None:
+def test_they_end_when_their_parent_is_killed(spins: bool, start: Start, tmp_path: Path) -> None:
     pipe = tmp_path / "pid"
     os.mkfifo(pipe)
     program = (
         "import sys\n"
         "from tests.engine.intake import scripted\n"
         "from engine.intake.worker_processes import Workers\n"
-        "print(Workers(scripted.pid).run(1), flush=True)\n"
-        f"{f'Workers(scripted.spin_after_saying_pid).run({str(pipe)!r})' if spins else ''}\n"
+        "from engine.intake.worker_start import Start\n"
+        f"idle = Workers(scripted.pid, start=Start.{start.name})\n"
+        f"hanging = Workers(scripted.spin_after_saying_pid, start=Start.{start.name})\n"
+        "print(idle.run(1), flush=True)\n"
+        f"{f'hanging.run({str(pipe)!r})' if spins else ''}\n"
         "sys.stdin.read()\n"
     )
     command = [sys.executable, "-c", program]
@@ -163,7 +193,3 @@ def test_they_end_when_their_parent_is_killed(spins: bool, tmp_path: Path) -> No
         parent.kill()
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
-
-
-def _line(process: psutil.Process) -> str:
-    return " ".join(process.cmdline())

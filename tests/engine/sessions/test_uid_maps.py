@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,18 @@ def test_whoever_sees_a_value_first_decides_for_all_threads(tmp_path: Path) -> N
             thread.join()
     assert len(seen) == 80
     assert len(set(seen)) == 20
+
+
+def test_opening_waits_for_another_process_that_makes_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "uids.sqlite"
+    with closing(sqlite3.connect(path)) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("BEGIN IMMEDIATE")
+        opening = pool.submit(SqliteUidMaps, path)
+        with pytest.raises(TimeoutError):
+            opening.result(0.05)
+        other.rollback()
+        with closing(opening.result(10)) as maps:
+            assert maps.uid_for("a", "x", lambda: "9.1") == "9.1"
 
 
 def test_scripts_map_uids_through_it(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.errors import UnreadableObject
-from engine.intake.elements import (
+from engine.elements import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
@@ -22,6 +21,7 @@ from engine.intake.elements import (
     index,
     value_at,
 )
+from engine.errors import UnreadableObject
 from tests.dicom import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,

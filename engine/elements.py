@@ -29,7 +29,7 @@ MAX_INDEXED_ELEMENTS = 100_000
 UNDEFINED_LENGTH = 0xFFFFFFFF
 _PIXEL_DATA = 0x7FE00010
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD  # PS3.5 7.5
-_LONGEST_HEAD_BYTES, _ITEM_HEAD_BYTES = 12, 8
+LONGEST_HEAD_BYTES, _ITEM_HEAD_BYTES = 12, 8
 _HEADER_GROUPS = (0x0000, 0x0002)  # PS3.5 7.1: for commands and the file meta
 
 # PS3.5 7.1.2: the VRs with a 16-bit length, and those with two reserved bytes and 32 bits.
@@ -164,7 +164,7 @@ def index(
     walk = _walk_explicit if encoding.explicit else _walk_implicit
     limit = end = len(data)
     if size_bytes is not None and size_bytes > end:
-        limit, end = end - _LONGEST_HEAD_BYTES, size_bytes
+        limit, end = end - LONGEST_HEAD_BYTES, size_bytes
     last_group = encoding.key(last_tag) & encoding.group_mask
     found = walk(data, encoding, last_group, to_end, limit, end)
     first_group = encoding.key(next(iter(found.starts), _ITEM)) >> 16
@@ -214,7 +214,7 @@ def _walk_explicit(
                         if tag == _PIXEL_DATA and end > len(data):
                             position, inside = skip_fragments(data, position, encoding)
                         else:
-                            position, budget = _skip_items(data, position, tag, inner, budget)
+                            position, budget = skip_items(data, position, tag, inner, budget)
                     else:
                         position += length
                 if key & mask <= last_group:
@@ -247,7 +247,7 @@ def _walk_implicit(
                 position += 8
                 if length == UNDEFINED_LENGTH:
                     tag = encoding.key(key)
-                    position, budget = _skip_items(data, position, tag, encoding, budget)
+                    position, budget = skip_items(data, position, tag, encoding, budget)
                 else:
                     position += length
                 if key & mask <= last_group:
@@ -266,7 +266,7 @@ def _walk_implicit(
     return Index(starts, {}, indexed_end, position == end, position)
 
 
-def _skip_items(
+def skip_items(
     data: Buffer, position: int, tag: int, encoding: Encoding, budget: int
 ) -> tuple[int, int]:
     """Return where a value of undefined length ends, and what is left of the budget.

@@ -1,0 +1,22 @@
+"""What every process of ours does first that only works for others."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import warnings
+
+
+def become_quiet() -> None:
+    """Leave the terminal and its signals to the parent; what libraries print may be values."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    os.umask(0o077)
+    logging.disable()
+    warnings.simplefilter("ignore")
