@@ -166,7 +166,7 @@ class _Receiver:
         """Return what was counted since the engine started."""
         return ReceiverCounts(
             receiver,
-            tuple(self.states.items()),
+            tuple((str(state), objects) for state, objects in self.states.items()),
             self.all_bytes,
             tuple(self.failures.items()),
             tuple(self.answers),

@@ -15,6 +15,8 @@ for _name in [n for n in os.environ if n.startswith(("TEXTUAL", "DICOMDOCK"))]:
         del os.environ[_name]
 for _name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "SSH_CONNECTION"):
     os.environ.pop(_name, None)
+# A hundred processes are started, each of which would compile all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.update(TEXTUAL_ANIMATIONS="none", TZ="UTC", LC_ALL="C.UTF-8", TERM="xterm-256color")
 
 import pytest  # noqa: E402 - Textual reads the environment when it is imported

@@ -19,15 +19,20 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS, LINES = 120, 40
-ALTERNATE_SCREEN_ON = b"\x1b[?1049h"
 ALTERNATE_SCREEN_OFF = b"\x1b[?1049l"
 
 
 class Terminal:
     """A Python program in a terminal; use it in a `with` block."""
 
-    def __init__(self, arguments: Sequence[str], home: Path) -> None:
-        """Start it, with nothing of this user's own settings."""
+    def __init__(self, arguments: Sequence[str], home: Path, *, signals: bool = True) -> None:
+        """Start it, with nothing of this user's own settings.
+
+        Args:
+            arguments: for Python.
+            home: where it looks for settings.
+            signals: whether the kernel tells the program by SIGHUP when the terminal is gone.
+        """
         self._terminal, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", LINES, COLUMNS, 0, 0))
         environment = os.environ | {
@@ -43,7 +48,7 @@ class Terminal:
             stderr=slave,
             env=environment,
             start_new_session=True,
-            preexec_fn=_take_terminal,
+            preexec_fn=_take_terminal if signals else None,
         )
         os.close(slave)
         self.output = b""
@@ -84,7 +89,7 @@ class Terminal:
         os.write(self._terminal, keys)
 
     def hang_up(self) -> None:
-        """Take the terminal away; the kernel tells the program by SIGHUP."""
+        """Take the terminal away."""
         os.close(self._terminal)
         self._terminal = -1
 

@@ -73,8 +73,8 @@ class RelabelFromTable:
                 "Missing key",
                 "say what becomes of objects that are not in the table",
                 ParameterKind.CHOICE,
-                default=Missing.CONTINUE,
-                choices=tuple(Missing),
+                default=Missing.CONTINUE.value,
+                choices=tuple(missing.value for missing in Missing),
             ),
         ),
     )

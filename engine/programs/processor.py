@@ -55,8 +55,8 @@ _PARAMETERS = (
         "When",
         "choose for which change of a session it runs",
         ParameterKind.CHOICE,
-        default=When.READY,
-        choices=tuple(When),
+        default=When.READY.value,
+        choices=tuple(when.value for when in When),
     ),
     ProcessorParameter(
         "timeout_seconds",

@@ -1,25 +1,91 @@
-"""What tests of the console get: fewer searches for garbage, and patience on a busy machine."""
+"""What tests of the console get: pictures also of attached ones, and patience on a busy machine."""
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import time
+import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import textual.app
 import textual.pilot
-from textual._wait import SLEEP_GRANULARITY, wait_for_idle
+from textual.css.stylesheet import Stylesheet
 
+from tests.serving import served
+from tests.tui.reaching import Stage, through
+from tests.tui.waiting import until_nothing_is_due
 from tui.places import PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from textual.css.model import RuleSet
+
+ATTACHED = "attached"
+"""Ends the name of a test whose picture is drawn once more, by a console far from its engine."""
 NEW_OBJECTS_BEFORE_A_SEARCH = 100_000
 """Over a hundred times the usual: the searches took a quarter of the time of these tests."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Draw each picture twice; only what is drawn beside the engine makes a new one."""
+    if "snap_compare" in metafunc.fixturenames:
+        near, far = pytest.param(False, id=pytest.HIDDEN_PARAM), pytest.param(True, id=ATTACHED)
+        ways = [near] if metafunc.config.getoption("update_snapshots") else [near, far]
+        metafunc.parametrize("is_attached", ways, indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Draw each state from afar at one size only: the size makes no difference to the engine.
+
+    What is drawn again runs the same code, so its coverage is not measured, which takes as long as
+    drawing.
+    """
+    drawn: set[tuple[Path, str, bool]] = set()
+    kept = []
+    for item in items:
+        if isinstance(item, pytest.Function) and "snap_compare" in item.fixturenames:
+            from_afar = item.name.endswith(f"{ATTACHED}]")
+            state = (item.path, item.originalname, from_afar)
+            if from_afar and state in drawn:
+                continue
+            if from_afar or state in drawn:
+                item.add_marker(pytest.mark.no_cover)
+            drawn.add(state)
+        kept.append(item)
+    items[:] = kept
+
+
+@pytest.fixture
+def is_attached(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, Path]]:
+    socket_file = tmp_path_factory.mktemp("stage") / "control.sock"
+    stage = Stage()
+    with served(stage, socket_file):
+        yield stage, socket_file
+
+
+@pytest.fixture
+def snapshot(
+    snapshot: Any, is_attached: bool, no_delays: None, request: pytest.FixtureRequest
+) -> Iterator[Any]:
+    """Return the recorded picture; an attached console has to draw the one of another test."""
+    if not is_attached:
+        yield snapshot
+        return
+    location = snapshot.test_location
+    location.testname = re.sub(rf"[-[]{ATTACHED}]$", "", location.testname)
+    if "[" in location.testname:
+        location.testname += "]"
+    with through(*request.getfixturevalue("stage")):
+        yield snapshot
 
 
 @pytest.fixture(autouse=True)
@@ -38,21 +104,36 @@ def _all_places(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr("tui.app.PLACES", places)
 
 
+@pytest.fixture
+def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what waits for a pause in typing be done at once, so that a pause of the pilot is one."""
+    for delay in (
+        "preview_dialog.PreviewDialog.preview_delay_seconds",
+        "processor_dialog.ProcessorDialog.check_delay_seconds",
+        "receiver_dialog.ReceiverDialog.probe_delay_seconds",
+        "settings_dialog.ScriptDialog.delay_seconds",
+    ):
+        monkeypatch.setattr(f"tui.screens.{delay}", 0.001)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _styles_are_parsed_once() -> Iterator[None]:
+    """Keep what style sheets say: parsing them anew for each console took a tenth of the time."""
+    parsed: dict[tuple[Any, ...], list[RuleSet]] = {}
+    parse = Stylesheet._parse_rules
+
+    def parse_once(sheet: Stylesheet, css: str, *place: Any, **more: Any) -> list[RuleSet]:
+        meaning = css, place, tuple(more.items()), tuple(sheet._variables.items())
+        if meaning not in parsed:
+            parsed[meaning] = parse(sheet, css, *place, **more)
+        return parsed[meaning]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stylesheet, "_parse_rules", parse_once)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (textual.app, textual.pilot):
         monkeypatch.setattr(module, "wait_for_idle", until_nothing_is_due)
-
-
-async def until_nothing_is_due(
-    min_sleep: float = SLEEP_GRANULARITY, max_sleep: float = 1.0
-) -> None:
-    """Wait as Textual does, and longer while the event loop still has something to run.
-
-    Textual takes a process for idle that used no processor time, as it does when others have it.
-    """
-    ready = cast(Any, asyncio.get_running_loop())._ready
-    deadline = time.monotonic() + max_sleep
-    await wait_for_idle(min_sleep, max_sleep)
-    while ready and time.monotonic() < deadline:
-        await wait_for_idle(min_sleep, max_sleep)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from engine.control import routes
 from engine.control.attach import find_engine
 from engine.settings import EngineSettings
-from tests.fakes import SCENARIOS, FakeEngine
-from tests.running import EngineProcess, configure, free_port, make_receiver
+from tests.fakes import busy
+from tests.running import (
+    EngineProcess,
+    configure,
+    engine_process,
+    free_port,
+    make_receiver,
+)
 from tests.serving import attached
 from tests.terminals import ALTERNATE_SCREEN_OFF, Terminal, processor_seconds
 from tui.app import ConsoleApp
@@ -23,52 +27,25 @@ from tui.app import ConsoleApp
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine import EngineView
-
 SAVE, QUIT = b"\x13", b"\x11"
 OF_ANOTHER_VERSION = """
 import sys
 from engine.control import routes
 routes.fingerprint, routes.__version__ = lambda: "another", "9.9.9"
 from engine.cli import main
-sys.exit(main())
+sys.exit(main(sys.argv[4:]))
 """
-
-
-async def picture(engine: EngineView, keys: tuple[str, ...]) -> str:
-    app = ConsoleApp(engine, refresh_hz=0, blink=False)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.pause()
-        for key in keys:
-            await pilot.press(key)
-            await app.workers.wait_for_complete()
-            await pilot.pause()
-        return app.export_screenshot()
-
-
-@pytest.mark.parametrize(
-    ("scenario", "keys"),
-    [
-        ("hostile_names", ()),
-        ("config_problem", ("2",)),
-        ("whitelist_rejections", ("e", "tab")),
-    ],
-)
-async def test_a_console_draws_the_same_through_a_socket(
-    scenario: str, keys: tuple[str, ...], tmp_path: Path
-) -> None:
-    alone = await picture(SCENARIOS[scenario](), keys)
-    engine: FakeEngine = SCENARIOS[scenario]()
-    with attached(engine, tmp_path / "control.sock") as view:
-        assert await picture(view, keys) == alone
 
 
 async def test_a_console_of_another_version_says_so_above_its_panels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(routes, "fingerprint", lambda: "another")
-    with attached(SCENARIOS["busy"](), tmp_path / "control.sock") as view:
-        shown = await picture(view, ())
+    with attached(busy(), tmp_path / "control.sock") as view:
+        app = ConsoleApp(view, refresh_hz=0, blink=False)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.pause()
+            shown = app.export_screenshot()
     assert "Nothing&#160;can&#160;be&#160;changed&#160;from&#160;here" in shown
 
 
@@ -81,17 +58,6 @@ def data(tmp_path: Path) -> Path:
 
 def console(data: Path, *options: str) -> Terminal:
     return Terminal(["-m", "tui", "--data", str(data), *options], data.parent)
-
-
-def engine_of(data: Path) -> Any:
-    """Reach the engine that is being started."""
-    settings = EngineSettings(data)
-    deadline = time.monotonic() + 30
-    while not settings.control_file.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    found = find_engine(settings)
-    assert found is not None
-    return found
 
 
 def test_a_console_survives_its_engine_and_loses_nothing_that_was_typed(data: Path) -> None:
@@ -123,34 +89,52 @@ def test_a_console_survives_its_engine_and_loses_nothing_that_was_typed(data: Pa
 
 
 def test_an_engine_of_another_version_is_shown_and_not_changed(data: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", OF_ANOTHER_VERSION, "--data", str(data), "engine"],
-        stderr=subprocess.DEVNULL,
-    ) as engine:
-        try:
-            engine_of(data).close()
-            with console(data) as terminal:
-                assert terminal.read_until(b"the engine runs another version 9.9.9")
-                terminal.type(QUIT)
+    engine = EngineProcess(data, through=(sys.executable, "-c", OF_ANOTHER_VERSION))
+    try:
+        engine.wait_until_listening(1)
+        with console(data) as terminal:
+            assert terminal.read_until(b"the engine runs another version 9.9.9")
+            terminal.type(QUIT)
+            assert terminal.wait() == 0
+    finally:
+        engine.kill()
+
+
+def test_signals_end_attached_consoles_and_not_their_engine(data: Path) -> None:
+    with engine_process(data, 1, "--durability", "none") as engine:
+        with console(data) as first, console(data) as second:
+            for terminal, number in ((first, signal.SIGTERM), (second, signal.SIGHUP)):
+                assert terminal.read_until(b"1 listening")
+                terminal.process.send_signal(number)
+                assert terminal.read_until(ALTERNATE_SCREEN_OFF)
                 assert terminal.wait() == 0
-        finally:
-            engine.kill()
+        assert engine.process.poll() is None
+        assert engine.terminate() == 0
+
+
+def test_an_engine_ends_with_the_terminal_of_its_console_on_request(data: Path) -> None:
+    with console(data, "--on-hangup", "stop") as terminal:
+        assert terminal.read_until(b"1 listening")
+        terminal.hang_up()
+        assert terminal.process.wait(20) == 0
+    assert not (data / "control.sock").exists()
+    assert find_engine(EngineSettings(data), wait_seconds=0) is None
 
 
 def test_an_engine_goes_on_without_the_terminal_of_its_console(data: Path) -> None:
     with console(data) as terminal:
         assert terminal.read_until(b"1 listening")
-        engine = engine_of(data)
-        terminal.hang_up()
-        time.sleep(0.5)
+        engine = find_engine(EngineSettings(data))
+        assert engine is not None
         used = processor_seconds(terminal.process.pid)
-        time.sleep(1)
-        assert terminal.process.poll() is None
-        assert processor_seconds(terminal.process.pid) - used < 0.1
+        terminal.hang_up()
         with console(data) as later:
             assert later.read_until(b"1 listening")
+            used = processor_seconds(terminal.process.pid) - used
+            assert used < processor_seconds(later.process.pid) / 3, "it is not idle"
             later.type(QUIT)
             assert later.wait() == 0
+        assert terminal.process.poll() is None
         assert len(engine.view.snapshot().receivers) == 1
         engine.close()
         terminal.process.send_signal(signal.SIGHUP)

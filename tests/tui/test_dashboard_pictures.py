@@ -23,6 +23,7 @@ from tests.fakes import (
     shared_port_in_use,
     whitelist_rejections,
 )
+from tests.tui.reaching import reach
 from tests.tui.test_dashboard import row
 from tui.app import ConsoleApp
 from tui.widgets.associations_table import AssociationsTable
@@ -33,7 +34,7 @@ Compare = Callable[..., bool]
 
 
 def console(engine: FakeEngine, *, theme: str = "dark") -> ConsoleApp:
-    app = ConsoleApp(engine, refresh_hz=0, blink=False)
+    app = ConsoleApp(reach(engine), refresh_hz=0, blink=False)
     app.theme = theme
     return app
 

@@ -2,28 +2,22 @@
 
 import contextlib
 import os
-import pty
-import select
 import signal
-import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 from textual.worker import WorkerCancelled, WorkerFailed
 
 from tests.fakes import busy
+from tests.terminals import ALTERNATE_SCREEN_OFF, Terminal
 from tui.app import ConsoleApp
 from tui.widgets.status_line import StatusLine
 
-ROOT = Path(__file__).resolve().parents[2]
-ALTERNATE_SCREEN_ON = b"\x1b[?1049h"
-ALTERNATE_SCREEN_OFF = b"\x1b[?1049l"
 CONSOLE = """
 import sys
 from tests.fakes import busy
+from tests.terminals import ALTERNATE_SCREEN_OFF, Terminal
 from tui.app import ConsoleApp
 def on_quit():
     print("engine stopped", file=open(sys.argv[1], "a"))
@@ -115,44 +109,9 @@ async def test_a_terminal_that_is_gone_ends_the_console(monkeypatch: pytest.Monk
     assert app.return_code == 0
 
 
-class Console:
-    """The console in a terminal of its own."""
-
-    def __init__(self, note: Path, *options: str) -> None:
-        self._terminal, slave = pty.openpty()
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120", "LINES": "40"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", CONSOLE, str(note), *options],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env=environment,
-            start_new_session=True,
-        )
-        os.close(slave)
-        self.output = b""
-
-    def read_until(self, wanted: bytes, seconds: float = 20) -> bool:
-        end = time.monotonic() + seconds
-        while wanted not in self.output and time.monotonic() < end:
-            if not select.select([self._terminal], [], [], 0.2)[0]:
-                continue
-            try:
-                self.output += os.read(self._terminal, 65536)
-            except OSError:
-                break
-        return wanted in self.output
-
-    def hang_up(self) -> None:
-        os.close(self._terminal)
-        self._terminal = -1
-
-    def close(self) -> None:
-        if self._terminal >= 0:
-            self.hang_up()
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
+def console(note: Path, *options: str, signals: bool = True) -> Terminal:
+    """Start a console that notes when its engine was stopped."""
+    return Terminal(["-c", CONSOLE, str(note), *options], note.parent, signals=signals)
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGHUP])
@@ -160,38 +119,29 @@ def test_a_signal_stops_the_engine_and_restores_the_terminal(
     signal_number: signal.Signals, tmp_path: Path
 ) -> None:
     note = tmp_path / "note"
-    console = Console(note)
-    try:
-        assert console.read_until(b"listening")
-        console.process.send_signal(signal_number)
-        assert console.read_until(ALTERNATE_SCREEN_OFF)
-        assert console.process.wait(20) == 0
-        assert note.read_text() == "engine stopped\n"
-    finally:
-        console.close()
+    with console(note) as terminal:
+        assert terminal.read_until(b"listening")
+        terminal.process.send_signal(signal_number)
+        assert terminal.read_until(ALTERNATE_SCREEN_OFF)
+        assert terminal.wait() == 0
+    assert note.read_text() == "engine stopped\n"
 
 
-def test_a_terminal_that_vanishes_without_a_signal_ends_the_console(tmp_path: Path) -> None:
+@pytest.mark.parametrize("signals", [True, False], ids=["with a signal", "without a signal"])
+def test_a_terminal_that_vanishes_ends_the_console(signals: bool, tmp_path: Path) -> None:
     note = tmp_path / "note"
-    console = Console(note)
-    try:
-        assert console.read_until(b"listening")
-        console.hang_up()
-        assert console.process.wait(20) == 0
-        assert note.read_text() == "engine stopped\n"
-    finally:
-        console.close()
+    with console(note, signals=signals) as terminal:
+        assert terminal.read_until(b"listening")
+        terminal.hang_up()
+        assert terminal.process.wait(20) == 0
+    assert note.read_text() == "engine stopped\n"
 
 
 def test_a_second_sigterm_exits_at_once_with_the_terminal_restored(tmp_path: Path) -> None:
-    note = tmp_path / "note"
-    console = Console(note, "slowly")
-    try:
-        assert console.read_until(b"listening")
-        console.process.send_signal(signal.SIGTERM)
-        assert console.read_until(b"stopping")
-        console.process.send_signal(signal.SIGTERM)
-        assert console.read_until(ALTERNATE_SCREEN_OFF)
-        assert console.process.wait(20) == 128 + signal.SIGTERM
-    finally:
-        console.close()
+    with console(tmp_path / "note", "slowly") as terminal:
+        assert terminal.read_until(b"listening")
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.read_until(b"stopping")
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.read_until(ALTERNATE_SCREEN_OFF)
+        assert terminal.wait() == 128 + signal.SIGTERM

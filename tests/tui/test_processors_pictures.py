@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from engine.errors import EngineError
 from engine.view.scripts import FindingKind, ScriptFinding
 from tests.fakes import HOSTILE_NAMES
@@ -18,11 +16,6 @@ if TYPE_CHECKING:
     from tests.tui.test_screen_pictures import Before, Compare
 
 Size = tuple[int, int]
-
-
-@pytest.fixture(autouse=True)
-def _no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui.screens.processor_dialog.ProcessorDialog.check_delay_seconds", 0.001)
 
 
 def then(*rounds: tuple[str, ...]) -> Before:

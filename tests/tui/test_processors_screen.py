@@ -42,9 +42,7 @@ if TYPE_CHECKING:
     from tui.screens.console_screen import ConsoleScreen
 
 
-@pytest.fixture(autouse=True)
-def _no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ProcessorDialog, "check_delay_seconds", 0.001)
+pytestmark = pytest.mark.usefixtures("no_delays")
 
 
 @asynccontextmanager
@@ -144,8 +142,6 @@ async def test_a_new_processor_is_typed_chosen_and_saved() -> None:
         await settle(app, pilot)
         (name,) = dialog.form.scripts()
         dialog.query_one(f"#{name}").text = SCRIPT  # type: ignore[attr-defined]
-        await settle(app, pilot)
-        await pilot.pause(0.05)
         await settle(app, pilot)
         assert ("check", SCRIPT) in engine.scripts.calls
         field = dialog.query_one(f"#field-{name}", Field)

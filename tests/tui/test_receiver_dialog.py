@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from textual.app import App
@@ -14,6 +14,7 @@ from engine.model.ae_title import AETitle
 from engine.model.identifier import DEFAULT_IDENTIFIERS, IdentifierInfo
 from engine.model.receiver import Receiver, ReceiverRules
 from engine.view import PortState, PortStatus
+from tests.tui.reaching import reach
 from tui.forms.receiver_form import FIELD_ORDER, ReceiverForm
 from tui.screens.choice import ChoiceDialog
 from tui.screens.receiver_dialog import ReceiverDialog
@@ -38,7 +39,7 @@ def make_receiver(ae_title: str = "XNAT", port: int = 8104, **changes: object) -
 
 
 class FakeEngine:
-    """Answers the dialog's two calls; refuses what it is told to refuse."""
+    """Answers the dialog's calls; refuses what it is told to refuse."""
 
     def __init__(self, refusal: Exception | None = None) -> None:
         self.refusal = refusal
@@ -49,14 +50,21 @@ class FakeEngine:
         self.ports: dict[int, PortStatus | Exception] = {}
         self.may_save = threading.Event()
         self.may_save.set()
+        self.preview: Callable[[Receiver], tuple[RoutingPreview, ...]] | None = None
 
-    def save(self, receiver: Receiver, seen: Receiver | None) -> Receiver:
+    def save_receiver(
+        self, receiver: Receiver, actor: str, *, replacing: Receiver | None = None
+    ) -> Receiver:
         self.may_save.wait(10)
         self.saved.append(receiver)
-        self.seen.append(seen)
+        self.seen.append(replacing)
         if self.refusal is not None:
             raise self.refusal
         return receiver
+
+    def preview_routing(self, receiver: Receiver, site: object = None) -> Any:
+        assert self.preview is not None
+        return self.preview(receiver)
 
     def port_status(self, port: int) -> PortStatus:
         self.probed.append(port)
@@ -79,13 +87,15 @@ class Host(App[None]):
     ) -> None:
         super().__init__()
         self.engine = engine or FakeEngine()
+        self.engine.preview = preview
+        view = reach(self.engine)
         self.form = form or ReceiverForm.new(ReceiverRules(identifiers=identifiers))
         self.dialog = ReceiverDialog(
             self.form,
-            port_status=self.engine.port_status,
-            save=self.engine.save,
+            port_status=view.port_status,
+            save=lambda changed, seen: view.save_receiver(changed, "anna", replacing=seen),
             current=lambda _: self.engine.current,
-            preview=preview,
+            preview=view.preview_routing if preview else None,
             blink=False,
         )
         self.results: list[Receiver | None] = []

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from engine.model.receiver import Receiver
     from tui.forms.routing_preview import AttributeWords
 
+pytestmark = pytest.mark.usefixtures("no_delays")
+
 PLAIN = make_receiver("MR_RESEARCH", 11112, identifier=DEFAULT.id)
 ROUTED = replace(
     PLAIN,
@@ -167,7 +169,7 @@ def host(receiver: Receiver) -> Host:
 
 async def settle(pilot: Pilot[None]) -> None:
     for _ in range(2):
-        await pilot.pause(0.2)
+        await pilot.pause()
         await pilot.app.workers.wait_for_complete()
     await pilot.pause()
 

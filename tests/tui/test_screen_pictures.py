@@ -19,6 +19,7 @@ from tests.fakes import (
     port_in_use,
     whitelist_rejections,
 )
+from tests.tui.reaching import reach
 from tui.app import ConsoleApp
 from tui.link import EngineAnswered, EngineCall
 from tui.screens.diagnostics import ConsoleFacts, diagnostics
@@ -35,7 +36,7 @@ Before = Callable[[Pilot[Any]], Awaitable[None]]
 
 
 def console(engine: FakeEngine, **options: Any) -> ConsoleApp:
-    return ConsoleApp(engine, refresh_hz=0, blink=False, **options)
+    return ConsoleApp(reach(engine), refresh_hz=0, blink=False, **options)
 
 
 def pressing(*keys: str, words: str = "") -> Before:

@@ -12,18 +12,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine import EngineView
-from engine.control import routes
+from engine.control import channel, news, routes
 from engine.control.client import RemoteEngine
 from engine.control.failures import EngineSilent, ReadOnly
 from engine.control.looks import Looks
 from engine.control.protocol import STREAMED, groups, methods
 from engine.control.unknown_event import UnknownEvent
 from engine.events import ReceiverFailed, Severity
-from tests.fakes import FakeEngine, busy
+from tests.fakes import FakeEngine, FixedClock, busy
 from tests.serving import attached, connect, remote, served
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from engine.events import Listener
 
 FAILED = ReceiverFailed(receiver="PET:8106", reason="address in use", remedy="stop that program")
 
@@ -45,8 +48,11 @@ def test_arguments_may_be_given_by_place_or_by_name(tmp_path: Path) -> None:
             view.events_since(1, 2, 3)  # type: ignore[call-arg]
 
 
-def test_an_engine_that_is_gone_is_silent_and_found_again_when_it_is_back(tmp_path: Path) -> None:
-    file = tmp_path / "control.sock"
+def test_an_engine_that_is_gone_is_silent_and_found_again_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, clock = tmp_path / "control.sock", FixedClock()
+    monkeypatch.setattr(channel, "time", clock)
     engine = busy()
     with remote(file) as reached:
         with pytest.raises(EngineSilent):
@@ -56,20 +62,13 @@ def test_an_engine_that_is_gone_is_silent_and_found_again_when_it_is_back(tmp_pa
         assert (caught.value.remedy[:16], caught.value.exit_code) == ("it was not asked", 8)
         for _ in range(2):
             with served(engine, file):
-                assert until_answered(reached) == engine.current
+                with pytest.raises(EngineSilent, match="can't be reached"):
+                    reached.view.snapshot()
+                clock.advance(channel.LONGEST_PAUSE_SECONDS)
+                assert reached.view.snapshot() == engine.current
             with pytest.raises(EngineSilent):
                 reached.view.snapshot()
     assert engine.calls == []
-
-
-def until_answered(engine: RemoteEngine) -> object:
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            return engine.view.snapshot()
-        except EngineSilent:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
 
 
 class Hanging(FakeEngine):
@@ -77,13 +76,14 @@ class Hanging(FakeEngine):
 
     def __init__(self) -> None:
         super().__init__(busy().current)
-        self.may_answer = threading.Event()
+        self.is_asked, self.may_answer = threading.Event(), threading.Event()
 
     def snapshot(self) -> Any:
         self.may_answer.wait(10)
         return super().snapshot()
 
     def undo(self, actor: str) -> None:
+        self.is_asked.set()
         self.may_answer.wait(10)
 
 
@@ -98,8 +98,10 @@ def test_a_look_at_an_engine_that_hangs_costs_no_time_and_is_answered_later(tmp_
             with pytest.raises(EngineSilent, match="not answered yet"):
                 reached.view.snapshot()
         assert time.monotonic() - began < 0.5
+        _, answer = reached._looks._asked["snapshot"]
         engine.may_answer.set()
-        assert until_answered(reached) == engine.current
+        answer.exception(10)
+        assert reached.view.snapshot() == engine.current
         reached.close()
 
 
@@ -117,9 +119,7 @@ def test_closing_wakes_who_waits_for_an_answer(tmp_path: Path) -> None:
     with served(engine, tmp_path / "control.sock"):
         waiting = threading.Thread(target=ask)
         waiting.start()
-        while not reached.channel._wire._opened:
-            time.sleep(0.01)
-        time.sleep(0.05)
+        assert engine.is_asked.wait(10)
         reached.close()
         waiting.join(5)
         engine.may_answer.set()
@@ -127,7 +127,23 @@ def test_closing_wakes_who_waits_for_an_answer(tmp_path: Path) -> None:
     assert "look whether what you asked for was done" in errors[0].remedy
 
 
-def test_news_arrive_when_they_happen_also_after_a_restart(tmp_path: Path) -> None:
+class Heard(FakeEngine):
+    """Says when somebody listens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_heard = threading.Event()
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        unsubscribe = super().subscribe(listener)
+        self.is_heard.set()
+        return unsubscribe
+
+
+def test_news_arrive_when_they_happen_also_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(news, "FIRST_PAUSE_SECONDS", 0.001)
     file = tmp_path / "control.sock"
     heard: list[str] = []
     told = threading.Event()
@@ -139,11 +155,9 @@ def test_news_arrive_when_they_happen_also_after_a_restart(tmp_path: Path) -> No
     with remote(file) as reached:
         unsubscribe = reached.view.subscribe(hear)
         for number in (1, 2):
-            engine = busy()
+            engine = Heard()
             with served(engine, file):
-                deadline = time.monotonic() + 15
-                while not engine.listeners and time.monotonic() < deadline:
-                    time.sleep(0.02)
+                assert engine.is_heard.wait(15)
                 engine.emit(FAILED)
                 assert told.wait(10)
                 told.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 import time
@@ -16,8 +17,10 @@ from tests.fakes import FakeEngine, busy, hundred_associations
 from tests.serving import connect, send, served
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from engine.events import Listener
     from engine.view import EchoResult
 
 SOON = 0.3
@@ -76,10 +79,17 @@ def test_a_client_that_does_not_read_its_answers_is_cut_off(file: Path) -> None:
     with served(hundred_associations(), file), connect(file) as connected:
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connected.send(request * 20)
-        time.sleep(3 * SOON)
+        assert is_hung_up(connected)
         assert send(file, "GET", "/v1/projects") == (200, [])
         received = until_closed(connected)
     assert received.count(b"HTTP/1.1 200") < 20
+
+
+def is_hung_up(connected: socket.socket) -> bool:
+    """Wait for the other side to hang up, and leave what it sent before where it is."""
+    poll = select.poll()
+    poll.register(connected, select.POLLRDHUP)
+    return bool(poll.poll(5000))
 
 
 def test_no_process_may_have_all_the_connections(
@@ -116,13 +126,25 @@ def test_what_is_no_http_is_answered_or_dropped(file: Path, noise: bytes) -> Non
 
 
 class Slow(FakeEngine):
+    """Answers an echo when it may, and says when it was asked and when nobody listens any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.go_on, self.unheard = (threading.Event() for _ in range(3))
+
     def echo(self, receiver_id: int) -> EchoResult:
-        entered.set()
-        go_on.wait(10)
+        self.entered.set()
+        self.go_on.wait(10)
         return self.echo_result
 
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        unsubscribe = super().subscribe(listener)
 
-entered, go_on = threading.Event(), threading.Event()
+        def end() -> None:
+            unsubscribe()
+            self.unheard.set()
+
+        return end
 
 
 def test_a_client_that_dies_while_it_is_served_leaves_nothing_behind(file: Path) -> None:
@@ -134,13 +156,11 @@ def test_a_client_that_dies_while_it_is_served_leaves_nothing_behind(file: Path)
             body = b'{"receiver_id": 1}'
             head = HEAD.replace(b"undo", b"echo") + b"content-length: %d\r\n\r\n" % len(body)
             connected.send(head + body)
-            assert entered.wait(10)
+            assert engine.entered.wait(10)
+        engine.emit(ReceiverFailed(receiver="X:1", reason="in use", remedy="stop it"))
         assert send(file, "GET", "/v1/projects") == (200, [])
-        go_on.set()
-        deadline = time.monotonic() + 5
-        while engine.listeners and time.monotonic() < deadline:
-            engine.emit(ReceiverFailed(receiver="X:1", reason="in use", remedy="stop it"))
-            time.sleep(0.02)
+        engine.go_on.set()
+        assert engine.unheard.wait(5)
         assert engine.listeners == []
 
 

@@ -10,6 +10,7 @@ import pytest
 from engine.control.hints import hints_of
 from engine.control.protocol import ACTOR, methods
 from engine.terminal import visible
+from tests.kinds import kinds_in
 from tests.samples import sample
 from tests.serving import attached
 
@@ -72,9 +73,11 @@ def test_a_method_takes_and_returns_the_same_through_the_socket(
     arguments = arguments_of(method)
     recorder = Recorder(sample(hints_of(method.function)["return"]))
     stage.engine = recorder.at(path)
-    assert method.of(view)(**arguments) == recorder.result
+    result = method.of(view)(**arguments)
+    assert result == recorder.result
+    assert kinds_in(result) == kinds_in(recorder.result)
     ((_, received),) = recorder.calls
     if ACTOR in arguments:
         assert visible(arguments.pop(ACTOR)) in received.pop(ACTOR)
     assert received == arguments
-    assert {n: type(v) for n, v in received.items()} == {n: type(v) for n, v in arguments.items()}
+    assert kinds_in(received) == kinds_in(arguments)

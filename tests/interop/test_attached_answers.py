@@ -1,0 +1,182 @@
+"""All that an engine at work answers is the same, down to its types, from afar."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from engine.control.protocol import methods
+from engine.demo.studies import CT_SCANNER, study
+from engine.dimse.send import Destination, SendingAssociation
+from engine.errors import SessionError
+from engine.model.anonymization import ScriptScope
+from engine.model.processor import Processor
+from engine.model.processor_class import Location
+from engine.model.project import Project
+from engine.model.session_query import SessionQuery
+from engine.service import Engine
+from engine.settings import Durability, EngineSettings
+from engine.view.objects import ObjectReference
+from engine.view.scripts import ScriptTrial
+from tests.fakes import NOW, FixedClock
+from tests.kinds import kinds_in
+from tests.running import LOOPBACK, configure, free_port, make_receiver
+from tests.serving import attached
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from engine.model.processing import ProcessorStep
+    from engine.view import EngineView
+
+SCRIPT = 'version "6.6"\n(0008,1030) := "TRIAL 7"\n'
+SET = Processor(0, "Set", "setElements", parameters=(("script", SCRIPT),))
+COPY = Processor(
+    0,
+    "Copy",
+    "forwardCopy",
+    location=Location.AFTER_STORED,
+    parameters=(("ae_title", "PACS"), ("host", LOOPBACK), ("port", "9")),
+)
+CALLER = "CT_SCANNER_1"
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, EngineView]]:
+    """Run an engine that has received, refused and changed something; reach it from afar too."""
+    data = tmp_path_factory.mktemp("answers") / "data"
+    port = free_port()
+    receiver = make_receiver("XNAT", port, custom_processing=True)
+    configure(data, receiver, projects=(Project("NEURO-01"),))
+    engine = Engine(EngineSettings(data, durability=Durability.NONE), clock=FixedClock())
+    engine.start()
+    try:
+        engine.processors.save(SET, "anna")
+        engine.processors.save(replace(COPY, enabled=False), "anna")
+        with SendingAssociation(
+            Destination(LOOPBACK, port, "XNAT", CALLER), [CT_SCANNER.sop_class_uid]
+        ) as peer:
+            objects = islice(study(CT_SCANNER, 1, "NEURO-01", NOW), 3)
+            assert [peer.send(ds) for ds in objects] == [0, 0, 0]
+        with attached(engine, data / "attached.sock") as view:
+            yield engine, view
+    finally:
+        engine.stop(drain_seconds=0)
+
+
+def receiver(view: EngineView) -> Any:
+    return view.snapshot().receivers[0].receiver
+
+
+def session(view: EngineView) -> int:
+    return view.sessions.list(SessionQuery()).sessions[0].id
+
+
+def scan(view: EngineView) -> str:
+    return view.sessions.detail(session(view)).scans[0].id
+
+
+def stored(view: EngineView) -> ObjectReference:
+    page = view.sessions.objects(session(view), scan(view))
+    return ObjectReference(session(view), page.objects[0].file)
+
+
+def site_trial(view: EngineView) -> Any:
+    trial = ScriptTrial(ScriptScope.SITE, text=SCRIPT)
+    return view.scripts.preview(trial, stored(view))
+
+
+def processor_trial(view: EngineView) -> Any:
+    trial = view.processors.test(view.processors.list()[0].processor)
+    return replace(trial, steps=timeless(trial.steps))
+
+
+def previews(view: EngineView) -> Any:
+    found = view.preview_routing(receiver(view), view.site())
+    assert len(found) == 3
+    return [
+        replace(
+            one,
+            saved_processing=timeless(one.saved_processing),
+            draft_processing=timeless(one.draft_processing),
+        )
+        for one in found
+    ]
+
+
+def timeless(steps: tuple[ProcessorStep, ...]) -> tuple[ProcessorStep, ...]:
+    """Leave out how long each step took, which is never the same twice."""
+    return tuple(replace(step, seconds=0.0) for step in steps)
+
+
+def identifiers(view: EngineView) -> Any:
+    """Leave out what checks a value while it is typed: from afar that is done when it is saved."""
+    return [
+        replace(one, fields=tuple(replace(field, check=None) for field in one.fields))
+        for one in view.identifiers()
+    ]
+
+
+def refusal(view: EngineView) -> Any:
+    """Ask for what can't be: the session is still being received."""
+    with pytest.raises(SessionError) as caught:
+        view.sessions.preview_archive(session(view))
+    error = caught.value
+    return type(error), error.title, error.detail, error.remedy, error.exit_code
+
+
+QUESTIONS: dict[str, Callable[[EngineView], Any]] = {
+    "associations/contexts": lambda v: v.associations.contexts(
+        v.snapshot().ended_associations[0].id
+    ),
+    "events_since": lambda v: v.events_since(0),
+    "file_namers": lambda v: v.file_namers(),
+    "forwarding/destinations": lambda v: v.forwarding.destinations(),
+    "forwarding/failed": lambda v: v.forwarding.failed(),
+    "history/diff": lambda v: v.history.diff(1),
+    "history/revisions": lambda v: v.history.revisions(),
+    "identifiers": identifiers,
+    "monitoring/counters": lambda v: v.monitoring.counters(),
+    "monitoring/health": lambda v: v.monitoring.health(),
+    "monitoring/metrics": lambda v: v.monitoring.metrics(),
+    "objects/compare": lambda v: v.objects.compare(stored(v)),
+    "objects/header": lambda v: v.objects.header(stored(v)),
+    "objects/recent": lambda v: v.objects.recent(),
+    "objects/thumbnail": lambda v: v.objects.thumbnail(stored(v), width=32, height=32),
+    "objects/trail": lambda v: v.objects.trail(stored(v)),
+    "port_status": lambda v: v.port_status(receiver(v).port),
+    "preview_routing": previews,
+    "processors/classes": lambda v: v.processors.classes(),
+    "processors/list": lambda v: v.processors.list(),
+    "processors/test": processor_trial,
+    "projects": lambda v: v.projects(),
+    "retry_receiver": lambda v: v.retry_receiver(receiver(v).id),
+    "scripts/check": lambda v: v.scripts.check("(0010,0010) := :="),
+    "scripts/default_script": lambda v: v.scripts.default_script(),
+    "scripts/preview": site_trial,
+    "senders/detail": lambda v: v.senders.detail(CALLER, LOOPBACK),
+    "senders/list": lambda v: v.senders.list(),
+    "sessions/detail": lambda v: v.sessions.detail(session(v)),
+    "sessions/list": lambda v: v.sessions.list(SessionQuery()),
+    "sessions/objects": lambda v: v.sessions.objects(session(v), scan(v)),
+    "sessions/preview_archive": refusal,
+    "sessions/settled": lambda v: v.sessions.settled(session(v), wait_seconds=0),
+    "site": lambda v: v.site(),
+    "snapshot": lambda v: v.snapshot(),
+    "echo": lambda v: v.echo(receiver(v).id),  # the last, as it calls the receiver
+}
+
+
+def test_every_question_is_asked() -> None:
+    assert QUESTIONS.keys() == {path for path, method in methods().items() if not method.changes}
+
+
+@pytest.mark.parametrize("path", QUESTIONS)
+def test_an_answer_is_the_same_from_afar(path: str, both: tuple[Engine, EngineView]) -> None:
+    engine, view = both
+    near, far = QUESTIONS[path](engine), QUESTIONS[path](view)
+    assert far == near
+    assert kinds_in(far) == kinds_in(near)
