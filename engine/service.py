@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from engine.view.scripts import ScriptsView
     from engine.view.senders import SendersView
     from engine.view.sessions import SessionsView
+    from engine.view.study_routes import StudyRoutesView
 
 QUARANTINE_BYTES = 1024**3
 _ABORT_SECONDS = 5.0
@@ -323,6 +324,7 @@ class Engine:
         self.sessions: SessionsView = answers.sessions
         self.history: HistoryView = answers.history
         self.senders: SendersView = answers.senders
+        self.study_routes: StudyRoutesView = answers.study_routes
 
     @contextmanager
     def _changing(self) -> Iterator[ConfigurationStore]:
