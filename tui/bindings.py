@@ -23,6 +23,7 @@ class Scope(StrEnum):
     SITE = "Site"
     SETTINGS = "Settings"
     VIEW = "View"
+    FILTER = "Filter"
     LISTS = "Lists"
     MARKS = "Marks"
     LOG = "Log"
@@ -150,6 +151,16 @@ KEYS = (
         "Delete",
         "remove it (asks)",
         2,
+        changes=True,
+    ),
+    Key(
+        "receiver.duplicate",
+        R,
+        "c",
+        "c",
+        "receiver('duplicate')",
+        "Duplicate",
+        "a new one that is told the same",
         changes=True,
     ),
     Key(
@@ -500,6 +511,7 @@ KEYS = (
     Key("view.copy", V, "y", "y", "copy('text')", "Copy", "copy the row as text (OSC 52)", 5),
     Key("view.copy_json", V, "Y", "Y", "copy('json')", "Copy JSON", "copy the row as JSON"),
     Key("view.back", V, "escape", "esc", "back", "Back", "end filter, zoom or pause; go back", 1),
+    Key("filter.keep", Scope.FILTER, "enter", "⏎", "submit", "Keep", "back to the list", 1),
     Key("list.open", L, "enter", "⏎", "screen.open", "Details", "everything about this row", 4),
     Key("list.down", L, "j", "j ↓", "cursor_down", "Down", "next row"),
     Key("list.up", L, "k", "k ↑", "cursor_up", "Up", "previous row"),

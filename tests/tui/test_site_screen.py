@@ -482,3 +482,5 @@ async def test_a_site_without_projects_says_the_next_step() -> None:
     async with running(busy(), "projects") as (app, _):
         table = app.screen.query_one(ProjectsTable)
         assert "n adds one" in table._empty
+    async with running(busy(), "projects", read_only=True) as (app, _):
+        assert app.screen.query_one(ProjectsTable)._empty == "there are no projects yet"

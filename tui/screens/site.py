@@ -61,11 +61,11 @@ if TYPE_CHECKING:
     from tui.screens.console_screen import Frame
     from tui.screens.known_settings import Settings
 
-NO_PROJECTS = "there are no projects yet: n adds one; until then everything is Unassigned"
+NO_PROJECTS = ("there are no projects yet", "n adds one; until then everything is Unassigned")
 LISTS = {"projects": "projects", "alerts": "targets", "studies": "routes"}
 """The panel with the list of a section that has one."""
 FILTERS = {"projects": "#filter", "studies": "#routes-filter"}
-NO_TARGETS = "nobody is told when something is wrong: n adds a program or a webhook"
+NO_TARGETS = ("nobody is told when something is wrong", "n adds a program or a webhook")
 
 
 class SiteScreen(ConsoleScreen):
@@ -140,7 +140,7 @@ class SiteScreen(ConsoleScreen):
         if settings is not None:
             self._show_projects(settings)
             targets = target_rows(settings.site.alerts.targets)
-            self.query_one(TargetsTable).show(targets, NO_TARGETS)
+            self.query_one(TargetsTable).show(targets, self.invited(*NO_TARGETS))
             self.panel("targets").describe(str(len(targets)))
             self._show_routes(snapshot.taken_at)
             self._show_section()
@@ -149,7 +149,7 @@ class SiteScreen(ConsoleScreen):
         bar, projects = self.query_one("#filter", FilterBar), settings.projects
         found = [p for p in projects if bar.wanted.matches(project_fields(p))]
         rows = project_rows(found, settings.sessions)
-        self.query_one(ProjectsTable).show(rows, bar.empty(NO_PROJECTS))
+        self.query_one(ProjectsTable).show(rows, bar.empty(self.invited(*NO_PROJECTS)))
         title = bar.count(len(found), len(projects)) if bar.wanted else str(len(projects))
         self.panel("projects").describe(title)
 
@@ -157,7 +157,7 @@ class SiteScreen(ConsoleScreen):
         bar, routes = self.query_one("#routes-filter", FilterBar), self._routes.routes
         found = [r for r in routes if bar.wanted.matches(route_fields(r))]
         table = self.query_one(StudyRoutesTable)
-        table.show(route_rows(found, now), bar.empty(NO_ROUTES))
+        table.show(route_rows(found, now), bar.empty(self.invited(*NO_ROUTES)))
         total = self._routes.total or 0
         title = bar.count(len(found), len(routes)) if bar.wanted else f"{total:,}"
         older = f"   only the newest {len(routes):,} are listed" if len(routes) < total else ""

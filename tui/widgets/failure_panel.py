@@ -43,16 +43,20 @@ class FailurePanel(Static):
         self._shown: object = None
         self._status: ReceiverStatus | None = None
         self._snapshot: EngineSnapshot | None = None
+        self._free: tuple[int, ...] = ()
 
     def paint(self, palette: Palette) -> None:
         """Use other colors from now on."""
         self._palette = palette
         self._shown = None
 
-    def show(self, status: ReceiverStatus, snapshot: EngineSnapshot) -> None:
-        """Show why this receiver failed, and which others with it."""
+    def show(
+        self, status: ReceiverStatus, snapshot: EngineSnapshot, free: tuple[int, ...] = ()
+    ) -> None:
+        """Show why this receiver failed, which others with it, and which ports are free instead."""
         self._status = status
         self._snapshot = snapshot
+        self._free = free
         self._draw()
 
     def on_resize(self) -> None:
@@ -64,7 +68,8 @@ class FailurePanel(Static):
         if status is None or snapshot is None or status.failure is None:
             return
         now, width = snapshot.taken_at, self.scrollable_content_region.width
-        facts, sharing = failure_facts(status, snapshot), sharing_port(status, snapshot)
+        facts = failure_facts(status, snapshot, self._free)
+        sharing = sharing_port(status, snapshot)
         shown = (status.receiver.label, status.failure, now.date(), width, *facts)
         if shown == self._shown:
             return
@@ -89,8 +94,10 @@ class FailurePanel(Static):
         return text
 
 
-def failure_facts(status: ReceiverStatus, snapshot: EngineSnapshot) -> list[Fact]:
-    """Return name and value of what is known about the failure."""
+def failure_facts(
+    status: ReceiverStatus, snapshot: EngineSnapshot, free: tuple[int, ...] = ()
+) -> list[Fact]:
+    """Return name and value of what is known about the failure, and ports that are free."""
     failure, now = status.failure, snapshot.taken_at
     if failure is None:
         return []
@@ -99,6 +106,8 @@ def failure_facts(status: ReceiverStatus, snapshot: EngineSnapshot) -> list[Fact
         facts.append(("held by", holder_words(failure.holder, now)))
     if failure.retry_at is not None:
         facts.append(("retry", retry_words(failure.retry_at, now)))
+    if free:
+        facts.append(("free ports", "   ".join(map(str, free))))
     sharing = sharing_port(status, snapshot)
     if sharing:
         verb = "shares" if len(sharing) == 1 else "share"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROUTE_FIELDS = ("study", "project", "subject", "session", "by")
 """What a filter can ask for by name."""
-NO_ROUTES = "no study is announced: n says where one goes; the identifier studyRouting asks"
+NO_ROUTES = ("no study is announced", "n says where one goes before it comes")
 
 
 class StudyRoutesTable(LiveTable):
