@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ABOUT = "study-routes"
 IDENTIFIER = "studyRouting"
+MAX_TITLE_CELLS = 36
 
 
 class StudyRouteCommands:
@@ -41,7 +42,8 @@ class StudyRouteCommands:
         from tui.forms.study_route_form import StudyRouteForm
         from tui.screens.settings_dialog import SettingsDialog
 
-        title = f"Study route · {safe(route.study_instance_uid)}" if route else "New study route"
+        uid = safe(route.study_instance_uid, MAX_TITLE_CELLS) if route else ""
+        title = f"Study route · {uid}" if route else "New study route"
         form = StudyRouteForm(route, projects, self._users())
         dialog: Any = SettingsDialog(
             form,

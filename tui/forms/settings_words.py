@@ -130,7 +130,13 @@ def _receivers(site: SiteSettings) -> Iterator[Fact]:
         if spec.name in ReceiversForm.LIMITS:
             value = str(getattr(site.limits, spec.name))
             about = " ".join(spec.help.rstrip(".").split())
-            yield spec.label.casefold(), f"{in_words(spec.name, value):<9}{about}"
+            yield _without_unit(spec.label), f"{in_words(spec.name, value):<9}{about}"
+
+
+def _without_unit(label: str) -> str:
+    """Return the label of a number whose unit stands behind it."""
+    name = label.casefold().removesuffix(", seconds").replace("pdu", "PDU")
+    return name.replace(" seconds", " time").replace(" bytes", " size")
 
 
 def _routing(site: SiteSettings) -> Iterator[Fact]:

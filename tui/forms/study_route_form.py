@@ -72,14 +72,10 @@ class StudyRouteForm(SettingsForm[StudyRoute]):
         return cut(f"one of {', '.join(ids[:PROJECTS_NAMED])}{more}", HINT_CELLS)
 
     def remark(self, name: str) -> Remark:
-        """Return which project an id or alias means."""
+        """Return the id of the project that an id or alias means."""
         typed = self.text(name).strip()
         found = self._projects.find(typed) if name == "project" and typed else None
-        if found is None:
-            return Remark()
-        project = self._projects.project(found)
-        title = f"  {safe(project.title)}" if project.title else ""
-        return Remark(f"✓ {safe(project.id)}{title}", is_good=True)
+        return Remark(f"✓ {safe(found)}", is_good=True) if found is not None else Remark()
 
     def summary(self) -> str:
         """Say what saving means, and whether anybody asks for it."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from engine.view import EngineSnapshot, ListenFailure, PortHolder, ReceiverStatus
 
 LABEL_WIDTH = 12
+OTHER_LINES = 6
+"""Reason, consolation and keys with a blank line between them."""
 Fact = tuple[str, str]
 CONSOLATION = "The other receivers are not affected."
 CONSOLATION_SHARED = "Receivers on other ports are not affected."
@@ -67,27 +69,29 @@ class FailurePanel(Static):
         status, snapshot = self._status, self._snapshot
         if status is None or snapshot is None or status.failure is None:
             return
-        now, width = snapshot.taken_at, self.scrollable_content_region.width
+        now = snapshot.taken_at
+        width, height = self.scrollable_content_region.size
         facts = failure_facts(status, snapshot, self._free)
         sharing = sharing_port(status, snapshot)
-        shown = (status.receiver.label, status.failure, now.date(), width, *facts)
+        shown = (status.receiver.label, status.failure, now.date(), width, height, *facts)
         if shown == self._shown:
             return
         self._shown = shown
         self.border_title = Content(f"✗ {failure_title(status, sharing)}")
         self.border_subtitle = Content(attempts(status.failure, now))
-        self.update(self._report(status.failure, facts, shared=bool(sharing), width=width))
+        gap = "\n" if len(facts) + OTHER_LINES > height > 0 else "\n\n"
+        consolation = CONSOLATION_SHARED if sharing else CONSOLATION
+        self.update(self._report(status.failure, facts, consolation, width, gap))
 
     def _report(
-        self, failure: ListenFailure, facts: Sequence[Fact], *, shared: bool, width: int
+        self, failure: ListenFailure, facts: Sequence[Fact], consolation: str, width: int, gap: str
     ) -> Text:
         text = Text(end="")
-        text.append(sentence_case(safe(failure.reason)), "bold").append(".\n\n")
+        text.append(sentence_case(safe(failure.reason)), "bold").append(f".{gap}")
         for name, value in facts:
             text.append(fit(name, LABEL_WIDTH), self._palette.style(Tone.MUTED))
             text.append(cut(value, max(10, width - LABEL_WIDTH)) + "\n")
-        consolation = CONSOLATION_SHARED if shared else CONSOLATION
-        text.append("\n").append(consolation, self._palette.style(Tone.MUTED)).append("\n\n")
+        text.append(gap[1:]).append(consolation, self._palette.style(Tone.MUTED)).append(gap)
         for i, (key, label) in enumerate(self._hints):
             text.append("    " if i else "")
             text.append(key, self._palette.style(Tone.KEY)).append(f" {label}")

@@ -32,12 +32,12 @@ class StudyRoutesTable(LiveTable):
         "`dicomdock study-routes` lists, imports (CSV) and removes them as well."
     )
     COLUMNS = (
-        Column("study", "Study Instance UID", 20, flexible=True, max_width=64),
-        Column("project", "Project", 10, flexible=True, max_width=20),
-        Column("subject", "Subject", 9, flexible=True, max_width=20),
-        Column("session", "Session", 10, flexible=True, max_width=24),
-        Column("by", "Added by", 8, at_least=84, flexible=True, max_width=20),
-        Column("at", "Added", 16, at_least=84),
+        Column("study", "Study Instance UID", 24, flexible=True, max_width=64),
+        Column("project", "Project", 12),
+        Column("subject", "Subject", 12),
+        Column("session", "Session", 14),
+        Column("by", "Added by", 12, at_least=110, flexible=True, max_width=20),
+        Column("at", "Added", 16, at_least=110),
     )
 
 
@@ -75,4 +75,4 @@ def route_rows(routes: Iterable[StudyRoute], now: datetime) -> list[TableRow]:
 
 
 def _label(text: str) -> Cell:
-    return Cell(safe(text)) if text else Cell("as it says", Tone.MUTED)
+    return Cell(safe(text)) if text else Cell("from object", Tone.MUTED)
