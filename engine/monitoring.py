@@ -7,17 +7,22 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from engine.alerting.failure import NotDelivered
+from engine.alerting.trial import send_trial
 from engine.counters import QueueCounts
 from engine.errors import EngineError
 from engine.exposition import render
 from engine.health import judge
+from engine.monitoring_events import AlertTried
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from engine.clock import Clock
     from engine.counters import Counters
+    from engine.events import Event
     from engine.metrics import Metrics
+    from engine.model.alerts import AlertTarget
     from engine.sessions.index import SessionIndex
     from engine.view import EngineSnapshot
     from engine.view.forwarding import DestinationStatus
@@ -36,6 +41,7 @@ class Monitoring:
         dead: Callable[[], tuple[str, ...]],
         storage_refusal: Callable[[], str],
         destinations: Callable[[], Sequence[DestinationStatus]],
+        tell: Callable[[Event], object],
     ) -> None:
         self._metrics = metrics
         self._index = index
@@ -44,6 +50,7 @@ class Monitoring:
         self._dead = dead
         self._storage_refusal = storage_refusal
         self._destinations = destinations
+        self._tell = tell
 
     def counters(self) -> Counters:
         """Return what was counted since the engine started, and what the index holds."""
@@ -76,6 +83,15 @@ class Monitoring:
     def health(self) -> Health:
         """Return whether all is well, and what is not."""
         return judge(self._snapshot(), self.counters(), self._dead(), self._storage_refusal())
+
+    def try_alert(self, target: AlertTarget, actor: str) -> None:
+        """Send a made-up alert to a target, and note who did."""
+        try:
+            send_trial(target, self._clock.now())
+        except NotDelivered as error:
+            self._tell(AlertTried(target=target.name, by=actor, why=error.detail))
+            raise
+        self._tell(AlertTried(target=target.name, by=actor))
 
     def is_alive(self) -> bool:
         """Tell whether every part that must run does, without waiting for a disk."""

@@ -53,6 +53,23 @@ class AlertFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlertTried(Event):
+    """Somebody had a made-up alert sent."""
+
+    topic: ClassVar[str] = "alert"
+
+    target: str
+    by: str
+    why: str = ""
+    """Why it did not arrive; empty if it did."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        outcome = f"did not arrive: {self.why}" if self.why else "was delivered"
+        return f"a test alert of {self.by} to {self.target} {outcome}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsUnavailable(Event):
     """Metrics can't be read over HTTP; everything else goes on."""
 

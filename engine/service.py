@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from engine.view.scripts import ScriptsView
     from engine.view.senders import SendersView
     from engine.view.sessions import SessionsView
+    from engine.view.study_routes import StudyRoutesView
 
 _ABORT_SECONDS = 5.0
 _ANSWER_SECONDS = 2.0
@@ -330,6 +331,7 @@ class Engine:
         self.sessions: SessionsView = answers.sessions
         self.history: HistoryView = answers.history
         self.senders: SendersView = answers.senders
+        self.study_routes: StudyRoutesView = answers.study_routes
 
     @contextmanager
     def _changing(self) -> Iterator[ConfigurationStore]:

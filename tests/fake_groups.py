@@ -33,9 +33,12 @@ from engine.view.senders import (
     SenderOrder,
     SenderPage,
 )
+from engine.view.study_routes import StudyRoutePage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from engine.model.study_route import StudyRoute
 
 NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
 
@@ -468,3 +471,26 @@ def _density(u: float, v: float, frame: int) -> float:
 def _grey(value: float, window: Window) -> int:
     low = window.center - window.width / 2
     return min(max(0, round((value - low) / window.width * 255)), 255)
+
+
+@dataclass
+class FakeStudyRoutes:
+    """A `StudyRoutesView` that answers from memory."""
+
+    command: Callable[..., None]
+    known: list[StudyRoute] = field(default_factory=list)
+
+    def list(self, limit: int = 1_000) -> StudyRoutePage:
+        return StudyRoutePage(tuple(self.known[:limit]), len(self.known))
+
+    def save(
+        self, route: StudyRoute, actor: str, *, replacing: StudyRoute | None = None
+    ) -> StudyRoute:
+        self.command("study_routes.save", route, actor, replacing)
+        saved = replace(route, added_by=actor, added_at=NOW)
+        self.known = [saved, *(r for r in self.known if r != replacing)]
+        return saved
+
+    def delete(self, study_instance_uid: str, actor: str) -> None:
+        self.command("study_routes.delete", study_instance_uid, actor)
+        self.known = [r for r in self.known if r.study_instance_uid != study_instance_uid]

@@ -311,17 +311,22 @@ class FakeSessions:
 def _fits(session: Session, query: SessionQuery) -> bool:
     project = session.project or UNASSIGNED
     texts = (session.project, session.subject, session.label, session.study_instance_uid)
-    text = (query.text or "").casefold()
+    both = "\n".join(one.casefold() for one in texts if one)
     return (
-        (query.project is None or fnmatchcase(project, query.project))
+        _is_like(project, query.project)
         and (not query.statuses or session.status in query.statuses)
         and (query.since is None or session.last_object_at >= query.since)
-        and query.modality in {None, session.modality}
+        and _is_like(session.modality, query.modality)
         and (query.caller or "").casefold() in session.calling_ae_title.casefold()
-        and query.receiver in {None, session.receiver, session.receiver.partition(":")[0]}
+        and _is_like(session.receiver, query.receiver)
         and query.area in {None, session.area}
-        and any(text in (one or "").casefold() for one in texts)
+        and all(word.casefold() in both for word in query.words)
+        and not any(word.casefold() in both for word in query.without)
     )
+
+
+def _is_like(value: str, wanted: str | None) -> bool:
+    return wanted is None or fnmatchcase(value.casefold(), wanted.casefold())
 
 
 _ORDERS: dict[SessionOrder, Callable[[Session], Any]] = {

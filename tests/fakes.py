@@ -47,7 +47,13 @@ from engine.view import (
 )
 from engine.view.associations import AcceptedContext
 from tests.fake_forwarding import FakeForwarding
-from tests.fake_groups import FakeHistory, FakeObjects, FakeSenders, hostile_senders
+from tests.fake_groups import (
+    FakeHistory,
+    FakeObjects,
+    FakeSenders,
+    FakeStudyRoutes,
+    hostile_senders,
+)
 from tests.fake_processors import FakeProcessors
 from tests.fake_scripts import FakeScripts
 from tests.fake_sessions import FakeSessions, hostile_sessions
@@ -55,6 +61,7 @@ from tests.fake_sessions import FakeSessions, hostile_sessions
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from engine.model.alerts import AlertTarget
     from engine.model.file_namer import FileNamerInfo
     from engine.model.identity import RoutingPreview
     from engine.model.project import Project
@@ -167,6 +174,9 @@ class FakeMonitoring:
     def is_alive(self) -> bool:
         return True
 
+    def try_alert(self, target: AlertTarget, actor: str) -> None:
+        self.engine._command("try_alert", target, actor)
+
     def health(self) -> Health:
         return judge(self.engine.current, self.engine.counted, (), "")
 
@@ -197,12 +207,14 @@ class FakeEngine:
     history: FakeHistory = field(init=False)
     senders: FakeSenders = field(default_factory=FakeSenders)
     objects: FakeObjects = field(init=False)
+    study_routes: FakeStudyRoutes = field(init=False)
     scripts: FakeScripts = field(default_factory=FakeScripts)
 
     def __post_init__(self) -> None:
         self.sessions = FakeSessions(self._command)
         self.history = FakeHistory(self._command, restored=self._restored)
         self.objects = FakeObjects(self._command)
+        self.study_routes = FakeStudyRoutes(self._command)
 
     forwarding: FakeForwarding = field(default_factory=FakeForwarding)
     counted: Counters = field(default_factory=Counters)

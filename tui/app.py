@@ -37,6 +37,7 @@ from tui.link import (
     Reading,
     ReadingWanted,
     ReceiverCommand,
+    ReceiverWanted,
     RestoreRequested,
     SettingsCommand,
     SwitchRequested,
@@ -50,7 +51,7 @@ from tui.screens.too_small import TooSmallScreen, is_too_small
 from tui.settings import ConsoleSettings, load_settings, save_settings
 from tui.terminal_watch import CHECK_SECONDS, TerminalWatch, end_at_once
 from tui.text import safe
-from tui.theme import DARK, QUIET, THEMES, palette_of
+from tui.theme import DARK, QUIET, THEMES, palette_of, user_theme
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,9 +143,11 @@ class ConsoleApp(App[None]):
         self._calls = EngineCalls(self, self._link)
         self._stopping = False
         self._terminal_watch = TerminalWatch(self._hang_up, self._terminate)
-        for theme in THEMES:
-            self.register_theme(theme)
         self._settings, self._settings_problem = self._load_settings()
+        self.console_themes = (*THEMES, *self._user_themes())
+        """What can be chosen."""
+        for theme in self.console_themes:
+            self.register_theme(theme)
         self.theme = self._known_theme(theme_name or self._settings.theme)
         for place in places:
             if place.screen:
@@ -161,8 +164,15 @@ class ConsoleApp(App[None]):
             return ConsoleSettings(), ""
         return load_settings(self._settings_path)
 
+    def _user_themes(self) -> Iterator[Theme]:
+        for name, said in self._settings.themes.items():
+            try:
+                yield user_theme(name, said)
+            except ValueError as error:
+                self._settings_problem = str(error)
+
     def _known_theme(self, name: str) -> str:
-        if name in {theme.name for theme in THEMES}:
+        if name in {theme.name for theme in self.console_themes}:
             return name
         self._settings_problem = f"there is no theme “{name}”, the usual one is used"
         return DARK.name
@@ -290,6 +300,13 @@ class ConsoleApp(App[None]):
         screen = self.screen
         if isinstance(screen, ConsoleScreen):
             screen.look_for(request.words)
+
+    @on(ReceiverWanted)
+    def _show_receiver(self, wanted: ReceiverWanted) -> None:
+        self.go(HOME)
+        self.go(HOME)
+        if self.reading.receiver(wanted.receiver_id) is not None:
+            self.dashboard.open_receiver(wanted.receiver_id)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide the keys of screens that there are not, and what a read-only console can't do."""

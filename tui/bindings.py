@@ -23,6 +23,7 @@ class Scope(StrEnum):
     SITE = "Site"
     SETTINGS = "Settings"
     VIEW = "View"
+    FILTER = "Filter"
     LISTS = "Lists"
     MARKS = "Marks"
     LOG = "Log"
@@ -153,6 +154,16 @@ KEYS = (
         changes=True,
     ),
     Key(
+        "receiver.duplicate",
+        R,
+        "c",
+        "c",
+        "receiver('duplicate')",
+        "Duplicate",
+        "a new one that is told the same",
+        changes=True,
+    ),
+    Key(
         "receiver.echo",
         R,
         "t",
@@ -256,7 +267,7 @@ KEYS = (
         "e",
         "settings('edit')",
         "Edit",
-        "change the section, project or alert target",
+        "change the section, project, alert target or study route",
         1,
         changes=True,
     ),
@@ -267,7 +278,7 @@ KEYS = (
         "n",
         "settings('new')",
         "New",
-        "add a project, or an alert target",
+        "add a project, an alert target or a study route",
         1,
         changes=True,
     ),
@@ -278,8 +289,20 @@ KEYS = (
         "d",
         "settings('delete')",
         "Delete",
-        "remove the project or alert target (asks)",
+        "remove the project, alert target or study route (asks)",
         2,
+        changes=True,
+    ),
+    Key(
+        "settings.test",
+        Scope.SETTINGS,
+        "t",
+        "t",
+        "settings('test')",
+        "Test alert",
+        "send a test alert to the target, or to all",
+        2,
+        short="Test",
         changes=True,
     ),
     Key("log.follow", Scope.LOG, "f", "f", "follow", "Follow", "stay at the newest event", 2),
@@ -488,6 +511,7 @@ KEYS = (
     Key("view.copy", V, "y", "y", "copy('text')", "Copy", "copy the row as text (OSC 52)", 5),
     Key("view.copy_json", V, "Y", "Y", "copy('json')", "Copy JSON", "copy the row as JSON"),
     Key("view.back", V, "escape", "esc", "back", "Back", "end filter, zoom or pause; go back", 1),
+    Key("filter.keep", Scope.FILTER, "enter", "⏎", "submit", "Keep", "back to the list", 1),
     Key("list.open", L, "enter", "⏎", "screen.open", "Details", "everything about this row", 4),
     Key("list.down", L, "j", "j ↓", "cursor_down", "Down", "next row"),
     Key("list.up", L, "k", "k ↑", "cursor_up", "Up", "previous row"),

@@ -155,6 +155,14 @@ class GoRequested(Message):
         self.words = words
 
 
+class ReceiverWanted(Message):
+    """Someone wants to see the screen of a receiver."""
+
+    def __init__(self, receiver_id: int) -> None:
+        super().__init__()
+        self.receiver_id = receiver_id
+
+
 class UndoRequested(Message):
     """Someone wants to take back the newest change of the configuration."""
 

@@ -6,19 +6,26 @@ import contextlib
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from platformdirs import user_config_path
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 MAX_BYTES = 64 * 1024
+DEFAULT_THEME = "dark"
 
 
 @dataclass(frozen=True, slots=True)
 class ConsoleSettings:
     """The settings that are kept."""
 
-    theme: str = "dark"
+    theme: str = DEFAULT_THEME
+    themes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Themes of the user's own by name: the ``base`` that they begin with, and other colors."""
 
 
 def settings_path() -> Path:
@@ -35,10 +42,20 @@ def load_settings(path: Path) -> tuple[ConsoleSettings, str]:
         return ConsoleSettings(), ""
     except (OSError, ValueError, RecursionError) as error:
         return ConsoleSettings(), f"{path} can't be read, usual settings are used: {error}"
-    theme = record.get("theme") if isinstance(record, dict) else None
+    theme = record.get("theme", DEFAULT_THEME) if isinstance(record, dict) else None
     if not isinstance(theme, str):
         return ConsoleSettings(), f"{path} names no theme, the usual one is used"
-    return ConsoleSettings(theme), ""
+    themes = record.get("themes", {})
+    if not _are_themes(themes):
+        return ConsoleSettings(theme), f"{path}: themes are left out: write name: {{color: value}}"
+    return ConsoleSettings(theme, themes), ""
+
+
+def _are_themes(raw: object) -> bool:
+    return isinstance(raw, dict) and all(
+        isinstance(said, dict) and all(isinstance(value, str) for value in said.values())
+        for said in raw.values()
+    )
 
 
 def save_settings(path: Path, settings: ConsoleSettings) -> str:

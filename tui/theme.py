@@ -1,13 +1,15 @@
-"""Colors: four themes, and the one place that says how a state looks.
+"""Colors: four themes and those of the user, and the one place that says how a state looks.
 
 A state is always glyph, word and color, in that order, so that no color alone carries meaning.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
+from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
 from engine.events import Severity
@@ -15,6 +17,9 @@ from engine.model.processing import ProcessorState
 from engine.view import AssociationEnd, ReceiverState
 from engine.view.forwarding import DestinationState
 from engine.view.senders import SenderState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Tone(StrEnum):
@@ -237,3 +242,39 @@ COLOUR_BLIND = Theme(
 """Blue, orange and grey after Okabe and Ito: no pair of red and green carries meaning."""
 
 THEMES = (DARK, LIGHT, HIGH_CONTRAST, COLOUR_BLIND)
+
+BASE = "base"
+"""What a user's theme calls the one of ours that it begins with."""
+COLORS = (
+    *("primary", "secondary", "accent", "success", "warning", "error"),
+    *("foreground", "background", "surface", "panel"),
+)
+"""What a user's theme may set, besides the variables of its base."""
+
+
+def user_theme(name: str, said: Mapping[str, str]) -> Theme:
+    """Return a theme of the user: one of ours in other colors.
+
+    Raises:
+        ValueError: in words that name what is wrong and what to write instead.
+    """
+    base = next((theme for theme in THEMES if theme.name == said.get(BASE, DARK.name)), None)
+    if base is None or name in {theme.name for theme in THEMES}:
+        ours = ", ".join(theme.name for theme in THEMES)
+        raise ValueError(f"theme “{name}” needs a name of its own, and as base one of {ours}")
+    variables = {key for key in base.variables if not key.endswith("text-style")}
+    for key, value in said.items():
+        if key != BASE and key not in variables.union(COLORS):
+            raise ValueError(f"theme “{name}”: “{key}” is no color; use {', '.join(COLORS)}")
+        if key != BASE and not _is_color(value):
+            raise ValueError(f"theme “{name}”: {key} “{value}” is no color; write such as #5aa9d6")
+    colors: dict[str, Any] = {key: value for key, value in said.items() if key in COLORS}
+    others = {key: value for key, value in said.items() if key in variables}
+    return replace(base, name=name, variables=base.variables | others, **colors)
+
+
+def _is_color(text: str) -> bool:
+    try:
+        return bool(Color.parse(text))
+    except ColorParseError:
+        return False

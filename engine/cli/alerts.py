@@ -83,20 +83,17 @@ def _delete(arguments: argparse.Namespace) -> None:
 
 
 def _test(arguments: argparse.Namespace) -> int:
-    from engine.alerting.delivery import deliver
     from engine.alerting.failure import NotDelivered
-    from engine.alerting.ledger import Alert
+    from engine.alerting.trial import send_trial
 
     alerts = store_of(arguments).load().site.alerts
     targets = [_named(alerts, name) for name in arguments.name] or alerts.targets
     if not targets:
         raise NotFound("nobody is told anything", "add somebody: alerts set NAME --webhook URL")
-    now = SystemClock().now().isoformat()
-    alert = Alert("test", "", "Test", "INFO", "this is a test; nothing is wrong", now)
     failures = {}
     for target in targets:
         try:
-            deliver(target, alert)
+            send_trial(target, SystemClock().now())
         except NotDelivered as error:
             failures[target.name] = error.detail
     rows = [(t.name, t.name not in failures, failures.get(t.name, "")) for t in targets]

@@ -19,6 +19,7 @@ from engine.dimse.ports import probe
 from engine.model.ae_title import AETitle
 from engine.model.project import Project
 from engine.model.receiver import Receiver
+from engine.model.session_settings import SessionSettings
 from engine.model.site import SiteSettings
 from engine.service import Engine
 from engine.settings import EngineSettings
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 LOOPBACK = "127.0.0.1"
+IDLE_SECONDS = 15
+"""So that nobody waits long for sessions to become ready."""
 FIRST_PORT = 11112
 _SENDER_SECONDS = 30
 
@@ -102,7 +105,8 @@ def run_headless(seconds: float) -> dict[str, object]:
 
 def _configure(config_file: Path, ct_port: int, mr_port: int) -> None:
     store = ConfigurationStore(config_file, clock=SystemClock())
-    store.set_site(SiteSettings(bind_address=LOOPBACK), "demo")
+    sessions = SessionSettings(idle_seconds=IDLE_SECONDS)
+    store.set_site(SiteSettings(bind_address=LOOPBACK, sessions=sessions), "demo")
     for project in PROJECTS:
         store.save_project(Project(project), "demo")
     store.save_receiver(Receiver(0, AETitle.parse(CT_AE_TITLE), ct_port), "demo")

@@ -7,6 +7,9 @@ from typing import ClassVar
 
 from engine.events.event import Event, Severity, counted
 
+_SMALL = 100_000
+"""Bytes below which megabytes with one decimal say too little."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectsStored(Event):
@@ -24,7 +27,8 @@ class ObjectsStored(Event):
         """Say what happened."""
         again = f", {self.duplicates} already here" if self.duplicates else ""
         dropped = f", {self.filtered} filtered" if self.filtered else ""
-        size = f"{self.bytes / 1e6:.1f} MB"
+        small = 0 < self.bytes < _SMALL
+        size = f"{self.bytes / 1e3:.0f} kB" if small else f"{self.bytes / 1e6:.1f} MB"
         return f"stored {counted(self.objects, 'object')} ({size}){again}{dropped}"
 
 

@@ -26,7 +26,10 @@ class SessionQuery:
     """What a session must be like; what is None does not matter."""
 
     project: str | None = None
-    """``Unassigned`` for sessions without a project; ``*`` stands for anything."""
+    """``Unassigned`` for sessions without a project.
+
+    In this and the two others below ``*`` stands for anything; then letter case is ignored.
+    """
     statuses: tuple[SessionStatus, ...] = ()
     """Any of them; none means all."""
     since: datetime | None = None
@@ -36,8 +39,10 @@ class SessionQuery:
     """``AE:port``, or the AE title alone."""
     caller: str | None = None
     """Part of the calling AE title; letter case is ignored."""
-    text: str | None = None
-    """Part of project, subject, label or Study Instance UID; letter case is ignored."""
+    words: tuple[str, ...] = ()
+    """Each is part of project, subject, label or Study Instance UID; letter case is ignored."""
+    without: tuple[str, ...] = ()
+    """None of them is part of any of these."""
     area: SessionArea | None = None
 
 
@@ -76,6 +81,8 @@ def _with(query: SessionQuery, name: str, value: str, now: datetime) -> SessionQ
         value = UNASSIGNED
     if name == "modality":
         value = value.upper()
+    if name == "text":
+        return replace(query, words=(*query.words, value))
     return replace(query, **{name: value})  # type: ignore[arg-type]
 
 

@@ -9,6 +9,7 @@ from engine.answers.objects import ObjectAnswers
 from engine.answers.scripts import ScriptAnswers
 from engine.answers.senders import SenderAnswers
 from engine.answers.sessions import SessionAnswers
+from engine.answers.study_routes import StudyRouteAnswers
 from engine.sessions.reader import IndexReader
 
 if TYPE_CHECKING:
@@ -47,3 +48,4 @@ class Answers:
         self.sessions = SessionAnswers(keeping, reader, journal, current)
         self.history = HistoryAnswers(storage.store, current, access.changing, access.apply)
         self.senders = SenderAnswers(reader, associations, clock)
+        self.study_routes = StudyRouteAnswers(settings.study_routes_file, current, clock)

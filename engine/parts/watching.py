@@ -58,6 +58,7 @@ class Watching:
             dead,
             intake.guard.refusal,
             follow_ups.forwarding.desk.destinations,
+            storage.journal.record,
         )
         silence = SilenceWatch(settings.sender_hours_file, storage.journal)
         self._watch = Watch(

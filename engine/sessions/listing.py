@@ -11,13 +11,16 @@ from engine.sessions.index import SESSION_COLUMNS, session_of
 from engine.sessions.moments import stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from engine.model.session import Session
     from engine.model.session_query import SessionQuery
     from engine.sessions.ledger_reader import Connection
 
 DEFAULT_LIMIT = 1000
+ANYTHING = "*"
+TEXTS = ("project", "subject", "label", "study_instance_uid")
+"""The columns that words are looked for in."""
 
 
 class StateCount(NamedTuple):
@@ -59,8 +62,9 @@ def where_of(query: SessionQuery, *, by_time: bool = False) -> tuple[str, tuple[
         *_equalities(query),
         *_area(query, by_time),
         *_project(query),
+        *_modality(query),
         *_receiver(query),
-        *_text(query),
+        *_words(query),
     ]
     where = f"WHERE {' AND '.join(sql for sql, _ in conditions)}" if conditions else ""
     return where, tuple(value for _, values in conditions for value in values)
@@ -74,8 +78,6 @@ def _equalities(query: SessionQuery) -> Iterator[Condition]:
         yield f"status IN ({', '.join('?' * len(query.statuses))})", query.statuses
     if query.since is not None:
         yield "last_object_at >= ?", (stamp(query.since),)
-    if query.modality is not None:
-        yield "modality = ?", (query.modality,)
     if query.caller is not None:
         yield "instr(lower(calling_ae_title), lower(?))", (query.caller,)
 
@@ -90,23 +92,50 @@ def _area(query: SessionQuery, by_time: bool) -> Iterator[Condition]:
 def _project(query: SessionQuery) -> Iterator[Condition]:
     if query.project == UNASSIGNED:
         yield "project IS NULL", ()
-    elif query.project is not None and "*" in query.project:
-        literal = re.sub(r"[\[?]", lambda found: f"[{found[0]}]", query.project)
-        yield "project GLOB ?", (literal,)
+    elif query.project is not None and ANYTHING in query.project:
+        yield _pattern(f"COALESCE(project, '{UNASSIGNED}')", query.project)
     elif query.project is not None:
         yield "project = ?", (query.project,)
 
 
+def _modality(query: SessionQuery) -> Iterator[Condition]:
+    if query.modality is not None and ANYTHING in query.modality:
+        yield _pattern("modality", query.modality)
+    elif query.modality is not None:
+        yield "modality = ?", (query.modality,)
+
+
 def _receiver(query: SessionQuery) -> Iterator[Condition]:
-    if query.receiver is not None:
-        label = query.receiver
+    label = query.receiver
+    if label is not None and ANYTHING in label:
+        yield _pattern("receiver", label)
+    elif label is not None:
         yield "(receiver = ? OR substr(receiver, 1, ?) = ?)", (label, len(label) + 1, f"{label}:")
 
 
-def _text(query: SessionQuery) -> Iterator[Condition]:
-    if query.text is not None:
-        literal = re.sub("([%_^])", r"^\1", query.text)
-        escape = " ESCAPE '^'" if literal != query.text else ""  # which takes longer
-        columns = ("project", "subject", "label", "study_instance_uid")
-        likes = " OR ".join(f"{column} LIKE ?{escape}" for column in columns)
-        yield f"({likes})", (f"%{literal}%",) * len(columns)
+def _words(query: SessionQuery) -> Iterator[Condition]:
+    for word in query.words:
+        yield _anywhere(word, TEXTS)
+    for word in query.without:
+        sql, values = _anywhere(word, tuple(f"COALESCE({column}, '')" for column in TEXTS))
+        yield f"NOT {sql}", values
+
+
+def _anywhere(word: str, columns: Sequence[str]) -> Condition:
+    likes = [_like(column, f"%{_literal(word)}%") for column in columns]
+    values = tuple(value for _, parts in likes for value in parts)
+    return f"({' OR '.join(sql for sql, _ in likes)})", values
+
+
+def _pattern(column: str, pattern: str) -> Condition:
+    """Return the condition that a column is like a pattern with asterisks for anything."""
+    return _like(column, "%".join(map(_literal, pattern.split(ANYTHING))))
+
+
+def _like(column: str, like: str) -> Condition:
+    escape = " ESCAPE '^'" if "^" in like else ""  # which takes longer
+    return f"{column} LIKE ?{escape}", (like,)
+
+
+def _literal(text: str) -> str:
+    return re.sub("([%_^])", r"^\1", text)

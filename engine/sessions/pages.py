@@ -131,4 +131,4 @@ def _some(connection: sqlite3.Connection, query: SessionQuery) -> tuple[Counter[
 
 
 def _is_text(query: SessionQuery) -> bool:
-    return query.text is not None
+    return bool(query.words or query.without)

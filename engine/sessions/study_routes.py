@@ -7,8 +7,14 @@ from contextlib import closing, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from engine.errors import InvalidStudyRoute, NotFound, OutOfResources, Problem
-from engine.model.study_route import StudyRoute
+from engine.errors import (
+    ChangedMeanwhile,
+    InvalidStudyRoute,
+    NotFound,
+    OutOfResources,
+    Problem,
+)
+from engine.model.study_route import FIELDS, StudyRoute
 from engine.sessions.moments import stamp
 from engine.sessions.private_file import PrivateFile, PrivateTables
 
@@ -18,6 +24,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 _REMEDY = "check the disk; the received files are not affected"
+_REPLACE = "delete that one first, or add --replace"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS study_routes (
@@ -57,26 +64,66 @@ class StudyRoutes(PrivateTables):
         with self._changing() as connection:
             return tuple(map(_route, connection.execute(query).fetchall()))
 
+    def newest(self, limit: int) -> tuple[tuple[StudyRoute, ...], int]:
+        """Return that many routes, the newest first, and how many there are."""
+        query = "SELECT * FROM study_routes ORDER BY added_at DESC, study_instance_uid LIMIT ?"
+        with self._changing() as connection:
+            found = tuple(map(_route, connection.execute(query, (limit,)).fetchall()))
+            total = connection.execute("SELECT COUNT(*) FROM study_routes").fetchone()[0]
+        return found, total
+
     def add(
-        self, routes: Sequence[StudyRoute], actor: str, at: datetime, *, replace: bool = False
+        self,
+        routes: Sequence[StudyRoute],
+        actor: str,
+        at: datetime,
+        *,
+        replace: bool = False,
+        remedy: str = _REPLACE,
     ) -> int:
         """Add all routes, or none; return how many there were not before.
+
+        Args:
+            routes: what is to hold.
+            actor: who says so.
+            at: when.
+            replace: whether a route takes the place of another one of its study.
+            remedy: what is to be done where a study has another route.
 
         Raises:
             InvalidStudyRoute: if a study has another route already and that may not be replaced.
         """
         with self._changing() as connection:
             known = {route.study_instance_uid: _known(connection, route) for route in routes}
-            problems = [] if replace else list(_conflicts(routes, known))
+            problems = [] if replace else list(_conflicts(routes, known, remedy))
             if problems:
                 raise InvalidStudyRoute(*problems)
             fresh = [r for r in routes if not _same(r, known[r.study_instance_uid])]
-            connection.executemany(
-                "INSERT OR REPLACE INTO study_routes VALUES (?, ?, ?, ?, ?, ?)",
-                [(r.study_instance_uid, r.project, r.subject, r.session, actor, stamp(at))
-                 for r in fresh],
-            )  # fmt: skip
+            _put(connection, fresh, actor, at)
         return len(fresh)
+
+    def exchange(self, seen: StudyRoute, route: StudyRoute, actor: str, at: datetime) -> None:
+        """Put a route in the place of another, perhaps of another study.
+
+        Raises:
+            ChangedMeanwhile: if the other one is not as it was seen any more.
+            InvalidStudyRoute: if the study has a further route already.
+            NotFound: if the other one does not exist any more.
+        """
+        with self._changing() as connection:
+            now = _known(connection, seen)
+            if now is None:
+                raise _unknown(seen.study_instance_uid)
+            if not now.says_the_same_as(seen):
+                what = f"the route of study {seen.study_instance_uid[:80]}"
+                raise ChangedMeanwhile(what, now.added_by, now.added_at, _differences(seen, now))
+            if route.study_instance_uid != seen.study_instance_uid:
+                known = {route.study_instance_uid: _known(connection, route)}
+                if problems := list(_conflicts([route], known, "change that one")):
+                    raise InvalidStudyRoute(*problems)
+                statement = "DELETE FROM study_routes WHERE study_instance_uid = ?"
+                connection.execute(statement, (seen.study_instance_uid,))
+            _put(connection, [route], actor, at)
 
     def delete(self, study_instance_uid: str) -> StudyRoute:
         """Remove the route of a study and return it.
@@ -88,8 +135,7 @@ class StudyRoutes(PrivateTables):
         with self._changing() as connection:
             row = connection.execute(statement, (study_instance_uid,)).fetchone()
         if row is None:
-            what = f"study {study_instance_uid[:80]!r} has no route"
-            raise NotFound(what, "list them with: study-routes list")
+            raise _unknown(study_instance_uid)
         return _route(row)
 
     def fulfil(self, study_instance_uid: str) -> None:
@@ -112,16 +158,39 @@ def _known(connection: sqlite3.Connection, route: StudyRoute) -> StudyRoute | No
     return _route(row) if row else None
 
 
+def _put(
+    connection: sqlite3.Connection, routes: Sequence[StudyRoute], actor: str, at: datetime
+) -> None:
+    connection.executemany(
+        "INSERT OR REPLACE INTO study_routes VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (r.study_instance_uid, r.project, r.subject, r.session, actor, stamp(at))
+            for r in routes
+        ],
+    )
+
+
 def _conflicts(
-    routes: Sequence[StudyRoute], known: dict[str, StudyRoute | None]
+    routes: Sequence[StudyRoute],
+    known: dict[str, StudyRoute | None],
+    remedy: str = _REPLACE,
 ) -> Iterator[Problem]:
     for route in routes:
         other = known[route.study_instance_uid]
         if other is not None and not other.says_the_same_as(route):
             where = " / ".join(filter(None, (other.project, other.subject, other.session)))
             message = f"has a route to {where} already"
-            remedy = "delete that one first, or add --replace"
             yield Problem("study_instance_uid", route.study_instance_uid, message, remedy)
+
+
+def _unknown(study_instance_uid: str) -> NotFound:
+    what = f"study {study_instance_uid[:80]!r} has no route"
+    return NotFound(what, "list them with: study-routes list")
+
+
+def _differences(seen: StudyRoute, now: StudyRoute) -> list[str]:
+    pairs = [(name, getattr(seen, name), getattr(now, name)) for name in FIELDS]
+    return [f"{name}: {old or '–'} → {new or '–'}" for name, old, new in pairs if old != new]
 
 
 def _same(route: StudyRoute, known: StudyRoute | None) -> bool:

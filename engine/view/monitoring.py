@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from engine.counters import Counters
+    from engine.model.alerts import AlertTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Health:
 
 
 class MonitoringView(Protocol):
-    """The counters and the health of an engine; counting sessions reads the index."""
+    """Counters, health and alerts of an engine; counting sessions reads the index."""
 
     def counters(self) -> Counters:
         """Return what was counted since the engine started, and what the index holds."""
@@ -40,4 +41,13 @@ class MonitoringView(Protocol):
 
     def health(self) -> Health:
         """Return whether all is well, and what is not."""
+        ...
+
+    def try_alert(self, target: AlertTarget, actor: str) -> None:
+        """Send a made-up alert to a target, saved or not; the journal keeps who did.
+
+        Raises:
+            InvalidSite: if it is no target that could be saved.
+            NotDelivered: if it did not arrive, with the reason; after 30 s at most.
+        """
         ...

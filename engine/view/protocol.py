@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from engine.view.senders import SendersView
     from engine.view.sessions import SessionsView
     from engine.view.status import EchoResult, EngineSnapshot, PortStatus
+    from engine.view.study_routes import StudyRoutesView
 
 
 class EngineView(Protocol):
@@ -59,8 +60,13 @@ class EngineView(Protocol):
         ...
 
     @property
+    def study_routes(self) -> StudyRoutesView:
+        """Where studies go that were announced before they come."""
+        ...
+
+    @property
     def forwarding(self) -> ForwardingView:
-        """Return where stored objects are sent on to, and what waits."""
+        """Where stored objects are sent on to, and what waits."""
         ...
 
     @property

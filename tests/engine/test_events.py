@@ -102,6 +102,10 @@ EXAMPLES: list[tuple[Event, str]] = [
         "stored 118 objects (61.8 MB), 2 already here",
     ),
     (
+        events.ObjectsStored(objects=1, duplicates=0, bytes=33_400),
+        "stored 1 object (33 kB)",
+    ),
+    (
         events.ObjectsStored(objects=0, duplicates=0, bytes=0, filtered=3),
         "stored 0 objects (0.0 MB), 3 filtered",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sqlite3
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import psutil
 import pytest
 
+from engine.alerting.failure import NotDelivered
 from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
 from engine.demo.studies import CT_SCANNER, study
@@ -24,10 +26,12 @@ from engine.errors import (
     ConfigurationError,
     CorruptConfiguration,
     InvalidReceiver,
+    InvalidSite,
     NotFound,
     StorageUnusable,
 )
 from engine.events import ConfigurationApplied, ConfigurationRefused, OptionNotApplied
+from engine.model.alerts import AlertTarget
 from engine.model.project import Project
 from engine.model.site_script import SiteScript
 from engine.monitoring_events import MetricsUnavailable
@@ -381,6 +385,23 @@ def test_metrics_and_health_say_what_was_received(engine: NotingEngine, port: in
         assert sample in text
     assert engine.monitoring.health().ok
     assert engine.monitoring.is_alive()
+
+
+def test_a_test_alert_arrives_or_says_why_and_the_log_keeps_who_sent_it(
+    engine: NotingEngine, tmp_path: Path
+) -> None:
+    mail = AlertTarget("mail", ("/bin/sh", "-c", f"cat > {tmp_path}/told"))
+    engine.monitoring.try_alert(mail, "anna")
+    assert json.loads((tmp_path / "told").read_text())["message"].startswith("this is a test")
+    with pytest.raises(NotDelivered, match="exit code 3"):
+        engine.monitoring.try_alert(AlertTarget("pager", ("/bin/sh", "-c", "exit 3")), "bert")
+    with pytest.raises(InvalidSite, match="is no absolute path"):
+        engine.monitoring.try_alert(AlertTarget("pager", ("reboot",)), "bert")
+    told = [e.event.sentence() for e in engine.events_since(0).events]
+    assert "a test alert of anna to mail was delivered" in told
+    assert (
+        "a test alert of bert to pager did not arrive: the command ended with exit code 3" in told
+    )
 
 
 def test_a_part_that_has_died_is_no_sign_of_life(engine: NotingEngine) -> None:

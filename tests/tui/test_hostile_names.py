@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from textual.widget import Widget
-from textual.widgets import Static
 
 from engine.events import ReceiverFailed
 from tests.fakes import HOSTILE_NAMES, hostile_names
@@ -17,6 +16,7 @@ from tui.text import safe
 from tui.widgets.associations_table import AssociationsTable
 from tui.widgets.events_table import EventsTable
 from tui.widgets.facts import Facts
+from tui.widgets.hanging_text import HangingText
 from tui.widgets.live_table import LiveTable
 from tui.widgets.receivers_table import ReceiversTable
 
@@ -89,7 +89,7 @@ async def test_urgent_news_and_errors_are_literal() -> None:
         assert toast.message == "[/x]:1 can't listen: ␛[2J; [b]r[/b]"
         app.push_screen(MessageScreen("[/t]", "line\n[red]\x1b", "[@click=app.quit]A"))
         await pilot.pause()
-        shown = app.screen.query_one(Static).content
+        shown = app.screen.query_one(HangingText).render()
         assert str(shown) == "line\n[red]␛\n\nWhat to do: [@click=app.quit]A"
 
 

@@ -73,6 +73,20 @@ async def test_the_cursor_stays_on_its_row_when_others_come_and_go() -> None:
         assert order(app.table) == ["x", "y", "c", "a"]
 
 
+async def test_a_move_of_the_cursor_is_known_at_once_and_no_new_row_takes_it_back() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.table.show(rows(a=1, b=2, c=3))
+        await pilot.pause()
+        app.table.action_scroll_bottom()
+        app.table.action_cursor_up()
+        assert app.table.chosen == "b"
+        app.table.show(rows(z=0, a=1, b=2, c=3))
+        assert app.table.chosen == "b"
+        await pilot.pause()
+        assert app.table.chosen == "b"
+
+
 async def test_the_cursor_moves_to_a_neighbour_when_its_row_is_gone() -> None:
     app = TableApp()
     async with app.run_test(size=(40, 10)) as pilot:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ChangedMeanwhile
+from engine.model.file_namer import FileNamerInfo
 from tests.tui.test_receiver_advanced import AT
 from tests.tui.test_receiver_dialog import settle
 from tests.tui.test_receiver_dialog_pictures import (
@@ -53,6 +54,18 @@ def test_advanced_open(snap_compare: Any, size: tuple[int, int]) -> None:
     app = edit(research(bind_address="10.4.0.5", limits=(("idle_seconds", 120),)))
     keys = ("1", "tab", "tab")
     assert snap_compare(app, terminal_size=size, run_before=pressing(*keys, focus="pdu_bytes"))
+
+
+@at_both_sizes
+def test_file_namers(snap_compare: Any, size: tuple[int, int]) -> None:
+    """The file namers that are installed, one of them broken, and the one that is not any more."""
+    namers = (
+        FileNamerInfo("stationNamer", "By station name", "${StationName}-${SOPInstanceUID}"),
+        FileNamerInfo("nameless", "Nameless", error="the template gives all files one name"),
+    )
+    app = edit(research(file_namer="gone"), file_namers=namers)
+    keys = ("enter", "down")
+    assert snap_compare(app, terminal_size=size, run_before=pressing(*keys, focus="file_namer"))
 
 
 @at_both_sizes

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from textual.app import App
 from textual.widgets import Button, Input, Select, Static, Switch, TextArea
 
+import tui
 from engine.errors import InvalidReceiver, NotFound, PortInUse, Problem
 from engine.model.ae_title import AETitle
 from engine.model.identifier import DEFAULT_IDENTIFIERS, IdentifierInfo
@@ -18,6 +20,7 @@ from tests.tui.reaching import reach
 from tui.forms.receiver_form import FIELD_ORDER, ReceiverForm
 from tui.screens.choice import ChoiceDialog
 from tui.screens.receiver_dialog import ReceiverDialog
+from tui.theme import DARK
 from tui.widgets.field import Field, LineNotes, Note
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from engine.model.identity import RoutingPreview
 
+STYLES = Path(tui.__file__).parent / "styles"
 DEFAULT = DEFAULT_IDENTIFIERS[0]
 DQR = IdentifierInfo("dqrObjectIdentifier", "Query/retrieve", can_route=True)
 FIXED = IdentifierInfo("fixedProjectSubject", "Fixed project and subject", can_route=False)
@@ -75,7 +79,9 @@ class FakeEngine:
 
 
 class Host(App[None]):
-    """Shows one dialog and remembers its result."""
+    """Shows one dialog in the console's colors and remembers its result."""
+
+    CSS_PATH = STYLES / "themes.tcss"
 
     def __init__(
         self,
@@ -86,6 +92,8 @@ class Host(App[None]):
         preview: Callable[[Receiver, bool], tuple[RoutingPreview, ...]] | None = None,
     ) -> None:
         super().__init__()
+        self.register_theme(DARK)
+        self.theme = DARK.name
         self.engine = engine or FakeEngine()
         self.engine.preview = preview
         view = reach(self.engine)

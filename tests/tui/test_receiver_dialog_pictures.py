@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from textual.pilot import Pilot
 
+    from engine.model.file_namer import FileNamerInfo
     from engine.model.identity import RoutingPreview
 
 SIZES = [pytest.param((120, 40), id="120x40"), pytest.param((80, 24), id="80x24")]
@@ -56,8 +57,9 @@ def routed(**changes: object) -> Receiver:
     )
 
 
-def edit(receiver: Receiver) -> Host:
-    rules = ReceiverRules(identifiers=SEVERAL, others=(receiver, make_receiver("XNAT", 8104)))
+def edit(receiver: Receiver, file_namers: tuple[FileNamerInfo, ...] = ()) -> Host:
+    others = (receiver, make_receiver("XNAT", 8104))
+    rules = ReceiverRules(identifiers=SEVERAL, others=others, file_namers=file_namers)
     engine = FakeEngine()
     engine.ports[11112] = PortStatus(PortState.OURS, "shared with MR_RESEARCH")
     return Host(ReceiverForm.edit(receiver, rules), identifiers=SEVERAL, engine=engine)

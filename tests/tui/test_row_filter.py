@@ -38,6 +38,10 @@ ROW = folded(
         "use!",
         "text:listen",
         "te:cannot",
+        "level:=error",
+        "level:=",
+        "!level:=err",
+        "!nofield:=x",
     ],
 )
 def test_wanted(text: str) -> None:
@@ -58,6 +62,8 @@ def test_wanted(text: str) -> None:
         "nofield:xnat",
         "!!",
         "::",
+        "level:=err",
+        "!level:=error",
     ],
 )
 def test_not_wanted(text: str) -> None:

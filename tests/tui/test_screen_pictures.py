@@ -183,7 +183,7 @@ def test_receiver_hostile(snap_compare: Compare, size: tuple[int, int]) -> None:
 
 def test_receiver_unfolds_its_events(snap_compare: Compare) -> None:
     """In a small terminal the focused panel unfolds."""
-    before = pressing("enter", "tab", "tab")
+    before = pressing("enter", "tab", "tab", "tab")
     assert snap_compare(console(busy()), terminal_size=(80, 24), run_before=before)
 
 

@@ -192,7 +192,7 @@ def test_a_filter_for_a_sender_can_be_typed_and_finds_it(title: str, words: str)
 
 def test_other_screens_get_what_they_understand() -> None:
     assert words_for("log", ("CT 1", "10.4.7.21")) == 'caller:"CT 1"'
-    assert words_for("sessions", ("CT ROOM1", "10.4.7.21")) == "caller:ROOM1"
+    assert words_for("sessions", ("CT ROOM1", "10.4.7.21")) == 'caller:"CT ROOM1"'
     assert words_for("sessions", ("\x1b", "10.4.7.21")) == ""
     assert (typed("\x00"), term("caller", "")) == ("", "")
 

@@ -17,14 +17,18 @@ S = SessionStatus
     [
         ("", {}),
         ("project: status:", {}),
-        ("project:NEURO* Doe", {"project": "NEURO*", "text": "Doe"}),
-        ("two words", {"text": "two words"}),
+        ("project:NEURO* Doe", {"project": "NEURO*", "words": ("Doe",)}),
+        ("two words", {"words": ("two", "words")}),
+        ('"two words" !doe', {"words": ("two words",), "without": ("doe",)}),
+        ("text:doe jo", {"words": ("doe", "jo")}),
         ("status:ready,error", {"statuses": (S.READY, S.ERROR)}),
         ("status:receiving_i", {"statuses": (S.RECEIVING_INTERRUPT,)}),
         ("status:rea,", {"statuses": (S.READY,)}),
         ("since:24h", {"since": NOW - timedelta(hours=24)}),
-        ("Modality:ct receiver:XNAT:8104", {"modality": "CT", "receiver": "XNAT:8104"}),
-        ("XNAT:8104", {"text": "XNAT:8104"}),
+        ("Modality:c receiver:XNAT:8104", {"modality": "*C*", "receiver": "*XNAT:8104*"}),
+        ('rec:="CT 1:8104"', {"receiver": "CT 1:8104"}),
+        ("since:", {}),
+        ("XNAT:8104", {"words": ("XNAT:8104",)}),
         ("project:unassigned", {"project": "Unassigned"}),
     ],
 )
@@ -36,7 +40,11 @@ def test_a_line_means(line: str, expected: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     ("line", "said"),
-    [("status:lost", "is no status of a session"), ("since:yesterday", "use such as 30m")],
+    [
+        ("status:lost", "is no status of a session"),
+        ("since:yesterday", "use such as 30m"),
+        ("!project:neuro", "can't be excluded"),
+    ],
 )
 def test_what_it_cannot_mean_is_said_with_what_to_write_instead(line: str, said: str) -> None:
     assert said in session_filter(line, SessionArea.PREARCHIVE, NOW).problem

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.alerting.failure import NotDelivered
+from engine.model.study_route import StudyRoute
+from tests.fakes import NOW
 from tests.tui.reaching import reach
 from tests.tui.settled_site import ERROR, hostile, settled
 from tests.tui.test_site_screen import SECTION_KEYS, press
@@ -26,6 +30,13 @@ SIZES = [pytest.param((120, 40), id="120x40"), pytest.param((80, 24), id="80x24"
 both_sizes = pytest.mark.parametrize("size", SIZES)
 large_only = pytest.mark.parametrize("size", SIZES[:1])
 small_only = pytest.mark.parametrize("size", SIZES[1:])
+
+ROUTES = (
+    StudyRoute("1.2.840.113619.2.55.3.604688119.971.1756018147.416", "neuro", "S0042", "S0042_MR",
+               "anna", NOW),
+    StudyRoute("1.2.276.0.7230010.3.1.2.2", "PETLAB", added_by="query-retrieve",
+               added_at=NOW - timedelta(days=2)),
+)  # fmt: skip
 
 
 def console(engine: FakeEngine) -> ConsoleApp:
@@ -100,6 +111,52 @@ def test_changed_meanwhile(snap_compare: Compare, size: tuple[int, int]) -> None
         await press(pilot.app, pilot, "1", "ctrl+s")  # type: ignore[arg-type]
 
     assert snap_compare(console(engine), terminal_size=size, run_before=before)
+
+
+@both_sizes
+def test_alerts(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """Who is told of what, without secrets; t in the footer sends a test alert."""
+    before = at("alerts", "enter", "j")
+    assert snap_compare(console(settled()), terminal_size=size, run_before=before)
+
+
+@both_sizes
+def test_alert_target_form(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """A target that is changed, with the button and key that send it a test alert."""
+    before = at("alerts", "enter", "e")
+    assert snap_compare(console(settled()), terminal_size=size, run_before=before)
+
+
+@small_only
+def test_test_alert_not_delivered(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """Which target could not be told, why, and what to do; y copies that."""
+    engine = settled()
+    engine.error = NotDelivered("the webhook answered 404", "check its address")
+    assert snap_compare(console(engine), terminal_size=size, run_before=at("alerts", "t"))
+
+
+@both_sizes
+def test_study_routes(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """Announced studies with project and labels; what is left to the object is said in words."""
+    engine = settled()
+    engine.study_routes.known = [*ROUTES]
+    before = at("studies", "enter", "j")
+    assert snap_compare(console(engine), terminal_size=size, run_before=before)
+
+
+@both_sizes
+def test_study_route_form(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """A route with a wrong label: the project that an alias means, the problem, who asks for it."""
+    engine = settled()
+    engine.study_routes.known = [*ROUTES]
+    before = at("studies", "enter", "e", "tab", "tab", *" 1", "tab")
+    assert snap_compare(console(engine), terminal_size=size, run_before=before)
+
+
+@small_only
+def test_no_study_routes(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """No study is announced: what a route is for, and the key that adds one."""
+    assert snap_compare(console(settled()), terminal_size=size, run_before=at("studies"))
 
 
 @large_only

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from textual.widgets import Button, Input, Static, TextArea
 
+from engine.alerting.failure import NotDelivered
 from engine.errors import EngineError, InvalidProject, NotFound, Problem
 from engine.model.project import Project
 from engine.model.site import SiteSettings
+from engine.model.study_route import StudyRoute
 from engine.view.scripts import ScriptPreview, TrialOutcome
-from tests.fakes import FakeEngine, busy
-from tests.tui.settled_site import ERROR, PROJECTS, SITE, TRAP, settled
+from tests.fakes import NOW, FakeEngine, busy
+from tests.tui.settled_site import ERROR, PROJECTS, SITE, TARGETS, TRAP, settled
 from tui.app import ConsoleApp
 from tui.commands.palette import ConsoleCommands
 from tui.places import PLACES
@@ -28,6 +30,7 @@ from tui.widgets.filter_bar import FilterBar
 from tui.widgets.key_line import active_hints
 from tui.widgets.routing_preview import RoutingPreviewPanel
 from tui.widgets.settings_tables import ProjectsTable
+from tui.widgets.study_routes_table import StudyRoutesTable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,8 +44,12 @@ SECTION_KEYS = {
     "anonymization": ("j", "j"),
     "sessions": ("j",) * 3,
     "alerts": ("j",) * 4,
+    "studies": ("j",) * 5,
     "projects": ("G",),
 }
+
+CHANGING = ("settings:", "project:", "site:", "alerts:")
+ROUTE = StudyRoute("1.2.3", "neuro", added_by="anna", added_at=NOW)
 
 
 @asynccontextmanager
@@ -91,6 +98,14 @@ def field(app: ConsoleApp, name: str) -> Field:
 
 def refusal(app: ConsoleApp) -> str:
     return str(app.screen.query_one("#refusal", Static).content)
+
+
+def summary(app: ConsoleApp) -> str:
+    return str(app.screen.query_one("#summary", Static).content)
+
+
+def toasts(app: ConsoleApp) -> list[str]:
+    return [notification.message for notification in app._notifications]
 
 
 def hints(app: ConsoleApp) -> list[str]:
@@ -358,6 +373,100 @@ async def test_targets_are_added_and_deleted_and_their_secrets_not_shown() -> No
         assert engine.site_settings.alerts.targets[-1].command == ("/usr/bin/logger",)
 
 
+async def test_a_test_alert_goes_to_the_target_under_the_cursor_or_to_all() -> None:
+    engine = settled()
+    async with running(engine, "alerts", "t") as (app, pilot):
+        assert engine.named("try_alert") == [(target, "anna") for target in TARGETS]
+        assert toasts(app) == ["✓ 2 test alerts delivered: pager, chat"]
+        await press(app, pilot, "enter", "j", "t")
+        assert engine.named("try_alert")[2:] == [(TARGETS[1], "anna")]
+
+
+async def test_a_test_alert_that_does_not_arrive_says_why_and_can_be_copied() -> None:
+    engine = settled()
+    engine.error = NotDelivered("the webhook answered 404", "check its address")
+    async with running(engine, "alerts", "enter", "t") as (app, pilot):
+        words = str(app.screen.query_one("#failures", Static).content)
+        assert "The alert was not delivered: the webhook answered 404" in words
+        assert "What to do: check its address" in words
+        await press(app, pilot, "y")
+        assert "send a test alert to pager" in app.clipboard
+
+
+async def test_a_target_is_tried_before_it_is_saved() -> None:
+    engine = settled()
+    async with running(engine, "alerts", "n") as (app, pilot):
+        await press(app, pilot, "ctrl+t")
+        assert not engine.named("try_alert")
+        assert field(app, "name").problems
+        app.screen.query_one("#name", Input).value = "log"
+        app.screen.query_one("#command", Input).value = "/usr/bin/logger -t dock"
+        await pilot.pause()
+        app.screen.query_one("#test", Button).press()
+        await settle(app, pilot)
+        ((target, _),) = engine.named("try_alert")
+        assert target.command == ("/usr/bin/logger", "-t", "dock")
+        assert len(engine.site_settings.alerts.targets) == 2
+
+
+# Study routes
+
+
+async def test_a_study_route_is_added_changed_and_deleted() -> None:
+    engine = settled()
+    async with running(engine, "studies") as (app, pilot):
+        assert "no study is announced" in app.screen.query_one(StudyRoutesTable)._empty
+        await press(app, pilot, "n")
+        app.screen.query_one("#study_instance_uid", Input).value = "1.2.3"
+        app.screen.query_one("#project", Input).value = "neuro"
+        await pilot.pause()
+        assert field(app, "project").note.text == "✓ NEURO-01"
+        await press(app, pilot, "ctrl+s")
+        assert engine.study_routes.known == [ROUTE]
+        await press(app, pilot, "enter", "e")
+        app.screen.query_one("#subject", Input).value = "S 1"
+        await press(app, pilot, "ctrl+s")
+        assert field(app, "subject").problems
+        app.screen.query_one("#subject", Input).value = "S1"
+        await press(app, pilot, "ctrl+s")
+        assert engine.named("study_routes.save")[-1] == (
+            StudyRoute("1.2.3", "neuro", "S1"), "anna", ROUTE
+        )  # fmt: skip
+        await press(app, pilot, "d")
+        assert "Unassigned" in str(app.screen.query_one(".sentence", Static).content)
+        await press(app, pilot, "right", "enter")
+        assert engine.study_routes.known == []
+        assert app.screen.query_one(StudyRoutesTable).row_count == 0
+
+
+async def test_study_routes_are_filtered_and_said_in_full() -> None:
+    engine = settled()
+    engine.study_routes.known = [ROUTE, StudyRoute("1.2.4", "PETLAB", "S7", "S7_PT")]
+    async with running(engine, "studies") as (app, pilot):
+        assert hints(app)[:4] == ["Edit", "New", "Delete", "Filter"]
+        await press(app, pilot, "slash", *"project:pet", "enter")
+        assert app.screen.query_one(StudyRoutesTable).row_count == 1
+        assert facts(app)["session"] == "S7_PT"
+        await press(app, pilot, "escape")
+        assert facts(app)["subject"] == "S7"
+        engine.study_routes.known = []
+        await press(app, pilot, "e")
+        assert isinstance(app.screen, MessageScreen)
+        assert "has no route any more" in app.screen._detail
+
+
+async def test_a_route_that_nobody_asks_for_is_said() -> None:
+    engine = settled()
+    async with running(engine, "studies", "n") as (app, pilot):
+        assert "No receiver has the identifier studyRouting" in summary(app)
+    first = engine.current.receivers[0]
+    routed = replace(first, receiver=replace(first.receiver, identifier="studyRouting"))
+    engine.current = replace(engine.current, receivers=(routed,))
+    async with running(engine, "studies", "n") as (app, pilot):
+        assert summary(app).startswith("Asked for by XNAT:8104")
+        await pilot.pause()
+
+
 # Keys
 
 
@@ -370,6 +479,8 @@ async def test_keys_and_palette_offer_what_a_section_has_and_nothing_that_change
         assert {
             "settings: Edit routing",
             "settings: New project",
+            "settings: New study route",
+            "alerts: Test pager",
             "project: Delete PETLAB",
             "site: Allow no DICOM receivers",
         } <= set(names)
@@ -378,10 +489,12 @@ async def test_keys_and_palette_offer_what_a_section_has_and_nothing_that_change
     async with running(settled(), "projects", read_only=True) as (app, pilot):
         assert not {"Edit", "New", "Delete"} & set(hints(app))
         names = [offer.name for offer in ConsoleCommands(app.screen)._offers()]
-        assert not [n for n in names if n.startswith(("settings:", "project:", "site:"))]
+        assert not [n for n in names if n.startswith(CHANGING)]
 
 
 async def test_a_site_without_projects_says_the_next_step() -> None:
     async with running(busy(), "projects") as (app, _):
         table = app.screen.query_one(ProjectsTable)
         assert "n adds one" in table._empty
+    async with running(busy(), "projects", read_only=True) as (app, _):
+        assert app.screen.query_one(ProjectsTable)._empty == "there are no projects yet"

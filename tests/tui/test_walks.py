@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,7 @@ from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
 from engine.demo.studies import CT_SCANNER, MR_SCANNER, study
 from engine.dimse.send import Destination, SendingAssociation
+from engine.events import IdentifyingValuesShown
 from engine.model.auto_archive import AutoArchive
 from engine.model.project import Project
 from engine.model.session import SessionArea
@@ -35,9 +37,9 @@ from tui.widgets.scans_table import ObjectsTable
 from tui.widgets.sessions_table import SessionsTable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
+    from pydicom import Dataset
     from textual.pilot import Pilot
     from textual.widget import Widget
 
@@ -45,10 +47,13 @@ if TYPE_CHECKING:
     from engine.model.receiver import Receiver
     from engine.view import EngineView
 
+pytestmark = pytest.mark.timeout(240)
+"""An hour takes its time on a machine that does other things too."""
 PATIENCE_SECONDS = 30
 STEPS_MOST = 40
 """No form has more fields than the tab key finds in so many steps."""
 OBJECTS = 2
+EXAMPLE_DISTRIBUTION = Path(__file__).parents[1] / "plugin_distribution"
 WHOLE_VALUE = "(0008,1030):(.*)"
 UP_TO_CARET = "(0008,1030):([^^]+).*:1"
 """What the scanners write there is the project, and after a caret the region."""
@@ -157,21 +162,28 @@ def running(data: Path, *receivers: Receiver) -> Iterator[Engine]:
         engine.stop(drain_seconds=0)
 
 
-def _send(scanner: Scanner, port: int, number: int) -> list[int | None] | str:
+def _send(scanner: Scanner, port: int, objects: Iterable[Dataset]) -> list[int | None] | str:
     to = Destination(LOOPBACK, port, "WALK", scanner.ae_title)
     with SendingAssociation(to, [scanner.sop_class_uid]) as peer:
         if not peer.is_established:
             return "rejected" if peer.is_rejected else "not answered"
-        objects = list(islice(study(scanner, number, "", datetime.now(UTC)), OBJECTS))
-        for ds in objects:
-            ds.StudyDescription = f"THORAX-02^{scanner.study_description}"
-            del ds.PatientComments
         return [peer.send(ds) for ds in objects]
 
 
 async def send(scanner: Scanner, port: int, number: int) -> list[int | None] | str:
     """Send a study as a modality would; return the statuses, or what became of the call."""
-    return await asyncio.to_thread(_send, scanner, port, number)
+    objects = list(islice(study(scanner, number, "", datetime.now(UTC)), OBJECTS))
+    for ds in objects:
+        ds.StudyDescription = f"THORAX-02^{scanner.study_description}"
+        del ds.PatientComments
+    return await send_objects(scanner, port, objects)
+
+
+async def send_objects(
+    scanner: Scanner, port: int, objects: Iterable[Dataset]
+) -> list[int | None] | str:
+    """Do the same with objects that are there."""
+    return await asyncio.to_thread(_send, scanner, port, objects)
 
 
 STORED = [0] * OBJECTS
@@ -186,10 +198,11 @@ async def test_the_first_hour_of_an_admin(tmp_path: Path) -> None:
             await make_the_receiver(walk, port)
             assert await send(CT_SCANNER, port, 1) == STORED
             await walk.sees("CT_SCANNER_1", "released")
+            await look_at_the_receiver(walk)
             await let_the_other_scanner_in(walk, port)
             await mend_the_routing(walk, engine, port)
             await archive_what_came(walk, engine)
-            await inspect_an_object(walk)
+            await inspect_an_object(walk, engine)
             await take_the_rule_back(walk, engine)
 
 
@@ -235,6 +248,18 @@ async def make_the_receiver(walk: Walk, port: int) -> None:
     await walk.sees(f"WALK:{port} saved", "1 listening")
 
 
+async def look_at_the_receiver(walk: Walk) -> None:
+    """Its screen shows who called, what came last, and the header of that."""
+    await walk.press("enter")
+    await walk.sees("Receivers ▸ WALK", "Last objects", "✓ stored", "Unassigned")
+    await walk.press("tab", "tab", "enter")
+    await walk.sees("StudyDescription", "Where it went")
+    await walk.press("escape")
+    await walk.sees("Receivers ▸ WALK", "Last objects")
+    await walk.press("escape")
+    await walk.sees("[1 Dashboard]", "Selected receiver")
+
+
 async def let_the_other_scanner_in(walk: Walk, port: int) -> None:
     """It is seen rejected on screen 2, and allowed from its row."""
     assert await send(MR_SCANNER, port, 2) == "rejected"
@@ -267,7 +292,7 @@ async def archive_what_came(walk: Walk, engine: Engine) -> None:
     await walk.sees("THORAX-02", "Unassigned")
     await walk.press("slash")
     await walk.until(lambda: isinstance(walk.app.focused, Input), "the filter")
-    await walk.press(*"project:THORAX* status:ready", "enter")
+    await walk.press(*"project:thorax status:ready", "enter")
     await walk.until(lambda: isinstance(walk.app.focused, SessionsTable), "the list again")
     await walk.sees("1 of 3", "DEMO-0003")
     await walk.press("a")
@@ -280,8 +305,8 @@ async def archive_what_came(walk: Walk, engine: Engine) -> None:
     ]
 
 
-async def inspect_an_object(walk: Walk) -> None:
-    """From the archive to the session, its scan, and the object's header and way."""
+async def inspect_an_object(walk: Walk, engine: Engine) -> None:
+    """From the archive to the session, its scan, the object's header and way; who looks is kept."""
     await walk.press("escape", "right_square_bracket")
     await walk.sees("[Archive 1]", "Dunmore_Avery", "Topogram")
     await walk.press("enter")
@@ -290,6 +315,11 @@ async def inspect_an_object(walk: Walk) -> None:
     await walk.until(lambda: isinstance(walk.app.focused, ObjectsTable), "the list of objects")
     await walk.press("enter")
     await walk.sees("object 1 of 1", "StudyDescription", "Where it went", "CT_SCANNER_1")
+    await walk.sees("•••••••• (masked, v shows)")
+    await walk.press("v")
+    await walk.sees("Dunmore^Avery")
+    events = [recorded.event for recorded in engine.events_since(0, 500).events]
+    assert [e.by for e in events if isinstance(e, IdentifyingValuesShown)] == ["anna"]
 
 
 async def take_the_rule_back(walk: Walk, engine: Engine) -> None:
@@ -303,6 +333,98 @@ async def take_the_rule_back(walk: Walk, engine: Engine) -> None:
     receiver = receiver_of(engine)
     assert receiver.project_routing == WHOLE_VALUE
     assert receiver.whitelist == ("CT_SCANNER_1", f"MR_PRISMA@{LOOPBACK}")
+
+
+async def test_a_study_announced_at_the_console_is_filed_where_it_was_to_go(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    receiver = make_receiver("WALK", port, identifier="studyRouting", anonymization=False)
+    objects = list(islice(study(CT_SCANNER, 7, "", datetime.now(UTC)), OBJECTS))
+    with running(tmp_path / "data", receiver) as engine:
+        async with walking(engine, actor="anna") as walk:
+            await walk.press("6")
+            await walk.sees("[6 Site & projects]", "Study routes")
+            await walk.press("G", "k")
+            await walk.sees("no study is announced")
+            await walk.press("n")
+            await walk.sees("New study route", "Asked for by WALK")
+            await walk.fill("study_instance_uid", objects[0].StudyInstanceUID)
+            await walk.fill("project", "THORAX-02")
+            await walk.fill("subject", "S7")
+            await walk.press("ctrl+s")
+            await walk.sees("saved", "S7", "anna")
+            assert await send_objects(CT_SCANNER, port, objects) == STORED
+            await walk.press("3")
+            await walk.sees("THORAX-02", "S7", "● ready")
+            await walk.press("6")
+            await walk.sees("[6 Site & projects]", "S7")
+            await walk.press("G", "k", "d")
+            await walk.sees("Delete this route?")
+            await walk.press("right", "enter")
+            await walk.sees("no study is announced")
+        assert engine.study_routes.list().total == 0
+
+
+async def test_a_test_alert_reaches_a_program_and_a_wrong_one_is_told(tmp_path: Path) -> None:
+    with running(tmp_path / "data", make_receiver("WALK", free_port())) as engine:
+        async with walking(engine, actor="anna") as walk:
+            await walk.press("6")
+            await walk.sees("[6 Site & projects]", "nobody")
+            await walk.press("G", "k", "k", "n")
+            await walk.sees("New alert target")
+            await walk.fill("name", "pager")
+            await walk.fill("command", "/nowhere/page")
+            await walk.press("ctrl+t")
+            await walk.sees("The alert was not delivered", "No such file", "What to do")
+            await walk.press("enter")
+            await walk.fill("command", f"/usr/bin/tee {tmp_path}/told")
+            await walk.press("ctrl+t")
+            await walk.sees("1 test alert delivered: pager")
+            assert "this is a test" in (tmp_path / "told").read_text()
+            await walk.press("ctrl+s")
+            await walk.until(lambda: bool(engine.site().alerts.targets), "the target")
+            await walk.press("4")
+            await walk.sees("a test alert of anna to pager was")
+
+
+async def test_files_are_named_as_another_distribution_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_file_namer(tmp_path / "site", monkeypatch)
+    port = free_port()
+    objects = list(islice(study(CT_SCANNER, 7, "", datetime.now(UTC)), OBJECTS))
+    for ds in objects:
+        ds.StationName = "CT 8"
+    with running(tmp_path / "data", make_receiver("WALK", port)) as engine:
+        async with walking(engine, actor="anna") as walk:
+            await walk.sees("1 listening")
+            await walk.press("e")
+            await walk.sees("Edit receiver · WALK")
+            await walk.tab_to("advanced")
+            await walk.press("enter")
+            await walk.sees("File namer")
+            await walk.tab_to("file_namer")
+            await walk.press("enter")
+            await walk.sees("By station name")
+            await walk.press("down", "enter")
+            await walk.sees("By station name (stationNamer)", "its own: file namer")
+            await walk.press("ctrl+s")
+            await walk.until(lambda: receiver_of(engine).file_namer == "stationNamer", "the namer")
+        assert await send_objects(CT_SCANNER, port, objects) == STORED
+    found = {file.name for file in (tmp_path / "data" / "prearchive").rglob("*.dcm")}
+    assert found == {f"CT_8-{ds.SOPInstanceUID}.dcm" for ds in objects}
+
+
+def install_file_namer(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the example distribution be found as an installed one, with its file namer alone."""
+    info = site / "dicomdock_example-2.5.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dicomdock-example\nVersion: 2.5\n")
+    entry = "stationNamer = dicomdock_example.namer:StationNamer"
+    (info / "entry_points.txt").write_text(f"[dicomdock.file_namers]\n{entry}\n")
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.syspath_prepend(EXAMPLE_DISTRIBUTION)
 
 
 async def test_an_attached_console_sees_the_same_and_leaves_the_engine_running(

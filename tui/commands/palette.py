@@ -11,8 +11,8 @@ from textual.widgets import Input
 
 from tui.bindings import BY_ID
 from tui.screens.console_screen import ConsoleScreen
-from tui.screens.offers import Offer
-from tui.theme import THEMES
+from tui.screens.offers import Offer, way_offers
+from tui.screens.receiver_actions import ReceiverActions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +43,8 @@ class ConsoleCommands(Provider):
         app = cast("ConsoleApp", self.app)
         if isinstance(self.screen, ConsoleScreen):
             yield from self.screen.offers()
+            if not isinstance(self.screen, ReceiverActions):
+                yield from way_offers(self.screen)
             yield from _place_offers(app, self.screen)
         yield from _app_offers(app)
 
@@ -62,7 +64,7 @@ def _app_offers(app: ConsoleApp) -> Iterator[Offer]:
         key = BY_ID[key_id]
         run = getattr(app, f"action_{key.action}")
         yield Offer(f"help: {key.label}", key.help, key.shown, run)
-    for theme in THEMES:
+    for theme in app.console_themes:
         if theme.name != app.theme:
             choose = partial(app.choose_theme, theme.name)
             yield Offer(f"theme: {theme.name}", "change the colors", "", choose)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from engine.model.identity import RoutingPreview
     from engine.view import EngineView, ReceiverStatus
     from tui.app import ConsoleApp
+    from tui.forms.receiver_form import ReceiverForm
 
 
 class ReceiverCommands:
@@ -37,6 +38,8 @@ class ReceiverCommands:
             return
         if action == "new":
             self._open_dialog(None)
+        elif action == "duplicate" and status is not None:
+            self._open_dialog(status.receiver, is_new=True)
         elif status is not None:
             self._on_receiver(action, status)
 
@@ -57,19 +60,22 @@ class ReceiverCommands:
             case _:
                 raise ValueError(action)
 
-    def _open_dialog(self, receiver: Receiver | None) -> None:
+    def _open_dialog(self, receiver: Receiver | None, *, is_new: bool = False) -> None:
         def settings(engine: EngineView) -> tuple[Any, ...]:
             processors = tuple(status.processor for status in engine.processors.list())
             projects = ProjectRegistry(engine.projects())
             installed = engine.identifiers(), engine.file_namers()
             return *installed, engine.site(), projects, processors
 
-        receiver_id = receiver.id if receiver else 0
+        receiver_id = receiver.id if receiver and not is_new else 0
         what = f"open the dialog of {name_of(receiver)}" if receiver else "open the dialog"
-        call = EngineCall(what, receiver_id, settings, lambda s: self._dialog(receiver, *s))
-        self._app.call_engine(call)
 
-    def _dialog(
+        def answered(found: tuple[Any, ...]) -> None:
+            self._dialog(self._form(receiver, *found, is_new=is_new))
+
+        self._app.call_engine(EngineCall(what, receiver_id, settings, answered))
+
+    def _form(
         self,
         receiver: Receiver | None,
         identifiers: Any,
@@ -77,16 +83,26 @@ class ReceiverCommands:
         site: Any,
         projects: Any,
         processors: Any,
-    ) -> None:
+        *,
+        is_new: bool,
+    ) -> ReceiverForm:
         from tui.forms.receiver_form import ReceiverForm
-        from tui.screens.receiver_dialog import ReceiverDialog
 
         snapshot = self._app.reading.snapshot
         known = [status.receiver for status in snapshot.receivers] if snapshot else []
-        others = tuple(other for other in known if receiver is None or other.id != receiver.id)
+        edited = receiver.id if receiver and not is_new else None
+        others = tuple(other for other in known if other.id != edited)
         rules = ReceiverRules(site, identifiers, others, projects, file_namers)
-        form = ReceiverForm.edit(receiver, rules) if receiver else ReceiverForm.new(rules)
+        if receiver is None:
+            form = ReceiverForm.new(rules)
+        else:
+            form = (ReceiverForm.duplicate if is_new else ReceiverForm.edit)(receiver, rules)
         form.processors = processors
+        return form
+
+    def _dialog(self, form: ReceiverForm) -> None:
+        from tui.screens.receiver_dialog import ReceiverDialog
+
         dialog = ReceiverDialog(
             form,
             port_status=self._engine.port_status,

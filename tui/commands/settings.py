@@ -9,6 +9,8 @@ from engine.model.identifier import PROJECT_FIELD
 from engine.model.project import Project, ProjectRegistry
 from engine.model.session_query import SessionQuery
 from engine.model.site import SiteSettings
+from tui.commands.alerts import AlertCommands
+from tui.commands.study_routes import StudyRouteCommands
 from tui.link import SITE, EngineCall
 from tui.screens.confirm import ConfirmScreen
 from tui.text import safe
@@ -16,6 +18,7 @@ from tui.text import safe
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from engine.model.alerts import AlertTarget
     from engine.model.identity import RoutingPreview
     from engine.model.receiver import Receiver
     from engine.view import EngineView
@@ -36,9 +39,11 @@ class SettingsCommands:
         self._app = app
         self._engine = engine
         self._actor = actor
+        self._alerts = AlertCommands(app, actor)
+        self._routes = StudyRouteCommands(app, engine, actor)
 
     def run(self, command: SettingsCommand) -> None:
-        """Carry out a command on a section, a project or a target of alerts."""
+        """Carry out a command on a section, a project, an alert target or a study route."""
         name = command.name
         match command.action, command.section:
             case "new", "projects":
@@ -49,6 +54,10 @@ class SettingsCommands:
             case "delete", "projects":
                 self._call(f"look at project {safe(name)}", lambda engine: _fate(engine, name),
                            self._delete_project)  # fmt: skip
+            case action, "studies":
+                self._routes.run(action, name)
+            case "test", "alerts":
+                self._with_site(lambda site: self._alerts.test(site, name))
             case "delete", "alerts":
                 self._with_site(lambda site: self._delete_target(site, name))
             case action, "alerts" if name or action == "new":
@@ -82,10 +91,14 @@ class SettingsCommands:
 
     def _target(self, site: SiteSettings, name: str) -> None:
         from tui.forms.alert_forms import TargetForm
-        from tui.screens.settings_dialog import SettingsDialog
+        from tui.screens.target_dialog import TargetDialog
+
+        def send(target: AlertTarget) -> None:
+            if self._app.may():
+                self._alerts.send((target,))
 
         title = f"Alert target · {safe(name)}" if name else "New alert target"
-        dialog = SettingsDialog(TargetForm(site, name), title, **self._ways_of_site())
+        dialog = TargetDialog(TargetForm(site, name), title, send=send, **self._ways_of_site())
         self._app.push_screen(dialog, self._site_saved)
 
     def _delete_target(self, site: SiteSettings, name: str) -> None:
@@ -203,7 +216,7 @@ class SettingsCommands:
 
     def _told(self, sentence: str) -> None:
         self._app.refresh_from_engine()
-        self._app.tell(sentence)
+        self._app.tell_saved(sentence)
 
 
 def _project(engine: EngineView, project_id: str) -> Project:

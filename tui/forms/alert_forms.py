@@ -128,10 +128,16 @@ class TargetForm(SiteForm):
         by = self.text("how")
         return {"targets": by, "kinds": _KIND + AlertKind.RECEIVER}.get(name, name)
 
+    def target_typed(self) -> AlertTarget:
+        """Return the target as it is typed; raises `InvalidSite` as `result` does."""
+        target = self.result().alerts.target(self.text("name").strip())
+        assert target is not None
+        return target
+
     def summary(self) -> str:
         """Say how to see that it works."""
-        name = safe(self.text("name").strip()) or "NAME"
-        return f"Try it once it is saved: dicomdock alerts test {name}"
+        name = safe(self.text("name").strip()) or "the target"
+        return f"^t sends a test alert to {name}; nothing is saved by that."
 
 
 def without_target(site: SiteSettings, name: str) -> dict[str, object]:

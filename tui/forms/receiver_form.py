@@ -131,6 +131,14 @@ class ReceiverForm:
         """Return the form filled with a receiver that exists."""
         return cls(_values_of(receiver), rules, receiver)
 
+    @classmethod
+    def duplicate(cls, receiver: Receiver, rules: ReceiverRules) -> ReceiverForm:
+        """Return the form of a new receiver that is told the same; its AE title is to be typed."""
+        form = cls(_values_of(receiver) | {"ae_title": ""}, rules, None)
+        form._values |= form._setting_values(receiver)
+        form._start = dict(form._values)
+        return form
+
     def set(self, name: str, value: str | bool) -> None:
         """Take over what was typed or switched."""
         if type(value) is not type(self.value(name)):

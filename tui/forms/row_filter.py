@@ -1,4 +1,8 @@
-"""Which rows of a list are wanted: words, ``!word`` and ``field:value``, all of which must hold."""
+"""Which rows of a list are wanted: words, ``!word`` and ``field:value``, all of which must hold.
+
+A value is looked for anywhere in its field, whatever the letter case; ``field:=value`` must be all
+of it. Quotes keep words together.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_TERMS = re.compile(r'(?P<no>!)?(?:(?P<field>[A-Za-z_-]+):)?(?:"(?P<quoted>[^"]*)"?|(?P<word>\S+))')
+TERMS = re.compile(
+    r'(?P<no>!)?(?:(?P<field>[A-Za-z_-]+):(?P<exact>=)?)?(?:"(?P<quoted>[^"]*)"?|(?P<word>\S+))'
+)
 """One term; a quoted value may have spaces, and its closing quote may still be missing."""
 _UNTYPED = re.compile(r'[^ -~]+|"')
 """What nobody types: all but printable ASCII, and the quote that would end a value."""
@@ -25,10 +31,14 @@ class Term:
     """Where it must occur; empty means in any field."""
     excludes: bool = False
     """Whether it must not occur."""
+    exact: bool = False
+    """Whether it must be all of the field."""
 
     def holds(self, row: Mapping[str, str]) -> bool:
         """Tell whether a row, its values in lower case, fulfils it."""
-        if self.field:
+        if self.exact:
+            found = self.word == row.get(self.field, "")
+        elif self.field:
             found = self.word in row.get(self.field, "")
         else:
             found = any(self.word in value for value in row.values())
@@ -59,25 +69,36 @@ def parse_filter(text: str, fields: Sequence[str]) -> RowFilter:
     field may be abbreviated as long as it is clear which is meant. A term that is not finished,
     such as ``level:`` or ``!``, asks for nothing yet.
     """
-    terms = (_term(match, fields) for match in _TERMS.finditer(text))
+    terms = (_term(match, fields) for match in TERMS.finditer(text))
     return RowFilter(tuple(term for term in terms if term is not None))
 
 
 def _term(match: re.Match[str], fields: Sequence[str]) -> Term | None:
     word = match["quoted"] if match["quoted"] is not None else match["word"]
-    if word == "!" and not match["no"]:
+    if is_unfinished(match, word, fields):
         return None
     field = ""
     if match["field"]:
-        field = _field(match["field"].casefold(), fields)
+        field = field_named(match["field"].casefold(), fields)
         if not field:
-            word = f"{match['field']}:{word}"
-    elif word.endswith(":") and _field(word[:-1].casefold(), fields):
-        return None
-    return Term(word.casefold(), field, bool(match["no"])) if word else None
+            word = f"{match['field']}:{match['exact'] or ''}{word}"
+    exact = bool(field and match["exact"])
+    return Term(word.casefold(), field, bool(match["no"]), exact) if word else None
 
 
-def _field(name: str, fields: Sequence[str]) -> str:
+def is_unfinished(match: re.Match[str], word: str, fields: Sequence[str]) -> bool:
+    """Tell whether a term is only begun, such as ``level:``, ``level:=`` or ``!``."""
+    if word == "!" and not match["no"]:
+        return True
+    if match["field"]:
+        begun = match["field"] if word == "=" and not match["exact"] else ""
+    else:
+        begun = word[:-1] if word.endswith(":") else ""
+    return bool(begun) and bool(field_named(begun.casefold(), fields))
+
+
+def field_named(name: str, fields: Sequence[str]) -> str:
+    """Return the field of a name, which may be abbreviated while it is clear; empty for none."""
     if name in fields:
         return name
     meant = [field for field in fields if field.startswith(name)]
@@ -94,8 +115,15 @@ def typed(value: str) -> str:
     return max(_UNTYPED.split(value), key=len, default="").strip()
 
 
-def term(field: str, value: str) -> str:
-    """Return the term that asks for what can be typed of a value; empty if that is nothing."""
+def term(field: str, value: str, *, exact: bool = False) -> str:
+    """Return the term that asks for what can be typed of a value; empty if that is nothing.
+
+    Args:
+        field: where it is looked for.
+        value: what a row has there.
+        exact: whether rows with more than the value are not meant, as far as all can be typed.
+    """
     word = typed(value)
-    quoted = f'"{word}"' if " " in word or word.startswith("!") else word
-    return f"{field}:{quoted}" if word else ""
+    quoted = f'"{word}"' if " " in word or word.startswith(("!", "=")) else word
+    whole = "=" if exact and word == value else ""
+    return f"{field}:{whole}{quoted}" if word else ""

@@ -15,15 +15,17 @@ from tui.forms.site_forms import (
     ReceiversForm,
     example_name,
 )
-from tui.text import counted, safe
+from tui.text import counted, moment, safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from engine.model.alerts import AlertTarget
     from engine.model.anonymization import ProfileSettings
     from engine.model.project import Project
     from engine.model.site import SiteSettings
+    from engine.model.study_route import StudyRoute
 
 Fact = tuple[str, str]
 MAX_LINES = 60
@@ -46,6 +48,7 @@ SECTIONS = (
     Section("anonymization", "Anonymization", "what is done to objects on receipt"),
     Section("sessions", "Sessions", "when they are complete, file names, filter, free space"),
     Section("alerts", "Alerts", "who is told when something is wrong"),
+    Section("studies", "Study routes", "where studies go that are announced before they come"),
     Section("projects", "Projects", "what received sessions are sorted into"),
 )
 
@@ -90,6 +93,18 @@ def target_facts(target: AlertTarget) -> tuple[Fact, ...]:
     )
 
 
+def route_facts(route: StudyRoute, now: datetime) -> tuple[Fact, ...]:
+    """Return everything about a study route."""
+    return (
+        ("study UID", safe(route.study_instance_uid)),
+        ("project", safe(route.project)),
+        ("subject", safe(route.subject) or "as the Patient Name says"),
+        ("session", safe(route.session) or "as the Study ID or Accession Number says"),
+        ("added by", safe(route.added_by) or "–"),
+        ("added", moment(route.added_at, now) if route.added_at else "–"),
+    )
+
+
 def facts_as_text(facts: tuple[Fact, ...]) -> str:
     """Return facts as lines, for reading and copying."""
     lines = []
@@ -115,7 +130,13 @@ def _receivers(site: SiteSettings) -> Iterator[Fact]:
         if spec.name in ReceiversForm.LIMITS:
             value = str(getattr(site.limits, spec.name))
             about = " ".join(spec.help.rstrip(".").split())
-            yield spec.label.casefold(), f"{in_words(spec.name, value):<9}{about}"
+            yield _without_unit(spec.label), f"{in_words(spec.name, value):<9}{about}"
+
+
+def _without_unit(label: str) -> str:
+    """Return the label of a number whose unit stands behind it."""
+    name = label.casefold().removesuffix(", seconds").replace("pdu", "PDU")
+    return name.replace(" seconds", " time").replace(" bytes", " size")
 
 
 def _routing(site: SiteSettings) -> Iterator[Fact]:

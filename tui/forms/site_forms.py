@@ -60,7 +60,7 @@ _LIMIT_LABELS = {
     "data_set_bytes": "Data set bytes",
     "drain_seconds": "Drain seconds",
     "low_space_percent": "Warn below, %",
-    "low_space_bytes": "Warn below, bytes",
+    "low_space_bytes": "Warn below, B",
     "reserve_percent": "Refuse below, %",
     "reserve_bytes": "Refuse below, B",
 }

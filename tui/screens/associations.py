@@ -13,6 +13,7 @@ from tui.screens.known_contexts import KnownContexts
 from tui.screens.offers import Offer, caller_offers, key_offers
 from tui.widgets.associations_table import (
     FIELDS,
+    NOBODY,
     AllAssociationsTable,
     association_fields,
     association_of,
@@ -71,7 +72,7 @@ class AssociationsScreen(AssociationActions):
         bar = self.query_one(FilterBar)
         wanted = [a for a in both if bar.wanted.matches(association_fields(a))]
         table = self.query_one(AllAssociationsTable)
-        empty = bar.empty("nobody has called since the engine started")
+        empty = bar.empty(NOBODY)
         table.show(association_rows(wanted, snapshot.taken_at), empty)
         title = association_title(snapshot)
         if bar.wanted:

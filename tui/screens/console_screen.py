@@ -158,7 +158,8 @@ class ConsoleScreen(Screen[None]):
     def on_mount(self) -> None:
         """Show what is known before the first paint."""
         self._built = True
-        self.look_for(self._words)
+        if self._words:
+            self.look_for(self._words)
         self.set_class(bool(self.crumbs()), "-deep")
         self.paint(palette_of(self.app.current_theme))
         self.show(self._reading)
@@ -231,11 +232,15 @@ class ConsoleScreen(Screen[None]):
         return next(iter(self.query(FilterBar)), None) if self._built else None
 
     def look_for(self, words: str) -> None:
-        """Filter by some words, now or when it is there; none leave the filter as it is."""
+        """Filter by some words, now or when it is built; none show everything."""
         self._words = words
         bar = self.filter_bar()
-        if bar is not None and words:
+        if bar is not None:
             bar.value = words
+
+    def invited(self, fact: str, step: str) -> str:
+        """Return a fact with the next step; a read-only console names none."""
+        return fact if self.frame.read_only else f"{fact}: {step}"
 
     def ask(self, call: EngineCall) -> None:
         """Have a call made on a worker thread."""

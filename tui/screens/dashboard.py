@@ -13,9 +13,11 @@ from tui.bindings import Scope
 from tui.link import Reading, SwitchRequested
 from tui.places import HOME
 from tui.screens.association_actions import AssociationActions
+from tui.screens.free_ports import FreePorts
 from tui.screens.offers import Offer, caller_offers, key_offers, receiver_offers, site_offers
 from tui.screens.receiver_actions import ReceiverActions
 from tui.widgets.associations_table import (
+    NOBODY,
     AssociationsTable,
     association_of,
     association_rows,
@@ -62,6 +64,7 @@ class DashboardScreen(ReceiverActions, AssociationActions):
         super().__init__(frame)
         self._matching = 0
         self._to_select: str | None = None
+        self._free_ports = FreePorts(self.ask, self.show_again)
 
     def compose_body(self) -> ComposeResult:
         """Build all panels once; which of them are seen is decided by classes."""
@@ -114,7 +117,8 @@ class DashboardScreen(ReceiverActions, AssociationActions):
             self.query_one(EmptyState).show(snapshot)
         self._show_receivers(snapshot)
         both = (*snapshot.associations, *snapshot.ended_associations)
-        self.query_one(AssociationsTable).show(association_rows(both, snapshot.taken_at))
+        rows = association_rows(both, snapshot.taken_at)
+        self.query_one(AssociationsTable).show(rows, NOBODY)
         self.panel("associations").describe(association_title(snapshot))
         self._show_why(snapshot)
         self.query_one(ThroughputChart).show(snapshot)
@@ -146,7 +150,8 @@ class DashboardScreen(ReceiverActions, AssociationActions):
 
     def _show_why(self, snapshot: EngineSnapshot) -> None:
         why = self.query_one("#why", Static)
-        text = explanation(snapshot, self.query_one(AssociationsTable).chosen)
+        chosen = self.query_one(AssociationsTable).chosen
+        text = explanation(snapshot, chosen, read_only=self.frame.read_only)
         if text != str(why.content):
             why.update(text)
         why.display = bool(text)
@@ -156,7 +161,8 @@ class DashboardScreen(ReceiverActions, AssociationActions):
         failed = status is not None and status.state is ReceiverState.FAILED
         self.set_class(failed and self._at_receivers(), "-failed")
         if failed and status is not None:
-            self.query_one(FailurePanel).show(status, snapshot)
+            free = self._free_ports.near(status, snapshot)
+            self.query_one(FailurePanel).show(status, snapshot, free)
         self.query_one(ReceiverFacts).show(status, snapshot)
         title = receiver_title(status) if status is not None else ""
         self.panel("selected").describe(title)
@@ -226,9 +232,13 @@ class DashboardScreen(ReceiverActions, AssociationActions):
         if self.focused_panel() in ("associations", "events") or status is None:
             super().action_open()
             return
+        self.open_receiver(status.receiver.id)
+
+    def open_receiver(self, receiver_id: int) -> None:
+        """Show the screen of a receiver."""
         from tui.screens.receiver import ReceiverScreen
 
-        screen = ReceiverScreen(self.frame, status.receiver.id)
+        screen = ReceiverScreen(self.frame, receiver_id)
         screen.show(self._reading)
         self.app.push_screen(screen)
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 KEY_WIDTH = 7
 LABEL_WIDTH = 17
+FILTER_WIDTH = 14
 STATE_MEANINGS = {
     ReceiverState.LISTENING: "accepts associations",
     ReceiverState.DISABLED: "takes no associations, on purpose",
@@ -39,7 +40,6 @@ STATE_MEANINGS = {
     ReceiverState.NOT_ALLOWED: "enabled, but the site allows no receivers now",
 }
 HINTS = (
-    "Filter: all words must occur, !word must not; field:value looks in one column.",
     "Copying uses OSC 52: in tmux it needs `set -g set-clipboard on`.",
     "To select text with the mouse hold shift (option in iTerm2).",
 )
@@ -73,6 +73,19 @@ class HelpScreen(ModalScreen[None]):
         (scroll.scroll_down if direction == "down" else scroll.scroll_up)(animate=False)
 
 
+FILTERS = (
+    ("word", "must occur somewhere in the row; so must every further one"),
+    ("!word", "must not occur"),
+    ("field:value", "looks in one column; part of the value is enough"),
+    ("field:=value", "the whole value, not a part"),
+    ('"two words"', "belong together"),
+    ("since:24h", "sessions: changed since then (30m, 24h, 7d, 2026-08-24)"),
+    ("status:a,b", "sessions: one of these statuses"),
+    ("NEURO*01", "sessions: * stands for anything"),
+)
+"""How what is typed behind / is read."""
+
+
 def all_keys(palette: Palette, screen: ConsoleScreen) -> Text:
     """Return the page with every key there is, the keys of the screen first."""
     page = Text(end="")
@@ -84,6 +97,7 @@ def all_keys(palette: Palette, screen: ConsoleScreen) -> Text:
             _append_key(page, key, palette)
         if keys:
             page.append("\n")
+    _append_filters(page, palette)
     _append_states(page, palette)
     page.append("\nGood to know\n", "bold")
     page.append("\n".join(HINTS))
@@ -117,6 +131,14 @@ def _append_key(page: Text, key: Key, palette: Palette) -> None:
     page.append("  " + fit(key.shown, KEY_WIDTH), palette.style(Tone.KEY))
     page.append(fit(key.label, LABEL_WIDTH))
     page.append(f"{key.help}\n", palette.style(Tone.MUTED))
+
+
+def _append_filters(page: Text, palette: Palette) -> None:
+    page.append("Filters, behind /; letter case never matters\n", "bold")
+    for written, meaning in FILTERS:
+        page.append("  " + fit(written, FILTER_WIDTH), palette.style(Tone.KEY))
+        page.append(f"{meaning}\n", palette.style(Tone.MUTED))
+    page.append("\n")
 
 
 def _append_states(page: Text, palette: Palette) -> None:

@@ -23,6 +23,7 @@ from tui.forms.header_tree import (
     value_words,
 )
 from tui.forms.trail_words import trail_facts
+from tui.places import HOME
 from tui.screens.console_screen import ConsoleScreen
 from tui.screens.fetch import Fetch
 from tui.screens.inspector_image import InspectorImage
@@ -381,6 +382,12 @@ class InspectorScreen(ConsoleScreen):
         self._image.restart()
         self._mask()
         self.show(self._reading)
+
+
+class ReceivedObjectScreen(InspectorScreen):
+    """The same on the way from a receiver, not through a session and its scans."""
+
+    PLACE = HOME
 
 
 def _read(reference: ObjectReference, masked: bool, actor: str, engine: EngineView) -> ObjectHeader:

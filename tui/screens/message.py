@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.text import Text
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Static
 
 from tui.text import safe
+from tui.widgets.hanging_text import HangingText
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -45,7 +44,7 @@ class MessageScreen(ModalScreen[None]):
             box.border_title = Content(f"{glyph}{self._title}")
             box.border_subtitle = Content("y copy   any other key closes")
             with VerticalScroll(can_focus=False, classes="scroll"):
-                yield Static(self._text(), markup=False)
+                yield HangingText(self._text())
 
     def on_key(self, event: Key) -> None:
         """Copy, scroll or close; the key goes no further."""
@@ -59,11 +58,10 @@ class MessageScreen(ModalScreen[None]):
         else:
             self.dismiss()
 
-    def _text(self) -> Text:
-        text = Text(self._detail, end="")
-        if self._remedy:
-            text.append("\n\nWhat to do: ", "bold").append(self._remedy)
-        return text
+    def _text(self) -> Content:
+        if not self._remedy:
+            return Content(self._detail)
+        return Content.assemble(self._detail, "\n\n", ("What to do: ", "bold"), self._remedy)
 
     def _plain(self) -> str:
         return f"{self._title}\n{self._text().plain}"

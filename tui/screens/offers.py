@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tui.bindings import KEYS, Scope, possible
 from tui.forms.allow_form import allow_form
-from tui.link import AllowRequested, GoRequested, ReceiverCommand, SwitchRequested
+from tui.forms.row_filter import term
+from tui.link import (
+    AllowRequested,
+    GoRequested,
+    ReceiverCommand,
+    ReceiverWanted,
+    SwitchRequested,
+)
 from tui.text import counted, host_of, safe
 from tui.theme import RECEIVER_LOOKS
 from tui.widgets.associations_table import when_rejected
@@ -15,6 +22,8 @@ from tui.widgets.banners import is_barred
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from textual.message import Message
 
     from engine.view import AssociationStatus, ReceiverStatus
     from tui.screens.console_screen import ConsoleScreen
@@ -71,13 +80,28 @@ def receiver_offers(screen: ConsoleScreen, selected: ReceiverStatus | None) -> I
         yield from _go_offers(screen, status)
 
 
+def way_offers(screen: ConsoleScreen) -> Iterator[Offer]:
+    """Offer the ways to what is of each receiver, from a screen that is about something else."""
+    snapshot = screen.reading.snapshot
+    for status in snapshot.receivers if snapshot else ():
+        yield from _go_offers(screen, status)
+
+
 def _go_offers(screen: ConsoleScreen, status: ReceiverStatus) -> Iterator[Offer]:
-    """Offer the sessions that a receiver brought."""
-    if any(place.name == "sessions" and place.screen for place in screen.frame.places):
-        label = status.receiver.label
-        name, detail = f"go: Sessions received by {safe(label)}", "prearchive and archive"
-        request = GoRequested("sessions", f"receiver:{label}")
-        yield Offer(name, detail, "", lambda: screen.post_message(request))
+    """Offer a receiver's own screen, the sessions that it brought and its events."""
+    label, there = status.receiver.label, {p.name for p in screen.frame.places if p.screen}
+    only = term("receiver", label, exact=True)
+    shows = ReceiverWanted(status.receiver.id)
+    ways: tuple[tuple[str, str, str, Message], ...] = (
+        ("dashboard", "go: Receiver", "its settings, traffic, associations and objects", shows),
+        ("sessions", "go: Sessions received by", "prearchive first; ] goes on to the archive",
+         GoRequested("sessions", only)),
+        ("log", "log: Events of", "filters the log", GoRequested("log", only)),
+    )  # fmt: skip
+    for place, name, detail, request in ways:
+        if place in there:
+            ask = partial(screen.post_message, request)
+            yield Offer(f"{name} {safe(label)}", detail, "", ask)
 
 
 def _detail(status: ReceiverStatus) -> str:

@@ -10,7 +10,7 @@ from textual import on
 from textual.containers import Container, Vertical, VerticalScroll
 
 from tui.bindings import Scope
-from tui.forms.row_filter import term, typed
+from tui.forms.row_filter import term
 from tui.forms.senders import (
     FIELDS,
     caller_of,
@@ -256,9 +256,6 @@ class SendersScreen(AssociationActions, FetchingScreen):
 def words_for(place: str, sender: Who) -> str:
     """Return the filter that leaves what is of a sender on another screen."""
     title, address = sender
-    if place == "sessions":
-        word = max(typed(title).split(), key=len, default="")
-        return f"caller:{word}" if word else ""
     terms = [term("caller", title)]
     if place == "associations":
         terms.append(term("address", address))

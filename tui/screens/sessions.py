@@ -10,6 +10,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 
 from engine.errors import ConfigurationError
 from engine.model.session import SessionArea
+from engine.view.sessions import SessionOrder
 from tui.bindings import Scope
 from tui.forms.session_filter import FIELDS, HINT, session_filter
 from tui.forms.session_words import (
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from engine.model.session import Session
     from engine.model.session_query import SessionQuery
     from engine.view import EngineSnapshot, EngineView
-    from engine.view.sessions import SessionDetail, SessionOrder, SessionPage
+    from engine.view.sessions import SessionDetail, SessionPage
     from tui.link import Reading
     from tui.screens.console_screen import Frame
     from tui.widgets.live_table import TableRow
@@ -309,4 +310,6 @@ def _failed(error: EngineError) -> str:
 
 
 def _order_words(table: SessionsTable) -> str:
+    if table.order is SessionOrder.CHANGED:
+        return f"{'newest' if table.descending else 'oldest'} change first"
     return f"by {table.order}, {'falling' if table.descending else 'rising'}"

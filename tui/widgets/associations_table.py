@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FIELDS = ("state", "caller", "called", "receiver", "address", "id", "implementation", "why")
 """What a filter can ask for by name."""
+NOBODY = "nobody has called since the engine started"
 
 
 class AssociationsTable(LiveTable):
@@ -144,7 +145,7 @@ def contexts(association: AssociationStatus) -> str:
     return f"{association.contexts_accepted}/{association.contexts_proposed}"
 
 
-def explanation(snapshot: EngineSnapshot, chosen: str | None) -> str:
+def explanation(snapshot: EngineSnapshot, chosen: str | None, *, read_only: bool = False) -> str:
     """Return why the chosen, else the newest rejected association was rejected; empty if none."""
     rejected = [a for a in snapshot.ended_associations if a.end is AssociationEnd.REJECTED]
     if not rejected:
@@ -152,7 +153,7 @@ def explanation(snapshot: EngineSnapshot, chosen: str | None) -> str:
     shown = next((a for a in rejected if row_key(a) == chosen), rejected[0])
     last = shown.ended_at or shown.since
     when = f"{repeated(shown)}, last {clock(last)}" if shown.repeats > 1 else clock(last)
-    if row_key(shown) == chosen:
+    if row_key(shown) == chosen and not read_only:
         when += ", w allows it" if allow_form(shown, snapshot) else ", w says what helps"
     return f"✗ rejected {when}: {safe(shown.why)}"
 

@@ -72,4 +72,5 @@ def _host_facts(snapshot: EngineSnapshot, free: str) -> list[tuple[str, str]]:
         ("data directory", safe(snapshot.data_dir)),
         ("free space", free),
         ("as a service", "dicomdock engine   serves the same receivers"),
+        ("from an XNAT", "dicomdock import-xnat FILE   takes over its own"),
     ]

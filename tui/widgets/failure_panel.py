@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from engine.view import EngineSnapshot, ListenFailure, PortHolder, ReceiverStatus
 
 LABEL_WIDTH = 12
+OTHER_LINES = 6
+"""Reason, consolation and keys with a blank line between them."""
 Fact = tuple[str, str]
 CONSOLATION = "The other receivers are not affected."
 CONSOLATION_SHARED = "Receivers on other ports are not affected."
@@ -43,16 +45,20 @@ class FailurePanel(Static):
         self._shown: object = None
         self._status: ReceiverStatus | None = None
         self._snapshot: EngineSnapshot | None = None
+        self._free: tuple[int, ...] = ()
 
     def paint(self, palette: Palette) -> None:
         """Use other colors from now on."""
         self._palette = palette
         self._shown = None
 
-    def show(self, status: ReceiverStatus, snapshot: EngineSnapshot) -> None:
-        """Show why this receiver failed, and which others with it."""
+    def show(
+        self, status: ReceiverStatus, snapshot: EngineSnapshot, free: tuple[int, ...] = ()
+    ) -> None:
+        """Show why this receiver failed, which others with it, and which ports are free instead."""
         self._status = status
         self._snapshot = snapshot
+        self._free = free
         self._draw()
 
     def on_resize(self) -> None:
@@ -63,34 +69,39 @@ class FailurePanel(Static):
         status, snapshot = self._status, self._snapshot
         if status is None or snapshot is None or status.failure is None:
             return
-        now, width = snapshot.taken_at, self.scrollable_content_region.width
-        facts, sharing = failure_facts(status, snapshot), sharing_port(status, snapshot)
-        shown = (status.receiver.label, status.failure, now.date(), width, *facts)
+        now = snapshot.taken_at
+        width, height = self.scrollable_content_region.size
+        facts = failure_facts(status, snapshot, self._free)
+        sharing = sharing_port(status, snapshot)
+        shown = (status.receiver.label, status.failure, now.date(), width, height, *facts)
         if shown == self._shown:
             return
         self._shown = shown
         self.border_title = Content(f"✗ {failure_title(status, sharing)}")
         self.border_subtitle = Content(attempts(status.failure, now))
-        self.update(self._report(status.failure, facts, shared=bool(sharing), width=width))
+        gap = "\n" if len(facts) + OTHER_LINES > height > 0 else "\n\n"
+        consolation = CONSOLATION_SHARED if sharing else CONSOLATION
+        self.update(self._report(status.failure, facts, consolation, width, gap))
 
     def _report(
-        self, failure: ListenFailure, facts: Sequence[Fact], *, shared: bool, width: int
+        self, failure: ListenFailure, facts: Sequence[Fact], consolation: str, width: int, gap: str
     ) -> Text:
         text = Text(end="")
-        text.append(sentence_case(safe(failure.reason)), "bold").append(".\n\n")
+        text.append(sentence_case(safe(failure.reason)), "bold").append(f".{gap}")
         for name, value in facts:
             text.append(fit(name, LABEL_WIDTH), self._palette.style(Tone.MUTED))
             text.append(cut(value, max(10, width - LABEL_WIDTH)) + "\n")
-        consolation = CONSOLATION_SHARED if shared else CONSOLATION
-        text.append("\n").append(consolation, self._palette.style(Tone.MUTED)).append("\n\n")
+        text.append(gap[1:]).append(consolation, self._palette.style(Tone.MUTED)).append(gap)
         for i, (key, label) in enumerate(self._hints):
             text.append("    " if i else "")
             text.append(key, self._palette.style(Tone.KEY)).append(f" {label}")
         return text
 
 
-def failure_facts(status: ReceiverStatus, snapshot: EngineSnapshot) -> list[Fact]:
-    """Return name and value of what is known about the failure."""
+def failure_facts(
+    status: ReceiverStatus, snapshot: EngineSnapshot, free: tuple[int, ...] = ()
+) -> list[Fact]:
+    """Return name and value of what is known about the failure, and ports that are free."""
     failure, now = status.failure, snapshot.taken_at
     if failure is None:
         return []
@@ -99,6 +110,8 @@ def failure_facts(status: ReceiverStatus, snapshot: EngineSnapshot) -> list[Fact
         facts.append(("held by", holder_words(failure.holder, now)))
     if failure.retry_at is not None:
         facts.append(("retry", retry_words(failure.retry_at, now)))
+    if free:
+        facts.append(("free ports", "   ".join(map(str, free))))
     sharing = sharing_port(status, snapshot)
     if sharing:
         verb = "shares" if len(sharing) == 1 else "share"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.widgets import Input
 
+from tui.bindings import Scope, bindings
 from tui.forms.row_filter import RowFilter, parse_filter
 from tui.text import safe
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 class FilterBar(Input):
     """Takes words, ``!word`` and ``field:value``; the screen asks for its `wanted` filter."""
+
+    BINDINGS = bindings(Scope.FILTER)
 
     def __init__(
         self, fields: Sequence[str], *, blink: bool, placeholder: str, id: str = "filter"

@@ -134,8 +134,9 @@ class LiveTable(DataTable[Text | RowMark]):
 
     @property
     def chosen(self) -> str | None:
-        """Key of the row under the cursor."""
-        return self._chosen
+        """Key of the row under the cursor, also before its message of that has come."""
+        row = self.cursor_row
+        return self._order[row] if 0 <= row < len(self._order) else None
 
     @property
     def shown_columns(self) -> tuple[Column, ...]:
@@ -156,6 +157,7 @@ class LiveTable(DataTable[Text | RowMark]):
             self.refresh()
         if not self._fitted:
             return
+        self._mark_cursor_row()  # it may have been moved since; keys come faster than messages
         ordered = self._sorted(self._rows)
         keys = [row.key for row in ordered]
         wanted = self._chosen if not self._stays_on_top() else None
@@ -282,8 +284,7 @@ class LiveTable(DataTable[Text | RowMark]):
         self._mark_cursor_row()
 
     def _mark_cursor_row(self) -> None:
-        row = self.cursor_row
-        chosen = self._order[row] if 0 <= row < len(self._order) else None
+        chosen = self.chosen
         if chosen == self._chosen:
             return
         if self._chosen in self._written:

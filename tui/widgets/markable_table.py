@@ -34,7 +34,7 @@ class MarkableTable(LiveTable):
 
         Rows that a filter keeps away are never among them, so nothing unseen is acted on.
         """
-        return self.marked or ((self._chosen,) if self._chosen is not None else ())
+        return self.marked or ((self.chosen,) if self.chosen is not None else ())
 
     def unmark(self) -> None:
         """Take all marks away, after an action on the marked rows."""
@@ -42,8 +42,8 @@ class MarkableTable(LiveTable):
 
     def action_mark(self) -> None:
         """Mark the row under the cursor, or take its mark away; go to the next row."""
-        if self._chosen is not None:
-            self._mark(self._marked ^ {self._chosen})
+        if self.chosen is not None:
+            self._mark(self._marked ^ {self.chosen})
             self.action_cursor_down()
 
     def action_mark_all(self) -> None:

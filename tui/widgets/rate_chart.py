@@ -45,10 +45,11 @@ class RateChart(Widget, can_focus=True):
         return Text("\n", end="", no_wrap=True).join(lines)
 
     def _flat(self, width: int) -> Text:
+        head = f"{'▸' if self.has_focus else ' '} MB/s "
         tail = f" {megabytes(self._rate.bytes_rate)}   max {megabytes(self._best)} MB/s"
-        room = max(0, width - 5 - cell_len(tail))
+        room = max(0, width - cell_len(head) - cell_len(tail))
         bars = sparkrows(self._rate.bytes_per_second, room, 1, self._best)[0]
-        line = Text("MB/s ", self._palette.style(Tone.MUTED))
+        line = Text(head, "bold" if self.has_focus else self._palette.style(Tone.MUTED))
         return line.append(fit(bars, room, right=True), self._palette.key).append(tail, "bold")
 
     def _tall(self, width: int, height: int) -> list[Text]:

@@ -182,9 +182,11 @@ class ReceiverFields(FormFields):
         choices = [(Text("as the site says"), "")]
         for namer in self.form.file_namer_choices():
             info = infos.get(namer)
-            good = info is not None and not info.error
-            words = f"{info.name} ({info.id})" if info else namer
-            choices.append((Text(safe(words if good else f"✗ {namer} can't be used")), namer))
+            if info is None:
+                words = f"✗ {namer} (not installed)"
+            else:
+                words = f"✗ {namer} (broken)" if info.error else f"{info.name} ({info.id})"
+            choices.append((Text(safe(words)), namer))
         value = self.form.text("file_namer")
         return Select(choices, value=value, allow_blank=False, id="file_namer")
 

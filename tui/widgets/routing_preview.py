@@ -11,6 +11,7 @@ from textual.widgets import Static
 
 from engine.model.trace import Attribute, Source
 from tui.forms.routing_preview import NO_OBJECTS, AttributeWords, ObjectWords, object_words, totals
+from tui.widgets.hanging_text import hanging
 
 if TYPE_CHECKING:
     from textual.timer import Timer
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 SHOW_SECONDS = 60
 """Values of patients are masked again by themselves."""
 _LABEL_WIDTH = 9
+UNKNOWN_WIDTH = 1_000
+"""Before the first layout nothing is broken."""
 _SHORT = {Attribute.AUTO_ARCHIVE: "Archive"}
 
 
@@ -119,10 +122,26 @@ class RoutingPreviewPanel(Static, can_focus=True):
         lines.append(Content.styled(totals(self._previews, self._whose), "$text-muted"))
         if self._note:
             lines.append(Content.styled(self._note, "$text-warning"))
-        self.update(Content("\n").join(lines))
+        width = self.scrollable_content_region.width or UNKNOWN_WIDTH
+        broken = [part for line in lines for part in hanging(line, width, _indent(line))]
+        self.update(Content("\n").join(broken))
+
+    def on_resize(self) -> None:
+        """Break the lines for the new width."""
+        self._draw()
 
     def _keys(self) -> str:
         return f" ←→ object   v {'shows' if self.masked else 'masks'} values "
+
+
+def _indent(line: Content) -> int:
+    """Return where a broken line goes on: below the value, or behind the dash of a reason."""
+    labelled = line.plain[:_LABEL_WIDTH].rstrip() in {*map(_name, Attribute), ""}
+    return _LABEL_WIDTH + 2 if labelled else 2
+
+
+def _name(attribute: Attribute) -> str:
+    return _SHORT.get(attribute, attribute.capitalize())
 
 
 def _object(words: ObjectWords) -> list[Content]:
@@ -137,8 +156,7 @@ def _object(words: ObjectWords) -> list[Content]:
 
 
 def _attribute(words: AttributeWords) -> list[Content]:
-    name = _SHORT.get(words.attribute, words.attribute.capitalize())
-    label = Content.styled(f"{name:<{_LABEL_WIDTH}}", "$text-primary")
+    label = Content.styled(f"{_name(words.attribute):<{_LABEL_WIDTH}}", "$text-primary")
     style = "bold" if words.is_decided else "$text-warning"
     mark = "" if words.is_decided else "✗ "
     first = label + Content.styled(f"{mark}{words.value}", style)

@@ -178,4 +178,4 @@ def event_details(recorded: RecordedEvent, now: datetime) -> Details:
 
 def in_lines(facts: Iterable[tuple[str, str]]) -> str:
     """Return one line for each name with its value."""
-    return "\n".join(f"{fit(name, LABEL_WIDTH)} {value}" for name, value in facts)
+    return "\n".join(f"{fit(name, LABEL_WIDTH)}  {value}" for name, value in facts)

@@ -85,13 +85,17 @@ class TargetsTable(LiveTable):
     )
 
 
-def section_rows(site: SiteSettings | None, projects: int) -> list[TableRow]:
+def section_rows(
+    site: SiteSettings | None, projects: int, routes: int | None = None
+) -> list[TableRow]:
     """Return a row for each section; states are left out while nothing is known."""
     words = {**section_words(site), "projects": count(projects)} if site else {}
+    words |= {"studies": count(routes) if routes else "none"} if routes is not None else {}
     rows = []
     for section in SECTIONS:
         said = words.get(section.name, "…")
-        tone = Tone.ERROR if said.startswith("✗") else Tone.MUTED if said == "off" else Tone.PLAIN
+        quiet = said in ("off", "none")
+        tone = Tone.ERROR if said.startswith("✗") else Tone.MUTED if quiet else Tone.PLAIN
         cells = {"section": Cell(section.label, Tone.STRONG), "state": Cell(said, tone)}
         rows.append(TableRow(section.name, cells))
     return rows

@@ -83,7 +83,7 @@ class ThroughputChart(Widget, can_focus=True):
         return [line, Text(senders), self._plain_numbers(snapshot, width)]
 
     def _plain_numbers(self, snapshot: EngineSnapshot, width: int) -> Text:
-        facts = f"store {_latency(snapshot)}   disk {_disk(snapshot)}"
+        facts = f"answer {_latency(snapshot)}   disk {_disk(snapshot)}"
         return Text(cut(facts, width), self._palette.style(Tone.MUTED))
 
     def _lines(self, snapshot: EngineSnapshot, width: int, height: int) -> list[Text]:

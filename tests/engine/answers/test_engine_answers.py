@@ -9,13 +9,14 @@ import pytest
 
 from engine.demo.studies import CT_SCANNER, study
 from engine.dimse.send import Destination, SendingAssociation
-from engine.errors import NotFound, SessionError, UnreadableObject
+from engine.errors import InvalidStudyRoute, NotFound, SessionError, UnreadableObject
 from engine.events import IdentifyingValuesShown
 from engine.intake.worker_processes import WorkerLost, WorkerTimeout
 from engine.model.project import Project
 from engine.model.session import SessionArea, SessionStatus
 from engine.model.session_actions import SessionAction
 from engine.model.session_query import SessionQuery
+from engine.model.study_route import StudyRoute
 from engine.service import Engine
 from engine.settings import Durability, EngineSettings
 from engine.view.objects import ObjectReference, RowChange, Window
@@ -257,6 +258,23 @@ def test_a_revision_is_brought_back_into_force(engine: Engine, view: EngineView)
     assert view.history.diff(in_force)[0].sentence.endswith("enabled: on → off")
     assert view.history.restore(in_force, "bert", replacing=in_force + 1) == in_force + 2
     assert engine.snapshot().receivers[0].receiver.enabled
+
+
+def test_study_routes_are_added_changed_and_removed(view: EngineView) -> None:
+    routes = view.study_routes
+    assert routes.list().total == 0
+    added = routes.save(StudyRoute("1.2.3", " NEURO-01 ", "S1"), "anna")
+    assert (added.project, added.added_by) == ("NEURO-01", "anna")
+    with pytest.raises(InvalidStudyRoute, match="has this route"):
+        routes.save(StudyRoute("1.2.3", "NEURO-01", "S1"), "anna")
+    with pytest.raises(InvalidStudyRoute, match=r"already.*; change that one"):
+        routes.save(StudyRoute("1.2.3", "OTHER"), "anna")
+    with pytest.raises(InvalidStudyRoute, match="names no project"):
+        routes.save(StudyRoute("1.2.4", "NOWHERE"), "anna")
+    changed = routes.save(StudyRoute("1.2.3", "OTHER"), "berta", replacing=added)
+    assert routes.list().routes == (changed,)
+    routes.delete("1.2.3", "anna")
+    assert routes.list(limit=-1).total == 0
 
 
 def test_what_can_not_be_read_in_time_or_at_all_is_said(

@@ -63,19 +63,26 @@ def ids(reader: IndexReader, query: SessionQuery, **how: object) -> list[int]:
         (SessionQuery(area=SessionArea.ARCHIVE), [2]),
         (SessionQuery(area=SessionArea.TRASH), [3]),
         (SessionQuery(project="NEURO*"), [2, 1]),
+        (SessionQuery(project="*euro-0*"), [2, 1]),
+        (SessionQuery(project="*unas*"), [4]),
+        (SessionQuery(project="%*"), []),
         (SessionQuery(project="Unassigned"), [4]),
         (SessionQuery(project="NEURO-0?*"), []),
         (SessionQuery(statuses=(S.READY, S.ARCHIVED)), [2, 1]),
         (SessionQuery(modality="MR"), [2]),
+        (SessionQuery(modality="*m*"), [2]),
         (SessionQuery(caller="c"), [4, 3, 2, 1]),
         (SessionQuery(caller="CT_"), []),
-        (SessionQuery(text="neuro"), [2, 1]),
-        (SessionQuery(text="1.4"), [4]),
-        (SessionQuery(text="%"), [3]),
-        (SessionQuery(text="_"), [3]),
-        (SessionQuery(text="[s]"), [3]),
-        (SessionQuery(text="^"), []),
-        (SessionQuery(text="e", area=SessionArea.PREARCHIVE, project="NEURO-01"), [1]),
+        (SessionQuery(words=("neuro",)), [2, 1]),
+        (SessionQuery(words=("1.4",)), [4]),
+        (SessionQuery(words=("neuro", "-02")), [2]),
+        (SessionQuery(without=("neuro",)), [4, 3]),
+        (SessionQuery(without=("neuro", "1.4")), [3]),
+        (SessionQuery(words=("%",)), [3]),
+        (SessionQuery(words=("_",)), [3]),
+        (SessionQuery(words=("[s]",)), [3]),
+        (SessionQuery(words=("^",)), []),
+        (SessionQuery(words=("e",), area=SessionArea.PREARCHIVE, project="NEURO-01"), [1]),
     ],
 )
 def test_a_query_finds_what_it_means(
@@ -103,7 +110,7 @@ def test_sessions_are_sorted_and_equal_ones_by_their_number(
 
 
 @pytest.mark.parametrize(
-    "query", [SessionQuery(), SessionQuery(text="e"), SessionQuery(since=None)]
+    "query", [SessionQuery(), SessionQuery(words=("e",)), SessionQuery(since=None)]
 )
 def test_pages_follow_each_other_and_end(reader: IndexReader, query: SessionQuery) -> None:
     assert ids(reader, query, limit=3) == [4, 3, 2]
@@ -116,7 +123,7 @@ def test_totals_are_those_of_all_that_is_meant_and_areas_of_everything(
     reader: IndexReader,
 ) -> None:
     order = SessionOrder.CHANGED
-    for query in (SessionQuery(project="NEURO-02"), SessionQuery(text="neuro-02")):
+    for query in (SessionQuery(project="NEURO-02"), SessionQuery(words=("neuro-02",))):
         page = session_page(reader, query, order, descending=True, offset=0, limit=0)
         assert page.total == Amount(1, 2, page.total.bytes)
         assert page.total.bytes > 0
@@ -134,7 +141,7 @@ def test_a_text_that_very_many_have_is_counted_too(
 ) -> None:
     monkeypatch.setattr("engine.sessions.pages._FEW", 1)
     page = session_page(
-        reader, SessionQuery(text="e"), SessionOrder.CHANGED, descending=True, offset=1, limit=2
+        reader, SessionQuery(words=("e",)), SessionOrder.CHANGED, descending=True, offset=1, limit=2
     )
     assert ([s.id for s in page.sessions], page.total.sessions) == ([3, 2], 4)
 

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.errors import InvalidStudyRoute, NotFound, OutOfResources, StorageUnusable
+from engine.errors import (
+    ChangedMeanwhile,
+    InvalidStudyRoute,
+    NotFound,
+    OutOfResources,
+    StorageUnusable,
+)
 from engine.model.study_route import StudyRoute
 from engine.sessions.study_routes import StudyRoutes, read_study_routes
 
@@ -114,3 +120,37 @@ def test_a_table_that_breaks_while_objects_arrive_lets_them_be_sent_again(
     connection.close()
     with pytest.raises(OutOfResources, match="study routes: no such table"):
         routes.find("1.2.3")
+
+
+def test_the_newest_routes_come_with_how_many_there_are(routes: StudyRoutes) -> None:
+    routes.add([ROUTE], "anna", NOW)
+    routes.add([OTHER], "anna", NOW.replace(hour=15))
+    found, total = routes.newest(1)
+    assert [route.study_instance_uid for route in found] == ["1.2.4"]
+    assert total == 2
+
+
+def test_a_route_takes_the_place_of_the_one_that_its_editor_saw(routes: StudyRoutes) -> None:
+    routes.add([ROUTE], "anna", NOW)
+    routes.exchange(ROUTE, replace(ROUTE, session="S1_v01"), "berta", NOW)
+    routes.exchange(replace(ROUTE, session="S1_v01"), replace(ROUTE, session=""), "carl", NOW)
+    assert routes.find("1.2.3") == replace(ROUTE, session="", added_by="carl", added_at=NOW)
+
+
+def test_a_mistyped_study_is_mended_without_leaving_the_wrong_route(routes: StudyRoutes) -> None:
+    routes.add([ROUTE], "anna", NOW)
+    routes.exchange(ROUTE, replace(ROUTE, study_instance_uid="1.2.5"), "anna", NOW)
+    assert [route.study_instance_uid for route in routes.all()] == ["1.2.5"]
+
+
+def test_what_somebody_else_did_meanwhile_to_a_route_is_not_overwritten(
+    routes: StudyRoutes,
+) -> None:
+    routes.add([replace(ROUTE, project="CARDIO"), OTHER], "berta", NOW)
+    with pytest.raises(ChangedMeanwhile, match=r"by berta.*project: NEURO-01 → CARDIO"):
+        routes.exchange(ROUTE, replace(ROUTE, session="S2"), "anna", NOW)
+    with pytest.raises(InvalidStudyRoute, match="has a route to CARDIO / S1 / S1_v00 already"):
+        routes.exchange(OTHER, replace(OTHER, study_instance_uid="1.2.3"), "anna", NOW)
+    with pytest.raises(NotFound, match=r"'1\.2\.9' has no route"):
+        routes.exchange(replace(ROUTE, study_instance_uid="1.2.9"), ROUTE, "anna", NOW)
+    assert len(routes.all()) == 2
