@@ -163,10 +163,7 @@ def _put(
 ) -> None:
     connection.executemany(
         "INSERT OR REPLACE INTO study_routes VALUES (?, ?, ?, ?, ?, ?)",
-        [
-            (r.study_instance_uid, r.project, r.subject, r.session, actor, stamp(at))
-            for r in routes
-        ],
+        [(r.study_instance_uid, r.project, r.subject, r.session, actor, stamp(at)) for r in routes],
     )
 
 

@@ -54,7 +54,7 @@ class FakeEngine:
         self.ports: dict[int, PortStatus | Exception] = {}
         self.may_save = threading.Event()
         self.may_save.set()
-        self.preview: Callable[[Receiver], tuple[RoutingPreview, ...]] | None = None
+        self.preview: Callable[[Receiver, bool], tuple[RoutingPreview, ...]] | None = None
 
     def save_receiver(
         self, receiver: Receiver, actor: str, *, replacing: Receiver | None = None
@@ -68,7 +68,11 @@ class FakeEngine:
 
     def preview_routing(self, receiver: Receiver, site: object = None) -> Any:
         assert self.preview is not None
-        return self.preview(receiver)
+        return self.preview(receiver, False)
+
+    def shown_routing(self, receiver: Receiver, actor: str, site: object = None) -> Any:
+        assert self.preview is not None
+        return self.preview(receiver, True)
 
     def port_status(self, port: int) -> PortStatus:
         self.probed.append(port)
@@ -97,13 +101,17 @@ class Host(App[None]):
         self.engine = engine or FakeEngine()
         self.engine.preview = preview
         view = reach(self.engine)
+
+        def previewed(receiver: Receiver, shown: bool) -> tuple[RoutingPreview, ...]:
+            return view.shown_routing(receiver, "anna") if shown else view.preview_routing(receiver)
+
         self.form = form or ReceiverForm.new(ReceiverRules(identifiers=identifiers))
         self.dialog = ReceiverDialog(
             self.form,
             port_status=view.port_status,
             save=lambda changed, seen: view.save_receiver(changed, "anna", replacing=seen),
             current=lambda _: self.engine.current,
-            preview=view.preview_routing if preview else None,
+            preview=previewed if preview else None,
             blink=False,
         )
         self.results: list[Receiver | None] = []
