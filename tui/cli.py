@@ -135,6 +135,10 @@ def _host(settings: EngineSettings, arguments: argparse.Namespace) -> int:
     from engine.headless import Signals
     from tui.late_engine import LateEngine
 
+    if settings.control_tcp:
+        from engine.control.host import require_tls
+
+        require_tls(settings)
     engine, signals = LateEngine(settings), Signals()
     with ExitStack() as running:
         running.callback(engine.stop)

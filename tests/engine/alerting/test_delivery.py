@@ -56,13 +56,13 @@ class _Told(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         status = self.server.answers.pop(0) if self.server.answers else 204
-        self.send_response(status)
-        self.send_header("Location", self.server.url)
-        self.end_headers()
         with self.server.changed:
             self.server.told.append(json.loads(body))
             self.server.logins.append(self.headers["Authorization"])
             self.server.changed.notify_all()
+        self.send_response(status)
+        self.send_header("Location", self.server.url)
+        self.end_headers()
 
     def log_message(self, *_: object) -> None:
         """Keep quiet."""

@@ -434,7 +434,7 @@ def test_a_dry_run_tells_every_change_and_counts_nothing(opened: Opened) -> None
     bed = opened(acme(do="rename", value="New^Name"), acme(2, PROJECT, projects=("B",)))
     bed.receive(StudyDescription="A")
     router = bed.bench.pipeline._router
-    (preview,) = router.preview(ON)
+    (preview,) = router.preview(ON, shown=True)
     first, second = preview.draft_processing
     assert preview.saved_processing[0].verdict is Verdict.CONTINUED
     assert [change.words() for change in first.changes] == [

@@ -293,7 +293,7 @@ def test_the_last_20_objects_of_a_receiver_are_tried_newest_first() -> None:
     for number in range(HEADERS_PER_RECEIVER + 5):
         desk.identify(header_of(PatientID=f"P{number}"))
         desk.clock.advance(1)
-    previews = desk.router.preview(desk.configuration.receivers[0])
+    previews = desk.router.preview(desk.configuration.receivers[0], shown=True)
     labels = [p.saved.identity.session_label for p in previews if p.saved.identity]
     assert labels == [f"P{number}" for number in range(24, 4, -1)]
     assert {(p.receiver, p.calling_ae_title) for p in previews} == {("XNAT:8104", "CT_1")}
@@ -318,7 +318,7 @@ def test_a_preview_tries_drafted_site_rules_too() -> None:
     desk = desk_with()
     desk.identify(header_of())
     site = SiteSettings(routing=site_with(session="(0008,0060):(.*)"))
-    (preview,) = desk.router.preview(desk.configuration.receivers[0], site)
+    (preview,) = desk.router.preview(desk.configuration.receivers[0], site, shown=True)
     assert preview.draft.outcome == ("Unassigned", "Doe_Jane", "CT", None)
 
 
