@@ -342,7 +342,7 @@ def test_what_arrived_can_be_tried_with_other_rules(dock: Dock) -> None:
     assert dock.labels_of(routed_image()) == ("P", "subj", "sess")
     receiver = dock.engine.snapshot().receivers[0].receiver
     draft = replace(receiver, routing_enabled=True, subject_routing=RULES["subject_routing"])
-    (preview,) = dock.engine.preview_routing(draft)
+    (preview,) = dock.engine.shown_routing(draft, "anna")
     assert preview.changes
     assert preview.saved.outcome == ("P", "subj", "sess", None)
     assert preview.draft.outcome == ("P", "subj_rtd", "sess", None)
