@@ -201,7 +201,7 @@ async def test_open_associations_of_a_sender_are_aborted_and_marked_senders_copi
         assert '"calling_ae_title": "MR_PRISMA"' in app.clipboard
         await pilot.press("enter")
         assert isinstance(app.screen, MessageScreen)
-        assert "✗ refused        Encapsulated PDF Storage" in app.screen._plain()
+        assert "✗ refused         Encapsulated PDF Storage" in app.screen._plain()
         await pilot.press("escape", "asterisk", "asterisk", "Y")
         assert '"hours":' in app.clipboard
 

@@ -285,7 +285,7 @@ async def test_sessions_of_a_receiver_are_one_command_away() -> None:
         offers["go: Sessions received by XNAT:8104"].run()
         await settle(app, pilot)
         assert isinstance(app.screen, SessionsScreen)
-        assert "receiver:XNAT:8104" in title(app)
+        assert "receiver:=XNAT:8104" in title(app)
         app.post_message(GoRequested("sessions", "receiver:OTHER"))
         await settle(app, pilot)
         assert "0 of 18" in title(app)

@@ -53,6 +53,16 @@ def at(section: str, *keys: str) -> Before:
     return before
 
 
+def at_problem(section: str, *keys: str) -> Before:
+    """Do so, and go to the first problem once the engine has answered."""
+
+    async def before(pilot: Pilot[Any]) -> None:
+        await at(section, *keys)(pilot)
+        await press(pilot.app, pilot, "f8")  # type: ignore[arg-type]
+
+    return before
+
+
 @both_sizes
 def test_receivers_in_force(snap_compare: Compare, size: tuple[int, int]) -> None:
     """Each section with its state, and what is in force in the chosen one."""
@@ -75,7 +85,7 @@ def test_routing_form(snap_compare: Compare, size: tuple[int, int]) -> None:
 @both_sizes
 def test_script_form(snap_compare: Compare, size: tuple[int, int]) -> None:
     """A script with a remark on line 4, and an object before and after, masked."""
-    before = at("anonymization", "e", "f8")
+    before = at_problem("anonymization", "e")
     assert snap_compare(console(settled()), terminal_size=size, run_before=before)
 
 
@@ -162,7 +172,7 @@ def test_no_study_routes(snap_compare: Compare, size: tuple[int, int]) -> None:
 @large_only
 def test_hostile_project_form(snap_compare: Compare, size: tuple[int, int]) -> None:
     """Titles, findings and values that are markup or escape sequences stand there literally."""
-    before = at("projects", "e", "f8")
+    before = at_problem("projects", "e")
     assert snap_compare(console(hostile()), terminal_size=size, run_before=before)
 
 

@@ -1,4 +1,4 @@
-"""Ports that are free near one that another program holds, asked for once."""
+"""Ports that are free near one that another program holds, asked for after each attempt."""
 
 from __future__ import annotations
 
@@ -32,9 +32,12 @@ class FreePorts:
             return ()
         port = status.receiver.port
         taken = frozenset(other.receiver.port for other in snapshot.receivers)
-        wish = (status.receiver.id, port, failure.since)
+        about = (status.receiver.id, port)
+        wish = (*about, failure.attempts)
         self._fetch.want(wish, partial(_free, port, taken), snapshot.taken_at)
-        return (self._fetch.answer or ()) if self._fetch.wish == wish else ()
+        known = self._fetch.wish
+        is_known = isinstance(known, tuple) and known[:2] == about
+        return (self._fetch.answer or ()) if is_known else ()
 
 
 def _free(port: int, taken: frozenset[int], engine: EngineView) -> tuple[int, ...]:

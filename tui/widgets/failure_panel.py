@@ -79,7 +79,8 @@ class FailurePanel(Static):
         self._shown = shown
         self.border_title = Content(f"✗ {failure_title(status, sharing)}")
         self.border_subtitle = Content(attempts(status.failure, now))
-        gap = "\n" if len(facts) + OTHER_LINES > height > 0 else "\n\n"
+        is_cramped = self.screen.has_class("-short") and len(facts) + OTHER_LINES > height
+        gap = "\n" if is_cramped else "\n\n"
         consolation = CONSOLATION_SHARED if sharing else CONSOLATION
         self.update(self._report(status.failure, facts, consolation, width, gap))
 
