@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +103,12 @@ class Host(App[None]):
         view = reach(self.engine)
 
         def previewed(receiver: Receiver, shown: bool) -> tuple[RoutingPreview, ...]:
-            return view.shown_routing(receiver, "anna") if shown else view.preview_routing(receiver)
+            previews: tuple[RoutingPreview, ...]
+            if shown:
+                previews = view.shown_routing(receiver, "anna")
+            else:
+                previews = view.preview_routing(receiver)
+            return previews
 
         self.form = form or ReceiverForm.new(ReceiverRules(identifiers=identifiers))
         self.dialog = ReceiverDialog(

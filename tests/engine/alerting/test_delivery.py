@@ -225,7 +225,7 @@ def test_a_stop_gives_a_command_a_moment_and_then_ends_it_with_all_that_it_start
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     target = command(f"exec >{fifo}; echo begun; sleep 60 & wait")
-    journal = Journal(SystemClock())
+    journal = WatchedJournal(SystemClock())
     alerts = AlertDispatcher(journal, SystemClock(), lambda: AlertSettings((target,)))
     alerts.start()
     journal.record(FAILED)
@@ -233,6 +233,8 @@ def test_a_stop_gives_a_command_a_moment_and_then_ends_it_with_all_that_it_start
         assert output.readline() == "begun\n"
         alerts.stop()
         assert output.read() == ""  # nobody has it open any more
+    with journal.changed:
+        assert journal.changed.wait_for(lambda: told(journal), 20)
     (failed,) = told(journal)
     assert failed.why == "the engine stops"
 
