@@ -39,6 +39,7 @@ COMMANDS = {
     "monitoring/counters": "metrics --json",
     "monitoring/health": "health",
     "monitoring/metrics": "metrics",
+    "monitoring/try_alert": "alerts test",
     "objects/compare": "objects compare",
     "objects/header": "objects show --as-received",
     "objects/recent": "objects recent",
@@ -81,12 +82,16 @@ COMMANDS = {
     "shown_routing": "route --recent --show-values",
     "site": "site get",
     "snapshot": "status --watch",
+    "study_routes/delete": "study-routes delete",
+    "study_routes/list": "study-routes list",
+    "study_routes/save": "study-routes add",
     "undo": "config undo",
 }
 
 ACTIONS = {
     "receiver.new": "save_receiver",
     "receiver.edit": "save_receiver",
+    "receiver.duplicate": "save_receiver",
     "receiver.stop": "set_enabled",
     "receiver.start": "set_enabled",
     "receiver.delete": "delete_receiver",
@@ -114,6 +119,7 @@ ACTIONS = {
     "settings.edit": "set_site",
     "settings.new": "save_project",
     "settings.delete": "delete_project",
+    "settings.test": "monitoring/try_alert",
     "log.save": "events_since",
     "sender.associations": "snapshot",
     "sender.sessions": "sessions/list",
@@ -142,7 +148,7 @@ ACTIONS = {
 """What each key of the console asks of the engine."""
 
 VIEW_ONLY = {Scope.VIEW, Scope.LISTS, Scope.MARKS, Scope.AREAS, Scope.NEIGHBOURS, Scope.SCREENS,
-             Scope.EVERYWHERE, Scope.LOG}  # fmt: skip
+             Scope.EVERYWHERE, Scope.FILTER, Scope.LOG}  # fmt: skip
 """Keys of these scopes move, sort, filter, copy or leave; the engine hears nothing of them."""
 VIEW_ONLY_KEYS = {"object.private", "object.sequences", "object.copy_tag", "object.rule",
                   "session.copy_uid"}  # fmt: skip
