@@ -289,8 +289,8 @@ async def test_details_of_a_rejected_caller_say_how_often_and_what_helps() -> No
         assert isinstance(app.screen, MessageScreen)
         lines = app.screen._plain().splitlines()
         assert "times             25" in lines
-        assert "last time        14:03:19" in lines
-        assert "what to do       w on its row offers whitelist lines that let it in" in lines
+        assert "last time         14:03:19" in lines
+        assert "what to do        w on its row offers whitelist lines that let it in" in lines
 
 
 async def test_details_list_each_refused_presentation_context() -> None:
