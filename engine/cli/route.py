@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from engine import terminal
 from engine.cli.context import receiver_named, settings_of, store_of
 from engine.cli.files import read_text
-from engine.cli.options import add_verb
+from engine.cli.options import set_run
 from engine.errors import UnreadableObject
 from engine.model.identity import DEFAULT_SESSION_LABEL, UNASSIGNED
 from engine.model.routing_draft import SECTIONS, drafted
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
 
-    from engine.cli.options import Commands
     from engine.intake.processing import Processing
     from engine.intake.rehearsal import Rehearsal, Rehearsed
     from engine.model.identity import Identification
@@ -43,10 +42,9 @@ Unreadable = tuple[str, str]
 """A file, and why it can't be read."""
 
 
-def add_route(commands: Commands) -> None:
+def add_route(parser: argparse.ArgumentParser) -> None:
     """Add the command that tries files."""
-    words = "show where files would be filed and why, without filing them"
-    parser = add_verb(commands, "route", _route, words)
+    set_run(parser, _route)
     parser.add_argument("files", metavar="FILE|DIR", nargs="+", help="DICOM files, or folders")
     a_name = "an id, AE:PORT or AE title"
     parser.add_argument("--receiver", metavar="RECEIVER", required=True, help=a_name)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import store_of
-from engine.cli.options import add_group, add_verb, metrics_address, seconds
+from engine.cli.options import add_verb, add_verbs, metrics_address, seconds
 from engine.errors import ConfigurationError
 from engine.settings import DATA_VARIABLE
 from engine.systemd.install import in_words, install, obstacle, steps
@@ -22,15 +22,14 @@ from engine.systemd.units import NAME, STATE_ROOT, ServiceSettings, units
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engine.cli.options import Commands
 
 DEFAULT_LISTEN = ("8104",)
 _PLACE = re.compile(r"(?:(?:\[[0-9a-fA-F:]+\]|[0-9.]+):)?([0-9]{1,5})")
 
 
-def add_service(commands: Commands) -> None:
+def add_service(command: argparse.ArgumentParser) -> None:
     """Add the commands that print and install the units."""
-    verbs = add_group(commands, "service", "run as a systemd service")
+    verbs = add_verbs(command)
     printed = add_verb(verbs, "print", _print, "print the units")
     installed = add_verb(verbs, "install", _install, "install the units, and start the service")
     dry = "say what would be done, and do nothing"

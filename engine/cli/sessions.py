@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import actor, settings_of, store_of
-from engine.cli.options import add_group, add_verb, add_yes, whole_number
+from engine.cli.options import add_verb, add_verbs, add_yes, whole_number
 from engine.clock import SystemClock
 from engine.errors import NotFound, SessionError
 from engine.lock import EngineLock
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from engine.cli.options import Commands
     from engine.model.session import Session
     from engine.sessions.ledger import SessionLedger
 
@@ -32,9 +31,9 @@ HEADS = ("ID", "PROJECT", "SUBJECT", "SESSION", "STATUS", "MODALITY", "OBJECTS",
 _SHOWN = 1000
 
 
-def add_sessions(commands: Commands) -> None:
+def add_sessions(command: argparse.ArgumentParser) -> None:
     """Add the commands that show and change sessions."""
-    verbs = add_group(commands, "sessions", "show, archive, move and delete sessions")
+    verbs = add_verbs(command)
     listed = add_verb(verbs, "list", _list, "list sessions, the most recently changed first")
     words = f"such as status:READY,CONFLICT or since:2h; {', '.join(f'{f}:' for f in FIELDS)}"
     listed.add_argument("filters", metavar="FILTER", nargs="*", help=words)

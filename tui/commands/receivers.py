@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
 
     from engine.view import EngineView, ReceiverStatus
-    from tui.app import ConsoleApp
+    from tui.commands.commanded import CommandedApp
 
 
 class ReceiverCommands:
     """Carries out receiver commands for one console: asks, calls the engine, tells the outcome."""
 
-    def __init__(self, app: ConsoleApp, engine: EngineView, actor: str) -> None:
+    def __init__(self, app: CommandedApp, engine: EngineView, actor: str) -> None:
         self._app = app
         self._engine = engine
         self._actor = actor

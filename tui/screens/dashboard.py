@@ -31,7 +31,6 @@ from tui.widgets.live_table import LiveTable
 from tui.widgets.panel import Panel
 from tui.widgets.receiver_panel import ReceiverFacts, receiver_title
 from tui.widgets.receivers_table import FIELDS, ReceiversTable, flags_legend, receiver_rows
-from tui.widgets.row_details import Details, row_details
 from tui.widgets.throughput_panel import ThroughputChart
 
 if TYPE_CHECKING:
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 
     from engine.view import AssociationStatus, EngineSnapshot, ReceiverStatus
     from tui.screens.console_screen import Frame
+    from tui.widgets.row_details import Details
 
 RECEIVERS_SHARE = 0.4
 """The receivers table takes at most so much of the screen."""
@@ -167,6 +167,8 @@ class DashboardScreen(ReceiverActions, AssociationActions):
 
     def details(self) -> Details | None:
         """Return what is known about the row under the cursor; a receiver's by default."""
+        from tui.widgets.row_details import row_details
+
         panel = self.focused_panel()
         if panel not in ("associations", "events"):
             panel = "receivers"

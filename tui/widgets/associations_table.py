@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from engine.view import AssociationEnd
-from tui.forms.allow_form import allow_form, repeated
 from tui.forms.row_filter import folded
 from tui.text import clock, count, duration, host_of, megabytes, safe, size
 from tui.theme import ASSOCIATION_LOOKS, Tone
@@ -137,6 +136,11 @@ def _objects(association: AssociationStatus, tone: Tone) -> Cell:
     return Cell(count(association.objects), tone, association.objects)
 
 
+def repeated(association: AssociationStatus) -> str:
+    """Return how often the caller was rejected, if more than once, such as ``×25``."""
+    return f"×{association.repeats:,}" if association.repeats > 1 else ""
+
+
 def contexts(association: AssociationStatus) -> str:
     """Return accepted and proposed presentation contexts."""
     if not association.contexts_proposed:
@@ -153,8 +157,14 @@ def explanation(snapshot: EngineSnapshot, chosen: str | None) -> str:
     last = shown.ended_at or shown.since
     when = f"{repeated(shown)}, last {clock(last)}" if shown.repeats > 1 else clock(last)
     if row_key(shown) == chosen:
-        when += ", w allows it" if allow_form(shown, snapshot) else ", w says what helps"
+        when += f", {_what_helps(shown, snapshot)}"
     return f"✗ rejected {when}: {safe(shown.why)}"
+
+
+def _what_helps(rejected: AssociationStatus, snapshot: EngineSnapshot) -> str:
+    from tui.forms.allow_form import allow_form  # whitelists, which the first picture needs not
+
+    return "w allows it" if allow_form(rejected, snapshot) else "w says what helps"
 
 
 def when_rejected(association: AssociationStatus) -> str:
