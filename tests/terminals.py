@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS, LINES = 120, 40
@@ -26,8 +26,10 @@ ALTERNATE_SCREEN_OFF = b"\x1b[?1049l"
 class Terminal:
     """A Python program in a terminal; use it in a `with` block."""
 
-    def __init__(self, arguments: Sequence[str], home: Path) -> None:
-        """Start it, with nothing of this user's own settings."""
+    def __init__(
+        self, arguments: Sequence[str], home: Path, variables: Mapping[str, str] | None = None
+    ) -> None:
+        """Start it, with nothing of this user's own settings, but with further variables."""
         self._terminal, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", LINES, COLUMNS, 0, 0))
         environment = os.environ | {
@@ -35,6 +37,7 @@ class Terminal:
             "COLUMNS": str(COLUMNS),
             "LINES": str(LINES),
             "XDG_CONFIG_HOME": str(home),
+            **(variables or {}),
         }
         self.process = subprocess.Popen(
             [sys.executable, *arguments],

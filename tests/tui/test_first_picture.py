@@ -50,7 +50,7 @@ async def test_each_source_of_styles_is_parsed_once_for_the_first_picture(
         parsed.append((read_from, options["tie_breaker"]))
         return really_parse(scope, css, read_from, **options)
 
-    really_parse = sys.modules["textual.css.stylesheet"].parse  # type: ignore[attr-defined]
+    really_parse = sys.modules["textual.css.stylesheet"].parse
     monkeypatch.setattr("textual.css.stylesheet.parse", parse)
     async with ConsoleApp(FakeEngine(), refresh_hz=0).run_test() as pilot:
         await pilot.pause()

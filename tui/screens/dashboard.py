@@ -18,13 +18,12 @@ from tui.screens.receiver_actions import ReceiverActions
 from tui.widgets.associations_table import (
     AssociationsTable,
     association_of,
-    association_rows,
     association_title,
     explanation,
 )
 from tui.widgets.banners import is_barred
 from tui.widgets.empty_state import EmptyState
-from tui.widgets.events_table import EventsTable, event_rows, event_title
+from tui.widgets.events_table import EventsTable, event_title
 from tui.widgets.failure_panel import FailurePanel
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.live_table import LiveTable
@@ -114,12 +113,12 @@ class DashboardScreen(ReceiverActions, AssociationActions):
             self.query_one(EmptyState).show(snapshot)
         self._show_receivers(snapshot)
         both = (*snapshot.associations, *snapshot.ended_associations)
-        self.query_one(AssociationsTable).show(association_rows(both, snapshot.taken_at))
+        self.query_one(AssociationsTable).show_associations(both, snapshot.taken_at)
         self.panel("associations").describe(association_title(snapshot))
         self._show_why(snapshot)
         self.query_one(ThroughputChart).show(snapshot)
         self.panel("throughput").describe("", "one bar is one second")
-        self.query_one(EventsTable).show(event_rows(reading.events))
+        self.query_one(EventsTable).show_events(reading.events)
         self.panel("events").describe(event_title(reading))
         self._show_selected(snapshot)
 

@@ -10,6 +10,7 @@ from tui.text import clock, count, duration, host_of, megabytes, safe, size
 from tui.theme import ASSOCIATION_LOOKS, Tone
 from tui.widgets.live_table import Cell, Column, LiveTable, TableRow
 from tui.widgets.markable_table import MarkableTable
+from tui.widgets.row_memory import RowMemory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from engine.view import AssociationStatus, EngineSnapshot
 
+    Lasting = tuple[AssociationStatus, int]
+    """An association, and for how many seconds it has lasted."""
 
 FIELDS = ("state", "caller", "called", "receiver", "address", "id", "implementation", "why")
 """What a filter can ask for by name."""
@@ -48,6 +51,17 @@ class AssociationsTable(LiveTable):
         Column("implementation", "Implementation", 16, at_least=128, flexible=True, max_width=20),
     )
 
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._memory = RowMemory(_key, _row)
+
+    def show_associations(
+        self, associations: Iterable[AssociationStatus], now: datetime, empty: str = ""
+    ) -> None:
+        """Show associations as they look at some moment; without any, say why (safe text)."""
+        lasting = ((a, int(((a.ended_at or now) - a.since).total_seconds())) for a in associations)
+        self.show(self._memory.rows(lasting), empty)
+
 
 class AllAssociationsTable(MarkableTable, AssociationsTable):
     """The same on a screen of its own, where many can be marked."""
@@ -66,11 +80,6 @@ class AllAssociationsTable(MarkableTable, AssociationsTable):
         Column("implementation", "Implementation", 12, at_least=120, flexible=True, max_width=20),
         Column("id", "Number", 8, at_least=140),
     )
-
-
-def association_rows(associations: Iterable[AssociationStatus], now: datetime) -> list[TableRow]:
-    """Return the rows of associations, as they looked at some moment."""
-    return [_row(association, now) for association in associations]
 
 
 def association_fields(association: AssociationStatus) -> dict[str, str]:
@@ -93,12 +102,16 @@ def association_of(snapshot: EngineSnapshot, chosen: str | None) -> AssociationS
     return next((a for a in both if row_key(a) == chosen), None)
 
 
-def _row(association: AssociationStatus, now: datetime) -> TableRow:
+def _key(lasting: Lasting) -> str:
+    return row_key(lasting[0])
+
+
+def _row(lasting: Lasting, key: str) -> TableRow:
+    association, seconds = lasting
     look = ASSOCIATION_LOOKS[association.end]
     live = association.end is None
     rejected = association.end is AssociationEnd.REJECTED
     tone = Tone.PLAIN if live else Tone.MUTED
-    seconds = ((association.ended_at or now) - association.since).total_seconds()
     rate = megabytes(association.bytes_rate) if live else "–"
     cells = {
         "state": Cell(str(look), look.tone),
@@ -114,7 +127,7 @@ def _row(association: AssociationStatus, now: datetime) -> TableRow:
         "implementation": Cell(safe(association.implementation) or "–", tone),
         "id": Cell(safe(association.id), tone),
     }
-    return TableRow(row_key(association), cells)
+    return TableRow(key, cells)
 
 
 def row_key(association: AssociationStatus) -> str:
