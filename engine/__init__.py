@@ -20,7 +20,6 @@ The console uses this façade, `engine.view`, `engine.model`, `engine.events`, `
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
@@ -29,6 +28,8 @@ from engine.view import EngineSnapshot, EngineView
 
 if TYPE_CHECKING:
     from engine.service import Engine
+
+    __version__: str
 
 __all__ = [
     "Durability",
@@ -41,13 +42,15 @@ __all__ = [
     "default_data_dir",
 ]
 
-__version__ = version("dicomdock")
-
 
 def __getattr__(name: str) -> object:
-    """Load the engine itself only where it is used: it brings pynetdicom and pydicom."""
+    """Load only where it is used what takes long: the engine itself, and who tells the version."""
     if name == "Engine":
         from engine.service import Engine
 
         return Engine
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("dicomdock")
     raise AttributeError(name)

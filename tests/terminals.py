@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS, LINES = 120, 40
@@ -25,12 +25,20 @@ ALTERNATE_SCREEN_OFF = b"\x1b[?1049l"
 class Terminal:
     """A Python program in a terminal; use it in a `with` block."""
 
-    def __init__(self, arguments: Sequence[str], home: Path, *, signals: bool = True) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        home: Path,
+        variables: Mapping[str, str] | None = None,
+        *,
+        signals: bool = True,
+    ) -> None:
         """Start it, with nothing of this user's own settings.
 
         Args:
             arguments: for Python.
             home: where it looks for settings.
+            variables: further ones of its environment.
             signals: whether the kernel tells the program by SIGHUP when the terminal is gone.
         """
         self._terminal, slave = pty.openpty()
@@ -40,6 +48,7 @@ class Terminal:
             "COLUMNS": str(COLUMNS),
             "LINES": str(LINES),
             "XDG_CONFIG_HOME": str(home),
+            **(variables or {}),
         }
         self.process = subprocess.Popen(
             [sys.executable, *arguments],

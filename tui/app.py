@@ -8,49 +8,28 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from textual import on, work
-from textual.app import App
 from textual.command import SimpleProvider
 
 from tui.bindings import Scope, bindings
-from tui.commands.associations import AssociationCommands
-from tui.commands.calls import EngineCalls
-from tui.commands.history import HistoryCommands
+from tui.commands.commanded import CommandedApp
 from tui.commands.palette import ConsoleCommands, ConsolePalette
-from tui.commands.processors import ProcessorCommands
-from tui.commands.receivers import ReceiverCommands
-from tui.commands.settings import SettingsCommands
-from tui.commands.site import SiteCommands
 from tui.link import (
     CONSOLES,
-    AbortRequested,
-    AllowRequested,
-    CallRequested,
     ChoiceRequested,
-    EngineAnswered,
     EngineCall,
-    EngineLink,
     EngineStopped,
-    ForwardingCommand,
     GoRequested,
     News,
-    ProcessorCommand,
-    Reading,
     ReadingWanted,
-    ReceiverCommand,
     ReceiverWanted,
-    RestoreRequested,
-    SettingsCommand,
-    SwitchRequested,
     UndoRequested,
-    WorkRequested,
 )
 from tui.places import HOME, PLACES, Place
 from tui.screens.console_screen import ConsoleScreen, Frame
-from tui.screens.dashboard import DashboardScreen
 from tui.screens.too_small import TooSmallScreen, is_too_small
 from tui.settings import ConsoleSettings, load_settings, save_settings
+from tui.stylesheet import OnceParsed
 from tui.terminal_watch import CHECK_SECONDS, TerminalWatch, end_at_once
-from tui.text import safe
 from tui.theme import DARK, QUIET, THEMES, palette_of, user_theme
 
 if TYPE_CHECKING:
@@ -58,18 +37,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from textual.events import Resize
-    from textual.notifications import SeverityLevel
     from textual.theme import Theme
 
     from engine.errors import EngineError
-    from engine.model.receiver import Receiver
     from engine.view import EngineView
 
-MAX_TOAST_CELLS = 400
 REDRAW_SECONDS = 0.2
 
 
-class ConsoleApp(App[None]):
+class ConsoleApp(CommandedApp):
     """The terminal console of one engine, in this process or another."""
 
     TITLE = "dicomdock"
@@ -117,12 +93,10 @@ class ConsoleApp(App[None]):
             theme_name: Instead of the one in the settings.
             places: The screens there are, instead of `PLACES`.
         """
-        super().__init__()
-        self.blink = blink
-        self.reading = Reading()
         places = places or PLACES
-        self.frame = Frame(blink=blink, demo=demo, read_only=read_only, places=places, actor=actor)
-        self.dashboard = DashboardScreen(self.frame)
+        frame = Frame(blink=blink, demo=demo, read_only=read_only, places=places, actor=actor)
+        super().__init__(engine, frame)
+        self.stylesheet = OnceParsed(variables=self.get_css_variables())
         self._settings_path = settings_path
         self._refresh_hz = refresh_hz
         self._on_start = on_start
@@ -133,15 +107,6 @@ class ConsoleApp(App[None]):
         """Why the engine could not be started, which ended the console."""
         self.hung_up = False
         """Whether it ended because the terminal is gone, and left the engine running."""
-        self._link = EngineLink(engine, self.post_message)
-        self._receiver_commands = ReceiverCommands(self, engine, actor)
-        self._association_commands = AssociationCommands(self, engine, actor)
-        self._site_commands = SiteCommands(self, actor)
-        self._settings_commands = SettingsCommands(self, engine, actor)
-        self._history_commands = HistoryCommands(self, actor)
-        self._processor_commands = ProcessorCommands(self, engine, actor)
-        self._calls = EngineCalls(self, self._link)
-        self._stopping = False
         self._terminal_watch = TerminalWatch(self._hang_up, self._terminate)
         self._settings, self._settings_problem = self._load_settings()
         self.console_themes = (*THEMES, *self._user_themes())
@@ -238,7 +203,7 @@ class ConsoleApp(App[None]):
     def refresh_from_engine(self) -> None:
         """Look at the engine once and show what changed."""
         was_silent = self.reading.silent
-        self.reading = self._link.read()
+        super().refresh_from_engine()
         self._show_reading()
         if self.reading.silent != was_silent and self.screen is not self._seen():
             # What changes behind a dialog is not always drawn, and no other change follows.
@@ -322,92 +287,6 @@ class ConsoleApp(App[None]):
         where = f"{event.receiver} " if event.receiver else ""
         self.tell(f"{where}{event.sentence()}", "error")
         self.refresh_from_engine()
-
-    # Commands
-
-    def may(self, *, changing: bool = True) -> bool:
-        """Tell whether commands are taken now; a read-only console says why not."""
-        if changing and self.frame.read_only:
-            self.tell("this console is read-only: nothing is changed", "warning")
-            return False
-        return not self._stopping
-
-    @on(ReceiverCommand)
-    def _command_receiver(self, command: ReceiverCommand) -> None:
-        if self.may(changing=command.action != "echo"):
-            self._receiver_commands.run(command.action, command.receiver_id)
-
-    @on(AllowRequested)
-    def _allow_caller(self, request: AllowRequested) -> None:
-        if self.may():
-            self._association_commands.allow(request.association)
-
-    @on(AbortRequested)
-    def _abort_associations(self, request: AbortRequested) -> None:
-        if self.may():
-            self._association_commands.abort(request)
-
-    @on(ProcessorCommand)
-    def _command_processor(self, command: ProcessorCommand) -> None:
-        if self.may(changing=command.action != "test"):
-            self._processor_commands.run(command)
-
-    @on(ForwardingCommand)
-    def _command_forwarding(self, command: ForwardingCommand) -> None:
-        if self.may():
-            self._processor_commands.forwarding(command)
-
-    @on(SwitchRequested)
-    def _switch_receivers(self, request: SwitchRequested) -> None:
-        if self.may():
-            self._site_commands.switch(allowed=request.allowed)
-
-    @on(SettingsCommand)
-    def _command_settings(self, command: SettingsCommand) -> None:
-        if self.may():
-            self._settings_commands.run(command)
-
-    @on(UndoRequested)
-    def _undo(self) -> None:
-        if self.may():
-            self._history_commands.undo()
-
-    @on(RestoreRequested)
-    def _restore(self, request: RestoreRequested) -> None:
-        if self.may():
-            self._history_commands.restore(request.number)
-
-    def look_at(self, receiver_id: int) -> Receiver | None:
-        """Look at the engine again and return a receiver as it is now."""
-        self.refresh_from_engine()
-        status = self.reading.receiver(receiver_id)
-        return status.receiver if status is not None else None
-
-    def call_engine(self, call: EngineCall) -> None:
-        """Make a call that may block, one at a time for each thing that calls are about."""
-        self._calls.make(call)
-
-    @on(CallRequested)
-    def _call(self, request: CallRequested) -> None:
-        self._calls.make(request.call)
-
-    @on(EngineAnswered)
-    def _answered(self, answer: EngineAnswered) -> None:
-        self._calls.answered(answer)
-
-    @on(WorkRequested)
-    def _begin_work(self, request: WorkRequested) -> None:
-        self._calls.work(request)
-
-    def tell(self, sentence: str, severity: SeverityLevel = "information") -> None:
-        """Show a toast; whatever is in the sentence is shown as it is."""
-        timeout = 12 if severity == "error" else 5
-        text = safe(sentence, MAX_TOAST_CELLS)
-        self.notify(text, severity=severity, timeout=timeout, markup=False)
-
-    def tell_saved(self, sentence: str, severity: SeverityLevel = "information") -> None:
-        """Tell what became of a change, and how to take it back."""
-        self.tell(f"{sentence}   Z undoes it", severity)
 
     # Keys
 

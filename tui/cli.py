@@ -14,6 +14,7 @@ from engine.cli import actor, add_engine_options, build_parser, run, settings_of
 from engine.control.attach import find_engine
 from engine.errors import AlreadyRunning, EngineError
 from tui.hangup import OnHangup, go_on
+from tui.loading import loading
 from tui.settings import settings_path
 
 if TYPE_CHECKING:
@@ -187,7 +188,8 @@ def _app(
     """Make a console as the command line says; `who` makes changes, the user by default."""
     if arguments.slow_link:
         os.environ.update(SLOW_LINK)
-    from tui.app import ConsoleApp
+    with loading():
+        from tui.app import ConsoleApp
 
     usual = SLOW_REFRESH_HZ if arguments.slow_link else DEFAULT_REFRESH_HZ
     return ConsoleApp(

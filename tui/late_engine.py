@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError
+from tui.loading import loading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,10 +73,11 @@ class LateEngine:
         with self._changing:
             if self._stopped:
                 return
-            from engine import Engine
+            with loading():
+                from engine import Engine
 
-            engine = Engine(self._settings)
-            engine.start()
+                engine = Engine(self._settings)
+                engine.start()
             self._running.callback(engine.stop)
             with self._subscribing:
                 self._engine = engine
@@ -88,11 +89,11 @@ class LateEngine:
         with self._changing:
             if self._engine is None or self._served or self._stopped:
                 return
-            from engine.control.host import serve
+            with loading():
+                from engine.control.host import serve
 
             self._running.callback(serve(self._engine, self._settings))
             self._served = True
-            gc.freeze()  # what is here now stays: a collection must not hold the screen for it
 
     def stop(self) -> None:
         """Stop it, and what uses it before; waits for a start that goes on."""

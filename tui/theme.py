@@ -13,10 +13,7 @@ from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
 from engine.events import Severity
-from engine.model.processing import ProcessorState
 from engine.view import AssociationEnd, ReceiverState
-from engine.view.forwarding import DestinationState
-from engine.view.senders import SenderState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,32 +58,10 @@ ASSOCIATION_LOOKS = {
     AssociationEnd.REJECTED: Look("✗", "reject", Tone.ERROR),
 }
 
-SENDER_LOOKS = {
-    SenderState.SENDING: Look("●", "sending", Tone.OK),
-    SenderState.QUIET: Look("○", "quiet", Tone.MUTED),
-    SenderState.NEVER_SENT: Look("·", "never", Tone.MUTED),
-    SenderState.ONLY_REJECTED: Look("✗", "reject", Tone.ERROR),
-}
-
 SEVERITY_LOOKS = {
     Severity.INFO: Look("·", "INFO", Tone.MUTED),
     Severity.WARNING: Look("▲", "WARN", Tone.WARNING),
     Severity.ERROR: Look("✗", "ERROR", Tone.ERROR),
-}
-
-PROCESSOR_LOOKS = {
-    ProcessorState.ENABLED: Look("●", "ENABLED", Tone.OK),
-    ProcessorState.UNUSED: Look("▲", "UNUSED", Tone.WARNING),
-    ProcessorState.BROKEN: Look("✗", "BROKEN", Tone.ERROR),
-    ProcessorState.DISABLED: Look("○", "DISABLED", Tone.MUTED),
-}
-
-DESTINATION_LOOKS = {
-    DestinationState.SENDING: Look("●", "sending", Tone.OK),
-    DestinationState.IDLE: Look("○", "idle", Tone.MUTED),
-    DestinationState.WAITING: Look("▲", "waiting", Tone.WARNING),
-    DestinationState.PAUSED: Look("‖", "paused", Tone.WARNING),
-    DestinationState.STOPPED: Look("✗", "stopped", Tone.ERROR),
 }
 
 

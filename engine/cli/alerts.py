@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import actor, store_of
-from engine.cli.options import add_group, add_verb, whole_number
+from engine.cli.options import add_verb, add_verbs, whole_number
 from engine.clock import SystemClock
 from engine.errors import NotFound
 from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
 
 if TYPE_CHECKING:
-    from engine.cli.options import Commands
     from engine.config.store import ConfigurationStore
 
 _NOT_DELIVERED = 1
 
 
-def add_alerts(commands: Commands) -> None:
+def add_alerts(command: argparse.ArgumentParser) -> None:
     """Add the commands that show, change and test alerts."""
-    verbs = add_group(commands, "alerts", "tell people, by a command or a webhook, what is wrong")
+    verbs = add_verbs(command)
     add_verb(verbs, "list", _list, "list who is told what")
     change = add_verb(verbs, "set", _set, "add or change who is told, or how often")
     change.add_argument("name", metavar="NAME", nargs="?", help="what the target is called")

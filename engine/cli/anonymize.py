@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import terminal
 from engine.cli.files import read_text
-from engine.cli.options import add_verb
+from engine.cli.options import set_run
 from engine.cli.scripts import read_script
 from engine.errors import EngineError
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.anonymize import Difference, Profile, Script, Surroundings
-    from engine.cli.options import Commands
 
 _REJECTED = 3
 _WIDEST = 60
@@ -33,9 +32,9 @@ class NothingToDo(EngineError):
     exit_code = 2
 
 
-def add_anonymize(commands: Commands) -> None:
+def add_anonymize(parser: argparse.ArgumentParser) -> None:
     """Add the command that applies a script to files."""
-    parser = add_verb(commands, "anonymize", _anonymize, "apply a DicomEdit 6 script to files")
+    set_run(parser, _anonymize)
     add = parser.add_argument
     add("script", metavar="SCRIPT", help="a DicomEdit 6 script")
     add("inputs", metavar="IN", nargs="+", type=Path, help="DICOM files and folders")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import settings_of
-from engine.cli.options import add_verb
+from engine.cli.options import set_run
 from engine.clock import SystemClock
 from engine.lock import EngineLock
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from engine.cli.options import Commands
     from engine.intake.adoption import Adopted
     from engine.sessions.audit import Audit
     from engine.settings import EngineSettings
@@ -23,10 +22,9 @@ if TYPE_CHECKING:
 _FOUND_SOMETHING = 1
 
 
-def add_check(commands: Commands) -> None:
+def add_check(parser: argparse.ArgumentParser) -> None:
     """Add the command that compares index and disk."""
-    words = "compare the index with the disk and add up what became of every object"
-    parser = add_verb(commands, "check", _check, words)
+    set_run(parser, _check)
     what = parser.add_mutually_exclusive_group()
     adopt = "take into the index what is on disk only; no object is removed"
     what.add_argument("--adopt", action="store_true", help=adopt)

@@ -1,102 +1,139 @@
-"""`commands`: which programs are to run for which sessions; with an engine or beside it."""
+"""The commands there are, in the order of the help.
+
+What a command needs is imported when the command is given and not before: all of them together
+take longer to import than the console takes to draw.
+"""
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+import pkgutil
+from typing import TYPE_CHECKING, NamedTuple
 
-from engine import terminal
-from engine.cli.context import actor, settings_of, store_of
-from engine.cli.options import add_group, add_verb, add_yes, whole_number
-from engine.clock import SystemClock
-from engine.errors import NotFound
+from engine.cli.options import Parser
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
     from engine.cli.options import Commands
-    from engine.model.processor import Processor
-    from engine.programs.queue import Run, RunQueue
 
 
-def add_commands(commands: Commands) -> None:
-    """Add the commands that look after what Command processors have to do."""
-    verbs = add_group(commands, "commands", "show and drop what Command processors have to run")
-    listed = add_verb(verbs, "list", _list, "list what is to run or runs, the oldest first")
-    listed.add_argument("processor", nargs="?", metavar="PROCESSOR", help="an id or label")
-    drop = add_verb(verbs, "drop", _drop, "forget what is to run; what runs already goes on")
-    drop.add_argument("processor", metavar="PROCESSOR", help="an id or label")
-    drop.add_argument("--run", dest="runs", type=whole_number, action="append", default=[],
-                      metavar="ID", help="only this one; repeat for more")  # fmt: skip
-    add_yes(drop)
+class Command(NamedTuple):
+    """One command."""
+
+    name: str
+    words: str
+    """What it does, for the help."""
+    adds: str
+    """The module here, and its function that adds options, verbs and what is run to a parser."""
+
+    def fill(self, parser: argparse.ArgumentParser) -> None:
+        """Add what the command takes, now that it is given."""
+        pkgutil.resolve_name(f"{__package__}.{self.adds}")(parser)
 
 
-@contextmanager
-def _queue(arguments: argparse.Namespace) -> Iterator[RunQueue]:
-    from engine.programs.queue import RunQueue
+COMMANDS = (
+    Command("engine", "run the engine without a console", "running:add_engine"),
+    Command("receivers", "list and change receivers", "receivers:add_receivers"),
+    Command("whitelist", "try, review and extend whitelists", "whitelist:add_whitelist"),
+    Command("projects", "list and change projects", "projects:add_projects"),
+    Command(
+        "processors",
+        "list and change processors (custom processing)",
+        "processors:add_processors",
+    ),
+    Command(
+        "study-routes",
+        "list and change where announced studies go (identifier studyRouting)",
+        "study_routes:add_study_routes",
+    ),
+    Command("sessions", "show, archive, move and delete sessions", "sessions:add_sessions"),
+    Command("objects", "look at single objects of the running engine", "objects:add_objects"),
+    Command(
+        "trace",
+        "tell what became of a SOP instance, a study, an accession number or a patient ID",
+        "tracing:add_trace",
+    ),
+    Command(
+        "check",
+        "compare the index with the disk and add up what became of every object",
+        "check:add_check",
+    ),
+    Command("site", "show and change the site settings", "site:add_site"),
+    Command("config", "show and bring back revisions of the configuration", "revisions:add_config"),
+    Command(
+        "import-xnat",
+        "tell what the receivers of an XNAT would change, or import them",
+        "xnat:add_import_xnat",
+    ),
+    Command(
+        "export-xnat",
+        "print receivers as XNAT's POST takes them: a list, or one record if one is named",
+        "xnat:add_export_xnat",
+    ),
+    Command(
+        "plugins",
+        "list identifiers, processors and file namers, and their errors",
+        "plugins:add_plugins",
+    ),
+    Command(
+        "route", "show where files would be filed and why, without filing them", "route:add_route"
+    ),
+    Command("rule", "explain what one routing rule makes of a value", "rule:add_rule"),
+    Command("anonymize", "apply a DicomEdit 6 script to files", "anonymize:add_anonymize"),
+    Command("script", "check and try anonymization scripts", "scripts:add_script"),
+    Command(
+        "forwarding",
+        "show and steer the copies that Forward copy processors send on",
+        "forwarding:add_forwarding",
+    ),
+    Command(
+        "commands",
+        "show and drop what Command processors have to run",
+        "command_queue:add_queue",
+    ),
+    Command("echo", "ask a peer whether it answers (C-ECHO)", "peers:add_echo"),
+    Command("send", "send files to a peer as they are encoded (C-STORE)", "peers:add_send"),
+    Command(
+        "selftest",
+        "send a marked object to a receiver of the running engine, and remove it again",
+        "selftest:add_selftest",
+    ),
+    Command("status", "show what runs and what is configured", "running:add_status"),
+    Command("events", "show what happened, oldest first", "events:add_events"),
+    Command("health", "say whether all is well with the running engine", "monitoring:add_health"),
+    Command(
+        "metrics",
+        "print what the running engine has counted, as Prometheus reads it",
+        "monitoring:add_metrics",
+    ),
+    Command("alerts", "tell people, by a command or a webhook, what is wrong", "alerts:add_alerts"),
+    Command(
+        "associations",
+        "show and abort associations of the running engine",
+        "live:add_associations",
+    ),
+    Command("senders", "who sends to the running engine", "senders:add_senders"),
+    Command("service", "run as a systemd service", "service:add_service"),
+    Command(
+        "support-bundle",
+        "write an archive for support: versions, settings, events and metrics, all masked",
+        "support:add_support_bundle",
+    ),
+    Command(
+        "completion",
+        'print what a shell reads to complete commands, such as: eval "$(... bash)"',
+        "completion:add_completion",
+    ),
+)
 
-    path = settings_of(arguments).commands_file
-    if not path.exists():
-        raise NotFound("there is no queue of commands", "an engine makes it when it starts")
-    with RunQueue(path) as queue:
-        yield queue
 
-
-def _processors(arguments: argparse.Namespace) -> dict[int, Processor]:
-    from engine.programs.processor import CLASS_ID
-
-    processors = store_of(arguments).load().processors
-    return {p.id: p for p in processors if p.processor_class == CLASS_ID}
-
-
-def _named(known: dict[int, Processor], name: str) -> Processor:
-    found = [p for p in known.values() if p.label == name] or [
-        p for p in known.values() if str(p.id) == name
-    ]
-    if not found:
-        remedy = "list them with: processors list"
-        raise NotFound(f"there is no Command processor {name[:80]!r}", remedy)
-    return found[0]
-
-
-def _list(arguments: argparse.Namespace) -> None:
-    known = _processors(arguments)
-    chosen = _named(known, arguments.processor).id if arguments.processor else None
-    with _queue(arguments) as queue:
-        runs = [run for run in queue.waiting() if chosen in {None, run.processor}]
-    if arguments.json:
-        return terminal.print_json({"runs": [_record(run, known) for run in runs]})
-    heads = ("RUN", "PROCESSOR", "SESSION", "BECAME", "AT", "BEGUN")
-    rows = [tuple(_record(run, known).values()) for run in runs]
-    return terminal.print_table(heads, rows)
-
-
-def _record(run: Run, known: dict[int, Processor]) -> dict[str, object]:
-    label = known[run.processor].label if run.processor in known else f"#{run.processor}"
-    return {
-        "id": run.id,
-        "processor": label,
-        "session": run.session,
-        "status": str(run.status),
-        "finished_at": run.finished_at,
-        "begun": run.begun,
-    }
-
-
-def _drop(arguments: argparse.Namespace) -> None:
-    from engine.delivery_events import RunsDropped
-    from engine.journal import Journal
-
-    processor = _named(_processors(arguments), arguments.processor)
-    terminal.confirm(f"Forget what {processor.label} has to run?", already=arguments.yes)
-    settings = settings_of(arguments)
-    with _queue(arguments) as queue:
-        count = queue.drop(processor.id, arguments.runs)
-    if count:
-        settings.log_dir.mkdir(mode=0o750, exist_ok=True)
-        with closing(Journal(SystemClock(), settings.log_dir / "events.jsonl")) as journal:
-            journal.record(RunsDropped(runs=count, processor=processor.label, by=actor()))
-    if arguments.json:
-        return terminal.print_json({"dropped": count})
-    return terminal.say(f"{terminal.counted(count, 'run')} dropped")
+def add_commands(commands: Commands, *, at_once: bool) -> None:
+    """Add all commands; what they take is added when they are given, or at once."""
+    for command in COMMANDS:
+        words = command.words
+        described = f"{words[:1].upper()}{words[1:]}."
+        parser = commands.add_parser(command.name, help=words, description=described)
+        assert isinstance(parser, Parser)
+        parser.late = command.fill
+        if at_once:
+            parser.fill()

@@ -10,23 +10,25 @@ from engine import terminal
 if TYPE_CHECKING:
     import argparse
 
-    from engine.cli.options import Commands
 
 SHELLS = ("bash", "zsh", "fish")
 _ASKED = "_ARGCOMPLETE"
 
 
-def add_completion(commands: Commands) -> None:
+def add_completion(parser: argparse.ArgumentParser) -> None:
     """Add the command that prints what a shell reads."""
-    words = 'print what a shell reads to complete commands, such as: eval "$(... bash)"'
-    parser = commands.add_parser("completion", help=words, description=f"P{words[1:]}.")
     parser.add_argument("shell", choices=SHELLS)
     parser.set_defaults(run=_completion)
 
 
+def is_asked() -> bool:
+    """Tell whether a shell asks for completions, which may be of any command."""
+    return _ASKED in os.environ
+
+
 def complete(parser: argparse.ArgumentParser) -> None:
     """Answer a shell that asks for completions, and exit; return at once if none does."""
-    if _ASKED in os.environ:
+    if is_asked():
         import argcomplete
 
         argcomplete.autocomplete(parser)

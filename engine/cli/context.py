@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from engine import EngineSettings, default_data_dir, terminal
 from engine.clock import SystemClock
-from engine.config.store import ConfigurationStore
 from engine.errors import NotFound
 from engine.model.identifier import DEFAULT_IDENTIFIERS
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from engine.config.store import ConfigurationStore
     from engine.model.configuration import Configuration
     from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
@@ -41,6 +41,8 @@ def store_of(
         arguments: what was given on the command line.
         identifiers: what receivers may use that are saved through it.
     """
+    from engine.config.store import ConfigurationStore  # TinyDB, and the model of everything
+
     file = settings_of(arguments).config_file
     return ConfigurationStore(file, clock=SystemClock(), identifiers=identifiers)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import settings_of
-from engine.cli.options import add_verb, severity, whole_number
+from engine.cli.options import set_run, severity, whole_number
 from engine.clock import SystemClock
 from engine.errors import NotFound
 from engine.event_log import EventLog
@@ -21,7 +21,6 @@ from engine.model.moment import MOMENT_REMEDY, parse_moment
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from engine.cli.options import Commands
     from engine.event_log import Record
     from engine.model.event_query import EventQuery
 
@@ -29,9 +28,9 @@ _SHOWN = 1000
 _SHOWN_BEFORE_FOLLOWING = 10
 
 
-def add_events(commands: Commands) -> None:
+def add_events(parser: argparse.ArgumentParser) -> None:
     """Add the command that shows what happened."""
-    parser = add_verb(commands, "events", _events, "show what happened, oldest first")
+    set_run(parser, _events)
     named = ", ".join(f"{field}:" for field in FIELDS)
     words = f"{named} with * and commas, such as receiver:CT1 kind:Object*; or words of the message"
     parser.add_argument("filters", metavar="FILTER", nargs="*", help=words)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import actor, settings_of, store_of
-from engine.cli.options import add_group, add_verb, add_yes, whole_number
+from engine.cli.options import add_verb, add_verbs, add_yes, whole_number
 from engine.clock import SystemClock
 from engine.errors import NotFound
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from engine.cli.options import Commands
     from engine.model.configuration import Configuration
     from engine.model.processor import Processor
     from engine.settings import EngineSettings
@@ -25,10 +24,9 @@ if TYPE_CHECKING:
 _HEADS = ("ID", "DESTINATION", "PEER", "STATE", "QUEUED", "FAILED", "SENT", "LAST ERROR", "NEXT")
 
 
-def add_forwarding(commands: Commands) -> None:
+def add_forwarding(command: argparse.ArgumentParser) -> None:
     """Add the commands that look after forward copies."""
-    words = "show and steer the copies that Forward copy processors send on"
-    verbs = add_group(commands, "forwarding", words)
+    verbs = add_verbs(command)
     add_verb(verbs, "list", _list, "list the destinations, and how each is doing")
     failed = add_verb(verbs, "failed", _failed, "list objects that were given up, newest first")
     failed.add_argument("destination", nargs="?", metavar="DESTINATION", help="an id or label")

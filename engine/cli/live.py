@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import actor, settings_of
-from engine.cli.options import add_group, add_verb, add_yes, whole_number
+from engine.cli.options import add_verb, add_verbs, add_yes, whole_number
 from engine.errors import NotFound, PeerError
 from engine.view import PortState
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 _NOT_FREE = 1
 
 
-def add_associations(commands: Commands) -> None:
+def add_associations(command: argparse.ArgumentParser) -> None:
     """Add the commands that show and abort associations."""
-    verbs = add_group(commands, "associations", "show and abort associations of the running engine")
+    verbs = add_verbs(command)
     listed = add_verb(verbs, "list", _list, "list live associations and those that ended lately")
     listed.add_argument("--live", action="store_true", help="live ones only")
     show = add_verb(verbs, "show", _show, "show one, and the contexts that were accepted")

@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.live import running_engine
-from engine.cli.options import add_verb
+from engine.cli.options import set_run
 
 if TYPE_CHECKING:
     import argparse
 
-    from engine.cli.options import Commands
-
 _NOT_WELL = 1
 
 
-def add_monitoring(commands: Commands) -> None:
-    """Add the commands for monitoring systems."""
-    add_verb(commands, "health", _health, "say whether all is well with the running engine")
-    counted = "print what the running engine has counted, as Prometheus reads it"
-    add_verb(commands, "metrics", _metrics, counted)
+def add_health(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes that asks whether all is well."""
+    set_run(parser, _health)
+
+
+def add_metrics(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes that prints what was counted."""
+    set_run(parser, _metrics)
 
 
 def _health(arguments: argparse.Namespace) -> int:

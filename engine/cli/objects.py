@@ -13,14 +13,13 @@ from engine.cli.context import actor
 from engine.cli.files import FileRefused
 from engine.cli.live import running_engine
 from engine.cli.object_names import HELP, object_name, stored
-from engine.cli.options import add_group, add_verb, whole_number
+from engine.cli.options import add_verb, add_verbs, whole_number
 from engine.model.trace import element_number
 from engine.view.objects import RowChange, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from engine.cli.options import Commands
     from engine.view.objects import ComparedRow, ElementRow, Thumbnail
 
 MASKED = "identifying values are masked; --show-values shows them, and the log keeps that"
@@ -28,9 +27,9 @@ _LARGEST_PIXELS = 512
 _NO_IMAGE = 1
 
 
-def add_objects(commands: Commands) -> None:
+def add_objects(command: argparse.ArgumentParser) -> None:
     """Add the commands that look at single objects."""
-    verbs = add_group(commands, "objects", "look at single objects of the running engine")
+    verbs = add_verbs(command)
     recent = add_verb(verbs, "recent", _recent, "list what arrived last, newest first")
     recent.add_argument("--receiver", metavar="AE:PORT", default="", help="of this receiver only")
     recent.add_argument("--caller", metavar="AE", default="", help="of this sender only")

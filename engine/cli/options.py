@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from engine import terminal
 from engine.cli.files import FileRefused, read_text
@@ -14,7 +14,7 @@ from engine.model.auto_archive import AutoArchive
 from engine.model.metrics_address import MetricsAddress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -24,25 +24,58 @@ _NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that shows hostile text in its complaints as escapes."""
+    """A parser that shows hostile text in its complaints as escapes, and may be filled late."""
+
+    late: Callable[[argparse.ArgumentParser], None] | None = None
+    """Adds what the command takes; called once, before it is parsed."""
+
+    def fill(self) -> None:
+        """Add what was not added yet."""
+        late, self.late = self.late, None
+        if late is not None:
+            late(self)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as any parser does, now that it has to know what it takes."""
+        self.fill()
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, and leave with exit code 2."""
         super().error(terminal.visible(message))
 
 
+class ShowVersion(argparse.Action):
+    """Says which version this is, and ends; it is looked up on request only."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **_: Any) -> None:
+        words = "show program's version number and exit"
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=words)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print it."""
+        from engine import __version__
+
+        terminal.print_text(f"dicomdock {__version__}")
+        parser.exit()
+
+
 def add_verb(verbs: Commands, name: str, run: object, words: str) -> argparse.ArgumentParser:
     """Add a command that can print JSON."""
     parser = verbs.add_parser(name, help=words, description=f"{words[:1].upper()}{words[1:]}.")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
+    set_run(parser, run)
     return parser
 
 
-def add_group(commands: Commands, name: str, words: str) -> Commands:
-    """Add a command that has verbs, and return where they are added."""
-    group = commands.add_parser(name, help=words, description=f"{words[:1].upper()}{words[1:]}.")
-    return group.add_subparsers(metavar="VERB", required=True)
+def set_run(parser: argparse.ArgumentParser, run: object) -> None:
+    """Let a command run a function, which prints JSON if it is asked to."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def add_verbs(command: argparse.ArgumentParser) -> Commands:
+    """Let a command have verbs, and return where they are added."""
+    return command.add_subparsers(metavar="VERB", required=True)
 
 
 def add_yes(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.files import FileRefused
-from engine.cli.options import add_verb
+from engine.cli.options import set_run
 from engine.errors import PeerError
 from engine.model.peer import (
     ANSWER_SECONDS,
@@ -26,7 +26,6 @@ from engine.model.store_status import SUCCESS, status_in_words
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from engine.cli.options import Commands
     from engine.dimse.sending import SentObject
     from engine.model.peer import Peer
 
@@ -37,14 +36,23 @@ _SHOWN_FAILURES = 20
 _PROGRESS_SECONDS = 0.1
 
 
-def add_peers(commands: Commands) -> None:
-    """Add the commands that call a peer."""
-    echo = add_verb(commands, "echo", _echo, "ask a peer whether it answers (C-ECHO)")
-    send = add_verb(commands, "send", _send, "send files to a peer as they are encoded (C-STORE)")
-    send.add_argument("files", nargs="+", type=Path, metavar="PATH", help="a DICOM file or folder")
-    for parser in (echo, send):
-        parser.add_argument("peer", metavar="AE@HOST:PORT", help="such as XNAT@127.0.0.1:8104")
-        add_calling(parser)
+def add_echo(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes that sends a C-ECHO."""
+    set_run(parser, _echo)
+    _add_peer(parser)
+
+
+def add_send(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes that sends files."""
+    set_run(parser, _send)
+    what = "a DICOM file or folder"
+    parser.add_argument("files", nargs="+", type=Path, metavar="PATH", help=what)
+    _add_peer(parser)
+
+
+def _add_peer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("peer", metavar="AE@HOST:PORT", help="such as XNAT@127.0.0.1:8104")
+    add_calling(parser)
 
 
 def add_calling(parser: argparse.ArgumentParser) -> None:

@@ -5,22 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine import terminal
-from engine.cli.options import add_verb
+from engine.cli.options import set_run
 
 if TYPE_CHECKING:
     import argparse
 
-    from engine.cli.options import Commands
 
-
-def add_plugins(commands: Commands) -> None:
+def add_plugins(parser: argparse.ArgumentParser) -> None:
     """Add the command that lists plugins."""
-    add_verb(
-        commands,
-        "plugins",
-        _plugins,
-        "list identifiers, processors and file namers, and their errors",
-    )
+    set_run(parser, _plugins)
 
 
 def _plugins(arguments: argparse.Namespace) -> int:

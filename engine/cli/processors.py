@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from engine import terminal
 from engine.cli.context import actor, receiver_named, settings_of
 from engine.cli.objects import add_show_values
-from engine.cli.options import add_group, add_verb, add_yes, text_or_file
+from engine.cli.options import add_verb, add_verbs, add_yes, text_or_file
 from engine.cli.processor_statuses import print_statuses, status_record, statuses_of
 from engine.cli.route import print_processing
 from engine.errors import NotFound
@@ -19,7 +19,6 @@ from engine.model.processor_class import Location
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from engine.cli.options import Commands
     from engine.config.store import ConfigurationStore
     from engine.model.configuration import Configuration
     from engine.model.processor_class import ProcessorClass
@@ -29,9 +28,9 @@ _LISTS = ("receivers_allowed", "receivers_denied", "projects")
 _FIELDS = ("label", "processor_class", "enabled", "location", "priority", *_LISTS)
 
 
-def add_processors(commands: Commands) -> None:
+def add_processors(command: argparse.ArgumentParser) -> None:
     """Add the commands that list and change processors."""
-    verbs = add_group(commands, "processors", "list and change processors (custom processing)")
+    verbs = add_verbs(command)
     add_verb(verbs, "classes", _classes, "list the installed classes and what they are told")
     add_verb(verbs, "list", _list, "list all processors in the order in which they act")
     _add_fields(add_verb(verbs, "add", _add, "add a processor"), is_new=True)

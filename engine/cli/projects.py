@@ -10,8 +10,8 @@ from engine import terminal
 from engine.cli.context import actor, settings_of, store_of
 from engine.cli.options import (
     AUTO_ARCHIVE_CODES,
-    add_group,
     add_verb,
+    add_verbs,
     add_yes,
     auto_archive,
     lines_in_words,
@@ -26,7 +26,6 @@ from engine.model.project import PROJECT_TEXTS, Project
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engine.cli.options import Commands
     from engine.model.anonymization import ProfileSettings
     from engine.model.configuration import Configuration
 
@@ -38,9 +37,9 @@ _FIELDS = (
 )
 
 
-def add_projects(commands: Commands) -> None:
+def add_projects(command: argparse.ArgumentParser) -> None:
     """Add the commands that list and change projects."""
-    verbs = add_group(commands, "projects", "list and change projects")
+    verbs = add_verbs(command)
     add_verb(verbs, "list", _list, "list all projects")
     show = add_verb(verbs, "show", _show, "show a project")
     words = "print this text alone: anonymization_script or series_import_filter"

@@ -16,10 +16,10 @@ from engine.cli.context import (
 )
 from engine.cli.live import add_port_verbs
 from engine.cli.options import (
-    add_group,
     add_limits,
     add_switch,
     add_verb,
+    add_verbs,
     add_yes,
     limits_given,
     text_of_file,
@@ -33,7 +33,6 @@ from engine.model.receiver import ROUTING_FIELDS, Receiver, ReceiverRules, parse
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from engine.cli.options import Commands
     from engine.model.configuration import Configuration
 
 _SWITCHES = {
@@ -69,9 +68,9 @@ _COLUMNS = (
 )
 
 
-def add_receivers(commands: Commands) -> None:
+def add_receivers(command: argparse.ArgumentParser) -> None:
     """Add the commands that list and change receivers."""
-    verbs = add_group(commands, "receivers", "list and change receivers")
+    verbs = add_verbs(command)
     add_verb(verbs, "list", _list, "list all receivers")
     _add_fields(add_verb(verbs, "add", _add, "add a receiver"), is_new=True)
     edit = add_verb(verbs, "edit", _edit, "change the given fields of a receiver")

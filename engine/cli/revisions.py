@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from engine import terminal
 from engine.cli import differences as told
 from engine.cli.context import actor, store_of
-from engine.cli.options import add_group, add_verb, add_yes, flattened, whole_number
+from engine.cli.options import add_verb, add_verbs, add_yes, flattened, whole_number
 from engine.cli.receivers import receiver_record
 from engine.errors import ChangedMeanwhile, ConfigurationError, NotFound
 from engine.model.configuration import Configuration, parse_configuration
@@ -19,16 +19,15 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from engine.cli.options import Commands
     from engine.config.store import ConfigurationStore, Revision
     from engine.model.configuration_diff import Difference
 
 _SHOWN = 20
 
 
-def add_config(commands: Commands) -> None:
+def add_config(command: argparse.ArgumentParser) -> None:
     """Add the commands that show, compare and bring back revisions."""
-    verbs = add_group(commands, "config", "show and bring back revisions of the configuration")
+    verbs = add_verbs(command)
     history = add_verb(verbs, "history", _history, "list the revisions, newest first")
     many = f"how many at most (default: {_SHOWN})"
     history.add_argument("--limit", type=whole_number, metavar="N", default=_SHOWN, help=many)

@@ -12,7 +12,7 @@ from engine import terminal
 from engine.cli.context import receiver_named, settings_of, store_of
 from engine.cli.files import read_text
 from engine.cli.objects import MASKED, add_show_values
-from engine.cli.options import add_verb
+from engine.cli.options import set_run
 from engine.errors import EngineError, UnreadableObject
 from engine.model.identity import DEFAULT_SESSION_LABEL, UNASSIGNED
 from engine.model.routing_draft import SECTIONS, drafted
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
 
-    from engine.cli.options import Commands
     from engine.intake.processing import Processing
     from engine.intake.rehearsal import Rehearsal, Rehearsed
     from engine.model.identity import Identification
@@ -51,10 +50,9 @@ class NothingToTry(EngineError):
     exit_code = 2
 
 
-def add_route(commands: Commands) -> None:
+def add_route(parser: argparse.ArgumentParser) -> None:
     """Add the command that tries files."""
-    words = "show where files would be filed and why, without filing them"
-    parser = add_verb(commands, "route", _route, words)
+    set_run(parser, _route)
     parser.add_argument("files", metavar="FILE|DIR", nargs="*", help="DICOM files, or folders")
     recent = "instead of files: what arrived last at that receiver of the running engine"
     parser.add_argument("--recent", action="store_true", help=recent)

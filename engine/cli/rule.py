@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import terminal
-from engine.cli.options import add_verb
+from engine.cli.options import set_run
 from engine.model.identity import to_label
 from engine.model.trace import element_number
 from engine.routing import parse_rule, slow_risk
@@ -14,16 +14,15 @@ from engine.routing import parse_rule, slow_risk
 if TYPE_CHECKING:
     import argparse
 
-    from engine.cli.options import Commands
     from engine.routing import Application, Rule
 
 _FOUND = 1
 """Exit code: the rule gives no value."""
 
 
-def add_rule(commands: Commands) -> None:
+def add_rule(parser: argparse.ArgumentParser) -> None:
     """Add the command that explains a rule."""
-    parser = add_verb(commands, "rule", _rule, "explain what one routing rule makes of a value")
+    set_run(parser, _rule)
     parser.add_argument("rule", metavar="RULE", help="such as '(0010,0020):([^_]+)_.*:1'")
     given = parser.add_mutually_exclusive_group(required=True)
     given.add_argument("--value", metavar="TEXT", help="the element's value")

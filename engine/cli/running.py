@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from engine import Durability, terminal
 from engine.cli.context import settings_of
-from engine.cli.options import add_verb, metrics_address, seconds, severity
+from engine.cli.options import metrics_address, seconds, set_run, severity
 from engine.errors import ConfigurationError
 from engine.events import Severity
 
 if TYPE_CHECKING:
-    from engine.cli.options import Commands
     from engine.events import RecordedEvent
     from engine.status import EngineStatus
     from engine.view import ReceiverStatus
@@ -26,10 +25,8 @@ if TYPE_CHECKING:
 _WATCH_SECONDS = 2.0
 
 
-def add_engine(commands: Commands) -> None:
+def add_engine(parser: argparse.ArgumentParser) -> None:
     """Add the command that runs the engine."""
-    words = "run the engine without a console"
-    parser = commands.add_parser("engine", help=words, description=f"R{words[1:]}.")
     add_engine_options(parser)
     parser.set_defaults(run=_engine)
 
@@ -54,9 +51,9 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     add("--log-level", type=severity, metavar="LEVEL", help=least)
 
 
-def add_status(commands: Commands) -> None:
+def add_status(parser: argparse.ArgumentParser) -> None:
     """Add the command that tells what runs."""
-    parser = add_verb(commands, "status", _status, "show what runs and what is configured")
+    set_run(parser, _status)
     again = "show it again every N seconds (default: 2) until interrupted; without a terminal, and"
     parser.add_argument("--watch", type=_interval, metavar="N", nargs="?", const=_WATCH_SECONDS,
                         help=f"{again} with --json, whenever it has changed")  # fmt: skip

@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.files import read_text
-from engine.cli.options import add_group, add_verb
+from engine.cli.options import add_verb, add_verbs
 from engine.cli.script_trials import add_try
 
 if TYPE_CHECKING:
     import argparse
 
     from engine.anonymize import Finding, Script
-    from engine.cli.options import Commands
 
 _FOUND = 1
 
 
-def add_script(commands: Commands) -> None:
+def add_script(command: argparse.ArgumentParser) -> None:
     """Add the commands that look at scripts."""
-    verbs = add_group(commands, "script", "check and try anonymization scripts")
+    verbs = add_verbs(command)
     check = add_verb(verbs, "check", _check, "check a script and list its traps")
     check.add_argument("file", metavar="FILE", help="a DicomEdit 6 script; - for standard input")
     add_try(verbs)

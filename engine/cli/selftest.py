@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import receiver_named, settings_of, store_of
-from engine.cli.options import add_verb
+from engine.cli.options import set_run
 from engine.clock import SystemClock
 from engine.model.ae_title import AETitle
 
 if TYPE_CHECKING:
     import argparse
 
-    from engine.cli.options import Commands
 
-
-def add_selftest(commands: Commands) -> None:
+def add_selftest(parser: argparse.ArgumentParser) -> None:
     """Add the command that sends a marked object to a receiver and removes it again."""
-    words = "send a marked object to a receiver of the running engine, and remove it again"
-    parser = add_verb(commands, "selftest", _selftest, words)
+    set_run(parser, _selftest)
     parser.add_argument("receiver", metavar="RECEIVER", help="AE:PORT, id or AE title")
     parser.add_argument("--as", dest="calling", required=True, metavar="AE",
                         help="the AE title to call with, as a scanner would")  # fmt: skip

@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.live import running_engine
-from engine.cli.options import add_group, add_verb, whole_number
+from engine.cli.options import add_verb, add_verbs, whole_number
 
 if TYPE_CHECKING:
     import argparse
 
-    from engine.cli.options import Commands
-
 _HOURS_OF_A_DAY = 24
 
 
-def add_senders(commands: Commands) -> None:
+def add_senders(command: argparse.ArgumentParser) -> None:
     """Add the commands that show who sends."""
-    verbs = add_group(commands, "senders", "who sends to the running engine")
+    verbs = add_verbs(command)
     listed = add_verb(verbs, "list", _list, "list senders, the last heard first")
     listed.add_argument("text", metavar="TEXT", nargs="?", default="",
                         help="part of the AE title, address or implementation")  # fmt: skip

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import store_of
-from engine.cli.options import add_group, add_verb, add_yes, metrics_address, seconds
+from engine.cli.options import add_verb, add_verbs, add_yes, metrics_address, seconds
 from engine.errors import ConfigurationError
 from engine.settings import DATA_VARIABLE
 from engine.systemd.install import (
@@ -30,16 +30,15 @@ from engine.systemd.units import NAME, STATE_ROOT, ServiceSettings, units
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engine.cli.options import Commands
     from engine.systemd.install import NotInstallable
 
 DEFAULT_LISTEN = ("8104",)
 _PLACE = re.compile(r"(?:(?:\[[0-9a-fA-F:]+\]|[0-9.]+):)?([0-9]{1,5})")
 
 
-def add_service(commands: Commands) -> None:
+def add_service(command: argparse.ArgumentParser) -> None:
     """Add the commands that print, install and remove the units."""
-    verbs = add_group(commands, "service", "run as a systemd service")
+    verbs = add_verbs(command)
     printed = add_verb(verbs, "print", _print, "print the units")
     installed = add_verb(verbs, "install", _install, "install the units, and start the service")
     removed = add_verb(verbs, "uninstall", _uninstall, "stop the service, and remove its units")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import actor, settings_of, store_of
-from engine.cli.options import add_group, add_verb, add_yes, seconds, whole_number
+from engine.cli.options import add_verb, add_verbs, add_yes, seconds, whole_number
 from engine.cli.session_details import (
     add_objects_verb,
     preview_archiving,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable
 
-    from engine.cli.options import Commands
     from engine.model.session import Session
     from engine.sessions.ledger import SessionLedger
     from engine.settings import EngineSettings
@@ -41,9 +40,9 @@ HEADS = ("ID", "PROJECT", "SUBJECT", "SESSION", "STATUS", "MODALITY", "OBJECTS",
 _SHOWN = 1000
 
 
-def add_sessions(commands: Commands) -> None:
+def add_sessions(command: argparse.ArgumentParser) -> None:
     """Add the commands that show and change sessions."""
-    verbs = add_group(commands, "sessions", "show, archive, move and delete sessions")
+    verbs = add_verbs(command)
     listed = add_verb(verbs, "list", _list, "list sessions, the most recently changed first")
     words = f"such as status:READY,CONFLICT or since:2h; {', '.join(f'{f}:' for f in FIELDS)}"
     listed.add_argument("filters", metavar="FILTER", nargs="*", help=words)

@@ -11,11 +11,11 @@ from engine import terminal
 from engine.cli.context import actor, store_of
 from engine.cli.options import (
     AUTO_ARCHIVE_CODES,
-    add_group,
     add_limits,
     add_settings,
     add_switch,
     add_verb,
+    add_verbs,
     auto_archive,
     flattened,
     lines_in_words,
@@ -33,7 +33,6 @@ from engine.model.site_script import ENABLED, SITE_SCRIPT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from engine.cli.options import Commands
     from engine.model.configuration import Configuration
     from engine.model.site_script import SiteScript
 
@@ -41,9 +40,9 @@ _NAMES = ", ".join(ATTRIBUTES)
 _DEFAULT = "default"
 
 
-def add_site(commands: Commands) -> None:
+def add_site(command: argparse.ArgumentParser) -> None:
     """Add the commands that show and change the site settings."""
-    verbs = add_group(commands, "site", "show and change the site settings")
+    verbs = add_verbs(command)
     get = add_verb(verbs, "get", _get, "show the site settings")
     get.add_argument("--routing", metavar="NAME", type=_attribute,
                      help=f"print these rules alone: {_NAMES}")  # fmt: skip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from engine import terminal
 from engine.cli.context import actor, settings_of, store_of
 from engine.cli.files import read_text
-from engine.cli.options import add_group, add_verb
+from engine.cli.options import add_verb, add_verbs
 from engine.clock import SystemClock
 from engine.errors import NotFound
 from engine.model.study_route import FIELDS, parse_study_route
@@ -18,17 +18,15 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
-    from engine.cli.options import Commands
     from engine.model.project import ProjectRegistry
     from engine.model.study_route import StudyRoute
 
 _HEADS = ("STUDY INSTANCE UID", "PROJECT", "SUBJECT", "SESSION", "ADDED BY", "ADDED AT")
 
 
-def add_study_routes(commands: Commands) -> None:
+def add_study_routes(command: argparse.ArgumentParser) -> None:
     """Add the commands that list and change study routes."""
-    words = "list and change where announced studies go (identifier studyRouting)"
-    verbs = add_group(commands, "study-routes", words)
+    verbs = add_verbs(command)
     add_verb(verbs, "list", _list, "list all study routes, the newest first")
     add = add_verb(verbs, "add", _add, "say where a study goes")
     add.add_argument("--project", required=True, metavar="ID", help="a project's id or alias")

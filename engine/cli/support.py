@@ -7,22 +7,20 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import settings_of, store_of
-from engine.cli.options import add_verb
+from engine.cli.options import set_run
 from engine.clock import SystemClock
 from engine.errors import ConfigurationError, EngineError, NotFound
 
 if TYPE_CHECKING:
     import argparse
 
-    from engine.cli.options import Commands
     from engine.model.configuration import Configuration
     from engine.sessions.audit import Audit
 
 
-def add_support_bundle(commands: Commands) -> None:
+def add_support_bundle(parser: argparse.ArgumentParser) -> None:
     """Add the command that writes an archive for support."""
-    words = "write an archive for support: versions, settings, events and metrics, all masked"
-    parser = add_verb(commands, "support-bundle", _support_bundle, words)
+    set_run(parser, _support_bundle)
     where = "where to (default: dicomdock-support-TIME.tar.gz here)"
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=where)
     skipped = "leave out the check of index and disk, which takes long on a large archive"

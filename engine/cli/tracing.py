@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import settings_of
-from engine.cli.options import add_verb
+from engine.cli.options import set_run
 from engine.cli.sessions import HEADS, row_of
 from engine.errors import NotFound
 
 if TYPE_CHECKING:
     import argparse
 
-    from engine.cli.options import Commands
     from engine.sessions.tracing import TracedObject
 
 _OBJECT_HEADS = ("RECEIVED", "RECEIVER", "CALLER", "STATE", "STATUS", "SESSION", "FILE", "REASON")
 
 
-def add_trace(commands: Commands) -> None:
+def add_trace(parser: argparse.ArgumentParser) -> None:
     """Add the command that looks something up."""
-    words = "tell what became of a SOP instance, a study, an accession number or a patient ID"
-    parser = add_verb(commands, "trace", _trace, words)
+    set_run(parser, _trace)
     what = "a SOP or Study Instance UID, an accession number or a patient ID"
     parser.add_argument("value", metavar="VALUE", help=what)
 

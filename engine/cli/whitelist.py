@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import receiver_named, receivers_named, settings_of, store_of
-from engine.cli.options import add_group, add_verb
+from engine.cli.options import add_verb, add_verbs
 from engine.errors import ConfigurationError, InvalidWhitelistEntry, Problem
 from engine.model.ae_title import AETitle
 from engine.model.whitelist import (
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from engine.cli.options import Commands
     from engine.model.receiver import Receiver
     from engine.model.tls import PeerCertificate
     from engine.model.whitelist import Address
@@ -41,9 +40,9 @@ class InvalidCaller(ConfigurationError):
     title = "Not a caller"
 
 
-def add_whitelist(commands: Commands) -> None:
+def add_whitelist(command: argparse.ArgumentParser) -> None:
     """Add the commands that try and review whitelists."""
-    verbs = add_group(commands, "whitelist", "try, review and extend whitelists")
+    verbs = add_verbs(command)
     test = add_verb(verbs, "test", _test, "tell whether a caller would pass, and by which line")
     lint = add_verb(verbs, "lint", _lint, "list odd lines of one whitelist or of all")
     propose = add_verb(verbs, "propose", _propose, "list lines that would let a caller in")

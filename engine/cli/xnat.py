@@ -9,7 +9,7 @@ from engine import terminal
 from engine.cli import differences as told
 from engine.cli.context import actor, installed_identifiers, receivers_named, store_of
 from engine.cli.files import STANDARD_STREAM, read_text, write_text
-from engine.cli.options import add_verb
+from engine.cli.options import set_run
 from engine.cli.receivers import receiver_record
 from engine.config.xnat import (
     ImportItem,
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from engine.cli.options import Commands
-
 
 class NotImported(EngineError):
     """Some records of an import can't become receivers, so that none was imported."""
@@ -35,17 +33,19 @@ class NotImported(EngineError):
     exit_code = 2
 
 
-def add_xnat(commands: Commands) -> None:
-    """Add the commands that exchange receivers with XNAT."""
-    words = "tell what the receivers of an XNAT would change, or import them"
-    read = add_verb(commands, "import-xnat", _import, words)
+def add_import_xnat(read: argparse.ArgumentParser) -> None:
+    """Add what the command takes that imports receivers from XNAT."""
+    set_run(read, _import)
     what = "the answer of GET /xapi/dicomscp; '-' reads stdin"
     read.add_argument("file", metavar="FILE", help=what)
     read.add_argument("--apply", action="store_true", help="save them, as one revision")
     only = "import the rest if some are not representable"
     read.add_argument("--skip-refused", action="store_true", help=only)
-    words = "print receivers as XNAT's POST takes them: a list, or one record if one is named"
-    write = add_verb(commands, "export-xnat", _export, words)
+
+
+def add_export_xnat(write: argparse.ArgumentParser) -> None:
+    """Add what the command takes that prints receivers for XNAT."""
+    set_run(write, _export)
     name = "an id, AE:PORT or AE title; default: all"
     write.add_argument("receivers", metavar="RECEIVER", nargs="*", help=name)
     write.add_argument("-o", "--output", metavar="FILE", default=STANDARD_STREAM)

@@ -16,7 +16,8 @@ POLL_SECONDS = 2.0
 """How soon a change is noticed where the file system tells of none, such as on NFS."""
 
 _DEBOUNCE_MS = 500
-_STEP_MS = 100
+_STEP_MS = 200
+"""How often watchfiles wakes to ask its thread for events, and how soon it ends."""
 
 _logger = logging.getLogger(__name__)
 
@@ -31,8 +32,8 @@ def watched(path: Path, on_change: Callable[[], None]) -> ConfigurationWatcher:
 class ConfigurationWatcher:
     """Calls back, from a thread of its own, after the file was written, replaced or deleted.
 
-    It watches the file's directory, for a file that is replaced is another file, and says only
-    *that* there is a change: two changes may be one call, and a call may be for nothing.
+    It watches the file and not its directory, where every row of the index would wake it. It says
+    only *that* there is a change: two changes may be one call, and a call may be for nothing.
     """
 
     def __init__(self, path: Path, on_change: Callable[[], None]) -> None:
@@ -61,9 +62,11 @@ class ConfigurationWatcher:
         failure = ""
         while not self._stopping.is_set():
             try:
-                self._watch()
+                if self._path.exists():
+                    self._watch()
+                    continue
             except Exception as error:
-                # Directory gone, no inotify watches left, or the callback failed: go on slowly.
+                # No inotify watches left, or the callback failed: go on slowly.
                 if failure != repr(error):
                     _logger.exception("watching %s failed; trying again", self._path)
                 failure = repr(error)
@@ -71,9 +74,9 @@ class ConfigurationWatcher:
                 self._look(touched=False)
 
     def _watch(self) -> None:
-        # No filter: a busy directory must not keep the look at the file itself from happening.
+        """Watch until something happened to the file, which may be another one afterwards."""
         for changes in watch(
-            self._path.parent,
+            self._path,
             watch_filter=None,
             debounce=_DEBOUNCE_MS,
             step=_STEP_MS,
@@ -83,7 +86,9 @@ class ConfigurationWatcher:
             raise_interrupt=False,
             recursive=False,
         ):
-            self._look(touched=any(name.endswith(f"/{self._path.name}") for _, name in changes))
+            self._look(touched=bool(changes))
+            if changes:
+                return
 
     def _look(self, *, touched: bool) -> None:
         now = self._fingerprint()

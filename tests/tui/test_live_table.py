@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from textual.app import App, ComposeResult
 
 from tui.widgets.live_table import Cell, Column, LiveTable, TableRow, fitted
@@ -47,6 +48,27 @@ def order(table: LiveTable) -> list[str]:
             for i in range(table.row_count)
         )
     ]
+
+
+async def test_a_row_that_is_the_same_is_not_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        before = rows(a=1, b=2)
+        app.table.show(before)
+        await pilot.pause()
+        looked: list[str] = []
+        write = app.table._write
+
+        def note(row: TableRow) -> None:
+            looked.append(row.key)
+            write(row)
+
+        monkeypatch.setattr(app.table, "_write", note)
+        app.table.show(before)
+        app.table.show([before[0], *rows(b=3)])
+        assert looked == ["b"]
 
 
 async def test_only_cells_that_changed_are_written() -> None:

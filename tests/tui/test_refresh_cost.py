@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 from statistics import median
 
+import pytest
+
 from engine.events import ObjectsStored
 from tests.fakes import NOW, FakeEngine, busy, make_throughput
 from tui.app import ConsoleApp
@@ -61,3 +63,22 @@ async def test_a_refresh_that_changes_nothing_repaints_no_table() -> None:
         app.refresh_from_engine()
         await pilot.pause()
         assert [table._update_count for table in tables] == before  # type: ignore[attr-defined]
+
+
+async def test_a_look_that_brings_only_another_time_asks_for_no_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = busy()
+    app = ConsoleApp(engine, refresh_hz=0, blink=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        asked: list[str] = []
+        monkeypatch.setattr(app.dashboard, "check_own", lambda action, _: asked.append(action))
+        engine.current = replace(engine.current, taken_at=NOW + timedelta(seconds=1))
+        app.refresh_from_engine()
+        await pilot.pause()
+        assert not asked
+        engine.current = replace(engine.current, ended_associations=())
+        app.refresh_from_engine()
+        await pilot.pause()
+        assert asked

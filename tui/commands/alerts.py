@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from engine.model.alerts import AlertTarget
     from engine.model.site import SiteSettings
     from engine.view import EngineView
-    from tui.app import ConsoleApp
+    from tui.commands.commanded import CommandedApp
     from tui.link import WorkOutcome
 
 ABOUT = "test-alert"
@@ -23,7 +23,7 @@ ABOUT = "test-alert"
 class AlertCommands:
     """Sends test alerts for one console; a target may take half a minute, so progress is seen."""
 
-    def __init__(self, app: ConsoleApp, actor: str) -> None:
+    def __init__(self, app: CommandedApp, actor: str) -> None:
         self._app = app
         self._actor = actor
 

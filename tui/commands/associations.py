@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from engine.model.receiver import Receiver
     from engine.view import AssociationStatus, EngineSnapshot, EngineView
-    from tui.app import ConsoleApp
+    from tui.commands.commanded import CommandedApp
     from tui.forms.allow_form import AllowForm
     from tui.link import AbortRequested, WorkOutcome
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class AssociationCommands:
     """Carries out commands on associations for one console."""
 
-    def __init__(self, app: ConsoleApp, engine: EngineView, actor: str) -> None:
+    def __init__(self, app: CommandedApp, engine: EngineView, actor: str) -> None:
         self._app = app
         self._engine = engine
         self._actor = actor

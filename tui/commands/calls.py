@@ -11,14 +11,14 @@ from tui.screens.work_screen import WorkAnswered, WorkEnded, WorkScreen
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from tui.app import ConsoleApp
+    from tui.commands.commanded import CommandedApp
     from tui.link import EngineAnswered, EngineCall, EngineLink, WorkOutcome, WorkRequested
 
 
 class EngineCalls:
     """Makes calls on worker threads and hands their answers on, for one console."""
 
-    def __init__(self, app: ConsoleApp, link: EngineLink) -> None:
+    def __init__(self, app: CommandedApp, link: EngineLink) -> None:
         self._app = app
         self._link = link
         self._busy: set[Hashable] = set()

@@ -13,7 +13,7 @@ from tui.screens.confirm import ConfirmScreen
 if TYPE_CHECKING:
     from engine.view import EngineView
     from engine.view.history import ChangeRow, RevisionSummary
-    from tui.app import ConsoleApp
+    from tui.commands.commanded import CommandedApp
 
 LOOKED_THROUGH = 10
 """Revisions among which the one before the present one is looked for."""
@@ -34,7 +34,7 @@ class Return:
 class HistoryCommands:
     """Carries out commands on the history for one console."""
 
-    def __init__(self, app: ConsoleApp, actor: str) -> None:
+    def __init__(self, app: CommandedApp, actor: str) -> None:
         self._app = app
         self._actor = actor
 

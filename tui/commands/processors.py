@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from engine.model.processor import Processor
     from engine.view import EngineView
-    from tui.app import ConsoleApp
+    from tui.commands.commanded import CommandedApp
     from tui.link import ForwardingCommand, ProcessorCommand
 
 PROCESSORS = "processors"
@@ -26,7 +26,7 @@ PROCESSORS = "processors"
 class ProcessorCommands:
     """Carries out commands on processors for one console."""
 
-    def __init__(self, app: ConsoleApp, engine: EngineView, actor: str) -> None:
+    def __init__(self, app: CommandedApp, engine: EngineView, actor: str) -> None:
         self._app = app
         self._engine = engine
         self._actor = actor

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from engine.model.identity import RoutingPreview
     from engine.view import EngineView, ReceiverStatus
-    from tui.app import ConsoleApp
+    from tui.commands.commanded import CommandedApp
     from tui.forms.receiver_form import ReceiverForm
 
 
 class ReceiverCommands:
     """Carries out receiver commands for one console: asks, calls the engine, tells the outcome."""
 
-    def __init__(self, app: ConsoleApp, engine: EngineView, actor: str) -> None:
+    def __init__(self, app: CommandedApp, engine: EngineView, actor: str) -> None:
         self._app = app
         self._engine = engine
         self._actor = actor

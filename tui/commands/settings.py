@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from engine.view import EngineView
     from engine.view.objects import RecentObject
     from engine.view.scripts import ScriptPreview, ScriptTrial
-    from tui.app import ConsoleApp
+    from tui.commands.commanded import CommandedApp
     from tui.link import SettingsCommand
     from tui.screens.settings_dialog import ScriptCalls
 
@@ -35,7 +35,7 @@ RECENT_OBJECTS = 20
 class SettingsCommands:
     """Carries out commands on settings and projects for one console."""
 
-    def __init__(self, app: ConsoleApp, engine: EngineView, actor: str) -> None:
+    def __init__(self, app: CommandedApp, engine: EngineView, actor: str) -> None:
         self._app = app
         self._engine = engine
         self._actor = actor

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from engine.model.site import SiteSettings
     from engine.view import EngineSnapshot, EngineView
-    from tui.app import ConsoleApp
+    from tui.commands.commanded import CommandedApp
 
 
 class SiteCommands:
     """Carries out commands on the installation for one console."""
 
-    def __init__(self, app: ConsoleApp, actor: str) -> None:
+    def __init__(self, app: CommandedApp, actor: str) -> None:
         self._app = app
         self._actor = actor
 

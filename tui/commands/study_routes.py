@@ -15,7 +15,7 @@ from tui.text import safe
 if TYPE_CHECKING:
     from engine.model.study_route import StudyRoute
     from engine.view import EngineView
-    from tui.app import ConsoleApp
+    from tui.commands.commanded import CommandedApp
 
 ABOUT = "study-routes"
 IDENTIFIER = "studyRouting"
@@ -25,7 +25,7 @@ MAX_TITLE_CELLS = 36
 class StudyRouteCommands:
     """Carries out commands on study routes for one console."""
 
-    def __init__(self, app: ConsoleApp, engine: EngineView, actor: str) -> None:
+    def __init__(self, app: CommandedApp, engine: EngineView, actor: str) -> None:
         self._app = app
         self._engine = engine
         self._actor = actor

@@ -150,11 +150,6 @@ def sent_as(calling_ae_title: str) -> str:
     return f'"{safe(calling_ae_title)}"  {length}: {sent.hex(" ").upper()}'
 
 
-def repeated(association: AssociationStatus) -> str:
-    """Return how often the caller was rejected, if more than once, such as ``×25``."""
-    return f"×{association.repeats:,}" if association.repeats > 1 else ""
-
-
 def _called(association: AssociationStatus, snapshot: EngineSnapshot) -> ReceiverStatus | None:
     labels = (s for s in snapshot.receivers if s.receiver.label == association.receiver)
     return next(labels, None)

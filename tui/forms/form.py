@@ -40,6 +40,10 @@ class Form(Protocol[T]):
         """Return the raw value of a text field."""
         ...
 
+    def is_on(self, name: str) -> bool:
+        """Tell whether a switch is on."""
+        ...
+
     def visible_fields(self) -> frozenset[str]:
         """Return the names of the fields that matter with the present values."""
         ...

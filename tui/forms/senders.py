@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.view import AssociationEnd, AssociationStatus
-from engine.view.senders import Sender
+from engine.view.senders import Sender, SenderState
 from tui.forms.allow_form import advice
 from tui.forms.row_filter import folded
 from tui.text import count, counted, host_of, moment, safe, size
-from tui.theme import SENDER_LOOKS
+from tui.theme import Look, Tone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,6 +27,12 @@ Who = tuple[str, str]
 FIELDS = ("state", "caller", "address", "receiver", "implementation", "why")
 """What a filter can ask for by name."""
 UNTIL_ENDED = "counted when its association ends"
+SENDER_LOOKS = {
+    SenderState.SENDING: Look("●", "sending", Tone.OK),
+    SenderState.QUIET: Look("○", "quiet", Tone.MUTED),
+    SenderState.NEVER_SENT: Look("·", "never", Tone.MUTED),
+    SenderState.ONLY_REJECTED: Look("✗", "reject", Tone.ERROR),
+}
 
 
 def who(sender: Sender) -> Who:

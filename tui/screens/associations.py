@@ -17,7 +17,6 @@ from tui.widgets.associations_table import (
     AllAssociationsTable,
     association_fields,
     association_of,
-    association_rows,
     association_title,
 )
 from tui.widgets.contexts_table import ContextsTable, context_rows, context_title
@@ -70,10 +69,10 @@ class AssociationsScreen(AssociationActions):
         """Show a reading in all panels."""
         both = (*snapshot.associations, *snapshot.ended_associations)
         bar = self.query_one(FilterBar)
-        wanted = [a for a in both if bar.wanted.matches(association_fields(a))]
+        asked = bar.wanted
+        wanted = [a for a in both if not asked or asked.matches(association_fields(a))]
         table = self.query_one(AllAssociationsTable)
-        empty = bar.empty(NOBODY)
-        table.show(association_rows(wanted, snapshot.taken_at), empty)
+        table.show_associations(wanted, snapshot.taken_at, bar.empty(NOBODY))
         title = association_title(snapshot)
         if bar.wanted:
             title = f"{bar.count(len(wanted), len(both))}   {title}"

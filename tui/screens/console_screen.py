@@ -47,6 +47,10 @@ if TYPE_CHECKING:
     from tui.widgets.row_details import Details
 
 
+_DECIDING = ("receivers", "associations", "ended_associations", "read_only")
+"""What of a snapshot decides which keys there are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """What all screens of one console have in common."""
@@ -92,6 +96,8 @@ class ConsoleScreen(Screen[None]):
         self._paused_reading: Reading | None = None
         self._painted: tuple[Palette, bool] | None = None
         self._built = False
+        self._bar: FilterBar | None = None
+        self._tables: dict[str, LiveTable | PagedTable] = {}
         self._stopping = False
         self._words = ""
 
@@ -158,6 +164,9 @@ class ConsoleScreen(Screen[None]):
     def on_mount(self) -> None:
         """Show what is known before the first paint."""
         self._built = True
+        self._bar = next(iter(self.query(FilterBar)), None)
+        found = self.query("LiveTable, PagedTable")
+        self._tables = {str(t.id): t for t in found if isinstance(t, LiveTable | PagedTable)}
         if self._words:
             self.look_for(self._words)
         self.set_class(bool(self.crumbs()), "-deep")
@@ -170,7 +179,7 @@ class ConsoleScreen(Screen[None]):
 
     def show(self, reading: Reading) -> None:
         """Show a new reading; the panels stand still while paused."""
-        self._reading = reading
+        before, self._reading = self._reading, reading
         if not self._built:
             return
         self.query_one(StatusLine).show(reading)
@@ -183,7 +192,8 @@ class ConsoleScreen(Screen[None]):
             self.query_one(Breadcrumb).show(self.crumbs())
         if snapshot is not None and self._paused_reading is None:
             self.show_panels(reading, snapshot)
-        self.refresh_bindings()
+        if _keys_may_differ(before, reading):
+            self.refresh_bindings()
 
     def show_again(self) -> None:
         """Show the panels once more, after a filter or a choice changed."""
@@ -222,14 +232,12 @@ class ConsoleScreen(Screen[None]):
 
     def table_here(self) -> LiveTable | PagedTable | None:
         """Return the table of the focused panel, else of the first panel with one."""
-        names = (self.focused_panel(), *self.PANELS)
-        found = self.query("LiveTable, PagedTable") if self._built else ()
-        tables = {str(t.id): t for t in found if isinstance(t, LiveTable | PagedTable)}
-        return next((tables[f"{n}-table"] for n in names if f"{n}-table" in tables), None)
+        names = (f"{name}-table" for name in (self.focused_panel(), *self.PANELS))
+        return next((self._tables[name] for name in names if name in self._tables), None)
 
     def filter_bar(self) -> FilterBar | None:
         """Return the filter line, if the screen has one."""
-        return next(iter(self.query(FilterBar)), None) if self._built else None
+        return self._bar
 
     def look_for(self, words: str) -> None:
         """Filter by some words, now or when it is built; none show everything."""
@@ -324,6 +332,7 @@ class ConsoleScreen(Screen[None]):
         for panel in self.query(Panel):
             panel.override_note(note)
         self.show(self._reading)
+        self.refresh_bindings()
 
     def action_zoom(self) -> None:
         """Give the focused panel the whole screen, or end that."""
@@ -370,6 +379,17 @@ class ConsoleScreen(Screen[None]):
         lines = counted(len(text.splitlines()), "line")
         kind = "JSON" if form == "json" else "text"
         self.app.notify(f"{lines} of {kind} copied", markup=False, timeout=2)
+
+
+def _keys_may_differ(before: Reading, now: Reading) -> bool:
+    """Tell whether anything changed on which it depends what a key can do.
+
+    Which keys those are is asked of every one of them; not for a clock that went on.
+    """
+    old, new = before.snapshot, now.snapshot
+    if old is None or new is None or before.silent != now.silent:
+        return True
+    return any(getattr(old, name) != getattr(new, name) for name in _DECIDING)
 
 
 def _own_actions(screen: type[ConsoleScreen]) -> frozenset[str]:

@@ -20,20 +20,18 @@ from tui.widgets.associations_table import (
     NOBODY,
     AssociationsTable,
     association_of,
-    association_rows,
     association_title,
     explanation,
 )
 from tui.widgets.banners import is_barred
 from tui.widgets.empty_state import EmptyState
-from tui.widgets.events_table import EventsTable, event_rows, event_title
+from tui.widgets.events_table import EventsTable, event_title
 from tui.widgets.failure_panel import FailurePanel
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.live_table import LiveTable
 from tui.widgets.panel import Panel
 from tui.widgets.receiver_panel import ReceiverFacts, receiver_title
 from tui.widgets.receivers_table import FIELDS, ReceiversTable, flags_legend, receiver_rows
-from tui.widgets.row_details import Details, row_details
 from tui.widgets.throughput_panel import ThroughputChart
 
 if TYPE_CHECKING:
@@ -43,6 +41,7 @@ if TYPE_CHECKING:
 
     from engine.view import AssociationStatus, EngineSnapshot, ReceiverStatus
     from tui.screens.console_screen import Frame
+    from tui.widgets.row_details import Details
 
 RECEIVERS_SHARE = 0.4
 """The receivers table takes at most so much of the screen."""
@@ -117,13 +116,12 @@ class DashboardScreen(ReceiverActions, AssociationActions):
             self.query_one(EmptyState).show(snapshot)
         self._show_receivers(snapshot)
         both = (*snapshot.associations, *snapshot.ended_associations)
-        rows = association_rows(both, snapshot.taken_at)
-        self.query_one(AssociationsTable).show(rows, NOBODY)
+        self.query_one(AssociationsTable).show_associations(both, snapshot.taken_at, NOBODY)
         self.panel("associations").describe(association_title(snapshot))
         self._show_why(snapshot)
         self.query_one(ThroughputChart).show(snapshot)
         self.panel("throughput").describe("", "one bar is one second")
-        self.query_one(EventsTable).show(event_rows(reading.events))
+        self.query_one(EventsTable).show_events(reading.events)
         self.panel("events").describe(event_title(reading))
         self._show_selected(snapshot)
 
@@ -173,6 +171,8 @@ class DashboardScreen(ReceiverActions, AssociationActions):
 
     def details(self) -> Details | None:
         """Return what is known about the row under the cursor; a receiver's by default."""
+        from tui.widgets.row_details import row_details
+
         panel = self.focused_panel()
         if panel not in ("associations", "events"):
             panel = "receivers"

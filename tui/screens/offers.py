@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from tui.bindings import KEYS, Scope, possible
-from tui.forms.allow_form import allow_form
 from tui.forms.row_filter import term
 from tui.link import (
     AllowRequested,
@@ -111,6 +110,8 @@ def _detail(status: ReceiverStatus) -> str:
 
 def caller_offers(screen: ConsoleScreen, chosen: AssociationStatus | None) -> Iterator[Offer]:
     """Offer to let rejected callers in."""
+    from tui.forms.allow_form import allow_form
+
     snapshot = screen.reading.snapshot
     if snapshot is None or screen.frame.read_only:
         return

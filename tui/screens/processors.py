@@ -15,10 +15,11 @@ from tui.screens.console_screen import ConsoleScreen
 from tui.screens.forwarding import ForwardingScreen, can_forward
 from tui.screens.processor_news import Known, ProcessorNews
 from tui.text import counted, fit, safe
-from tui.theme import DESTINATION_LOOKS, PROCESSOR_LOOKS, palette_of
+from tui.theme import palette_of
 from tui.widgets.facts import NAME_WIDTH, Facts
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.forwarding_tables import (
+    DESTINATION_LOOKS,
     DestinationsTable,
     destination_facts,
     destination_rows,
@@ -27,6 +28,7 @@ from tui.widgets.live_table import LiveTable
 from tui.widgets.panel import Panel
 from tui.widgets.processors_table import (
     FIELDS,
+    PROCESSOR_LOOKS,
     ClassesTable,
     ProcessorsTable,
     class_facts,

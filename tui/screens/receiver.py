@@ -19,9 +19,9 @@ from tui.screens.offers import Offer, caller_offers, key_offers, receiver_offers
 from tui.screens.receiver_actions import ReceiverActions
 from tui.text import clock, moment, safe
 from tui.theme import RECEIVER_LOOKS
-from tui.widgets.associations_table import AllAssociationsTable, association_of, association_rows
+from tui.widgets.associations_table import AllAssociationsTable, association_of
 from tui.widgets.contexts_table import ContextsTable, context_rows, context_title
-from tui.widgets.events_table import ReceiverEventsTable, event_rows
+from tui.widgets.events_table import ReceiverEventsTable
 from tui.widgets.facts import Facts
 from tui.widgets.failure_panel import FailurePanel
 from tui.widgets.last_objects_table import (
@@ -116,15 +116,14 @@ class ReceiverScreen(ReceiverActions, AssociationActions):
         self._show_associations(snapshot, status)
         label = status.receiver.label if status else ""
         here = (r for r in reading.events if label and r.event.receiver == label)
-        self.query_one(ReceiverEventsTable).show(event_rows(here), "nothing happened lately")
+        self.query_one(ReceiverEventsTable).show_events(here, "nothing happened lately")
 
     def _show_associations(self, snapshot: EngineSnapshot, status: ReceiverStatus | None) -> None:
         label = status.receiver.label if status else ""
         live = [a for a in snapshot.associations if a.receiver == label]
         ended = [a for a in snapshot.ended_associations if a.receiver == label]
         table = self.query_one(AllAssociationsTable)
-        rows = association_rows((*live, *ended), snapshot.taken_at)
-        table.show(rows, NOBODY_LATELY)
+        table.show_associations((*live, *ended), snapshot.taken_at, NOBODY_LATELY)
         marked = f"   {len(table.marked)} marked" if table.marked else ""
         self.panel("associations").describe(f"{len(live)} live   {len(ended)} ended{marked}")
         self._show_chosen(snapshot)

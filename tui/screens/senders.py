@@ -13,6 +13,7 @@ from tui.bindings import Scope
 from tui.forms.row_filter import term
 from tui.forms.senders import (
     FIELDS,
+    SENDER_LOOKS,
     caller_of,
     in_order,
     newest_association,
@@ -30,7 +31,6 @@ from tui.screens.fetching_screen import FetchingScreen
 from tui.screens.known_contexts import KnownContexts
 from tui.screens.sender_list import SenderList
 from tui.text import counted, safe
-from tui.theme import SENDER_LOOKS
 from tui.widgets.facts import Facts
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.live_table import LiveTable

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from engine.view import AssociationEnd
-from tui.forms.allow_form import allow_form, repeated
 from tui.forms.row_filter import folded
 from tui.text import clock, count, duration, host_of, megabytes, safe, size
 from tui.theme import ASSOCIATION_LOOKS, Tone
 from tui.widgets.live_table import Cell, Column, LiveTable, TableRow
 from tui.widgets.markable_table import MarkableTable
+from tui.widgets.row_memory import RowMemory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from engine.view import AssociationStatus, EngineSnapshot
 
+    Lasting = tuple[AssociationStatus, int]
+    """An association, and for how many seconds it has lasted."""
 
 FIELDS = ("state", "caller", "called", "receiver", "address", "id", "implementation", "why")
 """What a filter can ask for by name."""
@@ -50,6 +52,17 @@ class AssociationsTable(LiveTable):
         Column("implementation", "Implementation", 16, at_least=128, flexible=True, max_width=20),
     )
 
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._memory = RowMemory(_key, _row)
+
+    def show_associations(
+        self, associations: Iterable[AssociationStatus], now: datetime, empty: str = ""
+    ) -> None:
+        """Show associations as they look at some moment; without any, say why (safe text)."""
+        lasting = ((a, int(((a.ended_at or now) - a.since).total_seconds())) for a in associations)
+        self.show(self._memory.rows(lasting), empty)
+
 
 class AllAssociationsTable(MarkableTable, AssociationsTable):
     """The same on a screen of its own, where many can be marked."""
@@ -68,11 +81,6 @@ class AllAssociationsTable(MarkableTable, AssociationsTable):
         Column("implementation", "Implementation", 12, at_least=120, flexible=True, max_width=20),
         Column("id", "Number", 8, at_least=140),
     )
-
-
-def association_rows(associations: Iterable[AssociationStatus], now: datetime) -> list[TableRow]:
-    """Return the rows of associations, as they looked at some moment."""
-    return [_row(association, now) for association in associations]
 
 
 def association_fields(association: AssociationStatus) -> dict[str, str]:
@@ -95,12 +103,16 @@ def association_of(snapshot: EngineSnapshot, chosen: str | None) -> AssociationS
     return next((a for a in both if row_key(a) == chosen), None)
 
 
-def _row(association: AssociationStatus, now: datetime) -> TableRow:
+def _key(lasting: Lasting) -> str:
+    return row_key(lasting[0])
+
+
+def _row(lasting: Lasting, key: str) -> TableRow:
+    association, seconds = lasting
     look = ASSOCIATION_LOOKS[association.end]
     live = association.end is None
     rejected = association.end is AssociationEnd.REJECTED
     tone = Tone.PLAIN if live else Tone.MUTED
-    seconds = ((association.ended_at or now) - association.since).total_seconds()
     rate = megabytes(association.bytes_rate) if live else "–"
     cells = {
         "state": Cell(str(look), look.tone),
@@ -116,7 +128,7 @@ def _row(association: AssociationStatus, now: datetime) -> TableRow:
         "implementation": Cell(safe(association.implementation) or "–", tone),
         "id": Cell(safe(association.id), tone),
     }
-    return TableRow(row_key(association), cells)
+    return TableRow(key, cells)
 
 
 def row_key(association: AssociationStatus) -> str:
@@ -138,6 +150,11 @@ def _objects(association: AssociationStatus, tone: Tone) -> Cell:
     return Cell(count(association.objects), tone, association.objects)
 
 
+def repeated(association: AssociationStatus) -> str:
+    """Return how often the caller was rejected, if more than once, such as ``×25``."""
+    return f"×{association.repeats:,}" if association.repeats > 1 else ""
+
+
 def contexts(association: AssociationStatus) -> str:
     """Return accepted and proposed presentation contexts."""
     if not association.contexts_proposed:
@@ -154,8 +171,14 @@ def explanation(snapshot: EngineSnapshot, chosen: str | None, *, read_only: bool
     last = shown.ended_at or shown.since
     when = f"{repeated(shown)}, last {clock(last)}" if shown.repeats > 1 else clock(last)
     if row_key(shown) == chosen and not read_only:
-        when += ", w allows it" if allow_form(shown, snapshot) else ", w says what helps"
+        when += f", {_what_helps(shown, snapshot)}"
     return f"✗ rejected {when}: {safe(shown.why)}"
+
+
+def _what_helps(rejected: AssociationStatus, snapshot: EngineSnapshot) -> str:
+    from tui.forms.allow_form import allow_form  # whitelists, which the first picture needs not
+
+    return "w allows it" if allow_form(rejected, snapshot) else "w says what helps"
 
 
 def when_rejected(association: AssociationStatus) -> str:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 from textual.widgets import Static
 
-from engine.model.receiver import DEFAULT_AE_TITLE, DEFAULT_PORT
 from tui.text import cut, fit, safe, size
 from tui.theme import DARK, Palette, Tone, palette_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from engine.view import EngineSnapshot
 
 WIDTH = 66
@@ -20,11 +21,6 @@ EXPLANATION = (
     "A receiver is a DICOM storage SCP: an AE title and a port that",
     "modalities send to. Objects it accepts wait in the prearchive.",
 )
-STEPS = (
-    ("n", "Create a receiver", f"suggested: AE title {DEFAULT_AE_TITLE}, port {DEFAULT_PORT}"),
-    ("?", "Keys and help", ""),
-    ("^p", "Everything else", ""),
-)
 
 
 class EmptyState(Static):
@@ -32,7 +28,7 @@ class EmptyState(Static):
 
     def __init__(self, *, id: str, read_only: bool = False) -> None:
         super().__init__("", id=id, markup=False)
-        self._steps = STEPS[1:] if read_only else STEPS
+        self._read_only = read_only
         self._palette = palette_of(DARK)
         self._shown: object = None
 
@@ -56,7 +52,7 @@ class EmptyState(Static):
         for line in EXPLANATION:
             text.append(line + "\n")
         text.append("\n")
-        for key, label, detail in self._steps:
+        for key, label, detail in _steps(read_only=self._read_only):
             text.append(fit(key, 4), self._palette.style(Tone.KEY)).append(label + "\n")
             if detail:
                 text.append(f"    {detail}\n\n", quiet)
@@ -64,6 +60,17 @@ class EmptyState(Static):
         for name, value in _host_facts(snapshot, free):
             text.append(fit(name, LABEL_WIDTH), quiet).append(cut(value, 50) + "\n")
         return text
+
+
+def _steps(*, read_only: bool) -> Iterator[tuple[str, str, str]]:
+    """Yield keys, what they do, and a detail."""
+    from engine.model.receiver import DEFAULT_AE_TITLE, DEFAULT_PORT
+
+    suggested = f"suggested: AE title {DEFAULT_AE_TITLE}, port {DEFAULT_PORT}"
+    if not read_only:
+        yield "n", "Create a receiver", suggested
+    yield "?", "Keys and help", ""
+    yield "^p", "Everything else", ""
 
 
 def _host_facts(snapshot: EngineSnapshot, free: str) -> list[tuple[str, str]]:

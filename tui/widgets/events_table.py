@@ -10,6 +10,7 @@ from engine.events import Severity
 from tui.text import clock, counted, safe
 from tui.theme import SEVERITY_LOOKS, Tone
 from tui.widgets.live_table import Cell, Column, LiveTable, TableRow
+from tui.widgets.row_memory import RowMemory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +42,14 @@ class EventsTable(LiveTable):
         Column("message", "What happened", 20, flexible=True),
     )
 
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._memory = RowMemory(event_key, _row)
+
+    def show_events(self, events: Iterable[RecordedEvent], empty: str = "") -> None:
+        """Show the newest events, which come newest first; without any, say why (safe text)."""
+        self.show(self._memory.rows(islice(events, SHOWN)), empty)
+
 
 class ReceiverEventsTable(EventsTable):
     """The same for one receiver, which needs no column then."""
@@ -53,12 +62,7 @@ class ReceiverEventsTable(EventsTable):
     )
 
 
-def event_rows(events: Iterable[RecordedEvent]) -> list[TableRow]:
-    """Return the rows of the newest events; `events` come newest first."""
-    return [_row(recorded) for recorded in islice(events, SHOWN)]
-
-
-def _row(recorded: RecordedEvent) -> TableRow:
+def _row(recorded: RecordedEvent, key: str) -> TableRow:
     event = recorded.event
     look = SEVERITY_LOOKS[event.severity]
     quiet = event.severity is Severity.INFO
@@ -70,7 +74,7 @@ def _row(recorded: RecordedEvent) -> TableRow:
         "caller": Cell(safe(event.calling_ae_title) or "–"),
         "message": Cell(safe(event.sentence()), Tone.PLAIN if quiet else look.tone),
     }
-    return TableRow(event_key(recorded), cells)
+    return TableRow(key, cells)
 
 
 def event_key(recorded: RecordedEvent) -> str:

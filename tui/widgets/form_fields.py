@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from textual.containers import VerticalScroll
-from textual.widgets import Input, TextArea
+from textual.widgets import Input, Select, Switch, TextArea
 
 from tui.forms.whitelist_check import LineState
 from tui.text import safe
@@ -35,6 +35,34 @@ class FormFields(VerticalScroll, can_focus=False):
 
     def show(self, problems: Mapping[str, Iterable[Problem]]) -> None:
         """Make every field show what the form says, with the given problems."""
+        visible = self.form.visible_fields()
+        for field in self.query(Field):
+            name = field.name or ""
+            field.show(name in visible)
+            field.hint = self.hint(name)
+            field.note = self.note(name)
+            field.problems = tuple(map(problem_sentence, problems.get(name, ())))
+        with self.prevent(Select.Changed, Switch.Changed):
+            for switch in self.query(Switch):
+                switch.value = self.form.is_on(switch.id or "")
+            self.show_values()
+        hidden = self.focused_field()
+        if hidden is not None and hidden not in visible:
+            self.focus_field(self.hidden_by(hidden, visible))
+
+    def hint(self, name: str) -> str:
+        """Return what is said below a field; safe text."""
+        raise NotImplementedError
+
+    def note(self, name: str) -> Note:
+        """Return what is said beside a field."""
+        raise NotImplementedError
+
+    def show_values(self) -> None:
+        """Show in lists, and in what stands beside the fields, what the form says."""
+
+    def hidden_by(self, name: str, visible: frozenset[str]) -> str:
+        """Return which field hid this one: the focus goes there, for it is among the visible."""
         raise NotImplementedError
 
     def refill(self) -> None:

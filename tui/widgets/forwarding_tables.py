@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from engine.view.forwarding import DestinationState
 from tui.text import age, clock, count, duration, moment, safe, size
-from tui.theme import DESTINATION_LOOKS, Tone
+from tui.theme import Look, Tone
 from tui.widgets.live_table import Cell, Column, LiveTable, TableRow
 from tui.widgets.markable_table import MarkableTable
 
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from engine.view.forwarding import DestinationStatus, NotForwarded
     from tui.widgets.facts import Fact
 
+DESTINATION_LOOKS = {
+    DestinationState.SENDING: Look("●", "sending", Tone.OK),
+    DestinationState.IDLE: Look("○", "idle", Tone.MUTED),
+    DestinationState.WAITING: Look("▲", "waiting", Tone.WARNING),
+    DestinationState.PAUSED: Look("‖", "paused", Tone.WARNING),
+    DestinationState.STOPPED: Look("✗", "stopped", Tone.ERROR),
+}
 STATE_WORDS = {
     DestinationState.SENDING: "an association is open",
     DestinationState.IDLE: "nothing waits, or what waits is not due yet",

@@ -122,6 +122,8 @@ class LiveTable(DataTable[Text | RowMark]):
         super().__init__(id=id, cursor_type="row", cell_padding=0, zebra_stripes=False)
         self._rows: tuple[TableRow, ...] = ()
         self._written: dict[str, dict[str, Cell]] = {}
+        self._sources: dict[str, TableRow] = {}
+        """What was written, by key."""
         self._order: list[str] = []
         self._fitted: tuple[Column, ...] = ()
         self._palette: Palette = palette_of(DARK)
@@ -151,10 +153,14 @@ class LiveTable(DataTable[Text | RowMark]):
 
     def show(self, rows: Sequence[TableRow], empty: str = "") -> None:
         """Show these rows, writing only what differs; without any, say why (safe text)."""
-        self._rows = tuple(rows)
+        before, self._rows = self._rows, tuple(rows)
         if empty != self._empty:
             self._empty = empty
             self.refresh()
+        if self._rows != before:
+            self._write_all()
+
+    def _write_all(self) -> None:
         if not self._fitted:
             return
         self._mark_cursor_row()  # it may have been moved since; keys come faster than messages
@@ -164,7 +170,8 @@ class LiveTable(DataTable[Text | RowMark]):
         place = self.cursor_row
         self._remove_all_but(set(keys))
         for row in ordered:
-            self._write(row)
+            if self._sources.get(row.key) is not row:
+                self._write(row)
         if self._order != keys:
             self._reorder(keys)
         self._restore_cursor(wanted, place)
@@ -202,9 +209,10 @@ class LiveTable(DataTable[Text | RowMark]):
         for key in [key for key in self._order if key not in keys]:
             self.remove_row(key)
             self._order.remove(key)
-            del self._written[key]
+            del self._written[key], self._sources[key]
 
     def _write(self, row: TableRow) -> None:
+        self._sources[row.key] = row
         written = self._written.get(row.key)
         if written is None:
             cells = {c.key: row.cells.get(c.key, NO_CELL) for c in self._fitted}
@@ -302,12 +310,13 @@ class LiveTable(DataTable[Text | RowMark]):
         self._fitted = self._columns(width)
         self.clear(columns=True)
         self._written.clear()
+        self._sources.clear()
         self._order.clear()
         self.add_column(" ", width=self.POINTER_WIDTH, key=MARK)
         for column in self._fitted:
             self.add_column(Text(column.label), width=column.width + GAP, key=column.key)
         self._chosen = None
-        self.show(self._rows, self._empty)
+        self._write_all()
         if chosen is not None:
             self.choose(chosen)
 

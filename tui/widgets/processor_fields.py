@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Select, Switch
+from textual.widgets import Select
 
 from engine.model.processor import MAX_LABEL_CHARACTERS
 from engine.model.processor_class import MAX_VALUE_CHARACTERS, Location, ParameterKind
@@ -21,7 +21,6 @@ from tui.widgets.field import Field, LineNotes, Note, Toggle, Tone
 from tui.widgets.form_fields import (
     LABEL_WIDTH,
     FormFields,
-    problem_sentence,
     verdict_note,
 )
 
@@ -78,29 +77,17 @@ class ProcessorFields(FormFields, can_focus=False):
             self._mounted.add(chosen)
             fields = map(self._parameter, self.form.own_parameters())
             self.query_one("#parameters").mount(*fields)
-        visible = self.form.visible_fields()
-        for field in self.query(Field):
-            name = field.name or ""
-            field.show(name in visible)
-            field.hint = self._hint(name)
-            field.note = self._note(name)
-            field.problems = tuple(map(problem_sentence, problems.get(name, ())))
-        self._show_values()
-        self._leave_hidden(visible)
+        super().show(problems)
 
-    def _leave_hidden(self, visible: frozenset[str]) -> None:
-        """Move the focus out of a hidden field, to the one that hid it."""
-        name = self.focused_field()
-        if name is not None and name not in visible:
-            self.focus_field(self.form.switch_of(name))
+    def hidden_by(self, name: str, visible: frozenset[str]) -> str:
+        """Return the field that hid another."""
+        return self.form.switch_of(name)
 
-    def _show_values(self) -> None:
-        with self.prevent(Select.Changed, Switch.Changed):
-            self._show_locations()
-            for select in self.query(Select):
-                select.value = self.form.text(select.id or "") or Select.NULL
-            for switch in self.query(Switch):
-                switch.value = self.form.is_on(switch.id or "")
+    def show_values(self) -> None:
+        """Show in the lists, and beside the lines of names, what the form says."""
+        self._show_locations()
+        for select in self.query(Select):
+            select.value = self.form.text(select.id or "") or Select.NULL
         self.query_one("#parameters").display = bool(self.form.own_parameters())
         for name in NAME_FIELDS:
             for notes in self.query_one(f"#field-{name}").query(LineNotes):
@@ -119,7 +106,8 @@ class ProcessorFields(FormFields, can_focus=False):
             return project_verdicts(text, self.form.rules.projects)
         return receiver_verdicts(text, self.form.receivers)
 
-    def _hint(self, name: str) -> str:
+    def hint(self, name: str) -> str:
+        """Return what is said below a field; safe text."""
         field = self.form.parameters.get(name)
         if field is not None:
             return self._parameter_hint(field)
@@ -155,7 +143,8 @@ class ProcessorFields(FormFields, can_focus=False):
         rest = [f"and {len(said) - MAX_FINDINGS} more"] if len(said) > MAX_FINDINGS else []
         return "\n".join(said[:MAX_FINDINGS] + rest)
 
-    def _note(self, name: str) -> Note:
+    def note(self, name: str) -> Note:
+        """Return what is said beside a field."""
         field = self.form.parameters.get(name)
         if name == "enabled":
             tone = Tone.PLAIN if self.form.is_on(name) else Tone.WARNING
@@ -201,7 +190,7 @@ class ProcessorFields(FormFields, can_focus=False):
         return [(Text(f"{place}: {LOCATION_WORDS[place]}"), str(place)) for place in places]
 
     def _field(self, name: str, make: Callable[[], Widget], classes: str = "") -> Field:
-        return self.field(name, make, LABELS[name], classes, hint=self._hint(name))
+        return self.field(name, make, LABELS[name], classes, hint=self.hint(name))
 
     def _toggle(self, name: str) -> Toggle:
         return Toggle(self.form.is_on(name), animate=False, id=name)
@@ -224,7 +213,7 @@ class ProcessorFields(FormFields, can_focus=False):
         }
         classes = "-lines" if field.kind in LONG_KINDS else kinds.get(field.kind, "")
         label = cut(field.label, LABEL_WIDTH)
-        make, hint = partial(self._control, field), self._hint(field.name)
+        make, hint = partial(self._control, field), self.hint(field.name)
         return self.field(field.name, make, label, classes, hint=hint)
 
     def _control(self, field: ParameterField) -> Widget:

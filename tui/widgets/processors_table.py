@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from engine.model.processing import ProcessorState
 from engine.model.processor_class import Location
 from tui.forms.processor_help import LOCATION_WORDS
 from tui.forms.row_filter import folded
 from tui.text import age, count, counted, moment, safe
-from tui.theme import PROCESSOR_LOOKS, Tone
+from tui.theme import Look, Tone
 from tui.widgets.live_table import Cell, Column, LiveTable, TableRow
 
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ SHORT_LOCATIONS = {
     Location.AFTER_SESSION_CREATED: "session",
     Location.AFTER_STORED: "stored",
     Location.AFTER_SESSION_COMPLETE: "complete",
+}
+PROCESSOR_LOOKS = {
+    ProcessorState.ENABLED: Look("●", "ENABLED", Tone.OK),
+    ProcessorState.UNUSED: Look("▲", "UNUSED", Tone.WARNING),
+    ProcessorState.BROKEN: Look("✗", "BROKEN", Tone.ERROR),
+    ProcessorState.DISABLED: Look("○", "DISABLED", Tone.MUTED),
 }
 STATE_WORDS = {
     "ENABLED": "acts on every object that it sees",

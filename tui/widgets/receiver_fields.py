@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 from textual import on
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Input, Select, Switch
+from textual.widgets import Input, Select
 
 from engine.model.ae_title import MAX_LENGTH
 from engine.model.duplicates import DuplicatePolicy
@@ -35,18 +35,16 @@ from tui.widgets.field import Field, LineNotes, Note, Toggle, Tone
 from tui.widgets.form_fields import (
     LABEL_WIDTH,
     FormFields,
-    problem_sentence,
     verdict_note,
 )
 from tui.widgets.routing_preview import RoutingPreviewPanel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from textual.app import ComposeResult
     from textual.widget import Widget
 
-    from engine.errors import Problem
     from engine.model.identity import RoutingPreview
 
 
@@ -91,25 +89,6 @@ class ReceiverFields(FormFields):
                     label = f"  {LABELS['file_namer']}"
                     yield self._field("file_namer", self._file_namers, label)
 
-    def show(self, problems: Mapping[str, Iterable[Problem]]) -> None:
-        """Make every field show what the form says, with the given problems."""
-        visible = self.form.visible_fields()
-        for field in self.query(Field):
-            name = field.name or ""
-            field.show(name in visible)
-            field.hint = self._hint(name)
-            field.note = self.port_note if name == "port" else self._note(name)
-            field.problems = tuple(map(problem_sentence, problems.get(name, ())))
-        self._show_values()
-        matters = self._previews and self.form.previews_routing()
-        self.query_one(RoutingPreviewPanel).display = matters
-        tester, advanced = self.query_one(CallerTester), self.query_one(Disclosure)
-        tester.display = not visible.isdisjoint(CALLER_FIELDS)
-        tester.show(self.form.caller_verdict())
-        advanced.opened = self.form.is_advanced_open()
-        advanced.words = self.form.advanced_in_words()
-        self._leave_hidden(visible)
-
     def refill(self) -> None:
         """Put the form's values into the widgets, and offer the projects that there are now."""
         with self.prevent(Select.Changed):
@@ -118,18 +97,23 @@ class ReceiverFields(FormFields):
                     select.set_options(self._project_options(name))
         super().refill()
 
-    def _show_values(self) -> None:
-        with self.prevent(Select.Changed, Switch.Changed):
-            for name in ("identifier", "duplicates", "file_namer"):
-                for select in self._selects(name):
-                    select.value = self.form.text(name)
-            for name in self._projects():
-                for select in self._selects(name):
-                    select.value = self.form.text(name) or Select.NULL
-            for switch in self.query(Switch):
-                switch.value = self.form.is_on(switch.id or "")
+    def show_values(self) -> None:
+        """Show in the lists, the tester and the preview what the form says."""
+        for name in ("identifier", "duplicates", "file_namer"):
+            for select in self._selects(name):
+                select.value = self.form.text(name)
+        for name in self._projects():
+            for select in self._selects(name):
+                select.value = self.form.text(name) or Select.NULL
         for notes in self.query(LineNotes):
             notes.lines = self._verdicts()
+        matters = self._previews and self.form.previews_routing()
+        self.query_one(RoutingPreviewPanel).display = matters
+        tester, advanced = self.query_one(CallerTester), self.query_one(Disclosure)
+        tester.display = not self.form.visible_fields().isdisjoint(CALLER_FIELDS)
+        tester.show(self.form.caller_verdict())
+        advanced.opened = self.form.is_advanced_open()
+        advanced.words = self.form.advanced_in_words()
 
     def _verdicts(self) -> tuple[Note, ...]:
         return tuple(map(verdict_note, self.form.whitelist_verdicts()))
@@ -138,12 +122,10 @@ class ReceiverFields(FormFields):
         """Return the list of a field: none while the field was never shown."""
         return self.query(f"#{name}").results(Select)
 
-    def _leave_hidden(self, visible: frozenset[str]) -> None:
-        """Move the focus out of a hidden field, to the switch that hid it."""
-        name = self.focused_field()
-        if name is not None and name not in visible:
-            switch = SWITCH_OF.get(name, "identifier")
-            self.focus_field(switch if switch in visible else "identifier")
+    def hidden_by(self, name: str, visible: frozenset[str]) -> str:
+        """Return the switch that hid a field; the identifier may have hidden that too."""
+        switch = SWITCH_OF.get(name, "identifier")
+        return switch if switch in visible else "identifier"
 
     def _input(self, name: str, restrict: str, max_length: int) -> Field:
         make = partial(self.entry, name, restrict=restrict, max_length=max_length)
@@ -261,7 +243,7 @@ class ReceiverFields(FormFields):
         return Horizontal(area, notes, classes="lines")
 
     def _field(self, name: str, make: Callable[[], Widget], label: str, classes: str = "") -> Field:
-        return self.field(name, make, label, classes, hint=self._hint(name))
+        return self.field(name, make, label, classes, hint=self.hint(name))
 
     def show_preview(self, previews: tuple[RoutingPreview, ...], note: str = "") -> None:
         """Show a dry run of the rules, or say why there is none."""
@@ -278,9 +260,10 @@ class ReceiverFields(FormFields):
             for found in (words.attributes if words else ())
         }
         for name in ROUTING_FIELDS:
-            self.query_one(f"#field-{name}", Field).hint = self._hint(name)
+            self.query_one(f"#field-{name}", Field).hint = self.hint(name)
 
-    def _hint(self, name: str) -> str:
+    def hint(self, name: str) -> str:
+        """Return what is said below a field; safe text."""
         ports = self.form.rules.site.ports
         hints = {
             "ae_title": f"1–{MAX_LENGTH} characters, no backslash",
@@ -300,7 +283,10 @@ class ReceiverFields(FormFields):
             return "cannot use routing expressions; they are hidden"
         return "assigns project, subject and session to each object"
 
-    def _note(self, name: str) -> Note:
+    def note(self, name: str) -> Note:
+        """Return what is said beside a field."""
+        if name == "port":
+            return self.port_note
         if name == "ae_title":
             return Note(f"{len(self.form.text(name))}/{MAX_LENGTH}")
         if name in ADVANCED_FIELDS and name not in SWITCH_FIELDS:

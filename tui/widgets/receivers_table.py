@@ -62,7 +62,8 @@ class ReceiversTable(LiveTable):
 def receiver_rows(snapshot: EngineSnapshot, wanted: RowFilter = NO_FILTER) -> list[TableRow]:
     """Return the rows of all receivers that match the filter."""
     now = snapshot.taken_at
-    return [_row(s, now) for s in snapshot.receivers if wanted.matches(receiver_fields(s))]
+    statuses = snapshot.receivers
+    return [_row(s, now) for s in statuses if not wanted or wanted.matches(receiver_fields(s))]
 
 
 def receiver_fields(status: ReceiverStatus) -> dict[str, str]:

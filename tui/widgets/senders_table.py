@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from tui.forms.senders import sort_value, who
+from tui.forms.senders import SENDER_LOOKS, sort_value, who
 from tui.forms.volume_chart import strip
 from tui.text import age, count, safe, size
-from tui.theme import SENDER_LOOKS, Tone
+from tui.theme import Tone
 from tui.widgets.live_table import Cell, Column, TableRow
 from tui.widgets.markable_table import MarkableTable
 

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Input, Select, Switch
+from textual.widgets import Input, Select
 
 from tui.forms.settings_form import FieldSpec, Kind, Remark, SettingsForm
 from tui.widgets.field import Field, LineNotes, Note, Toggle, Tone
-from tui.widgets.form_fields import FormFields, problem_sentence
+from tui.widgets.form_fields import FormFields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from textual.app import ComposeResult
     from textual.widget import Widget
 
-    from engine.errors import Problem
 
 NOTES = "notes-"
 _CLASSES = {
@@ -57,21 +56,23 @@ class SettingsFields(FormFields):
         """Build what stands below the fields."""
         yield from ()
 
-    def show(self, problems: Mapping[str, Iterable[Problem]]) -> None:
-        """Make every field show what the form says, with the given problems."""
-        visible = self.form.visible_fields()
-        for field in self.query(Field):
-            name = field.name or ""
-            field.show(name in visible)
-            field.hint = self._hints.get(name, self.form.hint(name))
-            field.note = note_of(self.form.remark(name))
-            field.problems = tuple(map(problem_sentence, problems.get(name, ())))
-        with self.prevent(Switch.Changed):
-            for switch in self.query(Switch):
-                switch.value = self.form.is_on(switch.id or "")
+    def hint(self, name: str) -> str:
+        """Return what is said below a field; safe text."""
+        return self._hints.get(name, self.form.hint(name))
+
+    def note(self, name: str) -> Note:
+        """Return what is said beside a field."""
+        return note_of(self.form.remark(name))
+
+    def show_values(self) -> None:
+        """Show what is said beside each line of a text."""
         for notes in self.query(LineNotes):
             notes.lines = self.line_notes((notes.id or "").removeprefix(NOTES))
-        self._leave_hidden(visible)
+
+    def hidden_by(self, name: str, visible: frozenset[str]) -> str:
+        """Return the switch that hid a field."""
+        switch = self.form.specs[name].needs
+        return switch or next(n for n in self.form.specs if n in visible)
 
     def line_notes(self, name: str) -> tuple[Note, ...]:
         """Return what is said beside each line of a text."""
@@ -88,15 +89,7 @@ class SettingsFields(FormFields):
         """Say something below some fields instead of their usual hints; safe text."""
         self._hints = dict(hints)
         for field in self.query(Field):
-            name = field.name or ""
-            field.hint = self._hints.get(name, self.form.hint(name))
-
-    def _leave_hidden(self, visible: frozenset[str]) -> None:
-        """Move the focus out of a hidden field, to the switch that hid it."""
-        name = self.focused_field()
-        if name is not None and name not in visible:
-            switch = self.form.specs[name].needs
-            self.focus_field(switch or next(n for n in self.form.specs if n in visible))
+            field.hint = self.hint(field.name or "")
 
     def _row(self, spec: FieldSpec) -> Field:
         make = partial(self._control, spec)

@@ -83,12 +83,17 @@ def test_shells_read_what_completes_our_commands(run: Run, shell: str) -> None:
     assert "_ARGCOMPLETE" in run("completion", shell).out
 
 
-def test_a_shell_that_asks_is_answered_with_commands(tmp_path: Path) -> None:
-    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": "dicomdock sess", "COMP_POINT": "14",
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [("dicomdock sess", "sessions"), ("dicomdock sessions arc", "archive")],
+    ids=["commands", "verbs"],
+)
+def test_a_shell_that_asks_is_answered(tmp_path: Path, typed: str, answer: str) -> None:
+    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": typed, "COMP_POINT": str(len(typed)),
              "_ARGCOMPLETE_STDOUT_FILENAME": str(tmp_path / "answer")}  # fmt: skip
     command = [sys.executable, "-m", "engine"]
     subprocess.run(command, env=os.environ | asked, check=False, timeout=20)
-    assert (tmp_path / "answer").read_text().split() == ["sessions"]
+    assert (tmp_path / "answer").read_text().split() == [answer]
 
 
 def test_following_ends_when_nobody_reads_any_more(

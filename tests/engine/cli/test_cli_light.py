@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine import __version__
+from engine.cli import main
+from engine.cli.commands import COMMANDS
 from tests.engine.cli.outcome import spawn
 from tui.cli import main as dicomdock
 
@@ -28,6 +30,29 @@ def test_the_light_commands_load_neither_dicom_nor_terminal_libraries(data: Path
     command = [sys.executable, "-c", program, "--data", str(data), "receivers", "list"]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (outcome.returncode, outcome.stderr) == (0, "[]\n")
+
+
+@pytest.mark.parametrize("command", [command.name for command in COMMANDS])
+def test_every_command_of_the_help_has_a_help_of_its_own(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    assert f"usage: python -m engine {command}" in capsys.readouterr().out
+
+
+def test_a_command_loads_nothing_of_the_others(data: Path) -> None:
+    program = (
+        "import sys; from engine.cli import main\n"
+        "code = main(sys.argv[1:])\n"
+        "mine = {'commands', 'completion', 'context', 'files', 'options', 'running'}\n"
+        "loaded = {n.split('.')[2] for n in sys.modules if n.startswith('engine.cli.')}\n"
+        "print(sorted(loaded - mine), file=sys.stderr); sys.exit(code)"
+    )
+    command = [sys.executable, "-c", program, "--data", str(data), "plugins"]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (outcome.returncode, outcome.stderr) == (0, "['plugins']\n")
 
 
 def test_both_programs_run_and_tell_their_version(data: Path) -> None:
