@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from textual.style import Style
 
-    from tui.commands.commanded import CommandedApp
+    from tui.app import ConsoleApp
 
 
 class ConsoleCommands(Provider):
@@ -49,14 +49,14 @@ class ConsoleCommands(Provider):
         yield from _app_offers(app)
 
 
-def _place_offers(app: CommandedApp, screen: ConsoleScreen) -> Iterator[Offer]:
+def _place_offers(app: ConsoleApp, screen: ConsoleScreen) -> Iterator[Offer]:
     for place in screen.frame.places:
         if place.screen and (place.name != screen.PLACE or screen.crumbs()):
             shown, go = place.number, partial(app.go, place.name)
             yield Offer(f"go: {place.label}", f"screen {place.number}", shown, go)
 
 
-def _app_offers(app: CommandedApp) -> Iterator[Offer]:
+def _app_offers(app: ConsoleApp) -> Iterator[Offer]:
     if not app.frame.read_only:
         detail = "shows what that changes, and asks"
         yield Offer("configuration: Undo last change", detail, "Z", app.action_undo)

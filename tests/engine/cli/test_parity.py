@@ -161,6 +161,7 @@ def _commands(
     groups = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     for group in groups:
         for name, below in group.choices.items():
+            below.fill()
             yield from _commands(below, (*words, name))
     if not groups:
         yield words, {option for action in parser._actions for option in action.option_strings}
