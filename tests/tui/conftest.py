@@ -59,6 +59,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = kept
 
 
+_PARSE_RULES = Stylesheet._parse_rules
+
+
 @pytest.fixture
 def is_attached(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
@@ -116,16 +119,21 @@ def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"tui.screens.{delay}", 0.001)
 
 
+@pytest.fixture
+def styles_parsed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let style sheets be parsed as they are outside of tests."""
+    monkeypatch.setattr(Stylesheet, "_parse_rules", _PARSE_RULES)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _styles_are_parsed_once() -> Iterator[None]:
     """Keep what style sheets say: parsing them anew for each console took a tenth of the time."""
     parsed: dict[tuple[Any, ...], list[RuleSet]] = {}
-    parse = Stylesheet._parse_rules
 
     def parse_once(sheet: Stylesheet, css: str, *place: Any, **more: Any) -> list[RuleSet]:
         meaning = css, place, tuple(more.items()), tuple(sheet._variables.items())
         if meaning not in parsed:
-            parsed[meaning] = parse(sheet, css, *place, **more)
+            parsed[meaning] = _PARSE_RULES(sheet, css, *place, **more)
         return parsed[meaning]
 
     with pytest.MonkeyPatch.context() as patch:

@@ -41,6 +41,7 @@ def test_nothing_is_imported_that_the_first_picture_does_without() -> None:
     assert not loaded & LATE.keys()
 
 
+@pytest.mark.usefixtures("styles_parsed_anew")
 async def test_each_source_of_styles_is_parsed_once_for_the_first_picture(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
