@@ -61,6 +61,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, Eng
         ) as peer:
             objects = islice(study(CT_SCANNER, 1, "NEURO-01", NOW), 3)
             assert [peer.send(ds) for ds in objects] == [0, 0, 0]
+        engine.study_routes.save(StudyRoute("1.2.3", "NEURO-01"), "anna")
         with attached(engine, data / "attached.sock") as view:
             yield engine, view
     finally:
@@ -166,6 +167,7 @@ QUESTIONS: dict[str, Callable[[EngineView], Any]] = {
     "sessions/settled": lambda v: v.sessions.settled(session(v), wait_seconds=0),
     "site": lambda v: v.site(),
     "snapshot": lambda v: v.snapshot(),
+    "study_routes/list": lambda v: v.study_routes.list(),
     "echo": lambda v: v.echo(receiver(v).id),  # the last, as it calls the receiver
 }
 
