@@ -17,6 +17,7 @@ from engine.model.processor import Processor
 from engine.model.processor_class import Location
 from engine.model.project import Project
 from engine.model.session_query import SessionQuery
+from engine.model.study_route import StudyRoute
 from engine.service import Engine
 from engine.settings import Durability, EngineSettings
 from engine.view.objects import ObjectReference
