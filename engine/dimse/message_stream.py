@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SLACK_BYTES = 4096
 """How far a P-DATA-TF PDU may exceed what was negotiated."""
 MIN_BYTES_PER_SECOND = 1000
+MORE_BYTES = 16 * 1024
+"""Whoever sent so much at once is sending more, which can be taken in together with it."""
 SHORT_OBJECT_BYTES = 192 * 1024
 """Objects up to this length most often are in the receive buffer as a whole."""
 
@@ -116,9 +118,13 @@ class MessageStream:
             ProtocolViolation: saying what is wrong with what came.
             OSError: if the connection is broken.
         """
-        received = self._connection.fill()
+        connection = self._connection
+        received = more = connection.fill()
         if received <= 0:
             return Halt.CLOSED if received == 0 else Halt.NOTHING_MORE
+        while more >= MORE_BYTES and connection.high < len(connection.buffer):
+            more = connection.fill()
+            received += max(0, more)
         self._received += received
         return self._parse()
 
