@@ -12,7 +12,7 @@ from engine.dimse.message_stream import SHORT_OBJECT_BYTES
 from engine.intake.pipeline import Pipeline
 from engine.model.site_script import SiteScript
 from tests.dicom import CT_IMAGE_STORAGE, image
-from tests.peers.dock import SLACK_SECONDS, Dock
+from tests.peers.dock import SLACK_SECONDS, Dock, limited
 from tests.peers.pdus import (
     RELEASE_RQ,
     c_store_rq,
@@ -148,6 +148,18 @@ def test_a_release_a_half_closed_connection_and_an_abort_end_a_loan(dock: Dock) 
         releasing.expect_released()
         leaving.half_close().expect_end()
         aborting.abort().expect_closed()
+
+
+def test_who_falls_silent_on_the_shared_thread_is_aborted_when_its_idle_time_is_over(
+    dock: Dock, threads: list[str]
+) -> None:
+    dock.limit(limited(idle_seconds=5))
+    with dock.unharmed(says="nothing arrived for 5"):
+        peer = dock.associate()
+        begin(peer)
+        store(peer, "1.3")
+        assert threads[-1] == SHARED
+        peer.expect_abort(within=5 + SLACK_SECONDS)
 
 
 def test_an_admin_who_stops_the_engine_ends_lent_associations(dock: Dock) -> None:
