@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pkgutil
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from textual import on, work
+from textual.app import ScreenStackError
 from textual.command import SimpleProvider
 
 from tui.bindings import Scope, bindings
@@ -272,6 +274,14 @@ class ConsoleApp(CommandedApp):
         self.go(HOME)
         if self.reading.receiver(wanted.receiver_id) is not None:
             self.dashboard.open_receiver(wanted.receiver_id)
+
+    def clear_selection(self) -> None:
+        """Clear the selection of text, if there is a screen.
+
+        Since Python 3.12 the first one is composed before it is on the stack, its fields included.
+        """
+        with suppress(ScreenStackError):
+            super().clear_selection()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide the keys of screens that there are not, and what a read-only console can't do."""

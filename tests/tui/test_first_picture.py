@@ -88,3 +88,8 @@ def test_no_garbage_is_collected_while_code_is_loaded_and_again_afterwards() -> 
     with pytest.raises(ImportError), loading():
         raise ImportError
     assert gc.isenabled()
+
+
+def test_a_field_of_the_first_screen_may_be_made_before_the_screen_is_there() -> None:
+    """As since Python 3.12: a new field clears the selection of text."""
+    ConsoleApp(FakeEngine(), refresh_hz=0).clear_selection()
