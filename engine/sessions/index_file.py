@@ -26,7 +26,7 @@ class IndexFile:
             raise NotFound("there is no session index", "nothing was received here yet")
         with in_words():
             self._connection = sqlite3.connect(path, timeout=WAIT_SECONDS)
-            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            version = self._version()
         if version != SCHEMA_VERSION:
             self._connection.close()
             raise StorageUnusable(
@@ -39,6 +39,14 @@ class IndexFile:
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
+
+    def _version(self) -> int:
+        """Return the schema's version; a file that is none is closed."""
+        try:
+            return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        except sqlite3.Error:
+            self._connection.close()
+            raise
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:

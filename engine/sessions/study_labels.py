@@ -59,9 +59,13 @@ class StudyLabels:
         self._connection = sqlite3.connect(
             index_file, timeout=10, check_same_thread=False, isolation_level=None
         )
-        # The session's row comes next, in the same log: what flushes it flushes the label, too.
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.executescript(_SCHEMA)
+        try:
+            # The session's row comes next, in the same log: what flushes it flushes the label, too.
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.executescript(_SCHEMA)
+        except sqlite3.Error:
+            self._connection.close()
+            raise
 
     def label(self, key: LabelKey, modality: str, *, take: bool = True) -> str:
         """Return the study's label; a new study gets ``<subject>_<modality><n>`` with a free n.
