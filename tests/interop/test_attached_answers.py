@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,18 @@ CALLER = "CT_SCANNER_1"
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, EngineView]]:
+def _full_as_ever(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let the disk, which others use too, be as full at every question."""
+    usage = shutil.disk_usage(tmp_path_factory.getbasetemp())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(shutil, "disk_usage", lambda _: usage)
+        yield
+
+
+@pytest.fixture(scope="module")
+def both(
+    tmp_path_factory: pytest.TempPathFactory, _full_as_ever: None
+) -> Iterator[tuple[Engine, EngineView]]:
     """Run an engine that has received, refused and changed something; reach it from afar too."""
     data = tmp_path_factory.mktemp("answers") / "data"
     port = free_port()
@@ -63,6 +75,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, Eng
             objects = islice(study(CT_SCANNER, 1, "NEURO-01", NOW), 3)
             assert [peer.send(ds) for ds in objects] == [0, 0, 0]
         engine.study_routes.save(StudyRoute("1.2.3", "NEURO-01"), "anna")
+        assert engine._associations.wait_until_none(5)
+        engine._index.flush()  # nothing is written any more that an answer could tell
         with attached(engine, data / "attached.sock") as view:
             yield engine, view
     finally:
