@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from engine.model.session import SessionStatus
 from engine.sessions.moments import stamp
+from engine.sessions.reader import open_to_read
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -32,7 +33,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection | None]:
     if not path.exists():
         yield None
         return
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
+    connection = open_to_read(path)
     try:
         yield connection
     finally:

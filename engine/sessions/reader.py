@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 5.0
 
 
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Return a connection that changes nothing, for one thread; the caller closes it.
+
+    Raises:
+        sqlite3.Error: if there is no index, or it can't be opened.
+    """
+    address = f"{path.resolve().as_uri()}?mode=ro"
+    return sqlite3.connect(address, uri=True, timeout=WAIT_SECONDS)
+
+
 class IndexReader:
     """Reads an existing index; may be used by any thread, one after the other."""
 

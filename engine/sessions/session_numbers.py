@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
 
+from engine.sessions.reader import open_to_read
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -37,7 +39,7 @@ class GivenNumbers:
 
 def given_numbers(index_file: Path) -> GivenNumbers:
     """Return the numbers that an index has given, as far as it can be read."""
-    with suppress(sqlite3.Error), closing(_open_to_read(index_file)) as connection:
+    with suppress(sqlite3.Error), closing(open_to_read(index_file)) as connection:
         (highest,) = connection.execute(_HIGHEST).fetchone()
         rows = connection.execute("SELECT id, area, folder FROM sessions").fetchall()
         return GivenNumbers(highest, {(area, folder): number for number, area, folder in rows})
@@ -75,7 +77,3 @@ def _renumber(connection: sqlite3.Connection, table: str, column: str) -> None:
         f"UPDATE {table} SET {column} = {chosen} WHERE {column} IN (SELECT before FROM chosen)"
     )
     connection.execute(f"UPDATE {table} SET {column} = -{column} WHERE {column} < 0")
-
-
-def _open_to_read(index_file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{index_file.resolve().as_uri()}?mode=ro", uri=True, timeout=5)

@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
+from engine.sessions.reader import open_to_read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,7 +120,7 @@ def read_label(index_file: Path, key: LabelKey, modality: str) -> str:
     if not index_file.exists():
         return f"{stem}1"
     try:
-        with closing(_open_to_read(index_file)) as connection:
+        with closing(open_to_read(index_file)) as connection:
             return _looked_up(connection, key, stem)[0]
     except sqlite3.Error as error:
         raise OutOfResources(f"session index: {error}") from error
@@ -132,15 +133,11 @@ def carry_over(before: Path, after: Path) -> None:
         before: the index that was set aside; it may be damaged.
         after: the new one, which must exist.
     """
-    with suppress(sqlite3.Error), closing(_open_to_read(before)) as old:
+    with suppress(sqlite3.Error), closing(open_to_read(before)) as old:
         given = old.execute(_ALL).fetchall()
         with closing(sqlite3.connect(after, timeout=10)) as new, new:
             new.executescript(_SCHEMA)
             new.executemany("INSERT OR IGNORE INTO study_labels VALUES (?, ?, ?, ?)", given)
-
-
-def _open_to_read(index_file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{index_file.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
 
 
 def _looked_up(connection: sqlite3.Connection, key: LabelKey, stem: str) -> tuple[str, bool]:
