@@ -33,14 +33,10 @@ class Messages:
         self._other_bytes = 0
         """Of the data set of a message that is no C-STORE."""
         self._began: float | None = None
-        self._objects = 0
+        self.objects = 0
+        """How many have been complete."""
         self._last_bytes = 0
         """The size of the last object."""
-
-    @property
-    def objects(self) -> int:
-        """How many objects have been complete."""
-        return self._objects
 
     @property
     def object_bytes(self) -> int:
@@ -79,7 +75,7 @@ class Messages:
         answer, incoming = self._answer, self._incoming
         if incoming is not None and self._request is not None:
             self._incoming, self._last_bytes = None, incoming.size_bytes
-            self._objects += 1
+            self.objects += 1
             outcome = incoming.finish()
             answer = store_response(self._request, outcome.status, outcome.comment)
         if answer:
