@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.model.file_name_template import DEFAULT_TEMPLATE, FileNameTemplate, parse_template
-from engine.model.safe_names import java_list_hash, safe_part, scan_name
+from engine.model.safe_names import hash_text, java_list_hash, safe_part, scan_name
 
 if TYPE_CHECKING:
     from engine.intake.header import HeaderView
@@ -33,4 +33,4 @@ def distinct_name(header: HeaderView, name: str) -> str:
     """Return a name for an object whose own one another SOP instance has."""
     stem, dot, extension = name.rpartition(".")
     uids = (header.sop_class_uid or "", header.sop_instance_uid or "")
-    return f"{stem}-{java_list_hash(uids)}{dot}{extension}"
+    return f"{stem}-{hash_text(java_list_hash(uids))}{dot}{extension}"

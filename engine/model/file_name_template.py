@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import groupby, takewhile
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidSite, Problem
-from engine.model.safe_names import is_device, java_list_hash, safe_part
+from engine.model.safe_names import (
+    EMPTY_LIST_HASH,
+    hash_text,
+    is_device,
+    java_list_hash,
+    safe_part,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
 
 FIELD = "sessions.file_name_template"
 DEFAULT_TEMPLATE = (
@@ -27,6 +34,7 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z0-9]+)\}")
 _EXTENSION = re.compile(r"\.[A-z0-9]+")  # the range is XNAT's
 _LITERAL = re.compile(r"[A-Za-z0-9._-]*")
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]")
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _HASH, _WITH = "Hash", "With"
 _RESERVED_EXTENSIONS = frozenset((".xml", ".part"))
 """Of catalogs, and of what is being written."""
@@ -47,15 +55,23 @@ class Variable:
 
     keywords: tuple[str, ...]
     is_hash: bool
+    begun: int = EMPTY_LIST_HASH
+    """The hash of the values that come before those of `keywords`."""
 
-    def is_made_of(self, tags: Container[int]) -> bool:
-        """Tell whether nothing but some elements is needed for it."""
-        return all(_tag(keyword) in tags for keyword in self.keywords)
+    def filled(self, value_of: Callable[[int], str | None], tags: Container[int]) -> Variable | str:
+        """Return what is yet to be filled in once the values of some elements are known."""
+        known = list(takewhile(lambda keyword: _tag(keyword) in tags, self.keywords))
+        if len(known) == len(self.keywords):
+            return self.text(value_of)
+        begun = java_list_hash((_value(keyword, value_of) for keyword in known), self.begun)
+        return Variable(self.keywords[len(known) :], self.is_hash, begun)
 
     def text(self, value_of: Callable[[int], str | None]) -> str:
         """Return what stands in the name, as it is."""
-        values = [value_of(_tag(keyword)) or f"no-value-for-{keyword}" for keyword in self.keywords]
-        return java_list_hash(values) if self.is_hash else values[0]
+        if not self.is_hash:
+            return _value(self.keywords[0], value_of)
+        values = [_value(keyword, value_of) for keyword in self.keywords]
+        return hash_text(java_list_hash(values, self.begun))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +96,8 @@ class FileNameTemplate:
             value_of: as for `name`.
             tags: those elements.
         """
-        parts = tuple(
-            part.text(value_of) if isinstance(part, Variable) and part.is_made_of(tags) else part
-            for part in self.parts
-        )
-        return replace(self, parts=parts)
+        parts = [p.filled(value_of, tags) if isinstance(p, Variable) else p for p in self.parts]
+        return replace(self, parts=tuple(_joined(parts)))
 
     def name(self, value_of: Callable[[int], str | None]) -> str:
         """Return an object's file name.
@@ -93,9 +106,11 @@ class FileNameTemplate:
             value_of: gives the text of an element by its tag, None if it has none.
         """
         texts = [part if isinstance(part, str) else part.text(value_of) for part in self.parts]
-        stem = _NOT_IN_NAME.sub("_", "".join(texts)).lstrip(".")
-        if not stem or stem.startswith("-"):
-            stem = "_" + stem[1:]
+        stem = "".join(texts)
+        if not _PLAIN.fullmatch(stem):
+            stem = _NOT_IN_NAME.sub("_", stem).lstrip(".")
+            if not stem or stem.startswith("-"):
+                stem = "_" + stem[1:]
         if len(stem) + len(self.extension) > MAX_FILE_NAME_BYTES or is_device(stem):
             stem = safe_part(stem + self.extension + "/")  # never safe, so it becomes a hash
         return stem + self.extension
@@ -151,6 +166,19 @@ def _variable(name: str, position: int) -> Variable:
             remedy = "use a keyword such as SOPInstanceUID"
             raise _fault(keyword, "is no DICOM keyword of a header element", remedy, position)
     return Variable(keywords, is_hash)
+
+
+def _joined(parts: Iterable[str | Variable]) -> Iterator[str | Variable]:
+    """Yield parts, those that stand side by side as texts in one."""
+    for is_text, some in groupby(parts, lambda part: isinstance(part, str)):
+        if is_text:
+            yield "".join(map(str, some))
+        else:
+            yield from some
+
+
+def _value(keyword: str, value_of: Callable[[int], str | None]) -> str:
+    return value_of(_tag(keyword)) or f"no-value-for-{keyword}"
 
 
 def _is_known(keyword: str) -> bool:
