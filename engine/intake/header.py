@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+from struct import Struct
 from typing import TYPE_CHECKING
 
 from pydicom.charset import default_encoding
@@ -46,9 +48,36 @@ DEFAULT_LAST_TAG = STUDY_COMMENTS
 MAX_VALUE_BYTES = 64 * 1024
 """Longer values are cut: no label and no rule needs more."""
 _MAX_COMPARED_BYTES = 4096
+_PLAIN = re.compile(rb"([A-Za-z0-9.]+)[\0 ]?")
+"""A single value that reads the same in every VR and every character set."""
 
-EncodedElements = tuple[tuple[int, bytes], ...]
-"""Elements as they are encoded, each with its key; empty for one that is not there."""
+
+class Excerpt:
+    """Elements as one header encodes them, to be looked for in others; for all threads."""
+
+    __slots__ = ("_at", "elements")
+
+    def __init__(self, elements: tuple[tuple[int, bytes], ...]) -> None:
+        """Take each element with its key; what is empty must not be there."""
+        self.elements = elements
+        self._at: tuple[Mapping[int, int], Struct, tuple[bytes, ...]] | None = None
+        """Where they were last, how to take them out from there, and what that must give."""
+
+    def is_at(self, starts: Mapping[int, int], data: bytes) -> bool | None:
+        """Tell whether they are in a header that is laid out like the last one; None if not so."""
+        if self._at is None or self._at[0] is not starts:
+            return None
+        _, places, contents = self._at
+        return places.unpack_from(data) == contents
+
+    def note(self, starts: Mapping[int, int]) -> None:
+        """Remember where they are in headers that are laid out like one that has them."""
+        there = sorted((starts[key], element) for key, element in self.elements if element)
+        formats, reached = [], 0
+        for start, element in there:
+            formats.append(f"{start - reached}x{len(element)}s")
+            reached = start + len(element)
+        self._at = starts, Struct("<" + "".join(formats)), tuple(e for _, e in there)
 
 
 class HeaderView:
@@ -118,12 +147,11 @@ class HeaderView:
         """The data set as far as it is kept; of a very long header, values are cut."""
         return self._data
 
-    def encoded(self, tags: Iterable[int]) -> EncodedElements | None:
+    def excerpt(self, tags: Iterable[int]) -> Excerpt | None:
         """Return elements as they are encoded, to look for them in other headers.
 
         Returns:
-            Each element with its key, empty if there is none; None if one is very long, or if the
-            data set is not encoded by the rules throughout.
+            None if one is very long, or if the data set is not encoded by the rules throughout.
         """
         if self._odd:
             return None
@@ -137,19 +165,37 @@ class HeaderView:
             if length > _MAX_COMPARED_BYTES:
                 return None
             elements.append((key, self._data[start : position + length]))
-        return tuple(elements)
+        return Excerpt(tuple(elements))
 
-    def has(self, elements: EncodedElements) -> bool:
+    def has(self, excerpt: Excerpt) -> bool:
         """Tell whether elements of a header in the same transfer syntax are just the same here."""
+        known = excerpt.is_at(self._starts, self._data)
+        return self._has(excerpt) if known is None else known
+
+    def _has(self, excerpt: Excerpt) -> bool:
         starts, begins_with = self._starts, self._data.startswith
-        for key, element in elements:
+        for key, element in excerpt.elements:
             start = starts.get(key)
             if start is None:
                 if element:
                     return False
             elif not element or not begins_with(element, start):
                 return False
+        if not self._odd:
+            excerpt.note(starts)
         return not self._odd
+
+    def says(self, tag: int, uid: str) -> bool:
+        """Tell whether the text of an element is a UID."""
+        encoding, data = self._encoding, self._data
+        start = self._starts.get(encoding.key(tag))
+        if start is None or self._odd or not uid.isascii():
+            return self.text(tag) == uid
+        _, position, length = value_at(data, start, encoding)
+        if data[position : position + length].rstrip(b"\0 ") != uid.encode("ascii"):
+            return self.text(tag) == uid
+        self._texts[tag] = uid
+        return True
 
     def joined(self, tag: int) -> str | None:
         """Return all values of a top-level element, joined by backslashes; None if it is absent.
@@ -206,6 +252,9 @@ class HeaderView:
         return vr, self._data[position : position + length]
 
     def _string_text(self, value: bytes, vr: str) -> str | None:
+        plain = _PLAIN.fullmatch(value)
+        if plain:
+            return plain[1].decode("ascii")
         value = value.rstrip(b"\0 ")
         if not value:
             return None

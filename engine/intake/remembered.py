@@ -9,7 +9,7 @@ from engine.intake.header import PIXEL_REPRESENTATION, SPECIFIC_CHARACTER_SET
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from engine.intake.header import EncodedElements, HeaderView
+    from engine.intake.header import Excerpt, HeaderView
     from engine.model.identity import Identity
 
 PATIENT_GROUP = 0x0010
@@ -26,20 +26,20 @@ class RememberedIdentities:
     def __init__(self, tags: Iterable[int]) -> None:
         self.tags = sorted({*tags, SPECIFIC_CHARACTER_SET, PIXEL_REPRESENTATION}, key=_telling)
         """All that decides: what is read, and what says how to read it."""
-        self._memories: tuple[tuple[str, EncodedElements, Identity], ...] = ()
+        self._memories: tuple[tuple[str, Excerpt, Identity], ...] = ()
 
     def recall(self, header: HeaderView) -> Identity | None:
         """Return the identity of an object with equal elements, None if none is remembered."""
-        for transfer_syntax_uid, elements, identity in self._memories:
-            if transfer_syntax_uid == header.transfer_syntax_uid and header.has(elements):
+        for transfer_syntax_uid, excerpt, identity in self._memories:
+            if transfer_syntax_uid == header.transfer_syntax_uid and header.has(excerpt):
                 return identity
         return None
 
     def keep(self, header: HeaderView, identity: Identity) -> None:
         """Remember an identity in place of the oldest one."""
-        elements = header.encoded(self.tags)
-        if elements is not None:
-            memory = (header.transfer_syntax_uid, elements, identity)
+        excerpt = header.excerpt(self.tags)
+        if excerpt is not None:
+            memory = (header.transfer_syntax_uid, excerpt, identity)
             self._memories = (memory, *self._memories[: MOST_REMEMBERED - 1])
 
 

@@ -17,7 +17,7 @@ from engine.sessions.traces import TRACED
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from engine.intake.header import EncodedElements, HeaderView
+    from engine.intake.header import Excerpt, HeaderView
     from engine.model.file_name_template import FileNameTemplate
     from engine.model.identity import Identity
 
@@ -58,18 +58,18 @@ class SeriesMemory:
     def __init__(self, tags: Iterable[int]) -> None:
         """Remember series by some elements, among them all that decide about the identity."""
         self._tags = tuple(dict.fromkeys((*SHARED_TAGS, *tags)))
-        self._memories: tuple[tuple[str, EncodedElements, Series], ...] = ()
+        self._memories: tuple[tuple[str, Excerpt, Series], ...] = ()
 
     def recall(self, header: HeaderView) -> Series | None:
         """Return the series of an object, None if it is not remembered."""
-        for transfer_syntax_uid, elements, series in self._memories:
-            if header.has(elements) and transfer_syntax_uid == header.transfer_syntax_uid:
+        for transfer_syntax_uid, excerpt, series in self._memories:
+            if header.has(excerpt) and transfer_syntax_uid == header.transfer_syntax_uid:
                 return series
         return None
 
     def keep(self, header: HeaderView, series: Series) -> None:
         """Remember a series in place of the oldest one."""
-        elements = header.encoded(self._tags)
-        if elements is not None:
-            memory = (header.transfer_syntax_uid, elements, series)
+        excerpt = header.excerpt(self._tags)
+        if excerpt is not None:
+            memory = (header.transfer_syntax_uid, excerpt, series)
             self._memories = (memory, *self._memories[: MOST_REMEMBERED - 1])

@@ -61,8 +61,9 @@ def scripts_of(path: Path) -> tuple[str, ...]:
 
     try:
         header = _header(path)
-        encoded = header.encoded([_METHOD_CODES]) or ()
-        content = BytesIO(b"".join(element for _, element in encoded))
+        excerpt = header.excerpt([_METHOD_CODES])
+        elements = excerpt.elements if excerpt else ()
+        content = BytesIO(b"".join(element for _, element in elements))
         syntax = UID(header.transfer_syntax_uid)
         return recorded(read_dataset(content, syntax.is_implicit_VR, syntax.is_little_endian))
     except Exception:  # what a hostile file says of itself must not hide its session

@@ -276,7 +276,7 @@ def test_odd_elements_of_a_huge_header_have_no_text() -> None:
 def test_elements_with_an_odd_vr_are_not_compared_with_those_of_other_headers() -> None:
     header = read_complete(b"\x10\x00\x10\x00??\x04\0abcd", EXPLICIT_VR_LITTLE_ENDIAN)
     assert header.text(0x00100010) == "abcd"
-    assert header.encoded([0x00100010]) is None
+    assert header.excerpt([0x00100010]) is None
 
 
 # --- Only the beginning of an object ---
