@@ -6,7 +6,6 @@ requestor we ask for the same two.
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
@@ -57,13 +56,9 @@ def read_command(encoded: bytes, context_id: int) -> Command:
     Raises:
         UnreadableObject: if it is no command set, or not of a request.
     """
-    usual = _USUAL_STORE.fullmatch(encoded)
-    if usual and _is_consistent(usual):
-        _, sop_class_uid, message_id, data_set_type, _, sop_instance_uid = usual.groups()
-        store = StoreRequest(
-            context_id, _number(message_id), _uid(sop_class_uid), _uid(sop_instance_uid)
-        )
-        return Command(_number(data_set_type) != _NO_DATA_SET, store)
+    usual = _usual_store(encoded, context_id)
+    if usual is not None:
+        return usual
     elements = _elements(encoded)
     field = _number(elements.get(_COMMAND_FIELD))
     has_data_set = _number(elements.get(_DATA_SET_TYPE)) != _NO_DATA_SET
@@ -199,22 +194,25 @@ _GROUP_LENGTH_BYTES = 12
 _LAST_COMMAND = 0x03  # PS3.8 E.2: command, last fragment
 
 
-_USUAL_STORE = re.compile(
-    rb"\x00{4}\x04\x00{3}.{4}"
-    rb"\x00\x00\x02\x00(..)\x00\x00([0-9.]{1,64}\x00?)"
-    rb"\x00\x00\x00\x01\x02\x00\x00\x00\x01\x00"
-    rb"\x00\x00\x10\x01\x02\x00\x00\x00(..)"
-    rb"\x00\x00\x00\x07\x02\x00\x00\x00.."
-    rb"\x00\x00\x00\x08\x02\x00\x00\x00(..)"
-    rb"\x00\x00\x00\x10(..)\x00\x00([0-9.]{1,64}\x00?)",
-    re.DOTALL,
-)
-"""A C-STORE-RQ with the elements that it must have and no others (PS3.7 9.3.1.1)."""
-
-
-def _is_consistent(usual: re.Match[bytes]) -> bool:
-    """Tell whether the UIDs are as long as their elements say."""
-    return _number(usual[1]) == len(usual[2]) and _number(usual[5]) == len(usual[6])
+def _usual_store(encoded: bytes, context_id: int) -> Command | None:
+    """Read a C-STORE-RQ with the elements that it must have and no others (PS3.7 9.3.1.1)."""
+    if len(encoded) < _BEFORE_CLASS.size:
+        return None
+    *begins, class_bytes = _BEFORE_CLASS.unpack_from(encoded)
+    class_end = _BEFORE_CLASS.size + class_bytes
+    instance_at = class_end + _BEFORE_INSTANCE.size
+    if begins != _BEGINS_USUALLY or len(encoded) < instance_at:
+        return None
+    asks, message_id, urges, brings, data_set_type, names, instance_bytes = (
+        _BEFORE_INSTANCE.unpack_from(encoded, class_end)
+    )
+    if (asks, urges, brings, names) != _GOES_ON_USUALLY:
+        return None
+    if len(encoded) != instance_at + instance_bytes:
+        return None
+    sop_class_uid = _uid(encoded[_BEFORE_CLASS.size : class_end])
+    store = StoreRequest(context_id, message_id, sop_class_uid, _uid(encoded[instance_at:]))
+    return Command(data_set_type != _NO_DATA_SET, store)
 
 
 def _elements(encoded: bytes) -> dict[int, bytes]:
@@ -257,3 +255,16 @@ def _short(element: int, number: int) -> bytes:
 def _padded(text: str, padding: bytes) -> bytes:
     value = text.encode("ascii", "replace")
     return value + padding * (len(value) % 2)
+
+
+_BEFORE_CLASS = Struct("<8s4x4sI")
+"""Group length, and the head of Affected SOP Class UID with its length."""
+_BEGINS_USUALLY = [_ELEMENT.pack(0, 0, 4), _ELEMENT.pack(0, _AFFECTED_SOP_CLASS, 0)[:4]]
+_BEFORE_INSTANCE = Struct("<18sH8s2x8sH4sI")
+"""Message id, data set type and the length of Affected SOP Instance UID, with what is between."""
+_GOES_ON_USUALLY = (
+    _short(_COMMAND_FIELD, _C_STORE_RQ) + _ELEMENT.pack(0, _MESSAGE_ID, 2),
+    _ELEMENT.pack(0, _PRIORITY, 2),
+    _ELEMENT.pack(0, _DATA_SET_TYPE, 2),
+    _ELEMENT.pack(0, _AFFECTED_SOP_INSTANCE, 0)[:4],
+)
