@@ -20,7 +20,7 @@ from engine.counters import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from engine.clock import Clock
 
@@ -191,7 +191,6 @@ class Metrics:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._all = SecondsRing()
         self._day = _LocalDay(clock.now())
         self._receivers: defaultdict[str, _Receiver] = defaultdict(_Receiver)
         self._senders: dict[str, _Sender] = {}
@@ -212,7 +211,6 @@ class Metrics:
         with self._lock:
             counted = self._receivers[receiver]
             counted.add(self._day.of(at), at, size_bytes, state)
-            self._all.add(second, size_bytes)
             counted.ring.add(second, size_bytes)
             counted.states[state] += 1
             counted.all_bytes += size_bytes
@@ -279,7 +277,8 @@ class Metrics:
         second = int(self._clock.monotonic())
         with self._lock:
             if receiver is None:
-                return self._all.throughput(second)
+                rings = [counted.ring for counted in self._receivers.values()]
+                return _together([ring.throughput(second) for ring in rings])
             counted = self._receivers.get(receiver)
             return counted.ring.throughput(second) if counted is not None else Throughput()
 
@@ -316,7 +315,18 @@ class Metrics:
         return self._senders.setdefault(calling_ae_title if named else OTHER_SENDERS, _Sender())
 
 
-def _added(rows: Iterable[list[int]]) -> tuple[int, ...]:
+def _together(some: Sequence[Throughput]) -> Throughput:
+    if not some:
+        return Throughput()
+    return Throughput(
+        _added(one.bytes_per_second for one in some),
+        _added(one.objects_per_second for one in some),
+        sum(one.objects_rate for one in some),
+        sum(one.bytes_rate for one in some),
+    )
+
+
+def _added(rows: Iterable[Sequence[int]]) -> tuple[int, ...]:
     return tuple(map(sum, zip(*rows, strict=True)))
 
 

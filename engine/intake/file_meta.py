@@ -13,6 +13,7 @@ IMPLEMENTATION_VERSION_NAME = "DICOMDOCK_0.1"
 _LENGTH = Struct("<I")
 _ELEMENT = Struct("<HH2sH")
 _MAGIC = bytes(128) + b"DICM" + _ELEMENT.pack(0x0002, 0x0000, b"UL", 4)
+_LONGEST_UID_BYTES = 64
 _GROUP_LENGTH_END = len(_MAGIC) + _LENGTH.size
 _VERSION = _ELEMENT.pack(0x0002, 0x0001, b"OB", 0) + _LENGTH.pack(2) + b"\0\1"
 
@@ -32,6 +33,8 @@ class FileMeta:
         Raises:
             UnreadableObject: if a value is longer than an element can hold.
         """
+        self._begins: dict[int, bytes] = {}
+        """What stands before a SOP instance UID, by its length."""
         self._before = _VERSION + _element(0x0002, b"UI", sop_class_uid)
         self._after = (
             _element(0x0010, b"UI", transfer_syntax_uid)
@@ -47,8 +50,20 @@ class FileMeta:
         Raises:
             UnreadableObject: if the UID is longer than an element can hold.
         """
-        meta = self._before + _element(0x0003, b"UI", sop_instance_uid) + self._after
-        return _MAGIC + _LENGTH.pack(len(meta)) + meta
+        uid = sop_instance_uid.encode("ascii", "replace")
+        if len(uid) % 2:
+            uid += b"\0"
+        begin = self._begins.get(len(uid)) or self._begin(len(uid))
+        return begin + uid + self._after
+
+    def _begin(self, uid_bytes: int) -> bytes:
+        """Return what stands before a SOP instance UID of some length, and keep it."""
+        before = self._before + _head(0x0003, b"UI", uid_bytes)
+        length = len(before) + uid_bytes + len(self._after)
+        begin = _MAGIC + _LENGTH.pack(length) + before
+        if uid_bytes <= _LONGEST_UID_BYTES:  # others are no UIDs, and might be of any length
+            self._begins[uid_bytes] = begin
+        return begin
 
 
 def body_offset(fd: int) -> int | None:
@@ -64,6 +79,10 @@ def _element(element: int, vr: bytes, value: str) -> bytes:
     encoded = value.encode("ascii", "replace")
     if len(encoded) % 2:
         encoded += b"\0" if vr == b"UI" else b" "
-    if len(encoded) > 0xFFFE:  # PS3.5 7.1.2: the length has 16 bits
+    return _head(element, vr, len(encoded)) + encoded
+
+
+def _head(element: int, vr: bytes, length: int) -> bytes:
+    if length > 0xFFFE:  # PS3.5 7.1.2: it has 16 bits
         raise UnreadableObject("a UID is too long for a file")
-    return _ELEMENT.pack(0x0002, element, vr, len(encoded)) + encoded
+    return _ELEMENT.pack(0x0002, element, vr, length)
