@@ -72,14 +72,20 @@ class Messages:
     def data_end(self) -> None:
         """File the object, if it is one, and answer."""
         self._began = None
-        answer, incoming = self._answer, self._incoming
+        incoming, self._incoming = self._incoming, None
         if incoming is not None and self._request is not None:
-            self._incoming, self._last_bytes = None, incoming.size_bytes
-            self.objects += 1
-            outcome = incoming.finish()
-            answer = store_response(self._request, outcome.status, outcome.comment)
-        if answer:
-            self._connection.answer(answer)
+            self._finish(incoming, self._request)
+        elif self._answer:
+            self._connection.answer(self._answer)
+
+    def _finish(self, incoming: Receipt, request: StoreRequest) -> None:
+        self._last_bytes = incoming.size_bytes
+        self.objects += 1
+        outcome = incoming.finish()
+        try:
+            self._connection.answer(store_response(request, outcome.status, outcome.comment))
+        finally:  # also if the peer is gone, which changes nothing about the object
+            incoming.settle(outcome)
 
     def abandon(self) -> None:
         """Forget what was arriving."""

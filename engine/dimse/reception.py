@@ -83,18 +83,19 @@ class Receipt:
         self._incoming.write(segments, size_bytes)
 
     def finish(self) -> Outcome:
-        """Take the complete object through the pipeline and count what became of it."""
+        """Take the complete object through the pipeline; `settle` follows the answer."""
         try:
-            outcome = self._pipeline.finish(self._incoming)
+            return self._pipeline.finish(self._incoming)
         except Exception as error:
             # The border: a defect of ours must not lose the association or go unrecorded.
             _logger.exception("object of %s failed", self._live.id)
             failure = ProcessingFailed(f"internal error ({type(error).__name__})")
-            outcome = Outcome(ObjectState.FAILED, failure.status, failure.detail)
-            self._incoming.discard()
-            self._pipeline.record(self._incoming, outcome)
+            return Outcome(ObjectState.FAILED, failure.status, failure.detail)
+
+    def settle(self, outcome: Outcome) -> None:
+        """Clean up, record and count what became of the object, now that the peer knows it."""
+        self._pipeline.settle(self._incoming, outcome)
         self._count(outcome)
-        return outcome
 
     def abandon(self) -> None:
         """Drop the object, for its association ended before it did."""

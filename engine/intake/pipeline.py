@@ -2,7 +2,8 @@
 
 An object comes from `engine.dimse.reception`: it is opened with `begin`, its bytes go to a part
 while they arrive, and `finish` takes it down this file: header → identity → processors →
-anonymization → session → place → published file → one row, one count. Nothing is queued on the way.
+anonymization → session → place → published file. Nothing is queued on the way. Once the peer has
+its answer, `settle` does what nobody waits for: the part's name goes, one row, one count.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from engine.events import SessionOpened
 from engine.intake.dropped import Dropped
 from engine.intake.filing import Filing
 from engine.intake.folders import OpenFolders
+from engine.intake.header import SOP_CLASS_UID, SOP_INSTANCE_UID
 from engine.intake.incoming import Arrival, IncomingObject, Source
 from engine.intake.placement import distinct_name, file_name
 from engine.intake.write import publish
@@ -145,23 +147,31 @@ class Pipeline:
         return incoming
 
     def finish(self, incoming: IncomingObject) -> Outcome:
-        """Store a complete object durably, or say why not; either way it has one row afterwards."""
+        """Store a complete object durably, or say why not; `settle` follows the answer."""
         try:
-            outcome = self._outcome_of(incoming)
-            self.record(incoming, outcome)
+            return self._store(incoming)
+        except Dropped as dropped:
+            return Outcome(ObjectState.FILTERED, SUCCESS, dropped.reason)
+        except DuplicateInstance as error:
+            return Outcome(ObjectState.REJECTED, error.status, error.detail)
+        except IntakeError as error:
+            return Outcome(ObjectState.FAILED, error.status, error.detail)
+
+    def settle(self, incoming: IncomingObject, outcome: Outcome) -> None:
+        """Clean up after an object that was answered, and give it its one row and one count."""
+        try:
+            incoming.discard()
+            self._record(incoming, outcome)
         finally:
             if incoming.held_session is not None:
                 self._index.holds.give_back(incoming.held_session)
-        return outcome
 
     def abandon(self, incoming: IncomingObject, why: str) -> None:
         """Drop an object whose rest will not come; it has a row all the same."""
-        incoming.discard()
         reason = f"{why} after {incoming.size_bytes:,} bytes"
-        self.record(incoming, Outcome(ObjectState.FAILED, ABANDONED, reason))
+        self.settle(incoming, Outcome(ObjectState.FAILED, ABANDONED, reason))
 
-    def record(self, incoming: IncomingObject, outcome: Outcome) -> None:
-        """Give an object its one row and its one count."""
+    def _record(self, incoming: IncomingObject, outcome: Outcome) -> None:
         source, sop_class_uid, sop_instance_uid, transfer_syntax_uid = incoming.arrival
         size_bytes, now = incoming.size_bytes, self._clock.now()
         self._index.record(
@@ -192,18 +202,6 @@ class Pipeline:
             source.calling_ae_title,
             outcome.status,
         )
-
-    def _outcome_of(self, incoming: IncomingObject) -> Outcome:
-        try:
-            return self._store(incoming)
-        except Dropped as dropped:
-            return Outcome(ObjectState.FILTERED, SUCCESS, dropped.reason)
-        except DuplicateInstance as error:
-            return Outcome(ObjectState.REJECTED, error.status, error.detail)
-        except IntakeError as error:
-            return Outcome(ObjectState.FAILED, error.status, error.detail)
-        finally:
-            incoming.discard()
 
     def _store(self, incoming: IncomingObject) -> Outcome:
         arrival, part = incoming.arrival, incoming.complete(self._clock.monotonic())
@@ -338,13 +336,13 @@ class Pipeline:
 
 
 def _require_same_instance(header: HeaderView, arrival: Arrival) -> None:
-    sop_class_uid, sop_instance_uid = header.sop_class_uid, header.sop_instance_uid
-    if not sop_class_uid or not sop_instance_uid:
+    is_same_class = header.says(SOP_CLASS_UID, arrival.sop_class_uid)
+    if is_same_class and header.says(SOP_INSTANCE_UID, arrival.sop_instance_uid):
+        return
+    if not header.sop_class_uid or not header.sop_instance_uid:
         raise UnreadableObject("the data set has no SOP class or instance UID")
-    if sop_class_uid != arrival.sop_class_uid:
-        raise SopClassMismatch("SOP class of data set and request differ")
-    if sop_instance_uid != arrival.sop_instance_uid:
-        raise SopClassMismatch("SOP instance of data set and request differ")
+    which = "instance" if is_same_class else "class"
+    raise SopClassMismatch(f"SOP {which} of data set and request differ")
 
 
 def _outcome(published: Published, place: SessionPlace, warning: str) -> Outcome:

@@ -176,14 +176,18 @@ def test_a_live_association_shows_its_contexts_and_can_be_aborted(
 ) -> None:
     to = Destination(LOOPBACK, port, "XNAT", "CT_SCANNER")
     with SendingAssociation(to, [CT_SCANNER.sop_class_uid]) as peer:
-        assert peer.send(next(study(CT_SCANNER, 1, "NEURO-01", NOW))) == 0
+        for data_set in study(
+            CT_SCANNER, 2, "NEURO-01", NOW
+        ):  # the second is begun after the first is counted
+            assert peer.send(data_set) == 0
         (live,) = engine.snapshot().associations
         (context,) = engine.associations.contexts(live.id)
         assert context.sop_class == "CT Image Storage"
         engine.associations.abort(live.id, "anna")
         assert engine._associations.wait_until_none(10)
     (ended,) = engine.snapshot().ended_associations
-    assert (ended.end, ended.why, ended.objects) == (AssociationEnd.ABORTED, "aborted by anna", 1)
+    assert (ended.end, ended.why) == (AssociationEnd.ABORTED, "aborted by anna")
+    assert ended.objects >= 1
 
 
 def test_options_that_do_nothing_yet_are_said_to(engine: NotingEngine) -> None:

@@ -298,6 +298,9 @@ class SlowReception:
     def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
         """Keep nothing."""
 
+    def settle(self, _outcome: Outcome) -> None:
+        """Keep no account."""
+
     def finish(self) -> Outcome:
         self._time.seconds += 1000
         return Outcome(ObjectState.STORED, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from struct import pack
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,10 @@ class Object:
         self.fate = "finished"
         return Outcome(ObjectState.STORED, 0)
 
+    def settle(self, _outcome: Outcome) -> None:
+        assert self.fate == "finished"
+        self.fate = "settled"
+
     def abandon(self) -> None:
         self.fate = "abandoned"
 
@@ -71,6 +76,8 @@ class Association:
         self.objects: list[Object] = []
         self.answers = b""
         self.is_old = False
+        self.fates_at_answers: list[str] = []
+        self.is_broken = False
 
     def check_age(self) -> None:
         if self.is_old:
@@ -85,6 +92,9 @@ class Association:
 
     def answer(self, answer: bytes) -> None:
         self.answers += answer
+        self.fates_at_answers += [o.fate for o in self.objects[-1:]]
+        if self.is_broken:
+            raise BrokenPipeError
 
 
 class SettableTime:
@@ -126,8 +136,20 @@ def test_a_data_set_may_have_as_many_bytes_as_the_limit_says(
         for size in sizes:
             messages.data(part(size))
         messages.data_end()
-    assert [(len(o.content), o.fate) for o in association.objects] == [(sum(sizes), "finished")] * 3
+    assert [(len(o.content), o.fate) for o in association.objects] == [(sum(sizes), "settled")] * 3
     assert association.answers.startswith(b"\x04\x00")
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_an_object_is_stored_before_its_answer_and_accounted_for_after_it(
+    messages: Messages, association: Association, broken: bool
+) -> None:
+    association.is_broken = broken
+    messages.command(1, STORE)
+    with pytest.raises(BrokenPipeError) if broken else nullcontext():
+        messages.data_end()
+    assert association.fates_at_answers == ["finished"]
+    assert association.objects[0].fate == "settled"
 
 
 @pytest.mark.parametrize("sizes", [[1001], [500, 501], [1] * 1001])
@@ -175,7 +197,7 @@ def test_an_association_that_gets_too_old_over_an_object_ends_after_it(
     association.is_old = True
     messages.data(part(10))
     messages.data_end()
-    assert association.objects[0].fate == "finished"
+    assert association.objects[0].fate == "settled"
     with pytest.raises(ProtocolViolation, match="open for too long"):
         messages.command(1, STORE)
     assert len(association.objects) == 1

@@ -91,7 +91,9 @@ class Bench:
     def receive(self, data_set: bytes, **arriving: Any) -> Outcome:
         incoming = self.begin(**arriving)
         incoming.write([memoryview(data_set)], len(data_set))
-        return self.pipeline.finish(incoming)
+        outcome = self.pipeline.finish(incoming)
+        self.pipeline.settle(incoming, outcome)
+        return outcome
 
     def rows(self) -> tuple[ObjectRow, ...]:
         self.index.flush()

@@ -83,7 +83,7 @@ class Storage:
         duplicates: DuplicatePolicy = DuplicatePolicy.KEEP,
     ) -> Published:
         how: dict[str, Any] = {"body_offset": body_offset, "duplicates": duplicates}
-        with OpenFolders(self.root_fd) as folders:
+        with part, OpenFolders(self.root_fd) as folders:
             return publish(part, folders, parts, name, durability, **how)
 
     def path(self, part: Part) -> Path:
@@ -523,6 +523,24 @@ def test_a_failing_storage_is_out_of_resources_and_leaves_no_part(
     assert caught.value.status == 0xA700
     assert storage.parts() == []
     assert storage.files() == {}
+
+
+def test_a_part_whose_mode_can_not_be_set_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = os.umask(0o077)
+    try:
+        storage = Storage(tmp_path)
+    finally:
+        os.umask(before)
+    descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fchmod", failing(errno.EPERM))
+        with pytest.raises(OutOfResources, match="permission"):
+            storage.area.create_part()
+    assert storage.parts() == []
+    assert len(os.listdir("/proc/self/fd")) == descriptors  # noqa: PTH208
+    storage.close()
 
 
 @pytest.mark.parametrize("call", ["dup", "stat", "pread", "fstat", "fdatasync", "open"])

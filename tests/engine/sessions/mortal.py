@@ -42,7 +42,8 @@ class Receiving(Depot):
         size = part.size_bytes
         parts = (str(area), *folder.split("/"), *file.split("/")[:-1])
         name = file.rpartition("/")[2]
-        publish(part, self.folders, parts, name, Durability.FILE, body_offset=len(preamble))
+        with part:
+            publish(part, self.folders, parts, name, Durability.FILE, body_offset=len(preamble))
         return size
 
 
