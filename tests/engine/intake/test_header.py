@@ -6,7 +6,7 @@ import struct
 import warnings
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pydicom
 import pytest
@@ -17,6 +17,7 @@ from pydicom.multival import MultiValue
 
 from engine.elements import encoding_of, index
 from engine.errors import UnreadableObject
+from engine.intake.layout import Layouts
 from engine.intake.reading import check_complete, read_complete, read_header, read_in_parts
 from tests.dicom import (
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -277,6 +278,73 @@ def test_elements_with_an_odd_vr_are_not_compared_with_those_of_other_headers() 
     header = read_complete(b"\x10\x00\x10\x00??\x04\0abcd", EXPLICIT_VR_LITTLE_ENDIAN)
     assert header.text(0x00100010) == "abcd"
     assert header.excerpt([0x00100010]) is None
+
+
+# --- Compared with other headers ---
+
+SHARED = (0x00100020, 0x0020000D, 0x00204000)
+"""Patient ID, Study Instance UID, and an element that `image` has only if it is asked for."""
+
+
+def in_one_layout(syntax: str, *patients: str, **values: Any) -> list[HeaderView]:
+    """Return headers of images that differ in patient ID and number, as one association has them.
+
+    From the third on, headers of one length share what was learned about their layout.
+    """
+    layouts = Layouts()
+    sent = [
+        image(syntax, PatientID=patient, InstanceNumber=str(number), **values)
+        for number, patient in enumerate(patients)
+    ]
+    return [read_complete(data, syntax, layouts=layouts) for data in sent]
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_elements_of_one_header_are_found_in_others_that_have_just_the_same(syntax: str) -> None:
+    headers = in_one_layout(syntax, *["P-0001"] * 5, "P-0002", "P-0001")
+    excerpt = headers[0].excerpt(SHARED)
+    assert excerpt is not None
+    assert [header.has(excerpt) for header in headers] == [True] * 5 + [False, True]
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_elements_are_found_in_headers_of_several_layouts_by_turns(syntax: str) -> None:
+    short, long = (in_one_layout(syntax, *["P-0001"] * 5, StudyDescription=d) for d in ("a", "abc"))
+    excerpt = short[0].excerpt(SHARED)
+    assert excerpt is not None
+    for one, other in zip(short, long, strict=True):
+        assert one.has(excerpt)
+        assert other.has(excerpt)
+
+
+def test_what_one_header_lacks_another_must_lack_as_well() -> None:
+    headers = in_one_layout(EXPLICIT_VR_LITTLE_ENDIAN, *["P-0001"] * 5)
+    excerpt = headers[0].excerpt(SHARED)
+    assert excerpt is not None
+    assert headers[-1].has(excerpt)
+    commented = in_one_layout(EXPLICIT_VR_LITTLE_ENDIAN, *["P-0001"] * 5, ImageComments="x")
+    assert not any(header.has(excerpt) for header in commented)
+    comment = commented[0].excerpt(SHARED)
+    assert comment is not None
+    assert not any(header.has(comment) for header in headers)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+@pytest.mark.parametrize("uid", ["1.2.3", "1.2.34", "1.2.3\\1.2.4", " 1.2.3", "", "é"])
+def test_a_header_says_a_uid_if_and_only_if_its_text_is_that(syntax: str, uid: str) -> None:
+    data = image(syntax, SOPInstanceUID=uid)
+    text = read_complete(data, syntax).sop_instance_uid
+    for asked in ("1.2.3", "1.2.34", "1.2", "é", "?", "\N{REPLACEMENT CHARACTER}"):
+        header = read_complete(data, syntax)
+        assert header.says(0x00080018, asked) is (text == asked)
+        assert header.sop_instance_uid == text
+
+
+def test_a_uid_that_is_absent_or_has_an_odd_vr_is_compared_by_its_text() -> None:
+    absent = read_complete(image(SOPInstanceUID=None), EXPLICIT_VR_LITTLE_ENDIAN)
+    assert not absent.says(0x00080018, "1.2.3")
+    odd = read_complete(b"\x08\x00\x18\x00??\x04\0" + b"1.2\0", EXPLICIT_VR_LITTLE_ENDIAN)
+    assert odd.says(0x00080018, "1.2")
 
 
 # --- Only the beginning of an object ---
