@@ -125,6 +125,8 @@ class FragmentParser:
                 segments.append(fragment)
                 if control:
                     self._end_data(segments)
+                else:
+                    end = self._take_alike(buffer, view, end - low, end, high, segments)
             elif control == _COMMAND | _LAST and not self._command:
                 self._message_context_id = context_id
                 self._end_command(bytes(fragment))
@@ -133,6 +135,23 @@ class FragmentParser:
             self.pdus += 1
             low = end
         return low
+
+    def _take_alike(
+        self,
+        buffer: bytearray,
+        view: memoryview,
+        size: int,
+        end: int,
+        high: int,
+        segments: list[memoryview],
+    ) -> int:
+        """Take whole PDUs that begin just as the one of `size` before `end`: often many do."""
+        head = buffer[end - size : end - size + _PDU_AND_PDV.size]
+        while high - end >= size and buffer.startswith(head, end):
+            segments.append(view[end + _PDU_AND_PDV.size : end + size])
+            end += size
+            self.pdus += 1
+        return end
 
     def _begin_pdv(self, buffer: bytearray, low: int, high: int) -> int:
         """Read the next PDV's head; return the position after it, or -1 if it is not there yet."""
