@@ -130,9 +130,13 @@ def test_the_checks_of_a_value_itself_are_made_too() -> None:
         codec(type(make_receiver(1))).load(json.dumps(wrong).encode())
 
 
+ACTING_ON_IMPORT = ("engine.__main__", "engine.intake.worker_seed")
+"""They run the program, and make a worker of the process that loads them."""
+
+
 def test_every_event_of_the_engine_can_be_told() -> None:
     for module in pkgutil.walk_packages(engine.__path__, "engine."):
-        if not module.name.endswith("__main__"):
+        if module.name not in ACTING_ON_IMPORT:
             importlib.import_module(module.name)
     told = {module.__name__ for module in event_modules()} | {"engine.control.unknown_event"}
     ours = [c for c in derived(Event) if c.__module__.startswith("engine.")]
