@@ -32,6 +32,7 @@ from engine.settings import Durability, EngineSettings
 from tests.running import LOOPBACK, LOOPBACK_SITE, configure, free_port, make_receiver
 from tests.serving import attached
 from tui.app import ConsoleApp
+from tui.screens.sessions import SessionsScreen
 from tui.screens.settings_dialog import ScriptDialog
 from tui.widgets.scans_table import ObjectsTable
 from tui.widgets.sessions_table import SessionsTable
@@ -295,6 +296,7 @@ async def archive_what_came(walk: Walk, engine: Engine) -> None:
     await walk.press(*"project:thorax status:ready", "enter")
     await walk.until(lambda: isinstance(walk.app.focused, SessionsTable), "the list again")
     await walk.sees("1 of 3", "DEMO-0003")
+    await walk.until(lambda: sessions_under_the_cursor(walk) == ["DEMO-0003"], "its row")
     await walk.press("a")
     await walk.sees("Archive DEMO-0003?")
     await walk.press("right", "enter")
@@ -303,6 +305,11 @@ async def archive_what_came(walk: Walk, engine: Engine) -> None:
     assert [(s.project, s.label, s.objects) for s in archived] == [
         ("THORAX-02", "DEMO-0003", OBJECTS)
     ]
+
+
+def sessions_under_the_cursor(walk: Walk) -> list[str]:
+    screen = walk.app.screen
+    return [s.label for s in screen.sessions_here()] if isinstance(screen, SessionsScreen) else []
 
 
 async def inspect_an_object(walk: Walk, engine: Engine) -> None:
