@@ -16,12 +16,7 @@ from engine.dimse.acceptance import (
     Rejection,
     decide,
 )
-from engine.dimse.contexts import (
-    accepted_uids,
-    refused_contexts,
-    supported_contexts,
-    verification_context,
-)
+from engine.dimse.contexts import verification_context
 from engine.dimse.fragments import ProtocolViolation
 from engine.dimse.greeting import ae_titles, is_plain_dicom
 from engine.dimse.ports import listen_error, shown_address
@@ -47,7 +42,6 @@ if TYPE_CHECKING:
     from engine.dimse.shared_reader import SharedReader
     from engine.events import Event as JournalEvent
     from engine.journal import Journal
-    from engine.model.limits import Limits
     from engine.model.receiver import Receiver
     from engine.model.tls import TlsSettings
 
@@ -166,11 +160,11 @@ class PortListener:
         for association in open_ones:
             association.abort(block=False)
         for association in open_ones:
-            association.dul.join(_ABORT_SECONDS)
-            if association.dul.is_alive():
+            association.join(_ABORT_SECONDS)
+            if association.is_alive():
                 association.hang_up()
                 association.dul.kill_dul()
-                association.dul.join(_ABORT_SECONDS)
+                association.join(_ABORT_SECONDS)
 
     def _handlers(self) -> list[EventHandlerType]:
         return [
@@ -205,7 +199,8 @@ class PortListener:
             self._note_rejection(request, decision, shown)
             _reject(association, (decision.result, decision.source, decision.reason))
         else:
-            self._prepare(association, decision.receiver.limits_within(load.site))
+            association.limits = decision.receiver.limits_within(load.site)
+            association.network_timeout = association.limits.idle_seconds
 
     def _note_rejection(
         self, request: AssociationRequest, rejection: Rejection, shown: str
@@ -230,27 +225,18 @@ class PortListener:
             self._live = {a: known for a, known in self._live.items() if a.is_alive()}
             self._live[association] = live
 
-    def _prepare(self, association: ReceivingAssociation, limits: Limits) -> None:
-        """Set what is negotiated next, and what holds from then on."""
-        acceptor = association.acceptor
-        acceptor.supported_contexts = supported_contexts(association.requestor.requested_contexts)
-        acceptor.maximum_length = limits.pdu_bytes
-        association.network_timeout = limits.idle_seconds
-        association.limits = limits
-
     def _on_established(self, event: Event) -> None:
         association = _of(event)
-        live = self._live.get(association)
+        live, negotiated = self._live.get(association), association.negotiated
         if live is None:
             return  # aborted while it was negotiated
-        proposed = association.requestor.requested_contexts
         self._associations.established(
             live,
-            len(association.accepted_contexts),
-            refused_contexts(association.rejected_contexts, proposed),
+            len(negotiated.accepted),
+            negotiated.refused,
             association.requestor.implementation_version_name or "",
             str(association.requestor.implementation_class_uid or ""),
-            accepted_uids(association.accepted_contexts),
+            negotiated.accepted,
         )
 
     # ObjectPort: called on the reading thread of the association.
@@ -350,9 +336,8 @@ def _of(event: Event) -> ReceivingAssociation:
 
 
 def _reject(association: ReceivingAssociation, rejection: tuple[int, int, int]) -> None:
-    """Send an A-ASSOCIATE-RJ and wait until it is out; the socket is closed right after this."""
+    """Let an A-ASSOCIATE-RJ be sent next, and the connection be closed then."""
     association.acse.send_reject(*rejection)
-    association.kill()
 
 
 def _request(association: ReceivingAssociation) -> AssociationRequest:

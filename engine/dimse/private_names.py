@@ -10,35 +10,43 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.timer import Timer
-from pynetdicom.transport import AssociationServer, AssociationSocket, RequestHandler
+from pynetdicom.transport import AssociationServer, AssociationSocket
 
 from engine.errors import EngineError
 
 _OF_CLASSES: dict[type, tuple[str, ...]] = {
-    Association: ("_run_reactor", "_bind_defaults"),
     AssociationSocket: ("_shutdown_socket", "event_queue"),
-    AssociationServer: ("service_actions", "handle_error"),
+    AssociationServer: ("service_actions", "handle_error", "process_request", "verify_request"),
     DULServiceProvider: (
-        "_is_transport_event",
         "_read_pdu_data",
         "_decode_pdu",
         "_process_recv_primitive",
         "_send",
         "run_reactor",
-        "stop_dul",
         "kill_dul",
     ),
-    RequestHandler: ("_create_association",),
 }
 _OF_ASSOCIATION = (
-    "_accepted_cx",
-    "_reactor_checkpoint",
+    "_ae",
+    "_mode",
     "_server",
-    "_kill",
-    "_dul_ready",
     "_handlers",
+    "_accepted_cx",
+    "_sent_abort",
+    "_sent_release",
+    "_reactor_checkpoint",
 )
-_OF_PROVIDER = ("_idle_timer", "_kill_thread", "_run_loop_delay", "event_queue", "artim_timer")
+_OF_PROVIDER = (
+    "_assoc",
+    "_recv_pdu",
+    "_idle_timer",
+    "_kill_thread",
+    "event_queue",
+    "to_provider_queue",
+    "to_user_queue",
+    "artim_timer",
+    "state_machine",
+)
 _OF_TIMER = ("_start_time", "_end_time")
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pynetdicom import evt
-from pynetdicom.association import Association
+from pynetdicom._globals import MODE_ACCEPTOR, MODE_REQUESTOR
+from pynetdicom.acse import ACSE
+from pynetdicom.association import Association, ServiceUser
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.pdu_primitives import A_ASSOCIATE, A_RELEASE
 
 from engine.dimse.fragments import ProtocolViolation
+from engine.dimse.negotiation import ACCEPTANCE, Negotiated, Proposal, negotiated
 from engine.dimse.transport import BufferedSocket
 from engine.dimse.upper_layer import ReceivingProvider
-from engine.dimse.waiting import Gate
 from engine.model.limits import Limits
 
 if TYPE_CHECKING:
@@ -67,12 +72,22 @@ class ObjectPort(Protocol):
 
 
 class ReceivingAssociation(Association):
-    """An acceptor whose objects go to a port and whose threads sleep until there is work."""
+    """An acceptor whose objects go to a port, on one thread that sleeps until there is work."""
 
     def __init__(
-        self, ae: ApplicationEntity, mode: str, port: ObjectPort, deadlines: Deadlines
+        self, ae: ApplicationEntity, handlers: Any, port: ObjectPort, deadlines: Deadlines
     ) -> None:
-        super().__init__(ae, mode)
+        """Begin with a connection still to be set.
+
+        Args:
+            ae: has the settings that all associations of a listener share.
+            handlers: are told what happens; shared as well.
+            port: takes the objects.
+            deadlines: for the peer.
+        """
+        # No object is cut short by the end of the program: this is no daemon.
+        threading.Thread.__init__(self, target=self.serve, daemon=False)
+        self._stand_as_acceptor(ae, handlers)
         self.port = port
         self.deadlines = deadlines
         self.limits = Limits()
@@ -87,13 +102,30 @@ class ReceivingAssociation(Association):
         """Why the connection is ended before that."""
         self.since = time.monotonic()
         """When the connection was accepted."""
+        self.proposal: Proposal | None = None
+        """What it was asked for with, once that has come."""
+        self.negotiated = Negotiated()
+        """What was agreed on, once it is accepted."""
         self._transfer_syntaxes: dict[int, str] = {}
         self.certificate: PeerCertificate | None = None
         """What the caller showed in the TLS handshake."""
-        self.gate = Gate(self._idle_seconds)
-        self._reactor_checkpoint = self.gate
+
+    def _stand_as_acceptor(self, ae: ApplicationEntity, handlers: Any) -> None:
+        """Set what pynetdicom's constructor sets, as far as an acceptor uses it.
+
+        It would make an upper layer, too, which is thrown away, and what a requestor needs; that
+        took as long as everything else that is done to accept a connection.
+        """
+        self._ae, self._mode, self._handlers = ae, MODE_ACCEPTOR, handlers
+        self.is_established = self.is_rejected = self.is_aborted = self.is_released = False
+        self._sent_abort = self._sent_release = False
+        self._accepted_cx = {}
+        self._reactor_checkpoint = threading.Event()
+        self.requestor = ServiceUser(self, MODE_REQUESTOR)
+        self.acceptor = ServiceUser(self, MODE_ACCEPTOR)
+        self.acse, self.dimse = ACSE(self), DIMSEServiceProvider(self)
         self.dul = ReceivingProvider(self)
-        # The setters hand these to the timers of the new provider.
+        # The setters hand these to the timers of the upper layer.
         self.acse_timeout = ae.acse_timeout
         self.network_timeout = ae.network_timeout
 
@@ -137,26 +169,29 @@ class ReceivingAssociation(Association):
             self._transfer_syntaxes[context_id] = known
         return known
 
-    def _bind_defaults(self) -> None:
-        """Bind nothing: all associations of a server share its handlers."""
+    def serve(self) -> None:
+        """Serve the connection to its end, on this one thread."""
+        self.dul.run_reactor()
 
-    def _run_reactor(self) -> None:
-        """Wait for the end, by either side or by silence; objects are the other thread's work."""
-        while not self._kill:
-            self.gate.wait()
-            if self.is_established and self.acse.is_release_requested():
+    def indicate(self, primitive: Any) -> None:
+        """Act on what the upper layer has to say; its answer is sent once this has returned."""
+        if isinstance(primitive, A_ASSOCIATE):
+            self.requestor.primitive = primitive
+            evt.trigger(self, evt.EVT_REQUESTED, {})
+            if not (self.is_aborted or self.is_rejected):
+                self._accept()
+        elif self.is_established:
+            is_release = isinstance(primitive, A_RELEASE)
+            if is_release:
                 self.acse.send_release(is_response=True)
-                self.is_released, self.is_established = True, False
-                evt.trigger(self, evt.EVT_RELEASED, {})
-            elif self.acse.is_aborted():
-                self.dul.receive_pdu(wait=False)
-                self.is_aborted, self.is_established = True, False
-                evt.trigger(self, evt.EVT_ABORTED, {})
-            elif not cast(ReceivingProvider, self.dul).has_ended:
-                if not self.dul.idle_timer_expired():
-                    continue
-                self.abort()
-            self.kill()
+            self.is_released, self.is_aborted = is_release, not is_release
+            self.is_established = False
+            evt.trigger(self, evt.EVT_RELEASED if is_release else evt.EVT_ABORTED, {})
 
-    def _idle_seconds(self) -> float:
-        return self.dul._idle_timer.remaining
+    def _accept(self) -> None:
+        assert self.proposal is not None
+        self.negotiated = negotiated(self.proposal, self.limits.pdu_bytes)
+        self._accepted_cx = self.negotiated.contexts
+        self.dul.send_pdu(ACCEPTANCE)
+        self.is_established = True
+        evt.trigger(self, evt.EVT_ESTABLISHED, {})

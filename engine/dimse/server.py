@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pynetdicom import evt
 from pynetdicom.association import Association
-from pynetdicom.transport import AssociationServer, RequestHandler
+from pynetdicom.transport import AddressInformation, AssociationServer
 
 from engine.dimse.receiving import Deadlines, ObjectPort, ReceivingAssociation
 from engine.dimse.transport import BufferedSocket
@@ -39,7 +39,7 @@ class ReceivingServer(AssociationServer):
 
     def __init__(self, *args: Any, inherited: socket.socket | None = None, **kwargs: Any) -> None:
         self._inherited = inherited
-        super().__init__(*args, **(kwargs | {"request_handler": _Connection}))
+        super().__init__(*args, **kwargs)
         assert self.socket is not None
         self.socket.setblocking(False)
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC)
@@ -93,6 +93,21 @@ class ReceivingServer(AssociationServer):
         address = str(normalize_address(client_address[0]))
         return self.door.opens(address, self.server_address[1])
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Let a connection be served on the thread of its association."""
+        address = str(normalize_address(client_address[0]))
+        request.setblocking(True)
+        association = ReceivingAssociation(
+            self.ae, self.association_handlers(), self.port, self.deadlines
+        )
+        association._server = self
+        # pynetdicom finds a server's associations by this name.
+        association.name = f"AcceptorThread-{client_address[1]}"
+        association.set_socket(BufferedSocket(association, request, self.deadlines.pdu_seconds))
+        association.requestor.address_info = AddressInformation.from_tuple(client_address)
+        self.door.enter(association, address)
+        association.start()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Drop a connection that broke before it was one."""
 
@@ -104,11 +119,26 @@ class ReceivingServer(AssociationServer):
             resting = select.poll()
             resting.register(self._stop_fd, select.POLLIN)
             while self._stop_fd not in {key.fileobj for key, _ in selector.select()}:
-                self.handle_request()
+                self._take_one()
                 if self._is_exhausted:
                     # The connection stays in the backlog, and the selector would return at once.
                     self._is_exhausted = False
                     resting.poll(EXHAUSTED_SECONDS * 1000)
+
+    def _take_one(self) -> None:
+        """Take the next connection, as `handle_request` does after one more wait for it."""
+        try:
+            request, client_address = self.get_request()
+        except OSError:
+            return  # it is gone already, or there are no descriptors for it
+        try:
+            if self.verify_request(request, client_address):
+                self.process_request(request, client_address)
+                return
+        except Exception:
+            # The border: a connection that breaks before it is one must not end the listener.
+            self.handle_error(request, client_address)
+        self.shutdown_request(request)
 
     def stop(self, thread: threading.Thread) -> None:
         """End `serve` and close the listening socket; open associations go on."""
@@ -116,33 +146,6 @@ class ReceivingServer(AssociationServer):
         thread.join()
         self.server_close()
         os.close(self._stop_fd)
-
-
-class _Connection(RequestHandler):
-    """Makes the association of one connection."""
-
-    server: ReceivingServer
-
-    def _create_association(self) -> ReceivingAssociation:
-        server = self.server
-        association = ReceivingAssociation(self.ae, "acceptor", server.port, server.deadlines)
-        association._server = server
-        # pynetdicom finds a server's associations by this name.
-        association.name = f"AcceptorThread-{self.client_address[1]}"
-        address = str(normalize_address(self.client_address[0]))
-        self.request.setblocking(True)
-        connection = BufferedSocket(association, self.request, server.deadlines.pdu_seconds)
-        association.set_socket(connection)
-        acceptor = association.acceptor
-        acceptor.ae_title = server.ae_title
-        acceptor.address_info = self.local
-        acceptor.implementation_class_uid = self.ae.implementation_class_uid
-        acceptor.implementation_version_name = self.ae.implementation_version_name
-        acceptor.supported_contexts = server.contexts
-        association.requestor.address_info = self.remote
-        association._handlers = server.association_handlers()
-        server.door.enter(association, address)
-        return association
 
 
 def _bind(association: Association, event: Any, handlers: Any) -> None:

@@ -2,26 +2,34 @@
 
 DIMSE messages never become pynetdicom primitives: in state Sta6 data goes from the receive buffer
 to the object's part and the response goes back from the same thread, in the order of the requests.
-Negotiation, release, abort and collisions take pynetdicom's own way, within the same deadlines.
+Release, abort and collisions take pynetdicom's own way, within the same deadlines; so does a
+request, but for its answer, which is negotiated and encoded once for all who propose the same.
+
+One thread does it all: it waits, lets the state machine act on what comes, and lets the association
+act on what the state machine indicates, before it waits again.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import queue
+import select
 import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from pynetdicom.dul import DULServiceProvider
-from pynetdicom.pdu import A_ABORT_RQ
+from pynetdicom.fsm import StateMachine
+from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_AC
 from pynetdicom.pdu_primitives import A_P_ABORT
 
 from engine.dimse.fragments import PDU_HEAD_BYTES, ProtocolViolation
 from engine.dimse.greeting import GREETING_BYTES
 from engine.dimse.message_stream import Halt, MessageStream
-from engine.dimse.request import ASSOCIATE_RQ, legible
+from engine.dimse.negotiation import proposal
+from engine.dimse.request import ASSOCIATE_RQ
 from engine.dimse.shared_reader import Served
 from engine.dimse.strangers import departure
 from engine.dimse.timer import MonotonicTimer
@@ -40,6 +48,8 @@ ANSWERING = frozenset({"Sta3", "Sta8"})
 """An A-ASSOCIATE-RQ or A-RELEASE-RQ has come, and its answer is being made."""
 LONGEST_OTHER_PDU_BYTES = BUFFER_BYTES - PDU_HEAD_BYTES
 """With its head, any PDU but P-DATA-TF must fit into the receive buffer."""
+_SHORTEST_WAIT_SECONDS = 0.05
+"""For the idle time to be over, which the shared reader may begin anew at any moment."""
 _GOING_ON = frozenset({Halt.NOTHING_MORE, Halt.UNSENT})
 _LAST_KIND = 0x07
 _UNSPECIFIED, _UNRECOGNIZED_PDU, _UNEXPECTED_PDU, _INVALID_PARAMETER = 0, 1, 2, 6
@@ -49,19 +59,16 @@ _ABORT = bytes([0x07, 0, 0, 0, 0, 4, 0, 0, _PROVIDER, _INVALID_PARAMETER])
 
 
 class ReceivingProvider(DULServiceProvider):
-    """The upper layer of one association: reads its connection and drives the state machine."""
+    """The upper layer of one association: reads its connection and drives the state machine.
+
+    For pynetdicom it is a thread; here the association's own thread runs it.
+    """
 
     def __init__(self, association: ReceivingAssociation) -> None:
-        super().__init__(association)
+        self._stand_as_provider(association)
         self._association = association
         self._wake_lock = threading.Lock()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._run_loop_delay = 0
-        self._idle: MonotonicTimer = MonotonicTimer(60)
-        self._idle_timer = self._idle
-        self._artim = self.artim_timer = MonotonicTimer(30)
-        self.to_provider_queue = NotifyingQueue(self._wake)
-        self.to_user_queue = NotifyingQueue(association.gate.work)
         self._stream: MessageStream | None = None
         """What is read once the association is established."""
         self._began = time.monotonic()
@@ -69,13 +76,24 @@ class ReceivingProvider(DULServiceProvider):
         self._unread = False
         """Whether the buffer holds what has not been looked at."""
         self._was_idle = False
-        self.has_ended = False
-        """Whether nothing more comes from here; its thread may live on for a moment."""
         self._trouble: Exception | None = None
         """What went wrong on the shared reader's thread."""
         self._first_bytes = b""
         """What the peer said first."""
         self._abort_reason = _UNEXPECTED_PDU
+
+    def _stand_as_provider(self, association: ReceivingAssociation) -> None:
+        """Set what pynetdicom's constructor sets, with queues and timers of our own."""
+        threading.Thread.__init__(self)  # never started
+        self._assoc = association
+        self.socket = None
+        self.event_queue, self._recv_pdu = queue.Queue(), queue.Queue()
+        self.to_provider_queue = NotifyingQueue(self._wake)
+        self.to_user_queue = queue.Queue()
+        self._idle_timer = self._idle = MonotonicTimer(60)
+        self.artim_timer = self._artim = MonotonicTimer(30)
+        self.state_machine = StateMachine(self)
+        self._kill_thread = False
 
     @property
     def connection(self) -> BufferedSocket:
@@ -87,31 +105,39 @@ class ReceivingProvider(DULServiceProvider):
         try:
             if self._association.port.welcome(self._association):
                 self._began = time.monotonic()
-                super().run_reactor()
+                self._idle.start()
+                self._drive()
         except Exception as error:
             # pynetdicom trips over values that a well-formed PDU may not have.
             self._give_up(error)
         finally:
-            self._association._dul_ready.set()  # waited for, also if the connection was refused
             self._abandon()
             with self._wake_lock:
                 wake_fd, self._wake_fd = self._wake_fd, -1
                 os.close(wake_fd)
             self.connection.close()
             self._association.port.gone(self._association)
-            if not self._association.is_established:
-                self.to_user_queue.put(None)  # ends the wait for an A-ASSOCIATE-RQ
-            self.has_ended = True
-            self._association.gate.work()
+
+    def _drive(self) -> None:
+        """Let the state machine act on one event after the other, until its work is done."""
+        while not self._kill_thread:
+            if self._artim.expired:
+                self.event_queue.put("Evt18")
+            if not self.event_queue.queue and not self._process_recv_primitive():
+                self._listen()
+            if self.event_queue.queue:
+                self.state_machine.do_action(self.event_queue.get(block=False))
+            while self.to_user_queue.queue:
+                self._association.indicate(self.to_user_queue.get(block=False))
 
     def _give_up(self, error: Exception) -> None:
         association = self._association
         association.port.violated(association, _nonsense(error))
+        self._abandon()
         if self.connection.socket is not None:
             with suppress(OSError):
                 self.connection.socket.sendall(_ABORT)
-        if association.is_established:
-            self.to_user_queue.put(A_P_ABORT())
+        association.indicate(A_P_ABORT())
 
     def departure(self) -> str:
         """Say how the connection ended, if it did before its A-ASSOCIATE-RQ was complete."""
@@ -131,51 +157,56 @@ class ReceivingProvider(DULServiceProvider):
         super().kill_dul()
         self._wake()
 
-    def stop_dul(self) -> bool:
-        """End the thread if the connection is closed; return whether it is."""
-        if self.state_machine.current_state != "Sta1":
-            return False
-        self._kill_thread = True
-        self._wake()
-        self.join(5)
-        return True
-
     def _wake(self) -> None:
+        if threading.current_thread() is self._association:
+            return  # it is awake, and looks at what there is before it sleeps
         with self._wake_lock:  # a descriptor that is closed meanwhile may be somebody else's
             if self._wake_fd >= 0:
                 os.eventfd_write(self._wake_fd, 1)
 
-    def _is_transport_event(self) -> bool:
-        if self.event_queue.queue or self._kill_thread:
-            return False
+    def _listen(self) -> None:
+        """Wait for the peer, or for something else to do, and read what comes."""
         state = self.state_machine.current_state
         if state == CLOSING:
             self.connection.discard()
             self.connection.close()
-            return True
+            return
         # What a hasty peer sends before it has our answer waits until we have given it.
         reads = state not in ANSWERING and self.connection.socket is not None
         if reads and (self._unread or self.connection.wait(self._patience(), self._wake_fd)):
             self._read_pdu_data()
-            return True
+            self._idle.restart()
+            return
         if not reads:
             wait_for(self._wake_fd, self._artim)
         self._drain_wake_ups()
         if self._is_too_slow():
             self._end("the peer stopped in the middle of a PDU", _UNSPECIFIED)
-        return False
+        else:
+            self._end_silence()
 
-    def _drain_wake_ups(self) -> None:
+    def _end_silence(self) -> bool:
+        """Abort the association if nothing has come for too long; tell whether it is so."""
+        is_silent = self._association.is_established and self.idle_timer_expired()
+        if is_silent:
+            self._association.abort(block=False)
+        return is_silent
+
+    def _drain_wake_ups(self) -> bool:
+        """Tell whether it was woken since the last time."""
         try:
             os.eventfd_read(self._wake_fd)
         except BlockingIOError:
-            return
+            return False
+        return True
 
     def _patience(self) -> float | None:
-        """Return how long nothing may happen; None for as long as the idle timer lets it."""
+        """Return how long nothing may happen; None for any time."""
         waits = []
         if self._artim.is_running:
             waits.append(self._artim.remaining)
+        if self._association.is_established:
+            waits.append(max(_SHORTEST_WAIT_SECONDS, self._idle.remaining))
         if self._is_inside_pdu():
             waits.append(max(0.1, self._pdu_deadline() - time.monotonic()))
         return min(waits, default=None)
@@ -236,7 +267,9 @@ class ReceivingProvider(DULServiceProvider):
     def _wait_for_more(self) -> bool:
         """Wait for the peer; False if there is something else to do first."""
         self._idle.start()
-        ready = self.connection.wait(self._patience(), self._wake_fd)
+        while not (ready := self.connection.wait(self._patience(), self._wake_fd)):
+            if self._drain_wake_ups() or self._end_silence() or self._is_too_slow():
+                break
         self._idle.hold()
         return ready
 
@@ -257,13 +290,22 @@ class ReceivingProvider(DULServiceProvider):
         with self._association.port.reader.lending(
             self.connection.fileno(), self._serve, self._wake
         ):
-            wait_for(self._wake_fd, self._artim)
+            self._sleep()
         self._idle.hold()
         self._drain_wake_ups()
         trouble, self._trouble = self._trouble, None
         if trouble is not None:
             raise trouble
         return not self._is_interrupted()
+
+    def _sleep(self) -> None:
+        """Sleep until woken, or until nothing has come for too long."""
+        waking = select.poll()
+        waking.register(self._wake_fd, select.POLLIN)
+        while not self._end_silence():
+            waking.poll(1000 * max(_SHORTEST_WAIT_SECONDS, self._idle.remaining))
+            if self._drain_wake_ups():
+                return
 
     def _serve(self) -> Served:
         """Take in what has come, on the shared reader's thread."""
@@ -339,8 +381,10 @@ class ReceivingProvider(DULServiceProvider):
         association, self._abort_reason = self._association, _INVALID_PARAMETER
         try:
             if bytestream[0] == ASSOCIATE_RQ:
-                bytestream = bytearray(legible(bytes(bytestream), association.limits))
-            decoded = super()._decode_pdu(bytestream)
+                association.proposal = proposal(bytes(bytestream), association.limits)
+                decoded: tuple[Any, str] = association.proposal, "Evt6"
+            else:
+                decoded = super()._decode_pdu(bytestream)
         except ProtocolViolation as violation:
             association.port.violated(association, str(violation))
             raise
@@ -351,7 +395,10 @@ class ReceivingProvider(DULServiceProvider):
         return decoded
 
     def _send(self, pdu: Any) -> None:
-        """Send a PDU; an A-ABORT of the state machine's says why."""
+        """Send a PDU: an acceptance as negotiated, and an A-ABORT of the state machine with why."""
+        if isinstance(pdu, A_ASSOCIATE_AC):
+            self.connection.send(self._association.negotiated.encoded)
+            return
         if isinstance(pdu, A_ABORT_RQ) and pdu.source == _PROVIDER:
             pdu.reason_diagnostic = self._abort_reason
         super()._send(pdu)

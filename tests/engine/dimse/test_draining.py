@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydicom.uid import CTImageStorage
-from pynetdicom.transport import RequestHandler
 
 from engine.demo.studies import CT_SCANNER, study
 from engine.dimse.acceptance import Accepted, Rejection, decide
 from engine.dimse.send import Destination, SendingAssociation
+from engine.dimse.server import ReceivingServer
 from engine.events import AssociationAborted, AssociationReleased
 from engine.intake.pipeline import Outcome
 from engine.model.limits import Limits
@@ -184,13 +184,13 @@ def test_a_caller_that_stalls_inside_a_message_is_aborted_all_the_same(
 def connected(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Set when a connection is in the hands of its association, before anything was read."""
     event = threading.Event()
-    handle = RequestHandler.handle
+    process = ReceivingServer.process_request
 
-    def handle_and_tell(handler: RequestHandler) -> None:
-        handle(handler)
+    def process_and_tell(server: ReceivingServer, *connection: Any) -> None:
+        process(server, *connection)
         event.set()
 
-    monkeypatch.setattr(RequestHandler, "handle", handle_and_tell)
+    monkeypatch.setattr(ReceivingServer, "process_request", process_and_tell)
     return event
 
 

@@ -319,6 +319,32 @@ def test_the_time_we_take_over_an_object_is_not_the_callers_silence(
         assert ended(dock).why == ""
 
 
+class QuickReception(SlowReception):
+    """Takes no time at all, so that one thread may read for several associations."""
+
+    def is_quick(self, _live: object) -> bool:
+        return True
+
+    def finish(self) -> Outcome:
+        return Outcome(ObjectState.STORED, 0)
+
+
+def test_an_association_that_is_read_together_with_others_is_aborted_when_it_falls_silent(
+    port: int, time: SettableTime
+) -> None:
+    with Dock(reception=QuickReception(time)) as dock:  # type: ignore[arg-type]
+        limit(dock, idle_seconds=1)
+        dock.apply(make_receiver("XNAT", port))
+        to = Destination(LOOPBACK, port, "XNAT", "CT1")
+        with SendingAssociation(to, [CTImageStorage]) as caller:
+            images = study(CT_SCANNER, 1, "NEURO-01", NOW)
+            assert [caller.send(next(images)) for _ in range(3)] == [0, 0, 0]
+            while not dock.receivers._reader._loans:
+                os.sched_yield()
+            time.seconds += 1.1
+            assert ended(dock).why == "nothing arrived for 1 s"
+
+
 def test_a_message_that_takes_too_long_is_cut_off_saying_so(
     dock: Dock, port: int, time: SettableTime
 ) -> None:
