@@ -94,8 +94,9 @@ class LiveAssociation:
     unreported_bytes: int = 0
     unreported_second: int = 0
 
-    def status(self, second: int) -> AssociationStatus:
-        """Return what the console shows of it."""
+    def status(self, second: int | None = None) -> AssociationStatus:
+        """Return what the console shows of it; its rate only if it is told what second it is."""
+        rate = 0.0 if second is None else self.ring.throughput(second).bytes_rate
         return AssociationStatus(
             id=self.id,
             receiver=self.receiver.label,
@@ -110,7 +111,7 @@ class LiveAssociation:
             objects=self.objects,
             failed=self.failed,
             bytes=self.bytes,
-            bytes_rate=self.ring.throughput(second).bytes_rate,
+            bytes_rate=rate,
         )
 
 
@@ -254,10 +255,15 @@ class Associations:
                 why=rejection.why,
             )
             status = self._folded(status)
-            self._ended.appendleft(status)
+            self._keep(status)
         self._notes.rejected(request, status.receiver, now, rejection.why)
         if is_told(status.repeats):
             self._tell_rejected(status, rejection, port)
+
+    def _keep(self, ended: AssociationStatus) -> None:
+        if len(self._ended) == ENDED_KEPT:
+            self._accepted.pop(self._ended[-1].id, None)
+        self._ended.appendleft(ended)
 
     def _folded(self, status: AssociationStatus) -> AssociationStatus:
         """Add to the row of the same refusal, if that is recent, and take it out."""
@@ -324,12 +330,8 @@ class Associations:
             if self._live.pop(live.id, None) is None:
                 return
             live.is_open = False
-            status = live.status(int(self._clock.monotonic()))
-            ended = replace(status, bytes_rate=0.0, ended_at=now, end=end, why=live.why)
-            self._ended.appendleft(ended)
-            kept = {status.id for status in self._ended}
+            self._keep(replace(live.status(), ended_at=now, end=end, why=live.why))
             self._accepted[live.id] = live.accepted
-            self._accepted = {id: a for id, a in self._accepted.items() if id in kept}
             self._changed.notify_all()
         self._report(live)
         self._notes.left(live, aborted=end is AssociationEnd.ABORTED)
