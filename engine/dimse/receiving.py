@@ -169,6 +169,14 @@ class ReceivingAssociation(Association):
             self._transfer_syntaxes[context_id] = known
         return known
 
+    def begin(self) -> None:
+        """Start the thread; without one, say so and close the connection."""
+        try:
+            self.start()
+        except RuntimeError:
+            self.why = "there is no thread to serve it"
+            cast(ReceivingProvider, self.dul).close()
+
     def serve(self) -> None:
         """Serve the connection to its end, on this one thread."""
         self.dul.run_reactor()

@@ -106,7 +106,7 @@ class ReceivingServer(AssociationServer):
         association.set_socket(BufferedSocket(association, request, self.deadlines.pdu_seconds))
         association.requestor.address_info = AddressInformation.from_tuple(client_address)
         self.door.enter(association, address)
-        association.start()
+        association.begin()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Drop a connection that broke before it was one."""

@@ -111,12 +111,16 @@ class ReceivingProvider(DULServiceProvider):
             # pynetdicom trips over values that a well-formed PDU may not have.
             self._give_up(error)
         finally:
-            self._abandon()
-            with self._wake_lock:
-                wake_fd, self._wake_fd = self._wake_fd, -1
-                os.close(wake_fd)
-            self.connection.close()
-            self._association.port.gone(self._association)
+            self.close()
+
+    def close(self) -> None:
+        """Give back all that the association holds: it has ended, or could not begin."""
+        self._abandon()
+        with self._wake_lock:
+            wake_fd, self._wake_fd = self._wake_fd, -1
+            os.close(wake_fd)
+        self.connection.close()
+        self._association.port.gone(self._association)
 
     def _drive(self) -> None:
         """Let the state machine act on one event after the other, until its work is done."""

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pynetdicom import AE
 from pynetdicom.association import Association
 
 from engine.dimse.receiving import Deadlines, ReceivingAssociation
-from tests.caller import Caller
+from engine.events import ConnectionDropped
+from tests.caller import Caller, call
 from tests.running import Dock, free_port, join_all_but, make_receiver
+
+if TYPE_CHECKING:
+    import pytest
 
 OF_NO_USE = {
     "connection_timeout",  # of a requestor
@@ -49,3 +55,30 @@ def test_an_association_has_one_thread_which_ends_with_it() -> None:
             assert live.thread is thread
             caller.release()
         join_all_but(before)
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_connection_that_no_thread_can_serve_is_closed_told_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    port = free_port()
+
+    def no_thread(_: ReceivingAssociation) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Dock() as dock:
+        dock.apply(make_receiver("XNAT", port))
+        before = descriptors()
+        with monkeypatch.context() as patch:
+            patch.setattr(ReceivingAssociation, "start", no_thread)
+            with Caller(port) as caller:
+                assert caller.is_gone()
+        dock.wait_until(lambda: dock.told(ConnectionDropped) != [])
+        (told,) = dock.told(ConnectionDropped)
+        assert told.endswith("there is no thread to serve it")
+        assert dock.door.wait_until_empty(0)
+        assert descriptors() == before
+        assert call(port, "XNAT") == "answered"
