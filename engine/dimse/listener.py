@@ -175,7 +175,7 @@ class PortListener:
         ]
 
     def _on_requested(self, event: Event) -> None:
-        """Answer an A-ASSOCIATE-RQ; pynetdicom would accept it if this failed."""
+        """Decide on an A-ASSOCIATE-RQ, which would be accepted if this failed."""
         association = _of(event)
         association.is_heard = True
         try:

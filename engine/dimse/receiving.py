@@ -135,7 +135,7 @@ class ReceivingAssociation(Association):
         return cast(BufferedSocket, self.dul.socket)
 
     def hang_up(self) -> None:
-        """Break the connection, whatever its threads are doing; callable from any thread."""
+        """Break the connection, whatever its thread is doing; callable from any thread."""
         connection = self.dul.socket.socket if self.dul.socket is not None else None
         if connection is not None:
             with suppress(OSError):
