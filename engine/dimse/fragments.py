@@ -12,6 +12,9 @@ from engine.dimse.command import MAX_COMMAND_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from mmap import mmap
+
+    Bytes = bytearray | mmap
 
 P_DATA_TF = 0x04
 PDU_HEAD_BYTES = 6
@@ -71,7 +74,7 @@ class FragmentParser:
         """Whether a message has begun and not ended."""
         return self.inside_pdu or self._expects_data or bool(self._command)
 
-    def parse(self, buffer: bytearray, view: memoryview, low: int, high: int) -> tuple[int, bool]:
+    def parse(self, buffer: Bytes, view: memoryview, low: int, high: int) -> tuple[int, bool]:
         """Consume what can be consumed between two positions of the buffer.
 
         Returns:
@@ -108,7 +111,7 @@ class FragmentParser:
         return low, other
 
     def _take_whole_pdus(
-        self, buffer: bytearray, view: memoryview, low: int, high: int, segments: list[memoryview]
+        self, buffer: Bytes, view: memoryview, low: int, high: int, segments: list[memoryview]
     ) -> int:
         """Take PDUs that are here whole and hold one fragment: what nearly all PDUs are."""
         unpack, longest = _PDU_AND_PDV.unpack_from, self._max_pdu_bytes
@@ -138,7 +141,7 @@ class FragmentParser:
 
     def _take_alike(
         self,
-        buffer: bytearray,
+        buffer: Bytes,
         view: memoryview,
         size: int,
         end: int,
@@ -147,13 +150,13 @@ class FragmentParser:
     ) -> int:
         """Take whole PDUs that begin just as the one of `size` before `end`: often many do."""
         head = buffer[end - size : end - size + _PDU_AND_PDV.size]
-        while high - end >= size and buffer.startswith(head, end):
+        while high - end >= size and buffer[end : end + len(head)] == head:
             segments.append(view[end + _PDU_AND_PDV.size : end + size])
             end += size
             self.pdus += 1
         return end
 
-    def _begin_pdv(self, buffer: bytearray, low: int, high: int) -> int:
+    def _begin_pdv(self, buffer: Bytes, low: int, high: int) -> int:
         """Read the next PDV's head; return the position after it, or -1 if it is not there yet."""
         available = high - low
         if self._pdu_left == 0:

@@ -6,7 +6,7 @@ It waits for nothing, so that it can be read on the association's own thread and
 from __future__ import annotations
 
 import time
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 from typing import TYPE_CHECKING
 
 from engine.dimse.fragments import FragmentParser, ProtocolViolation
@@ -25,6 +25,17 @@ MORE_BYTES = 16 * 1024
 """Whoever sent so much at once is sending more, which can be taken in together with it."""
 SHORT_OBJECT_BYTES = 192 * 1024
 """Objects up to this length most often are in the receive buffer as a whole."""
+
+LONG_OBJECT_BYTES = 1024 * 1024
+"""Objects up to this length do not occupy a thread for long."""
+
+
+class Length(IntEnum):
+    """How long an object is, which decides about the thread that reads it."""
+
+    SHORT = auto()
+    LONG = auto()
+    LARGE = auto()
 
 
 class Halt(Enum):
@@ -72,9 +83,12 @@ class MessageStream:
         return self._parser.inside_message or self._connection.low < self._connection.high
 
     @property
-    def is_short(self) -> bool:
-        """Whether the present object is short so far, or else the last one was."""
-        return self._messages.object_bytes <= SHORT_OBJECT_BYTES
+    def length(self) -> Length:
+        """That of the present object so far, or else of the last one."""
+        size_bytes = self._messages.object_bytes
+        if size_bytes <= SHORT_OBJECT_BYTES:
+            return Length.SHORT
+        return Length.LONG if size_bytes <= LONG_OBJECT_BYTES else Length.LARGE
 
     @property
     def is_series(self) -> bool:

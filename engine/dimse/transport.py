@@ -1,7 +1,8 @@
-"""The connection of one association: one buffer, deadlines, and waiting without polling."""
+"""The connection of one association: where its bytes go, deadlines, waiting without polling."""
 
 from __future__ import annotations
 
+import mmap
 import select
 import socket
 import ssl
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from engine.dimse.timer import MonotonicTimer
 
-BUFFER_BYTES = 256 * 1024
+BUFFER_BYTES = 640 * 1024
+"""A CT image and the heads of its PDUs: what is here as a whole is written with one call."""
 _DISCARDED_FILLS = 64
 
 
@@ -32,6 +34,14 @@ class TooSlow(OSError):
     """The peer did not send, or take, what was due within the deadline."""
 
 
+class Memory:
+    """Where what is received lies; the system gives it page by page, as it is written to."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self.buffer = mmap.mmap(-1, size_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.view = memoryview(self.buffer)
+
+
 class BufferedSocket(AssociationSocket):
     """Reads a connection through one reusable buffer; no read outlasts its deadline."""
 
@@ -39,8 +49,8 @@ class BufferedSocket(AssociationSocket):
         self, assoc: Association, client_socket: socket.socket, send_seconds: float
     ) -> None:
         super().__init__(assoc, client_socket=client_socket)
-        self.buffer = bytearray(BUFFER_BYTES)
-        self.view = memoryview(self.buffer)
+        self._own_memory = Memory(BUFFER_BYTES)
+        self.buffer, self.view = self._own_memory.buffer, self._own_memory.view
         self.low = self.high = 0
         """What has been received and not been consumed lies between the two."""
         self.deadline = float("inf")
@@ -87,6 +97,16 @@ class BufferedSocket(AssociationSocket):
             wanted += self.view[self.low : self.low + taken]
             self.low += taken
         return wanted
+
+    def use(self, memory: Memory | None) -> None:
+        """Go on in another memory, None for its own; what is not consumed comes along."""
+        if memory is None:
+            memory = self._own_memory
+        rest = self.high - self.low
+        if rest:
+            memory.view[:rest] = self.view[self.low : self.high]
+        self.low, self.high = 0, rest
+        self.buffer, self.view = memory.buffer, memory.view
 
     def fill_by_deadline(self) -> bool:
         """Wait for more input and read it; False at the end of the stream."""

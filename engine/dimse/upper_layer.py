@@ -27,17 +27,18 @@ from pynetdicom.pdu_primitives import A_P_ABORT
 
 from engine.dimse.fragments import PDU_HEAD_BYTES, ProtocolViolation
 from engine.dimse.greeting import GREETING_BYTES
-from engine.dimse.message_stream import Halt, MessageStream
+from engine.dimse.message_stream import Halt, Length, MessageStream
 from engine.dimse.negotiation import proposal
 from engine.dimse.request import ASSOCIATE_RQ
 from engine.dimse.shared_reader import Served
 from engine.dimse.strangers import departure
 from engine.dimse.timer import MonotonicTimer
-from engine.dimse.transport import BUFFER_BYTES, BufferedSocket, TooSlow, wait_for
+from engine.dimse.transport import BufferedSocket, TooSlow, wait_for
 from engine.dimse.waiting import NotifyingQueue
 
 if TYPE_CHECKING:
     from engine.dimse.receiving import ReceivingAssociation
+    from engine.dimse.transport import Memory
 
 _logger = logging.getLogger(__name__)
 
@@ -46,8 +47,8 @@ CLOSING = "Sta13"
 UNBORN = "Sta2"
 ANSWERING = frozenset({"Sta3", "Sta8"})
 """An A-ASSOCIATE-RQ or A-RELEASE-RQ has come, and its answer is being made."""
-LONGEST_OTHER_PDU_BYTES = BUFFER_BYTES - PDU_HEAD_BYTES
-"""With its head, any PDU but P-DATA-TF must fit into the receive buffer."""
+LONGEST_OTHER_PDU_BYTES = 256 * 1024 - PDU_HEAD_BYTES
+"""Of any PDU but P-DATA-TF; with its head, it fits into the receive buffer."""
 _SHORTEST_WAIT_SECONDS = 0.05
 """For the idle time to be over, which the shared reader may begin anew at any moment."""
 _GOING_ON = frozenset({Halt.NOTHING_MORE, Halt.UNSENT})
@@ -76,8 +77,10 @@ class ReceivingProvider(DULServiceProvider):
         self._unread = False
         """Whether the buffer holds what has not been looked at."""
         self._was_idle = False
+        self._lent_as = Length.SHORT
+        """How long the objects are that a shared reader reads."""
         self._trouble: Exception | None = None
-        """What went wrong on the shared reader's thread."""
+        """What went wrong on a shared reader's thread."""
         self._first_bytes = b""
         """What the peer said first."""
         self._abort_reason = _UNEXPECTED_PDU
@@ -248,12 +251,20 @@ class ReceivingProvider(DULServiceProvider):
 
     def _read_messages(self) -> None:
         """Take in messages until something else than P-DATA, or a primitive of ours, comes."""
+        fd = self.connection.fileno()
+        try:
+            self._read_in_turn()
+        finally:
+            self._association.port.reader.forget(fd)
+
+    def _read_in_turn(self) -> None:
+        """Read here, or let it be read, whichever is better for the next message."""
         stream, is_ready = self._ready_stream(), True
         while (halt := stream.read(is_ready=is_ready)) in _GOING_ON:
             is_ready = halt is Halt.NOTHING_MORE
             if halt is Halt.UNSENT:
                 self.connection.flush()
-            elif not (self._lend() if self._may_be_lent(stream) else self._wait_for_more()):
+            elif not (self._lend(stream) if self._may_be_lent(stream) else self._wait_for_more()):
                 return
         if halt is Halt.OTHER_PDU:
             self._read_other_pdu()
@@ -278,21 +289,30 @@ class ReceivingProvider(DULServiceProvider):
         return ready
 
     def _may_be_lent(self, stream: MessageStream) -> bool:
-        """Tell whether the shared reader may wait for the next object, and take it in."""
+        """Tell whether a shared reader may wait for the next object, and take it in."""
         return (
             stream.is_series
-            and stream.is_short
             and not stream.is_inside_message
             and self.connection.is_plain
             and self._association.port.reader.is_ready()
             and self._association.port.is_quick(self._association)
+            and self._is_for_shared_reader(stream.length)
         )
 
-    def _lend(self) -> bool:
-        """Sleep while the shared reader reads; False if there is something else to do first."""
+    def _is_for_shared_reader(self, length: Length) -> bool:
+        reader, fd = self._association.port.reader, self.connection.fileno()
+        if length is Length.LONG:
+            return reader.is_for_long(fd)
+        reader.forget(fd)
+        return length is Length.SHORT
+
+    def _lend(self, stream: MessageStream) -> bool:
+        """Sleep while a shared reader reads; False if there is something else to do first."""
+        self._lent_as = stream.length
+        is_long = self._lent_as is Length.LONG
         self._idle.start()
         with self._association.port.reader.lending(
-            self.connection.fileno(), self._serve, self._wake
+            self.connection.fileno(), self._serve, self._wake, is_long=is_long
         ):
             self._sleep()
         self._idle.hold()
@@ -311,21 +331,26 @@ class ReceivingProvider(DULServiceProvider):
             if self._drain_wake_ups():
                 return
 
-    def _serve(self) -> Served:
-        """Take in what has come, on the shared reader's thread."""
+    def _serve(self, memory: Memory) -> Served:
+        """Take in what has come, on a shared reader's thread and through its memory."""
         stream = self._stream
         if stream is None or not self._association.port.is_quick(self._association):
             return Served.GIVE_BACK
         self._idle.hold()
+        self.connection.use(memory)
         try:
             halt = stream.take()
         except Exception as error:  # for our own thread to deal with
             self._trouble = error
             return Served.GIVE_BACK
+        finally:
+            self.connection.use(None)
         self._idle.start()
-        if halt not in {None, Halt.NOTHING_MORE} or not stream.is_short:
+        if halt not in {None, Halt.NOTHING_MORE} or stream.length > self._lent_as:
             return Served.GIVE_BACK
-        return Served.WAIT_INSIDE if stream.is_inside_message else Served.WAIT
+        if stream.is_inside_message:
+            return Served.WAIT_INSIDE
+        return Served.WAIT if stream.length is self._lent_as else Served.GIVE_BACK
 
     def _lose(self) -> None:
         """Note that the connection is closed; what was arriving never will have."""

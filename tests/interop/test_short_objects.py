@@ -1,4 +1,4 @@
-"""Short objects of all associations are read by one thread, and nobody on it waits for another."""
+"""Objects of many associations are read by few threads, and nobody on them waits for another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.dimse.message_stream import SHORT_OBJECT_BYTES
+from engine.dimse.message_stream import LONG_OBJECT_BYTES, SHORT_OBJECT_BYTES
+from engine.dimse.shared_reader import FEW_ASSOCIATIONS
 from engine.intake.pipeline import Pipeline
 from engine.model.site_script import SiteScript
 from tests.dicom import CT_IMAGE_STORAGE, image
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 PDU_SECONDS = 0.5
 SHARED = "shared-reader"
 LONG = bytes(SHORT_OBJECT_BYTES + 2)
+LARGE = bytes(LONG_OBJECT_BYTES + 2)
 
 
 @pytest.fixture
@@ -91,6 +93,69 @@ def test_long_objects_are_read_by_the_associations_own_thread_after_the_first(
     del threads[0]  # it may have been in the buffer as a whole
     assert [name == SHARED for name in threads] == [False, False, True]
     peer.release()
+
+
+def crowd(dock: Dock) -> list[Peer]:
+    """Return more associations with long objects than read them on their own threads."""
+    peers = [dock.associate(calling=f"CALLER{n}") for n in range(FEW_ASSOCIATIONS + 1)]
+    for number, peer in enumerate(peers):
+        store(peer, f"{number}.1", LONG)
+        store(peer, f"{number}.2", LONG)
+    return peers
+
+
+def test_long_objects_of_many_associations_are_read_by_few_threads(
+    dock: Dock, threads: list[str]
+) -> None:
+    peers = crowd(dock)
+    threads.clear()
+    store(peers[-1], "1.3", LONG)
+    store(peers[-1], "1.4", LONG)
+    assert {name.startswith(f"{SHARED}-long-") for name in threads} == {True}
+    for peer in peers:
+        peer.release()
+    last = dock.associate()
+    store(last, "2.1", LONG)
+    store(last, "2.2", LONG)
+    threads.clear()
+    store(last, "2.3", LONG)
+    assert not threads[0].startswith(SHARED)
+    last.release()
+
+
+def test_who_changes_the_length_of_its_objects_changes_the_thread_soon(
+    dock: Dock, threads: list[str]
+) -> None:
+    peers = crowd(dock)
+    threads.clear()
+    for kind, pixels in enumerate((b"\0\0", LONG, LARGE, LONG)):
+        for number in range(3):  # the first two may be read where the ones before were
+            store(peers[-1], f"9.{kind}.{number}", pixels)
+    short, long, large, again = threads[2::3]
+    assert short == SHARED
+    assert long.startswith(f"{SHARED}-long-")
+    assert not large.startswith(SHARED)
+    assert again.startswith(f"{SHARED}-long-")
+    for peer in peers:
+        peer.release()
+
+
+def test_who_stops_inside_a_long_object_holds_up_nobody_and_is_aborted_in_time(
+    dock: Dock,
+) -> None:
+    whole = message(
+        command(c_store_rq(CT_IMAGE_STORAGE, "1.9")), image(SOPInstanceUID="1.9", pixels=LONG)
+    )
+    with dock.unharmed(says="stopped in the middle of a PDU|too slowly"):
+        halting, *others = crowd(dock)
+        store(halting, "1.3", LONG)
+        halting.send(whole[:-10])
+        for number, other in enumerate(others):
+            store(other, f"{number}.4", LONG)
+            store(other, f"{number}.5", LONG)
+        halting.expect_abort(within=1.0 + PDU_SECONDS + SLACK_SECONDS)
+        for other in others:
+            other.release()
 
 
 def test_a_script_that_comes_into_force_takes_the_objects_from_the_shared_thread(

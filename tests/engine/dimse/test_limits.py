@@ -339,7 +339,7 @@ def test_an_association_that_is_read_together_with_others_is_aborted_when_it_fal
         with SendingAssociation(to, [CTImageStorage]) as caller:
             images = study(CT_SCANNER, 1, "NEURO-01", NOW)
             assert [caller.send(next(images)) for _ in range(3)] == [0, 0, 0]
-            while not dock.receivers._reader._loans:
+            while not dock.receivers._reader._short._loans:
                 os.sched_yield()
             time.seconds += 1.1
             assert ended(dock).why == "nothing arrived for 1 s"

@@ -11,7 +11,7 @@ import pytest
 from engine.dimse.fragments import ProtocolViolation
 from engine.dimse.message_stream import Halt, MessageStream
 from engine.dimse.receiving import Deadlines
-from engine.dimse.transport import BufferedSocket
+from engine.dimse.transport import BufferedSocket, Memory
 from engine.model.limits import Limits
 from tests.peers.pdus import C_ECHO, RELEASE_RQ, message, pdu
 
@@ -142,6 +142,21 @@ def test_answers_that_the_peer_does_not_take_are_kept_until_it_does(wire: Wire) 
     while taken.count(ANSWER_STATUS) < sent:
         taken += wire.peer.recv(65_536)
     assert wire.stream.read() is Halt.NOTHING_MORE
+
+
+@pytest.mark.parametrize("first", [1, 5, 11, 12, len(ECHO) - 1])
+def test_a_message_may_come_in_parts_through_a_memory_that_others_use_in_between(
+    wire: Wire, first: int
+) -> None:
+    shared = Memory(BUFFER_BYTES)
+    for part, halt in [(ECHO[:first], None), (ECHO[first:] + pdu(RELEASE_RQ), Halt.OTHER_PDU)]:
+        wire.arrives(part)
+        wire.connection.use(shared)
+        assert wire.stream.take() is halt
+        wire.connection.use(None)
+        shared.view[:] = bytes(len(shared.view))
+    assert wire.peer.recv(1000).count(ANSWER_STATUS) == 1
+    assert wire.connection.recv(10) == pdu(RELEASE_RQ)
 
 
 def test_what_is_no_message_is_a_violation(wire: Wire) -> None:
