@@ -106,9 +106,9 @@ def test_whitelist_rejections(snap_compare: Compare, size: tuple[int, int]) -> N
     app = console(whitelist_rejections())
 
     async def look_at_associations(pilot: Pilot[Any]) -> None:
-        await pilot.pause()
+        await settled(pilot)
         choose(app, "A-0425")
-        await pilot.pause()
+        await settled(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=look_at_associations)
 
