@@ -161,6 +161,16 @@ async def test_areas_filters_and_orders_are_asked_of_the_engine() -> None:
         assert {"session.restore"} == {k for k in keys_of(app) if k.startswith("session.")}
 
 
+async def test_a_longer_filter_that_matches_the_same_sessions_leaves_one_chosen() -> None:
+    async with running(busy()) as (app, screen, pilot):
+        await filtered(app, pilot, "project:NEURO* status:ready,conf")
+        found, chosen = lines(app), screen.sessions_here()
+        await filtered(app, pilot, "project:NEURO* status:ready,conflict")
+        assert (lines(app), screen.sessions_here()) == (found, chosen)
+        assert len(chosen) == 1
+        assert "session.delete" in keys_of(app)
+
+
 async def test_the_cursor_stays_with_its_session_and_news_bring_a_new_look() -> None:
     engine = busy()
     async with running(engine, "j", "j", "j", "j") as (app, screen, pilot):

@@ -141,6 +141,8 @@ class SessionsScreen(SessionActions):
             self._drawn, self._rows = drawn, session_rows(page.sessions, now)
         empty = self.query_one(FilterBar).empty(EMPTY[self._area])
         table.show(self._rows, empty, offset=page.offset, total=page.total.sessions)
+        if self._list.is_current:
+            table.choose()
         self._describe(page, filter_problem or (_failed(problem) if problem else ""))
 
     def _grey(self, table: SessionsTable, *, outdated: bool) -> None:

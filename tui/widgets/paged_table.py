@@ -132,6 +132,10 @@ class PagedTable(ScrollView, can_focus=True):
         self.refresh()
         self._say_what_is_needed()
 
+    def choose(self) -> None:
+        """Choose the row under the cursor: the list after `restart` may have the same rows."""
+        self._choose()
+
     def restart(self) -> None:
         """Go to the first row of what comes next, as it is another list."""
         self._cursor, self._chosen = 0, None
