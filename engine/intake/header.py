@@ -185,18 +185,6 @@ class HeaderView:
             excerpt.note(starts)
         return not self._odd
 
-    def says(self, tag: int, uid: str) -> bool:
-        """Tell whether the text of an element is a UID."""
-        encoding, data = self._encoding, self._data
-        start = self._starts.get(encoding.key(tag))
-        if start is None or self._odd or not uid.isascii():
-            return self.text(tag) == uid
-        _, position, length = value_at(data, start, encoding)
-        if data[position : position + length].rstrip(b"\0 ") != uid.encode("ascii"):
-            return self.text(tag) == uid
-        self._texts[tag] = uid
-        return True
-
     def joined(self, tag: int) -> str | None:
         """Return all values of a top-level element, joined by backslashes; None if it is absent.
 

@@ -21,7 +21,6 @@ from engine.events import SessionOpened
 from engine.intake.dropped import Dropped
 from engine.intake.filing import Filing
 from engine.intake.folders import OpenFolders
-from engine.intake.header import SOP_CLASS_UID, SOP_INSTANCE_UID
 from engine.intake.incoming import Arrival, IncomingObject, Source
 from engine.intake.placement import distinct_name, file_name
 from engine.intake.write import publish
@@ -336,13 +335,13 @@ class Pipeline:
 
 
 def _require_same_instance(header: HeaderView, arrival: Arrival) -> None:
-    is_same_class = header.says(SOP_CLASS_UID, arrival.sop_class_uid)
-    if is_same_class and header.says(SOP_INSTANCE_UID, arrival.sop_instance_uid):
-        return
-    if not header.sop_class_uid or not header.sop_instance_uid:
+    sop_class_uid, sop_instance_uid = header.sop_class_uid, header.sop_instance_uid
+    if not sop_class_uid or not sop_instance_uid:
         raise UnreadableObject("the data set has no SOP class or instance UID")
-    which = "instance" if is_same_class else "class"
-    raise SopClassMismatch(f"SOP {which} of data set and request differ")
+    if sop_class_uid != arrival.sop_class_uid:
+        raise SopClassMismatch("SOP class of data set and request differ")
+    if sop_instance_uid != arrival.sop_instance_uid:
+        raise SopClassMismatch("SOP instance of data set and request differ")
 
 
 def _outcome(published: Published, place: SessionPlace, warning: str) -> Outcome:

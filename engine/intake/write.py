@@ -291,23 +291,6 @@ def _link(
     duplicates: DuplicatePolicy,
 ) -> Published:
     """Give the part the first name that is free, or find one that holds the same data set."""
-    first = names[0]
-    try:
-        os.link(part.name, first, src_dir_fd=part.folder_fd, dst_dir_fd=folder_fd)
-    except FileExistsError:
-        return _link_beside(part, folder_fd, parts, names, body_offset, duplicates)
-    return Published((*parts, first))
-
-
-def _link_beside(
-    part: Part,
-    folder_fd: int,
-    parts: tuple[str, ...],
-    names: tuple[str, ...],
-    body_offset: int,
-    duplicates: DuplicatePolicy,
-) -> Published:
-    """Do the same if the first name was taken, from the first one on."""
     same_instance = False
     for final in _candidates(names):
         try:

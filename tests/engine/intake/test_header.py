@@ -329,24 +329,6 @@ def test_what_one_header_lacks_another_must_lack_as_well() -> None:
     assert not any(header.has(comment) for header in headers)
 
 
-@pytest.mark.parametrize("syntax", SYNTAXES)
-@pytest.mark.parametrize("uid", ["1.2.3", "1.2.34", "1.2.3\\1.2.4", " 1.2.3", "", "é"])
-def test_a_header_says_a_uid_if_and_only_if_its_text_is_that(syntax: str, uid: str) -> None:
-    data = image(syntax, SOPInstanceUID=uid)
-    text = read_complete(data, syntax).sop_instance_uid
-    for asked in ("1.2.3", "1.2.34", "1.2", "é", "?", "\N{REPLACEMENT CHARACTER}"):
-        header = read_complete(data, syntax)
-        assert header.says(0x00080018, asked) is (text == asked)
-        assert header.sop_instance_uid == text
-
-
-def test_a_uid_that_is_absent_or_has_an_odd_vr_is_compared_by_its_text() -> None:
-    absent = read_complete(image(SOPInstanceUID=None), EXPLICIT_VR_LITTLE_ENDIAN)
-    assert not absent.says(0x00080018, "1.2.3")
-    odd = read_complete(b"\x08\x00\x18\x00??\x04\0" + b"1.2\0", EXPLICIT_VR_LITTLE_ENDIAN)
-    assert odd.says(0x00080018, "1.2")
-
-
 # --- Only the beginning of an object ---
 
 

@@ -320,6 +320,12 @@ def test_what_becomes_of_other_content_is_the_receiver_s_choice_else_the_site_s(
             "SOP instance of data set and request differ",
         ),
         (
+            dicom.image(SOPInstanceUID="1.2.3\\1.2.4"),
+            {"sop_instance_uid": "1.2.3\\1.2.4"},
+            0xA900,
+            "SOP instance of data set and request differ",
+        ),
+        (
             dicom.image(),
             {"sop_class_uid": dicom.MR_IMAGE_STORAGE},
             0xA900,
