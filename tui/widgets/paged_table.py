@@ -128,13 +128,9 @@ class PagedTable(ScrollView, can_focus=True):
         if self._cursor != before:
             top = self.scroll_offset.y + self._cursor - before
             self._scroll(min(top, self._cursor))
-        self._choose()
+        self.choose()
         self.refresh()
         self._say_what_is_needed()
-
-    def choose(self) -> None:
-        """Choose the row under the cursor: the list after `restart` may have the same rows."""
-        self._choose()
 
     def restart(self) -> None:
         """Go to the first row of what comes next, as it is another list."""
@@ -158,7 +154,7 @@ class PagedTable(ScrollView, can_focus=True):
             return
         self._cursor = row
         self._see(row)
-        self._choose()
+        self.choose()
         self.refresh()
         self._say_what_is_needed()
 
@@ -171,7 +167,8 @@ class PagedTable(ScrollView, can_focus=True):
         at = row - self._offset
         return self._rows[at] if 0 <= at < len(self._rows) else None
 
-    def _choose(self) -> None:
+    def choose(self) -> None:
+        """Choose the row under the cursor; the list after `restart` may have the same rows."""
         row = self._known(self._cursor)
         chosen = row.key if row is not None else None
         if chosen != self._chosen:
