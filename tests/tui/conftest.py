@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import re
 from dataclasses import replace
@@ -13,12 +14,12 @@ import textual.pilot
 from textual.css.stylesheet import Stylesheet
 
 from tests.serving import served
+from tests.tui.idle_loop import IdleLoop, run_in_idle_loop, until_idle
 from tests.tui.reaching import Stage, through
-from tests.tui.waiting import until_nothing_is_due
 from tui.places import PLACES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from textual.css.model import RuleSet
@@ -27,6 +28,11 @@ ATTACHED = "attached"
 """Ends the name of a test whose picture is drawn once more, by a console far from its engine."""
 NEW_OBJECTS_BEFORE_A_SEARCH = 100_000
 """Over a hundred times the usual: the searches took a quarter of the time of these tests."""
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Let the tests of this folder run in a loop that knows when a console has nothing to do."""
+    return {"idle": IdleLoop}
 
 
 @pytest.hookimpl(trylast=True)
@@ -144,4 +150,5 @@ def _styles_are_parsed_once() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (textual.app, textual.pilot):
-        monkeypatch.setattr(module, "wait_for_idle", until_nothing_is_due)
+        monkeypatch.setattr(module, "wait_for_idle", until_idle)
+    monkeypatch.setattr(asyncio, "run", run_in_idle_loop)

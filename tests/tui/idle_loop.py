@@ -1,0 +1,124 @@
+"""An event loop that knows when nothing is left to do, so that no test guesses how long to sleep.
+
+Textual's pilot sleeps until the process used no processor time for a while: too short when other
+programs have the processor, and for most keys far too long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import sys
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
+
+from textual._context import active_app
+from textual._wait import SLEEP_GRANULARITY
+from textual.app import ScreenStackError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from concurrent.futures import Executor
+
+    from textual.app import App
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+Events = list[tuple[selectors.SelectorKey, int]]
+
+
+class WatchedSelector(selectors.DefaultSelector):
+    """Asks before it waits: an event loop waits only when it has nothing to run."""
+
+    def __init__(self, before_waiting: Callable[[float | None], float | None]) -> None:
+        super().__init__()
+        self._before_waiting = before_waiting
+
+    def select(self, timeout: float | None = None) -> Events:
+        ready = super().select(0)
+        if ready or (timeout is not None and timeout <= 0):
+            return ready
+        return super().select(self._before_waiting(timeout))
+
+
+class IdleLoop(asyncio.SelectorEventLoop):
+    """Tells who awaits `idle` when all callbacks ran, no thread works and no timer is due soon."""
+
+    def __init__(self) -> None:
+        super().__init__(WatchedSelector(self._before_waiting))
+        self._waiting: list[asyncio.Future[None]] = []
+        self._jobs: dict[asyncio.Future[Any], list[int]] = {}
+
+    async def idle(self) -> None:
+        """Return when only time or another program can bring something to do."""
+        self._waiting.append(waiting := self.create_future())
+        await waiting
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        """Run it in a thread; the loop is not idle until it returns or waits for another thread."""
+        threads: list[int] = []
+
+        def run() -> T:
+            threads.append(threading.get_ident())
+            return func(*args)
+
+        job = super().run_in_executor(executor, run)
+        self._jobs[job] = threads
+        job.add_done_callback(self._jobs.pop)
+        return job
+
+    def _before_waiting(self, timeout: float | None) -> float | None:
+        if not self._waiting or (timeout is not None and timeout <= SLEEP_GRANULARITY):
+            return timeout
+        if not all(map(_is_held, self._jobs.values())):
+            return SLEEP_GRANULARITY
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._waiting.clear()
+        return 0
+
+
+def _is_held(threads: list[int]) -> bool:
+    """Tell whether a job waits for another thread, as one does that a test holds."""
+    frames = sys._current_frames()
+    return bool(threads) and (
+        threads[0] not in frames or frames[threads[0]].f_code.co_filename == threading.__file__
+    )
+
+
+def run_in_idle_loop(main: Coroutine[Any, Any, T]) -> T:
+    """Take the place of `asyncio.run`, which Textual calls for a picture."""
+    with asyncio.Runner(loop_factory=IdleLoop) as runner:
+        return runner.run(main)
+
+
+async def until_idle(_min_sleep: float = SLEEP_GRANULARITY, max_sleep: float = 1.0) -> None:
+    """Wait until all messages are taken and all that they changed is drawn, and no longer.
+
+    Takes the place of Textual's `wait_for_idle`.
+    """
+    loop = cast("IdleLoop", asyncio.get_running_loop())
+    with suppress(TimeoutError):
+        async with asyncio.timeout(max_sleep):
+            await loop.idle()
+            while has_drawn(active_app.get()):
+                await loop.idle()
+
+
+def has_drawn(app: App[object]) -> bool:
+    """Draw what the screen would draw at its next turn, as `Pilot.pause` does; tell if it was any.
+
+    Those turns are up to a thirtieth of a second away.
+    """
+    try:
+        screen: Any = app.screen
+    except ScreenStackError:
+        return False
+    if not screen._update_timer._active.is_set():
+        return False
+    screen._on_timer_update()
+    return True
