@@ -33,4 +33,5 @@ class SystemClock:
 
 def local_midnight(now: datetime) -> datetime:
     """Return when the local day of a moment began."""
-    return now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    # Made from the date alone: on a day whose clocks change, midnight has another offset.
+    return datetime.combine(now.astimezone().date(), datetime.min.time()).astimezone()

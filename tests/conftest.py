@@ -6,7 +6,7 @@ import gc
 import os
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,9 @@ for _name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "SSH_CONNECTION"):
     os.environ.pop(_name, None)
 # A hundred processes are started, each of which would compile all that it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-os.environ.update(TEXTUAL_ANIMATIONS="none", TZ="UTC", LC_ALL="C.UTF-8", TERM="xterm-256color")
+ZONE = os.environ.get("TESTS_ZONE", "UTC")
+"""Where the tests run: pictures and most texts are recorded for UTC, `.ci/floor` is elsewhere."""
+os.environ.update(TEXTUAL_ANIMATIONS="none", TZ=ZONE, LC_ALL="C.UTF-8", TERM="xterm-256color")
 
 import pytest  # noqa: E402 - Textual reads the environment when it is imported
 import pytest_textual_snapshot  # noqa: E402
@@ -37,6 +39,26 @@ class TopLevelSVG(pytest_textual_snapshot.SVGImageExtension):  # type: ignore[mi
     @classmethod
     def dirname(cls, *, test_location: Any) -> str:
         return str(ROOT / "snapshots" / test_location.basename)
+
+
+@contextmanager
+def zone(name: str) -> Iterator[None]:
+    """Let this process be in another time zone, as a machine there would be."""
+    before = os.environ["TZ"]
+    os.environ["TZ"] = name
+    time.tzset()
+    try:
+        yield
+    finally:
+        os.environ["TZ"] = before
+        time.tzset()
+
+
+@pytest.fixture
+def in_utc() -> Iterator[None]:
+    """For tests whose texts hold local times."""
+    with zone("UTC"):
+        yield
 
 
 def pytest_collection_finish() -> None:

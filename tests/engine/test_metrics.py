@@ -147,6 +147,7 @@ def test_today_counts_what_was_stored_and_what_was_not(metrics: Metrics) -> None
     assert today.last_object_at == NOW
 
 
+@pytest.mark.usefixtures("in_utc")
 def test_midnight_begins_a_new_day_but_the_last_object_stays_known(
     metrics: Metrics, clock: FixedClock
 ) -> None:

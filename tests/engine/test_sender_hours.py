@@ -84,6 +84,7 @@ def look_all_week(watch: SilenceWatch) -> None:
             watch.look([SenderCounts("CT1", 1, last_object_at=at)], at)
 
 
+@pytest.mark.usefixtures("in_utc")
 def test_a_silence_is_told_once_and_its_end_too(tmp_path: Path, journal: Journal) -> None:
     look_all_week(SilenceWatch(tmp_path / "hours.json", journal))
     watch = SilenceWatch(tmp_path / "hours.json", journal)  # another run

@@ -164,6 +164,7 @@ def open_bench(
     os.close(archive_fd)
 
 
+@pytest.mark.usefixtures("in_utc")
 def test_an_object_of_a_known_project_is_filed_below_it(bench: Bench) -> None:
     data_set = dicom.image(PatientComments="Project:NEURO-01 Subject:S1 Session:E1")
     outcome = bench.receive(data_set)
@@ -186,6 +187,7 @@ def test_the_bytes_of_the_data_set_are_stored_as_they_came(bench: Bench) -> None
     assert meta.SourceApplicationEntityTitle == "CT_SCANNER_1"
 
 
+@pytest.mark.usefixtures("in_utc")
 def test_without_a_project_an_object_waits_unassigned(bench: Bench) -> None:
     outcome = bench.receive(dicom.image(StudyDescription="neuro-01"))
     assert outcome.state is ObjectState.STORED
@@ -215,6 +217,7 @@ def test_objects_of_one_study_share_a_session(bench: Bench) -> None:
     assert [session.objects for session in bench.index.sessions()] == [5]
 
 
+@pytest.mark.usefixtures("in_utc")
 def test_sessions_that_begin_in_the_same_millisecond_get_folders_of_their_own(
     bench: Bench,
 ) -> None:

@@ -221,6 +221,7 @@ def test_a_hostile_label_or_project_makes_no_path(text: str) -> None:
     assert all(SAFE.fullmatch(part) for part in folder)
 
 
+@pytest.mark.usefixtures("in_utc")
 def test_a_time_stamp_has_local_time_and_milliseconds() -> None:
     moment = datetime(2026, 1, 2, 3, 4, 5, 6_999, tzinfo=UTC)
     assert timestamp(moment) == "20260102_030405006"

@@ -14,6 +14,7 @@ import pytest
 from engine.errors import StorageUnusable
 from engine.intake.quarantine import RECOUNT_SECONDS, Quarantine
 from engine.intake.write import IncomingArea, Part
+from tests.conftest import zone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +62,7 @@ def part(area: IncomingArea, content: bytes = b"refused") -> Part:
     return made
 
 
+@pytest.mark.usefixtures("in_utc")
 def test_a_refused_object_is_kept_with_the_reason(
     tmp_path: Path, area: IncomingArea, quarantine: Quarantine
 ) -> None:
@@ -75,6 +77,15 @@ def test_a_refused_object_is_kept_with_the_reason(
     assert stat.S_IMODE(folder.stat().st_mode) == 0o750
 
 
+def test_a_refused_object_lies_under_the_local_day(tmp_path: Path, area: IncomingArea) -> None:
+    with zone("America/St_Johns"):
+        quarantine = Quarantine(tmp_path / "quarantine", 1_000, StoppedClock())
+        assert quarantine.keep(part(area), REASON)
+        quarantine.close()
+    assert [path.name for path in (tmp_path / "quarantine").iterdir()] == ["20260101"]
+
+
+@pytest.mark.usefixtures("in_utc")
 def test_numbers_go_on_after_a_restart(
     tmp_path: Path, area: IncomingArea, quarantine: Quarantine, clock: StoppedClock
 ) -> None:
@@ -102,6 +113,7 @@ def test_what_earlier_runs_kept_counts(
     later.close()
 
 
+@pytest.mark.usefixtures("in_utc")
 def test_room_that_somebody_makes_is_noticed_after_a_while(
     tmp_path: Path, area: IncomingArea, quarantine: Quarantine, clock: StoppedClock
 ) -> None:
@@ -131,6 +143,7 @@ def test_a_full_disk_is_no_error_but_nothing_is_kept(
     assert quarantine.keep(part(area, bytes(500)), REASON)
 
 
+@pytest.mark.usefixtures("in_utc")
 def test_a_planted_link_is_not_followed(
     tmp_path: Path, area: IncomingArea, quarantine: Quarantine
 ) -> None:

@@ -36,6 +36,7 @@ def test_words_make_one_query() -> None:
         ("2026-08-24", datetime(2026, 8, 24, tzinfo=UTC)),
     ],
 )
+@pytest.mark.usefixtures("in_utc")
 def test_a_time_is_an_age_or_a_moment(text: str, moment: datetime) -> None:
     assert parse_query([f"since:{text}"], NOW).since == moment
 
