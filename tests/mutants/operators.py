@@ -1,0 +1,248 @@
+"""Which faults are put into a source file: each mutant replaces one piece of its text."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FLUSH = re.compile(r"^_?(fsync|fdatasync|flush(_\w+)?)$")
+LOCK = re.compile(r"lock|condition|_changed\b", re.IGNORECASE)
+GUARDING_FLAGS = ("O_NOFOLLOW", "O_EXCL", "O_DIRECTORY")
+COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+}
+SQL_FAULTS = (
+    (re.compile(r"journal_mode\s*=\s*WAL", re.IGNORECASE), "journal_mode=DELETE"),
+    (re.compile(r"synchronous\s*=\s*\w+", re.IGNORECASE), "synchronous=OFF"),
+    (re.compile(r"BEGIN IMMEDIATE"), "BEGIN"),
+)
+
+
+class Kind(StrEnum):
+    """What a fault breaks; every kind but `LOGIC` has to be noticed without exception."""
+
+    DURABILITY = "durability"
+    LOCK = "lock"
+    SECURITY = "security"
+    TIME_ZONE = "time zone"
+    LOGIC = "logic"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One fault: `text[start:end]` of the file becomes `replacement`. Offsets are characters."""
+
+    module: str
+    function: str
+    line: int
+    kind: Kind
+    what: str
+    start: int
+    end: int
+    replacement: str
+
+    @property
+    def key(self) -> str:
+        """What stays the same when lines move: for the list of mutants that change nothing."""
+        return f"{self.module}:{self.function}:{self.what}"
+
+
+def mutants_of(module: str, file: Path) -> list[Mutant]:
+    """Return all mutants of one module, in the order of its text."""
+    found = _Mutator(module, file.read_text("utf-8")).mutants()
+    return sorted(found, key=lambda m: (m.start, m.what))
+
+
+class _Mutator:
+    """Walks the tree of one module; a node's replacement is its own text, changed."""
+
+    def __init__(self, module: str, text: str) -> None:
+        self._module = module
+        self._text = text
+        self._starts = [0]
+        for line in text.splitlines(keepends=True):
+            self._starts.append(self._starts[-1] + len(line))
+        self._lines = text.splitlines(keepends=True)
+        self._tree = ast.parse(text)
+
+    def mutants(self) -> Iterator[Mutant]:
+        yield from self._walk(self._tree, "<module>")
+
+    def _walk(self, node: ast.AST, function: str) -> Iterator[Mutant]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and _is_type_checking(child.test):
+                continue
+            name = function
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                name = child.name if function == "<module>" else f"{function}.{child.name}"
+            for kind, target, replacement in _faults(child, self._segment):
+                yield self._mutant(function, kind, target, replacement)
+            yield from self._walk(child, name)
+
+    def _mutant(self, function: str, kind: Kind, target: ast.AST, replacement: str) -> Mutant:
+        start, end = self._span(target)
+        original = " ".join(self._text[start:end].split())
+        return Mutant(
+            self._module,
+            function,
+            getattr(target, "lineno", 0),
+            kind,
+            f"{original[:120]} -> {' '.join(replacement.split())[:120]}",
+            start,
+            end,
+            replacement,
+        )
+
+    def _segment(self, node: ast.AST) -> str:
+        start, end = self._span(node)
+        return self._text[start:end]
+
+    def _span(self, node: ast.AST) -> tuple[int, int]:
+        where = node if hasattr(node, "lineno") else next(ast.iter_child_nodes(node))
+        return (
+            self._offset(where.lineno, where.col_offset),  # type: ignore[attr-defined]
+            self._offset(where.end_lineno, where.end_col_offset),  # type: ignore[attr-defined]
+        )
+
+    def _offset(self, line: int, column_bytes: int) -> int:
+        before = self._lines[line - 1].encode()[:column_bytes].decode()
+        return self._starts[line - 1] + len(before)
+
+
+Segment = Callable[[ast.AST], str]
+"""Returns the text of a node."""
+Fault = tuple[Kind, ast.AST, str]
+"""The kind, the node whose text is replaced, and the text that takes its place."""
+
+
+def _faults(node: ast.AST, segment: Segment) -> Iterator[Fault]:
+    match node:
+        case ast.Expr(value=ast.Call() as call):
+            yield from _statement_faults(node, call)
+        case ast.With() | ast.AsyncWith():
+            yield from _with_faults(node, segment)
+        case ast.BinOp(op=ast.BitOr()):
+            yield from _flag_faults(node)
+        case ast.BinOp(op=ast.Add() | ast.Sub()):
+            yield from _arithmetic_faults(node)
+        case ast.keyword(arg="follow_symlinks", value=ast.Constant(value=False) as value):
+            yield Kind.SECURITY, value, "True"
+        case ast.Call():
+            yield from _call_faults(node)
+        case ast.Constant():
+            yield from _constant_faults(node, segment(node))
+        case ast.Compare(ops=[op]):
+            yield from _comparison_faults(node, op)
+        case ast.BoolOp(values=values):
+            for dropped in values:
+                kept = [v for v in values if v is not dropped]
+                fewer = kept[0] if len(kept) == 1 else ast.BoolOp(node.op, kept)
+                yield Kind.LOGIC, node, f"({ast.unparse(fewer)})"
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            yield Kind.LOGIC, node, f"bool({ast.unparse(operand)})"
+        case ast.If(test=test) | ast.IfExp(test=test):
+            yield Kind.LOGIC, test, "True"
+            yield Kind.LOGIC, test, "False"
+        case ast.Raise():
+            yield Kind.LOGIC, node, "pass"
+        case ast.Return(value=ast.expr() as value) if not _is_none(value):
+            yield Kind.LOGIC, value, "None"
+        case ast.ExceptHandler(type=ast.expr() as caught):
+            yield Kind.LOGIC, caught, "()"
+        case _:
+            return
+
+
+def _statement_faults(node: ast.Expr, call: ast.Call) -> Iterator[Fault]:
+    name, of = _called(call)
+    if FLUSH.match(name) and of not in {"sys.stdout", "sys.stderr"}:
+        yield Kind.DURABILITY, node, "pass"
+    elif name not in {"super", "__init__"}:
+        yield Kind.LOGIC, node, "pass"
+
+
+def _with_faults(node: ast.With | ast.AsyncWith, segment: Segment) -> Iterator[Fault]:
+    for item in node.items:
+        expression = segment(item.context_expr)
+        if LOCK.search(expression) and item.optional_vars is None:
+            yield Kind.LOCK, item.context_expr, '__import__("contextlib").nullcontext()'
+
+
+def _flag_faults(node: ast.BinOp) -> Iterator[Fault]:
+    if isinstance(node.right, ast.Attribute) and node.right.attr in GUARDING_FLAGS:
+        yield Kind.SECURITY, node, f"({ast.unparse(node.left)})"
+    if isinstance(node.left, ast.Attribute) and node.left.attr in GUARDING_FLAGS:
+        yield Kind.SECURITY, node, f"({ast.unparse(node.right)})"
+
+
+def _arithmetic_faults(node: ast.BinOp) -> Iterator[Fault]:
+    if not any(isinstance(side, ast.JoinedStr) for side in (node.left, node.right)):
+        turned = ast.Sub() if isinstance(node.op, ast.Add) else ast.Add()
+        yield Kind.LOGIC, node, f"({ast.unparse(ast.BinOp(node.left, turned, node.right))})"
+
+
+def _call_faults(node: ast.Call) -> Iterator[Fault]:
+    name, _ = _called(node)
+    if name == "compare_digest":
+        yield Kind.SECURITY, node, "True"
+    if name == "astimezone" and not node.args and isinstance(node.func, ast.Attribute):
+        yield Kind.TIME_ZONE, node, ast.unparse(node.func.value)
+
+
+def _constant_faults(node: ast.Constant, text: str) -> Iterator[Fault]:
+    if isinstance(node.value, str):
+        for pattern, fault in SQL_FAULTS:
+            if pattern.search(text):
+                yield Kind.DURABILITY, node, pattern.sub(fault, text)
+    elif text.startswith("0o") and node.value <= 0o777:  # type: ignore[operator]
+        is_umask = node.value & 0o700 == 0  # type: ignore[operator]
+        yield Kind.SECURITY, node, "0o000" if is_umask else "0o777"
+    elif isinstance(node.value, bool):
+        yield Kind.LOGIC, node, str(not node.value)
+    elif isinstance(node.value, int):
+        yield Kind.LOGIC, node, str(node.value + 1)
+
+
+def _comparison_faults(node: ast.Compare, op: ast.cmpop) -> Iterator[Fault]:
+    turned = COMPARISONS[type(op)]()
+    yield (
+        Kind.LOGIC,
+        node,
+        f"({ast.unparse(ast.Compare(node.left, [turned], node.comparators))})",
+    )
+
+
+def _called(call: ast.Call) -> tuple[str, str]:
+    """Return the name of what is called, and the text of whose it is."""
+    match call.func:
+        case ast.Name(id=name):
+            return name, ""
+        case ast.Attribute(value=value, attr=name):
+            return name, ast.unparse(value)
+        case _:
+            return "", ""
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def _is_type_checking(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "TYPE_CHECKING"

@@ -1,0 +1,53 @@
+"""The faults that are made of a source text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.mutants.operators import Kind, mutants_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        (Kind.DURABILITY, "os.fsync(fd)", "pass"),
+        (Kind.DURABILITY, "run('PRAGMA synchronous = FULL')", "run('PRAGMA synchronous=OFF')"),
+        (Kind.DURABILITY, "run('BEGIN IMMEDIATE')", "run('BEGIN')"),
+        (Kind.LOCK, "with self._lock: x()", 'with __import__("contextlib").nullcontext(): x()'),
+        (Kind.SECURITY, "f = os.O_RDONLY | os.O_NOFOLLOW", "f = (os.O_RDONLY)"),
+        (Kind.SECURITY, "f = os.O_EXCL | os.O_CREAT", "f = (os.O_CREAT)"),
+        (Kind.SECURITY, "os.mkdir(p, 0o700)", "os.mkdir(p, 0o777)"),
+        (Kind.SECURITY, "os.umask(0o077)", "os.umask(0o000)"),
+        (Kind.SECURITY, "os.stat(p, follow_symlinks=False)", "os.stat(p, follow_symlinks=True)"),
+        (Kind.SECURITY, "ok = hmac.compare_digest(a, b)", "ok = True"),
+        (Kind.TIME_ZONE, "day = at.astimezone().date()", "day = at.date()"),
+        (Kind.LOGIC, "x = a < b", "x = (a <= b)"),
+        (Kind.LOGIC, "x = a and b", "x = (a)"),
+        (Kind.LOGIC, "x = not a", "x = bool(a)"),
+        (Kind.LOGIC, "x = a + b", "x = (a - b)"),
+        (Kind.LOGIC, "x = 7", "x = 8"),
+        (Kind.LOGIC, "raise ValueError", "pass"),
+        (Kind.LOGIC, "try: a()\nexcept OSError: b()", "try: a()\nexcept (): b()"),
+        (Kind.LOGIC, "x = 'ä' if a else b", "x = 'ä' if True else b"),
+    ],
+)
+def test_a_fault_changes_one_piece_of_the_text(
+    tmp_path: Path, kind: Kind, before: str, after: str
+) -> None:
+    (tmp_path / "module.py").write_text(before)
+    made = {
+        (m.kind, before[: m.start] + m.replacement + before[m.end :])
+        for m in mutants_of("module.py", tmp_path / "module.py")
+    }
+    assert (kind, after) in made
+
+
+def test_imports_for_types_only_and_flushes_of_the_terminal_are_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text("if TYPE_CHECKING:\n    x = 1\nsys.stdout.flush()\n")
+    assert [m.kind for m in mutants_of("module.py", file)] == [Kind.LOGIC]
