@@ -183,7 +183,9 @@ class _Elements:
             inner = IMPLICIT_LITTLE if name == "UN" else encoding
             after, _ = skip_items(value, position, number, inner, MAX_ELEMENTS)
             content: bytes = value[position : after - _DELIMITER_BYTES]
-            vr = "SQ" if self._is_sequence(tag, name) else name
+            vr = "SQ" if name is None and _is_sequence(tag) else name
+            if name == "UN":
+                length = len(content)  # pydicom would write a delimiter of the wrong byte order
         else:
             inner, after = encoding, position + length
             content = value[position:after]
@@ -209,12 +211,10 @@ class _Elements:
         _, position, length = odd_element(value, start, encoding)
         return encoding.key(key), "UN", position, length
 
-    @staticmethod
-    def _is_sequence(tag: BaseTag, vr: str | None) -> bool:
-        """Tell whether a value of undefined length is a sequence, not pixel data."""
-        if vr is not None or tag in _PIXELS:
-            return vr in ("SQ", "UN")
-        try:
-            return dictionary_VR(tag) == "SQ"
-        except KeyError:
-            return True
+
+def _is_sequence(tag: BaseTag) -> bool:
+    """Tell whether a value of undefined length in Implicit VR is a sequence, not pixel data."""
+    try:
+        return dictionary_VR(tag) == "SQ"
+    except KeyError:
+        return tag not in _PIXELS

@@ -51,9 +51,7 @@ def _check(arguments: argparse.Namespace) -> int:
         _print(found, adopted)
         if swept:
             parts = terminal.counted(swept, "part")
-            terminal.say(
-                f"{parts} of objects that were arriving when an engine was killed, removed"
-            )
+            terminal.say(f"removed {parts} of objects that a killed engine was receiving")
     return 0 if found.agrees else _FOUND_SOMETHING
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -162,6 +163,26 @@ def test_text_beyond_ascii_can_be_written_beside_a_sequence_that_nobody_can_read
     out = edited(content, LITTLE, script('(0010,0020) := "Größe"'))
     assert "Größe".encode() in out
     assert broken[12:] in out
+
+
+@pytest.mark.parametrize("syntax", dicom.UNCOMPRESSED)
+@pytest.mark.parametrize("open_end", [False, True])
+@pytest.mark.parametrize("vr", ["SQ", "UN"])
+def test_what_is_nested_beside_a_change_is_still_what_it_was(
+    vr: str, open_end: bool, syntax: str
+) -> None:
+    def beside(inside: str, *, open_end: bool = open_end) -> bytes:
+        return nested(0x00289145, vr, names, inside, open_end=open_end)
+
+    def content(inside: str) -> bytes:
+        return names(inside) + beside(inside)
+
+    step = script('(0008,1110)[0]/(0010,0010) := "X"')
+    out = edited(nested(0x00081110, "SQ", content, syntax, open_end=open_end), syntax, step)
+    (item,) = dcmread(io.BytesIO(out))[0x00081110].value
+    assert item.PatientName == "X"
+    kept_open = open_end and (vr == "SQ" or syntax == IMPLICIT)
+    assert beside(syntax, open_end=kept_open) in out
 
 
 @st.composite

@@ -209,7 +209,7 @@ def test_what_a_killed_engine_left_of_arriving_objects_is_removed(run: Run, data
     finally:
         lock.release()
     outcome = run("check")
-    said = "1 part of objects that were arriving when an engine was killed, removed"
+    said = "removed 1 part of objects that a killed engine was receiving"
     assert (outcome.code, outcome.err.splitlines()[-1]) == (0, said)
     assert not part.parent.exists()
     assert check(run)[1]["swept"] == 0
