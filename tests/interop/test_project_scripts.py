@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from engine.model.session import Session
+    from engine.sessions.ledger import SessionLedger
 
 UNKNOWN_CLASS = "1.2.3.4.99999999999999999999999"
 BY_SITE = '(0008,0080) := "SITE"'
@@ -365,14 +366,18 @@ def test_a_new_index_knows_of_every_object_what_has_been_done_to_it(tmp_path: Pa
             assert clinic.archived(label).status == "ARCHIVED"
         clinic.receive(due, make())
         clinic.session(due)
+        known = due_of(clinic.engine._keeping.ledger)
     finally:
         clinic.engine.stop()
+    assert known == {done: 0, direct: 0, raw: 0, due: 1}
     outcome = spawn("engine", "--data", str(tmp_path / "data"), "check", "--rebuild-index")
     assert outcome.returncode == 0, outcome.stderr
     settings = EngineSettings(tmp_path / "data")
     with sessions_without_engine(settings, SystemClock()) as keeping:
-        found = {
-            session.label: len(keeping.ledger.due_files(session.id))
-            for session in keeping.ledger.in_status(*SessionStatus)
-        }
-    assert found == {done: 0, direct: 0, raw: 0, due: 1}
+        assert due_of(keeping.ledger) == known
+
+
+def due_of(ledger: SessionLedger) -> dict[str, int]:
+    """Return how many objects of each session wait for their project's script."""
+    sessions = ledger.in_status(*SessionStatus)
+    return {session.label: len(ledger.due_files(session.id)) for session in sessions}
