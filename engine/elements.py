@@ -202,7 +202,7 @@ def _walk_explicit(
                         length = length32(data, position + 8)[0]
                         position += 12
                     else:
-                        value = _odd_element(data, start, encoding)
+                        value = odd_element(data, start, encoding)
                         budget -= _ODD_COST
                         _, position, length = value
                         vr = un
@@ -353,7 +353,7 @@ def _long_element(
     """Return VR, position and length of a value whose VR is not short, and what it costs more."""
     if vr in encoding.long_vrs:
         return vr, position + 12, encoding.length32(data, position + 8)[0], 0
-    _, position, length = _odd_element(data, position, encoding)
+    _, position, length = odd_element(data, position, encoding)
     return encoding.un, position, length, _ODD_COST
 
 
@@ -367,7 +367,7 @@ def value_at(data: Buffer, start: int, encoding: Encoding) -> Value:
     return encoding.vr_names[number], start + 12, encoding.length32(data, start + 8)[0]
 
 
-def _odd_element(data: Buffer, start: int, encoding: Encoding) -> Value:
+def odd_element(data: Buffer, start: int, encoding: Encoding) -> Value:
     """Find out how an element with an unknown VR is encoded.
 
     Two capitals may be a VR of a later standard, with a 32-bit length (PS3.5 6.2), or a mistake

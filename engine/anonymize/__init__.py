@@ -15,6 +15,7 @@ from engine.anonymize.errors import (
     ScriptTimeout,
     UneditableFile,
 )
+from engine.anonymize.kept_texts import left_by
 from engine.anonymize.lint import Finding, Trap, lint
 from engine.anonymize.lookup import LookupTable
 from engine.anonymize.profile import Profile
@@ -46,6 +47,7 @@ __all__ = [
     "UneditableFile",
     "differences",
     "edit_file",
+    "left_by",
     "lint",
     "mark_as_deidentified",
     "read_object",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pydicom.charset import default_encoding, python_encoding
@@ -10,6 +11,7 @@ from pydicom.tag import BaseTag
 
 from engine.anonymize.decoding import decode
 from engine.anonymize.file_part import kept_element
+from engine.anonymize.items import UnreadableItems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,16 +34,22 @@ def keep_text(level: Level) -> None:
     """Decode the text of a data set and of the items that follow its character set.
 
     Call it before the character set changes: bytes left undecoded would get another meaning,
-    unless they are ASCII, which is the same in all of them.
+    unless they are ASCII, which is the same in all of them. Sequences that nobody can read stay.
     """
     for tag in level.tags():
-        element = kept_element(level.ds, tag)
-        value = element.value if isinstance(element, RawDataElement) else None
-        if isinstance(value, bytes) and not (value.isascii() and b"\x1b" not in value):
-            decode(level.ds, tag)
-        for item in level.below(tag):
-            if SPECIFIC_CHARACTER_SET not in item.ds:
-                keep_text(item)
+        with suppress(UnreadableItems):
+            _keep_text_of(level, tag)
+
+
+def _keep_text_of(level: Level, tag: BaseTag) -> None:
+    """Keep the text of an element."""
+    element = kept_element(level.ds, tag)
+    value = element.value if isinstance(element, RawDataElement) else None
+    if isinstance(value, bytes) and not (value.isascii() and b"\x1b" not in value):
+        decode(level.ds, tag)
+    for item in level.below(tag):
+        if SPECIFIC_CHARACTER_SET not in item.ds:
+            keep_text(item)
 
 
 def _encodings(level: Level) -> Iterator[str]:

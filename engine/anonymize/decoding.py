@@ -9,23 +9,41 @@ from typing import TYPE_CHECKING, Final
 
 from pydicom import config
 from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.sequence import Sequence
 
+from engine.anonymize.errors import Failure
 from engine.anonymize.file_part import kept_element, part_of
+from engine.anonymize.items import MAX_DEPTH, UnreadableItems, decoded, is_declared, looks_nested
 from engine.anonymize.reading import BYTES, MULTI_TEXTS, TEXTS, raw_text, vr_of
-from engine.anonymize.source_file import ReadSequence, with_items
-from engine.anonymize.unknown import unfolded
+from engine.anonymize.source_file import UNDEFINED_LENGTH, ReadSequence
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
     from pydicom.tag import BaseTag
+
+    from engine.elements import Encoding
 
 _PLAIN: Final = TEXTS - {"DS", "IS", "PN", "UI"}
 """VRs whose single values pydicom keeps as they are."""
 
 
 def decode(ds: Dataset, tag: BaseTag) -> DataElement:
-    """Decode an element in its data set, with the character set it was read in."""
+    """Decode an element in its data set, with the character set it was read in.
+
+    Raises:
+        UnreadableItems: if it must be a sequence and can't be read to its end.
+    """
+    return _decode(ds, tag, 0)
+
+
+def _decode(ds: Dataset, tag: BaseTag, depth: int) -> DataElement:
     kept = kept_element(ds, tag)
+    if kept is not None and looks_nested(kept):
+        try:
+            return unfold(ds, tag, depth)
+        except UnreadableItems:
+            if is_declared(kept):
+                raise
     if not isinstance(kept, RawDataElement):
         return ds[tag]
     vr = vr_of(ds, tag)
@@ -34,33 +52,54 @@ def decode(ds: Dataset, tag: BaseTag) -> DataElement:
         ds[tag] = text_element(tag, vr, text.rstrip("\0 "))
     elif vr in BYTES:
         ds[tag] = DataElement(tag, vr, kept.value or b"", already_converted=True)
-    return unfold(ds, tag)
+    return ds[tag]
 
 
-def unfold(ds: Dataset, tag: BaseTag) -> DataElement:
-    """Decode an element that may be a sequence; items in an encoding of their own wholly.
+def unfold(ds: Dataset, tag: BaseTag, depth: int = 0) -> DataElement:
+    """Decode an element that `looks_nested`; items in an encoding of their own wholly.
 
-    pydicom would have to convert them when it writes. Items of unknown VR are such ones.
+    pydicom would have to convert them when it writes.
+
+    Raises:
+        UnreadableItems: if it can't be read to its end.
+        Failure: if items in an encoding of their own are nested too deep.
     """
     kept = kept_element(ds, tag)
-    unknown = vr_of(ds, tag) == "UN"
-    element = unfolded(ds, tag)
-    if element.VR != "SQ":
-        return element
-    for item in element.value:
-        if unknown or item.original_encoding[0] not in (None, ds.original_encoding[0]):
-            decode_all(item)
-    if isinstance(kept, RawDataElement) and not unknown:
-        ds[tag] = element = with_items(element, ReadSequence(element.value, kept))
+    assert kept is not None
+    names = ds.original_character_set
+    found = decoded(kept, [names] if isinstance(names, str) else list(names))
+    undefined = isinstance(kept, RawDataElement) and kept.length == UNDEFINED_LENGTH
+    as_around = _is_encoded_as(ds, found.encoding)
+    if isinstance(kept, RawDataElement) and as_around and found.unique:
+        # It is copied as it stands if nobody changes it.
+        items: Sequence = ReadSequence(found.items, kept)
+    else:
+        items = Sequence(found.items)
+    if not as_around:
+        for item in items:
+            _decode_all(item, depth + 1)
+    ds[tag] = element = DataElement(
+        tag, "SQ", items, is_undefined_length=undefined, already_converted=True
+    )
     return element
 
 
+def _is_encoded_as(ds: Dataset, encoding: Encoding) -> bool:
+    return ds.original_encoding == (not encoding.explicit, not encoding.big_endian)
+
+
 def decode_all(ds: Dataset) -> None:
-    """Decode every element of a data set and of its items."""
+    """Decode every element of a data set and of its items; raises as `decode` and `unfold`."""
+    _decode_all(ds, 0)
+
+
+def _decode_all(ds: Dataset, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise Failure(f"sequences are nested more than {MAX_DEPTH} deep")
     for tag in list(ds.keys()):
-        element = decode(ds, tag)
+        element = _decode(ds, tag, depth)
         for item in element.value if element.VR == "SQ" and part_of(element) is None else ():
-            decode_all(item)
+            _decode_all(item, depth + 1)
 
 
 def text_element(tag: BaseTag, vr: str, text: str) -> DataElement:

@@ -12,6 +12,8 @@ from pydicom.dataset import Dataset
 from engine.anonymize.decoding import decode
 from engine.anonymize.errors import Failure, UneditableFile
 from engine.anonymize.file_part import kept_element, part_of
+from engine.anonymize.items import UnreadableItems, looks_nested
+from engine.anonymize.kept_texts import may_tell
 from engine.anonymize.private import creator_of
 from engine.anonymize.reading import UNREADABLE, text_of, vr_of
 from engine.anonymize.tree import Level
@@ -50,10 +52,17 @@ class Difference:
     before: str | None
     """The text, how long it is if masked, None if there was none."""
     after: str | None
+    telling: bool = False
+    """Whether it was kept and may say who the patient is."""
 
 
 def differences(
-    before: Dataset, after: Dataset, *, masked: bool = False, kept: bool = False
+    before: Dataset,
+    after: Dataset,
+    *,
+    masked: bool = False,
+    kept: bool = False,
+    telling: bool = False,
 ) -> tuple[Difference, ...]:
     """Compare two objects, element by element and item by item.
 
@@ -62,6 +71,7 @@ def differences(
         after: the object as it is.
         masked: whether values are replaced by their length, for logs and shared screens.
         kept: whether elements without a difference are listed too.
+        telling: whether those of them are listed that may say who the patient is.
 
     Raises:
         UneditableFile: if an object is too broken to be compared.
@@ -74,7 +84,9 @@ def differences(
     except (Failure, *UNREADABLE) as error:
         detail = f"it can't be compared ({type(error).__name__})"
         raise UneditableFile(detail, "check it with dcmdump") from error
-    chosen = (row for row in rows if kept or row.change is not Change.KEPT)
+    chosen = (
+        row for row in rows if kept or row.change is not Change.KEPT or (telling and row.telling)
+    )
     return tuple(_masked(row) if masked else row for row in chosen)
 
 
@@ -90,7 +102,7 @@ def _compare(before: Level, after: Level, prefix: str) -> Iterator[Difference]:
         there, here = tag in before.ds, tag in after.ds
         level = before if there else after
         path = prefix + _step(level.ds, tag)
-        items = before.below(tag) if there else [], after.below(tag) if here else []
+        items = _items(before, tag), _items(after, tag)
         if not items[0] and not items[1]:
             yield _difference(before, after, tag, path)
             continue
@@ -98,6 +110,14 @@ def _compare(before: Level, after: Level, prefix: str) -> Iterator[Difference]:
             change = Change.REMOVED if there else Change.ADDED
             yield Difference(path, keyword_for_tag(tag), "SQ", change, None, None)
         yield from _compare_items(items[0], items[1], path)
+
+
+def _items(level: Level, tag: BaseTag) -> list[Level]:
+    """Return the items of an element; none if there are none, or nobody can read them."""
+    try:
+        return level.below(tag)
+    except UnreadableItems:
+        return []
 
 
 def _compare_items(before: list[Level], after: list[Level], path: str) -> Iterator[Difference]:
@@ -124,7 +144,15 @@ def _difference(before: Level, after: Level, tag: BaseTag, path: str) -> Differe
         change = Change.ADDED
     else:
         change = Change.KEPT if _same(before, after, tag) else Change.CHANGED
-    return Difference(path, keyword_for_tag(tag), vr, change, old, new)
+    telling = change is Change.KEPT and may_tell(tag, vr, _whole_text(after.ds, tag), path)
+    return Difference(path, keyword_for_tag(tag), vr, change, old, new, telling)
+
+
+def _whole_text(ds: Dataset, tag: BaseTag) -> str:
+    try:
+        return text_of(ds, tag) or ""
+    except Failure:
+        return ""
 
 
 def _text(ds: Dataset, tag: BaseTag) -> str | None:
@@ -134,6 +162,9 @@ def _text(ds: Dataset, tag: BaseTag) -> str | None:
     part = part_of(kept_element(ds, tag))
     if part is not None:
         return f"{part.size_bytes:,} bytes"
+    element = kept_element(ds, tag)
+    if element is not None and looks_nested(element):
+        return f"{len(element.value or b''):,} bytes that are no complete sequence"
     if vr_of(ds, tag) == "SQ":
         return "0 items"
     try:
@@ -152,6 +183,10 @@ def _same(before: Level, after: Level, tag: BaseTag) -> bool:
         return _same_content(old, new)
     if old is not None or new is not None:
         return False
+    unread = [e.value for e in (kept_element(level.ds, tag) for level in (before, after))
+              if e is not None and looks_nested(e)]  # fmt: skip
+    if unread:
+        return len(unread) > 1 and unread[0] == unread[1]
     if vr_of(before.ds, tag) == "SQ":
         return True
     try:
@@ -173,7 +208,8 @@ def _same_content(one: FilePart, other: FilePart) -> bool:
 
 def _masked(row: Difference) -> Difference:
     return Difference(
-        row.path, row.keyword, row.vr, row.change, _mask(row.before), _mask(row.after)
+        *(row.path, row.keyword, row.vr, row.change),
+        *(_mask(row.before), _mask(row.after), row.telling),
     )
 
 

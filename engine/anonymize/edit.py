@@ -13,7 +13,7 @@ from engine.anonymize.file_part import kept_element, part_of
 from engine.anonymize.pixels import PIXEL_ELEMENTS
 from engine.anonymize.reading import UNREADABLE
 from engine.anonymize.reading_files import read_object
-from engine.anonymize.record import mark_as_deidentified, record
+from engine.anonymize.record import mark_as_deidentified, note_project, record
 from engine.anonymize.run import Run, Surroundings, TimeLimit
 from engine.anonymize.script import Outcome, Script
 from engine.anonymize.writing_files import transfer_syntax_of, write_object
@@ -39,6 +39,7 @@ def edit_file(
     surroundings: Surroundings | None = None,
     script_ids: Sequence[int] = (),
     mark: str = "",
+    done_for: str = "",
     deflated: bool = False,
 ) -> Outcome:
     """Apply steps, one after the other, to a file and write the result to another.
@@ -51,6 +52,7 @@ def edit_file(
         surroundings: limits, UID maps and what else is the same for many files.
         script_ids: the numbers to record in (0012,0064), after all steps.
         mark: the method to write to (0012,0063), with YES in (0012,0062); empty for neither.
+        done_for: the project whose steps are among them, noted in the file; empty for none.
         deflated: whether deflated objects are edited too, wholly in memory.
 
     Returns:
@@ -71,6 +73,8 @@ def edit_file(
             record(ds, script_ids)
             if mark:
                 mark_as_deidentified(ds, mark)
+            if done_for:
+                note_project(ds, done_for)
             _check_transfer_syntax(ds, read_as)
         with _opened(target) as descriptor:
             write_object(ds, descriptor, read_as=read_as)

@@ -11,6 +11,7 @@ from pydicom.datadict import dictionary_VR
 from engine.anonymize import syntax
 from engine.anonymize.paths import Path, TagStep
 from engine.anonymize.syntax import Operator
+from engine.anonymize.walk_script import flat, values_below, values_in, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -58,55 +59,14 @@ class Finding:
 
 def lint(script: Script) -> tuple[Finding, ...]:
     """Return what looks odd in a valid script, in the order of its lines."""
-    statements = tuple(_flat(script.statements))
+    statements = tuple(flat(script.statements))
     found = [f for rule in _RULES for f in rule(script, statements)]
     return tuple(sorted(dict.fromkeys(found), key=lambda f: (f.line, f.trap)))
 
 
-def _flat(statements: Iterable[syntax.Statement]) -> Iterator[syntax.Statement]:
-    for statement in statements:
-        yield statement
-        if isinstance(statement, syntax.Choice):
-            for branch in statement.branches:
-                yield from _flat(branch.statements)
-
-
-def _values(statement: syntax.Statement) -> Iterator[syntax.Value]:
-    """Yield every value in a statement, those inside of others as well."""
-    match statement:
-        case syntax.Assign(value=value) | syntax.AssignExisting(value=value):
-            yield from _inside(value)
-        case syntax.SetVariable(value=value) | syntax.Execute(call=value):
-            yield from _inside(value)
-        case syntax.Choice(branches):
-            for branch in branches:
-                yield from _in_condition(branch.condition)
-        case _:
-            pass
-
-
-def _in_condition(condition: syntax.Condition | None) -> Iterator[syntax.Value]:
-    if isinstance(condition, syntax.Call):
-        yield from _inside(condition)
-    elif condition is not None:
-        yield from _inside(condition.left)
-        yield from _inside(condition.right)
-
-
-def _inside(value: syntax.Value) -> Iterator[syntax.Value]:
-    yield value
-    inner: tuple[syntax.Value, ...] = ()
-    if isinstance(value, syntax.Call):
-        inner = value.arguments
-    elif isinstance(value, syntax.ListValue):
-        inner = value.values
-    for each in inner:
-        yield from _inside(each)
-
-
 def _calls(statements: Iterable[syntax.Statement], *names: str) -> Iterator[syntax.Call]:
     for statement in statements:
-        for value in _values(statement):
+        for value in values_of(statement):
             if isinstance(value, syntax.Call) and value.name in names:
                 yield value
 
@@ -210,7 +170,7 @@ def _pixels_in(statements: Iterable[syntax.Statement], *, guarded: bool) -> Iter
     for s in statements:
         if isinstance(s, syntax.Choice):
             for branch in s.branches:
-                paths = [v.path for v in _in_condition(branch.condition)
+                paths = [v.path for v in values_in(branch.condition)
                          if isinstance(v, syntax.PathValue)]  # fmt: skip
                 sized = any(path.root_tag in _IMAGE_SIZE for path in paths)
                 yield from _pixels_in(branch.statements, guarded=guarded or sized)
@@ -273,7 +233,9 @@ def _half_set_variable(script: Script, _statements: _Statements) -> Iterator[Fin
 def _reads_of_unset(statements: Iterable[syntax.Statement], known: set[str]) -> Iterator[Finding]:
     """Follow the script; after a choice, only what every branch sets is known."""
     for s in statements:
-        for value in _values(s) if not isinstance(s, syntax.Echo) else _inside(s.value or _NOTHING):
+        for value in (
+            values_of(s) if not isinstance(s, syntax.Echo) else values_below(s.value or _NOTHING)
+        ):
             if isinstance(value, syntax.Name) and value.name not in known:
                 message = f"the variable {value.name} may have no value here"
                 remedy = "set it in every branch, or before"

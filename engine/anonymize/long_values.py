@@ -10,6 +10,7 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from engine.anonymize.errors import UneditableFile
 from engine.anonymize.file_part import FilePart
+from engine.anonymize.items import ITEM_STARTS, MAY_HAVE_ITEMS
 from engine.anonymize.reading import BYTES, FLOATS, vr_of
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 MAX_IN_MEMORY_BYTES: Final = 64 * 1024
 """Longer values stay in the file, unless they are text or sequences."""
-_ITEM_STARTS: Final = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 _STAY: Final = BYTES | FLOATS.keys() | {"US", "SS", "UL", "SL", "UV", "SV", "AT", "US or OW"}
 
 
@@ -40,8 +40,8 @@ def long_value(
     if end > os.fstat(file.fileno()).st_size:
         raise UneditableFile(f"it ends inside {element.tag}", "send or copy it again")
     vr = vr_of(ds, element.tag)
-    looks_nested = os.pread(file.fileno(), 4, start) in _ITEM_STARTS
-    if vr not in _STAY or (vr == "UN" and looks_nested):
+    looks_nested = os.pread(file.fileno(), 4, start) in ITEM_STARTS
+    if vr not in _STAY or (looks_nested and element.VR in MAY_HAVE_ITEMS):
         return element._replace(value=os.pread(file.fileno(), element.length, start))
     head = 12 if element.VR in EXPLICIT_VR_LENGTH_32 else 8
     part = FilePart(file, start - head, start, end, undefined_length=False)

@@ -6,6 +6,7 @@ choice to the IOD, the action that is right for all types is taken. Scripts run 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -14,12 +15,14 @@ from pydicom.dataelem import DataElement
 from pydicom.tag import BaseTag
 
 from engine.anonymize.date_time import SECONDS_PER_UNIT, moved
+from engine.anonymize.decoding import text_element
 from engine.anonymize.errors import Failure
 from engine.anonymize.file_part import kept_element, part_of
 from engine.anonymize.functions.uids import hash_uid
+from engine.anonymize.items import UnreadableItems
 from engine.anonymize.private import is_private
-from engine.anonymize.profile_table import Action, action_for
-from engine.anonymize.reading import text_of, vr_of
+from engine.anonymize.profile_table import Action, row_of
+from engine.anonymize.reading import known_vr, text_of, vr_of
 from engine.anonymize.record import append_method_codes, mark_as_deidentified
 from engine.anonymize.tree import Hit, Level, roots
 from engine.anonymize.writing import store
@@ -33,7 +36,10 @@ if TYPE_CHECKING:
 METHOD: Final = "DICOM PS3.15 Basic Profile"
 _NEEDED_META: Final = frozenset((0x0000, 0x0001, 0x0002, 0x0003, 0x0010, 0x0012, 0x0013))
 _LONGITUDINAL: Final = BaseTag(0x00280303)
-_BIRTH: Final = frozenset((0x00100030, 0x00100032))
+_TIME_ZONE: Final = BaseTag(0x00080201)
+"""It says nothing about the day."""
+_TIME_OF_DAY: Final = re.compile(r"[0-9:.\- ]*")
+_UNREAD: Final = (Action.REMOVE, Action.EMPTY)
 _TIMES: Final = frozenset(("DA", "DT", "TM"))
 _DUMMIES: Final = {
     "DA": "19000101",
@@ -70,43 +76,6 @@ _MODIFIED_DATES: Final = (
     "113107",
     "Retain Longitudinal Temporal Information Modified Dates Option",
 )
-_RETAINED: Final = {
-    Retain.DEVICE: frozenset(
-        {
-            0x00081010,  # Station Name
-            0x00181000,  # Device Serial Number
-            0x00181002,  # Device UID
-            0x00181004,  # Plate ID
-            0x00181005,  # Generator ID
-            0x00181007,  # Cassette ID
-            0x00181008,  # Gantry ID
-            0x0018700A,  # Detector ID
-            0x00400241,  # Performed Station AE Title
-            0x00400242,  # Performed Station Name
-            0x00500020,  # Device Description
-        }
-    ),
-    Retain.INSTITUTION: frozenset(
-        {
-            0x00080080,  # Institution Name
-            0x00080081,  # Institution Address
-            0x00080082,  # Institution Code Sequence
-            0x00081040,  # Institutional Department Name
-            0x00081041,  # Institutional Department Type Code Sequence
-        }
-    ),
-    Retain.PATIENT_CHARACTERISTICS: frozenset(
-        {
-            0x00100040,  # Patient's Sex
-            0x00101010,  # Patient's Age
-            0x00101020,  # Patient's Size
-            0x00101030,  # Patient's Weight
-            0x00102160,  # Ethnic Group
-            0x001021A0,  # Smoking Status
-            0x001021C0,  # Pregnancy Status
-        }
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +103,15 @@ class Profile:
         for tag in level.tags():
             tick()
             action = Action.REMOVE if is_private(tag) else self._action(level.ds, tag)
+            try:
+                items = None if action in _UNREAD else level.sequence(tag)
+            except UnreadableItems:
+                action, items = Action.REMOVE, None
             if action is Action.REMOVE:
                 del level.ds[tag]
             elif action is Action.EMPTY:
                 store(Hit(level, tag), "")
-            elif level.sequence(tag) is not None:
+            elif items is not None:
                 # A sequence to be replaced keeps its form, as the tree of a report, not its words.
                 prose = free_text or action is Action.DUMMY
                 for item in level.below(tag):
@@ -149,34 +122,37 @@ class Profile:
                 self._replace(Hit(level, tag), Action.DUMMY)
 
     def _action(self, ds: Dataset, tag: BaseTag) -> Action:
-        action = action_for(tag)
-        if any(tag in _RETAINED.get(option, ()) for option in self.retain):
+        row = row_of(tag)
+        if self.shift_days is not None and row.moves:
+            # Moved whatever other option keeps it: one true date tells how far the others moved.
+            if tag == _TIME_ZONE:
+                return Action.KEEP
+            return Action.SHIFT if vr_of(ds, tag) in _TIMES else row.basic
+        if Retain.DATES in self.retain and Retain.DATES in row.keeps and _is_time(ds, tag):
             return Action.KEEP
-        if action is Action.UID:
-            return Action.KEEP if Retain.UIDS in self.retain else Action.UID
-        keeps_times = Retain.DATES in self.retain or self.shift_days is not None
-        if action is not Action.KEEP and keeps_times and tag not in _BIRTH:
-            vr = vr_of(ds, tag)
-            if vr in _TIMES:
-                return Action.SHIFT if self.shift_days is not None else Action.KEEP
-        return action
+        kept = row.keeps & self.retain - {Retain.DATES}
+        return Action.KEEP if kept else row.basic
 
     def _replace(self, hit: Hit, action: Action) -> None:
         """Replace the values of an element that has some."""
         element = kept_element(hit.level.ds, hit.tag)
         if part_of(element) is None and (element is None or element.value in (None, b"", "")):
-            return None
+            return
         vr = vr_of(hit.level.ds, hit.tag)
-        if action is not Action.SHIFT and vr != "UI":
-            return store(hit, _DUMMIES.get(vr, _DUMMY_TEXT))
-        values = (text_of(hit.level.ds, hit.tag) or "").split("\\")
-        change = hash_uid if vr == "UI" else partial(self._shifted, vr)
-        return store(hit, "\\".join(change(value) if value else value for value in values))
+        if action is Action.SHIFT:
+            store(hit, _each(hit, partial(self._shifted, vr)))
+        elif "UI" in (vr, known_vr(hit.level.ds, hit.tag)):
+            # Whatever its VR was: UIDs must stay apart, and references must fit.
+            hit.level.ds[hit.tag] = text_element(hit.tag, "UI", _each(hit, hash_uid))
+        elif action is Action.UID:
+            del hit.level.ds[hit.tag]  # a sequence of references that is none
+        else:
+            store(hit, _DUMMIES.get(vr, _DUMMY_TEXT))
 
     def _shifted(self, vr: str, value: str) -> str:
         """Move a date; a time of day says nothing about the day, and what is no date must go."""
         if vr == "TM":
-            return value
+            return value if _TIME_OF_DAY.fullmatch(value) else ""
         try:
             return moved(value, (self.shift_days or 0) * SECONDS_PER_UNIT["days"])
         except Failure:
@@ -191,6 +167,18 @@ class Profile:
         ds[_LONGITUDINAL] = DataElement(_LONGITUDINAL, "CS", longitudinal)
         mark_as_deidentified(ds, METHOD)
         append_method_codes(ds, codes)
+
+
+def _each(hit: Hit, change: Callable[[str], str]) -> str:
+    """Return the text of an element with each of its values changed."""
+    values = (value.strip(" \0") for value in (text_of(hit.level.ds, hit.tag) or "").split("\\"))
+    return "\\".join(change(value) if value else value for value in values)
+
+
+def _is_time(ds: Dataset, tag: BaseTag) -> bool:
+    """Tell whether an element has the VR of a time, or else the one that it should have."""
+    vr = vr_of(ds, tag)
+    return vr in _TIMES or vr == known_vr(ds, tag)
 
 
 def _may_be_prose(ds: Dataset, tag: BaseTag) -> bool:

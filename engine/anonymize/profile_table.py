@@ -1,19 +1,26 @@
-"""Table E.1-1 of PS3.15, as the package dicom-anonymizer generates it from the standard."""
+"""Table E.1-1 of PS3.15: what the basic profile does to an attribute, and what options may keep.
+
+`profile_table.tsv` has its cells as the standard prints them.
+"""
 
 from __future__ import annotations
 
 from enum import Enum, auto
 from functools import cache
-from typing import TYPE_CHECKING
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from engine.model.anonymization import Retain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 class Action(Enum):
     """What to do with an attribute (PS3.15 E.1)."""
 
     KEEP = auto()
+    """K; the items of a sequence are cleaned."""
     REMOVE = auto()
     """X."""
     EMPTY = auto()
@@ -26,42 +33,63 @@ class Action(Enum):
     """Dates of the option that keeps them modified."""
 
 
-_LISTS = {
-    "X_TAGS": Action.REMOVE,
-    "Z_TAGS": Action.EMPTY,
-    "X_Z_TAGS": Action.EMPTY,
-    "D_TAGS": Action.DUMMY,
-    "Z_D_TAGS": Action.DUMMY,
-    "X_D_TAGS": Action.DUMMY,
-    "X_Z_D_TAGS": Action.DUMMY,
-    "U_TAGS": Action.UID,
-    "X_Z_U_STAR_TAGS": Action.UID,
+class Row(NamedTuple):
+    """One attribute of the table."""
+
+    basic: Action
+    keeps: frozenset[Retain] = frozenset()
+    """The options that keep it. Where one says C the basic action stands, which cleans best."""
+    moves: bool = False
+    """Whether it says when something was, so that it may stay if it is moved."""
+
+
+_ACTIONS: Final = {
+    "X": Action.REMOVE,
+    "Z": Action.EMPTY,
+    "X/Z": Action.EMPTY,
+    "D": Action.DUMMY,
+    "Z/D": Action.DUMMY,
+    "X/D": Action.DUMMY,
+    "X/Z/D": Action.DUMMY,
+    "U": Action.UID,
+    "X/Z/U*": Action.UID,
 }
+_COLUMNS: Final = (
+    Retain.UIDS,
+    Retain.DEVICE,
+    Retain.INSTITUTION,
+    Retain.PATIENT_CHARACTERISTICS,
+    Retain.DATES,
+)
+_UNLISTED: Final = Row(Action.KEEP)
 
 
-def action_for(tag: int) -> Action:
-    """Return the table's action for a public element; what it doesn't list is kept."""
+def row_of(tag: int) -> Row:
+    """Return what the table says of a public element; what it doesn't list is kept."""
     exact, masked = table()
-    action = exact.get(tag)
-    if action is None:
-        fitting = (a for value, mask, a in masked if tag & mask == value)
-        action = next(fitting, Action.KEEP)
-    return action
+    row = exact.get(tag)
+    if row is None:
+        row = next((r for value, mask, r in masked if tag & mask == value), _UNLISTED)
+    return row
 
 
 @cache
-def table() -> tuple[Mapping[int, Action], tuple[tuple[int, int, Action], ...]]:
-    """Return the actions by tag, and those of repeating groups by value and mask."""
-    # The package brings pydicom's pixel handlers along, which nothing else here needs.
-    from dicomanonymizer.dicom_anonymization_databases import dicomfields_2026c
-
-    exact: dict[int, Action] = {}
-    masked: list[tuple[int, int, Action]] = []
-    for name, action in _LISTS.items():
-        for group, element, *masks in getattr(dicomfields_2026c, name):
-            if masks:
-                mask = masks[0] << 16 | masks[1]
-                masked.append(((group << 16 | element) & mask, mask, action))
-            else:
-                exact[group << 16 | element] = action
+def table() -> tuple[Mapping[int, Row], tuple[tuple[int, int, Row], ...]]:
+    """Return the rows by tag, and those of repeating groups by value and mask."""
+    exact: dict[int, Row] = {}
+    masked: list[tuple[int, int, Row]] = []
+    for digits, basic, *cells in _lines():
+        *options, moved, _ = cells
+        keeps = (o for o, cell in zip(_COLUMNS, options, strict=True) if cell == "K")
+        row = Row(_ACTIONS[basic], frozenset(keeps), moved == "C")
+        if "X" in digits:
+            mask = int("".join("0" if digit == "X" else "F" for digit in digits), 16)
+            masked.append((int(digits.replace("X", "0"), 16), mask, row))
+        else:
+            exact[int(digits, 16)] = row
     return exact, tuple(masked)
+
+
+def _lines() -> Iterator[list[str]]:
+    text = files("engine.anonymize").joinpath("profile_table.tsv").read_text("utf-8")
+    return (line.split("\t") for line in text.splitlines() if not line.startswith("#"))

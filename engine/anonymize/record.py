@@ -17,6 +17,7 @@ from engine.anonymize.errors import UneditableFile
 from engine.anonymize.reading import text_of
 from engine.anonymize.tree import Hit, Level
 from engine.anonymize.writing import store
+from engine.model.file_note import CREATOR_ELEMENT, CREATOR_UID, NOTE_ELEMENT, done_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,6 +89,13 @@ def recorded(ds: Dataset) -> tuple[str, ...]:
         for item in items
         if text_of(item, _CODING_SCHEME) == CODING_SCHEME
     )
+
+
+def note_project(ds: Dataset, project: str) -> None:
+    """Note in the file meta that what a project does to its objects is done (never sent on)."""
+    creator, note = BaseTag(CREATOR_ELEMENT), BaseTag(NOTE_ELEMENT)
+    ds.file_meta[creator] = DataElement(creator, "UI", CREATOR_UID)
+    ds.file_meta[note] = DataElement(note, "OB", done_for(project), already_converted=True)
 
 
 def mark_as_deidentified(ds: Dataset, method: str) -> None:

@@ -296,7 +296,8 @@ class _Walk:
         if vr not in (None, "SQ", "UN") or (vr is None and not _may_be_sequence(number)):
             raise Irregular
         # PS3.5 6.2.2: of unknown VR it is encoded in Implicit VR Little Endian.
-        end = self._end_of_items(special, IMPLICIT_LITTLE if vr == "UN" else encoding)
+        encoding = IMPLICIT_LITTLE if vr == "UN" else encoding
+        end = self._end_of_items(special, encoding)
         place = value_start - self._base
         value = self.window[place : end - self._base - _DELIMITER_BYTES]
         self.reached = end

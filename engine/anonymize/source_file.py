@@ -18,7 +18,7 @@ from engine.anonymize.errors import UneditableFile
 from engine.anonymize.file_part import FilePart
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import BinaryIO
 
     from pydicom.tag import BaseTag
@@ -66,18 +66,16 @@ class ReadObject(Dataset):
 class ReadSequence(Sequence):
     """Items that were decoded from an element, which stays what it was as long as they do."""
 
-    def __init__(self, items: Sequence, source: RawDataElement | None = None) -> None:
+    def __init__(self, items: Iterable[Dataset], source: RawDataElement) -> None:
         """Note what is in the items now.
 
         Args:
-            items: as pydicom decoded them, which decodes those of undefined length in them too.
-            source: the element that says the same undecoded; None if there is none.
+            items: as they were decoded, with all that is in them still undecoded.
+            source: the element that says the same undecoded.
         """
         super().__init__(items)
         self.source = source
-        for item in items:
-            _note_sequences(item)
-        self._items = tuple((item, dict(item.items())) for item in items)
+        self._items = tuple((item, dict(item.items())) for item in self)
 
     def is_untouched(self) -> bool:
         """Tell whether nothing has changed in the items and below."""
@@ -85,18 +83,6 @@ class ReadSequence(Sequence):
             now is item and len(now) == len(kept) and _is_same(now, kept)
             for now, (item, kept) in zip(self, self._items, strict=True)
         )
-
-
-def _note_sequences(item: Dataset) -> None:
-    for tag, kept in tuple(item.items()):
-        if isinstance(kept, DataElement) and isinstance(kept.value, Sequence):
-            item[tag] = with_items(kept, ReadSequence(kept.value))
-
-
-def with_items(element: DataElement, items: ReadSequence) -> DataElement:
-    """Return a sequence with the same items, noted."""
-    undefined = element.is_undefined_length
-    return DataElement(element.tag, "SQ", items, 0, undefined, already_converted=True)
 
 
 def _is_same(item: Dataset, kept: Mapping[BaseTag, Kept]) -> bool:

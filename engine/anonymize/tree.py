@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from engine.anonymize.decoding import unfold
 from engine.anonymize.errors import Failure
-from engine.anonymize.file_part import kept_element, part_of
+from engine.anonymize.file_part import kept_element
+from engine.anonymize.items import MAX_DEPTH, MAY_HAVE_ITEMS, looks_nested
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pydicom.dataelem import DataElement
+    from pydicom.dataelem import DataElement, RawDataElement
     from pydicom.sequence import Sequence
     from pydicom.tag import BaseTag
 
 
-MAX_DEPTH: Final = 32
 META_GROUP: Final = 2
-_MAY_HAVE_ITEMS: Final = frozenset(("SQ", "UN", None))
-_ITEM_STARTS: Final = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 
 
 class Level:
@@ -54,25 +50,26 @@ class Level:
         found = self.ds.items()
         if named is None:
             return sorted(found, key=_number)
-        may = _MAY_HAVE_ITEMS if with_items else ()
+        may = MAY_HAVE_ITEMS if with_items else ()
         return sorted([e for e in found if e[1].VR in may or e[0] in named], key=_number)
 
     def sequence(self, tag: BaseTag) -> Sequence | None:
-        """Return the items of an element if it is a sequence."""
+        """Return the items of an element if it is a sequence, whatever its VR says.
+
+        Raises:
+            UnreadableItems: if it is one that can't be read to its end.
+        """
         element = kept_element(self.ds, tag)
-        if element is None or not may_have_items(element):
+        if element is None:
             return None
-        if isinstance(element, RawDataElement):
-            element = unfold(self.ds, tag) if _may_be_sequence(element) else None
-        elif element.VR == "UN":
+        if looks_nested(element):
             element = unfold(self.ds, tag)
-        if element is None or element.VR != "SQ":
+        if element.VR != "SQ":
             return None
-        items: Sequence = element.value
-        return items
+        return cast("Sequence", element.value)
 
     def below(self, tag: BaseTag) -> list[Level]:
-        """Return the items of an element; none if it is no sequence."""
+        """Return the items of an element; none if it is no sequence; raises as `sequence`."""
         items = self.sequence(tag)
         return [Level(item, self) for item in items] if items else []
 
@@ -84,7 +81,7 @@ def _number(element: tuple[BaseTag, object]) -> int:
 
 def may_have_items(element: DataElement | RawDataElement) -> bool:
     """Tell whether it is worth asking for the items of an element."""
-    return element.VR in _MAY_HAVE_ITEMS
+    return element.VR in MAY_HAVE_ITEMS
 
 
 class Hit(NamedTuple):
@@ -117,17 +114,3 @@ def walk(level: Level, tick: Callable[[], None]) -> Iterator[Hit]:
         yield Hit(level, tag)
         for item in level.below(tag) if may_have_items(element) else ():
             yield from walk(item, tick)
-
-
-def _may_be_sequence(element: RawDataElement) -> bool:
-    """Tell whether converting an element may make it a sequence, without converting it."""
-    if part_of(element) is not None:
-        return False
-    if element.VR == "SQ":
-        return True
-    if not element.tag.is_private:
-        try:
-            return dictionary_VR(element.tag) == "SQ"
-        except KeyError:
-            pass
-    return element.value is not None and element.value[:4] in _ITEM_STARTS

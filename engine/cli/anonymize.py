@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _REJECTED = 3
 _WIDEST = 60
+_DIFF = "print what was removed, changed and added, and texts that are kept and may tell a person"
 _RETAINABLE = ("uids", "device", "institution", "patient-characteristics", "dates")
 _VARIABLES = ("project", "subject", "session")
 
@@ -50,7 +51,7 @@ def add_anonymize(parser: argparse.ArgumentParser) -> None:
     add("--uid-map", metavar="FILE", type=Path, help="remember mapped UIDs here (SQLite)")
     add("--script-id", metavar="N", type=int, default=0, help="record this number in (0012,0064)")
     add("--mark", metavar="METHOD", default="", help="write (0012,0062) YES and (0012,0063) METHOD")
-    add("--diff", action="store_true", help="print what was removed, changed and added")
+    add("--diff", action="store_true", help=_DIFF)
     add("--mask", action="store_true", help="hide the values in the output of --diff")
     _add_profile(parser)
 
@@ -184,7 +185,7 @@ def _differences(
 
     with source.open("rb") as before, target.open("rb") as after:
         objects = (read_object(file, deflated=True) for file in (before, after))
-        return differences(*objects, masked=arguments.mask)
+        return differences(*objects, masked=arguments.mask, telling=True)
 
 
 def _print(result: _Result) -> None:

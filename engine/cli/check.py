@@ -9,6 +9,7 @@ from engine import terminal
 from engine.cli.context import settings_of
 from engine.cli.options import set_run
 from engine.clock import SystemClock
+from engine.errors import AlreadyRunning
 from engine.lock import EngineLock
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _FOUND_SOMETHING = 1
 
 
 def add_check(parser: argparse.ArgumentParser) -> None:
-    """Add the command that compares index and disk."""
+    """Add the command that compares index and disk, and clears what a killed engine left."""
     set_run(parser, _check)
     what = parser.add_mutually_exclusive_group()
     adopt = "take into the index what is on disk only; no object is removed"
@@ -34,6 +35,7 @@ def add_check(parser: argparse.ArgumentParser) -> None:
 
 def _check(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
+    swept = _sweep(settings)
     if arguments.rebuild_index:
         found, adopted = _rebuild(settings)
     elif arguments.adopt:
@@ -43,10 +45,31 @@ def _check(arguments: argparse.Namespace) -> int:
     if arguments.json:
         record = asdict(found) | {"agrees": found.agrees}
         record["adopted"] = asdict(adopted) if adopted else None
+        record["swept"] = swept
         terminal.print_json(record)
     else:
         _print(found, adopted)
+        if swept:
+            parts = terminal.counted(swept, "part")
+            terminal.say(f"removed {parts} of objects that a killed engine was receiving")
     return 0 if found.agrees else _FOUND_SOMETHING
+
+
+def _sweep(settings: EngineSettings) -> int:
+    """Remove parts of objects that a killed engine left, if none runs now; return how many."""
+    from engine.intake.write import sweep
+
+    left = settings.incoming_dir
+    if not left.is_dir() or not any(left.iterdir()):
+        return 0
+    try:
+        lock = EngineLock.acquire(settings.lock_file, SystemClock())
+    except AlreadyRunning:
+        return 0
+    try:
+        return sweep(left)
+    finally:
+        lock.release()
 
 
 def look(settings: EngineSettings) -> Audit:

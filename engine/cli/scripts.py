@@ -43,21 +43,26 @@ def _default(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from engine.anonymize import ScriptError, lint
+    from engine.anonymize import ScriptError, left_by, lint
 
     try:
-        findings = lint(read_script(arguments.file))
+        script = read_script(arguments.file)
+        findings, left = lint(script), left_by(script)
     except ScriptError as error:
         if not arguments.json:
             raise
         problems = [terminal.problem_record(problem) for problem in error.problems]
-        terminal.print_json({"valid": False, "errors": problems, "findings": []})
+        terminal.print_json({"valid": False, "errors": problems, "findings": [], "left": []})
         return error.exit_code
     if arguments.json:
         records = [asdict(finding) for finding in findings]
-        terminal.print_json({"valid": True, "errors": [], "findings": records})
+        texts = [{"path": text.path, "name": text.name} for text in left]
+        terminal.print_json({"valid": True, "errors": [], "findings": records, "left": texts})
     else:
         _print(findings)
+        if left:
+            names = ", ".join(f"{text.name} {text.path}" for text in left)
+            terminal.say(f"neither this script nor the basic profile removes: {names}")
     return _FOUND if findings else 0
 
 

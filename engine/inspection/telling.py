@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from pydicom.multival import MultiValue
 
+from engine.anonymize.errors import Failure
 from engine.anonymize.reading import UNREADABLE
+from engine.anonymize.tree import Level
 from engine.model.identifying import IdentifyingValue, is_private, is_telling
 
 if TYPE_CHECKING:
@@ -18,23 +20,27 @@ _MOST_BYTES: Final = 256
 """Longer binary values are no text that anybody would know."""
 
 
-def telling_values(ds: Dataset, *, in_private: bool = False) -> Iterator[IdentifyingValue]:
+def telling_values(ds: Dataset) -> Iterator[IdentifyingValue]:
     """Yield the values by which an object's patient may be known.
 
     Args:
         ds: the object as it arrived; what can't be read of it is left out.
-        in_private: whether it is an item of a private sequence, in which everything is private.
     """
-    for tag in sorted(ds.keys()):
+    yield from _in_level(Level(ds), in_private=False)
+
+
+def _in_level(level: Level, *, in_private: bool) -> Iterator[IdentifyingValue]:
+    """Yield those of a level and below; in an item of a private sequence everything is private."""
+    for tag in level.tags():
         private = in_private or is_private(int(tag))
         try:
-            element = ds[tag]
-        except UNREADABLE:
+            items = level.below(tag)
+            element = level.ds[tag]
+        except (Failure, *UNREADABLE):
             continue
-        if element.VR == "SQ":
-            for item in element.value:
-                yield from telling_values(item, in_private=private)
-        elif is_telling(int(tag), element.VR) or in_private:
+        for item in items:
+            yield from _in_level(item, in_private=private)
+        if element.VR != "SQ" and (in_private or is_telling(int(tag), element.VR)):
             yield from _values(element.value, element.VR, private)
 
 

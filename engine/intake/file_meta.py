@@ -6,6 +6,7 @@ import os
 from struct import Struct
 
 from engine.errors import UnreadableObject
+from engine.model.file_note import CREATOR_ELEMENT, CREATOR_UID, EXEMPT, NOTE_ELEMENT
 
 IMPLEMENTATION_CLASS_UID = "2.25.235022223827495242976505035687323014033"
 IMPLEMENTATION_VERSION_NAME = "DICOMDOCK_0.1"
@@ -15,7 +16,6 @@ _ELEMENT = Struct("<HH2sH")
 _MAGIC = bytes(128) + b"DICM" + _ELEMENT.pack(0x0002, 0x0000, b"UL", 4)
 _LONGEST_UID_BYTES = 64
 _GROUP_LENGTH_END = len(_MAGIC) + _LENGTH.size
-_VERSION = _ELEMENT.pack(0x0002, 0x0001, b"OB", 0) + _LENGTH.pack(2) + b"\0\1"
 
 
 class FileMeta:
@@ -27,8 +27,17 @@ class FileMeta:
         transfer_syntax_uid: str,
         calling_ae_title: str,
         called_ae_title: str,
+        *,
+        anonymization: bool = True,
     ) -> None:
         """Encode all but the SOP instance UID.
+
+        Args:
+            sop_class_uid: of the objects.
+            transfer_syntax_uid: of their data sets.
+            calling_ae_title: who sent them.
+            called_ae_title: who received them.
+            anonymization: whether their receiver's anonymization is on; if not, the file says so.
 
         Raises:
             UnreadableObject: if a value is longer than an element can hold.
@@ -42,6 +51,7 @@ class FileMeta:
             + _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME)
             + _element(0x0016, b"AE", calling_ae_title[:16])
             + _element(0x0018, b"AE", called_ae_title[:16])
+            + (b"" if anonymization else _EXEMPT)
         )
 
     def preamble(self, sop_instance_uid: str) -> bytes:
@@ -75,6 +85,10 @@ def body_offset(fd: int) -> int | None:
     return _GROUP_LENGTH_END + int(length)
 
 
+def _long_element(element: int, value: bytes) -> bytes:
+    return _ELEMENT.pack(0x0002, element, b"OB", 0) + _LENGTH.pack(len(value)) + value
+
+
 def _element(element: int, vr: bytes, value: str) -> bytes:
     encoded = value.encode("ascii", "replace")
     if len(encoded) % 2:
@@ -86,3 +100,9 @@ def _head(element: int, vr: bytes, length: int) -> bytes:
     if length > 0xFFFE:  # PS3.5 7.1.2: it has 16 bits
         raise UnreadableObject("a UID is too long for a file")
     return _ELEMENT.pack(0x0002, element, vr, length)
+
+
+_VERSION = _long_element(0x0001, b"\0\1")
+_EXEMPT = _element(CREATOR_ELEMENT & 0xFFFF, b"UI", CREATOR_UID) + _long_element(
+    NOTE_ELEMENT & 0xFFFF, EXEMPT
+)

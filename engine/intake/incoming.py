@@ -73,7 +73,10 @@ class Source:
         meta = self._metas.get(key)
         if meta is None:
             called = str(self.receiver.ae_title)
-            meta = FileMeta(sop_class_uid, transfer_syntax_uid, self.calling_ae_title, called)
+            meta = FileMeta(
+                *(sop_class_uid, transfer_syntax_uid, self.calling_ae_title, called),
+                anonymization=self.receiver.anonymization,
+            )
             if len(self._metas) >= _KEPT_METAS:
                 self._metas.clear()
             self._metas[key] = meta

@@ -11,7 +11,8 @@ import io
 import os
 import stat
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engine.errors import Problem
@@ -27,6 +28,7 @@ MAX_LABEL_CHARACTERS: Final = 64
 MAX_SCRIPT_CHARACTERS: Final = 100_000
 LABELS: Final = ("project", "subject", "session")
 SCRIPT: Final = "script"
+_MOST_FAULTS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Row:
     subject: str = ""
     session: str = ""
     script: str = ""
+    fault: str = ""
+    """Why the objects of this key must be refused; the script is empty then."""
 
 
 class BadTable(Exception):
@@ -52,7 +56,8 @@ def parse_table(
         text: a header line that names `key` and at least one of project, subject, session (and
             script, if there may be one); then one line for each key.
         key: the name of the column of keys.
-        check_script: says what is wrong with a script; None if the table may have none.
+        check_script: says what is wrong with a script; None if the table may have none. A row
+            with a bad one has its `fault`; the others keep their meaning.
 
     Raises:
         BadTable: naming the first line that is wrong.
@@ -61,6 +66,7 @@ def parse_table(
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: dict[str, Row] = {}
     scripts: dict[str, str] = {}
+    faults: dict[str, str] = {}
     names: tuple[str, ...] = ()
     for line, cells in _lines(reader):
         if not names:
@@ -76,8 +82,12 @@ def parse_table(
         if script and check_script is not None:
             fault = scripts.setdefault(script, check_script(script))
             if fault:
-                raise BadTable(f"line {line}: the script is not valid: {fault}")
-        rows[values[key]] = Row(**{name: values[name] for name in names if name != key})
+                values[SCRIPT] = ""
+                faults[values[key]] = f"line {line}: the script is not valid: {fault}"
+        rows[values[key]] = Row(
+            **{name: values[name] for name in names if name != key},
+            fault=faults.get(values[key], ""),
+        )
         if len(rows) > MAX_ROWS:
             raise BadTable(f"it has more than {MAX_ROWS:,} rows")
     if not names:
@@ -174,7 +184,7 @@ class LabelTable:
             kept = "; the last good table is in force" if self._rows is not None else ""
             self.problem = f"table: {error}{kept}"
         else:
-            self._rows, self.problem = rows, ""
+            self._rows, self.problem = rows, _problem_of(rows)
 
     @property
     def rows(self) -> Mapping[str, Row] | None:
@@ -235,9 +245,38 @@ class LabelTables:
         return table
 
 
-def table_problems(field: str, text: str, parse: Callable[[str], object]) -> Iterator[Problem]:
-    """Yield what keeps a text from being a table."""
+def table_problems(
+    field: str, text: str, parse: Callable[[str], Mapping[str, Row]]
+) -> Iterator[Problem]:
+    """Yield what keeps a text from being a table, and rows of it from being of use."""
     try:
-        parse(text)
+        faults = _faults(parse(text))
     except BadTable as error:
-        yield Problem(field, text[:40], str(error), "mend that line")
+        yield Problem(field, text[:40], str(error), "correct that line")
+        return
+    for fault in islice(faults, _MOST_FAULTS):
+        yield Problem(field, "", fault, "correct that script")
+
+
+def file_problems(
+    field: str, path: Path, parse: Callable[[str], Mapping[str, Row]]
+) -> Iterator[Problem]:
+    """Yield what is wrong with the table in a file; nothing if it can't be read just now."""
+    try:
+        text = read_table_file(path)
+    except BadTable:
+        return
+    for problem in table_problems(field, text, parse):
+        yield replace(problem, value=str(path)[:40])
+
+
+def _faults(rows: Mapping[str, Row]) -> Iterator[str]:
+    return (row.fault for row in rows.values() if row.fault)
+
+
+def _problem_of(rows: Mapping[str, Row]) -> str:
+    faults = list(_faults(rows))
+    if not faults:
+        return ""
+    others = f", and {len(faults) - 1:,} other lines" if len(faults) > 1 else ""
+    return f"table: {faults[0]}{others}; objects of such keys are refused"

@@ -16,6 +16,7 @@ from engine.intake.guarded import place_of
 from engine.intake.job_resources import TARGET_FLAGS, VARIABLES, parsed_script, uid_maps_in
 from engine.intake.processors import Context, Continue, Facts, Known, Reject, Settings
 from engine.intake.write import out_of_resources
+from engine.model.identifying import IdentifyingValues
 from engine.model.plugin import PROCESSORS
 from engine.model.processing import Assignment, ElementChange, Verdict
 
@@ -176,7 +177,8 @@ def _ask(call: PluginCall, job: ProcessorJob, ds: Dataset) -> tuple[Answer, str]
     if verdict is None:
         return Answer(Verdict.SKIPPED, log=said.log), ""
     if isinstance(verdict, Reject):
-        return replace(said, verdict=Verdict.REJECTED, why=_clause(verdict.reason)), ""
+        why = _known_to(Path(job.source)).hide(_clause(verdict.reason))
+        return replace(said, verdict=Verdict.REJECTED, why=why), ""
     if not isinstance(verdict, Continue):
         return replace(_failed("neither Continue nor Reject was returned"), log=said.log), ""
     return said, verdict.script
@@ -185,6 +187,15 @@ def _ask(call: PluginCall, job: ProcessorJob, ds: Dataset) -> tuple[Answer, str]
 def _clause(reason: object) -> str:
     text = "".join(c if c.isprintable() else " " for c in str(reason))
     return text.strip()[:MAX_LINE_CHARACTERS]
+
+
+def _known_to(source: Path) -> IdentifyingValues:
+    """Return what the object says of its patient, as it came: a plugin may have changed it."""
+    from engine.anonymize import read_object
+    from engine.inspection.telling import telling_values
+
+    with source.open("rb") as file:
+        return IdentifyingValues(telling_values(read_object(file)))
 
 
 def _run_script(text: str, ds: Dataset, job: ProcessorJob) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.model.file_note import noted
 from engine.model.session import ObjectState, SessionStatus
 from engine.sessions.reconcile import identify, repair
 from engine.sessions.rows import ObjectRow
@@ -81,4 +82,5 @@ def _row(path: Path, session: Session, file: str, reason: str, clock: Clock) -> 
         session=session.id,
         file=file,
         bytes=path.stat().st_size,
+        project_script=noted(found.note, session.project),
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import Problem, ProcessingFailed
 from engine.intake.header import STUDY_INSTANCE_UID
-from engine.intake.label_tables import parse_table, table_problems
+from engine.intake.label_tables import file_problems, parse_table, table_problems
 from engine.intake.processors import Continue
 from engine.intake.script_problems import script_fault
 from engine.model.processor_class import (
@@ -62,6 +62,8 @@ class RemapByStudy:
             yield Problem(_FILE, file[:40], message, "give one: a table, or the file of one")
         elif text:
             yield from table_problems(_TABLE, text, _parsed)
+        else:
+            yield from file_problems(_FILE, Path(file), _parsed)
 
     def prepare(self, settings: Settings, tables: LabelTables) -> PreparedProcessor:
         """Return an instance."""
@@ -96,6 +98,8 @@ class _Prepared:
         row = rows.get((context.header.text(STUDY_INSTANCE_UID) or "").strip())
         if row is None:
             return None
+        if row.fault:
+            raise ProcessingFailed(f"table: {row.fault}")
         context.assign(
             project=row.project or None, subject=row.subject or None, session=row.session or None
         )

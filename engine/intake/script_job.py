@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from engine.errors import OutOfResources, StorageUnusable
 from engine.intake.job_resources import TARGET_FLAGS, VARIABLES, parsed_script, uid_maps_in
 from engine.intake.write import out_of_resources
+from engine.model.anonymization import ScriptScope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +78,7 @@ def _edit(job: ScriptJob) -> ScriptResult:
     from engine.anonymize import Outcome, Surroundings, edit_file
 
     begun: list[str] = []
+    scopes = {step.scope for step in job.steps}
     target = os.open(job.target, TARGET_FLAGS)
     try:
         outcome = edit_file(
@@ -86,6 +88,7 @@ def _edit(job: ScriptJob) -> ScriptResult:
             dict(zip(VARIABLES, job.labels, strict=True)),
             surroundings=Surroundings(uid_maps=uid_maps_in(job.uid_maps)),
             script_ids=[step.revision for step in job.steps if step.text],
+            done_for=job.labels[0] if ScriptScope.PROJECT in scopes else "",
         )
     finally:
         os.close(target)

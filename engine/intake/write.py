@@ -172,14 +172,28 @@ class IncomingArea:
 
     def sweep(self) -> int:
         """Remove what other runs left behind and return how many files that were."""
-        others = [path for path in self._root.iterdir() if path.name != self._boot_id]
-        return sum(map(_remove_tree, others))
+        return sweep(self._root, but=self._boot_id)
 
     def close(self) -> None:
         """Forget the folder, and remove it if nothing is arriving any more."""
         os.close(self._folder_fd)
         with suppress(OSError):
             (self._root / self._boot_id).rmdir()
+
+
+def sweep(root: Path, *, but: str = "") -> int:
+    """Remove what killed engines left of arriving objects, which nothing has anonymized yet.
+
+    Args:
+        root: the folder of all incoming areas; no other engine may use it.
+        but: the name of the area that stays.
+
+    Returns:
+        How many files were removed.
+    """
+    if not root.is_dir():
+        return 0
+    return sum(_remove_tree(path) for path in root.iterdir() if path.name != but)
 
 
 def _unmask(part: Part) -> None:

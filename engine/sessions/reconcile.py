@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 
+from engine.model.file_note import CREATOR_UID
 from engine.sessions.building import Moved
 from engine.sessions.files import object_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from pydicom.dataset import FileMetaDataset
 
     from engine.model.session import Session
     from engine.sessions.ledger_reader import StoredRow
@@ -32,6 +35,8 @@ class Identified:
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
+    note: bytes
+    """What was done to it, as `engine.model.file_note` says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +99,20 @@ def identify(path: Path) -> Identified:
     try:
         meta = read_file_meta_info(path)
     except (InvalidDicomError, OSError, EOFError, ValueError):
-        return Identified("", "", "")
+        return Identified("", "", "", b"")
     return Identified(
         str(meta.get("MediaStorageSOPClassUID", "")),
         str(meta.get("MediaStorageSOPInstanceUID", "")),
         str(meta.get("TransferSyntaxUID", "")),
+        _note_in(meta),
     )
+
+
+def _note_in(meta: FileMetaDataset) -> bytes:
+    if meta.get("PrivateInformationCreatorUID", "") != CREATOR_UID:
+        return b""
+    note = meta.get("PrivateInformation", b"")
+    return note if isinstance(note, bytes) else b""
 
 
 def _inode(path: Path) -> tuple[int, int]:

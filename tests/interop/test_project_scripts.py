@@ -9,6 +9,7 @@ import pydicom
 import pytest
 
 from engine.anonymize import recorded
+from engine.clock import SystemClock
 from engine.dimse.send import Destination, SendingAssociation
 from engine.errors import NotFound
 from engine.events import IdentifyingValuesShown
@@ -16,10 +17,13 @@ from engine.model.anonymization import ProfileSettings, Retain, ScriptScope
 from engine.model.identifying import MASK
 from engine.model.session import SessionStatus
 from engine.model.site_script import SiteScript
+from engine.session_keeping import sessions_without_engine
 from engine.sessions.operations import OperationKind, Request
+from engine.settings import EngineSettings
 from engine.view.objects import ObjectReference, RowChange
 from engine.view.scripts import FindingKind, ScriptTrial, TrialOutcome
 from tests import dicom
+from tests.engine.cli.outcome import spawn
 from tests.interop.test_sessions import Hospital, make_object
 from tests.running import LOOPBACK, free_port, make_receiver
 
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from engine.model.session import Session
+    from engine.sessions.ledger import SessionLedger
 
 UNKNOWN_CLASS = "1.2.3.4.99999999999999999999999"
 BY_SITE = '(0008,0080) := "SITE"'
@@ -346,3 +351,33 @@ def _assert_verdicts(clinic: Clinic, stored: ObjectReference) -> None:
     assert (error.kind, error.line) == (FindingKind.ERROR, 2)
     (trap,) = clinic.engine.scripts.check('version "6.1"\n- (0010,0020)\n')
     assert (trap.kind, trap.trap, trap.line) == (FindingKind.TRAP, "nested-copies", 2)
+
+
+def test_a_new_index_knows_of_every_object_what_has_been_done_to_it(tmp_path: Path) -> None:
+    """A script that ran on each object once does so no second time, and on raw ones never."""
+    clinic = Clinic(tmp_path / "data")
+    try:
+        clinic.scripts(BY_SITE, '(0008,1030) := concatenate[(0008,1030), "+"]')
+        done, direct, raw, due = (clinic.new_session() for _ in range(4))
+        clinic.receive(done, make())
+        clinic.receive(direct, make(), port=clinic.direct_port)
+        clinic.receive(raw, make(), port=clinic.raw_port)
+        for label in (done, direct):
+            assert clinic.archived(label).status == "ARCHIVED"
+        clinic.receive(due, make())
+        clinic.session(due)
+        known = due_of(clinic.engine._keeping.ledger)
+    finally:
+        clinic.engine.stop()
+    assert known == {done: 0, direct: 0, raw: 0, due: 1}
+    outcome = spawn("engine", "--data", str(tmp_path / "data"), "check", "--rebuild-index")
+    assert outcome.returncode == 0, outcome.stderr
+    settings = EngineSettings(tmp_path / "data")
+    with sessions_without_engine(settings, SystemClock()) as keeping:
+        assert due_of(keeping.ledger) == known
+
+
+def due_of(ledger: SessionLedger) -> dict[str, int]:
+    """Return how many objects of each session wait for their project's script."""
+    sessions = ledger.in_status(*SessionStatus)
+    return {session.label: len(ledger.due_files(session.id)) for session in sessions}

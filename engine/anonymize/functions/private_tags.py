@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.anonymize.errors import Failure
 from engine.anonymize.functions.function import Argument, Function, paths_in
+from engine.anonymize.items import UnreadableItems
 from engine.anonymize.private import is_creator, is_private
 from engine.anonymize.tree import roots
 from engine.anonymize.values import VOID, Void
@@ -55,8 +56,14 @@ def _prune(level: Level, kept: _Kept, run: Run) -> bool:
 
 
 def _prune_items(level: Level, tag: BaseTag, kept: _Kept, run: Run) -> bool:
+    try:
+        items = level.below(tag)
+    except UnreadableItems:
+        if is_private(tag):
+            return False
+        raise
     # Every item must be pruned, so no short cut at the first one with something kept.
-    return True in [_prune(item, kept, run) for item in level.below(tag)]
+    return True in [_prune(item, kept, run) for item in items]
 
 
 def _remove_idle_creators(level: Level) -> None:

@@ -9,7 +9,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from engine.anonymize import Profile, Retain, Surroundings, UneditableFile, edit_file
-from engine.anonymize.profile_table import Action, action_for, table
+from engine.anonymize.profile_table import Action, row_of, table
 from tests.engine.anonymize.objects import find, make_object, result, script, value_at
 
 NESTED = "(5200,9230)[0]/(0008,9215)[0]/"
@@ -50,9 +50,9 @@ OBJECT = {
 }
 
 
-def test_the_table_is_that_of_2026c() -> None:
+def test_the_table_is_that_of_2026d() -> None:
     exact, masked = table()
-    assert len(exact) + len(masked) == 655
+    assert len(exact) + len(masked) == 656
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_the_table_is_that_of_2026c() -> None:
     ],
 )
 def test_known_rows_have_the_action_that_is_right_for_every_type(tag: int, action: Action) -> None:
-    assert action_for(tag) is action
+    assert row_of(tag).basic is action
 
 
 def test_identity_is_gone_at_every_depth_and_what_makes_the_image_stays() -> None:
@@ -185,3 +185,29 @@ def test_time_and_depth_are_bounded_for_the_profile_too(tmp_path: Path) -> None:
     with pytest.raises(UneditableFile, match="the profile took longer"):
         edit_file(source, target, [Profile()], {}, surroundings=around)
     assert not target.exists()
+
+
+@pytest.mark.parametrize("vr", ["LO", "SH", "UT", "OB", "UN", "PN"])
+def test_a_uid_of_a_wrong_vr_is_replaced_as_any_other(vr: str) -> None:
+    ds = make_object({"(0008,0018)": (vr, "1.2.3.4.5"), "(0020,000D)": ("UI", "1.2.3.4.5")})
+    other = make_object({"(0008,0018)": (vr, "1.2.3.4.6")})
+    Profile().apply(ds)
+    Profile().apply(other)
+    assert (
+        value_at(ds, "(0008,0018)") == value_at(ds, "(0020,000D)") == result('hashUID["1.2.3.4.5"]')
+    )
+    assert value_at(other, "(0008,0018)") == result('hashUID["1.2.3.4.6"]')
+    assert ds[0x00080018].VR == "UI"
+
+
+def test_a_sequence_of_references_that_is_text_goes() -> None:
+    ds = make_object({"(0008,1140)": ("LO", "Doe")})
+    Profile().apply(ds)
+    assert find(ds, "(0008,1140)") is None
+
+
+def test_a_time_that_is_none_goes_when_dates_move() -> None:
+    ds = make_object({"(0008,0031)": ("TM", "Doe"), "(0008,0030)": ("TM", "101112.5")})
+    Profile(shift_days=3).apply(ds)
+    assert value_at(ds, "(0008,0031)") == ""
+    assert value_at(ds, "(0008,0030)") == "101112.5"

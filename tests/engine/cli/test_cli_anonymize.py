@@ -206,7 +206,10 @@ def test_a_script_is_checked_with_its_traps(run: Run, tmp_path: Path) -> None:
     assert checked.data["findings"][0]["line"] == 2
     script.write_text('version "6.6"\nremoveAllPrivateTags\n')
     checked = run("script", "check", str(script))
-    assert (checked.code, checked.err) == (0, "the script is valid\n")
+    assert (checked.code, checked.err.splitlines()[0]) == (0, "the script is valid")
+    assert "neither this script nor the basic profile removes: Code Meaning" in checked.err
+    left = run("script", "check", str(script), "--json").data["left"]
+    assert {"path": "(0042,0010)", "name": "Document Title"} in left
 
 
 def test_errors_of_a_script_are_said_with_their_place(run: Run, tmp_path: Path) -> None:
@@ -219,3 +222,19 @@ def test_errors_of_a_script_are_said_with_their_place(run: Run, tmp_path: Path) 
     assert run("script", "check", str(script)).code == 1
     script.write_text("-(0010,0010)\n")
     assert "DicomEdit 4" in run("script", "check", str(script)).err
+
+
+def test_texts_that_stay_and_may_tell_a_person_are_named(run: Run, tmp_path: Path) -> None:
+    source, script = tmp_path / "in.dcm", tmp_path / "s.das"
+    ds = dcmread(str(get_testdata_file("CT_small.dcm")))
+    ds.DocumentTitle = "Report of Doe"
+    ds.save_as(source)
+    script.write_text('version "6.6"\n')
+    command = ("anonymize", str(script), str(source), "--profile", "--diff", "-o")
+    (found,) = run(*command, str(tmp_path / "1.dcm"), "--json").data["objects"]
+    kept = {row["keyword"]: row["after"] for row in found["differences"] if row["telling"]}
+    assert kept["DocumentTitle"] == "Report of Doe"
+    masked = run(*command, str(tmp_path / "2.dcm"), "--mask").out
+    (line,) = [line for line in masked.splitlines() if "DocumentTitle" in line]
+    assert line.split()[:3] == ["(0042,0010)", "DocumentTitle", "kept"]
+    assert "Doe" not in masked

@@ -196,3 +196,20 @@ def test_beside_a_running_engine_only_what_rests_is_looked_at(run: Run, data: Pa
     finally:
         lock.release()
     assert len(objects(data)) == OBJECTS + 1
+
+
+def test_what_a_killed_engine_left_of_arriving_objects_is_removed(run: Run, data: Path) -> None:
+    part = data / "incoming" / "0123456789ab" / "00000001.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"Doe^Jane")
+    lock = EngineLock.acquire(EngineSettings(data).lock_file, SystemClock())
+    try:
+        assert check(run)[1]["swept"] == 0
+        assert part.exists()
+    finally:
+        lock.release()
+    outcome = run("check")
+    said = "removed 1 part of objects that a killed engine was receiving"
+    assert (outcome.code, outcome.err.splitlines()[-1]) == (0, said)
+    assert not part.parent.exists()
+    assert check(run)[1]["swept"] == 0

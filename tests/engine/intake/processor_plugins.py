@@ -73,6 +73,11 @@ class Plugin:
         context.edit.set(PATIENT_NAME, "Never^Stored")
         return Reject("not of\nthis trial")
 
+    def refuse_by_name(self, context: Context) -> Reject:
+        name = context.header.text(PATIENT_NAME)
+        context.edit.set(PATIENT_NAME, "Never^Stored")
+        return Reject(f"no {name} here")
+
     def script(self, context: Context) -> Continue:
         return Continue(context.settings.text("value"))
 

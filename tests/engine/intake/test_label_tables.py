@@ -14,6 +14,7 @@ from engine.intake.label_tables import (
     Row,
     parse_table,
     read_table_file,
+    table_problems,
 )
 from engine.intake.script_problems import script_fault
 
@@ -63,9 +64,43 @@ def test_what_is_no_table_is_named_by_its_line(text: str, why: str) -> None:
     assert why in str(caught.value)
 
 
-def test_a_script_in_a_table_must_be_one() -> None:
-    with pytest.raises(BadTable, match="line 3: the script is not valid: "):
-        parse_table('key,script\nP1,\nP2,"version ""6.6""\nnonsense"\n', "key", script_fault)
+BAD_SCRIPT = 'key,project,script\nP1,A,\nP2,B,"version ""6.6""\nDoe^Jane"\nP3,C,\n'
+
+
+def parse_scripts(text: str) -> dict[str, Row]:
+    return parse_table(text, "key", script_fault)
+
+
+def test_a_bad_script_refuses_the_key_of_its_line_alone_and_is_never_shown() -> None:
+    rows = parse_scripts(BAD_SCRIPT)
+    assert (rows["P1"], rows["P3"]) == (Row("A"), Row("C"))
+    assert rows["P2"].fault.startswith("line 3: the script is not valid: line 2 of it: ")
+    assert rows["P2"].script == ""
+    (problem,) = table_problems("table", BAD_SCRIPT, parse_scripts)
+    assert problem.message == rows["P2"].fault
+    assert "Doe" not in str(problem)
+
+
+def test_a_table_whose_file_gets_a_bad_script_keeps_its_good_rows_and_says_the_line(
+    tmp_path: Path,
+) -> None:
+    path, watches = tmp_path / "labels.csv", Watches()
+    told: list[str] = []
+    path.write_text("key,project\nP1,A\n")
+    tables = LabelTables(watches, lambda _label, problem: told.append(problem))
+    table = tables.of_file(path, parse_scripts)
+    assert table.rows == {"P1": Row("A")}
+    path.write_text(BAD_SCRIPT)
+    watches.on_change()
+    assert table.rows is not None
+    assert table.rows["P1"] == Row("A")
+    (problem,) = told
+    assert problem.startswith("table: line 3: the script is not valid")
+    assert problem.endswith("; objects of such keys are refused")
+    assert "Doe" not in problem
+    path.write_text("key,project\nP1,A\n")
+    watches.on_change()
+    assert told[1:] == [""]
 
 
 def test_only_regular_files_of_text_are_read(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from engine.intake.processor_states import ProcessorStates
 from engine.intake.processor_workers import PROCESSES_PER_INSTANCE, ProcessorWorkers
 from engine.model.ae_title import AETitle
 from engine.model.configuration import Configuration
+from engine.model.identifying import MASK
 from engine.model.plugin import PROCESSORS, PluginInfo
 from engine.model.processing import Verdict
 from engine.model.processor import Processor
@@ -241,6 +242,15 @@ def test_a_rejected_object_is_not_stored_and_its_sender_hears_of_success(opened:
     status = bed.states.of(acme(), (), "")
     assert (status.runs, status.rejects, status.errors) == (1, 1, 0)
     assert bed.states.of(later, (), "").runs == 0
+
+
+def test_what_a_plugin_says_of_a_rejection_names_no_patient(opened: Opened, tmp_path: Path) -> None:
+    bed = opened(acme(do="refuse_by_name"))
+    outcome = bed.receive(StudyDescription="A", PatientName="Quince^Zebedee")
+    assert outcome.reason == f"rejected by processor P1: no {MASK} here"
+    (row,) = bed.bench.rows()
+    assert row.reason == outcome.reason
+    assert not any(b"Quince" in p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
 
 
 def test_a_script_that_rejects_rejects_and_one_that_changes_nothing_goes_on(

@@ -108,3 +108,29 @@ def test_the_table_of_studies_may_be_a_file(tmp_path: Path) -> None:
         asked(prepared)
     assert UNASSIGNED in Assignment(project="").words()
     prepared.close()
+
+
+BAD = 'study_instance_uid,project,script\n1.2.3,A,"version ""6.6""\nDoe"\n{},B,\n'
+
+
+def test_a_bad_script_in_the_file_of_studies_is_refused_when_it_is_saved(tmp_path: Path) -> None:
+    file = tmp_path / "studies.csv"
+    settings = Settings((("file", str(file)),))
+    assert list(RemapByStudy().check(settings)) == []  # there is no file yet
+    file.write_text(BAD.format(STUDY))
+    (problem,) = RemapByStudy().check(settings)
+    assert (problem.field, "line 2: the script" in problem.message) == ("file", True)
+    assert "Doe" not in str(problem)
+    (problem,) = RemapByStudy().check(Settings((("table", BAD.format(STUDY)),)))
+    assert (problem.field, "line 2: the script" in problem.message) == ("table", True)
+
+
+def test_only_the_study_with_a_bad_script_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "studies.csv"
+    file.write_text(BAD.format(STUDY))
+    prepared = RemapByStudy().prepare(Settings((("file", str(file)),)), LabelTables())
+    assert asked(prepared) == (Continue(), Assignment("B"))
+    file.write_text(BAD.format("1.2.4").replace("1.2.3", STUDY))
+    prepared = RemapByStudy().prepare(Settings((("file", str(file)),)), LabelTables())
+    with pytest.raises(ProcessingFailed, match="line 2: the script is not valid"):
+        asked(prepared)
