@@ -180,6 +180,7 @@ def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[
         keeping = SessionKeeping(settings, index, journal, clock, lambda: configuration, runner)
         opened.callback(keeping.close)
         keeping.recover(clean=index.begin_run())
+        index.confirm_run()
         yield keeping
 
 
