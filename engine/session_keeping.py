@@ -111,8 +111,13 @@ class SessionKeeping:
         at = self._workplace
         return audit(at.index, at.ledger, at.areas, live=False)
 
+    @in_words()
     def adopt(self, found: Audit) -> Adopted:
-        """Bring the index to what the disk says, and return what that changed."""
+        """Bring the index to what the disk says, and return what that changed.
+
+        Raises:
+            StorageUnusable: if the index can't be written.
+        """
         return adopt_findings(self._workplace, found)
 
     def start(self) -> None:

@@ -52,7 +52,7 @@ def spoil_trace_key(settings: EngineSettings, _: pytest.MonkeyPatch) -> None:
 
 
 def spoil_recovery(_: EngineSettings, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("engine.intake.recovery.repair", fail)
+    patch.setattr("engine.sessions.reconcile.repair", fail)
 
 
 def spoil_end_of_recovery(_: EngineSettings, patch: pytest.MonkeyPatch) -> None:
