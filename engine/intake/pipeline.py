@@ -27,6 +27,7 @@ from engine.intake.write import is_stored, publish
 from engine.model.identity import UNASSIGNED
 from engine.model.session import ObjectState, ProjectScript, SessionArea
 from engine.sessions.index import SessionOrigin
+from engine.sessions.object_changes import ALREADY_HERE
 from engine.sessions.rows import ObjectRow
 from engine.settings import Durability
 
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
 SUCCESS = 0x0000
 ABANDONED = 0xC000
 """In the row of an object that was never answered, because it never was complete."""
-ALREADY_HERE = "already here"
 COMMENT_CHARACTERS = 64
 """Longest Error Comment (0000,0902), an LO element."""
 
