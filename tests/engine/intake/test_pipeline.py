@@ -200,6 +200,26 @@ def test_without_a_project_an_object_waits_unassigned(bench: Bench) -> None:
     assert event.sentence() == "session 1 opened in Unassigned"
 
 
+def test_an_object_holds_its_session_until_it_has_its_row(bench: Bench) -> None:
+    incoming = bench.begin()
+    incoming.write([dicom.image()], len(dicom.image()))
+    outcome = bench.pipeline.finish(incoming)
+    assert outcome.session is not None
+    assert not bench.index.holds.wait_until_free(outcome.session, 0)
+    bench.pipeline.settle(incoming, outcome)
+    assert bench.index.holds.wait_until_free(outcome.session, 0)
+
+
+def test_the_latency_of_an_answer_begins_with_the_last_byte(bench: Bench) -> None:
+    incoming = bench.begin()
+    bench.clock.advance(60)
+    incoming.write([dicom.image()], len(dicom.image()))
+    outcome = bench.pipeline.finish(incoming)
+    bench.clock.advance(0.5)
+    bench.pipeline.settle(incoming, outcome)
+    assert bench.metrics.latency().p50_ms == pytest.approx(500, rel=0.3)
+
+
 @pytest.mark.parametrize("syntax", dicom.UNCOMPRESSED)
 def test_every_uncompressed_encoding_is_read(bench: Bench, syntax: str) -> None:
     outcome = bench.receive(dicom.image(syntax), transfer_syntax_uid=syntax)
