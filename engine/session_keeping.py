@@ -12,7 +12,7 @@ from engine.intake.adoption import adopt_findings
 from engine.intake.archiving import ProjectScripts
 from engine.intake.recovery import adopt
 from engine.intake.script_runner import ScriptRunner
-from engine.intake.stored import read_stored
+from engine.intake.stored import read_stored, same_data_set
 from engine.journal import Journal
 from engine.lock import EngineLock
 from engine.model.safe_names import timestamp
@@ -67,6 +67,7 @@ class SessionKeeping:
             *(index, self.ledger, areas_of(settings), read_stored, journal, clock),
             *(self._scripts, self._forget_route),
             lambda project: configuration().projects.archive_folder(project),
+            same_data_set,
             lambda project: configuration().pet_mr(project),
         )
         self._lifecycle = Lifecycle(self._workplace, self._policy)
@@ -111,8 +112,13 @@ class SessionKeeping:
         at = self._workplace
         return audit(at.index, at.ledger, at.areas, live=False)
 
+    @in_words()
     def adopt(self, found: Audit) -> Adopted:
-        """Bring the index to what the disk says, and return what that changed."""
+        """Bring the index to what the disk says, and return what that changed.
+
+        Raises:
+            StorageUnusable: if the index can't be written.
+        """
         return adopt_findings(self._workplace, found)
 
     def start(self) -> None:
@@ -180,6 +186,7 @@ def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[
         keeping = SessionKeeping(settings, index, journal, clock, lambda: configuration, runner)
         opened.callback(keeping.close)
         keeping.recover(clean=index.begin_run())
+        index.confirm_run()
         yield keeping
 
 

@@ -20,13 +20,14 @@ from engine.errors import (
 from engine.events import SessionOpened
 from engine.intake.dropped import Dropped
 from engine.intake.filing import Filing
-from engine.intake.folders import OpenFolders
+from engine.intake.folders import FlushedFolders, OpenFolders
 from engine.intake.incoming import Arrival, IncomingObject, Source
 from engine.intake.placement import distinct_name, file_name
-from engine.intake.write import publish
+from engine.intake.write import is_stored, publish
 from engine.model.identity import UNASSIGNED
 from engine.model.session import ObjectState, ProjectScript, SessionArea
 from engine.sessions.index import SessionOrigin
+from engine.sessions.object_changes import ALREADY_HERE
 from engine.sessions.rows import ObjectRow
 from engine.settings import Durability
 
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from engine.metrics import Metrics
     from engine.model.identity import Identity
     from engine.model.receiver import Receiver
-    from engine.sessions.index import SessionIndex, SessionKey, SessionPlace
+    from engine.sessions.index import Copy, SessionIndex, SessionKey, SessionPlace
     from engine.sessions.traces import TraceBook
 
 SUCCESS = 0x0000
@@ -102,6 +103,10 @@ class Pipeline:
         custom: CustomProcessing | None = None,
     ) -> None:
         self._places = places
+        self._trees = {
+            SessionArea.PREARCHIVE: (places.prearchive_fd, FlushedFolders()),
+            SessionArea.ARCHIVE: (places.archive_fd, FlushedFolders()),
+        }
         self._index = index
         self._filing = Filing(index, places.prearchive_fd, places.archive_fd, router.archive_folder)
         self._journal = journal
@@ -116,10 +121,7 @@ class Pipeline:
         self, receiver: Receiver, calling_ae_title: str, address: str, association: str
     ) -> Source:
         """Return what the objects of one association have in common; its user closes it."""
-        folders = {
-            SessionArea.PREARCHIVE: OpenFolders(self._places.prearchive_fd),
-            SessionArea.ARCHIVE: OpenFolders(self._places.archive_fd),
-        }
+        folders = {area: OpenFolders(fd, flushed) for area, (fd, flushed) in self._trees.items()}
         return Source(receiver, calling_ae_title, address, association, folders)
 
     def is_quick(self, source: Source) -> bool:
@@ -218,11 +220,19 @@ class Pipeline:
         source, identity = arrival.source, series.identity
         directly = self._may_go_directly(source.receiver, series.key, ruling)
         part = self._anonymized(incoming, identity, ruling, directly=directly)
-        filed = self._session(source, series, directly=directly)
-        incoming.held_session = filed.place.id
+        filed = self._filing.known(series.key, directly=directly)
+        if filed is not None:
+            incoming.held_session = filed.place.id
+        copies = self._copies(arrival, series.key, filed)
+        same = self._same(incoming, part, copies)
+        if same is not None:
+            return Outcome(ObjectState.DUPLICATE, SUCCESS, ALREADY_HERE, same.session, same.file)
+        if filed is None:
+            filed = self._new_session(series.key, source, identity, directly=directly)
+            incoming.held_session = filed.place.id
         if self._traces is not None:
             self._traces.note(filed.place.id, series.traced)
-        published = self._publish(incoming, part, header, filed, ruling, series)
+        published = self._publish(incoming, part, header, filed, ruling, series, copies)
         return _outcome(published, filed.place, identity.warning)
 
     def _identified(
@@ -280,10 +290,23 @@ class Pipeline:
         source = incoming.arrival.source
         return incoming.become(self._anonymizer.edit(incoming.part, steps, identity.labels, source))
 
-    def _session(self, source: Source, series: Series, *, directly: bool) -> Filed:
-        """Find or make the session of an object and hold it."""
-        known = self._filing.known(series.key, directly=directly)
-        return known or self._new_session(series.key, source, series.identity, directly=directly)
+    def _copies(self, arrival: Arrival, key: SessionKey, filed: Filed | None) -> tuple[Copy, ...]:
+        """Return where the SOP instance is already, unless it can only be where it arrives."""
+        if filed is not None and not filed.place.has_history:
+            return ()
+        return self._index.copies(key, arrival.sop_instance_uid)
+
+    def _same(self, incoming: IncomingObject, part: Part, copies: tuple[Copy, ...]) -> Copy | None:
+        """Return the copy with the data set that has arrived, wherever it was put since."""
+        folders, durability = incoming.arrival.source.folders, self._places.durability
+        for copy in copies:
+            *parts, name = *copy.folder.split("/"), *copy.file.split("/")
+            below = folders[copy.area]
+            if is_stored(
+                part, below, tuple(parts), name, durability, body_offset=incoming.body_offset
+            ):
+                return copy
+        return None
 
     def _new_session(
         self, key: SessionKey, source: Source, identity: Identity, *, directly: bool
@@ -320,12 +343,17 @@ class Pipeline:
         filed: Filed,
         ruling: Ruling,
         series: Series,
+        copies: tuple[Copy, ...],
     ) -> Published:
         name = file_name(header, series.template)
+        parts = ["SCANS", series.scan, "DICOM"]
+        here = next((copy for copy in copies if copy.session == filed.place.id), None)
+        if here is not None:  # the policy for duplicates is about that file
+            *parts, name = here.file.split("/")
         return publish(
             part,
             incoming.arrival.source.folders[filed.area],
-            (*filed.place.folder, "SCANS", series.scan, "DICOM"),
+            (*filed.place.folder, *parts),
             name,
             self._places.durability,
             body_offset=incoming.body_offset,
@@ -347,7 +375,7 @@ def _require_same_instance(header: HeaderView, arrival: Arrival) -> None:
 def _outcome(published: Published, place: SessionPlace, warning: str) -> Outcome:
     file = "/".join(published.path_parts[len(place.folder) :])
     if published.duplicate:
-        return Outcome(ObjectState.DUPLICATE, SUCCESS, "already here", place.id, file)
+        return Outcome(ObjectState.DUPLICATE, SUCCESS, ALREADY_HERE, place.id, file)
     beside = _beside(published)
     reason = f"{warning}; {beside}" if warning and beside else warning or beside
     return Outcome(ObjectState.STORED, SUCCESS, reason, place.id, file)

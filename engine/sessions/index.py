@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,6 +41,22 @@ if TYPE_CHECKING:
     from engine.sessions.rows import Backlog
 
 _FOLDER_TRIES = 1000
+_LEAVING = frozenset(
+    (
+        *(SessionStatus.QUEUED_MOVING, SessionStatus.MOVING),
+        *(SessionStatus.QUEUED_DELETING, SessionStatus.DELETING, SessionStatus.DELETED),
+    )
+)
+_COPIES = (
+    "SELECT s.id, s.area, s.folder, o.file, s.status FROM objects AS o"
+    " JOIN sessions AS s ON s.id = o.session"
+    f" WHERE o.sop_instance_uid = ? AND o.state = '{ObjectState.STORED}' AND o.file <> ''"
+    " AND s.study_instance_uid = ? AND s.label = ? AND s.project IS ?"
+    " GROUP BY s.id, o.file ORDER BY MIN(o.sequence)"
+)
+_SAME_KEY = (
+    "SELECT 1 FROM sessions WHERE project IS ? AND study_instance_uid = ? AND label = ? LIMIT 1"
+)
 
 _logger = logging.getLogger(__name__)
 SESSION_COLUMNS = ", ".join(f.name for f in fields(Session))
@@ -73,6 +89,19 @@ class SessionPlace:
     id: int
     folder: tuple[str, ...]
     is_new: bool = False
+    has_history: bool = False
+    """Whether the index knows objects of it, or of another session of its key, from before."""
+
+
+class Copy(NamedTuple):
+    """Where a stored SOP instance is."""
+
+    session: int
+    area: SessionArea
+    folder: str
+    """The session's, relative to its area."""
+    file: str
+    """Relative to the session's folder."""
 
 
 class SessionIndex:
@@ -88,6 +117,8 @@ class SessionIndex:
         self.holds = Holds()
         """Taken by `place_of` and `session_for`; given back once the object's row is queued."""
         self._receiving = self._count_receiving()
+        self._run_is_confirmed = False
+        """Whether this run recovered and started, so that its end may count as a clean stop."""
         self.objects_written, self.sessions_finished = Watchers(), Watchers()
         self._writer = RowWriter(self._connection, self._lock, self.objects_written.tell)
         self.record = self._writer.record
@@ -134,9 +165,30 @@ class SessionIndex:
             except sqlite3.Error as error:
                 raise OutOfResources(f"session index: {error}") from error
             with self._places_lock:
-                self._places[key] = SessionPlace(place.id, place.folder)
+                self._places[key] = replace(place, is_new=False)
                 self.holds.take(place.id)
             return place
+
+    def copies(self, key: SessionKey, sop_instance_uid: str) -> tuple[Copy, ...]:
+        """Return where a SOP instance, as it came, is in all sessions of a key, oldest first.
+
+        Sessions that are to be moved elsewhere or deleted don't count.
+
+        Raises:
+            OutOfResources: if the index can't be read.
+        """
+        try:
+            with self._lock:
+                rows = self._connection.execute(
+                    _COPIES, (sop_instance_uid, key.study_instance_uid, key.label, key.project)
+                ).fetchall()
+        except sqlite3.Error as error:
+            raise OutOfResources(f"session index: {error}") from error
+        return tuple(
+            Copy(session, SessionArea(area), folder, file)
+            for session, area, folder, file, status in rows
+            if SessionStatus(status) not in _LEAVING
+        )
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
@@ -246,26 +298,37 @@ class SessionIndex:
 
     @in_words()
     def begin_run(self) -> bool:
-        """Note that an engine runs; return whether the one before it stopped in good order."""
-        with self._lock, self._connection:
-            row = self._connection.execute("SELECT clean_stop FROM engine").fetchone()
-            self._connection.execute("DELETE FROM engine")
-            self._connection.execute("INSERT INTO engine VALUES (0)")
+        """Note that a run begins; return whether the one before it ended with a clean stop.
+
+        Until `confirm_run` and `close`, the index says that this run crashed.
+        """
+        with self._lock:
+            with self._connection:
+                row = self._connection.execute("SELECT clean_stop FROM engine").fetchone()
+                self._connection.execute("DELETE FROM engine")
+                self._connection.execute("INSERT INTO engine VALUES (0)")
+            # Without FULL durability a power cut would bring the clean stop before this run back.
+            self._connection.execute("PRAGMA wal_checkpoint")
         return row is None or bool(row[0])
 
+    def confirm_run(self) -> None:
+        """Let `close` note a clean stop: every object has its row, and the start succeeded."""
+        self._run_is_confirmed = True
+
     def close(self) -> None:
-        """Write what is queued, note the clean stop and close."""
+        """Write what is queued, note the clean stop of a confirmed run, and close."""
         self._writer.close()
         with self._lock, closing(self._connection):
+            if not self._run_is_confirmed or self._writer.lost_rows:
+                return
             try:
-                self._note_stop()
+                self._note_clean_stop()
             except sqlite3.Error as error:
                 _logger.warning("%s; the next start looks for missing rows", unusable(error))
 
-    def _note_stop(self) -> None:
+    def _note_clean_stop(self) -> None:
         with self._connection:
-            clean = not self._writer.lost_rows
-            self._connection.execute("UPDATE engine SET clean_stop = ?", (clean,))
+            self._connection.execute("UPDATE engine SET clean_stop = 1")
 
     def _candidates(self, key: SessionKey) -> list[tuple[int, str, str, SessionStatus | None]]:
         """Return number, folder, status of a key's sessions, and what an object makes of each."""
@@ -280,7 +343,7 @@ class SessionIndex:
         for session_id, folder, status, becomes in self._candidates(key):
             if becomes is not None:
                 self._join(session_id, status, becomes)
-                return SessionPlace(session_id, tuple(folder.split("/")))
+                return SessionPlace(session_id, tuple(folder.split("/")), has_history=True)
         return None
 
     def _join(self, session_id: int, status: str, becomes: SessionStatus) -> None:
@@ -299,6 +362,7 @@ class SessionIndex:
         origin: SessionOrigin,
         make_folder: Callable[[datetime], tuple[str, ...]],
     ) -> SessionPlace:
+        has_history = self._connection.execute(_SAME_KEY, key[:3]).fetchone() is not None
         folder, at = self._free_folder(make_folder, origin.at), stamp(origin.at)
         with self._connection:
             cursor = self._connection.execute(
@@ -323,7 +387,7 @@ class SessionIndex:
             )
         self._receiving += 1
         assert cursor.lastrowid is not None
-        return SessionPlace(cursor.lastrowid, folder, is_new=True)
+        return SessionPlace(cursor.lastrowid, folder, is_new=True, has_history=has_history)
 
     def _free_folder(
         self, make_folder: Callable[[datetime], tuple[str, ...]], at: datetime

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.model.session import ObjectState, ProjectScript
+from engine.sessions.rows import OBJECT_COLUMNS, ObjectRow, insert_objects
 from engine.sessions.staging import REJECTED
 
 if TYPE_CHECKING:
@@ -17,12 +18,52 @@ if TYPE_CHECKING:
     from engine.sessions.building import Moved
     from engine.sessions.operations import Plan
 
+ALREADY_HERE = "already here"
 
-def rename(connection: sqlite3.Connection, session_id: int, moved: Iterable[Moved]) -> None:
-    """Note that objects of a session have other file names."""
+
+def give_rows(connection: sqlite3.Connection, rows: Iterable[ObjectRow]) -> None:
+    """Give objects that have none their rows.
+
+    If an object has arrived again as a duplicate, that row becomes its own: what was received
+    stays counted once. It gets a new number, so that nobody who follows the rows misses it.
+    """
+    insert_objects(connection, [_taken_over(connection, row) or row for row in rows])
+
+
+def _taken_over(connection: sqlite3.Connection, row: ObjectRow) -> ObjectRow | None:
+    """Remove the newest duplicate's row of a file and return it as that of a stored object."""
+    found = connection.execute(
+        f"SELECT sequence, {OBJECT_COLUMNS} FROM objects WHERE session = ? AND file = ?"
+        " AND state = ? ORDER BY sequence DESC LIMIT 1",
+        (row.session, row.file, ObjectState.DUPLICATE),
+    ).fetchone()
+    if found is None:
+        return None
+    sequence, *values = found
+    connection.execute("DELETE FROM objects WHERE sequence = ?", (sequence,))
+    return ObjectRow(*values)._replace(state=ObjectState.STORED, reason=row.reason)
+
+
+def note_duplicate(connection: sqlite3.Connection, session_id: int, file: str, of: str) -> None:
+    """Note that an object is the same as one that the session had before, whose file stays."""
+    connection.execute(
+        "UPDATE objects SET state = ?, reason = ?, file = ?"
+        " WHERE session = ? AND file = ? AND state = ?",
+        (ObjectState.DUPLICATE, ALREADY_HERE, of, session_id, file, ObjectState.STORED),
+    )
+
+
+def rename(
+    connection: sqlite3.Connection,
+    session_id: int,
+    moved: Iterable[Moved],
+    up_to: int | None = None,
+) -> None:
+    """Note that objects of a session have other file names; of those up to a row, if given."""
     connection.executemany(
-        "UPDATE objects SET file = ? WHERE session = ? AND file = ?",
-        [(m.after, session_id, m.before) for m in moved],
+        "UPDATE objects SET file = ? WHERE session = ? AND file = ?"
+        " AND sequence <= COALESCE(?, sequence)",
+        [(m.after, session_id, m.before, up_to) for m in moved],
     )
 
 

@@ -6,8 +6,7 @@ import errno
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from engine.errors import EngineError, StorageUnusable
-from engine.events import counted
+from engine.errors import EngineError
 from engine.model.identity import UNASSIGNED
 from engine.model.pet_mr import PetMr
 from engine.model.project import FIRST_ARCHIVE_FOLDER
@@ -15,6 +14,7 @@ from engine.sessions.staging import NoScripts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from engine.clock import Clock
     from engine.journal import Journal
@@ -45,6 +45,8 @@ class Workplace:
     """Is told of each session that has got into the archive."""
     archive_folder: Callable[[str], str] = lambda _: FIRST_ARCHIVE_FOLDER
     """Where a project's sessions are archived just now."""
+    same: Callable[[Path, Path], bool] = lambda one, other: one.read_bytes() == other.read_bytes()
+    """Whether two files hold the same data set."""
     pet_mr: Callable[[str | None], PetMr] = lambda _: PetMr.PETMR
     """What becomes of a project's sessions with PET and MR."""
 
@@ -52,19 +54,6 @@ class Workplace:
         """Return whether all objects that were on their way have their file and their row."""
         free = self.index.holds.wait_until_free(session_id, SETTLE_SECONDS)
         return free and self.index.flush(SETTLE_SECONDS)
-
-    def require_rows(self) -> None:
-        """Return when the rows of objects that were found on the disk are in the index.
-
-        Raises:
-            StorageUnusable: if they can't be written; whoever starts with that would wait for ever.
-        """
-        if not self.index.flush(SETTLE_SECONDS):
-            rows = counted(self.index.backlog().rows, "object")
-            raise StorageUnusable(
-                f"the session index can't be written: {rows} found on the disk, but not noted",
-                "make room on the disk, and try again; the objects stay where they are",
-            )
 
 
 def project_of(session: Session) -> str:

@@ -14,7 +14,8 @@ from engine.anonymize import recorded
 from engine.events import AnonymizationFailed
 from engine.intake.script_job import ScriptJob, ScriptResult, run_script
 from engine.intake.worker_processes import Workers
-from engine.model.session import ObjectState
+from engine.model.project import Project
+from engine.model.session import ObjectState, ProjectScript
 from engine.model.site import SiteSettings
 from engine.model.site_script import SiteScript
 from tests import dicom
@@ -228,6 +229,44 @@ def test_a_receiver_without_anonymization_stores_as_received(scripted: Scripted)
     plain = replace(RECEIVER, anonymization=False)
     assert bench.receive(image(), receiver=plain).state is ObjectState.STORED
     assert bench.files()[0].read_bytes().endswith(image())
+
+
+PLAIN = {"anonymization": False}
+
+
+@pytest.mark.parametrize(
+    ("has_script", "receiver", "states"),
+    [
+        (True, {}, [ProjectScript.DUE, ProjectScript.DUE]),
+        (True, {"direct_archive": True}, [ProjectScript.DONE, ProjectScript.DONE]),
+        (True, PLAIN, [ProjectScript.EXEMPT, ProjectScript.EXEMPT]),
+        (True, PLAIN | {"direct_archive": True}, [ProjectScript.EXEMPT, ProjectScript.EXEMPT]),
+        (False, {"direct_archive": True}, [ProjectScript.DUE, ProjectScript.DUE]),
+    ],
+)
+def test_the_row_of_an_object_says_whether_its_projects_script_is_yet_to_come(
+    scripted: Scripted,
+    has_script: bool,
+    receiver: dict[str, Any],
+    states: list[ProjectScript],
+) -> None:
+    bench = scripted("")
+    project = Project(
+        "NEURO-01",
+        anonymization_script='version "6.1"\n(0010,0010) := "P"\n',
+        anonymization_script_revision=3,
+        anonymization_script_enabled=has_script,
+    )
+    bench.configure(project)
+    for number in ("1", "2"):
+        arriving = replace(RECEIVER, **receiver)
+        assert bench.receive(image(InstanceNumber=number), receiver=arriving).status == 0
+    assert [row.project_script for row in bench.rows()] == states
+    is_direct = "direct_archive" in receiver
+    stored = list((bench.root / ("archive" if is_direct else "prearchive")).rglob("*.dcm"))
+    assert len(stored) == 2
+    name = "P" if ProjectScript.DONE in states else NAME
+    assert {str(pydicom.dcmread(file).PatientName) for file in stored} == {name}
 
 
 def test_mapped_uids_are_remembered_from_process_to_process(scripted: Scripted) -> None:

@@ -29,17 +29,20 @@ from engine.intake.write import IncomingArea
 from engine.journal import Journal
 from engine.metrics import Metrics
 from engine.model.ae_title import AETitle
+from engine.model.auto_archive import AutoArchive
 from engine.model.configuration import Configuration
 from engine.model.duplicates import DuplicatePolicy
 from engine.model.limits import Limits
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import Receiver
-from engine.model.session import ObjectState
+from engine.model.session import ObjectState, SessionStatus
 from engine.model.session_settings import SessionSettings
 from engine.model.site import SiteSettings
 from engine.sessions.areas import Areas
 from engine.sessions.index import SessionIndex
 from engine.sessions.ledger import SessionLedger
+from engine.sessions.lifecycle import Lifecycle
+from engine.sessions.policy import SessionPolicy
 from engine.sessions.workplace import Workplace
 from engine.settings import Durability
 from tests import dicom
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
     Processed = Callable[[IncomingArea, Journal], Processing]
 
 NEURO_01 = Project("NEURO-01")
+MANUAL = AutoArchive.MANUAL
 RECEIVER = Receiver(1, AETitle("XNAT"), 8104)
 REQUESTED = {
     "sop_class_uid": dicom.CT_IMAGE_STORAGE,
@@ -196,6 +200,26 @@ def test_without_a_project_an_object_waits_unassigned(bench: Bench) -> None:
     (event,) = [r.event for r in bench.journal.events_since(0, 10).events]
     assert isinstance(event, SessionOpened)
     assert event.sentence() == "session 1 opened in Unassigned"
+
+
+def test_an_object_holds_its_session_until_it_has_its_row(bench: Bench) -> None:
+    incoming = bench.begin()
+    incoming.write([dicom.image()], len(dicom.image()))
+    outcome = bench.pipeline.finish(incoming)
+    assert outcome.session is not None
+    assert not bench.index.holds.wait_until_free(outcome.session, 0)
+    bench.pipeline.settle(incoming, outcome)
+    assert bench.index.holds.wait_until_free(outcome.session, 0)
+
+
+def test_the_latency_of_an_answer_begins_with_the_last_byte(bench: Bench) -> None:
+    incoming = bench.begin()
+    bench.clock.advance(60)
+    incoming.write([dicom.image()], len(dicom.image()))
+    outcome = bench.pipeline.finish(incoming)
+    bench.clock.advance(0.5)
+    bench.pipeline.settle(incoming, outcome)
+    assert bench.metrics.latency().p50_ms == pytest.approx(500, rel=0.3)
 
 
 @pytest.mark.parametrize("syntax", dicom.UNCOMPRESSED)
@@ -456,6 +480,31 @@ def test_files_that_a_crash_kept_out_of_the_index_are_adopted_once(bench: Bench)
         REQUESTED["sop_instance_uid"],
     )
     assert bench.index.sessions()[0].objects == 2
+
+
+def test_a_retry_completes_an_object_whose_last_flush_failed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flush = os.fsync
+
+    def fail_last(fd: int) -> None:
+        if bench.files():
+            raise OSError(errno.EIO, "Input/output error")
+        flush(fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail_last)
+        assert bench.receive(dicom.image()).status == 0xA700
+    assert bench.receive(dicom.image()).status == 0
+    bench.index.flush()
+    lifecycle = Lifecycle(bench.workplace(), lambda: SessionPolicy(300, 30, lambda _: MANUAL))
+    bench.clock.advance(300)
+    lifecycle.run_due()
+    (session,) = bench.index.sessions()
+    assert (session.status, session.objects) == (SessionStatus.READY, 1)
+    assert [row.state for row in bench.rows()] == ["stored", "failed"]
+    assert bench.receive(dicom.image()).state is ObjectState.DUPLICATE
+    assert len([file for file in bench.files() if file.suffix == ".dcm"]) == 1
 
 
 def test_a_session_whose_first_file_never_came_is_forgotten_after_a_crash(

@@ -78,6 +78,25 @@ def test_an_object_has_its_row_whatever_its_session_was_waiting_for(
         assert all((keeping.folder(row) / file).is_file() for file in files)
 
 
+@pytest.mark.parametrize("status", [S.RECEIVING, S.QUEUED_BUILDING, S.QUEUED_DELETING])
+def test_only_a_session_that_was_just_opened_is_forgotten_for_want_of_objects(
+    tmp_path: Path, status: SessionStatus
+) -> None:
+    with depot_in(tmp_path) as depot:
+        session = depot.receive()
+        depot.index.flush()
+        (file,) = depot.all_objects()
+        if status is S.QUEUED_BUILDING:
+            rebuild(depot, session)
+        elif status is S.QUEUED_DELETING:
+            delete(depot, session)
+        file.unlink()
+    kill(tmp_path)
+    with sessions_without_engine(EngineSettings(tmp_path), SystemClock()) as keeping:
+        left = [each.status for each in keeping.ledger.in_status(*S)]
+    assert left == ([] if status is S.RECEIVING else [status])
+
+
 def test_a_session_that_can_not_be_taken_up_ends_a_start_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,16 +118,14 @@ def test_rows_that_can_not_be_written_end_a_start_in_words_instead_of_holding_it
         depot.receive()
         depot.index.flush()
     kill(tmp_path)
-    monkeypatch.setattr("engine.sessions.workplace.SETTLE_SECONDS", 0.1)
-    monkeypatch.setattr("engine.sessions.rows.RETRY_SECONDS", 0.01)
 
     def full(*_: object) -> NoReturn:
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr("engine.sessions.rows.RowWriter._write", full)
+        patched.setattr("engine.sessions.object_changes.insert_objects", full)
         starting = sessions_without_engine(EngineSettings(tmp_path), SystemClock())
-        with pytest.raises(StorageUnusable, match="1 object found on the disk, but not noted"):
+        with pytest.raises(StorageUnusable, match="index can't be used: database or disk is full"):
             starting.__enter__()
     with sessions_without_engine(EngineSettings(tmp_path), SystemClock()) as keeping:
         assert len(keeping.ledger.stored_files(1)) == 1
