@@ -12,9 +12,9 @@ from engine.model.session_actions import SessionAction, possible_actions
 from engine.session_events import SessionCancelled, SessionRebuildAsked
 from engine.sessions import contents
 from engine.sessions.faults import in_words
-from engine.sessions.lifecycle import put_into_trash_at
 from engine.sessions.operations import OperationKind, Plan, Request
 from engine.sessions.pages import session_page
+from engine.sessions.trash import put_into_trash_at
 from engine.sessions.workplace import project_of
 from engine.view.sessions import (
     ArchivePreview,

@@ -24,6 +24,7 @@ from engine.sessions.finished import note_finished
 from engine.sessions.ledger_reader import (
     Connection,
     LedgerReader,
+    in_trash,
     operation_row,
     possible_session,
     session_row,
@@ -308,11 +309,21 @@ class SessionLedger(LedgerReader):
     def forget(self, session_id: int) -> None:
         """Remove the row of a session whose files are gone for good; its objects' history stays."""
         with self._index.changing() as connection:
-            connection.execute(
-                "UPDATE objects SET session = NULL, file = '' WHERE session = ?", (session_id,)
-            )
-            connection.execute("DELETE FROM traces WHERE session = ?", (session_id,))
-            connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+            _forget(connection, session_id)
+
+    def forget_trash(self, entry: str) -> bool:
+        """Remove the rows of the sessions in one folder of the trash; their objects' history stays.
+
+        Returns:
+            Whether the folder may go: nobody wants a session of it back.
+        """
+        with self._index.changing() as connection:
+            sessions = in_trash(connection, entry)
+            if any(status != SessionStatus.DELETED for _, status in sessions):
+                return False
+            for session_id, _ in sessions:
+                _forget(connection, session_id)
+        return True
 
     def _queue(self, connection: sqlite3.Connection, session: Session, request: Request) -> None:
         connection.execute(
@@ -333,6 +344,14 @@ class SessionLedger(LedgerReader):
         )
         self._index.forget_place(session_id)
         self._changes.note()
+
+
+def _forget(connection: sqlite3.Connection, session_id: int) -> None:
+    connection.execute(
+        "UPDATE objects SET session = NULL, file = '' WHERE session = ?", (session_id,)
+    )
+    connection.execute("DELETE FROM traces WHERE session = ?", (session_id,))
+    connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
 
 
 def _set_size(connection: sqlite3.Connection, session_id: int, built: BuiltSession) -> None:

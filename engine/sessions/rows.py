@@ -184,7 +184,7 @@ class RowWriter:
                 self._connection.execute(statement, values)
             self._connection.executemany(
                 "UPDATE sessions SET objects = objects + ?, bytes = bytes + ?,"
-                " last_object_at = MAX(last_object_at, ?) WHERE id = ?",
+                " last_object_at = ? WHERE id = ?",
                 _session_changes(batch),
             )
         if batch:
