@@ -66,6 +66,7 @@ class Builder:
             self._at.ledger.end_build(session_id, (SessionStatus.RECEIVING, ""))
             return
         try:
+            self._at.areas.require_no_link(session.area, session.folder)
             self._adopt(session)
             files = self._at.ledger.stored_files(session_id)
             built = self._built(session, files) if files else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -108,11 +108,7 @@ def stage(
     labels = (session.project or "", session.subject or "", session.label)
     copy = partial(_copy, scripts, step, labels, folder, copies)
     with ThreadPoolExecutor(AT_ONCE, "archive-script") as pool:
-        try:
-            inodes = list(pool.map(copy, files))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        inodes = list(pool.map(copy, files))  # which begins no more after an exception
     for parent in parents:
         flush_folder(parent)
     made = dict(zip(files, inodes, strict=True))
@@ -131,6 +127,13 @@ def lost_copies(folder: Path, plan: Plan) -> tuple[str, ...]:
         for file, inode in plan.edited.items()
         if _inode(copies / file) != inode and _inode(folder / file) not in {None, *inodes}
     )
+
+
+def part_in_place(folder: Path, plan: Plan) -> Plan:
+    """Return what of a plan's anonymization is done already."""
+    edited = {f: inode for f, inode in plan.edited.items() if _inode(folder / f) == inode}
+    rejected = {f: inode for f, inode in plan.rejected.items() if _inode(folder / f) is None}
+    return replace(plan, edited=edited, rejected=rejected)
 
 
 def put_in_place(folder: Path, plan: Plan) -> None:

@@ -85,13 +85,13 @@ def open_folder(
     *,
     make: bool = True,
 ) -> int:
-    """Open a folder below another one step by step, without following links.
+    """Open a folder below another one step by step, without following links, and make it if needed.
 
     Args:
         root_fd: the other one.
         parts: the names on the way.
         flushed: what is known of the folders below it, if their names must be on the disk.
-        make: whether folders are made where they are missing.
+        make: whether it is made if it is missing.
 
     Returns:
         A descriptor that the caller closes.
