@@ -19,6 +19,7 @@ from engine.systemd.install import (
     uninstall,
     unreachable,
 )
+from engine.systemd.places import Place
 from engine.systemd.units import ServiceSettings, service_unit, socket_unit, units
 
 PROGRAM = ("/opt/dicomdock/bin/dicomdock",)
@@ -41,7 +42,7 @@ def test_a_service_of_its_own_sees_its_state_directory_alone() -> None:
 def test_only_a_low_port_brings_the_capability_to_bind_it() -> None:
     assert "CapabilityBoundingSet=" in lines()
     assert "PrivateUsers=yes" in lines()
-    low = lines(listen=("127.0.0.1:104", "8104"))
+    low = lines(listen=(Place(104, "127.0.0.1"), Place(8104)))
     assert "AmbientCapabilities=CAP_NET_BIND_SERVICE" in low
     assert "PrivateUsers=yes" not in low
 
@@ -56,14 +57,16 @@ def test_directories_that_the_service_would_not_see_are_bound_into_it() -> None:
 
 
 def test_words_mean_in_a_unit_what_they_mean_outside() -> None:
-    unit = lines(data_dir=Path('/srv/a b%h"$c'))
-    assert any(line.endswith(' engine --drain-seconds 60') and r'"/srv/a b%%h\"$$c"' in line
+    unit = lines(data_dir=Path("/srv/a b%h'$c"))
+    assert any(line.endswith(' engine --drain-seconds 60') and '"/srv/a b%%h\'$$c"' in line
                for line in unit)  # fmt: skip
-    assert r'ReadWritePaths="/srv/a b%%h\"$c"' in unit
+    assert 'ReadWritePaths="/srv/a b%%h\'$c"' in unit
 
 
 def test_the_socket_unit_holds_every_place() -> None:
-    unit = socket_unit(ServiceSettings(PROGRAM, listen=("104", "[::1]:8104"))).splitlines()
+    unit = socket_unit(
+        ServiceSettings(PROGRAM, listen=(Place(104), Place(8104, "::1")))
+    ).splitlines()
     assert [line for line in unit if line.startswith("ListenStream")] == [
         "ListenStream=104",
         "ListenStream=[::1]:8104",
@@ -78,6 +81,13 @@ def test_the_socket_unit_holds_every_place() -> None:
         {"data_dir": Path("/tmp/dock")},
         {"data_dir": Path("/srv/a:b")},
         {"data_dir": Path("/srv/a\nb")},
+        {"data_dir": Path('/srv/a"b')},
+        {"data_dir": Path("/srv/a\\b")},
+        {"data_dir": Path("/srv/../etc")},
+        {"data_dir": Path("dock")},
+        {"readable": (Path("/srv/a\u2028b"),)},
+        {"options": ("--metrics", "127.0.0.1:9404\nUser=root")},
+        {"drain_seconds": float("inf")},
     ],
 )
 def test_what_would_make_another_unit_is_refused(changes: dict[str, object]) -> None:
@@ -106,7 +116,7 @@ def test_an_installation_writes_the_units_and_then_starts_them(tmp_path: Path) -
 def test_other_units_are_brought_into_force_by_a_restart(tmp_path: Path) -> None:
     ran: list[tuple[str, ...]] = []
     install(ServiceSettings(PROGRAM), print, tmp_path, ran.append)
-    install(ServiceSettings(PROGRAM, listen=("8105",)), print, tmp_path, ran.append)
+    install(ServiceSettings(PROGRAM, listen=(Place(8105),)), print, tmp_path, ran.append)
     assert ran[-1] == ("systemctl", "restart", "dicomdock.socket", "dicomdock.service")
 
 
@@ -163,7 +173,10 @@ def test_systemd_has_nothing_against_the_units(tmp_path: Path) -> None:
     program.write_text("#!/bin/sh")
     program.chmod(0o755)
     settings = ServiceSettings(
-        (str(program),), data_dir=Path("/srv/a b"), user="root", listen=("104", "[::1]:8104")
+        (str(program),),
+        data_dir=Path("/srv/a b"),
+        user="root",
+        listen=(Place(104), Place(8104, "fe80::1%lo")),
     )
     files = []
     for unit in units(settings)[:2]:
