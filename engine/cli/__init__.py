@@ -18,6 +18,7 @@ from engine.cli.context import actor, settings_of
 from engine.cli.options import Parser, ShowVersion
 from engine.cli.running import add_engine_options
 from engine.errors import EngineError
+from engine.owner import become_owner
 
 if TYPE_CHECKING:
     import argparse
@@ -38,13 +39,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
-    """Parse the command line, run its command, and turn every error into words."""
+    """Parse the command line, run its command, and turn every error into words.
+
+    As root, the process first becomes the owner of the data directory, unless the command has
+    nothing to do with one (``as_caller``).
+    """
     os.umask(0o027)
     terminal.accept_any_text()
     complete(parser)
     arguments = parser.parse_args(argv)
     as_json = getattr(arguments, "json", False)
     try:
+        if not getattr(arguments, "as_caller", False):
+            become_owner(settings_of(arguments).data_dir)
         code = arguments.run(arguments)
         terminal.flush()
     except EngineError as error:

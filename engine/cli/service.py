@@ -14,6 +14,7 @@ from engine import terminal
 from engine.cli.context import store_of
 from engine.cli.options import add_verb, add_verbs, add_yes, metrics_address, seconds
 from engine.errors import ConfigurationError
+from engine.owner import as_owner
 from engine.settings import DATA_VARIABLE
 from engine.systemd.install import (
     in_words,
@@ -138,7 +139,8 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
 def _configured(arguments: argparse.Namespace) -> tuple[Place, ...]:
     """Return where the configured receivers listen, as far as the configuration can be read."""
     try:
-        configuration = store_of(arguments).load()
+        with as_owner(arguments.data):
+            configuration = store_of(arguments).load()
     except ConfigurationError as error:
         terminal.say(f"the receivers are not known, so the default is taken: {error.detail}")
         return DEFAULT_LISTEN
