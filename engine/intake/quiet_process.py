@@ -18,5 +18,7 @@ def become_quiet() -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     os.umask(0o077)
+    # One object at a time needs one thread; NumPy's library reserves memory for each of all cores.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     logging.disable()
     warnings.simplefilter("ignore")

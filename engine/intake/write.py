@@ -39,7 +39,7 @@ _PART_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # A device or FIFO must not block us between the look at it and its opening.
 _COMPARE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
-_DENIED = "no permission on the storage; dicomdock check names files of other users"
+_DENIED = "no permission on the storage; see dicomdock check"
 _WORDS = {
     errno.ENOSPC: "no space or no inodes left on the storage",
     errno.EDQUOT: "the storage quota is exhausted",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -32,6 +33,16 @@ def loaded(_: int) -> set[str]:
 def spin(_: int) -> int:
     while True:
         pass
+
+
+def take(size_bytes: int) -> int:
+    """Take memory, and return the number of the process."""
+    bytearray(size_bytes)
+    return os.getpid()
+
+
+def limits(_: int) -> tuple[int, int, str]:
+    return *resource.getrlimit(resource.RLIMIT_AS), os.environ["OPENBLAS_NUM_THREADS"]
 
 
 def stop(_: int) -> int:
