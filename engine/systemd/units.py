@@ -175,7 +175,7 @@ def _capabilities(settings: ServiceSettings) -> str:
         return (
             "AmbientCapabilities=CAP_NET_BIND_SERVICE\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE"
         )
-    return "AmbientCapabilities=\nCapabilityBoundingSet=\nPrivateUsers=yes"
+    return "AmbientCapabilities=\nCapabilityBoundingSet="
 
 
 def _is_plain(text: str) -> bool:
@@ -206,6 +206,7 @@ def _quoted(text: str) -> str:
 
 
 _SANDBOX = """\
+# No PrivateUsers=: it would hide from the engine which user gives a command.
 NoNewPrivileges=yes
 PrivateTmp=yes
 PrivateDevices=yes
@@ -216,7 +217,10 @@ ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
 ProtectProc=invisible
+ProcSubset=pid
 RemoveIPC=yes
+# Callers and destinations may be anywhere, but none of them is a group.
+IPAddressDeny=multicast
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 RestrictNamespaces=yes
 RestrictRealtime=yes
@@ -225,11 +229,15 @@ LockPersonality=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
-SystemCallFilter=@chown
 SystemCallErrorNumber=EPERM
 
 LimitNOFILE=65536
 LimitCORE=0
 TasksMax=4096
+# Files that were just written count as well, and are given back first.
+MemoryHigh=70%
+MemoryMax=80%
+# A worker process that the kernel ends is replaced; the engine goes on.
+OOMPolicy=continue
 OOMScoreAdjust=-200
 """

@@ -41,8 +41,11 @@ def take(size_bytes: int) -> int:
     return os.getpid()
 
 
-def limits(_: int) -> tuple[int, int, str]:
-    return *resource.getrlimit(resource.RLIMIT_AS), os.environ["OPENBLAS_NUM_THREADS"]
+def limits(_: int) -> tuple[int, int, str, int]:
+    """Return the limits of memory, the threads for NumPy, and how soon the kernel ends it."""
+    ended_first = int(Path("/proc/self/oom_score_adj").read_text())
+    threads = os.environ["OPENBLAS_NUM_THREADS"]
+    return *resource.getrlimit(resource.RLIMIT_AS), threads, ended_first
 
 
 def stop(_: int) -> int:

@@ -132,9 +132,9 @@ def test_one_that_wants_too_much_memory_is_ended(start: Start) -> None:
         assert not psutil.pid_exists(first)
 
 
-def test_a_process_has_the_limit_of_memory_and_one_thread(start: Start) -> None:
+def test_a_process_has_a_limit_of_memory_and_ends_before_the_engine_does(start: Start) -> None:
     with closing(Workers(scripted.limits, processes=1, start=start)) as workers:
-        assert workers.run(1) == (MEMORY_BYTES, MEMORY_BYTES, "1")
+        assert workers.run(1) == (MEMORY_BYTES, MEMORY_BYTES, "1", 500)
 
 
 def test_a_process_that_died_is_tried_again_once(start: Start, tmp_path: Path) -> None:

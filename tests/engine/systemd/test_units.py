@@ -41,10 +41,17 @@ def test_a_service_of_its_own_sees_its_state_directory_alone() -> None:
 
 def test_only_a_low_port_brings_the_capability_to_bind_it() -> None:
     assert "CapabilityBoundingSet=" in lines()
-    assert "PrivateUsers=yes" in lines()
     low = lines(listen=(Place(104, "127.0.0.1"), Place(8104)))
     assert "AmbientCapabilities=CAP_NET_BIND_SERVICE" in low
-    assert "PrivateUsers=yes" not in low
+
+
+def test_a_service_has_limits_of_memory_and_knows_its_users() -> None:
+    unit = lines()
+    expected = {"MemoryHigh=70%", "MemoryMax=80%", "OOMPolicy=continue", "ProcSubset=pid",
+                "IPAddressDeny=multicast"}  # fmt: skip
+    assert expected <= set(unit)
+    assert not any(line.startswith("PrivateUsers") for line in unit)
+    assert "SystemCallFilter=@chown" not in unit
 
 
 def test_directories_that_the_service_would_not_see_are_bound_into_it() -> None:
