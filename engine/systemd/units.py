@@ -18,6 +18,17 @@ STATE_ROOT = Path("/var/lib")
 NAME = "dicomdock"
 _HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
 """What ProtectHome= hides."""
+_SYSTEM = frozenset(map(Path, (
+    "/", "/home", "/media", "/mnt", "/opt", "/root", "/srv", "/usr", "/usr/local", "/var",
+    "/var/backups", "/var/cache", "/var/lib", "/var/local", "/var/lock", "/var/log", "/var/mail",
+    "/var/opt", "/var/run", "/var/spool", "/var/tmp",
+)))  # fmt: skip
+"""What other programs use, but for directories in it."""
+_SYSTEM_TREES = frozenset(map(Path, (
+    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run",
+    "/sbin", "/sys", "/usr/bin", "/usr/lib", "/usr/sbin", "/usr/share",
+)))  # fmt: skip
+"""What is the system's, with all that is below."""
 _CLEANED = (Path("/tmp"), Path("/var/tmp"))
 _STOP_MARGIN_SECONDS = 30
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
@@ -60,6 +71,9 @@ class ServiceSettings:
         if not {*_CLEANED}.isdisjoint(self.data_dir.parents):
             remedy = "choose another with --data, such as /var/lib/dicomdock"
             problems.append(Problem("data", str(self.data_dir), "is cleaned by the system", remedy))
+        if self.data_dir in _SYSTEM or not _SYSTEM_TREES.isdisjoint(_with_parents(self.data_dir)):
+            remedy = "choose another with --data, such as /var/lib/dicomdock"
+            problems.append(Problem("data", str(self.data_dir), "belongs to the system", remedy))
         if not math.isfinite(self.drain_seconds):
             seconds = str(self.drain_seconds)
             problems.append(Problem("drain_seconds", seconds, "never ends", "use such as 60"))
@@ -176,6 +190,10 @@ def _capabilities(settings: ServiceSettings) -> str:
             "AmbientCapabilities=CAP_NET_BIND_SERVICE\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE"
         )
     return "AmbientCapabilities=\nCapabilityBoundingSet="
+
+
+def _with_parents(path: Path) -> tuple[Path, ...]:
+    return path, *path.parents
 
 
 def _is_plain(text: str) -> bool:

@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 
 from engine.errors import ConfigurationError
+from engine.owner import Owner
+from engine.systemd import install as install_module
 from engine.systemd.install import (
+    Command,
     NotInstallable,
     NotInstalled,
     StepFailed,
     _run,
     install,
     obstacle,
+    steps,
     uninstall,
     unreachable,
 )
@@ -86,6 +90,13 @@ def test_the_socket_unit_holds_every_place() -> None:
         {"user": "Robert'); DROP"},
         {"user": ""},
         {"data_dir": Path("/tmp/dock")},
+        {"data_dir": Path("/")},
+        {"data_dir": Path("/srv")},
+        {"data_dir": Path("/home")},
+        {"data_dir": Path("/var/lib")},
+        {"data_dir": Path("/etc")},
+        {"data_dir": Path("/etc/dicomdock")},
+        {"data_dir": Path("/usr/bin")},
         {"data_dir": Path("/srv/a:b")},
         {"data_dir": Path("/srv/a\nb")},
         {"data_dir": Path('/srv/a"b')},
@@ -118,6 +129,54 @@ def test_an_installation_writes_the_units_and_then_starts_them(tmp_path: Path) -
     ]  # fmt: skip
     assert said[0] == "write /etc/systemd/system/dicomdock.service"
     assert not list(tmp_path.rglob("*.new"))
+
+
+def data_commands(root: Path, **changes: Any) -> list[str]:
+    """Return the commands that make the data directory."""
+    settings = ServiceSettings(PROGRAM, **{"data_dir": Path("/srv/dock")} | changes)
+    found = [str(step) for step in steps(settings, root) if isinstance(step, Command)]
+    return [command for command in found if "install" in command]
+
+
+@pytest.mark.parametrize("content", [{}, {"lost+found"}, {"config.json", "engine.lock", "x"}])
+def test_a_data_directory_or_an_empty_one_is_given_to_the_service(
+    tmp_path: Path, content: set[str]
+) -> None:
+    (tmp_path / "srv/dock").mkdir(parents=True)
+    for name in content:
+        (tmp_path / "srv/dock" / name).touch()
+    assert data_commands(tmp_path) == ["install -d -o dicomdock -g dicomdock -m 0750 /srv/dock"]
+
+
+@pytest.mark.parametrize("data_dir", ["/srv/dock", "/var/lib/postgresql"])
+@pytest.mark.parametrize("content", ["passwd", "config.json", None])
+def test_a_directory_of_something_else_is_never_changed(
+    tmp_path: Path, data_dir: str, content: str | None
+) -> None:
+    there = tmp_path / data_dir.removeprefix("/")
+    there.parent.mkdir(parents=True)
+    if content is None:
+        there.symlink_to(tmp_path)
+    else:
+        there.mkdir()
+        (there / content).touch()
+    ran: list[tuple[str, ...]] = []
+    with pytest.raises(NotInstallable, match=f"{data_dir} is there already"):
+        install(ServiceSettings(PROGRAM, data_dir=Path(data_dir)), print, tmp_path, ran.append)
+    assert ran == []
+    assert not (tmp_path / "etc").exists()
+
+
+def test_in_a_users_directory_nothing_is_made_with_roots_rights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install_module, "identity_for", lambda *_: Owner(4_000, 4_000, "anna"))
+    with pytest.raises(NotInstallable, match="in a directory of anna, who could replace it"):
+        data_commands(tmp_path)
+    made = "runuser -u anna -- install -d -m 0750 /home/anna/dock"
+    assert data_commands(tmp_path, data_dir=Path("/home/anna/dock"), user="anna") == [made]
+    (tmp_path / "home/anna/dock").mkdir(parents=True)
+    assert data_commands(tmp_path, data_dir=Path("/home/anna/dock"), user="anna") == []
 
 
 def test_other_units_are_brought_into_force_by_a_restart(tmp_path: Path) -> None:
