@@ -40,10 +40,11 @@ def prepare(settings: EngineSettings) -> None:
             f"{settings.data_dir} has no file {settings.marker}, so its storage is not mounted",
             "mount it; if this is the right storage, make that file once",
         )
-    _make(settings.data_dir)
+    if not os.path.exists(settings.data_dir):  # noqa: PTH110 - does not raise
+        _make(settings.data_dir)
     for fault in (*_faults_of_process(settings.data_dir), *access_faults(settings)):
         raise StorageUnusable(f"{fault.path} {fault.what}", fault.remedy)
-    for directory in (*_areas(settings), settings.log_dir):
+    for directory in (settings.data_dir, *_areas(settings), settings.log_dir):
         _make(directory)
 
 

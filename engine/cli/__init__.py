@@ -55,17 +55,26 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
         code = arguments.run(arguments)
         terminal.flush()
     except EngineError as error:
-        terminal.print_error(error, as_json=as_json)
-        code = error.exit_code
+        told = _explained(error, arguments) or error
+        terminal.print_error(told, as_json=as_json)
+        code = told.exit_code
     except BrokenPipeError:
         code = terminal.stop_writing()
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     except Exception as error:
         _logger.debug("a command failed", exc_info=True)
-        terminal.print_error(terminal.fault(error), as_json=as_json)
-        code = EngineError.exit_code
+        told = _explained(error, arguments) or terminal.fault(error)
+        terminal.print_error(told, as_json=as_json)
+        code = told.exit_code
     return int(code or 0)
+
+
+def _explained(error: Exception, arguments: argparse.Namespace) -> EngineError | None:
+    """Return the error of ownership that is behind an error, if that is so."""
+    from engine.cli.denied import denial
+
+    return denial(error, settings_of(arguments))
 
 
 def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:

@@ -162,3 +162,19 @@ def test_what_every_user_may_write_is_not_used(service: Service, name: str) -> N
         (fault,) = json.loads(found.stdout)["access"]
         assert (found.returncode, fault["path"]) == (1, str(service.data / name))
         assert "chmod o-w" in fault["remedy"]
+
+
+@pytest.mark.parametrize("command", [("status",), ("events",), ("engine",)])
+def test_another_user_is_told_whose_directory_it_is(
+    service: Service, command: tuple[str, ...]
+) -> None:
+    configure(service.data)
+    if os.geteuid() == 0:
+        os.chown(service.data, 0, 0)
+        told = service.run(*command, root=False, cwd="/")
+        if can_run_code():
+            assert f"{service.data} belongs to root" in told.stderr
+            assert told.returncode in {2, 5}
+        assert "fault of dicomdock" not in told.stderr
+    else:
+        assert service.run("status").returncode == 0
