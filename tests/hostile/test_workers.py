@@ -69,6 +69,16 @@ def test_an_object_does_not_grow_without_end(
     assert not is_too_large(OSError(28, "No space left on device"))
 
 
+def test_a_result_is_never_written_through_a_link(tmp_path: Path) -> None:
+    source, target, victim = (tmp_path / name for name in ("source", "target", "victim"))
+    source.touch()
+    victim.write_text("kept")
+    target.symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic links"), target_of(str(target), str(source)):
+        pass
+    assert victim.read_text() == "kept"
+
+
 def test_a_result_that_is_too_large_is_the_scripts_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
