@@ -130,7 +130,7 @@ class IncomingArea:
     def __init__(self, root: Path, boot_id: str) -> None:
         try:
             root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-            root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 self._folder_fd = open_folder(root_fd, (boot_id,), Durability.NONE)
                 os.fchmod(self._folder_fd, INCOMING_MODE)

@@ -14,6 +14,8 @@ import pytest
 
 from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
+from engine.errors import StorageUnusable
+from engine.intake.write import IncomingArea
 from engine.model.alerts import AlertSettings, AlertTarget
 from engine.owner import CALLER
 from engine.sessions.index import SessionIndex
@@ -178,3 +180,12 @@ def test_another_user_is_told_whose_directory_it_is(
         assert "fault of dicomdock" not in told.stderr
     else:
         assert service.run("status").returncode == 0
+
+
+def test_incoming_is_never_emptied_through_a_link(tmp_path: Path) -> None:
+    """Also by whoever makes it without looking at the data directory first."""
+    (tmp_path / "victim" / "old").mkdir(parents=True)
+    (tmp_path / "incoming").symlink_to(tmp_path / "victim")
+    with pytest.raises(StorageUnusable):
+        IncomingArea(tmp_path / "incoming", "boot")
+    assert [path.name for path in (tmp_path / "victim").iterdir()] == ["old"]
