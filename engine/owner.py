@@ -112,7 +112,7 @@ def become_owner(directory: Path) -> None:
         detail = f"{directory} belongs to {owner}, and root can't become that user"
         raise NotTheOwner(f"{detail}: {error.strerror}", remedy) from error
     _take_surroundings(owner)
-    closed = [folder for folder in code if not os.access(folder, os.R_OK | os.X_OK)]
+    closed = [folder for folder in sorted(code) if not os.access(folder, os.R_OK | os.X_OK)]
     if closed:
         raise NotTheOwner(
             f"{directory} belongs to {owner}, and {closed[0]} is closed to that user",

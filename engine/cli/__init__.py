@@ -17,7 +17,7 @@ from engine.cli.completion import complete, is_asked
 from engine.cli.context import actor, settings_of
 from engine.cli.options import Parser, ShowVersion
 from engine.cli.running import add_engine_options
-from engine.errors import EngineError
+from engine.errors import EngineError, NotTheOwner
 from engine.owner import become_owner
 
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
             become_owner(settings_of(arguments).data_dir)
         code = arguments.run(arguments)
         terminal.flush()
+    except NotTheOwner as error:  # no other code may be readable any more
+        terminal.print_error(error, as_json=as_json)
+        code = error.exit_code
     except EngineError as error:
         told = _explained(error, arguments) or error
         terminal.print_error(told, as_json=as_json)

@@ -13,6 +13,7 @@ from engine.cli.denied import denial
 from engine.errors import NotFound, NotTheOwner, StorageUnusable
 from engine.owner import user
 from engine.settings import EngineSettings
+from tests.engine.cli.outcome import CT1
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,3 +80,17 @@ def test_a_command_says_it(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
     assert outcome.code == 2
     assert "belongs to" in outcome.err
     assert "fault of dicomdock" not in outcome.err
+
+
+def test_a_command_that_can_not_take_the_owners_rights_does_nothing(
+    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> None:
+        raise NotTheOwner("it belongs to anna", "use her rights")
+
+    monkeypatch.setattr("engine.cli.become_owner", refuse)
+    outcome = run("receivers", "add", *CT1, "--json")
+    assert (outcome.code, outcome.error["detail"]) == (2, "it belongs to anna")
+    assert not data.exists()
+    assert run("rule", "--help").code == 0
+    assert run("completion", "bash").code == 0
