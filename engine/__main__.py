@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
+if not sys.flags.safe_path:
+    del sys.path[0]  # `-m` puts the current directory there, whose files may be anybody's
+
 from engine.cli import main
 
 sys.exit(main())

@@ -1,35 +1,85 @@
-"""The data directory before an engine uses it: mounted, made, writable, and of one piece."""
+"""The data directory before an engine uses it: mounted, made, its owner's alone, of one piece."""
 
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import StorageUnusable
+from engine.owner import ROOT, Owner, owner_of, user
 from engine.settings import Durability
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from engine.settings import EngineSettings
 
 
+@dataclass(frozen=True, slots=True)
+class AccessFault:
+    """A file or folder of the data directory that its owner does not have for itself."""
+
+    path: Path
+    what: str
+    remedy: str
+
+
 def prepare(settings: EngineSettings) -> None:
-    """Make every directory that is not there yet.
+    """Make every directory that is not there yet, and check who else may write.
 
     Raises:
-        StorageUnusable: if its storage is not mounted, or a directory can't be made or written.
+        StorageUnusable: if its storage is not mounted, a directory can't be made or written, or
+            another user may change what is in it.
     """
     if settings.marker and not (settings.data_dir / settings.marker).exists():
         raise StorageUnusable(
             f"{settings.data_dir} has no file {settings.marker}, so its storage is not mounted",
             "mount it; if this is the right storage, make that file once",
         )
+    if not os.path.exists(settings.data_dir):  # noqa: PTH110 - does not raise
+        _make(settings.data_dir)
+    for fault in (*_faults_of_process(settings.data_dir), *access_faults(settings)):
+        raise StorageUnusable(f"{fault.path} {fault.what}", fault.remedy)
     for directory in (settings.data_dir, *_areas(settings), settings.log_dir):
         _make(directory)
     if settings.durability is Durability.FULL:
         _flush(settings.data_dir.absolute().parent)
         _flush(settings.data_dir)
+
+
+def access_faults(settings: EngineSettings) -> Iterator[AccessFault]:
+    """Yield what another user may change in a data directory, and what is a link there.
+
+    Looks at the directory and at what an engine opens in it by name.
+    """
+    top = settings.data_dir
+    with suppress(OSError):
+        if top.stat().st_mode & stat.S_IWOTH:
+            yield _writable(top)
+    owner = owner_of(top)
+    for path in _entries(settings):
+        with suppress(OSError):
+            found = path.lstat()
+            is_configuration = path == settings.config_file and found.st_uid == ROOT
+            yield from _faults(path, found, found.st_uid if is_configuration else owner.uid, owner)
+
+
+def deep_faults(settings: EngineSettings) -> Iterator[AccessFault]:
+    """Yield the same for all that is below the folders: looks at every file."""
+    owner = owner_of(settings.data_dir)
+    tops = (*_folders(settings), settings.incoming_dir)
+    for folder, folders, files in chain.from_iterable(
+        os.walk(top) for top in tops if not top.is_symlink()
+    ):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            with suppress(OSError):
+                yield from _faults(path, path.lstat(), owner.uid, owner)
 
 
 def require_one_file_system(settings: EngineSettings) -> None:
@@ -68,6 +118,49 @@ def _flush(directory: Path) -> None:
         ) from error
     finally:
         os.close(fd)
+
+
+def _folders(settings: EngineSettings) -> tuple[Path, ...]:
+    return *_areas(settings), settings.quarantine_dir, settings.log_dir, settings.history_dir
+
+
+def _entries(settings: EngineSettings) -> Iterator[Path]:
+    """Yield what an engine opens by name, there or not."""
+    yield from (settings.incoming_dir, *_folders(settings))
+    yield from (settings.event_log, settings.command_output_dir)
+    yield from (settings.config_file, settings.lock_file, settings.control_token_file)
+    for file in (
+        settings.index_file,
+        settings.study_routes_file,
+        settings.uid_maps_file,
+        settings.forwarding_file,
+        settings.commands_file,
+    ):
+        yield from (file.with_name(file.name + suffix) for suffix in ("", "-wal", "-shm"))
+    yield from (settings.trace_key_file, settings.sender_hours_file)
+
+
+def _faults_of_process(top: Path) -> Iterator[AccessFault]:
+    """Yield that this process is not the directory's owner."""
+    owner = owner_of(top)
+    if owner.uid != os.geteuid():
+        remedy = f"run the engine as that user: runuser -u {owner} -- dicomdock ..."
+        yield AccessFault(top, f"belongs to {owner}, not to the user of this engine", remedy)
+
+
+def _faults(path: Path, found: os.stat_result, uid: int, owner: Owner) -> Iterator[AccessFault]:
+    """Yield what is wrong with one file or folder, which should belong to a user."""
+    if stat.S_ISLNK(found.st_mode):
+        yield AccessFault(path, "is a symbolic link", "put what it leads to in its place")
+    elif found.st_uid != uid:
+        remedy = f"chown -hR {owner.uid}:{owner.gid} {path}"
+        yield AccessFault(path, f"belongs to {user(found.st_uid)}, not to {owner}", remedy)
+    elif found.st_mode & stat.S_IWOTH:
+        yield _writable(path)
+
+
+def _writable(path: Path) -> AccessFault:
+    return AccessFault(path, "may be written by every user", f"chmod o-w {path}")
 
 
 def _make(path: Path) -> None:

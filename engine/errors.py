@@ -342,6 +342,13 @@ class StorageDamaged(StorageUnusable):
     """A file of the data directory holds what nobody wrote there."""
 
 
+class NotTheOwner(EngineError):
+    """The data directory belongs to another user, whose rights can't be taken."""
+
+    title = "The data directory belongs to another user"
+    exit_code = 2
+
+
 class AlreadyRunning(EngineError):
     """Another engine holds the data directory."""
 

@@ -102,19 +102,9 @@ def open_lock_file(path: Path) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        descriptor = os.open(path, flags, 0o600)
+        return os.open(path, flags, 0o600)
     except OSError as error:
         raise _unusable(path, error) from error
-    keep_owner(descriptor, path.parent)
-    return descriptor
-
-
-def keep_owner(descriptor: int, directory: Path) -> None:
-    """Give a file made by root to its directory's owner, so that the service can use it."""
-    if os.geteuid() == 0:
-        with contextlib.suppress(OSError):
-            owner = directory.stat()
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _lock(descriptor: int, path: Path) -> None:

@@ -71,6 +71,11 @@ class EngineSettings:
         return self.data_dir / "config.json"
 
     @property
+    def history_dir(self) -> Path:
+        """Earlier revisions of the configuration."""
+        return self.data_dir / "config.history"
+
+    @property
     def lock_file(self) -> Path:
         """The file whose lock makes this the only engine of the data directory."""
         return self.data_dir / "engine.lock"

@@ -32,6 +32,7 @@ class Terminal:
         variables: Mapping[str, str] | None = None,
         *,
         signals: bool = True,
+        folder: Path | None = None,
     ) -> None:
         """Start it, with nothing of this user's own settings.
 
@@ -40,6 +41,7 @@ class Terminal:
             home: where it looks for settings.
             variables: further ones of its environment.
             signals: whether the kernel tells the program by SIGHUP when the terminal is gone.
+            folder: its current directory; that of the tests if None.
         """
         self._terminal, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", LINES, COLUMNS, 0, 0))
@@ -56,6 +58,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             env=environment,
+            cwd=folder,
             start_new_session=True,
             preexec_fn=_take_terminal if signals else None,
         )

@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Without a default of its own, so that one given before the command counts.
     demo.add_argument("--refresh", default=argparse.SUPPRESS, **rate)
     _add_look_options(demo, default=argparse.SUPPRESS)
-    demo.set_defaults(run=_demo)
+    demo.set_defaults(run=_demo, as_caller=True)
     return run(parser, argv)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.anonymize.errors import Failure
+from engine.anonymize.values import joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,15 +17,15 @@ def message(pattern: str, arguments: Sequence[str]) -> str:
     """Put arguments in their places; a place without an argument stays.
 
     Raises:
-        Failure: if a brace has no partner, or there is no number in a pair.
+        Failure: if a brace has no partner, there is no number in a pair, or it is too long.
     """
-    pieces = []
-    for piece in _pieces(pattern):
-        if isinstance(piece, int):
-            pieces.append(arguments[piece] if piece < len(arguments) else f"{{{piece}}}")
-        else:
-            pieces.append(piece)
-    return "".join(pieces)
+    return joined(_filled(piece, arguments) for piece in _pieces(pattern))
+
+
+def _filled(piece: str | int, arguments: Sequence[str]) -> str:
+    if isinstance(piece, str):
+        return piece
+    return arguments[piece] if piece < len(arguments) else f"{{{piece}}}"
 
 
 def _pieces(pattern: str) -> Iterator[str | int]:

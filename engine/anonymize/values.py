@@ -20,8 +20,35 @@ class Void(Enum):
 
 Value = str | None | Path | tuple["Value", ...] | Void
 VOID: Final = Void.VOID
+MOST_CHARACTERS: Final = 16 * 1024**2
+"""Of one text: more than any element of text needs; 24 lines that double one would fill a disk."""
 TRUE: Final = "true"
 FALSE: Final = "false"
+
+
+def joined(pieces: Iterable[str]) -> str:
+    """Return texts as one.
+
+    Raises:
+        Failure: if that is longer than a text may be.
+    """
+    kept, length = [], 0
+    for piece in pieces:
+        length += len(piece)
+        require_length(length)
+        kept.append(piece)
+    return "".join(kept)
+
+
+def require_length(characters: int) -> None:
+    """Refuse a text that is longer than a text may be.
+
+    Raises:
+        Failure: if it is.
+    """
+    if characters > MOST_CHARACTERS:
+        remedy = "let the script make shorter ones"
+        raise Failure(f"a text is longer than {MOST_CHARACTERS:,} characters", remedy)
 
 
 def boolean(value: bool) -> str:

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 CPU_SECONDS: Final = 10.0
 WALL_SECONDS: Final = 20.0
+MEMORY_BYTES: Final = 2 * 1024**3
+"""Decoders believe what an image says of its size."""
 
 
 class ObjectAnswers:
@@ -59,7 +61,11 @@ class ObjectAnswers:
         self._router = router
         self._showings = showings
         self._workers: Workers[Job, Result] = Workers(
-            run, processes=1, cpu_seconds=CPU_SECONDS, wall_seconds=WALL_SECONDS
+            run,
+            processes=1,
+            cpu_seconds=CPU_SECONDS,
+            wall_seconds=WALL_SECONDS,
+            memory_bytes=MEMORY_BYTES,
         )
 
     def close(self) -> None:

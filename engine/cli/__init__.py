@@ -17,7 +17,8 @@ from engine.cli.completion import complete, is_asked
 from engine.cli.context import actor, settings_of
 from engine.cli.options import Parser, ShowVersion
 from engine.cli.running import add_engine_options
-from engine.errors import EngineError
+from engine.errors import EngineError, NotTheOwner
+from engine.owner import become_owner
 
 if TYPE_CHECKING:
     import argparse
@@ -38,27 +39,45 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
-    """Parse the command line, run its command, and turn every error into words."""
+    """Parse the command line, run its command, and turn every error into words.
+
+    As root, the process first becomes the owner of the data directory, unless the command has
+    nothing to do with one (``as_caller``).
+    """
     os.umask(0o027)
     terminal.accept_any_text()
     complete(parser)
     arguments = parser.parse_args(argv)
     as_json = getattr(arguments, "json", False)
     try:
+        if not getattr(arguments, "as_caller", False):
+            become_owner(settings_of(arguments).data_dir)
         code = arguments.run(arguments)
         terminal.flush()
-    except EngineError as error:
+    except NotTheOwner as error:  # no other code may be readable any more
         terminal.print_error(error, as_json=as_json)
         code = error.exit_code
+    except EngineError as error:
+        told = _explained(error, arguments) or error
+        terminal.print_error(told, as_json=as_json)
+        code = told.exit_code
     except BrokenPipeError:
         code = terminal.stop_writing()
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     except Exception as error:
         _logger.debug("a command failed", exc_info=True)
-        terminal.print_error(terminal.fault(error), as_json=as_json)
-        code = EngineError.exit_code
+        told = _explained(error, arguments) or terminal.fault(error)
+        terminal.print_error(told, as_json=as_json)
+        code = told.exit_code
     return int(code or 0)
+
+
+def _explained(error: Exception, arguments: argparse.Namespace) -> EngineError | None:
+    """Return the error of ownership that is behind an error, if that is so."""
+    from engine.cli.denied import denial
+
+    return denial(error, settings_of(arguments))
 
 
 def build_parser(program: str) -> tuple[argparse.ArgumentParser, Commands]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import actor, store_of
+from engine.cli.live import running_engine
 from engine.cli.options import add_verb, add_verbs, whole_number
-from engine.clock import SystemClock
 from engine.errors import NotFound
 from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
 
@@ -36,7 +36,9 @@ def add_alerts(command: argparse.ArgumentParser) -> None:
     add("--command", dest="argv", nargs=argparse.REMAINDER, metavar="ARGUMENT", help=run)
     delete = add_verb(verbs, "delete", _delete, "tell a target no more")
     delete.add_argument("name", metavar="NAME")
-    test = add_verb(verbs, "test", _test, "send a made-up alert and say whether it arrived")
+    test = add_verb(
+        verbs, "test", _test, "let the running engine send a test alert, and say whether it arrived"
+    )
     test.add_argument("name", metavar="NAME", nargs="*", help="whom (default: all)")
 
 
@@ -82,19 +84,22 @@ def _delete(arguments: argparse.Namespace) -> None:
 
 
 def _test(arguments: argparse.Namespace) -> int:
+    """Let the running engine send test alerts: their programs run as its user, never as ours."""
     from engine.alerting.failure import NotDelivered
-    from engine.alerting.trial import send_trial
 
-    alerts = store_of(arguments).load().site.alerts
-    targets = [_named(alerts, name) for name in arguments.name] or alerts.targets
-    if not targets:
-        raise NotFound("nobody is told anything", "add somebody: alerts set NAME --webhook URL")
-    failures = {}
-    for target in targets:
-        try:
-            send_trial(target, SystemClock().now())
-        except NotDelivered as error:
-            failures[target.name] = error.detail
+    with running_engine(arguments) as engine:
+        # Of the file, which the engine may not have read again yet.
+        alerts = store_of(arguments).load().site.alerts
+        targets = [_named(alerts, name) for name in arguments.name] or alerts.targets
+        if not targets:
+            remedy = "add one: alerts set NAME --webhook URL"
+            raise NotFound("there is no alert target", remedy)
+        failures = {}
+        for target in targets:
+            try:
+                engine.monitoring.try_alert(target, actor())
+            except NotDelivered as error:
+                failures[target.name] = error.detail
     rows = [(t.name, t.name not in failures, failures.get(t.name, "")) for t in targets]
     if arguments.json:
         told = [{"name": name, "delivered": ok, "why": why} for name, ok, why in rows]

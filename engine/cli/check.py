@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import settings_of
 from engine.cli.options import set_run
 from engine.clock import SystemClock
+from engine.data_directory import access_faults, deep_faults
 from engine.errors import AlreadyRunning
 from engine.lock import EngineLock
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from engine.data_directory import AccessFault
     from engine.intake.adoption import Adopted
     from engine.sessions.audit import Audit
     from engine.settings import EngineSettings
 
 _FOUND_SOMETHING = 1
+_MOST_SHOWN = 20
 
 
 def add_check(parser: argparse.ArgumentParser) -> None:
@@ -42,17 +46,20 @@ def _check(arguments: argparse.Namespace) -> int:
         found, adopted = _adopt(settings)
     else:
         found, adopted = look(settings), None
+    faults = tuple(dict.fromkeys(chain(access_faults(settings), deep_faults(settings))))
     if arguments.json:
         record = asdict(found) | {"agrees": found.agrees}
         record["adopted"] = asdict(adopted) if adopted else None
+        record["access"] = [asdict(fault) for fault in faults]
         record["swept"] = swept
         terminal.print_json(record)
     else:
         _print(found, adopted)
+        _print_access(faults)
         if swept:
             parts = terminal.counted(swept, "part")
             terminal.say(f"removed {parts} of objects that a killed engine was receiving")
-    return 0 if found.agrees else _FOUND_SOMETHING
+    return 0 if found.agrees and not faults else _FOUND_SOMETHING
 
 
 def _sweep(settings: EngineSettings) -> int:
@@ -60,7 +67,7 @@ def _sweep(settings: EngineSettings) -> int:
     from engine.intake.write import sweep
 
     left = settings.incoming_dir
-    if not left.is_dir() or not any(left.iterdir()):
+    if left.is_symlink() or not left.is_dir() or not any(left.iterdir()):
         return 0
     try:
         lock = EngineLock.acquire(settings.lock_file, SystemClock())
@@ -132,6 +139,15 @@ def _print(found: Audit, adopted: Adopted | None) -> None:
             f"{terminal.counted(adopted.objects, 'object')} adopted, {adopted.renamed} found under"
             f" another name, {terminal.counted(adopted.second_names, 'second name')} removed"
         )
+
+
+def _print_access(faults: Sequence[AccessFault]) -> None:
+    """Print whose files are not the owner's alone; the first of them, for it may be all."""
+    if faults:
+        rows = [(fault.path, fault.what, fault.remedy) for fault in faults[:_MOST_SHOWN]]
+        terminal.print_table(("FILE", "ACCESS", "REMEDY"), rows)
+    if len(faults) > _MOST_SHOWN:
+        terminal.say(f"and {terminal.counted(len(faults) - _MOST_SHOWN, 'file')} more: see --json")
 
 
 def _lines(found: Audit) -> Iterator[tuple[str, str, str]]:

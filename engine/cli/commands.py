@@ -25,6 +25,8 @@ class Command(NamedTuple):
     """What it does, for the help."""
     adds: str
     """The module here, and its function that adds options, verbs and what is run to a parser."""
+    as_caller: bool = False
+    """Whether it has nothing to do with a data directory, and so keeps the caller's rights."""
 
     def fill(self, parser: argparse.ArgumentParser) -> None:
         """Add what the command takes, now that it is given."""
@@ -78,8 +80,15 @@ COMMANDS = (
     Command(
         "route", "show where files would be filed and why, without filing them", "route:add_route"
     ),
-    Command("rule", "explain what one routing rule makes of a value", "rule:add_rule"),
-    Command("anonymize", "apply a DicomEdit 6 script to files", "anonymize:add_anonymize"),
+    Command(
+        "rule", "explain what one routing rule makes of a value", "rule:add_rule", as_caller=True
+    ),
+    Command(
+        "anonymize",
+        "apply a DicomEdit 6 script to files",
+        "anonymize:add_anonymize",
+        as_caller=True,
+    ),
     Command("script", "check and try anonymization scripts", "scripts:add_script"),
     Command(
         "forwarding",
@@ -91,8 +100,13 @@ COMMANDS = (
         "show and drop what Command processors have to run",
         "command_queue:add_queue",
     ),
-    Command("echo", "ask a peer whether it answers (C-ECHO)", "peers:add_echo"),
-    Command("send", "send files to a peer as they are encoded (C-STORE)", "peers:add_send"),
+    Command("echo", "ask a peer whether it answers (C-ECHO)", "peers:add_echo", as_caller=True),
+    Command(
+        "send",
+        "send files to a peer as they are encoded (C-STORE)",
+        "peers:add_send",
+        as_caller=True,
+    ),
     Command(
         "selftest",
         "send a marked object to a receiver of the running engine, and remove it again",
@@ -113,7 +127,7 @@ COMMANDS = (
         "live:add_associations",
     ),
     Command("senders", "who sends to the running engine", "senders:add_senders"),
-    Command("service", "run as a systemd service", "service:add_service"),
+    Command("service", "run as a systemd service", "service:add_service", as_caller=True),
     Command(
         "support-bundle",
         "write an archive for support: versions, settings, events and metrics, all masked",
@@ -123,6 +137,7 @@ COMMANDS = (
         "completion",
         'print what a shell reads to complete commands, such as: eval "$(... bash)"',
         "completion:add_completion",
+        as_caller=True,
     ),
 )
 
@@ -135,5 +150,6 @@ def add_commands(commands: Commands, *, at_once: bool) -> None:
         parser = commands.add_parser(command.name, help=words, description=described)
         assert isinstance(parser, Parser)
         parser.late = command.fill
+        parser.set_defaults(as_caller=command.as_caller)
         if at_once:
             parser.fill()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
 import sys
 from functools import partial
@@ -15,6 +14,7 @@ from engine import terminal
 from engine.cli.context import store_of
 from engine.cli.options import add_verb, add_verbs, add_yes, metrics_address, seconds
 from engine.errors import ConfigurationError
+from engine.owner import as_owner
 from engine.settings import DATA_VARIABLE
 from engine.systemd.install import (
     in_words,
@@ -25,6 +25,7 @@ from engine.systemd.install import (
     uninstall,
     unreachable,
 )
+from engine.systemd.places import Place
 from engine.systemd.units import NAME, STATE_ROOT, ServiceSettings, units
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
 
     from engine.systemd.install import NotInstallable
 
-DEFAULT_LISTEN = ("8104",)
-_PLACE = re.compile(r"(?:(?:\[[0-9a-fA-F:]+\]|[0-9.]+):)?([0-9]{1,5})")
+DEFAULT_LISTEN = (Place(8104),)
 
 
 def add_service(command: argparse.ArgumentParser) -> None:
@@ -61,11 +61,11 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     add("--metrics", type=metrics_address, metavar="ADDRESS", help=scraped)
 
 
-def _place(text: str) -> str:
-    found = _PLACE.fullmatch(text)
-    if not found or not 1 <= int(found[1]) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no port; use such as 8104")
-    return text
+def _place(text: str) -> Place:
+    try:
+        return Place.parse(text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no port; use such as 8104") from error
 
 
 def _print(arguments: argparse.Namespace) -> None:
@@ -136,22 +136,17 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
     )
 
 
-def _configured(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """Return where the receivers listen that are configured, as far as that can be read."""
+def _configured(arguments: argparse.Namespace) -> tuple[Place, ...]:
+    """Return where the configured receivers listen, as far as the configuration can be read."""
     try:
-        configuration = store_of(arguments).load()
+        with as_owner(arguments.data):
+            configuration = store_of(arguments).load()
     except ConfigurationError as error:
         terminal.say(f"the receivers are not known, so the default is taken: {error.detail}")
         return DEFAULT_LISTEN
     site = configuration.site.bind_address
-    places = (_listen_stream(r.bind_address or site, r.port) for r in configuration.receivers)
+    places = (Place(r.port, r.bind_address or site) for r in configuration.receivers)
     return tuple(dict.fromkeys(places)) or DEFAULT_LISTEN
-
-
-def _listen_stream(address: str, port: int) -> str:
-    if not address:
-        return str(port)
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _program() -> tuple[str, ...]:

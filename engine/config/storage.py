@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from tinydb.storages import Storage
 
 from engine.errors import CorruptConfiguration, Problem, StorageUnusable
-from engine.lock import keep_owner, open_lock_file
+from engine.lock import open_lock_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,7 +134,6 @@ class AtomicJSONStorage(Storage):
         descriptor, name = tempfile.mkstemp(prefix=self._left_over_prefix, dir=directory)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                keep_owner(descriptor, directory)
                 file.write(content)
                 file.flush()
                 os.fsync(descriptor)

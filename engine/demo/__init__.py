@@ -134,7 +134,7 @@ def _free_ports(number: int) -> list[int]:
 
 def _start_sender(ct_port: int, mr_port: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "engine.demo.sender", str(ct_port), str(mr_port)],
+        [sys.executable, "-P", "-m", "engine.demo.sender", str(ct_port), str(mr_port)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

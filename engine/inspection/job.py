@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import resource
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from engine.view.scripts import TrialOutcome
 
@@ -14,9 +12,6 @@ if TYPE_CHECKING:
     from engine.model.identifying import IdentifyingValue
     from engine.view.objects import ElementRow, Thumbnail, Window
     from engine.view.scripts import EditedRow
-
-MOST_MEMORY_BYTES: Final = 2 * 1024**3
-"""Decoders believe what an image says of its size; the process is refused more than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +87,6 @@ Result: TypeAlias = "HeaderResult | Thumbnail | TrialResult"
 
 def run(job: Job) -> Result:
     """Do a job; what is wrong with the object is in the result."""
-    _prepare()
     if isinstance(job, TrialJob):
         from engine.inspection.trial import try_out
 
@@ -104,11 +98,3 @@ def run(job: Job) -> Result:
     from engine.inspection.thumbnail import thumbnail
 
     return thumbnail(job)
-
-
-@cache
-def _prepare() -> None:
-    """Refuse this process too much memory."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if soft == resource.RLIM_INFINITY or soft > MOST_MEMORY_BYTES:
-        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, hard))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
 from engine.intake.placement import session_folder
+from engine.intake.write import out_of_resources
 from engine.model.project import FIRST_ARCHIVE_FOLDER
 from engine.model.safe_names import safe_part, timestamp
 from engine.model.session import SessionArea
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from engine.sessions.index import SessionIndex, SessionKey, SessionOrigin, SessionPlace
 
 _TIMESTAMP_TRIES = 10_000
-_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class _Taken(Exception):
@@ -54,7 +55,11 @@ class Filing:
         self._archive_fd = archive_fd
 
     def goes_directly(self, receiver: Receiver, key: SessionKey) -> bool:
-        """Tell whether an object would go into the archive, where nothing is in its way now."""
+        """Tell whether an object would go into the archive, where nothing is in its way now.
+
+        Raises:
+            OutOfResources: if the archive can't be read.
+        """
         if not receiver.direct_archive or key.project is None:
             return False
         joins = self._index.is_open(key._replace(area=SessionArea.ARCHIVE))
@@ -80,7 +85,8 @@ class Filing:
                 something in the way there, it goes to the prearchive all the same.
 
         Raises:
-            OutOfResources: if the session can't be noted, or no folder can be named.
+            OutOfResources: if the session can't be noted, the trees can't be read, or no folder
+                can be named.
         """
         if directly and key.project is not None:
             with suppress(_Taken):
@@ -109,27 +115,30 @@ class Filing:
 
     def _is_archived(self, project: str, label: str) -> bool:
         """Tell whether any archive folder of a project has something of a session's name."""
-        top = safe_part(project)
         try:
-            descriptor = os.open(top, _FOLDER_FLAGS, dir_fd=self._archive_fd)
+            descriptor = os.open(safe_part(project), _FOLDER_FLAGS, dir_fd=self._archive_fd)
+            try:
+                with os.scandir(descriptor) as entries:
+                    names = [entry.name for entry in entries if entry.name.startswith("arc")]
+                return any(_is_there(f"{name}/{safe_part(label)}", descriptor) for name in names)
+            finally:
+                os.close(descriptor)
         except FileNotFoundError:
             return False
-        try:
-            with os.scandir(descriptor) as entries:
-                names = [entry.name for entry in entries if entry.name.startswith("arc")]
-            return any(_is_there(f"{name}/{safe_part(label)}", descriptor) for name in names)
-        finally:
-            os.close(descriptor)
+        except OSError as error:
+            raise out_of_resources(error) from error
 
     def _new_folder(self, project: str | None, label: str, at: datetime) -> tuple[str, ...]:
         """Name a session folder under a time stamp of its own (XNAT 9.1)."""
         for milliseconds in range(_TIMESTAMP_TRIES):
             stamp = timestamp(at + timedelta(milliseconds=milliseconds))
             folder = session_folder(project, stamp, label)
-            with suppress(FileNotFoundError):
+            try:
                 os.stat("/".join(folder[:-1]), dir_fd=self._prearchive_fd)
-                continue
-            return folder
+            except FileNotFoundError:
+                return folder
+            except OSError as error:
+                raise out_of_resources(error) from error
         raise OutOfResources("no free session folder name")
 
 

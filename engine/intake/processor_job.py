@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -13,7 +12,13 @@ from typing import TYPE_CHECKING, Final, cast
 
 from engine.errors import OutOfResources, StorageUnusable
 from engine.intake.guarded import place_of
-from engine.intake.job_resources import TARGET_FLAGS, VARIABLES, parsed_script, uid_maps_in
+from engine.intake.job_resources import (
+    VARIABLES,
+    is_too_large,
+    parsed_script,
+    target_of,
+    uid_maps_in,
+)
 from engine.intake.processors import Context, Continue, Facts, Known, Reject, Settings
 from engine.intake.write import out_of_resources
 from engine.model.identifying import IdentifyingValues
@@ -104,6 +109,8 @@ def run_processor(job: ProcessorJob) -> Answer:
     except UneditableFile as error:
         return _failed(f"the object can't be edited: {error.detail}")
     except OSError as error:
+        if is_too_large(error):
+            return _failed("what it makes of the object is too large")
         return _failed(out_of_resources(error).detail, Failure.RESOURCES)
     except OutOfResources as error:
         return _failed(error.detail, Failure.RESOURCES)
@@ -220,11 +227,8 @@ def _kept(answer: Answer, job: ProcessorJob, ds: Dataset, file: BinaryIO) -> Ans
     rows = differences(before, ds)
     if not rows:
         return replace(answer, edited=False)
-    target = os.open(job.target, TARGET_FLAGS)
-    try:
+    with target_of(job.target, job.source) as target:
         write_object(ds, target, read_as=transfer_syntax_of(before))
-    finally:
-        os.close(target)
     changes = [ElementChange(r.path, r.keyword, str(r.change), r.before, r.after) for r in rows]
     return replace(answer, edited=True, changes=tuple(changes if job.wants_changes else ()))
 

@@ -6,6 +6,8 @@ import logging
 import os
 import signal
 import warnings
+from contextlib import suppress
+from pathlib import Path
 
 
 def become_quiet() -> None:
@@ -18,5 +20,9 @@ def become_quiet() -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     os.umask(0o077)
+    # One object at a time needs one thread; NumPy's library reserves memory for each of all cores.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    with suppress(OSError):  # where memory is short, it is a worker that ends
+        Path("/proc/self/oom_score_adj").write_text("500")
     logging.disable()
     warnings.simplefilter("ignore")

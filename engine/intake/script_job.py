@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import OutOfResources, StorageUnusable
-from engine.intake.job_resources import TARGET_FLAGS, VARIABLES, parsed_script, uid_maps_in
+from engine.intake.job_resources import (
+    VARIABLES,
+    is_too_large,
+    parsed_script,
+    target_of,
+    uid_maps_in,
+)
 from engine.intake.write import out_of_resources
 from engine.model.anonymization import ScriptScope
 
@@ -67,6 +72,8 @@ def run_script(job: ScriptJob) -> ScriptResult:
     except UneditableFile as error:
         return ScriptResult(Verdict.FAILED, f"the object can't be edited: {error.detail}")
     except OSError as error:
+        if is_too_large(error):
+            return ScriptResult(Verdict.FAILED, "what it makes of the object is too large")
         return ScriptResult(Verdict.NO_RESOURCES, out_of_resources(error).detail)
     except OutOfResources as error:
         return ScriptResult(Verdict.NO_RESOURCES, error.detail)
@@ -79,19 +86,17 @@ def _edit(job: ScriptJob) -> ScriptResult:
 
     begun: list[str] = []
     scopes = {step.scope for step in job.steps}
-    target = os.open(job.target, TARGET_FLAGS)
-    try:
+    uid_maps = uid_maps_in(job.uid_maps)
+    with target_of(job.target, job.source, job.uid_maps) as target:
         outcome = edit_file(
             Path(job.source),
             target,
             _steps(job, begun),
             dict(zip(VARIABLES, job.labels, strict=True)),
-            surroundings=Surroundings(uid_maps=uid_maps_in(job.uid_maps)),
+            surroundings=Surroundings(uid_maps=uid_maps),
             script_ids=[step.revision for step in job.steps if step.text],
             done_for=job.labels[0] if ScriptScope.PROJECT in scopes else "",
         )
-    finally:
-        os.close(target)
     if outcome is Outcome.REJECTED:
         return ScriptResult(Verdict.REJECTED, where=begun[-1])
     return ScriptResult(Verdict.EDITED)

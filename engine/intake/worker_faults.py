@@ -6,7 +6,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from engine.errors import ProcessingFailed
-from engine.intake.worker_processes import JobFailed, WorkerLost, WorkersClosed, WorkerTimeout
+from engine.intake.worker_processes import (
+    JobFailed,
+    WorkerLost,
+    WorkerOutOfMemory,
+    WorkersClosed,
+    WorkerTimeout,
+)
 from engine.intake.write import out_of_resources
 
 if TYPE_CHECKING:
@@ -33,6 +39,10 @@ def worker_faults(who: str = "") -> Iterator[None]:
         raise ProcessingFailed(f"{at_fault}its process died twice") from error
     except WorkersClosed as error:
         raise ProcessingFailed(f"{at_fault}the engine stops") from error
+    except WorkerOutOfMemory as error:
+        raise ProcessingFailed(
+            f"{at_fault}it needed more memory than a process may have"
+        ) from error
     except JobFailed as error:
         raise ProcessingFailed(f"{at_fault}internal error ({error})") from error
     except OSError as error:

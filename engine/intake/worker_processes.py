@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 from contextlib import contextmanager, suppress
@@ -29,6 +30,9 @@ MOST_PROCESSES: Final = 4
 CPU_SECONDS: Final = 20.0
 WALL_SECONDS: Final = 600.0
 """For a process that stands still; work has a limit of processor time, whatever the disk does."""
+MEMORY_BYTES: Final = 4 * 1024**3
+"""Of addresses, for one process. An image of a gigabyte is decoded and packed again within it; a
+script that asks for more is at fault, and must not take the memory of the engine."""
 _TRIES: Final = 2
 _READY: Final = True
 """What a process says that was started ahead, before its first result."""
@@ -50,6 +54,10 @@ class JobFailed(Exception):
     """The function raised an error; only its type is told, for its text may be anything."""
 
 
+class WorkerOutOfMemory(JobFailed):
+    """The function needed more memory than a process may have."""
+
+
 class Workers(Generic[J, R]):
     """A few processes for one function; every method may be called from any thread."""
 
@@ -60,6 +68,7 @@ class Workers(Generic[J, R]):
         processes: int | None = None,
         cpu_seconds: float = CPU_SECONDS,
         wall_seconds: float = WALL_SECONDS,
+        memory_bytes: int = MEMORY_BYTES,
         start: Start = Start.ANEW,
     ) -> None:
         """Take an importable function; no process is started yet."""
@@ -67,6 +76,7 @@ class Workers(Generic[J, R]):
         self._function = function
         self._cpu_seconds = cpu_seconds
         self._wall_seconds = wall_seconds
+        self._memory_bytes = memory_bytes
         self._start = start
         self._places = threading.BoundedSemaphore(most)
         self._lock = threading.Lock()
@@ -81,7 +91,7 @@ class Workers(Generic[J, R]):
         Raises:
             WorkerTimeout: if it took too long.
             WorkerLost: if the process died each time.
-            JobFailed: if the function raised an error.
+            JobFailed: if the function raised an error; `WorkerOutOfMemory` if memory was short.
             WorkersClosed: after `close`.
             OSError: if no process can be started.
         """
@@ -141,10 +151,14 @@ class Workers(Generic[J, R]):
                 if code == -signal.SIGPROF and not isinstance(error, _NeverReady):
                     raise WorkerTimeout from error
             raise
+        if not isinstance(result, _Raised):
+            self._give_back(worker)
+            return result
+        if result.kind == MemoryError.__name__:
+            self._end(worker)  # the next job would find what is left of the memory in pieces
+            raise WorkerOutOfMemory(result.kind)
         self._give_back(worker)
-        if isinstance(result, _Raised):
-            raise JobFailed(result.kind)
-        return result
+        raise JobFailed(result.kind)
 
     def _take(self) -> _Worker[J, R]:
         with self._lock:
@@ -168,7 +182,8 @@ class Workers(Generic[J, R]):
         return None
 
     def _new_worker(self, get_ready: Callable[[], object] | None = None) -> _Worker[J, R]:
-        return _Worker(self._start, self._function, self._cpu_seconds, get_ready)
+        limits = (self._cpu_seconds, self._memory_bytes)
+        return _Worker(self._start, self._function, limits, get_ready)
 
     def _give_back(self, worker: _Worker[J, R]) -> None:
         with self._lock:
@@ -202,12 +217,12 @@ class _Worker(Generic[J, R]):
         self,
         start: Start,
         function: Callable[[J], R],
-        cpu_seconds: float,
+        limits: tuple[float, int],
         get_ready: Callable[[], object] | None = None,
     ) -> None:
         self._pipe, theirs = Pipe()
         self._gets_ready = get_ready is not None
-        arguments = (theirs, function, cpu_seconds, get_ready)
+        arguments = (theirs, function, *limits, get_ready)
         try:
             self.process = start_process(start, _serve, arguments)
         except BaseException:
@@ -251,10 +266,12 @@ def _serve(
     pipe: Connection[R | _Raised | bool, J],
     function: Callable[[J], R],
     cpu_seconds: float,
+    memory_bytes: int,
     get_ready: Callable[[], object] | None,
 ) -> None:
     """Be such a process: call the function for each job until the parent is gone."""
     become_quiet()
+    _limit_memory(memory_bytes)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if get_ready is not None:
         with _limited(cpu_seconds), suppress(Exception):  # a job will meet the same, and say so
@@ -268,6 +285,13 @@ def _serve(
         with _limited(cpu_seconds):
             result = _called(function, job)
         pipe.send(result)
+
+
+def _limit_memory(size_bytes: int) -> None:
+    """Have this process refused more memory than that, for good."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = size_bytes if hard == resource.RLIM_INFINITY else min(size_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 @contextmanager

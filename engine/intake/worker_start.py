@@ -8,6 +8,7 @@ code of plug-ins gets a process that was started anew.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
 import threading
 from contextlib import redirect_stderr, suppress
@@ -90,7 +91,9 @@ def _start_helpers(start: Start) -> None:
     """Start what `multiprocessing` keeps beside its own processes, if it is not there yet.
 
     It is given the descriptor of `sys.stderr`; a console puts something there that has none.
+    All of them are `python -c`, which would look for modules in the current directory first.
     """
+    os.environ["PYTHONSAFEPATH"] = "1"
     with redirect_stderr(sys.__stderr__):
         resource_tracker.ensure_running()
         if start is Start.FORKED:

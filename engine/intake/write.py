@@ -39,12 +39,13 @@ _PART_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # A device or FIFO must not block us between the look at it and its opening.
 _COMPARE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
+_DENIED = "no permission on the storage; see dicomdock check"
 _WORDS = {
     errno.ENOSPC: "no space or no inodes left on the storage",
     errno.EDQUOT: "the storage quota is exhausted",
     errno.EROFS: "the storage is read-only",
-    errno.EACCES: "no permission to write to the storage",
-    errno.EPERM: "no permission to write to the storage",
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
     errno.EIO: "the storage reports an input/output error",
     errno.EMFILE: "too many open files",
     errno.ENFILE: "too many open files on this machine",
@@ -129,7 +130,7 @@ class IncomingArea:
     def __init__(self, root: Path, boot_id: str) -> None:
         try:
             root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-            root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 self._folder_fd = open_folder(root_fd, (boot_id,))
                 os.fchmod(self._folder_fd, INCOMING_MODE)

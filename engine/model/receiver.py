@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from engine.addresses import is_address
 from engine.errors import ConfigurationError, InvalidReceiver, Problem
 from engine.model.ae_title import AETitle
 from engine.model.duplicates import DuplicatePolicy
@@ -24,7 +25,7 @@ from engine.model.identifier import (
 from engine.model.limits import parse_receiver_limits
 from engine.model.routing import RoutingRules
 from engine.model.session_settings import duplicates_fault
-from engine.model.site import SiteSettings, is_address
+from engine.model.site import SiteSettings
 from engine.model.text import MAX_TEXT_CHARACTERS
 from engine.model.tls import TLS_FILES, ClientCertificates, TlsSettings
 from engine.model.whitelist import WhitelistEntry, parse_whitelist

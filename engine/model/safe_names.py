@@ -36,6 +36,10 @@ def safe_part(text: str) -> str:
     return "h-" + b32encode(digest)[:20].decode("ascii").lower()
 
 
+TIMESTAMP = re.compile(r"[0-9]{8}_[0-9]{9}")
+"""What `timestamp` returns."""
+
+
 def timestamp(moment: datetime) -> str:
     """Return a moment in local time as ``yyyyMMdd_HHmmssSSS`` (XNAT 9.1)."""
     local = moment.astimezone()

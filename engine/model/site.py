@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar
 
+from engine.addresses import is_address
 from engine.errors import InvalidSite, Problem
 from engine.model.alerts import AlertSettings
 from engine.model.anonymization import (
@@ -120,14 +120,6 @@ class SiteSettings:
 
 SITE_MEMBERS = frozenset(SiteSettings().to_record())
 """The members that a record may have."""
-
-
-def is_address(text: str) -> bool:
-    """Tell whether a text is an IPv4 or IPv6 address."""
-    try:
-        return bool(ip_address(text))
-    except ValueError:
-        return False
 
 
 def _member(parse: Callable[[R], T], raw: R, problems: list[Problem]) -> T | None:

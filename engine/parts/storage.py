@@ -87,6 +87,6 @@ def _open_store(settings: EngineSettings, clock: Clock, plugins: Plugins) -> Con
 
 
 def _open_folder(path: Path, opened: ExitStack) -> int:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     opened.callback(os.close, fd)
     return fd

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.model.safe_names import TIMESTAMP
 from engine.model.session import ObjectState, SessionArea, SessionStatus
 from engine.sessions.index import SESSION_COLUMNS, session_of
 from engine.sessions.reconcile import compare
@@ -12,6 +13,7 @@ from engine.sessions.scans import SCANS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from engine.model.session import Session
     from engine.sessions.areas import Areas
@@ -134,6 +136,11 @@ def _unknown_folders(sessions: list[Session], areas: Areas) -> Iterator[UnknownF
         root = areas.path(area, ".")
         for depth in depths:
             for scans in sorted(root.glob(f"{depth}/{SCANS}")):
-                folder = scans.parent.relative_to(root).as_posix()
-                if (area, folder) not in known:
-                    yield UnknownFolder(area, folder)
+                folder = scans.parent.relative_to(root)
+                if _is_session(area, folder) and (area, folder.as_posix()) not in known:
+                    yield UnknownFolder(area, folder.as_posix())
+
+
+def _is_session(area: SessionArea, folder: Path) -> bool:
+    """Return whether a folder is a session's place: its label may be the name of scans, too."""
+    return area is SessionArea.ARCHIVE or TIMESTAMP.fullmatch(folder.parts[-2]) is not None

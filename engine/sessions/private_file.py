@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from engine.errors import StorageDamaged, StorageUnusable
-from engine.lock import keep_owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -134,12 +133,8 @@ class PrivateTables:
 
 
 def _create(path: Path) -> None:
-    """Make the file if it is not there, private and the owner's of the data directory."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        keep_owner(descriptor, path.parent)
-    finally:
-        os.close(descriptor)
+    """Make the file if it is not there, closed to others."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
 
 
 def _is(error: Exception, *codes: int) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
+from engine.owner import ROOT, identity_for, user
 from engine.systemd.units import NAME, STATE_ROOT, units
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ COMMAND_SECONDS = 20 * 60.0
 """Longer than a start may take (``TimeoutStartSec=``) and what a stop waits for."""
 _UNITS = (f"{NAME}.socket", f"{NAME}.service")
 _ROOTS_HOME = Path("/root")
+_OF_NEW_STORAGE = {"lost+found"}
+_MARKS = {"config.history", "engine.lock", "index.sqlite"}
+"""What makes a directory a data directory, beside a configuration."""
 _MADE_ANEW = (Path("/home"), Path("/run/user"))
 """Directories below these are made anew for the service, so that it may look into them."""
 
@@ -69,6 +73,9 @@ def steps(settings: ServiceSettings, root: Path = Path("/")) -> tuple[Unit | Com
 
     Where other units are installed already, the service is restarted: a socket that listens takes
     no other ports, and a service that runs no other options.
+
+    Raises:
+        NotInstallable: if the data directory is in use by something else, or in another user's.
     """
     service, socket, user = units(settings)
     begin = "restart" if _differs(root, (service, socket)) else "start"
@@ -77,7 +84,7 @@ def steps(settings: ServiceSettings, root: Path = Path("/")) -> tuple[Unit | Com
         socket,
         user,
         Command(("systemd-sysusers", str(user.path))),
-        *_data_directory(settings),
+        *_data_directory(settings, root),
         Command(("systemctl", "daemon-reload")),
         Command(("systemctl", "enable", *_UNITS)),
         Command(("systemctl", begin, *_UNITS)),
@@ -208,11 +215,47 @@ def _remove(path: Path) -> None:
         raise StepFailed(f"{path}: {error.strerror}", "remove it by hand") from error
 
 
-def _data_directory(settings: ServiceSettings) -> Iterator[Command]:
-    """Make the directory, unless systemd does so."""
-    if settings.data_dir.parent != STATE_ROOT:
-        owner = ("-o", settings.user, "-g", settings.user)
-        yield Command(("install", "-d", *owner, "-m", "0750", str(settings.data_dir)))
+def _data_directory(settings: ServiceSettings, root: Path) -> Iterator[Command]:
+    """Make the directory, unless systemd does so or it is there and the user's already.
+
+    What another user may replace by a link is made with that user's rights, never with root's.
+
+    Raises:
+        NotInstallable: if it is there and is no data directory, or in another user's directory.
+        NotTheOwner: if it is root's, and another user could replace it.
+    """
+    directory, wanted = settings.data_dir, _below(root, settings.data_dir)
+    owner = identity_for(wanted, ROOT) or user(ROOT)
+    if os.path.lexists(wanted):
+        if not _may_be_taken(wanted):
+            raise NotInstallable(
+                f"{directory} is there already, and is no data directory of dicomdock",
+                "choose another with --data, or an empty one",
+            )
+        if owner.name == settings.user:
+            return
+    if directory.parent == STATE_ROOT:
+        return
+    made = ("install", "-d", "-m", "0750", str(directory))
+    if owner.name == settings.user:
+        yield Command(("runuser", "-u", settings.user, "--", *made))
+    elif owner.uid in {ROOT, os.geteuid()}:
+        yield Command((*made[:2], "-o", settings.user, "-g", settings.user, *made[2:]))
+    else:
+        raise NotInstallable(
+            f"{directory} would be in a directory of {owner}, who could replace it",
+            f"choose another with --data, or let the service run as {owner} with --user",
+        )
+
+
+def _may_be_taken(directory: Path) -> bool:
+    """Return whether a directory is a data directory, or has nothing that anybody would miss."""
+    try:
+        names = {entry.name for entry in os.scandir(directory)}
+    except OSError:
+        return False
+    is_data = "config.json" in names and not names.isdisjoint(_MARKS)
+    return not directory.is_symlink() and (is_data or names <= _OF_NEW_STORAGE)
 
 
 def _write(path: Path, text: str) -> None:

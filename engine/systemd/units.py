@@ -6,18 +6,30 @@ sees its data directory and nothing else that it could change (systemd.exec(5)).
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import ConfigurationError, Problem
+from engine.systemd.places import Place
 
 STATE_ROOT = Path("/var/lib")
 NAME = "dicomdock"
 _HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
 """What ProtectHome= hides."""
+_SYSTEM = frozenset(map(Path, (
+    "/", "/home", "/media", "/mnt", "/opt", "/root", "/srv", "/usr", "/usr/local", "/var",
+    "/var/backups", "/var/cache", "/var/lib", "/var/local", "/var/lock", "/var/log", "/var/mail",
+    "/var/opt", "/var/run", "/var/spool", "/var/tmp",
+)))  # fmt: skip
+"""What other programs use, but for directories in it."""
+_SYSTEM_TREES = frozenset(map(Path, (
+    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run",
+    "/sbin", "/sys", "/usr/bin", "/usr/lib", "/usr/sbin", "/usr/share",
+)))  # fmt: skip
+"""What is the system's, with all that is below."""
 _CLEANED = (Path("/tmp"), Path("/var/tmp"))
-_LOW_PORTS = 1024
 _STOP_MARGIN_SECONDS = 30
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
 _SAFE = re.compile(r"[A-Za-z0-9._/@:+,=%$-]+")
@@ -39,8 +51,8 @@ class ServiceSettings:
     """The command that runs dicomdock, with absolute paths."""
     data_dir: Path = STATE_ROOT / NAME
     user: str = NAME
-    listen: tuple[str, ...] = ("8104",)
-    """What the socket unit listens on: ports, or addresses with ports."""
+    listen: tuple[Place, ...] = (Place(8104),)
+    """What the socket unit listens on."""
     options: tuple[str, ...] = ()
     """Further options of ``dicomdock engine``."""
     drain_seconds: float = 60.0
@@ -59,9 +71,18 @@ class ServiceSettings:
         if not {*_CLEANED}.isdisjoint(self.data_dir.parents):
             remedy = "choose another with --data, such as /var/lib/dicomdock"
             problems.append(Problem("data", str(self.data_dir), "is cleaned by the system", remedy))
-        if ":" in str(self.data_dir) or not str(self.data_dir).isprintable():
-            remedy = "choose a name without colons and control characters"
-            problems.append(Problem("data", str(self.data_dir)[:80], "fits no unit", remedy))
+        if self.data_dir in _SYSTEM or not _SYSTEM_TREES.isdisjoint(_with_parents(self.data_dir)):
+            remedy = "choose another with --data, such as /var/lib/dicomdock"
+            problems.append(Problem("data", str(self.data_dir), "belongs to the system", remedy))
+        if not math.isfinite(self.drain_seconds):
+            seconds = str(self.drain_seconds)
+            problems.append(Problem("drain_seconds", seconds, "never ends", "use such as 60"))
+        paths = (self.data_dir, *self.readable)
+        problems += [_unfit(str(path)) for path in paths if not _is_plain_path(path)]
+        words = (*self.program, *self.options)
+        problems += [_unfit(word) for word in words if not _is_plain(word)]
+        if not self.program[0].startswith("/"):  # other first characters have a meaning
+            problems.append(Problem("program", self.program[0][:80], "is no path", "use a path"))
         if problems:
             raise ConfigurationError(*problems)
 
@@ -118,7 +139,7 @@ WantedBy=multi-user.target
 
 def socket_unit(settings: ServiceSettings) -> str:
     """Return the text of the socket unit."""
-    listen = "\n".join(f"ListenStream={place}" for place in settings.listen)
+    listen = "\n".join(f"ListenStream={place.listen_stream}" for place in settings.listen)
     return f"""\
 [Unit]
 Description=DICOM ports of the receiving dock
@@ -141,16 +162,11 @@ def sysusers(settings: ServiceSettings) -> str:
     return f'u {settings.user} - "DICOM receiving dock" {_quoted(str(settings.data_dir))}\n'
 
 
-def is_low(place: str) -> bool:
-    """Tell whether a place to listen on has a port that needs a capability."""
-    return int(place.rpartition(":")[2]) < _LOW_PORTS
-
-
 def _storage(settings: ServiceSettings) -> str:
     """Return how the service comes to its directory, and what else of the disk it sees."""
     data, lines = settings.data_dir, ["ProtectSystem=strict"]
     if data.parent == STATE_ROOT:
-        lines += [f"StateDirectory={data.name}", "StateDirectoryMode=0750"]
+        lines += [f"StateDirectory={_quoted(data.name)}", "StateDirectoryMode=0750"]
     else:
         lines.append(f"ReadWritePaths={_quoted(str(data))}")
     hidden = [path for path in (data, *settings.readable) if _is_hidden(path)]
@@ -169,11 +185,31 @@ def _is_hidden(path: Path) -> bool:
 
 def _capabilities(settings: ServiceSettings) -> str:
     """Return the one capability that low ports need, or that there is none."""
-    if any(map(is_low, settings.listen)):
+    if any(place.is_low for place in settings.listen):
         return (
             "AmbientCapabilities=CAP_NET_BIND_SERVICE\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE"
         )
-    return "AmbientCapabilities=\nCapabilityBoundingSet=\nPrivateUsers=yes"
+    return "AmbientCapabilities=\nCapabilityBoundingSet="
+
+
+def _with_parents(path: Path) -> tuple[Path, ...]:
+    return path, *path.parents
+
+
+def _is_plain(text: str) -> bool:
+    """Return whether quotes are enough to make a text one word of a unit file."""
+    return text.isprintable() and not {*'"\\'} & {*text}
+
+
+def _is_plain_path(path: Path) -> bool:
+    """Return whether a path has one meaning in a unit file; a colon separates two paths there."""
+    text = str(path)
+    return path.is_absolute() and _is_plain(text) and ":" not in text and ".." not in path.parts
+
+
+def _unfit(text: str) -> Problem:
+    remedy = 'use a path without `:`, `"`, `\\`, `..` and control characters'
+    return Problem("path", text[:80], "fits no unit", remedy)
 
 
 def _word(text: str) -> str:
@@ -184,13 +220,11 @@ def _word(text: str) -> str:
 def _quoted(text: str) -> str:
     """Return a word of a unit file: specifiers mean nothing in it."""
     text = text.replace("%", "%%")
-    if _SAFE.fullmatch(text):
-        return text
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in escaped) + '"'
+    return text if _SAFE.fullmatch(text) else f'"{text}"'
 
 
 _SANDBOX = """\
+# No PrivateUsers=: it would hide from the engine which user gives a command.
 NoNewPrivileges=yes
 PrivateTmp=yes
 PrivateDevices=yes
@@ -201,7 +235,10 @@ ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
 ProtectProc=invisible
+ProcSubset=pid
 RemoveIPC=yes
+# Callers and destinations may be anywhere, but none of them is a group.
+IPAddressDeny=multicast
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 RestrictNamespaces=yes
 RestrictRealtime=yes
@@ -210,11 +247,15 @@ LockPersonality=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
-SystemCallFilter=@chown
 SystemCallErrorNumber=EPERM
 
 LimitNOFILE=65536
 LimitCORE=0
 TasksMax=4096
+# Files that were just written count as well, and are given back first.
+MemoryHigh=70%
+MemoryMax=80%
+# A worker process that the kernel ends is replaced; the engine goes on.
+OOMPolicy=continue
 OOMScoreAdjust=-200
 """

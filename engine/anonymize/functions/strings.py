@@ -8,7 +8,7 @@ from engine.anonymize.errors import Failure
 from engine.anonymize.functions.function import Argument, Function, whole_number
 from engine.anonymize.message_format import message
 from engine.anonymize.patterns import first_match, whole_match
-from engine.anonymize.values import boolean, flattened
+from engine.anonymize.values import boolean, flattened, joined, require_length
 
 if TYPE_CHECKING:
     from engine.anonymize.run import Run
@@ -19,7 +19,7 @@ _LAST_ASCII: Final = "\x7f"
 
 
 def _concatenate(run: Run, arguments: Arguments) -> str:
-    return "".join(run.needed(value) for value in arguments)
+    return joined(run.needed(value) for value in arguments)
 
 
 def _format(run: Run, arguments: Arguments) -> str:
@@ -53,6 +53,7 @@ def _substring(run: Run, arguments: Arguments) -> str:
 
 def _replace(run: Run, arguments: Arguments) -> str:
     text, old, new = (run.needed(value) for value in arguments)
+    require_length(len(text) + text.count(old) * (len(new) - len(old)))
     return text.replace(old, new)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.anonymize import LookupTable, Outcome, ScriptRuntimeError, Surroundings
+from engine.anonymize.values import MOST_CHARACTERS
 from tests.engine.anonymize.objects import apply, make_object, result, script, value_at
 
 OBJECT = {"(0010,0010)": ("PN", "Doe^Jane"), "(0010,0020)": ("LO", "")}
@@ -166,3 +167,19 @@ def test_an_answer_that_is_no_single_line_refuses_the_object(answer: str) -> Non
     around = Surroundings(fetch=lambda _url: answer)
     with pytest.raises(ScriptRuntimeError, match="no single line"):
         script('y := getURL["http://host"]').apply(make_object(), {}, surroundings=around)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "concatenate[a, a]",
+        'format["{0}{0}", a]',
+        'replace[a, "x", "xx"]',
+        'replace["xx", "x", a]',
+    ],
+)
+def test_a_text_does_not_grow_without_end(expression: str) -> None:
+    half = "x" * (MOST_CHARACTERS // 2)
+    assert len(result(expression, a=half)) == MOST_CHARACTERS
+    with pytest.raises(ScriptRuntimeError, match="a text is longer than 16,777,216 characters"):
+        result(expression, a=half + "x")

@@ -4,12 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from engine.control.host import serve
+from engine.service import Engine
+from engine.settings import Durability, EngineSettings
+from tests.running import configure
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.engine.cli.outcome import Run
 
 SECRET = "https://u:pw@h.example/secret"
+
+
+@pytest.fixture
+def engine(data: Path) -> Iterator[Engine]:
+    configure(data)
+    settings = EngineSettings(data, durability=Durability.NONE)
+    engine = Engine(settings)
+    engine.start()
+    end = serve(engine, settings)
+    yield engine
+    end()
+    engine.stop(drain_seconds=0)
 
 
 def test_targets_are_added_changed_listed_and_deleted(run: Run) -> None:
@@ -30,7 +50,17 @@ def test_targets_are_added_changed_listed_and_deleted(run: Run) -> None:
     assert run("alerts", "delete", "ops", "--json").data["targets"] == []
 
 
+def test_without_an_engine_no_test_alert_is_sent(run: Run, tmp_path: Path) -> None:
+    run("alerts", "set", "mail", "--command", "/bin/sh", "-c", f"cat > {tmp_path}/alert")
+    outcome = run("alerts", "test")
+    assert outcome.code == 4
+    assert "no engine runs" in outcome.err
+    assert not (tmp_path / "alert").exists()
+
+
+@pytest.mark.usefixtures("engine")
 def test_a_test_says_who_was_told(run: Run, tmp_path: Path) -> None:
+    assert run("alerts", "test").code == 4
     run("alerts", "set", "mail", "--command", "/bin/sh", "-c", f"cat > {tmp_path}/alert")
     assert run("alerts", "test").code == 0
     assert "this is a test" in (tmp_path / "alert").read_text()
@@ -42,7 +72,6 @@ def test_a_test_says_who_was_told(run: Run, tmp_path: Path) -> None:
 
 
 def test_what_makes_no_sense_is_refused(run: Run) -> None:
-    assert run("alerts", "test").code == 4
     assert run("alerts", "delete", "nobody").code == 4
     assert run("alerts", "set", "--webhook", SECRET).code == 4
     assert run("alerts", "set", "x", "--webhook", "ftp://h").code == 2

@@ -124,6 +124,18 @@ def test_a_session_that_no_row_knows_is_told_and_adopted(run: Run, data: Path) -
     )
 
 
+@pytest.mark.parametrize("parent", ["NEURO-02/20260824_140322000", "20260824_140322000"])
+def test_a_session_that_is_called_scans_is_one_session(run: Run, data: Path, parent: str) -> None:
+    known, *_ = (data / "prearchive/NEURO-02").glob("*/*")
+    place = data / "prearchive" / parent / "SCANS"
+    shutil.copytree(known, place)
+    _, found = check(run)
+    assert found["unknown_folders"] == [{"area": "prearchive", "folder": f"{parent}/SCANS"}]
+    check(run, "--adopt")
+    code, found = check(run)
+    assert (code, found["unknown_folders"]) == (0, [])
+
+
 def test_an_index_is_rebuilt_from_the_trees_alone(run: Run, data: Path) -> None:
     before = run("sessions", "list", "--json").data["sessions"]
     (data / "index.sqlite").write_bytes(b"not a database at all")

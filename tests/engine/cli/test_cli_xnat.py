@@ -190,3 +190,13 @@ def test_what_xnat_would_refuse_is_pointed_out_at_an_export(run: Run) -> None:
         "CT1:8105 whitelist line 2 '1234': is an address to XNAT, not an AE title; "
         "write it as AE@network\n"
     )
+
+
+def test_a_file_that_a_command_makes_is_closed_to_others(run: Run, tmp_path: Path) -> None:
+    written = tmp_path / "receivers.json"
+    before = os.umask(0)
+    try:
+        assert run("export-xnat", "--output", str(written)).code == 0
+    finally:
+        os.umask(before)
+    assert written.stat().st_mode & 0o777 == 0o640

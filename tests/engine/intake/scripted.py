@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -32,6 +33,19 @@ def loaded(_: int) -> set[str]:
 def spin(_: int) -> int:
     while True:
         pass
+
+
+def take(size_bytes: int) -> int:
+    """Take memory, and return the number of the process."""
+    bytearray(size_bytes)
+    return os.getpid()
+
+
+def limits(_: int) -> tuple[int, int, str, int]:
+    """Return the limits of memory, the threads for NumPy, and how soon the kernel ends it."""
+    ended_first = int(Path("/proc/self/oom_score_adj").read_text())
+    threads = os.environ["OPENBLAS_NUM_THREADS"]
+    return *resource.getrlimit(resource.RLIMIT_AS), threads, ended_first
 
 
 def stop(_: int) -> int:

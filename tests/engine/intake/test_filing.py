@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.errors import OutOfResources
 from engine.intake.filing import Filed, Filing
 from engine.model.session import SessionArea, SessionStatus
 from engine.sessions.index import SessionIndex, SessionKey, SessionOrigin
@@ -111,6 +113,30 @@ def test_a_session_on_its_way_into_the_archive_is_in_the_way_before_it_is_there(
     plan = Plan(SessionArea.ARCHIVE, "NEURO-01/arc001/E1", SessionStatus.ARCHIVED, "NEURO-01")
     ledger.begin(moving.place.id, request, plan)
     assert desk.file().area == "prearchive"
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_tree_of_another_user_is_a_failure_of_the_storage(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, direct: bool
+) -> None:
+    def deny(*_: object, **__: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("engine.intake.filing.os.open" if direct else "os.stat", deny)
+    with pytest.raises(OutOfResources, match=r"no permission .* dicomdock check"):
+        desk.file(DIRECT if direct else make_receiver(1))
+
+
+@pytest.mark.parametrize("what", ["file", "link"])
+def test_what_stands_in_the_place_of_a_project_is_a_failure_of_the_storage(
+    desk: Desk, what: str
+) -> None:
+    if what == "file":
+        (desk.archive / "NEURO-01").touch()
+    else:
+        (desk.archive / "NEURO-01").symlink_to("/etc")
+    with pytest.raises(OutOfResources):
+        desk.filing.goes_directly(DIRECT, KEY)
 
 
 def test_a_label_in_the_archive_is_as_safe_as_one_in_the_prearchive(desk: Desk) -> None:

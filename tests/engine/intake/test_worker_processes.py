@@ -17,8 +17,10 @@ import psutil
 import pytest
 
 from engine.intake.worker_processes import (
+    MEMORY_BYTES,
     JobFailed,
     WorkerLost,
+    WorkerOutOfMemory,
     Workers,
     WorkersClosed,
     WorkerTimeout,
@@ -119,6 +121,20 @@ def test_one_that_stands_still_is_killed_as_well(start: Start) -> None:
         pytest.raises(WorkerTimeout),
     ):
         workers.run(1)
+
+
+def test_one_that_wants_too_much_memory_is_ended(start: Start) -> None:
+    with closing(Workers(scripted.take, processes=1, memory_bytes=1024**3, start=start)) as workers:
+        first = workers.run(1)
+        with pytest.raises(WorkerOutOfMemory):
+            workers.run(2 * 1024**3)
+        assert workers.run(1) != first
+        assert not psutil.pid_exists(first)
+
+
+def test_a_process_has_a_limit_of_memory_and_ends_before_the_engine_does(start: Start) -> None:
+    with closing(Workers(scripted.limits, processes=1, start=start)) as workers:
+        assert workers.run(1) == (MEMORY_BYTES, MEMORY_BYTES, "1", 500)
 
 
 def test_a_process_that_died_is_tried_again_once(start: Start, tmp_path: Path) -> None:

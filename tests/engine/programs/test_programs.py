@@ -195,6 +195,21 @@ def test_only_the_newest_outputs_are_kept_and_a_storage_that_fails_costs_no_even
     assert files == kept[2:]
 
 
+def test_an_output_is_never_written_through_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever puts a link there just after the old file was removed."""
+    folder, victim = tmp_path / "logs" / "commands", tmp_path / "victim"
+    outputs = Outputs(folder)
+    run = Run(1, 1, "2026-01-01", 3, SessionStatus.READY, 0)
+    kept = tmp_path / outputs.keep(run, "text")
+    kept.unlink()
+    kept.symlink_to(victim)
+    monkeypatch.setattr(type(kept), "unlink", lambda *_, **__: None)
+    assert outputs.keep(run, "text") == ""
+    assert not victim.exists()
+
+
 def test_a_long_output_is_cut_at_its_beginning(tmp_path: Path) -> None:
     with at_work(tmp_path, command(script="seq 1 1000; exit 1")) as working:
         working.depot.receive()

@@ -9,16 +9,21 @@ from typing import Any
 import pytest
 
 from engine.errors import ConfigurationError
+from engine.owner import Owner
+from engine.systemd import install as install_module
 from engine.systemd.install import (
+    Command,
     NotInstallable,
     NotInstalled,
     StepFailed,
     _run,
     install,
     obstacle,
+    steps,
     uninstall,
     unreachable,
 )
+from engine.systemd.places import Place
 from engine.systemd.units import ServiceSettings, service_unit, socket_unit, units
 
 PROGRAM = ("/opt/dicomdock/bin/dicomdock",)
@@ -40,10 +45,17 @@ def test_a_service_of_its_own_sees_its_state_directory_alone() -> None:
 
 def test_only_a_low_port_brings_the_capability_to_bind_it() -> None:
     assert "CapabilityBoundingSet=" in lines()
-    assert "PrivateUsers=yes" in lines()
-    low = lines(listen=("127.0.0.1:104", "8104"))
+    low = lines(listen=(Place(104, "127.0.0.1"), Place(8104)))
     assert "AmbientCapabilities=CAP_NET_BIND_SERVICE" in low
-    assert "PrivateUsers=yes" not in low
+
+
+def test_a_service_has_limits_of_memory_and_knows_its_users() -> None:
+    unit = lines()
+    expected = {"MemoryHigh=70%", "MemoryMax=80%", "OOMPolicy=continue", "ProcSubset=pid",
+                "IPAddressDeny=multicast"}  # fmt: skip
+    assert expected <= set(unit)
+    assert not any(line.startswith("PrivateUsers") for line in unit)
+    assert "SystemCallFilter=@chown" not in unit
 
 
 def test_directories_that_the_service_would_not_see_are_bound_into_it() -> None:
@@ -56,14 +68,16 @@ def test_directories_that_the_service_would_not_see_are_bound_into_it() -> None:
 
 
 def test_words_mean_in_a_unit_what_they_mean_outside() -> None:
-    unit = lines(data_dir=Path('/srv/a b%h"$c'))
-    assert any(line.endswith(' engine --drain-seconds 60') and r'"/srv/a b%%h\"$$c"' in line
+    unit = lines(data_dir=Path("/srv/a b%h'$c"))
+    assert any(line.endswith(' engine --drain-seconds 60') and '"/srv/a b%%h\'$$c"' in line
                for line in unit)  # fmt: skip
-    assert r'ReadWritePaths="/srv/a b%%h\"$c"' in unit
+    assert 'ReadWritePaths="/srv/a b%%h\'$c"' in unit
 
 
 def test_the_socket_unit_holds_every_place() -> None:
-    unit = socket_unit(ServiceSettings(PROGRAM, listen=("104", "[::1]:8104"))).splitlines()
+    unit = socket_unit(
+        ServiceSettings(PROGRAM, listen=(Place(104), Place(8104, "::1")))
+    ).splitlines()
     assert [line for line in unit if line.startswith("ListenStream")] == [
         "ListenStream=104",
         "ListenStream=[::1]:8104",
@@ -76,8 +90,22 @@ def test_the_socket_unit_holds_every_place() -> None:
         {"user": "Robert'); DROP"},
         {"user": ""},
         {"data_dir": Path("/tmp/dock")},
+        {"data_dir": Path("/")},
+        {"data_dir": Path("/srv")},
+        {"data_dir": Path("/home")},
+        {"data_dir": Path("/var/lib")},
+        {"data_dir": Path("/etc")},
+        {"data_dir": Path("/etc/dicomdock")},
+        {"data_dir": Path("/usr/bin")},
         {"data_dir": Path("/srv/a:b")},
         {"data_dir": Path("/srv/a\nb")},
+        {"data_dir": Path('/srv/a"b')},
+        {"data_dir": Path("/srv/a\\b")},
+        {"data_dir": Path("/srv/../etc")},
+        {"data_dir": Path("dock")},
+        {"readable": (Path("/srv/a\u2028b"),)},
+        {"options": ("--metrics", "127.0.0.1:9404\nUser=root")},
+        {"drain_seconds": float("inf")},
     ],
 )
 def test_what_would_make_another_unit_is_refused(changes: dict[str, object]) -> None:
@@ -103,10 +131,58 @@ def test_an_installation_writes_the_units_and_then_starts_them(tmp_path: Path) -
     assert not list(tmp_path.rglob("*.new"))
 
 
+def data_commands(root: Path, **changes: Any) -> list[str]:
+    """Return the commands that make the data directory."""
+    settings = ServiceSettings(PROGRAM, **{"data_dir": Path("/srv/dock")} | changes)
+    found = [str(step) for step in steps(settings, root) if isinstance(step, Command)]
+    return [command for command in found if "install" in command]
+
+
+@pytest.mark.parametrize("content", [{}, {"lost+found"}, {"config.json", "engine.lock", "x"}])
+def test_a_data_directory_or_an_empty_one_is_given_to_the_service(
+    tmp_path: Path, content: set[str]
+) -> None:
+    (tmp_path / "srv/dock").mkdir(parents=True)
+    for name in content:
+        (tmp_path / "srv/dock" / name).touch()
+    assert data_commands(tmp_path) == ["install -d -o dicomdock -g dicomdock -m 0750 /srv/dock"]
+
+
+@pytest.mark.parametrize("data_dir", ["/srv/dock", "/var/lib/postgresql"])
+@pytest.mark.parametrize("content", ["passwd", "config.json", None])
+def test_a_directory_of_something_else_is_never_changed(
+    tmp_path: Path, data_dir: str, content: str | None
+) -> None:
+    there = tmp_path / data_dir.removeprefix("/")
+    there.parent.mkdir(parents=True)
+    if content is None:
+        there.symlink_to(tmp_path)
+    else:
+        there.mkdir()
+        (there / content).touch()
+    ran: list[tuple[str, ...]] = []
+    with pytest.raises(NotInstallable, match=f"{data_dir} is there already"):
+        install(ServiceSettings(PROGRAM, data_dir=Path(data_dir)), print, tmp_path, ran.append)
+    assert ran == []
+    assert not (tmp_path / "etc").exists()
+
+
+def test_in_a_users_directory_nothing_is_made_with_roots_rights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install_module, "identity_for", lambda *_: Owner(4_000, 4_000, "anna"))
+    with pytest.raises(NotInstallable, match="in a directory of anna, who could replace it"):
+        data_commands(tmp_path)
+    made = "runuser -u anna -- install -d -m 0750 /home/anna/dock"
+    assert data_commands(tmp_path, data_dir=Path("/home/anna/dock"), user="anna") == [made]
+    (tmp_path / "home/anna/dock").mkdir(parents=True)
+    assert data_commands(tmp_path, data_dir=Path("/home/anna/dock"), user="anna") == []
+
+
 def test_other_units_are_brought_into_force_by_a_restart(tmp_path: Path) -> None:
     ran: list[tuple[str, ...]] = []
     install(ServiceSettings(PROGRAM), print, tmp_path, ran.append)
-    install(ServiceSettings(PROGRAM, listen=("8105",)), print, tmp_path, ran.append)
+    install(ServiceSettings(PROGRAM, listen=(Place(8105),)), print, tmp_path, ran.append)
     assert ran[-1] == ("systemctl", "restart", "dicomdock.socket", "dicomdock.service")
 
 
@@ -163,7 +239,10 @@ def test_systemd_has_nothing_against_the_units(tmp_path: Path) -> None:
     program.write_text("#!/bin/sh")
     program.chmod(0o755)
     settings = ServiceSettings(
-        (str(program),), data_dir=Path("/srv/a b"), user="root", listen=("104", "[::1]:8104")
+        (str(program),),
+        data_dir=Path("/srv/a b"),
+        user="root",
+        listen=(Place(104), Place(8104, "fe80::1%lo")),
     )
     files = []
     for unit in units(settings)[:2]:

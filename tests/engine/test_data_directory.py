@@ -1,0 +1,102 @@
+"""What an engine requires of its data directory before it writes there."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine import data_directory
+from engine.data_directory import access_faults, deep_faults, prepare
+from engine.errors import StorageUnusable
+from engine.owner import owner_of, user
+from engine.settings import EngineSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> EngineSettings:
+    made = EngineSettings(tmp_path / "data")
+    prepare(made)
+    return made
+
+
+def test_a_directory_that_was_just_made_is_its_owners_alone(settings: EngineSettings) -> None:
+    assert list(access_faults(settings)) == []
+    assert list(deep_faults(settings)) == []
+    assert {p.stat().st_mode & 0o777 for p in settings.data_dir.iterdir()} == {0o750}
+    prepare(settings)
+
+
+@pytest.mark.parametrize(
+    "name", ["incoming", "prearchive", "trash", "quarantine", "logs", "config.history",
+             "config.json", "index.sqlite", "index.sqlite-wal", "control.token",
+             "trace.key", "logs/events.jsonl"],
+)  # fmt: skip
+def test_a_link_in_the_place_of_what_is_opened_by_name_is_refused(
+    settings: EngineSettings, tmp_path: Path, name: str
+) -> None:
+    path = settings.data_dir / name
+    if path.exists():
+        path.rmdir()
+    path.symlink_to(tmp_path)
+    with pytest.raises(StorageUnusable, match=f"{name} is a symbolic link") as refused:
+        prepare(settings)
+    assert refused.value.remedy == "put what it leads to in its place"
+
+
+def test_the_data_directory_itself_may_be_reached_by_a_link(
+    settings: EngineSettings, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(settings.data_dir)
+    prepare(EngineSettings(tmp_path / "link"))
+
+
+def test_what_belongs_to_another_user_is_named_with_the_remedy(
+    settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = owner_of(settings.data_dir)
+    other = user(owner.uid + 1, 7)
+    settings.index_file.touch()
+    monkeypatch.setattr(data_directory, "owner_of", lambda _: other)
+    faults = {fault.path.name: fault for fault in access_faults(settings)}
+    assert faults["index.sqlite"].what == f"belongs to {owner}, not to {other}"
+    remedy = f"chown -hR {other.uid}:{other.gid} {settings.index_file}"
+    assert faults["index.sqlite"].remedy == remedy
+    with pytest.raises(StorageUnusable, match=f"data belongs to {other}, not to the user of this"):
+        prepare(settings)
+
+
+def test_a_configuration_that_root_keeps_is_read(
+    settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.config_file.touch()
+    monkeypatch.setattr(data_directory, "ROOT", os.getuid())
+    other = user(os.getuid() + 1)
+    monkeypatch.setattr(data_directory, "owner_of", lambda _: other)
+    assert "config.json" not in {fault.path.name for fault in access_faults(settings)}
+
+
+def test_what_every_user_may_write_is_found_at_any_depth(settings: EngineSettings) -> None:
+    session = settings.prearchive_dir / "NEURO" / "s1"
+    session.mkdir(parents=True)
+    (session / "link").symlink_to("/etc")
+    (session / "object.dcm").touch()
+    (session / "object.dcm").chmod(0o666)
+    found = {fault.path.name: fault for fault in deep_faults(settings)}
+    assert found["object.dcm"].remedy == f"chmod o-w {session}/object.dcm"
+    assert found["link"].what == "is a symbolic link"
+    assert len(found) == 2
+
+
+def test_a_folder_that_its_owner_may_not_write_is_refused(
+    settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "engine.data_directory.os.access", lambda path, _: path != settings.trash_dir
+    )
+    with pytest.raises(StorageUnusable, match="trash is not writable"):
+        prepare(settings)
