@@ -426,7 +426,8 @@ def test_a_comment_for_the_peer_has_64_characters_at_most() -> None:
 
 @pytest.mark.parametrize("missing", ["SOPClassUID", "SOPInstanceUID"])
 def test_a_data_set_without_its_uids_can_not_be_read(bench: Bench, missing: str) -> None:
-    outcome = bench.receive(dicom.image(**{missing: ""}))
+    absent: dict[str, Any] = {missing: ""}
+    outcome = bench.receive(dicom.image(**absent))
     assert (outcome.status, outcome.reason) == (
         0xC000,
         "the data set has no SOP class or instance UID",
