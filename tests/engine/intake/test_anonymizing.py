@@ -12,8 +12,10 @@ import pytest
 
 from engine.anonymize import recorded
 from engine.events import AnonymizationFailed
-from engine.intake.script_job import ScriptJob, ScriptResult, run_script
+from engine.intake.file_meta import FileMeta
+from engine.intake.script_job import ScriptJob, ScriptResult, Verdict, run_script
 from engine.intake.worker_processes import Workers
+from engine.model.anonymization import Anonymization, ScriptScope
 from engine.model.project import Project
 from engine.model.session import ObjectState, ProjectScript
 from engine.model.site import SiteSettings
@@ -229,6 +231,24 @@ def test_a_receiver_without_anonymization_stores_as_received(scripted: Scripted)
     plain = replace(RECEIVER, anonymization=False)
     assert bench.receive(image(), receiver=plain).state is ObjectState.STORED
     assert bench.files()[0].read_bytes().endswith(image())
+
+
+@pytest.mark.parametrize("target", ["link", "nothing"])
+def test_a_job_writes_only_into_the_file_that_its_engine_has_made(
+    tmp_path: Path, target: str
+) -> None:
+    source, foreign, place = (tmp_path / name for name in ("source", "foreign", "target"))
+    meta = FileMeta(dicom.CT_IMAGE_STORAGE, EXPLICIT, "CT", "XNAT").preamble("1.2.3")
+    source.write_bytes(meta + image())
+    foreign.write_bytes(b"kept")
+    if target == "link":
+        place.symlink_to(foreign)
+    script = f'version "6.1"\n{RELABEL}\n'
+    steps = (Anonymization(ScriptScope.SITE, script, REVISION),)
+    job = ScriptJob(str(source), str(place), steps, ("", "", ""), str(tmp_path / "uids"))
+    assert run_script(job).verdict is Verdict.NO_RESOURCES
+    assert foreign.read_bytes() == b"kept"
+    assert place.is_symlink() == (target == "link")
 
 
 PLAIN = {"anonymization": False}

@@ -410,6 +410,33 @@ def test_an_index_that_can_not_be_written_refuses_for_now(
     assert bench.files() == bench.parts() == []
 
 
+def test_an_object_that_is_abandoned_has_a_row_with_a_status_that_nobody_was_told(
+    bench: Bench,
+) -> None:
+    incoming = bench.begin()
+    incoming.write([b"half"], 4)
+    bench.pipeline.abandon(incoming, "the peer is gone")
+    (row,) = bench.rows()
+    assert (row.state, row.status) == ("failed", 0xC000)
+    assert row.reason == "the peer is gone after 4 bytes"
+
+
+def test_a_comment_for_the_peer_has_64_characters_at_most() -> None:
+    words = "x" * 63 + "ÿz"
+    assert Outcome(ObjectState.FAILED, 0x0110, words).comment == "x" * 63 + "?"
+    assert Outcome(ObjectState.STORED, 0, words).comment == ""
+
+
+@pytest.mark.parametrize("missing", ["SOPClassUID", "SOPInstanceUID"])
+def test_a_data_set_without_its_uids_can_not_be_read(bench: Bench, missing: str) -> None:
+    absent: dict[str, Any] = {missing: ""}
+    outcome = bench.receive(dicom.image(**absent))
+    assert (outcome.status, outcome.reason) == (
+        0xC000,
+        "the data set has no SOP class or instance UID",
+    )
+
+
 def test_every_object_ends_in_exactly_one_row_and_the_totals_agree(bench: Bench) -> None:
     bench.receive(dicom.image())
     bench.receive(dicom.image())

@@ -90,17 +90,20 @@ def test_a_folder_of_another_device_with_the_same_inode_is_another_one(
     folders: OpenFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders.open(("A",), Durability.NONE)
-    look, opened = os.stat, []
+    look, open_it, opened = os.stat, os.open, []
 
     def elsewhere(name: str, **options: Any) -> os.stat_result:
         values = list(look(name, **options))
         values[2] += 1  # st_dev
         return os.stat_result(values)
 
-    open_it = os.open
+    def note(name: str, *flags: int, **options: Any) -> int:
+        opened.append(name)
+        return open_it(name, *flags, **options)
+
     with monkeypatch.context() as patch:
         patch.setattr(os, "stat", elsewhere)
-        patch.setattr(os, "open", lambda *a, **o: (opened.append(a[0]), open_it(*a, **o))[1])
+        patch.setattr(os, "open", note)
         folders.open(("A",), Durability.NONE)
     assert opened == ["A"]
 
