@@ -316,7 +316,9 @@ def test_a_revision_whose_new_file_is_swept_away_meanwhile_reports_the_first_fai
         History(tmp_path / "history").keep(1, {})
 
 
-@pytest.mark.parametrize("content", ["[]", "null", '"text"', "[" * 200_000])
+@pytest.mark.parametrize(
+    "content", ["[]", "null", '"text"', "[" * 200_000], ids=["list", "null", "text", "deep"]
+)
 def test_a_history_file_that_is_no_object_of_tables_is_damaged(
     store: ConfigurationStore, tmp_path: Path, content: str
 ) -> None:
