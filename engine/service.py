@@ -398,7 +398,8 @@ class Engine:
             except ConfigurationError as error:
                 problem = error.detail
                 if problem != self._configuration_problem:
-                    self._journal.record(ConfigurationRefused(reason=error.without_values()))
+                    reason = f"{error.without_values()}; for details: dicomdock status"
+                    self._journal.record(ConfigurationRefused(reason=reason))
             self._configuration_problem = problem
             if configuration != self._configuration:
                 self._apply(configuration)

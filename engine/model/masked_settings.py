@@ -72,15 +72,30 @@ def revealed_target(target: AlertTarget, in_force: SiteSettings) -> AlertTarget:
 
 def revealed_receiver(receiver: Receiver, in_force: Configuration) -> Receiver:
     """Return a receiver of a client with the secrets that its masks stand for."""
-    known = [r.identifier_settings for r in in_force.receivers if r.id == receiver.id]
+    known = [
+        known.identifier_settings
+        for known in in_force.receivers
+        if (known.id, known.identifier) == (receiver.id, receiver.identifier)
+    ]
     settings = _revealed_pairs(receiver.identifier_settings, known)
     return replace(receiver, identifier_settings=settings)
 
 
 def revealed_processor(processor: Processor, in_force: Configuration) -> Processor:
-    """Return a processor of a client with the secrets that its masks stand for."""
-    known = [p.parameters for p in in_force.processors if p.id == processor.id]
+    """Return a processor of a client with the secrets that its masks stand for.
+
+    Another class or program gets no secret of the one before.
+    """
+    known = [
+        known.parameters
+        for known in in_force.processors
+        if (known.id, _told_to(known)) == (processor.id, _told_to(processor))
+    ]
     return replace(processor, parameters=_revealed_pairs(processor.parameters, known))
+
+
+def _told_to(processor: Processor) -> tuple[str, str]:
+    return processor.processor_class, dict(processor.parameters).get("program", "")
 
 
 def mask_problems(place: str, settings: Pairs) -> Iterator[Problem]:

@@ -142,8 +142,10 @@ def test_a_processor_that_is_sent_back_keeps_its_arguments(
     view.processors.save(replace(seen, priority=5), "anna", replacing=seen)
     (after,) = saved(settings).load().processors
     assert (after.priority, dict(after.parameters)["arguments"]) == (5, ARGUMENTS)
-    with pytest.raises(InvalidProcessor, match="has a mask in place of a secret"):
-        view.processors.save(replace(seen, id=0, label="Copy"), "anna")
+    elsewhere = replace(seen, parameters=(("program", "/bin/cat"), ("arguments", MASK)))
+    for changed in (replace(seen, id=0, label="Copy"), elsewhere):
+        with pytest.raises(InvalidProcessor, match="has a mask in place of a secret"):
+            view.processors.save(changed, "anna")
 
 
 class Hook:
