@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -93,7 +92,6 @@ class ConfigurationStore:
         self._identifiers = identifiers
         self._file_namers = file_namers
         self._in_use = in_use
-        self._lock = threading.Lock()
         self.history = history_of(path)
         self.processors = ProcessorTable(self._change, self._changed_meanwhile, processors)
 
@@ -298,7 +296,7 @@ class ConfigurationStore:
             StorageUnusable: if it can't be written.
         """
         storage = self._storage()
-        with self._lock, storage.locked():
+        with storage.locked():
             newest = newest_number(self._path)
             tables = chosen.tables if chosen else {}
             draft = Draft(tables, self._parse(tables), newest)
@@ -326,7 +324,7 @@ class ConfigurationStore:
     @contextmanager
     def _change(self, actor: str) -> Iterator[Draft]:
         storage = self._storage()
-        with self._lock, storage.locked():
+        with storage.locked():
             tables = storage.read()
             newest = next(iter(self.history.numbers()), 0)
             draft = Draft(tables, self._parse(tables or {}), newest)
