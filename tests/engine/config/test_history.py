@@ -213,6 +213,19 @@ def test_a_backup_that_is_copied_back_becomes_a_revision_and_later_ones_get_new_
     assert [(r.label, r.enabled) for r in undone.receivers] == [("XNAT:8104", True)]
 
 
+def test_an_id_is_not_given_again_after_a_backup_was_copied_back(
+    store: ConfigurationStore, tmp_path: Path
+) -> None:
+    store.create_default("first start")
+    _, ct1 = store.save_receiver(CT1, "anna")
+    shutil.copy(tmp_path / "config.json.bak.1", tmp_path / "config.json")
+    assert store.save_receiver(replace(CT1, port=8200), "berta")[1].id == ct1.id + 1
+    (tmp_path / "config.json").unlink()
+    first = [one for one in store.recoverable() if one.configuration.revision == 1]
+    store.recover(first[0], "clara")
+    assert store.save_receiver(CT1, "clara")[1].id == ct1.id + 2
+
+
 def test_a_file_without_bookkeeping_gets_the_next_number(
     store: ConfigurationStore, tmp_path: Path
 ) -> None:
