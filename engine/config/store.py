@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.config.draft import Draft
-from engine.config.history import History
+from engine.config.history import PastRevision, history_of
 from engine.config.processors import ProcessorTable
+from engine.config.recovery import backup_of_revision, newest_number, recoverable
 from engine.config.scripts import (
     require_project_script,
     require_script,
@@ -21,16 +21,19 @@ from engine.errors import (
     ChangedMeanwhile,
     ConfigurationError,
     InvalidProject,
+    InvalidReceiver,
     NotFound,
     Problem,
 )
+from engine.model.alerts import require_no_masks
 from engine.model.configuration import (
     Configuration,
     parse_configuration,
     project_conflicts,
 )
-from engine.model.configuration_diff import differences
+from engine.model.configuration_diff import differences, masked
 from engine.model.identifier import DEFAULT_IDENTIFIERS
+from engine.model.masked_settings import mask_problems
 from engine.model.processor import ProcessorRules
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import DEFAULT_AE_TITLE, DEFAULT_PORT, ReceiverRules, parse_receiver
@@ -41,7 +44,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.clock import Clock
-    from engine.config.storage import Tables
+    from engine.config.reading import Tables
+    from engine.config.recovery import Recoverable
     from engine.model.configuration_diff import Difference
     from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
@@ -76,30 +80,34 @@ class ConfigurationStore:
         identifiers: Sequence[IdentifierInfo] = DEFAULT_IDENTIFIERS,
         processors: ProcessorRules = ProcessorRules(),
         file_namers: Sequence[FileNamerInfo] | None = None,
+        in_use: Sequence[Path] = (),
     ) -> None:
-        """Take the file, and what receivers and processors may use that are saved through it."""
+        """Take the file, and what receivers and processors may use that are saved through it.
+
+        While one of the files `in_use` exists, a missing configuration is an error: they exist
+        only where an engine has run. The same is true of backups and kept revisions.
+        """
         self._path = path
         self._clock = clock
         self._identifiers = identifiers
         self._file_namers = file_namers
-        self._lock = threading.Lock()
-        self.history = History(path.with_name(f"{path.stem}.history"))
+        self._in_use = in_use
+        self.history = history_of(path)
         self.processors = ProcessorTable(self._change, self._changed_meanwhile, processors)
 
     def load(self) -> Configuration:
-        """Return what the file says; the defaults if there is none.
+        """Return what the file says; the defaults if there has never been one.
 
         Raises:
-            ConfigurationError: if the file can't be read or is not acceptable.
+            ConfigurationError: if the file is lost, can't be read or is not acceptable.
         """
-        return self._parse(AtomicJSONStorage(self._path).read() or {})
+        return self._parse(self._storage().read() or {})
 
     def create_default(self, actor: str) -> Configuration:
         """Add the first receiver, unless there has ever been one; return what is in force."""
         with self._change(actor) as draft:
             if not draft.had_receivers:
-                fresh = {"ae_title": DEFAULT_AE_TITLE, "port": DEFAULT_PORT}
-                draft.put_receiver(parse_receiver(fresh, ReceiverRules()))
+                draft.put_receiver(_first_receiver())
         return draft.configuration
 
     def save_receiver(
@@ -212,11 +220,14 @@ class ConfigurationStore:
                 raise self._changed_meanwhile("the site", seen, draft.configuration)
             checked = SiteSettings.parse(site.to_record())
             require_script(checked.script)
+            require_no_masks(checked.alerts.targets)
             draft.put_single("site", checked.to_record())
         return draft.configuration
 
     def adopt(self) -> Configuration:
         """Make a revision of what was changed in the file by hand; return what is in force."""
+        if not self._path.exists():
+            return self.load()  # and make no file
         with self._change(BY_HAND) as draft:
             pass
         return draft.configuration
@@ -228,7 +239,7 @@ class ConfigurationStore:
             NotFound: if that revision is not kept.
             ConfigurationError: if it is not acceptable any more.
         """
-        past = self.history.revision(number)
+        past = self._past(number)
         with self._change(actor) as draft:
             self._parse(past.tables)
             draft.replace_tables(past.tables)
@@ -240,7 +251,7 @@ class ConfigurationStore:
         Raises:
             NotFound: if there is no earlier revision.
         """
-        current = self.adopt().revision if self._path.exists() else 0
+        current = self.adopt().revision
         earlier = [number for number in self.history.numbers() if number < current]
         if not earlier:
             raise NotFound("there is nothing to undo", "earlier revisions are kept from now on")
@@ -265,17 +276,62 @@ class ConfigurationStore:
             NotFound: if it is not kept.
             ConfigurationError: if it is not acceptable any more.
         """
-        return self._parse(self.history.revision(number).tables)
+        return self._parse(self._past(number).tables)
+
+    def recoverable(self) -> Iterator[Recoverable]:
+        """Yield what a lost or broken file can be restored from, newest revision first."""
+        return recoverable(self._path)
+
+    def recover(self, chosen: Recoverable | None, actor: str) -> Configuration:
+        """Replace a lost or broken file; a broken one is kept under another name.
+
+        The newest revision comes back with its number and author. An earlier one, and the defaults,
+        become a new revision.
+
+        Args:
+            chosen: one of `recoverable`; None for the defaults.
+            actor: who does it.
+
+        Raises:
+            StorageUnusable: if it can't be written.
+        """
+        storage = self._storage()
+        with storage.locked():
+            known = next(self.recoverable(), None)
+            newest = PastRevision(newest_number(self._path), known.tables if known else {})
+            tables = chosen.tables if chosen else {}
+            draft = Draft(tables, self._parse(tables), newest)
+            if chosen is None:
+                draft.put_receiver(_first_receiver())
+            if not self._is_acceptable():
+                storage.set_aside()
+            if chosen and draft.configuration.revision == newest.number:
+                storage.write(tables)
+                self._keep(newest.number, tables)
+            else:
+                self._write(storage, draft, actor, draft.configuration)
+        return draft.configuration
+
+    def _is_acceptable(self) -> bool:
+        try:
+            self.load()
+        except ConfigurationError:
+            return False
+        return True
+
+    def _storage(self) -> AtomicJSONStorage:
+        return AtomicJSONStorage(self._path, in_use=self._in_use)
 
     @contextmanager
     def _change(self, actor: str) -> Iterator[Draft]:
-        storage = AtomicJSONStorage(self._path)
-        with self._lock, storage.locked():
+        storage = self._storage()
+        with storage.locked():
             tables = storage.read()
-            draft = Draft(tables, self._parse(tables or {}))
-            written = self._as_written(draft.configuration)
-            if differences(written, draft.configuration):
-                self._write(storage, draft, BY_HAND, written)
+            newest = self._newest_kept()
+            draft = Draft(tables, self._parse(tables or {}), newest)
+            replaced = self._replaced(draft.configuration, newest)
+            if replaced is not None:
+                self._write(storage, draft, BY_HAND, replaced)
             elif tables:
                 self._keep(draft.configuration.revision, tables)
             yield draft
@@ -298,12 +354,38 @@ class ConfigurationStore:
             # The change is in force; that it can't be undone is the lesser evil.
             _logger.warning("revision %d is not kept: %s", number, error)
 
-    def _as_written(self, configuration: Configuration) -> Configuration:
-        """Return what is kept under the file's revision number; else what the file says now."""
+    def _newest_kept(self) -> PastRevision:
+        """Return the newest kept revision; without tables if its file is damaged, or none is."""
+        number = next(iter(self.history.numbers()), 0)
         try:
-            return self._parse(self.history.revision(configuration.revision).tables)
-        except (NotFound, ConfigurationError):
-            return configuration
+            return self.history.revision(number)
+        except NotFound:
+            return PastRevision(number, {})
+
+    def _replaced(self, now: Configuration, newest: PastRevision) -> Configuration | None:
+        """Return the newest kept revision if something else took its place without this program.
+
+        That is an edit of the file, or a backup that was copied over it. A file with a higher
+        number than any kept revision is one of ours that could not be kept.
+        """
+        if now.revision > newest.number:
+            return None
+        try:
+            kept = self._parse(newest.tables) if newest.tables else now
+        except ConfigurationError:
+            kept = now
+        return kept if now.revision < newest.number or differences(kept, now) else None
+
+    def _past(self, number: int) -> PastRevision:
+        """Return a kept revision; if its file is damaged, a backup replaces that file."""
+        try:
+            return self.history.revision(number)
+        except NotFound:
+            backup = backup_of_revision(self._path, number)
+            if backup is None:
+                raise
+            self._keep(number, backup)
+            return PastRevision(number, backup)
 
     def _checked(self, receiver: Receiver, configuration: Configuration) -> Receiver:
         rules = ReceiverRules(
@@ -314,6 +396,9 @@ class ConfigurationStore:
             self._file_namers,
         )
         checked = parse_receiver(receiver.to_record(), rules)
+        masks = tuple(mask_problems("identifier_settings", checked.identifier_settings))
+        if masks:
+            raise InvalidReceiver(*masks)
         before = [known.tls for known in configuration.receivers if known.id == checked.id]
         if checked.tls is not None and checked.tls not in before:
             from engine.certificates import load  # which takes a while, and is rarely needed
@@ -334,7 +419,7 @@ class ConfigurationStore:
         )
         author = next(authors, current)
         return ChangedMeanwhile(
-            what, author.changed_by, author.changed_at, [d.sentence() for d in made]
+            what, author.changed_by, author.changed_at, [d.sentence() for d in masked(made)]
         )
 
     def _parse(self, tables: Tables) -> Configuration:
@@ -346,6 +431,11 @@ class ConfigurationStore:
             raise
         require_scripts_in_force(configuration)
         return configuration
+
+
+def _first_receiver() -> Receiver:
+    fresh = {"ae_title": DEFAULT_AE_TITLE, "port": DEFAULT_PORT}
+    return parse_receiver(fresh, ReceiverRules())
 
 
 def _checked_project(

@@ -83,7 +83,7 @@ def parse_table(
             fault = scripts.setdefault(script, check_script(script))
             if fault:
                 values[SCRIPT] = ""
-                faults[values[key]] = f"line {line}: the script is not valid: {fault}"
+                faults[values[key]] = f"line {line}: {fault}"
         rows[values[key]] = Row(
             **{name: values[name] for name in names if name != key},
             fault=faults.get(values[key], ""),
@@ -252,7 +252,7 @@ def table_problems(
     try:
         faults = _faults(parse(text))
     except BadTable as error:
-        yield Problem(field, text[:40], str(error), "correct that line")
+        yield Problem(field, "", str(error), "correct that line")
         return
     for fault in islice(faults, _MOST_FAULTS):
         yield Problem(field, "", fault, "correct that script")

@@ -22,7 +22,9 @@ class PluginInfo:
     distribution: str
     version: str
     error: str = ""
-    """Why it can't be used; empty if it can."""
+    """Why it can't be used, without words of the plugin's own; empty if it can."""
+    said: str = ""
+    """The text of its error, which may quote anything: never in events or logs."""
 
     @property
     def origin(self) -> str:

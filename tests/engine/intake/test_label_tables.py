@@ -74,7 +74,7 @@ def parse_scripts(text: str) -> dict[str, Row]:
 def test_a_bad_script_refuses_the_key_of_its_line_alone_and_is_never_shown() -> None:
     rows = parse_scripts(BAD_SCRIPT)
     assert (rows["P1"], rows["P3"]) == (Row("A"), Row("C"))
-    assert rows["P2"].fault.startswith("line 3: the script is not valid: line 2 of it: ")
+    assert rows["P2"].fault.startswith("line 3: it is not acceptable at its script line 2")
     assert rows["P2"].script == ""
     (problem,) = table_problems("table", BAD_SCRIPT, parse_scripts)
     assert problem.message == rows["P2"].fault
@@ -95,12 +95,22 @@ def test_a_table_whose_file_gets_a_bad_script_keeps_its_good_rows_and_says_the_l
     assert table.rows is not None
     assert table.rows["P1"] == Row("A")
     (problem,) = told
-    assert problem.startswith("table: line 3: the script is not valid")
+    assert problem.startswith("table: line 3: it is not acceptable at its script line 2")
     assert problem.endswith("; objects of such keys are refused")
     assert "Doe" not in problem
     path.write_text("key,project\nP1,A\n")
     watches.on_change()
     assert told[1:] == [""]
+
+
+def test_a_faulty_table_is_named_by_its_line_and_without_its_text() -> None:
+    def parse(text: str) -> dict[str, Row]:
+        return parse_table(text, "key", script_fault)
+
+    for row in ("P1,Doe^Jane,more", 'P1,"version ""6.6""\nDoe^Jane"', 'P1,"Doe^Jane', ",Doe^Jane"):
+        (problem,) = table_problems("parameters.table", f"key,script\n{row}\n", parse)
+        assert problem.message.startswith("line ")
+        assert not any(text in problem.sentence() for text in ("Doe", "Jane", "P1"))
 
 
 def test_only_regular_files_of_text_are_read(tmp_path: Path) -> None:
