@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import ssl
 import stat
@@ -38,7 +37,6 @@ CIPHER_SUITES = (
 """What RFC 9325 4.2 (BCP 195) recommends for TLS 1.2; those of TLS 1.3 are all good."""
 
 _MAX_FILE_BYTES = 1024 * 1024
-_MAX_NAME_CHARACTERS = 255
 _SHOWN_CHARACTERS = 80
 
 Stamp = tuple[tuple[int, ...] | None, ...]
@@ -133,12 +131,7 @@ def read_certificate(path: Path, field: str = "certificate") -> Certificate:
 def identity_of(connection: ssl.SSLSocket) -> PeerCertificate | None:
     """Return what the peer's verified certificate says; None if it showed none."""
     encoded = connection.getpeercert(binary_form=True)
-    if encoded is None:
-        return None
-    names = (connection.getpeercert() or {}).get("subjectAltName", ())
-    texts = [str(name[1]) for name in names if isinstance(name, tuple)]
-    usable = [text for text in texts if text.isprintable() and len(text) <= _MAX_NAME_CHARACTERS]
-    return peer_certificate(hashlib.sha256(encoded).hexdigest(), usable)
+    return None if encoded is None else _identity(x509.load_der_x509_certificate(encoded))
 
 
 def _restrict(context: ssl.SSLContext) -> None:
@@ -197,18 +190,25 @@ def _described(certificate: x509.Certificate) -> Certificate:
         issuer=certificate.issuer.rfc4514_string(),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
-        identity=peer_certificate(
-            certificate.fingerprint(hashes.SHA256()).hex(), _names(certificate)
-        ),
+        identity=_identity(certificate),
     )
 
 
-def _names(certificate: x509.Certificate) -> list[str]:
+def _identity(certificate: x509.Certificate) -> PeerCertificate:
+    """Return a certificate's fingerprint, and its names if all of them can be read."""
+    fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (x509.ExtensionNotFound, ValueError):
-        return []
-    return [str(name.value) for name in extension.value if not isinstance(name, x509.OtherName)]
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        return peer_certificate(fingerprint)
+    named = extension.value.get_values_for_type
+    return peer_certificate(
+        fingerprint,
+        dns=named(x509.DNSName),
+        addresses=map(str, named(x509.IPAddress)),
+        uris=named(x509.UniformResourceIdentifier),
+        emails=named(x509.RFC822Name),
+    )
 
 
 def _content(field: str, path: str) -> bytes:

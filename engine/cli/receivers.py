@@ -117,8 +117,9 @@ def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
 def _add_texts(parser: argparse.ArgumentParser) -> None:
     add = partial(parser.add_argument, default=argparse.SUPPRESS)
     entry = (
-        "AE title, address, network or AE@address, then #san:NAME or #sha256:FINGERPRINT for a "
-        "certificate; repeat for more; replaces all lines"
+        "AE title, address, network or AE@address, then #san:NAME, #san-uri:URI, "
+        "#san-email:ADDRESS or #sha256:FINGERPRINT for a certificate; repeat for more; replaces "
+        "all lines"
     )
     add("--whitelist", metavar="LINE", action="append", help=entry)
     add("--whitelist-file", metavar="FILE", type=text_of_file, help="lines; '-' reads stdin")

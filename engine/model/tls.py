@@ -20,6 +20,7 @@ TLS_FILES = ("tls_certificate", "tls_key", "tls_ca")
 EXPIRY_WARNING_DAYS = 30
 
 _MAX_PATH_CHARACTERS = 1000
+_MAX_NAME_CHARACTERS = 255
 _SHOWN_CHARACTERS = 60
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
@@ -69,6 +70,16 @@ class TlsSettings:
             yield Problem(name, path[:60], "is not a full path", f"write one such as {example}")
 
 
+class ConditionKind(StrEnum):
+    """What of a caller's certificate a whitelist line asks for."""
+
+    FINGERPRINT = "sha256"
+    NAME = "san"
+    """A DNS name or an IP address."""
+    URI = "san-uri"
+    EMAIL = "san-email"
+
+
 @dataclass(frozen=True, slots=True)
 class PeerCertificate:
     """What of a caller's verified certificate the whitelist may ask for."""
@@ -76,12 +87,27 @@ class PeerCertificate:
     fingerprint: str
     """SHA-256 of the certificate, 64 lower-case hexadecimal digits."""
     names: frozenset[str] = frozenset()
-    """Its subject alternative names, normalized by `normalize_name`."""
+    """DNS names and IP addresses among its subject alternative names."""
+    uris: frozenset[str] = frozenset()
+    emails: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
-        names = ", ".join(sorted(self.names))
+        uris = (f"URI {name}" for name in sorted(self.uris))
+        emails = (f"e-mail {name}" for name in sorted(self.emails))
+        names = ", ".join((*sorted(self.names), *uris, *emails))
         shown = names if len(names) <= _SHOWN_CHARACTERS else names[:_SHOWN_CHARACTERS] + "…"
         return f"{shown} (sha256:{self.fingerprint[:8]}…)".lstrip()
+
+    def proves(self, kind: ConditionKind, value: str) -> bool:
+        """Tell whether the certificate has a fingerprint or a name of that kind."""
+        if kind is ConditionKind.FINGERPRINT:
+            return value == self.fingerprint
+        known = {
+            ConditionKind.NAME: self.names,
+            ConditionKind.URI: self.uris,
+            ConditionKind.EMAIL: self.emails,
+        }
+        return value in known[kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +142,9 @@ class Certificate:
             "days_left": self.days_left(now),
             "sha256": self.identity.fingerprint,
             "names": sorted(self.identity.names),
+            "uris": sorted(self.identity.uris),
+            "emails": sorted(self.identity.emails),
         }
-
-
-class ConditionKind(StrEnum):
-    """What of a caller's certificate a whitelist line asks for."""
-
-    FINGERPRINT = "sha256"
-    NAME = "san"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,44 +159,77 @@ class CertificateCondition:
     def parse(cls, kind: str, value: str) -> CertificateCondition:
         """Return the condition; colons and upper case are as good as their absence.
 
+        Args:
+            kind: a `ConditionKind`.
+            value: what follows the colon; blanks around it don't count.
+
         Raises:
             ValueError: saying what is wrong with the value.
         """
-        if kind == ConditionKind.NAME:
-            name = normalize_name(value)
-            if not name or not name.isprintable() or " " in name:
-                raise ValueError("the certificate's name behind san: is empty or has blanks")
-            return cls(ConditionKind.NAME, name)
-        fingerprint = value.strip().replace(":", "").lower()
-        if not _FINGERPRINT.fullmatch(fingerprint):
-            length = len(fingerprint)
-            raise ValueError(f"a SHA-256 fingerprint has 64 hexadecimal digits, not {length}")
-        return cls(ConditionKind.FINGERPRINT, fingerprint)
+        asked, text = ConditionKind(kind), value.strip()
+        if asked is ConditionKind.FINGERPRINT:
+            return cls(asked, _fingerprint(text))
+        if not text or not text.isprintable() or " " in text:
+            raise ValueError(f"the certificate's name behind {kind}: is empty or has blanks")
+        if not text.isascii():
+            raise ValueError(
+                f"the certificate's name behind {kind}: is not ASCII; write a DNS name as xn--…"
+            )
+        if asked is not ConditionKind.NAME:
+            return cls(asked, text)
+        return cls(asked, _address(text) or text.removesuffix(".").lower())
 
     def matches(self, certificate: PeerCertificate | None) -> bool:
         """Tell whether a caller's certificate is the one asked for; without TLS there is none."""
-        if certificate is None:
-            return False
-        if self.kind is ConditionKind.NAME:
-            return self.value in certificate.names
-        return self.value == certificate.fingerprint
+        return certificate is not None and certificate.proves(self.kind, self.value)
 
     def meaning(self) -> str:
         """Say in words what is asked for."""
-        if self.kind is ConditionKind.NAME:
-            return f"with a certificate for {self.value}"
-        return f"with the certificate sha256:{self.value[:8]}…"
+        if self.kind is ConditionKind.FINGERPRINT:
+            return f"with the certificate sha256:{self.value[:8]}…"
+        of_kind = {ConditionKind.URI: "the URI ", ConditionKind.EMAIL: "the e-mail address "}
+        return f"with a certificate for {of_kind.get(self.kind, '')}{self.value}"
 
 
-def normalize_name(name: str) -> str:
-    """Return a subject alternative name as it is compared: names by letter, addresses by number."""
-    text = name.strip().casefold().removesuffix(".")
+def peer_certificate(
+    fingerprint: str,
+    *,
+    dns: Iterable[str] = (),
+    addresses: Iterable[str] = (),
+    uris: Iterable[str] = (),
+    emails: Iterable[str] = (),
+) -> PeerCertificate:
+    """Return what the whitelist may ask of a certificate, from its names as they are written.
+
+    DNS names are compared in lower case and otherwise exactly; URIs and e-mail addresses exactly.
+    A name that could be taken for another one is left out: one with blanks or control characters
+    or beyond ASCII, and an address that is written as a DNS name.
+    """
+    names = {name.lower() for name in dns if _is_plain(name) and not _address(name)}
+    return PeerCertificate(
+        fingerprint,
+        frozenset(names | {address for text in addresses if (address := _address(text))}),
+        frozenset(filter(_is_plain, uris)),
+        frozenset(filter(_is_plain, emails)),
+    )
+
+
+def _is_plain(name: str) -> bool:
+    """Tell whether a name has nothing in it that is not seen or that looks like something else."""
+    plain = name.isascii() and name.isprintable() and " " not in name
+    return plain and 0 < len(name) <= _MAX_NAME_CHARACTERS
+
+
+def _address(text: str) -> str:
     try:
         return str(ip_address(text))
     except ValueError:
-        return text
+        return ""
 
 
-def peer_certificate(fingerprint: str, names: Iterable[str]) -> PeerCertificate:
-    """Return what the whitelist may ask of a certificate."""
-    return PeerCertificate(fingerprint, frozenset(map(normalize_name, names)))
+def _fingerprint(text: str) -> str:
+    fingerprint = text.replace(":", "").lower()
+    if not _FINGERPRINT.fullmatch(fingerprint):
+        length = len(fingerprint)
+        raise ValueError(f"a SHA-256 fingerprint has 64 hexadecimal digits, not {length}")
+    return fingerprint

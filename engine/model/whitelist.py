@@ -3,8 +3,9 @@
 An entry is an AE title, an address or network, or AE@address (XNAT 4.1), with three deviations:
 text that looks like an address but is none is refused instead of silently becoming an AE title,
 names are never looked up in the DNS, and a condition on the caller's certificate may follow
-(``CT1@10.1.0.0/16#san:ct1.hospital.example``, ``#sha256:…``). A line that has a meaning without
-such a condition keeps it: ``CT1#san:a`` is short enough for an AE title, and is one.
+(``CT1@10.1.0.0/16#san:ct1.hospital.example``, ``#san-uri:…``, ``#san-email:…``, ``#sha256:…``).
+A line that has a meaning without such a condition keeps it: ``CT1#san:a`` is short enough for an
+AE title, and is one.
 """
 
 from __future__ import annotations
@@ -37,9 +38,11 @@ Network = IPv4Network | IPv6Network
 _LOOKS_LIKE_ADDRESS = re.compile(
     r"[0-9]+(\.[0-9]*)+(/.*)?|[0-9]+/.*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:.*"
 )
-_CONDITION = re.compile(r"(?P<caller>.*)#(?P<kind>sha256|san):(?P<value>.*)")
+_CONDITION = re.compile(r"(?P<caller>.*)#(?P<kind>sha256|san|san-uri|san-email):(?P<value>.*)")
 _REMEDY = "write an AE title, an address such as 10.1.2.3 or 10.1.0.0/16, or AE@address"
-_CONDITION_REMEDY = "write AE@address#sha256:FINGERPRINT or AE@address#san:NAME"
+_CONDITION_REMEDY = (
+    "write AE@address#sha256:FINGERPRINT, or #san:NAME, #san-uri:URI, #san-email:ADDRESS"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,8 @@ def parse_entry(text: str, line: int = 1) -> WhitelistEntry:
 
 def without_condition(entry: WhitelistEntry) -> str:
     """Return the part of a line that names AE title and address."""
-    return entry.text if entry.certificate is None else entry.text.rpartition("#")[0].strip()
+    condition = _CONDITION.fullmatch(entry.text) if entry.certificate else None
+    return condition["caller"].strip() if condition else entry.text
 
 
 def looks_conditional(entry: WhitelistEntry) -> bool:

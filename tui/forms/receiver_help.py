@@ -155,6 +155,8 @@ With TLS, the caller's certificate may be asked for too,
 by a name in it (SAN) or its fingerprint:
   MR_PRISMA@10.4.0.0/16#san:mr1.hospital.example
   MR_PRISMA@10.4.0.0/16#sha256:0123…
+san: is a DNS name or IP address; for other names there
+are san-uri: and san-email:.
 
 Upper and lower case differ in AE titles. Host names are
 not looked up. Repeated and blank lines don't matter.""",
