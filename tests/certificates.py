@@ -70,6 +70,26 @@ def party(
     return Party(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
 
 
+def revocations(
+    issuer: Party,
+    *revoked: Party,
+    begin: datetime | None = None,
+    days: float = 7,
+    extensions: Sequence[x509.ExtensionType] = (),
+) -> bytes:
+    """Return a revocation list of an authority in PEM form."""
+    begin = begin or datetime.now(UTC) - timedelta(days=1)
+    builder = x509.CertificateRevocationListBuilder(
+        issuer.certificate.subject, begin, begin + timedelta(days=days)
+    )
+    for one in revoked:
+        entry = x509.RevokedCertificateBuilder(one.certificate.serial_number, begin)
+        builder = builder.add_revoked_certificate(entry.build())
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=True)
+    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
 class Authority:
     """One certificate authority and the folder that its certificates are written to."""
 

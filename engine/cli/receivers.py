@@ -25,7 +25,7 @@ from engine.cli.options import (
     text_of_file,
     text_or_file,
 )
-from engine.cli.tls import add_tls, certificate_record, expiry_warning, tls_given
+from engine.cli.tls import add_tls, callers_record, certificate_record, tls_given, tls_notes
 from engine.model.duplicates import DuplicatePolicy
 from engine.model.limits import RECEIVER_LIMITS
 from engine.model.receiver import ROUTING_FIELDS, Receiver, ReceiverRules, parse_receiver
@@ -173,9 +173,8 @@ def _save(
     _report(arguments, verb, *saved)
     if receiver.whitelist and not receiver.whitelist_enabled:
         terminal.say("the whitelist is kept but off; --whitelist-enabled puts it in force")
-    warning = expiry_warning(saved[1])
-    if warning:
-        terminal.say(warning)
+    for note in tls_notes(saved[1]):
+        terminal.say(note)
 
 
 def _given_fields(arguments: argparse.Namespace, before: Mapping[str, object]) -> dict[str, object]:
@@ -223,9 +222,10 @@ def _report(
 
 
 def receiver_record(receiver: Receiver) -> dict[str, object]:
-    """Return a receiver's JSON form with its label and what its certificate says."""
+    """Return a receiver's JSON form with its label and what its TLS files say."""
     record = {**receiver.to_record(), "label": receiver.label}
-    return {**record, "certificate": certificate_record(receiver)}
+    tls = {"certificate": certificate_record(receiver), "callers": callers_record(receiver)}
+    return record | tls
 
 
 def _print(receivers: Iterable[Receiver]) -> None:

@@ -53,6 +53,8 @@ from engine.events.listening import (
     ReceiverFailed,
     ReceiverListening,
     ReceiverStopped,
+    RevocationListExpired,
+    RevocationListExpiring,
     SocketUnused,
 )
 
@@ -92,6 +94,8 @@ __all__ = [
     "ReceiverListening",
     "ReceiverStopped",
     "RecordedEvent",
+    "RevocationListExpired",
+    "RevocationListExpiring",
     "RuleFailed",
     "SessionOpened",
     "Severity",

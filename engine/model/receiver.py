@@ -42,6 +42,7 @@ DEFAULT_AE_TITLE = "XNAT"
 DEFAULT_PORT = 8104
 MAX_ID_CHARACTERS = 100
 ROUTING_FIELDS = ("project_routing", "subject_routing", "session_routing")
+_TLS = (*TLS_FILES, "tls_client")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Receiver:
     tls_key: str = ""
     tls_ca: str = ""
     tls_client: ClientCertificates = ClientCertificates.REQUIRED
+    tls_crl: str = ""
     whitelist_entries: tuple[WhitelistEntry, ...] = field(init=False, repr=False, compare=False)
     """The lines in force: empty while the whitelist is off."""
     routing: RoutingRules = field(init=False, repr=False, compare=False)
@@ -103,7 +105,7 @@ class Receiver:
         """TLS as it is in force; None while it is off."""
         if not self.tls_enabled:
             return None
-        return TlsSettings(self.tls_certificate, self.tls_key, self.tls_ca, self.tls_client)
+        return TlsSettings(**{name.removeprefix("tls_"): getattr(self, name) for name in _TLS})
 
     @property
     def choice(self) -> IdentifierChoice:
@@ -158,9 +160,9 @@ def parse_receiver(raw: Mapping[str, object], rules: ReceiverRules) -> Receiver:
         reader.attempt(parse_whitelist, values["whitelist"])
     for name in ROUTING_FIELDS if values["routing_enabled"] else ():
         reader.attempt(partial(parse_rules, field=name), values[name] or "")
-    tls = [values[name] for name in (*TLS_FILES, "tls_client")]
-    if values["tls_enabled"] and None not in tls:
-        reader.attempt(TlsSettings.check, TlsSettings(*tls))
+    tls = {name.removeprefix("tls_"): values[name] for name in _TLS}
+    if values["tls_enabled"] and None not in tls.values():
+        reader.attempt(TlsSettings.check, TlsSettings(**tls))
     if reader.problems:
         raise InvalidReceiver(*reader.problems)
     values["whitelist"] = tuple(line for line in values["whitelist"] if line)

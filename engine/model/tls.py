@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-TLS_FILES = ("tls_certificate", "tls_key", "tls_ca")
+TLS_FILES = ("tls_certificate", "tls_key", "tls_ca", "tls_crl")
 """The fields of a receiver that name a file."""
 EXPIRY_WARNING_DAYS = 30
 
@@ -45,6 +45,8 @@ class TlsSettings:
     ca: str = ""
     """PEM file with the authorities whose certificates callers may show."""
     client: ClientCertificates = ClientCertificates.REQUIRED
+    crl: str = ""
+    """PEM file with the authorities' revocation lists; empty if none are asked."""
 
     def check(self) -> None:
         """Check what can be known without looking at the files.
@@ -59,9 +61,9 @@ class TlsSettings:
     def _faults(self, name: str) -> Iterator[Problem]:
         path, example = getattr(self, name.removeprefix("tls_")), f"/etc/dicomdock/{name[4:]}.pem"
         if not path:
-            if name != "tls_ca":
+            if name in {"tls_certificate", "tls_key"}:
                 yield Problem(name, path, "is missing; TLS is on", f"name a file such as {example}")
-            elif self.client is ClientCertificates.REQUIRED:
+            elif name == "tls_ca" and self.client is ClientCertificates.REQUIRED:
                 remedy = "name the file with the callers' authorities, or ask for no certificates"
                 yield Problem(name, path, "is missing; client certificates are required", remedy)
         elif not path.isprintable() or len(path) > _MAX_PATH_CHARACTERS:
@@ -144,6 +146,54 @@ class Certificate:
             "names": sorted(self.identity.names),
             "uris": sorted(self.identity.uris),
             "emails": sorted(self.identity.emails),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """One certificate that is trusted for callers."""
+
+    subject: str
+    is_device: bool
+    """Whether it is trusted as itself only, and what it signs is not."""
+
+    def meaning(self) -> str:
+        """Say in words whose certificates are accepted because of it."""
+        if self.is_device:
+            return f"{self.subject} is one device's certificate; what it signs is not accepted"
+        return f"{self.subject} is an authority; every certificate it signs is accepted"
+
+    def to_record(self) -> dict[str, object]:
+        """Return it as JSON values."""
+        return {"subject": self.subject, "is_device": self.is_device}
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationList:
+    """Until when the revocation list of an authority holds."""
+
+    issuer: str
+    last_update: datetime
+    next_update: datetime
+    """From here on nobody with a certificate of the issuer gets a connection."""
+    revoked: int
+    """How many certificates it lists."""
+
+    def is_expired(self, now: datetime) -> bool:
+        """Tell whether its time is over."""
+        return now >= self.next_update
+
+    def expires_soon(self, now: datetime) -> bool:
+        """Tell whether less than a quarter of its time is left."""
+        return now >= self.next_update - (self.next_update - self.last_update) / 4
+
+    def to_record(self) -> dict[str, object]:
+        """Return it as JSON values."""
+        return {
+            "issuer": self.issuer,
+            "last_update": self.last_update.isoformat(),
+            "next_update": self.next_update.isoformat(),
+            "revoked": self.revoked,
         }
 
 

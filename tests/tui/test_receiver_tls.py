@@ -29,6 +29,7 @@ FILES: dict[str, Any] = {
     "tls_certificate": "/pki/c.pem",
     "tls_key": "/pki/k.pem",
     "tls_ca": "/pki/ca.pem",
+    "tls_crl": "/pki/crl.pem",
 }
 
 

@@ -34,7 +34,7 @@ def pair(authority: Authority) -> Iterator[tuple[TlsConnection, ssl.SSLSocket]]:
     """Both ends of a TLS connection, ours not blocking."""
     certificate, key = map(str, authority.issue(SERVER_NAME))
     settings = TlsSettings(certificate, key, "", ClientCertificates.NONE)
-    context = load(settings, TlsConnection).context
+    context = load(settings, TlsConnection).context()
     ours, theirs = socket.socketpair()
     made: list[ssl.SSLSocket] = []
 

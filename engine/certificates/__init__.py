@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import ssl
-import stat
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from engine.certificates.callers import Callers, is_device
+from engine.certificates.files import Stamp, content, cut, in_memory, invalid, stamp_of
+from engine.certificates.revocation import read_lists
 from engine.errors import InvalidReceiver, Problem
 from engine.model.tls import (
-    TLS_FILES,
+    Authority,
     Certificate,
     ClientCertificates,
     PeerCertificate,
+    RevocationList,
     TlsSettings,
     peer_certificate,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from engine.model.peer import CallingTls
 
@@ -36,46 +38,72 @@ CIPHER_SUITES = (
 )
 """What RFC 9325 4.2 (BCP 195) recommends for TLS 1.2; those of TLS 1.3 are all good."""
 
-_MAX_FILE_BYTES = 1024 * 1024
-_SHOWN_CHARACTERS = 80
-
-Stamp = tuple[tuple[int, ...] | None, ...]
-"""What changes when one of the files does."""
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """The files of one port as they were when they were read."""
 
-    context: ssl.SSLContext
     certificate: Certificate
     stamp: Stamp
+    callers: Callers | None
+    """Whose certificates are accepted; None if callers are not asked for one."""
+    _tls: TlsSettings
+    _chain: bytes
+    _key: bytes
+    _connection_class: type[ssl.SSLSocket]
+
+    def context(self) -> ssl.SSLContext:
+        """Return what one handshake needs.
+
+        Every handshake has a context of its own, so that no session is ever resumed: a resumed
+        one would stand for a certificate that was good once (OpenSSL keeps sessions by context).
+
+        Raises:
+            InvalidReceiver: if OpenSSL does not accept the files.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.sslsocket_class = self._connection_class
+        _restrict(context)
+        _load_pair(context, self._tls, self._chain, self._key)
+        if self.callers is not None:
+            _require_certificates(context, self.callers.trusted, self._tls.ca)
+        return context
 
 
 def load(tls: TlsSettings, connection_class: type[ssl.SSLSocket] = ssl.SSLSocket) -> Credentials:
     """Read the files and return what a port needs for its handshakes.
 
     The profile is that of BCP 195 (PS3.15 B.9 and B.10): TLS 1.2 or newer without downgrade,
-    forward secrecy, AEAD; no renegotiation, compression or session tickets.
+    forward secrecy, AEAD; no renegotiation, compression, session tickets or resumption.
 
     Raises:
-        InvalidReceiver: naming the field, the file, what is wrong with it and what to do.
+        InvalidReceiver: naming the field, the file, what is wrong with it and what to do. No other
+            exception comes out of this, whatever the files hold.
     """
     stamp = stamp_of(tls)  # taken first, so that a change from now on is noticed
     problems: list[Problem] = []
-    chain = _attempt(lambda: _certificates("tls_certificate", tls.certificate), problems)
-    _attempt(lambda: _content("tls_key", tls.key), problems)
     required = tls.client is ClientCertificates.REQUIRED
-    authorities = _attempt(lambda: _certificates("tls_ca", tls.ca), problems) if required else ()
-    if problems or not chain or authorities is None:
+    own = _attempt(_own_chain, "tls_certificate", tls.certificate, problems)
+    key = _attempt(content, "tls_key", tls.key, problems)
+    callers = _attempt(_trusted, "tls_ca", tls.ca, problems) if required else ()
+    has_lists = bool(required and tls.crl)
+    lists = _attempt(read_lists, "tls_crl", tls.crl, problems) if has_lists else None
+    if problems or own is None or key is None or callers is None:
         raise InvalidReceiver(*problems)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.sslsocket_class = connection_class
-    _restrict(context)
-    _load_pair(context, tls)
-    if required:
-        _require_certificates(context, authorities)
-    return Credentials(context, _described(chain[0]), stamp)
+    chain, certificate = own
+    accepted = Callers(callers, lists) if required else None
+    credentials = Credentials(certificate, stamp, accepted, tls, chain, key, connection_class)
+    try:
+        credentials.context()
+    except InvalidReceiver:
+        raise
+    except Exception as error:  # the border to OpenSSL, which looks at more than has been read
+        message = f"can't be used for TLS ({type(error).__name__}: {error})"
+        remedy = "look at it with: openssl x509 -text"
+        raise invalid("tls_certificate", tls.certificate, message, remedy) from error
+    return credentials
 
 
 def own_caller(tls: TlsSettings) -> ssl.SSLContext:
@@ -90,7 +118,7 @@ def own_caller(tls: TlsSettings) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    _load_pair(context, tls)
+    _load_files(context, tls)
     return context
 
 
@@ -106,17 +134,12 @@ def caller(tls: CallingTls) -> ssl.SSLContext:
     context.set_ciphers(":".join(CIPHER_SUITES))
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     if tls.ca:
-        _require_certificates(context, _certificates("tls_ca", tls.ca))
+        _require_certificates(context, _certificates("tls_ca", tls.ca), tls.ca)
     else:
         context.load_default_certs()
     if tls.certificate:
-        _load_pair(context, TlsSettings(tls.certificate, tls.key, tls.ca))
+        _load_files(context, TlsSettings(tls.certificate, tls.key, tls.ca))
     return context
-
-
-def stamp_of(tls: TlsSettings) -> Stamp:
-    """Return what differs as soon as one of the files was written or replaced."""
-    return tuple(_stamp(getattr(tls, name.removeprefix("tls_"))) for name in TLS_FILES)
 
 
 def read_certificate(path: Path, field: str = "certificate") -> Certificate:
@@ -126,6 +149,27 @@ def read_certificate(path: Path, field: str = "certificate") -> Certificate:
         InvalidReceiver: naming the file and what is wrong with it.
     """
     return _described(_certificates(field, str(path))[0])
+
+
+def read_authorities(path: Path) -> tuple[Authority, ...]:
+    """Return what each certificate of ``tls_ca`` stands for, in the order of the file.
+
+    Raises:
+        InvalidReceiver: naming the file and what is wrong with it.
+    """
+    return tuple(
+        Authority(found.subject.rfc4514_string(), is_device(found))
+        for found in _certificates("tls_ca", str(path))
+    )
+
+
+def read_revocation_lists(path: Path) -> tuple[RevocationList, ...]:
+    """Return from whom the lists of ``tls_crl`` are, and until when they hold.
+
+    Raises:
+        InvalidReceiver: naming the file and what is wrong with it.
+    """
+    return read_lists("tls_crl", str(path)).described()
 
 
 def identity_of(connection: ssl.SSLSocket) -> PeerCertificate | None:
@@ -142,46 +186,73 @@ def _restrict(context: ssl.SSLContext) -> None:
     context.num_tickets = 0
 
 
-def _load_pair(context: ssl.SSLContext, tls: TlsSettings) -> None:
+def _load_files(context: ssl.SSLContext, tls: TlsSettings) -> None:
+    chain, _ = _own_chain("tls_certificate", tls.certificate)
+    _load_pair(context, tls, chain, content("tls_key", tls.key))
+
+
+def _load_pair(context: ssl.SSLContext, tls: TlsSettings, chain: bytes, key: bytes) -> None:
     try:
-        # Without a callback OpenSSL would ask on the terminal.
-        context.load_cert_chain(tls.certificate, tls.key, password=_refuse_passphrase)
+        with in_memory(chain) as chain_file, in_memory(key) as key_file:
+            # Without a callback OpenSSL would ask on the terminal.
+            context.load_cert_chain(chain_file, key_file, password=_refuse_passphrase)
     except _PassphraseWanted as error:
         remedy = "remove it: openssl pkey -in KEY -out KEY.open; keep the file's mode at 0600"
-        raise _invalid("tls_key", tls.key, "is protected by a passphrase", remedy) from error
+        raise invalid("tls_key", tls.key, "is protected by a passphrase", remedy) from error
     except ssl.SSLError as error:
         raise InvalidReceiver(_pair_problem(error, tls)) from error
-    except OSError as error:
-        raise _invalid("tls_key", tls.key, str(error.strerror), "name another file") from error
 
 
 def _pair_problem(error: ssl.SSLError, tls: TlsSettings) -> Problem:
     reason = error.reason or ""
     if reason == "KEY_VALUES_MISMATCH":
         message, remedy = "does not belong to the certificate", "name the certificate's own key"
-        return Problem("tls_key", _cut(tls.key), message, remedy)
+        return Problem("tls_key", cut(tls.key), message, remedy)
     if reason in {"EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK"}:
         message = f"is too weak ({reason.replace('_', ' ').lower()})"
         remedy = "use a certificate with RSA from 2048 bits or ECDSA, and SHA-256"
-        return Problem("tls_certificate", _cut(tls.certificate), message, remedy)
+        return Problem("tls_certificate", cut(tls.certificate), message, remedy)
     remedy = "write one in PEM form (-----BEGIN PRIVATE KEY-----)"
-    return Problem("tls_key", _cut(tls.key), "holds no private key that can be used", remedy)
+    return Problem("tls_key", cut(tls.key), "holds no private key that can be used", remedy)
 
 
-def _require_certificates(context: ssl.SSLContext, authorities: Sequence[x509.Certificate]) -> None:
-    pem = b"".join(authority.public_bytes(Encoding.PEM) for authority in authorities)
-    context.load_verify_locations(cadata=pem.decode("ascii"))
+def _require_certificates(
+    context: ssl.SSLContext, trusted: Sequence[x509.Certificate], path: str
+) -> None:
+    try:
+        context.load_verify_locations(cadata=_pem(trusted).decode("ascii"))
+    except ssl.SSLError as error:
+        reason = (error.reason or "no reason given").replace("_", " ").lower()
+        message, remedy = f"holds a certificate that OpenSSL refuses ({reason})", "leave it out"
+        raise invalid("tls_ca", path, message, remedy) from error
     context.verify_mode = ssl.CERT_REQUIRED
     # An intermediate authority, or a single device's certificate, may be trusted by itself.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
 
 
+def _own_chain(field: str, path: str) -> tuple[bytes, Certificate]:
+    chain = _certificates(field, path)
+    return _pem(chain), _described(chain[0])
+
+
+def _trusted(field: str, path: str) -> tuple[x509.Certificate, ...]:
+    """Return the certificates of a file, all of which can be read to the end."""
+    found = _certificates(field, path)
+    for certificate in found:
+        _described(certificate)
+    return tuple(found)
+
+
 def _certificates(field: str, path: str) -> Sequence[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(_content(field, path))
+        return x509.load_pem_x509_certificates(content(field, path))
     except ValueError as error:
         remedy = "write certificates in PEM form (-----BEGIN CERTIFICATE-----)"
-        raise _invalid(field, path, "holds no certificate that can be read", remedy) from error
+        raise invalid(field, path, "holds no certificate that can be read", remedy) from error
+
+
+def _pem(certificates: Sequence[x509.Certificate]) -> bytes:
+    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
 
 
 def _described(certificate: x509.Certificate) -> Certificate:
@@ -211,46 +282,19 @@ def _identity(certificate: x509.Certificate) -> PeerCertificate:
     )
 
 
-def _content(field: str, path: str) -> bytes:
-    """Return what a file says; whatever is no plain file of a sensible size is not opened for long.
-
-    Raises:
-        InvalidReceiver: naming the file and what is wrong with it.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            fault = _fault(os.fstat(descriptor))
-            if fault:
-                raise _invalid(field, path, fault, "name a PEM file")
-            return os.read(descriptor, _MAX_FILE_BYTES)
-        finally:
-            os.close(descriptor)
-    except FileNotFoundError as error:
-        raise _invalid(field, path, "does not exist", "create it or name another file") from error
-    except PermissionError as error:
-        remedy = "let the user that runs dicomdock read it"
-        raise _invalid(field, path, "may not be read by this user", remedy) from error
-    except (OSError, ValueError) as error:
-        message = f"can't be read ({getattr(error, 'strerror', None) or error})"
-        raise _invalid(field, path, message, "name another file") from error
-
-
-def _fault(status: os.stat_result) -> str:
-    if not stat.S_ISREG(status.st_mode):
-        return "is not a file"
-    return "is larger than 1 MiB" if status.st_size > _MAX_FILE_BYTES else ""
-
-
 def _attempt(
-    read: Callable[[], Sequence[x509.Certificate] | bytes], problems: list[Problem]
-) -> Sequence[x509.Certificate] | None:
+    read: Callable[[str, str], _Read], field: str, path: str, problems: list[Problem]
+) -> _Read | None:
+    """Read one file; whatever is wrong with it becomes a problem of that file."""
     try:
-        content = read()
+        return read(field, path)
     except InvalidReceiver as error:
         problems.extend(error.problems)
-        return None
-    return () if isinstance(content, bytes) else content
+    except Exception as error:
+        # The border to a file that may hold anything, and to a library that reads it bit by bit.
+        message = f"holds something that can't be read ({type(error).__name__})"
+        problems.append(Problem(field, cut(path), message, "look at it with: openssl x509 -text"))
+    return None
 
 
 class _PassphraseWanted(Exception):
@@ -259,19 +303,3 @@ class _PassphraseWanted(Exception):
 
 def _refuse_passphrase() -> NoReturn:
     raise _PassphraseWanted
-
-
-def _stamp(path: str) -> tuple[int, ...] | None:
-    try:
-        status = Path(path).stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode
-
-
-def _invalid(field: str, path: str, message: str, remedy: str) -> InvalidReceiver:
-    return InvalidReceiver(Problem(field, _cut(path), message, remedy))
-
-
-def _cut(path: str) -> str:
-    return path if len(path) <= _SHOWN_CHARACTERS else "…" + path[1 - _SHOWN_CHARACTERS :]
