@@ -206,8 +206,8 @@ def _findings(receiver: Receiver, index_file: Path) -> list[_Finding]:
     uses = read_whitelist_uses(index_file, receiver.label) if receiver.whitelist_enabled else None
     # As long as nobody came in, every line would be reported as never used.
     odd = [(f.line, f.text, str(f.oddity), f.message) for f in review(valid, uses or None)]
-    found: list[_Finding] = sorted((*invalid, *odd), key=lambda finding: finding[0])
-    return found + _device_certificates(receiver)
+    found = sorted((*invalid, *odd), key=lambda finding: finding[0])
+    return [*found, *_device_certificates(receiver)]
 
 
 def _device_certificates(receiver: Receiver) -> list[_Finding]:
