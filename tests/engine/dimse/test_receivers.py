@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -122,6 +123,41 @@ def test_several_ae_titles_share_a_port_and_each_is_called_by_its_own_name(
     assert dock.echo(first).startswith("answered in")
     assert dock.echo(second).startswith("answered in")
     assert dock.echo(make_receiver(3, "THIRD", port)) == "rejects the called AE title THIRD"
+
+
+def test_a_rejection_is_told_as_one_even_if_the_connection_ends_with_it(port: int) -> None:
+    def reject(server: socket.socket) -> None:
+        for _ in range(20):
+            connection, _ = server.accept()
+            with connection:
+                while not connection.recv(65_536):
+                    pass
+                connection.sendall(b"\x03\0\0\0\0\4\0\1\1\7")
+
+    receiver = make_receiver(1, "XNAT", port)
+    with socket.create_server((LOOPBACK, port)) as server:
+        thread = threading.Thread(target=reject, args=(server,))
+        thread.start()
+        said = {echo(receiver, LOOPBACK, SystemClock()).detail for _ in range(20)}
+        thread.join(20)
+    assert said == {"rejects the called AE title XNAT"}
+
+
+def test_what_ends_an_echo_is_told(port: int) -> None:
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65_536)
+
+    receiver = make_receiver(1, "XNAT", port)
+    told = echo(receiver, LOOPBACK, SystemClock())
+    assert (told.ok, told.detail) == (False, "no answer: connection refused")
+    with socket.create_server((LOOPBACK, port)) as server:
+        thread = threading.Thread(target=answer, args=(server,))
+        thread.start()
+        told = echo(receiver, LOOPBACK, SystemClock())
+        thread.join(20)
+    assert (told.ok, told.detail) == (False, "the peer closed the connection")
 
 
 def test_disabling_one_of_two_leaves_the_port_and_the_others_association_alone(
