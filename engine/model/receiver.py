@@ -27,7 +27,7 @@ from engine.model.session_settings import duplicates_fault
 from engine.model.site import SiteSettings, is_address
 from engine.model.text import MAX_TEXT_CHARACTERS
 from engine.model.tls import TLS_FILES, ClientCertificates, TlsSettings
-from engine.model.whitelist import WhitelistEntry, parse_whitelist
+from engine.model.whitelist import MOST_LINES, WhitelistEntry, parse_whitelist
 from engine.routing import parse_rules
 
 if TYPE_CHECKING:
@@ -354,6 +354,9 @@ def _lines(name: str, value: object) -> tuple[str, ...]:
     lines = value.splitlines() if isinstance(value, str) else value
     if not isinstance(lines, list | tuple):
         raise _Invalid("is not a list of lines", "write one entry per line")
+    if len(lines) > MOST_LINES:
+        fault = f"has {len(lines):,} lines; at most {MOST_LINES:,} are allowed"
+        raise _Invalid(fault, "name networks such as 10.1.0.0/16 instead of single addresses")
     return tuple(_text(name, line).strip() for line in lines)
 
 
