@@ -11,7 +11,7 @@ from engine.model.limits import counted_as
 from engine.model.site import SiteSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from engine.model.receiver import Receiver
     from engine.model.tls import PeerCertificate
@@ -119,12 +119,12 @@ def decide(
         line = verdict.admitted_by.text
     if load.draining:
         return Rejection(2, 3, 1, "the engine is stopping")
-    full = load.storage_refusal or _limit_reached(request, receiver, load)
+    full = load.storage_refusal or next(_limits_reached(request, receiver, load), "")
     return Rejection(2, 3, 2, full) if full else Accepted(receiver, line)
 
 
-def _limit_reached(request: AssociationRequest, receiver: Receiver, load: Load) -> str:
-    """Say which limit leaves no room for one more association; nothing if there is room."""
+def _limits_reached(request: AssociationRequest, receiver: Receiver, load: Load) -> Iterator[str]:
+    """Yield which limits leave no room for one more association."""
     limits = receiver.limits_within(load.site)
     at_receiver = sum(o.receiver == receiver.label for o in load.open)
     place = counted_as(request.address)
@@ -141,5 +141,4 @@ def _limit_reached(request: AssociationRequest, receiver: Receiver, load: Load) 
         ),
     ):
         if count >= limit:
-            return f"{count} associations of {where} are open, and no more are allowed"
-    return ""
+            yield f"{count} associations of {where} are open, and no more are allowed"
