@@ -20,6 +20,7 @@ from engine.model.whitelist import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from engine.model.ae_title import AETitle
     from engine.model.whitelist import Address
 
 
@@ -57,9 +58,15 @@ def review(lines: Sequence[str], uses: Mapping[str, int] | None = None) -> tuple
         InvalidWhitelistEntry: if a line is not valid.
     """
     entries = [(n, parse_entry(line, n)) for n, line in enumerate(lines, 1) if line.strip()]
+    by_title: dict[AETitle | None, list[tuple[int, WhitelistEntry]]] = {None: []}
+    for number, entry in entries:
+        by_title.setdefault(entry.ae_title, []).append((number, entry))
     findings = []
     for number, entry in entries:
-        findings += [Finding(number, entry.text, *odd) for odd in _oddities(number, entry, entries)]
+        # Only these can mean the same or more.
+        related = by_title[None] + (by_title[entry.ae_title] if entry.ae_title else [])
+        odd_ones = _oddities(number, entry, sorted(related, key=lambda other: other[0]))
+        findings += [Finding(number, entry.text, *odd) for odd in odd_ones]
         if uses is not None and not uses.get(entry.text):
             message = "never let anybody in so far"
             findings.append(Finding(number, entry.text, Oddity.UNUSED, message))
