@@ -29,10 +29,11 @@ class Caller:
         *,
         source: str = "",
         tls: ssl.SSLContext | None = None,
+        session: ssl.SSLSession | None = None,
     ) -> None:
         self.socket = socket.create_connection((address, port), ANSWER_SECONDS, (source, 0))
         if tls is not None:
-            self.socket = tls.wrap_socket(self.socket, server_hostname=SERVER_NAME)
+            self.socket = tls.wrap_socket(self.socket, server_hostname=SERVER_NAME, session=session)
 
     def __enter__(self) -> Self:
         return self

@@ -3,18 +3,91 @@
 from __future__ import annotations
 
 import ssl
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from tests.caller import SERVER_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 OVER = datetime(2002, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Somebody with a certificate and its key, who may have signed others."""
+
+    certificate: x509.Certificate
+    key: Any
+
+    def write(self, stem: Path) -> tuple[Path, Path]:
+        """Write certificate and key as ``.pem`` and ``.key``; return both files."""
+        certificate, key = stem.with_suffix(".pem"), stem.with_suffix(".key")
+        certificate.write_bytes(self.certificate.public_bytes(Encoding.PEM))
+        key.write_bytes(self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        return certificate, key
+
+
+def party(
+    name: str,
+    *names: x509.GeneralName,
+    issuer: Party | None = None,
+    is_authority: bool = False,
+    days: float = 30,
+    extensions: Sequence[x509.ExtensionType] = (),
+) -> Party:
+    """Return somebody with a certificate; who has no issuer has signed it by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    begin = datetime.now(UTC) - timedelta(days=1)
+    builder = x509.CertificateBuilder(
+        issuer.certificate.subject if issuer else subject,
+        subject,
+        key.public_key(),
+        x509.random_serial_number(),
+        begin,
+        begin + timedelta(days=1 + days),
+    ).add_extension(x509.BasicConstraints(is_authority, None), critical=True)
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    return Party(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
+
+
+def revocations(
+    issuer: Party,
+    *revoked: Party,
+    begin: datetime | None = None,
+    days: float = 7,
+    extensions: Sequence[x509.ExtensionType] = (),
+) -> bytes:
+    """Return a revocation list of an authority in PEM form."""
+    begin = begin or datetime.now(UTC) - timedelta(days=1)
+    builder = x509.CertificateRevocationListBuilder(
+        issuer.certificate.subject, begin, begin + timedelta(days=days)
+    )
+    for one in revoked:
+        entry = x509.RevokedCertificateBuilder(one.certificate.serial_number, begin)
+        builder = builder.add_revoked_certificate(entry.build())
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=True)
+    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
 class Authority:
@@ -26,6 +99,22 @@ class Authority:
         self.folder = folder
         self.ca_file = folder / "ca.pem"
         self._ca.cert_pem.write_to_path(self.ca_file)
+
+    @property
+    def party(self) -> Party:
+        """The authority itself, to sign what `issue` has no words for."""
+        certificate = x509.load_pem_x509_certificate(self._ca.cert_pem.bytes())
+        return Party(certificate, load_pem_private_key(self._ca.private_key_pem.bytes(), None))
+
+    def client_of(self, whose: Party, *chain: Party) -> ssl.SSLContext:
+        """Return what a caller with some certificate needs that trusts this authority."""
+        certificate, key = whose.write(self.folder / "somebody")
+        with certificate.open("ab") as file:
+            for above in chain:
+                file.write(above.certificate.public_bytes(Encoding.PEM))
+        context = ssl.create_default_context(cafile=str(self.ca_file))
+        context.load_cert_chain(certificate, key)
+        return context
 
     def issue(self, name: str, *, file: str = "", **validity: Any) -> tuple[Path, Path]:
         """Write a certificate and its key; return both files."""

@@ -207,6 +207,28 @@ def sessions(data_dir: Path) -> tuple[Session, ...]:
         index.close()
 
 
+def descriptors() -> Iterator[str]:
+    """Yield what each descriptor of this process stands for: a path, or ``socket:[4711]``."""
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # it was closed meanwhile
+            yield str(entry.readlink())
+
+
+def sockets_at(*ports: int) -> int:
+    """Return how many sockets of this process have one of some local ports.
+
+    Those are listeners and what they have accepted, whatever else this process has open.
+    """
+    held = set(descriptors())
+    lines = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]
+    ]
+    local = [(int(fields[1].rpartition(":")[2], 16), f"socket:[{fields[9]}]") for fields in lines]
+    return sum(port in ports and inode in held for port, inode in local)
+
+
 def join_all_but(before: set[threading.Thread]) -> None:
     """Wait for every thread that is not among some, and for those that they start in turn."""
     while new := set(threading.enumerate()) - before:

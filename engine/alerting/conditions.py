@@ -27,6 +27,8 @@ from engine.events import (
     ReceiverFailed,
     ReceiverListening,
     ReceiverStopped,
+    RevocationListExpired,
+    RevocationListExpiring,
     RuleFailed,
 )
 from engine.model.alerts import AlertKind
@@ -48,6 +50,8 @@ _BEGINS = {
     CertificateExpiring: AlertKind.CERTIFICATE,
     CertificateExpired: AlertKind.CERTIFICATE,
     CertificateRefused: AlertKind.CERTIFICATE,
+    RevocationListExpiring: AlertKind.CERTIFICATE,
+    RevocationListExpired: AlertKind.CERTIFICATE,
     ConfigurationRefused: AlertKind.CONFIGURATION,
     PluginBroken: AlertKind.CONFIGURATION,
 }

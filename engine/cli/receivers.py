@@ -26,7 +26,7 @@ from engine.cli.options import (
     text_or_file,
 )
 from engine.cli.secrets import shown
-from engine.cli.tls import add_tls, certificate_record, expiry_warning, tls_given
+from engine.cli.tls import add_tls, callers_record, certificate_record, tls_given, tls_notes
 from engine.model.duplicates import DuplicatePolicy
 from engine.model.limits import RECEIVER_LIMITS
 from engine.model.receiver import ROUTING_FIELDS, Receiver, ReceiverRules, parse_receiver
@@ -118,8 +118,9 @@ def _add_fields(parser: argparse.ArgumentParser, *, is_new: bool) -> None:
 def _add_texts(parser: argparse.ArgumentParser) -> None:
     add = partial(parser.add_argument, default=argparse.SUPPRESS)
     entry = (
-        "AE title, address, network or AE@address, then #san:NAME or #sha256:FINGERPRINT for a "
-        "certificate; repeat for more; replaces all lines"
+        "AE title, address, network or AE@address, then #san:NAME, #san-uri:URI, "
+        "#san-email:ADDRESS or #sha256:FINGERPRINT for a certificate; repeat for more; replaces "
+        "all lines"
     )
     add("--whitelist", metavar="LINE", action="append", help=entry)
     add("--whitelist-file", metavar="FILE", type=text_of_file, help="lines; '-' reads stdin")
@@ -173,9 +174,8 @@ def _save(
     _report(arguments, verb, *saved)
     if receiver.whitelist and not receiver.whitelist_enabled:
         terminal.say("the whitelist is kept but off; --whitelist-enabled puts it in force")
-    warning = expiry_warning(saved[1])
-    if warning:
-        terminal.say(warning)
+    for note in tls_notes(saved[1]):
+        terminal.say(note)
 
 
 def _given_fields(arguments: argparse.Namespace, before: Mapping[str, object]) -> dict[str, object]:
@@ -223,9 +223,10 @@ def _report(
 
 
 def receiver_record(receiver: Receiver, *, secrets: bool = False) -> dict[str, object]:
-    """Return a receiver's JSON form with its label and what its certificate says."""
+    """Return a receiver's JSON form with its label and what its TLS files say."""
     record = {**shown(receiver.to_record(), secrets=secrets), "label": receiver.label}
-    return {**record, "certificate": certificate_record(receiver)}
+    tls = {"certificate": certificate_record(receiver), "callers": callers_record(receiver)}
+    return record | tls
 
 
 def _print(receivers: Iterable[Receiver]) -> None:

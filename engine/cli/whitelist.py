@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from engine import terminal
 from engine.cli.context import receiver_named, receivers_named, settings_of, store_of
 from engine.cli.options import add_verb, add_verbs
-from engine.errors import ConfigurationError, InvalidWhitelistEntry, Problem
+from engine.cli.tls import authorities
+from engine.errors import ConfigurationError, InvalidReceiver, InvalidWhitelistEntry, Problem
 from engine.model.ae_title import AETitle
 from engine.model.whitelist import (
     WhitelistEntry,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _FOUND = 1
 """Exit code: the caller is refused, or the lines have oddities."""
 _LINES_IN_A_COMMAND = 12
+_Finding = tuple[int | None, str, str, str]
+"""Line, text, kind and message."""
 
 
 class InvalidCaller(ConfigurationError):
@@ -187,7 +190,7 @@ def _lint(arguments: argparse.Namespace) -> int:
     return _FOUND if found else 0
 
 
-def _findings(receiver: Receiver, index_file: Path) -> list[tuple[int, str, str, str]]:
+def _findings(receiver: Receiver, index_file: Path) -> list[_Finding]:
     """Return the oddities of the valid lines, and the invalid lines of a whitelist that is off."""
     from engine.sessions.observed import read_whitelist_uses  # SQLite, which takes a while
 
@@ -203,7 +206,17 @@ def _findings(receiver: Receiver, index_file: Path) -> list[tuple[int, str, str,
     uses = read_whitelist_uses(index_file, receiver.label) if receiver.whitelist_enabled else None
     # As long as nobody came in, every line would be reported as never used.
     odd = [(f.line, f.text, str(f.oddity), f.message) for f in review(valid, uses or None)]
-    return sorted((*invalid, *odd), key=lambda finding: finding[0])
+    found = sorted((*invalid, *odd), key=lambda finding: finding[0])
+    return [*found, *_device_certificates(receiver)]
+
+
+def _device_certificates(receiver: Receiver) -> list[_Finding]:
+    """Return which certificates of ``tls_ca`` are no authorities, which is no line's matter."""
+    try:
+        devices = [one for one in authorities(receiver) if one.is_device]
+    except InvalidReceiver as error:
+        return [(None, receiver.tls_ca, "invalid", error.detail)]
+    return [(None, receiver.tls_ca, "device", f"tls_ca: {one.meaning()}") for one in devices]
 
 
 def _propose(arguments: argparse.Namespace) -> None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from engine.dimse.door import too_fast
 from engine.model import whitelist
+from engine.model.limits import counted_as
 from engine.model.site import SiteSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from engine.model.receiver import Receiver
     from engine.model.tls import PeerCertificate
@@ -50,6 +51,11 @@ class Rejection:
     source: int
     reason: int
     why: str
+
+    @property
+    def code(self) -> tuple[int, int, int]:
+        """Result, source and reason."""
+        return self.result, self.source, self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,20 +119,21 @@ def decide(
         line = verdict.admitted_by.text
     if load.draining:
         return Rejection(2, 3, 1, "the engine is stopping")
-    full = load.storage_refusal or _limit_reached(request, receiver, load)
+    full = load.storage_refusal or next(_limits_reached(request, receiver, load), "")
     return Rejection(2, 3, 2, full) if full else Accepted(receiver, line)
 
 
-def _limit_reached(request: AssociationRequest, receiver: Receiver, load: Load) -> str:
-    """Say which limit leaves no room for one more association; nothing if there is room."""
+def _limits_reached(request: AssociationRequest, receiver: Receiver, load: Load) -> Iterator[str]:
+    """Yield which limits leave no room for one more association."""
     limits = receiver.limits_within(load.site)
     at_receiver = sum(o.receiver == receiver.label for o in load.open)
-    at_address = sum(o.address == request.address for o in load.open)
+    place = counted_as(request.address)
+    at_address = sum(counted_as(o.address) == place for o in load.open)
     of_caller = sum(o.calling_ae_title == request.calling_ae_title for o in load.open)
     for count, limit, where in (
         (len(load.open), limits.associations, "the engine"),
         (at_receiver, limits.associations_per_receiver, str(receiver.ae_title)),
-        (at_address, limits.associations_per_address, f"address {request.address}"),
+        (at_address, limits.associations_per_address, f"address {place}"),
         (
             of_caller,
             limits.associations_per_calling_ae_title,
@@ -134,5 +141,4 @@ def _limit_reached(request: AssociationRequest, receiver: Receiver, load: Load) 
         ),
     ):
         if count >= limit:
-            return f"{count} associations of {where} are open, and no more are allowed"
-    return ""
+            yield f"{count} associations of {where} are open, and no more are allowed"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from engine.dimse.acceptance import OpenAssociation
 from engine.dimse.known_addresses import KnownAddresses
+from engine.dimse.repetitions import Repetitions
 from engine.dimse.sender_notes import SenderNotes
 from engine.events import (
     AssociationAborted,
@@ -23,6 +24,7 @@ from engine.events import (
 )
 from engine.journal import is_told
 from engine.metrics import SecondsRing
+from engine.model.limits import counted_as
 from engine.model.session import ObjectState
 from engine.sessions.rows import WhitelistUse
 from engine.view import AssociationEnd, AssociationStatus
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from engine.view import RefusedContext
 
 ENDED_KEPT = 50
+CALLERS_TOLD = 10
+"""How many callers of one address are told of one by one, if they are rejected for one cause."""
 FOLDED_WITHIN = timedelta(minutes=10)
 """A refusal is the same row as the one before if it comes this soon after it."""
 
@@ -157,6 +161,9 @@ class Associations:
         """Of the ended ones that are kept, by number."""
         self._known_addresses = KnownAddresses(known)
         self._opened = 0
+        self._rejections = Repetitions(clock)
+        self._rejected_callers = Repetitions(clock)
+        self._callers_by_cause = Repetitions(clock)
 
     def open(
         self,
@@ -227,12 +234,11 @@ class Associations:
             self._journal.record(ContextsRefused(**_about(live), contexts=words))
 
     def _tell_new_address(self, live: LiveAssociation) -> None:
-        address = str(live.peer)
         with self._changed:
-            before = self._known_addresses.note(live.calling_ae_title, address)
+            before = self._known_addresses.note(live.calling_ae_title, live.peer)
         if before:
             self._journal.record(
-                CalledFromNewAddress(**_about(live), address=address, before=before)
+                CalledFromNewAddress(**_about(live), address=str(live.peer), before=before)
             )
 
     def rejected(
@@ -257,8 +263,7 @@ class Associations:
             status = self._folded(status)
             self._keep(status)
         self._notes.rejected(request, status.receiver, now, rejection.why)
-        if is_told(status.repeats):
-            self._tell_rejected(status, rejection, port)
+        self._tell_rejected(status, request, rejection, port)
 
     def _keep(self, ended: AssociationStatus) -> None:
         if len(self._ended) == ENDED_KEPT:
@@ -280,7 +285,26 @@ class Associations:
                 return replace(status, since=before.since, repeats=before.repeats + 1)
         return status
 
-    def _tell_rejected(self, status: AssociationStatus, rejection: Rejection, port: int) -> None:
+    def _tell_rejected(
+        self,
+        status: AssociationStatus,
+        request: AssociationRequest,
+        rejection: Rejection,
+        port: int,
+    ) -> None:
+        """Tell of a few callers of one address that are rejected for one cause, then of how many.
+
+        The AE titles are the caller's own words: another one in each request is no other cause.
+        """
+        cause = counted_as(request.address), port, *rejection.code
+        times = self._rejections.count(cause)
+        is_new = self._rejected_callers.count((cause, status.receiver, status.calling_ae_title))
+        told = is_told(times)
+        if is_new == 1 and not told:
+            told = self._callers_by_cause.count(cause) < CALLERS_TOLD
+            times = 1
+        if not told:
+            return
         self._journal.record(
             AssociationRejected(
                 receiver=status.receiver,
@@ -293,7 +317,7 @@ class Associations:
                 source=rejection.source,
                 reason=rejection.reason,
                 why=status.why,
-                times=status.repeats,
+                times=times,
             )
         )
 

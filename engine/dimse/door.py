@@ -1,4 +1,4 @@
-"""Which connections are taken at all, before anything is known about them but their address."""
+"""Limits on connections that have no association yet: in total, per address and per second."""
 
 from __future__ import annotations
 
@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING
 
 from engine.dimse.rate import ArrivalRates
 from engine.dimse.strangers import Strangers
-from engine.model.limits import Limits
+from engine.model.limits import Limits, counted_as
 
 if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.dimse.receiving import ReceivingAssociation
     from engine.journal import Journal
+    from engine.model.whitelist import Address
 
 UNASSOCIATED = 50
 UNASSOCIATED_PER_ADDRESS = 5
 CROWDED = "too many connections wait for their association already"
+GAVE_WAY = "it was silent, and gave way to another connection when too many waited"
 
 
 class Door:
-    """Counts the connections that have no association yet; any thread may use it."""
+    """Counts the connections that have no association yet; any thread may use it.
+
+    An address may have only so many of them. When there are too many over all addresses, the
+    oldest silent one of the address with most gives way, so that nobody is kept out by others.
+    """
 
     def __init__(
         self,
@@ -38,27 +44,42 @@ class Door:
         self._most_per_address = unassociated_per_address
         self._lock = threading.Condition()
         self._waiting: dict[ReceivingAssociation, str] = {}
+        """What each counts as, in the order in which they came."""
 
-    def opens(self, address: str, port: int) -> bool:
+    def opens(self, address: Address, port: int) -> bool:
         """Tell whether one more connection from an address is taken; note it if not."""
-        limits = self.limits
-        if self._rates.ignores(address, limits):
+        limits, counted = self.limits, counted_as(address)
+        if self._rates.ignores(counted, limits):
             self.strangers.dropped(address, port, too_fast(limits))
             return False
         with self._lock:
-            here = Counter(self._waiting.values())[address]
-            has_room = len(self._waiting) < self._most and here < self._most_per_address
+            has_room = Counter(self._waiting.values())[counted] < self._most_per_address
+            is_full = len(self._waiting) >= self._most
+            gives_way = self._first_to_go() if has_room and is_full else None
+        if gives_way is not None:
+            gives_way.why = GAVE_WAY
+            gives_way.hang_up()
         if not has_room:
             self.strangers.dropped(address, port, CROWDED)
         return has_room
 
-    def enter(self, association: ReceivingAssociation, address: str) -> None:
+    def _first_to_go(self) -> ReceivingAssociation | None:
+        """Take out a connection, of the address with most the one that has been silent longest."""
+        numbers = Counter(self._waiting.values())
+        waiting = [one for one in self._waiting if not one.is_heard]
+        # The first of equals is the oldest.
+        first = max(waiting, key=lambda a: (numbers[self._waiting[a]], a.is_silent), default=None)
+        if first is not None:
+            del self._waiting[first]
+        return first
+
+    def enter(self, association: ReceivingAssociation, address: Address) -> None:
         """Count a connection until it has its association, and note how fast they come."""
+        counted = counted_as(address)
         association.limits = self.limits
-        association.is_hasty = not self._rates.arrive(address, self.limits)
+        association.is_hasty = not self._rates.arrive(counted, self.limits)
         with self._lock:
-            self._waiting[association] = address
-            self._lock.notify_all()
+            self._waiting[association] = counted
 
     def leave(self, association: ReceivingAssociation) -> None:
         """Stop counting a connection: it has its association, or is closed."""

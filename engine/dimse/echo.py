@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from typing import TYPE_CHECKING
 
-from pynetdicom import AE
-from pynetdicom.pdu_primitives import A_ASSOCIATE
-
 from engine.certificates import own_caller
-from engine.dimse.contexts import VERIFICATION
+from engine.dimse.contexts import IMPLICIT_LITTLE, VERIFICATION
 from engine.dimse.ports import calling_address, shown_address
+from engine.dimse.requestor import OutgoingAssociation
+from engine.errors import AssociationBroken, AssociationRefused, ContextRefused, PeerUnreachable
+from engine.model.peer import OWN_AE_TITLE, Peer, PeerDeadlines
+from engine.model.store_status import SUCCESS
 from engine.model.tls import ClientCertificates
 from engine.view import EchoResult
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.model.receiver import Receiver
 
-CALLING_AE_TITLE = "DICOMDOCK"
-TIMEOUT_SECONDS = 5
+_DEADLINES = PeerDeadlines(connect_seconds=5, answer_seconds=5)
 
 
 def echo(receiver: Receiver, address: str, clock: Clock) -> EchoResult:
@@ -35,50 +34,40 @@ def echo(receiver: Receiver, address: str, clock: Clock) -> EchoResult:
     context = own_caller(receiver.tls) if receiver.tls else None
     target = calling_address(address)
     shown = shown_address(target, receiver.port)
-    try:
-        with socket.create_connection((target, receiver.port), TIMEOUT_SECONDS) as connection:
-            if context is not None:
-                context.wrap_socket(connection).close()
-    except ssl.SSLError as error:
-        return _without_tls(receiver, shown, error)
-    except OSError as error:
-        return EchoResult(False, shown, f"no answer: {(error.strerror or str(error)).lower()}")
-    ae = AE(ae_title=CALLING_AE_TITLE)
-    ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = TIMEOUT_SECONDS
-    ae.add_requested_context(VERIFICATION)
+    peer = Peer(target, receiver.port, str(receiver.ae_title))
     started = clock.monotonic()
-    association = ae.associate(
-        target,
-        receiver.port,
-        ae_title=str(receiver.ae_title),
-        tls_args=(context, target) if context else None,
-    )
-    if association.is_established:
-        status = association.send_c_echo()
-        association.release()
-        milliseconds = round((clock.monotonic() - started) * 1000)
-        if "Status" in status and status.Status == 0x0000:
-            return EchoResult(True, shown, f"answered in {milliseconds} ms")
+    try:
+        proposed = [(str(VERIFICATION), str(IMPLICIT_LITTLE))]
+        with OutgoingAssociation(peer, proposed, _DEADLINES, context) as association:
+            status = association.echo().status
+    except PeerUnreachable as error:
+        return _unreachable(receiver, shown, error)
+    except AssociationRefused as error:
+        return _rejected(receiver, shown, (error.source, error.reason))
+    except (AssociationBroken, ContextRefused) as error:
+        return EchoResult(False, shown, error.detail)
+    if status != SUCCESS:
         return EchoResult(False, shown, "accepted the association but not the echo")
-    if association.is_rejected:
-        answer = association.acceptor.primitive
-        assert isinstance(answer, A_ASSOCIATE)
-        return _rejected(receiver, shown, (answer.result_source or 0, answer.diagnostic or 0))
-    return EchoResult(False, shown, "no answer to the association request")
+    milliseconds = round((clock.monotonic() - started) * 1000)
+    return EchoResult(True, shown, f"answered in {milliseconds} ms")
 
 
-def _without_tls(receiver: Receiver, shown: str, error: ssl.SSLError) -> EchoResult:
+def _unreachable(receiver: Receiver, shown: str, error: PeerUnreachable) -> EchoResult:
+    cause = error.__cause__
+    if not isinstance(cause, ssl.SSLError):
+        words = (getattr(cause, "strerror", None) or str(cause)).lower()
+        return EchoResult(False, shown, f"no answer: {words}")
     asks = receiver.tls is not None and receiver.tls.client is ClientCertificates.REQUIRED
-    if asks and "ALERT" in (error.reason or ""):
+    if asks and "ALERT" in (cause.reason or ""):
         detail = "answers; its authorities keep out dicomdock's own certificate, as configured"
         return EchoResult(True, shown, detail)
-    reason = (error.reason or "no reason given").replace("_", " ").lower()
+    reason = (cause.reason or "no reason given").replace("_", " ").lower()
     return EchoResult(False, shown, f"no TLS: {reason}")
 
 
 def _rejected(receiver: Receiver, shown: str, source_and_reason: tuple[int, int]) -> EchoResult:
     if source_and_reason == (1, 3) and receiver.whitelist_enabled:
-        detail = f"answers; its whitelist keeps out {CALLING_AE_TITLE}, as configured"
+        detail = f"answers; its whitelist keeps out {OWN_AE_TITLE}, as configured"
         return EchoResult(True, shown, detail)
     if source_and_reason == (1, 7):
         return EchoResult(False, shown, f"rejects the called AE title {receiver.ae_title}")

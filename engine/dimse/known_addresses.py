@@ -6,10 +6,16 @@ An AE title is only a name, which anybody may use; a device that was moved looks
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
+
+from engine.model.limits import counted_as
+from engine.model.whitelist import normalize_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from engine.model.whitelist import Address
 
 MOST_TITLES: Final = 5_000
 MOST_ADDRESSES: Final = 16
@@ -21,18 +27,23 @@ class KnownAddresses:
 
     def __init__(self, known: Iterable[tuple[str, str]] = ()) -> None:
         """Take pairs of calling AE title and address, those that called last at the end."""
-        self._known: OrderedDict[str, list[str]] = OrderedDict()
+        self._known: OrderedDict[str, dict[str, str]] = OrderedDict()
         for ae_title, address in known:
-            self.note(ae_title, address)
+            with suppress(ValueError):
+                self.note(ae_title, normalize_address(address))
 
-    def note(self, ae_title: str, address: str) -> str:
-        """Remember a call; return where the title called from before if this place is news."""
-        addresses = self._known.setdefault(ae_title, [])
+    def note(self, ae_title: str, address: Address) -> str:
+        """Remember a call; return where the title called from before if this place is news.
+
+        Another address of the same IPv6 /64 is no news: devices change theirs by themselves.
+        """
+        places = self._known.setdefault(ae_title, {})
         self._known.move_to_end(ae_title)
         if len(self._known) > MOST_TITLES:
             self._known.popitem(last=False)
-        if address in addresses or len(addresses) >= MOST_ADDRESSES:
+        place = counted_as(address)
+        if place in places or len(places) >= MOST_ADDRESSES:
             return ""
-        before = addresses[-1] if addresses else ""
-        addresses.append(address)
+        before = next(reversed(places.values()), "")
+        places[place] = str(address)
         return before

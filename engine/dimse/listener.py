@@ -206,7 +206,7 @@ class PortListener:
         self, request: AssociationRequest, rejection: Rejection, shown: str
     ) -> None:
         if request.is_hasty:  # whose AE titles may be guesses, each another one
-            self._door.strangers.dropped(str(request.address), self.port, rejection.why)
+            self._door.strangers.dropped(request.address, self.port, rejection.why)
         else:
             self._associations.rejected(request, rejection, self.port, shown)
 
@@ -284,7 +284,7 @@ class PortListener:
         self._door.leave(association)
         if not association.is_heard:
             address = normalize_address(association.requestor.address or "0.0.0.0")
-            self._door.strangers.dropped(str(address), self.port, association.departure())
+            self._door.strangers.dropped(address, self.port, association.departure())
         live = association.live
         if live is not None and live.source is not None:
             self._reception.end(live)
@@ -302,7 +302,7 @@ class PortListener:
         if not why:
             return  # closed without a word, which `gone` knows about
         association.is_heard = True
-        host = str(normalize_address(association.requestor.address or "0.0.0.0"))
+        host = normalize_address(association.requestor.address or "0.0.0.0")
         receiver = self.receivers.get(called)
         label = receiver.label if receiver is not None else ""
         self._door.strangers.dropped(host, self.port, why, label, calling)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from engine.events import ReceiverFailed, ReceiverListening, ReceiverStopped, So
 from engine.view import ListenFailure, ReceiverState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from engine.clock import Clock
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from engine.model.site import SiteSettings
     from engine.model.tls import Certificate, TlsSettings
 
-CERTIFICATE_CHECK_SECONDS = 24 * 60 * 60
+CERTIFICATE_CHECK_SECONDS = 60 * 60
+"""Revocation lists may hold for a few hours only."""
 RETRY_SECONDS = (5, 10, 30, 60, 120, 300, 600)
 """Pauses between attempts to bind a port that can't be bound; the last one repeats."""
 
@@ -270,6 +272,12 @@ class Receivers:
         except ListenError as error:
             self._note_failure(wanted, error)
             return
+        except Exception as error:
+            # The border to one receiver's port and files: the other receivers go on.
+            _logger.exception("port %d could not be opened", listener.port)
+            what, remedy = f"{type(error).__name__}: {error}", "see the log, and retry"
+            self._note_failure(wanted, ListenError(listener.address, listener.port, what, remedy))
+            return
         wanted.failure, wanted.since = None, self._clock.now()
         for receiver in listener.receivers.values():
             self._tell_listening(receiver, listener)
@@ -334,32 +342,42 @@ class Receivers:
         self._wake.notify_all()
 
     def _supervise(self) -> None:
-        """Retry failed ports and end what has drained for too long, each when it is due."""
+        """Care for ports and end what has drained for too long, each when it is due."""
         with self._wake:
             while not self._closed:
                 now = self._clock.monotonic()
-                self._retry_due(now)
-                self._abort_due(now)
-                self._check_certificates(now)
+                for wanted in tuple(self._ports.values()):
+                    with self._surviving():
+                        self._care_for(wanted, now)
+                with self._surviving():
+                    self._abort_due(now)
                 failed = [w.retry_at for w in self._ports.values() if w.failure is not None]
                 checks = [w.check_at for w in self._ports.values() if w.tls and w.failure is None]
                 due = min((*failed, *self._drain_until.values(), *checks), default=None)
                 self._wake.wait(None if due is None else max(0.0, due - self._clock.monotonic()))
 
-    def _retry_due(self, now: float) -> None:
-        for wanted in self._ports.values():
-            if wanted.failure is not None and wanted.retry_at <= now:
+    @contextmanager
+    def _surviving(self) -> Iterator[None]:
+        """Log what goes wrong with one port or association; the care for the others goes on."""
+        try:
+            yield
+        except Exception:
+            _logger.exception("a port or association could not be cared for")
+
+    def _care_for(self, wanted: _Port, now: float) -> None:
+        """Retry a port that failed; look at TLS files, and warn of what expires.
+
+        The next time is set first, so that what goes wrong is tried again, but not at once.
+        """
+        if wanted.failure is not None:
+            if wanted.retry_at <= now:
+                wanted.retry_at = now + RETRY_SECONDS[-1]
                 self._start(wanted)
                 self._tell_change()
-
-    def _check_certificates(self, now: float) -> None:
-        """Look at the files, and warn of what expires, once a day."""
-        for wanted in self._ports.values():
-            due = wanted.failure is None and wanted.check_at <= now
-            if wanted.listener.tls is not None and due:
-                wanted.check_at = now + CERTIFICATE_CHECK_SECONDS
-                wanted.listener.tls.refresh()
-                wanted.listener.tls.warn()
+        elif wanted.listener.tls is not None and wanted.check_at <= now:
+            wanted.check_at = now + CERTIFICATE_CHECK_SECONDS
+            wanted.listener.tls.refresh()
+            wanted.listener.tls.warn()
 
     def _close_unused_sockets(self, receivers: Sequence[Receiver], site: SiteSettings) -> None:
         places = {
@@ -370,11 +388,14 @@ class Receivers:
 
     def _abort_due(self, now: float) -> None:
         due = {label for label, until in self._drain_until.items() if until <= now}
-        self._drain_until = {k: v for k, v in self._drain_until.items() if k not in due}
+        # If this fails it is tried again, but not at once.
+        self._drain_until |= dict.fromkeys(due, now + RETRY_SECONDS[0])
         for live in self._associations.live() if due else ():
             if live.receiver.label in due:
                 why = f"{live.receiver.label} is switched off and its time to finish is over"
-                self._associations.abort(live, why)
+                with self._surviving():
+                    self._associations.abort(live, why)
+        self._drain_until = {k: v for k, v in self._drain_until.items() if k not in due}
 
 
 def _tls_of(by_title: Mapping[str, Receiver]) -> TlsSettings | None:

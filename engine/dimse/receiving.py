@@ -141,6 +141,11 @@ class ReceivingAssociation(Association):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing of a request has come yet, not counting a TLS handshake."""
+        return self.connection.high == 0 and not cast(ReceivingProvider, self.dul).has_begun
+
     def departure(self) -> str:
         """Say how the connection ended, if it did before an A-ASSOCIATE-RQ was answered."""
         return self.why or cast(ReceivingProvider, self.dul).departure()

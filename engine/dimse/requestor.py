@@ -169,8 +169,10 @@ class OutgoingAssociation:
 
     def hang_up(self) -> None:
         """End the connection from another thread; whoever waits for the peer is told it broke."""
+        # Not the TLS socket's own shutdown: it drops the TLS layer first, and a thread that sends
+        # at that moment would go on in plain.
         with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def _negotiate(self, peer: Peer, contexts: Sequence[Context]) -> Accepted:
         self._send(proposal.request(peer, contexts))

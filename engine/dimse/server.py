@@ -90,12 +90,12 @@ class ReceivingServer(AssociationServer):
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Close a connection at once that is one too many."""
-        address = str(normalize_address(client_address[0]))
+        address = normalize_address(client_address[0])
         return self.door.opens(address, self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Let a connection be served on the thread of its association."""
-        address = str(normalize_address(client_address[0]))
+        address = normalize_address(client_address[0])
         request.setblocking(True)
         association = ReceivingAssociation(
             self.ae, self.association_handlers(), self.port, self.deadlines

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from engine.dimse.greeting import recognize
+from engine.dimse.repetitions import Repetitions
 from engine.events import ConnectionDropped
 from engine.journal import is_told
+from engine.model.limits import counted_as
 
 if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.journal import Journal
+    from engine.model.whitelist import Address
 
-FOLDED_WITHIN_SECONDS = 600
-"""A connection is one more of the same if it comes this soon after the last one."""
-KEPT = 1_000
-"""How many different (address, port, reason) are counted; the oldest gives way."""
 LEFT_SILENTLY = "it was closed without a word"
 
 _ASSOCIATE_RQ = 0x01
@@ -64,35 +61,23 @@ class Strangers:
     """Tells the journal about connections without an association; any thread may use it."""
 
     def __init__(self, clock: Clock, journal: Journal) -> None:
-        self._clock = clock
         self._journal = journal
-        self._lock = threading.Lock()
-        self._seen: OrderedDict[tuple[str, int, str], tuple[int, float]] = OrderedDict()
+        self._repetitions = Repetitions(clock)
 
     def dropped(
-        self, address: str, port: int, why: str, receiver: str = "", calling: str = ""
+        self, address: Address, port: int, why: str, receiver: str = "", calling: str = ""
     ) -> None:
         """Note that a connection ended; it is told the 1st, 10th, 100th … time in a while."""
-        times = self._count((address, port, why))
+        times = self._repetitions.count((counted_as(address), port, why))
         # One connection without a word is any monitor's check of a port.
         if is_told(times) and not (times == 1 and why == LEFT_SILENTLY):
             self._journal.record(
                 ConnectionDropped(
                     receiver=receiver,
                     calling_ae_title=calling,
-                    address=address,
+                    address=str(address),
                     port=port,
                     why=why,
                     times=times,
                 )
             )
-
-    def _count(self, same: tuple[str, int, str]) -> int:
-        now = self._clock.monotonic()
-        with self._lock:
-            times, last = self._seen.pop(same, (0, now))
-            times = times + 1 if now - last < FOLDED_WITHIN_SECONDS else 1
-            self._seen[same] = times, now
-            if len(self._seen) > KEPT:
-                self._seen.popitem(last=False)
-        return times

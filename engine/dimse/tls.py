@@ -12,6 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine import certificates
+from engine.certificates.callers import NotAccepted
+from engine.certificates.files import stamp_of
 from engine.dimse.greeting import GREETING_BYTES, is_client_hello, is_plain_dicom, recognize
 from engine.dimse.transport import TooSlow
 from engine.errors import InvalidReceiver
@@ -20,17 +22,22 @@ from engine.events import (
     CertificateExpiring,
     CertificateRefused,
     CertificateReplaced,
+    RevocationListExpired,
+    RevocationListExpiring,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from engine.certificates import Credentials
+    from engine.certificates.files import Stamp
     from engine.clock import Clock
     from engine.dimse.transport import BufferedSocket
     from engine.events import Event
     from engine.model.tls import Certificate, PeerCertificate, TlsSettings
 
+WARN_AGAIN_SECONDS = 24 * 60 * 60
 _LAST_WORDS_SECONDS = 1.0
 _SCRATCH_BYTES = 64 * 1024
 _REJECTION = bytes([3, 0, 0, 0, 0, 4, 0, 1, 2, 1])
@@ -152,7 +159,8 @@ class PortTls:
         self._tell = tell
         self._lock = threading.Lock()
         self._credentials: Credentials | None = None
-        self._seen: certificates.Stamp = ()
+        self._seen: Stamp = ()
+        self._warned: dict[tuple[object, ...], float] = {}
         self.problem = ""
         """Why files that changed are not in force, if so."""
 
@@ -173,7 +181,7 @@ class PortTls:
     def refresh(self) -> None:
         """Take over files that changed, if they are good; else keep what there is, and say so."""
         with self._lock:
-            stamp = certificates.stamp_of(self.settings)
+            stamp = stamp_of(self.settings)
             if stamp == self._seen:
                 return
             self._seen = stamp
@@ -185,20 +193,35 @@ class PortTls:
                 return
             self.problem = ""
             found = self._credentials.certificate
-            told = {"subject": found.subject, "expires": _day(found)}
+            told = {"subject": found.subject, "expires": _minute(found.not_after)}
             self._tell(partial(CertificateReplaced, **told))
         self.warn()
 
     def warn(self) -> None:
-        """Tell of a certificate that has expired or is about to."""
-        found, now = self.certificate, self._clock.now()
-        if found is None or not found.expires_soon(now):
-            return
-        told: dict[str, Any] = {"subject": found.subject, "expires": _day(found)}
-        if found.is_expired(now):
-            self._tell(partial(CertificateExpired, **told))
-        else:
-            self._tell(partial(CertificateExpiring, **told, days_left=found.days_left(now)))
+        """Tell of a certificate or revocation list that has expired or is about to, once a day."""
+        now = self._clock.now()
+        found, callers = self.certificate, self._credentials and self._credentials.callers
+        if found is not None and found.is_expired(now):
+            self._warn(CertificateExpired, found.not_after, subject=found.subject)
+        elif found is not None and found.expires_soon(now):
+            days_left = found.days_left(now)
+            self._warn(
+                CertificateExpiring, found.not_after, subject=found.subject, days_left=days_left
+            )
+        lists = callers.revocations.described() if callers and callers.revocations else ()
+        for one in lists:
+            if one.is_expired(now):
+                self._warn(RevocationListExpired, one.next_update, issuer=one.issuer)
+            elif one.expires_soon(now):
+                self._warn(RevocationListExpiring, one.next_update, issuer=one.issuer)
+
+    def _warn(self, kind: Callable[..., Event], expires: datetime, **about: Any) -> None:
+        now = self._clock.monotonic()
+        self._warned = {k: at for k, at in self._warned.items() if now - at < WARN_AGAIN_SECONDS}
+        same = (kind, expires, about.get("issuer"))
+        if same not in self._warned:
+            self._warned[same] = now
+            self._tell(partial(kind, expires=_minute(expires), **about))
 
     def secure(
         self, connection: BufferedSocket, handshake_seconds: float, send_seconds: float
@@ -212,11 +235,17 @@ class PortTls:
         try:
             assert connection.socket is not None
             _require_hello(connection.socket, deadline)
-            secured = self._wrapped(connection.socket)
+            credentials = self._newest()
+            secured = _wrapped(connection.socket, credentials)
             secured.send_seconds = send_seconds
             connection.socket = secured
             _shake_hands(secured, deadline)
+            if credentials.callers is not None:
+                credentials.callers.check(secured, self._clock.now())
             return certificates.identity_of(secured)
+        except NotAccepted as error:
+            part_from(connection.socket)
+            raise Refused(f"the caller's certificate {error}") from error
         except TooSlow as error:
             why = f"no complete TLS handshake within {handshake_seconds:g} s"
             raise Refused(why) from error
@@ -224,16 +253,22 @@ class PortTls:
             part_from(connection.socket)
             raise Refused(handshake_words(error)) from error
 
-    def _wrapped(self, plain: socket.socket) -> TlsConnection:
-        """Put the TLS layer with the newest certificate around a connection."""
+    def _newest(self) -> Credentials:
         self.refresh()
         assert self._credentials is not None
-        plain.setblocking(False)
-        secured = self._credentials.context.wrap_socket(
-            plain, server_side=True, do_handshake_on_connect=False
-        )
-        assert isinstance(secured, TlsConnection)
-        return secured
+        return self._credentials
+
+
+def _wrapped(plain: socket.socket, credentials: Credentials) -> TlsConnection:
+    """Put the TLS layer around a connection."""
+    try:
+        context = credentials.context()
+    except (InvalidReceiver, OSError) as error:  # such as no descriptor left
+        raise Refused(f"there is no TLS at the moment ({error})") from error
+    plain.setblocking(False)
+    secured = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+    assert isinstance(secured, TlsConnection)
+    return secured
 
 
 def wait_until(connection: socket.socket, event: int, deadline: float) -> None:
@@ -309,5 +344,5 @@ def _shake_hands(secured: TlsConnection, deadline: float) -> None:
             return
 
 
-def _day(certificate: Certificate) -> str:
-    return f"{certificate.not_after:%Y-%m-%d %H:%M} UTC"
+def _minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

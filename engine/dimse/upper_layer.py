@@ -103,6 +103,11 @@ class ReceivingProvider(DULServiceProvider):
         """The connection, also after it is closed."""
         return cast(BufferedSocket, self.socket)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the first PDU has come."""
+        return bool(self._first_bytes)
+
     def run_reactor(self) -> None:
         """Serve the connection to its end, then clean up after it."""
         try:

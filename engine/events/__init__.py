@@ -54,6 +54,8 @@ from engine.events.listening import (
     ReceiverFailed,
     ReceiverListening,
     ReceiverStopped,
+    RevocationListExpired,
+    RevocationListExpiring,
     SocketUnused,
 )
 
@@ -93,6 +95,8 @@ __all__ = [
     "ReceiverListening",
     "ReceiverStopped",
     "RecordedEvent",
+    "RevocationListExpired",
+    "RevocationListExpiring",
     "RuleFailed",
     "SecretsShown",
     "SessionOpened",

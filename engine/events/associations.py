@@ -58,7 +58,7 @@ class AssociationRejected(Event):
     reason: int
     why: str
     times: int = 1
-    """How often so far; repetitions are told at 10, 100, 1000 …"""
+    """How often so far from this address with these numbers; told at 10, 100, 1000 …"""
 
     def sentence(self) -> str:
         """Say what happened."""

@@ -65,7 +65,7 @@ class SocketUnused(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateReplaced(Event):
-    """New handshakes use another certificate, because its file changed."""
+    """New handshakes use TLS files that changed."""
 
     topic: ClassVar[str] = "tls"
 
@@ -74,7 +74,10 @@ class CertificateReplaced(Event):
 
     def sentence(self) -> str:
         """Say what happened."""
-        return f"new handshakes use the changed certificate {self.subject}, valid to {self.expires}"
+        return (
+            f"new handshakes use the changed TLS files; the certificate {self.subject} is valid "
+            f"to {self.expires}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,3 +126,40 @@ class CertificateExpired(Event):
     def sentence(self) -> str:
         """Say what happened."""
         return f"the certificate {self.subject} expired at {self.expires}; callers will refuse it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationListExpiring(Event):
+    """The revocation list of an authority has to be replaced soon."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "tls"
+
+    issuer: str
+    expires: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return (
+            f"the revocation list of {self.issuer} expires at {self.expires}; "
+            "from then on callers with its certificates are rejected"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationListExpired(Event):
+    """The revocation list of an authority is no longer valid, so its certificates are rejected."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+    topic: ClassVar[str] = "tls"
+    urgent: ClassVar[bool] = True
+
+    issuer: str
+    expires: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return (
+            f"the revocation list of {self.issuer} expired at {self.expires}: callers with its "
+            "certificates are rejected; replace the file in tls_crl"
+        )

@@ -28,7 +28,7 @@ from engine.model.session_settings import duplicates_fault
 from engine.model.site import SiteSettings
 from engine.model.text import MAX_TEXT_CHARACTERS
 from engine.model.tls import TLS_FILES, ClientCertificates, TlsSettings
-from engine.model.whitelist import WhitelistEntry, parse_whitelist
+from engine.model.whitelist import MOST_LINES, WhitelistEntry, parse_whitelist
 from engine.routing import parse_rules
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ DEFAULT_AE_TITLE = "XNAT"
 DEFAULT_PORT = 8104
 MAX_ID_CHARACTERS = 100
 ROUTING_FIELDS = ("project_routing", "subject_routing", "session_routing")
+_TLS = (*TLS_FILES, "tls_client")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class Receiver:
     tls_key: str = ""
     tls_ca: str = ""
     tls_client: ClientCertificates = ClientCertificates.REQUIRED
+    tls_crl: str = ""
     whitelist_entries: tuple[WhitelistEntry, ...] = field(init=False, repr=False, compare=False)
     """The lines in force: empty while the whitelist is off."""
     routing: RoutingRules = field(init=False, repr=False, compare=False)
@@ -104,7 +106,7 @@ class Receiver:
         """TLS as it is in force; None while it is off."""
         if not self.tls_enabled:
             return None
-        return TlsSettings(self.tls_certificate, self.tls_key, self.tls_ca, self.tls_client)
+        return TlsSettings(**{name.removeprefix("tls_"): getattr(self, name) for name in _TLS})
 
     @property
     def choice(self) -> IdentifierChoice:
@@ -159,9 +161,9 @@ def parse_receiver(raw: Mapping[str, object], rules: ReceiverRules) -> Receiver:
         reader.attempt(parse_whitelist, values["whitelist"])
     for name in ROUTING_FIELDS if values["routing_enabled"] else ():
         reader.attempt(partial(parse_rules, field=name), values[name] or "")
-    tls = [values[name] for name in (*TLS_FILES, "tls_client")]
-    if values["tls_enabled"] and None not in tls:
-        reader.attempt(TlsSettings.check, TlsSettings(*tls))
+    tls = {name.removeprefix("tls_"): values[name] for name in _TLS}
+    if values["tls_enabled"] and None not in tls.values():
+        reader.attempt(TlsSettings.check, TlsSettings(**tls))
     if reader.problems:
         raise InvalidReceiver(*reader.problems)
     values["whitelist"] = tuple(line for line in values["whitelist"] if line)
@@ -353,6 +355,9 @@ def _lines(name: str, value: object) -> tuple[str, ...]:
     lines = value.splitlines() if isinstance(value, str) else value
     if not isinstance(lines, list | tuple):
         raise _Invalid("is not a list of lines", "write one entry per line")
+    if len(lines) > MOST_LINES:
+        fault = f"has {len(lines):,} lines; at most {MOST_LINES:,} are allowed"
+        raise _Invalid(fault, "name networks such as 10.1.0.0/16 instead of single addresses")
     return tuple(_text(name, line).strip() for line in lines)
 
 

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-TLS_FILES = ("tls_certificate", "tls_key", "tls_ca")
+TLS_FILES = ("tls_certificate", "tls_key", "tls_ca", "tls_crl")
 """The fields of a receiver that name a file."""
 EXPIRY_WARNING_DAYS = 30
 
 _MAX_PATH_CHARACTERS = 1000
+_MAX_NAME_CHARACTERS = 255
 _SHOWN_CHARACTERS = 60
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
@@ -44,6 +45,8 @@ class TlsSettings:
     ca: str = ""
     """PEM file with the authorities whose certificates callers may show."""
     client: ClientCertificates = ClientCertificates.REQUIRED
+    crl: str = ""
+    """PEM file with the authorities' revocation lists; empty if none are asked."""
 
     def check(self) -> None:
         """Check what can be known without looking at the files.
@@ -58,15 +61,25 @@ class TlsSettings:
     def _faults(self, name: str) -> Iterator[Problem]:
         path, example = getattr(self, name.removeprefix("tls_")), f"/etc/dicomdock/{name[4:]}.pem"
         if not path:
-            if name != "tls_ca":
+            if name in {"tls_certificate", "tls_key"}:
                 yield Problem(name, path, "is missing; TLS is on", f"name a file such as {example}")
-            elif self.client is ClientCertificates.REQUIRED:
+            elif name == "tls_ca" and self.client is ClientCertificates.REQUIRED:
                 remedy = "name the file with the callers' authorities, or ask for no certificates"
                 yield Problem(name, path, "is missing; client certificates are required", remedy)
         elif not path.isprintable() or len(path) > _MAX_PATH_CHARACTERS:
             yield Problem(name, path[:40], "is not a file name", f"write {example}")
         elif not PurePosixPath(path).is_absolute():
             yield Problem(name, path[:60], "is not a full path", f"write one such as {example}")
+
+
+class ConditionKind(StrEnum):
+    """What of a caller's certificate a whitelist line asks for."""
+
+    FINGERPRINT = "sha256"
+    NAME = "san"
+    """A DNS name or an IP address."""
+    URI = "san-uri"
+    EMAIL = "san-email"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +89,27 @@ class PeerCertificate:
     fingerprint: str
     """SHA-256 of the certificate, 64 lower-case hexadecimal digits."""
     names: frozenset[str] = frozenset()
-    """Its subject alternative names, normalized by `normalize_name`."""
+    """DNS names and IP addresses among its subject alternative names."""
+    uris: frozenset[str] = frozenset()
+    emails: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
-        names = ", ".join(sorted(self.names))
+        uris = (f"URI {name}" for name in sorted(self.uris))
+        emails = (f"e-mail {name}" for name in sorted(self.emails))
+        names = ", ".join((*sorted(self.names), *uris, *emails))
         shown = names if len(names) <= _SHOWN_CHARACTERS else names[:_SHOWN_CHARACTERS] + "…"
         return f"{shown} (sha256:{self.fingerprint[:8]}…)".lstrip()
+
+    def proves(self, kind: ConditionKind, value: str) -> bool:
+        """Tell whether the certificate has a fingerprint or a name of that kind."""
+        if kind is ConditionKind.FINGERPRINT:
+            return value == self.fingerprint
+        known = {
+            ConditionKind.NAME: self.names,
+            ConditionKind.URI: self.uris,
+            ConditionKind.EMAIL: self.emails,
+        }
+        return value in known[kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +144,57 @@ class Certificate:
             "days_left": self.days_left(now),
             "sha256": self.identity.fingerprint,
             "names": sorted(self.identity.names),
+            "uris": sorted(self.identity.uris),
+            "emails": sorted(self.identity.emails),
         }
 
 
-class ConditionKind(StrEnum):
-    """What of a caller's certificate a whitelist line asks for."""
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """One certificate that is trusted for callers."""
 
-    FINGERPRINT = "sha256"
-    NAME = "san"
+    subject: str
+    is_device: bool
+    """Whether it is trusted as itself only, and what it signs is not."""
+
+    def meaning(self) -> str:
+        """Say in words whose certificates are accepted because of it."""
+        if self.is_device:
+            return f"{self.subject} is one device's certificate; what it signs is not accepted"
+        return f"{self.subject} is an authority; every certificate it signs is accepted"
+
+    def to_record(self) -> dict[str, object]:
+        """Return it as JSON values."""
+        return {"subject": self.subject, "is_device": self.is_device}
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationList:
+    """Until when the revocation list of an authority holds."""
+
+    issuer: str
+    last_update: datetime
+    next_update: datetime
+    """From here on nobody with a certificate of the issuer gets a connection."""
+    revoked: int
+    """How many certificates it lists."""
+
+    def is_expired(self, now: datetime) -> bool:
+        """Tell whether its time is over."""
+        return now >= self.next_update
+
+    def expires_soon(self, now: datetime) -> bool:
+        """Tell whether less than a quarter of its time is left."""
+        return now >= self.next_update - (self.next_update - self.last_update) / 4
+
+    def to_record(self) -> dict[str, object]:
+        """Return it as JSON values."""
+        return {
+            "issuer": self.issuer,
+            "last_update": self.last_update.isoformat(),
+            "next_update": self.next_update.isoformat(),
+            "revoked": self.revoked,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,44 +209,77 @@ class CertificateCondition:
     def parse(cls, kind: str, value: str) -> CertificateCondition:
         """Return the condition; colons and upper case are as good as their absence.
 
+        Args:
+            kind: a `ConditionKind`.
+            value: what follows the colon; blanks around it don't count.
+
         Raises:
             ValueError: saying what is wrong with the value.
         """
-        if kind == ConditionKind.NAME:
-            name = normalize_name(value)
-            if not name or not name.isprintable() or " " in name:
-                raise ValueError("the certificate's name behind san: is empty or has blanks")
-            return cls(ConditionKind.NAME, name)
-        fingerprint = value.strip().replace(":", "").lower()
-        if not _FINGERPRINT.fullmatch(fingerprint):
-            length = len(fingerprint)
-            raise ValueError(f"a SHA-256 fingerprint has 64 hexadecimal digits, not {length}")
-        return cls(ConditionKind.FINGERPRINT, fingerprint)
+        asked, text = ConditionKind(kind), value.strip()
+        if asked is ConditionKind.FINGERPRINT:
+            return cls(asked, _fingerprint(text))
+        if not text or not text.isprintable() or " " in text:
+            raise ValueError(f"the certificate's name behind {kind}: is empty or has blanks")
+        if not text.isascii():
+            raise ValueError(
+                f"the certificate's name behind {kind}: is not ASCII; write a DNS name as xn--…"
+            )
+        if asked is not ConditionKind.NAME:
+            return cls(asked, text)
+        return cls(asked, _address(text) or text.removesuffix(".").lower())
 
     def matches(self, certificate: PeerCertificate | None) -> bool:
         """Tell whether a caller's certificate is the one asked for; without TLS there is none."""
-        if certificate is None:
-            return False
-        if self.kind is ConditionKind.NAME:
-            return self.value in certificate.names
-        return self.value == certificate.fingerprint
+        return certificate is not None and certificate.proves(self.kind, self.value)
 
     def meaning(self) -> str:
         """Say in words what is asked for."""
-        if self.kind is ConditionKind.NAME:
-            return f"with a certificate for {self.value}"
-        return f"with the certificate sha256:{self.value[:8]}…"
+        if self.kind is ConditionKind.FINGERPRINT:
+            return f"with the certificate sha256:{self.value[:8]}…"
+        of_kind = {ConditionKind.URI: "the URI ", ConditionKind.EMAIL: "the e-mail address "}
+        return f"with a certificate for {of_kind.get(self.kind, '')}{self.value}"
 
 
-def normalize_name(name: str) -> str:
-    """Return a subject alternative name as it is compared: names by letter, addresses by number."""
-    text = name.strip().casefold().removesuffix(".")
+def peer_certificate(
+    fingerprint: str,
+    *,
+    dns: Iterable[str] = (),
+    addresses: Iterable[str] = (),
+    uris: Iterable[str] = (),
+    emails: Iterable[str] = (),
+) -> PeerCertificate:
+    """Return what the whitelist may ask of a certificate, from its names as they are written.
+
+    DNS names are compared in lower case and otherwise exactly; URIs and e-mail addresses exactly.
+    A name that could be taken for another one is left out: one with blanks or control characters
+    or beyond ASCII, and an address that is written as a DNS name.
+    """
+    names = {name.lower() for name in dns if _is_plain(name) and not _address(name)}
+    return PeerCertificate(
+        fingerprint,
+        frozenset(names | {address for text in addresses if (address := _address(text))}),
+        frozenset(filter(_is_plain, uris)),
+        frozenset(filter(_is_plain, emails)),
+    )
+
+
+def _is_plain(name: str) -> bool:
+    """Tell whether a name has nothing in it that is not seen or that looks like something else."""
+    plain = name.isascii() and name.isprintable() and " " not in name
+    return plain and 0 < len(name) <= _MAX_NAME_CHARACTERS
+
+
+def _address(text: str) -> str:
     try:
         return str(ip_address(text))
     except ValueError:
-        return text
+        return ""
 
 
-def peer_certificate(fingerprint: str, names: Iterable[str]) -> PeerCertificate:
-    """Return what the whitelist may ask of a certificate."""
-    return PeerCertificate(fingerprint, frozenset(map(normalize_name, names)))
+def _fingerprint(text: str) -> str:
+    fingerprint = text.replace(":", "").lower()
+    if not _FINGERPRINT.fullmatch(fingerprint):
+        length = len(fingerprint)
+        raise ValueError(f"a SHA-256 fingerprint has 64 hexadecimal digits, not {length}")
+    return fingerprint

@@ -3,8 +3,9 @@
 An entry is an AE title, an address or network, or AE@address (XNAT 4.1), with three deviations:
 text that looks like an address but is none is refused instead of silently becoming an AE title,
 names are never looked up in the DNS, and a condition on the caller's certificate may follow
-(``CT1@10.1.0.0/16#san:ct1.hospital.example``, ``#sha256:…``). A line that has a meaning without
-such a condition keeps it: ``CT1#san:a`` is short enough for an AE title, and is one.
+(``CT1@10.1.0.0/16#san:ct1.hospital.example``, ``#san-uri:…``, ``#san-email:…``, ``#sha256:…``).
+A line that has a meaning without such a condition keeps it: ``CT1#san:a`` is short enough for an
+AE title, and is one.
 """
 
 from __future__ import annotations
@@ -35,11 +36,17 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 _LOOKS_LIKE_ADDRESS = re.compile(
-    r"[0-9]+(\.[0-9]*)+(/.*)?|[0-9]+/.*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:.*"
+    r"[0-9]+(\.[0-9]*)+([/%].*)?|[0-9]+/.*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:.*"
 )
-_CONDITION = re.compile(r"(?P<caller>.*)#(?P<kind>sha256|san):(?P<value>.*)")
+_CONDITION = re.compile(r"(?P<caller>.*)#(?P<kind>sha256|san|san-uri|san-email):(?P<value>.*)")
+_ZONE = re.compile(r"[0-9A-Za-z._-]{1,15}")
+"""What the names of network interfaces are made of (IFNAMSIZ)."""
+MOST_LINES = 5_000
+"""Of one whitelist, each of which may be looked at for every caller."""
 _REMEDY = "write an AE title, an address such as 10.1.2.3 or 10.1.0.0/16, or AE@address"
-_CONDITION_REMEDY = "write AE@address#sha256:FINGERPRINT or AE@address#san:NAME"
+_CONDITION_REMEDY = (
+    "write AE@address#sha256:FINGERPRINT, or #san:NAME, #san-uri:URI, #san-email:ADDRESS"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,8 @@ class WhitelistEntry:
     network: Network | None
     certificate: CertificateCondition | None = None
     """What the caller's certificate must be; never met without TLS."""
+    zone: str = ""
+    """The interface that a link-local address is reached through; empty for any."""
 
     def admits(
         self, calling_ae_title: str, address: Address, certificate: PeerCertificate | None = None
@@ -67,13 +76,16 @@ class WhitelistEntry:
         """Tell whether an address is one that this line is about."""
         if self.network is None:
             return True
+        if self.zone and getattr(address, "scope_id", None) != self.zone:
+            return False
         return address.version == self.network.version and address in self.network
 
     def meaning(self) -> str:
         """Say in words whom this line lets in."""
         caller = "any AE title" if self.ae_title is None else str(self.ae_title)
         shown = f", {self.certificate.meaning()}" if self.certificate else ""
-        return f"{caller} from {_network_in_words(self.network)}{shown}"
+        zone = f" on {self.zone}" if self.zone else ""
+        return f"{caller} from {_network_in_words(self.network)}{zone}{shown}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +125,8 @@ def parse_entry(text: str, line: int = 1) -> WhitelistEntry:
 
 def without_condition(entry: WhitelistEntry) -> str:
     """Return the part of a line that names AE title and address."""
-    return entry.text if entry.certificate is None else entry.text.rpartition("#")[0].strip()
+    condition = _CONDITION.fullmatch(entry.text) if entry.certificate else None
+    return condition["caller"].strip() if condition else entry.text
 
 
 def looks_conditional(entry: WhitelistEntry) -> bool:
@@ -145,10 +158,12 @@ def parse_whitelist(lines: Iterable[str]) -> tuple[WhitelistEntry, ...]:
 
 @lru_cache(maxsize=1024)
 def normalize_address(text: str) -> Address:
-    """Return the peer's address; IPv4-mapped IPv6 and scope ids are reduced to what they mean."""
-    address = ip_address(text.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    """Return the peer's address: IPv4 if it is mapped, and with a zone only where one counts."""
+    address = ip_address(text)
+    if not isinstance(address, IPv6Address):
+        return address
+    zoneless = address if address.is_link_local else IPv6Address(address.packed)
+    return address.ipv4_mapped or zoneless
 
 
 def match(
@@ -188,9 +203,12 @@ def certificate_differs(certificate: PeerCertificate | None) -> str:
 def _caller(trimmed: str, text: str, line: int) -> WhitelistEntry:
     name, at, place = trimmed.rpartition("@")
     if at:
-        return WhitelistEntry(trimmed, _ae_title(name, text, line), _network(place, text, line))
+        place, zone = _without_zone(place, text, line)
+        network = _network(place, text, line)
+        return WhitelistEntry(trimmed, _ae_title(name, text, line), network, zone=zone)
     if _LOOKS_LIKE_ADDRESS.fullmatch(trimmed):
-        return WhitelistEntry(trimmed, None, _network(trimmed, text, line))
+        place, zone = _without_zone(trimmed, text, line)
+        return WhitelistEntry(trimmed, None, _network(place, text, line), zone=zone)
     return WhitelistEntry(trimmed, _ae_title(trimmed, text, line), None)
 
 
@@ -224,9 +242,26 @@ def _ae_title(name: str, text: str, line: int) -> AETitle:
         raise InvalidWhitelistEntry(Problem("whitelist", text, fault, _REMEDY, line)) from error
 
 
+def _without_zone(place: str, text: str, line: int) -> tuple[str, str]:
+    """Return an address and its zone, which only a link-local address may have (RFC 4007 11)."""
+    address, percent, zone = place.partition("%")
+    if not percent:
+        return place, ""
+    if not _ZONE.fullmatch(zone):
+        fault = f"{zone[:20] or 'nothing'} is not a network interface"
+        remedy = "write the interface's name behind the %, such as fe80::1%eth0, and no network"
+        raise InvalidWhitelistEntry(Problem("whitelist", text, fault, remedy, line))
+    network = _network(address, text, line)
+    if not network.is_link_local or network.version == 4:
+        fault = f"{address} has a zone, %{zone}, and is not a link-local address (fe80::/10)"
+        remedy = f"write {address} without %{zone}"
+        raise InvalidWhitelistEntry(Problem("whitelist", text, fault, remedy, line))
+    return address, zone
+
+
 def _network(place: str, text: str, line: int) -> Network:
     try:
-        network = ip_network(place.partition("%")[0] if "/" not in place else place, strict=False)
+        network = ip_network(place, strict=False)
     except ValueError as error:
         fault = f"{place or 'nothing'} is not an address or network ({_reason(error, place)})"
         raise InvalidWhitelistEntry(Problem("whitelist", text, fault, _REMEDY, line)) from error

@@ -20,6 +20,7 @@ from engine.model.whitelist import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from engine.model.ae_title import AETitle
     from engine.model.whitelist import Address
 
 
@@ -57,9 +58,15 @@ def review(lines: Sequence[str], uses: Mapping[str, int] | None = None) -> tuple
         InvalidWhitelistEntry: if a line is not valid.
     """
     entries = [(n, parse_entry(line, n)) for n, line in enumerate(lines, 1) if line.strip()]
+    by_title: dict[AETitle | None, list[tuple[int, WhitelistEntry]]] = {None: []}
+    for number, entry in entries:
+        by_title.setdefault(entry.ae_title, []).append((number, entry))
     findings = []
     for number, entry in entries:
-        findings += [Finding(number, entry.text, *odd) for odd in _oddities(number, entry, entries)]
+        # Only these can mean the same or more.
+        related = by_title[None] + (by_title[entry.ae_title] if entry.ae_title else [])
+        odd_ones = _oddities(number, entry, sorted(related, key=lambda other: other[0]))
+        findings += [Finding(number, entry.text, *odd) for odd in odd_ones]
         if uses is not None and not uses.get(entry.text):
             message = "never let anybody in so far"
             findings.append(Finding(number, entry.text, Oddity.UNUSED, message))
@@ -72,7 +79,7 @@ def proposals(calling_ae_title: str, address: Address) -> tuple[WhitelistEntry, 
     An AE title that would not be read back as one is only offered together with its address.
     """
     prefix = 24 if isinstance(address, IPv4Address) else 64
-    network = ip_network(f"{address}/{prefix}", strict=False)
+    network = ip_network((address.packed, prefix), strict=False)
     texts = (
         f"{calling_ae_title}@{address}",
         f"{calling_ae_title}@{network}",
@@ -95,7 +102,9 @@ def also_admits(entry: WhitelistEntry) -> str:
     if entry.network is None:
         return f"everybody who calls itself {entry.ae_title}, from anywhere"
     hosts = entry.network.num_addresses
-    where = f"all {hosts:,} addresses of {entry.network}" if hosts > 1 else str(entry.network[0])
+    zone = f"%{entry.zone}" if entry.zone else ""
+    single = f"{entry.network[0]}{zone}"
+    where = f"all {hosts:,} addresses of {entry.network}" if hosts > 1 else single
     if entry.ae_title is None:
         return f"every AE title from {where}"
     return f"{entry.ae_title} from {where}" if hosts > 1 else "nobody else"
@@ -120,19 +129,21 @@ def _oddities(
         found.append((Oddity.EVERYBODY, f"matches every IPv{entry.network.version} address"))
     if entry.network is None and entry.text.isdigit():
         found.append((Oddity.DIGITS, "is an AE title of digits; XNAT reads it as an address"))
-    if entry.network is not None and _written_address(entry) != entry.network.network_address:
+    if entry.network is not None and _written_address(entry) != entry.network[0]:
         found.append((Oddity.HOST_BITS, f"means {entry.network}; the bits beyond are ignored"))
     return found
 
 
 def _written_address(entry: WhitelistEntry) -> Address:
-    return normalize_address(without_condition(entry).rpartition("@")[2].partition("/")[0])
+    place = without_condition(entry).rpartition("@")[2]
+    return normalize_address(place.partition("/")[0].partition("%")[0])
 
 
 def _same(one: WhitelistEntry, other: WhitelistEntry) -> bool:
-    return (one.ae_title, one.network, one.certificate) == (
+    return (one.ae_title, one.network, one.zone, one.certificate) == (
         other.ae_title,
         other.network,
+        other.zone,
         other.certificate,
     )
 
@@ -142,6 +153,8 @@ def _covers(wide: WhitelistEntry, narrow: WhitelistEntry) -> bool:
     if _same(wide, narrow) or wide.ae_title not in {None, narrow.ae_title}:
         return False
     if wide.certificate not in {None, narrow.certificate}:
+        return False
+    if wide.zone not in {"", narrow.zone}:
         return False
     if wide.network is None:
         return True

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from engine.certificates import CIPHER_SUITES, load, read_certificate, stamp_of
+from engine.certificates import CIPHER_SUITES, load, read_certificate
+from engine.certificates.files import stamp_of
 from engine.errors import InvalidReceiver
 from engine.model.tls import ClientCertificates, TlsSettings
 from tests.caller import SERVER_NAME
@@ -52,7 +53,7 @@ def fault(tls: TlsSettings) -> tuple[str, str]:
 
 def test_good_files_become_a_context_of_bcp_195(tls: TlsSettings) -> None:
     loaded = load(tls)
-    context = loaded.context
+    context = loaded.context()
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert context.verify_mode is ssl.CERT_REQUIRED
     offered = {suite["name"] for suite in context.get_ciphers() if suite["protocol"] != "TLSv1.3"}
@@ -65,7 +66,7 @@ def test_good_files_become_a_context_of_bcp_195(tls: TlsSettings) -> None:
 
 def test_where_no_certificate_is_asked_for_none_is_verified(tls: TlsSettings) -> None:
     without = TlsSettings(tls.certificate, tls.key, "", ClientCertificates.NONE)
-    assert load(without).context.verify_mode is ssl.CERT_NONE
+    assert load(without).context().verify_mode is ssl.CERT_NONE
 
 
 def replaced_by(content: bytes) -> Callable[[Path], object]:

@@ -65,7 +65,8 @@ EXAMPLES: list[tuple[Event, str]] = [
     ),
     (
         events.CertificateReplaced(subject="CN=dock", expires="2027-01-31 12:00 UTC"),
-        "new handshakes use the changed certificate CN=dock, valid to 2027-01-31 12:00 UTC",
+        "new handshakes use the changed TLS files; the certificate CN=dock is valid to "
+        "2027-01-31 12:00 UTC",
     ),
     (
         events.CertificateRefused(reason="tls_key: does not exist"),
@@ -78,6 +79,16 @@ EXAMPLES: list[tuple[Event, str]] = [
     (
         events.CertificateExpired(subject="CN=dock", expires="2026-01-01"),
         "the certificate CN=dock expired at 2026-01-01; callers will refuse it",
+    ),
+    (
+        events.RevocationListExpiring(issuer="CN=ca", expires="2026-01-01"),
+        "the revocation list of CN=ca expires at 2026-01-01; from then on callers with its "
+        "certificates are rejected",
+    ),
+    (
+        events.RevocationListExpired(issuer="CN=ca", expires="2026-01-01"),
+        "the revocation list of CN=ca expired at 2026-01-01: callers with its certificates are "
+        "rejected; replace the file in tls_crl",
     ),
     (
         events.AssociationEstablished(
@@ -196,6 +207,7 @@ def test_only_what_needs_a_person_at_once_is_urgent() -> None:
         events.RuleFailed,
         events.CertificateRefused,
         events.CertificateExpired,
+        events.RevocationListExpired,
     }
 
 

@@ -23,11 +23,13 @@ from tests.running import (
     LOOPBACK,
     UNHURRIED,
     configure,
+    descriptors,
     free_port,
     leftovers,
     make_receiver,
     object_rows,
     sessions,
+    sockets_at,
     stored_files,
 )
 
@@ -114,6 +116,7 @@ class Dock:
         clock: Clock | None = None,
     ) -> None:
         self.clock = LaterClock()
+        self._others = frozenset(threading.enumerate())
         self._watch_step = patch("engine.config.watcher._STEP_MS", _WATCH_STEP_MS)
         self._watch_step.start()
         self._configure(data_dir)
@@ -175,9 +178,12 @@ class Dock:
         self.engine.set_site(SiteSettings(bind_address=LOOPBACK, limits=limits), "test")
 
     def resources(self) -> Resources:
-        """Return what the engine holds now; this process' own peers don't count."""
-        descriptors = entries("/proc/self/fd") - sum(peer.is_open for peer in self.peers)
-        return Resources(descriptors, threading.active_count(), len(leftovers(self.data_dir)))
+        """Return what this engine holds now; what else there is in this process does not count."""
+        objects = [str(self.data_dir / area) for area in ("incoming", "prearchive", "archive")]
+        files = sum(held.startswith(tuple(objects)) for held in descriptors())
+        threads = sum(thread not in self._others for thread in threading.enumerate())
+        sockets = sockets_at(self.port, self.other_port)
+        return Resources(sockets + files, threads, len(leftovers(self.data_dir)))
 
     def told(self) -> int:
         """Return a place in the journal: what is told from now on comes behind it."""

@@ -29,6 +29,7 @@ FILES: dict[str, Any] = {
     "tls_certificate": "/pki/c.pem",
     "tls_key": "/pki/k.pem",
     "tls_ca": "/pki/ca.pem",
+    "tls_crl": "/pki/crl.pem",
 }
 
 
@@ -118,7 +119,7 @@ async def test_the_focus_moves_to_the_switch_when_its_field_goes(key: str) -> No
 def test_the_dashboard_says_what_is_to_be_done_about_a_certificate(
     days: int, problem: str, words: str
 ) -> None:
-    identity = peer_certificate("f" * 64, [])
+    identity = peer_certificate("f" * 64)
     end = NOW + timedelta(days=days)
     status = ReceiverStatus(
         make_receiver(tls_enabled=True, **FILES),

@@ -20,6 +20,8 @@ from engine.events import (
     OptionNotApplied,
     PluginBroken,
     ReceiverFailed,
+    RevocationListExpired,
+    RevocationListExpiring,
     RuleFailed,
     SocketUnused,
 )
@@ -39,6 +41,8 @@ _ADVICE: dict[type[Event], str] = {
     CertificateRefused: "Put matching certificate and key files in place; they are read again.",
     CertificateExpiring: "Renew the certificate; a changed file is used without a restart.",
     CertificateExpired: "Renew the certificate; a changed file is used without a restart.",
+    RevocationListExpiring: "Get a newer list from the authority, and replace the file.",
+    RevocationListExpired: "Get a newer list from the authority, and replace the file.",
     AnonymizationOutOfForce: "Put a script into force, or switch anonymization off there.",
     AnonymizationFailed: "Correct the script's line; callers send refused objects again.",
     RuleFailed: "Simplify the rule's pattern, or switch it off; saving starts it anew.",

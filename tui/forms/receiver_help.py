@@ -65,6 +65,7 @@ LABELS = {
     "tls_certificate": "Certificate",
     "tls_key": "Private key",
     "tls_ca": "Authorities",
+    "tls_crl": "Revocations",
     "tls_client": "Ask callers",
     "associations_per_receiver": "Associations",
     "idle_seconds": "Idle seconds",
@@ -152,9 +153,9 @@ the whitelist is off.""",
   MR_PRISMA@2001:db8::/32
 
 With TLS, the caller's certificate may be asked for too,
-by a name in it (SAN) or its fingerprint:
+by its fingerprint (#sha256:), a DNS name or IP address in
+it (#san:), or other names (#san-uri:, #san-email:):
   MR_PRISMA@10.4.0.0/16#san:mr1.hospital.example
-  MR_PRISMA@10.4.0.0/16#sha256:0123…
 
 Upper and lower case differ in AE titles. Host names are
 not looked up. Repeated and blank lines don't matter.""",
@@ -198,10 +199,22 @@ passphrase, that only the user of dicomdock can read.
 
   /etc/dicomdock/key.pem""",
     "tls_ca": """A PEM file with the authorities whose certificates
-callers may show; the operating system's don't count. A
-single device's own certificate may be in it, too.
+callers may show; the operating system's don't count.
+
+A single device's own certificate may be in it, too. It
+is trusted as itself: what it signs is not accepted.
 
   /etc/dicomdock/ca.pem""",
+    "tls_crl": """A PEM file with revocation lists (CRLs) of the authorities.
+Empty: none are asked for.
+
+With a file, a caller gets a connection only if a valid
+list of its authority is there and does not name its
+certificate. A list that has expired keeps callers out;
+a warning comes when a quarter of its time is left. The
+file may be replaced while receivers listen.
+
+  /etc/dicomdock/crl.pem""",
     "tls_client": """On: a caller without a valid certificate of one of the
 authorities gets no connection. That makes an AE title
 more than a name: whitelist lines may ask for a

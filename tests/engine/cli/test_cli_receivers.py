@@ -55,7 +55,9 @@ def test_receivers_are_listed_as_json(run: Run) -> None:
                 "tls_key": "",
                 "tls_ca": "",
                 "tls_client": "required",
+                "tls_crl": "",
                 "certificate": None,
+                "callers": None,
                 "duplicates": None,
             }
         ],

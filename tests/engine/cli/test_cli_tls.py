@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
 
 from tests.caller import SERVER_NAME
-from tests.certificates import LONG_AGO, OVER, Authority
+from tests.certificates import LONG_AGO, OVER, Authority, party, revocations
 
 if TYPE_CHECKING:
     from tests.engine.cli.outcome import Run
@@ -132,6 +133,42 @@ def test_lint_knows_conditions_and_what_only_looks_like_one(run: Run) -> None:
     run(*NEW, "--whitelist-enabled", *(f"--whitelist={line}" for line in lines))
     findings = run("whitelist", "lint", "SAFE", "--json").data["findings"]
     assert [(f["line"], f["finding"]) for f in findings] == [(2, "no condition")]
+
+
+def test_a_devices_certificate_among_the_authorities_is_named_at_save_and_by_lint(
+    run: Run, files: list[str], authority: Authority
+) -> None:
+    device = party("ct1", x509.DNSName(CLIENT), is_authority=True)
+    with authority.ca_file.open("ab") as trusted:
+        trusted.write(device.write(authority.folder / "device")[0].read_bytes())
+    said = "tls_ca: CN=ct1 is one device's certificate; what it signs is not accepted"
+    assert said in run(*NEW, *files).err
+    authorities = listed(run)["callers"]["authorities"]
+    assert [one["is_device"] for one in authorities] == [False, True]
+    (finding,) = run("whitelist", "lint", "SAFE", "--json").data["findings"]
+    assert (finding["line"], finding["finding"], finding["message"]) == (None, "device", said)
+    assert said in run("whitelist", "lint").out
+    authority.ca_file.unlink()
+    (finding,) = run("whitelist", "lint", "SAFE", "--json").data["findings"]
+    assert "does not exist" in finding["message"]
+
+
+def test_revocation_lists_are_named_listed_and_checked_at_save(
+    run: Run, files: list[str], authority: Authority
+) -> None:
+    file = authority.folder / "crl.pem"
+    gone = run(*NEW, *files, f"--tls-crl={file}")
+    assert gone.code == 2
+    assert "tls_crl" in gone.err
+    file.write_bytes(revocations(authority.party, begin=LONG_AGO))
+    outcome = run(*NEW, *files, f"--tls-crl={file}")
+    assert outcome.code == 0
+    assert "has expired, at 2001-01-08 00:00 UTC; replace the file" in outcome.err
+    record = listed(run)
+    assert record["tls_crl"] == str(file)
+    assert record["callers"]["revocation_lists"][0]["next_update"].startswith("2001-01-08")
+    assert run("receivers", "edit", "SAFE", "--tls-crl", "").code == 0
+    assert listed(run)["callers"]["revocation_lists"] == []
 
 
 def test_xnat_neither_gets_tls_nor_loses_it_for_us(

@@ -13,7 +13,7 @@ from pydicom.uid import UID
 
 from engine.dimse.acceptance import Accepted, AssociationRequest, Rejection
 from engine.dimse.association_control import AssociationControl
-from engine.dimse.associations import ENDED_KEPT, Associations, LiveAssociation
+from engine.dimse.associations import CALLERS_TOLD, ENDED_KEPT, Associations, LiveAssociation
 from engine.dimse.contexts import AcceptedUIDs
 from engine.errors import NotFound
 from engine.events import (
@@ -30,6 +30,7 @@ from engine.journal import Journal
 from engine.model.ae_title import AETitle
 from engine.model.receiver import Receiver
 from engine.model.session import ObjectState
+from engine.model.whitelist import normalize_address
 from engine.sessions.rows import WhitelistUse
 from engine.sessions.senders import SenderNote
 from engine.view import AssociationEnd, RefusedContext
@@ -207,6 +208,44 @@ def test_another_caller_reason_or_time_is_another_row(
     setting.clock.advance(pause)
     setting.associations.rejected(second, Rejection(1, 1, 3, why), 8104, ADDRESS)
     assert [row.repeats for row in setting.associations.ended()] == [1, 1]
+
+
+def rejected(setting: Setting, calling: str, address: str, reason: int = 7) -> None:
+    request = AssociationRequest("XNAT", calling, normalize_address(address))
+    rejection = Rejection(1, 1, reason, f"there is no {calling}")
+    setting.associations.rejected(request, rejection, 8104, f"{address}:5")
+
+
+def times_told(setting: Setting) -> list[int]:
+    events = setting.events(AssociationRejected)
+    return [event.times for event in events if isinstance(event, AssociationRejected)]
+
+
+def test_many_ae_titles_of_one_address_are_few_lines(setting: Setting) -> None:
+    """The AE titles are the caller's own words, and so is the lower half of its IPv6 address."""
+    for number in range(1_000):
+        rejected(setting, f"GUESS{number}", f"2001:db8::{number:x}")
+    times = times_told(setting)
+    assert len(times) == CALLERS_TOLD + 3
+    assert [count for count in times if count > 1] == [10, 100, 1_000]
+
+
+def test_the_first_callers_of_an_address_are_each_told(setting: Setting) -> None:
+    """A few devices may share an address, behind a gateway."""
+    for calling in ("CT1", "CT2", "CT1", "CT2", "CT3"):
+        rejected(setting, calling, "10.1.2.3")
+    told = [event.calling_ae_title for event in setting.events(AssociationRejected)]
+    assert told == ["CT1", "CT2", "CT3"]
+
+
+@pytest.mark.parametrize(("address", "reason"), [("10.1.2.4", 7), ("10.1.2.3", 3)])
+def test_another_address_or_cause_is_told_by_itself(
+    setting: Setting, address: str, reason: int
+) -> None:
+    for _ in range(3):
+        rejected(setting, "CT1", "10.1.2.3")
+    rejected(setting, "CT1", address, reason)
+    assert times_told(setting) == [1, 1]
 
 
 def test_only_the_latest_ended_associations_are_kept(setting: Setting) -> None:

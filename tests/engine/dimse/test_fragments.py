@@ -49,8 +49,10 @@ def pdu(*pdvs: bytes) -> bytes:
     return struct.pack(">BxI", 4, len(body)) + body
 
 
-def feed(stream: bytes, cuts: Sequence[int] = (), max_pdu_bytes: int = 70_000) -> Taken:
-    """Hand a stream to a parser in pieces, as a receive buffer would."""
+def feed(
+    stream: bytes, cuts: Sequence[int] = (), max_pdu_bytes: int = 70_000, pdus: int | None = None
+) -> Taken:
+    """Hand a stream to a parser in pieces, as a receive buffer would; it may count the PDUs."""
     taken = Taken()
     parser = FragmentParser(max_pdu_bytes, taken)
     buffer = bytearray(len(stream) + 1)
@@ -63,6 +65,7 @@ def feed(stream: bytes, cuts: Sequence[int] = (), max_pdu_bytes: int = 70_000) -
         assert not other
     assert low == high == len(stream)
     assert not parser.inside_message
+    assert pdus in {None, parser.pdus}
     return taken
 
 
@@ -75,16 +78,41 @@ EXPECTED = [(1, b"command one", b"data of one"), (3, b"command two", b"")]
 
 
 def test_a_stream_gives_its_messages() -> None:
-    assert feed(MESSAGES).messages == EXPECTED
+    assert feed(MESSAGES, pdus=6).messages == EXPECTED
 
 
 @given(st.lists(st.integers(0, len(MESSAGES)), max_size=40))
 def test_wherever_a_stream_is_cut_the_messages_are_the_same(cuts: list[int]) -> None:
-    assert feed(MESSAGES, cuts).messages == EXPECTED
+    assert feed(MESSAGES, cuts, pdus=6).messages == EXPECTED
 
 
 def test_byte_by_byte_the_messages_are_the_same() -> None:
-    assert feed(MESSAGES, range(len(MESSAGES))).messages == EXPECTED
+    assert feed(MESSAGES, range(len(MESSAGES)), pdus=6).messages == EXPECTED
+
+
+CLOSED_BY_NOTHING = pdu(pdv(1, COMMAND | LAST, b"command")) + pdu(
+    pdv(1, DATA, b"data"), pdv(1, DATA | LAST, b"")
+)
+
+
+@pytest.mark.parametrize("cut", range(len(CLOSED_BY_NOTHING)))
+def test_an_empty_fragment_behind_another_one_ends_the_data_set_as_soon_as_it_is_there(
+    cut: int,
+) -> None:
+    assert feed(CLOSED_BY_NOTHING, [cut], pdus=2).messages == [(1, b"command", b"data")]
+
+
+def test_pdus_that_begin_alike_are_cut_where_each_ends() -> None:
+    """The command set's PDU is as long as each of the others, and the buffer ends with them."""
+    alike = [bytes([65 + number]) * 20 for number in range(8)]
+    stream = pdu(pdv(1, COMMAND | LAST, bytes(20))) + b"".join(
+        pdu(pdv(1, DATA, content)) for content in alike
+    )
+    taken, buffer = Taken(), bytearray(stream)
+    parser = FragmentParser(70_000, taken)
+    assert parser.parse(buffer, memoryview(buffer), 0, len(stream)) == (len(stream), False)
+    assert taken._data == b"".join(alike)
+    assert parser.pdus == 9
 
 
 @pytest.mark.parametrize(
@@ -98,6 +126,7 @@ def test_byte_by_byte_the_messages_are_the_same() -> None:
         (struct.pack(">BxIIBB", 4, 6, 1, 1, 3), "a PDV says it has 1 bytes"),
         (struct.pack(">BxIIBB", 4, 10, 100, 1, 3) + b"\0" * 4, "a PDV says it has 100 bytes"),
         (pdu(pdv(1, COMMAND | LAST, b"c") + b"\0\0"), "ends inside a PDV's head"),
+        (pdu(pdv(1, COMMAND | LAST, bytes(MAX_COMMAND_BYTES + 1))), "command set is longer"),
         (pdu(pdv(1, DATA | LAST, b"d")), "where a command is due"),
         (
             pdu(pdv(1, COMMAND | LAST, b"c"), pdv(1, COMMAND | LAST, b"c")),

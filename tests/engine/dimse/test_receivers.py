@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from pynetdicom import AE
 
 from engine.clock import SystemClock
 from engine.dimse.acceptance import Load
@@ -24,19 +24,17 @@ from engine.model.limits import Limits
 from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
 from engine.view import AssociationEnd, ReceiverState
+from tests.caller import Caller, call
 from tests.peers.peer import Peer
 from tests.running import LOOPBACK, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pynetdicom.association import Association
-
     from engine.dimse.reception import Reception
     from engine.events import Event
 
 SITE = SiteSettings(bind_address=LOOPBACK)
-VERIFICATION = "1.2.840.10008.1.1"
 
 
 class Dock:
@@ -94,10 +92,11 @@ def make_receiver(id: int, ae_title: str, port: int, *, enabled: bool = True) ->
     return Receiver(id, AETitle(ae_title), port, enabled=enabled)
 
 
-def call(port: int, called: str, calling: str = "CT1") -> Association:
-    ae = AE(ae_title=calling)
-    ae.add_requested_context(VERIFICATION)
-    return ae.associate(LOOPBACK, port, ae_title=called)
+def opened(port: int, called: str = "XNAT") -> Caller:
+    """Return an open association."""
+    caller = Caller(port)
+    assert caller.associate(called, "CT1") is None
+    return caller
 
 
 def is_refused(port: int) -> bool:
@@ -124,29 +123,66 @@ def test_several_ae_titles_share_a_port_and_each_is_called_by_its_own_name(
     assert dock.echo(make_receiver(3, "THIRD", port)) == "rejects the called AE title THIRD"
 
 
+def test_a_rejection_is_told_as_one_even_if_the_connection_ends_with_it(port: int) -> None:
+    def reject(server: socket.socket) -> None:
+        for _ in range(20):
+            connection, _ = server.accept()
+            with connection:
+                while not connection.recv(65_536):
+                    pass
+                connection.sendall(b"\x03\0\0\0\0\4\0\1\1\7")
+
+    receiver = make_receiver(1, "XNAT", port)
+    with socket.create_server((LOOPBACK, port)) as server:
+        thread = threading.Thread(target=reject, args=(server,))
+        thread.start()
+        said = {echo(receiver, LOOPBACK, SystemClock()).detail for _ in range(20)}
+        thread.join(20)
+    assert said == {"rejects the called AE title XNAT"}
+
+
+def test_what_ends_an_echo_is_told(port: int) -> None:
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65_536)
+
+    receiver = make_receiver(1, "XNAT", port)
+    told = echo(receiver, LOOPBACK, SystemClock())
+    assert (told.ok, told.detail) == (False, "no answer: connection refused")
+    with socket.create_server((LOOPBACK, port)) as server:
+        thread = threading.Thread(target=answer, args=(server,))
+        thread.start()
+        told = echo(receiver, LOOPBACK, SystemClock())
+        thread.join(20)
+    assert (told.ok, told.detail) == (False, "the peer closed the connection")
+
+
 def test_disabling_one_of_two_leaves_the_port_and_the_others_association_alone(
     dock: Dock, port: int
 ) -> None:
     first, second = make_receiver(1, "XNAT", port), make_receiver(2, "OTHER", port)
     dock.apply(first, second)
-    association = call(port, "OTHER")
+    association = opened(port, "OTHER")
     dock.apply(make_receiver(1, "XNAT", port, enabled=False), second)
-    assert association.send_c_echo().Status == 0
-    assert call(port, "XNAT").is_rejected
+    association.echo()
+    assert call(port, "XNAT") == "1/1/7"
     assert dock.echo(second).startswith("answered in")
     assert dock.events(ReceiverStopped) == [f"XNAT:{port}"]
     association.release()
+    association.socket.close()
 
 
 def test_disabling_the_last_receiver_frees_the_port_and_its_association_goes_on(
     dock: Dock, port: int
 ) -> None:
     dock.apply(make_receiver(1, "XNAT", port))
-    association = call(port, "XNAT")
+    association = opened(port)
     dock.apply(make_receiver(1, "XNAT", port, enabled=False))
     assert is_refused(port)
-    assert association.send_c_echo().Status == 0
+    association.echo()
     association.release()
+    association.socket.close()
 
 
 def test_a_port_move_closes_the_old_port_and_opens_the_new(dock: Dock, port: int) -> None:
@@ -217,20 +253,17 @@ def test_rejections_reach_every_caller(dock: Dock, port: int) -> None:
 def test_callers_beyond_the_limit_are_rejected_for_now(dock: Dock, port: int) -> None:
     dock.site = replace(SITE, limits=Limits(associations=2))
     dock.apply(make_receiver(1, "XNAT", port))
-    open_ones = [call(port, "XNAT") for _ in range(2)]
-    refused = call(port, "XNAT")
-    assert refused.is_rejected
-    answer = refused.acceptor.primitive
-    assert answer is not None
-    assert (answer.result, answer.result_source, answer.diagnostic) == (2, 3, 2)
+    open_ones = [opened(port) for _ in range(2)]
+    assert call(port, "XNAT") == "2/3/2"
     for association in open_ones:
         association.release()
+        association.socket.close()
 
 
 def test_a_caller_that_hangs_up_is_noticed(dock: Dock, port: int) -> None:
     dock.apply(make_receiver(1, "XNAT", port))
-    association = call(port, "XNAT")
-    association.abort()
+    association = opened(port)
+    association.socket.close()
     assert dock.associations.wait_until_none(10)
     assert dock.associations.ended()[0].end is AssociationEnd.ABORTED
 
@@ -251,6 +284,6 @@ def test_all_addresses_means_ipv6_and_ipv4_with_the_callers_address_as_ipv4(
         1, AETitle("XNAT"), port, whitelist_enabled=True, whitelist=(f"CT1@{LOOPBACK}",)
     )
     dock.receivers.apply((guarded,), SiteSettings())
-    association = call(port, "XNAT")
-    assert association.is_established
+    association = opened(port)
     association.release()
+    association.socket.close()

@@ -13,7 +13,7 @@ from pynetdicom.association import Association
 from engine.dimse.receiving import Deadlines, ReceivingAssociation
 from engine.events import ConnectionDropped
 from tests.caller import Caller, call
-from tests.running import Dock, free_port, join_all_but, make_receiver
+from tests.running import Dock, free_port, join_all_but, make_receiver, sockets_at
 
 if TYPE_CHECKING:
     import pytest
@@ -57,21 +57,27 @@ def test_an_association_has_one_thread_which_ends_with_it() -> None:
         join_all_but(before)
 
 
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+def number_of_event_descriptor(descriptor: int) -> str:
+    """Return what the kernel calls an eventfd, which no other one is called; empty if closed."""
+    try:
+        lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line for line in lines if line.startswith("eventfd-id")), "")
 
 
 def test_a_connection_that_no_thread_can_serve_is_closed_told_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    port = free_port()
+    port, made = free_port(), []
 
-    def no_thread(_: ReceivingAssociation) -> None:
+    def no_thread(association: ReceivingAssociation) -> None:
+        wake_up: int = association.dul._wake_fd  # type: ignore[attr-defined]
+        made.append((wake_up, number_of_event_descriptor(wake_up)))
         raise RuntimeError("can't start new thread")
 
     with Dock() as dock:
         dock.apply(make_receiver("XNAT", port))
-        before = descriptors()
         with monkeypatch.context() as patch:
             patch.setattr(ReceivingAssociation, "start", no_thread)
             with Caller(port) as caller:
@@ -80,5 +86,7 @@ def test_a_connection_that_no_thread_can_serve_is_closed_told_and_leaves_nothing
         (told,) = dock.told(ConnectionDropped)
         assert told.endswith("there is no thread to serve it")
         assert dock.door.wait_until_empty(0)
-        assert descriptors() == before
+        assert sockets_at(port) == 1  # the listener's
+        ((wake_up, number),) = made
+        assert number_of_event_descriptor(wake_up) != number
         assert call(port, "XNAT") == "answered"

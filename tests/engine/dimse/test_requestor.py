@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.dimse.contexts import VERIFICATION
 from engine.dimse.proposal import refusal
 from engine.dimse.requestor import OutgoingAssociation
 from engine.dimse.sending import SentObject, call, echo_peer, send_files
@@ -23,7 +25,7 @@ from engine.model.peer import CallingTls, Peer, PeerDeadlines
 from tests import dicom
 from tests.certificates import Authority
 from tests.peers.scp import Mood, Scp, always
-from tests.running import LOOPBACK, free_port
+from tests.running import LOOPBACK, Dock, free_port, make_receiver
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,6 +146,80 @@ def test_another_thread_may_end_a_wait_for_the_peer() -> None:
     ):
         threading.Timer(0.05, association.hang_up).start()
         association.store(CONTEXT, "1.2.3", [memoryview(b"12")], 2)
+
+
+class Wire:
+    """Passes bytes on between a caller and a port, and keeps what the caller sends."""
+
+    def __init__(self, port: int) -> None:
+        self.seen = bytearray()
+        self._server = socket.create_server((LOOPBACK, 0))
+        self.port = self._server.getsockname()[1]
+        self._far = socket.create_connection((LOOPBACK, port))
+        self._threads = [threading.Thread(target=self._there)]
+        self._threads[0].start()
+
+    def __enter__(self) -> Wire:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for thread in self._threads:
+            thread.join(20)
+        self._far.close()
+        self._server.close()
+
+    def _there(self) -> None:
+        near, _ = self._server.accept()
+        back = threading.Thread(target=self._back, args=(near,))
+        self._threads.append(back)
+        back.start()
+        with suppress(OSError):
+            while piece := near.recv(65536):
+                self.seen += piece
+                self._far.sendall(piece)
+        with suppress(OSError):
+            self._far.shutdown(socket.SHUT_RDWR)
+        back.join(20)
+        near.close()
+
+    def _back(self, near: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := self._far.recv(65536):
+                near.sendall(piece)
+
+
+def test_not_a_byte_goes_out_in_plain_while_another_thread_hangs_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python's own shutdown of a TLS socket drops TLS first, and is held here right after that."""
+    authority, port = Authority(tmp_path / "pki"), free_port()
+    held, go_on, shut = threading.Event(), threading.Event(), socket.socket.shutdown
+
+    def hold(connection: socket.socket, how: int) -> None:
+        if threading.current_thread() is hanging_up:
+            held.set()
+            go_on.wait(20)
+        shut(connection, how)
+
+    with Dock() as dock:
+        dock.apply(make_receiver("PACS", port, **authority.settings()))
+        with Wire(port) as wire:
+            context = authority.client("dock.example")
+            context.check_hostname = False
+            called = peer(wire.port)
+            association = OutgoingAssociation(
+                called, [(VERIFICATION, dicom.IMPLICIT_VR_LITTLE_ENDIAN)], PeerDeadlines(), context
+            )
+            hanging_up = threading.Thread(target=association.hang_up)
+            monkeypatch.setattr(socket.socket, "shutdown", hold)
+            hanging_up.start()
+            assert held.wait(20)
+            with suppress(AssociationBroken):
+                association.echo()
+            go_on.set()
+            hanging_up.join(20)
+            association.release()
+        assert VERIFICATION.encode() not in wire.seen
 
 
 def test_an_object_that_ends_early_ends_the_association_for_half_of_it_is_no_message() -> None:

@@ -8,17 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.dimse.strangers import (
-    FOLDED_WITHIN_SECONDS,
-    KEPT,
-    LEFT_SILENTLY,
-    Strangers,
-    departure,
-)
+from engine.dimse.repetitions import FOLDED_WITHIN_SECONDS, KEPT, Repetitions
+from engine.dimse.strangers import LEFT_SILENTLY, Strangers, departure
 from engine.journal import Journal
+from engine.model.whitelist import Address, normalize_address
 from tests.fakes import FixedClock
 
 LONGEST = 1_000
+HERE, THERE = normalize_address("10.1.2.3"), normalize_address("10.1.2.4")
 
 
 def head(kind: int, length: int) -> bytes:
@@ -85,7 +82,7 @@ def told(journal: Journal) -> list[str]:
 def test_a_connection_is_told_with_its_address_port_and_reason(
     strangers: Strangers, journal: Journal
 ) -> None:
-    strangers.dropped("10.1.2.3", 104, "nothing came for 10 s")
+    strangers.dropped(HERE, 104, "nothing came for 10 s")
     assert told(journal) == [
         "connection from 10.1.2.3 to port 104 ended without an association: nothing came for 10 s"
     ]
@@ -93,7 +90,7 @@ def test_a_connection_is_told_with_its_address_port_and_reason(
 
 def test_ten_thousand_of_the_same_are_five_lines(strangers: Strangers, journal: Journal) -> None:
     for _ in range(10_000):
-        strangers.dropped("10.1.2.3", 104, "nothing came for 10 s")
+        strangers.dropped(HERE, 104, "nothing came for 10 s")
     sentences = told(journal)
     assert len(sentences) == 5
     assert ", 10,000 times by now: " in sentences[-1]
@@ -103,19 +100,17 @@ def test_silent_checks_of_a_port_are_told_from_the_tenth_on(
     strangers: Strangers, journal: Journal
 ) -> None:
     for _ in range(9):
-        strangers.dropped("10.1.2.3", 104, LEFT_SILENTLY)
+        strangers.dropped(HERE, 104, LEFT_SILENTLY)
     assert told(journal) == []
-    strangers.dropped("10.1.2.3", 104, LEFT_SILENTLY)
+    strangers.dropped(HERE, 104, LEFT_SILENTLY)
     assert len(told(journal)) == 1
 
 
-@pytest.mark.parametrize(
-    "other", [("10.1.2.4", 104, "why"), ("10.1.2.3", 105, "why"), ("10.1.2.3", 104, "other")]
-)
+@pytest.mark.parametrize("other", [(THERE, 104, "why"), (HERE, 105, "why"), (HERE, 104, "other")])
 def test_another_address_port_or_reason_is_told_by_itself(
-    strangers: Strangers, journal: Journal, other: tuple[str, int, str]
+    strangers: Strangers, journal: Journal, other: tuple[Address, int, str]
 ) -> None:
-    strangers.dropped("10.1.2.3", 104, "why")
+    strangers.dropped(HERE, 104, "why")
     strangers.dropped(*other)
     assert len(told(journal)) == 2
 
@@ -123,16 +118,31 @@ def test_another_address_port_or_reason_is_told_by_itself(
 def test_after_a_while_the_same_is_told_again(
     strangers: Strangers, journal: Journal, clock: FixedClock
 ) -> None:
-    strangers.dropped("10.1.2.3", 104, "why")
+    strangers.dropped(HERE, 104, "why")
     clock.advance(FOLDED_WITHIN_SECONDS - 1)
-    strangers.dropped("10.1.2.3", 104, "why")
+    strangers.dropped(HERE, 104, "why")
     assert len(told(journal)) == 1
     clock.advance(FOLDED_WITHIN_SECONDS)
-    strangers.dropped("10.1.2.3", 104, "why")
+    strangers.dropped(HERE, 104, "why")
     assert len(told(journal)) == 2
 
 
-def test_only_so_many_different_ones_are_remembered(strangers: Strangers) -> None:
+def test_addresses_of_one_ipv6_network_are_one_caller(
+    strangers: Strangers, journal: Journal
+) -> None:
+    for number in range(1, 10):
+        strangers.dropped(normalize_address(f"2001:db8::{number}:1"), 104, "why")
+    assert len(told(journal)) == 1
+    strangers.dropped(normalize_address("2001:db8:0:1::1"), 104, "why")
+    strangers.dropped(normalize_address("fe80::1%eth0"), 104, "why")
+    strangers.dropped(normalize_address("fe80::2%eth0"), 104, "why")
+    assert len(told(journal)) == 4
+
+
+def test_only_so_many_different_ones_are_remembered(clock: FixedClock) -> None:
+    repetitions = Repetitions(clock)
     for number in range(KEPT + 500):
-        strangers.dropped(f"10.0.{number // 256}.{number % 256}", 104, "why")
-    assert len(strangers._seen) == KEPT
+        assert repetitions.count(number) == 1
+    assert len(repetitions._seen) == KEPT
+    assert repetitions.count(KEPT + 499) == 2
+    assert repetitions.count(0) == 1

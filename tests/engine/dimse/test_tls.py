@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
 
 from engine.dimse.echo import echo
 from engine.events import (
@@ -25,9 +26,10 @@ from engine.events import (
     ReceiverStopped,
 )
 from engine.model.tls import ClientCertificates
+from engine.model.whitelist import normalize_address
 from engine.view import ReceiverState
 from tests.caller import Caller, call
-from tests.certificates import LONG_AGO, OVER, Authority
+from tests.certificates import LONG_AGO, OVER, Authority, party
 from tests.fakes import FixedClock
 from tests.running import LOOPBACK, Dock, free_port, make_receiver
 
@@ -115,7 +117,7 @@ def test_a_handshake_has_a_deadline(authority: Authority) -> None:
         with socket.create_connection((LOOPBACK, port), 20) as slow:
             slow.sendall(b"\x16\x03\x01\x02\x00")
             assert slow.recv(1) == b""
-        assert dock.door.opens(LOOPBACK, port)
+        assert dock.door.opens(normalize_address(LOOPBACK), port)
 
 
 def test_callers_in_the_handshake_count_as_unassociated(dock: Dock, port: int) -> None:
@@ -264,6 +266,26 @@ def test_a_certificate_bound_line_lets_in_its_owner_only(dock: Dock, authority: 
     assert "its certificate does not match: the caller showed mr1.hospital.example" in str(
         dock.told(AssociationRejected)
     )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        x509.UniformResourceIdentifier(CLIENT),
+        x509.RFC822Name(CLIENT),
+        x509.UniformResourceIdentifier(f" {CLIENT} "),
+        x509.DNSName._init_without_validation(CLIENT.replace("s", "\u017f")),
+    ],
+)
+def test_a_name_of_another_kind_or_alphabet_does_not_let_its_owner_in(
+    dock: Dock, authority: Authority, name: x509.GeneralName
+) -> None:
+    port = free_port()
+    lines = (f"CT1@{LOOPBACK}#san:{CLIENT}",)
+    guarded = {"whitelist_enabled": True, "whitelist": lines}
+    dock.apply(make_receiver("SAFE", port, **guarded, **authority.settings()))
+    forged = party("vendor", name, issuer=authority.party)
+    assert call(port, "SAFE", "CT1", tls=authority.client_of(forged)) == "1/1/3"
 
 
 def test_a_certificate_bound_line_lets_in_nobody_without_tls(dock: Dock) -> None:

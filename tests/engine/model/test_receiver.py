@@ -126,6 +126,8 @@ def test_a_switch_is_true_or_false_and_nothing_that_resembles_it(name: str, valu
         ("file_namer", 3, "is not text"),
         ("whitelist", 3, "is not a list of lines"),
         ("whitelist", ["CT1", 3], "is not text"),
+        ("whitelist", ["CT1"] * 5_001, "has 5,001 lines; at most 5,000 are allowed"),
+        ("whitelist", "CT1\n" * 5_001, "has 5,001 lines; at most 5,000 are allowed"),
         ("project_routing", ["a"], "is not text"),
         ("subject_routing", 1, "is not text"),
         ("session_routing", "x" * 100_001, "is too long"),

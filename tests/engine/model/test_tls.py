@@ -26,7 +26,7 @@ from engine.model.whitelist_review import Oddity, also_admits, review
 FILES: dict[str, Any] = {"tls_certificate": "/c.pem", "tls_key": "/k.pem", "tls_ca": "/ca.pem"}
 SAFE: dict[str, Any] = {"ae_title": "SAFE", "port": 2762, "tls_enabled": True, **FILES}
 SHA = "0123456789abcdef" * 4
-CT1 = peer_certificate(SHA, ["CT1.Hospital.Example.", "10.1.2.3", "2001:DB8:0:0::1"])
+CT1 = peer_certificate(SHA, dns=["CT1.Hospital.Example"], addresses=["10.1.2.3", "2001:DB8:0:0::1"])
 PEER = normalize_address("10.1.2.3")
 
 
@@ -135,7 +135,14 @@ def test_the_sites_address_counts_for_receivers_without_their_own() -> None:
         ("10.1.2.3#san:10.1.2.3", "any AE title from 10.1.2.3, with a certificate for 10.1.2.3"),
         ("A#B@10.1.2.3#san:X", "A#B from 10.1.2.3, with a certificate for x"),
         ("A@10.1.2.3 # san:x" + "#san:y", None),
-        ("CT1@::1#san:y@z.example", "CT1 from ::1, with a certificate for y@z.example"),
+        (
+            "CT1@::1#san-email:y@z.example",
+            "CT1 from ::1, with a certificate for the e-mail address y@z.example",
+        ),
+        (
+            "CT1@::1#san-uri:https://z.example/Y#1",
+            "CT1 from ::1, with a certificate for the URI https://z.example/Y#1",
+        ),
     ],
 )
 def test_lines_with_a_condition_have_a_meaning(line: str, meaning: str | None) -> None:
@@ -153,6 +160,8 @@ def test_lines_with_a_condition_have_a_meaning(line: str, meaning: str | None) -
         (f"CT1@10.0.0.1#sha256:{SHA[:-1]}g", "64 hexadecimal digits"),
         ("CT1@10.0.0.1#san:", "the certificate's name behind san: is empty or has blanks"),
         ("CT1@10.0.0.1#san:a b", "the certificate's name behind san: is empty or has blanks"),
+        ("CT1@10.0.0.1#san-uri:", "the certificate's name behind san-uri: is empty or has blanks"),
+        ("CT1@10.0.0.1#san:ct\u017f.example", "the certificate's name behind san: is not ASCII"),
         ("CT1@10.0.0.300#san:x", "10.0.0.300 is not an address or network"),
         ("CT1@10.0.0.1#md5:x", "10.0.0.1#md5:x is not an address or network"),
     ],
@@ -197,16 +206,66 @@ def test_the_owner_of_the_certificate_is_let_in_and_nobody_else(line: str) -> No
     entries = parse_whitelist([line])
     assert match(entries, "CT1", PEER, CT1).admitted_by is not None
     assert match(entries, "MR1", PEER, CT1).admitted_by is None
-    assert match(entries, "CT1", PEER, peer_certificate("f" * 64, ["mr1"])).admitted_by is None
+    assert match(entries, "CT1", PEER, peer_certificate("f" * 64, dns=["mr1"])).admitted_by is None
     assert match(entries, "CT1", PEER).admitted_by is None
+
+
+@pytest.mark.parametrize("name", ["uris", "emails", "addresses"])
+def test_a_name_of_another_kind_is_not_the_name_that_is_asked_for(name: str) -> None:
+    """A limited authority may be kept to DNS names, and free in what else it writes."""
+    entries = parse_whitelist(["CT1#san:ct1.hospital.example"])
+    certificate = peer_certificate(SHA, **{name: ["ct1.hospital.example"]})
+    assert match(entries, "CT1", PEER, certificate).admitted_by is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ct1.ho\u017fpital.example",
+        " ct1.hospital.example",
+        "ct1.hospital.example\n",
+        "ct1.hospital.example\0",
+        "ct1.hospital.example.",
+        "*.hospital.example",
+    ],
+)
+def test_a_dns_name_that_only_resembles_another_one_is_not_it(name: str) -> None:
+    entries = parse_whitelist(["CT1#san:ct1.hospital.example"])
+    assert match(entries, "CT1", PEER, peer_certificate(SHA, dns=[name])).admitted_by is None
+
+
+def test_an_address_that_is_written_as_a_dns_name_is_no_address() -> None:
+    entries = parse_whitelist(["CT1@10.1.0.0/16#san:10.1.2.3"])
+    assert match(entries, "CT1", PEER, peer_certificate(SHA, dns=["10.1.2.3"])).admitted_by is None
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("CT1@10.1.0.0/16#san-uri:urn:dev:Ct1", {"uris": ["urn:dev:Ct1"]}),
+        ("CT1@10.1.0.0/16#san-email:ct1@hospital.example", {"emails": ["ct1@hospital.example"]}),
+    ],
+)
+def test_uris_and_e_mail_addresses_are_compared_letter_by_letter(line: str, names: Any) -> None:
+    entries = parse_whitelist([line])
+    assert match(entries, "CT1", PEER, peer_certificate(SHA, **names)).admitted_by is not None
+    upper = {kind: [name.upper() for name in those] for kind, those in names.items()}
+    assert match(entries, "CT1", PEER, peer_certificate(SHA, **upper)).admitted_by is None
+    (listed,) = names.values()
+    assert match(entries, "CT1", PEER, peer_certificate(SHA, dns=listed)).admitted_by is None
+
+
+def test_the_host_bits_of_a_line_with_a_uri_are_noticed() -> None:
+    findings = review(["CT1@10.1.2.3/16#san-uri:https://x.example/#1"])
+    assert [finding.oddity for finding in findings] == [Oddity.HOST_BITS]
 
 
 @pytest.mark.parametrize(
     ("certificate", "shown"),
     [
         (None, "the caller showed none"),
-        (peer_certificate("f" * 64, ["mr1"]), "the caller showed mr1 (sha256:ffffffff…)"),
-        (peer_certificate("f" * 64, []), "the caller showed (sha256:ffffffff…)"),
+        (peer_certificate("f" * 64, dns=["mr1"]), "the caller showed mr1 (sha256:ffffffff…)"),
+        (peer_certificate("f" * 64), "the caller showed (sha256:ffffffff…)"),
     ],
 )
 def test_a_refusal_says_that_the_certificate_does_not_match(certificate: Any, shown: str) -> None:

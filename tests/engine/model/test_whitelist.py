@@ -155,7 +155,8 @@ def test_a_refusal_by_lines_with_nothing_in_common_names_none() -> None:
     [
         ("10.1.2.3", IPv4Address("10.1.2.3")),
         ("::ffff:10.1.2.3", IPv4Address("10.1.2.3")),
-        ("fe80::1%eth0", IPv6Address("fe80::1")),
+        ("fe80::1%eth0", IPv6Address("fe80::1%eth0")),
+        ("2001:db8::1%eth0", IPv6Address("2001:db8::1")),
         ("2001:DB8:0::1", IPv6Address("2001:db8::1")),
     ],
 )
@@ -177,6 +178,44 @@ def test_any_text_is_an_entry_or_refused_with_a_reason(text: str) -> None:
     else:
         assert entry.ae_title is not None or entry.network is not None
         assert parse_entry(entry.text) == entry
+
+
+@pytest.mark.parametrize(
+    ("line", "address", "admitted"),
+    [
+        ("CT1@fe80::1%eth0", "fe80::1%eth0", True),
+        ("CT1@fe80::1%eth0", "fe80::1%eth1", False),
+        ("CT1@fe80::1%eth0", "fe80::1", False),
+        ("CT1@fe80::1", "fe80::1%eth1", True),
+        ("CT1@fe80::/10", "fe80::1%eth1", True),
+        ("fe80::1%br-0.7", "fe80::1%br-0.7", True),
+        ("CT1@2001:db8::1", "2001:db8::1%eth1", True),
+    ],
+)
+def test_a_zone_that_is_written_is_compared(line: str, address: str, admitted: bool) -> None:
+    verdict = match(parse_whitelist([line]), "CT1", normalize_address(address))
+    assert (verdict.admitted_by is not None) is admitted
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("CT1@fe80::1%", "nothing is not a network interface"),
+        ("CT1@fe80::1%eth0/64", "eth0/64 is not a network interface"),
+        ("CT1@fe80::1%an interface", "an interface is not a network interface"),
+        ("CT1@2001:db8::1%eth0", "2001:db8::1 has a zone, %eth0, and is not a link-local address"),
+        ("10.1.2.3%eth0", "10.1.2.3 has a zone, %eth0, and is not a link-local address"),
+        ("CT1@169.254.1.1%eth0", "has a zone, %eth0, and is not a link-local address"),
+    ],
+)
+def test_a_zone_that_can_not_be_is_refused(line: str, message: str) -> None:
+    with pytest.raises(InvalidWhitelistEntry) as caught:
+        parse_whitelist([line])
+    assert message in caught.value.problems[0].message
+
+
+def test_a_line_with_a_zone_says_so() -> None:
+    assert parse_entry("CT1@fe80::1%eth0").meaning() == "CT1 from fe80::1 on eth0"
 
 
 @given(st.text(alphabet="0123456789abcdefABCDEF.:/@%", max_size=24))

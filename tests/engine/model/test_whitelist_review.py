@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.model.whitelist import parse_entry
+from engine.model.whitelist import normalize_address, parse_entry
 from engine.model.whitelist_review import Oddity, also_admits, proposals, review
 
 
@@ -86,3 +86,16 @@ def test_every_offered_line_lets_the_caller_in(calling: str, address: object) ->
     for entry in proposals(calling.strip(), caller):
         assert entry.admits(calling.strip(), caller)
         assert parse_entry(entry.text) == entry
+
+
+def test_lines_for_other_zones_are_other_lines() -> None:
+    assert review(["CT1@fe80::1%eth0", "CT1@fe80::1%eth1"]) == ()
+    (finding,) = review(["CT1@fe80::1%eth0", "CT1@fe80::1"])
+    assert (finding.line, finding.oddity) == (1, Oddity.SHADOWED)
+
+
+def test_a_caller_on_a_link_is_offered_a_line_with_its_zone() -> None:
+    lines = proposals("CT1", normalize_address("fe80::1%eth0"))
+    assert [line.text for line in lines] == ["CT1@fe80::1%eth0", "CT1@fe80::/64", "CT1",
+                                             "fe80::1%eth0"]  # fmt: skip
+    assert also_admits(lines[-1]) == "every AE title from fe80::1%eth0"

@@ -1,0 +1,122 @@
+"""Whose certificates are accepted from callers: authorities, single devices, revocations."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from engine.certificates.revocation import RevocationLists
+
+_DEVICE_NAMES = (x509.DNSName, x509.IPAddress, x509.UniformResourceIdentifier)
+
+
+class NotAccepted(Exception):
+    """A caller's certificate is not accepted; the text goes on after "the caller's certificate"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """The certificates of ``tls_ca``, and the revocation lists if there are any.
+
+    OpenSSL builds and verifies the chain. This decides what OpenSSL does not ask: whether the
+    certificate it ended at may vouch for others, and whether one of the chain is revoked.
+    """
+
+    trusted: Sequence[x509.Certificate]
+    revocations: RevocationLists | None = None
+
+    @property
+    def devices(self) -> tuple[x509.Certificate, ...]:
+        """The trusted certificates that are those of single devices, see `is_device`."""
+        return tuple(filter(is_device, self.trusted))
+
+    def check(self, connection: ssl.SSLSocket, now: datetime) -> None:
+        """Check the certificate that a caller showed in the handshake that has just ended.
+
+        Raises:
+            NotAccepted: saying why.
+        """
+        self.check_chain(_verified_chain(connection), now)
+
+    def check_chain(self, chain: Sequence[x509.Certificate], now: datetime) -> None:
+        """Check a verified chain, from the caller's certificate to one that is trusted.
+
+        Raises:
+            NotAccepted: saying why.
+        """
+        if not chain:
+            raise NotAccepted("can't be traced to an authority")
+        known = {fingerprint(certificate) for certificate in self.trusted}
+        if fingerprint(chain[0]) in known:
+            return  # trusted by itself, so nobody else is asked about it
+        devices = {fingerprint(certificate) for certificate in self.devices}
+        if any(fingerprint(above) in devices for above in chain[1:]):
+            raise NotAccepted("is signed by a single device, which can vouch for nobody else")
+        for one, issuer in pairwise(chain):
+            if fingerprint(one) in known:
+                return
+            if self.revocations is not None:
+                self.revocations.check(one, issuer, now)
+
+
+def is_device(certificate: x509.Certificate) -> bool:
+    """Tell whether a trusted certificate is one device's own, which vouches for itself only.
+
+    That is so without ``CA:TRUE`` or without the right to sign certificates, and if it has a DNS
+    name, address or URI: ``openssl req -x509`` makes ``CA:TRUE`` whether that is meant or not, and
+    authorities have no such names. A certificate that can't be read counts as a device's.
+    """
+    try:
+        return not _may_sign(certificate) or _has_device_name(certificate)
+    except (x509.DuplicateExtension, ValueError):
+        return True
+
+
+def fingerprint(certificate: x509.Certificate) -> bytes:
+    """Return the SHA-256 of a certificate."""
+    return certificate.fingerprint(hashes.SHA256())
+
+
+def _may_sign(certificate: x509.Certificate) -> bool:
+    extensions = certificate.extensions
+    try:
+        if not extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            return False
+    except x509.ExtensionNotFound:
+        return False
+    with suppress(x509.ExtensionNotFound):
+        return extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    return True
+
+
+def _has_device_name(certificate: x509.Certificate) -> bool:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return False
+    return any(isinstance(name, _DEVICE_NAMES) for name in names)
+
+
+def _verified_chain(connection: ssl.SSLSocket) -> list[x509.Certificate]:
+    """Return what OpenSSL verified, which Python tells openly from 3.13 on."""
+    told = getattr(connection, "get_verified_chain", None)
+    if told is not None:
+        encoded = told()
+    else:
+        chain = connection._sslobj.get_verified_chain() or ()  # type: ignore[attr-defined]
+        encoded = [certificate.public_bytes(_DER) for certificate in chain]
+    return [x509.load_der_x509_certificate(one) for one in encoded]
+
+
+_DER = 2
+"""``_ssl.ENCODING_DER``."""
