@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine import terminal
+from engine.connection_table import TableEntry
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -55,6 +56,12 @@ def authorized(scope: Scope) -> bool:
     return not peer.token or hmac.compare_digest(
         _shown(headers.get(b"authorization", b"")), peer.token.encode()
     )
+
+
+def admitted(scope: Scope) -> bool:
+    """Tell whether an authorized request's connection may go on, or there are too many."""
+    entry = scope["state"].get("entry")
+    return not isinstance(entry, TableEntry) or entry.admit()
 
 
 def _shown(header: bytes) -> bytes:

@@ -22,7 +22,7 @@ from engine.control.codec import in_words
 from engine.control.failures import ReadOnly, dump_error, status_of
 from engine.control.headers import JSON, PREFIX, PROTOCOL_HEADER, VERSION_HEADER
 from engine.control.openapi import describe
-from engine.control.peers import actor_of, authorized
+from engine.control.peers import actor_of, admitted, authorized
 from engine.control.protocol import ACTOR, fingerprint, methods
 from engine.errors import EngineError
 
@@ -103,11 +103,22 @@ class _Guarded:
                 message["headers"] = [*message["headers"], *_stamps()]
             await send(message)
 
-        if authorized(scope):
-            await self._app(scope, receive, stamped)
-        else:
-            refused = RequestRefused(401, "a bearer token is required", "send the one of its file")
-            await _response(refused)(scope, receive, stamped)
+        refused = _refusal(scope)
+        serving = self._app if refused is None else _response(refused)
+        await serving(scope, receive, stamped)
+
+
+def _refusal(scope: Scope) -> RequestRefused | None:
+    """Return why a request is not even read, if it is not."""
+    names = {name for name, _ in scope["headers"]}
+    if {b"content-length", b"transfer-encoding"} <= names:
+        both = "Content-Length and Transfer-Encoding contradict each other"
+        return RequestRefused(400, both, "send one of them")
+    if not authorized(scope):
+        return RequestRefused(401, "a bearer token is required", "send the one of its file")
+    if not admitted(scope):
+        return RequestRefused(503, "too many connections are open", "close some, or try again")
+    return None
 
 
 def _stamps() -> tuple[tuple[bytes, bytes], ...]:
@@ -204,7 +215,6 @@ async def _http_told(_request: Request, error: Exception) -> Response:
 
 
 def _response(error: EngineError) -> Response:
-    status = status_of(error)
-    # What is left of a body that was refused is not waited for.
-    headers = {"connection": "close"} if status in {401, 413, 415} else None
-    return Response(dump_error(error), status, headers, JSON)
+    # What is left of the body of a refused request is not waited for.
+    headers = {"connection": "close"} if isinstance(error, RequestRefused) else None
+    return Response(dump_error(error), status_of(error), headers, JSON)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.server import ServerState
 
+from engine.connection_table import ConnectionLimits, ConnectionTable
 from engine.control.connection import IDLE_SECONDS, ControlConnection
+from engine.control.listener import ControlListener
 from engine.control.routes import application
 from engine.control.stream import NewsStream
 
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 
     from starlette.routing import BaseRoute
 
+    from engine.connection_table import TableEntry
+    from engine.control.peers import Peer
     from engine.view import EngineView
 
 MAX_HEADER_BYTES = 16 * 1024
@@ -90,47 +96,48 @@ class ControlServer:
     async def _serve(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         news = NewsStream(self._engine)
-        app = application(self._engine, more=self._more, news=news)
-        servers = [_Server(_config(app), self._stopping).serve([self._local])]
+        config = _config(application(self._engine, more=self._more, news=news))
+        state = ServerState()
+        connection = partial(_connection, config, state)
+        listeners = [ControlListener(self._local, _table(), connection)]
         if self._remote is not None:
-            config = _config(app, self._token, self._tls)
-            servers.append(_Server(config, self._stopping).serve([self._remote]))
+            remote = ControlListener(
+                self._remote, _table(), connection, token=self._token, tls=self._tls
+            )
+            listeners.append(remote)
         self._ready.set()
-        await asyncio.gather(*servers, self._end(news, self._stopping))
-
-    async def _end(self, news: NewsStream, stopping: asyncio.Event) -> None:
-        await stopping.wait()
-        news.end()
-
-
-class _Server(uvicorn.Server):
-    """Waits for what is to come, where uvicorn looks ten times a second whether it has."""
-
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
-        super().__init__(config)
-        self._stopping = stopping
-
-    async def main_loop(self) -> None:
-        """Do nothing until it is over."""
         await self._stopping.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more requests; those that are served may go on for a moment."""
-        for server in self.servers:
-            server.close()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        tasks = set(self.server_state.tasks)
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
-            for task in late:
-                task.cancel()
+        for listener in listeners:
+            listener.close()
+        news.end()
+        await _finish(state)
 
 
-def _config(app: Any, token: str = "", tls: ssl.SSLContext | None = None) -> uvicorn.Config:
+async def _finish(state: ServerState) -> None:
+    """Take no more requests; those that are served may go on for a moment."""
+    for connection in list(state.connections):
+        connection.shutdown()
+    tasks = set(state.tasks)
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+        for task in late:
+            task.cancel()
+
+
+def _table() -> ConnectionTable:
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return ConnectionTable(ConnectionLimits.within(descriptors))
+
+
+def _connection(
+    config: uvicorn.Config, state: ServerState, peer: Peer, entry: TableEntry
+) -> ControlConnection:
+    return ControlConnection(config, state, {}, peer=peer, entry=entry)
+
+
+def _config(app: Any) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
-        http=partial(ControlConnection, token=token),  # type: ignore[arg-type]
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -143,5 +150,4 @@ def _config(app: Any, token: str = "", tls: ssl.SSLContext | None = None) -> uvi
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )
     config.load()
-    config.ssl = tls
     return config
