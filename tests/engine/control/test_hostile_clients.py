@@ -150,7 +150,7 @@ def test_without_descriptors_the_server_rests_and_then_accepts_who_waited(
     monkeypatch.setattr(socket.socket, "accept", scarce)
     with served(busy(), file):
         assert send(file, "GET", "/v1/projects") == (200, [])
-    assert len(tries) == 3
+    assert len(tries) >= 3
 
 
 @pytest.mark.parametrize(
