@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from engine.view import EngineView
 
 BASE = "/xapi/dicomscp"
-ACTOR = "XNAT's interface"
+INTERFACE = "XNAT's interface"
 MOST_DIGITS = 18
 """Of an id: more are no receiver's."""
 
@@ -201,4 +201,4 @@ def _engine(request: Request) -> EngineView:
 
 
 def _actor(request: Request) -> str:
-    return actor_of(request.scope, ACTOR)
+    return actor_of(request.scope, through=INTERFACE)

@@ -103,11 +103,13 @@ def test_a_method_without_arguments_may_be_read_without_a_body(control: Path) ->
         (None, LOGIN),
         ("", LOGIN),
         (LOGIN, LOGIN),
-        (f"{LOGIN} (console) from 10.4.2.7", f"{LOGIN} (console) from 10.4.2.7"),
-        ("anna", f"{LOGIN} (anna)"),
-        (f"{LOGIN}ette", f"{LOGIN} ({LOGIN}ette)"),
-        ("\x1b[31mred\n", f"{LOGIN} (\\x1b[31mred\\n)"),
-        ("x" * 5000, f"{LOGIN} ({'x' * 200})"),
+        (f"{LOGIN}, says: console from 10.4.2.7", f"{LOGIN}, says: console from 10.4.2.7"),
+        (f"{LOGIN} (token)", f"{LOGIN}, says: {LOGIN} (token)"),
+        ("anna", f"{LOGIN}, says: anna"),
+        (f"{LOGIN}ette", f"{LOGIN}, says: {LOGIN}ette"),
+        ("anna, says: console", f"{LOGIN}, says: anna, says: console"),
+        ("\x1b[31mred\n", f"{LOGIN}, says: \\x1b[31mred\\n"),
+        ("x" * 5000, f"{LOGIN}, says: {'x' * 200}"),
     ],
 )
 def test_the_kernel_says_who_makes_a_change_and_the_client_may_only_add_to_it(
@@ -126,7 +128,7 @@ def test_nobody_sees_identifying_values_under_another_name(tmp_path: Path) -> No
     with attached(engine, tmp_path / "control.sock") as view:
         view.scripts.shown_preview(trial, reference, "dr.no")
     ((name, arguments),) = engine.scripts.calls
-    assert (name, arguments[2]) == ("shown_preview", f"{LOGIN} (dr.no)")  # type: ignore[index]
+    assert (name, arguments[2]) == ("shown_preview", f"{LOGIN}, says: dr.no")  # type: ignore[index]
 
 
 def test_an_error_of_the_engine_arrives_with_its_class_and_words(tmp_path: Path) -> None:
