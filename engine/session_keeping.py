@@ -171,7 +171,9 @@ def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[
         lock = EngineLock.acquire(settings.lock_file, clock)
         opened.callback(lock.release)
         configuration = ConfigurationStore(settings.config_file, clock=clock).load()
-        journal = Journal(clock, settings.event_log, settings.log_level)
+        journal = Journal(
+            clock, settings.event_log, settings.log_level, audit_file=settings.audit_log
+        )
         opened.callback(journal.close)
         index = SessionIndex(settings.index_file, durable=settings.durability is Durability.FULL)
         opened.callback(index.close)

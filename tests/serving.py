@@ -72,3 +72,14 @@ def send(
         response = connection.getresponse()
         content = response.read()
     return response.status, json.loads(content) if content else None
+
+
+def ask_tcp(port: int, token: str) -> int:
+    """Ask over the TCP port with a token, or without one; return the status."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=UNHURRIED_SECONDS)
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    connection.request("GET", "/v1/projects", headers=headers)
+    response = connection.getresponse()
+    response.read()
+    connection.close()
+    return response.status

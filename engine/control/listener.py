@@ -117,7 +117,8 @@ class ControlListener:
             peer = local_peer(connected)
             return peer, f"process {peer.pid}"
         host, *_ = connected.getpeername()
-        return Peer(f"token from {host}", token=self._token), origin_of(host)
+        network = origin_of(host)
+        return Peer(f"token from {host}", token=self._token, network=network), network
 
     async def _connect(self, connected: socket.socket, connection: ControlConnection) -> None:
         """Give a connection to its protocol, through TLS if that is asked for."""

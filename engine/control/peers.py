@@ -31,6 +31,8 @@ class Peer:
     """0 if it is not a process of this machine."""
     token: str = ""
     """What it must show; empty if the socket's permissions are enough."""
+    network: str = ""
+    """Its address as limits count it; empty if it is a process of this machine."""
 
 
 def local_peer(connected: socket.socket) -> Peer:
@@ -57,7 +59,7 @@ def authorized(scope: Scope) -> bool:
 
 def admitted(scope: Scope) -> bool:
     """Tell whether an authorized request's connection may go on, or there are too many."""
-    entry = scope["state"].get("entry")
+    entry = scope.get("state", {}).get("entry")
     return not isinstance(entry, TableEntry) or entry.admit()
 
 
@@ -87,6 +89,12 @@ def actor_of(scope: Scope, said: str = "", *, through: str = "") -> str:
     words = terminal.visible(said[:MAX_SAID_CHARACTERS]).strip().removeprefix(f"{name}{SAYS}")
     named = f"{name} ({through})" if through else name
     return f"{named}{SAYS}{words}" if words and words != name else named
+
+
+def whence(scope: Scope) -> str:
+    """Name where a request that may be refused comes from: a network, or a login."""
+    peer = _peer_of(scope)
+    return (peer.network or peer.name) if peer is not None else UNKNOWN_USER
 
 
 def _peer_of(scope: Scope) -> Peer | None:

@@ -21,12 +21,13 @@ from engine.control.stream import NewsStream
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from starlette.routing import BaseRoute
 
     from engine.connection_table import TableEntry
     from engine.control.peers import Peer
+    from engine.events import Event
     from engine.view import EngineView
 
 MAX_HEADER_BYTES = 16 * 1024
@@ -49,6 +50,7 @@ class ControlServer:
         token: str = "",
         tls: ssl.SSLContext | None = None,
         more: Sequence[BaseRoute] = (),
+        tell: Callable[[Event], object] = lambda _event: None,
     ) -> None:
         """Take what is served and where.
 
@@ -59,6 +61,7 @@ class ControlServer:
             token: for clients of `remote`.
             tls: for clients of `remote`; None speaks plain HTTP.
             more: further routes, see `application`.
+            tell: records events in the engine's journal.
         """
         self._engine = engine
         self._local = local
@@ -66,6 +69,7 @@ class ControlServer:
         self._token = token
         self._tls = tls
         self._more = more
+        self._tell = tell
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._ready = threading.Event()
@@ -96,7 +100,7 @@ class ControlServer:
     async def _serve(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         news = NewsStream(self._engine)
-        config = _config(application(self._engine, more=self._more, news=news))
+        config = _config(application(self._engine, more=self._more, news=news, tell=self._tell))
         state = ServerState()
         connection = partial(_connection, config, state)
         listeners = [ControlListener(self._local, _table(), connection)]

@@ -14,6 +14,12 @@ from engine.events.associations import (
     ConnectionDropped,
     ContextsRefused,
 )
+from engine.events.control import (
+    AssociationAbortAsked,
+    ControlRefused,
+    ControlUsed,
+    StudyRouteChanged,
+)
 from engine.events.engine import (
     AnonymizationNotApplied,
     AnonymizationOutOfForce,
@@ -60,6 +66,7 @@ __all__ = [
     "AnonymizationFailed",
     "AnonymizationNotApplied",
     "AnonymizationOutOfForce",
+    "AssociationAbortAsked",
     "AssociationAborted",
     "AssociationEstablished",
     "AssociationRejected",
@@ -73,6 +80,8 @@ __all__ = [
     "ConfigurationRefused",
     "ConnectionDropped",
     "ContextsRefused",
+    "ControlRefused",
+    "ControlUsed",
     "EngineStarted",
     "EngineStopping",
     "Event",
@@ -96,5 +105,6 @@ __all__ = [
     "SessionOpened",
     "Severity",
     "SocketUnused",
+    "StudyRouteChanged",
     "counted",
 ]
