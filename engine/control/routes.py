@@ -194,9 +194,10 @@ async def read_body(request: Request) -> bytes:
                 limit = f"the body is longer than {MAX_BODY_BYTES:,} bytes"
                 raise RequestRefused(413, limit, "send less")
     # Only now: a client whose body is not taken may lose the answer to it.
-    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    # A web page can send other kinds, or none, to an address of its reader's network.
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON:
-        raise RequestRefused(415, f"{kind[:80]!r} is not {JSON}", f"send {JSON}")
+        raise RequestRefused(415, f"Content-Type {kind[:80]!r} is not {JSON}", f"send {JSON}")
     return bytes(content) or b"{}"
 
 
