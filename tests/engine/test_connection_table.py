@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from engine.connection_table import ConnectionLimits, ConnectionTable, TableEntry, origin_of
@@ -106,3 +108,40 @@ def test_with_many_descriptors_there_is_still_a_limit() -> None:
 )
 def test_a_host_can_not_choose_among_origins(address: str, origin: str) -> None:
     assert origin_of(address) == origin
+
+
+class Held(str):
+    """An origin at which a thread that counts waits until it may go on."""
+
+    __slots__ = ()
+    reached, go_on = threading.Event(), threading.Event()
+
+    def __hash__(self) -> int:
+        if threading.current_thread().name == "held":
+            self.reached.set()
+            self.go_on.wait(20)
+        return super().__hash__()
+
+    __eq__ = str.__eq__
+
+
+def test_a_thread_that_counts_is_not_disturbed_by_others() -> None:
+    connections = Connections()
+    first, second = connections.enter(Held("a"), "a0"), connections.enter("b", "b0")
+    threads = [
+        threading.Thread(target=connections.enter, args=("c", "c0"), name="held"),
+        threading.Thread(target=connections.enter, args=("d", "d0")),
+        threading.Thread(target=first.admit),
+        threading.Thread(target=second.leave),
+    ]
+    threads[0].start()
+    assert Held.reached.wait(20)
+    for other in threads[1:]:
+        other.start()
+    for other in threads[1:]:
+        other.join(0.05)
+    assert all(thread.is_alive() for thread in threads)
+    Held.go_on.set()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()

@@ -344,11 +344,6 @@ def test_half_a_surrogate_pair_is_refused_in_words(script: Script, body: bytes) 
     assert "send whole characters" in answer.text
 
 
-def test_an_error_with_what_is_no_unicode_arrives(script: Script) -> None:
-    answer = script.http.get(f"{BASE}/identifiers/%ED%A0%80")
-    assert answer.status_code == 404
-
-
 def test_the_history_says_who_it_was(script: Script) -> None:
     assert script.put(whitelist=["CT1"]).status_code == 200
     (by,) = {script.dock.engine._configuration.changed_by}

@@ -139,6 +139,18 @@ def test_half_a_surrogate_pair_in_a_body_that_is_not_valid_changes_nothing_about
     assert engine.calls == []
 
 
+def test_an_error_about_a_file_name_that_is_no_unicode_arrives_in_xnats_words_too(
+    tmp_path: Path,
+) -> None:
+    engine, file = busy(), tmp_path / "control.sock"
+    engine.error = NotFound("/tls/\udcff.pem is missing")
+    with served(engine, file, more=xnat_routes()), connect(file) as connected:
+        connected.send(b"DELETE /xapi/dicomscp/1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: connected.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert answer.endswith(rb"/tls/\udcff.pem is missing")
+
+
 def test_a_method_without_arguments_may_be_read_without_a_body(control: Path) -> None:
     assert send(control, "GET", "/v1/projects") == (200, [])
     assert send(control, "POST", "/v1/projects", b"{}") == (200, [])
