@@ -108,10 +108,11 @@ def test_a_process_with_many_half_requests_can_still_ask(
 ) -> None:
     monkeypatch.setattr(connection, "REQUEST_SECONDS", 30)
     with served(busy(), file), ExitStack() as opened:
-        begun = [opened.enter_context(connect(file)) for _ in range(40)]
-        for half in begun:
-            half.send(REQUEST[:-2])
-        assert send(file, "GET", "/v1/projects") == (200, [])
+        begun = []
+        for _ in range(40):
+            begun.append(opened.enter_context(connect(file)))
+            begun[-1].send(REQUEST[:-2])
+            assert send(file, "GET", "/v1/projects") == (200, [])
         assert [until_closed(half) for half in begun[:9]] == [b""] * 9
         begun[-1].send(b"\r\n")
         assert begun[-1].recv(4096).startswith(b"HTTP/1.1 200")
