@@ -1,4 +1,7 @@
-"""The event journal: a ring in memory for the console, JSON lines on disk for everybody else."""
+"""The event journal: a ring in memory for the console, JSON lines on disk for everybody else.
+
+The audit log is a second file: what people did. Other events never push its lines out.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +34,20 @@ class Journal:
     """Records events in order; every method may be called from any thread."""
 
     def __init__(
-        self, clock: Clock, log_file: Path | None = None, least: Severity = Severity.INFO
+        self,
+        clock: Clock,
+        log_file: Path | None = None,
+        least: Severity = Severity.INFO,
+        *,
+        audit_file: Path | None = None,
     ) -> None:
         """Begin with no events.
 
         Args:
             clock: when events happen.
             log_file: where they are written too.
-            least: the least severity that is written; memory has all.
+            least: the least severity that is written there; memory has all.
+            audit_file: where audited events of every severity are written too.
         """
         self._clock = clock
         self._lock = threading.Lock()
@@ -48,6 +57,7 @@ class Journal:
         self._followers: tuple[Listener, ...] = ()
         self._written = frozenset(list(Severity)[list(Severity).index(least) :])
         self._file = _LineFile(log_file) if log_file else None
+        self._audit = _LineFile(audit_file) if audit_file else None
 
     def record(self, event: Event) -> RecordedEvent:
         """Append an event, then tell the subscribers if it is urgent."""
@@ -57,6 +67,8 @@ class Journal:
             self._ring.append(recorded)
             if self._file is not None and event.severity in self._written:
                 self._file.write(recorded)
+            if self._audit is not None and event.is_audited():
+                self._audit.write(recorded)
             listeners = (*self._followers, *(self._listeners if event.urgent else ()))
         for listener in listeners:
             _tell(listener, recorded)
@@ -98,11 +110,11 @@ class Journal:
             self._followers = (*self._followers, listener)
 
     def close(self) -> None:
-        """Close the file; events recorded later stay in memory only."""
+        """Close the files; events recorded later stay in memory only."""
         with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+            for file in filter(None, (self._file, self._audit)):
+                file.close()
+            self._file = self._audit = None
 
 
 def is_told(times: int) -> bool:
@@ -125,6 +137,7 @@ class _LineFile(RotatingFileHandler):
         super().__init__(
             path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", delay=True
         )
+        self._path = path
         self._complained = False
         self._size = 0
         """Of the file, which nobody else writes to."""
@@ -169,4 +182,4 @@ class _LineFile(RotatingFileHandler):
         """Say once that lines are being lost."""
         if not self._complained:
             self._complained = True
-            _logger.warning("the event log file can't be written; events stay in memory only")
+            _logger.warning("%s can't be written; events stay in memory only", self._path.name)

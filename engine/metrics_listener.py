@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import re
 import selectors
 import socket
 import threading
+import time
+from contextlib import suppress
 from dataclasses import asdict
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, cast
 
+from engine.connection_table import ConnectionLimits, ConnectionTable, TableEntry, origin_of
 from engine.exposition import CONTENT_TYPE
 from engine.model.metrics_address import MetricsAddress
 
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
 
 REQUESTS_AT_ONCE = 4
 REQUEST_SECONDS = 5.0
-"""How long a client may be silent."""
+"""From accept to the last byte of a request, and again for its answer."""
 REST_SECONDS = 1.0
 """How long nobody is accepted after there was no descriptor for it."""
 OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
@@ -55,16 +59,18 @@ class MetricsListener:
 
 
 class _Server(ThreadingHTTPServer):
-    """Answers a few clients at a time; more are closed without an answer."""
+    """Answers a few clients at a time; if more connect, the oldest silent one is closed."""
 
     daemon_threads = True
+    request_queue_size = 128
     block_on_close = False
 
     def __init__(self, place: MetricsAddress, monitoring: Monitoring) -> None:
         self.address_family = socket.AF_INET6 if ":" in place.address else socket.AF_INET
         self.monitoring = monitoring
         self._is_exhausted = False
-        self._places = threading.BoundedSemaphore(REQUESTS_AT_ONCE)
+        self._table = ConnectionTable(ConnectionLimits(*(REQUESTS_AT_ONCE,) * 4))
+        self._entries: dict[socket.socket, TableEntry] = {}
         super().__init__(place, _Handler)
         self.socket.setblocking(False)
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC)
@@ -110,10 +116,13 @@ class _Server(ThreadingHTTPServer):
         self.server_address = self.socket.getsockname()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer on a thread of its own, if there is one left."""
-        if not self._places.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
+        """Answer on a thread of its own."""
+
+        def close() -> None:
+            with suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)  # its thread notices, and closes it
+
+        self._entries[request] = self._table.enter(origin_of(client_address[0]), close)
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -121,7 +130,11 @@ class _Server(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._places.release()
+            self._entries.pop(request).leave()
+
+    def admits(self, request: socket.socket) -> bool:
+        """Tell whether a request that was read is answered."""
+        return self._entries[request].admit()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of clients that went away."""
@@ -130,13 +143,20 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     """One request; its body, if it has one, is not read."""
 
-    timeout = REQUEST_SECONDS
     server_version = "dicomdock"
     sys_version = ""
 
+    def setup(self) -> None:
+        """Begin to count the time of the request."""
+        super().setup()
+        self.rfile = io.BufferedReader(_TimedReader(self.connection, REQUEST_SECONDS))
+
     def do_GET(self) -> None:
         """Answer with metrics or health."""
-        monitoring = cast("_Server", self.server).monitoring
+        server = cast("_Server", self.server)
+        if not server.admits(self.connection):
+            return self._say(HTTPStatus.SERVICE_UNAVAILABLE, b"too many connections are open\n")
+        monitoring = server.monitoring
         if not _is_ours(self.headers.get("Host")):
             # A page that a browser loaded elsewhere must not read here under another name.
             return self._say(HTTPStatus.MISDIRECTED_REQUEST, b"this host is not served\n")
@@ -153,6 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - http.server's name
 
     def _say(self, status: HTTPStatus, body: bytes, kind: str = "text/plain") -> None:
+        self.connection.settimeout(REQUEST_SECONDS)
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
@@ -163,6 +184,30 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing: what clients send is not ours to repeat."""
+
+
+class _TimedReader(io.RawIOBase):
+    """Reads a connection until a deadline, however slowly its bytes come."""
+
+    def __init__(self, connection: socket.socket, seconds: float) -> None:
+        self._connection = connection
+        self._deadline = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        """Say that there is something to read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what there is.
+
+        Raises:
+            TimeoutError: if nothing came before the deadline.
+        """
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
 
 
 def _is_ours(host: str | None) -> bool:

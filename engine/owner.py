@@ -24,6 +24,8 @@ ROOT = 0
 CALLER = "SUDO_USER"
 """The variable that keeps, as sudo does, the login from before."""
 _MOST_LINKS = 40
+_left: list[int] = []
+"""The user that this process was before it became an owner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def become_owner(directory: Path) -> None:
     owner = identity_for(directory, os.geteuid())
     if owner is None:
         return
-    code = _folders_of_code()
+    code, before = _folders_of_code(), os.getuid()
     try:
         _take_groups(owner)
         os.setresgid(owner.gid, owner.gid, owner.gid)
@@ -111,6 +113,7 @@ def become_owner(directory: Path) -> None:
         remedy = f"give the command as that user: runuser -u {owner} -- dicomdock ..."
         detail = f"{directory} belongs to {owner}, and root can't become that user"
         raise NotTheOwner(f"{detail}: {error.strerror}", remedy) from error
+    _left.append(before)
     _take_surroundings(owner)
     closed = [folder for folder in sorted(code) if not os.access(folder, os.R_OK | os.X_OK)]
     if closed:
@@ -118,6 +121,11 @@ def become_owner(directory: Path) -> None:
             f"{directory} belongs to {owner}, and {closed[0]} is closed to that user",
             "install dicomdock elsewhere, such as with: python3 -m venv /opt/dicomdock",
         )
+
+
+def caller_uid() -> int:
+    """Return the user who started this process, whoever it has become since."""
+    return _left[0] if _left else os.getuid()
 
 
 @contextmanager

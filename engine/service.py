@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.config.store import ConfigurationStore
     from engine.dimse.receivers import Receivers
-    from engine.events import EventPage, Listener
+    from engine.events import Event, EventPage, Listener
     from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
     from engine.model.identity import RoutingPreview
@@ -188,11 +188,15 @@ class Engine:
     @property
     def associations(self) -> AssociationControl:
         """Live associations and those that ended lately."""
-        return AssociationControl(self._associations)
+        return AssociationControl(self._associations, self._journal.record)
 
     def events_since(self, sequence: int, limit: int = 500) -> EventPage:
         """Return journal events from `sequence` on, oldest first."""
         return self._journal.events_since(sequence, limit)
+
+    def record(self, event: Event) -> None:
+        """Add an event to the journal: for what serves this engine to others."""
+        self._journal.record(event)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with urgent events from engine threads; return how to end that."""

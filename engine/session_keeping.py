@@ -180,7 +180,9 @@ def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[
         opened.callback(lock.release)
         store = ConfigurationStore(settings.config_file, clock=clock, in_use=settings.in_use_files)
         configuration = store.load()
-        journal = Journal(clock, settings.event_log, settings.log_level)
+        journal = Journal(
+            clock, settings.event_log, settings.log_level, audit_file=settings.audit_log
+        )
         opened.callback(journal.close)
         index = SessionIndex(settings.index_file, durable=settings.durability is Durability.FULL)
         opened.callback(index.close)

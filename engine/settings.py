@@ -161,6 +161,11 @@ class EngineSettings:
         return self.log_dir / "events.jsonl"
 
     @property
+    def audit_log(self) -> Path:
+        """What people did, as JSON lines: changes, shown values, use of the control API."""
+        return self.log_dir / "audit.jsonl"
+
+    @property
     def metrics_file(self) -> Path:
         """The metrics of the last minute, as Prometheus text."""
         return self.log_dir / "metrics.prom"

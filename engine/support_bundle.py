@@ -35,9 +35,10 @@ EVENTS_KEPT = 5_000
 MOST_METRICS_BYTES = 1 << 20
 
 _README = """\
-A support bundle of dicomdock: versions, settings, the last events, metrics and a summary of the
-check of index and disk. Texts that could name people or places, addresses, UIDs and secrets are
-replaced by hashes (#...) under a key that was thrown away; AE titles and ports are as they are.
+A support bundle of dicomdock: versions, settings, the last events, the audit log, metrics and a
+summary of the check of index and disk. Texts that could name people or places, addresses, UIDs
+and secrets are replaced by hashes (#...) under a key that was thrown away; AE titles and ports
+are as they are.
 """
 
 
@@ -77,7 +78,8 @@ def collect(
         "about.json": _json(_about(settings)),
         "status.json": _json(_status(settings, mask)),
         "settings.json": _json(_settings(configuration, mask)),
-        "events.jsonl": b"".join(_events(settings, mask)),
+        "events.jsonl": b"".join(_events(settings.event_log, mask)),
+        "audit.jsonl": b"".join(_events(settings.audit_log, mask)),
         "metrics.prom": _metrics(settings),
     }
     return files | ({"check.json": _json(_check(audit))} if audit else {})
@@ -133,8 +135,8 @@ def _settings(configuration: Configuration | None, mask: Mask) -> object:
     return mask.settings(record)
 
 
-def _events(settings: EngineSettings, mask: Mask) -> Iterator[bytes]:
-    with EventLog(settings.event_log) as log:
+def _events(path: Path, mask: Mask) -> Iterator[bytes]:
+    with EventLog(path) as log:
         for record in deque(log.all(), maxlen=EVENTS_KEPT):
             yield json.dumps(mask.event(record)).encode() + b"\n"
 

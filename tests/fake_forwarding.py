@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from engine.errors import NotFound
+
 if TYPE_CHECKING:
     from engine.view.forwarding import DestinationStatus, NotForwarded
 
@@ -26,6 +28,7 @@ class FakeForwarding:
 
     def retry(self, destination: int, actor: str, items: tuple[int, ...] = ()) -> int:
         self.calls.append(("retry", destination, actor, items))
+        self._require(destination)
         return len(items)
 
     def drop(
@@ -37,4 +40,9 @@ class FakeForwarding:
         waiting: bool = False,
     ) -> int:
         self.calls.append(("drop", destination, actor, items, waiting))
+        self._require(destination)
         return len(items)
+
+    def _require(self, destination: int) -> None:
+        if destination not in {status.id for status in self.known}:
+            raise NotFound(f"there is no destination {destination}", "look at the list again")

@@ -123,12 +123,18 @@ class FakeHistory:
     def restore(self, number: int, actor: str, *, replacing: int | None = None) -> int:
         self.command("history.restore", number, actor, replacing)
         newest = self.known[0]
+        if number not in {revision.number for revision in self.known}:
+            raise NotFound(f"revision {number} is not kept", "kept revisions: 1 to 12")
         if replacing is not None and replacing != newest.number:
             raise ChangedMeanwhile("the configuration", "bert", NOW, newest.summary)
-        revision = RevisionSummary(newest.number + 1, NOW, actor, "", 1, (f"as revision {number}",))
-        self.known.insert(0, revision)
-        self.restored(revision.number)
-        return revision.number
+        return self.add(actor, f"as revision {number}")
+
+    def add(self, actor: str, said: str) -> int:
+        """Make a revision; return its number."""
+        number = self.known[0].number + 1
+        self.known.insert(0, RevisionSummary(number, NOW, actor, "", 1, (said,)))
+        self.restored(number)
+        return number
 
 
 def make_sender(calling_ae_title: str, address: str = "10.4.7.21", **changes: Any) -> Sender:
@@ -367,6 +373,7 @@ class FakeObjects:
     """An `ObjectsView` that answers from memory."""
 
     command: Callable[..., None]
+    has_session: Callable[[int], bool] = lambda session_id: True
     known: tuple[RecentObject, ...] = field(default_factory=example_recent)
     image: Thumbnail | None = None
     """What `thumbnail` answers instead of a phantom."""
@@ -390,6 +397,7 @@ class FakeObjects:
         return replace(header, elements=masked(header.elements))
 
     def compare(self, reference: ObjectReference) -> Comparison:
+        self._require(reference)
         return masked_comparison(self._comparison())
 
     def shown(
@@ -400,9 +408,11 @@ class FakeObjects:
 
     def shown_comparison(self, reference: ObjectReference, actor: str) -> Comparison:
         self.command("objects.shown_comparison", reference, actor)
+        self._require(reference)
         return self._comparison()
 
     def _header(self, reference: ObjectReference, as_received: bool) -> ObjectHeader:
+        self._require(reference)
         return ObjectHeader(
             reference,
             self._received() if as_received else self.elements,
@@ -419,7 +429,13 @@ class FakeObjects:
         rows = compared(self._received(), self.elements, 0x00324000)
         return Comparison(rows, 0x00324000, complete=True)
 
+    def _require(self, reference: ObjectReference) -> None:
+        """Refuse an object of a session that is not there."""
+        if reference.session and not self.has_session(reference.session):
+            raise NotFound(f"session {reference.session} has no such object")
+
     def trail(self, reference: ObjectReference) -> ObjectTrail:
+        self._require(reference)
         step = TrailStep(
             *(NOW - timedelta(minutes=12), "XNAT:8104", "CT_SCANNER_1", "stored", 0, ""),
             *(reference.session or 416, reference.file),
@@ -436,7 +452,8 @@ class FakeObjects:
         height: int = 256,
         window: Window | None = None,
     ) -> Thumbnail:
-        return self.image or phantom(min(width, height, 256), frame, window or Window(40, 80))
+        self._require(reference)
+        return self.image or phantom(min(width, height, 256), frame, window or Window(40.0, 80.0))
 
     def _received(self) -> tuple[ElementRow, ...]:
         if self.received is None:
@@ -449,7 +466,7 @@ class FakeObjects:
 
 def phantom(side: int, frame: int = 1, window: Window | None = None) -> Thumbnail:
     """Return a round head with two dark ventricles; a narrower window makes it sharper."""
-    used = window or Window(40, 80)
+    used = window or Window(40.0, 80.0)
     pixels = bytearray()
     for y in range(side):
         for x in range(side):
@@ -487,10 +504,14 @@ class FakeStudyRoutes:
         self, route: StudyRoute, actor: str, *, replacing: StudyRoute | None = None
     ) -> StudyRoute:
         self.command("study_routes.save", route, actor, replacing)
+        if replacing is not None and replacing not in self.known:
+            raise ChangedMeanwhile("the route", "bert", NOW, ("subject: S1 → S2",))
         saved = replace(route, added_by=actor, added_at=NOW)
         self.known = [saved, *(r for r in self.known if r != replacing)]
         return saved
 
     def delete(self, study_instance_uid: str, actor: str) -> None:
         self.command("study_routes.delete", study_instance_uid, actor)
+        if study_instance_uid not in {route.study_instance_uid for route in self.known}:
+            raise NotFound(f"study {study_instance_uid} has no route", "look at the list again")
         self.known = [r for r in self.known if r.study_instance_uid != study_instance_uid]

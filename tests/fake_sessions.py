@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import NotFound, SessionError
+from engine.errors import NotFound, SessionError, TransitionNotAllowed
 from engine.model.identity import UNASSIGNED
 from engine.model.session import UNSETTLED, Session, SessionArea, SessionStatus
 from engine.model.session_actions import SessionAction, possible_actions
@@ -248,7 +248,7 @@ class FakeSessions:
     def preview_archive(
         self, session_id: int, *, merge: bool = False, overwrite: bool = False
     ) -> ArchivePreview:
-        session = self._session(session_id)
+        session = self._possible(session_id, SessionAction.ARCHIVE)
         if session.status is S.CONFLICT and not overwrite:
             reasons = tuple(CONFLICT.split("; "))
             return ArchivePreview(reasons[1:] if merge else reasons, self.known[-4])
@@ -260,6 +260,7 @@ class FakeSessions:
         self, session_id: int, actor: str, *, merge: bool = False, overwrite: bool = False
     ) -> SessionOutcome:
         self.command("sessions.archive", session_id, actor, merge, overwrite)
+        self._possible(session_id, SessionAction.ARCHIVE)
         if self.archive_conflicts and not overwrite:
             reason = "; ".join(self.archive_conflicts)
             return self._become(session_id, status=S.CONFLICT, reason=reason)
@@ -268,18 +269,22 @@ class FakeSessions:
 
     def move(self, session_id: int, project: str, actor: str) -> SessionOutcome:
         self.command("sessions.move", session_id, project, actor)
+        self._possible(session_id, SessionAction.MOVE)
         return self._become(session_id, status=S.READY, project=project)
 
     def delete(self, session_id: int, actor: str) -> SessionOutcome:
         self.command("sessions.delete", session_id, actor)
+        self._possible(session_id, SessionAction.DELETE)
         return self._become(session_id, status=S.DELETED, area=SessionArea.TRASH)
 
     def restore(self, session_id: int, actor: str) -> SessionOutcome:
         self.command("sessions.restore", session_id, actor)
+        self._possible(session_id, SessionAction.RESTORE)
         return self._become(session_id, status=S.READY, area=SessionArea.PREARCHIVE)
 
     def rebuild(self, session_id: int, actor: str) -> SessionOutcome:
         self.command("sessions.rebuild", session_id, actor)
+        self._possible(session_id, SessionAction.REBUILD)
         return self._become(session_id, status=S.READY, reason="")
 
     def cancel(self, session_id: int, actor: str) -> SessionOutcome:
@@ -296,6 +301,12 @@ class FakeSessions:
         session = replace(self._session(session_id), changed_at=NOW, **changes)
         self.known = [session if s.id == session_id else s for s in self.known]
         return _outcome(session)
+
+    def _possible(self, session_id: int, action: SessionAction) -> Session:
+        session = self._session(session_id)
+        if action not in possible_actions(session):
+            raise TransitionNotAllowed(session.status, action, possible_actions(session))
+        return session
 
     def _session(self, session_id: int) -> Session:
         for session in self.known:

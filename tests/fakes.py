@@ -28,6 +28,7 @@ from engine.exposition import render
 from engine.health import judge
 from engine.metrics import WINDOW_SECONDS, Latency, Throughput, Totals
 from engine.model.ae_title import AETitle
+from engine.model.alerts import AlertSettings
 from engine.model.identifier import DEFAULT_IDENTIFIERS, IdentifierInfo
 from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
@@ -107,7 +108,7 @@ def make_throughput(megabytes: float, objects: float = 0.0, shift: int = 0) -> T
     return Throughput(
         tuple(int(megabytes * 1e6 * s) for s in shape),
         tuple(int(objects * s) for s in shape),
-        objects,
+        float(objects),
         megabytes * 1e6,
     )
 
@@ -183,6 +184,7 @@ class FakeMonitoring:
 
     def try_alert(self, target: AlertTarget, actor: str) -> None:
         self.engine._command("try_alert", target, actor)
+        AlertSettings.parse({"targets": [target.to_record()]})
 
     def health(self) -> Health:
         return judge(self.engine.current, self.engine.counted, (), "")
@@ -220,7 +222,7 @@ class FakeEngine:
     def __post_init__(self) -> None:
         self.sessions = FakeSessions(self._command)
         self.history = FakeHistory(self._command, restored=self._restored)
-        self.objects = FakeObjects(self._command)
+        self.objects = FakeObjects(self._command, self._has_session)
         self.study_routes = FakeStudyRoutes(self._command)
 
     forwarding: FakeForwarding = field(default_factory=FakeForwarding)
@@ -267,6 +269,9 @@ class FakeEngine:
         self, receiver: Receiver, actor: str, *, replacing: Receiver | None = None
     ) -> Receiver:
         self._command("save_receiver", receiver, actor, replacing)
+        if receiver.id:
+            now = self._status(receiver.id).receiver
+            _require_unchanged(f"receiver {now.label}", now, replacing)
         known = [s.receiver.id for s in self.current.receivers]
         saved = receiver if receiver.id else replace(receiver, id=max(known, default=0) + 1)
         state = ReceiverState.LISTENING if saved.enabled else ReceiverState.DISABLED
@@ -295,20 +300,23 @@ class FakeEngine:
         self, project: Project, actor: str, *, replacing: Project | None = None
     ) -> Project:
         self._command("save_project", project, actor, replacing)
+        now = next((known for known in self.known_projects if known.id == project.id), None)
+        _require_unchanged(f"project {project.id}", now, replacing)
         others = (known for known in self.known_projects if known.id != project.id)
         self.known_projects = (*others, project)
         return project
 
     def delete_project(self, project_id: str, actor: str) -> None:
         self._command("delete_project", project_id, actor)
+        if project_id not in {project.id for project in self.known_projects}:
+            raise NotFound(f"project {project_id} does not exist", "look at the list again")
         self.known_projects = tuple(p for p in self.known_projects if p.id != project_id)
 
     def set_site(
         self, site: SiteSettings, actor: str, *, replacing: SiteSettings | None = None
     ) -> None:
         self._command("set_site", site, actor)
-        if replacing not in {None, self.site_settings}:
-            raise ChangedMeanwhile("the site", "bert", NOW, ["limits.associations: 200 → 25"])
+        _require_unchanged("the site", self.site_settings, replacing)
         self.site_settings = site
         states = {True: ReceiverState.LISTENING, False: ReceiverState.NOT_ALLOWED}
         state = states[site.receivers_allowed]
@@ -319,7 +327,10 @@ class FakeEngine:
 
     def undo(self, actor: str) -> None:
         self._command("undo", actor)
-        self.current = replace(self.current, revision=self.current.revision + 1)
+        self.history.add(actor, "as before")
+
+    def _has_session(self, session_id: int) -> bool:
+        return any(session.id == session_id for session in self.sessions.known)
 
     def _restored(self, number: int) -> None:
         self.current = replace(self.current, revision=number)
@@ -330,6 +341,7 @@ class FakeEngine:
 
     def echo(self, receiver_id: int) -> EchoResult:
         self._command("echo", receiver_id)
+        self._status(receiver_id)
         return self.echo_result
 
     def preview_routing(
@@ -388,6 +400,14 @@ class FakeEngine:
         self.current = replace(self.current, receivers=tuple(receivers))
 
 
+def _require_unchanged(what: str, now: object, seen: object) -> None:
+    """Refuse to replace what is not any more as its editor saw it."""
+    if seen is not None and now is None:
+        raise NotFound(f"{what} does not exist any more", "look at the list again")
+    if seen is not None and now != seen:
+        raise ChangedMeanwhile(what, "bert", NOW, ["limits.associations: 200 → 25"])
+
+
 @dataclass
 class FakeAssociations:
     """What the fake engine does with associations."""
@@ -396,6 +416,11 @@ class FakeAssociations:
 
     def contexts(self, association_id: str) -> tuple[AcceptedContext, ...]:
         self.engine._command("contexts", association_id)
+        current = self.engine.current
+        if association_id not in {
+            a.id for a in (*current.associations, *current.ended_associations)
+        }:
+            raise NotFound(f"association {association_id} is not known any more")
         return self.engine.contexts.get(association_id, ())
 
     def abort(self, association_id: str, actor: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -49,6 +50,10 @@ UNHURRIED = Limits(
 )
 """The site's own limits, but as many associations as a test needs."""
 LOOPBACK_SITE = SiteSettings(bind_address=LOOPBACK, limits=UNHURRIED)
+
+
+LOGIN = pwd.getpwuid(os.getuid()).pw_name
+"""Who runs the tests."""
 
 
 class Ports:

@@ -13,8 +13,10 @@ from engine.control.server import ControlServer
 from engine.control.sockets import listen_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from starlette.routing import BaseRoute
 
     from engine.view import EngineView
 
@@ -22,9 +24,11 @@ UNHURRIED_SECONDS = 20.0
 
 
 @contextmanager
-def served(engine: Any, socket_file: Path) -> Iterator[ControlServer]:
+def served(
+    engine: Any, socket_file: Path, more: Sequence[BaseRoute] = ()
+) -> Iterator[ControlServer]:
     """Serve an engine until the block ends."""
-    server = ControlServer(engine, listen_at(socket_file))
+    server = ControlServer(engine, listen_at(socket_file), more=more)
     server.start()
     try:
         yield server
@@ -72,3 +76,14 @@ def send(
         response = connection.getresponse()
         content = response.read()
     return response.status, json.loads(content) if content else None
+
+
+def ask_tcp(port: int, token: str) -> int:
+    """Ask over the TCP port with a token, or without one; return the status."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=UNHURRIED_SECONDS)
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    connection.request("GET", "/v1/projects", headers=headers)
+    response = connection.getresponse()
+    response.read()
+    connection.close()
+    return response.status

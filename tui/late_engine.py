@@ -92,7 +92,8 @@ class LateEngine:
             with loading():
                 from engine.control.host import serve
 
-            self._running.callback(serve(self._engine, self._settings))
+            engine = self._engine
+            self._running.callback(serve(engine, self._settings, tell=engine.record))
             self._served = True
 
     def stop(self) -> None:

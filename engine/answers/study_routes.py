@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidStudyRoute, Problem
+from engine.events import StudyRouteChanged
 from engine.model.study_route import FIELDS, parse_study_route
 from engine.sessions.study_routes import StudyRoutes
 from engine.view.study_routes import MOST_ROUTES, StudyRoutePage
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.clock import Clock
+    from engine.events import Event
     from engine.model.configuration import Configuration
     from engine.model.study_route import StudyRoute
 
@@ -23,11 +25,16 @@ class StudyRouteAnswers:
     """Opens the file for each question; every method may be called from any thread."""
 
     def __init__(
-        self, file: Path, configuration: Callable[[], Configuration], clock: Clock
+        self,
+        file: Path,
+        configuration: Callable[[], Configuration],
+        clock: Clock,
+        tell: Callable[[Event], object],
     ) -> None:
         self._file = file
         self._configuration = configuration
         self._clock = clock
+        self._tell = tell
 
     def list(self, limit: int = MOST_ROUTES) -> StudyRoutePage:
         """Return the newest routes."""
@@ -48,9 +55,11 @@ class StudyRouteAnswers:
                 known = Problem("study_instance_uid", parsed.study_instance_uid, "has this route",
                                 "nothing needs to be done")  # fmt: skip
                 raise InvalidStudyRoute(known)
+        self._tell(StudyRouteChanged(by=actor, project=parsed.project))
         return replace(parsed, added_by=actor, added_at=now)
 
     def delete(self, study_instance_uid: str, actor: str) -> None:
         """Remove the route of a study."""
         with StudyRoutes(self._file) as table:
             table.delete(study_instance_uid)
+        self._tell(StudyRouteChanged(by=actor))

@@ -94,7 +94,8 @@ def _drop(arguments: argparse.Namespace) -> None:
         count = queue.drop(processor.id, arguments.runs)
     if count:
         settings.log_dir.mkdir(mode=0o750, exist_ok=True)
-        with closing(Journal(SystemClock(), settings.log_dir / "events.jsonl")) as journal:
+        clock, audit = SystemClock(), settings.audit_log
+        with closing(Journal(clock, settings.event_log, audit_file=audit)) as journal:
             journal.record(RunsDropped(runs=count, processor=processor.label, by=actor()))
     if arguments.json:
         return terminal.print_json({"dropped": count})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import pwd
 from typing import TYPE_CHECKING
 
 from engine import EngineSettings, default_data_dir, terminal
 from engine.clock import SystemClock
 from engine.errors import NotFound
 from engine.model.identifier import DEFAULT_IDENTIFIERS
+from engine.owner import caller_uid
+from engine.users import SAYS, user_name
 
 if TYPE_CHECKING:
     import argparse
@@ -67,14 +68,17 @@ def installed_file_namers() -> tuple[FileNamerInfo, ...]:
 
 
 def actor(through: str = "") -> str:
-    """Name who makes a change: the login, through what, and where an SSH session comes from."""
-    try:
-        login = os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        login = f"user {os.getuid()}"
-    login = f"{login} ({through})" if through else login
-    source = os.environ.get("SSH_CONNECTION", "").split(maxsplit=1)[:1]
-    return terminal.visible(" from ".join([login, *source]))
+    """Name who makes a change: the login, and marked as said what the environment tells.
+
+    Args:
+        through: which program of ours it is, if it is not the command line.
+    """
+    login, words = user_name(caller_uid()), [through] if through else []
+    sudo_user = os.environ.get("SUDO_USER", "")
+    if sudo_user not in {"", login}:
+        words.append(f"of {sudo_user}" if through else sudo_user)
+    words += [f"from {it}" for it in os.environ.get("SSH_CONNECTION", "").split(maxsplit=1)[:1]]
+    return f"{login}{SAYS}{terminal.visible(' '.join(words))}" if words else login
 
 
 def receiver_named(configuration: Configuration, name: str) -> Receiver:

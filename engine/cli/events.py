@@ -20,6 +20,7 @@ from engine.model.moment import MOMENT_REMEDY, parse_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from engine.event_log import Record
     from engine.model.event_query import EventQuery
@@ -40,6 +41,8 @@ def add_events(parser: argparse.ArgumentParser) -> None:
     least = f"the least severity: {', '.join(Severity)}"
     parser.add_argument("--level", type=severity, default=Severity.INFO, metavar="LEVEL",
                         help=least)  # fmt: skip
+    audit = "only what people did: changes, shown values, use of the control API, refusals of it"
+    parser.add_argument("--audit", action="store_true", help=audit)
     many = f"the newest N (default: {_SHOWN}, with --follow {_SHOWN_BEFORE_FOLLOWING})"
     parser.add_argument("--limit", type=whole_number, metavar="N", help=many)
 
@@ -53,7 +56,7 @@ def _moment(text: str) -> datetime:
 
 def _events(arguments: argparse.Namespace) -> None:
     query = parse_event_query(arguments.filters, arguments.since, arguments.level)
-    path = settings_of(arguments).event_log
+    path = _log_file(arguments)
     if not path.parent.is_dir():
         raise NotFound(f"no engine has run on {path.parent.parent}", "start one: dicomdock engine")
     usual = _SHOWN_BEFORE_FOLLOWING if arguments.follow and not arguments.since else _SHOWN
@@ -64,12 +67,17 @@ def _events(arguments: argparse.Namespace) -> None:
             _follow(log, arguments, query)
 
 
+def _log_file(arguments: argparse.Namespace) -> Path:
+    settings = settings_of(arguments)
+    return settings.audit_log if arguments.audit else settings.event_log
+
+
 def _follow(log: EventLog, arguments: argparse.Namespace, query: EventQuery) -> None:
     """Show what is added, until we are interrupted or nobody reads any more."""
     from engine.config.watcher import ConfigurationWatcher
 
     changed = threading.Event()
-    watcher = ConfigurationWatcher(settings_of(arguments).event_log, changed.set)
+    watcher = ConfigurationWatcher(_log_file(arguments), changed.set)
     watcher.start()
     try:
         while True:

@@ -77,7 +77,7 @@ def _queue(settings: EngineSettings, configuration: Configuration) -> Iterator[F
     clock = SystemClock()
     with (
         ForwardingQueue(settings.forwarding_file) as queue,
-        closing(Journal(clock, settings.log_dir / "events.jsonl")) as journal,
+        closing(Journal(clock, settings.event_log, audit_file=settings.audit_log)) as journal,
     ):
         settings.log_dir.mkdir(mode=0o750, exist_ok=True)
         yield ForwardingDesk(queue, lambda: configuration, clock, journal.record)

@@ -101,7 +101,7 @@ def _engine(arguments: argparse.Namespace) -> None:
         raise error if sys.stderr.isatty() else NotStarted(error) from None
     with ExitStack() as running:
         running.callback(engine.stop)
-        running.callback(serve(engine, settings))
+        running.callback(serve(engine, settings, tell=engine.record))
         gc.freeze()  # what is here now stays: collections need not look at it again and again
         for receiver in engine.snapshot().receivers:
             terminal.say(_state_in_words(receiver))

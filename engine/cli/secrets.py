@@ -1,4 +1,4 @@
-"""`--show-secrets`: output is masked unless it is given, and who gives it is in the event log."""
+"""`--show-secrets`: output is masked unless it is given, and who gives it is in the audit log."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 def add_show_secrets(parser: argparse.ArgumentParser) -> None:
     """Add the option."""
-    words = "show passwords and other secrets; the event log keeps who saw them"
+    words = "show passwords and other secrets; the audit log keeps who saw them"
     parser.add_argument("--show-secrets", action="store_true", help=words)
 
 
 def shows_secrets(arguments: argparse.Namespace, command: str) -> bool:
-    """Tell whether secrets are to be shown; if so, the event log keeps who sees them.
+    """Tell whether secrets are to be shown; if so, the audit log keeps who sees them.
 
     Raises:
         AlreadyRunning: if an engine runs and does not answer, so that nothing can be kept.
@@ -39,7 +39,8 @@ def shows_secrets(arguments: argparse.Namespace, command: str) -> bool:
     from engine.journal import Journal
 
     settings.log_dir.mkdir(mode=0o750, exist_ok=True)
-    with closing(Journal(SystemClock(), settings.event_log)) as journal:
+    audit = settings.audit_log
+    with closing(Journal(SystemClock(), settings.event_log, audit_file=audit)) as journal:
         journal.record(SecretsShown(by=actor(), what=command))
     return True
 

@@ -1,52 +1,48 @@
-"""One HTTP connection: who it is, how long a request may take, how long a reader may not read."""
+"""One HTTP connection: how long a request may take, and how long a reader may not read."""
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from engine.control.peers import Peer, local_peer
-
 if TYPE_CHECKING:
     import asyncio
+
+    from engine.connection_table import TableEntry
+    from engine.control.peers import Peer
 
 REQUEST_SECONDS = 10.0
 """From the first byte of a request, or from connecting, to its last byte."""
 READER_SECONDS = 20.0
 """How long a client may leave its answer where it is."""
 IDLE_SECONDS = 30
-MAX_CONNECTIONS = 128
-MAX_CONNECTIONS_PER_PROCESS = 32
 
 
 class ControlConnection(H11Protocol):
     """Ends itself when its peer is too slow; lives in the server's event loop."""
 
-    def __init__(self, *arguments: Any, token: str = "", **named: Any) -> None:
-        """Take what uvicorn gives, and the token that clients from elsewhere must show."""
+    def __init__(self, *arguments: Any, peer: Peer, entry: TableEntry, **named: Any) -> None:
+        """Take what uvicorn gives, who is at the other end, and its place in the table."""
         super().__init__(*arguments, **named)
-        self._token = token
-        self._peer: Peer | None = None
+        # uvicorn gives each request a copy.
+        self.app_state = {"peer": peer, "entry": entry}
+        self._lost: asyncio.Future[None] = self.loop.create_future()
         self._reading: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Find out who it is."""
-        super().connection_made(transport)
+    async def until_lost(self) -> None:
+        """Wait until the connection has ended; to cancel that ends it."""
         try:
-            self._peer = _peer_of(transport, self._token)
-        except OSError:
-            transport.abort()
-            return
-        self.app_state = {**self.app_state, "peer": self._peer}
-        others = [c for c in self.connections if getattr(c, "_peer", None) == self._peer]
-        if len(self.connections) > MAX_CONNECTIONS or len(others) > MAX_CONNECTIONS_PER_PROCESS:
-            transport.abort()
-        else:
-            self._expect_request()
+            await self._lost
+        finally:
+            self.transport.abort()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to count the time of the first request."""
+        super().connection_made(transport)
+        self._expect_request()
 
     def data_received(self, data: bytes) -> None:
         """Take a part of a request."""
@@ -62,6 +58,8 @@ class ControlConnection(H11Protocol):
         for timer in (self._reading, self._writing):
             _cancel(timer)
         super().connection_lost(exc)
+        if not self._lost.done():
+            self._lost.set_result(None)
 
     def pause_writing(self) -> None:
         """Begin to count how long nothing is read."""
@@ -76,14 +74,6 @@ class ControlConnection(H11Protocol):
     def _expect_request(self) -> None:
         if self._reading is None:
             self._reading = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
-
-
-def _peer_of(transport: asyncio.BaseTransport, token: str) -> Peer:
-    connected = transport.get_extra_info("socket")
-    if connected.family == socket.AF_UNIX:
-        return local_peer(connected)
-    host, *_ = transport.get_extra_info("peername")
-    return Peer(f"token from {host}", token=token)
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from starlette.routing import BaseRoute
 
+    from engine.events import Event
     from engine.settings import EngineSettings
     from engine.view import EngineView
 
@@ -37,7 +38,11 @@ _LONGEST_TOKEN_BYTES = 4096
 
 
 def serve(
-    engine: EngineView, settings: EngineSettings, *, more: Sequence[BaseRoute] = ()
+    engine: EngineView,
+    settings: EngineSettings,
+    *,
+    more: Sequence[BaseRoute] = (),
+    tell: Callable[[Event], object] = lambda _event: None,
 ) -> Callable[[], None]:
     """Serve an engine that has started; return how to end that.
 
@@ -45,6 +50,7 @@ def serve(
         engine: what is served; it holds the lock of its data directory.
         settings: where the socket is, and whether there is a TCP port.
         more: further routes, see `engine.control.routes.application`.
+        tell: records events in the engine's journal, such as who uses the control API.
 
     Raises:
         StorageUnusable: if the socket can't be made.
@@ -63,7 +69,9 @@ def serve(
             "check the directory and its permissions",
         ) from error
     routes = (*xnat_routes(), *metrics_routes(), *more)
-    server = ControlServer(engine, local, remote=remote, token=token, tls=tls, more=routes)
+    server = ControlServer(
+        engine, local, remote=remote, token=token, tls=tls, more=routes, tell=tell
+    )
     server.start()
 
     def end() -> None:

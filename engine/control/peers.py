@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import pwd
 import socket
 import struct
 from base64 import b64decode
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine import terminal
+from engine.connection_table import TableEntry
+from engine.users import SAYS, UNKNOWN_USER, user_name
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -30,6 +31,8 @@ class Peer:
     """0 if it is not a process of this machine."""
     token: str = ""
     """What it must show; empty if the socket's permissions are enough."""
+    network: str = ""
+    """Its address as limits count it; empty if it is a process of this machine."""
 
 
 def local_peer(connected: socket.socket) -> Peer:
@@ -40,10 +43,7 @@ def local_peer(connected: socket.socket) -> Peer:
     """
     raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, _gid = _CREDENTIALS.unpack(raw)
-    try:
-        return Peer(pwd.getpwuid(uid).pw_name, pid)
-    except KeyError:
-        return Peer(f"user {uid}", pid)
+    return Peer(user_name(uid), pid)
 
 
 def authorized(scope: Scope) -> bool:
@@ -55,6 +55,12 @@ def authorized(scope: Scope) -> bool:
     return not peer.token or hmac.compare_digest(
         _shown(headers.get(b"authorization", b"")), peer.token.encode()
     )
+
+
+def admitted(scope: Scope) -> bool:
+    """Tell whether an authorized request's connection may go on, or there are too many."""
+    entry = scope.get("state", {}).get("entry")
+    return not isinstance(entry, TableEntry) or entry.admit()
 
 
 def _shown(header: bytes) -> bytes:
@@ -70,14 +76,25 @@ def _shown(header: bytes) -> bytes:
         return b""
 
 
-def actor_of(scope: Scope, said: str) -> str:
-    """Name who makes a change: what the connection tells, and what the client adds to it."""
+def actor_of(scope: Scope, said: str = "", *, through: str = "") -> str:
+    """Name who makes a change, as the connection tells.
+
+    Args:
+        scope: of the request.
+        said: what the client says of itself; stands beside the name, marked as said.
+        through: which of our interfaces was used.
+    """
     peer = _peer_of(scope)
-    name = peer.name if peer is not None else "somebody"
-    words = terminal.visible(said[:MAX_SAID_CHARACTERS]).strip()
-    if words == name or words.startswith(f"{name} "):
-        return words
-    return f"{name} ({words})" if words else name
+    name = peer.name if peer is not None else UNKNOWN_USER
+    words = terminal.visible(said[:MAX_SAID_CHARACTERS]).strip().removeprefix(f"{name}{SAYS}")
+    named = f"{name} ({through})" if through else name
+    return f"{named}{SAYS}{words}" if words and words != name else named
+
+
+def whence(scope: Scope) -> str:
+    """Name where a request that may be refused comes from: a network, or a login."""
+    peer = _peer_of(scope)
+    return (peer.network or peer.name) if peer is not None else UNKNOWN_USER
 
 
 def _peer_of(scope: Scope) -> Peer | None:

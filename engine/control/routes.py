@@ -18,16 +18,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from engine import __version__, terminal
+from engine.control.access_log import AccessLog
 from engine.control.codec import in_words
 from engine.control.failures import ReadOnly, dump_error, status_of
 from engine.control.headers import JSON, PREFIX, PROTOCOL_HEADER, VERSION_HEADER
 from engine.control.openapi import describe
-from engine.control.peers import actor_of, authorized
+from engine.control.peers import actor_of, admitted, authorized, whence
 from engine.control.protocol import ACTOR, fingerprint, methods
 from engine.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from engine.control.protocol import Method
     from engine.control.stream import NewsStream
+    from engine.events import Event
     from engine.view import EngineView
 
 _logger = logging.getLogger(__name__)
@@ -63,7 +65,11 @@ class RequestRefused(EngineError):
 
 
 def application(
-    engine: EngineView, *, more: Sequence[BaseRoute] = (), news: NewsStream | None = None
+    engine: EngineView,
+    *,
+    more: Sequence[BaseRoute] = (),
+    news: NewsStream | None = None,
+    tell: Callable[[Event], object] = lambda _event: None,
 ) -> ASGIApp:
     """Return the application that serves an engine.
 
@@ -72,6 +78,7 @@ def application(
         more: further routes, such as those of another API; they find the engine in
             ``request.app.state.engine`` and who asks by `engine.control.peers.actor_of`.
         news: where the stream of urgent events comes from.
+        tell: records in the engine's journal who uses the API and who is refused.
     """
     routes: list[BaseRoute] = [
         Route(f"{PREFIX}/hello", _hello),
@@ -83,15 +90,16 @@ def application(
         routes.append(Route(f"{PREFIX}/news", news.respond))
     handlers: Any = {EngineError: _told, HTTPException: _http_told}
     app = Starlette(routes=routes, exception_handlers=handlers)
-    app.state.engine = engine
-    return _Guarded(app)
+    app.state.engine, app.state.access_log = engine, AccessLog(tell)
+    return _Guarded(app, app.state.access_log)
 
 
 class _Guarded:
     """Lets in who may come in, and tells versions with every answer."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, log: AccessLog) -> None:
         self._app = app
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -103,11 +111,26 @@ class _Guarded:
                 message["headers"] = [*message["headers"], *_stamps()]
             await send(message)
 
-        if authorized(scope):
+        refused = _refusal(scope)
+        if refused is None:
+            self._log.used(actor_of(scope))
             await self._app(scope, receive, stamped)
         else:
-            refused = RequestRefused(401, "a bearer token is required", "send the one of its file")
+            self._log.refused(whence(scope), refused.detail)
             await _response(refused)(scope, receive, stamped)
+
+
+def _refusal(scope: Scope) -> RequestRefused | None:
+    """Return why a request is not even read, if it is not."""
+    names = {name for name, _ in scope["headers"]}
+    if {b"content-length", b"transfer-encoding"} <= names:
+        both = "Content-Length and Transfer-Encoding contradict each other"
+        return RequestRefused(400, both, "send one of them")
+    if not authorized(scope):
+        return RequestRefused(401, "a bearer token is required", "send the one of its file")
+    if not admitted(scope):
+        return RequestRefused(503, "too many connections are open", "close some, or try again")
+    return None
 
 
 def _stamps() -> tuple[tuple[bytes, bytes], ...]:
@@ -148,6 +171,8 @@ def _call(engine: EngineView, method: Method, arguments: dict[str, Any]) -> byte
 def _require_same_protocol(method: Method, request: Request) -> None:
     theirs = request.headers.get(PROTOCOL_HEADER, fingerprint())
     if method.changes and theirs != fingerprint():
+        access_log: AccessLog = request.app.state.access_log
+        access_log.refused(actor_of(request.scope), "it is another version of dicomdock")
         version = terminal.visible(request.headers.get(VERSION_HEADER, "")[:40])
         raise ReadOnly(
             f"the engine is dicomdock {__version__}, the console {version or 'another version'}",
@@ -169,9 +194,10 @@ async def read_body(request: Request) -> bytes:
                 limit = f"the body is longer than {MAX_BODY_BYTES:,} bytes"
                 raise RequestRefused(413, limit, "send less")
     # Only now: a client whose body is not taken may lose the answer to it.
-    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    # A web page can send other kinds, or none, to an address of its reader's network.
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON:
-        raise RequestRefused(415, f"{kind[:80]!r} is not {JSON}", f"send {JSON}")
+        raise RequestRefused(415, f"Content-Type {kind[:80]!r} is not {JSON}", f"send {JSON}")
     return bytes(content) or b"{}"
 
 
@@ -204,7 +230,6 @@ async def _http_told(_request: Request, error: Exception) -> Response:
 
 
 def _response(error: EngineError) -> Response:
-    status = status_of(error)
-    # What is left of a body that was refused is not waited for.
-    headers = {"connection": "close"} if status in {401, 413, 415} else None
-    return Response(dump_error(error), status, headers, JSON)
+    # What is left of the body of a refused request is not waited for.
+    headers = {"connection": "close"} if isinstance(error, RequestRefused) else None
+    return Response(dump_error(error), status_of(error), headers, JSON)

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.server import ServerState
 
+from engine.connection_table import ConnectionLimits, ConnectionTable
 from engine.control.connection import IDLE_SECONDS, ControlConnection
+from engine.control.listener import ControlListener
 from engine.control.routes import application
 from engine.control.stream import NewsStream
 
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from starlette.routing import BaseRoute
 
+    from engine.connection_table import TableEntry
+    from engine.control.peers import Peer
+    from engine.events import Event
     from engine.view import EngineView
 
 MAX_HEADER_BYTES = 16 * 1024
@@ -43,6 +50,7 @@ class ControlServer:
         token: str = "",
         tls: ssl.SSLContext | None = None,
         more: Sequence[BaseRoute] = (),
+        tell: Callable[[Event], object] = lambda _event: None,
     ) -> None:
         """Take what is served and where.
 
@@ -53,6 +61,7 @@ class ControlServer:
             token: for clients of `remote`.
             tls: for clients of `remote`; None speaks plain HTTP.
             more: further routes, see `application`.
+            tell: records events in the engine's journal.
         """
         self._engine = engine
         self._local = local
@@ -60,6 +69,7 @@ class ControlServer:
         self._token = token
         self._tls = tls
         self._more = more
+        self._tell = tell
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._ready = threading.Event()
@@ -90,47 +100,48 @@ class ControlServer:
     async def _serve(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         news = NewsStream(self._engine)
-        app = application(self._engine, more=self._more, news=news)
-        servers = [_Server(_config(app), self._stopping).serve([self._local])]
+        config = _config(application(self._engine, more=self._more, news=news, tell=self._tell))
+        state = ServerState()
+        connection = partial(_connection, config, state)
+        listeners = [ControlListener(self._local, _table(), connection)]
         if self._remote is not None:
-            config = _config(app, self._token, self._tls)
-            servers.append(_Server(config, self._stopping).serve([self._remote]))
+            remote = ControlListener(
+                self._remote, _table(), connection, token=self._token, tls=self._tls
+            )
+            listeners.append(remote)
         self._ready.set()
-        await asyncio.gather(*servers, self._end(news, self._stopping))
-
-    async def _end(self, news: NewsStream, stopping: asyncio.Event) -> None:
-        await stopping.wait()
-        news.end()
-
-
-class _Server(uvicorn.Server):
-    """Waits for what is to come, where uvicorn looks ten times a second whether it has."""
-
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
-        super().__init__(config)
-        self._stopping = stopping
-
-    async def main_loop(self) -> None:
-        """Do nothing until it is over."""
         await self._stopping.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more requests; those that are served may go on for a moment."""
-        for server in self.servers:
-            server.close()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        tasks = set(self.server_state.tasks)
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
-            for task in late:
-                task.cancel()
+        for listener in listeners:
+            listener.close()
+        news.end()
+        await _finish(state)
 
 
-def _config(app: Any, token: str = "", tls: ssl.SSLContext | None = None) -> uvicorn.Config:
+async def _finish(state: ServerState) -> None:
+    """Take no more requests; those that are served may go on for a moment."""
+    for connection in list(state.connections):
+        connection.shutdown()
+    tasks = set(state.tasks)
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+        for task in late:
+            task.cancel()
+
+
+def _table() -> ConnectionTable:
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return ConnectionTable(ConnectionLimits.within(descriptors))
+
+
+def _connection(
+    config: uvicorn.Config, state: ServerState, peer: Peer, entry: TableEntry
+) -> ControlConnection:
+    return ControlConnection(config, state, {}, peer=peer, entry=entry)
+
+
+def _config(app: Any) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
-        http=partial(ControlConnection, token=token),  # type: ignore[arg-type]
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -143,5 +154,4 @@ def _config(app: Any, token: str = "", tls: ssl.SSLContext | None = None) -> uvi
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )
     config.load()
-    config.ssl = tls
     return config

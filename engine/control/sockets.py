@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 MODE = 0o660
 """For the owner and its group: who may connect may do everything."""
-BACKLOG = 64
+BACKLOG = 1024
+"""Connections that wait to be accepted; a flood must not fill it faster than they are."""
 _LONGEST_PATH_BYTES = 107
 """``sun_path`` of Linux, without the NUL."""
 

@@ -6,14 +6,16 @@ words (XNAT 1.3) and says what to do. What changes goes through the same calls a
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from engine.config.xnat import read_receiver, read_records, to_xnat
+from engine.control.headers import JSON
 from engine.control.peers import actor_of
 from engine.control.routes import read_body
 from engine.control.xnat_errors import in_their_words, status_of
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from engine.view import EngineView
 
 BASE = "/xapi/dicomscp"
-ACTOR = "XNAT's interface"
+INTERFACE = "XNAT's interface"
 MOST_DIGITS = 18
 """Of an id: more are no receiver's."""
 
@@ -67,8 +69,12 @@ def _route(path: str, handler: Callable[[Request, bytes], Any], method: str) -> 
         try:
             answer = await run_in_threadpool(handler, request, content)
         except EngineError as error:
-            return PlainTextResponse(in_their_words(error), status_of(error))
-        return Response(status_code=200) if answer is None else JSONResponse(answer)
+            # What was sent may be no Unicode, and stands in the error.
+            words = in_their_words(error).encode(errors="backslashreplace")
+            return PlainTextResponse(words, status_of(error))
+        if answer is None:
+            return Response(status_code=200)
+        return Response(json.dumps(answer), media_type=JSON)
 
     return Route(path, respond, methods=[method])
 
@@ -171,6 +177,11 @@ def _read(content: bytes) -> Mapping[str, Any]:
         records = read_records(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise EngineError("the body is not UTF-8", "send JSON in UTF-8") from error
+    try:
+        json.dumps(records, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = rf"the body has half of a surrogate pair, such as \ud800: {error.reason}"
+        raise EngineError(half, "send whole characters") from error
     if len(records) != 1 or content.lstrip().startswith(b"["):
         raise EngineError("the body is not one receiver record", "send one JSON object")
     return records[0]
@@ -201,4 +212,4 @@ def _engine(request: Request) -> EngineView:
 
 
 def _actor(request: Request) -> str:
-    return actor_of(request.scope, ACTOR)
+    return actor_of(request.scope, through=INTERFACE)

@@ -14,6 +14,12 @@ from engine.events.associations import (
     ConnectionDropped,
     ContextsRefused,
 )
+from engine.events.control import (
+    AssociationAbortAsked,
+    ControlRefused,
+    ControlUsed,
+    StudyRouteChanged,
+)
 from engine.events.engine import (
     AnonymizationNotApplied,
     AnonymizationOutOfForce,
@@ -63,6 +69,7 @@ __all__ = [
     "AnonymizationFailed",
     "AnonymizationNotApplied",
     "AnonymizationOutOfForce",
+    "AssociationAbortAsked",
     "AssociationAborted",
     "AssociationEstablished",
     "AssociationRejected",
@@ -76,6 +83,8 @@ __all__ = [
     "ConfigurationRefused",
     "ConnectionDropped",
     "ContextsRefused",
+    "ControlRefused",
+    "ControlUsed",
     "EngineStarted",
     "EngineStopping",
     "Event",
@@ -102,5 +111,6 @@ __all__ = [
     "SessionOpened",
     "Severity",
     "SocketUnused",
+    "StudyRouteChanged",
     "counted",
 ]

@@ -12,6 +12,8 @@ from engine.events.event import Event, Severity, counted
 class EngineStarted(Event):
     """The engine is up and its listeners have been started."""
 
+    audited: ClassVar[bool] = True
+
     version: str
     listening: int
     enabled: int
@@ -24,6 +26,8 @@ class EngineStarted(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStopping(Event):
     """The engine takes no new associations and drains the open ones."""
+
+    audited: ClassVar[bool] = True
 
     open_associations: int
 
@@ -96,6 +100,7 @@ class ConfigurationRefused(Event):
     severity: ClassVar[Severity] = Severity.ERROR
     topic: ClassVar[str] = "config"
     urgent: ClassVar[bool] = True
+    audited: ClassVar[bool] = True
 
     reason: str
 

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+AUTOMATIC = frozenset(("direct archive", "auto-archive", "the PET/MR setting"))
+"""What stands in `by` if a setting did it, and nobody asked."""
+
+
 class Severity(StrEnum):
     """How much an event matters."""
 
@@ -28,6 +32,8 @@ class Event:
     """One word for the log's "what" column."""
     urgent: ClassVar[bool] = False
     """Whether a console should be told at once instead of at its next look."""
+    audited: ClassVar[bool] = False
+    """Whether the audit log has it although it names nobody who did it; see `is_audited`."""
 
     receiver: str = ""
     """``AE:port``; empty when the event is not about one receiver."""
@@ -38,6 +44,14 @@ class Event:
     def sentence(self) -> str:
         """Say what happened, without repeating receiver and caller."""
         raise NotImplementedError
+
+    def is_audited(self) -> bool:
+        """Tell whether the audit log has the event too: somebody did it, or was refused.
+
+        What other machines cause by DICOM is never there, so that they can't fill it.
+        """
+        by = getattr(self, "by", "")
+        return self.audited or (by != "" and by not in AUTOMATIC)
 
     def to_record(self) -> dict[str, object]:
         """Return the event as JSON values, with its kind and sentence."""

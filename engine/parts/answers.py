@@ -48,4 +48,6 @@ class Answers:
         self.sessions = SessionAnswers(keeping, reader, journal, current)
         self.history = HistoryAnswers(storage.store, current, access.changing, access.apply)
         self.senders = SenderAnswers(reader, associations, clock)
-        self.study_routes = StudyRouteAnswers(settings.study_routes_file, current, clock)
+        self.study_routes = StudyRouteAnswers(
+            settings.study_routes_file, current, clock, journal.record
+        )

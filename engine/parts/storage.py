@@ -59,7 +59,7 @@ def open_storage(
     opened.callback(lock.release)
     store = _open_store(settings, clock, plugins)
     configuration = store.create_default("first start")
-    journal = Journal(clock, settings.event_log, settings.log_level)
+    journal = Journal(clock, settings.event_log, settings.log_level, audit_file=settings.audit_log)
     opened.callback(journal.close)
     opened.callback(LogToJournal(journal).attach())
     prearchive_fd = _open_folder(settings.prearchive_dir, opened)

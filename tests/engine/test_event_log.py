@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from engine import journal as journal_module
 from engine.event_log import LONGEST_LINE, EventLog
 from engine.events import ReceiverListening, ReceiverStopped, Severity
@@ -15,8 +17,6 @@ from tests.fakes import FixedClock
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
-
-    import pytest
 
     from engine.event_log import Record
 
@@ -72,3 +72,11 @@ def test_less_than_the_least_severity_is_not_written_but_remembered(tmp_path: Pa
     journal.close()
     assert [json.loads(line)["kind"] for line in path.read_text().splitlines()] == ["AlertFailed"]
     assert len(journal.events_since(1, 9).events) == 2
+
+
+def test_a_log_is_not_read_through_a_link(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text('{"sequence": 1}\n')
+    (tmp_path / "events.jsonl").symlink_to(elsewhere)
+    with EventLog(tmp_path / "events.jsonl") as log, pytest.raises(OSError, match="symbolic link"):
+        list(log.all())

@@ -8,6 +8,9 @@ import pytest
 
 from engine import events
 from engine.events import Event, counted
+from engine.session_events import SessionArchived
+from engine.sessions.builder import DIRECT_ARCHIVE, PET_MR_RULE
+from engine.sessions.lifecycle import AUTO_ARCHIVE
 
 EXAMPLES: list[tuple[Event, str]] = [
     (
@@ -22,6 +25,19 @@ EXAMPLES: list[tuple[Event, str]] = [
         events.SecretsShown(by="anna", what="alerts list"),
         "secrets of the configuration were shown to anna by: alerts list",
     ),
+    (events.ControlUsed(by="anna"), "control API used by anna"),
+    (
+        events.ControlRefused(address="192.0.2.7", why="a bearer token is required"),
+        "control request from 192.0.2.7 refused: a bearer token is required",
+    ),
+    (
+        events.ControlRefused(address="2001:db8::/64", why="no token", times=1000, left_out=1),
+        "control request from 2001:db8::/64 refused, 1,000 times by now: no token; "
+        "1 such report left out before",
+    ),
+    (events.AssociationAbortAsked(by="anna"), "anna asked to abort the association"),
+    (events.StudyRouteChanged(by="anna", project="P1"), "anna saved a study route to P1"),
+    (events.StudyRouteChanged(by="anna"), "anna deleted a study route"),
     (events.EngineStopping(open_associations=1), "engine stops: 1 open association may finish"),
     (
         events.ConfigurationApplied(revision=4, receivers=5, enabled=4, by="anna"),
@@ -216,3 +232,27 @@ def test_only_what_needs_a_person_at_once_is_urgent() -> None:
 )
 def test_numbers_and_nouns_agree(number: int, text: str) -> None:
     assert counted(number, "object") == text
+
+
+def test_what_people_did_is_audited_and_what_other_machines_did_is_not() -> None:
+    audited = {type(event) for event, _ in EXAMPLES if event.is_audited()}
+    assert audited == {
+        events.AssociationAbortAsked,
+        events.ConfigurationApplied,
+        events.ConfigurationRefused,
+        events.ControlRefused,
+        events.ControlUsed,
+        events.EngineStarted,
+        events.EngineStopping,
+        events.IdentifyingValuesShown,
+        events.SecretsShown,
+        events.StudyRouteChanged,
+    }
+
+
+@pytest.mark.parametrize(
+    ("by", "audited"),
+    [("anna", True), *((by, False) for by in (DIRECT_ARCHIVE, PET_MR_RULE, AUTO_ARCHIVE))],
+)
+def test_what_a_setting_did_is_not_audited(by: str, audited: bool) -> None:
+    assert SessionArchived(session=1, project="P1", by=by).is_audited() is audited

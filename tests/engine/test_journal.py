@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import stat
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from engine import journal as journal_module
 from engine.events import (
+    AssociationRejected,
     Event,
     EventPage,
+    IdentifyingValuesShown,
     ObjectsStored,
     ReceiverFailed,
     ReceiverStopped,
     RecordedEvent,
+    Severity,
 )
 from engine.journal import RING_EVENTS, Journal
 from tests.fakes import FixedClock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+REJECTED = AssociationRejected(
+    called_ae_title="XNAT", address="192.0.2.7", port=104, result=1, source=1, reason=7, why="no"
+)
 QUIET = ReceiverStopped(receiver="XNAT:8104")
 URGENT = ReceiverFailed(receiver="XNAT:8104", reason="address in use", remedy="choose another port")
 
@@ -207,3 +217,59 @@ def test_a_log_directory_that_is_gone_costs_lines_but_no_event(tmp_path: Path) -
     journal = recorded(2, tmp_path / "gone" / "events.jsonl")
     assert len(journal.events_since(1, 9).events) == 2
     journal.close()
+
+
+SHOWN = IdentifyingValuesShown(by="anna", object="0123456789ab")
+
+
+def test_other_events_do_not_push_the_audit_log_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "FILE_BYTES", 1_000)
+    log, audit = tmp_path / "events.jsonl", tmp_path / "audit.jsonl"
+    journal = Journal(FixedClock(), log, audit_file=audit)
+    journal.record(SHOWN)
+    for _ in range(100):
+        journal.record(REJECTED)
+    journal.close()
+    kept = "".join(file.read_text() for file in tmp_path.glob("events.jsonl*"))
+    assert "IdentifyingValuesShown" not in kept
+    (line,) = audit.read_text().splitlines()
+    assert json.loads(line)["kind"] == "IdentifyingValuesShown"
+    assert {file.name for file in tmp_path.glob("audit*")} == {"audit.jsonl"}
+
+
+def test_an_audited_event_is_in_both_files_whatever_the_least_severity(tmp_path: Path) -> None:
+    log, audit = tmp_path / "events.jsonl", tmp_path / "audit.jsonl"
+    with closing(Journal(FixedClock(), log, Severity.ERROR, audit_file=audit)) as journal:
+        journal.record(SHOWN)
+        assert not log.exists()
+    with closing(Journal(FixedClock(), log, audit_file=audit)) as journal:
+        journal.record(SHOWN)
+    assert [len(file.read_text().splitlines()) for file in (log, audit)] == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "audit.jsonl"])
+def test_a_log_is_for_its_owner_only_and_written_through_no_link(
+    tmp_path: Path, name: str, umask: None
+) -> None:
+    log, audit = tmp_path / "events.jsonl", tmp_path / "audit.jsonl"
+    with closing(Journal(FixedClock(), log, audit_file=audit)) as journal:
+        journal.record(SHOWN)
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("")
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to(elsewhere)
+    with closing(Journal(FixedClock(), log, audit_file=audit)) as journal:
+        recorded = journal.record(SHOWN)
+        assert journal.events_since(1, 9).events == (recorded,)
+    assert elsewhere.read_text() == ""
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    """Let modes be what the code asks for."""
+    before = os.umask(0)
+    yield
+    os.umask(before)

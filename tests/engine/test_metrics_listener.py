@@ -81,14 +81,64 @@ def test_other_requests_are_refused(
     assert ask(listener, path, method, host)[0] == status
 
 
-def test_clients_that_say_nothing_take_the_places_of_few_and_cost_no_thread_more(
-    listener: MetricsListener,
+def test_clients_that_say_nothing_cost_few_threads_and_keep_nobody_out(
+    listener: MetricsListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with ExitStack() as silent:
-        for _ in range(REQUESTS_AT_ONCE):
-            silent.enter_context(socket.create_connection(listener.place, 10))
-        one_too_many = silent.enter_context(socket.create_connection(listener.place, 10))
-        assert one_too_many.recv(1) == b""
+    monkeypatch.setattr("engine.metrics_listener.REQUEST_SECONDS", 60)
+    with ExitStack() as opened:
+        silent = [
+            opened.enter_context(socket.create_connection(listener.place, 10))
+            for _ in range(3 * REQUESTS_AT_ONCE)
+        ]
+        assert ask(listener, "/metrics")[0] == 200
+        assert silent[0].recv(1) == b""
+        for _ in range(2 * REQUESTS_AT_ONCE):
+            assert ask(listener, "/metrics")[0] == 200
+
+
+def test_a_request_that_comes_slowly_has_the_same_deadline(
+    listener: MetricsListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.metrics_listener.REQUEST_SECONDS", 0.3)
+    end = time.monotonic() + 15
+    with socket.create_connection(listener.place, 0.05) as slow:
+        slow.send(b"GET /metrics HTTP/1.1\r\nx: ")
+        while time.monotonic() < end:
+            try:
+                slow.send(b"a")
+                if slow.recv(1) == b"":
+                    return
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+    raise AssertionError("a slow request is never ended")
+
+
+def test_no_more_than_a_few_requests_are_answered_at_once() -> None:
+    asked, go_on = threading.Semaphore(0), threading.Event()
+
+    class Slow:
+        def metrics(self) -> bytes:
+            asked.release()
+            go_on.wait(20)
+            return b"slow"
+
+    listener = MetricsListener(MetricsAddress("127.0.0.1", 0), cast("Monitoring", Slow()))
+    answers: list[int] = []
+    clients = [
+        threading.Thread(target=lambda: answers.append(ask(listener, "/metrics")[0]))
+        for _ in range(REQUESTS_AT_ONCE)
+    ]
+    for client in clients:
+        client.start()
+        assert asked.acquire(timeout=20)
+    assert ask(listener, "/metrics")[0] == 503
+    go_on.set()
+    for client in clients:
+        client.join(20)
+    listener.close()
+    assert answers == [200] * REQUESTS_AT_ONCE
 
 
 def test_without_descriptors_it_rests_until_there_are_some_again(

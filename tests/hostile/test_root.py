@@ -116,7 +116,7 @@ def test_changes_that_root_makes_name_the_caller(service: Service) -> None:
         service.run(*add, "NEWER", "--port", "8105", env=environment | {CALLER: "anna"})
         history = service.run("config", "history", "--json")
         authors = [revision["changed_by"] for revision in json.loads(history.stdout)["revisions"]]
-        assert authors[:2] == ["anna", "root"]
+        assert authors[:2] == ["root, says: anna", "root"]
     else:
         assert service.run("config", "history").returncode in {0, 2, 4}
 

@@ -4,46 +4,27 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from engine.control.protocol import methods
-from engine.demo.studies import CT_SCANNER, study
-from engine.dimse.send import Destination, SendingAssociation
 from engine.errors import SessionError
 from engine.model.anonymization import ScriptScope
-from engine.model.processor import Processor
-from engine.model.processor_class import Location
-from engine.model.project import Project
 from engine.model.session_query import SessionQuery
-from engine.model.study_route import StudyRoute
-from engine.service import Engine
-from engine.settings import Durability, EngineSettings
 from engine.view.objects import ObjectReference
 from engine.view.scripts import ScriptTrial
-from tests.fakes import NOW, FixedClock
+from tests.interop.at_work import CALLER, SCRIPT, engine_at_work
 from tests.kinds import kinds_in
-from tests.running import LOOPBACK, configure, free_port, make_receiver
+from tests.running import LOOPBACK
 from tests.serving import attached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from engine.model.processing import ProcessorStep
+    from engine.service import Engine
     from engine.view import EngineView
-
-SCRIPT = 'version "6.6"\n(0008,1030) := "TRIAL 7"\n'
-SET = Processor(0, "Set", "setElements", parameters=(("script", SCRIPT),))
-COPY = Processor(
-    0,
-    "Copy",
-    "forwardCopy",
-    location=Location.AFTER_STORED,
-    parameters=(("ae_title", "PACS"), ("host", LOOPBACK), ("port", "9")),
-)
-CALLER = "CT_SCANNER_1"
 
 
 @pytest.fixture(scope="module")
@@ -61,26 +42,8 @@ def both(
 ) -> Iterator[tuple[Engine, EngineView]]:
     """Run an engine that has received, refused and changed something; reach it from afar too."""
     data = tmp_path_factory.mktemp("answers") / "data"
-    port = free_port()
-    receiver = make_receiver("XNAT", port, custom_processing=True)
-    configure(data, receiver, projects=(Project("NEURO-01"),))
-    engine = Engine(EngineSettings(data, durability=Durability.NONE), clock=FixedClock())
-    engine.start()
-    try:
-        engine.processors.save(SET, "anna")
-        engine.processors.save(replace(COPY, enabled=False), "anna")
-        with SendingAssociation(
-            Destination(LOOPBACK, port, "XNAT", CALLER), [CT_SCANNER.sop_class_uid]
-        ) as peer:
-            objects = islice(study(CT_SCANNER, 1, "NEURO-01", NOW), 3)
-            assert [peer.send(ds) for ds in objects] == [0, 0, 0]
-        engine.study_routes.save(StudyRoute("1.2.3", "NEURO-01"), "anna")
-        assert engine._associations.wait_until_none(5)
-        engine._index.flush()  # nothing is written any more that an answer could tell
-        with attached(engine, data / "attached.sock") as view:
-            yield engine, view
-    finally:
-        engine.stop(drain_seconds=0)
+    with engine_at_work(data) as engine, attached(engine, data / "attached.sock") as view:
+        yield engine, view
 
 
 def receiver(view: EngineView) -> Any:

@@ -333,6 +333,17 @@ def test_a_body_that_is_no_record_is_refused(script: Script, body: bytes, status
     assert len(script.http.get(BASE).json()) == 1
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b'{"aeTitle":"A\\ud800","port":8110}', b'{"aeTitle":"A","port":8110,"label":"\\udc00"}'],
+)
+def test_half_a_surrogate_pair_is_refused_in_words(script: Script, body: bytes) -> None:
+    answer = script.http.post(BASE, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+    assert "half of a surrogate pair" in answer.text
+    assert "send whole characters" in answer.text
+
+
 def test_the_history_says_who_it_was(script: Script) -> None:
     assert script.put(whitelist=["CT1"]).status_code == 200
     (by,) = {script.dock.engine._configuration.changed_by}

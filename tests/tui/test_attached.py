@@ -85,7 +85,7 @@ def test_a_console_survives_its_engine_and_loses_nothing_that_was_typed(data: Pa
     assert second.terminate() == 0
     tables = json.loads((data / "config.json").read_text())
     assert tables["receivers"]["2"]["ae_title"] == "TYPED"
-    assert "(console)" in tables["meta"]["1"]["changed_by"]
+    assert ", says: console" in tables["meta"]["1"]["changed_by"]
 
 
 def test_an_engine_of_another_version_is_shown_and_not_changed(data: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.clock import SystemClock
-from engine.events import ReceiverFailed, ReceiverListening
+from engine.events import ConfigurationApplied, ReceiverFailed, ReceiverListening
 from engine.journal import Journal
 
 if TYPE_CHECKING:
@@ -48,6 +48,16 @@ def test_questions_that_make_no_sense_are_refused(
     run: Run, journal: Journal, words: tuple[str, ...]
 ) -> None:
     assert run("events", *words).code == 2
+
+
+def test_what_people_did_is_read_from_the_audit_log(run: Run, data: Path, journal: Journal) -> None:
+    logs = data / "logs"
+    audited = Journal(SystemClock(), logs / "events.jsonl", audit_file=logs / "audit.jsonl")
+    audited.record(ConfigurationApplied(revision=2, receivers=1, enabled=1, by="anna"))
+    audited.close()
+    (line,) = run("events", "--audit").out.splitlines()
+    assert "changed by anna" in line
+    assert len(run("events").out.splitlines()) == 3
 
 
 def test_where_no_engine_has_run_there_are_no_events(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from engine.model.processor import Processor
 from engine.model.processor_class import Location
 from engine.service import Engine
 from engine.settings import Durability, EngineSettings
+from engine.users import user_name
 from tests.running import configure, free_port, make_receiver
 
 if TYPE_CHECKING:
@@ -103,14 +105,14 @@ SHOWING = {
 
 @pytest.mark.usefixtures("configured")
 @pytest.mark.parametrize("question", SHOWING, ids=" ".join)
-def test_secrets_are_shown_on_request_and_the_event_log_keeps_who_saw_them(
+def test_secrets_are_shown_on_request_and_the_audit_log_keeps_who_saw_them(
     run: Run, data: Path, question: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SUDO_USER", "anna")
     shown = run(*question, "--show-secrets").out
     assert all(secret in shown for secret in SHOWING[question])
-    (event,) = map(json.loads, (data / "logs" / "events.jsonl").read_text().splitlines())
-    assert (event["kind"], event["by"]) == ("SecretsShown", "anna")
+    (event,) = map(json.loads, (data / "logs" / "audit.jsonl").read_text().splitlines())
+    assert (event["kind"], event["by"]) == ("SecretsShown", f"{user_name(os.getuid())}, says: anna")
     assert event["what"] == " ".join(question[:2])
 
 

@@ -120,10 +120,11 @@ def test_a_limit_that_can_not_be_is_told_with_its_range(
     ("environment", "who"),
     [
         ({}, LOGIN),
-        ({"SSH_CONNECTION": "10.0.0.5 50112 10.0.0.1 22"}, f"{LOGIN} from 10.0.0.5"),
+        ({"SSH_CONNECTION": "10.0.0.5 50112 10.0.0.1 22"}, f"{LOGIN}, says: from 10.0.0.5"),
         ({"SSH_CONNECTION": ""}, LOGIN),
-        ({"SSH_CONNECTION": "\x1b[31m 1 2 3"}, f"{LOGIN} from \\x1b[31m"),
-        ({"SUDO_USER": "anna"}, "anna"),
+        ({"SSH_CONNECTION": "\x1b[31m 1 2 3"}, f"{LOGIN}, says: from \\x1b[31m"),
+        ({"SUDO_USER": "anna"}, f"{LOGIN}, says: anna"),
+        ({"SUDO_USER": LOGIN}, LOGIN),
     ],
 )
 def test_a_change_tells_who_made_it(
@@ -135,6 +136,12 @@ def test_a_change_tells_who_made_it(
     run("receivers", "add", *CT1)
     configuration = ConfigurationStore(data / "config.json", clock=SystemClock()).load()
     assert configuration.changed_by == who
+
+
+def test_the_console_tells_that_it_is_one_and_of_whom(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert actor("console") == f"{LOGIN}, says: console"
+    monkeypatch.setenv("SUDO_USER", "anna")
+    assert actor("console") == f"{LOGIN}, says: console of anna"
 
 
 def test_what_a_command_makes_is_private(run: Run, data: Path) -> None:

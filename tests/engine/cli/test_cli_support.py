@@ -83,6 +83,8 @@ def test_a_bundle_helps_and_tells_nothing_of_patients_people_and_secrets(
     assert json.loads(found["check.json"])["agrees"] is True
     assert json.loads(found["about.json"])["packages"]["pydicom"]
     assert "AssociationEstablished" in found["events.jsonl"]
+    assert "ConfigurationApplied" in found["audit.jsonl"]
+    assert "AssociationEstablished" not in found["audit.jsonl"]
     assert (tmp_path / "b.tar.gz").stat().st_mode & 0o777 == 0o600
 
 

@@ -76,7 +76,7 @@ def test_of_two_consoles_that_change_a_receiver_the_second_is_told_and_overwrite
         assert bob.view.snapshot().receivers[0].receiver == seen
         changed = replace(seen, direct_archive=True)
         anna.view.save_receiver(changed, "anna", replacing=seen)
-        with pytest.raises(ChangedMeanwhile, match=r"\(anna\)") as caught:
+        with pytest.raises(ChangedMeanwhile, match=r"says: anna") as caught:
             bob.view.save_receiver(replace(seen, anonymization=False), "bob", replacing=seen)
         assert caught.value.exit_code == 6
         assert bob.view.snapshot().receivers[0].receiver == changed
@@ -84,7 +84,7 @@ def test_of_two_consoles_that_change_a_receiver_the_second_is_told_and_overwrite
         assert bob.view.save_receiver(again, "bob", replacing=changed) == again
         assert [r.changed_by.rpartition(" ")[2] for r in bob.view.history.revisions().revisions][
             :2
-        ] == ["(bob)", "(anna)"]
+        ] == ["bob", "anna"]
 
 
 @pytest.mark.parametrize("title", ["A\\B", "", "x" * 17, "\x1b[2J"])

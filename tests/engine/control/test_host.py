@@ -7,11 +7,12 @@ import os
 import socket
 import stat
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.control import listener
 from engine.control.host import address_of, serve, token_of
 from engine.control.sockets import listen_at
 from engine.errors import CertificateUnusable, ConfigurationError, PortInUse, StorageUnusable
@@ -116,19 +117,61 @@ def test_a_tcp_port_lets_in_who_shows_the_token_and_nobody_else(tmp_path: Path) 
 
 
 def test_a_tcp_port_may_speak_tls(tmp_path: Path) -> None:
+    port = free_port()
+    settings, authority = tls_settings(tmp_path, port)
+    with hosted(settings):
+        assert get(port, token_of(settings.control_token_file), authority.client()) == 200
+    missing = EngineSettings(
+        settings.data_dir, control_tcp=str(port), control_certificate="/missing.pem"
+    )
+    with pytest.raises(CertificateUnusable, match=r"missing|No such file"):
+        serve(busy(), missing)
+
+
+def tls_settings(tmp_path: Path, port: int) -> tuple[EngineSettings, Authority]:
     authority = Authority(tmp_path / "certificates")
     certificate, key = authority.issue("localhost")
-    port = free_port()
     data = tmp_path / "data"
     data.mkdir()
     settings = EngineSettings(
         data, control_tcp=str(port), control_certificate=str(certificate), control_key=str(key)
     )
-    with hosted(settings):
+    return settings, authority
+
+
+def test_half_requests_from_a_host_do_not_lock_it_out(tmp_path: Path) -> None:
+    port = free_port()
+    settings = EngineSettings(tmp_path, control_tcp=str(port))
+    with hosted(settings), ExitStack() as opened:
+        for _ in range(40):
+            half = opened.enter_context(socket.create_connection(("127.0.0.1", port), 20))
+            half.send(b"GET /v1/projects HTTP/1.1\r\n")
+        assert get(port, token_of(settings.control_token_file)) == 200
+
+
+@pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01\x02\x00\x01"], ids=["silent", "half hello"])
+def test_a_tls_handshake_has_a_deadline_from_the_moment_of_accept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    assert listener.HANDSHAKE_SECONDS <= 5
+    monkeypatch.setattr(listener, "HANDSHAKE_SECONDS", 0.2)
+    port = free_port()
+    settings, _ = tls_settings(tmp_path, port)
+    with hosted(settings), socket.create_connection(("127.0.0.1", port), 20) as connected:
+        connected.send(begun)
+        assert connected.recv(1) == b""
+
+
+def test_silent_connections_from_a_host_do_not_lock_its_tls_clients_out(tmp_path: Path) -> None:
+    port = free_port()
+    settings, authority = tls_settings(tmp_path, port)
+    with hosted(settings), ExitStack() as opened:
+        silent = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", port), 20))
+            for _ in range(100)
+        ]
         assert get(port, token_of(settings.control_token_file), authority.client()) == 200
-    missing = EngineSettings(data, control_tcp=str(port), control_certificate="/missing.pem")
-    with pytest.raises(CertificateUnusable, match=r"missing|No such file"):
-        serve(busy(), missing)
+        assert silent[0].recv(1) == b""
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.7", "[::]"])

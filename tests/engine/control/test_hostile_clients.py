@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import threading
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.control import connection
+from engine.connection_table import ConnectionLimits
+from engine.control import connection, listener
 from engine.events import ReceiverFailed
 from tests.fakes import FakeEngine, busy, hundred_associations
 from tests.serving import connect, send, served
@@ -92,27 +94,64 @@ def is_hung_up(connected: socket.socket) -> bool:
     return bool(poll.poll(5000))
 
 
-def test_no_process_may_have_all_the_connections(
+REQUEST = b"GET /v1/projects HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+def limit(monkeypatch: pytest.MonkeyPatch, **limits: int) -> None:
+    """Serve with limits of a test's own."""
+    own = ConnectionLimits(**limits)
+    monkeypatch.setattr(ConnectionLimits, "within", lambda _descriptors: own)
+
+
+def test_a_process_with_many_half_requests_can_still_ask(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "MAX_CONNECTIONS_PER_PROCESS", 3)
     monkeypatch.setattr(connection, "REQUEST_SECONDS", 30)
     with served(busy(), file), ExitStack() as opened:
+        begun = []
+        for _ in range(40):
+            begun.append(opened.enter_context(connect(file)))
+            begun[-1].send(REQUEST[:-2])
+            assert send(file, "GET", "/v1/projects") == (200, [])
+        assert [until_closed(half) for half in begun[:9]] == [b""] * 9
+        begun[-1].send(b"\r\n")
+        assert begun[-1].recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_no_process_may_have_all_the_admitted_connections(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit(monkeypatch, admitted_per_origin=3)
+    with served(busy(), file), ExitStack() as opened:
         kept = [opened.enter_context(connect(file)) for _ in range(3)]
-        assert until_closed(opened.enter_context(connect(file))) == b""
-        kept[0].send(b"GET /v1/projects HTTP/1.1\r\nhost: x\r\n\r\n")
-        assert kept[0].recv(4096).startswith(b"HTTP/1.1 200")
-        kept[1].close()
+        for each in kept:
+            each.send(REQUEST)
+            assert each.recv(4096).startswith(b"HTTP/1.1 200")
+        status, error = send(file, "GET", "/v1/projects")
+        assert (status, error["detail"]) == (503, "too many connections are open")
+        kept[0].close()
         deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            with connect(file) as another:
-                another.send(b"GET /v1/projects HTTP/1.1\r\nhost: x\r\n\r\n")
-                try:
-                    if another.recv(4096).startswith(b"HTTP/1.1 200"):
-                        return
-                except OSError:
-                    continue
-        raise AssertionError("a freed place is not given again")
+        while send(file, "GET", "/v1/projects")[0] != 200:
+            assert time.monotonic() < deadline, "a freed place is not given again"
+
+
+def test_without_descriptors_the_server_rests_and_then_accepts_who_waited(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "REST_SECONDS", SOON)
+    tries: list[float] = []
+    accept = socket.socket.accept
+
+    def scarce(listening: socket.socket) -> object:
+        tries.append(time.monotonic())
+        if len(tries) < 3:
+            raise OSError(errno.EMFILE, "too many open files")
+        return accept(listening)
+
+    monkeypatch.setattr(socket.socket, "accept", scarce)
+    with served(busy(), file):
+        assert send(file, "GET", "/v1/projects") == (200, [])
+    assert tries[1] - tries[0] >= SOON
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import socket
 from base64 import b64encode
+from struct import pack
 
 import pytest
 
-from engine.control.peers import Peer, authorized
+from engine.control.peers import Peer, actor_of, authorized, local_peer
+from engine.users import UNKNOWN_USER
 
 TOKEN = "correct-horse-battery"
 
@@ -39,7 +44,27 @@ def test_a_client_from_elsewhere_shows_the_token(header: bytes, enters: bool) ->
 
 def test_on_the_socket_its_permissions_are_enough() -> None:
     assert authorized({"headers": [], "state": {"peer": Peer("anna", 7)}})
+    shown = [(b"authorization", b"Bearer of-another-engine")]
+    assert authorized({"headers": shown, "state": {"peer": Peer("anna", 7)}})
 
 
 def test_nobody_else_enters() -> None:
     assert not authorized({"headers": [(b"authorization", f"Bearer {TOKEN}".encode())]})
+
+
+def test_a_process_at_the_other_end_is_known_by_its_login_and_number() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert local_peer(ours) == Peer(pwd.getpwuid(os.getuid()).pw_name, os.getpid())
+
+
+def test_a_login_that_the_kernel_does_not_report_is_not_made_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(socket.socket, "getsockopt", lambda *_: pack("3i", 7, 2_000_000_123, 0))
+    with socket.socket(socket.AF_UNIX) as connected:
+        assert local_peer(connected) == Peer("user 2000000123", 7)
+
+
+def test_a_change_without_a_known_connection_is_of_an_unknown_user() -> None:
+    assert actor_of({}, "root") == f"{UNKNOWN_USER}, says: root"

@@ -12,12 +12,13 @@ import pytest
 from engine import __version__
 from engine.control import routes
 from engine.control.protocol import fingerprint
+from engine.control.xnat import xnat_routes
 from engine.errors import ChangedMeanwhile, NotFound
 from engine.model.anonymization import ScriptScope
 from engine.view.objects import ObjectReference
 from engine.view.scripts import ScriptTrial
 from tests.fakes import FakeEngine, busy
-from tests.serving import attached, send, served
+from tests.serving import attached, connect, send, served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +90,67 @@ def test_a_request_that_makes_no_sense_has_an_answer_in_words(
     assert error["remedy"]
 
 
+@pytest.mark.parametrize("headers", [b"", b"content-type:\r\n", b"content-type: text/plain\r\n"])
+@pytest.mark.parametrize("path", [b"/v1/undo", b"/v1/projects", b"/xapi/dicomscp"])
+def test_nothing_is_done_without_the_content_type_of_json(
+    tmp_path: Path, path: bytes, headers: bytes
+) -> None:
+    engine = busy()
+    file = tmp_path / "control.sock"
+    with served(engine, file, more=xnat_routes()), connect(file) as connected:
+        connected.send(b"POST %s HTTP/1.1\r\nhost: x\r\n%s\r\n" % (path, headers))
+        assert connected.recv(4096).startswith(b"HTTP/1.1 415")
+    assert engine.calls == []
+
+
+def test_a_body_with_two_lengths_is_refused_and_its_connection_closed(
+    control: Path, engine: FakeEngine
+) -> None:
+    head = b"POST /v1/undo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    lengths = b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n"
+    with connect(control) as connected:
+        connected.send(head + lengths + b"2\r\n{}\r\n0\r\n\r\n")
+        answer = b"".join(iter(lambda: connected.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"contradict each other" in answer
+    assert engine.calls == []
+
+
+def test_a_long_value_is_cut_in_the_answer(control: Path) -> None:
+    body = json.dumps({"receiver_id": "x" * 100, "enabled": True}).encode()
+    _, error = send(control, "POST", "/v1/set_enabled", body)
+    assert error["carries"]["problems"][0]["value"] == "x" * 80
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"receiver_id": 1, "enabled": true, "actor": "\\ud800"',
+        b'{"a":' * 50_000 + b'"\\ud800"',
+        b'{"receiver_id": 1, "enabled": true, "colour": "\\ud800"}',
+    ],
+    ids=["torn", "deep", "unknown member"],
+)
+def test_half_a_surrogate_pair_in_a_body_that_is_not_valid_changes_nothing_about_that(
+    control: Path, engine: FakeEngine, body: bytes
+) -> None:
+    status, error = send(control, "POST", "/v1/set_enabled", body)
+    assert (status, error["error"]) == (422, "InvalidRequest")
+    assert engine.calls == []
+
+
+def test_an_error_about_a_file_name_that_is_no_unicode_arrives_in_xnats_words_too(
+    tmp_path: Path,
+) -> None:
+    engine, file = busy(), tmp_path / "control.sock"
+    engine.error = NotFound("/tls/\udcff.pem is missing")
+    with served(engine, file, more=xnat_routes()), connect(file) as connected:
+        connected.send(b"DELETE /xapi/dicomscp/1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: connected.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert answer.endswith(rb"/tls/\udcff.pem is missing")
+
+
 def test_a_method_without_arguments_may_be_read_without_a_body(control: Path) -> None:
     assert send(control, "GET", "/v1/projects") == (200, [])
     assert send(control, "POST", "/v1/projects", b"{}") == (200, [])
@@ -103,11 +165,13 @@ def test_a_method_without_arguments_may_be_read_without_a_body(control: Path) ->
         (None, LOGIN),
         ("", LOGIN),
         (LOGIN, LOGIN),
-        (f"{LOGIN} (console) from 10.4.2.7", f"{LOGIN} (console) from 10.4.2.7"),
-        ("anna", f"{LOGIN} (anna)"),
-        (f"{LOGIN}ette", f"{LOGIN} ({LOGIN}ette)"),
-        ("\x1b[31mred\n", f"{LOGIN} (\\x1b[31mred\\n)"),
-        ("x" * 5000, f"{LOGIN} ({'x' * 200})"),
+        (f"{LOGIN}, says: console from 10.4.2.7", f"{LOGIN}, says: console from 10.4.2.7"),
+        (f"{LOGIN} (token)", f"{LOGIN}, says: {LOGIN} (token)"),
+        ("anna", f"{LOGIN}, says: anna"),
+        (f"{LOGIN}ette", f"{LOGIN}, says: {LOGIN}ette"),
+        ("anna, says: console", f"{LOGIN}, says: anna, says: console"),
+        ("\x1b[31mred\n", f"{LOGIN}, says: \\x1b[31mred\\n"),
+        ("x" * 5000, f"{LOGIN}, says: {'x' * 200}"),
     ],
 )
 def test_the_kernel_says_who_makes_a_change_and_the_client_may_only_add_to_it(
@@ -126,7 +190,7 @@ def test_nobody_sees_identifying_values_under_another_name(tmp_path: Path) -> No
     with attached(engine, tmp_path / "control.sock") as view:
         view.scripts.shown_preview(trial, reference, "dr.no")
     ((name, arguments),) = engine.scripts.calls
-    assert (name, arguments[2]) == ("shown_preview", f"{LOGIN} (dr.no)")  # type: ignore[index]
+    assert (name, arguments[2]) == ("shown_preview", f"{LOGIN}, says: dr.no")  # type: ignore[index]
 
 
 def test_an_error_of_the_engine_arrives_with_its_class_and_words(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from engine.dimse.associations import CALLERS_TOLD, ENDED_KEPT, Associations, Li
 from engine.dimse.contexts import AcceptedUIDs
 from engine.errors import NotFound
 from engine.events import (
+    AssociationAbortAsked,
     AssociationAborted,
     AssociationEstablished,
     AssociationRejected,
@@ -333,7 +334,7 @@ EXPLICIT = UID("1.2.840.10008.1.2.1")
 
 
 def test_accepted_contexts_are_named_while_an_association_is_kept(setting: Setting) -> None:
-    control = AssociationControl(setting.associations)
+    control = AssociationControl(setting.associations, setting.journal.record)
     live = setting.open()
     assert control.contexts(live.id) == ()
     accepted = (AcceptedUIDs(5, PRIVATE, EXPLICIT), AcceptedUIDs(1, CT, None))
@@ -353,7 +354,7 @@ def test_accepted_contexts_are_named_while_an_association_is_kept(setting: Setti
 
 
 def test_an_abort_is_told_with_who_did_it_and_an_ended_one_is_not_found(setting: Setting) -> None:
-    control = AssociationControl(setting.associations)
+    control = AssociationControl(setting.associations, setting.journal.record)
     aborted: list[str] = []
     live, other = setting.open(), setting.open()
     live.abort = lambda: aborted.append(live.id)
@@ -363,6 +364,9 @@ def test_an_abort_is_told_with_who_did_it_and_an_ended_one_is_not_found(setting:
     setting.associations.close(live, AssociationEnd.ABORTED)
     (event,) = setting.events(AssociationAborted)
     assert event.sentence().endswith("aborted by anna")
+    (asked,) = setting.events(AssociationAbortAsked)
+    assert asked == AssociationAbortAsked(association=live.id, by="anna")
+    assert asked.is_audited()
     with pytest.raises(NotFound, match=f"{live.id} has ended"):
         control.abort(live.id, "anna")
 
