@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from engine.certificates.callers import Callers, is_device
+from engine.certificates.callers import Callers, is_device, is_doubtful
 from engine.certificates.files import Stamp, content, cut, in_memory, invalid, stamp_of
 from engine.certificates.revocation import read_lists
 from engine.errors import InvalidReceiver, Problem
@@ -158,7 +158,7 @@ def read_authorities(path: Path) -> tuple[Authority, ...]:
         InvalidReceiver: naming the file and what is wrong with it.
     """
     return tuple(
-        Authority(found.subject.rfc4514_string(), is_device(found))
+        Authority(found.subject.rfc4514_string(), is_device(found), is_doubtful(found))
         for found in _certificates("tls_ca", str(path))
     )
 

@@ -82,6 +82,20 @@ def is_device(certificate: x509.Certificate) -> bool:
         return True
 
 
+def is_doubtful(certificate: x509.Certificate) -> bool:
+    """Tell whether an authority does not say what its key is for, as all of them should.
+
+    RFC 5280 4.2.1.3 wants it; ``openssl req -x509`` leaves it out, whosever certificate it makes.
+    """
+    try:
+        certificate.extensions.get_extension_for_class(x509.KeyUsage)
+    except x509.ExtensionNotFound:
+        return not is_device(certificate)
+    except (x509.DuplicateExtension, ValueError):
+        return True
+    return False
+
+
 def fingerprint(certificate: x509.Certificate) -> bytes:
     """Return the SHA-256 of a certificate."""
     return certificate.fingerprint(hashes.SHA256())

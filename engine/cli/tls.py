@@ -103,13 +103,15 @@ def tls_notes(receiver: Receiver) -> Iterator[str]:
         when = "has expired" if record["problem"] else f"expires in {counted(left, 'day')}"
         yield f"the certificate {when}, at {record['not_after']}; renew it"
     with suppress(InvalidReceiver):  # a file that is gone is a matter of the port
-        yield from (f"tls_ca: {one.meaning()}" for one in authorities(receiver) if one.is_device)
+        for one in authorities(receiver):
+            if one.is_device or one.is_doubtful:
+                yield f"tls_ca: {one.meaning()}"
         now = SystemClock().now()
-        for one in _revocation_lists(receiver):
-            if one.expires_soon(now):
-                when = "has expired" if one.is_expired(now) else "expires soon"
-                until = f"{one.next_update:%Y-%m-%d %H:%M} UTC"
-                yield f"tls_crl: the list of {one.issuer} {when}, at {until}; replace the file"
+        for held in _revocation_lists(receiver):
+            if held.expires_soon(now):
+                when = "has expired" if held.is_expired(now) else "expires soon"
+                until = f"{held.next_update:%Y-%m-%d %H:%M} UTC"
+                yield f"tls_crl: the list of {held.issuer} {when}, at {until}; replace the file"
 
 
 def _full_path(text: str) -> str:

@@ -156,12 +156,16 @@ class Authority:
     subject: str
     is_device: bool
     """Whether it is trusted as itself only, and what it signs is not."""
+    is_doubtful: bool = False
+    """Whether it counts as an authority, and may be a device's own by all that it says."""
 
     def meaning(self) -> str:
         """Say in words whose certificates are accepted because of it."""
         if self.is_device:
             return f"{self.subject} is one device's certificate; what it signs is not accepted"
-        return f"{self.subject} is an authority; every certificate it signs is accepted"
+        told = f"{self.subject} is an authority; every certificate it signs is accepted"
+        remedy = "if it is one device's own, make it anew with basicConstraints=CA:FALSE"
+        return f"{told}; {remedy}" if self.is_doubtful else told
 
     def to_record(self) -> dict[str, object]:
         """Return it as JSON values."""

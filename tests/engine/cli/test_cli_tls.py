@@ -153,6 +153,19 @@ def test_a_devices_certificate_among_the_authorities_is_named_at_save_and_by_lin
     assert "does not exist" in finding["message"]
 
 
+def test_an_authority_that_may_be_a_device_is_named_at_save(
+    run: Run, files: list[str], authority: Authority
+) -> None:
+    """What `openssl req -x509` makes without names: nobody can tell which of both it is."""
+    unnamed = party("ct1", is_authority=True)
+    assert "tls_ca" not in run(*NEW, *files).err
+    with authority.ca_file.open("ab") as trusted:
+        trusted.write(unnamed.write(authority.folder / "unnamed")[0].read_bytes())
+    said = run("receivers", "edit", "SAFE", "--limit", "idle_seconds=30").err
+    assert "tls_ca: CN=ct1 is an authority; every certificate it signs is accepted; if it" in said
+    assert run("whitelist", "lint", "SAFE").code == 0
+
+
 def test_revocation_lists_are_named_listed_and_checked_at_save(
     run: Run, files: list[str], authority: Authority
 ) -> None:
