@@ -1,10 +1,14 @@
-"""What counts as an IP address of this host in settings and in unit files."""
+"""IP addresses: what is one in settings and unit files, and what limits per address count."""
 
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
-from typing import Final
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address
 
 SCOPE: Final = re.compile(r"[0-9A-Za-z._-]{1,15}")
 """A network interface, by name or number."""
@@ -19,3 +23,17 @@ def is_address(text: str) -> bool:
         return bool(ip_address(text))
     except ValueError:
         return False
+
+
+@lru_cache(maxsize=1024)
+def origin_of(address: IPv4Address | IPv6Address) -> str:
+    """Return what an address is to everything that is counted per address.
+
+    One host may use a whole /64 of IPv6 addresses (RFC 7421), so that a /64 counts as one address.
+    Link-local addresses have the same /64 everywhere, and count one by one.
+    """
+    if not isinstance(address, IPv6Address) or address.is_link_local:
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ip_network((address.packed[:8] + bytes(8), 64)))

@@ -9,14 +9,10 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_NETWORK_BITS = 64
-"""The part of an IPv6 address that a host can't choose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +45,7 @@ class ConnectionTable:
         """Count a new connection; a silent one is closed if there are too many.
 
         Args:
-            origin: who shares a limit: see `origin_of`, or a process.
+            origin: who shares a limit: see `engine.addresses.origin_of`, or a process.
             close: closes the connection; called by any thread, and returns at once.
         """
         entered = TableEntry(self, origin, close)
@@ -109,14 +105,3 @@ class TableEntry:
     def leave(self) -> None:
         """Stop counting the connection."""
         self.table.leave(self)
-
-
-def origin_of(address: str) -> str:
-    """Return what the limits per address count: an IPv4 address, or the /64 of an IPv6 address."""
-    parsed = ip_address(address.partition("%")[0])
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    host_bits = 128 - _NETWORK_BITS
-    return f"{IPv6Address(int(parsed) >> host_bits << host_bits)}/{_NETWORK_BITS}"

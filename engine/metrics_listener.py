@@ -18,7 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, cast
 
-from engine.connection_table import ConnectionLimits, ConnectionTable, TableEntry, origin_of
+from engine.addresses import origin_of
+from engine.connection_table import ConnectionLimits, ConnectionTable, TableEntry
 from engine.exposition import CONTENT_TYPE
 from engine.model.metrics_address import MetricsAddress
 
@@ -122,7 +123,7 @@ class _Server(ThreadingHTTPServer):
             with suppress(OSError):
                 request.shutdown(socket.SHUT_RDWR)  # its thread notices, and closes it
 
-        self._entries[request] = self._table.enter(origin_of(client_address[0]), close)
+        self._entries[request] = self._table.enter(origin_of(ip_address(client_address[0])), close)
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -251,7 +252,12 @@ class FakeEngine:
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         self.listeners.append(listener)
-        return lambda: self.listeners.remove(listener)
+
+        def unsubscribe() -> None:
+            with suppress(ValueError):
+                self.listeners.remove(listener)
+
+        return unsubscribe
 
     def identifiers(self) -> tuple[IdentifierInfo, ...]:
         return self.known_identifiers

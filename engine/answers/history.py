@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from engine.errors import ChangedMeanwhile
 from engine.model.configuration import Configuration
 from engine.model.configuration_diff import differences, masked
+from engine.users import SAYS
 from engine.view.history import ChangeRow, RevisionPage, RevisionSummary
 
 if TYPE_CHECKING:
@@ -72,11 +73,13 @@ class HistoryAnswers:
 
 def _summary(revision: Revision) -> RevisionSummary:
     made, configuration = list(masked(revision.made)), revision.configuration
-    who, _, where = configuration.changed_by.partition(_BETWEEN)
+    # An address that a client only says it has stays behind the name, marked as said.
+    name, says, said = configuration.changed_by.partition(SAYS)
+    who, _, where = name.partition(_BETWEEN)
     return RevisionSummary(
         number=configuration.revision,
         changed_at=configuration.changed_at,
-        changed_by=who,
+        changed_by=f"{who}{says}{said}",
         changed_from=where,
         changes=len(made),
         summary=tuple(difference.sentence() for difference in made[:_SUMMARY_ROWS]),

@@ -10,9 +10,10 @@ import asyncio
 import errno
 import logging
 import socket
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from engine.connection_table import origin_of
+from engine.addresses import origin_of
 from engine.control.peers import Peer, local_peer
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class ControlListener:
             peer = local_peer(connected)
             return peer, f"process {peer.pid}"
         host, *_ = connected.getpeername()
-        network = origin_of(host)
+        network = origin_of(ip_address(host))
         return Peer(f"token from {host}", token=self._token, network=network), network
 
     async def _connect(self, connected: socket.socket, connection: ControlConnection) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.addresses import origin_of
 from engine.dimse.door import too_fast
 from engine.model import whitelist
-from engine.model.limits import counted_as
 from engine.model.site import SiteSettings
 
 if TYPE_CHECKING:
@@ -127,8 +127,8 @@ def _limits_reached(request: AssociationRequest, receiver: Receiver, load: Load)
     """Yield which limits leave no room for one more association."""
     limits = receiver.limits_within(load.site)
     at_receiver = sum(o.receiver == receiver.label for o in load.open)
-    place = counted_as(request.address)
-    at_address = sum(counted_as(o.address) == place for o in load.open)
+    place = origin_of(request.address)
+    at_address = sum(origin_of(o.address) == place for o in load.open)
     of_caller = sum(o.calling_ae_title == request.calling_ae_title for o in load.open)
     for count, limit, where in (
         (len(load.open), limits.associations, "the engine"),

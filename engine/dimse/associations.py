@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypedDict
 
+from engine.addresses import origin_of
 from engine.dimse.acceptance import OpenAssociation
 from engine.dimse.known_addresses import KnownAddresses
 from engine.dimse.repetitions import Repetitions
@@ -24,7 +25,6 @@ from engine.events import (
 )
 from engine.journal import is_told
 from engine.metrics import SecondsRing
-from engine.model.limits import counted_as
 from engine.model.session import ObjectState
 from engine.sessions.rows import WhitelistUse
 from engine.view import AssociationEnd, AssociationStatus
@@ -296,7 +296,7 @@ class Associations:
 
         The AE titles are the caller's own words: another one in each request is no other cause.
         """
-        cause = counted_as(request.address), port, *rejection.code
+        cause = origin_of(request.address), port, *rejection.code
         times = self._rejections.count(cause)
         is_new = self._rejected_callers.count((cause, status.receiver, status.calling_ae_title))
         told = is_told(times)

@@ -6,9 +6,10 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from engine.addresses import origin_of
 from engine.dimse.rate import ArrivalRates
 from engine.dimse.strangers import Strangers
-from engine.model.limits import Limits, counted_as
+from engine.model.limits import Limits
 
 if TYPE_CHECKING:
     from engine.clock import Clock
@@ -48,7 +49,7 @@ class Door:
 
     def opens(self, address: Address, port: int) -> bool:
         """Tell whether one more connection from an address is taken; note it if not."""
-        limits, counted = self.limits, counted_as(address)
+        limits, counted = self.limits, origin_of(address)
         if self._rates.ignores(counted, limits):
             self.strangers.dropped(address, port, too_fast(limits))
             return False
@@ -75,7 +76,7 @@ class Door:
 
     def enter(self, association: ReceivingAssociation, address: Address) -> None:
         """Count a connection until it has its association, and note how fast they come."""
-        counted = counted_as(address)
+        counted = origin_of(address)
         association.limits = self.limits
         association.is_hasty = not self._rates.arrive(counted, self.limits)
         with self._lock:

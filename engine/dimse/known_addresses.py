@@ -9,7 +9,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from engine.model.limits import counted_as
+from engine.addresses import origin_of
 from engine.model.whitelist import normalize_address
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class KnownAddresses:
         self._known.move_to_end(ae_title)
         if len(self._known) > MOST_TITLES:
             self._known.popitem(last=False)
-        place = counted_as(address)
+        place = origin_of(address)
         if place in places or len(places) >= MOST_ADDRESSES:
             return ""
         before = next(reversed(places.values()), "")

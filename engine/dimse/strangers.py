@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.addresses import origin_of
 from engine.dimse.greeting import recognize
 from engine.dimse.repetitions import Repetitions
 from engine.events import ConnectionDropped
 from engine.journal import is_told
-from engine.model.limits import counted_as
 
 if TYPE_CHECKING:
     from engine.clock import Clock
@@ -68,7 +68,7 @@ class Strangers:
         self, address: Address, port: int, why: str, receiver: str = "", calling: str = ""
     ) -> None:
         """Note that a connection ended; it is told the 1st, 10th, 100th … time in a while."""
-        times = self._repetitions.count((counted_as(address), port, why))
+        times = self._repetitions.count((origin_of(address), port, why))
         # One connection without a word is any monitor's check of a port.
         if is_told(times) and not (times == 1 and why == LEFT_SILENTLY):
             self._journal.record(

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_network
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidSite, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from ipaddress import IPv4Address
 
 GIB = 1024**3
 
@@ -98,18 +95,6 @@ RECEIVER_LIMITS = (
     "data_set_bytes",
 )
 """The limits that a receiver may have of its own."""
-
-
-@lru_cache(maxsize=1024)
-def counted_as(address: IPv4Address | IPv6Address) -> str:
-    """Return what an address is to everything that is counted per address.
-
-    One host may use a whole /64 of IPv6 addresses (RFC 7421), so that a /64 counts as one address.
-    Link-local addresses have the same /64 everywhere, and count one by one.
-    """
-    if isinstance(address, IPv6Address) and not address.is_link_local:
-        return str(ip_network((address.packed[:8] + bytes(8), 64)))
-    return str(address)
 
 
 def parse_receiver_limits(raw: object) -> dict[str, int]:

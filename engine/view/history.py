@@ -34,9 +34,12 @@ class RevisionSummary:
     number: int
     changed_at: datetime | None
     changed_by: str
-    """Such as ``anna``; ``an editor`` for a change of the file by hand."""
+    """Such as ``anna``; ``an editor`` for a change of the file by hand.
+
+    What a client says of itself stands behind the name, as in ``anna, says: console``.
+    """
     changed_from: str
-    """The address that an SSH session came from; empty if unknown."""
+    """The address that the engine saw; empty for this machine, or if unknown."""
     changes: int
     summary: tuple[str, ...]
     """Its first differences from the one before, in words."""

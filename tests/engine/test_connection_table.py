@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from engine.connection_table import ConnectionLimits, ConnectionTable, TableEntry, origin_of
+from engine.connection_table import ConnectionLimits, ConnectionTable, TableEntry
 
 LIMITS = ConnectionLimits(silent=6, silent_per_origin=4, admitted=3, admitted_per_origin=2)
 
@@ -93,21 +93,6 @@ def test_most_descriptors_are_left_to_other_parts(descriptors: int) -> None:
 
 def test_with_many_descriptors_there_is_still_a_limit() -> None:
     assert ConnectionLimits.within(65_536) == ConnectionLimits(64, 32, 128, 32)
-
-
-@pytest.mark.parametrize(
-    ("address", "origin"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("::1", "::/64"),
-    ],
-)
-def test_a_host_can_not_choose_among_origins(address: str, origin: str) -> None:
-    assert origin_of(address) == origin
 
 
 class Held(str):

@@ -12,7 +12,7 @@ from engine.clock import local_midnight
 from engine.errors import ChangedMeanwhile
 from engine.metrics import _LocalDay
 from engine.model.safe_names import timestamp
-from engine.sessions.lifecycle import _since
+from engine.sessions.trash import _since
 from engine.watch import _local
 from tests.conftest import zone
 

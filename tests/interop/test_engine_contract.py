@@ -237,6 +237,14 @@ def events_come_in_pages_in_order_and_each_once(view: EngineView) -> None:
     assert view.events_since(following + 1_000).events == ()
 
 
+@promise()
+def a_subscription_may_be_ended_twice(view: EngineView) -> None:
+    heard: list[RecordedEvent] = []
+    end = view.subscribe(heard.append)
+    end()
+    end()
+
+
 @promise("identifiers", "file_namers")
 def the_default_identifier_comes_first(view: EngineView) -> None:
     assert view.identifiers()[0].id == "dicomObjectIdentifier"

@@ -457,7 +457,7 @@ async def test_an_attached_console_sees_the_same_and_leaves_the_engine_running(
             await walk.until(lambda: not receiver_of(engine).enabled, "the stop")
             await walk.sees("○ 1 stopped", "○ STOPPED WALK")
             await walk.press("8")
-            await walk.sees("Revisions", "(bo)")
+            await walk.sees("Revisions", ", says: bo")
             await walk.press("ctrl+q")
         engine.set_enabled(receiver_of(engine).id, True, "test")
         assert await send(CT_SCANNER, port, 2) == STORED

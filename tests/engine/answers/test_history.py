@@ -106,3 +106,21 @@ def test_secrets_are_never_told(setting: Setting, monkeypatch: pytest.MonkeyPatc
     sentence = "site hook.token: a secret was changed"
     row = ChangeRow("site", Change.CHANGED, "hook.token", "•" * 8, "•" * 8, sentence)
     assert setting.history.diff(1, 2) == (row,)
+
+
+@pytest.mark.parametrize(
+    ("signed", "who", "where"),
+    [
+        ("token from 192.0.2.7", "token", "192.0.2.7"),
+        ("token from 192.0.2.7, says: bo from 10.0.0.1", "token, says: bo from 10.0.0.1",
+         "192.0.2.7"),
+        ("root, says: from 10.0.0.1", "root, says: from 10.0.0.1", ""),
+        ("root, says: console", "root, says: console", ""),
+    ],
+)  # fmt: skip
+def test_an_address_that_a_client_only_says_it_has_is_not_shown_as_its_address(
+    setting: Setting, signed: str, who: str, where: str
+) -> None:
+    setting.store.save_project(Project("NEURO-02"), signed)
+    newest = setting.history.revisions().revisions[0]
+    assert (newest.changed_by, newest.changed_from) == (who, where)

@@ -227,11 +227,13 @@ def test_a_token_that_others_may_read_or_guess_is_refused(tmp_path: Path) -> Non
 
 def test_stopping_ends_streams_and_idle_connections(tmp_path: Path) -> None:
     engine = busy()
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with served(engine, tmp_path / "control.sock"), remote(tmp_path / "control.sock") as reached:
         reached.view.snapshot()
         heard: list[object] = []
         unsubscribe = reached.view.subscribe(heard.append)
     unsubscribe()
     assert engine.listeners == []
-    assert threading.active_count() <= before + 1
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        assert not thread.is_alive(), thread.name
