@@ -116,6 +116,7 @@ class Engine:
             opened.callback(self._watcher.stop)
             self._watching.start(opened)
             self._reload()  # the file may have been changed since it was read
+            self._index.confirm_run()
             self._open = opened.pop_all()
         enabled = [r for r in self._configuration.receivers if r.enabled]
         states = [self._states.observed(receiver).state for receiver in enabled]

@@ -111,8 +111,13 @@ class SessionKeeping:
         at = self._workplace
         return audit(at.index, at.ledger, at.areas, live=False)
 
+    @in_words()
     def adopt(self, found: Audit) -> Adopted:
-        """Bring the index to what the disk says, and return what that changed."""
+        """Bring the index to what the disk says, and return what that changed.
+
+        Raises:
+            StorageUnusable: if the index can't be written.
+        """
         return adopt_findings(self._workplace, found)
 
     def start(self) -> None:
@@ -180,6 +185,7 @@ def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[
         keeping = SessionKeeping(settings, index, journal, clock, lambda: configuration, runner)
         opened.callback(keeping.close)
         keeping.recover(clean=index.begin_run())
+        index.confirm_run()
         yield keeping
 
 

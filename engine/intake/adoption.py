@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from engine.errors import UnreadableObject
-from engine.intake.recovery import record_unknown
 from engine.model.session import SessionArea, SessionStatus
+from engine.sessions import reconcile
 from engine.sessions.building import document_of
 from engine.sessions.files import object_files
 from engine.sessions.migrations import NEXT_SESSION
 from engine.sessions.moments import stamp
-from engine.sessions.reconcile import repair
 from engine.sessions.session_xml import NAMESPACE
 
 if TYPE_CHECKING:
@@ -63,10 +62,7 @@ def adopt_findings(workplace: Workplace, found: Audit) -> Adopted:
     adopted = Adopted()
     for findings in found.sessions:
         session = workplace.ledger.session(findings.session)
-        differences = repair(workplace, session)
-        for file in differences.unknown:
-            record_unknown(workplace, session, file, REASON)
-        workplace.require_rows()
+        differences = reconcile.adopt(workplace, session, REASON)
         workplace.ledger.recount(session.id)
         adopted = adopted.plus(differences)
     more = adopt_folders(workplace, found.unknown_folders)
@@ -82,10 +78,9 @@ def adopt_folders(workplace: Workplace, folders: Iterable[UnknownFolder]) -> int
         if not files:
             continue
         session = workplace.ledger.session(_insert(workplace, unknown, folder, files))
-        for path in files:
-            record_unknown(workplace, session, path.relative_to(folder).as_posix(), REASON)
+        names = (path.relative_to(folder).as_posix() for path in files)
+        reconcile.give_rows(workplace, session, names, REASON)
         adopted += len(files)
-        workplace.require_rows()
     return adopted
 
 

@@ -9,18 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.model.session import ObjectState, SessionStatus
-from engine.sessions.reconcile import identify, repair
-from engine.sessions.rows import ObjectRow
+from engine.model.session import SessionStatus
+from engine.sessions import reconcile
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from engine.clock import Clock
     from engine.model.session import Session
     from engine.sessions.workplace import Workplace
 
-SUCCESS = 0x0000
+REASON = "found on disk after a crash"
 _MAY_LACK_ROWS = (
     SessionStatus.RECEIVING,
     SessionStatus.QUEUED_BUILDING,
@@ -42,43 +38,14 @@ def adopt(workplace: Workplace) -> Recovered:
     """Give every stored object its row, in the sessions that may lack some."""
     adopted = {}
     for session in workplace.ledger.in_status(*_MAY_LACK_ROWS):
-        unknown = repair(workplace, session).unknown
-        for file in unknown:
-            record_unknown(workplace, session, file, "found on disk after a crash")
+        unknown = reconcile.adopt(workplace, session, REASON).unknown
         if unknown:
             adopted[session.id] = len(unknown)
         elif _never_came_to_be(workplace, session):
             workplace.index.forget_empty(session.id)
-    workplace.require_rows()
     return Recovered(sum(adopted.values()), len(adopted))
 
 
 def _never_came_to_be(workplace: Workplace, session: Session) -> bool:
     is_received = session.status is SessionStatus.RECEIVING
     return is_received and not workplace.ledger.stored_rows(session.id)
-
-
-def record_unknown(workplace: Workplace, session: Session, file: str, reason: str) -> None:
-    """Give an object without a row one that says how it was found."""
-    path = workplace.areas.folder(session) / file
-    workplace.index.record(_row(path, session, file, reason, workplace.clock))
-
-
-def _row(path: Path, session: Session, file: str, reason: str, clock: Clock) -> ObjectRow:
-    found = identify(path)
-    return ObjectRow(
-        at=clock.now().isoformat(timespec="microseconds"),
-        receiver=session.receiver,
-        calling_ae_title=session.calling_ae_title,
-        address="",
-        association="",
-        sop_class_uid=found.sop_class_uid,
-        sop_instance_uid=found.sop_instance_uid,
-        transfer_syntax_uid=found.transfer_syntax_uid,
-        state=ObjectState.STORED,
-        status=SUCCESS,
-        reason=reason,
-        session=session.id,
-        file=file,
-        bytes=path.stat().st_size,
-    )

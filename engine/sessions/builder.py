@@ -12,6 +12,7 @@ from engine.session_events import SessionArchived, SessionBuilt, SessionFailed
 from engine.sessions.building import Moved, build
 from engine.sessions.files import remove_empty_folders
 from engine.sessions.operations import OperationKind, Request
+from engine.sessions.reconcile import adopt, differences_of
 from engine.sessions.scans import SCANS
 from engine.sessions.separation import pet_scans
 from engine.sessions.transfer import remove_time_stamp
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 DIRECT_ARCHIVE = "direct archive"
 FAILED_DIRECTLY = "Attempt to direct-archive failed"
 """XNAT's words for it (9.7)."""
+FOUND_BY_BUILD = "found on disk when its session was built"
 PET_MR_RULE = "the PET/MR setting"
 SEPARATED = "its PET scans become a session of their own"
 
@@ -61,13 +63,11 @@ class Builder:
         if not self._at.is_settled(session_id):
             self._at.ledger.end_build(session_id, (), (SessionStatus.RECEIVING, ""))
             return
-        files = self._at.ledger.stored_files(session_id)
-        if not files:
-            self._forget(session)
-            return
         moved: list[Moved] = []
         try:
-            built = self._built(session, files, moved)
+            self._adopt(session)
+            files = self._at.ledger.stored_files(session_id)
+            built = self._built(session, files, moved) if files else None
         except (EngineError, OSError) as error:
             if is_full(error):
                 self._postpone(session, moved, in_words(error), before)
@@ -77,7 +77,19 @@ class Builder:
             self._at.ledger.note_files(session_id, moved)
             raise
         else:
-            self._finish(session, moved, built)
+            if built is None:
+                self._forget(session)
+            else:
+                self._finish(session, moved, built)
+
+    def _adopt(self, session: Session) -> None:
+        """Give objects without a row one: a flush failed behind their name, or the row was lost.
+
+        Objects that join while this looks at the disk are not settled, and left to the next build.
+        """
+        found = differences_of(self._at, session)
+        if found and self._at.ledger.session(session.id).status is SessionStatus.BUILDING:
+            adopt(self._at, session, FOUND_BY_BUILD, found)
 
     def _built(self, session: Session, files: tuple[str, ...], moved: list[Moved]) -> BuiltSession:
         folder = self._at.areas.folder(session)

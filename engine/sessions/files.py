@@ -116,10 +116,26 @@ def same_file(one: Path, other: Path) -> bool:
 
 
 def object_files(session_folder: Path) -> Iterator[Path]:
-    """Yield the objects of a session: files with a DICOM header in the folder of a resource."""
-    for path in sorted(session_folder.glob(f"{SCANS}/*/*/*")):
-        if is_object(path):
-            yield path
+    """Yield the objects of a session: files with a DICOM header in the folder of a resource.
+
+    Raises:
+        OSError: if a folder can't be listed; an object that nobody saw would be forgotten.
+    """
+    for scan in _folders(session_folder / SCANS):
+        for resource in _folders(scan):
+            yield from filter(is_object, _listed(resource))
+
+
+def _folders(top: Path) -> Iterator[Path]:
+    return (path for path in _listed(top) if path.is_dir() and not path.is_symlink())
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Return what is in a folder, by name; nothing if there is no such folder."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def is_object(path: Path) -> bool:

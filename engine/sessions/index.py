@@ -88,6 +88,8 @@ class SessionIndex:
         self.holds = Holds()
         """Taken by `place_of` and `session_for`; given back once the object's row is queued."""
         self._receiving = self._count_receiving()
+        self._run_is_confirmed = False
+        """Whether this run recovered and started, so that its end may count as a clean stop."""
         self.objects_written, self.sessions_finished = Watchers(), Watchers()
         self._writer = RowWriter(self._connection, self._lock, self.objects_written.tell)
         self.record = self._writer.record
@@ -246,26 +248,37 @@ class SessionIndex:
 
     @in_words()
     def begin_run(self) -> bool:
-        """Note that an engine runs; return whether the one before it stopped in good order."""
-        with self._lock, self._connection:
-            row = self._connection.execute("SELECT clean_stop FROM engine").fetchone()
-            self._connection.execute("DELETE FROM engine")
-            self._connection.execute("INSERT INTO engine VALUES (0)")
+        """Note that a run begins; return whether the one before it ended with a clean stop.
+
+        Until `confirm_run` and `close`, the index says that this run crashed.
+        """
+        with self._lock:
+            with self._connection:
+                row = self._connection.execute("SELECT clean_stop FROM engine").fetchone()
+                self._connection.execute("DELETE FROM engine")
+                self._connection.execute("INSERT INTO engine VALUES (0)")
+            # Without FULL durability a power cut would bring the clean stop before this run back.
+            self._connection.execute("PRAGMA wal_checkpoint")
         return row is None or bool(row[0])
 
+    def confirm_run(self) -> None:
+        """Let `close` note a clean stop: every object has its row, and the start succeeded."""
+        self._run_is_confirmed = True
+
     def close(self) -> None:
-        """Write what is queued, note the clean stop and close."""
+        """Write what is queued, note the clean stop of a confirmed run, and close."""
         self._writer.close()
         with self._lock, closing(self._connection):
+            if not self._run_is_confirmed or self._writer.lost_rows:
+                return
             try:
-                self._note_stop()
+                self._note_clean_stop()
             except sqlite3.Error as error:
                 _logger.warning("%s; the next start looks for missing rows", unusable(error))
 
-    def _note_stop(self) -> None:
+    def _note_clean_stop(self) -> None:
         with self._connection:
-            clean = not self._writer.lost_rows
-            self._connection.execute("UPDATE engine SET clean_stop = ?", (clean,))
+            self._connection.execute("UPDATE engine SET clean_stop = 1")
 
     def _candidates(self, key: SessionKey) -> list[tuple[int, str, str, SessionStatus | None]]:
         """Return number, folder, status of a key's sessions, and what an object makes of each."""

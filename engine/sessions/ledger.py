@@ -29,7 +29,12 @@ from engine.sessions.ledger_reader import (
     session_row,
 )
 from engine.sessions.moments import stamp
-from engine.sessions.object_changes import give_to_merged, note_anonymization, rename
+from engine.sessions.object_changes import (
+    give_rows,
+    give_to_merged,
+    note_anonymization,
+    rename,
+)
 from engine.sessions.operations import (
     QUEUED_STATUS,
     WORKING_STATUS,
@@ -44,6 +49,7 @@ if TYPE_CHECKING:
 
     from engine.clock import Clock
     from engine.sessions.building import Moved
+    from engine.sessions.rows import ObjectRow
     from engine.sessions.session_xml import BuiltSession
 
 
@@ -247,6 +253,11 @@ class SessionLedger(LedgerReader):
         """Note that objects of a session have other file names."""
         with self._index.changing() as connection:
             rename(connection, session_id, moved)
+
+    def give_rows(self, rows: Iterable[ObjectRow]) -> None:
+        """Give stored objects that have no row theirs."""
+        with self._index.changing() as connection:
+            give_rows(connection, rows)
 
     def note_built(self, session_id: int, built: BuiltSession) -> None:
         """Note what an archived session has become by a merge."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.model.session import ObjectState, ProjectScript
+from engine.sessions.rows import OBJECT_COLUMNS, ObjectRow, insert_objects
 from engine.sessions.staging import REJECTED
 
 if TYPE_CHECKING:
@@ -16,6 +17,29 @@ if TYPE_CHECKING:
 
     from engine.sessions.building import Moved
     from engine.sessions.operations import Plan
+
+
+def give_rows(connection: sqlite3.Connection, rows: Iterable[ObjectRow]) -> None:
+    """Give objects that have none their rows.
+
+    If an object has arrived again as a duplicate, that row becomes its own: what was received
+    stays counted once. It gets a new number, so that nobody who follows the rows misses it.
+    """
+    insert_objects(connection, [_taken_over(connection, row) or row for row in rows])
+
+
+def _taken_over(connection: sqlite3.Connection, row: ObjectRow) -> ObjectRow | None:
+    """Remove the newest duplicate's row of a file and return it as that of a stored object."""
+    found = connection.execute(
+        f"SELECT sequence, {OBJECT_COLUMNS} FROM objects WHERE session = ? AND file = ?"
+        " AND state = ? ORDER BY sequence DESC LIMIT 1",
+        (row.session, row.file, ObjectState.DUPLICATE),
+    ).fetchone()
+    if found is None:
+        return None
+    sequence, *values = found
+    connection.execute("DELETE FROM objects WHERE sequence = ?", (sequence,))
+    return ObjectRow(*values)._replace(state=ObjectState.STORED, reason=row.reason)
 
 
 def rename(connection: sqlite3.Connection, session_id: int, moved: Iterable[Moved]) -> None:

@@ -13,16 +13,21 @@ from typing import TYPE_CHECKING
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 
+from engine.model.session import ObjectState
 from engine.sessions.building import Moved
 from engine.sessions.files import object_files
+from engine.sessions.rows import ObjectRow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from engine.clock import Clock
     from engine.model.session import Session
     from engine.sessions.ledger_reader import StoredRow
     from engine.sessions.workplace import Workplace
+
+SUCCESS = 0x0000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +81,83 @@ def _before(file: str, sop_instance_uid: str, lost: Mapping[str, str]) -> str | 
     return next(same, None) or next((f for f in lost if f.rpartition("/")[2] == name), None)
 
 
-def repair(workplace: Workplace, session: Session) -> Differences:
+def differences_of(workplace: Workplace, session: Session) -> Differences:
+    """Compare a session's folder with its rows; changes nothing."""
+    return compare(workplace.areas.folder(session), workplace.ledger.stored_rows(session.id))
+
+
+def repair(
+    workplace: Workplace, session: Session, differences: Differences | None = None
+) -> Differences:
     """Bring a session's rows to what a crash left on the disk, and return how they differed.
 
     What has no row, and rows without an object, are left for somebody to decide on.
     """
+    found = differences_of(workplace, session) if differences is None else differences
+    workplace.ledger.note_files(session.id, found.moved)
+    for name in found.second_names:
+        (workplace.areas.folder(session) / name).unlink()
+    return found
+
+
+def adopt(
+    workplace: Workplace, session: Session, reason: str, differences: Differences | None = None
+) -> Differences:
+    """Repair a session's rows, and give the objects that have none a row with a reason.
+
+    No object may be on its way into the session; rows without an object are left as they are.
+
+    Args:
+        workplace: the index and the trees.
+        session: the session's row.
+        reason: how the objects were found.
+        differences: what was found, if somebody has compared already.
+    """
+    found = repair(workplace, session, differences)
+    give_rows(workplace, session, found.unknown, reason)
+    return found
+
+
+def give_rows(workplace: Workplace, session: Session, files: Iterable[str], reason: str) -> None:
+    """Give objects of a session that have no row one that says how they were found."""
     folder = workplace.areas.folder(session)
-    differences = compare(folder, workplace.ledger.stored_rows(session.id))
-    workplace.ledger.note_files(session.id, differences.moved)
-    for name in differences.second_names:
-        (folder / name).unlink()
-    return differences
+    rows = [
+        _row(folder / file, session, file, reason, workplace.clock)
+        for file in files
+        if _is_text(file)  # nothing of ours has another name
+    ]
+    if rows:
+        workplace.ledger.give_rows(rows)
+        workplace.index.objects_written.tell()
+
+
+def _row(path: Path, session: Session, file: str, reason: str, clock: Clock) -> ObjectRow:
+    found = identify(path)
+    return ObjectRow(
+        at=clock.now().isoformat(timespec="microseconds"),
+        receiver=session.receiver,
+        calling_ae_title=session.calling_ae_title,
+        address="",
+        association="",
+        sop_class_uid=found.sop_class_uid,
+        sop_instance_uid=found.sop_instance_uid,
+        transfer_syntax_uid=found.transfer_syntax_uid,
+        state=ObjectState.STORED,
+        status=SUCCESS,
+        reason=reason,
+        session=session.id,
+        file=file,
+        bytes=path.stat().st_size,
+    )
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether a file name is UTF-8, as everything in the index is."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def identify(path: Path) -> Identified:

@@ -180,13 +180,7 @@ class RowWriter:
         with self._lock, self._connection:
             self._connection.executemany(_COUNT_USE, uses)
             add_notes(self._connection, notes)
-            for statement, values in _insertions(batch):
-                self._connection.execute(statement, values)
-            self._connection.executemany(
-                "UPDATE sessions SET objects = objects + ?, bytes = bytes + ?,"
-                " last_object_at = MAX(last_object_at, ?) WHERE id = ?",
-                _session_changes(batch),
-            )
+            insert_objects(self._connection, batch)
         if batch:
             self._written()
 
@@ -217,6 +211,17 @@ class RowWriter:
                 self._wake.wait_for(lambda: self._closing, timeout=RETRY_SECONDS)
 
 
+def insert_objects(connection: sqlite3.Connection, rows: Sequence[ObjectRow]) -> None:
+    """Insert rows of objects and count them in their sessions, inside a transaction."""
+    for statement, values in _insertions(rows):
+        connection.execute(statement, values)
+    connection.executemany(
+        "UPDATE sessions SET objects = objects + ?, bytes = bytes + ?,"
+        " last_object_at = MAX(last_object_at, ?) WHERE id = ?",
+        _session_changes(rows),
+    )
+
+
 def _plain(row: Row) -> Row:
     """Return a row with text that SQLite takes; what plugins say may hold half characters."""
     values = (v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in row)
@@ -233,7 +238,7 @@ def _insertions(rows: Sequence[ObjectRow]) -> Iterator[tuple[str, tuple[object, 
             begin = end
 
 
-def _session_changes(batch: list[ObjectRow]) -> list[tuple[int, int, str, int]]:
+def _session_changes(batch: Sequence[ObjectRow]) -> list[tuple[int, int, str, int]]:
     changes: dict[int, tuple[int, int, str]] = {}
     for row in batch:
         if row.session is None:

@@ -6,8 +6,7 @@ import errno
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from engine.errors import EngineError, StorageUnusable
-from engine.events import counted
+from engine.errors import EngineError
 from engine.model.identity import UNASSIGNED
 from engine.model.pet_mr import PetMr
 from engine.model.project import FIRST_ARCHIVE_FOLDER
@@ -52,19 +51,6 @@ class Workplace:
         """Return whether all objects that were on their way have their file and their row."""
         free = self.index.holds.wait_until_free(session_id, SETTLE_SECONDS)
         return free and self.index.flush(SETTLE_SECONDS)
-
-    def require_rows(self) -> None:
-        """Return when the rows of objects that were found on the disk are in the index.
-
-        Raises:
-            StorageUnusable: if they can't be written; whoever starts with that would wait for ever.
-        """
-        if not self.index.flush(SETTLE_SECONDS):
-            rows = counted(self.index.backlog().rows, "object")
-            raise StorageUnusable(
-                f"the session index can't be written: {rows} found on the disk, but not noted",
-                "make room on the disk, and try again; the objects stay where they are",
-            )
 
 
 def project_of(session: Session) -> str:

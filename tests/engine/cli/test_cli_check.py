@@ -39,6 +39,7 @@ def _sessions(data: Path) -> None:
         depot.receive(project="NEURO-02", label="E2")
         depot.receive(project=None, label="E3")
         depot.index.begin_run()
+        depot.index.confirm_run()
         depot.fall_silent()
 
 

@@ -29,17 +29,20 @@ from engine.intake.write import IncomingArea
 from engine.journal import Journal
 from engine.metrics import Metrics
 from engine.model.ae_title import AETitle
+from engine.model.auto_archive import AutoArchive
 from engine.model.configuration import Configuration
 from engine.model.duplicates import DuplicatePolicy
 from engine.model.limits import Limits
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import Receiver
-from engine.model.session import ObjectState
+from engine.model.session import ObjectState, SessionStatus
 from engine.model.session_settings import SessionSettings
 from engine.model.site import SiteSettings
 from engine.sessions.areas import Areas
 from engine.sessions.index import SessionIndex
 from engine.sessions.ledger import SessionLedger
+from engine.sessions.lifecycle import Lifecycle
+from engine.sessions.policy import SessionPolicy
 from engine.sessions.workplace import Workplace
 from engine.settings import Durability
 from tests import dicom
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
     Processed = Callable[[IncomingArea, Journal], Processing]
 
 NEURO_01 = Project("NEURO-01")
+MANUAL = AutoArchive.MANUAL
 RECEIVER = Receiver(1, AETitle("XNAT"), 8104)
 REQUESTED = {
     "sop_class_uid": dicom.CT_IMAGE_STORAGE,
@@ -453,6 +457,31 @@ def test_files_that_a_crash_kept_out_of_the_index_are_adopted_once(bench: Bench)
         REQUESTED["sop_instance_uid"],
     )
     assert bench.index.sessions()[0].objects == 2
+
+
+def test_a_retry_completes_an_object_whose_last_flush_failed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flush = os.fsync
+
+    def fail_last(fd: int) -> None:
+        if bench.files():
+            raise OSError(errno.EIO, "Input/output error")
+        flush(fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail_last)
+        assert bench.receive(dicom.image()).status == 0xA700
+    assert bench.receive(dicom.image()).status == 0
+    bench.index.flush()
+    lifecycle = Lifecycle(bench.workplace(), lambda: SessionPolicy(300, 30, lambda _: MANUAL))
+    bench.clock.advance(300)
+    lifecycle.run_due()
+    (session,) = bench.index.sessions()
+    assert (session.status, session.objects) == (SessionStatus.READY, 1)
+    assert [row.state for row in bench.rows()] == ["stored", "failed"]
+    assert bench.receive(dicom.image()).state is ObjectState.DUPLICATE
+    assert len([file for file in bench.files() if file.suffix == ".dcm"]) == 1
 
 
 def test_a_session_whose_first_file_never_came_is_forgotten_after_a_crash(

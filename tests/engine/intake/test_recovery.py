@@ -99,16 +99,14 @@ def test_rows_that_can_not_be_written_end_a_start_in_words_instead_of_holding_it
         depot.receive()
         depot.index.flush()
     kill(tmp_path)
-    monkeypatch.setattr("engine.sessions.workplace.SETTLE_SECONDS", 0.1)
-    monkeypatch.setattr("engine.sessions.rows.RETRY_SECONDS", 0.01)
 
     def full(*_: object) -> NoReturn:
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr("engine.sessions.rows.RowWriter._write", full)
+        patched.setattr("engine.sessions.object_changes.insert_objects", full)
         starting = sessions_without_engine(EngineSettings(tmp_path), SystemClock())
-        with pytest.raises(StorageUnusable, match="1 object found on the disk, but not noted"):
+        with pytest.raises(StorageUnusable, match="index can't be used: database or disk is full"):
             starting.__enter__()
     with sessions_without_engine(EngineSettings(tmp_path), SystemClock()) as keeping:
         assert len(keeping.ledger.stored_files(1)) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
@@ -178,6 +179,7 @@ def test_a_stop_in_good_order_is_remembered_and_a_crash_is_noticed(tmp_path: Pat
     path = tmp_path / "index.sqlite"
     first = SessionIndex(path, durable=False)
     assert first.begin_run()
+    first.confirm_run()
     first.close()
     second = SessionIndex(path, durable=False)
     assert second.begin_run()
@@ -185,6 +187,34 @@ def test_a_stop_in_good_order_is_remembered_and_a_crash_is_noticed(tmp_path: Pat
     assert not crashed.begin_run()
     second.close()
     crashed.close()
+
+
+def test_a_run_that_never_came_to_be_complete_leaves_the_note_of_a_crash(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    for begins in (True, False, True):
+        failed = SessionIndex(path, durable=False)
+        if begins:
+            failed.begin_run()
+        failed.close()
+    later = SessionIndex(path, durable=False)
+    assert not later.begin_run()
+    later.close()
+
+
+def test_a_power_cut_does_not_bring_back_the_clean_stop_before_a_run(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    before = SessionIndex(path, durable=False)
+    before.begin_run()
+    before.confirm_run()
+    before.close()
+    running = SessionIndex(path, durable=False)
+    assert running.begin_run()
+    survived = tmp_path / "survived.sqlite"
+    shutil.copy(path, survived)  # without its WAL, which is not flushed after every transaction
+    running.close()
+    after = SessionIndex(survived, durable=False)
+    assert not after.begin_run()
+    after.close()
 
 
 def test_status_of_receivers_and_counts_can_be_read_by_another_process(tmp_path: Path) -> None:
@@ -287,6 +317,7 @@ def test_a_row_that_sqlite_does_not_take_costs_no_other_row(
     path = tmp_path / "index.sqlite"
     index = SessionIndex(path, durable=False)
     index.begin_run()
+    index.confirm_run()
     index.record(row(None, state=ObjectState.FAILED))
     index.record(row(None, state=ObjectState.FAILED)._replace(**odd))
     index.record(row(None, state=ObjectState.FAILED))
@@ -305,11 +336,12 @@ def test_a_stop_that_can_not_be_noted_is_no_fault_and_the_next_start_looks_for_r
     path = tmp_path / "index.sqlite"
     index = SessionIndex(path, durable=False)
     index.begin_run()
+    index.confirm_run()
 
     def full() -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(index, "_note_stop", full)
+    monkeypatch.setattr(index, "_note_clean_stop", full)
     index.close()
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         index._connection.execute("SELECT 1")

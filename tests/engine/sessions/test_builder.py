@@ -1,0 +1,142 @@
+"""What a build does with objects that have no row: every file that is there gets one."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.model.session import ObjectState, ProjectScript, SessionStatus
+from engine.sessions import builder
+from engine.sessions.arrivals import Arrivals
+from engine.sessions.builder import FOUND_BY_BUILD
+from engine.sessions.reconcile import differences_of
+from tests.engine.sessions.depot import Depot, depot_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.model.session import Session
+    from engine.sessions.reconcile import Differences
+    from engine.sessions.workplace import Workplace
+
+pytestmark = pytest.mark.usefixtures("quick")
+S = SessionStatus
+
+
+@pytest.fixture
+def depot(tmp_path: Path) -> Iterator[Depot]:
+    with depot_in(tmp_path) as depot:
+        yield depot
+
+
+def set_state(depot: Depot, file: str, state: ObjectState, script: ProjectScript) -> None:
+    """Let the row of a stored object be what a failed flush and the sender's retry leave."""
+    depot.index.flush()
+    with depot.index.changing() as connection:
+        connection.execute(
+            "UPDATE objects SET state = ?, project_script = ? WHERE file = ?", (state, script, file)
+        )
+
+
+def forget_rows(depot: Depot) -> None:
+    depot.index.flush()
+    with depot.index.changing() as connection:
+        connection.execute("DELETE FROM objects")
+
+
+def rows(depot: Depot) -> list[tuple[str, str, str]]:
+    return [(row.state, row.file, row.reason) for row in reversed(depot.index.objects())]
+
+
+def test_a_duplicate_whose_file_has_no_row_gets_one(depot: Depot, tmp_path: Path) -> None:
+    session = depot.receive(name="a.dcm")
+    depot.receive(name="b.dcm")
+    set_state(depot, "SCANS/4/DICOM/a.dcm", ObjectState.DUPLICATE, ProjectScript.EXEMPT)
+    newest = depot.index.objects()[0]
+    depot.fall_silent()
+    assert depot.session(session).objects == 2
+    assert rows(depot) == [
+        ("stored", "SCANS/4/DICOM/b.dcm", ""),
+        ("stored", "SCANS/4/DICOM/a.dcm", FOUND_BY_BUILD),
+    ]
+    row = depot.index.objects()[0]
+    assert (row.sop_instance_uid, row.project_script) == ("1.2.3.1", ProjectScript.EXEMPT)
+    arrivals = Arrivals(tmp_path / "index.sqlite")
+    (again,) = arrivals.after(2, 10)  # whoever has dealt with both rows meets it all the same
+    assert (newest.sop_instance_uid, again.sop_instance_uid) == ("1.2.3.2", "1.2.3.1")
+    arrivals.close()
+
+
+def test_an_object_whose_row_was_lost_is_built_with_the_others(depot: Depot) -> None:
+    session = depot.receive(name="a.dcm")
+    forget_rows(depot)
+    depot.receive(name="b.dcm")
+    depot.fall_silent()
+    assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 2)
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_a_session_is_not_forgotten_while_an_object_is_on_disk(depot: Depot, direct: bool) -> None:
+    session = depot.receive(direct=direct)
+    forget_rows(depot)
+    depot.fall_silent()
+    assert depot.session(session).status is (S.ARCHIVED if direct else S.READY)
+    assert rows(depot) == [("stored", "SCANS/4/DICOM/1.dcm", FOUND_BY_BUILD)]
+
+
+def test_a_session_is_not_forgotten_if_its_folder_can_not_be_listed(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = depot.receive()
+    forget_rows(depot)
+
+    def fail(_: Path) -> Iterator[Path]:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", fail)
+        depot.fall_silent()
+    failed = depot.session(session)
+    assert (failed.status, failed.reason) == (S.ERROR, "the storage failed: Input/output error")
+    depot.ledger.ask_to_build(session)
+    depot.lifecycle.run_requests()
+    assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 1)
+
+
+def test_an_object_that_joins_while_the_disk_is_looked_at_has_one_row(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = depot.receive()
+
+    def joined(workplace: Workplace, looked_at: Session) -> Differences:
+        depot.receive()
+        with depot.index.changing() as connection:  # its row is still on the way
+            row = connection.execute("SELECT * FROM objects ORDER BY sequence DESC").fetchone()
+            connection.execute("DELETE FROM objects WHERE sequence = ?", row[:1])
+        found = differences_of(workplace, looked_at)
+        with depot.index.changing() as connection:
+            marks = ", ".join("?" * len(row))
+            connection.execute(f"INSERT INTO objects VALUES ({marks})", row)
+        assert found.unknown
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(builder, "differences_of", joined)
+        depot.fall_silent()
+    assert depot.session(session).status is S.RECEIVING
+    depot.fall_silent()
+    assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 2)
+    assert [row[0] for row in rows(depot)] == ["stored"] * 2
+
+
+def test_a_file_name_that_is_no_text_ends_no_build(depot: Depot) -> None:
+    session = depot.receive()
+    depot.index.flush()
+    (file,) = depot.all_objects()
+    odd = file.with_name("odd\udc80.dcm")
+    odd.write_bytes(file.read_bytes())
+    depot.fall_silent()
+    assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 1)
