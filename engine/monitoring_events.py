@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import ClassVar
 
 from engine.events import Event, Severity
@@ -35,6 +36,27 @@ class SenderHeard(Event):
     def sentence(self) -> str:
         """Say what happened."""
         return "sends again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockStepped(Event):
+    """The wall clock went another way than the monotonic clock by more than a minute."""
+
+    severity: ClassVar[Severity] = Severity.WARNING
+    topic: ClassVar[str] = "clock"
+
+    seconds: int
+    """Forward; backward if negative."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        size = str(timedelta(seconds=abs(self.seconds)))
+        if self.seconds < 0:
+            return f"the system clock went back by {size}"
+        return (
+            f"the system clock went forward by {size}, or the machine slept; trash and forwarding"
+            " queue do not expire by the new time before it has lasted for a day"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

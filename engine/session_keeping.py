@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.clock import Clock
+    from engine.expiry import ExpiryClock
     from engine.intake.adoption import Adopted
     from engine.intake.recovery import Recovered
     from engine.model.configuration import Configuration
@@ -58,6 +59,7 @@ class SessionKeeping:
         clock: Clock,
         configuration: Callable[[], Configuration],
         runner: ScriptRunner,
+        expiry: ExpiryClock | None = None,
     ) -> None:
         self._configuration = configuration
         self._study_routes_file = settings.study_routes_file
@@ -69,7 +71,7 @@ class SessionKeeping:
             lambda project: configuration().projects.archive_folder(project),
             lambda project: configuration().pet_mr(project),
         )
-        self._lifecycle = Lifecycle(self._workplace, self._policy)
+        self._lifecycle = Lifecycle(self._workplace, self._policy, expiry)
         self._bell = Bell(settings.bell_file)
         self._timer = SessionTimer(self._lifecycle, self._bell)
 

@@ -141,6 +141,11 @@ class EngineSettings:
         return self.data_dir / "sender-hours.json"
 
     @property
+    def clock_file(self) -> Path:
+        """What the last run knew of the time, by which a wrong clock is noticed at a start."""
+        return self.data_dir / "clock.json"
+
+    @property
     def event_log(self) -> Path:
         """The event journal as JSON lines; older ones are beside it."""
         return self.log_dir / "events.jsonl"

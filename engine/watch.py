@@ -1,4 +1,4 @@
-"""Once a minute: is there room, who fell silent, and the metrics as a file for whoever reads it.
+"""Once a minute: is there room, who fell silent, is the clock right, and the metrics as a file.
 
 A storage that nobody sends to is looked at too, so that its end is told before the next sender
 finds it. The file is what node_exporter's textfile collector takes, and what is left of an engine
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 from typing import TYPE_CHECKING
 
 from engine.counters import OTHER_SENDERS
 from engine.monitoring_events import SenderHeard, SenderSilent
+from engine.replaced_file import replace_file
 from engine.sender_hours import SenderHours
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from engine.clock import Clock
     from engine.counters import SenderCounts
+    from engine.expiry import ExpiryClock
     from engine.journal import Journal
     from engine.monitoring import Monitoring
 
@@ -86,12 +87,14 @@ class Watch:
         clock: Clock,
         metrics_file: Path,
         look_at_storage: Callable[[], object],
+        expiry: ExpiryClock,
     ) -> None:
         self._monitoring = monitoring
         self._silence = silence
         self._clock = clock
         self._metrics_file = metrics_file
         self._look_at_storage = look_at_storage
+        self._expiry = expiry
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch")
 
@@ -107,6 +110,7 @@ class Watch:
     def look(self) -> None:
         """Look once."""
         self._look_at_storage()
+        self._expiry.keep()
         self._silence.look(self._monitoring.counters().senders, self._clock.now())
         replace_file(self._metrics_file, self._monitoring.metrics(), 0o640)
 
@@ -121,19 +125,6 @@ class Watch:
             except Exception:
                 # One look that nobody foresaw must not end the watch.
                 _logger.exception("the look once a minute failed")
-
-
-def replace_file(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Put a file in the place of another at once.
-
-    Raises:
-        OSError: if that can't be done.
-    """
-    beside = path.with_name(f".{path.name}.new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(beside, flags, mode), "wb") as file:
-        file.write(content)
-    beside.replace(path)
 
 
 def _read(path: Path) -> dict[str, SenderHours]:

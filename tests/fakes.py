@@ -89,6 +89,10 @@ class FixedClock:
         self._now += timedelta(seconds=seconds)
         self._monotonic += seconds
 
+    def step(self, seconds: float) -> None:
+        """Set only the time of day, as an administrator or NTP does."""
+        self._now += timedelta(seconds=seconds)
+
 
 def make_receiver(id: int, ae_title: str = "XNAT", port: int = 8104, **changes: Any) -> Receiver:
     """Return a receiver; AE titles are taken as they are, valid or not."""

@@ -12,9 +12,9 @@ from engine.model.session_actions import SessionAction, possible_actions
 from engine.session_events import SessionCancelled, SessionRebuildAsked
 from engine.sessions import contents
 from engine.sessions.faults import in_words
-from engine.sessions.lifecycle import put_into_trash_at
 from engine.sessions.operations import OperationKind, Plan, Request
 from engine.sessions.pages import session_page
+from engine.sessions.trash import put_into_trash_at
 from engine.sessions.workplace import project_of
 from engine.view.sessions import (
     ArchivePreview,
@@ -162,7 +162,7 @@ class SessionAnswers:
 
     @in_words()
     def cancel(self, session_id: int, actor: str) -> SessionOutcome:
-        """Take back a request that nobody has begun."""
+        """Take back a request that waits, or an archiving that goes on."""
         self._keeping.ledger.cancel(session_id)
         session = self._keeping.ledger.session(session_id)
         self._journal.record(

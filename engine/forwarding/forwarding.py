@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from engine.clock import Clock
+    from engine.expiry import ExpiryClock
     from engine.forwarding.destination import Destination
     from engine.journal import Journal
     from engine.model.configuration import Configuration
@@ -54,6 +55,7 @@ class Forwarding:
         journal: Journal,
         clock: Clock,
         configuration: Callable[[], Configuration],
+        expiry: ExpiryClock,
     ) -> None:
         """Open the queue; called before a crash is recovered from, which brings new rows.
 
@@ -74,7 +76,7 @@ class Forwarding:
             opened.callback(self._queue.close)
             arrivals = Arrivals(settings.index_file)
             opened.callback(arrivals.close)
-            self._at = Surroundings(self._queue, arrivals, areas, journal, clock)
+            self._at = Surroundings(self._queue, arrivals, areas, journal, clock, expiry)
             self._follower = Follower(self._queue, arrivals, configuration, clock)
             if self._follower.begin():
                 journal.record(ForwardingFollowsNewIndex())

@@ -124,14 +124,25 @@ class ForwardingQueue(PrivateTables):
                 [(mark.sequence, mark.at, number, mark.sequence) for number in followed],
             )
 
-    def due(self, destination: int, now: datetime, limit: int) -> tuple[Item, ...]:
-        """Return what may be sent now, the longest waiting first."""
+    def due(
+        self, destination: int, now: datetime, limit: int, latest: datetime
+    ) -> tuple[Item, ...]:
+        """Return what may be sent now, the longest waiting first.
+
+        Args:
+            destination: where to.
+            now: the time.
+            limit: of how many objects.
+            latest: what is due only after that may be sent now: the clock was ahead when it was
+                noted.
+        """
         query = (
             f"SELECT {ITEM_COLUMNS} FROM items WHERE destination = ? AND failed = 0"
-            " AND due_at <= ? ORDER BY due_at, id LIMIT ?"
+            " AND (due_at <= ? OR due_at > ?) ORDER BY due_at, id LIMIT ?"
         )
+        values = (destination, stamp(now), stamp(latest), limit)
         with self._changing() as connection:
-            rows = connection.execute(query, (destination, stamp(now), limit)).fetchall()
+            rows = connection.execute(query, values).fetchall()
         return tuple(map(Item._make, rows))
 
     def next_due(self, destination: int) -> datetime | None:
@@ -167,9 +178,17 @@ class ForwardingQueue(PrivateTables):
                 (reason, item),
             )
 
-    def expire(self, destination: int, before: datetime, reason: str) -> int:
-        """Give up what was queued before a moment; return how many objects that are."""
+    def expire(self, destination: int, before: datetime, reason: str, now: datetime) -> int:
+        """Give up what was queued before a moment; return how many objects that are.
+
+        What was queued after `now`, by a clock that was ahead, counts as queued now.
+        """
+        future = (
+            "UPDATE items SET queued_at = ?1 WHERE destination = ?2 AND failed = 0"
+            " AND queued_at > ?1"
+        )
         with self._changing() as connection:
+            connection.execute(future, (stamp(now), destination))
             return connection.execute(
                 "UPDATE items SET failed = 1, reason = ? || CASE reason WHEN '' THEN ''"
                 " ELSE ': ' || reason END WHERE destination = ? AND failed = 0 AND queued_at < ?",

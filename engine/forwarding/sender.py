@@ -17,6 +17,7 @@ from engine.errors import StorageUnusable
 from engine.forwarding.backoff import delay_seconds
 from engine.forwarding.delivery import Delivered, Delivery, tell_given_up
 from engine.forwarding.line import Line
+from engine.forwarding.locating import BUSY_SECONDS
 from engine.journal import is_told
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class Sender:
         """How often in a row the peer was in trouble."""
         self._retry_at = 0.0
         self._expire_at = 0.0
+        longest = max(destination.longest_wait_seconds, BUSY_SECONDS)
+        self._longest_wait = timedelta(seconds=longest)
+        """No object waits for longer: a later time was noted by a clock that was ahead."""
         self._halted = ""
         """Why nothing can be sent, as it was told last."""
         self._asked = at.queue.asked(destination.id)
@@ -127,7 +131,8 @@ class Sender:
             return held_back
         self._expire()
         at, number = self._at, self.destination.id
-        items = at.queue.due(number, at.clock.now(), OBJECTS_AT_ONCE)
+        now = at.clock.now()
+        items = at.queue.due(number, now, OBJECTS_AT_ONCE, now + self._longest_wait)
         if not items:
             return self._idle()
         parts = (self.destination, at, self._line, self._is_stopping, self._delivered)
@@ -169,8 +174,8 @@ class Sender:
         due_at = self._at.queue.next_due(self.destination.id)
         seconds = None
         if due_at is not None:
-            left = (due_at - self._at.clock.now()).total_seconds()
-            seconds = max(_SHORTEST_WAIT_SECONDS, left)
+            left = min(due_at - self._at.clock.now(), self._longest_wait)
+            seconds = max(_SHORTEST_WAIT_SECONDS, left.total_seconds())
         if self._line.is_open and (seconds is None or seconds > LINGER_SECONDS):
             with self._wake:
                 woken = self._wake.wait_for(lambda: self._rung or self._stopping, LINGER_SECONDS)
@@ -195,7 +200,8 @@ class Sender:
             return
         self._expire_at = at.clock.monotonic() + EXPIRE_SECONDS
         reason = f"not sent within {age.total_seconds() / 3600:.0f} hours"
-        expired = at.queue.expire(self.destination.id, at.clock.now() - age, reason)
+        before, now = at.expiry.now() - age, at.clock.now()
+        expired = at.queue.expire(self.destination.id, before, reason, now)
         if expired:
             tell_given_up(self.destination, at, expired, reason)
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.clock import Clock
+    from engine.expiry import ExpiryClock
     from engine.forwarding.queue import ForwardingQueue
     from engine.journal import Journal
     from engine.sessions.areas import Areas
@@ -25,5 +26,6 @@ class Surroundings:
     areas: Areas
     journal: Journal
     clock: Clock
+    expiry: ExpiryClock
     chance: Callable[[], float] = random.random
     """Returns from 0 to 1; makes waits uneven."""

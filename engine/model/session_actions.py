@@ -32,7 +32,7 @@ _ACTIONS = {
 
 def possible_actions(session: Session) -> tuple[SessionAction, ...]:
     """Return what a person may ask for now (XNAT 9.5)."""
-    if session.status in QUEUED:
+    if session.status in QUEUED or session.status is SessionStatus.ARCHIVING:
         return (SessionAction.CANCEL,)
     if session.area is SessionArea.TRASH:
         return (SessionAction.RESTORE,) if may_be_asked(session.status) else ()

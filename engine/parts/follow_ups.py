@@ -34,10 +34,12 @@ class FollowUps:
         self._storage = storage
         index, journal, areas = storage.index, storage.journal, areas_of(settings)
         self.keeping = SessionKeeping(
-            settings, index, journal, clock, configuration, storage.runner
+            settings, index, journal, clock, configuration, storage.runner, storage.expiry
         )
         opened.callback(self.keeping.close)
-        self.forwarding = Forwarding(settings, index, areas, journal, clock, configuration)
+        self.forwarding = Forwarding(
+            settings, index, areas, journal, clock, configuration, storage.expiry
+        )
         opened.callback(self.forwarding.close)
         ledger = self.keeping.ledger
         self.programs = Programs(settings, index, ledger, areas, journal, configuration)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from engine import data_directory
 from engine.config.store import ConfigurationStore
+from engine.expiry import ExpiryClock
 from engine.intake.script_runner import ScriptRunner
 from engine.intake.write import IncomingArea
 from engine.journal import Journal
@@ -35,6 +36,7 @@ class Storage:
     configuration: Configuration
     """As the file has it at the start."""
     journal: Journal
+    expiry: ExpiryClock
     prearchive_fd: int
     archive_fd: int
     incoming: IncomingArea
@@ -70,7 +72,8 @@ def open_storage(
     runner = ScriptRunner(settings.uid_maps_file)
     opened.callback(runner.close)
     folders = (prearchive_fd, archive_fd)
-    return Storage(store, configuration, journal, *folders, incoming, index, runner)
+    expiry = ExpiryClock(clock, journal, settings.clock_file)
+    return Storage(store, configuration, journal, expiry, *folders, incoming, index, runner)
 
 
 def _open_store(settings: EngineSettings, clock: Clock, plugins: Plugins) -> ConfigurationStore:

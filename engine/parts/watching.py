@@ -62,7 +62,8 @@ class Watching:
         )
         silence = SilenceWatch(settings.sender_hours_file, storage.journal)
         self._watch = Watch(
-            self.monitoring, silence, clock, settings.metrics_file, intake.guard.refusal
+            *(self.monitoring, silence, clock, settings.metrics_file),
+            *(intake.guard.refusal, storage.expiry),
         )
 
     def start(self, opened: ExitStack) -> None:

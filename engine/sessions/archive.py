@@ -16,6 +16,7 @@ from engine.sessions.operations import OperationKind, Plan
 from engine.sessions.scans import scans_of
 from engine.sessions.separation import pet_label, pet_scans
 from engine.sessions.session_xml import BuiltSession
+from engine.sessions.transfer import with_free_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,7 +154,7 @@ class Planner:
         if reasons:
             raise SessionConflict(*reasons)
         merge = plan_merge(incoming, archived)
-        return Plan(
+        plan = Plan(
             SessionArea.ARCHIVE,
             existing.folder,
             SessionStatus.ARCHIVED,
@@ -163,6 +164,7 @@ class Planner:
             replaced=merge.replaced,
             trash=f"{self._trash(session)}/replaced",
         )
+        return with_free_names(self._areas, session, plan)
 
     def _to_prearchive(self, session: Session, request: Request) -> Plan:
         """Plan a move to another project, or out of the archive after a failure there."""

@@ -9,6 +9,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from engine.sessions.rename import rename_new
 from engine.sessions.scans import SCANS
 
 if TYPE_CHECKING:
@@ -55,17 +56,17 @@ def make_folder(path: Path) -> None:
 
 
 def move_file(source: Path, target: Path) -> None:
-    """Give a file another name, in an existing folder of the same file system.
+    """Give a file another name in one step, in an existing folder of the same file system.
 
     Raises:
         FileExistsError: if another file has that name.
     """
     try:
-        os.link(source, target, follow_symlinks=False)
+        rename_new(source, target)
     except FileExistsError:
         if not same_file(source, target):
             raise
-    source.unlink()
+        source.unlink()  # its second name, from an engine that moved files in two steps
 
 
 def move_folder(source: Path, target: Path) -> None:
@@ -75,11 +76,9 @@ def move_folder(source: Path, target: Path) -> None:
         FileExistsError: if both exist.
         FileNotFoundError: if neither does.
     """
-    if source.exists() and target.exists():
-        raise FileExistsError(f"{target.name} exists already")
     make_folder(target.parent)
-    if not (target.exists() and not source.exists()):
-        source.rename(target)
+    if source.exists() or not target.exists():
+        rename_new(source, target)
     flush_folder(target.parent)
     with suppress(FileNotFoundError):
         flush_folder(source.parent)

@@ -24,6 +24,7 @@ from engine.sessions.finished import note_finished
 from engine.sessions.ledger_reader import (
     Connection,
     LedgerReader,
+    in_trash,
     operation_row,
     possible_session,
     session_row,
@@ -42,6 +43,7 @@ from engine.sessions.operations import (
     Request,
 )
 from engine.sessions.separation import note_separation, open_second
+from engine.sessions.withdrawal import require_wanted, withdraw
 
 if TYPE_CHECKING:
     import sqlite3
@@ -123,16 +125,22 @@ class SessionLedger(LedgerReader):
             self._queue(connection, possible_session(connection, session_id, request), request)
 
     def cancel(self, session_id: int) -> None:
-        """Take a request back that nobody has begun to carry out.
+        """Take back a request that waits, or an archiving that goes on.
+
+        An archiving that was begun is undone by whoever carries it out. It is completed instead if
+        the session has moved as a whole by then.
 
         Raises:
-            SessionError: if none waits.
+            SessionError: if nothing waits, or the session is merged already.
         """
         with self._index.changing() as connection:
             session, operation = (
                 session_row(connection, session_id),
                 operation_row(connection, session_id),
             )
+            if session.status is SessionStatus.ARCHIVING:
+                withdraw(connection, session)
+                return
             if session.status not in QUEUED:
                 raise SessionError(
                     f"a session that is {session.status} waits for nothing",
@@ -168,6 +176,26 @@ class SessionLedger(LedgerReader):
         with self._index.changing() as connection:
             status = session_row(connection, session_id).status
             self._set_status(connection, session_id, status, reason)
+
+    def take_back(self, session_id: int) -> None:
+        """Give a session the status that it had before a request whose steps are undone."""
+        with self._index.changing() as connection:
+            operation = operation_row(connection, session_id)
+            before = operation.previous if operation else SessionStatus.READY
+            connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
+            self._set_status(connection, session_id, before, "")
+
+    def amend(self, session_id: int, plan: Plan) -> None:
+        """Keep a changed plan before its next step, unless somebody took it back meanwhile.
+
+        Raises:
+            Withdrawn: if somebody did.
+        """
+        with self._index.changing() as connection:
+            require_wanted(connection, session_id)
+            connection.execute(
+                "UPDATE operations SET plan = ? WHERE session = ?", (plan.to_json(), session_id)
+            )
 
     def drop_request(self, session_id: int) -> None:
         """Forget a request that the session's state does not allow any more."""
@@ -244,9 +272,14 @@ class SessionLedger(LedgerReader):
             note_anonymization(connection, session_id, plan, lost)
 
     def note_merge(self, session_id: int, plan: Plan) -> None:
-        """Give the rows of merged objects to the session that has them now; again has no effect."""
+        """Give the rows of merged objects to the session that has them now; again has no effect.
+
+        Raises:
+            Withdrawn: if somebody took the merge back meanwhile; no row has changed.
+        """
         give = note_separation if plan.leaves_rest else give_to_merged
         with self._index.changing() as connection:
+            require_wanted(connection, session_id)
             give(connection, session_id, plan)
 
     def note_files(self, session_id: int, moved: Iterable[Moved]) -> None:
@@ -287,11 +320,21 @@ class SessionLedger(LedgerReader):
     def forget(self, session_id: int) -> None:
         """Remove the row of a session whose files are gone for good; its objects' history stays."""
         with self._index.changing() as connection:
-            connection.execute(
-                "UPDATE objects SET session = NULL, file = '' WHERE session = ?", (session_id,)
-            )
-            connection.execute("DELETE FROM traces WHERE session = ?", (session_id,))
-            connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+            _forget(connection, session_id)
+
+    def forget_trash(self, entry: str) -> bool:
+        """Remove the rows of the sessions in one folder of the trash; their objects' history stays.
+
+        Returns:
+            Whether the folder may go: nobody wants a session of it back.
+        """
+        with self._index.changing() as connection:
+            sessions = in_trash(connection, entry)
+            if any(status != SessionStatus.DELETED for _, status in sessions):
+                return False
+            for session_id, _ in sessions:
+                _forget(connection, session_id)
+        return True
 
     def _queue(self, connection: sqlite3.Connection, session: Session, request: Request) -> None:
         connection.execute(
@@ -312,6 +355,14 @@ class SessionLedger(LedgerReader):
         )
         self._index.forget_place(session_id)
         self._changes.note()
+
+
+def _forget(connection: sqlite3.Connection, session_id: int) -> None:
+    connection.execute(
+        "UPDATE objects SET session = NULL, file = '' WHERE session = ?", (session_id,)
+    )
+    connection.execute("DELETE FROM traces WHERE session = ?", (session_id,))
+    connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
 
 
 def _set_size(connection: sqlite3.Connection, session_id: int, built: BuiltSession) -> None:

@@ -17,7 +17,6 @@ from engine.model.session import (
 )
 from engine.sessions.claims import is_claimed
 from engine.sessions.index import SESSION_COLUMNS, session_of
-from engine.sessions.moments import stamp
 from engine.sessions.operations import (
     QUEUED_STATUS,
     Operation,
@@ -93,22 +92,11 @@ class LedgerReader:
         with self._index.changing() as connection:
             return tuple(map(session_of, connection.execute(query, statuses)))
 
-    def silent_since(self, moment: datetime) -> tuple[int, ...]:
-        """Return the sessions being received whose last object came at a moment or before."""
-        query = (
-            "SELECT id FROM sessions WHERE status = ? AND last_object_at <= ?"
-            " ORDER BY last_object_at"
-        )
-        values = (SessionStatus.RECEIVING, stamp(moment))
+    def receiving(self) -> tuple[tuple[int, str], ...]:
+        """Return the sessions being received, each with the time of its last object."""
+        query = "SELECT id, last_object_at FROM sessions WHERE status = ?"
         with self._index.changing() as connection:
-            return tuple(row[0] for row in connection.execute(query, values))
-
-    def longest_silent(self) -> datetime | None:
-        """Return when the last object came of the session that has been silent for longest."""
-        query = "SELECT MIN(last_object_at) FROM sessions WHERE status = ?"
-        with self._index.changing() as connection:
-            (found,) = connection.execute(query, (SessionStatus.RECEIVING,)).fetchone()
-        return datetime.fromisoformat(found) if found else None
+            return tuple(connection.execute(query, (SessionStatus.RECEIVING,)).fetchall())
 
     def archived_as(self, project: str, label: str) -> Session | None:
         """Return the session that is, or is becoming, the archive's of a project and label."""
@@ -176,13 +164,6 @@ class LedgerReader:
         """Return the plans whose steps are not all made yet."""
         return tuple(op.plan for op in self.operations() if op.plan is not None)
 
-    def in_trash(self, entry: str) -> tuple[int, ...]:
-        """Return the sessions in one folder of the trash."""
-        query = "SELECT id FROM sessions WHERE area = ? AND substr(folder, 1, ?) = ?"
-        values = (SessionArea.TRASH, len(entry) + 1, f"{entry}/")
-        with self._index.changing() as connection:
-            return tuple(row[0] for row in connection.execute(query, values))
-
 
 def session_row(connection: sqlite3.Connection, session_id: int) -> Session:
     """Return a session, inside a transaction; raises as `LedgerReader.session` does."""
@@ -198,6 +179,13 @@ def operation_row(connection: sqlite3.Connection, session_id: int) -> Operation 
     query = f"SELECT {_OPERATION_COLUMNS} FROM operations WHERE session = ?"
     row = connection.execute(query, (session_id,)).fetchone()
     return _operation_of(row) if row else None
+
+
+def in_trash(connection: sqlite3.Connection, entry: str) -> list[tuple[int, str]]:
+    """Return number and status of the sessions in one folder of the trash."""
+    query = "SELECT id, status FROM sessions WHERE area = ? AND substr(folder, 1, ?) = ?"
+    values = (SessionArea.TRASH, len(entry) + 1, f"{entry}/")
+    return connection.execute(query, values).fetchall()
 
 
 def _operation_of(row: tuple[object, ...]) -> Operation:

@@ -8,29 +8,27 @@ join or interrupt is decided by `SessionIndex.session_for`.
 from __future__ import annotations
 
 import logging
-import re
-import shutil
 import sqlite3
-from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError, NotFound, TransitionNotAllowed
+from engine.expiry import ExpiryClock
 from engine.model.auto_archive import AutoArchive
-from engine.model.session import SessionArea, SessionStatus
-from engine.session_events import TrashPurged
+from engine.model.session import SessionStatus
 from engine.sessions.archive import Planner
 from engine.sessions.builder import Builder
 from engine.sessions.operations import OperationKind, Request
 from engine.sessions.operator import Operator
 from engine.sessions.policy import effective_code
 from engine.sessions.reconcile import repair
+from engine.sessions.silence import Silence
 from engine.sessions.staging import Interrupted
+from engine.sessions.trash import Trash
 from engine.sessions.workplace import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from engine.model.session import Session
     from engine.sessions.operations import Operation
@@ -43,15 +41,24 @@ RETRY_SECONDS = 5.0
 
 _logger = logging.getLogger(__name__)
 
-_TRASH_ENTRY = re.compile(r"(\d{8}_\d{6})\d{3}_\d+")
-
 
 class Lifecycle:
     """Does whatever is due; used by one thread at a time."""
 
-    def __init__(self, workplace: Workplace, policy: Callable[[], SessionPolicy]) -> None:
+    def __init__(
+        self,
+        workplace: Workplace,
+        policy: Callable[[], SessionPolicy],
+        expiry: ExpiryClock | None = None,
+    ) -> None:
+        """Take the parts, and the time by which the trash expires, if others use it too."""
         self._at = workplace
         self._policy = policy
+        self._silence = Silence(workplace.clock)
+        self._trash = Trash(
+            *(workplace.areas, workplace.ledger, workplace.journal, workplace.clock),
+            expiry or ExpiryClock(workplace.clock, workplace.journal),
+        )
         planner = Planner(
             *(workplace.areas, workplace.ledger, workplace.read, workplace.clock),
             *(workplace.archive_folder, workplace.pet_mr),
@@ -80,15 +87,17 @@ class Lifecycle:
             stopping: asked between two sessions; the rest is left for the next run if it says so.
         """
         self.recover()
-        idle, later = timedelta(seconds=self._policy().idle_seconds), _targets(self._operations())
-        for session_id in self._at.ledger.silent_since(self._at.clock.now() - idle):
+        policy, later = self._policy(), _targets(self._operations())
+        for session_id, seconds in self._silence.seconds(self._at.ledger.receiving()).items():
+            if seconds < policy.idle_seconds:
+                break
             if stopping():
                 return 0
             if session_id not in later:
                 self._build(session_id)
         self.run_requests(stopping)
-        self._purge_trash()
-        return self._pause(idle)
+        self._trash.purge(policy.trash_days)
+        return self._pause(policy.idle_seconds)
 
     def run_requests(self, stopping: Callable[[], bool] = lambda: False) -> None:
         """Carry out everything that somebody has asked for, and what follows from it."""
@@ -152,57 +161,18 @@ class Lifecycle:
         overwrite = code is AutoArchive.OVERWRITE
         return Request(OperationKind.ARCHIVE, AUTO_ARCHIVE, merge=True, overwrite=overwrite)
 
-    def _pause(self, idle: timedelta) -> float:
+    def _pause(self, idle_seconds: float) -> float:
         """A session that is new by then can't be due before the idle time is over."""
         if any(operation.plan for operation in self._operations()):
             return RETRY_SECONDS
-        silent_since = self._at.ledger.longest_silent()
-        if silent_since is None:
-            return idle.total_seconds()
-        left = (silent_since + idle - self._at.clock.now()).total_seconds()
-        return min(left, idle.total_seconds()) if left > 0 else RETRY_SECONDS
-
-    def _purge_trash(self) -> None:
-        days = timedelta(days=self._policy().trash_days)
-        needed = {name for plan in self._at.ledger.plans() for name in plan.trash_entries}
-        purged = 0
-        for entry in sorted(self._at.areas.trash.glob("*_*")):
-            since = _since(entry.name)
-            is_old = since is not None and since + days < self._at.clock.now()
-            if is_old and entry.name not in needed:
-                purged += self._purge(entry)
-        if purged:
-            self._at.journal.record(TrashPurged(entries=purged))
-
-    def _purge(self, entry: Path) -> bool:
-        shutil.rmtree(entry, ignore_errors=True)
-        if entry.exists():
-            return False
-        for session_id in self._at.ledger.in_trash(entry.name):
-            self._at.ledger.forget(session_id)
-        return True
+        silences = self._silence.seconds(self._at.ledger.receiving()).values()
+        left = idle_seconds - next(iter(silences), 0.0)
+        return left if left > 0 else RETRY_SECONDS
 
 
 def _targets(operations: Iterable[Operation]) -> frozenset[int | None]:
     """Return the sessions that a merge is not complete with: until then they must stay."""
     return frozenset(operation.plan.into for operation in operations if operation.plan)
-
-
-def put_into_trash_at(session: Session) -> datetime | None:
-    """Return when a session was put into the trash; None if it is not there."""
-    if session.area is not SessionArea.TRASH:
-        return None
-    return _since(session.folder.partition("/")[0])
-
-
-def _since(name: str) -> datetime | None:
-    """Return when something was put into the trash, from the name of its folder."""
-    found = _TRASH_ENTRY.fullmatch(name)
-    if found is None:
-        return None
-    with suppress(ValueError):
-        return datetime.strptime(found[1], "%Y%m%d_%H%M%S").astimezone()
-    return None
 
 
 def _in_words(error: Exception) -> str:

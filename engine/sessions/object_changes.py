@@ -66,7 +66,7 @@ def note_anonymization(
 
 def give_to_merged(connection: sqlite3.Connection, session_id: int, plan: Plan) -> None:
     """Give the rows of a session's objects to the one that it is merged into."""
-    if not _has_rows(connection, session_id):
+    if not has_rows(connection, session_id):
         return
     connection.executemany(
         "UPDATE objects SET session = NULL, file = '', reason = 'replaced in the archive'"
@@ -83,7 +83,7 @@ def give_to_merged(connection: sqlite3.Connection, session_id: int, plan: Plan) 
     )
 
 
-def _has_rows(connection: sqlite3.Connection, session_id: int) -> bool:
+def has_rows(connection: sqlite3.Connection, session_id: int) -> bool:
     """Tell whether a session's objects are still its own, and not merged into another."""
     query = "SELECT 1 FROM objects WHERE session = ? LIMIT 1"
     return connection.execute(query, (session_id,)).fetchone() is not None

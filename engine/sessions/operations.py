@@ -86,6 +86,8 @@ class Plan:
     """Objects, by inode, that are removed first."""
     leaves_rest: bool = False
     """For a merge: whether what is not in `files` stays a session of its own."""
+    withdrawn: bool = False
+    """Somebody took the request back after it was begun: its steps are undone."""
 
     @property
     def anonymizes(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError, SessionConflict, SessionError, TransitionNotAllowed
@@ -21,8 +22,16 @@ from engine.sessions.files import make_folder, remove_empty_folders, write_atomi
 from engine.sessions.operations import OperationKind
 from engine.sessions.reconcile import compare, repair
 from engine.sessions.scans import SCANS
-from engine.sessions.staging import lost_copies, put_in_place, remove_staging, stage
-from engine.sessions.transfer import carry_out
+from engine.sessions.staging import (
+    lost_copies,
+    part_in_place,
+    put_in_place,
+    remove_staging,
+    stage,
+    staging_of,
+)
+from engine.sessions.transfer import carry_out, put_back, with_free_names
+from engine.sessions.withdrawal import Withdrawn
 from engine.sessions.workplace import in_words, is_full, project_of
 
 if TYPE_CHECKING:
@@ -55,15 +64,16 @@ class Operator:
         if not self._at.is_settled(session.id):
             return
         try:
+            if plan.withdrawn and self._is_undone(session, plan):
+                return
             if plan.anonymizes and not self._anonymize(session, plan):
                 return
-            carry_out(self._at.areas, session, plan)
-            if plan.leaves_rest:
-                self._at.ledger.note_merge(session.id, plan)
-            elif plan.into is not None:
-                self._rebuild(session, plan.into, plan)
+            plan = self._move(session, plan)
             if request.kind is OperationKind.FALL_BACK:
                 self._write_log(session, plan)
+        except Withdrawn:
+            self.carry_out(session, request, replace(plan, withdrawn=True))
+            return
         except (EngineError, OSError) as error:
             self._fail(session, plan, error)
             return
@@ -71,6 +81,36 @@ class Operator:
         self._at.journal.record(_event(session, request, plan))
         if request.kind is OperationKind.ARCHIVE:
             self._at.archived(session)
+
+    def _move(self, session: Session, plan: Plan) -> Plan:
+        """Move the objects and give their rows away; return the plan as it was carried out."""
+        free = with_free_names(self._at.areas, session, plan)
+        if free is not plan:  # somebody took a name after the plan was made
+            self._at.ledger.amend(session.id, free)
+        carry_out(self._at.areas, session, free)
+        if free.into is not None:
+            self._at.ledger.note_merge(session.id, free)
+            if not free.leaves_rest:
+                self._rebuild(free.into)
+        return free
+
+    def _is_undone(self, session: Session, plan: Plan) -> bool:
+        """Undo an archiving that somebody took back; no if the session has moved as a whole."""
+        folder = self._at.areas.folder(session)
+        if plan.into is None and not folder.exists():
+            return False
+        if plan.into is not None:
+            put_back(self._at.areas, session, plan)
+        if plan.anonymizes:
+            self._at.ledger.note_anonymized(session.id, part_in_place(folder, plan))
+            remove_staging(folder)
+        try:
+            self._build(session, folder)
+        except EngineError as error:
+            self._refuse(session, in_words(error))
+        else:
+            self._at.ledger.take_back(session.id)
+        return True
 
     def _begin(self, session: Session, request: Request) -> Plan | None:
         """Decide on a plan and keep it; a refusal ends the request."""
@@ -151,12 +191,20 @@ class Operator:
             self._at.ledger.note_files(session.id, moved)
         self._at.ledger.note_built(session.id, built)
 
-    def _rebuild(self, session: Session, into: int, plan: Plan) -> None:
-        """Write the documents of a session that another one was merged into."""
-        self._at.ledger.note_merge(session.id, plan)
+    def _rebuild(self, into: int) -> None:
+        """Write the documents of a session that another one was merged into.
+
+        If one of its objects can't be read, they stay as they were: the merge is complete.
+        """
         archived = self._at.ledger.session(into)
         folder = self._at.areas.folder(archived)
-        self._build(archived, folder)  # which repairs what a crash left of this very rebuild
+        try:
+            self._build(archived, folder)  # which repairs what a crash left of this very rebuild
+        except EngineError as error:
+            why = f"merged, but its documents are as before: {in_words(error)}"
+            self._at.ledger.recount(into)
+            self._at.ledger.note_reason(into, why)
+            self._tell_failure(archived, why)
         remove_empty_folders(folder / SCANS)
 
     def _write_log(self, session: Session, plan: Plan) -> None:
@@ -167,8 +215,9 @@ class Operator:
 
     def _fail(self, session: Session, plan: Plan, error: EngineError | OSError) -> None:
         """Give up on what has not begun on the disk; what has, or lacks room, is done later."""
-        why, whole = in_words(error), plan.into is None and not plan.anonymizes
-        untouched = whole and self._at.areas.folder(session).exists()
+        why, folder = in_words(error), self._at.areas.folder(session)
+        is_anonymized = not (plan.anonymizes and staging_of(folder).exists())
+        untouched = plan.into is None and is_anonymized and folder.exists()
         if untouched and plan.status is not SessionStatus.ERROR and not is_full(error):
             self._refuse(session, why)
             return

@@ -217,7 +217,7 @@ def insert_objects(connection: sqlite3.Connection, rows: Sequence[ObjectRow]) ->
         connection.execute(statement, values)
     connection.executemany(
         "UPDATE sessions SET objects = objects + ?, bytes = bytes + ?,"
-        " last_object_at = MAX(last_object_at, ?) WHERE id = ?",
+        " last_object_at = ? WHERE id = ?",
         _session_changes(rows),
     )
 

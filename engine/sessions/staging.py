@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -131,6 +131,13 @@ def lost_copies(folder: Path, plan: Plan) -> tuple[str, ...]:
         for file, inode in plan.edited.items()
         if _inode(copies / file) != inode and _inode(folder / file) not in {None, *inodes}
     )
+
+
+def part_in_place(folder: Path, plan: Plan) -> Plan:
+    """Return what of a plan's anonymization is done already."""
+    edited = {f: inode for f, inode in plan.edited.items() if _inode(folder / f) == inode}
+    rejected = {f: inode for f, inode in plan.rejected.items() if _inode(folder / f) is None}
+    return replace(plan, edited=edited, rejected=rejected)
 
 
 def put_in_place(folder: Path, plan: Plan) -> None:

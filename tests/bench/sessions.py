@@ -84,8 +84,7 @@ def measure(index: SessionIndex, path: Path) -> Iterator[tuple[str, float]]:
         query = parse_query(words, NOW)
         name = f"list {' '.join(words) or 'all'}, first {_PAGE}"
         yield name, _median_ms(lambda query=query: find_sessions(index, query, _PAGE))  # type: ignore[misc]
-    yield "who is silent", _median_ms(lambda: ledger.silent_since(NOW - timedelta(days=360)))
-    yield "who will be next", _median_ms(ledger.longest_silent)
+    yield "who is received", _median_ms(ledger.receiving)
     yield (
         "what is queued",
         _median_ms(lambda: ledger.in_status(SessionStatus.QUEUED_BUILDING) + ledger.operations()),

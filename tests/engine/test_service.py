@@ -8,7 +8,7 @@ import socket
 import sqlite3
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -490,3 +490,25 @@ def test_an_engine_that_can_not_note_its_start_says_so_and_leaves_nothing_open(
     again = Engine(settings)
     again.start()
     again.stop(drain_seconds=0)
+
+
+class SteppedClock(SystemClock):
+    """The machine's clock, wrong by some time."""
+
+    ahead = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
+def test_a_clock_that_is_set_while_an_engine_runs_is_in_its_log(settings: EngineSettings) -> None:
+    clock = SteppedClock()
+    engine = Engine(settings, clock=clock)
+    engine.start()
+    clock.ahead = timedelta(hours=-5)
+    engine.stop(0)
+    logged = [json.loads(line) for line in settings.event_log.read_text().splitlines()]
+    (told,) = (record for record in logged if record["kind"] == "ClockStepped")
+    assert (told["severity"], told["topic"]) == ("WARN", "clock")
+    assert told["message"] == "the system clock went back by 5:00:00"
+    assert settings.clock_file.stat().st_mode & 0o777 == 0o600

@@ -75,7 +75,7 @@ def sessions(keeping: IdleKeeping) -> Iterator[SessionAnswers]:
         (make_session(1, S.READY), {A.ARCHIVE, A.MOVE, A.DELETE, A.REBUILD}),
         (make_session(1, S.READY, project=None), {A.MOVE, A.DELETE, A.REBUILD}),
         (make_session(1, S.QUEUED_ARCHIVING), {A.CANCEL}),
-        (make_session(1, S.ARCHIVING), set()),
+        (make_session(1, S.ARCHIVING), {A.CANCEL}),
         (make_session(1, S.ARCHIVED, area=SessionArea.ARCHIVE), {A.DELETE}),
         (make_session(1, S.DELETED, area=SessionArea.TRASH), {A.RESTORE}),
         (make_session(1, S.MOVING, area=SessionArea.TRASH), set()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pydicom
@@ -189,13 +190,39 @@ def test_waits_double_up_to_the_longest_and_are_uneven() -> None:
     assert delay_seconds(3, 600, 0.0) == 4
 
 
+def test_what_was_queued_by_a_clock_that_was_ahead_counts_as_queued_now(yard: Yard) -> None:
+    yard.configure(forward_copy())
+    yard.depot.receive()
+    yard.depot.clock.step(10 * 86_400)
+    yard.follow()
+    yard.depot.clock.step(-10 * 86_400)
+    now = yard.depot.clock.now()
+    assert yard.queue.expire(1, now, "too old", now) == 0
+    yard.depot.clock.advance(1)
+    assert yard.queue.expire(1, yard.depot.clock.now(), "too old", yard.depot.clock.now()) == 1
+
+
+def test_what_was_postponed_by_a_clock_that_was_ahead_is_due_at_once(yard: Yard) -> None:
+    yard.configure(forward_copy())
+    yard.depot.receive()
+    yard.follow()
+    (item,) = yard.queue.items()
+    now, minute = yard.depot.clock.now(), timedelta(minutes=1)
+    yard.queue.postpone(item.id, now + minute, "busy")
+    assert yard.queue.due(1, now, 9, now + minute) == ()
+    yard.queue.postpone(item.id, now + 300 * minute, "busy")
+    assert [due.id for due in yard.queue.due(1, now, 9, now + minute)] == [item.id]
+
+
 def test_what_is_older_than_it_may_be_is_given_up(yard: Yard) -> None:
     yard.configure(forward_copy())
     yard.depot.receive()
     yard.follow()
     (item,) = yard.queue.items()
     yard.queue.postpone(item.id, FixedClock().now(), "busy")
-    assert yard.queue.expire(1, yard.depot.clock.now(), "too old") == 0
+    now = yard.depot.clock.now()
+    assert yard.queue.expire(1, now, "too old", now) == 0
     yard.depot.clock.advance(1)
-    assert yard.queue.expire(1, yard.depot.clock.now(), "too old") == 1
+    now = yard.depot.clock.now()
+    assert yard.queue.expire(1, now, "too old", now) == 1
     assert yard.queue.failed(None, 10)[0].reason == "too old: busy"

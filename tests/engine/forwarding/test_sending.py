@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.clock import SystemClock
 from engine.delivery_events import (
     DestinationFails,
     DestinationRecovered,
@@ -22,6 +24,7 @@ from engine.errors import NotFound, StorageUnusable
 from engine.forwarding.queue import ForwardingQueue, Mark
 from engine.model.auto_archive import AutoArchive
 from engine.model.session import SessionStatus
+from engine.monitoring_events import ClockStepped
 from engine.sessions.operations import OperationKind, Request
 from engine.view.forwarding import DestinationState
 from tests import dicom
@@ -31,6 +34,7 @@ from tests.running import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from engine.forwarding.tables import Item
@@ -62,6 +66,31 @@ def test_many_objects_go_over_one_association_as_they_are_stored(tmp_path: Path,
             assert any(file.endswith(data_set) for file in stored), uid
     assert (status.queued, status.failed, status.sent) == (0, 0, 20)
     assert status.bytes_sent == sum(len(data_set) for *_, data_set in scp.received)
+
+
+class SteppedClock(SystemClock):
+    """The machine's clock, wrong by some time."""
+
+    ahead = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
+def test_a_clock_that_jumps_forward_for_a_while_gives_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.forwarding.sender.EXPIRE_SECONDS", 0)
+    clock = SteppedClock()
+    with Running(tmp_path, forward_copy(port=free_port()), clock=clock) as running:
+        running.depot.receive()
+        running.wait_until_told(DestinationFails)
+        clock.ahead = timedelta(days=8)
+        running.desk.retry(1, "admin")
+        running.wait_until_told(ClockStepped)
+        running.end()
+        status = running.status()
+    assert (status.queued, status.failed) == (1, 0)
 
 
 def test_what_a_peer_that_is_away_misses_is_sent_when_it_is_back(tmp_path: Path) -> None:

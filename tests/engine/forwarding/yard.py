@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from engine.clock import SystemClock
+from engine.expiry import ExpiryClock
 from engine.forwarding.destination import destination_of
 from engine.forwarding.follower import Follower
 from engine.forwarding.forwarding import Forwarding
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from engine.clock import Clock
     from engine.events import Event
     from engine.forwarding.desk import ForwardingDesk
     from engine.forwarding.destination import Destination
@@ -100,11 +102,12 @@ def yard_in(root: Path) -> Iterator[Yard]:
 class Running:
     """The forward copies of a depot at work, with real time; use it in a `with` block."""
 
-    def __init__(self, root: Path, *processors: Processor) -> None:
+    def __init__(self, root: Path, *processors: Processor, clock: Clock | None = None) -> None:
+        clock = clock or SystemClock()
         self._opened = ExitStack()
         depot = open_depot(root, FixedClock())
         self._opened.callback(depot.index.close)
-        self.journal = WatchedJournal(SystemClock())
+        self.journal = WatchedJournal(clock)
         self.depot = replace(depot, journal=self.journal)
         self.configuration = Configuration(receivers=(RECEIVER,), processors=processors)
         self.forwarding = Forwarding(
@@ -112,8 +115,9 @@ class Running:
             depot.index,
             depot.areas,
             self.journal,
-            SystemClock(),
+            clock,
             lambda: self.configuration,
+            ExpiryClock(clock, self.journal),
         )
         self._opened.callback(self.forwarding.close)
         self.forwarding.apply(self.configuration)

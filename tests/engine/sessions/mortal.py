@@ -16,6 +16,7 @@ from engine.intake.file_meta import FileMeta
 from engine.intake.folders import OpenFolders
 from engine.intake.write import IncomingArea, publish
 from engine.model.auto_archive import AutoArchive
+from engine.sessions import files
 from engine.sessions.operations import OperationKind, Request
 from engine.settings import Durability
 from tests import dicom
@@ -85,15 +86,15 @@ def _receive(depot: Depot, **values: Any) -> int:
 
 def _narrate() -> None:
     """Say something before each change of the disk."""
-    for name in CHANGES:
-        real = getattr(os, name)
+    for owner, name in (*((os, name) for name in CHANGES), (files, "rename_new")):
+        real = getattr(owner, name)
 
         def change(*arguments: Any, real: Any = real, **options: Any) -> Any:
             if real is not _WRITE or arguments[0] != 1:
                 _say(".")
             return real(*arguments, **options)
 
-        setattr(os, name, change)
+        setattr(owner, name, change)
 
 
 _WRITE = os.write

@@ -25,7 +25,7 @@ from engine.session_events import (
     SessionRestored,
     TrashPurged,
 )
-from engine.sessions import builder, building, ledger, operator, transfer
+from engine.sessions import builder, building, files, ledger, operator, transfer
 from engine.sessions.archive import Planner
 from engine.sessions.index import SessionKey, SessionOrigin
 from engine.sessions.lifecycle import Lifecycle
@@ -505,7 +505,7 @@ STEPS = {
     "merged file": (transfer, "move_file"),
     "flush": (transfer, "flush_folder"),
     "rest": (transfer, "_remove_rest"),
-    "link": (os, "link"),
+    "rename": (files, "rename_new"),
     "unlink": (Path, "unlink"),
     "begin": (ledger.SessionLedger, "begin"),
     "finish": (ledger.SessionLedger, "finish"),
@@ -596,7 +596,7 @@ def _assert_consistent(depot: Depot, received: set[str]) -> None:
 
 
 DISK_STEPS = [
-    *("files", "catalogs", "folder", "aside", "merged file", "flush", "rest", "link", "unlink")
+    *("files", "catalogs", "folder", "aside", "merged file", "flush", "rest", "rename", "unlink")
 ]
 
 
