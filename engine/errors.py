@@ -40,12 +40,17 @@ EngineError                     title, detail, remedy
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+
+
+_FIELD = re.compile(r"[a-z_.]{1,80}(\[[A-Za-z0-9_:#. -]{0,40}\])?(\.[a-z_.]{1,80})?")
+"""What the field of a problem looks like, unless somebody wrote something else in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +70,16 @@ class Problem:
 
     def sentence(self) -> str:
         """Say field, line, column, value, message and remedy in one line."""
-        where = self.field if self.line is None else f"{self.field} line {self.line}"
-        where = where if self.column is None else f"{where} column {self.column}"
-        return f"{where} {self.value!r}: {self.message}; {self.remedy}"
+        return f"{self._located(self.field)} {self.value!r}: {self.message}; {self.remedy}"
+
+    def place(self) -> str:
+        """Name field, line and column, without any other text that somebody wrote."""
+        field = _FIELD.match(self.field)
+        return self._located(field[0] if field else "a field")
+
+    def _located(self, field: str) -> str:
+        where = field if self.line is None else f"{field} line {self.line}"
+        return where if self.column is None else f"{where} column {self.column}"
 
 
 class EngineError(Exception):
@@ -82,6 +94,9 @@ class EngineError(Exception):
         self.remedy = remedy
 
 
+_MOST_PLACES = 5
+
+
 class ConfigurationError(EngineError):
     """A setting is not acceptable; nothing was changed."""
 
@@ -94,6 +109,13 @@ class ConfigurationError(EngineError):
             problems[0].remedy if problems else "",
         )
         self.problems = problems
+
+    def without_values(self) -> str:
+        """Say what is wrong without any text of the settings, for events, alerts and logs."""
+        named = ", ".join(problem.place() for problem in self.problems[:_MOST_PLACES])
+        more = len(self.problems) - _MOST_PLACES
+        others = f" and {more} more" if more > 0 else ""
+        return f"not acceptable: {named}{others}; for details: dicomdock status"
 
 
 class InvalidAETitle(ConfigurationError):
@@ -145,9 +167,13 @@ class InvalidProcessor(ConfigurationError):
 
 
 class CorruptConfiguration(ConfigurationError):
-    """The configuration file exists but can't be read as one."""
+    """The configuration file is lost or can't be read; its messages contain no text of it."""
 
     title = "The configuration file can't be read"
+
+    def without_values(self) -> str:
+        """Say what is wrong without any text of the file."""
+        return "; ".join(f"{problem.place()}: {problem.message}" for problem in self.problems)
 
 
 class ChangedMeanwhile(EngineError):

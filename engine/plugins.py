@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import traceback
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from engine.model.plugin import PluginInfo
@@ -57,6 +59,13 @@ def in_words(error: BaseException) -> str:
         said = ""
     text = f"{kind}: {said}" if said else kind
     return text if len(text) <= MAX_ERROR_CHARACTERS else f"{text[: MAX_ERROR_CHARACTERS - 1]}…"
+
+
+def kind_and_place(error: BaseException) -> str:
+    """Say of which kind an error of foreign code is, and where it arose; not what it says."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else "nowhere"
+    return f"{type(error).__name__} in {where}"
 
 
 def _rank(plugin: Plugin[T]) -> tuple[bool, str, str]:
@@ -123,4 +132,5 @@ def _load_one(
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # the border to code of others, which may even sys.exit()
-        return Plugin(replace(info, error=in_words(error)), None)
+        told = replace(info, error=kind_and_place(error), said=in_words(error))
+        return Plugin(told, None)

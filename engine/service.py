@@ -338,14 +338,14 @@ class Engine:
     def _changing(self) -> Iterator[ConfigurationStore]:
         """Hold off other changes, and refuse while the file on disk is not the one in force."""
         with self._lock:
-            problem = self._configuration_problem or self._missing()
-            if problem:
+            if self._configuration_problem:
                 raise CorruptConfiguration(
                     Problem(
                         "config.json",
                         self._settings.config_file.name,
-                        problem,
-                        "repair the file or restore one of its backups; changes are possible then",
+                        self._configuration_problem,
+                        "correct the file, or restore it with: config recover; "
+                        "changes are possible then",
                     )
                 )
             yield self._store
@@ -372,28 +372,21 @@ class Engine:
         self._intake.start_ahead(configuration)
 
     def _reload(self) -> None:
-        """Apply the configuration file after it changed on disk; called by the watcher."""
+        """Apply the configuration file after it changed on disk; called by the watcher.
+
+        A change by hand becomes a revision first.
+        """
         with self._lock:
+            configuration, problem = self._configuration, ""
             try:
-                configuration = self._reread()
-                problem = self._missing()
+                configuration = self._store.adopt()
             except ConfigurationError as error:
-                configuration, problem = self._configuration, error.detail
-            if problem and problem != self._configuration_problem:
-                self._journal.record(ConfigurationRefused(reason=problem))
+                problem = error.detail
+                if problem != self._configuration_problem:
+                    self._journal.record(ConfigurationRefused(reason=error.without_values()))
             self._configuration_problem = problem
-            if not problem and configuration != self._configuration:
+            if configuration != self._configuration:
                 self._apply(configuration)
-
-    def _reread(self) -> Configuration:
-        """Return what the file says; a change by hand becomes a revision first."""
-        if not self._settings.config_file.exists():
-            return self._configuration
-        return self._store.adopt()
-
-    def _missing(self) -> str:
-        """Say that there is no configuration file; a change would then begin with an empty one."""
-        return "" if self._settings.config_file.exists() else "the file is missing"
 
     def _load(self) -> Load:
         site = self._configuration.site

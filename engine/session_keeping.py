@@ -177,7 +177,8 @@ def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[
     with ExitStack() as opened:
         lock = EngineLock.acquire(settings.lock_file, clock)
         opened.callback(lock.release)
-        configuration = ConfigurationStore(settings.config_file, clock=clock).load()
+        store = ConfigurationStore(settings.config_file, clock=clock, in_use=settings.in_use_files)
+        configuration = store.load()
         journal = Journal(clock, settings.event_log, settings.log_level)
         opened.callback(journal.close)
         index = SessionIndex(settings.index_file, durable=settings.durability is Durability.FULL)

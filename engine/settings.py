@@ -71,6 +71,11 @@ class EngineSettings:
         return self.data_dir / "config.json"
 
     @property
+    def in_use_files(self) -> tuple[Path, ...]:
+        """Files that exist only where an engine has run, and so had a configuration."""
+        return (self.index_file, self.forwarding_file, self.commands_file)
+
+    @property
     def lock_file(self) -> Path:
         """The file whose lock makes this the only engine of the data directory."""
         return self.data_dir / "engine.lock"

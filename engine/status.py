@@ -50,7 +50,8 @@ def read_status(settings: EngineSettings) -> EngineStatus:
     clock = SystemClock()
     running = EngineLock.holder(settings.lock_file)
     try:
-        configuration, problem = ConfigurationStore(settings.config_file, clock=clock).load(), ""
+        store = ConfigurationStore(settings.config_file, clock=clock, in_use=settings.in_use_files)
+        configuration, problem = store.load(), ""
     except ConfigurationError as error:
         configuration, problem = Configuration(), error.detail
     observed = {o.receiver: o for o in read_observed(settings.index_file)} if running else {}

@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import EngineError
+from engine.errors import ConfigurationError, EngineError
 from engine.journal import is_told
 from engine.monitoring_events import Unforeseen
 
@@ -82,6 +82,8 @@ def _shown(argument: object) -> object:
     """Return an argument if it can hold nothing of an object, else what it is."""
     if isinstance(argument, int | float):
         return argument
+    if isinstance(argument, ConfigurationError):
+        return argument.without_values()
     if isinstance(argument, EngineError):
         return argument.detail
     if isinstance(argument, OSError) and argument.strerror:

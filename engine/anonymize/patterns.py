@@ -32,7 +32,7 @@ def compiled(pattern: str) -> JavaPattern:
         return _compiled(pattern)
     except PatternFault as fault:
         raise Failure(
-            f"the regular expression is not usable at character {fault.offset + 1}: {fault}",
+            f"the regular expression is not usable at character {fault.offset + 1}",
             fault.remedy,
         ) from fault
 

@@ -43,8 +43,13 @@ def store_of(
     """
     from engine.config.store import ConfigurationStore  # TinyDB, and the model of everything
 
-    file = settings_of(arguments).config_file
-    return ConfigurationStore(file, clock=SystemClock(), identifiers=identifiers)
+    settings = settings_of(arguments)
+    return ConfigurationStore(
+        settings.config_file,
+        clock=SystemClock(),
+        identifiers=identifiers,
+        in_use=settings.in_use_files,
+    )
 
 
 def installed_identifiers() -> tuple[IdentifierInfo, ...]:

@@ -30,7 +30,12 @@ def _plugins(arguments: argparse.Namespace) -> int:
         terminal.print_json({"plugins": [info.to_record() for info in infos]})
     else:
         rows = [
-            (info.id, info.group.rpartition(".")[2], info.origin, info.error or "ready")
+            (
+                info.id,
+                info.group.rpartition(".")[2],
+                info.origin,
+                info.said or info.error or "ready",
+            )
             for info in infos
         ]
         terminal.print_table(("ID", "KIND", "DISTRIBUTION", "STATE"), rows)

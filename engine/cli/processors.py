@@ -228,8 +228,13 @@ def _store(arguments: argparse.Namespace, rules: ProcessorRules) -> Configuratio
     from engine.clock import SystemClock
     from engine.config.store import ConfigurationStore
 
-    file = settings_of(arguments).config_file
-    return ConfigurationStore(file, clock=SystemClock(), processors=rules)
+    settings = settings_of(arguments)
+    return ConfigurationStore(
+        settings.config_file,
+        clock=SystemClock(),
+        processors=rules,
+        in_use=settings.in_use_files,
+    )
 
 
 def _given(arguments: argparse.Namespace, parameters: Mapping[str, str]) -> dict[str, object]:

@@ -11,7 +11,8 @@ from engine.cli import differences as told
 from engine.cli.context import actor, store_of
 from engine.cli.options import add_verb, add_verbs, add_yes, flattened, whole_number
 from engine.cli.receivers import receiver_record
-from engine.errors import ChangedMeanwhile, ConfigurationError, NotFound
+from engine.cli.recover import add_recover
+from engine.errors import ChangedMeanwhile, ConfigurationError, NotFound, StorageUnusable
 from engine.model.configuration import Configuration, parse_configuration
 from engine.model.configuration_diff import differences
 
@@ -40,6 +41,7 @@ def add_config(command: argparse.ArgumentParser) -> None:
     restore = add_verb(verbs, "restore", _restore, "bring back a revision, as a new one")
     _add_revision(restore, "revision", "its number", None)
     add_yes(restore)
+    add_recover(verbs)
 
 
 def _add_revision(
@@ -50,6 +52,8 @@ def _add_revision(
 
 def _history(arguments: argparse.Namespace) -> None:
     store = store_of(arguments)
+    with suppress(ConfigurationError):  # a broken file has a history too
+        _in_force(store)
     found = list(islice(store.revisions(), arguments.limit + 1))
     shown = found[: arguments.limit]
     if arguments.json:
@@ -59,9 +63,6 @@ def _history(arguments: argparse.Namespace) -> None:
         terminal.print_table(heads, [row for revision in shown for row in _rows(revision)])
     if len(found) > len(shown):
         terminal.say(f"there are earlier ones; see them with --limit {10 * arguments.limit}")
-    with suppress(ConfigurationError):
-        if found and differences(found[0].configuration, store.load()):
-            terminal.say("the file was edited since; the next change keeps that as a revision")
 
 
 def _revision_record(revision: Revision) -> dict[str, object]:
@@ -76,6 +77,18 @@ def _meta(configuration: Configuration) -> dict[str, object]:
     }
 
 
+def _in_force(store: ConfigurationStore) -> Configuration:
+    """Return what is in force; an edit of the file becomes a revision first.
+
+    Who may not write the file is told that the edit is not a revision yet.
+    """
+    try:
+        return store.adopt()
+    except StorageUnusable:
+        terminal.say("if the file was edited, the next change makes a revision of the edit")
+        return store.load()
+
+
 def _rows(revision: Revision) -> Iterator[tuple[object, ...]]:
     """Yield one row per difference; the first one tells who made them, and when."""
     said = told.sentences(revision.made) or ["rewritten, with no difference in words"]
@@ -87,7 +100,7 @@ def _rows(revision: Revision) -> Iterator[tuple[object, ...]]:
 
 def _show(arguments: argparse.Namespace) -> None:
     store, number = store_of(arguments), arguments.revision
-    configuration = store.load() if number is None else _kept(store, number)
+    configuration = _in_force(store) if number is None else _kept(store, number)
     receivers = [receiver_record(receiver) for receiver in configuration.receivers]
     projects = [project.to_record() for project in configuration.projects.projects]
     site = configuration.site.to_record()
@@ -107,7 +120,7 @@ def _diff(arguments: argparse.Namespace) -> None:
         before, after = _newest_change(store)
     else:
         before = _kept(store, arguments.a)
-        after = store.load() if arguments.b is None else _kept(store, arguments.b)
+        after = _in_force(store) if arguments.b is None else _kept(store, arguments.b)
     made = differences(before, after)
     if arguments.json:
         span = {"from": before.revision, "to": after.revision}
@@ -119,21 +132,18 @@ def _diff(arguments: argparse.Namespace) -> None:
 
 def _newest_change(store: ConfigurationStore) -> tuple[Configuration, Configuration]:
     """Return what was before and after the newest change, also if an editor made it just now."""
-    in_force = store.load()
+    now = _in_force(store)
     kept = [revision.configuration for revision in islice(store.revisions(), 2)]
     if not kept:
         raise NotFound("no revision is kept", "revisions are kept from the next change on")
-    if differences(kept[0], in_force):
-        terminal.say(f"the file was edited since revision {kept[0].revision}")
-        return kept[0], in_force
+    if differences(kept[0], now):
+        return kept[0], now
     return kept[1] if len(kept) > 1 else Configuration(), kept[0]
 
 
 def _undo(arguments: argparse.Namespace) -> None:
     store = store_of(arguments)
-    before = store.load()
-    if before.revision in store.history.numbers():
-        before = store.adopt()  # so that what is taken back is the edit, not what was before it
+    before = store.adopt()  # so that what is taken back is the edit, not what was before it
     after = store.undo(actor())
     undone = differences(after, before)
     if arguments.json:
@@ -146,7 +156,7 @@ def _undo(arguments: argparse.Namespace) -> None:
 
 def _restore(arguments: argparse.Namespace) -> None:
     store, number = store_of(arguments), arguments.revision
-    before = store.load()
+    before = _in_force(store)
     made = differences(before, _kept(store, number))
     if not arguments.json:
         told.print_differences(made)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tinydb.table import Table
 
     from engine.clock import Clock
-    from engine.config.storage import Tables
+    from engine.config.reading import Tables
     from engine.model.configuration import Configuration
     from engine.model.processor import Processor
     from engine.model.project import ProjectRegistry
@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 class Draft:
     """The tables as one change makes them; discarded unless the whole of it is good."""
 
-    def __init__(self, tables: Tables | None, configuration: Configuration) -> None:
+    def __init__(
+        self, tables: Tables | None, configuration: Configuration, newest: int = 0
+    ) -> None:
+        """Take what the file says, and the highest revision number that was ever given."""
         self.configuration = configuration
+        self._newest = newest
         self._database = TinyDB(storage=MemoryStorage)
         self._database.storage.write(tables or {})
         meta: Mapping[str, Any] = next(iter(self.table("meta")), {})
@@ -37,6 +41,11 @@ class Draft:
         self._last_id = max(meta.get("last_receiver_id", 0), *ids, 0)
         ids = [processor.id for processor in configuration.processors]
         self._last_processor_id = max(meta.get("last_processor_id", 0), *ids, 0)
+
+    @property
+    def next_revision(self) -> int:
+        """The number of the revision that this change becomes; none is given twice."""
+        return max(self.configuration.revision, self._newest) + 1
 
     @property
     def had_receivers(self) -> bool:
@@ -84,7 +93,7 @@ class Draft:
 
     def stamp_scripts(self, before: Configuration) -> None:
         """Give each script the revision that brought it; what a record says of that is ignored."""
-        now = self.configuration.revision + 1
+        now = self.next_revision
         self._stamp_projects(before.projects, now)
 
         def stamp(record: MutableMapping[str, Any]) -> None:
@@ -119,7 +128,7 @@ class Draft:
         """Note that this is a new revision, who made it, and when."""
         record = {
             "schema": SCHEMA_VERSION,
-            "revision": self.configuration.revision + 1,
+            "revision": self.next_revision,
             "changed_by": actor,
             "changed_at": clock.now().isoformat(timespec="seconds"),
             "last_receiver_id": self._last_id,

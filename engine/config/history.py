@@ -9,13 +9,15 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.config.reading import Unreadable, read_tables
 from engine.errors import NotFound
+from engine.lock import keep_owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from engine.config.storage import Tables
+    from engine.config.reading import Tables
 
 REVISIONS_KEPT = 1000
 
@@ -32,32 +34,22 @@ class History:
     """A folder with one file per revision; a revision is written once and never changed."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def keep(self, number: int, tables: Tables) -> None:
-        """Write a revision, and drop the oldest beyond those that are kept.
+        """Write a revision so that it survives power loss, and drop the oldest beyond the limit.
 
-        A revision that is kept already stays as it is.
+        A revision that is kept already stays as it is, unless its file is damaged.
         """
-        self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        target = self._file(number)
-        if target.exists():
-            return
-        descriptor, name = tempfile.mkstemp(prefix=".new-", dir=self._folder)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-                json.dump(tables, file, indent=1)
-            os.replace(name, target)  # noqa: PTH105 - one rename(2) and nothing else
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)  # noqa: PTH108
-            raise
+        self._make_folder()
+        if not self._is_readable(number):
+            self._write(number, tables)
         for old in self.numbers()[REVISIONS_KEPT:]:
-            self._file(old).unlink(missing_ok=True)
+            self.file(old).unlink(missing_ok=True)
 
     def numbers(self) -> list[int]:
-        """Return the revisions that are kept, newest first."""
-        names = (path.stem for path in self._folder.glob("*.json"))
+        """Return the revisions that are kept, newest first; the file of one may be damaged."""
+        names = (path.stem for path in self.folder.glob("*.json"))
         return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
 
     def revisions(self, older_than: int | None = None) -> Iterator[PastRevision]:
@@ -75,14 +67,67 @@ class History:
             NotFound: if it is not kept, or its file can't be read.
         """
         try:
-            tables = json.loads(self._file(number).read_text("utf-8"))
-            if not isinstance(tables, dict):
-                raise ValueError("not an object of tables")  # noqa: TRY004, TRY301 - as unreadable
-        except (OSError, ValueError, RecursionError) as error:
-            kept = self.numbers()
-            span = f"{kept[-1]} to {kept[0]}" if kept else "none"
-            raise NotFound(f"revision {number} is not kept", f"kept revisions: {span}") from error
+            tables = read_tables(self.file(number))
+        except Unreadable as error:
+            why = f"the file of revision {number} is damaged: {self.file(number)} {error.message}"
+            raise NotFound(why, f"choose another revision; {self._span()}") from error
+        if tables is None:
+            raise NotFound(f"revision {number} is not kept", self._span())
         return PastRevision(number, tables)
 
-    def _file(self, number: int) -> Path:
-        return self._folder / f"{number:08d}.json"
+    def file(self, number: int) -> Path:
+        """Return the file of a revision, kept or not."""
+        return self.folder / f"{number:08d}.json"
+
+    def _span(self) -> str:
+        kept = self.numbers()
+        return f"kept revisions: {kept[-1]} to {kept[0]}" if kept else "no revision is kept"
+
+    def _make_folder(self) -> None:
+        with contextlib.suppress(FileExistsError):
+            self.folder.mkdir(mode=0o750, parents=True)
+            with opened_directory(self.folder) as descriptor:
+                keep_owner(descriptor, self.folder.parent)
+            flush_directory(self.folder.parent)
+
+    def _is_readable(self, number: int) -> bool:
+        try:
+            return read_tables(self.file(number)) is not None
+        except Unreadable:
+            return False
+
+    def _write(self, number: int, tables: Tables) -> None:
+        descriptor, name = tempfile.mkstemp(prefix=".new-", dir=self.folder)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+                keep_owner(descriptor, self.folder.parent)
+                json.dump(tables, file, indent=1)
+                file.flush()
+                os.fsync(descriptor)
+            os.replace(name, self.file(number))  # noqa: PTH105 - one rename(2) and nothing else
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)  # noqa: PTH108
+            raise
+        flush_directory(self.folder)
+
+
+def history_of(path: Path) -> History:
+    """Return the history of a configuration file, which is in a folder beside it."""
+    return History(path.with_name(f"{path.stem}.history"))
+
+
+@contextlib.contextmanager
+def opened_directory(directory: Path) -> Iterator[int]:
+    """Open a directory, and nothing else, while the block runs."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def flush_directory(directory: Path) -> None:
+    """Make what was renamed in a directory survive power loss."""
+    with opened_directory(directory) as descriptor:
+        os.fsync(descriptor)

@@ -7,29 +7,27 @@ import errno
 import fcntl
 import json
 import os
-import shlex
-import stat
 import tempfile
 import time
-from json import JSONDecodeError
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 from tinydb.storages import Storage
 
+from engine.config.history import flush_directory
+from engine.config.reading import LARGEST_FILE_BYTES, Unreadable, read_tables
+from engine.config.recovery import backups_of, remedy, was_configured
 from engine.errors import CorruptConfiguration, Problem, StorageUnusable
 from engine.lock import keep_owner, open_lock_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-BACKUPS_KEPT = 5
+    from engine.config.reading import Tables
+
 LOCK_SECONDS = 10.0
-LARGEST_FILE_BYTES = 16 * 1024 * 1024
 
 _PAUSE_SECONDS = 0.02
-
-Tables = dict[str, dict[str, Any]]
 
 
 class AtomicJSONStorage(Storage):
@@ -39,8 +37,16 @@ class AtomicJSONStorage(Storage):
     `locked` around reading, changing and writing.
     """
 
-    def __init__(self, path: str | Path, lock_seconds: float = LOCK_SECONDS) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        lock_seconds: float = LOCK_SECONDS,
+        *,
+        in_use: Sequence[Path] = (),
+    ) -> None:
+        """Take the file, and files that exist only where there was a configuration once."""
         self.path = Path(path).absolute()
+        self._in_use = in_use
         self._lock_path = self.path.with_name(f"{self.path.name}.lock")
         self._lock_seconds = lock_seconds
         self._locked = False
@@ -66,19 +72,21 @@ class AtomicJSONStorage(Storage):
             os.close(descriptor)
 
     def read(self) -> Tables | None:
-        """Return the tables; None if the file is absent, and only then.
+        """Return the tables; None if the file is absent and was never there, and only then.
 
         Raises:
-            CorruptConfiguration: naming the place of the fault and the newest readable backup.
+            CorruptConfiguration: if the file is lost or broken, naming the place of the fault and
+                what restores it.
         """
         try:
-            content = _content(self.path)
-            return None if content is None else _tables(content)
-        except _Unreadable as fault:
-            problem = Problem(
-                str(self.path), fault.excerpt, fault.message, self._remedy(), fault.line
-            )
-            raise CorruptConfiguration(problem) from fault
+            tables = read_tables(self.path)
+        except Unreadable as fault:
+            how = f"correct it, or {remedy(self.path)}"
+            raise self._corrupt(fault.message, how, fault.line, fault.column) from fault
+        signs = was_configured(self.path, self._in_use) if tables is None else ""
+        if signs:
+            raise self._corrupt(f"is missing, but was there once: see {signs}", remedy(self.path))
+        return tables
 
     def write(self, data: Tables) -> None:
         """Replace the file's content; the former one becomes the first backup.
@@ -144,12 +152,28 @@ class AtomicJSONStorage(Storage):
             with contextlib.suppress(FileNotFoundError):
                 Path(name).unlink()
             raise
-        _flush_directory(directory)
+        flush_directory(directory)
+
+    def set_aside(self) -> None:
+        """Give a file that can't be used another name, over that of an earlier one.
+
+        Raises:
+            StorageUnusable: if that fails.
+        """
+        aside = self.path.with_name(f"{self.path.name}.damaged")
+        with self.locked():
+            try:
+                self.path.replace(aside)
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                why = f"{self.path} can't be renamed: {error.strerror or error}"
+                raise StorageUnusable(why, f"move it away, and {aside.name} too") from error
 
     def _rotate(self) -> None:
         if not self.path.exists():
             return
-        backups = self._backups()
+        backups = backups_of(self.path)
         if backups[0].exists() and backups[0].samefile(self.path):
             return  # an earlier write was stopped between this step and the next
         # A link instead of a rename: the file's own name is never missing.
@@ -161,85 +185,9 @@ class AtomicJSONStorage(Storage):
                 newer.replace(older)
         newest.replace(backups[0])
 
-    def _backups(self) -> list[Path]:
-        """Return the names of all backups, newest first."""
-        name = self.path.name
-        return [self.path.with_name(f"{name}.bak.{i}") for i in range(1, BACKUPS_KEPT + 1)]
-
-    def _remedy(self) -> str:
-        for backup in self._backups():
-            with contextlib.suppress(_Unreadable):
-                content = _content(backup)
-                if content is not None and _tables(content) is not None:
-                    command = shlex.join(["cp", str(backup), str(self.path)])
-                    return f"mend it, or restore the newest readable backup: {command}"
-        return "mend it; there is no readable backup"
-
-
-class _Unreadable(Exception):
-    """Why a file is not a configuration, and where."""
-
-    def __init__(self, message: str, excerpt: str = "", line: int | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.excerpt = excerpt
-        self.line = line
-
-
-def _content(path: Path) -> bytes | None:
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-    try:
-        with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - a descriptor
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise _Unreadable("is not a regular file")
-            if status.st_size > LARGEST_FILE_BYTES:
-                raise _Unreadable(f"is larger than {LARGEST_FILE_BYTES:,} bytes")
-            return file.read(LARGEST_FILE_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        linked = error.errno == errno.ELOOP
-        reason = "it is a symbolic link" if linked else error.strerror or str(error)
-        raise _Unreadable(f"can't be opened: {reason}") from error
-
-
-def _tables(content: bytes) -> Tables:
-    if not content.strip():
-        raise _Unreadable(f"is empty ({len(content)} bytes), which no configuration is")
-    try:
-        text = content.decode("utf-8-sig")
-        tables = json.loads(text, object_pairs_hook=_members, parse_constant=_not_a_number)
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise _Unreadable(f"is not UTF-8 text (byte {error.start})", line=line) from error
-    except JSONDecodeError as error:
-        excerpt = error.doc.splitlines()[error.lineno - 1 : error.lineno]
-        message = f"{error.msg} at column {error.colno}"
-        raise _Unreadable(message, "".join(excerpt).strip()[:60], error.lineno) from error
-    except (ValueError, RecursionError) as error:
-        raise _Unreadable(f"is not acceptable JSON: {error}") from error
-    if not isinstance(tables, dict):
-        raise _Unreadable("is not a JSON object of tables", text.strip()[:60])
-    return tables
-
-
-def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members: dict[str, object] = {}
-    for name, value in pairs:
-        if name in members:
-            raise _Unreadable("contains this name twice in one place", name[:60])
-        members[name] = value
-    return members
-
-
-def _not_a_number(text: str) -> NoReturn:
-    raise _Unreadable("contains a number that JSON does not know", text)
-
-
-def _flush_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    def _corrupt(
+        self, message: str, remedy: str, line: int | None = None, column: int | None = None
+    ) -> CorruptConfiguration:
+        return CorruptConfiguration(
+            Problem(self.path.name, str(self.path), message, remedy, line, column)
+        )

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.config.draft import Draft
-from engine.config.history import History
+from engine.config.history import PastRevision, history_of
 from engine.config.processors import ProcessorTable
+from engine.config.recovery import backup_of_revision, newest_number, recoverable
 from engine.config.scripts import (
     require_project_script,
     require_script,
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.clock import Clock
-    from engine.config.storage import Tables
+    from engine.config.reading import Tables
+    from engine.config.recovery import Recoverable
     from engine.model.configuration_diff import Difference
     from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
@@ -76,30 +78,35 @@ class ConfigurationStore:
         identifiers: Sequence[IdentifierInfo] = DEFAULT_IDENTIFIERS,
         processors: ProcessorRules = ProcessorRules(),
         file_namers: Sequence[FileNamerInfo] | None = None,
+        in_use: Sequence[Path] = (),
     ) -> None:
-        """Take the file, and what receivers and processors may use that are saved through it."""
+        """Take the file, and what receivers and processors may use that are saved through it.
+
+        While one of the files `in_use` exists, a missing configuration is an error: they exist
+        only where an engine has run. The same is true of backups and kept revisions.
+        """
         self._path = path
         self._clock = clock
         self._identifiers = identifiers
         self._file_namers = file_namers
+        self._in_use = in_use
         self._lock = threading.Lock()
-        self.history = History(path.with_name(f"{path.stem}.history"))
+        self.history = history_of(path)
         self.processors = ProcessorTable(self._change, self._changed_meanwhile, processors)
 
     def load(self) -> Configuration:
-        """Return what the file says; the defaults if there is none.
+        """Return what the file says; the defaults if there has never been one.
 
         Raises:
-            ConfigurationError: if the file can't be read or is not acceptable.
+            ConfigurationError: if the file is lost, can't be read or is not acceptable.
         """
-        return self._parse(AtomicJSONStorage(self._path).read() or {})
+        return self._parse(self._storage().read() or {})
 
     def create_default(self, actor: str) -> Configuration:
         """Add the first receiver, unless there has ever been one; return what is in force."""
         with self._change(actor) as draft:
             if not draft.had_receivers:
-                fresh = {"ae_title": DEFAULT_AE_TITLE, "port": DEFAULT_PORT}
-                draft.put_receiver(parse_receiver(fresh, ReceiverRules()))
+                draft.put_receiver(_first_receiver())
         return draft.configuration
 
     def save_receiver(
@@ -217,6 +224,8 @@ class ConfigurationStore:
 
     def adopt(self) -> Configuration:
         """Make a revision of what was changed in the file by hand; return what is in force."""
+        if not self._path.exists():
+            return self.load()  # and make no file
         with self._change(BY_HAND) as draft:
             pass
         return draft.configuration
@@ -228,7 +237,7 @@ class ConfigurationStore:
             NotFound: if that revision is not kept.
             ConfigurationError: if it is not acceptable any more.
         """
-        past = self.history.revision(number)
+        past = self._past(number)
         with self._change(actor) as draft:
             self._parse(past.tables)
             draft.replace_tables(past.tables)
@@ -240,7 +249,7 @@ class ConfigurationStore:
         Raises:
             NotFound: if there is no earlier revision.
         """
-        current = self.adopt().revision if self._path.exists() else 0
+        current = self.adopt().revision
         earlier = [number for number in self.history.numbers() if number < current]
         if not earlier:
             raise NotFound("there is nothing to undo", "earlier revisions are kept from now on")
@@ -265,17 +274,61 @@ class ConfigurationStore:
             NotFound: if it is not kept.
             ConfigurationError: if it is not acceptable any more.
         """
-        return self._parse(self.history.revision(number).tables)
+        return self._parse(self._past(number).tables)
+
+    def recoverable(self) -> Iterator[Recoverable]:
+        """Yield what a lost or broken file can be restored from, newest revision first."""
+        return recoverable(self._path)
+
+    def recover(self, chosen: Recoverable | None, actor: str) -> Configuration:
+        """Replace a lost or broken file; a broken one is kept under another name.
+
+        The newest revision comes back with its number and author. An earlier one, and the defaults,
+        become a new revision.
+
+        Args:
+            chosen: one of `recoverable`; None for the defaults.
+            actor: who does it.
+
+        Raises:
+            StorageUnusable: if it can't be written.
+        """
+        storage = self._storage()
+        with self._lock, storage.locked():
+            newest = newest_number(self._path)
+            tables = chosen.tables if chosen else {}
+            draft = Draft(tables, self._parse(tables), newest)
+            if chosen is None:
+                draft.put_receiver(_first_receiver())
+            if not self._is_acceptable():
+                storage.set_aside()
+            if chosen and draft.configuration.revision == newest:
+                storage.write(tables)
+                self._keep(newest, tables)
+            else:
+                self._write(storage, draft, actor, draft.configuration)
+        return draft.configuration
+
+    def _is_acceptable(self) -> bool:
+        try:
+            self.load()
+        except ConfigurationError:
+            return False
+        return True
+
+    def _storage(self) -> AtomicJSONStorage:
+        return AtomicJSONStorage(self._path, in_use=self._in_use)
 
     @contextmanager
     def _change(self, actor: str) -> Iterator[Draft]:
-        storage = AtomicJSONStorage(self._path)
+        storage = self._storage()
         with self._lock, storage.locked():
             tables = storage.read()
-            draft = Draft(tables, self._parse(tables or {}))
-            written = self._as_written(draft.configuration)
-            if differences(written, draft.configuration):
-                self._write(storage, draft, BY_HAND, written)
+            newest = next(iter(self.history.numbers()), 0)
+            draft = Draft(tables, self._parse(tables or {}), newest)
+            replaced = self._replaced(draft.configuration, newest)
+            if replaced is not None:
+                self._write(storage, draft, BY_HAND, replaced)
             elif tables:
                 self._keep(draft.configuration.revision, tables)
             yield draft
@@ -298,12 +351,30 @@ class ConfigurationStore:
             # The change is in force; that it can't be undone is the lesser evil.
             _logger.warning("revision %d is not kept: %s", number, error)
 
-    def _as_written(self, configuration: Configuration) -> Configuration:
-        """Return what is kept under the file's revision number; else what the file says now."""
+    def _replaced(self, now: Configuration, newest: int) -> Configuration | None:
+        """Return the newest kept revision if something else took its place without this program.
+
+        That is an edit of the file, or a backup that was copied over it. A file with a higher
+        number than any kept revision is one of ours that could not be kept.
+        """
+        if now.revision > newest:
+            return None
         try:
-            return self._parse(self.history.revision(configuration.revision).tables)
+            kept = self._parse(self.history.revision(newest).tables)
         except (NotFound, ConfigurationError):
-            return configuration
+            kept = now
+        return kept if now.revision < newest or differences(kept, now) else None
+
+    def _past(self, number: int) -> PastRevision:
+        """Return a kept revision; if its file is damaged, a backup replaces that file."""
+        try:
+            return self.history.revision(number)
+        except NotFound:
+            backup = backup_of_revision(self._path, number)
+            if backup is None:
+                raise
+            self._keep(number, backup)
+            return PastRevision(number, backup)
 
     def _checked(self, receiver: Receiver, configuration: Configuration) -> Receiver:
         rules = ReceiverRules(
@@ -346,6 +417,11 @@ class ConfigurationStore:
             raise
         require_scripts_in_force(configuration)
         return configuration
+
+
+def _first_receiver() -> Receiver:
+    fresh = {"ae_title": DEFAULT_AE_TITLE, "port": DEFAULT_PORT}
+    return parse_receiver(fresh, ReceiverRules())
 
 
 def _checked_project(

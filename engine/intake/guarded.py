@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import replace
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from engine.errors import IntakeError, ProcessingFailed
 from engine.events import IdentifierSlow
 from engine.model.identity import Decision, Identity, to_label
+from engine.plugins import kind_and_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,9 +93,7 @@ def place_of(error: BaseException) -> str:
     """Say of which kind an error of foreign code is, and where it arose; not what it says."""
     if isinstance(error, _Refused):
         return str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f"{Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else "nowhere"
-    return f"{type(error).__name__} in {where}"
+    return kind_and_place(error)
 
 
 def is_a(kind: type | UnionType, value: object) -> bool:

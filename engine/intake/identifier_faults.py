@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.events import ReceiverFailed
 from engine.model.identifier import identifier_problems
+from engine.plugins import OWN_DISTRIBUTION
 from engine.view import ListenFailure
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class IdentifierFaults:
         problem = next(identifier_problems(receiver.choice, self._identifiers), None)
         if problem is None or not receiver.enabled:
             return receiver
-        reason, remedy = _reason(problem), problem.remedy
+        reason, remedy = self._reason(problem, receiver.identifier), problem.remedy
         if before is not None and before.reason == reason:
             self._failures[receiver.id] = before
         else:
@@ -59,8 +60,17 @@ class IdentifierFaults:
             self._tell(ReceiverFailed(receiver=receiver.label, reason=reason, remedy=remedy))
         return replace(receiver, enabled=False)
 
+    def _reason(self, problem: Problem, identifier: str) -> str:
+        """Say why, for events too: what a plugin says of a setting may quote the setting."""
+        info = next((known for known in self._identifiers if known.id == identifier), None)
+        origin = info.origin.split()[:1] if info else []
+        foreign = bool(origin) and origin != [OWN_DISTRIBUTION]
+        if foreign and problem.field.startswith("identifier_settings."):
+            return f"its {problem.field} is not acceptable to the identifier"
+        return _in_words(problem)
 
-def _reason(problem: Problem) -> str:
+
+def _in_words(problem: Problem) -> str:
     if problem.field == "identifier" and problem.value not in problem.message:
         return f"its identifier {problem.value} {problem.message}"
     if problem.field == "routing_enabled":

@@ -76,7 +76,7 @@ def parse_table(
         if script and check_script is not None:
             fault = scripts.setdefault(script, check_script(script))
             if fault:
-                raise BadTable(f"line {line}: the script is not valid: {fault}")
+                raise BadTable(f"line {line}: {fault}")
         rows[values[key]] = Row(**{name: values[name] for name in names if name != key})
         if len(rows) > MAX_ROWS:
             raise BadTable(f"it has more than {MAX_ROWS:,} rows")
@@ -240,4 +240,4 @@ def table_problems(field: str, text: str, parse: Callable[[str], object]) -> Ite
     try:
         parse(text)
     except BadTable as error:
-        yield Problem(field, text[:40], str(error), "mend that line")
+        yield Problem(field, "", str(error), "correct that line")

@@ -99,7 +99,7 @@ def run_processor(job: ProcessorJob) -> Answer:
     except ScriptRuntimeError as error:
         return _failed(f"script line {error.line}: {error.cause}")
     except ScriptError as error:
-        return _failed(f"the script is not valid: {error.problems[0].message}")
+        return _failed(f"the script is not valid at line {error.line} column {error.column}")
     except UneditableFile as error:
         return _failed(f"the object can't be edited: {error.detail}")
     except OSError as error:

@@ -25,9 +25,6 @@ def script_problems(field: str, text: str) -> tuple[Problem, ...]:
 
 
 def script_fault(text: str) -> str:
-    """Say what is wrong with a script, with its line; nothing if it is good."""
+    """Say where a script is wrong, without any text of it; nothing if it is good."""
     problems = script_problems("script", text)
-    if not problems:
-        return ""
-    first = problems[0]
-    return first.message if first.line is None else f"line {first.line} of it: {first.message}"
+    return f"it is not acceptable at its {problems[0].place()}" if problems else ""

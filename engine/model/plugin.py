@@ -22,7 +22,9 @@ class PluginInfo:
     distribution: str
     version: str
     error: str = ""
-    """Why it can't be used; empty if it can."""
+    """Why it can't be used, without words of the plugin's own; empty if it can."""
+    said: str = ""
+    """What its error says, which may quote anything: for whoever asks, and for no event or log."""
 
     @property
     def origin(self) -> str:

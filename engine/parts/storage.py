@@ -83,6 +83,7 @@ def _open_store(settings: EngineSettings, clock: Clock, plugins: Plugins) -> Con
         identifiers=plugins.identifier_infos,
         processors=plugins.processor_rules,
         file_namers=plugins.file_namer_infos,
+        in_use=settings.in_use_files,
     )
 
 

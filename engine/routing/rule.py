@@ -112,10 +112,10 @@ class Rule:
                 return match, captured, captured
             return match, captured, self._replaced(self.compiled_target, captured, limit)
         except TimeoutError as error:
-            detail = f"the rule {self.text} took longer than {timeout_seconds * 1000:g} ms"
+            detail = f"the rule took longer than {timeout_seconds * 1000:g} ms"
             raise RuleTimeout(detail, "avoid repeated groups that repeat inside") from error
         except MemoryError as error:
-            raise RuleError(f"the rule {self.text} ran out of memory", "simplify it") from error
+            raise RuleError("the rule ran out of memory", "simplify it") from error
 
     def _replaced(self, target: JavaPattern, text: str, limit: WorkLimit | None) -> str:
         pieces: list[str] = []

@@ -46,7 +46,9 @@ def found() -> dict[str, str]:
     """Return what was loaded by id, or what is wrong."""
     plugins: tuple[Plugin[str], ...] = load(GROUP, check)
     assert all(bool(p.info.error) is (p.loaded is None) for p in plugins)
-    return {f"{p.info.id} of {p.info.origin}": p.loaded or p.info.error for p in plugins}
+    return {
+        f"{p.info.id} of {p.info.origin}": p.loaded or p.info.said or p.info.error for p in plugins
+    }
 
 
 def test_without_plugins_there_are_none() -> None:
@@ -151,3 +153,12 @@ def test_a_damaged_distribution_hides_no_other(
 def test_an_error_without_words_is_told_by_its_kind() -> None:
     assert in_words(KeyError()) == "KeyError"
     assert in_words(ValueError("a\n b\tc")) == "ValueError: a b c"
+
+
+def test_what_a_broken_plugin_says_is_kept_apart_from_its_error(
+    install: Callable[..., None],
+) -> None:
+    install("acme", "\nraise ValueError('S3CRET of Doe^Jane')", "2.5", polite="acme:hello")
+    (plugin,) = load(GROUP, check)
+    assert plugin.info.error == "ValueError in acme.py line 2"
+    assert plugin.info.said == "ValueError: S3CRET of Doe^Jane"

@@ -251,9 +251,42 @@ def test_a_deleted_configuration_file_keeps_the_last_good_settings(
     settings.config_file.unlink()
     engine.wait_until("self.snapshot().configuration_problem")
     assert len(engine.snapshot().receivers) == 1
-    with pytest.raises(CorruptConfiguration, match="the file is missing"):
+    with pytest.raises(CorruptConfiguration, match="is missing, but"):
         engine.save_receiver(make_receiver("NEW", free_port()), "anna")
     assert not settings.config_file.exists()
+
+
+def recover(settings: EngineSettings) -> None:
+    store = ConfigurationStore(settings.config_file, clock=SystemClock())
+    store.recover(next(store.recoverable()), "anna")
+
+
+def test_a_start_without_the_configuration_of_before_changes_nothing(
+    engine: NotingEngine, settings: EngineSettings, port: int
+) -> None:
+    engine.stop(drain_seconds=0)
+    settings.config_file.unlink()
+    files = sorted(settings.data_dir.rglob("*"))
+    with pytest.raises(CorruptConfiguration, match="config recover"):
+        Engine(settings).start()
+    assert sorted(settings.data_dir.rglob("*")) == files
+    recover(settings)
+    again = Engine(settings)
+    again.start()
+    assert [(s.state, s.receiver.port) for s in again.snapshot().receivers] == [
+        (ReceiverState.LISTENING, port)
+    ]
+    again.stop(drain_seconds=0)
+
+
+def test_a_running_engine_says_what_restores_a_deleted_file_and_goes_on_after_that(
+    engine: NotingEngine, settings: EngineSettings
+) -> None:
+    settings.config_file.unlink()
+    engine.wait_until("'config recover' in self.snapshot().configuration_problem")
+    recover(settings)
+    engine.wait_until("not self.snapshot().configuration_problem")
+    assert len(engine.told(ConfigurationApplied)) == 1
 
 
 def test_an_unreadable_configuration_refuses_the_start_and_leaves_nothing_running(

@@ -80,7 +80,7 @@ def test_a_change_right_after_the_file_was_deleted_does_not_begin_with_an_empty_
     engine = NeverLookingEngine(own)
     engine.start()
     own.config_file.unlink()
-    with pytest.raises(CorruptConfiguration, match="the file is missing"):
+    with pytest.raises(CorruptConfiguration, match="is missing, but"):
         if change == "save":
             engine.save_receiver(make_receiver("NEW", free_port()), "anna")
         else:

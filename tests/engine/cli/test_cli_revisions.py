@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine import terminal
+from engine.config.store import BY_HAND, ConfigurationStore
+from engine.errors import StorageUnusable
 from engine.model.ae_title import AETitle
 from engine.model.project import Project
 from engine.model.receiver import Receiver
@@ -17,7 +19,6 @@ from engine.model.site import SiteSettings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.config.store import ConfigurationStore
     from tests.engine.cli.outcome import Run, TypeIn
 
 
@@ -82,12 +83,32 @@ def test_the_history_of_nothing_is_empty_and_makes_nothing(run: Run, data: Path)
 
 
 @pytest.mark.usefixtures("four_revisions")
-def test_an_edit_by_hand_is_pointed_out_and_compared(run: Run, data: Path) -> None:
+@pytest.mark.parametrize("verb", ["history", "diff", "show"])
+def test_the_next_command_makes_a_revision_of_an_edit_by_hand(
+    run: Run, data: Path, verb: str
+) -> None:
     edit_by_hand(data, 8200)
-    assert "the file was edited since" in run("config", "history").err
-    outcome = run("config", "diff", "--json")
-    assert sentences(outcome.data["differences"]) == ["receiver CT1:8106 port: 8106 → 8200"]
-    assert "the file was edited since revision 4" in outcome.err
+    assert run("config", verb).code == 0
+    newest, *_ = run("config", "history", "--json").data["revisions"]
+    assert (newest["revision"], newest["changed_by"]) == (5, BY_HAND)
+    assert sentences(newest["differences"]) == ["receiver CT1:8106 port: 8106 → 8200"]
+    compared = run("config", "diff", "--json").data
+    assert compared["differences"] == newest["differences"]
+
+
+@pytest.mark.usefixtures("four_revisions")
+def test_an_edit_that_can_not_be_kept_yet_is_pointed_out_and_compared(
+    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit_by_hand(data, 8200)
+
+    def refuse(_: object) -> None:
+        raise StorageUnusable("config.json.lock: Permission denied")
+
+    monkeypatch.setattr(ConfigurationStore, "adopt", refuse)
+    assert "the next change makes a revision" in run("config", "history").err
+    compared = run("config", "diff", "--json").data
+    assert sentences(compared["differences"]) == ["receiver CT1:8106 port: 8106 → 8200"]
 
 
 @pytest.mark.usefixtures("four_revisions")

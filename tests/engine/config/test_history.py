@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -16,9 +18,6 @@ from engine.model.ae_title import AETitle
 from engine.model.project import Project
 from engine.model.receiver import Receiver
 from tests.fakes import FixedClock
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
 CT1 = Receiver(0, AETitle("CT1"), 8105)
@@ -194,6 +193,139 @@ def test_a_history_that_can_not_be_written_does_not_stop_a_change(
     monkeypatch.setattr(History, "keep", fail)
     configuration, _ = store.save_receiver(CT1, "anna")
     assert configuration.revision == 2
+
+
+def test_a_backup_that_is_copied_back_becomes_a_revision_and_later_ones_get_new_numbers(
+    store: ConfigurationStore, tmp_path: Path
+) -> None:
+    (xnat,) = store.create_default("first start").receivers
+    store.set_enabled(xnat.id, False, "anna")
+    shutil.copy(tmp_path / "config.json.bak.1", tmp_path / "config.json")
+    store.save_receiver(CT1, "berta")
+    assert told(store) == [
+        (4, "berta", ["receiver CT1:8105 added"]),
+        (3, BY_HAND, ["receiver XNAT:8104 enabled: off → on"]),
+        (2, "anna", ["receiver XNAT:8104 enabled: on → off"]),
+        (1, "first start", ["receiver XNAT:8104 added"]),
+    ]
+    assert (store.adopt().revision, store.adopt().changed_by) == (4, "berta")
+    undone = store.undo("clara")
+    assert [(r.label, r.enabled) for r in undone.receivers] == [("XNAT:8104", True)]
+
+
+def test_a_file_without_bookkeeping_gets_the_next_number(
+    store: ConfigurationStore, tmp_path: Path
+) -> None:
+    store.create_default("first start")
+    store.save_receiver(CT1, "anna")
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"meta": {}}))
+    assert store.adopt().revision == 3
+    assert store.save_project(Project("NEURO-01"), "anna")[0].revision == 4
+
+
+def test_a_number_whose_file_is_damaged_is_not_given_again(store: ConfigurationStore) -> None:
+    store.create_default("first start")
+    store.history.file(7).write_text("{")
+    assert store.save_receiver(CT1, "anna")[0].revision > 7
+
+
+@pytest.mark.parametrize("content", ["", '{"meta": {'])
+def test_a_damaged_history_file_of_what_is_in_force_is_written_anew(
+    store: ConfigurationStore, content: str
+) -> None:
+    before = store.create_default("first start")
+    store.history.file(1).write_text(content)
+    store.adopt()
+    assert store.revision(1) == before
+    store.save_receiver(CT1, "anna")
+    assert store.undo("anna").receivers == before.receivers
+
+
+def test_a_damaged_history_file_of_an_earlier_revision_is_written_anew_from_a_backup(
+    store: ConfigurationStore,
+) -> None:
+    before = store.create_default("first start")
+    store.save_receiver(CT1, "anna")
+    store.history.file(1).write_text("")
+    assert store.undo("anna").receivers == before.receivers
+    assert store.revision(1) == before
+
+
+def test_a_damaged_history_file_without_a_backup_is_named_and_nothing_else_is_undone(
+    store: ConfigurationStore, tmp_path: Path
+) -> None:
+    store.create_default("first start")
+    store.save_receiver(CT1, "anna")
+    store.save_project(Project("NEURO-01"), "anna")
+    store.history.file(2).write_text("")
+    for backup in tmp_path.glob("*.bak.*"):
+        backup.unlink()
+    with pytest.raises(NotFound, match="the file of revision 2 is damaged") as damaged:
+        store.undo("anna")
+    assert damaged.value.remedy == "choose another revision; kept revisions: 1 to 3"
+    assert store.load().revision == 3
+
+
+def test_a_revision_is_on_the_disk_with_its_name_before_the_change_returns(
+    store: ConfigurationStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    replaced: list[tuple[str, list[str]]] = []
+    real_flush, real_replace = os.fsync, os.replace
+
+    def flush(descriptor: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        real_flush(descriptor)
+
+    def rename(old: str, new: Path) -> None:
+        replaced.append((new.name, [Path(old).name, *flushed]))
+        real_replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(os, "replace", rename)
+    store.create_default("first start")
+    assert [name for name, _ in replaced] == ["config.json", "00000001.json"]
+    assert all(before[0] in before[1:] for _, before in replaced)
+    assert flushed[1] == tmp_path.name
+    assert flushed[-1] == "config.history"
+
+
+def test_a_revision_that_can_not_be_named_leaves_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    history = History(tmp_path / "history")
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="No space"):
+        history.keep(1, {})
+    assert list(history.folder.iterdir()) == []
+
+
+def test_a_revision_whose_new_file_is_swept_away_meanwhile_reports_the_first_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(old: str, _new: object) -> None:
+        Path(old).unlink()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="No space"):
+        History(tmp_path / "history").keep(1, {})
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "null", '"text"', "[" * 200_000], ids=["list", "null", "text", "deep"]
+)
+def test_a_history_file_that_is_no_object_of_tables_is_damaged(
+    store: ConfigurationStore, tmp_path: Path, content: str
+) -> None:
+    store.create_default("first start")
+    store.history.file(9).write_text(content)
+    with pytest.raises(NotFound, match="the file of revision 9 is damaged"):
+        store.restore(9, "anna")
 
 
 def test_only_so_many_revisions_are_kept(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.config.storage import BACKUPS_KEPT, LARGEST_FILE_BYTES, AtomicJSONStorage, Tables
+from engine.config.reading import LARGEST_FILE_BYTES, Tables
+from engine.config.recovery import BACKUPS_KEPT
+from engine.config.storage import AtomicJSONStorage
 from engine.errors import CorruptConfiguration, Problem, StorageUnusable
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def fault(storage: AtomicJSONStorage) -> Problem:
     with pytest.raises(CorruptConfiguration) as caught:
         storage.read()
     (problem,) = caught.value.problems
-    assert problem.field == str(storage.path)
+    assert (problem.field, problem.value) == (storage.path.name, str(storage.path))
     return problem
 
 
@@ -83,16 +85,16 @@ def test_nobody_else_may_read_what_is_written(storage: AtomicJSONStorage) -> Non
     [
         (b"", "is empty (0 bytes)", None),
         (b" \n\n", "is empty (3 bytes)", None),
-        (b'{"receivers": {\n "1": {', "at column 8", 2),
+        (b'{"receivers": {\n "1": {', "is not JSON: Expecting property name", 2),
         (b'{\n "a": 1\n "b": 2}', "Expecting ',' delimiter", 3),
-        (b"{} {}", "Extra data at column 4", 1),
+        (b"{} {}", "is not JSON: Extra data", 1),
         (b"\x00\x01\x02\x03", "Expecting value", 1),
         (b'{"a":\n "\xff"}', "is not UTF-8 text (byte 8)", 2),
         ('{"a": {}}'.encode("utf-16"), "is not UTF-8 text", 1),
         (b"[]", "is not a JSON object of tables", None),
         (b"null", "is not a JSON object of tables", None),
-        (b'{"a": {"1": {}, "1": {}}}', "contains this name twice in one place", None),
-        (b'{"a": {}, "a": {}}', "contains this name twice in one place", None),
+        (b'{"a": {"1": {}, "1": {}}}', "contains one name twice in one place", None),
+        (b'{"a": {}, "a": {}}', "contains one name twice in one place", None),
         (b'{"a": NaN}', "contains a number that JSON does not know", None),
         (b'{"a": -Infinity}', "contains a number that JSON does not know", None),
         (b'{"a": ' + b"9" * 5000 + b"}", "is not acceptable JSON", None),
@@ -108,7 +110,10 @@ def test_a_broken_file_is_refused_with_the_place_and_a_remedy(
     problem = fault(storage)
     assert message in problem.message
     assert problem.line == line
-    assert problem.remedy.endswith(f"cp {storage.path}.bak.1 {storage.path}")
+    assert problem.remedy.endswith(
+        f"restore revision 0 (data/config.json.bak.1) with: "
+        f"dicomdock --data {storage.path.parent} config recover"
+    )
     assert storage.path.read_bytes() == content
 
 
@@ -122,9 +127,10 @@ def test_the_remedy_passes_over_broken_backups(storage: AtomicJSONStorage) -> No
     backups = [Path(f"{storage.path}.bak.{i}") for i in (1, 2)]
     for path in (storage.path, backups[0]):
         path.write_bytes(b"")
-    assert fault(storage).remedy.endswith(f"cp {backups[1]} {storage.path}")
+    assert f"/{backups[1].name})" in fault(storage).remedy
     backups[1].write_bytes(b"{")
-    assert fault(storage).remedy == "mend it; there is no readable backup"
+    assert "no revision and no backup is readable" in fault(storage).remedy
+    assert fault(storage).remedy.endswith("config recover --defaults")
 
 
 def test_the_last_contents_are_kept_newest_first(path: Path) -> None:

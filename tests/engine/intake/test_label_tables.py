@@ -64,7 +64,9 @@ def test_what_is_no_table_is_named_by_its_line(text: str, why: str) -> None:
 
 
 def test_a_script_in_a_table_must_be_one() -> None:
-    with pytest.raises(BadTable, match="line 3: the script is not valid: "):
+    with pytest.raises(
+        BadTable, match=r"line 3: it is not acceptable at its script line 2 column 9$"
+    ):
         parse_table('key,script\nP1,\nP2,"version ""6.6""\nnonsense"\n', "key", script_fault)
 
 

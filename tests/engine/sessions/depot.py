@@ -180,7 +180,8 @@ def open_depot(
 
 @contextmanager
 def depot_in(root: Path) -> Iterator[Depot]:
-    """Open a new depot and close it."""
+    """Open a new depot, which is configured as by default, and close it."""
+    (root / "config.json").write_text("{}")
     depot = open_depot(root, FixedClock())
     try:
         yield depot

@@ -1,0 +1,90 @@
+"""Reads a configuration file, a backup of it or a kept revision: its tables, or why there are none.
+
+A fault is named by line and column. No text of the file is part of it: what stands at a fault may
+be half of a secret, and faults go into events, alerts and logs.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from json import JSONDecodeError
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LARGEST_FILE_BYTES = 16 * 1024 * 1024
+
+Tables = dict[str, dict[str, Any]]
+
+
+class Unreadable(Exception):
+    """Why a file is not a configuration, and where."""
+
+    def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+        self.column = column
+
+
+def read_tables(path: Path) -> Tables | None:
+    """Return the tables of a file; None if the file is absent, and only then.
+
+    Raises:
+        Unreadable: if it is no regular file, too large, or not JSON tables.
+    """
+    content = _content(path)
+    return None if content is None else _tables(content)
+
+
+def _content(path: Path) -> bytes | None:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - a descriptor
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise Unreadable("is not a regular file")
+            if status.st_size > LARGEST_FILE_BYTES:
+                raise Unreadable(f"is larger than {LARGEST_FILE_BYTES:,} bytes")
+            return file.read(LARGEST_FILE_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        linked = error.errno == errno.ELOOP
+        reason = "it is a symbolic link" if linked else error.strerror or str(error)
+        raise Unreadable(f"can't be opened: {reason}") from error
+
+
+def _tables(content: bytes) -> Tables:
+    if not content.strip():
+        raise Unreadable(f"is empty ({len(content)} bytes), which no configuration is")
+    try:
+        text = content.decode("utf-8-sig")
+        tables = json.loads(text, object_pairs_hook=_members, parse_constant=_not_a_number)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise Unreadable(f"is not UTF-8 text (byte {error.start})", line) from error
+    except JSONDecodeError as error:
+        raise Unreadable(f"is not JSON: {error.msg}", error.lineno, error.colno) from error
+    except RecursionError as error:
+        raise Unreadable("is not acceptable JSON: it is nested too deeply") from error
+    except ValueError as error:
+        raise Unreadable("is not acceptable JSON: a number has too many digits") from error
+    if not isinstance(tables, dict):
+        raise Unreadable("is not a JSON object of tables")
+    return tables
+
+
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise Unreadable("contains one name twice in one place")
+    return members
+
+
+def _not_a_number(_text: str) -> NoReturn:
+    raise Unreadable("contains a number that JSON does not know")
