@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from engine.errors import StorageUnusable
+from engine.settings import Durability
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +27,9 @@ def prepare(settings: EngineSettings) -> None:
         )
     for directory in (settings.data_dir, *_areas(settings), settings.log_dir):
         _make(directory)
+    if settings.durability is Durability.FULL:
+        _flush(settings.data_dir.absolute().parent)
+        _flush(settings.data_dir)
 
 
 def require_one_file_system(settings: EngineSettings) -> None:
@@ -44,6 +48,26 @@ def require_one_file_system(settings: EngineSettings) -> None:
 
 def _areas(settings: EngineSettings) -> tuple[Path, ...]:
     return settings.prearchive_dir, settings.archive_dir, settings.trash_dir
+
+
+def _flush(directory: Path) -> None:
+    """Return when the names in a directory are on the disk, whoever made them.
+
+    Raises:
+        StorageUnusable: if it can't be flushed.
+    """
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        return  # a directory above ours that we may not list is not ours to flush
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        raise StorageUnusable(
+            f"{directory} can't be flushed: {error.strerror}", "check the disk"
+        ) from error
+    finally:
+        os.close(fd)
 
 
 def _make(path: Path) -> None:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from engine.errors import ProcessingFailed
 from engine.settings import Durability
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 FOLDER_MODE = 0o750
 KEPT_OPEN = 8
 """How many folders stay open: an association may mix the series of a study."""
 
+_KNOWN_FOLDERS = 10_000
+"""Then they are found out anew, at the price of a flush each."""
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -30,16 +30,69 @@ def require_name(name: str) -> None:
         raise ProcessingFailed("a folder or file name is unsafe")
 
 
-def open_folder(root_fd: int, parts: Sequence[str], durability: Durability) -> int:
+class FlushedFolders:
+    """Which folders below a root are known to be on the disk by name; for all threads of a run.
+
+    A folder that is there says nothing about that: whoever made it may be flushing still, or have
+    failed, or have been killed before.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inodes: dict[tuple[str, ...], object] = {}
+        """The device and inode of each; a mark of its own for a folder that is being made."""
+
+    def seen(self, path: tuple[str, ...]) -> object:
+        """Return what is known of a path, for `flush` to compare."""
+        return self._inodes.get(path)
+
+    def begin_to_make(self, path: tuple[str, ...]) -> object:
+        """Forget a path before a folder is made there, which may get an inode used before."""
+        mark = object()
+        with self._lock:
+            self._inodes[path] = mark
+        return mark
+
+    def flush(self, path: tuple[str, ...], fd: int, parent_fd: int, seen: object) -> None:
+        """Return when the name of an open folder is on the disk.
+
+        Args:
+            path: where the folder is, relative to the root.
+            fd: the folder.
+            parent_fd: the folder that it is in.
+            seen: what was known of the path before the folder was opened.
+
+        Raises:
+            OSError: if it can't be flushed; nobody relies on it then.
+        """
+        status = os.fstat(fd)
+        inode = status.st_dev, status.st_ino
+        if seen == inode:
+            return
+        os.fsync(parent_fd)
+        with self._lock:
+            if self._inodes.get(path) is not seen:
+                return  # it is being made anew
+            if len(self._inodes) >= _KNOWN_FOLDERS:
+                self._inodes.clear()
+            self._inodes[path] = inode
+
+
+def open_folder(root_fd: int, parts: tuple[str, ...], flushed: FlushedFolders | None = None) -> int:
     """Open a folder below another one step by step, without following links, and make it if needed.
+
+    Args:
+        root_fd: the other one.
+        parts: the names on the way.
+        flushed: what is known of the folders below it, if their names must be on the disk.
 
     Returns:
         A descriptor that the caller closes.
     """
     fd = os.dup(root_fd)
     try:
-        for part in parts:
-            inner = _enter(fd, part, durability)
+        for depth in range(1, len(parts) + 1):
+            inner = _enter(fd, parts[:depth], flushed)
             os.close(fd)
             fd = inner
     except OSError:
@@ -48,18 +101,28 @@ def open_folder(root_fd: int, parts: Sequence[str], durability: Durability) -> i
     return fd
 
 
-def _enter(folder_fd: int, name: str, durability: Durability) -> int:
+def _enter(parent_fd: int, path: tuple[str, ...], flushed: FlushedFolders | None) -> int:
+    seen = flushed.seen(path) if flushed else None
     try:
-        return os.open(name, _FOLDER_FLAGS, dir_fd=folder_fd)
+        fd = os.open(path[-1], _FOLDER_FLAGS, dir_fd=parent_fd)
     except FileNotFoundError:
-        pass
+        seen = flushed.begin_to_make(path) if flushed else None
+        fd = _make(parent_fd, path[-1])
+    try:
+        if flushed:
+            flushed.flush(path, fd, parent_fd, seen)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _make(parent_fd: int, name: str) -> int:
     with suppress(FileExistsError):  # another thread was faster
-        os.mkdir(name, FOLDER_MODE, dir_fd=folder_fd)
-    fd = os.open(name, _FOLDER_FLAGS, dir_fd=folder_fd)
+        os.mkdir(name, FOLDER_MODE, dir_fd=parent_fd)
+    fd = os.open(name, _FOLDER_FLAGS, dir_fd=parent_fd)
     try:
         os.fchmod(fd, FOLDER_MODE)  # whatever the umask
-        if durability is Durability.FULL:
-            os.fsync(folder_fd)
     except OSError:
         os.close(fd)
         raise
@@ -77,8 +140,10 @@ class _OpenFolder:
 class OpenFolders:
     """The folders that one thread files into, kept open until they are elsewhere or closed."""
 
-    def __init__(self, root_fd: int) -> None:
+    def __init__(self, root_fd: int, flushed: FlushedFolders | None = None) -> None:
+        """Take the root, and what the threads of this run know of the folders below it."""
         self._root_fd = root_fd
+        self._flushed = flushed or FlushedFolders()
         self._kept: dict[tuple[str, ...], _OpenFolder] = {}
 
     def __enter__(self) -> Self:
@@ -103,7 +168,8 @@ class OpenFolders:
             require_name(name)
         if len(self._kept) == KEPT_OPEN:
             self._forget(next(iter(self._kept)))
-        fd = open_folder(self._root_fd, parts, durability)
+        flushed = self._flushed if durability is Durability.FULL else None
+        fd = open_folder(self._root_fd, parts, flushed)
         try:
             status = os.fstat(fd)
         except OSError:

@@ -20,7 +20,7 @@ from engine.errors import (
 from engine.events import SessionOpened
 from engine.intake.dropped import Dropped
 from engine.intake.filing import Filing
-from engine.intake.folders import OpenFolders
+from engine.intake.folders import FlushedFolders, OpenFolders
 from engine.intake.incoming import Arrival, IncomingObject, Source
 from engine.intake.placement import distinct_name, file_name
 from engine.intake.write import publish
@@ -102,6 +102,10 @@ class Pipeline:
         custom: CustomProcessing | None = None,
     ) -> None:
         self._places = places
+        self._trees = {
+            SessionArea.PREARCHIVE: (places.prearchive_fd, FlushedFolders()),
+            SessionArea.ARCHIVE: (places.archive_fd, FlushedFolders()),
+        }
         self._index = index
         self._filing = Filing(index, places.prearchive_fd, places.archive_fd, router.archive_folder)
         self._journal = journal
@@ -116,10 +120,7 @@ class Pipeline:
         self, receiver: Receiver, calling_ae_title: str, address: str, association: str
     ) -> Source:
         """Return what the objects of one association have in common; its user closes it."""
-        folders = {
-            SessionArea.PREARCHIVE: OpenFolders(self._places.prearchive_fd),
-            SessionArea.ARCHIVE: OpenFolders(self._places.archive_fd),
-        }
+        folders = {area: OpenFolders(fd, flushed) for area, (fd, flushed) in self._trees.items()}
         return Source(receiver, calling_ae_title, address, association, folders)
 
     def is_quick(self, source: Source) -> bool:

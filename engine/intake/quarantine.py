@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from engine.clock import Clock, SystemClock
 from engine.errors import StorageUnusable
 from engine.intake.folders import FOLDER_MODE, open_folder
-from engine.settings import Durability
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,7 +89,7 @@ class Quarantine:
 
     def _move(self, part: Part, record: bytes) -> None:
         day = f"{self._clock.now().astimezone():%Y%m%d}"
-        folder_fd = open_folder(self._root_fd, (day,), Durability.NONE)
+        folder_fd = open_folder(self._root_fd, (day,))
         try:
             number = f"{next(self._numbers):06d}"
             _write_record(folder_fd, f"{number}.json", record)

@@ -131,7 +131,7 @@ class IncomingArea:
             root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                self._folder_fd = open_folder(root_fd, (boot_id,), Durability.NONE)
+                self._folder_fd = open_folder(root_fd, (boot_id,))
                 os.fchmod(self._folder_fd, INCOMING_MODE)
             finally:
                 os.close(root_fd)

@@ -108,11 +108,7 @@ def stage(
     labels = (session.project or "", session.subject or "", session.label)
     copy = partial(_copy, scripts, step, labels, folder, copies)
     with ThreadPoolExecutor(AT_ONCE, "archive-script") as pool:
-        try:
-            inodes = list(pool.map(copy, files))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        inodes = list(pool.map(copy, files))  # which begins no more after an exception
     for parent in parents:
         flush_folder(parent)
     made = dict(zip(files, inodes, strict=True))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.intake.folders import KEPT_OPEN, OpenFolders
+from engine.intake.folders import KEPT_OPEN, FlushedFolders, OpenFolders
 from engine.settings import Durability
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 PARTS = ("NEURO-01", "20260102_030405006", "E1", "SCANS", "4", "DICOM")
 
@@ -78,3 +81,135 @@ def test_only_some_folders_stay_open(folders: OpenFolders) -> None:
     for scan in range(3 * KEPT_OPEN):
         folders.open((*PARTS[:4], str(scan), "DICOM"), Durability.NONE)
     assert open_files() == before + KEPT_OPEN
+
+
+class Tree:
+    """A root whose flushes are noted, and the folders that each association opens below it."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root = root
+        self.root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        self.flushed = FlushedFolders()
+        self.flushes: list[str] = []
+        self.before: Callable[[str], None] = lambda _: None
+        """Called with each folder, relative to the root, before it is flushed."""
+        self._fsync = os.fsync
+        monkeypatch.setattr(os, "fsync", self.fsync)
+
+    def fsync(self, fd: int) -> None:
+        path = Path(f"/proc/self/fd/{fd}").readlink().relative_to(self.root).as_posix()
+        self.before(path)
+        self._fsync(fd)
+        self.flushes.append(path)
+
+    def open(self, *parts: str, durability: Durability = Durability.FULL) -> list[str]:
+        """Open a folder for a new association and return what was flushed by all meanwhile."""
+        self.flushes.clear()
+        with OpenFolders(self.root_fd, self.flushed) as folders:
+            folders.open(parts or PARTS, durability)
+        return list(self.flushes)
+
+
+ALL_PARENTS = ["/".join(PARTS[:depth]) or "." for depth in range(len(PARTS))]
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tree]:
+    tree = Tree(tmp_path, monkeypatch)
+    yield tree
+    os.close(tree.root_fd)
+
+
+def fail(_: str) -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def test_the_parent_of_each_new_folder_is_flushed_and_not_again(tree: Tree) -> None:
+    assert tree.open() == ALL_PARENTS
+    assert tree.open() == []
+    assert tree.open(*PARTS[:4], "5", "DICOM") == ["/".join(PARTS[:4]), "/".join((*PARTS[:4], "5"))]
+
+
+@pytest.mark.parametrize("durability", [Durability.FILE, Durability.NONE])
+def test_without_full_durability_no_folder_is_flushed(tree: Tree, durability: Durability) -> None:
+    assert tree.open(durability=durability) == []
+
+
+def test_folders_that_an_earlier_run_made_are_flushed_once(tree: Tree) -> None:
+    (tree.root / "/".join(PARTS)).mkdir(parents=True)  # and was killed before it flushed them
+    assert tree.open() == ALL_PARENTS
+    assert tree.open() == []
+
+
+@pytest.mark.parametrize("failing", ALL_PARENTS)
+def test_a_flush_that_failed_is_made_up_for_by_the_next_one(tree: Tree, failing: str) -> None:
+    tree.before = lambda path: fail(path) if path == failing else None
+    with pytest.raises(OSError, match="Input/output"):
+        tree.open()
+    tree.before = lambda _: None
+    assert failing in tree.open()
+
+
+def test_nobody_relies_on_a_flush_that_goes_on_and_may_fail(tree: Tree) -> None:
+    scans = "/".join(PARTS[:4])
+    flushing, others_are_done = threading.Event(), threading.Event()
+
+    def hold(path: str) -> None:
+        if path == scans and threading.current_thread() is maker:
+            flushing.set()
+            others_are_done.wait(20)
+            fail(path)
+
+    def make() -> None:
+        with suppress(OSError):
+            tree.open()
+
+    tree.before = hold
+    maker = threading.Thread(target=make)
+    maker.start()
+    assert flushing.wait(20)
+    assert scans in tree.open()  # the folder is there, and its maker has not flushed it
+    others_are_done.set()
+    maker.join()
+    assert tree.open() == []
+
+
+def test_a_folder_made_anew_is_flushed_even_if_it_has_the_same_inode(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = os.stat_result((0o40750, 7, 7, 2, 0, 0, 0, 0, 0, 0))
+    monkeypatch.setattr(os, "fstat", lambda _: status)
+    assert tree.open("A", "B") == [".", "A"]
+    (tree.root / "A" / "B").rmdir()
+    assert tree.open("A", "B") == ["A"]
+
+
+def test_a_late_flush_says_nothing_of_a_folder_that_was_made_anew(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = os.stat_result((0o40750, 7, 7, 2, 0, 0, 0, 0, 0, 0))
+    monkeypatch.setattr(os, "fstat", lambda _: status)
+    (tree.root / "A").mkdir()
+
+    def made_anew(_: str) -> None:
+        tree.before = fail
+        (tree.root / "A").rmdir()
+        with (
+            pytest.raises(OSError, match="Input/output"),
+            OpenFolders(tree.root_fd, tree.flushed) as folders,
+        ):
+            folders.open(("A",), Durability.FULL)
+        tree.before = lambda _: None
+
+    tree.before = made_anew
+    tree.open("A")
+    assert tree.open("A") == ["."]
+
+
+def test_what_is_known_of_folders_is_bounded(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.intake.folders._KNOWN_FOLDERS", 3)
+    for number in range(10):
+        assert tree.open(str(number)) == ["."]
+    assert tree.open("9") == []
+    assert tree.open("0") == ["."]
+    assert len(tree.flushed._inodes) <= 4

@@ -23,7 +23,7 @@ from engine.errors import (
     UnreadableObject,
 )
 from engine.intake.file_meta import FileMeta
-from engine.intake.folders import OpenFolders
+from engine.intake.folders import FlushedFolders, OpenFolders
 from engine.intake.write import (
     MAX_SUFFIX,
     IncomingArea,
@@ -61,6 +61,7 @@ class Storage:
         self.prearchive.mkdir()
         self.area = IncomingArea(root / "incoming", "boot-1")
         self.root_fd = os.open(self.prearchive, os.O_RDONLY | os.O_DIRECTORY)
+        self.flushed = FlushedFolders()
 
     def part(self, body: bytes = b"body", preamble: bytes = PREAMBLE) -> Part:
         part = self.area.create_part()
@@ -83,7 +84,7 @@ class Storage:
         duplicates: DuplicatePolicy = DuplicatePolicy.KEEP,
     ) -> Published:
         how: dict[str, Any] = {"body_offset": body_offset, "duplicates": duplicates}
-        with part, OpenFolders(self.root_fd) as folders:
+        with part, OpenFolders(self.root_fd, self.flushed) as folders:
             return publish(part, folders, parts, name, durability, **how)
 
     def path(self, part: Part) -> Path:

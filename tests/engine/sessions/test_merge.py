@@ -8,11 +8,13 @@ import pytest
 
 from engine.errors import SessionError, UnreadableObject
 from engine.intake.stored import read_stored
+from engine.model.safe_names import timestamp
 from engine.model.session import SessionArea, SessionStatus
 from engine.model.session_actions import SessionAction, possible_actions
 from engine.session_events import SessionFailed
 from engine.sessions import operator, transfer
-from engine.sessions.operations import OperationKind
+from engine.sessions.archive import Planner
+from engine.sessions.operations import OperationKind, Request
 from tests.engine.sessions.depot import Depot, depot_in
 from tests.engine.sessions.test_archive import archived, ask, ready
 
@@ -255,3 +257,61 @@ def test_an_unreadable_object_of_the_archived_session_does_not_keep_a_merge_from
     assert (row.id, row.status, row.objects, row.reason) == (into, S.ARCHIVED, 2, why)
     assert depot.told(SessionFailed) == [f"session {into} in NEURO-01 failed: {why}"]
     assert depot.ledger.operations() == ()
+
+
+@pytest.mark.parametrize("status", [S.QUEUED_DELETING, S.DELETING])
+def test_nothing_is_merged_into_a_session_that_is_on_its_way_out(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch, status: SessionStatus
+) -> None:
+    into, second = archived(depot), ready(depot, SeriesNumber="5", SeriesInstanceUID="1.5")
+    if status is S.DELETING:
+        monkeypatch.setattr(transfer, "move_folder", failing(FULL))
+        ask(depot, into, OperationKind.DELETE)
+        ask(depot, second, ARCHIVE, merge=True)
+    else:
+        depot.ledger.ask(second, Request(ARCHIVE, "admin", merge=True))
+        depot.clock.advance(1)
+        depot.ledger.ask(into, Request(OperationKind.DELETE, "admin"))
+        depot.lifecycle.run_requests()
+    row = depot.session(second)
+    assert (row.status, row.reason) == (S.CONFLICT, f"the archived session is {status} just now")
+    assert len(depot.objects(SessionArea.PREARCHIVE)) == 1
+    assert len(depot.all_objects()) == 2
+
+
+def test_an_object_that_is_to_be_replaced_and_is_gone_meanwhile_holds_up_no_merge(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    into = archived(depot, SOPInstanceUID="1.2.3.900", name="a.dcm")
+    second = ready(depot, SOPInstanceUID="1.2.3.900", name="a.dcm", SeriesDescription="new")
+    with monkeypatch.context() as patched:
+        patched.setattr(transfer, "make_folder", failing(FULL))
+        ask(depot, second, ARCHIVE, overwrite=True)
+    (depot.areas.archive / E1 / "a.dcm").unlink()
+    depot.lifecycle.run_due()
+    assert [(row.id, row.status) for row in depot.index.sessions()] == [(into, S.ARCHIVED)]
+    assert b"new" in (depot.areas.archive / E1 / "a.dcm").read_bytes()
+
+
+def test_a_preview_says_every_reason_against_the_archive_or_what_would_be_done(
+    depot: Depot,
+) -> None:
+    archived(depot, SOPInstanceUID="1.2.3.900")
+    second = depot.session(ready(depot, SOPInstanceUID="1.2.3.900", Modality="MR"))
+    planner = Planner(depot.areas, depot.ledger, depot.workplace.read, depot.clock)
+    reasons = planner.preview(second, Request(ARCHIVE, "admin"))
+    assert reasons == (
+        "session already exists, retry with merge or overwrite",
+        "the archived session is CT, this one MR",
+        "session already exists with matching files: 1 in scan 4",
+    )
+
+
+def test_sessions_that_fall_back_at_one_time_get_a_folder_each(depot: Depot) -> None:
+    session = depot.session(depot.receive(direct=True))
+    planner = Planner(depot.areas, depot.ledger, depot.workplace.read, depot.clock)
+    stamp = timestamp(depot.clock.now())
+    for mark in ("", "_DA", "_DA2", "_DA3"):
+        plan = planner.plan(session, Request(OperationKind.FALL_BACK, "direct archive"))
+        assert plan.folder == f"NEURO-01/{stamp}{mark}/E1"
+        depot.areas.path(SessionArea.PREARCHIVE, plan.folder).mkdir(parents=True)
