@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.model.session import ObjectState, SessionArea, SessionStatus
+from engine.sessions.files import object_files
 from engine.sessions.index import SESSION_COLUMNS, session_of
 from engine.sessions.reconcile import compare
 from engine.sessions.scans import SCANS
@@ -59,7 +60,7 @@ class SessionFindings:
 
 @dataclass(frozen=True, slots=True)
 class UnknownFolder:
-    """A session's folder that no row knows."""
+    """A session's folder that holds objects and that no row knows."""
 
     area: SessionArea
     folder: str
@@ -135,5 +136,6 @@ def _unknown_folders(sessions: list[Session], areas: Areas) -> Iterator[UnknownF
         for depth in depths:
             for scans in sorted(root.glob(f"{depth}/{SCANS}")):
                 folder = scans.parent.relative_to(root).as_posix()
-                if (area, folder) not in known:
+                # A crash may leave empty folders: there is nothing in them to be known.
+                if (area, folder) not in known and any(object_files(scans.parent)):
                     yield UnknownFolder(area, folder)

@@ -50,6 +50,8 @@ def carry_out(areas: Areas, session: Session, plan: Plan) -> None:
     else:
         _merge(source, target, areas.path(SessionArea.TRASH, plan.trash), plan)
     remove_time_stamp(session, source)
+    # What was removed must not come back after a power cut, for no row knows it by then.
+    flush_folder(next(folder for folder in source.parents if folder.is_dir()))
 
 
 def with_free_names(areas: Areas, session: Session, plan: Plan) -> Plan:

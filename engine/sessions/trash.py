@@ -67,7 +67,8 @@ class Trash:
     def _older_than(self, moment: datetime) -> Iterator[str]:
         # Names begin with local times: a day more covers every change of them.
         latest = (moment + timedelta(days=1)).astimezone().strftime(_FORMAT)
-        with os.scandir(self._folder) as entries:
+        names: list[str] = []
+        with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
             names = [entry.name for entry in entries if entry.name <= latest]
         for name in names:
             since = _since(name)
