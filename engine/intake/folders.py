@@ -78,13 +78,20 @@ class FlushedFolders:
             self._inodes[path] = inode
 
 
-def open_folder(root_fd: int, parts: tuple[str, ...], flushed: FlushedFolders | None = None) -> int:
-    """Open a folder below another one step by step, without following links, and make it if needed.
+def open_folder(
+    root_fd: int,
+    parts: tuple[str, ...],
+    flushed: FlushedFolders | None = None,
+    *,
+    make: bool = True,
+) -> int:
+    """Open a folder below another one step by step, without following links.
 
     Args:
         root_fd: the other one.
         parts: the names on the way.
         flushed: what is known of the folders below it, if their names must be on the disk.
+        make: whether folders are made where they are missing.
 
     Returns:
         A descriptor that the caller closes.
@@ -92,7 +99,7 @@ def open_folder(root_fd: int, parts: tuple[str, ...], flushed: FlushedFolders | 
     fd = os.dup(root_fd)
     try:
         for depth in range(1, len(parts) + 1):
-            inner = _enter(fd, parts[:depth], flushed)
+            inner = _enter(fd, parts[:depth], flushed, make=make)
             os.close(fd)
             fd = inner
     except OSError:
@@ -101,11 +108,15 @@ def open_folder(root_fd: int, parts: tuple[str, ...], flushed: FlushedFolders | 
     return fd
 
 
-def _enter(parent_fd: int, path: tuple[str, ...], flushed: FlushedFolders | None) -> int:
+def _enter(
+    parent_fd: int, path: tuple[str, ...], flushed: FlushedFolders | None, *, make: bool
+) -> int:
     seen = flushed.seen(path) if flushed else None
     try:
         fd = os.open(path[-1], _FOLDER_FLAGS, dir_fd=parent_fd)
     except FileNotFoundError:
+        if not make:
+            raise
         seen = flushed.begin_to_make(path) if flushed else None
         fd = _make(parent_fd, path[-1])
     try:
@@ -152,8 +163,13 @@ class OpenFolders:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def open(self, parts: tuple[str, ...], durability: Durability) -> int:
-        """Return a descriptor of a folder, which stays ours; the folder is made if needed.
+    def open(self, parts: tuple[str, ...], durability: Durability, *, make: bool = True) -> int:
+        """Return a descriptor of a folder, which stays ours.
+
+        Args:
+            parts: the names of the folders on the way.
+            durability: if it is full, their names are on the disk then.
+            make: whether they are made where they are missing.
 
         Raises:
             OSError: if it can't be made or opened, or if a link stands in its way.
@@ -169,7 +185,7 @@ class OpenFolders:
         if len(self._kept) == KEPT_OPEN:
             self._forget(next(iter(self._kept)))
         flushed = self._flushed if durability is Durability.FULL else None
-        fd = open_folder(self._root_fd, parts, flushed)
+        fd = open_folder(self._root_fd, parts, flushed, make=make)
         try:
             status = os.fstat(fd)
         except OSError:

@@ -23,7 +23,7 @@ from engine.intake.filing import Filing
 from engine.intake.folders import FlushedFolders, OpenFolders
 from engine.intake.incoming import Arrival, IncomingObject, Source
 from engine.intake.placement import distinct_name, file_name
-from engine.intake.write import publish
+from engine.intake.write import is_stored, publish
 from engine.model.identity import UNASSIGNED
 from engine.model.session import ObjectState, ProjectScript, SessionArea
 from engine.sessions.index import SessionOrigin
@@ -45,12 +45,13 @@ if TYPE_CHECKING:
     from engine.metrics import Metrics
     from engine.model.identity import Identity
     from engine.model.receiver import Receiver
-    from engine.sessions.index import SessionIndex, SessionKey, SessionPlace
+    from engine.sessions.index import Copy, SessionIndex, SessionKey, SessionPlace
     from engine.sessions.traces import TraceBook
 
 SUCCESS = 0x0000
 ABANDONED = 0xC000
 """In the row of an object that was never answered, because it never was complete."""
+ALREADY_HERE = "already here"
 COMMENT_CHARACTERS = 64
 """Longest Error Comment (0000,0902), an LO element."""
 
@@ -219,11 +220,19 @@ class Pipeline:
         source, identity = arrival.source, series.identity
         directly = self._may_go_directly(source.receiver, series.key, ruling)
         part = self._anonymized(incoming, identity, ruling, directly=directly)
-        filed = self._session(source, series, directly=directly)
-        incoming.held_session = filed.place.id
+        filed = self._filing.known(series.key, directly=directly)
+        if filed is not None:
+            incoming.held_session = filed.place.id
+        copies = self._copies(arrival, series.key, filed)
+        same = self._same(incoming, part, copies)
+        if same is not None:
+            return Outcome(ObjectState.DUPLICATE, SUCCESS, ALREADY_HERE, same.session, same.file)
+        if filed is None:
+            filed = self._new_session(series.key, source, identity, directly=directly)
+            incoming.held_session = filed.place.id
         if self._traces is not None:
             self._traces.note(filed.place.id, series.traced)
-        published = self._publish(incoming, part, header, filed, ruling, series)
+        published = self._publish(incoming, part, header, filed, ruling, series, copies)
         return _outcome(published, filed.place, identity.warning)
 
     def _identified(
@@ -281,10 +290,23 @@ class Pipeline:
         source = incoming.arrival.source
         return incoming.become(self._anonymizer.edit(incoming.part, steps, identity.labels, source))
 
-    def _session(self, source: Source, series: Series, *, directly: bool) -> Filed:
-        """Find or make the session of an object and hold it."""
-        known = self._filing.known(series.key, directly=directly)
-        return known or self._new_session(series.key, source, series.identity, directly=directly)
+    def _copies(self, arrival: Arrival, key: SessionKey, filed: Filed | None) -> tuple[Copy, ...]:
+        """Return where the SOP instance is already, unless it can only be where it arrives."""
+        if filed is not None and not filed.place.has_history:
+            return ()
+        return self._index.copies(key, arrival.sop_instance_uid)
+
+    def _same(self, incoming: IncomingObject, part: Part, copies: tuple[Copy, ...]) -> Copy | None:
+        """Return the copy with the data set that has arrived, wherever it was put since."""
+        folders, durability = incoming.arrival.source.folders, self._places.durability
+        for copy in copies:
+            *parts, name = *copy.folder.split("/"), *copy.file.split("/")
+            below = folders[copy.area]
+            if is_stored(
+                part, below, tuple(parts), name, durability, body_offset=incoming.body_offset
+            ):
+                return copy
+        return None
 
     def _new_session(
         self, key: SessionKey, source: Source, identity: Identity, *, directly: bool
@@ -321,12 +343,17 @@ class Pipeline:
         filed: Filed,
         ruling: Ruling,
         series: Series,
+        copies: tuple[Copy, ...],
     ) -> Published:
         name = file_name(header, series.template)
+        parts = ["SCANS", series.scan, "DICOM"]
+        here = next((copy for copy in copies if copy.session == filed.place.id), None)
+        if here is not None:  # the policy for duplicates is about that file
+            *parts, name = here.file.split("/")
         return publish(
             part,
             incoming.arrival.source.folders[filed.area],
-            (*filed.place.folder, "SCANS", series.scan, "DICOM"),
+            (*filed.place.folder, *parts),
             name,
             self._places.durability,
             body_offset=incoming.body_offset,
@@ -348,7 +375,7 @@ def _require_same_instance(header: HeaderView, arrival: Arrival) -> None:
 def _outcome(published: Published, place: SessionPlace, warning: str) -> Outcome:
     file = "/".join(published.path_parts[len(place.folder) :])
     if published.duplicate:
-        return Outcome(ObjectState.DUPLICATE, SUCCESS, "already here", place.id, file)
+        return Outcome(ObjectState.DUPLICATE, SUCCESS, ALREADY_HERE, place.id, file)
     beside = _beside(published)
     reason = f"{warning}; {beside}" if warning and beside else warning or beside
     return Outcome(ObjectState.STORED, SUCCESS, reason, place.id, file)

@@ -282,6 +282,33 @@ def publish(
     return published
 
 
+def is_stored(
+    part: Part,
+    folders: OpenFolders,
+    parts: tuple[str, ...],
+    name: str,
+    durability: Durability,
+    *,
+    body_offset: int,
+) -> bool:
+    """Tell whether a file holds the data set of a part; if so, it is flushed as `publish` does.
+
+    Raises:
+        OutOfResources: if the storage fails.
+    """
+    try:
+        folder_fd = folders.open(parts, durability, make=False)
+        if not _is_same(part, folder_fd, name, body_offset):
+            return False
+        if durability is Durability.FULL:
+            os.fsync(folder_fd)
+    except (FileNotFoundError, NotADirectoryError):
+        return False  # it is being moved, or somebody has taken it away
+    except OSError as error:
+        raise out_of_resources(error) from error
+    return True
+
+
 def _link(
     part: Part,
     folder_fd: int,

@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,6 +41,22 @@ if TYPE_CHECKING:
     from engine.sessions.rows import Backlog
 
 _FOLDER_TRIES = 1000
+_LEAVING = frozenset(
+    (
+        *(SessionStatus.QUEUED_MOVING, SessionStatus.MOVING),
+        *(SessionStatus.QUEUED_DELETING, SessionStatus.DELETING, SessionStatus.DELETED),
+    )
+)
+_COPIES = (
+    "SELECT s.id, s.area, s.folder, o.file, s.status FROM objects AS o"
+    " JOIN sessions AS s ON s.id = o.session"
+    f" WHERE o.sop_instance_uid = ? AND o.state = '{ObjectState.STORED}' AND o.file <> ''"
+    " AND s.study_instance_uid = ? AND s.label = ? AND s.project IS ?"
+    " GROUP BY s.id, o.file ORDER BY MIN(o.sequence)"
+)
+_SAME_KEY = (
+    "SELECT 1 FROM sessions WHERE project IS ? AND study_instance_uid = ? AND label = ? LIMIT 1"
+)
 
 _logger = logging.getLogger(__name__)
 SESSION_COLUMNS = ", ".join(f.name for f in fields(Session))
@@ -73,6 +89,19 @@ class SessionPlace:
     id: int
     folder: tuple[str, ...]
     is_new: bool = False
+    has_history: bool = False
+    """Whether the index knows objects of it, or of another session of its key, from before."""
+
+
+class Copy(NamedTuple):
+    """Where a stored SOP instance is."""
+
+    session: int
+    area: SessionArea
+    folder: str
+    """The session's, relative to its area."""
+    file: str
+    """Relative to the session's folder."""
 
 
 class SessionIndex:
@@ -136,9 +165,30 @@ class SessionIndex:
             except sqlite3.Error as error:
                 raise OutOfResources(f"session index: {error}") from error
             with self._places_lock:
-                self._places[key] = SessionPlace(place.id, place.folder)
+                self._places[key] = replace(place, is_new=False)
                 self.holds.take(place.id)
             return place
+
+    def copies(self, key: SessionKey, sop_instance_uid: str) -> tuple[Copy, ...]:
+        """Return where a SOP instance, as it came, is in all sessions of a key, oldest first.
+
+        Sessions that are to be moved elsewhere or deleted don't count.
+
+        Raises:
+            OutOfResources: if the index can't be read.
+        """
+        try:
+            with self._lock:
+                rows = self._connection.execute(
+                    _COPIES, (sop_instance_uid, key.study_instance_uid, key.label, key.project)
+                ).fetchall()
+        except sqlite3.Error as error:
+            raise OutOfResources(f"session index: {error}") from error
+        return tuple(
+            Copy(session, SessionArea(area), folder, file)
+            for session, area, folder, file, status in rows
+            if SessionStatus(status) not in _LEAVING
+        )
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
@@ -293,7 +343,7 @@ class SessionIndex:
         for session_id, folder, status, becomes in self._candidates(key):
             if becomes is not None:
                 self._join(session_id, status, becomes)
-                return SessionPlace(session_id, tuple(folder.split("/")))
+                return SessionPlace(session_id, tuple(folder.split("/")), has_history=True)
         return None
 
     def _join(self, session_id: int, status: str, becomes: SessionStatus) -> None:
@@ -312,6 +362,7 @@ class SessionIndex:
         origin: SessionOrigin,
         make_folder: Callable[[datetime], tuple[str, ...]],
     ) -> SessionPlace:
+        has_history = self._connection.execute(_SAME_KEY, key[:3]).fetchone() is not None
         folder, at = self._free_folder(make_folder, origin.at), stamp(origin.at)
         with self._connection:
             cursor = self._connection.execute(
@@ -336,7 +387,7 @@ class SessionIndex:
             )
         self._receiving += 1
         assert cursor.lastrowid is not None
-        return SessionPlace(cursor.lastrowid, folder, is_new=True)
+        return SessionPlace(cursor.lastrowid, folder, is_new=True, has_history=has_history)
 
     def _free_folder(
         self, make_folder: Callable[[datetime], tuple[str, ...]], at: datetime

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from engine.errors import EngineError
 from tests.crash.disk import Disk, fingerprint, lay_out, tree_of
 from tests.crash.dock import clockwork_stopped, running
 from tests.crash.scenarios import SCENARIOS, configure
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 DATA = "data"
 SHOWN = 12
+BY_ENGINE = 8
+"""Each state of this number is recovered from by a whole engine, which takes longer."""
 
 
 class Cuts:
@@ -64,12 +67,20 @@ class Cuts:
         assert fingerprint(self._disk.live()) == fingerprint(without_memory(self._calls.root))
         return found
 
-    def faults(self, state: State, folder: Path) -> list[str]:
-        """Recover from a state in a folder."""
+    def faults(self, state: State, folder: Path, *, by_engine: bool) -> list[str]:
+        """Recover from a state in a folder, by the start of a whole engine or of its sessions."""
         inodes = lay_out(state.tree, folder)
         data = folder / DATA
         correct_inodes(data, inodes)
         clock = FixedClock(state.told.now)
+        if by_engine:
+            try:
+                with running(data, clock, lambda _: None):
+                    left = list((data / "incoming").rglob("*.part"))
+            except (EngineError, OSError) as error:
+                return [f"the engine does not start: {type(error).__name__}: {error}"]
+            if left:
+                return ["parts are left in incoming"]
         with clockwork_stopped():
             return faults_after(data, clock, state.told, self._sent)
 
@@ -95,9 +106,9 @@ def try_states(calls: Calls, name: str, wanted: int, seed: int) -> tuple[list[st
     faults: Counter[str] = Counter()
     first: dict[str, str] = {}
     with TemporaryDirectory(dir=calls.root.parent) as scratch:
-        for state in tried:
+        for number, state in enumerate(tried):
             folder = Path(scratch, "state")
-            for fault in cuts.faults(state, folder):
+            for fault in cuts.faults(state, folder, by_engine=number % BY_ENGINE == 0):
                 faults[fault] += 1
                 first.setdefault(fault, where(cuts.records, state))
             shutil.rmtree(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -95,6 +96,8 @@ def building(dock: Dock) -> None:
     dock.fall_silent()
     dock.engine.sessions.rebuild(dock.session("E1").id, "test")
     dock.look()
+    store_all(dock, make(1), make(3, **report), make(4, SeriesInstanceUID="1.44"))  # once more
+    dock.fall_silent()
     dock.engine.sessions.move(dock.session("E5").id, "NEURO", "test")
     dock.look()
     store_all(dock, make(8, PatientID="E5", StudyInstanceUID="1.5"))
@@ -174,12 +177,21 @@ def configuration(dock: Dock) -> None:
     engine.set_site(replace(SITE, sessions=replace(SITE.sessions, trash_days=31)), "berta")
     dock.announce()
     file = dock.data / "config.json"
-    edited = file.read_text().replace('"trash_days": 31', '"trash_days": 32')
-    file.write_text(edited)  # as an editor does, without a flush
+    edit(file, '"trash_days": 31', '"trash_days": 32')
     engine.reload()
     dock.announce()
     engine.delete_project("P1", "anna")
     dock.announce()
+
+
+def edit(file: Path, before: str, after: str) -> None:
+    """Change a file as a careful editor does."""
+    beside = file.with_name("edited")
+    with beside.open("w") as stream:
+        stream.write(file.read_text().replace(before, after))
+        stream.flush()
+        os.fsync(stream.fileno())
+    beside.replace(file)
 
 
 class Scenario(NamedTuple):

@@ -131,7 +131,8 @@ class Sweep:
                 disk.apply(record)
             self._sent |= dock.sent
         if call:
-            faults += [f"then, {fault}" for fault in self._recovered(self._data)]
+            stopped = self._recovered(self._data, killed=False)
+            faults += [f"then, {fault}" for fault in stopped]
             faults += [f"cut off, {fault}" for fault in self._cut_off(disk)]
         return call
 
@@ -155,11 +156,12 @@ class Sweep:
             return [str(error)]
         dock.look()
         engine: Any = dock.engine
-        return [f"running, {fault}" for fault in faults_of_index(engine._keeping)]
+        return [f"running, {fault}" for fault in faults_of_index(engine._keeping, live=True)]
 
-    def _recovered(self, data: Path) -> list[str]:
+    def _recovered(self, data: Path, *, killed: bool) -> list[str]:
+        clock = FixedClock(self._told.now)
         with clockwork_stopped():
-            return faults_after(data, FixedClock(self._told.now), self._told, self._sent)
+            return faults_after(data, clock, self._told, self._sent, killed=killed)
 
     def _cut_off(self, disk: Disk) -> list[str]:
         """Return what is wrong after a power cut that takes all that was not flushed."""
@@ -167,7 +169,7 @@ class Sweep:
             folder = Path(scratch, "state")
             inodes = lay_out(disk.tree((), unwritten), folder)
             correct_inodes(folder / "data", inodes)
-            return self._recovered(folder / "data")
+            return self._recovered(folder / "data", killed=True)
 
 
 def kill(data: Path) -> None:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pydicom
 
 from engine.config.store import ConfigurationStore
+from engine.data_directory import prepare
 from engine.errors import EngineError
 from engine.model.session import UNSETTLED, SessionStatus
 from engine.session_keeping import SessionKeeping, sessions_without_engine
+from engine.sessions.audit import audit
 from engine.settings import EngineSettings
 from tests.crash.dock import BEFORE_ARCHIVE, ON_RECEIPT, TOKEN_BYTES
 
@@ -49,7 +51,7 @@ def correct_inodes(data: Path, inodes: Mapping[int, int]) -> None:
 
 
 def faults_after(
-    data: Path, clock: FixedClock, told: Told, sent: Mapping[bytes, Sent]
+    data: Path, clock: FixedClock, told: Told, sent: Mapping[bytes, Sent], *, killed: bool = True
 ) -> list[str]:
     """Recover a data directory and return every promise that was not kept, in words.
 
@@ -58,42 +60,55 @@ def faults_after(
         clock: the time of the next start.
         told: what was answered.
         sent: every object that was ever sent, by its token.
+        killed: whether the engine was cut off, so that the start must find what has no row.
     """
-    faults = list(_faults_of_configuration(data, told))
+    faults = list(_faults_of_configuration(data, clock, told))
     if faults:
         return faults
     try:
+        prepare(EngineSettings(data))
         with sessions_without_engine(EngineSettings(data), clock) as keeping:
-            faults += [f"after the start, {fault}" for fault in faults_of_index(keeping)]
+            found = faults_of_index(keeping, live=not killed)
+            faults += [f"after the start, {fault}" for fault in found]
             clock.advance(301)
             lifecycle: Any = keeping._lifecycle
             for _ in range(3):
                 lifecycle.run_due()
-            faults += [f"later, {fault}" for fault in faults_of_index(keeping)]
+            faults += [f"later, {fault}" for fault in faults_of_index(keeping, live=False)]
             faults += _restless(keeping)
     except (EngineError, OSError, sqlite3.Error) as error:
         return [f"the start fails: {type(error).__name__}: {error}"]
     return faults + list(faults_of_objects(data, told, sent))
 
 
-def _faults_of_configuration(data: Path, told: Told) -> Iterator[str]:
+def _faults_of_configuration(data: Path, clock: FixedClock, told: Told) -> Iterator[str]:
     file = data / "config.json"
     if not file.exists():
         if told.revision:
             yield "the configuration is missing"
         return
     try:
-        revision = ConfigurationStore(file, clock=None).load().revision  # type: ignore[arg-type]
+        store = ConfigurationStore(file, clock=clock)
+        revision = store.load().revision
     except EngineError as error:
         yield f"the configuration can't be read: {error}"
         return
     if revision < told.revision:
         yield f"revision {told.revision} was answered, and {revision} is in force"
+    for number in filter(None, {told.revision, *store.history.numbers()}):
+        try:
+            store.revision(number)
+        except EngineError as error:
+            yield f"a revision can't be brought back: {error}"
 
 
-def faults_of_index(keeping: SessionKeeping) -> Iterator[str]:
-    """Compare index and disk, as `dicomdock check` does."""
-    found = keeping.audit()
+def faults_of_index(keeping: SessionKeeping, *, live: bool) -> Iterator[str]:
+    """Compare index and disk as `dicomdock check` does, beside an engine that runs or without.
+
+    A session that is being received may have a file whose flush failed: its build gives it a row.
+    """
+    at = keeping._workplace
+    found = audit(at.index, at.ledger, at.areas, live=live)
     if not found.agrees:
         yield f"the check says {found.sessions} {found.unknown_folders}"
 

@@ -196,13 +196,31 @@ def test_direct_archive_leaves_nothing_in_the_prearchive(hospital: Hospital) -> 
     assert len(hospital.objects("archive")) == session.objects == 2
 
 
-def test_the_same_study_directly_again_is_one_conflict_in_the_prearchive(
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("again", [True, False])
+def test_the_same_study_again_is_a_duplicate_of_the_archived_one(
+    hospital: Hospital, first: bool, again: bool
+) -> None:
+    objects = [make_object(), make_object()]
+    hospital.send(*objects, direct=first)
+    hospital.fall_silent()
+    hospital.send(*objects, direct=again)
+    (archived,) = hospital.fall_silent()
+    assert (archived.status, archived.objects) == ("ARCHIVED", 2)
+    assert hospital.states() == ["stored", "stored", "duplicate", "duplicate"]
+    assert len(hospital.objects("archive")) == 2
+    assert hospital.objects("prearchive") == []
+
+
+def test_other_content_of_the_same_study_directly_is_one_conflict_in_the_prearchive(
     hospital: Hospital,
 ) -> None:
     """A4."""
     objects = [make_object(), make_object()]
     hospital.send(*objects, direct=True)
     hospital.fall_silent()
+    for ds in objects:
+        ds.ImageComments = "other"
     hospital.send(*objects, direct=True)
     archived, second = hospital.fall_silent()
     assert archived.status == "ARCHIVED"

@@ -1,0 +1,216 @@
+"""Objects that arrive again after a build or the archive has put them elsewhere."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.model.auto_archive import AutoArchive
+from engine.model.duplicates import DuplicatePolicy
+from engine.model.project import Project
+from engine.model.session import ObjectState, SessionStatus
+from engine.sessions.ledger import SessionLedger
+from engine.sessions.lifecycle import Lifecycle
+from engine.sessions.operations import OperationKind, Request
+from engine.sessions.policy import SessionPolicy
+from tests import dicom
+from tests.engine.intake.test_pipeline import RECEIVER, Bench, open_bench
+from tests.fakes import make_receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from engine.intake.pipeline import Outcome
+
+IDLE_SECONDS = 300
+BASIC_TEXT_SR = "1.2.840.10008.5.1.4.1.1.88.11"
+DIRECT = make_receiver(1, direct_archive=True)
+S = SessionStatus
+
+
+class Site(Bench):
+    """A pipeline with what becomes of its sessions, and a study of three objects.
+
+    The build moves two: the report to `secondary`, and the second series of number 4 to ``4-CT1``.
+    """
+
+    def arrive(self, number: int, comment: str = "", **arriving: object) -> Outcome:
+        """Receive one object of the study."""
+        uid = f"1.2.3.{number}"
+        sop_class = BASIC_TEXT_SR if number == 2 else dicom.CT_IMAGE_STORAGE
+        values = {
+            "SOPClassUID": sop_class,
+            "SOPInstanceUID": uid,
+            "StudyInstanceUID": "1.2.3",
+            "SeriesInstanceUID": f"1.2.3.9.{number}",
+            "SeriesNumber": "99" if number == 2 else "4",
+            "Modality": "SR" if number == 2 else "CT",
+            "ImageComments": comment,
+            "PatientComments": "Project:NEURO-01 Subject:S1 Session:E1",
+        }
+        requested = {"sop_class_uid": sop_class, "sop_instance_uid": uid}
+        return self.receive(dicom.image(**values), **requested, **arriving)
+
+    def study(self, **arriving: object) -> list[str]:
+        return [str(self.arrive(number, **arriving).state) for number in (1, 2, 3)]
+
+    def live(self, code: AutoArchive = AutoArchive.MANUAL) -> SessionStatus:
+        """Let what is due happen, and return the status of the only session."""
+        self.index.flush()
+        self.clock.advance(IDLE_SECONDS)
+        policy = SessionPolicy(IDLE_SECONDS, 30, lambda _: code)
+        Lifecycle(self.workplace(), lambda: policy).run_due()
+        (session,) = self.index.sessions()
+        return session.status
+
+    def ask(self, kind: OperationKind, session: int = 1) -> None:
+        SessionLedger(self.index, self.clock).ask(session, Request(kind, "admin"))
+
+    def objects(self) -> list[str]:
+        return sorted(
+            "/".join(path.parts[-4:]) for path in self.root.rglob("*.dcm") if path.is_file()
+        )
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    (tmp_path / "trash").mkdir()
+    with open_bench(tmp_path) as bench:
+        yield Site(**{name: getattr(bench, name) for name in bench.__dataclass_fields__})
+
+
+def test_what_a_build_has_moved_is_not_stored_twice(site: Site) -> None:
+    assert site.study() == ["stored"] * 3
+    assert site.live() is S.READY
+    built = site.objects()
+    assert [file.split("/")[:3] for file in built] == [
+        ["SCANS", "4-CT1", "DICOM"],
+        ["SCANS", "4", "DICOM"],
+        ["SCANS", "99", "secondary"],
+    ]
+    assert site.study() == ["duplicate"] * 3
+    assert site.objects() == built
+    site.ask(OperationKind.ARCHIVE)
+    assert site.live() is S.ARCHIVED
+
+
+def test_a_resend_into_a_session_that_is_received_again_is_found_where_the_build_put_it(
+    site: Site,
+) -> None:
+    site.study()
+    site.live()
+    assert site.arrive(4).state is ObjectState.STORED
+    assert site.study() == ["duplicate"] * 3
+    assert site.live() is S.READY
+    assert len(site.objects()) == 4
+
+
+@pytest.mark.parametrize("receiver", [RECEIVER, DIRECT])
+@pytest.mark.parametrize("first", [RECEIVER, DIRECT])
+def test_a_resend_of_an_archived_study_ends_quietly_as_duplicates(
+    site: Site, first: object, receiver: object
+) -> None:
+    site.study(receiver=first)
+    assert site.live(AutoArchive.ARCHIVE) is S.ARCHIVED
+    archived = site.objects()
+    assert site.study(receiver=receiver) == ["duplicate"] * 3
+    assert site.live(AutoArchive.ARCHIVE) is S.ARCHIVED  # and no other session is there
+    assert site.objects() == archived
+    rows = site.rows()[:3]
+    assert {(row.session, row.status, row.reason) for row in rows} == {(1, 0, "already here")}
+    assert {row.file for row in rows} == {row.file for row in site.rows()[3:]}
+
+
+def test_a_resend_with_one_more_object_archives_only_that_one(site: Site) -> None:
+    site.study()
+    site.live(AutoArchive.ARCHIVE)
+    assert site.arrive(4).state is ObjectState.STORED
+    assert site.study() == ["duplicate"] * 3
+    assert site.live(AutoArchive.ARCHIVE) is S.ARCHIVED
+    assert len(site.objects()) == 4
+
+
+def test_other_content_of_an_archived_object_waits_for_a_person_as_before(site: Site) -> None:
+    site.study()
+    site.live(AutoArchive.ARCHIVE)
+    assert site.arrive(1, "other").state is ObjectState.STORED
+    site.index.flush()
+    assert len(site.index.sessions()) == 2
+
+
+@pytest.mark.parametrize(
+    ("policy", "state", "contents"),
+    [
+        (DuplicatePolicy.KEEP, ObjectState.STORED, 2),
+        (DuplicatePolicy.REPLACE, ObjectState.STORED, 1),
+        (DuplicatePolicy.REJECT, ObjectState.REJECTED, 1),
+    ],
+)
+def test_the_policy_for_duplicates_is_about_the_file_that_the_build_has_moved(
+    site: Site, policy: DuplicatePolicy, state: ObjectState, contents: int
+) -> None:
+    site.configure(duplicates=policy)
+    site.study()
+    site.live()
+    assert site.arrive(2, "other").state is state
+    assert site.arrive(2, "other").state is (
+        ObjectState.REJECTED if policy is DuplicatePolicy.REJECT else ObjectState.DUPLICATE
+    )
+    of_report = [file for file in site.objects() if "/99/" in f"/{file}"]
+    assert len(of_report) == contents
+    assert all(file.startswith("SCANS/99/secondary/") for file in of_report)
+
+
+def test_what_is_to_be_deleted_is_stored_again(site: Site) -> None:
+    site.study()
+    site.live(AutoArchive.ARCHIVE)
+    site.ask(OperationKind.DELETE)
+    assert site.study() == ["stored"] * 3
+
+
+def test_an_archived_file_that_somebody_has_removed_is_stored_again(site: Site) -> None:
+    site.study()
+    site.live(AutoArchive.ARCHIVE)
+    for path in (site.root / "archive").rglob("*.dcm"):
+        path.unlink()
+    assert site.arrive(1).state is ObjectState.STORED
+    (site.root / "archive" / "NEURO-01").rename(site.root / "elsewhere")
+    assert site.arrive(2).state is ObjectState.STORED
+    assert not (site.root / "archive" / "NEURO-01").exists()
+
+
+def test_a_duplicate_of_an_archived_object_is_flushed_before_it_is_answered(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.study()
+    site.live(AutoArchive.ARCHIVE)
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        assert site.arrive(1).status == 0xA700
+    assert site.arrive(1).state is ObjectState.DUPLICATE
+
+
+def test_another_project_has_its_own_copy(site: Site) -> None:
+    site.study()
+    site.live(AutoArchive.ARCHIVE)
+    site.configure(Project("NEURO-02", aliases=("NEURO-01",)))
+    assert site.study() == ["stored"] * 3
+
+
+def test_objects_of_a_new_session_are_not_looked_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    copies = site.index.copies
+    monkeypatch.setattr(site.index, "copies", lambda *what: (asked.append(what), copies(*what))[1])
+    assert site.study() == ["stored"] * 3
+    assert site.study() == ["duplicate"] * 3
+    assert len(asked) == 1  # for the first one, before there was a session
