@@ -115,7 +115,7 @@ class ConfigurationError(EngineError):
         named = ", ".join(problem.place() for problem in self.problems[:_MOST_PLACES])
         more = len(self.problems) - _MOST_PLACES
         others = f" and {more} more" if more > 0 else ""
-        return f"not acceptable: {named}{others}; for details: dicomdock status"
+        return f"not acceptable: {named}{others}"
 
 
 class InvalidAETitle(ConfigurationError):

@@ -11,9 +11,12 @@ from engine.alerting.failure import NotDelivered
 from engine.alerting.trial import send_trial
 from engine.counters import QueueCounts
 from engine.errors import EngineError
+from engine.events import SecretsShown
 from engine.exposition import render
 from engine.health import judge
+from engine.model.masked_settings import revealed_target
 from engine.monitoring_events import AlertTried
+from engine.terminal import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,10 +26,14 @@ if TYPE_CHECKING:
     from engine.events import Event
     from engine.metrics import Metrics
     from engine.model.alerts import AlertTarget
+    from engine.model.configuration import Configuration
     from engine.sessions.index import SessionIndex
     from engine.view import EngineSnapshot
     from engine.view.forwarding import DestinationStatus
     from engine.view.monitoring import Health
+
+
+_LONGEST_COMMAND = 40
 
 
 class Monitoring:
@@ -42,6 +49,7 @@ class Monitoring:
         storage_refusal: Callable[[], str],
         destinations: Callable[[], Sequence[DestinationStatus]],
         tell: Callable[[Event], object],
+        configuration: Callable[[], Configuration],
     ) -> None:
         self._metrics = metrics
         self._index = index
@@ -51,6 +59,7 @@ class Monitoring:
         self._storage_refusal = storage_refusal
         self._destinations = destinations
         self._tell = tell
+        self._configuration = configuration
 
     def counters(self) -> Counters:
         """Return what was counted since the engine started, and what the index holds."""
@@ -85,13 +94,18 @@ class Monitoring:
         return judge(self._snapshot(), self.counters(), self._dead(), self._storage_refusal())
 
     def try_alert(self, target: AlertTarget, actor: str) -> None:
-        """Send a made-up alert to a target, and note who did."""
+        """Send a made-up alert to a target, and note who did; masks stand for its secrets."""
+        meant = revealed_target(target, self._configuration().site)
         try:
-            send_trial(target, self._clock.now())
+            send_trial(meant, self._clock.now())
         except NotDelivered as error:
             self._tell(AlertTried(target=target.name, by=actor, why=error.detail))
             raise
         self._tell(AlertTried(target=target.name, by=actor))
+
+    def note_secrets_shown(self, what: str, actor: str) -> None:
+        """Let the journal keep that somebody is shown secrets of the configuration file."""
+        self._tell(SecretsShown(by=actor, what=visible(what[:_LONGEST_COMMAND])))
 
     def is_alive(self) -> bool:
         """Tell whether every part that must run does, without waiting for a disk."""

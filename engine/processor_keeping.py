@@ -13,6 +13,7 @@ from engine.intake.label_tables import LabelTables
 from engine.intake.processing import Processing
 from engine.intake.processor_states import ProcessorStates
 from engine.intake.processor_workers import ProcessorWorkers
+from engine.model.masked_settings import masked_processor, revealed_processor
 from engine.model.processor import parse_processor
 
 if TYPE_CHECKING:
@@ -105,16 +106,19 @@ class ProcessorKeeping:
     ) -> Processor:
         """Store a new (id 0) or changed processor and bring it into force."""
         with self._access.changing() as store:
-            saved = store.processors.save(processor, actor, replacing=replacing)
+            in_force = self._access.current()
+            meant = revealed_processor(processor, in_force)
+            seen = replacing and revealed_processor(replacing, in_force)
+            saved = store.processors.save(meant, actor, replacing=seen)
             self._access.apply(saved[0])
-        return saved[1]
+        return masked_processor(saved[1])
 
     def set_enabled(self, processor_id: int, enabled: bool, actor: str) -> Processor:
         """Enable or disable a processor, from the next object on."""
         with self._access.changing() as store:
             saved = store.processors.set_enabled(processor_id, enabled, actor)
             self._access.apply(saved[0])
-        return saved[1]
+        return masked_processor(saved[1])
 
     def delete(self, processor_id: int, actor: str) -> None:
         """Remove a processor."""
@@ -139,7 +143,8 @@ class ProcessorKeeping:
             others=configuration.processors,
             projects=configuration.projects,
         )
-        parsed = parse_processor(processor.to_record(), rules)
+        meant = revealed_processor(processor, configuration)
+        parsed = parse_processor(meant.to_record(), rules)
         assert self._router is not None
         return self._router.try_processor(parsed, receiver, shown=shown)
 
@@ -150,4 +155,4 @@ class ProcessorKeeping:
             if processor in configuration.processors_of(receiver)
         )
         problem = self.processing.problem_of(processor) if processor.enabled else ""
-        return self._states.of(processor, seen, problem)
+        return self._states.of(masked_processor(processor), seen, problem)

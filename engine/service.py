@@ -27,6 +27,12 @@ from engine.events import (
     EngineStopping,
 )
 from engine.model.configuration import Configuration
+from engine.model.masked_settings import (
+    masked_configuration,
+    masked_receiver,
+    revealed_receiver,
+    revealed_site,
+)
 from engine.parts.answers import Answers
 from engine.parts.follow_ups import FollowUps
 from engine.parts.intake import Intake
@@ -86,6 +92,8 @@ class Engine:
         self._lock = threading.RLock()
         """Guards changes of the configuration."""
         self._configuration = Configuration()
+        self._shown = Configuration()
+        """The same without its secrets, as every client gets it."""
         self._configuration_problem = ""
         self._plugins = Plugins.load()
         self._access = ConfigurationAccess(lambda: self._configuration, self._changing, self._apply)
@@ -164,7 +172,7 @@ class Engine:
             revision=configuration.revision,
             receivers=tuple(
                 self._states.status(receiver, open_by_receiver[receiver.label])
-                for receiver in configuration.receivers
+                for receiver in self._shown.receivers
             ),
             associations=associations,
             ended_associations=self._associations.ended(),
@@ -199,8 +207,8 @@ class Engine:
         return self._plugins.file_namer_infos
 
     def site(self) -> SiteSettings:
-        """Return the site settings in force."""
-        return self._configuration.site
+        """Return the site settings in force, without secrets."""
+        return self._shown.site
 
     def projects(self) -> tuple[Project, ...]:
         """Return the registered projects."""
@@ -211,16 +219,18 @@ class Engine:
     ) -> Receiver:
         """Store a new (id 0) or changed receiver and bring it into force."""
         with self._changing() as store:
-            configuration, saved = store.save_receiver(receiver, actor, replacing=replacing)
+            meant = revealed_receiver(receiver, self._configuration)
+            seen = replacing and revealed_receiver(replacing, self._configuration)
+            configuration, saved = store.save_receiver(meant, actor, replacing=seen)
             self._apply(configuration)
-        return saved
+        return masked_receiver(saved)
 
     def set_enabled(self, receiver_id: int, enabled: bool, actor: str) -> Receiver:
         """Enable or disable a receiver; open associations may finish."""
         with self._changing() as store:
             configuration, saved = store.set_enabled(receiver_id, enabled, actor)
             self._apply(configuration)
-        return saved
+        return masked_receiver(saved)
 
     def delete_receiver(self, receiver_id: int, actor: str) -> None:
         """Remove a receiver; open associations may finish."""
@@ -246,7 +256,9 @@ class Engine:
     ) -> None:
         """Replace the site settings and bring them into force."""
         with self._changing() as store:
-            self._apply(store.set_site(site, actor, replacing=replacing))
+            meant = revealed_site(site, self._configuration.site)
+            seen = replacing and revealed_site(replacing, self._configuration.site)
+            self._apply(store.set_site(meant, actor, replacing=seen))
 
     def undo(self, actor: str) -> None:
         """Take back the newest change of the configuration, as a new revision."""
@@ -272,15 +284,18 @@ class Engine:
         self, receiver: Receiver, site: SiteSettings | None = None
     ) -> tuple[RoutingPreview, ...]:
         """Identify the last objects anew, as saved and as by settings that are not saved."""
-        return self._intake.router.preview(receiver, site)
+        return self._intake.router.preview(self._revealed(receiver), site)
 
     def shown_routing(
         self, receiver: Receiver, actor: str, site: SiteSettings | None = None
     ) -> tuple[RoutingPreview, ...]:
         """Return what `preview_routing` does with nothing masked, and note who saw it."""
-        previews = self._intake.router.preview(receiver, site, shown=True)
+        previews = self._intake.router.preview(self._revealed(receiver), site, shown=True)
         self._intake.showings.note_all(actor, (one.sop_instance_uid for one in previews))
         return previews
+
+    def _revealed(self, receiver: Receiver) -> Receiver:
+        return revealed_receiver(receiver, self._configuration)
 
     def port_status(self, port: int) -> PortStatus:
         """Tell whether a receiver could listen on a port now."""
@@ -310,7 +325,7 @@ class Engine:
         )
         self._watching = Watching(
             *(settings, storage, self._intake, self._follow_ups, clock),
-            *(self.snapshot, self._dead),
+            *(self.snapshot, self._dead, access.current),
         )
         self.monitoring = self._watching.monitoring
         self._build_answers(storage, opened)
@@ -353,6 +368,7 @@ class Engine:
     def _apply(self, configuration: Configuration) -> None:
         self._intake.processors.processing.apply(configuration)
         before, self._configuration = self._configuration, configuration
+        self._shown = masked_configuration(configuration)
         served = self._intake.faults.sort_out(configuration.receivers)
         self._receivers.apply(served, configuration.site)
         self._publish_states()
@@ -383,7 +399,8 @@ class Engine:
             except ConfigurationError as error:
                 problem = error.detail
                 if problem != self._configuration_problem:
-                    self._journal.record(ConfigurationRefused(reason=error.without_values()))
+                    reason = f"{error.without_values()}; for details: dicomdock status"
+                    self._journal.record(ConfigurationRefused(reason=reason))
             self._configuration_problem = problem
             if configuration != self._configuration:
                 self._apply(configuration)

@@ -178,6 +178,9 @@ class FakeMonitoring:
     def is_alive(self) -> bool:
         return True
 
+    def note_secrets_shown(self, what: str, actor: str) -> None:
+        self.engine._command("note_secrets_shown", what, actor)
+
     def try_alert(self, target: AlertTarget, actor: str) -> None:
         self.engine._command("try_alert", target, actor)
 

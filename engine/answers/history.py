@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from engine.errors import ChangedMeanwhile
 from engine.model.configuration import Configuration
-from engine.model.configuration_diff import by_member, differences
-from engine.model.secrets import without_secrets
+from engine.model.configuration_diff import differences, masked
 from engine.view.history import ChangeRow, RevisionPage, RevisionSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from engine.config.store import ConfigurationStore, Revision
@@ -54,14 +52,14 @@ class HistoryAnswers:
         """Return what differs between two revisions."""
         earlier = self._store.revision(before) if before else Configuration()
         later = self._in_force() if after is None else self._store.revision(after)
-        return tuple(map(_row, _masked(differences(earlier, later))))
+        return tuple(map(_row, masked(differences(earlier, later))))
 
     def restore(self, number: int, actor: str, *, replacing: int | None = None) -> int:
         """Bring back a revision, as a new one, into force; return the number of that."""
         with self._changing() as store:
             now = store.load()
             if replacing is not None and now.revision != replacing:
-                made = [row.sentence() for row in _masked(self._since(replacing, now))]
+                made = [row.sentence() for row in masked(self._since(replacing, now))]
                 raise ChangedMeanwhile("the configuration", now.changed_by, now.changed_at, made)
             configuration = store.restore(number, actor)
             if configuration != self._in_force():
@@ -73,7 +71,7 @@ class HistoryAnswers:
 
 
 def _summary(revision: Revision) -> RevisionSummary:
-    made, configuration = list(_masked(revision.made)), revision.configuration
+    made, configuration = list(masked(revision.made)), revision.configuration
     who, _, where = configuration.changed_by.partition(_BETWEEN)
     return RevisionSummary(
         number=configuration.revision,
@@ -84,16 +82,6 @@ def _summary(revision: Revision) -> RevisionSummary:
         summary=tuple(difference.sentence() for difference in made[:_SUMMARY_ROWS]),
         subjects=tuple(dict.fromkeys(d.subject for d in made))[:_MOST_SUBJECTS],
     )
-
-
-def _masked(made: Iterable[Difference]) -> Iterator[Difference]:
-    for difference in by_member(made):
-        field = difference.field
-        yield replace(
-            difference,
-            before=without_secrets(field, difference.before),
-            after=without_secrets(field, difference.after),
-        )
 
 
 def _row(difference: Difference) -> ChangeRow:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from engine import terminal
 from engine.cli.context import actor, store_of
-from engine.cli.options import add_verb, add_verbs, whole_number
+from engine.cli.files import STANDARD_STREAM
+from engine.cli.options import add_verb, add_verbs, text_of_file, text_or_file, whole_number
+from engine.cli.secrets import add_show_secrets, shown, shows_secrets
 from engine.clock import SystemClock
 from engine.errors import NotFound
 from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
@@ -23,13 +25,14 @@ _NOT_DELIVERED = 1
 def add_alerts(command: argparse.ArgumentParser) -> None:
     """Add the commands that show, change and test alerts."""
     verbs = add_verbs(command)
-    add_verb(verbs, "list", _list, "list who is told what")
+    add_show_secrets(add_verb(verbs, "list", _list, "list who is told what"))
     change = add_verb(verbs, "set", _set, "add or change who is told, or how often")
     change.add_argument("name", metavar="NAME", nargs="?", help="what the target is called")
     add = partial(change.add_argument, default=argparse.SUPPRESS)
     add("--kind", dest="kinds", type=AlertKind, action="append", choices=list(AlertKind),
         help="tell of these only; repeatable (default: all)")  # fmt: skip
-    add("--webhook", metavar="URL", help="where alerts are posted as JSON")
+    where = "where alerts are posted as JSON; @FILE and - (standard input) keep it out of `ps`"
+    add("--webhook", type=_secret, metavar="URL|@FILE|-", help=where)
     often = "the same is told once within that time (default: 3600)"
     add("--repeat-seconds", type=whole_number, metavar="N", help=often)
     run = "a program with its arguments, last of all; it gets the alert as JSON on its input"
@@ -40,8 +43,14 @@ def add_alerts(command: argparse.ArgumentParser) -> None:
     test.add_argument("name", metavar="NAME", nargs="*", help="whom (default: all)")
 
 
+def _secret(text: str) -> str:
+    """Return a text, or what a file or standard input says, which no other user can see."""
+    return (text_of_file(text) if text == STANDARD_STREAM else text_or_file(text)).strip()
+
+
 def _list(arguments: argparse.Namespace) -> None:
-    _print(arguments, store_of(arguments).load().site.alerts)
+    alerts = store_of(arguments).load().site.alerts
+    _print(arguments, alerts, secrets=shows_secrets(arguments, "alerts list"))
 
 
 def _set(arguments: argparse.Namespace) -> None:
@@ -119,9 +128,9 @@ def _save(store: ConfigurationStore, alerts: AlertSettings) -> None:
         store.set_site(replace(site, alerts=parsed), actor(), replacing=site)
 
 
-def _print(arguments: argparse.Namespace, alerts: AlertSettings) -> None:
+def _print(arguments: argparse.Namespace, alerts: AlertSettings, *, secrets: bool = False) -> None:
     if arguments.json:
-        return terminal.print_json(alerts.to_record())
-    rows = [(t.name, t.shown, ", ".join(t.kinds)) for t in alerts.targets]
+        return terminal.print_json(shown(alerts.to_record(), secrets=secrets))
+    rows = [(t.name, t.in_full if secrets else t.shown, ", ".join(t.kinds)) for t in alerts.targets]
     terminal.print_table(("NAME", "TOLD BY", "OF"), rows)
     return terminal.say(f"the same is told once in {alerts.repeat_seconds:,} seconds")

@@ -12,6 +12,7 @@ from engine.cli.objects import add_show_values
 from engine.cli.options import add_verb, add_verbs, add_yes, text_or_file
 from engine.cli.processor_statuses import print_statuses, status_record, statuses_of
 from engine.cli.route import print_processing
+from engine.cli.secrets import add_show_secrets, shown, shows_secrets
 from engine.errors import NotFound
 from engine.model.processor import Processor, ProcessorRules, parse_processor
 from engine.model.processor_class import Location
@@ -32,7 +33,8 @@ def add_processors(command: argparse.ArgumentParser) -> None:
     """Add the commands that list and change processors."""
     verbs = add_verbs(command)
     add_verb(verbs, "classes", _classes, "list the installed classes and what they are told")
-    add_verb(verbs, "list", _list, "list all processors in the order in which they act")
+    words = "list all processors in the order in which they act"
+    add_show_secrets(add_verb(verbs, "list", _list, words))
     _add_fields(add_verb(verbs, "add", _add, "add a processor"), is_new=True)
     edit = add_verb(verbs, "edit", _edit, "change the given fields of a processor")
     _add_fields(edit, is_new=False)
@@ -110,9 +112,11 @@ def _list(arguments: argparse.Namespace) -> None:
     configuration = _store(arguments, ProcessorRules()).load()
     processors = sorted(configuration.processors, key=lambda processor: processor.order)
     statuses = statuses_of(arguments)
+    secrets = shows_secrets(arguments, "processors list")
     if arguments.json:
         records = [
-            processor.to_record() | {"status": status_record(statuses.get(processor.id))}
+            shown(processor.to_record(), secrets=secrets)
+            | {"status": status_record(statuses.get(processor.id))}
             for processor in processors
         ]
         return terminal.print_json({"revision": configuration.revision, "processors": records})
@@ -250,7 +254,7 @@ def _report(
     arguments: argparse.Namespace, verb: str, configuration: Configuration, processor: Processor
 ) -> None:
     if arguments.json:
-        record = processor.to_record()
+        record = shown(processor.to_record(), secrets=False)
         return terminal.print_json({"revision": configuration.revision, "processor": record})
     _print([processor])
     for label in (*processor.receivers_allowed, *processor.receivers_denied):

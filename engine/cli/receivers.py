@@ -25,6 +25,7 @@ from engine.cli.options import (
     text_of_file,
     text_or_file,
 )
+from engine.cli.secrets import shown
 from engine.cli.tls import add_tls, certificate_record, expiry_warning, tls_given
 from engine.model.duplicates import DuplicatePolicy
 from engine.model.limits import RECEIVER_LIMITS
@@ -221,9 +222,9 @@ def _report(
     return terminal.say(f"{verb} {receiver.label}, revision {configuration.revision}")
 
 
-def receiver_record(receiver: Receiver) -> dict[str, object]:
+def receiver_record(receiver: Receiver, *, secrets: bool = False) -> dict[str, object]:
     """Return a receiver's JSON form with its label and what its certificate says."""
-    record = {**receiver.to_record(), "label": receiver.label}
+    record = {**shown(receiver.to_record(), secrets=secrets), "label": receiver.label}
     return {**record, "certificate": certificate_record(receiver)}
 
 
@@ -237,7 +238,8 @@ def _print(receivers: Iterable[Receiver]) -> None:
 
 
 def _cell(receiver: Receiver, name: str) -> object:
-    told = [f"{key}={value}" for key, value in receiver.identifier_settings]
+    settings = shown(dict(receiver.identifier_settings), secrets=False)
+    told = [f"{key}={value}" for key, value in settings.items()]
     value = getattr(receiver, name)
     return f"{value} ({', '.join(told)})" if name == "identifier" and told else value
 

@@ -12,6 +12,7 @@ from engine.cli.context import actor, store_of
 from engine.cli.options import add_verb, add_verbs, add_yes, flattened, whole_number
 from engine.cli.receivers import receiver_record
 from engine.cli.recover import add_recover
+from engine.cli.secrets import add_show_secrets, shown, shows_secrets
 from engine.errors import ChangedMeanwhile, ConfigurationError, NotFound, StorageUnusable
 from engine.model.configuration import Configuration, parse_configuration
 from engine.model.configuration_diff import differences
@@ -31,12 +32,15 @@ def add_config(command: argparse.ArgumentParser) -> None:
     verbs = add_verbs(command)
     history = add_verb(verbs, "history", _history, "list the revisions, newest first")
     many = f"how many at most (default: {_SHOWN})"
+    add_show_secrets(history)
     history.add_argument("--limit", type=whole_number, metavar="N", default=_SHOWN, help=many)
     show = add_verb(verbs, "show", _show, "show a revision, or what is in force")
     _add_revision(show, "revision", "a revision's number (default: what is in force)", "?")
+    add_show_secrets(show)
     diff = add_verb(verbs, "diff", _diff, "tell the newest change, or what differs from A to B")
     _add_revision(diff, "a", "the revision to start from", "?")
     _add_revision(diff, "b", "the revision to compare with (default: what is in force)", "?")
+    add_show_secrets(diff)
     add_verb(verbs, "undo", _undo, "take back the newest change, as a new revision")
     restore = add_verb(verbs, "restore", _restore, "bring back a revision, as a new one")
     _add_revision(restore, "revision", "its number", None)
@@ -55,18 +59,22 @@ def _history(arguments: argparse.Namespace) -> None:
     with suppress(ConfigurationError):  # a broken file has a history too
         _in_force(store)
     found = list(islice(store.revisions(), arguments.limit + 1))
-    shown = found[: arguments.limit]
+    listed = found[: arguments.limit]
+    secrets = shows_secrets(arguments, "config history")
     if arguments.json:
-        terminal.print_json({"revisions": [_revision_record(revision) for revision in shown]})
+        records = [_revision_record(revision, secrets=secrets) for revision in listed]
+        terminal.print_json({"revisions": records})
     else:
         heads = ("REVISION", "TIME", "AUTHOR", "CHANGES", "DIFFERENCES")
-        terminal.print_table(heads, [row for revision in shown for row in _rows(revision)])
-    if len(found) > len(shown):
+        rows = [row for revision in listed for row in _rows(revision, secrets=secrets)]
+        terminal.print_table(heads, rows)
+    if len(found) > len(listed):
         terminal.say(f"there are earlier ones; see them with --limit {10 * arguments.limit}")
 
 
-def _revision_record(revision: Revision) -> dict[str, object]:
-    return {**_meta(revision.configuration), "differences": told.records(revision.made)}
+def _revision_record(revision: Revision, *, secrets: bool) -> dict[str, object]:
+    made = told.records(revision.made, secrets=secrets)
+    return {**_meta(revision.configuration), "differences": made}
 
 
 def _meta(configuration: Configuration) -> dict[str, object]:
@@ -89,9 +97,11 @@ def _in_force(store: ConfigurationStore) -> Configuration:
         return store.load()
 
 
-def _rows(revision: Revision) -> Iterator[tuple[object, ...]]:
+def _rows(revision: Revision, *, secrets: bool) -> Iterator[tuple[object, ...]]:
     """Yield one row per difference; the first one tells who made them, and when."""
-    said = told.sentences(revision.made) or ["rewritten, with no difference in words"]
+    said = told.sentences(revision.made, secrets=secrets) or [
+        "rewritten, with no difference in words"
+    ]
     made = revision.configuration
     count = len(told.records(revision.made))
     yield made.revision, made.changed_at, made.changed_by, count, said[0]
@@ -101,9 +111,10 @@ def _rows(revision: Revision) -> Iterator[tuple[object, ...]]:
 def _show(arguments: argparse.Namespace) -> None:
     store, number = store_of(arguments), arguments.revision
     configuration = _in_force(store) if number is None else _kept(store, number)
-    receivers = [receiver_record(receiver) for receiver in configuration.receivers]
+    secrets = shows_secrets(arguments, "config show")
+    receivers = [receiver_record(receiver, secrets=secrets) for receiver in configuration.receivers]
     projects = [project.to_record() for project in configuration.projects.projects]
-    site = configuration.site.to_record()
+    site = shown(configuration.site.to_record(), secrets=secrets)
     if arguments.json:
         parts = {"site": site, "projects": projects, "receivers": receivers}
         return terminal.print_json({**_meta(configuration), **parts})
@@ -122,10 +133,11 @@ def _diff(arguments: argparse.Namespace) -> None:
         before = _kept(store, arguments.a)
         after = _in_force(store) if arguments.b is None else _kept(store, arguments.b)
     made = differences(before, after)
+    secrets = shows_secrets(arguments, "config diff")
     if arguments.json:
         span = {"from": before.revision, "to": after.revision}
-        return terminal.print_json({**span, "differences": told.records(made)})
-    told.print_differences(made)
+        return terminal.print_json({**span, "differences": told.records(made, secrets=secrets)})
+    told.print_differences(made, secrets=secrets)
     count = terminal.counted(len(told.sentences(made)), "difference")
     return terminal.say(f"from revision {before.revision} to {after.revision}: {count}")
 

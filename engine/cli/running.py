@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from engine import Durability, terminal
 from engine.cli.context import settings_of
 from engine.cli.options import metrics_address, seconds, set_run, severity
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, CorruptConfiguration, EngineError
 from engine.events import Severity
 
 if TYPE_CHECKING:
@@ -23,6 +23,18 @@ if TYPE_CHECKING:
     from engine.view import ReceiverStatus
 
 _WATCH_SECONDS = 2.0
+
+
+class NotStarted(EngineError):
+    """The configuration is not acceptable, said as a log may keep it: without text of the file."""
+
+    exit_code = ConfigurationError.exit_code
+
+    def __init__(self, error: ConfigurationError) -> None:
+        lost = isinstance(error, CorruptConfiguration)
+        remedy = error.remedy if lost else "for details: dicomdock status"
+        super().__init__(error.without_values(), remedy)
+        self.title = error.title
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +97,10 @@ def _engine(arguments: argparse.Namespace) -> None:
     settings = settings_of(arguments)
     require_tls(settings)  # before any port is opened
     engine = Engine(settings, inherited=InheritedSockets.from_environment())
-    engine.start()
+    try:
+        engine.start()
+    except ConfigurationError as error:
+        raise error if sys.stderr.isatty() else NotStarted(error) from None
     with ExitStack() as running:
         running.callback(engine.stop)
         running.callback(serve(engine, settings))

@@ -23,6 +23,7 @@ from engine.cli.options import (
     text_of_file,
 )
 from engine.cli.profile import add_profile, add_script_switch, with_profile
+from engine.cli.secrets import shown
 from engine.model.anonymization import PROFILE
 from engine.model.limits import BOUNDS
 from engine.model.session_settings import SessionSettings
@@ -156,7 +157,7 @@ def _routing_given(arguments: argparse.Namespace) -> Iterator[tuple[str, object]
 
 
 def _print(arguments: argparse.Namespace, configuration: Configuration) -> None:
-    record = configuration.site.to_record()
+    record = shown(configuration.site.to_record(), secrets=False)
     if arguments.json:
         return terminal.print_json({"revision": configuration.revision, "site": record})
     return terminal.print_table(("SETTING", "VALUE"), _rows(record))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from engine.errors import InvalidProcessor
+from engine.model.masked_settings import mask_problems
 from engine.model.processor import parse_processor
 
 if TYPE_CHECKING:
@@ -91,4 +93,8 @@ class ProcessorTable:
         rules = replace(
             self._rules, others=configuration.processors, projects=configuration.projects
         )
-        return parse_processor(processor.to_record(), rules)
+        checked = parse_processor(processor.to_record(), rules)
+        masks = tuple(mask_problems("parameters", checked.parameters))
+        if masks:
+            raise InvalidProcessor(*masks)
+        return checked

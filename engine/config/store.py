@@ -22,16 +22,19 @@ from engine.errors import (
     ChangedMeanwhile,
     ConfigurationError,
     InvalidProject,
+    InvalidReceiver,
     NotFound,
     Problem,
 )
+from engine.model.alerts import require_no_masks
 from engine.model.configuration import (
     Configuration,
     parse_configuration,
     project_conflicts,
 )
-from engine.model.configuration_diff import differences
+from engine.model.configuration_diff import differences, masked
 from engine.model.identifier import DEFAULT_IDENTIFIERS
+from engine.model.masked_settings import mask_problems
 from engine.model.processor import ProcessorRules
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import DEFAULT_AE_TITLE, DEFAULT_PORT, ReceiverRules, parse_receiver
@@ -219,6 +222,7 @@ class ConfigurationStore:
                 raise self._changed_meanwhile("the site", seen, draft.configuration)
             checked = SiteSettings.parse(site.to_record())
             require_script(checked.script)
+            require_no_masks(checked.alerts.targets)
             draft.put_single("site", checked.to_record())
         return draft.configuration
 
@@ -385,6 +389,9 @@ class ConfigurationStore:
             self._file_namers,
         )
         checked = parse_receiver(receiver.to_record(), rules)
+        masks = tuple(mask_problems("identifier_settings", checked.identifier_settings))
+        if masks:
+            raise InvalidReceiver(*masks)
         before = [known.tls for known in configuration.receivers if known.id == checked.id]
         if checked.tls is not None and checked.tls not in before:
             from engine.certificates import load  # which takes a while, and is rarely needed
@@ -405,7 +412,7 @@ class ConfigurationStore:
         )
         author = next(authors, current)
         return ChangedMeanwhile(
-            what, author.changed_by, author.changed_at, [d.sentence() for d in made]
+            what, author.changed_by, author.changed_at, [d.sentence() for d in masked(made)]
         )
 
     def _parse(self, tables: Tables) -> Configuration:

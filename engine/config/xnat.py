@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import ConfigurationError, InvalidReceiver, InvalidWhitelistEntry, Problem
 from engine.model.configuration_diff import Difference, differences
 from engine.model.identifier import DEFAULT_IDENTIFIER, DEFAULT_IDENTIFIERS
+from engine.model.masked_settings import masked_receiver
 from engine.model.receiver import Receiver, ReceiverRules, parse_receiver
 from engine.model.whitelist import parse_entry
 
@@ -150,7 +151,8 @@ def to_xnat(receiver: Receiver) -> dict[str, object]:
 def objections(receiver: Receiver) -> Iterator[Problem]:
     """Yield what XNAT refuses, reads differently or has no place for (XNAT 1.1, 1.3, 1.5)."""
     if receiver.identifier_settings:
-        told = ", ".join(f"{name}={value}" for name, value in receiver.identifier_settings)
+        settings = masked_receiver(receiver).identifier_settings
+        told = ", ".join(f"{name}={value}" for name, value in settings)
         message = "has no place in XNAT's record and is left out"
         yield Problem("identifier_settings", told, message, "configure the identifier there")
     for number, line in enumerate(receiver.whitelist, start=1):

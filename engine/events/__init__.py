@@ -25,6 +25,7 @@ from engine.events.engine import (
     LeftoversSwept,
     ObjectsAdopted,
     OptionNotApplied,
+    SecretsShown,
 )
 from engine.events.event import (
     Event,
@@ -93,6 +94,7 @@ __all__ = [
     "ReceiverStopped",
     "RecordedEvent",
     "RuleFailed",
+    "SecretsShown",
     "SessionOpened",
     "Severity",
     "SocketUnused",

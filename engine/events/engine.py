@@ -55,6 +55,21 @@ class IdentifyingValuesShown(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecretsShown(Event):
+    """Somebody saw passwords and the like of the configuration."""
+
+    topic: ClassVar[str] = "privacy"
+
+    by: str
+    what: str
+    """The command that showed them."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"secrets of the configuration were shown to {self.by} by: {self.what}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigurationApplied(Event):
     """A configuration is in force."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from engine.errors import InvalidSite, Problem
+from engine.model.secrets import MASK, has_mask, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
 MOST_TARGETS = 8
 MOST_WORDS = 32
@@ -45,19 +46,25 @@ class AlertTarget:
     """One command or webhook that is told."""
 
     name: str
-    command: tuple[str, ...] = ()
+    command: tuple[str, ...] = field(default=(), repr=False)
     """Program and arguments, run without a shell; it gets the alert as JSON on its input."""
-    webhook: str = ""
+    webhook: str = field(default="", repr=False)
     """Where the alert is posted as JSON; may contain a secret."""
     kinds: tuple[AlertKind, ...] = tuple(AlertKind)
 
     @property
     def shown(self) -> str:
         """What is told, without what may be secret in an address or in arguments."""
-        if self.command:
-            more = " …" if len(self.command) > 1 else ""
-            return f"command {self.command[0]}{more}"
-        return f"webhook {masked(self.webhook)}"
+        return self.masked().in_full.replace(MASK, "…")
+
+    @property
+    def in_full(self) -> str:
+        """What is told, with all that may be secret."""
+        return f"command {' '.join(self.command)}" if self.command else f"webhook {self.webhook}"
+
+    def masked(self) -> AlertTarget:
+        """Return the target without its secrets."""
+        return target_of(without_secrets("target", self.to_record()))
 
     def to_record(self) -> dict[str, object]:
         """Return the JSON form."""
@@ -92,7 +99,7 @@ class AlertSettings:
         targets = raw.get("targets") or []
         usual = cls()
         repeat = raw.get("repeat_seconds") or usual.repeat_seconds
-        return cls(tuple(map(_target, targets)), repeat)
+        return cls(tuple(map(target_of, targets)), repeat)
 
     def target(self, name: str) -> AlertTarget | None:
         """Return the target of a name."""
@@ -104,14 +111,24 @@ class AlertSettings:
         return {"repeat_seconds": self.repeat_seconds, "targets": targets}
 
 
-def masked(url: str) -> str:
-    """Return an address without user, path and query, where secrets are."""
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}/…"
+def require_no_masks(targets: Iterable[AlertTarget]) -> None:
+    """Check that no target has a mask where a secret belongs.
+
+    Raises:
+        InvalidSite: naming the field.
+    """
+    message, remedy = "has a mask in place of a secret", "write all of it again"
+    for target in targets:
+        shown = target.masked()
+        if has_mask(target.webhook):
+            raise InvalidSite(Problem("alerts.webhook", shown.webhook, message, remedy))
+        if has_mask(target.command):
+            raise InvalidSite(Problem("alerts.command", shown.command[0], message, remedy))
 
 
-def _target(raw: Mapping[str, object]) -> AlertTarget:
+def target_of(raw: object) -> AlertTarget:
+    """Return the target of a record that `AlertTarget.to_record` made, or one like it."""
+    assert isinstance(raw, dict)
     command, kinds = raw.get("command") or [], raw.get("kinds")
     assert isinstance(command, list)
     chosen = [AlertKind(str(kind)) for kind in kinds] if isinstance(kinds, list) else AlertKind
@@ -122,7 +139,7 @@ def _target(raw: Mapping[str, object]) -> AlertTarget:
 
 def _faults(raw: object) -> Iterator[Problem]:
     if not isinstance(raw, dict):
-        yield Problem("alerts", str(raw)[:40], "is not an object", "write targets: [...]")
+        yield Problem("alerts", "…", "is not an object", "write targets: [...]")
         return
     for name in raw.keys() - {"targets", "repeat_seconds"}:
         remedy = "use targets and repeat_seconds"
@@ -146,7 +163,7 @@ def _faults(raw: object) -> Iterator[Problem]:
 
 def _target_faults(raw: object) -> Iterator[Problem]:
     if not isinstance(raw, dict):
-        yield Problem("alerts.targets", str(raw)[:40], "is not an object", "write name: ...")
+        yield Problem("alerts.targets", "…", "is not an object", "write name: ...")
         return
     name = raw.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -167,7 +184,7 @@ def _target_faults(raw: object) -> Iterator[Problem]:
 def _command_faults(command: object) -> Iterator[Problem]:
     if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
         remedy = "write a list of program and arguments"
-        yield Problem("alerts.command", str(command)[:80], "is no command", remedy)
+        yield Problem("alerts.command", "…", "is no command", remedy)
     elif len(command) > MOST_WORDS or sum(map(len, command)) > LONGEST:
         yield Problem("alerts.command", command[0][:80], "is too long", "write a script for it")
     elif command and not command[0].startswith("/"):
@@ -189,9 +206,19 @@ def _webhook_faults(webhook: object) -> Iterator[Problem]:
     except ValueError:
         yield Problem("alerts.webhook", "…", "is no address", remedy)
         return
-    sound = text.isascii() and text.isprintable() and " " not in text and len(text) <= LONGEST
+    sound = (
+        text.replace(MASK, "").isascii()
+        and text.isprintable()
+        and " " not in text
+        and len(text) <= LONGEST
+    )
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or not sound:
-        yield Problem("alerts.webhook", masked(text)[:80], "is no http or https address", remedy)
+        yield Problem(
+            "alerts.webhook",
+            str(without_secrets("webhook", text))[:80],
+            "is no http or https address",
+            remedy,
+        )
 
 
 _KINDS = frozenset(map(str, AlertKind))

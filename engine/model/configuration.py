@@ -12,6 +12,7 @@ from engine.errors import ConfigurationError, CorruptConfiguration, NotFound, Pr
 from engine.model.processor import ProcessorRules, parse_processor
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import ReceiverRules, parse_receiver, tls_conflicts
+from engine.model.secrets import without_secrets
 from engine.model.site import SITE_MEMBERS, SiteSettings
 
 if TYPE_CHECKING:
@@ -293,9 +294,10 @@ def _unknown_members(
     for name in record:
         if name not in known:
             message = "is not known"
-            yield Problem(f"{where}.{name[:40]}", _shown(record[name]), message, "remove it")
+            value = without_secrets(name, record[name])
+            yield Problem(f"{where}.{name[:40]}", _shown(value), message, "remove it")
 
 
 def _shown(value: object) -> str:
-    text = str(value)
+    text = str(without_secrets("", value))
     return text if len(text) <= 40 else text[:39] + "…"

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from engine.model.secrets import MASK, without_secrets
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -35,6 +37,8 @@ class Difference:
         """Say the difference in one line; of multi-line values, which lines came and went."""
         if self.change is not Change.CHANGED:
             return f"{self.subject} {self.change}"
+        if self.before == self.after == MASK:
+            return f"{self.subject} {self.field}: a secret was changed"
         if isinstance(self.before, tuple) or isinstance(self.after, tuple):
             lines = _lines_in_words(_lines(self.before), _lines(self.after))
             return f"{self.subject} {self.field}: {lines}"
@@ -62,6 +66,19 @@ def by_member(made: Iterable[Difference]) -> Iterator[Difference]:
             if before.get(name) != after.get(name):
                 member, old, new = f"{difference.field}.{name}", before.get(name), after.get(name)
                 yield replace(difference, field=member, before=old, after=new)
+
+
+def masked(made: Iterable[Difference]) -> Iterator[Difference]:
+    """Yield the differences member by member without secrets.
+
+    Where only a secret differs, that is all that is said.
+    """
+    for difference in by_member(made):
+        name, old, new = difference.field, difference.before, difference.after
+        before, after = without_secrets(name, old), without_secrets(name, new)
+        if old != new and before == after:
+            before = after = MASK
+        yield replace(difference, before=before, after=after)
 
 
 Records = dict[object, tuple[str, dict[str, object]]]

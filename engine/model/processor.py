@@ -48,7 +48,7 @@ class Processor:
     """``AE:port``; these are left out in any case."""
     projects: tuple[str, ...] = ()
     """Ids or aliases; empty means every object, also those without a project."""
-    parameters: tuple[tuple[str, str], ...] = ()
+    parameters: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """What the class is told, by the names of its parameters."""
 
     @property

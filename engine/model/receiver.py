@@ -74,7 +74,7 @@ class Receiver:
     """The limits that differ from the site's, by name."""
     duplicates: DuplicatePolicy | None = None
     """For an object that is there already with other content; None leaves it to the site."""
-    identifier_settings: tuple[tuple[str, str], ...] = ()
+    identifier_settings: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """What the identifier is told about this receiver, by the names of its fields."""
     tls_enabled: bool = False
     tls_certificate: str = ""

@@ -1,9 +1,15 @@
-"""Which settings are secrets, and how they are shown; pure."""
+"""Which settings are secrets, how they are shown, and how a shown one becomes the secret again.
+
+Every output goes through `without_secrets`: commands, consoles, the control API and the history. An
+editor therefore gets masks, and what it saves goes through `with_secrets`: a mask that is still
+there stands for the secret that it hides. Pure.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import urlsplit
 
 MASK: Final = "••••••••"
 _SECRET: Final = re.compile(
@@ -12,23 +18,84 @@ _SECRET: Final = re.compile(
     re.IGNORECASE,
 )
 _LOCATION: Final = re.compile(r"_(file|path|name)$", re.IGNORECASE)
+_ARGUMENTS: Final = "arguments"
+"""Of a program, as lines or as a list: any of them may be a password."""
+_COMMAND: Final = "command"
+"""A program and its arguments in one list."""
+_WEBHOOK: Final = "webhook"
+"""An address of which only scheme, host and port are no secret."""
 _IN_ADDRESS: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_QUERY: Final = re.compile(r"(://[^\s?]+\?)\S+")
+_NOTHING: Final[tuple[object, ...]] = (None, "", (), [])
 
 
 def is_secret(field: str) -> bool:
     """Tell whether a setting, such as ``webhook.api_token``, is one that is never shown."""
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", field.rpartition(".")[2])
-    return bool(_SECRET.search(name.replace("-", "_"))) and not _LOCATION.search(name)
+    member = field.rpartition(".")[2]
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", member).replace("-", "_")
+    return member == _ARGUMENTS or (bool(_SECRET.search(name)) and not _LOCATION.search(name))
 
 
 def without_secrets(field: str, value: object) -> object:
     """Return a setting with every secret in it masked, also that of members and of addresses."""
-    if value in (None, "", (), []):
+    if value in _NOTHING:
         return value
     if is_secret(field):
         return MASK
     if isinstance(value, dict):
         return {name: without_secrets(str(name), inner) for name, inner in value.items()}
+    member = field.rpartition(".")[2]
     if isinstance(value, list | tuple):
+        if member == _COMMAND:
+            return type(value)((*value[:1], *([MASK] if value[1:] else [])))
         return type(value)(without_secrets(field, inner) for inner in value)
-    return _IN_ADDRESS.sub(MASK, value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return _host_of(value) if member == _WEBHOOK else _masked_in_addresses(value)
+
+
+def with_secrets(field: str, value: object, *known: object) -> object:
+    """Return a setting in which every mask is replaced by the secret that it stands for.
+
+    A mask counts only where nothing around it was changed: the address to which a secret belongs
+    can't be replaced without writing the secret again. What fits several secrets stays a mask.
+
+    Args:
+        field: what the setting is called.
+        value: what an editor made of the masked setting.
+        known: the settings that it was made of, with their secrets.
+    """
+    meant = [former for former in known if without_secrets(field, former) == value]
+    if meant and all(former == meant[0] for former in meant):
+        return meant[0]
+    if isinstance(value, dict):
+        records = [former for former in known if isinstance(former, dict)]
+        return {
+            name: with_secrets(str(name), inner, *(r[name] for r in records if name in r))
+            for name, inner in value.items()
+        }
+    return value
+
+
+def has_mask(value: object) -> bool:
+    """Tell whether a mask is part of a text or of one in a list."""
+    if isinstance(value, list | tuple):
+        return any(map(has_mask, value))
+    return isinstance(value, str) and MASK in value
+
+
+def _host_of(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return MASK
+    if not parts.hostname:
+        return MASK
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    shown = f"{parts.scheme}://{host}{port}"
+    return address if address.rstrip("/") == shown else f"{shown}/{MASK}"
+
+
+def _masked_in_addresses(text: str) -> str:
+    return _QUERY.sub(rf"\g<1>{MASK}", _IN_ADDRESS.sub(MASK, text))

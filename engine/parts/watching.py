@@ -46,6 +46,7 @@ class Watching:
         clock: Clock,
         snapshot: Callable[[], EngineSnapshot],
         dead: Callable[[], tuple[str, ...]],
+        configuration: Callable[[], Configuration],
     ) -> None:
         """Connect it; nothing is looked at yet."""
         self._settings = settings
@@ -59,6 +60,7 @@ class Watching:
             intake.guard.refusal,
             follow_ups.forwarding.desk.destinations,
             storage.journal.record,
+            configuration,
         )
         silence = SilenceWatch(settings.sender_hours_file, storage.journal)
         self._watch = Watch(

@@ -43,6 +43,15 @@ class MonitoringView(Protocol):
         """Return whether all is well, and what is not."""
         ...
 
+    def note_secrets_shown(self, what: str, actor: str) -> None:
+        """Let the journal keep that somebody is shown secrets of the configuration file.
+
+        Args:
+            what: the command that shows them.
+            actor: who is shown them.
+        """
+        ...
+
     def try_alert(self, target: AlertTarget, actor: str) -> None:
         """Send a made-up alert to a target, saved or not; the journal keeps who did.
 

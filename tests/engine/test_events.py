@@ -18,6 +18,10 @@ EXAMPLES: list[tuple[Event, str]] = [
         events.IdentifyingValuesShown(by="anna", object="0123456789abcdef", session=7),
         "identifying values of object 0123456789ab of session 7 were shown to anna",
     ),
+    (
+        events.SecretsShown(by="anna", what="alerts list"),
+        "secrets of the configuration were shown to anna by: alerts list",
+    ),
     (events.EngineStopping(open_associations=1), "engine stops: 1 open association may finish"),
     (
         events.ConfigurationApplied(revision=4, receivers=5, enabled=4, by="anna"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.errors import NotFound
+from engine.errors import ConfigurationError, NotFound, Problem
 from engine.journal import Journal
 from engine.unforeseen import LogToJournal
 from tests.fakes import FixedClock
@@ -46,6 +46,20 @@ def test_words_numbers_and_known_reasons_are_kept_and_texts_are_not(journal: Jou
     assert second == "it failed: no session 3 for str (engine.part)"
     assert third.startswith(f"one look failed: ValueError {place} ")
     assert fourth == "broken %d (engine.part)"
+
+
+def test_of_a_configuration_its_places_are_kept_and_its_values_are_not(journal: Journal) -> None:
+    problems = [
+        Problem("site.alerts.webhook", "https://GEHEIM", "is no address GEHEIM", "write GEHEIM"),
+        Problem("receivers[XNAT:8104].port", "GEHEIM", "is odd", "mend it", 3, 7),
+        Problem("site.https://u:GEHEIM@h", "1", "is not known", "remove it"),
+        *(Problem("projects[GEHEIM@h].id", "x", "is odd", "mend it") for _ in range(4)),
+    ]
+    logging.getLogger("engine.part").warning("refused: %s", ConfigurationError(*problems))
+    assert told(journal) == [
+        "refused: not acceptable: site.alerts.webhook, receivers[XNAT:8104].port line 3 column 7, "
+        "site.https, projects, projects and 2 more (engine.part)"
+    ]
 
 
 def test_the_same_is_told_as_a_count_and_other_modules_and_the_journal_are_not_told(

@@ -67,12 +67,13 @@ class TargetForm(SiteForm):
                   choices=(("a program on this host", COMMAND),
                            ("a webhook (HTTP POST)", WEBHOOK))),
         FieldSpec(COMMAND, Kind.LINE, "Program *",
-                  "Its whole path, with arguments; run without a shell.\n\n"
+                  "Its whole path, with arguments; run without a shell.\n"
+                  "•••••••• stands for saved arguments.\n\n"
                   "  /usr/local/bin/page --group radiology",
                   hint="whole path and arguments; quotes keep words together"),
         FieldSpec(WEBHOOK, Kind.LINE, "Address *",
-                  "Where the alert is posted. Outside this form only its\n"
-                  "host is shown, as the rest may be secret.",
+                  "Where the alert is posted. Only the host of a saved\n"
+                  "address is shown; •••••••• stands for the rest.",
                   hint="such as https://alerts.hospital.example/dicom"),
         *(FieldSpec(_KIND + kind, Kind.SWITCH, kind.capitalize(), "Told of this, or not.",
                     section="Told of", words=("off: not told", f"on: {_MEANINGS[kind]}"))

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.model.secrets import MASK
+from tests.engine.cli.outcome import spawn
+
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from engine.config.store import ConfigurationStore
     from tests.engine.cli.outcome import Run
 
 SECRET = "https://u:pw@h.example/secret"
@@ -19,14 +23,19 @@ def test_targets_are_added_changed_listed_and_deleted(run: Run) -> None:
     listed = run("alerts", "list", "--json").data
     assert listed["repeat_seconds"] == 60
     assert listed["targets"] == [
-        {"name": "ops", "command": [], "webhook": SECRET, "kinds": ["storage", "silence"]}
+        {
+            "name": "ops",
+            "command": [],
+            "webhook": f"https://h.example/{MASK}",
+            "kinds": ["storage", "silence"],
+        }
     ]
     shown = run("alerts", "list")
     assert "webhook https://h.example/…" in shown.out
     assert "secret" not in shown.out + run("site", "get").out
     run("alerts", "set", "ops", "--command", "/bin/true", "--json")
     (target,) = run("alerts", "list", "--json").data["targets"]
-    assert (target["command"], target["webhook"]) == (["/bin/true", "--json"], "")
+    assert (target["command"], target["webhook"]) == (["/bin/true", MASK], "")
     assert run("alerts", "delete", "ops", "--json").data["targets"] == []
 
 
@@ -47,3 +56,27 @@ def test_what_makes_no_sense_is_refused(run: Run) -> None:
     assert run("alerts", "set", "--webhook", SECRET).code == 4
     assert run("alerts", "set", "x", "--webhook", "ftp://h").code == 2
     assert run("alerts", "set", "x", "--kind", "weather").code == 2
+
+
+def test_an_address_is_read_from_a_file(
+    run: Run, store: ConfigurationStore, tmp_path: Path
+) -> None:
+    (tmp_path / "hook").write_text(f"{SECRET}\n")
+    assert run("alerts", "set", "ops", "--webhook", f"@{tmp_path / 'hook'}").code == 0
+    assert store.load().site.alerts.targets[0].webhook == SECRET
+    assert run("alerts", "set", "ops", "--webhook", f"@{tmp_path}/gone").code == 2
+
+
+def test_an_address_is_read_from_standard_input(data: Path, store: ConfigurationStore) -> None:
+    words = ("--data", str(data), "alerts", "set", "ops", "--webhook", "-")
+    assert spawn("engine", *words, input=f"{SECRET}\n").returncode == 0
+    assert store.load().site.alerts.targets[0].webhook == SECRET
+
+
+def test_a_mask_is_no_address_and_no_argument(run: Run, store: ConfigurationStore) -> None:
+    run("alerts", "set", "ops", "--webhook", SECRET)
+    refused = run("alerts", "set", "ops", "--webhook", f"https://h.example/{MASK}")
+    assert refused.code == 2
+    assert "has a mask in place of a secret" in refused.err
+    assert run("alerts", "set", "ops", "--command", "/bin/true", MASK).code == 2
+    assert store.load().site.alerts.targets[0].webhook == SECRET

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -128,3 +129,17 @@ def test_an_engine_on_a_held_directory_is_refused_before_it_touches_anything(
     assert outcome.code == 3
     assert outcome.err.splitlines()[0] == "An engine already runs on this data directory:"
     assert not (data / "config.json").exists()
+
+
+def test_an_engine_that_does_not_start_writes_no_text_of_its_configuration_into_a_log(
+    data: Path,
+) -> None:
+    data.mkdir()
+    faulty = {"site": {"1": {"alerts": {"targets": [{"name": "S3CRET pw", "webhook": "x"}]}}}}
+    (data / "config.json").write_text(json.dumps(faulty))
+    with engine_on(data) as engine:
+        _, said = engine.communicate(timeout=60)
+    assert engine.returncode == 2
+    assert "site.alerts.name" in said
+    assert "dicomdock status" in said
+    assert "S3CRET" not in said

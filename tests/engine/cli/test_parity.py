@@ -39,6 +39,7 @@ COMMANDS = {
     "monitoring/counters": "metrics --json",
     "monitoring/health": "health",
     "monitoring/metrics": "metrics",
+    "monitoring/note_secrets_shown": "config show --show-secrets",
     "monitoring/try_alert": "alerts test",
     "objects/compare": "objects compare",
     "objects/header": "objects show --as-received",

@@ -9,7 +9,7 @@ import pytest
 
 from engine.intake.fixed_project import FixedProjectSubject
 from engine.intake.identifier_faults import IdentifierFaults
-from engine.model.identifier import DEFAULT_IDENTIFIERS, IdentifierInfo
+from engine.model.identifier import DEFAULT_IDENTIFIERS, IdentifierField, IdentifierInfo
 from tests.fakes import FixedClock, make_receiver
 
 if TYPE_CHECKING:
@@ -62,6 +62,17 @@ def test_a_receiver_that_can_not_use_its_identifier_is_disabled_with_a_reason(
     assert faults.of(GOOD) is None
     assert [event.sentence() for event in faults.told] == [
         f"can't listen: {failure.reason}; {failure.remedy}"
+    ]
+
+
+def test_what_a_plugin_says_of_a_setting_is_in_no_event() -> None:
+    field = IdentifierField("key", "Key", "write a key", check=lambda text: f"{text} is too short")
+    info = IdentifierInfo("acme", "Acme", can_route=False, fields=(field,), origin="acme 2.5")
+    told: list[Event] = []
+    faults = IdentifierFaults([info], FixedClock(), told.append)
+    faults.sort_out([failing(identifier="acme", identifier_settings=(("key", "S3CRET"),))])
+    assert [event.sentence() for event in told] == [
+        "can't listen: its identifier_settings.key is not acceptable to the identifier; write a key"
     ]
 
 

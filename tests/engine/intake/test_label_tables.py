@@ -14,6 +14,7 @@ from engine.intake.label_tables import (
     Row,
     parse_table,
     read_table_file,
+    table_problems,
 )
 from engine.intake.script_problems import script_fault
 
@@ -68,6 +69,16 @@ def test_a_script_in_a_table_must_be_one() -> None:
         BadTable, match=r"line 3: it is not acceptable at its script line 2 column 9$"
     ):
         parse_table('key,script\nP1,\nP2,"version ""6.6""\nnonsense"\n', "key", script_fault)
+
+
+def test_a_faulty_table_is_named_by_its_line_and_without_its_text() -> None:
+    def parse(text: str) -> object:
+        return parse_table(text, "key", script_fault)
+
+    for row in ("P1,Doe^Jane,more", 'P1,"version ""6.6""\nDoe^Jane"', 'P1,"Doe^Jane', ",Doe^Jane"):
+        (problem,) = table_problems("parameters.table", f"key,script\n{row}\n", parse)
+        assert problem.message.startswith("line ")
+        assert not any(text in problem.sentence() for text in ("Doe", "Jane", "P1"))
 
 
 def test_only_regular_files_of_text_are_read(tmp_path: Path) -> None:

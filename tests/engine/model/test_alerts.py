@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.errors import InvalidSite
-from engine.model.alerts import AlertKind, AlertSettings, AlertTarget, masked
+from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
 from engine.model.site import SiteSettings
 
 OPS = {"name": "ops", "webhook": "https://u:secret@h.example:8443/secret?token=x"}
@@ -29,8 +29,9 @@ def test_settings_survive_their_record() -> None:
 
 
 def test_what_may_be_secret_is_not_shown() -> None:
-    assert masked(OPS["webhook"]) == "https://h.example:8443/…"
-    assert masked("http://[::1]/x") == "http://[::1]/…"
+    assert AlertTarget("ops", webhook=OPS["webhook"]).shown == "webhook https://h.example:8443/…"
+    assert AlertTarget("ops", webhook="http://[::1]/x").shown == "webhook http://[::1]/…"
+    assert "secret" not in repr(AlertTarget("mail", ("/bin/mail", "secret"), "https://h/secret"))
     assert AlertTarget("mail", ("/bin/mail", "secret")).shown == "command /bin/mail …"
 
 

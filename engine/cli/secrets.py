@@ -1,0 +1,51 @@
+"""`--show-secrets`: output is masked unless it is given, and who gives it is in the event log."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from engine.cli.context import actor, settings_of
+from engine.clock import SystemClock
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+
+def add_show_secrets(parser: argparse.ArgumentParser) -> None:
+    """Add the option."""
+    words = "show passwords and other secrets; the event log keeps who saw them"
+    parser.add_argument("--show-secrets", action="store_true", help=words)
+
+
+def shows_secrets(arguments: argparse.Namespace, command: str) -> bool:
+    """Tell whether secrets are to be shown; if so, the event log keeps who sees them.
+
+    Raises:
+        AlreadyRunning: if an engine runs and does not answer, so that nothing can be kept.
+    """
+    if not arguments.show_secrets:
+        return False
+    from engine.control.attach import find_engine
+
+    settings = settings_of(arguments)
+    engine = find_engine(settings)
+    if engine is not None:
+        with closing(engine):
+            engine.view.monitoring.note_secrets_shown(command, actor())
+        return True
+    from engine.events import SecretsShown
+    from engine.journal import Journal
+
+    settings.log_dir.mkdir(mode=0o750, exist_ok=True)
+    with closing(Journal(SystemClock(), settings.event_log)) as journal:
+        journal.record(SecretsShown(by=actor(), what=command))
+    return True
+
+
+def shown(record: Mapping[str, object], *, secrets: bool) -> dict[str, object]:
+    """Return a record as it is printed: without secrets, unless they are wanted."""
+    from engine.model.secrets import without_secrets
+
+    return {n: v if secrets else without_secrets(n, v) for n, v in record.items()}
