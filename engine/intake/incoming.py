@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from engine.elements import Buffer
     from engine.errors import IntakeError
-    from engine.intake.folders import OpenFolders
     from engine.intake.header import HeaderView
     from engine.intake.router import Ruling
     from engine.intake.series import SeriesMemory
     from engine.intake.write import Part
     from engine.model.receiver import Receiver
     from engine.model.session import SessionArea
+    from engine.sessions.folders import OpenFolders
 
 KEPT_BYTES = 16_000
 """So much of a data set at least is kept for its header, which most often is shorter.

@@ -20,12 +20,12 @@ from engine.errors import (
 from engine.events import SessionOpened
 from engine.intake.dropped import Dropped
 from engine.intake.filing import Filing
-from engine.intake.folders import FlushedFolders, OpenFolders
 from engine.intake.incoming import Arrival, IncomingObject, Source
 from engine.intake.placement import distinct_name, file_name
 from engine.intake.write import is_stored, publish
 from engine.model.identity import UNASSIGNED
 from engine.model.session import ObjectState, ProjectScript, SessionArea
+from engine.sessions.folders import FlushedFolders, OpenFolders
 from engine.sessions.index import SessionOrigin
 from engine.sessions.rows import REPLACES, ObjectRow
 from engine.settings import Durability

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from engine.clock import Clock, SystemClock
 from engine.errors import StorageUnusable
-from engine.intake.folders import FOLDER_MODE, open_folder
+from engine.sessions.folders import FOLDER_MODE, open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from engine.errors import DuplicateInstance, OutOfResources, StorageUnusable
 from engine.intake.file_meta import body_offset as body_offset_of
-from engine.intake.folders import FOLDER_MODE, open_folder, require_name
 from engine.intake.same_name import BECAME_SOMETHING_ELSE, is_same_instance
 from engine.model.duplicates import DuplicatePolicy
+from engine.sessions.folders import FOLDER_MODE, open_folder, require_name
 from engine.settings import Durability
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.elements import Buffer
-    from engine.intake.folders import OpenFolders
+    from engine.sessions.folders import OpenFolders
 
 FILE_MODE = 0o640
 INCOMING_MODE = 0o700

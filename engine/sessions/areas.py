@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.errors import SessionError
 from engine.model.project import FIRST_ARCHIVE_FOLDER
 from engine.model.safe_names import safe_part
 from engine.model.session import SessionArea
+from engine.sessions.folders import open_folder
+from engine.sessions.scans import SCANS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.model.session import Session
+
+
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +37,64 @@ class Areas:
 
     def path(self, area: SessionArea, folder: str) -> Path:
         """Return where a folder of an area is."""
+        return self._root(area).joinpath(*folder.split("/"))
+
+    def require_no_link(self, area: SessionArea, folder: str) -> None:
+        """Check that no link leads from a session's folder, or the way to it, to other places.
+
+        What is missing is no link. Later steps go by paths: this is no protection against somebody
+        who puts a link there at the same moment.
+
+        Raises:
+            SessionError: if a link stands where a folder belongs.
+            OSError: if the storage fails.
+        """
+        try:
+            root_fd = os.open(self._root(area), _FOLDER_FLAGS)
+        except FileNotFoundError:
+            return
+        try:
+            _require_no_link(root_fd, (*folder.split("/"), SCANS))
+        except OSError as error:
+            if error.errno not in {errno.ELOOP, errno.ENOTDIR}:
+                raise
+            raise SessionError(
+                f"a link stands where a folder of the {area} belongs",
+                "put a folder in its place: nothing is moved out of the data directory",
+            ) from error
+        finally:
+            os.close(root_fd)
+
+    def _root(self, area: SessionArea) -> Path:
         roots = {
             SessionArea.PREARCHIVE: self.prearchive,
             SessionArea.ARCHIVE: self.archive,
             SessionArea.TRASH: self.trash,
         }
-        return roots[area].joinpath(*folder.split("/"))
+        return roots[area]
 
     def is_archived(self, project: str, label: str) -> bool:
         """Tell whether any of a project's archive folders has something of a session's name."""
         folders = self.archive.joinpath(safe_part(project)).glob("arc*")
         return any((folder / safe_part(label)).exists() for folder in folders)
+
+
+def _require_no_link(root_fd: int, parts: tuple[str, ...], depth: int = 2) -> None:
+    """Open a folder and those that are in it, down to a depth, without following links."""
+    try:
+        fd = open_folder(root_fd, parts, make=False)
+    except FileNotFoundError:
+        return
+    try:
+        for name in _folders_and_links(fd) if depth else ():
+            _require_no_link(fd, (name,), depth - 1)
+    finally:
+        os.close(fd)
+
+
+def _folders_and_links(fd: int) -> list[str]:
+    with os.scandir(fd) as entries:
+        return [entry.name for entry in entries if entry.is_symlink() or entry.is_dir()]
 
 
 def archive_folder(

@@ -65,6 +65,7 @@ class Builder:
             return
         moved: list[Moved] = []
         try:
+            self._at.areas.require_no_link(session.area, session.folder)
             self._adopt(session)
             files = self._at.ledger.stored_files(session_id)
             built = self._built(session, files, moved) if files else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import EngineError, SessionConflict, SessionError, TransitionNotAllowed
 from engine.events import counted
-from engine.model.session import SessionStatus
+from engine.model.session import SessionArea, SessionStatus
 from engine.session_events import (
     SessionArchived,
     SessionConflicts,
@@ -64,6 +64,7 @@ class Operator:
         if not self._at.is_settled(session.id):
             return
         try:
+            self._require_no_link(session, plan)
             if plan.withdrawn and self._is_undone(session, plan):
                 return
             if plan.anonymizes and not self._anonymize(session, plan):
@@ -125,7 +126,9 @@ class Operator:
 
     def _decide(self, session: Session, request: Request) -> Plan | None:
         try:
+            self._at.areas.require_no_link(session.area, session.folder)
             plan = self._planner.plan(session, request, self._staged(session, request))
+            self._require_no_link(session, plan)
             return self._at.ledger.begin(session.id, request, plan)
         except TransitionNotAllowed:
             raise
@@ -139,6 +142,13 @@ class Operator:
         except (EngineError, OSError) as error:
             self._refuse(session, in_words(error))
         return None
+
+    def _require_no_link(self, session: Session, plan: Plan) -> None:
+        places = {(session.area, session.folder), (plan.area, plan.folder)}
+        if plan.trash:
+            places.add((SessionArea.TRASH, plan.trash))
+        for area, folder in places:
+            self._at.areas.require_no_link(area, folder)
 
     def _staged(self, session: Session, request: Request) -> Staged | None:
         """Anonymize copies of a session's objects, if its project wants that before the archive."""

@@ -67,9 +67,11 @@ class Trash:
     def _older_than(self, moment: datetime) -> Iterator[str]:
         # Names begin with local times: a day more covers every change of them.
         latest = (moment + timedelta(days=1)).astimezone().strftime(_FORMAT)
-        names: list[str] = []
-        with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
-            names = [entry.name for entry in entries if entry.name <= latest]
+        try:
+            with os.scandir(self._folder) as entries:
+                names = [entry.name for entry in entries if entry.name <= latest]
+        except FileNotFoundError:  # somebody removed it; it is made anew by what is deleted next
+            return
         for name in names:
             since = _since(name)
             if since is not None and since < moment:

@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import pydicom
 
@@ -78,7 +79,7 @@ def faults_after(
             faults += _restless(keeping)
     except (EngineError, OSError, sqlite3.Error) as error:
         return [f"the start fails: {type(error).__name__}: {error}"]
-    return faults + list(faults_of_objects(data, told, sent))
+    return faults + list(faults_of_objects(data, told, sent)) + list(_faults_of_documents(data))
 
 
 def _faults_of_configuration(data: Path, clock: FixedClock, told: Told) -> Iterator[str]:
@@ -144,6 +145,15 @@ def faults_of_objects(data: Path, told: Told, sent: Mapping[bytes, Sent]) -> Ite
     for token, times in found.items():
         if times > 1 and token not in told.stored:
             yield f"object {_short(token)} is there {times} times"
+
+
+def _faults_of_documents(data: Path) -> Iterator[str]:
+    """Read every catalog and session document."""
+    for path in (path for area in FINAL for path in (data / area).rglob("*.xml")):
+        try:
+            ElementTree.parse(path)
+        except ElementTree.ParseError as error:
+            yield f"{path.relative_to(data)} can't be read: {error}"
 
 
 def _short(token: bytes) -> str:

@@ -23,7 +23,6 @@ from engine.errors import (
     UnreadableObject,
 )
 from engine.intake.file_meta import FileMeta
-from engine.intake.folders import FlushedFolders, OpenFolders
 from engine.intake.write import (
     MAX_SUFFIX,
     IncomingArea,
@@ -32,6 +31,7 @@ from engine.intake.write import (
     publish,
 )
 from engine.model.duplicates import DuplicatePolicy
+from engine.sessions.folders import FlushedFolders, OpenFolders
 from engine.settings import Durability
 from tests.dicom import (
     CT_IMAGE_STORAGE,

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.intake.file_meta import FileMeta
-from engine.intake.folders import OpenFolders
 from engine.intake.write import IncomingArea, publish
 from engine.model.auto_archive import AutoArchive
 from engine.sessions import files
+from engine.sessions.folders import OpenFolders
 from engine.sessions.operations import OperationKind, Request
 from engine.settings import Durability
 from tests import dicom

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.intake.file_meta import FileMeta
-from engine.intake.folders import OpenFolders
 from engine.intake.write import IncomingArea, publish
 from engine.model.duplicates import DuplicatePolicy
 from engine.sessions import rename
@@ -21,6 +20,7 @@ from engine.sessions.files import (
     move_folder,
     write_atomically,
 )
+from engine.sessions.folders import OpenFolders
 from engine.settings import Durability
 from tests import dicom
 

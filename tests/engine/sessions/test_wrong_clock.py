@@ -198,6 +198,12 @@ def test_what_can_not_be_removed_is_tried_again_later_and_not_counted(
     assert depot.told(TrashPurged) == ["1 folder of the trash removed for good"]
 
 
+def test_a_trash_that_somebody_removed_holds_up_nothing(depot: Depot) -> None:
+    shutil.rmtree(depot.areas.trash)
+    session = in_trash(depot)
+    assert depot.session(session).status is S.DELETED
+
+
 def test_the_trash_is_listed_once_an_hour(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
     listed, scandir = [], os.scandir
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.intake.folders import KEPT_OPEN, FlushedFolders, OpenFolders
+from engine.sessions.folders import KEPT_OPEN, FlushedFolders, OpenFolders
 from engine.settings import Durability
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def test_a_late_flush_says_nothing_of_a_folder_that_was_made_anew(
 
 
 def test_what_is_known_of_folders_is_bounded(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.intake.folders._KNOWN_FOLDERS", 3)
+    monkeypatch.setattr("engine.sessions.folders._KNOWN_FOLDERS", 3)
     for number in range(10):
         assert tree.open(str(number)) == ["."]
     assert tree.open("9") == []

@@ -1,0 +1,276 @@
+"""Whatever happens to sessions in the middle of whatever is done with them: nothing is lost.
+
+The thread that works on sessions is held at a named point, while another thread asks, cancels or
+receives; or the storage fails there, or the process ends. Then the model says what must be true.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import tempfile
+import threading
+from collections import Counter
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from unittest.mock import patch
+
+import pydicom
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from engine.errors import NotFound, OutOfResources, SessionError
+from engine.intake.recovery import adopt
+from engine.model.auto_archive import AutoArchive
+from engine.model.session import UNSETTLED, SessionStatus
+from engine.sessions import builder, building, files, operator, transfer
+from engine.sessions.archive import Planner
+from engine.sessions.ledger import SessionLedger
+from engine.sessions.operations import OperationKind, Request
+from tests.engine.sessions.depot import open_depot
+from tests.fakes import FixedClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.engine.sessions.depot import Depot
+
+POINTS: Final[dict[str, tuple[object, str]]] = {
+    "plan": (Planner, "plan"),
+    "begin": (SessionLedger, "begin"),
+    "free names": (operator, "with_free_names"),
+    "carry out": (operator, "carry_out"),
+    "aside": (transfer, "_put_aside"),
+    "rename": (files, "rename_new"),
+    "rest": (transfer, "_remove_rest"),
+    "put back": (operator, "put_back"),
+    "note merge": (SessionLedger, "note_merge"),
+    "document": (building, "write_atomically"),
+    "build": (builder, "build"),
+    "rebuild": (operator, "build"),
+    "end of build": (SessionLedger, "end_build"),
+    "finish": (SessionLedger, "finish"),
+    "take back": (SessionLedger, "take_back"),
+}
+HELD_SECONDS = 20
+KINDS = (OperationKind.ARCHIVE, OperationKind.MOVE, OperationKind.DELETE, OperationKind.RESTORE)
+RESTING = frozenset(SessionStatus) - UNSETTLED - {SessionStatus.RECEIVING}
+SESSIONS = st.integers(1, 5)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Somebody asks for something."""
+
+    session: int
+    kind: OperationKind
+    overwrite: bool
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Somebody takes a request back."""
+
+    session: int
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """Somebody wants a session to be built anew."""
+
+    session: int
+
+
+@dataclass(frozen=True)
+class Receive:
+    """An object arrives."""
+
+    project: str
+    direct: bool
+    series: str
+    same_object: bool
+    """Whether it is the one that other sessions have too."""
+
+
+@dataclass(frozen=True)
+class Fail:
+    """The storage fails, once."""
+
+    code: int
+
+
+@dataclass(frozen=True)
+class Crash:
+    """The process ends."""
+
+
+Change = Ask | Cancel | Rebuild | Receive
+
+
+class Ended(BaseException):
+    """What `Crash` raises."""
+
+
+ASKS = st.builds(Ask, SESSIONS, st.sampled_from(KINDS), st.booleans())
+RECEIVES = st.builds(
+    Receive,
+    st.sampled_from(["AUTO", "OVER", "MANUAL"]),
+    st.booleans(),
+    st.sampled_from(["4", "5"]),
+    st.booleans(),
+)
+CHANGES = st.one_of(ASKS, st.builds(Cancel, SESSIONS), st.builds(Rebuild, SESSIONS), RECEIVES)
+FAULTS = st.one_of(st.builds(Fail, st.sampled_from([errno.ENOSPC, errno.EACCES])), st.just(Crash()))
+
+
+class Interleaved(RuleBasedStateMachine):
+    """One data directory, worked on by one thread while others come between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._opened = ExitStack()
+        self._opened.enter_context(patch.object(os, "fsync", lambda _fd: None))
+        self._opened.enter_context(patch("engine.sessions.rows.BATCH_SECONDS", 0))
+        root = Path(self._opened.enter_context(tempfile.TemporaryDirectory()))
+        self.depot = open_depot(root, FixedClock())
+        self._opened.callback(lambda: self.depot.index.close())
+        self.depot.codes |= {"AUTO": AutoArchive.ARCHIVE, "OVER": AutoArchive.OVERWRITE}
+
+    def teardown(self) -> None:
+        try:
+            self.everything_comes_to_an_end()
+        finally:
+            self._opened.close()
+
+    @rule(change=CHANGES)
+    def change(self, change: Change) -> None:
+        self._apply(change)
+
+    @rule()
+    def work(self) -> None:
+        self._work()
+
+    @rule(point=st.sampled_from(sorted(POINTS)), after=st.booleans(), change=CHANGES)
+    def work_and_be_held(self, point: str, after: bool, change: Change) -> None:
+        with _held_at(point, after, partial(self._in_another_thread, change)):
+            self._work()
+
+    @rule(point=st.sampled_from(sorted(POINTS)), after=st.booleans(), fault=FAULTS)
+    def work_and_fail(self, point: str, after: bool, fault: Fail | Crash) -> None:
+        try:
+            with _held_at(point, after, partial(_raise, fault, point)), suppress(sqlite3.Error):
+                self._work()
+        except Ended:
+            self._restart()
+
+    @rule()
+    def everything_comes_to_an_end(self) -> None:
+        """Nothing waits for ever: what can't be archived is a conflict or an error, with words."""
+        for _ in range(8):
+            self._work()
+        assert self.depot.ledger.operations() == ()
+        sessions = self.depot.index.sessions()
+        assert {session.status for session in sessions} <= RESTING
+        placed = Counter(
+            self.depot.areas.folder(session) / file
+            for session in sessions
+            for file in self.depot.ledger.stored_files(session.id)
+        )
+        on_disk = [path for path in self.depot.all_objects() if "replaced" not in path.parts]
+        assert placed == Counter(on_disk)
+        assert {s.id: s.objects for s in sessions} == {
+            s.id: len(self.depot.ledger.stored_files(s.id)) for s in sessions
+        }
+
+    @invariant()
+    def every_object_is_there_once(self) -> None:
+        on_disk = self.depot.all_objects()
+        contents = Counter(str(pydicom.dcmread(path).ImageComments) for path in on_disk)
+        assert contents == {str(number + 1): 1 for number in range(self.depot._received)}
+
+    def _work(self) -> None:
+        self.depot.index.flush()
+        self.depot.fall_silent()
+
+    def _restart(self) -> None:
+        received, self.depot = self.depot._received, self.depot.restarted()
+        self.depot._received = received
+        self.depot.lifecycle.take_back_builds()
+        adopt(self.depot.workplace)
+        self.depot.lifecycle.recover()
+
+    def _in_another_thread(self, change: Change) -> None:
+        thread = threading.Thread(target=self._apply, args=(change,))
+        thread.start()
+        thread.join(HELD_SECONDS)
+        assert not thread.is_alive(), f"{change} waits for the thread that works on sessions"
+
+    def _apply(self, change: Change) -> None:
+        ledger = self.depot.ledger
+        with suppress(SessionError, NotFound, OutOfResources):
+            match change:
+                case Ask(session, kind, overwrite):
+                    wanted = {"merge": True, "overwrite": overwrite, "project": "MANUAL"}
+                    ledger.ask(session, Request(kind, "test", **wanted))  # type: ignore[arg-type]
+                case Cancel(session):
+                    ledger.cancel(session)
+                case Rebuild(session):
+                    ledger.ask_to_build(session)
+                case Receive():
+                    _receive(self.depot, change)
+
+
+def _receive(depot: Depot, wanted: Receive) -> None:
+    number = depot._received + 1
+    elements: dict[str, Any] = {
+        "SeriesNumber": wanted.series,
+        "SeriesInstanceUID": f"1.{wanted.series}",
+    }
+    if wanted.same_object:
+        elements["SOPInstanceUID"] = "1.2.3.999"
+    try:
+        depot.receive(
+            wanted.project,
+            direct=wanted.direct,
+            name=f"{number}.dcm",
+            ImageComments=str(number),
+            **elements,
+        )
+    except OutOfResources:  # a direct session has no place: the sender is told
+        depot._received -= 1
+        raise
+
+
+def _raise(fault: Fail | Crash, point: str) -> None:
+    if isinstance(fault, Crash):
+        raise Ended
+    if POINTS[point][0] is SessionLedger:
+        raise sqlite3.OperationalError(os.strerror(fault.code))
+    raise OSError(fault.code, os.strerror(fault.code))
+
+
+def _held_at(point: str, after: bool, act: Callable[[], None]) -> Any:
+    """Act once before or after a function is called the next time."""
+    owner, name = POINTS[point]
+    real, left = getattr(owner, name), [act]
+
+    def hold(*arguments: Any, **options: Any) -> Any:
+        if left and not after:
+            left.pop()()
+        result = real(*arguments, **options)
+        if left and after:
+            left.pop()()
+        return result
+
+    return patch.object(owner, name, hold)
+
+
+Interleaved.TestCase.settings = settings(
+    max_examples=40, stateful_step_count=12, deadline=None, print_blob=True
+)
+TestInterleavings = Interleaved.TestCase

@@ -1,0 +1,131 @@
+"""Links in the data directory: nothing is built, moved or merged through one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.model.session import SessionArea, SessionStatus
+from engine.sessions import transfer
+from engine.sessions.operations import OperationKind
+from tests.engine.sessions.depot import Depot, depot_in
+from tests.engine.sessions.test_archive import archived, ask, ready
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("quick")
+S = SessionStatus
+ARCHIVE = OperationKind.ARCHIVE
+
+
+@pytest.fixture
+def depot(tmp_path: Path) -> Iterator[Depot]:
+    (tmp_path / "data").mkdir()
+    with depot_in(tmp_path / "data") as depot:
+        yield depot
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """Return a folder that is not the engine's, in which nothing may appear."""
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    return folder
+
+
+def replace_by_link(folder: Path, outside: Path) -> None:
+    """Let a folder be elsewhere, with a link in its place."""
+    if folder.exists():
+        folder.rename(outside / "moved")
+        folder.symlink_to(outside / "moved")
+    else:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.symlink_to(outside)
+
+
+@pytest.mark.parametrize("link", ["NEURO-01", "NEURO-01/arc001"])
+def test_no_session_is_archived_through_a_link(depot: Depot, outside: Path, link: str) -> None:
+    session = ready(depot)
+    replace_by_link(depot.areas.archive / link, outside)
+    ask(depot, session, ARCHIVE)
+    row = depot.session(session)
+    assert row.status is S.ERROR
+    assert row.reason == "a link stands where a folder of the archive belongs"
+    assert len(depot.objects(SessionArea.PREARCHIVE)) == 1
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize("link", ["", "/SCANS", "/SCANS/4", "/SCANS/4/DICOM"])
+def test_no_session_is_merged_through_a_link(depot: Depot, outside: Path, link: str) -> None:
+    archived(depot)
+    second = ready(depot)
+    replace_by_link(depot.areas.archive / f"NEURO-01/arc001/E1{link}", outside)
+    before = sorted(outside.rglob("*"))
+    ask(depot, second, ARCHIVE, merge=True)
+    row = depot.session(second)
+    assert (row.status, row.area) == (S.ERROR, SessionArea.PREARCHIVE)
+    assert "a link stands" in row.reason
+    assert sorted(outside.rglob("*")) == before
+
+
+def test_a_merge_that_finds_a_link_after_it_has_begun_goes_on_when_the_folder_is_back(
+    depot: Depot, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    into, second = archived(depot), ready(depot)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(transfer, "make_folder", full)
+        ask(depot, second, ARCHIVE, merge=True)
+    folder = depot.areas.archive / "NEURO-01/arc001/E1/SCANS/4"
+    replace_by_link(folder, outside)
+    before = sorted(outside.rglob("*"))
+    depot.lifecycle.run_due()
+    assert "a link stands" in depot.session(second).reason
+    assert sorted(outside.rglob("*")) == before
+    folder.unlink()
+    (outside / "moved").rename(folder)
+    depot.lifecycle.run_due()
+    assert depot.session(into).objects == 2
+
+
+@pytest.mark.parametrize("link", ["NEURO-02", "trash"])
+def test_no_session_is_moved_or_deleted_through_a_link(
+    depot: Depot, outside: Path, link: str
+) -> None:
+    session = ready(depot)
+    if link == "trash":
+        replace_by_link(depot.areas.folder(depot.session(session)) / "SCANS/4", outside)
+        ask(depot, session, OperationKind.DELETE)
+        assert depot.session(session).area is SessionArea.PREARCHIVE
+    else:
+        replace_by_link(depot.areas.prearchive / link, outside)
+        ask(depot, session, OperationKind.MOVE, project=link)
+        assert list(outside.iterdir()) == []
+    assert depot.session(session).status is S.ERROR
+
+
+@pytest.mark.parametrize("link", ["SCANS", "SCANS/4", "SCANS/4/DICOM"])
+def test_no_session_is_built_through_a_link(depot: Depot, outside: Path, link: str) -> None:
+    session = depot.receive()
+    depot.index.flush()
+    replace_by_link(depot.areas.folder(depot.session(session)) / link, outside)
+    before = sorted(outside.rglob("*"))
+    depot.fall_silent()
+    row = depot.session(session)
+    assert (row.status, "of the prearchive belongs" in row.reason) == (S.ERROR, True)
+    assert sorted(outside.rglob("*")) == before
+
+
+def test_an_area_that_is_itself_elsewhere_is_used(tmp_path: Path, outside: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/archive").symlink_to(outside)
+    with depot_in(tmp_path / "data") as depot:
+        session = archived(depot)
+        assert depot.session(session).status is S.ARCHIVED
+        assert len(list(outside.rglob("*.dcm"))) == 1
