@@ -44,11 +44,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     flush_folder(path.parent)
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder and those above it, flushed."""
-    if path.is_dir():
+def make_folder(path: Path, below: Path) -> None:
+    """Make a folder and those on the way to it from another one; the names of all are flushed.
+
+    That a folder is there says nothing: whoever made it may have failed before the flush.
+    """
+    if path != below:
+        make_folder(path.parent, below)
+    elif path.is_dir():
         return
-    make_folder(path.parent)
     with suppress(FileExistsError):
         path.mkdir(FOLDER_MODE)
         path.chmod(FOLDER_MODE)  # whatever the umask
@@ -69,14 +73,19 @@ def move_file(source: Path, target: Path) -> None:
         source.unlink()  # its second name, from an engine that moved files in two steps
 
 
-def move_folder(source: Path, target: Path) -> None:
+def move_folder(source: Path, target: Path, below: Path) -> None:
     """Move a folder with all it holds, flushed; that it is there already is fine.
+
+    Args:
+        source: where it is.
+        target: where it goes.
+        below: the root of the target's area, from which on folders are made for it.
 
     Raises:
         FileExistsError: if both exist.
         FileNotFoundError: if neither does.
     """
-    make_folder(target.parent)
+    make_folder(target.parent, below)
     if source.exists() or not target.exists():
         rename_new(source, target)
     flush_folder(target.parent)

@@ -161,7 +161,9 @@ class Sweep:
     def _recovered(self, data: Path, *, killed: bool) -> list[str]:
         clock = FixedClock(self._told.now)
         with clockwork_stopped():
-            return faults_after(data, clock, self._told, self._sent, killed=killed)
+            return faults_after(
+                data, clock, self._told, self._sent, killed=killed, storage_failed=True
+            )
 
     def _cut_off(self, disk: Disk) -> list[str]:
         """Return what is wrong after a power cut that takes all that was not flushed."""

@@ -52,7 +52,13 @@ def correct_inodes(data: Path, inodes: Mapping[int, int]) -> None:
 
 
 def faults_after(
-    data: Path, clock: FixedClock, told: Told, sent: Mapping[bytes, Sent], *, killed: bool = True
+    data: Path,
+    clock: FixedClock,
+    told: Told,
+    sent: Mapping[bytes, Sent],
+    *,
+    killed: bool = True,
+    storage_failed: bool = False,
 ) -> list[str]:
     """Recover a data directory and return every promise that was not kept, in words.
 
@@ -62,8 +68,9 @@ def faults_after(
         told: what was answered.
         sent: every object that was ever sent, by its token.
         killed: whether the engine was cut off, so that the start must find what has no row.
+        storage_failed: whether that was so before, so that a revision may not be kept.
     """
-    faults = list(_faults_of_configuration(data, clock, told))
+    faults = list(_faults_of_configuration(data, clock, told, storage_failed=storage_failed))
     if faults:
         return faults
     try:
@@ -82,7 +89,9 @@ def faults_after(
     return faults + list(faults_of_objects(data, told, sent)) + list(_faults_of_documents(data))
 
 
-def _faults_of_configuration(data: Path, clock: FixedClock, told: Told) -> Iterator[str]:
+def _faults_of_configuration(
+    data: Path, clock: FixedClock, told: Told, *, storage_failed: bool
+) -> Iterator[str]:
     file = data / "config.json"
     if not file.exists():
         if told.revision:
@@ -96,6 +105,8 @@ def _faults_of_configuration(data: Path, clock: FixedClock, told: Told) -> Itera
         return
     if revision < told.revision:
         yield f"revision {told.revision} was answered, and {revision} is in force"
+    if storage_failed:  # the change is in force all the same, though it can't be undone
+        return
     for number in filter(None, {told.revision, *store.history.numbers()}):
         try:
             store.revision(number)
