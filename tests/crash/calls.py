@@ -6,12 +6,14 @@ and can let chosen calls fail through `Calls`.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
-import hashlib
 import os
+import shutil
 import subprocess
 import tempfile
 from enum import IntFlag
+from functools import cache
 from pathlib import Path
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
@@ -56,15 +58,14 @@ class Record(NamedTuple):
     data: bytes
 
 
+@cache
 def library() -> Path:
-    """Return the compiled recorder; it is compiled once for each version of its source."""
-    version = hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:16]
-    target = Path(tempfile.gettempdir()) / f"dicomdock-disk-calls-{os.getuid()}-{version}.so"
-    if not target.exists():
-        part = target.with_suffix(f".{os.getpid()}")
-        options = ("-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
-        subprocess.run(["cc", *options, "-o", str(part), str(_SOURCE), "-ldl"], check=True)
-        part.replace(target)
+    """Return the recorder, compiled once for this process into a folder of its own."""
+    folder = tempfile.mkdtemp(prefix="dicomdock-disk-calls-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    target = Path(folder, "disk_calls.so")
+    options = ("-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
+    subprocess.run(["cc", *options, "-o", str(target), str(_SOURCE), "-ldl"], check=True)
     return target
 
 
