@@ -12,7 +12,7 @@ from engine.intake.adoption import adopt_findings
 from engine.intake.archiving import ProjectScripts
 from engine.intake.recovery import adopt
 from engine.intake.script_runner import ScriptRunner
-from engine.intake.stored import read_stored
+from engine.intake.stored import read_stored, same_data_set
 from engine.journal import Journal
 from engine.lock import EngineLock
 from engine.model.safe_names import timestamp
@@ -69,6 +69,7 @@ class SessionKeeping:
             *(index, self.ledger, areas_of(settings), read_stored, journal, clock),
             *(self._scripts, self._forget_route),
             lambda project: configuration().projects.archive_folder(project),
+            same_data_set,
             lambda project: configuration().pet_mr(project),
         )
         self._lifecycle = Lifecycle(self._workplace, self._policy, expiry)

@@ -22,11 +22,13 @@ from engine.intake.dropped import Dropped
 from engine.intake.filing import Filing
 from engine.intake.incoming import Arrival, IncomingObject, Source
 from engine.intake.placement import distinct_name, file_name
-from engine.intake.write import is_stored, publish
+from engine.intake.resent import Resent
+from engine.intake.write import publish
 from engine.model.identity import UNASSIGNED
 from engine.model.session import ObjectState, ProjectScript, SessionArea
 from engine.sessions.folders import FlushedFolders, OpenFolders
 from engine.sessions.index import SessionOrigin
+from engine.sessions.object_changes import ALREADY_HERE
 from engine.sessions.rows import REPLACES, ObjectRow
 from engine.settings import Durability
 
@@ -51,7 +53,6 @@ if TYPE_CHECKING:
 SUCCESS = 0x0000
 ABANDONED = 0xC000
 """In the row of an object that was never answered, because it never was complete."""
-ALREADY_HERE = "already here"
 COMMENT_CHARACTERS = 64
 """Longest Error Comment (0000,0902), an LO element."""
 
@@ -114,6 +115,7 @@ class Pipeline:
         self._clock = clock
         self._router = router
         self._anonymizer = anonymizer
+        self._resent = Resent(index, anonymizer, places.durability)
         self._traces = traces
         self._custom = custom
 
@@ -223,8 +225,8 @@ class Pipeline:
         filed = self._filing.known(series.key, directly=directly)
         if filed is not None:
             incoming.held_session = filed.place.id
-        copies = self._copies(arrival, series.key, filed)
-        same = self._same(incoming, part, copies)
+        copies = self._resent.copies(incoming, series.key, filed and filed.place)
+        same = self._resent.same(incoming, identity, ruling, copies)
         if same is not None:
             return Outcome(ObjectState.DUPLICATE, SUCCESS, ALREADY_HERE, same.session, same.file)
         if filed is None:
@@ -289,24 +291,6 @@ class Pipeline:
             return incoming.part
         source = incoming.arrival.source
         return incoming.become(self._anonymizer.edit(incoming.part, steps, identity.labels, source))
-
-    def _copies(self, arrival: Arrival, key: SessionKey, filed: Filed | None) -> tuple[Copy, ...]:
-        """Return where the SOP instance is already, unless it can only be where it arrives."""
-        if filed is not None and not filed.place.has_history:
-            return ()
-        return self._index.copies(key, arrival.sop_instance_uid)
-
-    def _same(self, incoming: IncomingObject, part: Part, copies: tuple[Copy, ...]) -> Copy | None:
-        """Return the copy with the data set that has arrived, wherever it was put since."""
-        folders, durability = incoming.arrival.source.folders, self._places.durability
-        for copy in copies:
-            *parts, name = *copy.folder.split("/"), *copy.file.split("/")
-            below = folders[copy.area]
-            if is_stored(
-                part, below, tuple(parts), name, durability, body_offset=incoming.body_offset
-            ):
-                return copy
-        return None
 
     def _new_session(
         self, key: SessionKey, source: Source, identity: Identity, *, directly: bool

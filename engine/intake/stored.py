@@ -12,6 +12,7 @@ from pydicom.filereader import read_dataset, read_file_meta_info
 from pydicom.uid import UID
 
 from engine.errors import UnreadableObject
+from engine.intake.file_meta import body_offset
 from engine.intake.header import (
     INSTANCE_NUMBER,
     MODALITY,
@@ -32,6 +33,7 @@ _NUMBER_OF_FRAMES = 0x00280008
 _SERIES_DESCRIPTION = 0x0008103E
 _METHOD_CODES = 0x00120064
 _STUDY_DATE, _STUDY_TIME = 0x00080020, 0x00080030
+_COMPARED_BYTES = 256 * 1024
 _BEFORE_META = 128 + 4 + 12  # PS3.10 7.1: preamble, DICM, and the group length itself
 
 
@@ -53,6 +55,24 @@ def read_stored(folder: Path, file: str) -> StoredObject:
         # A file's name may say who the patient is, its scan's does not.
         scan = Path(file).parts[1]
         raise UnreadableObject(f"an object of scan {scan} can't be read: {error}") from error
+
+
+def same_data_set(one: Path, other: Path) -> bool:
+    """Tell whether two stored files hold the same data set, whoever sent them.
+
+    Raises:
+        OSError: if one of them can't be read.
+    """
+    with one.open("rb") as first, other.open("rb") as second:
+        begins = body_offset(first.fileno()), body_offset(second.fileno())
+        if begins[0] is None or begins[1] is None:
+            return False
+        first.seek(begins[0])
+        second.seek(begins[1])
+        while (mine := first.read(_COMPARED_BYTES)) == second.read(_COMPARED_BYTES):
+            if not mine:
+                return True
+    return False
 
 
 def scripts_of(path: Path) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from engine.model.pet_mr import PetMr
 from engine.model.session import SessionArea, SessionStatus
 from engine.session_events import SessionArchived, SessionBuilt, SessionFailed
 from engine.sessions.building import Moved, build
-from engine.sessions.files import remove_empty_folders
+from engine.sessions.files import flush_folder, remove_empty_folders
 from engine.sessions.operations import OperationKind, Request
 from engine.sessions.reconcile import adopt, differences_of
 from engine.sessions.scans import SCANS
@@ -20,11 +20,13 @@ from engine.sessions.workplace import in_words, is_full, project_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from engine.model.session import Session
     from engine.sessions.archive import Planner
     from engine.sessions.operations import Plan
     from engine.sessions.operator import Operator
+    from engine.sessions.scans import StoredObject
     from engine.sessions.session_xml import BuiltSession
     from engine.sessions.workplace import Workplace
 
@@ -61,27 +63,23 @@ class Builder:
         before = self._at.ledger.session(session_id).reason
         session = self._at.ledger.change(session_id, SessionStatus.BUILDING)
         if not self._at.is_settled(session_id):
-            self._at.ledger.end_build(session_id, (), (SessionStatus.RECEIVING, ""))
+            self._at.ledger.end_build(session_id, (SessionStatus.RECEIVING, ""))
             return
-        moved: list[Moved] = []
         try:
             self._at.areas.require_no_link(session.area, session.folder)
             self._adopt(session)
             files = self._at.ledger.stored_files(session_id)
-            built = self._built(session, files, moved) if files else None
+            built = self._built(session, files) if files else None
         except (EngineError, OSError) as error:
             if is_full(error):
-                self._postpone(session, moved, in_words(error), before)
+                self._postpone(session, in_words(error), before)
             else:
-                self._fail(session, moved, in_words(error))
-        except Exception:
-            self._at.ledger.note_files(session_id, moved)
-            raise
+                self._fail(session, in_words(error))
         else:
             if built is None:
                 self._forget(session)
             else:
-                self._finish(session, moved, built)
+                self._finish(session, built)
 
     def _adopt(self, session: Session) -> None:
         """Give objects without a row one: a flush failed behind their name, or the row was lost.
@@ -92,20 +90,44 @@ class Builder:
         if found and self._at.ledger.session(session.id).status is SessionStatus.BUILDING:
             adopt(self._at, session, FOUND_BY_BUILD, found)
 
-    def _built(self, session: Session, files: tuple[str, ...], moved: list[Moved]) -> BuiltSession:
+    def _built(self, session: Session, files: tuple[str, ...]) -> BuiltSession:
+        newest = self._at.ledger.newest_row()
         folder = self._at.areas.folder(session)
         objects = [self._at.read(folder, file) for file in files]
-        return build(session, folder, objects, moved, self._at.pet_mr(session.project))
+        objects = self._without_duplicates(session, folder, objects)
+        moved: list[Moved] = []
+        try:
+            return build(session, folder, objects, moved, self._at.pet_mr(session.project))
+        finally:  # an object that joins meanwhile may have the name that another one had
+            self._at.ledger.note_files(session.id, moved, up_to=newest)
 
-    def _finish(self, session: Session, moved: list[Moved], built: BuiltSession) -> None:
+    def _without_duplicates(
+        self, session: Session, folder: Path, objects: list[StoredObject]
+    ) -> list[StoredObject]:
+        """Drop what arrived again while a build moved the first, so that nobody found that one."""
+        kept: dict[tuple[str, str], list[StoredObject]] = {}
+        for stored in objects:
+            others = kept.setdefault((stored.sop_class_uid, stored.sop_instance_uid), [])
+            path = folder / stored.file
+            first = next((o for o in others if self._at.same(folder / o.file, path)), None)
+            if first is None:
+                others.append(stored)
+            else:  # its row goes first: a file without one is only met again
+                self._at.ledger.note_duplicate(session.id, stored.file, first.file)
+                path.unlink()
+                flush_folder(path.parent)
+        left = {stored.file for others in kept.values() for stored in others}
+        return [stored for stored in objects if stored.file in left]
+
+    def _finish(self, session: Session, built: BuiltSession) -> None:
         if built.pet_mr is PetMr.SEPARATE and pet_scans(built.scans):
-            self._separate(session, moved)
+            self._separate(session)
             return
         direct = session.area is SessionArea.ARCHIVE
         status = SessionStatus.ARCHIVED if direct else SessionStatus.READY
         # In one transaction: a session must not stay behind for want of what was to follow.
         then = None if direct else self._follows(session)
-        became = self._at.ledger.end_build(session.id, moved, (status, ""), built, then)
+        became = self._at.ledger.end_build(session.id, (status, ""), built, then)
         if became is SessionStatus.RECEIVING:
             return
         number, project, record = session.id, project_of(session), self._at.journal.record
@@ -116,9 +138,8 @@ class Builder:
             record(SessionArchived(session=number, project=project, by=DIRECT_ARCHIVE))
             self._at.archived(session)
 
-    def _separate(self, session: Session, moved: list[Moved]) -> None:
+    def _separate(self, session: Session) -> None:
         """Let the PET scans become a session of their own, in the prearchive (XNAT 9.5, 9.7)."""
-        self._at.ledger.note_files(session.id, moved)
         if session.area is SessionArea.ARCHIVE:
             request = Request(OperationKind.FALL_BACK, by=PET_MR_RULE)
             ready = SessionStatus.QUEUED_BUILDING
@@ -135,12 +156,12 @@ class Builder:
             remove_empty_folders(folder, itself=True)
             remove_time_stamp(session, folder)
         else:
-            self._at.ledger.end_build(session.id, (), (SessionStatus.RECEIVING, ""))
+            self._at.ledger.end_build(session.id, (SessionStatus.RECEIVING, ""))
 
-    def _postpone(self, session: Session, moved: list[Moved], why: str, before: str) -> None:
+    def _postpone(self, session: Session, why: str, before: str) -> None:
         """Let a session be built when there is room; that it waits is told once."""
         reason = f"{why}; it will be tried again"
-        self._at.ledger.end_build(session.id, moved, (SessionStatus.RECEIVING, reason))
+        self._at.ledger.end_build(session.id, (SessionStatus.RECEIVING, reason))
         if reason != before:
             self._tell_failure(session, reason)
 
@@ -149,12 +170,11 @@ class Builder:
             SessionFailed(session=session.id, project=project_of(session), reason=why)
         )
 
-    def _fail(self, session: Session, moved: list[Moved], why: str) -> None:
-        self._at.ledger.note_files(session.id, moved)
+    def _fail(self, session: Session, why: str) -> None:
         if session.area is SessionArea.ARCHIVE:
             self._fall_back(session, why)
             return
-        became = self._at.ledger.end_build(session.id, (), (SessionStatus.ERROR, why))
+        became = self._at.ledger.end_build(session.id, (SessionStatus.ERROR, why))
         if became is SessionStatus.ERROR:
             self._tell_failure(session, why)
 
@@ -168,6 +188,6 @@ class Builder:
         try:
             plan = self._at.ledger.begin(session.id, request, plan)
         except (TransitionNotAllowed, SessionConflict):  # something came between: it is built again
-            self._at.ledger.end_build(session.id, (), (SessionStatus.RECEIVING, ""))
+            self._at.ledger.end_build(session.id, (SessionStatus.RECEIVING, ""))
             return
         self._operator.carry_out(session, request, plan)

@@ -19,6 +19,7 @@ from engine.errors import OutOfResources
 from engine.metrics import Today
 from engine.model.session import (
     ObjectState,
+    ProjectScript,
     Session,
     SessionArea,
     SessionStatus,
@@ -48,7 +49,7 @@ _LEAVING = frozenset(
     )
 )
 _COPIES = (
-    "SELECT s.id, s.area, s.folder, o.file, s.status FROM objects AS o"
+    "SELECT s.id, s.area, s.folder, o.file, o.project_script, s.status FROM objects AS o"
     " JOIN sessions AS s ON s.id = o.session"
     f" WHERE o.sop_instance_uid = ? AND o.state = '{ObjectState.STORED}' AND o.file <> ''"
     " AND s.study_instance_uid = ? AND s.label = ? AND s.project IS ?"
@@ -102,6 +103,8 @@ class Copy(NamedTuple):
     """The session's, relative to its area."""
     file: str
     """Relative to the session's folder."""
+    project_script: ProjectScript
+    """Whether its project's script has changed it since it came."""
 
 
 class SessionIndex:
@@ -185,8 +188,8 @@ class SessionIndex:
         except sqlite3.Error as error:
             raise OutOfResources(f"session index: {error}") from error
         return tuple(
-            Copy(session, SessionArea(area), folder, file)
-            for session, area, folder, file, status in rows
+            Copy(session, SessionArea(area), folder, file, ProjectScript(script))
+            for session, area, folder, file, script, status in rows
             if SessionStatus(status) not in _LEAVING
         )
 

@@ -33,6 +33,7 @@ from engine.sessions.object_changes import (
     give_rows,
     give_to_merged,
     note_anonymization,
+    note_duplicate,
     rename,
 )
 from engine.sessions.operations import (
@@ -80,7 +81,6 @@ class SessionLedger(LedgerReader):
     def end_build(
         self,
         session_id: int,
-        moved: Iterable[Moved],
         outcome: tuple[SessionStatus, str],
         built: BuiltSession | None = None,
         then: Request | None = None,
@@ -91,7 +91,6 @@ class SessionLedger(LedgerReader):
         """
         status, reason = outcome
         with self._index.changing() as connection:
-            rename(connection, session_id, moved)
             if session_row(connection, session_id).status is SessionStatus.RECEIVING_INTERRUPT:
                 status, reason = SessionStatus.RECEIVING, ""
             elif built is not None:
@@ -282,15 +281,22 @@ class SessionLedger(LedgerReader):
             require_wanted(connection, session_id)
             give(connection, session_id, plan)
 
-    def note_files(self, session_id: int, moved: Iterable[Moved]) -> None:
-        """Note that objects of a session have other file names."""
+    def note_files(
+        self, session_id: int, moved: Iterable[Moved], *, up_to: int | None = None
+    ) -> None:
+        """Note that objects of a session have other file names; of those up to a row, if given."""
         with self._index.changing() as connection:
-            rename(connection, session_id, moved)
+            rename(connection, session_id, moved, up_to)
 
     def give_rows(self, rows: Iterable[ObjectRow]) -> None:
         """Give stored objects that have no row theirs."""
         with self._index.changing() as connection:
             give_rows(connection, rows)
+
+    def note_duplicate(self, session_id: int, file: str, of: str) -> None:
+        """Note that an object is the same as another of its session, whose file stays."""
+        with self._index.changing() as connection:
+            note_duplicate(connection, session_id, file, of)
 
     def note_built(self, session_id: int, built: BuiltSession) -> None:
         """Note what an archived session has become by a merge."""

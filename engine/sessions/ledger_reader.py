@@ -123,6 +123,12 @@ class LedgerReader:
             rows = connection.execute(query, (session_id, ObjectState.STORED)).fetchall()
         return tuple({row[0]: StoredRow(*row) for row in rows}.values())
 
+    def newest_row(self) -> int:
+        """Return the number of the newest row of an object; later ones have higher numbers."""
+        with self._index.changing() as connection:
+            query = "SELECT COALESCE(MAX(sequence), 0) FROM objects"
+            return int(connection.execute(query).fetchone()[0])
+
     def stored_files(self, session_id: int) -> tuple[str, ...]:
         """Return the objects of a session in the order of arrival, relative to its folder."""
         return tuple(row.file for row in self.stored_rows(session_id))

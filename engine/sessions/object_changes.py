@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from engine.sessions.building import Moved
     from engine.sessions.operations import Plan
 
+ALREADY_HERE = "already here"
+
 
 def give_rows(connection: sqlite3.Connection, rows: Iterable[ObjectRow]) -> None:
     """Give objects that have none their rows.
@@ -42,11 +44,26 @@ def _taken_over(connection: sqlite3.Connection, row: ObjectRow) -> ObjectRow | N
     return ObjectRow(*values)._replace(state=ObjectState.STORED, reason=row.reason)
 
 
-def rename(connection: sqlite3.Connection, session_id: int, moved: Iterable[Moved]) -> None:
-    """Note that objects of a session have other file names."""
+def note_duplicate(connection: sqlite3.Connection, session_id: int, file: str, of: str) -> None:
+    """Note that an object is the same as one that the session had before, whose file stays."""
+    connection.execute(
+        "UPDATE objects SET state = ?, reason = ?, file = ?"
+        " WHERE session = ? AND file = ? AND state = ?",
+        (ObjectState.DUPLICATE, ALREADY_HERE, of, session_id, file, ObjectState.STORED),
+    )
+
+
+def rename(
+    connection: sqlite3.Connection,
+    session_id: int,
+    moved: Iterable[Moved],
+    up_to: int | None = None,
+) -> None:
+    """Note that objects of a session have other file names; of those up to a row, if given."""
     connection.executemany(
-        "UPDATE objects SET file = ? WHERE session = ? AND file = ?",
-        [(m.after, session_id, m.before) for m in moved],
+        "UPDATE objects SET file = ? WHERE session = ? AND file = ?"
+        " AND sequence <= COALESCE(?, sequence)",
+        [(m.after, session_id, m.before, up_to) for m in moved],
     )
 
 

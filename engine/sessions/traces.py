@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from engine.errors import OutOfResources, StorageUnusable
+from engine.sessions.files import flush_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,8 +36,9 @@ class TraceKey:
 
     def __init__(self, path: Path) -> None:
         try:
-            with suppress(FileExistsError):
-                _make_key(path)
+            if not path.exists():
+                with suppress(FileExistsError):  # another process was faster
+                    _make_key(path)
             self._key = path.read_bytes()
         except OSError as error:
             raise StorageUnusable(
@@ -101,6 +103,7 @@ def _make_key(path: Path) -> None:
         os.write(fd, secrets.token_bytes(_KEY_BYTES))
         os.fsync(fd)
         os.link(part, path)
+        flush_folder(path.parent)
     finally:
         os.close(fd)
         part.unlink()

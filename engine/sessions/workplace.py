@@ -14,6 +14,7 @@ from engine.sessions.staging import NoScripts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from engine.clock import Clock
     from engine.journal import Journal
@@ -44,6 +45,8 @@ class Workplace:
     """Is told of each session that has got into the archive."""
     archive_folder: Callable[[str], str] = lambda _: FIRST_ARCHIVE_FOLDER
     """Where a project's sessions are archived just now."""
+    same: Callable[[Path, Path], bool] = lambda one, other: one.read_bytes() == other.read_bytes()
+    """Whether two files hold the same data set."""
     pet_mr: Callable[[str | None], PetMr] = lambda _: PetMr.PETMR
     """What becomes of a project's sessions with PET and MR."""
 

@@ -40,7 +40,9 @@ def test_what_is_no_queue_any_more_is_kept_beside_an_empty_one(
         assert name == "queue.sqlite.damaged"
         assert file.stat().st_mode & 0o777 == 0o600
     assert {path.name for path in tmp_path.iterdir()} == {"queue.sqlite", "queue.sqlite.damaged"}
-    assert open_or_set_aside(opening, file)[1] == ""
+    queue, name = open_or_set_aside(opening, file)
+    queue.close()
+    assert name == ""
 
 
 def test_what_waits_in_a_queue_that_works_stays(tmp_path: Path) -> None:

@@ -346,3 +346,25 @@ def _assert_verdicts(clinic: Clinic, stored: ObjectReference) -> None:
     assert (error.kind, error.line) == (FindingKind.ERROR, 2)
     (trap,) = clinic.engine.scripts.check('version "6.1"\n- (0010,0020)\n')
     assert (trap.kind, trap.trap, trap.line) == (FindingKind.TRAP, "nested-copies", 2)
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["then archived", "directly"])
+@pytest.mark.parametrize("again", [False, True], ids=["to be archived", "directly"])
+def test_a_resend_is_compared_with_what_the_script_has_made_of_it(
+    clinic: Clinic, first: bool, again: bool
+) -> None:
+    clinic.scripts(BY_SITE, BY_PROJECT)
+    label, ports = clinic.new_session(), (clinic.port, clinic.direct_port)
+    objects = [make(1), make(2, SOPClassUID=UNKNOWN_CLASS)]
+    clinic.receive(label, *objects, port=ports[first])
+    archived = clinic.archived(label)
+    assert archived.status is SessionStatus.ARCHIVED
+    files = clinic.files("archive", label)
+    clinic.receive(label, *objects, port=ports[again])
+    assert clinic.states()[-2:] == ["duplicate", "duplicate"]
+    assert clinic.session(label).id == archived.id
+    assert clinic.files("archive", label).keys() == files.keys()
+    assert clinic.files("prearchive", label) == {}
+    clinic.scripts(BY_SITE, '(0008,1040) := "OTHER"')
+    clinic.receive(label, *objects, port=ports[again])
+    assert clinic.states()[-2:] == ["stored", "stored"]  # a person decides on the difference

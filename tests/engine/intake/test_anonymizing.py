@@ -12,9 +12,12 @@ import pytest
 
 from engine.anonymize import recorded
 from engine.events import AnonymizationFailed
-from engine.intake.script_job import ScriptJob, ScriptResult, run_script
+from engine.intake.file_meta import FileMeta
+from engine.intake.script_job import ScriptJob, ScriptResult, Verdict, run_script
 from engine.intake.worker_processes import Workers
-from engine.model.session import ObjectState
+from engine.model.anonymization import Anonymization, ScriptScope
+from engine.model.project import Project
+from engine.model.session import ObjectState, ProjectScript
 from engine.model.site import SiteSettings
 from engine.model.site_script import SiteScript
 from tests import dicom
@@ -228,6 +231,62 @@ def test_a_receiver_without_anonymization_stores_as_received(scripted: Scripted)
     plain = replace(RECEIVER, anonymization=False)
     assert bench.receive(image(), receiver=plain).state is ObjectState.STORED
     assert bench.files()[0].read_bytes().endswith(image())
+
+
+@pytest.mark.parametrize("target", ["link", "nothing"])
+def test_a_job_writes_only_into_the_file_that_its_engine_has_made(
+    tmp_path: Path, target: str
+) -> None:
+    source, foreign, place = (tmp_path / name for name in ("source", "foreign", "target"))
+    meta = FileMeta(dicom.CT_IMAGE_STORAGE, EXPLICIT, "CT", "XNAT").preamble("1.2.3")
+    source.write_bytes(meta + image())
+    foreign.write_bytes(b"kept")
+    if target == "link":
+        place.symlink_to(foreign)
+    script = f'version "6.1"\n{RELABEL}\n'
+    steps = (Anonymization(ScriptScope.SITE, script, REVISION),)
+    job = ScriptJob(str(source), str(place), steps, ("", "", ""), str(tmp_path / "uids"))
+    assert run_script(job).verdict is Verdict.NO_RESOURCES
+    assert foreign.read_bytes() == b"kept"
+    assert place.is_symlink() == (target == "link")
+
+
+PLAIN = {"anonymization": False}
+
+
+@pytest.mark.parametrize(
+    ("has_script", "receiver", "states"),
+    [
+        (True, {}, [ProjectScript.DUE, ProjectScript.DUE]),
+        (True, {"direct_archive": True}, [ProjectScript.DONE, ProjectScript.DONE]),
+        (True, PLAIN, [ProjectScript.EXEMPT, ProjectScript.EXEMPT]),
+        (True, PLAIN | {"direct_archive": True}, [ProjectScript.EXEMPT, ProjectScript.EXEMPT]),
+        (False, {"direct_archive": True}, [ProjectScript.DUE, ProjectScript.DUE]),
+    ],
+)
+def test_the_row_of_an_object_says_whether_its_projects_script_is_yet_to_come(
+    scripted: Scripted,
+    has_script: bool,
+    receiver: dict[str, Any],
+    states: list[ProjectScript],
+) -> None:
+    bench = scripted("")
+    project = Project(
+        "NEURO-01",
+        anonymization_script='version "6.1"\n(0010,0010) := "P"\n',
+        anonymization_script_revision=3,
+        anonymization_script_enabled=has_script,
+    )
+    bench.configure(project)
+    for number in ("1", "2"):
+        arriving = replace(RECEIVER, **receiver)
+        assert bench.receive(image(InstanceNumber=number), receiver=arriving).status == 0
+    assert [row.project_script for row in bench.rows()] == states
+    is_direct = "direct_archive" in receiver
+    stored = list((bench.root / ("archive" if is_direct else "prearchive")).rglob("*.dcm"))
+    assert len(stored) == 2
+    name = "P" if ProjectScript.DONE in states else NAME
+    assert {str(pydicom.dcmread(file).PatientName) for file in stored} == {name}
 
 
 def test_mapped_uids_are_remembered_from_process_to_process(scripted: Scripted) -> None:

@@ -105,7 +105,7 @@ def test_a_session_on_its_way_into_the_archive_is_in_the_way_before_it_is_there(
     moving = desk.file(make_receiver(1), KEY._replace(study_instance_uid="1.2.4"))
     ledger = SessionLedger(desk.index, FixedClock())
     ledger.change(moving.place.id, SessionStatus.BUILDING)
-    ledger.end_build(moving.place.id, (), (SessionStatus.READY, ""))
+    ledger.end_build(moving.place.id, (SessionStatus.READY, ""))
     request = Request(OperationKind.ARCHIVE, "admin")
     ledger.ask(moving.place.id, request)
     plan = Plan(SessionArea.ARCHIVE, "NEURO-01/arc001/E1", SessionStatus.ARCHIVED, "NEURO-01")

@@ -200,6 +200,26 @@ def test_without_a_project_an_object_waits_unassigned(bench: Bench) -> None:
     assert event.sentence() == "session 1 opened in Unassigned"
 
 
+def test_an_object_holds_its_session_until_it_has_its_row(bench: Bench) -> None:
+    incoming = bench.begin()
+    incoming.write([dicom.image()], len(dicom.image()))
+    outcome = bench.pipeline.finish(incoming)
+    assert outcome.session is not None
+    assert not bench.index.holds.wait_until_free(outcome.session, 0)
+    bench.pipeline.settle(incoming, outcome)
+    assert bench.index.holds.wait_until_free(outcome.session, 0)
+
+
+def test_the_latency_of_an_answer_begins_with_the_last_byte(bench: Bench) -> None:
+    incoming = bench.begin()
+    bench.clock.advance(60)
+    incoming.write([dicom.image()], len(dicom.image()))
+    outcome = bench.pipeline.finish(incoming)
+    bench.clock.advance(0.5)
+    bench.pipeline.settle(incoming, outcome)
+    assert bench.metrics.latency().p50_ms == pytest.approx(500, rel=0.3)
+
+
 @pytest.mark.parametrize("syntax", dicom.UNCOMPRESSED)
 def test_every_uncompressed_encoding_is_read(bench: Bench, syntax: str) -> None:
     outcome = bench.receive(dicom.image(syntax), transfer_syntax_uid=syntax)
@@ -396,6 +416,33 @@ def test_an_index_that_can_not_be_written_refuses_for_now(
     outcome = bench.receive(dicom.image())
     assert (outcome.status, outcome.reason) == (0xA700, "session index: disk I/O error")
     assert bench.files() == bench.parts() == []
+
+
+def test_an_object_that_is_abandoned_has_a_row_with_a_status_that_nobody_was_told(
+    bench: Bench,
+) -> None:
+    incoming = bench.begin()
+    incoming.write([b"half"], 4)
+    bench.pipeline.abandon(incoming, "the peer is gone")
+    (row,) = bench.rows()
+    assert (row.state, row.status) == ("failed", 0xC000)
+    assert row.reason == "the peer is gone after 4 bytes"
+
+
+def test_a_comment_for_the_peer_has_64_characters_at_most() -> None:
+    words = "x" * 63 + "ÿz"
+    assert Outcome(ObjectState.FAILED, 0x0110, words).comment == "x" * 63 + "?"
+    assert Outcome(ObjectState.STORED, 0, words).comment == ""
+
+
+@pytest.mark.parametrize("missing", ["SOPClassUID", "SOPInstanceUID"])
+def test_a_data_set_without_its_uids_can_not_be_read(bench: Bench, missing: str) -> None:
+    absent: dict[str, Any] = {missing: ""}
+    outcome = bench.receive(dicom.image(**absent))
+    assert (outcome.status, outcome.reason) == (
+        0xC000,
+        "the data set has no SOP class or instance UID",
+    )
 
 
 def test_every_object_ends_in_exactly_one_row_and_the_totals_agree(bench: Bench) -> None:

@@ -141,6 +141,59 @@ def test_a_planted_link_is_not_followed(
     assert list(foreign.iterdir()) == []
 
 
+@pytest.mark.parametrize("planted", ["link", "file"])
+@pytest.mark.parametrize("suffix", ["json", "dcm"])
+def test_what_has_the_name_of_a_record_or_an_object_is_neither_followed_nor_overwritten(
+    tmp_path: Path, area: IncomingArea, quarantine: Quarantine, planted: str, suffix: str
+) -> None:
+    day = tmp_path / "quarantine" / "20260102"
+    day.mkdir()
+    foreign = tmp_path / "foreign"
+    foreign.write_text("kept")
+    name = day / f"000001.{suffix}"
+    if planted == "link":
+        name.symlink_to(foreign)
+    else:
+        name.write_text("kept")
+    assert not quarantine.keep(part(area), REASON)
+    assert (foreign.read_text(), name.read_text()) == ("kept", "kept")
+    assert quarantine.keep(part(area), REASON)
+    assert {path.name for path in day.iterdir()} == {name.name, "000002.dcm", "000002.json"}
+
+
+class Watched(Quarantine):
+    """A quarantine whose count is only changed by whoever has its lock."""
+
+    _count: int = 0
+
+    @property
+    def _used_bytes(self) -> int:
+        return self._count
+
+    @_used_bytes.setter
+    def _used_bytes(self, count: int) -> None:
+        assert self._lock.locked() or not hasattr(self, "_numbers")  # or it is being made
+        self._count = count
+
+
+def test_what_is_kept_is_counted_by_one_thread_at_a_time(
+    tmp_path: Path, area: IncomingArea, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> Any:
+        raise OSError(errno.EIO, "Input/output error")
+
+    quarantine = Watched(tmp_path / "quarantine", 1_000, clock)
+    assert quarantine.keep(part(area), REASON)
+    used = quarantine._used_bytes
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", fail)
+        assert not quarantine.keep(part(area), REASON)
+    assert quarantine._used_bytes == used
+    clock.seconds = RECOUNT_SECONDS
+    assert not quarantine.keep(part(area, bytes(2_000)), REASON)
+    quarantine.close()
+
+
 def test_a_quarantine_that_cannot_exist_is_said_at_start(tmp_path: Path) -> None:
     (tmp_path / "quarantine").write_text("")
     with pytest.raises(StorageUnusable):

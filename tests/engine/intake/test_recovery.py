@@ -78,6 +78,25 @@ def test_an_object_has_its_row_whatever_its_session_was_waiting_for(
         assert all((keeping.folder(row) / file).is_file() for file in files)
 
 
+@pytest.mark.parametrize("status", [S.RECEIVING, S.QUEUED_BUILDING, S.QUEUED_DELETING])
+def test_only_a_session_that_was_just_opened_is_forgotten_for_want_of_objects(
+    tmp_path: Path, status: SessionStatus
+) -> None:
+    with depot_in(tmp_path) as depot:
+        session = depot.receive()
+        depot.index.flush()
+        (file,) = depot.all_objects()
+        if status is S.QUEUED_BUILDING:
+            rebuild(depot, session)
+        elif status is S.QUEUED_DELETING:
+            delete(depot, session)
+        file.unlink()
+    kill(tmp_path)
+    with sessions_without_engine(EngineSettings(tmp_path), SystemClock()) as keeping:
+        left = [each.status for each in keeping.ledger.in_status(*S)]
+    assert left == ([] if status is S.RECEIVING else [status])
+
+
 def test_a_session_that_can_not_be_taken_up_ends_a_start_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

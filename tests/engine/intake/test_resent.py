@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.intake.pipeline import Outcome
+    from engine.sessions.index import Copy, SessionKey
 
 IDLE_SECONDS = 300
 BASIC_TEXT_SR = "1.2.840.10008.5.1.4.1.1.88.11"
@@ -38,11 +39,11 @@ class Site(Bench):
     The build moves two: the report to `secondary`, and the second series of number 4 to ``4-CT1``.
     """
 
-    def arrive(self, number: int, comment: str = "", **arriving: object) -> Outcome:
+    def arrive(self, number: int, comment: str = "", **arriving: Any) -> Outcome:
         """Receive one object of the study."""
         uid = f"1.2.3.{number}"
         sop_class = BASIC_TEXT_SR if number == 2 else dicom.CT_IMAGE_STORAGE
-        values = {
+        values: dict[str, Any] = {
             "SOPClassUID": sop_class,
             "SOPInstanceUID": uid,
             "StudyInstanceUID": "1.2.3",
@@ -55,7 +56,7 @@ class Site(Bench):
         requested = {"sop_class_uid": sop_class, "sop_instance_uid": uid}
         return self.receive(dicom.image(**values), **requested, **arriving)
 
-    def study(self, **arriving: object) -> list[str]:
+    def study(self, **arriving: Any) -> list[str]:
         return [str(self.arrive(number, **arriving).state) for number in (1, 2, 3)]
 
     def live(self, code: AutoArchive = AutoArchive.MANUAL) -> SessionStatus:
@@ -210,7 +211,12 @@ def test_objects_of_a_new_session_are_not_looked_for(
 ) -> None:
     asked = []
     copies = site.index.copies
-    monkeypatch.setattr(site.index, "copies", lambda *what: (asked.append(what), copies(*what))[1])
+
+    def noted(key: SessionKey, sop_instance_uid: str) -> tuple[Copy, ...]:
+        asked.append(sop_instance_uid)
+        return copies(key, sop_instance_uid)
+
+    monkeypatch.setattr(site.index, "copies", noted)
     assert site.study() == ["stored"] * 3
     assert site.study() == ["duplicate"] * 3
-    assert len(asked) == 1  # for the first one, before there was a session
+    assert asked == ["1.2.3.1"]  # before there was a session

@@ -278,6 +278,30 @@ def test_what_is_flushed_is_what_the_setting_says(
     )
 
 
+def test_the_part_and_the_folder_that_it_goes_to_are_what_is_flushed(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.publish(b"first", name="first.dcm")
+    flushed: list[str] = []
+
+    def note(fd: int) -> None:
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        flushed.append(path.relative_to(storage.root).as_posix())
+
+    monkeypatch.setattr(os, "fdatasync", note)
+    monkeypatch.setattr(os, "fsync", note)
+    with storage.part() as part:
+        name = storage.path(part).relative_to(storage.root).as_posix()
+        storage.file(part)
+    folder = "/".join(("prearchive", *FOLDERS))
+    assert flushed == [name, folder]
+    flushed.clear()
+    with storage.part() as again:
+        name = storage.path(again).relative_to(storage.root).as_posix()
+        assert storage.file(again).duplicate
+    assert flushed == [name, f"{folder}/{NAME}", folder]
+
+
 def test_the_file_is_flushed_before_it_has_its_name(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -402,22 +426,31 @@ def test_a_name_that_is_no_file_is_never_followed(
     assert not foreign.with_name("nothing").exists()
 
 
-def test_a_file_that_turns_into_a_link_while_compared_is_not_followed(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
+def plant_socket(path: Path, _: Path) -> None:
+    os.mknod(path, stat.S_IFSOCK | 0o600)
+
+
+@pytest.mark.parametrize(
+    "plant", [plant_folder, plant_link, plant_dangling_link, plant_fifo, plant_socket]
+)
+def test_a_file_that_turns_into_something_else_while_compared_is_not_followed(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, plant: Callable[[Path, Path], None]
 ) -> None:
     storage.publish()
     path = storage.prearchive.joinpath(*FOLDERS, NAME)
+    foreign = storage.root / "foreign"
+    foreign.write_bytes(path.read_bytes())
     look = os.stat
 
     def swap(name: Any, **options: Any) -> os.stat_result:
         seen = look(name, **options)
         if name == NAME:
             path.unlink()
-            path.symlink_to(storage.root / "foreign")
+            plant(path, foreign)
         return seen
 
     monkeypatch.setattr(os, "stat", swap)
-    assert storage.publish().renamed
+    assert storage.publish() == Published((*FOLDERS, "1.2-4-1-abc_1.dcm"), renamed=True)
 
 
 @pytest.mark.parametrize("level", range(len(FOLDERS)))

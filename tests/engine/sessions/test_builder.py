@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.model.session import ObjectState, ProjectScript, SessionStatus
-from engine.sessions import builder
+from engine.sessions import builder, building
 from engine.sessions.arrivals import Arrivals
 from engine.sessions.builder import FOUND_BY_BUILD
 from engine.sessions.reconcile import differences_of
@@ -130,6 +130,57 @@ def test_an_object_that_joins_while_the_disk_is_looked_at_has_one_row(
     depot.fall_silent()
     assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 2)
     assert [row[0] for row in rows(depot)] == ["stored"] * 2
+
+
+def test_what_arrived_again_while_a_build_moved_the_first_is_a_duplicate_after_the_next_one(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = {"SOPClassUID": "1.2.3.4.5", "SOPInstanceUID": "1.2.3.1", "name": "a.dcm"}
+    session = depot.receive(**report)  # type: ignore[arg-type]
+
+    def interrupted(*arguments: object) -> object:
+        built = building.build(*arguments)  # type: ignore[arg-type]
+        assert depot.receive(**report) == session  # type: ignore[arg-type]
+        depot.receive(**report | {"name": "b.dcm"}, InstanceNumber="2")  # type: ignore[arg-type]
+        depot.index.flush()  # the build's own renaming is still to come
+        return built
+
+    with monkeypatch.context() as patch:
+        patch.setattr(builder, "build", interrupted)
+        depot.fall_silent()
+    assert len(depot.all_objects()) == 3
+    depot.fall_silent()
+    assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 2)
+    place = "SCANS/4/secondary"
+    assert sorted(rows(depot)) == [
+        ("duplicate", f"{place}/a.dcm", "already here"),
+        ("stored", f"{place}/a.dcm", ""),
+        ("stored", f"{place}/b.dcm", ""),
+    ]
+    assert [file.name for file in depot.all_objects()] == ["a.dcm", "b.dcm"]
+
+
+def test_a_kill_while_a_duplicate_is_dropped_leaves_one_of_both(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = {"SOPInstanceUID": "1.2.3.1"}
+    session = depot.receive(name="a.dcm", **same)  # type: ignore[arg-type]
+    depot.receive(name="b.dcm", **same)  # type: ignore[arg-type]
+
+    def kill(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", kill)
+        with pytest.raises(KeyboardInterrupt):
+            depot.fall_silent()
+    assert len(depot.all_objects()) == 2
+    later = depot.restarted()
+    later.lifecycle.recover()
+    later.fall_silent()
+    assert (later.session(session).status, later.session(session).objects) == (S.READY, 1)
+    assert [file.name for file in later.all_objects()] == ["a.dcm"]
+    later.index.close()
 
 
 def test_a_file_name_that_is_no_text_ends_no_build(depot: Depot) -> None:

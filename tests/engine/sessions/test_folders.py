@@ -8,7 +8,7 @@ import shutil
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -74,6 +74,38 @@ def test_a_link_to_elsewhere_in_place_of_a_kept_folder_is_not_followed(
     (tmp_path / "A").symlink_to(elsewhere)
     with pytest.raises(OSError, match="Not a directory"):
         folders.open(("A", "B"), Durability.NONE)
+
+
+def test_a_link_to_a_kept_folder_itself_is_not_taken_for_it(
+    folders: OpenFolders, tmp_path: Path
+) -> None:
+    folders.open(("A", "B"), Durability.NONE)
+    (tmp_path / "A" / "B").rename(tmp_path / "elsewhere")
+    (tmp_path / "A" / "B").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="Not a directory"):
+        folders.open(("A", "B"), Durability.NONE)
+
+
+def test_a_folder_of_another_device_with_the_same_inode_is_another_one(
+    folders: OpenFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders.open(("A",), Durability.NONE)
+    look, open_it, opened = os.stat, os.open, []
+
+    def elsewhere(name: str, **options: Any) -> os.stat_result:
+        values = list(look(name, **options))
+        values[2] += 1  # st_dev
+        return os.stat_result(values)
+
+    def note(name: str, *flags: int, **options: Any) -> int:
+        opened.append(name)
+        return open_it(name, *flags, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", elsewhere)
+        patch.setattr(os, "open", note)
+        folders.open(("A",), Durability.NONE)
+    assert opened == ["A"]
 
 
 def test_only_some_folders_stay_open(folders: OpenFolders) -> None:

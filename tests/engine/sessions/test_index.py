@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -192,29 +193,24 @@ def test_a_stop_in_good_order_is_remembered_and_a_crash_is_noticed(tmp_path: Pat
 def test_a_run_that_never_came_to_be_complete_leaves_the_note_of_a_crash(tmp_path: Path) -> None:
     path = tmp_path / "index.sqlite"
     for begins in (True, False, True):
-        failed = SessionIndex(path, durable=False)
-        if begins:
-            failed.begin_run()
-        failed.close()
-    later = SessionIndex(path, durable=False)
-    assert not later.begin_run()
-    later.close()
+        with closing(SessionIndex(path, durable=False)) as failed:
+            if begins:
+                failed.begin_run()
+    with closing(SessionIndex(path, durable=False)) as later:
+        assert not later.begin_run()
 
 
 def test_a_power_cut_does_not_bring_back_the_clean_stop_before_a_run(tmp_path: Path) -> None:
-    path = tmp_path / "index.sqlite"
-    before = SessionIndex(path, durable=False)
-    before.begin_run()
-    before.confirm_run()
-    before.close()
-    running = SessionIndex(path, durable=False)
-    assert running.begin_run()
-    survived = tmp_path / "survived.sqlite"
-    shutil.copy(path, survived)  # without its WAL, which is not flushed after every transaction
-    running.close()
-    after = SessionIndex(survived, durable=False)
-    assert not after.begin_run()
-    after.close()
+    path, survived = tmp_path / "index.sqlite", tmp_path / "survived.sqlite"
+    with closing(SessionIndex(path, durable=False)) as before:
+        before.begin_run()
+        before.confirm_run()
+    with closing(SessionIndex(path, durable=False)) as running:
+        assert running.begin_run()
+        # Its WAL is not flushed after every transaction.
+        shutil.copy(path, survived)
+    with closing(SessionIndex(survived, durable=False)) as after:
+        assert not after.begin_run()
 
 
 def test_status_of_receivers_and_counts_can_be_read_by_another_process(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +16,6 @@ from tests.engine.sessions.depot import STUDY, Depot, depot_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -84,3 +85,18 @@ def test_a_damaged_key_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "trace.key").write_bytes(content)
     with pytest.raises(StorageUnusable, match="damaged"):
         TraceKey(tmp_path / "trace.key")
+
+
+def test_a_new_key_is_on_the_disk_before_a_hash_is_made_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[tuple[str, bool]] = []
+
+    def note(fd: int) -> None:
+        name = Path(f"/proc/self/fd/{fd}").readlink().name
+        flushed.append((name, (tmp_path / "trace.key").exists()))
+
+    monkeypatch.setattr(os, "fsync", note)
+    TraceKey(tmp_path / "trace.key")
+    TraceKey(tmp_path / "trace.key")
+    assert flushed == [(f".trace.key.{os.getpid()}.part", False), (tmp_path.name, True)]

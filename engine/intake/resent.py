@@ -1,0 +1,92 @@
+"""Objects that arrive again: found where a build, or the archive, has put them since.
+
+Under the name that it gets on arrival, `engine.intake.write` finds an object by itself. What has
+been moved from there is found by its SOP instance in the index, and compared with its file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.errors import ProcessingFailed
+from engine.intake.dropped import Dropped
+from engine.intake.file_meta import body_offset
+from engine.intake.write import is_stored
+from engine.model.session import ProjectScript
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from engine.intake.anonymizing import Anonymizer
+    from engine.intake.incoming import IncomingObject, Source
+    from engine.intake.router import Ruling
+    from engine.intake.write import Part
+    from engine.model.identity import Identity
+    from engine.sessions.index import Copy, SessionIndex, SessionKey, SessionPlace
+    from engine.settings import Durability
+
+
+class Resent:
+    """Looks for objects that the engine has already; for all threads."""
+
+    def __init__(self, index: SessionIndex, anonymizer: Anonymizer, durability: Durability) -> None:
+        self._index = index
+        self._anonymizer = anonymizer
+        self._durability = durability
+
+    def copies(
+        self, incoming: IncomingObject, key: SessionKey, place: SessionPlace | None
+    ) -> tuple[Copy, ...]:
+        """Return where the SOP instance is already, unless it can only be where it arrives.
+
+        Raises:
+            OutOfResources: if the index can't be read.
+        """
+        if place is not None and not place.has_history:
+            return ()
+        return self._index.copies(key, incoming.arrival.sop_instance_uid)
+
+    def same(
+        self,
+        incoming: IncomingObject,
+        identity: Identity,
+        ruling: Ruling,
+        copies: tuple[Copy, ...],
+    ) -> Copy | None:
+        """Return the copy that holds the data set of an object, flushed as if it were stored now.
+
+        Raises:
+            OutOfResources: if the storage fails.
+        """
+        if not copies:
+            return None
+        source, part = incoming.arrival.source, incoming.part
+        same = self._holds(part, incoming.body_offset, copies, source)
+        return same or self._same_after_script(incoming, identity, ruling, copies)
+
+    def _same_after_script(
+        self,
+        incoming: IncomingObject,
+        identity: Identity,
+        ruling: Ruling,
+        copies: tuple[Copy, ...],
+    ) -> Copy | None:
+        """Compare what the project's script has made of an object with what it makes of it now."""
+        step = ruling.project_steps.get(identity.project.value or "")
+        edited = [copy for copy in copies if copy.project_script is ProjectScript.DONE]
+        if step is None or not edited or incoming.project_script is not ProjectScript.DUE:
+            return None
+        source = incoming.arrival.source
+        try:
+            with self._anonymizer.edit(incoming.part, (step,), identity.labels, source) as part:
+                return self._holds(part, body_offset(part.fd) or 0, edited, source)
+        except (ProcessingFailed, Dropped):
+            return None  # that is decided when its session is archived
+
+    def _holds(self, part: Part, begin: int, copies: Iterable[Copy], source: Source) -> Copy | None:
+        for copy in copies:
+            *parts, name = *copy.folder.split("/"), *copy.file.split("/")
+            folders = source.folders[copy.area]
+            if is_stored(part, folders, tuple(parts), name, self._durability, body_offset=begin):
+                return copy
+        return None
