@@ -22,12 +22,13 @@ from unittest.mock import patch
 import pydicom
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from engine.errors import NotFound, OutOfResources, SessionError
 from engine.intake.recovery import adopt
 from engine.model.auto_archive import AutoArchive
 from engine.model.session import UNSETTLED, SessionStatus
+from engine.model.session_actions import SessionAction, possible_actions
 from engine.sessions import builder, building, files, operator, transfer
 from engine.sessions.archive import Planner
 from engine.sessions.ledger import SessionLedger
@@ -37,8 +38,6 @@ from tests.fakes import FixedClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tests.engine.sessions.depot import Depot
 
 POINTS: Final[dict[str, tuple[object, str]]] = {
     "plan": (Planner, "plan"),
@@ -58,32 +57,19 @@ POINTS: Final[dict[str, tuple[object, str]]] = {
     "take back": (SessionLedger, "take_back"),
 }
 HELD_SECONDS = 20
-KINDS = (OperationKind.ARCHIVE, OperationKind.MOVE, OperationKind.DELETE, OperationKind.RESTORE)
 RESTING = frozenset(SessionStatus) - UNSETTLED - {SessionStatus.RECEIVING}
-SESSIONS = st.integers(1, 5)
+PROJECTS = ("MANUAL", "OVER", "AUTO")
 
 
 @dataclass(frozen=True)
 class Ask:
-    """Somebody asks for something."""
+    """Somebody asks for what is possible for a session."""
 
     session: int
-    kind: OperationKind
+    """Which of those that there are."""
+    action: int
+    """Which of those that are possible."""
     overwrite: bool
-
-
-@dataclass(frozen=True)
-class Cancel:
-    """Somebody takes a request back."""
-
-    session: int
-
-
-@dataclass(frozen=True)
-class Rebuild:
-    """Somebody wants a session to be built anew."""
-
-    session: int
 
 
 @dataclass(frozen=True)
@@ -109,22 +95,22 @@ class Crash:
     """The process ends."""
 
 
-Change = Ask | Cancel | Rebuild | Receive
+Change = Ask | Receive
 
 
 class Ended(BaseException):
     """What `Crash` raises."""
 
 
-ASKS = st.builds(Ask, SESSIONS, st.sampled_from(KINDS), st.booleans())
+ASKS = st.builds(Ask, st.integers(0, 5), st.sampled_from([0, 0, 1, 2, 3]), st.booleans())
 RECEIVES = st.builds(
     Receive,
-    st.sampled_from(["AUTO", "OVER", "MANUAL"]),
+    st.sampled_from(PROJECTS),
     st.booleans(),
     st.sampled_from(["4", "5"]),
     st.booleans(),
 )
-CHANGES = st.one_of(ASKS, st.builds(Cancel, SESSIONS), st.builds(Rebuild, SESSIONS), RECEIVES)
+CHANGES = st.one_of(ASKS, ASKS, RECEIVES)
 FAULTS = st.one_of(st.builds(Fail, st.sampled_from([errno.ENOSPC, errno.EACCES])), st.just(Crash()))
 
 
@@ -147,28 +133,64 @@ class Interleaved(RuleBasedStateMachine):
         finally:
             self._opened.close()
 
+    @initialize()
+    def three_sessions_of_a_study(self) -> None:
+        """One in the archive, one that could be merged into it, and one in the trash."""
+        for action in (OperationKind.ARCHIVE, OperationKind.DELETE, None):
+            for series in ("4", "5"):
+                self._receive(Receive("MANUAL", False, series, series == "5"))
+            self._work()
+            if action is not None:
+                newest = max(session.id for session in self.depot.index.sessions())
+                self.depot.ledger.ask(newest, Request(action, "test"))
+                self._work()
+
     @rule(change=CHANGES)
     def change(self, change: Change) -> None:
         self._apply(change)
 
-    @rule()
-    def work(self) -> None:
+    @rule(ask=ASKS)
+    def work(self, ask: Ask) -> None:
+        self._apply(ask)
         self._work()
 
-    @rule(point=st.sampled_from(sorted(POINTS)), after=st.booleans(), change=CHANGES)
-    def work_and_be_held(self, point: str, after: bool, change: Change) -> None:
+    @rule(ask=ASKS, point=st.sampled_from(sorted(POINTS)), after=st.booleans(), change=CHANGES)
+    def work_and_be_held(self, ask: Ask, point: str, after: bool, change: Change) -> None:
+        self._apply(ask)
         with _held_at(point, after, partial(self._in_another_thread, change)):
             self._work()
 
-    @rule(point=st.sampled_from(sorted(POINTS)), after=st.booleans(), fault=FAULTS)
-    def work_and_fail(self, point: str, after: bool, fault: Fail | Crash) -> None:
+    @rule(
+        fault=st.sampled_from(["rest", "rename", "aside", "rebuild"]),
+        point=st.sampled_from(sorted(POINTS)),
+        after=st.booleans(),
+    )
+    def a_merge_fails_and_is_cancelled(self, fault: str, point: str, after: bool) -> None:
+        """A session like an archived one is to replace it, the storage fails, somebody cancels."""
+        self._receive(Receive("MANUAL", False, "5", True))
+        self._work()
+        newest = max(session.id for session in self.depot.index.sessions())
+        request = Request(OperationKind.ARCHIVE, "test", overwrite=True)
+        with suppress(SessionError):
+            self.depot.ledger.ask(newest, request)
+        with _held_at(fault, after, partial(_raise, Fail(errno.ENOSPC), fault)):
+            self._work()
+        with _held_at(point, after, partial(self._cancel, newest)):
+            self._work()
+
+    def _cancel(self, session: int) -> None:
+        with suppress(SessionError, NotFound):
+            self.depot.ledger.cancel(session)
+
+    @rule(ask=ASKS, point=st.sampled_from(sorted(POINTS)), after=st.booleans(), fault=FAULTS)
+    def work_and_fail(self, ask: Ask, point: str, after: bool, fault: Fail | Crash) -> None:
+        self._apply(ask)
         try:
             with _held_at(point, after, partial(_raise, fault, point)), suppress(sqlite3.Error):
                 self._work()
         except Ended:
             self._restart()
 
-    @rule()
     def everything_comes_to_an_end(self) -> None:
         """Nothing waits for ever: what can't be archived is a conflict or an error, with words."""
         for _ in range(8):
@@ -211,39 +233,48 @@ class Interleaved(RuleBasedStateMachine):
         assert not thread.is_alive(), f"{change} waits for the thread that works on sessions"
 
     def _apply(self, change: Change) -> None:
-        ledger = self.depot.ledger
         with suppress(SessionError, NotFound, OutOfResources):
-            match change:
-                case Ask(session, kind, overwrite):
-                    wanted = {"merge": True, "overwrite": overwrite, "project": "MANUAL"}
-                    ledger.ask(session, Request(kind, "test", **wanted))  # type: ignore[arg-type]
-                case Cancel(session):
-                    ledger.cancel(session)
-                case Rebuild(session):
-                    ledger.ask_to_build(session)
-                case Receive():
-                    _receive(self.depot, change)
+            if isinstance(change, Receive):
+                self._receive(change)
+            else:
+                self._ask(change)
 
+    def _ask(self, wanted: Ask) -> None:
+        sessions = sorted(self.depot.index.sessions(), key=lambda session: session.id)
+        session = sessions[wanted.session % len(sessions)]
+        actions = possible_actions(session)
+        if not actions:
+            return
+        action, ledger = actions[wanted.action % len(actions)], self.depot.ledger
+        if action is SessionAction.CANCEL:
+            ledger.cancel(session.id)
+        elif action is SessionAction.REBUILD:
+            ledger.ask_to_build(session.id)
+        else:
+            other = PROJECTS[(PROJECTS.index(session.project or "AUTO") + 1) % len(PROJECTS)]
+            kind = OperationKind(action)
+            ledger.ask(
+                session.id,
+                Request(kind, "test", merge=True, overwrite=wanted.overwrite, project=other),
+            )
 
-def _receive(depot: Depot, wanted: Receive) -> None:
-    number = depot._received + 1
-    elements: dict[str, Any] = {
-        "SeriesNumber": wanted.series,
-        "SeriesInstanceUID": f"1.{wanted.series}",
-    }
-    if wanted.same_object:
-        elements["SOPInstanceUID"] = "1.2.3.999"
-    try:
-        depot.receive(
-            wanted.project,
-            direct=wanted.direct,
-            name=f"{number}.dcm",
-            ImageComments=str(number),
-            **elements,
-        )
-    except OutOfResources:  # a direct session has no place: the sender is told
-        depot._received -= 1
-        raise
+    def _receive(self, wanted: Receive) -> None:
+        """File an object under a name that others have too, or else under one of its own."""
+        depot, number = self.depot, self.depot._received + 1
+        elements: dict[str, Any] = {"SeriesNumber": wanted.series, "ImageComments": str(number)}
+        elements["SeriesInstanceUID"] = f"1.{wanted.series}"
+        if wanted.same_object:
+            elements["SOPInstanceUID"] = "1.2.3.999"
+        for name in ("a.dcm", f"{number}.dcm"):
+            depot._received = number - 1
+            try:
+                depot.receive(wanted.project, direct=wanted.direct, name=name, **elements)
+            except FileExistsError:
+                continue
+            except OutOfResources:  # a direct session has no place: the sender is told
+                depot._received = number - 1
+                raise
+            return
 
 
 def _raise(fault: Fail | Crash, point: str) -> None:
@@ -271,6 +302,6 @@ def _held_at(point: str, after: bool, act: Callable[[], None]) -> Any:
 
 
 Interleaved.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=12, deadline=None, print_blob=True
+    max_examples=25, stateful_step_count=8, deadline=None, print_blob=True
 )
 TestInterleavings = Interleaved.TestCase
