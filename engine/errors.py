@@ -117,6 +117,11 @@ class ConfigurationError(EngineError):
         others = f" and {more} more" if more > 0 else ""
         return f"not acceptable: {named}{others}"
 
+    @property
+    def remedy_without_values(self) -> str:
+        """What to do, likewise without any text of the settings."""
+        return "for details: dicomdock status"
+
 
 class InvalidAETitle(ConfigurationError):
     """Text that is not an AE title."""
@@ -174,6 +179,11 @@ class CorruptConfiguration(ConfigurationError):
     def without_values(self) -> str:
         """Say what is wrong without any text of the file."""
         return "; ".join(f"{problem.place()}: {problem.message}" for problem in self.problems)
+
+    @property
+    def remedy_without_values(self) -> str:
+        """What to do: how the file is restored."""
+        return self.remedy
 
 
 class ChangedMeanwhile(EngineError):

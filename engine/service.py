@@ -399,7 +399,7 @@ class Engine:
             except ConfigurationError as error:
                 problem = error.detail
                 if problem != self._configuration_problem:
-                    reason = f"{error.without_values()}; for details: dicomdock status"
+                    reason = f"{error.without_values()}; {error.remedy_without_values}"
                     self._journal.record(ConfigurationRefused(reason=reason))
             self._configuration_problem = problem
             if configuration != self._configuration:

@@ -88,7 +88,7 @@ def _meta(configuration: Configuration) -> dict[str, object]:
 def _in_force(store: ConfigurationStore) -> Configuration:
     """Return what is in force; an edit of the file becomes a revision first.
 
-    Who may not write the file is told that the edit is not a revision yet.
+    If the user may not write the file, a note says that the edit is not a revision yet.
     """
     try:
         return store.adopt()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from engine import Durability, terminal
 from engine.cli.context import settings_of
 from engine.cli.options import metrics_address, seconds, set_run, severity
-from engine.errors import ConfigurationError, CorruptConfiguration, EngineError
+from engine.errors import ConfigurationError, EngineError
 from engine.events import Severity
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ class NotStarted(EngineError):
     exit_code = ConfigurationError.exit_code
 
     def __init__(self, error: ConfigurationError) -> None:
-        lost = isinstance(error, CorruptConfiguration)
-        remedy = error.remedy if lost else "for details: dicomdock status"
-        super().__init__(error.without_values(), remedy)
+        super().__init__(error.without_values(), error.remedy_without_values)
         self.title = error.title
 
 

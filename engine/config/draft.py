@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tinydb import TinyDB, where
@@ -13,11 +14,12 @@ from engine.model.project import Project
 from engine.model.site_script import REVISION, SITE_SCRIPT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import MutableMapping
 
     from tinydb.table import Table
 
     from engine.clock import Clock
+    from engine.config.history import PastRevision
     from engine.config.reading import Tables
     from engine.model.configuration import Configuration
     from engine.model.processor import Processor
@@ -29,18 +31,19 @@ class Draft:
     """The tables as one change makes them; discarded unless the whole of it is good."""
 
     def __init__(
-        self, tables: Tables | None, configuration: Configuration, newest: int = 0
+        self, tables: Tables | None, configuration: Configuration, newest: PastRevision
     ) -> None:
-        """Take what the file says, and the highest revision number that was ever given."""
+        """Take what the file says, and the newest kept revision: no number is given twice."""
         self.configuration = configuration
-        self._newest = newest
+        self._newest = newest.number
         self._database = TinyDB(storage=MemoryStorage)
         self._database.storage.write(tables or {})
-        meta: Mapping[str, Any] = next(iter(self.table("meta")), {})
+        metas = [*self.table("meta"), *newest.tables.get("meta", {}).values()]
         ids = [receiver.id for receiver in configuration.receivers]
-        self._last_id = max(meta.get("last_receiver_id", 0), *ids, 0)
+        self._last_id = max([0, *ids, *(_number(meta, "last_receiver_id") for meta in metas)])
         ids = [processor.id for processor in configuration.processors]
-        self._last_processor_id = max(meta.get("last_processor_id", 0), *ids, 0)
+        last = (_number(meta, "last_processor_id") for meta in metas)
+        self._last_processor_id = max([0, *ids, *last])
 
     @property
     def next_revision(self) -> int:
@@ -135,3 +138,9 @@ class Draft:
             "last_processor_id": self._last_processor_id,
         }
         self.put_single("meta", record)
+
+
+def _number(meta: object, name: str) -> int:
+    """Return a count of a record that may not have been checked."""
+    value = meta.get(name) if isinstance(meta, Mapping) else None
+    return value if isinstance(value, int) else 0

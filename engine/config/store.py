@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -93,7 +92,6 @@ class ConfigurationStore:
         self._identifiers = identifiers
         self._file_namers = file_namers
         self._in_use = in_use
-        self._lock = threading.Lock()
         self.history = history_of(path)
         self.processors = ProcessorTable(self._change, self._changed_meanwhile, processors)
 
@@ -298,17 +296,18 @@ class ConfigurationStore:
             StorageUnusable: if it can't be written.
         """
         storage = self._storage()
-        with self._lock, storage.locked():
-            newest = newest_number(self._path)
+        with storage.locked():
+            known = next(self.recoverable(), None)
+            newest = PastRevision(newest_number(self._path), known.tables if known else {})
             tables = chosen.tables if chosen else {}
             draft = Draft(tables, self._parse(tables), newest)
             if chosen is None:
                 draft.put_receiver(_first_receiver())
             if not self._is_acceptable():
                 storage.set_aside()
-            if chosen and draft.configuration.revision == newest:
+            if chosen and draft.configuration.revision == newest.number:
                 storage.write(tables)
-                self._keep(newest, tables)
+                self._keep(newest.number, tables)
             else:
                 self._write(storage, draft, actor, draft.configuration)
         return draft.configuration
@@ -326,9 +325,9 @@ class ConfigurationStore:
     @contextmanager
     def _change(self, actor: str) -> Iterator[Draft]:
         storage = self._storage()
-        with self._lock, storage.locked():
+        with storage.locked():
             tables = storage.read()
-            newest = next(iter(self.history.numbers()), 0)
+            newest = self._newest_kept()
             draft = Draft(tables, self._parse(tables or {}), newest)
             replaced = self._replaced(draft.configuration, newest)
             if replaced is not None:
@@ -355,19 +354,27 @@ class ConfigurationStore:
             # The change is in force; that it can't be undone is the lesser evil.
             _logger.warning("revision %d is not kept: %s", number, error)
 
-    def _replaced(self, now: Configuration, newest: int) -> Configuration | None:
+    def _newest_kept(self) -> PastRevision:
+        """Return the newest kept revision; without tables if its file is damaged, or none is."""
+        number = next(iter(self.history.numbers()), 0)
+        try:
+            return self.history.revision(number)
+        except NotFound:
+            return PastRevision(number, {})
+
+    def _replaced(self, now: Configuration, newest: PastRevision) -> Configuration | None:
         """Return the newest kept revision if something else took its place without this program.
 
         That is an edit of the file, or a backup that was copied over it. A file with a higher
         number than any kept revision is one of ours that could not be kept.
         """
-        if now.revision > newest:
+        if now.revision > newest.number:
             return None
         try:
-            kept = self._parse(self.history.revision(newest).tables)
-        except (NotFound, ConfigurationError):
+            kept = self._parse(newest.tables) if newest.tables else now
+        except ConfigurationError:
             kept = now
-        return kept if now.revision < newest or differences(kept, now) else None
+        return kept if now.revision < newest.number or differences(kept, now) else None
 
     def _past(self, number: int) -> PastRevision:
         """Return a kept revision; if its file is damaged, a backup replaces that file."""

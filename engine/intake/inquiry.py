@@ -81,7 +81,7 @@ class Inquiry:
     def warning(self) -> str:
         """Why the project is not decided as configured, if so; told with the object."""
         failed = (f for f in self.failures if f.attribute is Attribute.PROJECT)
-        return "; ".join(f"a project rule failed: {failure.error.detail}" for failure in failed)
+        return "; ".join(f"a project rule failed: {_in_words(failure)}" for failure in failed)
 
     def project(self) -> Decision:
         """Return the first value that is the id or alias of a project (XNAT 5.5).
@@ -156,7 +156,8 @@ class Inquiry:
         try:
             return self._first(attribute, accept)
         except RuleError as error:
-            raise RoutingFailed(f"a routing rule failed: {error.detail}") from error
+            why = _in_words(self.failures[-1])
+            raise RoutingFailed(f"a routing rule failed: {why}") from error
 
     def _first(self, attribute: Attribute, accept: Callable[[str], str | None]) -> Decision | None:
         """Ask one clause after the other for a value that is accepted."""
@@ -189,7 +190,7 @@ class Inquiry:
         """
         if clause in self._suspended:
             remedy = "simplify it; a changed configuration gives it another chance"
-            raise RuleSuspended(f"the {clause.name} is suspended for being slow", remedy)
+            raise RuleSuspended("the rule is suspended for being slow", remedy)
         worked = thread_time()
         if not self._began:
             self._began = worked
@@ -199,3 +200,8 @@ class Inquiry:
             raise RulesTimeout(detail, "simplify the patterns")
         if not self._suspended:
             self._look_again_at = monotonic() + left
+
+
+def _in_words(failure: Failure) -> str:
+    """Name the rule by its place; its text goes into no event."""
+    return f"{failure.clause.name}: {failure.error.detail}"

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 class Settings:
     """What an instance tells its class; every parameter has a value, empty if nothing counts."""
 
-    values: tuple[tuple[str, str], ...] = ()
+    values: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def text(self, name: str) -> str:
         """Return a value as it is written."""

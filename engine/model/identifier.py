@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.errors import Problem
+from engine.model.secrets import has_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -119,6 +120,8 @@ def _fault(field: IdentifierField, value: str, projects: ProjectRegistry | None)
         return f"is longer than {MAX_SETTING_CHARACTERS} characters ({len(value)})"
     if field.is_project and projects is not None and projects.find(value) is None:
         return "names no project"
+    if has_mask(value):
+        return ""  # it stands for a secret that was checked when it was saved
     try:
         return field.check(value) if field.check else ""
     except Exception as error:  # the check is the plugin's own

@@ -24,7 +24,7 @@ class PluginInfo:
     error: str = ""
     """Why it can't be used, without words of the plugin's own; empty if it can."""
     said: str = ""
-    """What its error says, which may quote anything: for whoever asks, and for no event or log."""
+    """The text of its error, which may quote anything: never in events or logs."""
 
     @property
     def origin(self) -> str:

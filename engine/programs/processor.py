@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,7 +86,7 @@ class Program:
     id: int
     """The number of the processor."""
     label: str
-    argv: tuple[str, ...]
+    argv: tuple[str, ...] = field(repr=False)
     status: SessionStatus
     """For which it runs."""
     seconds: float

@@ -16,10 +16,12 @@ from engine.config.store import ConfigurationStore
 from engine.control.host import serve
 from engine.errors import InvalidProcessor, InvalidSite
 from engine.events import ConfigurationRefused
+from engine.intake.processors import Settings
 from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
 from engine.model.processor import Processor
 from engine.model.processor_class import Location
 from engine.model.secrets import MASK
+from engine.programs.processor import Command, program_of
 from engine.service import Engine
 from engine.settings import Durability, EngineSettings
 from engine.support_bundle import collect
@@ -253,3 +255,12 @@ def test_no_text_of_a_faulty_configuration_is_in_event_alert_log_or_bundle(
     log = settings.event_log.read_text()
     said = refused.sentence() + "".join(body for _, body in hook.posted) + log + bundle
     assert [secret for secret in SECRETS if secret in said] == []
+
+
+def test_what_holds_secrets_shows_none_where_it_is_printed_by_accident() -> None:
+    parameters = (("program", "/bin/true"), ("arguments", ARGUMENTS))
+    receiver = replace(make_receiver("XNAT", 8104), identifier_settings=(("key", "T0KEN"),))
+    processor = Processor(1, "Run", "command", parameters=parameters)
+    settings = Settings(tuple(Command.info.complete(dict(parameters)).items()))
+    held = (HOOK, MAIL, receiver, processor, settings, program_of(processor, settings))
+    assert [secret for secret in SECRETS if secret in repr(held)] == []

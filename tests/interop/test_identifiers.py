@@ -229,7 +229,7 @@ def test_a_plugin_is_one_more_choice_and_a_broken_one_says_why(
 ) -> None:
     plugins = run(settings, "plugins", "--json")
     assert plugins.code == 1
-    errors = {plugin["id"]: plugin["error"] for plugin in plugins.data["plugins"]}
+    errors = {plugin["id"]: plugin["said"] or plugin["error"] for plugin in plugins.data["plugins"]}
     assert errors.pop("brokenIdentifier").startswith("ModuleNotFoundError: No module named")
     assert errors.pop("brokenProcessor").startswith("ModuleNotFoundError: No module named")
     assert errors.pop("nameless").startswith("its template: has no ${…}")

@@ -334,7 +334,9 @@ def test_a_project_rule_that_fails_is_told_in_the_journal_of_objects(dock: Dock)
     assert dock.labels_of(hostile_image())[0] == "Unassigned"
     dock.engine._index.flush()
     (row,) = object_rows(dock.data)
-    assert row.reason.startswith("a project rule failed: the rule (0010,4000)")
+    assert row.reason.startswith(
+        "a project rule failed: receiver rule in line 1, (0010,4000): the rule"
+    )
     assert dock.labels_of(image(StudyInstanceUID=generate_uid()))[0] == "P"
 
 

@@ -10,7 +10,7 @@ import pytest
 from engine.errors import InvalidReceiver, Problem
 from engine.model.ae_title import AETitle
 from engine.model.file_namer import FileNamerInfo
-from engine.model.identifier import DEFAULT_IDENTIFIERS, IdentifierInfo
+from engine.model.identifier import DEFAULT_IDENTIFIERS, IdentifierField, IdentifierInfo
 from engine.model.processor import Processor
 from engine.model.receiver import Receiver, ReceiverRules
 from engine.model.site import SiteSettings
@@ -377,3 +377,34 @@ def test_a_file_namer_is_asked_for_only_if_there_is_a_choice() -> None:
     assert form.result() == make_receiver()
     alone = ReceiverForm.edit(receiver, replace(rules, file_namers=()))
     assert list(alone.problems()) == ["file_namer"]
+
+
+def test_the_file_namer_is_asked_for_right_after_the_duplicates() -> None:
+    rules = ReceiverRules(file_namers=(FileNamerInfo("station", "By station"),))
+    order = ReceiverForm.new(rules).field_order
+    assert order[order.index("duplicates") :][:2] == ("duplicates", "file_namer")
+
+
+def test_a_duplicate_is_told_the_same_and_has_no_ae_title_yet() -> None:
+    key = IdentifierField("key", "Key", "write a key")
+    keyed = IdentifierInfo("keyed", "Keyed", can_route=False, fields=(key,))
+    receiver = make_receiver(identifier="keyed", identifier_settings=(("key", "K1"),))
+    form = ReceiverForm.duplicate(receiver, ReceiverRules(identifiers=(DEFAULT, keyed)))
+    assert form.value("ae_title") == ""
+    assert not form.is_dirty()
+    form.set("ae_title", "OTHER")
+    assert form.result() == make_receiver(
+        "OTHER", id=0, identifier="keyed", identifier_settings=(("key", "K1"),)
+    )
+
+
+def test_a_caller_that_is_tried_is_no_part_of_the_receiver() -> None:
+    form = make_form(whitelist_enabled=True)
+    before = form.result()
+    form.set("caller_ae_title", "CT1")
+    assert form.value("caller_ae_title") == "CT1"
+    assert form.result() == before
+
+
+def test_while_the_processors_are_not_known_nothing_is_said_of_them() -> None:
+    assert make_form(custom_processing=True).processing_in_words() == ""

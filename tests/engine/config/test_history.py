@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.config.history import REVISIONS_KEPT, History
+from engine.config.history import REVISIONS_KEPT, History, flush_directory
 from engine.config.store import BY_HAND, ConfigurationStore
 from engine.errors import ChangedMeanwhile, ConfigurationError, NotFound
 from engine.model.ae_title import AETitle
@@ -213,6 +213,19 @@ def test_a_backup_that_is_copied_back_becomes_a_revision_and_later_ones_get_new_
     assert [(r.label, r.enabled) for r in undone.receivers] == [("XNAT:8104", True)]
 
 
+def test_an_id_is_not_given_again_after_a_backup_was_copied_back(
+    store: ConfigurationStore, tmp_path: Path
+) -> None:
+    store.create_default("first start")
+    _, ct1 = store.save_receiver(CT1, "anna")
+    shutil.copy(tmp_path / "config.json.bak.1", tmp_path / "config.json")
+    assert store.save_receiver(replace(CT1, port=8200), "berta")[1].id == ct1.id + 1
+    (tmp_path / "config.json").unlink()
+    first = [one for one in store.recoverable() if one.configuration.revision == 1]
+    store.recover(first[0], "clara")
+    assert store.save_receiver(CT1, "clara")[1].id == ct1.id + 2
+
+
 def test_a_file_without_bookkeeping_gets_the_next_number(
     store: ConfigurationStore, tmp_path: Path
 ) -> None:
@@ -267,28 +280,38 @@ def test_a_damaged_history_file_without_a_backup_is_named_and_nothing_else_is_un
     assert store.load().revision == 3
 
 
-def test_a_revision_is_on_the_disk_with_its_name_before_the_change_returns(
+def test_a_change_and_its_revision_are_on_the_disk_with_their_names_when_it_returns(
     store: ConfigurationStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flushed: list[str] = []
-    replaced: list[tuple[str, list[str]]] = []
+    done: list[tuple[str, str, bool]] = []
     real_flush, real_replace = os.fsync, os.replace
 
     def flush(descriptor: int) -> None:
-        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        done.append(("flush", name, os.fstat(descriptor).st_size > 0))
         real_flush(descriptor)
 
     def rename(old: str, new: Path) -> None:
-        replaced.append((new.name, [Path(old).name, *flushed]))
+        done.append(("name", new.name, ("flush", Path(old).name, True) in done))
         real_replace(old, new)
 
+    store.create_default("first start")
     monkeypatch.setattr(os, "fsync", flush)
     monkeypatch.setattr(os, "replace", rename)
-    store.create_default("first start")
-    assert [name for name, _ in replaced] == ["config.json", "00000001.json"]
-    assert all(before[0] in before[1:] for _, before in replaced)
-    assert flushed[1] == tmp_path.name
-    assert flushed[-1] == "config.history"
+    store.save_receiver(CT1, "anna")
+    names = ("config.json", "00000002.json")
+    named = [at for at, (what, name, _) in enumerate(done) if what == "name" and name in names]
+    assert [done[at] for at in named] == [("name", name, True) for name in names]
+    assert [done[at + 1][:2] for at in named] == [
+        ("flush", tmp_path.name),
+        ("flush", "config.history"),
+    ]
+
+
+def test_only_a_directory_is_flushed_as_one(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        flush_directory(tmp_path / "file")
 
 
 def test_a_revision_that_can_not_be_named_leaves_no_other_file(

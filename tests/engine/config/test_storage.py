@@ -265,3 +265,36 @@ def test_a_writer_waits_for_another_process_and_says_so_when_that_takes_too_long
         other.kill()
     with AtomicJSONStorage(storage.path, lock_seconds=0.1).locked():
         storage.read()
+
+
+def test_a_write_that_fails_leaves_no_new_file_behind(
+    storage: AtomicJSONStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    before = names(storage.path.parent)
+    with monkeypatch.context() as injected:
+        injected.setattr(os, "fsync", fail)
+        with pytest.raises(StorageUnusable):
+            storage.write(NEW)
+    assert names(storage.path.parent) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (OSError("the disk is odd"), "the disk is odd"),
+    ],
+)
+def test_a_failed_write_says_the_reason_and_nothing_else(
+    storage: AtomicJSONStorage, monkeypatch: pytest.MonkeyPatch, error: OSError, reason: str
+) -> None:
+    def fail(_: int) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StorageUnusable) as failed:
+        storage.write(NEW)
+    assert failed.value.detail == f"{storage.path} can't be written: {reason}"

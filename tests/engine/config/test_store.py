@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.config.draft import Draft
 from engine.config.store import ConfigurationStore
 from engine.errors import (
     ChangedMeanwhile,
@@ -368,3 +370,47 @@ def test_a_data_directory_that_can_not_be_made_is_reported(tmp_path: Path) -> No
     assert store.load() == Configuration()
     with pytest.raises(StorageUnusable):
         store.create_default("anna")
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["one store", "two stores"])
+def test_a_change_waits_for_another_and_is_made_on_top_of_it(
+    store: ConfigurationStore, path: Path, monkeypatch: pytest.MonkeyPatch, same: bool
+) -> None:
+    has_read, may_write, waits = threading.Event(), threading.Event(), threading.Event()
+    store.create_default("anna")
+
+    class HeldDraft(Draft):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            if not has_read.is_set():
+                has_read.set()
+                assert may_write.wait(20)
+
+    def pause(_: float) -> None:
+        waits.set()
+        may_write.wait(20)
+
+    monkeypatch.setattr("engine.config.store.Draft", HeldDraft)
+    monkeypatch.setattr("engine.config.storage.time.sleep", pause)
+    other = store if same else ConfigurationStore(path, clock=FixedClock(NOW))
+    first = threading.Thread(target=store.save_receiver, args=(CT1, "anna"))
+    second = threading.Thread(target=other.save_project, args=(Project("NEURO-01"), "berta"))
+    first.start()
+    assert has_read.wait(20)
+    second.start()
+    second_waits = waits.wait(20)
+    may_write.set()
+    first.join()
+    second.join()
+    assert second_waits
+    now = store.load()
+    assert (len(now.receivers), len(now.projects.projects)) == (2, 1)
+
+
+def test_of_a_file_with_other_faults_the_fields_are_named_and_not_the_file(
+    store: ConfigurationStore, path: Path
+) -> None:
+    path.write_text('{"site": {"1": {"limits": {"associations": 0}}}}')
+    with pytest.raises(ConfigurationError) as refused:
+        store.load()
+    assert [problem.field for problem in refused.value.problems] == ["site.limits.associations"]

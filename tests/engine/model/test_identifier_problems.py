@@ -14,6 +14,7 @@ from engine.model.identifier import (
     identifier_problems,
 )
 from engine.model.project import Project, ProjectRegistry
+from engine.model.secrets import MASK
 
 PROJECTS = ProjectRegistry((Project("P", aliases=("alias",)),))
 
@@ -89,3 +90,9 @@ def test_rules_in_force_need_an_identifier_that_can_route(identifier: str, refus
     settings: dict[str, Any] = {"project": "P"} if identifier == "acme" else {}
     told = [field for field, _ in problems(identifier, routing_enabled=True, **settings)]
     assert told == (["routing_enabled"] if refused else [])
+
+
+def test_a_masked_secret_was_checked_when_it_was_saved() -> None:
+    settings = {"project": "P", "code": f"{MASK}"}
+    choice = IdentifierChoice("acme", settings)
+    assert list(identifier_problems(choice, INSTALLED, PROJECTS)) == []

@@ -59,6 +59,7 @@ def test_a_line_means(line: str, ae_title: str | None, network: str | None) -> N
         ("10.0.0.0/abc", "the prefix length must be 0 to 32, not 'abc'"),
         ("2001:db8::/129", "the prefix length must be 0 to 128, not '129'"),
         ("999.1.1.1", "999 is larger than 255"),
+        ("10.0.0.256", "256 is larger than 255"),
         ("10.1.2", "an IPv4 address has four numbers"),
         ("10.1.2.3.4", "an IPv4 address has four numbers"),
         ("010.1.2.3", "leading zeros are ambiguous"),
