@@ -20,6 +20,7 @@ from engine.errors import EngineError
 from engine.model.session import UNSETTLED, SessionStatus
 from engine.session_keeping import SessionKeeping, sessions_without_engine
 from engine.sessions.audit import audit
+from engine.sessions.building import document_of
 from engine.settings import EngineSettings
 from tests.crash.dock import BEFORE_ARCHIVE, ON_RECEIPT, TOKEN_BYTES
 
@@ -84,6 +85,7 @@ def faults_after(
                 lifecycle.run_due()
             faults += [f"later, {fault}" for fault in faults_of_index(keeping, live=False)]
             faults += _restless(keeping)
+            faults += _undocumented(keeping)
     except (EngineError, OSError, sqlite3.Error) as error:
         return [f"the start fails: {type(error).__name__}: {error}"]
     return faults + list(faults_of_objects(data, told, sent)) + list(_faults_of_documents(data))
@@ -133,6 +135,20 @@ def _restless(keeping: SessionKeeping) -> list[str]:
         if s.status in UNSETTLED | {SessionStatus.ERROR, SessionStatus.RECEIVING}
     ]
     return restless + [f"an operation is left: {op}" for op in ledger.operations()]
+
+
+def _undocumented(keeping: SessionKeeping) -> Iterator[str]:
+    """Look for the document and the catalogs of every session that is built."""
+    at = keeping._workplace
+    for session in at.index.sessions():
+        if session.status not in {SessionStatus.READY, SessionStatus.ARCHIVED}:
+            continue
+        folder = at.areas.folder(session)
+        if not document_of(folder).exists():
+            yield f"session {session.label} has no document"
+        for resource in {(folder / row.file).parent for row in at.ledger.stored_rows(session.id)}:
+            if not list(resource.glob("scan_*_catalog.xml")):
+                yield f"session {session.label} has no catalog in {resource.relative_to(folder)}"
 
 
 def faults_of_objects(data: Path, told: Told, sent: Mapping[bytes, Sent]) -> Iterator[str]:
