@@ -6,6 +6,7 @@ Every function may be repeated after a crash: what it did the first time is foun
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ PART_SUFFIX = ".part"
 
 _PART_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_CATALOG = re.compile(r"scan_.*_catalog\.xml")
 _MAGIC, _MAGIC_OFFSET = b"DICM", 128  # PS3.10 7.1
 
 
@@ -144,6 +146,17 @@ def _listed(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def holds_files(session_folder: Path) -> bool:
+    """Tell whether a session has any file but documents that can be made anew; reads none.
+
+    One that can't be read now, and so is not seen to be an object, may have been confirmed.
+    """
+    return any(
+        not _CATALOG.fullmatch(path.name) and not path.name.startswith(".")
+        for path in session_folder.glob(f"{SCANS}/*/*/*")
+    )
 
 
 def is_object(path: Path) -> bool:

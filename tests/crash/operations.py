@@ -270,6 +270,7 @@ OPERATIONS = {
     "undo": Operation(nothing, edit_and_undo, edit_and_undo),
 }
 STARTS = {
+    "start with one object": lambda dock: store_all(dock, make(1)),
     "start": lambda dock: store_all(dock, make(1), make(2)),
     "start and resume": archive_later,
 }
