@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
@@ -83,6 +84,8 @@ class History:
         return f"kept revisions: {kept[-1]} to {kept[0]}" if kept else "no revision is kept"
 
     def _make_folder(self) -> None:
+        if self.folder.is_symlink():
+            raise OSError(errno.ELOOP, "config.history is a symbolic link")
         with contextlib.suppress(FileExistsError):
             self.folder.mkdir(mode=0o750, parents=True)
             flush_directory(self.folder.parent)

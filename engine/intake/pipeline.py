@@ -29,7 +29,7 @@ from engine.model.session import ObjectState, ProjectScript, SessionArea
 from engine.sessions.folders import FlushedFolders, OpenFolders
 from engine.sessions.index import SessionOrigin
 from engine.sessions.object_changes import ALREADY_HERE
-from engine.sessions.rows import ObjectRow
+from engine.sessions.rows import REPLACES, ObjectRow
 from engine.settings import Durability
 
 if TYPE_CHECKING:
@@ -368,7 +368,7 @@ def _outcome(published: Published, place: SessionPlace, warning: str) -> Outcome
 def _beside(published: Published) -> str:
     """Say what was there under an object's name already."""
     if published.replaced:
-        return "replaces other content of the same SOP instance"
+        return REPLACES
     if published.same_instance:
         return "other content of the same SOP instance is here, kept beside it"
     if published.renamed:

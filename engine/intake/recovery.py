@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine.model.session import SessionStatus
 from engine.sessions import reconcile
+from engine.sessions.files import holds_files
 
 if TYPE_CHECKING:
     from engine.model.session import Session
@@ -48,4 +49,6 @@ def adopt(workplace: Workplace) -> Recovered:
 
 def _never_came_to_be(workplace: Workplace, session: Session) -> bool:
     is_received = session.status is SessionStatus.RECEIVING
-    return is_received and not workplace.ledger.stored_rows(session.id)
+    if not is_received or workplace.ledger.stored_rows(session.id):
+        return False
+    return not holds_files(workplace.areas.folder(session))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from struct import Struct
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+BECAME_SOMETHING_ELSE = frozenset((errno.ELOOP, errno.ENOENT, errno.ENXIO))
+"""Why a file can't be opened any more that was there a moment ago."""
 _META = 128 + 4 + 12  # PS3.10 7.1: preamble, DICM, and the group length itself
 _LONGEST_BYTES = 2048
 _TRANSFER_SYNTAX = Struct("<HH2s").pack(0x0002, 0x0010, b"UI")
@@ -17,11 +20,16 @@ def is_same_instance(part_fd: int, folder_fd: int, name: str) -> bool:
 
     Everything before the element of the transfer syntax is the same for two objects of one SOP
     instance, as the engine writes all file metas itself, in one order.
+
+    Raises:
+        OSError: if the storage fails.
     """
     try:
         fd = os.open(name, _FLAGS, dir_fd=folder_fd)
-    except OSError:
-        return False  # it has become something else in the meantime
+    except OSError as error:
+        if error.errno in BECAME_SOMETHING_ELSE:
+            return False
+        raise
     try:
         mine = _identity(part_fd)
         return bool(mine) and stat.S_ISREG(os.fstat(fd).st_mode) and mine == _identity(fd)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from engine.errors import DuplicateInstance, OutOfResources, StorageUnusable
 from engine.intake.file_meta import body_offset as body_offset_of
-from engine.intake.same_name import is_same_instance
+from engine.intake.same_name import BECAME_SOMETHING_ELSE, is_same_instance
 from engine.model.duplicates import DuplicatePolicy
 from engine.sessions.folders import FOLDER_MODE, open_folder, require_name
 from engine.settings import Durability
@@ -372,8 +372,8 @@ def _is_same(part: Part, folder_fd: int, name: str, body_offset: int) -> bool:
             return False
         fd = os.open(name, _COMPARE_FLAGS, dir_fd=folder_fd)
     except OSError as error:
-        if error.errno in {errno.ELOOP, errno.ENOENT, errno.ENXIO}:
-            return False  # it has become something else in the meantime
+        if error.errno in BECAME_SOMETHING_ELSE:
+            return False
         raise
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode) or not _same_body(part, fd, body_offset):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.model.safe_names import TIMESTAMP
 from engine.model.session import ObjectState, SessionArea, SessionStatus
+from engine.sessions.files import object_files
 from engine.sessions.index import SESSION_COLUMNS, session_of
 from engine.sessions.reconcile import compare
 from engine.sessions.scans import SCANS
@@ -61,7 +62,7 @@ class SessionFindings:
 
 @dataclass(frozen=True, slots=True)
 class UnknownFolder:
-    """A session's folder that no row knows."""
+    """A session's folder that holds objects and that no row knows."""
 
     area: SessionArea
     folder: str
@@ -137,7 +138,10 @@ def _unknown_folders(sessions: list[Session], areas: Areas) -> Iterator[UnknownF
         for depth in depths:
             for scans in sorted(root.glob(f"{depth}/{SCANS}")):
                 folder = scans.parent.relative_to(root)
-                if _is_session(area, folder) and (area, folder.as_posix()) not in known:
+                if not _is_session(area, folder) or (area, folder.as_posix()) in known:
+                    continue
+                # A crash may leave empty folders: there is nothing in them to be known.
+                if any(object_files(scans.parent)):
                     yield UnknownFolder(area, folder.as_posix())
 
 

@@ -10,7 +10,7 @@ from engine.model.pet_mr import PetMr
 from engine.model.session import SessionArea, SessionStatus
 from engine.session_events import SessionArchived, SessionBuilt, SessionFailed
 from engine.sessions.building import Moved, build
-from engine.sessions.files import flush_folder, remove_empty_folders
+from engine.sessions.files import flush_folder, holds_files, remove_empty_folders
 from engine.sessions.operations import OperationKind, Request
 from engine.sessions.reconcile import adopt, differences_of
 from engine.sessions.scans import SCANS
@@ -35,6 +35,7 @@ FAILED_DIRECTLY = "Attempt to direct-archive failed"
 """XNAT's words for it (9.7)."""
 FOUND_BY_BUILD = "found on disk when its session was built"
 PET_MR_RULE = "the PET/MR setting"
+UNREADABLE = "what is in its folder can't be read as objects; rebuild it, or delete it"
 SEPARATED = "its PET scans become a session of their own"
 
 
@@ -76,10 +77,12 @@ class Builder:
             else:
                 self._fail(session, in_words(error))
         else:
-            if built is None:
-                self._forget(session)
-            else:
+            if built is not None:
                 self._finish(session, built)
+            elif holds_files(self._at.areas.folder(session)):
+                self._fail(session, UNREADABLE)
+            else:
+                self._forget(session)
 
     def _adopt(self, session: Session) -> None:
         """Give objects without a row one: a flush failed behind their name, or the row was lost.

@@ -81,9 +81,12 @@ def _place(folder: Path, scan: Scan, moved: list[Moved]) -> Scan:
     """Move the objects of a scan to where they belong and return the scan as it is then."""
     resources = []
     for resource in scan.resources:
+        place = folder / scan.folder(resource)
+        if any((folder / entry.stored.file).parent != place for entry in resource.entries):
+            make_folder(place, folder)
         entries = tuple(_place_entry(folder, scan, resource, e, moved) for e in resource.entries)
         resources.append(replace(resource, entries=entries))
-        flush_folder(folder / scan.folder(resource))
+        flush_folder(place)
     return replace(scan, resources=tuple(resources))
 
 
@@ -93,7 +96,6 @@ def _place_entry(
     place, source = folder / scan.folder(resource), folder / entry.stored.file
     if source.parent == place:
         return entry
-    make_folder(place)
     name = _move(source, place, entry.name)
     after = f"{scan.folder(resource)}/{name}"
     moved.append(Moved(entry.stored.file, after))

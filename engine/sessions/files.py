@@ -6,6 +6,7 @@ Every function may be repeated after a crash: what it did the first time is foun
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ PART_SUFFIX = ".part"
 
 _PART_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_CATALOG = re.compile(r"scan_.*_catalog\.xml")
 _MAGIC, _MAGIC_OFFSET = b"DICM", 128  # PS3.10 7.1
 
 
@@ -44,11 +46,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     flush_folder(path.parent)
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder and those above it, flushed."""
-    if path.is_dir():
+def make_folder(path: Path, below: Path) -> None:
+    """Make a folder and those on the way to it from another one; the names of all are flushed.
+
+    That a folder is there says nothing: whoever made it may have failed before the flush.
+    """
+    if path != below:
+        make_folder(path.parent, below)
+    elif path.is_dir():
         return
-    make_folder(path.parent)
     with suppress(FileExistsError):
         path.mkdir(FOLDER_MODE)
         path.chmod(FOLDER_MODE)  # whatever the umask
@@ -69,14 +75,19 @@ def move_file(source: Path, target: Path) -> None:
         source.unlink()  # its second name, from an engine that moved files in two steps
 
 
-def move_folder(source: Path, target: Path) -> None:
+def move_folder(source: Path, target: Path, below: Path) -> None:
     """Move a folder with all it holds, flushed; that it is there already is fine.
+
+    Args:
+        source: where it is.
+        target: where it goes.
+        below: the root of the target's area, from which on folders are made for it.
 
     Raises:
         FileExistsError: if both exist.
         FileNotFoundError: if neither does.
     """
-    make_folder(target.parent)
+    make_folder(target.parent, below)
     if source.exists() or not target.exists():
         rename_new(source, target)
     flush_folder(target.parent)
@@ -135,6 +146,17 @@ def _listed(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def holds_files(session_folder: Path) -> bool:
+    """Tell whether a session has any file but documents that can be made anew; reads none.
+
+    One that can't be read now, and so is not seen to be an object, may have been confirmed.
+    """
+    return any(
+        not _CATALOG.fullmatch(path.name) and not path.name.startswith(".")
+        for path in session_folder.glob(f"{SCANS}/*/*/*")
+    )
 
 
 def is_object(path: Path) -> bool:

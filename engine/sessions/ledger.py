@@ -11,7 +11,6 @@ from engine.errors import NotFound, SessionConflict, SessionError
 from engine.model.session import (
     QUEUED,
     UNSETTLED,
-    ObjectState,
     ProjectScript,
     Session,
     SessionStatus,
@@ -43,6 +42,7 @@ from engine.sessions.operations import (
     Plan,
     Request,
 )
+from engine.sessions.rows import recount
 from engine.sessions.separation import note_separation, open_second
 from engine.sessions.withdrawal import require_wanted, withdraw
 
@@ -306,12 +306,7 @@ class SessionLedger(LedgerReader):
     def recount(self, session_id: int) -> None:
         """Count a session's objects by their rows."""
         with self._index.changing() as connection:
-            connection.execute(
-                "UPDATE sessions SET (objects, bytes) = (SELECT COUNT(DISTINCT file),"
-                " COALESCE(SUM(bytes), 0) FROM objects WHERE session = ?1 AND state = ?2)"
-                " WHERE id = ?1",
-                (session_id, ObjectState.STORED),
-            )
+            recount(connection, session_id)
 
     def forget_empty(self, session_id: int) -> bool:
         """Remove the row of a session that was found empty, unless an object came meanwhile."""

@@ -218,8 +218,9 @@ class Operator:
         remove_empty_folders(folder / SCANS)
 
     def _write_log(self, session: Session, plan: Plan) -> None:
-        logs = self._at.areas.path(plan.area, plan.folder) / "logs"
-        make_folder(logs)
+        folder = self._at.areas.path(plan.area, plan.folder)
+        logs = folder / "logs"
+        make_folder(logs, folder)
         line = f"{self._at.clock.now().isoformat(timespec='seconds')} {plan.reason}\n"
         write_atomically(logs / f"directArchive{session.id}.log", line.encode())
 

@@ -69,6 +69,8 @@ class Backlog(NamedTuple):
     """When the oldest of them came to be; UTC, ISO 8601."""
 
 
+REPLACES = "replaces other content of the same SOP instance"
+"""In the reason of an object that took the file of another one of its session."""
 _ABOUT_A_ROW = (
     *(sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError),
     *(OverflowError, TypeError, ValueError),
@@ -219,6 +221,19 @@ def insert_objects(connection: sqlite3.Connection, rows: Sequence[ObjectRow]) ->
         "UPDATE sessions SET objects = objects + ?, bytes = bytes + ?,"
         " last_object_at = ? WHERE id = ?",
         _session_changes(rows),
+    )
+    # What a session had under a name before is counted already.
+    for session in {row.session for row in rows if REPLACES in row.reason and row.session}:
+        recount(connection, session)
+
+
+def recount(connection: sqlite3.Connection, session_id: int) -> None:
+    """Count a session's objects by their rows; of several rows of one file the newest counts."""
+    connection.execute(
+        "UPDATE sessions SET (objects, bytes) = (SELECT COUNT(*), COALESCE(SUM(bytes), 0)"
+        " FROM objects WHERE sequence IN (SELECT MAX(sequence) FROM objects"
+        " WHERE session = ?1 AND state = ?2 GROUP BY file)) WHERE id = ?1",
+        (session_id, ObjectState.STORED),
     )
 
 

@@ -43,13 +43,16 @@ def carry_out(areas: Areas, session: Session, plan: Plan) -> None:
         OSError: if the storage fails; to repeat it is safe. `FileExistsError` if a merged object's
             name is another file's: `with_free_names` gives it another one.
     """
-    source, target = areas.folder(session), areas.path(plan.area, plan.folder)
+    source = areas.folder(session)
     remove_staging(source)
     if plan.into is None:
-        _move_whole(source, target, plan)
+        _move_whole(areas, session, plan)
     else:
-        _merge(source, target, areas.path(SessionArea.TRASH, plan.trash), plan)
+        _put_aside(areas, plan)
+        _merge(areas, session, plan)
     remove_time_stamp(session, source)
+    # What was removed must not come back after a power cut, for no row knows it by then.
+    flush_folder(next(folder for folder in source.parents if folder.is_dir()))
 
 
 def with_free_names(areas: Areas, session: Session, plan: Plan) -> Plan:
@@ -96,7 +99,7 @@ def put_back(areas: Areas, session: Session, plan: Plan) -> None:
     source, target = areas.folder(session), areas.path(plan.area, plan.folder)
     for before, after in plan.files.items():
         if not (source / before).exists() and (target / after).exists():
-            make_folder((source / before).parent)
+            make_folder((source / before).parent, areas.path(session.area, ""))
             move_file(target / after, source / before)
     for file in plan.replaced:
         kept = areas.path(SessionArea.TRASH, plan.trash) / file
@@ -122,35 +125,40 @@ def remove_time_stamp(session: Session, folder: Path) -> None:
             folder.parent.rmdir()
 
 
-def _move_whole(source: Path, target: Path, plan: Plan) -> None:
-    if plan.status is SessionStatus.DELETED and not target.exists():
-        make_folder(source)  # a session whose first object never came to be has none
+def _move_whole(areas: Areas, session: Session, plan: Plan) -> None:
+    source, target = areas.folder(session), areas.path(plan.area, plan.folder)
+    if plan.status is SessionStatus.DELETED and not (source.exists() or target.exists()):
+        # A session whose first object never came to be has none.
+        make_folder(source, areas.path(session.area, ""))
     remove_empty_folders(source / SCANS)
-    move_folder(source, target)
+    move_folder(source, target, areas.path(plan.area, ""))
     with suppress(FileNotFoundError):
         document_of(source).rename(document_of(target))
     flush_folder(target.parent)
 
 
-def _merge(source: Path, target: Path, trash: Path, plan: Plan) -> None:
-    for file in plan.replaced:
-        _put_aside(target / file, trash / file)
-    for before, after in plan.files.items():
-        if (source / before).exists():
-            make_folder((target / after).parent)
-            move_file(source / before, target / after)
+def _put_aside(areas: Areas, plan: Plan) -> None:
+    """Move replaced files to the trash; where that is done, another one has the name by now."""
+    target, trash = areas.path(plan.area, plan.folder), areas.path(SessionArea.TRASH, plan.trash)
+    leaving = [f for f in plan.replaced if _is_to_be_put_aside(target / f, trash / f)]
+    for folder in _folders(leaving):
+        make_folder(trash / folder, areas.trash)
+    for file in leaving:
+        move_file(target / file, trash / file)
+    for folder in _folders(leaving):
+        flush_folder(trash / folder)
+
+
+def _merge(areas: Areas, session: Session, plan: Plan) -> None:
+    source, target = areas.folder(session), areas.path(plan.area, plan.folder)
+    moving = {before: after for before, after in plan.files.items() if (source / before).exists()}
+    for folder in _folders(moving.values()):
+        make_folder(target / folder, areas.path(plan.area, ""))
+    for before, after in moving.items():
+        move_file(source / before, target / after)
     for folder in _folders(plan.files.values()):
         flush_folder(target / folder)
     _remove_rest(source)
-
-
-def _put_aside(file: Path, kept: Path) -> None:
-    """Move a file to the trash, unless that is done and another one has its name by now."""
-    if not _is_to_be_put_aside(file, kept):
-        return
-    make_folder(kept.parent)
-    move_file(file, kept)
-    flush_folder(kept.parent)
 
 
 def _is_to_be_put_aside(file: Path, kept: Path) -> bool:

@@ -108,6 +108,12 @@ def test_a_session_that_miscounts_is_told_and_counted_anew(run: Run, data: Path)
     assert check(run, "--adopt")[0] == 0
 
 
+def test_empty_folders_that_a_crash_left_are_no_session(run: Run, data: Path) -> None:
+    (data / "prearchive/NEURO-01/20260824_140322000/E8/SCANS/4/DICOM").mkdir(parents=True)
+    code, found = check(run)
+    assert (code, found["unknown_folders"]) == (0, [])
+
+
 def test_a_session_that_no_row_knows_is_told_and_adopted(run: Run, data: Path) -> None:
     shutil.copytree(data / "archive/NEURO-01/arc001/E1", data / "archive/NEURO-01/arc001/E9")
     code, found = check(run)

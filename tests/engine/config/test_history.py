@@ -396,3 +396,14 @@ def test_undo_after_a_hand_edit_takes_back_that_edit_only(
     store.save_receiver(CT1, "anna")
     edit_by_hand(store, tmp_path / "config.json", 8200)
     assert [r.label for r in store.undo("anna").receivers] == ["XNAT:8104", "CT1:8105"]
+
+
+def test_no_revision_is_kept_through_a_link(
+    store: ConfigurationStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "config.history").symlink_to(outside)
+    store.save_project(Project("NEURO-01"), "anna")
+    assert list(outside.iterdir()) == []
+    assert "revision 1 is not kept" in caplog.text

@@ -333,6 +333,17 @@ def test_what_becomes_of_other_content_is_the_receiver_s_choice_else_the_site_s(
     assert (totals.received, totals.stored, totals.rejected) == (3, 2, 1)
 
 
+def test_an_object_that_replaces_another_is_counted_once_in_its_session(bench: Bench) -> None:
+    bench.configure(duplicates=DuplicatePolicy.REPLACE)
+    bench.receive(dicom.image())
+    bench.receive(dicom.image(SOPInstanceUID="1.2.4"), sop_instance_uid="1.2.4")
+    bench.receive(dicom.image(pixels=bytes(64)))
+    bench.index.flush()
+    (session,) = bench.index.sessions()
+    sizes = [len(dicom.image(SOPInstanceUID="1.2.4")), len(dicom.image(pixels=bytes(64)))]
+    assert (session.objects, session.bytes) == (2, sum(sizes))
+
+
 @pytest.mark.parametrize(
     ("data_set", "changes", "status", "reason"),
     [

@@ -129,3 +129,19 @@ def test_rows_that_can_not_be_written_end_a_start_in_words_instead_of_holding_it
             starting.__enter__()
     with sessions_without_engine(EngineSettings(tmp_path), SystemClock()) as keeping:
         assert len(keeping.ledger.stored_files(1)) == 1
+
+
+def test_a_session_whose_only_file_can_not_be_read_just_then_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with depot_in(tmp_path) as depot:
+        session = depot.receive()
+        depot.index.flush()
+    kill(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("engine.sessions.files.is_object", lambda _: False)
+        with sessions_without_engine(EngineSettings(tmp_path), SystemClock()) as keeping:
+            assert keeping.ledger.session(session).status is S.RECEIVING
+    with depot_in(tmp_path) as depot:
+        depot.fall_silent()
+        assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 1)

@@ -591,6 +591,25 @@ def test_a_storage_that_fails_while_comparing_leaves_no_part(
     assert storage.files() == {NAME: PREAMBLE + b"body"}
 
 
+def test_a_file_that_can_not_be_read_is_not_taken_for_another_instance(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.publish()
+    part, opens, opened = storage.part(b"other", preamble=OTHER_PREAMBLE), os.open, []
+
+    def unreadable_at_second(path: str, *how: Any, **where: Any) -> int:
+        opened.append(path)
+        if opened.count(NAME) == 2:  # once its data set was compared
+            raise OSError(errno.EIO, "open")
+        return opens(path, *how, **where)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", unreadable_at_second)
+        with pytest.raises(OutOfResources):
+            storage.file(part)
+    assert storage.files() == {NAME: PREAMBLE + b"body"}
+
+
 def test_the_rest_of_a_short_write_may_fail(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

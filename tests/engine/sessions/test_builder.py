@@ -191,3 +191,18 @@ def test_a_file_name_that_is_no_text_ends_no_build(depot: Depot) -> None:
     odd.write_bytes(file.read_bytes())
     depot.fall_silent()
     assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 1)
+
+
+def test_a_session_whose_only_file_can_not_be_read_is_not_forgotten(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = depot.receive()
+    forget_rows(depot)
+    with monkeypatch.context() as patched:
+        patched.setattr("engine.sessions.files.is_object", lambda _: False)
+        depot.fall_silent()
+    failed = depot.session(session)
+    assert (failed.status, failed.reason) == (S.ERROR, builder.UNREADABLE)
+    depot.ledger.ask_to_build(session)
+    depot.lifecycle.run_requests()
+    assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 1)

@@ -83,6 +83,18 @@ def test_merged_objects_are_flushed_before_the_index_gives_them_away(
     assert steps == sorted(steps)
 
 
+def test_what_a_merge_removes_is_gone_for_good_before_the_index_forgets_the_session(
+    depot: Depot, disk_log: DiskLog
+) -> None:
+    archived(depot)
+    second = ready(depot)
+    stamp = depot.areas.folder(depot.session(second)).parent
+    disk_log.clear()
+    ask(depot, second, ARCHIVE, merge=True)
+    assert not stamp.exists()
+    assert disk_log.last("flush", stamp.parent) < disk_log.index("finish", NOTED)
+
+
 def test_what_is_put_back_is_flushed_where_it_is_now(
     depot: Depot, disk_log: DiskLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,212 @@
+"""What an engine does while the calls are recorded, in short days of one kind of work each."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from engine.clock import SystemClock
+from engine.config.store import ConfigurationStore
+from engine.intake.installed import infos_of, load_identifiers
+from engine.model.ae_title import AETitle
+from engine.model.auto_archive import AutoArchive
+from engine.model.duplicates import DuplicatePolicy
+from engine.model.limits import Limits
+from engine.model.project import Project
+from engine.model.receiver import Receiver
+from engine.model.site import SiteSettings
+from engine.model.site_script import SiteScript
+from tests.crash.dock import A_DAY, BEFORE_ARCHIVE, ON_RECEIPT, make
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.crash.dock import Dock, Sent
+
+SCRIPT = 'version "6.1"\n(0010,0010) := "Nobody"\n'
+SITE = SiteSettings(
+    bind_address="127.0.0.1", script=SiteScript(True, SCRIPT), limits=Limits(reserve_bytes=0)
+)
+PROJECTS = (
+    Project("NEURO", auto_archive=AutoArchive.MANUAL),
+    Project("CARDIO", auto_archive=AutoArchive.OVERWRITE),
+    Project(
+        "SCRUBBED",
+        auto_archive=AutoArchive.ARCHIVE,
+        anonymization_script=SCRIPT,
+        anonymization_script_enabled=True,
+    ),
+)
+RECEIVERS: dict[str, dict[str, Any]] = {
+    "RAW": {"anonymization": False},
+    "SITE": {},
+    "DIRECT": {"anonymization": False, "direct_archive": True},
+    "LATEST": {"anonymization": False, "duplicates": DuplicatePolicy.REPLACE},
+}
+
+
+def configure(data: Path) -> None:
+    """Write the configuration of all scenarios."""
+    data.mkdir(mode=0o750, exist_ok=True)
+    store = ConfigurationStore(
+        data / "config.json", clock=SystemClock(), identifiers=infos_of(load_identifiers())
+    )
+    store.set_site(SITE, "test")
+    for project in PROJECTS:
+        store.save_project(project, "test")
+    receivers = [
+        Receiver(0, AETitle(name), 8104, enabled=False, **changes)
+        for name, changes in RECEIVERS.items()
+    ]
+    store.save_receivers(receivers, "test")
+
+
+def store_all(dock: Dock, *objects: Sent) -> None:
+    for sent in objects:
+        assert dock.store(sent).status == 0, sent.receiver
+
+
+def reception(dock: Dock) -> None:
+    """New sessions and series, duplicates, other content of an instance, replaced and refused."""
+    first = make(1)
+    store_all(dock, first, make(2), make(3, SeriesNumber="5", SeriesInstanceUID="1.5"))
+    store_all(dock, first, make(1, content=1), make(4, PatientID="E2", StudyInstanceUID="1.2"))
+    store_all(dock, make(5, "DIRECT", PatientID="D1", StudyInstanceUID="1.3"))
+    store_all(dock, make(5, "DIRECT", PatientID="D1", StudyInstanceUID="1.3"))
+    store_all(dock, make(6, StudyDescription="nowhere", StudyInstanceUID="1.4"))
+    latest = make(7, "LATEST", PatientID="E3", StudyInstanceUID="1.6")
+    store_all(dock, latest)
+    values: dict[str, Any] = {"PatientID": "E3", "StudyInstanceUID": "1.6"}
+    assert dock.replace(latest, make(7, "LATEST", content=1, **values)).status == 0
+    refused = make(8)
+    assert dock.store(replace(refused, sop_instance_uid="1.2.3.9")).status != 0
+    store_all(dock, make(9), make(10))
+
+
+def building(dock: Dock) -> None:
+    """Sessions that are built, and built again with late objects; forgotten, and moved."""
+    report: dict[str, Any] = {"sr": True, "Modality": "SR"}
+    store_all(dock, make(1), make(2), make(3, **report))
+    store_all(dock, make(4, SeriesInstanceUID="1.44"))  # another series of that number
+    store_all(dock, make(5, StudyDescription="nowhere", PatientID="E5", StudyInstanceUID="1.5"))
+    dock.fall_silent()
+    store_all(dock, make(6), make(7, SeriesNumber="9", SeriesInstanceUID="1.9"))
+    dock.fall_silent()
+    dock.engine.sessions.rebuild(dock.session("E1").id, "test")
+    dock.look()
+    store_all(dock, make(1), make(3, **report), make(4, SeriesInstanceUID="1.44"))  # once more
+    dock.fall_silent()
+    dock.engine.sessions.move(dock.session("E5").id, "NEURO", "test")
+    dock.look()
+    store_all(dock, make(8, PatientID="E5", StudyInstanceUID="1.5"))
+    dock.fall_silent()
+
+
+def archiving(dock: Dock) -> None:
+    """Sessions that are archived, directly or not, merged into others, and replace objects."""
+    study: dict[str, Any] = {"StudyDescription": "CARDIO", "PatientID": "C1"}
+    store_all(dock, make(1, **study), make(2, **study), make(3, sr=True, **study))
+    direct: dict[str, Any] = {"PatientID": "D1", "StudyInstanceUID": "1.3"}
+    store_all(dock, make(11, "DIRECT", **direct), make(12, "DIRECT", sr=True, **direct))
+    dock.fall_silent()
+    store_all(dock, make(4, **study), make(2, content=1, **study))
+    dock.fall_silent()
+    store_all(dock, make(5, SeriesNumber="8", SeriesInstanceUID="1.8", **study))
+    dock.fall_silent()
+    store_all(dock, make(6), make(7))
+    dock.fall_silent()
+    dock.engine.sessions.archive(dock.session("E1").id, "test")
+    dock.look()
+
+
+def trash(dock: Dock) -> None:
+    """Sessions that are deleted, restored, deleted again, and purged."""
+    objects = [make(1), make(2, sr=True), make(3, SeriesNumber="7", SeriesInstanceUID="1.7")]
+    store_all(dock, *objects)
+    kept = make(9, PatientID="E9", StudyInstanceUID="1.9")
+    store_all(dock, kept)
+    dock.fall_silent()
+    for label in ("E1", "E9"):
+        dock.engine.sessions.delete(dock.session(label).id, "test")
+    dock.look()
+    dock.engine.sessions.restore(dock.session("E1").id, "test")
+    dock.look()
+    dock.fall_silent()
+    dock.engine.sessions.archive(dock.session("E1").id, "test")
+    dock.look()
+    dock.engine.sessions.delete(dock.session("E1").id, "test")
+    dock.engine.sessions.restore(dock.session("E9").id, "test")
+    dock.look()
+    for sent in objects:
+        dock.note(f"may-go {sent.token.hex()}")
+    for _ in range(3):  # it is purged once it was seen to be old for long enough
+        dock.pass_time(40 * A_DAY)
+        dock.look()
+    assert [s.label for s in dock.engine._index.sessions()] == ["E9"]
+
+
+def anonymizing(dock: Dock) -> None:
+    """Objects that the site's script changes on receipt, and a project's before the archive."""
+    site: dict[str, Any] = {"PatientName": ON_RECEIPT, "PatientID": "A1"}
+    store_all(dock, make(1, "SITE", **site), make(2, "SITE", **site), make(1, "SITE", **site))
+    project: dict[str, Any] = {"StudyDescription": "SCRUBBED", "PatientName": BEFORE_ARCHIVE}
+    for number in (3, 4):
+        store_all(
+            dock, make(number, "SITE", PatientID="S1", **project | {"StudyInstanceUID": "1.3"})
+        )
+    dock.fall_silent()
+    store_all(dock, make(5, "SITE", PatientID="S1", **project | {"StudyInstanceUID": "1.3"}))
+    dock.fall_silent()
+
+
+def configuration(dock: Dock) -> None:
+    """Changes of the configuration, one taken back, and objects between them."""
+    dock.announce()
+    engine = dock.engine
+    for number in range(3):
+        engine.save_project(Project(f"P{number}", title="x" * 200), "anna")
+        dock.announce()
+    store_all(dock, make(1))
+    receiver = engine._configuration.receivers[0]
+    engine.save_receiver(replace(receiver, port=8105), "berta", replacing=receiver)
+    dock.announce()
+    engine.undo("anna")
+    dock.announce()
+    engine.set_site(replace(SITE, sessions=replace(SITE.sessions, trash_days=31)), "berta")
+    dock.announce()
+    file = dock.data / "config.json"
+    edit(file, '"trash_days": 31', '"trash_days": 32')
+    engine.reload()
+    dock.announce()
+    engine.delete_project("P1", "anna")
+    dock.announce()
+
+
+def edit(file: Path, before: str, after: str) -> None:
+    """Change a file as a careful editor does."""
+    beside = file.with_name("edited")
+    with beside.open("w") as stream:
+        stream.write(file.read_text().replace(before, after))
+        stream.flush()
+        os.fsync(stream.fileno())
+    beside.replace(file)
+
+
+class Scenario(NamedTuple):
+    """A kind of work, and whether an engine has used the data directory before."""
+
+    work: Callable[[Dock], None]
+    is_first_start: bool = False
+
+
+SCENARIOS = {
+    "first start": Scenario(reception, is_first_start=True),
+    "reception": Scenario(reception),
+    "building": Scenario(building),
+    "archiving": Scenario(archiving),
+    "trash": Scenario(trash),
+    "anonymizing": Scenario(anonymizing),
+    "configuration": Scenario(configuration),
+}

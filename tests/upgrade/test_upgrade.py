@@ -1,0 +1,89 @@
+"""A data directory of an earlier version: all of it is as it was, and work goes on in it.
+
+`december` was made by the version of December 2026, with everything in it that an engine keeps.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from engine.model.session import SessionStatus
+from tests.crash.dock import make, running
+from tests.crash.verdict import faults_of_index
+from tests.fakes import FixedClock
+from tests.upgrade.make_data_directory import said_by, store, study
+
+if TYPE_CHECKING:
+    from tests.crash.dock import Dock
+
+HERE = Path(__file__).parent
+S = SessionStatus
+VERSIONS = ("december",)
+
+
+@pytest.fixture(params=VERSIONS)
+def version(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def data(tmp_path: Path, version: str) -> Path:
+    with tarfile.open(HERE / f"{version}.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="tar")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def said(version: str) -> dict[str, Any]:
+    """Return what was in it when it was made."""
+    told: dict[str, Any] = json.loads((HERE / f"{version}.json").read_text())
+    return told
+
+
+@pytest.fixture
+def clock(said: dict[str, Any]) -> FixedClock:
+    """Return the time a moment after the earlier engine had stopped."""
+    return FixedClock(datetime.fromisoformat(said.pop("at")) + timedelta(seconds=5))
+
+
+def test_what_is_packed_is_what_was_said_of_it(data: Path, said: dict[str, Any]) -> None:
+    said.pop("at")
+    assert said_by(data) == said
+
+
+def test_everything_is_as_it_was_once_a_later_engine_has_run(
+    data: Path, said: dict[str, Any], clock: FixedClock
+) -> None:
+    with running(data, clock, lambda _: None) as dock:
+        assert list(faults_of_index(keeping(dock), live=False)) == []
+    found = said_by(data)
+    for kind in said:
+        assert found[kind] == said[kind], kind
+
+
+def test_what_had_begun_goes_on_under_a_later_engine(data: Path, clock: FixedClock) -> None:
+    with running(data, clock, lambda _: None) as dock:
+        store(dock, make(17, **study("NEURO", "R1")), make(18))
+        dock.fall_silent()
+        dock.engine.sessions.restore(dock.session("T1").id, "carla")
+        dock.look()
+        found = {s.label: (s.status, s.objects) for s in dock.engine._index.sessions()}
+        assert found["R1"] == (S.READY, 2)
+        assert found["Q1"] == (S.ARCHIVED, 1)
+        assert found["T1"] == (S.READY, 1)
+        assert found["E1"] == (S.READY, 4)
+        (copies,) = dock.engine.forwarding.destinations()
+        assert copies.queued == 1
+        dock.engine.undo("carla")
+        assert list(faults_of_index(keeping(dock), live=False)) == []
+
+
+def keeping(dock: Dock) -> Any:
+    engine: Any = dock.engine
+    return engine._keeping
