@@ -1,4 +1,4 @@
-"""Every file that an engine makes, and for whom it is."""
+"""Every file that an engine makes: for whom it is, and that no link leads it elsewhere."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import os
 import re
 import stat
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.errors import EngineError
 from engine.model.processor import Processor
 from engine.model.processor_class import Location
 from engine.settings import EngineSettings
@@ -138,3 +139,30 @@ def test_whatever_the_umask_every_file_is_for_those_that_it_is_meant_for(tmp_pat
     assert stat.S_IMODE(bundle.stat().st_mode) == 0o600
     kinds = {pattern for pattern, _ in MODES if any(re.fullmatch(pattern, p) for p in found)}
     assert kinds == {pattern for pattern, _ in MODES}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Return the paths that an engine makes in each of its lives."""
+    top = tmp_path_factory.mktemp("made")
+    lives = [live(top / name, top / f"{name}.gz", scripts=False) for name in ("one", "two")]
+    return sorted(set(lives[0]) & set(lives[1]) - {""})
+
+
+@pytest.mark.timeout(300)
+def test_a_link_in_the_place_of_any_file_or_folder_leads_nothing_elsewhere(
+    tmp_path: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.interop.test_files_made.WAIT_SECONDS", 0)
+    led = {}
+    for number, path in enumerate(made):
+        data, outside = tmp_path / f"{number}", tmp_path / f"{number}-outside"
+        outside.mkdir()
+        planted = data / path.rstrip("/")
+        planted.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        planted.symlink_to(outside if path.endswith("/") else outside / "made")
+        with suppress(EngineError, OSError, AssertionError):
+            live(data, tmp_path / f"{number}.gz", scripts=False)
+        if there := sorted(p.relative_to(outside).as_posix() for p in outside.rglob("*")):
+            led[path] = there[:1]
+    assert led == {}
