@@ -37,7 +37,7 @@ MODES = (
     (r"control\.sock", 0o660),
     (r"incoming/\w+/", 0o700),
     (r"quarantine/\d+/\d+\.(dcm|json)", 0o600),
-    (r"logs/events\.jsonl", 0o600),
+    (r"logs/(events|audit)\.jsonl", 0o600),
     (r"logs/metrics\.prom", 0o640),
     (r"logs/commands/", 0o700),
     (r"logs/commands/[\d-]+\.txt", 0o600),
