@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import suppress
 from dataclasses import replace
+from os.path import lexists
 from typing import TYPE_CHECKING
 
 from engine.model.session import SessionArea, SessionStatus
@@ -115,6 +117,14 @@ def put_back(areas: Areas, session: Session, plan: Plan) -> None:
             trash.parent.rmdir()
 
 
+def has_moved(areas: Areas, session: Session, plan: Plan) -> bool:
+    """Tell whether a session that is moved as a whole is in its new place already."""
+    if plan.into is not None:
+        return False
+    source, target = areas.folder(session), areas.path(plan.area, plan.folder)
+    return lexists(target) and not lexists(source)
+
+
 def remove_time_stamp(session: Session, folder: Path) -> None:
     """Remove the folder that only one session of the prearchive had, for its time stamp."""
     if session.area is SessionArea.PREARCHIVE:
@@ -125,6 +135,8 @@ def remove_time_stamp(session: Session, folder: Path) -> None:
 def _move_whole(source: Path, target: Path, plan: Plan) -> None:
     if plan.status is SessionStatus.DELETED and not target.exists():
         make_folder(source)  # a session whose first object never came to be has none
+    if document_of(target).is_dir():  # found later, it would hold up a session that has moved
+        raise FileExistsError(errno.EEXIST, "a folder has the name of its document")
     remove_empty_folders(source / SCANS)
     move_folder(source, target)
     with suppress(FileNotFoundError):
