@@ -236,7 +236,7 @@ class Operator:
         logs = self._at.areas.path(plan.area, plan.folder) / "logs"
         line = f"{self._at.clock.now().isoformat(timespec='seconds')} {plan.reason}\n"
         try:
-            make_folder(logs)
+            make_folder(logs, roots=self._at.areas.roots)
             write_atomically(logs / f"directArchive{session.id}.log", line.encode())
         except OSError as error:
             _logger.warning("session %d: its log can't be written: %s", session.id, error.strerror)

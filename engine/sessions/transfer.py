@@ -13,6 +13,7 @@ from engine.sessions.building import document_of
 from engine.sessions.files import (
     flush_folder,
     make_folder,
+    move_document,
     move_file,
     move_folder,
     remove_empty_folders,
@@ -48,9 +49,9 @@ def carry_out(areas: Areas, session: Session, plan: Plan) -> None:
     source, target = areas.folder(session), areas.path(plan.area, plan.folder)
     remove_staging(source)
     if plan.into is None:
-        _move_whole(source, target, plan)
+        _move_whole(areas, source, target, plan)
     else:
-        _merge(source, target, areas.path(SessionArea.TRASH, plan.trash), plan)
+        _merge(areas, source, target, plan)
     remove_time_stamp(session, source)
 
 
@@ -98,12 +99,12 @@ def put_back(areas: Areas, session: Session, plan: Plan) -> None:
     source, target = areas.folder(session), areas.path(plan.area, plan.folder)
     for before, after in plan.files.items():
         if not (source / before).exists() and (target / after).exists():
-            make_folder((source / before).parent)
-            move_file(target / after, source / before)
+            make_folder((source / before).parent, roots=areas.roots)
+            move_file(target / after, source / before, roots=areas.roots)
     for file in plan.replaced:
         kept = areas.path(SessionArea.TRASH, plan.trash) / file
         if kept.exists():
-            move_file(kept, target / file)
+            move_file(kept, target / file, roots=areas.roots)
     for folder in _folders(plan.files):
         flush_folder(source / folder)
     for folder in _folders((*plan.files.values(), *plan.replaced)):
@@ -132,36 +133,39 @@ def remove_time_stamp(session: Session, folder: Path) -> None:
             folder.parent.rmdir()
 
 
-def _move_whole(source: Path, target: Path, plan: Plan) -> None:
-    if plan.status is SessionStatus.DELETED and not target.exists():
-        make_folder(source)  # a session whose first object never came to be has none
+def _move_whole(areas: Areas, source: Path, target: Path, plan: Plan) -> None:
+    if plan.status is SessionStatus.DELETED and not (source.exists() or target.exists()):
+        # a session whose first object never came to be has none
+        make_folder(source, roots=areas.roots)
     if document_of(target).is_dir():  # found later, it would hold up a session that has moved
         raise FileExistsError(errno.EEXIST, "a folder has the name of its document")
     remove_empty_folders(source / SCANS)
-    move_folder(source, target)
+    move_folder(source, target, roots=areas.roots)
     with suppress(FileNotFoundError):
-        document_of(source).rename(document_of(target))
+        move_document(document_of(source), document_of(target), roots=areas.roots)
     flush_folder(target.parent)
 
 
-def _merge(source: Path, target: Path, trash: Path, plan: Plan) -> None:
+def _merge(areas: Areas, source: Path, target: Path, plan: Plan) -> None:
+    trash = areas.path(SessionArea.TRASH, plan.trash)
     for file in plan.replaced:
-        _put_aside(target / file, trash / file)
-    for before, after in plan.files.items():
-        if (source / before).exists():
-            make_folder((target / after).parent)
-            move_file(source / before, target / after)
+        _put_aside(areas, target / file, trash / file)
+    left = {before: after for before, after in plan.files.items() if (source / before).exists()}
+    for folder in sorted(_folders(left.values())):
+        make_folder(target / folder, roots=areas.roots)
+    for before, after in left.items():
+        move_file(source / before, target / after, roots=areas.roots)
     for folder in _folders(plan.files.values()):
         flush_folder(target / folder)
     _remove_rest(source)
 
 
-def _put_aside(file: Path, kept: Path) -> None:
+def _put_aside(areas: Areas, file: Path, kept: Path) -> None:
     """Move a file to the trash, unless that is done and another one has its name by now."""
     if not _is_to_be_put_aside(file, kept):
         return
-    make_folder(kept.parent)
-    move_file(file, kept)
+    make_folder(kept.parent, roots=areas.roots)
+    move_file(file, kept, roots=areas.roots)
     flush_folder(kept.parent)
 
 
