@@ -11,6 +11,7 @@ import pytest
 from engine.model.session import SessionArea, SessionStatus
 from engine.sessions import files, transfer
 from engine.sessions.operations import OperationKind
+from engine.sessions.rename import rename_new
 from tests.engine.sessions.depot import Depot, depot_in
 from tests.engine.sessions.test_archive import archived, ask, ready
 
@@ -141,12 +142,12 @@ def test_a_link_that_is_planted_between_the_look_and_the_move_is_not_followed(
     if merges := "SCANS" in name:
         archived(depot)
     session = ready(depot, SeriesDescription="kept")
-    held, planted, move = threading.Event(), threading.Event(), files.rename_new
+    held, planted = threading.Event(), threading.Event()
 
     def wait_and_move(source: Path, target: Path, **options: Any) -> None:
         held.set()
         assert planted.wait(20)
-        move(source, target, **options)
+        rename_new(source, target, **options)
 
     monkeypatch.setattr(files, "rename_new", wait_and_move)
     with ThreadPoolExecutor(1) as mover:
