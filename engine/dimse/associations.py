@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TypedDict
 from engine.addresses import origin_of
 from engine.dimse.acceptance import OpenAssociation
 from engine.dimse.known_addresses import KnownAddresses
-from engine.dimse.repetitions import Repetitions
 from engine.dimse.sender_notes import SenderNotes
 from engine.events import (
     AssociationAborted,
@@ -26,6 +25,7 @@ from engine.events import (
 from engine.journal import is_told
 from engine.metrics import SecondsRing
 from engine.model.session import ObjectState
+from engine.repetitions import Budget, Repetitions
 from engine.sessions.rows import WhitelistUse
 from engine.view import AssociationEnd, AssociationStatus
 
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 ENDED_KEPT = 50
 CALLERS_TOLD = 10
 """How many callers of one address are told of one by one, if they are rejected for one cause."""
+REJECTIONS_PER_MINUTE = 60
+"""Reports of rejections, whatever the address; the rest is a number. One host may have a /48."""
 FOLDED_WITHIN = timedelta(minutes=10)
 """A refusal is the same row as the one before if it comes this soon after it."""
 
@@ -161,9 +163,10 @@ class Associations:
         """Of the ended ones that are kept, by number."""
         self._known_addresses = KnownAddresses(known)
         self._opened = 0
-        self._rejections = Repetitions(clock)
-        self._rejected_callers = Repetitions(clock)
-        self._callers_by_cause = Repetitions(clock)
+        self._rejections = Repetitions(clock.monotonic)
+        self._rejected_callers = Repetitions(clock.monotonic)
+        self._callers_by_cause = Repetitions(clock.monotonic)
+        self._rejection_reports = Budget(REJECTIONS_PER_MINUTE, 60, clock.monotonic)
 
     def open(
         self,
@@ -303,7 +306,8 @@ class Associations:
         if is_new == 1 and not told:
             told = self._callers_by_cause.count(cause) < CALLERS_TOLD
             times = 1
-        if not told:
+        left_out = self._rejection_reports.take() if told else None
+        if left_out is None:
             return
         self._journal.record(
             AssociationRejected(
@@ -318,6 +322,7 @@ class Associations:
                 reason=rejection.reason,
                 why=status.why,
                 times=times,
+                left_out=left_out,
             )
         )
 

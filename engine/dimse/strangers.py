@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from engine.addresses import origin_of
 from engine.dimse.greeting import recognize
-from engine.dimse.repetitions import Repetitions
 from engine.events import ConnectionDropped
 from engine.journal import is_told
+from engine.repetitions import Budget, Repetitions
 
 if TYPE_CHECKING:
     from engine.clock import Clock
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from engine.model.whitelist import Address
 
 LEFT_SILENTLY = "it was closed without a word"
+REPORTS_PER_MINUTE = 60
+"""Of connections that ended so, from all addresses; the rest is a number."""
 
 _ASSOCIATE_RQ = 0x01
 _OTHER_PDUS = {  # PS3.8 9.3.1
@@ -62,7 +64,8 @@ class Strangers:
 
     def __init__(self, clock: Clock, journal: Journal) -> None:
         self._journal = journal
-        self._repetitions = Repetitions(clock)
+        self._repetitions = Repetitions(clock.monotonic)
+        self._budget = Budget(REPORTS_PER_MINUTE, 60, clock.monotonic)
 
     def dropped(
         self, address: Address, port: int, why: str, receiver: str = "", calling: str = ""
@@ -70,7 +73,10 @@ class Strangers:
         """Note that a connection ended; it is told the 1st, 10th, 100th … time in a while."""
         times = self._repetitions.count((origin_of(address), port, why))
         # One connection without a word is any monitor's check of a port.
-        if is_told(times) and not (times == 1 and why == LEFT_SILENTLY):
+        if not is_told(times) or (times == 1 and why == LEFT_SILENTLY):
+            return
+        left_out = self._budget.take()
+        if left_out is not None:
             self._journal.record(
                 ConnectionDropped(
                     receiver=receiver,
@@ -79,5 +85,6 @@ class Strangers:
                     port=port,
                     why=why,
                     times=times,
+                    left_out=left_out,
                 )
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from engine.events.event import Event, Severity, counted
+from engine.events.event import Event, Severity, and_left_out, counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +59,14 @@ class AssociationRejected(Event):
     why: str
     times: int = 1
     """How often so far from this address with these numbers; told at 10, 100, 1000 …"""
+    left_out: int = 0
+    """How many such reports were left out before, because there were too many in a minute."""
 
     def sentence(self) -> str:
         """Say what happened."""
         again = f", {self.times:,} times by now" if self.times > 1 else ""
         triple = f"{self.result}/{self.source}/{self.reason}"
-        return f"association rejected ({triple}){again}: {self.why}"
+        return f"association rejected ({triple}){again}: {self.why}{and_left_out(self.left_out)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +82,15 @@ class ConnectionDropped(Event):
     """In words of ours; nothing that the peer sent is in it."""
     times: int = 1
     """How often lately; repetitions are told at 10, 100, 1000 …"""
+    left_out: int = 0
+    """How many such reports were left out before, because there were too many in a minute."""
 
     def sentence(self) -> str:
         """Say what happened."""
         again = f", {self.times:,} times by now" if self.times > 1 else ""
         where = f"from {self.address} to port {self.port}"
-        return f"connection {where} ended without an association{again}: {self.why}"
+        what = f"connection {where} ended without an association{again}: {self.why}"
+        return what + and_left_out(self.left_out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from engine.events.event import Event, Severity, counted
+from engine.events.event import Event, Severity, and_left_out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +40,8 @@ class ControlRefused(Event):
     def sentence(self) -> str:
         """Say what happened."""
         again = f", {self.times:,} times by now" if self.times > 1 else ""
-        more = f"; {counted(self.left_out, 'such report')} left out before" if self.left_out else ""
-        return f"control request from {self.address} refused{again}: {self.why}{more}"
+        what = f"control request from {self.address} refused{again}: {self.why}"
+        return what + and_left_out(self.left_out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,6 +70,11 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
+def and_left_out(reports: int) -> str:
+    """Return the end of a sentence that says how many reports before it were left out."""
+    return f"; {counted(reports, 'such report')} left out before" if reports else ""
+
+
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
     """An event with its place in the journal."""

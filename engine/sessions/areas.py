@@ -31,6 +31,11 @@ class Areas:
     archive: Path
     trash: Path
 
+    @property
+    def roots(self) -> tuple[Path, Path, Path]:
+        """The trees; each may be reached through a link, below them none is followed."""
+        return self.prearchive, self.archive, self.trash
+
     def folder(self, session: Session) -> Path:
         """Return where a session is."""
         return self.path(session.area, session.folder)
@@ -42,8 +47,8 @@ class Areas:
     def require_no_link(self, area: SessionArea, folder: str) -> None:
         """Check that no link leads from a session's folder, or the way to it, to other places.
 
-        What is missing is no link. Later steps go by paths: this is no protection against somebody
-        who puts a link there at the same moment.
+        What is missing is no link. It says in words, and before anything begins, what a step would
+        meet: moves follow none below `roots`, also none that is put there later.
 
         Raises:
             SessionError: if a link stands where a folder belongs.

@@ -83,7 +83,7 @@ def _place(folder: Path, scan: Scan, moved: list[Moved]) -> Scan:
     for resource in scan.resources:
         place = folder / scan.folder(resource)
         if any((folder / entry.stored.file).parent != place for entry in resource.entries):
-            make_folder(place, folder)
+            make_folder(place, roots=(folder,))
         entries = tuple(_place_entry(folder, scan, resource, e, moved) for e in resource.entries)
         resources.append(replace(resource, entries=entries))
         flush_folder(place)
@@ -96,19 +96,19 @@ def _place_entry(
     place, source = folder / scan.folder(resource), folder / entry.stored.file
     if source.parent == place:
         return entry
-    name = _move(source, place, entry.name)
+    name = _move(folder, source, place, entry.name)
     after = f"{scan.folder(resource)}/{name}"
     moved.append(Moved(entry.stored.file, after))
     return Entry(replace(entry.stored, file=after), name)
 
 
-def _move(source: Path, place: Path, name: str) -> str:
+def _move(folder: Path, source: Path, place: Path, name: str) -> str:
     """Move an object beside whatever the index does not know of, and return its name there."""
     in_use: set[str] = set()
     while True:
         candidate = free_name(name, in_use)
         try:
-            move_file(source, place / candidate)
+            move_file(source, place / candidate, roots=(folder,))
         except FileExistsError:
             in_use.add(candidate)
         else:

@@ -10,14 +10,14 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from engine.sessions.folders import FlushedFolders, opened
 from engine.sessions.rename import rename_new
 from engine.sessions.scans import SCANS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
-FOLDER_MODE = 0o750
 FILE_MODE = 0o640
 PART_SUFFIX = ".part"
 
@@ -46,50 +46,56 @@ def write_atomically(path: Path, content: bytes) -> None:
     flush_folder(path.parent)
 
 
-def make_folder(path: Path, below: Path) -> None:
-    """Make a folder and those on the way to it from another one; the names of all are flushed.
+def make_folder(path: Path, *, roots: Collection[Path]) -> None:
+    """Make a folder and those above it, up to the root that it is in.
 
-    That a folder is there says nothing: whoever made it may have failed before the flush.
+    Their names are on the disk then, whoever made them; no link is followed below the root.
+
+    Raises:
+        OSError: if the storage fails, or something else has the name of a folder.
     """
-    if path != below:
-        make_folder(path.parent, below)
-    elif path.is_dir():
-        return
-    with suppress(FileExistsError):
-        path.mkdir(FOLDER_MODE)
-        path.chmod(FOLDER_MODE)  # whatever the umask
-    flush_folder(path.parent)
+    with opened(path, roots, FlushedFolders(), make=True):
+        pass
 
 
-def move_file(source: Path, target: Path) -> None:
+def move_file(source: Path, target: Path, *, roots: Collection[Path] = ()) -> None:
     """Give a file another name in one step, in an existing folder of the same file system.
+
+    No link is followed below the roots.
 
     Raises:
         FileExistsError: if another file has that name.
     """
     try:
-        rename_new(source, target)
+        rename_new(source, target, roots=roots)
     except FileExistsError:
         if not same_file(source, target):
             raise
         source.unlink()  # its second name, from an engine that moved files in two steps
 
 
-def move_folder(source: Path, target: Path, below: Path) -> None:
+def move_document(source: Path, target: Path, *, roots: Collection[Path]) -> None:
+    """Move a document that can be made again over another; no link is followed below the roots.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    with opened(source.parent, roots) as old_fd, opened(target.parent, roots) as new_fd:
+        os.rename(source.name, target.name, src_dir_fd=old_fd, dst_dir_fd=new_fd)
+
+
+def move_folder(source: Path, target: Path, *, roots: Collection[Path]) -> None:
     """Move a folder with all it holds, flushed; that it is there already is fine.
 
-    Args:
-        source: where it is.
-        target: where it goes.
-        below: the root of the target's area, from which on folders are made for it.
+    No link is followed below the roots.
 
     Raises:
         FileExistsError: if both exist.
         FileNotFoundError: if neither does.
     """
-    make_folder(target.parent, below)
+    make_folder(target.parent, roots=roots)
     if source.exists() or not target.exists():
-        rename_new(source, target)
+        rename_new(source, target, roots=roots)
     flush_folder(target.parent)
     with suppress(FileNotFoundError):
         flush_folder(source.parent)

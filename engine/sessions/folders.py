@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from engine.errors import ProcessingFailed
 from engine.settings import Durability
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 FOLDER_MODE = 0o750
 KEPT_OPEN = 8
@@ -106,6 +110,36 @@ def open_folder(
         os.close(fd)
         raise
     return fd
+
+
+@contextmanager
+def opened(
+    folder: Path,
+    roots: Iterable[Path],
+    flushed: FlushedFolders | None = None,
+    *,
+    make: bool = False,
+) -> Iterator[int]:
+    """Give a descriptor of a folder, to which no link leads below the root that it is in.
+
+    Args:
+        folder: where it is.
+        roots: folders that may be reached through links; below them, none is followed.
+        flushed: what is known of the folders below its root, if their names must be on the disk.
+        make: whether it and its root are made if they are missing.
+    """
+    root = next((root for root in roots if folder.is_relative_to(root)), folder)
+    if make:
+        root.mkdir(FOLDER_MODE, parents=True, exist_ok=True)  # somebody may have removed it
+    root_fd = os.open(root, _FOLDER_FLAGS & ~os.O_NOFOLLOW)
+    try:
+        fd = open_folder(root_fd, folder.relative_to(root).parts, flushed, make=make)
+    finally:
+        os.close(root_fd)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _enter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from engine.sessions.staging import (
     stage,
     staging_of,
 )
-from engine.sessions.transfer import carry_out, put_back, with_free_names
+from engine.sessions.transfer import carry_out, has_moved, put_back, with_free_names
 from engine.sessions.withdrawal import Withdrawn
 from engine.sessions.workplace import in_words, is_full, project_of
 
@@ -43,6 +44,13 @@ if TYPE_CHECKING:
     from engine.sessions.operations import Operation, Plan, Request
     from engine.sessions.staging import Staged
     from engine.sessions.workplace import Workplace
+
+STAYS = (
+    "it stays in the archive, because the way to the prearchive is blocked (clear it, then rebuild"
+    " the session)"
+)
+
+_logger = logging.getLogger(__name__)
 
 
 class Operator:
@@ -64,9 +72,9 @@ class Operator:
         if not self._at.is_settled(session.id):
             return
         try:
-            self._require_no_link(session, plan)
             if plan.withdrawn and self._is_undone(session, plan):
                 return
+            self._require_no_link(session, plan)
             if plan.anonymizes and not self._anonymize(session, plan):
                 return
             plan = self._move(session, plan)
@@ -97,10 +105,13 @@ class Operator:
 
     def _is_undone(self, session: Session, plan: Plan) -> bool:
         """Undo an archiving that somebody took back; no if the session has moved as a whole."""
-        folder = self._at.areas.folder(session)
-        if plan.into is None and not folder.exists():
+        if has_moved(self._at.areas, session, plan):
             return False
-        if plan.into is not None:
+        folder = self._at.areas.folder(session)
+        if plan.into is None:
+            self._at.areas.require_no_link(session.area, session.folder)
+        else:
+            self._require_no_link(session, plan)
             put_back(self._at.areas, session, plan)
         if plan.anonymizes:
             self._at.ledger.note_anonymized(session.id, part_in_place(folder, plan))
@@ -204,13 +215,16 @@ class Operator:
     def _rebuild(self, into: int) -> None:
         """Write the documents of a session that another one was merged into.
 
-        If one of its objects can't be read, they stay as they were: the merge is complete.
+        If that is not possible, they stay as they were: the merge is complete. If the disk is full,
+        it is tried again.
         """
         archived = self._at.ledger.session(into)
         folder = self._at.areas.folder(archived)
         try:
             self._build(archived, folder)  # which repairs what a crash left of this very rebuild
-        except EngineError as error:
+        except (EngineError, OSError) as error:
+            if is_full(error):
+                raise
             why = f"merged, but its documents are as before: {in_words(error)}"
             self._at.ledger.recount(into)
             self._at.ledger.note_reason(into, why)
@@ -218,24 +232,31 @@ class Operator:
         remove_empty_folders(folder / SCANS)
 
     def _write_log(self, session: Session, plan: Plan) -> None:
-        folder = self._at.areas.path(plan.area, plan.folder)
-        logs = folder / "logs"
-        make_folder(logs, folder)
+        """Write why a session fell back into its folder, as XNAT does; its row says it anyway."""
+        logs = self._at.areas.path(plan.area, plan.folder) / "logs"
         line = f"{self._at.clock.now().isoformat(timespec='seconds')} {plan.reason}\n"
-        write_atomically(logs / f"directArchive{session.id}.log", line.encode())
+        try:
+            make_folder(logs, roots=self._at.areas.roots)
+            write_atomically(logs / f"directArchive{session.id}.log", line.encode())
+        except OSError as error:
+            _logger.warning("session %d: its log can't be written: %s", session.id, error.strerror)
 
     def _fail(self, session: Session, plan: Plan, error: EngineError | OSError) -> None:
         """Give up on what has not begun on the disk; what has, or lacks room, is done later."""
-        why, folder = in_words(error), self._at.areas.folder(session)
-        is_anonymized = not (plan.anonymizes and staging_of(folder).exists())
-        untouched = plan.into is None and is_anonymized and folder.exists()
-        if untouched and plan.status is not SessionStatus.ERROR and not is_full(error):
-            self._refuse(session, why)
+        why = in_words(error)
+        if self._is_untouched(session, plan) and not is_full(error):
+            self._refuse(session, f"{plan.reason}; {STAYS}: {why}" if plan.reason else why)
             return
         later = f"{why}; it will be tried again"
         if session.reason != later:  # it may be tried for days
             self._at.ledger.note_reason(session.id, later)
             self._tell_failure(session, later)
+
+    def _is_untouched(self, session: Session, plan: Plan) -> bool:
+        """Tell whether a plan has changed nothing on the disk yet."""
+        if plan.into is not None or has_moved(self._at.areas, session, plan):
+            return False
+        return not (plan.anonymizes and staging_of(self._at.areas.folder(session)).exists())
 
     def _refuse(self, session: Session, why: str) -> None:
         self._at.ledger.refuse(session.id, SessionStatus.ERROR, why)

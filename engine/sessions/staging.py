@@ -104,7 +104,7 @@ def stage(
     copies = staging_of(folder) / "objects"  # not where an audit looks for sessions
     parents = sorted({(copies / file).parent for file in files})
     for parent in parents:
-        make_folder(parent, folder.parent)
+        make_folder(parent, roots=(folder.parent,))
     labels = (session.project or "", session.subject or "", session.label)
     copy = partial(_copy, scripts, step, labels, folder, copies)
     with ThreadPoolExecutor(AT_ONCE, "archive-script") as pool:

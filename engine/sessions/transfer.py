@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import suppress
 from dataclasses import replace
+from os.path import lexists
 from typing import TYPE_CHECKING
 
 from engine.model.session import SessionArea, SessionStatus
@@ -11,6 +13,7 @@ from engine.sessions.building import document_of
 from engine.sessions.files import (
     flush_folder,
     make_folder,
+    move_document,
     move_file,
     move_folder,
     remove_empty_folders,
@@ -43,13 +46,13 @@ def carry_out(areas: Areas, session: Session, plan: Plan) -> None:
         OSError: if the storage fails; to repeat it is safe. `FileExistsError` if a merged object's
             name is another file's: `with_free_names` gives it another one.
     """
-    source = areas.folder(session)
+    source, target = areas.folder(session), areas.path(plan.area, plan.folder)
     remove_staging(source)
     if plan.into is None:
-        _move_whole(areas, session, plan)
+        _move_whole(areas, source, target, plan)
     else:
-        _put_aside(areas, plan)
-        _merge(areas, session, plan)
+        _put_aside(areas, target, plan)
+        _merge(areas, source, target, plan)
     remove_time_stamp(session, source)
     # What was removed must not come back after a power cut, for no row knows it by then.
     flush_folder(next(folder for folder in source.parents if folder.is_dir()))
@@ -99,12 +102,12 @@ def put_back(areas: Areas, session: Session, plan: Plan) -> None:
     source, target = areas.folder(session), areas.path(plan.area, plan.folder)
     for before, after in plan.files.items():
         if not (source / before).exists() and (target / after).exists():
-            make_folder((source / before).parent, areas.path(session.area, ""))
-            move_file(target / after, source / before)
+            make_folder((source / before).parent, roots=areas.roots)
+            move_file(target / after, source / before, roots=areas.roots)
     for file in plan.replaced:
         kept = areas.path(SessionArea.TRASH, plan.trash) / file
         if kept.exists():
-            move_file(kept, target / file)
+            move_file(kept, target / file, roots=areas.roots)
     for folder in _folders(plan.files):
         flush_folder(source / folder)
     for folder in _folders((*plan.files.values(), *plan.replaced)):
@@ -118,6 +121,14 @@ def put_back(areas: Areas, session: Session, plan: Plan) -> None:
             trash.parent.rmdir()
 
 
+def has_moved(areas: Areas, session: Session, plan: Plan) -> bool:
+    """Tell whether a session that is moved as a whole is in its new place already."""
+    if plan.into is not None:
+        return False
+    source, target = areas.folder(session), areas.path(plan.area, plan.folder)
+    return lexists(target) and not lexists(source)
+
+
 def remove_time_stamp(session: Session, folder: Path) -> None:
     """Remove the folder that only one session of the prearchive had, for its time stamp."""
     if session.area is SessionArea.PREARCHIVE:
@@ -125,37 +136,37 @@ def remove_time_stamp(session: Session, folder: Path) -> None:
             folder.parent.rmdir()
 
 
-def _move_whole(areas: Areas, session: Session, plan: Plan) -> None:
-    source, target = areas.folder(session), areas.path(plan.area, plan.folder)
+def _move_whole(areas: Areas, source: Path, target: Path, plan: Plan) -> None:
     if plan.status is SessionStatus.DELETED and not (source.exists() or target.exists()):
-        # A session whose first object never came to be has none.
-        make_folder(source, areas.path(session.area, ""))
+        # a session whose first object never came to be has none
+        make_folder(source, roots=areas.roots)
+    if document_of(target).is_dir():  # found later, it would hold up a session that has moved
+        raise FileExistsError(errno.EEXIST, "a folder has the name of its document")
     remove_empty_folders(source / SCANS)
-    move_folder(source, target, areas.path(plan.area, ""))
+    move_folder(source, target, roots=areas.roots)
     with suppress(FileNotFoundError):
-        document_of(source).rename(document_of(target))
+        move_document(document_of(source), document_of(target), roots=areas.roots)
     flush_folder(target.parent)
 
 
-def _put_aside(areas: Areas, plan: Plan) -> None:
+def _put_aside(areas: Areas, target: Path, plan: Plan) -> None:
     """Move replaced files to the trash; where that is done, another one has the name by now."""
-    target, trash = areas.path(plan.area, plan.folder), areas.path(SessionArea.TRASH, plan.trash)
+    trash = areas.path(SessionArea.TRASH, plan.trash)
     leaving = [f for f in plan.replaced if _is_to_be_put_aside(target / f, trash / f)]
     for folder in _folders(leaving):
-        make_folder(trash / folder, areas.trash)
+        make_folder(trash / folder, roots=areas.roots)
     for file in leaving:
-        move_file(target / file, trash / file)
+        move_file(target / file, trash / file, roots=areas.roots)
     for folder in _folders(leaving):
         flush_folder(trash / folder)
 
 
-def _merge(areas: Areas, session: Session, plan: Plan) -> None:
-    source, target = areas.folder(session), areas.path(plan.area, plan.folder)
+def _merge(areas: Areas, source: Path, target: Path, plan: Plan) -> None:
     moving = {before: after for before, after in plan.files.items() if (source / before).exists()}
     for folder in _folders(moving.values()):
-        make_folder(target / folder, areas.path(plan.area, ""))
+        make_folder(target / folder, roots=areas.roots)
     for before, after in moving.items():
-        move_file(source / before, target / after)
+        move_file(source / before, target / after, roots=areas.roots)
     for folder in _folders(plan.files.values()):
         flush_folder(target / folder)
     _remove_rest(source)

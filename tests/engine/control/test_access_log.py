@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from engine.control.access_log import AGAIN_SECONDS, KEPT, REFUSALS_PER_HOUR, AccessLog
+from engine.control.access_log import REFUSALS_PER_HOUR, AccessLog
 from engine.control.host import serve, token_of
 from engine.events import ControlRefused, ControlUsed, Event
+from engine.repetitions import FOLDED_WITHIN_SECONDS, KEPT
 from engine.settings import EngineSettings
 from tests.fakes import busy
 from tests.running import LOGIN, free_port
@@ -33,10 +34,10 @@ def test_a_use_is_reported_again_only_after_a_pause() -> None:
     told = Told()
     for _ in range(50):
         told.log.used("anna")
-        told.now += AGAIN_SECONDS - 1
+        told.now += FOLDED_WITHIN_SECONDS - 1
     told.log.used("bob")
     assert told.events == [ControlUsed(by="anna"), ControlUsed(by="bob")]
-    told.now += AGAIN_SECONDS
+    told.now += FOLDED_WITHIN_SECONDS
     told.log.used("anna")
     assert told.events[2:] == [ControlUsed(by="anna")]
 
@@ -46,7 +47,7 @@ def test_refusals_of_one_cause_are_counts() -> None:
     for _ in range(1_000):
         told.log.refused("192.0.2.7", "no token")
     assert [event.times for event in told.refusals()] == [1, 10, 100, 1_000]
-    told.now += AGAIN_SECONDS
+    told.now += FOLDED_WITHIN_SECONDS
     told.log.refused("192.0.2.7", "no token")
     assert told.refusals()[-1].times == 1
 

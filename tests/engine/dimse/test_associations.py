@@ -13,7 +13,13 @@ from pydicom.uid import UID
 
 from engine.dimse.acceptance import Accepted, AssociationRequest, Rejection
 from engine.dimse.association_control import AssociationControl
-from engine.dimse.associations import CALLERS_TOLD, ENDED_KEPT, Associations, LiveAssociation
+from engine.dimse.associations import (
+    CALLERS_TOLD,
+    ENDED_KEPT,
+    REJECTIONS_PER_MINUTE,
+    Associations,
+    LiveAssociation,
+)
 from engine.dimse.contexts import AcceptedUIDs
 from engine.errors import NotFound
 from engine.events import (
@@ -229,6 +235,18 @@ def test_many_ae_titles_of_one_address_are_few_lines(setting: Setting) -> None:
     times = times_told(setting)
     assert len(times) == CALLERS_TOLD + 3
     assert [count for count in times if count > 1] == [10, 100, 1_000]
+
+
+def test_rejections_of_many_networks_are_only_so_many_lines_a_minute(setting: Setting) -> None:
+    """One host may have a whole /48 of IPv6 addresses."""
+    for number in range(500):
+        for calling in ("A", "B", "C"):
+            rejected(setting, f"{calling}{number}", f"2001:db8:1:{number:x}::1")
+    assert len(times_told(setting)) == REJECTIONS_PER_MINUTE
+    setting.clock.advance(60)
+    rejected(setting, "CT1", "10.1.2.3")
+    last = setting.events(AssociationRejected)[-1]
+    assert last.sentence().endswith("there is no CT1; 1,440 such reports left out before")
 
 
 def test_the_first_callers_of_an_address_are_each_told(setting: Setting) -> None:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.dimse.repetitions import FOLDED_WITHIN_SECONDS, KEPT, Repetitions
-from engine.dimse.strangers import LEFT_SILENTLY, Strangers, departure
+from engine.dimse.strangers import LEFT_SILENTLY, REPORTS_PER_MINUTE, Strangers, departure
 from engine.journal import Journal
 from engine.model.whitelist import Address, normalize_address
+from engine.repetitions import FOLDED_WITHIN_SECONDS, KEPT, Repetitions
 from tests.fakes import FixedClock
 
 LONGEST = 1_000
@@ -139,8 +139,20 @@ def test_addresses_of_one_ipv6_network_are_one_caller(
     assert len(told(journal)) == 4
 
 
+def test_many_networks_write_only_so_many_lines_a_minute_and_the_rest_is_a_number(
+    strangers: Strangers, journal: Journal, clock: FixedClock
+) -> None:
+    """One host may have a whole /48 of IPv6 addresses."""
+    for number in range(2_000):
+        strangers.dropped(normalize_address(f"2001:db8:1:{number:x}::1"), 104, "why")
+    assert len(told(journal)) == REPORTS_PER_MINUTE
+    clock.advance(60)
+    strangers.dropped(HERE, 104, "why")
+    assert told(journal)[-1].endswith("why; 1,940 such reports left out before")
+
+
 def test_only_so_many_different_ones_are_remembered(clock: FixedClock) -> None:
-    repetitions = Repetitions(clock)
+    repetitions = Repetitions(clock.monotonic)
     for number in range(KEPT + 500):
         assert repetitions.count(number) == 1
     assert len(repetitions._seen) == KEPT

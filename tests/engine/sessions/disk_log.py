@@ -56,18 +56,26 @@ class DiskLog:
             monkeypatch.setattr(os, name, self._noting(name, getattr(os, name)))
 
     def _flush(self, fd: int) -> None:
-        self.note("flush", Path(os.readlink(f"/proc/self/fd/{fd}")))  # noqa: PTH115
+        self.note("flush", _folder(fd))
 
     def _moving(self, real: Any) -> Any:
         def move(source: Any, target: Any, **options: Any) -> None:
             real(source, target, **options)
-            self.note("move", Path(target))
+            self.note("move", _place(target, options.get("dst_dir_fd")))
 
         return move
 
     def _noting(self, name: str, real: Any) -> Any:
         def change(path: Any, *arguments: Any, **options: Any) -> None:
             real(path, *arguments, **options)
-            self.note(name, Path(path))
+            self.note(name, _place(path, options.get("dir_fd")))
 
         return change
+
+
+def _place(path: Any, dir_fd: int | None) -> Path:
+    return Path(path) if dir_fd is None else _folder(dir_fd) / path
+
+
+def _folder(fd: int) -> Path:
+    return Path(os.readlink(f"/proc/self/fd/{fd}"))  # noqa: PTH115

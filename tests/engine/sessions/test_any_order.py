@@ -63,6 +63,7 @@ class Sessions(RuleBasedStateMachine):
             "StudyInstanceUID": study,
             "SOPClassUID": sop_class,
             "Modality": "MR",
+            "InstanceNumber": str(self.depot._received),  # identical data sets are stored once
         }
         if again:
             elements["SOPInstanceUID"] = "1.2.3.999"

@@ -225,9 +225,9 @@ def test_a_move_that_was_cut_short_between_both_names_is_completed(tmp_path: Pat
 def test_a_folder_is_moved_once_and_never_onto_another(tmp_path: Path) -> None:
     source, target = tmp_path / "a" / "s", tmp_path / "b" / "c" / "s"
     source.mkdir(parents=True)
-    files.move_folder(source, target, tmp_path)
-    files.move_folder(source, target, tmp_path)
+    files.move_folder(source, target, roots=(tmp_path,))
+    files.move_folder(source, target, roots=(tmp_path,))
     assert target.is_dir()
     source.mkdir()
     with pytest.raises(FileExistsError):
-        files.move_folder(source, target, tmp_path)
+        files.move_folder(source, target, roots=(tmp_path,))

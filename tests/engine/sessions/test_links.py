@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from engine.model.session import SessionArea, SessionStatus
-from engine.sessions import transfer
+from engine.sessions import files, transfer
 from engine.sessions.operations import OperationKind
+from engine.sessions.rename import rename_new
 from tests.engine.sessions.depot import Depot, depot_in
 from tests.engine.sessions.test_archive import archived, ask, ready
 
@@ -76,7 +79,7 @@ def test_a_merge_that_finds_a_link_after_it_has_begun_goes_on_when_the_folder_is
 ) -> None:
     into, second = archived(depot), ready(depot)
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
@@ -129,3 +132,44 @@ def test_an_area_that_is_itself_elsewhere_is_used(tmp_path: Path, outside: Path)
         session = archived(depot)
         assert depot.session(session).status is S.ARCHIVED
         assert len(list(outside.rglob("*.dcm"))) == 1
+
+
+@pytest.mark.parametrize("name", ["NEURO-01/arc001", "NEURO-01/arc001/E1/SCANS/4"])
+def test_a_link_that_is_planted_between_the_look_and_the_move_is_not_followed(
+    depot: Depot, outside: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The thread that moves is held just before its move."""
+    if merges := "SCANS" in name:
+        archived(depot)
+    session = ready(depot, SeriesDescription="kept")
+    held, planted = threading.Event(), threading.Event()
+
+    def wait_and_move(source: Path, target: Path, **options: Any) -> None:
+        held.set()
+        assert planted.wait(20)
+        rename_new(source, target, **options)
+
+    monkeypatch.setattr(files, "rename_new", wait_and_move)
+    with ThreadPoolExecutor(1) as mover:
+        done = mover.submit(ask, depot, session, ARCHIVE, merge=merges)
+        assert held.wait(20)
+        replace_by_link(depot.areas.archive / name, outside)
+        before = sorted(outside.rglob("*"))
+        planted.set()
+        done.result()
+    assert sorted(outside.rglob("*")) == before
+    assert "Not a directory" in depot.session(session).reason
+    assert len(depot.objects(SessionArea.PREARCHIVE)) == 1
+
+
+def test_a_log_of_a_direct_archive_is_not_written_through_a_link(
+    depot: Depot, outside: Path
+) -> None:
+    session = depot.receive(direct=True)
+    depot.index.flush()
+    (file,) = depot.all_objects()
+    file.write_bytes(file.read_bytes()[:200])
+    (depot.areas.folder(depot.session(session)) / "logs").symlink_to(outside)
+    depot.fall_silent()
+    assert depot.session(session).area is SessionArea.PREARCHIVE
+    assert list(outside.iterdir()) == []

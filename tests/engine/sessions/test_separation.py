@@ -136,9 +136,9 @@ def test_a_crash_while_a_study_is_separated_loses_nothing(
     owner, name = STEPS[step]
     real = getattr(owner, name)
 
-    def crash(*arguments: Any) -> None:
+    def crash(*arguments: Any, **options: Any) -> None:
         if after:
-            real(*arguments)
+            real(*arguments, **options)
         raise KeyboardInterrupt
 
     depot = open_depot(tmp_path, FixedClock())

@@ -18,7 +18,7 @@ from tests.engine.sessions.depot import Depot, depot_in
 from tests.engine.sessions.test_archive import ready
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -49,8 +49,8 @@ def test_a_copy_is_never_written_over_or_through_what_is_there(
     folder, file = depot.areas.folder(row), "SCANS/4/DICOM/1.dcm"
     outside, place = depot.root / "outside", staging_of(folder) / "objects" / file
 
-    def plant(path: Path, below: Path) -> None:
-        make_folder(path, below)
+    def plant(path: Path, *, roots: Sequence[Path]) -> None:
+        make_folder(path, roots=roots)
         outside.write_bytes(b"mine")
         if kind == "link":
             place.symlink_to(outside)
@@ -69,8 +69,8 @@ def test_a_dangling_link_in_the_place_of_a_copy_makes_no_file_elsewhere(
     row = depot.session(ready(depot))
     folder, file = depot.areas.folder(row), "SCANS/4/DICOM/1.dcm"
 
-    def plant(path: Path, below: Path) -> None:
-        make_folder(path, below)
+    def plant(path: Path, *, roots: Sequence[Path]) -> None:
+        make_folder(path, roots=roots)
         (path / "1.dcm").symlink_to(depot.root / "outside")
 
     monkeypatch.setattr(staging, "make_folder", plant)

@@ -150,7 +150,7 @@ def test_a_session_that_somebody_wants_back_is_not_purged(
     depot.clock.advance(30 * DAY + 10)
     depot.ledger.ask(session, Request(OperationKind.RESTORE, "admin"))
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
