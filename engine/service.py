@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from engine import __version__
+from engine.answers.tls_files import tls_notes
 from engine.clock import SystemClock
 from engine.config.watcher import ConfigurationWatcher
 from engine.descriptors import raise_limit
@@ -228,6 +229,10 @@ class Engine:
             configuration, saved = store.save_receiver(meant, actor, replacing=seen)
             self._apply(configuration)
         return masked_receiver(saved)
+
+    def receiver_notes(self, receiver_id: int) -> tuple[str, ...]:
+        """Say what an administrator must know of a receiver that is no error."""
+        return tuple(tls_notes(self._configuration.receiver(receiver_id), self._clock.now()))
 
     def set_enabled(self, receiver_id: int, enabled: bool, actor: str) -> Receiver:
         """Enable or disable a receiver; open associations may finish."""

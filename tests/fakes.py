@@ -24,6 +24,7 @@ from engine.events import (
     ReceiverFailed,
     ReceiverListening,
     RecordedEvent,
+    SecretsShown,
 )
 from engine.exposition import render
 from engine.health import judge
@@ -182,6 +183,7 @@ class FakeMonitoring:
 
     def note_secrets_shown(self, what: str, actor: str) -> None:
         self.engine._command("note_secrets_shown", what, actor)
+        self.engine.record(SecretsShown(by=actor, what=what))
 
     def try_alert(self, target: AlertTarget, actor: str) -> None:
         self.engine._command("try_alert", target, actor)
@@ -210,6 +212,8 @@ class FakeEngine:
     echo_result: EchoResult = field(
         default_factory=lambda: EchoResult(True, "127.0.0.1:8104", "answered in 12 ms")
     )
+    notes: tuple[str, ...] = ()
+    """What there is to say of any receiver."""
     listeners: list[Listener] = field(default_factory=list)
     previews: tuple[RoutingPreview, ...] = ()
     processors: FakeProcessors = field(default_factory=FakeProcessors)
@@ -285,6 +289,10 @@ class FakeEngine:
         kept = tuple(status if s.receiver.id == saved.id else s for s in self.current.receivers)
         self._show(kept if saved.id in known else (*kept, status))
         return saved
+
+    def receiver_notes(self, receiver_id: int) -> tuple[str, ...]:
+        self._status(receiver_id)
+        return self.notes
 
     def set_enabled(self, receiver_id: int, enabled: bool, actor: str) -> Receiver:
         self._command("set_enabled", receiver_id, enabled, actor)

@@ -124,6 +124,16 @@ class EngineView(Protocol):
         """
         ...
 
+    def receiver_notes(self, receiver_id: int) -> tuple[str, ...]:
+        """Say what an administrator must know of a receiver that is no error; reads its TLS files.
+
+        Such as: a certificate among the authorities is one device's, or one expires soon.
+
+        Raises:
+            NotFound: if the receiver does not exist any more.
+        """
+        ...
+
     def set_enabled(self, receiver_id: int, enabled: bool, actor: str) -> Receiver:
         """Enable or disable a receiver; open associations may finish."""
         ...

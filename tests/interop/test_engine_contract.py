@@ -14,6 +14,7 @@ import pytest
 from engine.control.client import _mirror
 from engine.control.protocol import methods
 from engine.errors import ChangedMeanwhile, ConfigurationError, EngineError, NotFound, SessionError
+from engine.events import SecretsShown
 from engine.model.alerts import AlertTarget
 from engine.model.anonymization import ScriptScope
 from engine.model.identifying import MASK
@@ -163,6 +164,12 @@ def a_receiver_is_enabled_and_disabled(view: EngineView) -> None:
     refused(NotFound, view.set_enabled, UNKNOWN, True, WHO)
 
 
+@promise("receiver_notes")
+def only_a_receiver_that_is_there_has_notes(view: EngineView) -> None:
+    assert view.receiver_notes(first_receiver(view).id) == ()
+    refused(NotFound, view.receiver_notes, UNKNOWN)
+
+
 @promise("retry_receiver", "echo", "port_status")
 def a_receiver_is_called_by_its_id(view: EngineView) -> None:
     known = first_receiver(view)
@@ -289,6 +296,23 @@ def metrics_and_health_tell_of_the_same_engine(view: EngineView) -> None:
     assert b"dicomdock_engine_start_time_seconds" in view.monitoring.metrics()
     view.monitoring.counters()
     refused(ConfigurationError, view.monitoring.try_alert, AlertTarget("none"), WHO)
+
+
+@promise("monitoring/note_secrets_shown")
+def the_journal_keeps_who_was_shown_secrets(view: EngineView) -> None:
+    view.monitoring.note_secrets_shown("config show", WHO)
+    shown = [one.event for one in all_events(view) if isinstance(one.event, SecretsShown)]
+    assert shown[-1].what == "config show"
+    assert shown[-1].by.endswith(WHO)
+
+
+def all_events(view: EngineView) -> list[RecordedEvent]:
+    """Read the journal to its end."""
+    found, following = [], 0
+    while (page := view.events_since(following)).events:
+        found += page.events
+        following = page.next_sequence
+    return found
 
 
 @promise("objects/recent", "objects/trail", "objects/thumbnail")

@@ -58,6 +58,7 @@ COMMANDS = {
     "processors/shown_test": "processors test --show-values",
     "processors/test": "processors test --receiver",
     "projects": "projects list",
+    "receiver_notes": "receivers edit",
     "retry_receiver": "receivers retry",
     "save_project": "projects edit",
     "save_receiver": "receivers edit",
