@@ -387,9 +387,12 @@ def a_processor_is_tried_masked_or_shown(view: EngineView) -> None:
     assert len(masked.steps) == len(shown.steps)
 
 
-@promise("scripts/check", "scripts/default_script", "scripts/preview", "scripts/shown_preview")
+@promise("scripts/check", "scripts/default_script", "scripts/left", "scripts/preview",
+         "scripts/shown_preview")  # fmt: skip
 def a_script_is_checked_and_tried(view: EngineView) -> None:
     assert view.scripts.check(view.scripts.default_script()) == ()
+    assert view.scripts.left(" ") == ()
+    view.scripts.left(SCRIPT)
     trial, reference = ScriptTrial(ScriptScope.SITE, text=SCRIPT), stored(view)
     masked = view.scripts.preview(trial, reference)
     shown = view.scripts.shown_preview(trial, reference, WHO)

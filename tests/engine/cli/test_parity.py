@@ -64,6 +64,7 @@ COMMANDS = {
     "save_receiver": "receivers edit",
     "scripts/check": "script check",
     "scripts/default_script": "script default",
+    "scripts/left": "script check",
     "scripts/preview": "script try --project --as-received",
     "scripts/shown_preview": "script try --show-values",
     "senders/detail": "senders show --week",
