@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from engine import __version__
+from engine.answers.audit import audited
 from engine.answers.tls_files import tls_notes
 from engine.clock import SystemClock
 from engine.config.watcher import ConfigurationWatcher
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.config.store import ConfigurationStore
     from engine.dimse.receivers import Receivers
-    from engine.events import Event, EventPage, Listener
+    from engine.events import Event, EventPage, Listener, RecordedEvent
     from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
     from engine.model.identity import RoutingPreview
@@ -198,6 +199,10 @@ class Engine:
     def record(self, event: Event) -> None:
         """Add an event to the journal: for what serves this engine to others."""
         self._journal.record(event)
+
+    def audited(self, limit: int = 1000) -> tuple[RecordedEvent, ...]:
+        """Return what people did, from the audit log and oldest first."""
+        return audited(self._settings.audit_log, limit)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with urgent events from engine threads; return how to end that."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.events import EventPage, Listener
+    from engine.events import EventPage, Listener, RecordedEvent
     from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
     from engine.model.identity import RoutingPreview
@@ -85,6 +85,17 @@ class EngineView(Protocol):
 
     def events_since(self, sequence: int, limit: int = 500) -> EventPage:
         """Return journal events from `sequence` on, oldest first."""
+        ...
+
+    def audited(self, limit: int = 1000) -> tuple[RecordedEvent, ...]:
+        """Return what people did, from the audit log and oldest first: the newest events of it.
+
+        Those of earlier runs are there too, whose sequences began anew. Every event is known by
+        its words only.
+
+        Args:
+            limit: how many events at most; 5,000 is the most.
+        """
         ...
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:

@@ -306,9 +306,22 @@ def the_journal_keeps_who_was_shown_secrets(view: EngineView) -> None:
     assert shown[-1].by.endswith(WHO)
 
 
+@promise("audited")
+def the_audit_log_has_what_people_did_and_nothing_else(view: EngineView) -> None:
+    view.monitoring.note_secrets_shown("config diff", WHO)
+    done = view.audited()
+    assert [one.at for one in done] == sorted(one.at for one in done)
+    assert "config diff" in done[-1].event.sentence()
+    assert view.audited(1) == done[-1:]
+    assert view.audited(0) == ()
+    known = {(one.sequence, one.at) for one in all_events(view) if one.event.is_audited()}
+    assert {(one.sequence, one.at) for one in done} <= known
+
+
 def all_events(view: EngineView) -> list[RecordedEvent]:
     """Read the journal to its end."""
-    found, following = [], 0
+    found: list[RecordedEvent] = []
+    following = 0
     while (page := view.events_since(following)).events:
         found += page.events
         following = page.next_sequence

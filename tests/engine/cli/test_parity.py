@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 COMMANDS = {
+    "audited": "events --audit --limit",
     "associations/abort": "associations abort",
     "associations/contexts": "associations show",
     "delete_project": "projects delete",
@@ -124,6 +125,7 @@ ACTIONS = {
     "settings.delete": "delete_project",
     "settings.test": "monitoring/try_alert",
     "log.save": "events_since",
+    "log.audit": "audited",
     "sender.associations": "snapshot",
     "sender.sessions": "sessions/list",
     "sender.log": "events_since",
