@@ -12,6 +12,7 @@ from textual.widgets import Input
 
 from engine.errors import EngineError
 from engine.events import (
+    ControlRefused,
     ControlUsed,
     Event,
     ObjectsStored,
@@ -20,6 +21,7 @@ from engine.events import (
     RecordedEvent,
 )
 from engine.events.unknown import UnknownEvent
+from engine.monitoring_events import ClockStepped
 from tests.fakes import NOW, FakeEngine, busy, make_snapshot
 from tui.app import ConsoleApp
 from tui.forms.event_advice import what_to_do
@@ -212,6 +214,8 @@ async def test_ten_thousand_events_stay_fast_to_look_at() -> None:
     ("event", "words"),
     [
         (ReceiverFailed(reason="x", remedy="free \x1b it"), "Free ␛ it"),
+        (ControlRefused(address="10.1.2.3", why="no token"), "Give the client a right user"),
+        (ClockStepped(seconds=-90), "Check the clock"),
         (stored(1), ""),
     ],
 )

@@ -12,7 +12,9 @@ from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
 from engine.model.anonymization import ProfileSettings, Retain, ScriptScope
 from engine.model.auto_archive import AutoArchive
 from engine.model.limits import BOUNDS, Limits
+from engine.model.masked_settings import masked_site
 from engine.model.project import Project
+from engine.model.secrets import MASK
 from engine.model.session_settings import SessionSettings
 from engine.model.site import SiteSettings
 from engine.model.site_routing import SiteRouting
@@ -256,6 +258,15 @@ def test_a_target_is_a_program_or_a_webhook() -> None:
         form.set(f"kind_{kind}", kind is AlertKind.SILENCE)
     changed = AlertTarget("pager", (), "https://alerts.example/x", (AlertKind.SILENCE,))
     assert form.result().alerts.targets == (changed, CHAT)
+
+
+def test_a_mask_in_a_target_says_that_leaving_it_keeps_the_secret() -> None:
+    form = TargetForm(masked_site(TOLD), "chat")
+    assert form.text("webhook") == f"https://chat.example/{MASK}"
+    assert form.hint("webhook") == f"{MASK} is saved and not shown; leave it to keep it"
+    assert form.hint("name").startswith("1–32 letters")
+    form.set("webhook", "https://chat.example/other")
+    assert form.hint("webhook").startswith("such as https://")
 
 
 def test_problems_of_a_target_stand_at_its_fields() -> None:

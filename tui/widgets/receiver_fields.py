@@ -16,6 +16,7 @@ from engine.model.identifier import MAX_SETTING_CHARACTERS
 from engine.model.receiver import ROUTING_FIELDS
 from engine.model.tls import TLS_FILES
 from tui.forms.identifier_settings import project_choices
+from tui.forms.kept_secrets import mask_hint
 from tui.forms.receiver_form import (
     ADVANCED_FIELDS,
     CALLER_FIELDS,
@@ -275,6 +276,8 @@ class ReceiverFields(FormFields):
         if name in self._results:
             return self._results[name]
         setting = self.form.settings.get(name)
+        if setting and (masked := mask_hint(self.form.text(name))):
+            return masked
         return safe(setting.field.help) if setting else hints.get(name, "")
 
     def _identifier_hint(self) -> str:
