@@ -139,6 +139,8 @@ class ReceiverFields(FormFields):
         label = f"  {LABELS[name]}"
         if name in TLS_FILES:
             example = f"/etc/dicomdock/{name.removeprefix('tls_')}.pem"
+            if name == "tls_crl":
+                example = "none: revoked certificates are accepted"
             return self._field(
                 name, partial(self.entry, name, placeholder=example), f"  {label}", "-file"
             )
