@@ -110,7 +110,7 @@ SESSION_KEYS = (
     ("delete", "d", "Delete", "to the trash (asks)", 2),
     ("rebuild", "r", "Rebuild", "make scans and documents anew", 2),
     ("restore", "u", "Restore", "out of the trash, into the prearchive", 1),
-    ("cancel", "c", "Cancel", "take back what waits", 1),
+    ("cancel", "c", "Cancel", "take back what waits or is archived", 1),
 )
 """Name, key, label, help and importance of what may be asked for sessions."""
 AREA_HELP = "prearchive, archive, trash"
