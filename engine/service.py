@@ -10,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from engine import __version__
+from engine.answers.audit import audited
+from engine.answers.tls_files import tls_notes
 from engine.clock import SystemClock
 from engine.config.watcher import ConfigurationWatcher
 from engine.descriptors import raise_limit
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
     from engine.clock import Clock
     from engine.config.store import ConfigurationStore
     from engine.dimse.receivers import Receivers
-    from engine.events import Event, EventPage, Listener
+    from engine.events import Event, EventPage, Listener, RecordedEvent
     from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
     from engine.model.identity import RoutingPreview
@@ -198,6 +200,10 @@ class Engine:
         """Add an event to the journal: for what serves this engine to others."""
         self._journal.record(event)
 
+    def audited(self, limit: int = 1000) -> tuple[RecordedEvent, ...]:
+        """Return what people did, from the audit log and oldest first."""
+        return audited(self._settings.audit_log, limit)
+
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with urgent events from engine threads; return how to end that."""
         return self._journal.subscribe(listener)
@@ -228,6 +234,10 @@ class Engine:
             configuration, saved = store.save_receiver(meant, actor, replacing=seen)
             self._apply(configuration)
         return masked_receiver(saved)
+
+    def receiver_notes(self, receiver_id: int) -> tuple[str, ...]:
+        """Say what an administrator must know of a receiver that is no error."""
+        return tuple(tls_notes(self._configuration.receiver(receiver_id), self._clock.now()))
 
     def set_enabled(self, receiver_id: int, enabled: bool, actor: str) -> Receiver:
         """Enable or disable a receiver; open associations may finish."""

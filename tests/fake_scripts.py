@@ -9,7 +9,7 @@ from engine.view.scripts import ScriptPreview, TrialOutcome
 
 if TYPE_CHECKING:
     from engine.view.objects import ObjectReference
-    from engine.view.scripts import ScriptFinding, ScriptTrial
+    from engine.view.scripts import LeftText, ScriptFinding, ScriptTrial
 
 
 @dataclass
@@ -17,12 +17,17 @@ class FakeScripts:
     """Notes what it is asked in `calls`."""
 
     findings: tuple[ScriptFinding, ...] = ()
+    kept: tuple[LeftText, ...] = ()
     result: ScriptPreview = field(default_factory=lambda: ScriptPreview(TrialOutcome.EDITED))
     calls: list[tuple[str, object]] = field(default_factory=list)
 
     def check(self, text: str) -> tuple[ScriptFinding, ...]:
         self.calls.append(("check", text))
         return self.findings
+
+    def left(self, text: str) -> tuple[LeftText, ...]:
+        self.calls.append(("left", text))
+        return self.kept if text.strip() else ()
 
     def default_script(self) -> str:
         return 'version "6.1"\n(0010,0010) := subject\n'

@@ -24,7 +24,9 @@ from engine.events import (
     ReceiverFailed,
     ReceiverListening,
     RecordedEvent,
+    SecretsShown,
 )
+from engine.events.unknown import UnknownEvent
 from engine.exposition import render
 from engine.health import judge
 from engine.metrics import WINDOW_SECONDS, Latency, Throughput, Totals
@@ -182,6 +184,7 @@ class FakeMonitoring:
 
     def note_secrets_shown(self, what: str, actor: str) -> None:
         self.engine._command("note_secrets_shown", what, actor)
+        self.engine.record(SecretsShown(by=actor, what=what))
 
     def try_alert(self, target: AlertTarget, actor: str) -> None:
         self.engine._command("try_alert", target, actor)
@@ -210,6 +213,10 @@ class FakeEngine:
     echo_result: EchoResult = field(
         default_factory=lambda: EchoResult(True, "127.0.0.1:8104", "answered in 12 ms")
     )
+    older_audited: tuple[RecordedEvent, ...] = ()
+    """What the audit log has of earlier runs."""
+    notes: tuple[str, ...] = ()
+    """What there is to say of any receiver."""
     listeners: list[Listener] = field(default_factory=list)
     previews: tuple[RoutingPreview, ...] = ()
     processors: FakeProcessors = field(default_factory=FakeProcessors)
@@ -250,6 +257,12 @@ class FakeEngine:
         after = found[-1].sequence + 1 if found else sequence
         return EventPage(found, after, 0)
 
+    def audited(self, limit: int = 1000) -> tuple[RecordedEvent, ...]:
+        self._command("audited", limit)
+        done = [one for one in self.events if one.event.is_audited()]
+        told = [*self.older_audited, *map(_as_told, done)]
+        return tuple(told[max(0, len(told) - limit) :])
+
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         self.listeners.append(listener)
 
@@ -285,6 +298,10 @@ class FakeEngine:
         kept = tuple(status if s.receiver.id == saved.id else s for s in self.current.receivers)
         self._show(kept if saved.id in known else (*kept, status))
         return saved
+
+    def receiver_notes(self, receiver_id: int) -> tuple[str, ...]:
+        self._status(receiver_id)
+        return self.notes
 
     def set_enabled(self, receiver_id: int, enabled: bool, actor: str) -> Receiver:
         self._command("set_enabled", receiver_id, enabled, actor)
@@ -412,6 +429,20 @@ def _require_unchanged(what: str, now: object, seen: object) -> None:
         raise NotFound(f"{what} does not exist any more", "look at the list again")
     if seen is not None and now != seen:
         raise ChangedMeanwhile(what, "bert", NOW, ["limits.associations: 200 → 25"])
+
+
+def _as_told(recorded: RecordedEvent) -> RecordedEvent:
+    """Return an event as the audit log has it: by its words."""
+    event = recorded.event
+    told = UnknownEvent(
+        severity=event.severity,
+        topic=event.topic,
+        message=event.sentence(),
+        receiver=event.receiver,
+        calling_ae_title=event.calling_ae_title,
+        association=event.association,
+    )
+    return replace(recorded, event=told)
 
 
 @dataclass

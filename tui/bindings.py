@@ -110,7 +110,7 @@ SESSION_KEYS = (
     ("delete", "d", "Delete", "to the trash (asks)", 2),
     ("rebuild", "r", "Rebuild", "make scans and documents anew", 2),
     ("restore", "u", "Restore", "out of the trash, into the prearchive", 1),
-    ("cancel", "c", "Cancel", "take back what waits", 1),
+    ("cancel", "c", "Cancel", "take back what waits or is archived", 1),
 )
 """Name, key, label, help and importance of what may be asked for sessions."""
 AREA_HELP = "prearchive, archive, trash"
@@ -309,6 +309,7 @@ KEYS = (
     Key("log.error", Scope.LOG, "e", "e", "error(1)", "Next error", "older", 2, short="Error"),
     Key("log.error_back", Scope.LOG, "E", "E", "error(-1)", "Previous error", "newer"),
     Key("log.levels", Scope.LOG, "l", "l", "levels", "Levels", "all, no info, errors only", 3),
+    Key("log.audit", Scope.LOG, "a", "a", "audit", "Audit", "only what people did; old too", 2),
     Key("log.mark", Scope.LOG, "m", "m", "mark_here", "Mark", "a line above the newest event", 3),
     Key("log.wrap", Scope.LOG, "w", "w", "wrap", "Wrap", "whole sentences in several lines", 4),
     Key("log.times", Scope.LOG, "t", "t", "times", "Times", "time of day, date, how long ago", 4),

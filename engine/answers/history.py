@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import ChangedMeanwhile
 from engine.model.configuration import Configuration
-from engine.model.configuration_diff import differences, masked
+from engine.model.configuration_diff import differences, in_one_line, masked
 from engine.users import SAYS
 from engine.view.history import ChangeRow, RevisionPage, RevisionSummary
 
@@ -102,5 +102,5 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, list | tuple):
-        return "\n".join(map(str, value))[:_LONGEST_TEXT]
+        return "\n".join(map(in_one_line, value))[:_LONGEST_TEXT]
     return "" if value is None else str(value)[:_LONGEST_TEXT]

@@ -10,7 +10,7 @@ from engine.inspection.job import TrialJob, TrialResult
 from engine.model.anonymization import Anonymization, ScriptScope
 from engine.model.identifying import MASK, IdentifyingValues
 from engine.model.identity import UNASSIGNED
-from engine.view.scripts import FindingKind, ScriptFinding, ScriptPreview
+from engine.view.scripts import FindingKind, LeftText, ScriptFinding, ScriptPreview
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +48,17 @@ class ScriptAnswers:
             ScriptFinding(FindingKind.TRAP, f.line, 1, f.message, f.remedy, f.trap)
             for f in lint(script)
         )
+
+    def left(self, text: str) -> tuple[LeftText, ...]:
+        """Return which texts neither a script nor the basic profile removes."""
+        from engine.anonymize import Script, ScriptError, left_by
+
+        if not text.strip():
+            return ()
+        try:
+            return tuple(LeftText(left.path, left.name) for left in left_by(Script.parse(text)))
+        except ScriptError:
+            return ()
 
     def default_script(self) -> str:
         """Return XNAT's script for a site."""

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engine import terminal
+from engine.answers.tls_files import callers_record, certificate_record, tls_notes
 from engine.cli.context import (
     actor,
     installed_file_namers,
@@ -26,7 +27,8 @@ from engine.cli.options import (
     text_or_file,
 )
 from engine.cli.secrets import shown
-from engine.cli.tls import add_tls, callers_record, certificate_record, tls_given, tls_notes
+from engine.cli.tls import add_tls, tls_given
+from engine.clock import SystemClock
 from engine.model.duplicates import DuplicatePolicy
 from engine.model.limits import RECEIVER_LIMITS
 from engine.model.receiver import ROUTING_FIELDS, Receiver, ReceiverRules, parse_receiver
@@ -174,7 +176,7 @@ def _save(
     _report(arguments, verb, *saved)
     if receiver.whitelist and not receiver.whitelist_enabled:
         terminal.say("the whitelist is kept but off; --whitelist-enabled puts it in force")
-    for note in tls_notes(saved[1]):
+    for note in tls_notes(saved[1], SystemClock().now()):
         terminal.say(note)
 
 
@@ -225,8 +227,8 @@ def _report(
 def receiver_record(receiver: Receiver, *, secrets: bool = False) -> dict[str, object]:
     """Return a receiver's JSON form with its label and what its TLS files say."""
     record = {**shown(receiver.to_record(), secrets=secrets), "label": receiver.label}
-    tls = {"certificate": certificate_record(receiver), "callers": callers_record(receiver)}
-    return record | tls
+    certificate = certificate_record(receiver, SystemClock().now())
+    return {**record, "certificate": certificate, "callers": callers_record(receiver)}
 
 
 def _print(receivers: Iterable[Receiver]) -> None:

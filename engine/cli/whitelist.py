@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import terminal
+from engine.answers.tls_files import authorities
 from engine.cli.context import receiver_named, receivers_named, settings_of, store_of
 from engine.cli.options import add_verb, add_verbs
-from engine.cli.tls import authorities
 from engine.errors import ConfigurationError, InvalidReceiver, InvalidWhitelistEntry, Problem
 from engine.model.ae_title import AETitle
 from engine.model.whitelist import (

@@ -22,8 +22,8 @@ from typing import Any, Literal, NewType, Union, get_args, get_origin
 from pydantic_core import core_schema as core
 
 from engine.control.hints import hints_of
-from engine.control.unknown_event import UnknownEvent
 from engine.events import Event
+from engine.events.unknown import UnknownEvent
 
 KIND = "kind"
 CONFIG = core.CoreConfig(ser_json_bytes="base64", val_json_bytes="base64")

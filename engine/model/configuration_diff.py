@@ -147,9 +147,19 @@ def _lines(value: object) -> tuple[object, ...]:
     return value if isinstance(value, tuple) else () if value is None else (value,)
 
 
+def in_one_line(value: object) -> str:
+    """Return one value of a list in words; of a record, what its members are."""
+    if isinstance(value, dict):
+        told = ((name, inner) for name, inner in value.items() if inner not in ("", [], ()))
+        return "; ".join(f"{name}: {in_one_line(inner)}" for name, inner in told)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
 def _lines_in_words(before: tuple[object, ...], after: tuple[object, ...]) -> str:
-    gone = [f"-{line}" for line in before if line not in after]
-    come = [f"+{line}" for line in after if line not in before]
+    gone = [f"-{in_one_line(line)}" for line in before if line not in after]
+    come = [f"+{in_one_line(line)}" for line in after if line not in before]
     return ", ".join((*gone, *come)) or "order changed"
 
 

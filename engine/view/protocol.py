@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.events import EventPage, Listener
+    from engine.events import EventPage, Listener, RecordedEvent
     from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
     from engine.model.identity import RoutingPreview
@@ -87,6 +87,17 @@ class EngineView(Protocol):
         """Return journal events from `sequence` on, oldest first."""
         ...
 
+    def audited(self, limit: int = 1000) -> tuple[RecordedEvent, ...]:
+        """Return what people did, from the audit log and oldest first: the newest events of it.
+
+        Those of earlier runs are there too, whose sequences began anew. Every event is known by
+        its words only.
+
+        Args:
+            limit: how many events at most; 5,000 is the most.
+        """
+        ...
+
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with urgent events from engine threads; return how to end that."""
         ...
@@ -121,6 +132,16 @@ class EngineView(Protocol):
             InvalidReceiver: if it conflicts with the configuration as it is now.
             ChangedMeanwhile: if somebody else changed the receiver after its editor saw it.
             NotFound: if the receiver to change does not exist any more.
+        """
+        ...
+
+    def receiver_notes(self, receiver_id: int) -> tuple[str, ...]:
+        """Say what an administrator must know of a receiver that is no error; reads its TLS files.
+
+        Such as: a certificate among the authorities is one device's, or one expires soon.
+
+        Raises:
+            NotFound: if the receiver does not exist any more.
         """
         ...
 

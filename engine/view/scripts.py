@@ -40,6 +40,15 @@ class ScriptFinding:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftText:
+    """A text that may say who the patient is, and that a script leaves as it is."""
+
+    path: str
+    """As a script writes it."""
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ScriptTrial:
     """What is to be tried: what is saved, or in its place what is not yet."""
 
@@ -107,6 +116,10 @@ class ScriptsView(Protocol):
 
     def check(self, text: str) -> tuple[ScriptFinding, ...]:
         """Return what is wrong with a text, or odd about it, in the order of its lines."""
+        ...
+
+    def left(self, text: str) -> tuple[LeftText, ...]:
+        """Return which texts neither a script nor the basic profile removes; none if invalid."""
         ...
 
     def default_script(self) -> str:

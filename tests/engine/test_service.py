@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import psutil
 import pytest
+from cryptography import x509
 
 from engine.alerting.failure import NotDelivered
 from engine.clock import SystemClock
@@ -41,7 +42,7 @@ from engine.settings import Durability, EngineSettings
 from engine.status import read_status
 from engine.view import AssociationEnd, PortState, ReceiverState
 from tests.caller import SERVER_NAME, Caller, call
-from tests.certificates import Authority
+from tests.certificates import Authority, party
 from tests.running import LOOPBACK, configure, free_port, make_receiver, stored_files
 
 if TYPE_CHECKING:
@@ -395,6 +396,21 @@ def test_the_snapshot_shows_the_certificate_in_force_and_why_a_changed_one_is_no
     assert shown().certificate != first
     assert shown().certificate_problem == ""
     assert engine.snapshot().receivers[0].certificate is None
+
+
+def test_a_devices_certificate_among_the_authorities_is_noted(
+    engine: NotingEngine, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path / "pki")
+    saved = engine.save_receiver(
+        make_receiver("SAFE", free_port(), enabled=False, **authority.settings()), "anna"
+    )
+    assert engine.receiver_notes(saved.id) == ()
+    device = party("ct1", x509.DNSName("ct1.example"), is_authority=True)
+    with authority.ca_file.open("ab") as trusted:
+        trusted.write(device.write(authority.folder / "device")[0].read_bytes())
+    said = "tls_ca: CN=ct1 is one device's certificate; what it signs is not accepted"
+    assert engine.receiver_notes(saved.id) == (said,)
 
 
 def test_a_receiver_with_files_that_do_not_fit_is_refused_and_nothing_changes(

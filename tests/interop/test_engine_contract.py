@@ -14,6 +14,7 @@ import pytest
 from engine.control.client import _mirror
 from engine.control.protocol import methods
 from engine.errors import ChangedMeanwhile, ConfigurationError, EngineError, NotFound, SessionError
+from engine.events import SecretsShown
 from engine.model.alerts import AlertTarget
 from engine.model.anonymization import ScriptScope
 from engine.model.identifying import MASK
@@ -163,6 +164,12 @@ def a_receiver_is_enabled_and_disabled(view: EngineView) -> None:
     refused(NotFound, view.set_enabled, UNKNOWN, True, WHO)
 
 
+@promise("receiver_notes")
+def only_a_receiver_that_is_there_has_notes(view: EngineView) -> None:
+    assert view.receiver_notes(first_receiver(view).id) == ()
+    refused(NotFound, view.receiver_notes, UNKNOWN)
+
+
 @promise("retry_receiver", "echo", "port_status")
 def a_receiver_is_called_by_its_id(view: EngineView) -> None:
     known = first_receiver(view)
@@ -291,6 +298,36 @@ def metrics_and_health_tell_of_the_same_engine(view: EngineView) -> None:
     refused(ConfigurationError, view.monitoring.try_alert, AlertTarget("none"), WHO)
 
 
+@promise("monitoring/note_secrets_shown")
+def the_journal_keeps_who_was_shown_secrets(view: EngineView) -> None:
+    view.monitoring.note_secrets_shown("config show", WHO)
+    shown = [one.event for one in all_events(view) if isinstance(one.event, SecretsShown)]
+    assert shown[-1].what == "config show"
+    assert shown[-1].by.endswith(WHO)
+
+
+@promise("audited")
+def the_audit_log_has_what_people_did_and_nothing_else(view: EngineView) -> None:
+    view.monitoring.note_secrets_shown("config diff", WHO)
+    done = view.audited()
+    assert [one.at for one in done] == sorted(one.at for one in done)
+    assert "config diff" in done[-1].event.sentence()
+    assert view.audited(1) == done[-1:]
+    assert view.audited(0) == ()
+    known = {(one.sequence, one.at) for one in all_events(view) if one.event.is_audited()}
+    assert {(one.sequence, one.at) for one in done} <= known
+
+
+def all_events(view: EngineView) -> list[RecordedEvent]:
+    """Read the journal to its end."""
+    found: list[RecordedEvent] = []
+    following = 0
+    while (page := view.events_since(following)).events:
+        found += page.events
+        following = page.next_sequence
+    return found
+
+
 @promise("objects/recent", "objects/trail", "objects/thumbnail")
 def objects_are_found_and_others_are_not(view: EngineView) -> None:
     recent = view.objects.recent()
@@ -363,9 +400,12 @@ def a_processor_is_tried_masked_or_shown(view: EngineView) -> None:
     assert len(masked.steps) == len(shown.steps)
 
 
-@promise("scripts/check", "scripts/default_script", "scripts/preview", "scripts/shown_preview")
+@promise("scripts/check", "scripts/default_script", "scripts/left", "scripts/preview",
+         "scripts/shown_preview")  # fmt: skip
 def a_script_is_checked_and_tried(view: EngineView) -> None:
     assert view.scripts.check(view.scripts.default_script()) == ()
+    assert view.scripts.left(" ") == ()
+    view.scripts.left(SCRIPT)
     trial, reference = ScriptTrial(ScriptScope.SITE, text=SCRIPT), stored(view)
     masked = view.scripts.preview(trial, reference)
     shown = view.scripts.shown_preview(trial, reference, WHO)

@@ -21,7 +21,7 @@ from engine.session_keeping import sessions_without_engine
 from engine.sessions.operations import OperationKind, Request
 from engine.settings import EngineSettings
 from engine.view.objects import ObjectReference, RowChange
-from engine.view.scripts import FindingKind, ScriptTrial, TrialOutcome
+from engine.view.scripts import FindingKind, LeftText, ScriptTrial, TrialOutcome
 from tests import dicom
 from tests.engine.cli.outcome import spawn
 from tests.interop.test_sessions import Hospital, make_object
@@ -349,6 +349,10 @@ def _assert_verdicts(clinic: Clinic, stored: ObjectReference) -> None:
     assert clinic.engine.scripts.check(" \n") == ()
     (error,) = clinic.engine.scripts.check('version "6.1"\n- (0010,\n')
     assert (error.kind, error.line) == (FindingKind.ERROR, 2)
+    left = clinic.engine.scripts.left
+    assert LeftText("(0042,0010)", "Document Title") in left('version "6.1"\n- (0010,0020)\n')
+    assert "Document Title" not in {one.name for one in left('version "6.1"\n- (0042,0010)\n')}
+    assert left(" \n") == left("- (0010,\n") == ()
     (trap,) = clinic.engine.scripts.check('version "6.1"\n- (0010,0020)\n')
     assert (trap.kind, trap.trap, trap.line) == (FindingKind.TRAP, "nested-copies", 2)
 

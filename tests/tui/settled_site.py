@@ -17,6 +17,7 @@ from engine.view.objects import RowChange
 from engine.view.scripts import (
     EditedRow,
     FindingKind,
+    LeftText,
     ScriptFinding,
     ScriptPreview,
     TrialOutcome,
@@ -74,6 +75,10 @@ TRAP = ScriptFinding(
     *(FindingKind.TRAP, 4, 1, "removes what a viewer may look for"),
     *("keep it, or empty it", "removal"),
 )
+LEFT = (
+    LeftText("*/(0008,0104)", "Code Meaning in reports"),
+    LeftText("(0042,0010)", "Document Title"),
+)
 ERROR = ScriptFinding(FindingKind.ERROR, 3, 13, "an unexpected word", "write one statement a line")
 
 
@@ -82,6 +87,7 @@ def settled(engine: FakeEngine | None = None) -> FakeEngine:
     engine = engine or busy()
     engine.site_settings, engine.known_projects = SITE, PROJECTS
     engine.scripts.findings, engine.scripts.result = (TRAP,), PREVIEW
+    engine.scripts.kept = LEFT
     first = engine.current.receivers[0].receiver
     tried = preview_of(first)
 

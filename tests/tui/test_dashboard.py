@@ -410,6 +410,20 @@ async def test_after_saving_the_receiver_is_selected_and_its_address_told() -> N
         assert app.dashboard.selected.receiver == saved
 
 
+async def test_what_the_engine_finds_worth_knowing_of_a_saved_receiver_is_said() -> None:
+    engine = busy()
+    engine.notes = ("tls_ca: CN=ct1 is one device's certificate", "the certificate expires")
+    async with running(engine) as (app, pilot):
+        await pilot.press("e")
+        await settle(app, pilot)
+        await pilot.press("ctrl+s")
+        await settle(app, pilot)
+        assert [said for said in toasts(app) if "saved" not in said] == [
+            "XNAT:8104: tls_ca: CN=ct1 is one device's certificate",
+            "XNAT:8104: the certificate expires",
+        ]
+
+
 async def test_urgent_news_interrupts_with_a_toast() -> None:
     engine = busy()
     async with running(engine) as (app, pilot):

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -179,3 +180,34 @@ def test_what_a_peer_sent_cannot_steer_a_terminal_from_the_file() -> None:
 
 def test_the_suggested_name_says_when() -> None:
     assert usual_name(NOW).startswith("~/dicomdock-20260824-")
+
+
+def test_events_of_earlier_runs_stand_below_and_none_is_there_twice() -> None:
+    log = EventLog()
+    recent = events(range(1, 4))
+    log.take(recent[1:])
+    log.clear()
+    log.clear()
+    earlier = [replace(one, at=one.at - timedelta(days=1)) for one in events(range(1, 6))]
+    log.put_before([*reversed(earlier), *reversed(recent)])
+    shown = [log.entry(row).recorded for row in range(len(log))]
+    assert shown == [recent[1], recent[2], recent[0], *earlier]
+    log.take(recent)
+    assert len(log) == log.total == len(recent) + len(earlier)
+    assert log.row_of(log.entry(4).place) == 4
+    log.clear()
+    assert len(log) == 0
+
+
+def test_a_full_log_has_no_room_for_older_events() -> None:
+    log = EventLog(kept=3)
+    log.take(events(range(10, 12)))
+    log.put_before(events(range(1, 6))[::-1])
+    assert [log.entry(row).recorded.sequence for row in range(len(log))] == [11, 10, 5]  # type: ignore[union-attr]
+
+
+def test_a_log_keeps_only_what_it_takes() -> None:
+    log = EventLog(takes=lambda event: event.severity is Severity.ERROR)
+    log.take(events(range(1, 31)))
+    assert sequences(log) == [30, 20, 10]
+    assert log.total == 3

@@ -15,6 +15,7 @@ from engine.model.identifier import (
 )
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import ReceiverRules
+from engine.model.secrets import MASK
 from tests.tui.test_receiver_dialog import FakeEngine, Host, make_receiver, screen_text, settle
 from tui.forms.identifier_settings import project_choices
 from tui.forms.receiver_form import ReceiverForm
@@ -215,6 +216,15 @@ async def test_the_fields_go_with_their_identifier_and_the_focus_goes_to_it() ->
         assert app.dialog.query_one(f"#{PROJECT}", Select).value == "CARDIO"
         assert app.dialog.query_one(f"#{NAME}", Input).value == "S1"
         assert not app.form.is_dirty()
+
+
+async def test_a_mask_in_what_the_identifier_is_told_says_what_leaving_it_means() -> None:
+    app = Host(edit(fixed(identifier_settings=(("project", "CARDIO"), ("subject", MASK)))))
+    async with app.run_test(size=(120, 40)) as pilot:
+        assert app.field(NAME).hint == f"{MASK} is saved and not shown; leave it to keep it"
+        app.dialog.query_one(f"#{NAME}", Input).value = "S2"
+        await pilot.pause()
+        assert app.field(NAME).hint == SUBJECT.help
 
 
 async def test_a_reload_shows_a_project_that_was_not_there_before() -> None:

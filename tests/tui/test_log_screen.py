@@ -3,14 +3,26 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from engine.events import Event, ObjectsStored, ReceiverFailed, ReceiverListening
-from tests.fakes import FakeEngine, busy, make_snapshot
+from engine.errors import EngineError
+from engine.events import (
+    ControlRefused,
+    ControlUsed,
+    Event,
+    ObjectsStored,
+    ReceiverFailed,
+    ReceiverListening,
+    RecordedEvent,
+)
+from engine.events.unknown import UnknownEvent
+from engine.monitoring_events import ClockStepped
+from tests.fakes import NOW, FakeEngine, busy, make_snapshot
 from tui.app import ConsoleApp
 from tui.forms.event_advice import what_to_do
 from tui.screens.log import LogScreen
@@ -202,9 +214,63 @@ async def test_ten_thousand_events_stay_fast_to_look_at() -> None:
     ("event", "words"),
     [
         (ReceiverFailed(reason="x", remedy="free \x1b it"), "Free ␛ it"),
+        (ControlRefused(address="10.1.2.3", why="no token"), "Give the client a right user"),
+        (ClockStepped(seconds=-90), "Check the clock"),
         (stored(1), ""),
     ],
 )
 def test_an_event_says_what_to_do_only_if_something_is(event: Event, words: str) -> None:
     assert what_to_do(event).startswith(words)
     assert bool(what_to_do(event)) is bool(words)
+
+
+def of_yesterday(*who: str) -> tuple[RecordedEvent, ...]:
+    at = NOW - timedelta(days=1)
+    done = (UnknownEvent(topic="config", message=f"receiver saved by {name}") for name in who)
+    return tuple(RecordedEvent(number, at, event) for number, event in enumerate(done, start=1))
+
+
+async def test_the_audit_log_shows_what_people_did_now_and_before() -> None:
+    engine = busy()
+    engine.older_audited = of_yesterday("anna", "bert")
+    async with running(engine) as (app, screen, pilot):
+        engine.record(ControlUsed(by="carl"), stored(1))
+        app.refresh_from_engine()
+        await pilot.press("a")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert title(screen).startswith("▸ Audit log   4")
+        shown = lines(screen)[1:5]
+        assert "used by carl" in shown[0]
+        assert "14:03:21" in shown[0]
+        assert "saved by bert" in shown[2]
+        assert "saved by anna" in shown[3]
+        assert "08-23 14:03" in shown[3]
+        engine.record(stored(2), ControlUsed(by="dora"))
+        app.refresh_from_engine()
+        assert chosen(screen) == "control API used by dora"
+        await pilot.press("a")
+        assert title(screen).startswith("▸ Events")
+        assert chosen(screen) == "control API used by dora"
+        await pilot.press("j")
+        assert chosen(screen).startswith("stored 2")
+
+
+async def test_an_audit_log_that_can_not_be_read_says_so_and_shows_what_was_seen() -> None:
+    engine = busy()
+    engine.record(ControlUsed(by="carl"))
+    engine.error = EngineError("the engine is gone", "start it")
+    async with running(engine) as (app, screen, pilot):
+        await pilot.press("a")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert "older ones can't be read: the engine is gone" in title(screen)
+        assert chosen(screen) == "control API used by carl"
+
+
+async def test_an_empty_audit_log_says_that_nobody_did_anything() -> None:
+    async with running(FakeEngine()) as (app, screen, pilot):
+        await pilot.press("a")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert any("nobody did anything yet" in line for line in lines(screen))

@@ -12,6 +12,8 @@ from textual.widgets import Input, Static
 
 from engine.errors import ChangedMeanwhile, EngineError, InvalidProcessor, Problem
 from engine.model.processing import ProcessorStatus
+from engine.model.processor import Processor
+from engine.model.secrets import MASK
 from engine.view.scripts import FindingKind, ScriptFinding
 from tests.fakes import NOW
 from tests.tui.processing import COPY, RELABEL, SCRIPT, SET, TRIAGE, no_processors, processing
@@ -128,6 +130,19 @@ async def test_a_broken_class_says_why_and_what_others_are_told() -> None:
         assert "No module named 'hospital_client'" in app.screen._detail
         await press(app, pilot, "escape", "g", "enter")
         assert "Program * (file): write the absolute path" in app.screen._detail
+
+
+async def test_masked_arguments_say_that_leaving_them_keeps_them() -> None:
+    told = (("program", "/opt/report"), ("arguments", MASK))
+    status = ProcessorStatus(Processor(9, "Report", "command", parameters=told))
+    engine = no_processors()
+    engine.processors.statuses = (status,)
+    async with running(engine) as (app, _, pilot):
+        await press(app, pilot, "e")
+        form = dialog_of(app).form
+        name = next(n for n, f in form.parameters.items() if f.parameter.name == "arguments")
+        field = app.screen.query_one(f"#field-{name}", Field)
+        assert field.hint == f"{MASK} is saved and not shown; leave it to keep it"
 
 
 async def test_a_new_processor_is_typed_chosen_and_saved() -> None:

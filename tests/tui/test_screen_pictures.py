@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,10 @@ from textual.pilot import Pilot
 from textual.worker import WorkerCancelled
 
 from engine.errors import EngineError
+from engine.events import ControlUsed, RecordedEvent
+from engine.events.unknown import UnknownEvent
 from tests.fakes import (
+    NOW,
     FakeEngine,
     busy,
     empty,
@@ -110,6 +114,18 @@ def test_abort_is_asked(snap_compare: Compare, size: tuple[int, int]) -> None:
 def test_log(snap_compare: Compare, size: tuple[int, int]) -> None:
     """The newest event is followed; all levels are on and counted."""
     assert snap_compare(console(busy()), terminal_size=size, run_before=pressing("4"))
+
+
+@both_sizes
+def test_log_audit(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """Only what people did, with what the audit log has of earlier days."""
+    engine = busy()
+    engine.older_audited = tuple(
+        RecordedEvent(number, NOW - timedelta(days=3 - number), UnknownEvent(message=words))
+        for number, words in enumerate(("anna deleted receiver US:8105", "bert undid it"), start=1)
+    )
+    engine.record(ControlUsed(by="anna, says: console of berta"))
+    assert snap_compare(console(engine), terminal_size=size, run_before=pressing("4", "a"))
 
 
 @both_sizes

@@ -41,6 +41,20 @@ def test_facts_begin_with_what_needs_somebody() -> None:
     assert facts_of(200)["restorable"] == "until 2026-09-13 14:03, then it is gone"
 
 
+def test_an_archiving_that_can_not_go_on_says_why_and_that_it_can_be_taken_back() -> None:
+    waiting = FakeEngine().sessions.detail(420)
+    assert waiting.request is not None
+    why = "no space left on device; it will be tried again"
+    session = replace(waiting.session, status=SessionStatus.ARCHIVING, reason=why)
+    begun = replace(waiting, session=session, request=replace(waiting.request, begun=True))
+    assert session_summary(begun, NOW)[0] == ("why", why)
+    facts = dict(session_facts(begun, NOW))
+    assert facts["why"] == why
+    assert facts["waits"].endswith(", has begun; c takes it back")
+    building = replace(begun, session=replace(session, status=SessionStatus.BUILDING))
+    assert dict(session_facts(building, NOW))["waits"].endswith(", has begun")
+
+
 @pytest.mark.parametrize("session_id", [412, 418, 420, 200])
 def test_the_summary_has_four_short_lines(session_id: int) -> None:
     summary = session_summary(FakeEngine().sessions.detail(session_id), NOW)

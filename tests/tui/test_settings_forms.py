@@ -12,7 +12,9 @@ from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
 from engine.model.anonymization import ProfileSettings, Retain, ScriptScope
 from engine.model.auto_archive import AutoArchive
 from engine.model.limits import BOUNDS, Limits
+from engine.model.masked_settings import masked_site
 from engine.model.project import Project
+from engine.model.secrets import MASK
 from engine.model.session_settings import SessionSettings
 from engine.model.site import SiteSettings
 from engine.model.site_routing import SiteRouting
@@ -21,6 +23,7 @@ from engine.view.objects import RowChange
 from engine.view.scripts import (
     EditedRow,
     FindingKind,
+    LeftText,
     ScriptFinding,
     ScriptPreview,
     TrialOutcome,
@@ -257,6 +260,15 @@ def test_a_target_is_a_program_or_a_webhook() -> None:
     assert form.result().alerts.targets == (changed, CHAT)
 
 
+def test_a_mask_in_a_target_says_that_leaving_it_keeps_the_secret() -> None:
+    form = TargetForm(masked_site(TOLD), "chat")
+    assert form.text("webhook") == f"https://chat.example/{MASK}"
+    assert form.hint("webhook") == f"{MASK} is saved and not shown; leave it to keep it"
+    assert form.hint("name").startswith("1–32 letters")
+    form.set("webhook", "https://chat.example/other")
+    assert form.hint("webhook").startswith("such as https://")
+
+
 def test_problems_of_a_target_stand_at_its_fields() -> None:
     form = TargetForm(TOLD)
     form.set("command", "'open")
@@ -322,14 +334,24 @@ def test_findings_stand_at_their_lines_and_below_in_full() -> None:
     found = tuple(finding(line) for line in range(1, MAX_SAID + 3))
     remarks = finding_remarks("a\nb\nc", found)
     assert [remark.is_warning for remark in remarks] == [True, True, True]
-    said = findings_in_words(found, "a").splitlines()
+    said = findings_in_words(found, (), "a").splitlines()
     assert said[0] == "! line 1: odd ␛[2J1; mend it"
     assert said[-1] == "! and 2 more remarks"
-    assert findings_in_words((), "a") == "✓ the script is valid"
-    assert findings_in_words((), " ") == ""
+    assert findings_in_words((), (), "a") == "✓ the script is valid"
+    assert findings_in_words((), (), " ") == ""
     (wrong,) = errors((finding(2, FindingKind.ERROR), finding(1)))
     assert (wrong.line, wrong.column) == (2, 2)
     assert finding_remarks("a", (finding(9, FindingKind.ERROR),))[0].is_wrong
+
+
+def test_what_a_script_leaves_is_a_remark_below_its_findings() -> None:
+    left = (LeftText("(0042,0010)", "Document Title"), LeftText("(60X@,1500)", "Overlay\x1b"))
+    said = (
+        "neither this script nor the basic profile removes: "
+        "Document Title (0042,0010), Overlay␛ (60X@,1500)"
+    )
+    assert findings_in_words((), left, "a").splitlines() == ["✓ the script is valid", said]
+    assert findings_in_words((finding(1),), left, "a").splitlines()[1:] == [said]
 
 
 @pytest.mark.parametrize(

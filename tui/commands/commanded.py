@@ -116,9 +116,11 @@ class CommandedApp(App[None]):
             return False
         return not self._stopping
 
-    def tell(self, sentence: str, severity: SeverityLevel = "information") -> None:
+    def tell(
+        self, sentence: str, severity: SeverityLevel = "information", seconds: float = 0
+    ) -> None:
         """Show a toast; whatever is in the sentence is shown as it is."""
-        timeout = 12 if severity == "error" else 5
+        timeout = seconds or (12 if severity == "error" else 5)
         text = safe(sentence, MAX_TOAST_CELLS)
         self.notify(text, severity=severity, timeout=timeout, markup=False)
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from tui.forms.receiver_form import ReceiverForm
 
 
+NOTE_SECONDS = 15
+"""Notes are longer than other toasts, and come beside one."""
+
+
 class ReceiverCommands:
     """Carries out receiver commands for one console: asks, calls the engine, tells the outcome."""
 
@@ -124,6 +128,23 @@ class ReceiverCommands:
         if receiver is not None:
             self._app.dashboard.select(receiver.id)
             self._tell(receiver.id, f"{name_of(receiver)} saved", saved=True)
+            self._tell_notes(receiver)
+
+    def _tell_notes(self, receiver: Receiver) -> None:
+        """Say what the engine finds worth knowing of what was saved."""
+
+        def told(notes: tuple[str, ...]) -> None:
+            for note in notes:
+                self._app.tell(f"{name_of(receiver)}: {note}", "warning", NOTE_SECONDS)
+
+        call = EngineCall(
+            f"look at the files of {name_of(receiver)}",
+            ("notes", receiver.id),
+            lambda engine: engine.receiver_notes(receiver.id),
+            told,
+            changes=False,
+        )
+        self._app.call_engine(call)
 
     def _stop(self, status: ReceiverStatus) -> None:
         open_now = status.open_associations

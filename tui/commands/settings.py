@@ -155,7 +155,8 @@ class SettingsCommands:
                 return scripts.shown_preview(trial, reference, self._actor, as_received=received)
             return scripts.preview(trial, reference, as_received=received)
 
-        return ScriptCalls(self._engine.scripts.check, recent, attempt)
+        scripts = self._engine.scripts
+        return ScriptCalls(scripts.check, scripts.left, recent, attempt)
 
     # Projects
 

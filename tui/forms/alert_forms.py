@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidSite, Problem
 from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
+from tui.forms.kept_secrets import mask_hint
 from tui.forms.number_words import in_words
 from tui.forms.settings_form import FieldSpec, Kind, Remark, number_in
 from tui.forms.site_forms import SiteForm
@@ -122,6 +123,11 @@ class TargetForm(SiteForm):
             "webhook": "" if by_command else self.text(WEBHOOK).strip(),
             "kinds": [str(kind) for kind in AlertKind if self.is_on(_KIND + kind)],
         }
+
+    def hint(self, name: str) -> str:
+        """Return what a mask means, or what is usually said below a field."""
+        masked = mask_hint(self.text(name)) if name in {COMMAND, WEBHOOK} else ""
+        return masked or super().hint(name)
 
     def field_of(self, problem: Problem) -> str:
         """Return the field of a problem."""

@@ -15,6 +15,7 @@ from engine.events import (
     ConfigurationRefused,
     ConnectionDropped,
     ContextsRefused,
+    ControlRefused,
     IdentifierSlow,
     ObjectRefused,
     OptionNotApplied,
@@ -25,6 +26,7 @@ from engine.events import (
     RuleFailed,
     SocketUnused,
 )
+from engine.monitoring_events import ClockStepped
 from tui.text import safe, sentence_case
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ _ADVICE: dict[type[Event], str] = {
     RuleFailed: "Simplify the rule's pattern, or switch it off; saving starts it anew.",
     IdentifierSlow: "Look at what the plugin does for each object; senders wait for it.",
     PluginBroken: "Install a version of the plugin that fits, or remove it.",
+    ClockStepped: "Check the clock of this host and its NTP service.",
+    ControlRefused: "Give the client a right user or token; if none of yours asks, look who does.",
     SocketUnused: "Give the socket unit and the receiver the same port.",
 }
 

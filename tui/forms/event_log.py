@@ -14,10 +14,10 @@ from tui.forms.row_filter import NO_FILTER, folded
 from tui.text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from engine.events import RecordedEvent
+    from engine.events import Event, RecordedEvent
     from tui.forms.row_filter import RowFilter
 
 KEPT = 10_000
@@ -25,7 +25,10 @@ FIELDS = ("level", "receiver", "caller", "association", "topic", "text")
 """What a filter can ask for by name."""
 LEVELS = (Severity.INFO, Severity.WARNING, Severity.ERROR)
 Place = tuple[int, int]
-"""Where an entry stands: the event's sequence, and the number of a mark behind it."""
+"""Where an entry stands: the event's sequence, and the number of a mark behind it.
+
+Events that were there before the first look have numbers below 0.
+"""
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,18 @@ class LogEntry:
 class EventLog:
     """Takes readings; `entry` gives what is wanted of them, the newest first."""
 
-    def __init__(self, kept: int = KEPT) -> None:
+    def __init__(
+        self, kept: int = KEPT, *, takes: Callable[[Event], bool] = lambda _: True
+    ) -> None:
+        """Begin with nothing; keep so many of the events that it takes."""
+        self._takes = takes
         self._kept: deque[LogEntry] = deque(maxlen=kept)
         self._newest = 0
+        self._put_before: frozenset[tuple[int, datetime]] = frozenset()
         self._marks = 0
         self._wanted: RowFilter = NO_FILTER
         self._levels: frozenset[Severity] = frozenset(LEVELS)
-        self._cleared: Place = (-1, 0)
+        self._cleared: Place | None = None
         self._matching: list[LogEntry] = []
         self.counts: Counter[Severity] = Counter()
         """How many events of each severity are kept."""
@@ -89,7 +97,7 @@ class EventLog:
     @property
     def is_cleared(self) -> bool:
         """Whether older events are hidden."""
-        return self._cleared[0] >= 0
+        return self._cleared is not None
 
     def entry(self, row: int) -> LogEntry:
         """Return the entry in a row; row 0 is the newest."""
@@ -114,11 +122,23 @@ class EventLog:
         new = list(takewhile(lambda recorded: recorded.sequence > self._newest, events))
         before = len(self._matching)
         for recorded in reversed(new):
-            self._append(LogEntry((recorded.sequence, 0), recorded.at, recorded))
             self._newest = recorded.sequence
+            if self._takes(recorded.event) and _identity(recorded) not in self._put_before:
+                self._append(LogEntry((recorded.sequence, 0), recorded.at, recorded))
         added = len(self._matching) > before
         self._forget()
         return added
+
+    def put_before(self, events: Sequence[RecordedEvent]) -> None:
+        """Add events, oldest first, below all others; once, and none that is there already."""
+        there = {_identity(entry.recorded) for entry in self._kept if entry.recorded}
+        older = [recorded for recorded in events if _identity(recorded) not in there]
+        room = (self._kept.maxlen or KEPT) - len(self._kept)
+        for number, recorded in enumerate(reversed(older[max(0, len(older) - room) :]), start=1):
+            self._kept.appendleft(LogEntry((-number, 0), recorded.at, recorded))
+            self.counts[recorded.event.severity] += 1
+        self._put_before = frozenset(map(_identity, older))
+        self._filter()
 
     def mark(self, at: datetime) -> None:
         """Put a mark above the newest event."""
@@ -134,7 +154,7 @@ class EventLog:
 
     def clear(self) -> None:
         """Hide what is there now, or show it again."""
-        self._cleared = (-1, 0) if self.is_cleared else (self._newest, self._marks)
+        self._cleared = None if self.is_cleared else (self._newest, self._marks)
         self._filter()
 
     def _append(self, entry: LogEntry) -> None:
@@ -161,10 +181,15 @@ class EventLog:
         self.version += 1
 
     def _is_wanted(self, entry: LogEntry) -> bool:
-        if entry.place <= self._cleared:
+        if self._cleared is not None and entry.place <= self._cleared:
             return False
         if entry.severity is None:
             return True
         if entry.severity not in self._levels:
             return False
         return not self._wanted or self._wanted.matches(entry.fields)
+
+
+def _identity(recorded: RecordedEvent) -> tuple[int, datetime]:
+    """Return what tells an event from all others, those of other runs of the engine too."""
+    return recorded.sequence, recorded.at

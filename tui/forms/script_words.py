@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.view.objects import RecentObject
-    from engine.view.scripts import EditedRow, ScriptFinding, ScriptPreview
+    from engine.view.scripts import EditedRow, LeftText, ScriptFinding, ScriptPreview
 
 NO_OBJECTS = "no object is in memory to try it on; the next one that arrives can be used"
 MAX_ROWS = 200
@@ -64,8 +64,16 @@ def finding_remarks(text: str, findings: Sequence[ScriptFinding]) -> tuple[Remar
     return tuple(remarks)
 
 
-def findings_in_words(findings: Sequence[ScriptFinding], text: str) -> str:
-    """Say below the text what the linter found, in full; safe text."""
+def findings_in_words(
+    findings: Sequence[ScriptFinding], left: Sequence[LeftText], text: str
+) -> str:
+    """Say below the text what the linter found, in full, and what the script leaves; safe text."""
+    names = ", ".join(safe(f"{one.name} {one.path}") for one in left)
+    remark = f"neither this script nor the basic profile removes: {names}" if names else ""
+    return "\n".join(filter(None, (_traps_in_words(findings, text), remark)))
+
+
+def _traps_in_words(findings: Sequence[ScriptFinding], text: str) -> str:
     traps = [f for f in findings if f.kind is FindingKind.TRAP]
     if not traps:
         return "✓ the script is valid" if text.strip() and not findings else ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from engine.model.identity import UNASSIGNED
 from engine.model.session import SessionArea, SessionStatus
-from engine.model.session_actions import SessionAction
+from engine.model.session_actions import SessionAction, possible_actions
 from tui.text import clock, count, counted, cut, moment, safe, sentence_case, size
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ VERBS = {
     SessionAction.MOVE: ("move", "moved"),
     SessionAction.DELETE: ("delete", "in the trash"),
     SessionAction.REBUILD: ("rebuild", "rebuilt"),
-    SessionAction.CANCEL: ("cancel what waits for", "taken back"),
+    SessionAction.CANCEL: ("cancel the request for", "taken back"),
     SessionAction.RESTORE: ("restore", "back in the prearchive"),
 }
 _FAILED = frozenset((SessionStatus.CONFLICT, SessionStatus.ERROR))
@@ -101,7 +101,8 @@ def session_summary(detail: SessionDetail, now: datetime) -> list[Fact]:
     )
     if detail.purged_at is not None:
         first = ("restorable", f"until {moment(detail.purged_at, now)}, then it is gone")
-    name, value = ("waits", waits) if waits else first
+    is_stuck = detail.request is not None and detail.request.begun and bool(session.reason)
+    name, value = ("waits", waits) if waits and not is_stuck else first
     return [
         (name, cut(value, LINE)),
         ("by", cut(f"{by}   {amount(session)}", LINE)),
@@ -116,7 +117,10 @@ def request_words(detail: SessionDetail, now: datetime) -> str:
     if request is None:
         return ""
     when = f" at {moment(request.asked_at, now)}" if request.asked_at else ""
-    state = "has begun" if request.begun else "waits; c takes it back"
+    state = "waits; c takes it back"
+    if request.begun:
+        may_end = SessionAction.CANCEL in possible_actions(detail.session)
+        state = "has begun; c takes it back" if may_end else "has begun"
     return f"{request.action}, asked by {safe(request.by, 40)}{when}, {state}"
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from textual.app import ComposeResult
 
+    from engine.errors import EngineError
     from engine.events import RecordedEvent
     from engine.view import EngineSnapshot
     from tui.link import Reading
@@ -40,7 +41,7 @@ FLOORS = (frozenset(LEVELS), frozenset(LEVELS[1:]), frozenset(LEVELS[2:]))
 
 
 class LogScreen(ConsoleScreen):
-    """The event log, and the event under the cursor with what to do about it."""
+    """The event log or the audit log, and the event under the cursor with what to do about it."""
 
     PLACE = "log"
     SCOPES = (Scope.LOG,)
@@ -50,8 +51,17 @@ class LogScreen(ConsoleScreen):
 
     def __init__(self, frame: Frame) -> None:
         super().__init__(frame)
-        self._log = EventLog()
+        self._everything = EventLog()
+        self._audit: EventLog | None = None
+        """What is shown instead, if that is what people did."""
+        self._older_audited = ""
+        """What is to be said of events that the console has not seen itself."""
         self._levels = FLOORS[0]
+
+    @property
+    def _log(self) -> EventLog:
+        """What is shown."""
+        return self._everything if self._audit is None else self._audit
 
     def compose_body(self) -> ComposeResult:
         """Build the log above, the event under the cursor below."""
@@ -71,13 +81,20 @@ class LogScreen(ConsoleScreen):
         """Take what is new and show it."""
         bar, view = self.query_one(FilterBar), self.query_one(LogView)
         self._log.want(bar.wanted, self._levels)
-        self._log.take(reading.events)
+        self._everything.take(reading.events)
+        if self._audit is not None:
+            self._audit.take(reading.events)
         cleared = "cleared; X brings older events back"
         hidden = cleared if self._log.is_cleared else "no event of these levels"
-        view.empty = bar.empty(hidden if self._log.total else "nothing has happened yet")
+        view.empty = bar.empty(hidden if self._log.total else self._nothing())
         view.show(snapshot.taken_at)
         self._show_head(reading)
         self._show_event(snapshot)
+
+    def _nothing(self) -> str:
+        if self._audit is None:
+            return "nothing has happened yet"
+        return self._older_audited or "nobody did anything yet"
 
     def _show_head(self, reading: Reading) -> None:
         bar, view, counts = self.query_one(FilterBar), self.query_one(LogView), self._log.counts
@@ -89,7 +106,14 @@ class LogScreen(ConsoleScreen):
             title = f"{shown:,} of {total:,}"
         lost = f"   {reading.dropped:,} older ones gone" if reading.dropped else ""
         cleared = "   cleared, X brings older ones back" if self._log.is_cleared else ""
-        self.panel("events").describe(f"{title}{lost}{cleared}", "newest first")
+        panel, note = self.panel("events"), "newest first"
+        if self._audit is None:
+            panel.rename("Events")
+        else:
+            panel.rename("Audit log")
+            note = "a shows all events   newest first"
+            lost = f"   {self._older_audited}" if self._older_audited else ""
+        panel.describe(f"{title}{lost}{cleared}", note)
 
     def _show_event(self, snapshot: EngineSnapshot) -> None:
         recorded = self._recorded()
@@ -158,6 +182,43 @@ class LogScreen(ConsoleScreen):
     def _set_levels(self, levels: frozenset[Severity]) -> None:
         self._levels = levels
         self.show_again()
+
+    def action_audit(self) -> None:
+        """Show what people did, also before this run of the engine; or everything again."""
+        if self._audit is not None:
+            self._audit = None
+        else:
+            self._audit = EventLog(takes=lambda event: event.is_audited())
+            self._ask_for_older(self._audit)
+        self.query_one(LogView).use(self._log)
+        self.show_again()
+
+    def _ask_for_older(self, audit: EventLog) -> None:
+        self._older_audited = "reading older ones…"
+
+        def told(events: tuple[RecordedEvent, ...]) -> None:
+            audit.put_before(events)
+            say("")
+
+        def refused(error: EngineError) -> None:
+            say(f"older ones can't be read: {safe(error.detail)}")
+
+        def say(words: str) -> None:
+            if audit is self._audit:
+                self._older_audited = words
+                self.show_again()
+
+        self.ask(
+            EngineCall(
+                "read the audit log",
+                "audit",
+                lambda engine: engine.audited(),
+                told,
+                refused,
+                changes=False,
+                latest=True,
+            )
+        )
 
     def action_mark_here(self) -> None:
         """Draw a line above the newest event."""

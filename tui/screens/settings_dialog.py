@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from engine.errors import Problem
     from engine.view.objects import RecentObject
-    from engine.view.scripts import ScriptFinding, ScriptPreview, ScriptTrial
+    from engine.view.scripts import LeftText, ScriptFinding, ScriptPreview, ScriptTrial
     from tui.forms.settings_form import SettingsForm
     from tui.forms.site_forms import RoutingForm
 
@@ -166,6 +166,8 @@ class ScriptCalls:
     """A script dialog's questions to the engine; each may block."""
 
     check: Callable[[str], tuple[ScriptFinding, ...]]
+    left: Callable[[str], tuple[LeftText, ...]]
+    """Which texts that may identify somebody a script leaves."""
     recent: Callable[[], tuple[RecentObject, ...]]
     attempt: Callable[[ScriptTrial, RecentObject, bool], ScriptPreview]
     """Trial, object, and whether its values are to be shown, which is recorded."""
@@ -184,6 +186,7 @@ class ScriptDialog(SettingsDialog[R]):
         super().__init__(form, title, **ways)
         self._calls = calls
         self._findings: tuple[ScriptFinding, ...] = ()
+        self._left: tuple[LeftText, ...] = ()
         self._checked: str | None = None
         self._tried_with: tuple[object, ...] | None = None
         self._timer: Timer | None = None
@@ -210,7 +213,8 @@ class ScriptDialog(SettingsDialog[R]):
         current = self._checked == self.script.text(SITE_SCRIPT)
         body = self.body
         assert isinstance(body, ScriptFields)
-        body.take_findings(self._findings if current else (), checked=current)
+        found = (self._findings, self._left) if current else ((), ())
+        body.take_findings(*found, checked=current)
         super().show_fields(problems)
 
     def sync(self) -> None:
@@ -277,7 +281,7 @@ class ScriptDialog(SettingsDialog[R]):
     def _ask(self) -> None:
         text = self.script.text(SITE_SCRIPT)
         if not text.strip():
-            self._take_findings(text, ())
+            self._take_findings(text, (), ())
         elif text != self._checked:
             self._check(text)
         self._try()
@@ -300,8 +304,8 @@ class ScriptDialog(SettingsDialog[R]):
             return error
 
     @work(thread=True, exclusive=True, group=CHECKS, exit_on_error=False)
-    def _check(self, text: str) -> tuple[str, tuple[ScriptFinding, ...]]:
-        return text, self._calls.check(text)
+    def _check(self, text: str) -> tuple[str, tuple[ScriptFinding, ...], tuple[LeftText, ...]]:
+        return text, self._calls.check(text), self._calls.left(text)
 
     @work(thread=True, exclusive=True, group=TRIES, exit_on_error=False)
     def _attempt(
@@ -329,9 +333,11 @@ class ScriptDialog(SettingsDialog[R]):
         else:
             self._panel.show(outcome)
 
-    def _take_findings(self, text: str, findings: tuple[ScriptFinding, ...]) -> None:
+    def _take_findings(
+        self, text: str, findings: tuple[ScriptFinding, ...], left: tuple[LeftText, ...]
+    ) -> None:
         if (text, findings) != (self._checked, self._findings):
-            self._checked, self._findings = text, findings
+            self._checked, self._findings, self._left = text, findings, left
             self.sync()
             self.refresh_bindings()
 

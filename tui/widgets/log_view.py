@@ -17,7 +17,7 @@ from textual.strip import Strip
 
 from engine.events import Severity
 from tui.bindings import Scope, bindings
-from tui.text import clock, duration, fit, safe
+from tui.text import age, clock, duration, fit, safe
 from tui.theme import DARK, SEVERITY_LOOKS, Palette, Tone, palette_of
 from tui.widgets.table_lines import HEADER, LineStyles, Piece, TableLines
 
@@ -70,6 +70,7 @@ class LogView(ScrollView, can_focus=True):
     HELP = (
         "Everything the engine told since the console looks, newest first, up to 10,000 events. "
         "While it follows, the cursor stays on the newest event; moving down holds your place. "
+        "`a` shows the audit log: what people did, also before this run of the engine. "
         "A filter takes words, !word and field:value with level, receiver, caller, association, "
         "topic and text. Marks are lines of yours, to see what came later."
     )
@@ -120,6 +121,11 @@ class LogView(ScrollView, can_focus=True):
         if self.follows or self._place is None:
             return 0
         return self._log.row_of(self._place)
+
+    def use(self, log: EventLog) -> None:
+        """Show another log from now on, from its newest event."""
+        self._log, self._place, self._drawn = log, None, ()
+        self.follow(True)
 
     def paint(self, palette: Palette) -> None:
         """Use other colors from now on."""
@@ -300,6 +306,10 @@ class LogView(ScrollView, can_focus=True):
 
     def _time(self, at: datetime, width: int) -> str:
         match self.times:
+            case Times.CLOCK if self._is_of_another_day(at):
+                if width < 12:
+                    return age(at, self._now or at)
+                return at.astimezone().strftime("%m-%d %H:%M")
             case Times.CLOCK:
                 return at.astimezone().strftime("%H:%M:%S.%f")[: 12 if width >= 12 else 8]
             case Times.DATE:
@@ -307,6 +317,9 @@ class LogView(ScrollView, can_focus=True):
             case Times.AGO:
                 seconds = (self._now - at).total_seconds() if self._now else 0
                 return duration(seconds)
+
+    def _is_of_another_day(self, at: datetime) -> bool:
+        return self._now is not None and at.astimezone().date() < self._now.astimezone().date()
 
     # Keys and mouse
 

@@ -12,6 +12,7 @@ from textual.widgets import Select
 from engine.model.processor import MAX_LABEL_CHARACTERS
 from engine.model.processor_class import MAX_VALUE_CHARACTERS, Location, ParameterKind
 from engine.view.scripts import FindingKind
+from tui.forms.kept_secrets import mask_hint
 from tui.forms.parameter_fields import LONG_KINDS
 from tui.forms.processor_form import NAME_FIELDS, ProcessorForm
 from tui.forms.processor_help import LABELS, LOCATION_WORDS
@@ -128,7 +129,8 @@ class ProcessorFields(FormFields, can_focus=False):
 
     def _parameter_hint(self, field: ParameterField) -> str:
         if field.kind is not ParameterKind.SCRIPT:
-            return safe(field.parameter.help)
+            masked = "" if field.is_switch else mask_hint(self.form.text(field.name))
+            return masked or safe(field.parameter.help)
         if not self.form.text(field.name).strip():
             return f"{safe(field.parameter.help)}; it is checked while you type"
         if not self.form.is_checked(field.name):

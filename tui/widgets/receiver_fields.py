@@ -16,6 +16,7 @@ from engine.model.identifier import MAX_SETTING_CHARACTERS
 from engine.model.receiver import ROUTING_FIELDS
 from engine.model.tls import TLS_FILES
 from tui.forms.identifier_settings import project_choices
+from tui.forms.kept_secrets import mask_hint
 from tui.forms.receiver_form import (
     ADVANCED_FIELDS,
     CALLER_FIELDS,
@@ -138,6 +139,8 @@ class ReceiverFields(FormFields):
         label = f"  {LABELS[name]}"
         if name in TLS_FILES:
             example = f"/etc/dicomdock/{name.removeprefix('tls_')}.pem"
+            if name == "tls_crl":
+                example = "none: revoked certificates are accepted"
             return self._field(
                 name, partial(self.entry, name, placeholder=example), f"  {label}", "-file"
             )
@@ -275,6 +278,8 @@ class ReceiverFields(FormFields):
         if name in self._results:
             return self._results[name]
         setting = self.form.settings.get(name)
+        if setting and (masked := mask_hint(self.form.text(name))):
+            return masked
         return safe(setting.field.help) if setting else hints.get(name, "")
 
     def _identifier_hint(self) -> str:

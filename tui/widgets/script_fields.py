@@ -12,7 +12,7 @@ from tui.widgets.settings_fields import SettingsFields, note_of
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from engine.view.scripts import ScriptFinding
+    from engine.view.scripts import LeftText, ScriptFinding
     from tui.widgets.field import Note
 
 
@@ -25,11 +25,19 @@ class ScriptFields(SettingsFields):
         """Build the trial."""
         yield BeforeAfter()
 
-    def take_findings(self, findings: tuple[ScriptFinding, ...], *, checked: bool) -> None:
-        """Take what was found in the script as it is."""
+    def take_findings(
+        self,
+        findings: tuple[ScriptFinding, ...],
+        left: tuple[LeftText, ...],
+        *,
+        checked: bool,
+    ) -> None:
+        """Take what was found in the script as it is, and what it leaves."""
         self._findings = findings
         text = self.form.text(SITE_SCRIPT)
-        self._hints = {SITE_SCRIPT: findings_in_words(findings, text) if checked else "checking…"}
+        self._hints = {
+            SITE_SCRIPT: findings_in_words(findings, left, text) if checked else "checking…"
+        }
 
     def line_notes(self, name: str) -> tuple[Note, ...]:
         """Return what is said beside each line."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 COMMANDS = {
+    "audited": "events --audit --limit",
     "associations/abort": "associations abort",
     "associations/contexts": "associations show",
     "delete_project": "projects delete",
@@ -58,11 +59,13 @@ COMMANDS = {
     "processors/shown_test": "processors test --show-values",
     "processors/test": "processors test --receiver",
     "projects": "projects list",
+    "receiver_notes": "receivers edit",
     "retry_receiver": "receivers retry",
     "save_project": "projects edit",
     "save_receiver": "receivers edit",
     "scripts/check": "script check",
     "scripts/default_script": "script default",
+    "scripts/left": "script check",
     "scripts/preview": "script try --project --as-received",
     "scripts/shown_preview": "script try --show-values",
     "senders/detail": "senders show --week",
@@ -122,6 +125,7 @@ ACTIONS = {
     "settings.delete": "delete_project",
     "settings.test": "monitoring/try_alert",
     "log.save": "events_since",
+    "log.audit": "audited",
     "sender.associations": "snapshot",
     "sender.sessions": "sessions/list",
     "sender.log": "events_since",

@@ -17,8 +17,8 @@ from engine.control.client import RemoteEngine
 from engine.control.failures import EngineSilent, ReadOnly
 from engine.control.looks import Looks
 from engine.control.protocol import STREAMED, groups, methods
-from engine.control.unknown_event import UnknownEvent
 from engine.events import ReceiverFailed, Severity
+from engine.events.unknown import UnknownEvent
 from tests.fakes import FakeEngine, FixedClock, busy
 from tests.serving import attached, connect, remote, served
 

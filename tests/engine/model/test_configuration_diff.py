@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.model.ae_title import AETitle
+from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
 from engine.model.configuration import Configuration
-from engine.model.configuration_diff import differences
+from engine.model.configuration_diff import differences, in_one_line, masked
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
@@ -67,3 +68,13 @@ def test_projects_and_site_settings_are_compared_too() -> None:
         "site allow_low_ports: off → on",
         "site bind_address: nothing → 10.0.0.1",
     ]
+
+
+def test_alert_targets_are_told_in_words_without_their_secrets() -> None:
+    target = AlertTarget("pager", webhook="https://a.example/T0KEN", kinds=(AlertKind.STORAGE,))
+    site = SiteSettings(alerts=AlertSettings((target,)))
+    (difference,) = masked(differences(Configuration(), Configuration(site=site)))
+    told = "name: pager; webhook: https://a.example/••••••••; kinds: storage"
+    assert difference.sentence() == f"site alerts.targets: +{told}"
+    assert isinstance(difference.after, tuple)
+    assert [in_one_line(line) for line in difference.after] == [told]

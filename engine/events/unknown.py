@@ -1,15 +1,15 @@
-"""An event of a kind that this dicomdock does not know, as a newer engine tells it."""
+"""An event that is known by its words only: of a newer engine, or from a log file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.events import Event, Severity
+from engine.events.event import Event, Severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownEvent(Event):
-    """What happened, in the engine's words."""
+    """What happened, in the words of the engine that recorded it."""
 
     severity: Severity = Severity.INFO  # type: ignore[misc] # others have one for the class
     topic: str = "engine"  # type: ignore[misc]
