@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FLUSH = re.compile(r"^_?(fsync|fdatasync|flush(_\w+)?)$")
-LOCK = re.compile(r"lock|condition|_changed\b", re.IGNORECASE)
+LOCK = re.compile(r"(?<![a-z])(lock|condition)|_changed\b", re.IGNORECASE)
 GUARDING_FLAGS = ("O_NOFOLLOW", "O_EXCL", "O_DIRECTORY")
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Eq: ast.NotEq,
