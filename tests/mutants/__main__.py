@@ -85,7 +85,8 @@ def _run(mutants: list[Mutant], options: argparse.Namespace) -> list[Result]:
             result = copy.try_out(mutant, chosen + always)
         finally:
             copies.put(copy)
-        print(f"{result.outcome}: {mutant.module}:{mutant.line} {mutant.what}", flush=True)
+        print(f"{result.outcome}: {mutant.module}:{mutant.line} {mutant.what}")
+        print(f"  {result.by}", flush=True)
         return result
 
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
