@@ -27,7 +27,7 @@ TIMES = "times.json"
 OF_KIND = {
     Kind.DURABILITY: "test_flush_order.py",
     Kind.LOCK: "test_locks.py",
-    Kind.SECURITY: "test_modes.py",
+    Kind.SECURITY: "test_links.py",
 }
 """The file of a folder that is about one kind of fault in all modules of the package."""
 

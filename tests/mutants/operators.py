@@ -211,7 +211,7 @@ def _constant_faults(node: ast.Constant, text: str) -> Iterator[Fault]:
         for pattern, fault in SQL_FAULTS:
             if pattern.search(text):
                 yield Kind.DURABILITY, node, pattern.sub(fault, text)
-    elif text.startswith("0o") and node.value <= 0o777:  # type: ignore[operator]
+    elif text.startswith("0o") and node.value < 0o777:  # type: ignore[operator]
         is_umask = node.value & 0o700 == 0  # type: ignore[operator]
         yield Kind.SECURITY, node, "0o000" if is_umask else "0o777"
     elif isinstance(node.value, bool):
