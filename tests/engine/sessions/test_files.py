@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -285,3 +286,82 @@ def test_only_a_regular_file_with_a_header_is_an_object(tmp_path: Path) -> None:
     (tmp_path / "other").write_bytes(b"x" * 200)
     found = [path.name for path in sorted(tmp_path.iterdir()) if is_object(path)]
     assert found == ["object"]
+
+
+@pytest.mark.usefixtures("umask_of_nobody")
+def test_files_and_folders_are_for_the_group_only(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a/b")
+    write_atomically(tmp_path / "a/b/c.xml", b"content")
+    assert [mode(tmp_path / name) for name in ("a", "a/b", "a/b/c.xml")] == [0o750, 0o750, 0o640]
+
+
+@pytest.mark.usefixtures("umask_of_nobody")
+def test_new_content_is_for_the_group_only_from_its_first_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[int] = []
+    monkeypatch.setattr(os, "fchmod", lambda fd, _: modes.append(os.fstat(fd).st_mode & 0o777))
+    write_atomically(tmp_path / "a.xml", b"content")
+    assert modes == [0o640]
+
+
+@pytest.mark.usefixtures("umask_of_nobody")
+def test_a_folder_is_for_the_group_only_from_the_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(tmp_path), "chmod", lambda *_: None)
+    make_folder(tmp_path / "a")
+    assert mode(tmp_path / "a") == 0o750
+
+
+@pytest.mark.usefixtures("umask_of_nobody")
+def test_a_name_is_reserved_by_a_file_for_the_group_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[int] = []
+    monkeypatch.setattr(rename, "_rename_at_once", lambda *_: errno.EINVAL)
+    (tmp_path / "a").write_bytes(b"content")
+    real = os.rename
+
+    def note(source: Path, target: Path) -> None:
+        modes.append(mode(target))
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", note)
+    move_file(tmp_path / "a", tmp_path / "b")
+    assert modes == [0o640]
+
+
+def test_a_name_that_is_taken_while_it_is_reserved_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rename, "_rename_at_once", lambda *_: errno.EINVAL)
+    (tmp_path / "a").write_bytes(b"mine")
+
+    def lose_the_race(path: Path) -> bool:
+        path.write_bytes(b"another one's")
+        return False
+
+    monkeypatch.setattr(rename, "_is_reserved", lose_the_race)
+    with pytest.raises(FileExistsError):
+        move_file(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == b"mine"
+
+
+@pytest.mark.timeout(10)
+def test_only_a_folder_is_flushed_as_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a")
+    with pytest.raises(NotADirectoryError):
+        flush_folder(tmp_path / "a")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def umask_of_nobody() -> Iterator[None]:
+    """Let modes be what the code asks for."""
+    umask = os.umask(0)
+    yield
+    os.umask(umask)

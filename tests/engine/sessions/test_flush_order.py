@@ -145,3 +145,15 @@ def test_what_a_script_rejects_is_gone_for_good_before_the_index_says_so(
     assert steps == sorted(steps)
     assert len(depot.objects()) == 1
     assert depot.objects(SessionArea.PREARCHIVE) == []
+
+
+def test_a_duplicate_that_a_build_drops_is_gone_for_good_before_the_build_goes_on(
+    depot: Depot, disk_log: DiskLog
+) -> None:
+    session = depot.receive(name="a.dcm", SOPInstanceUID="1.2.3.1")
+    depot.receive(name="b.dcm", SOPInstanceUID="1.2.3.1")
+    dropped = depot.areas.folder(depot.session(session)) / "SCANS/4/DICOM/b.dcm"
+    disk_log.clear()
+    depot.fall_silent()
+    unlinked = disk_log.index("unlink", dropped)
+    assert disk_log.steps[unlinked + 1] == ("flush", dropped.parent)
