@@ -127,12 +127,15 @@ def test_a_tree_of_another_user_is_a_failure_of_the_storage(
         desk.file(DIRECT if direct else make_receiver(1))
 
 
-@pytest.mark.parametrize("what", ["file", "link"])
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("what", ["file", "link", "FIFO"])
 def test_what_stands_in_the_place_of_a_project_is_a_failure_of_the_storage(
     desk: Desk, what: str
 ) -> None:
     if what == "file":
         (desk.archive / "NEURO-01").touch()
+    elif what == "FIFO":
+        os.mkfifo(desk.archive / "NEURO-01")
     else:
         (desk.archive / "NEURO-01").symlink_to("/etc")
     with pytest.raises(OutOfResources):

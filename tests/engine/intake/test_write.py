@@ -224,6 +224,23 @@ def test_an_incoming_area_refuses_what_is_no_folder(tmp_path: Path, planted: str
     assert list(foreign.iterdir()) == []
 
 
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("planted", ["link", "FIFO"])
+def test_an_incoming_area_is_not_opened_through_what_has_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    if planted == "link":
+        (tmp_path / "incoming").symlink_to(foreign)
+    else:
+        os.mkfifo(tmp_path / "incoming")
+        monkeypatch.setattr(Path, "mkdir", lambda *_, **__: None)  # it was a folder then
+    with pytest.raises(StorageUnusable):
+        IncomingArea(tmp_path / "incoming", "boot-1")
+    assert list(foreign.iterdir()) == []
+
+
 # --- Publishing ---
 
 
