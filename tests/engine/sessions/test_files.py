@@ -19,6 +19,7 @@ from engine.sessions.files import (
     make_folder,
     move_file,
     move_folder,
+    remove_empty_folders,
     write_atomically,
 )
 from engine.sessions.folders import OpenFolders
@@ -353,6 +354,54 @@ def test_only_a_folder_is_flushed_as_one(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a")
     with pytest.raises(NotADirectoryError):
         flush_folder(tmp_path / "a")
+
+
+def test_a_new_file_that_is_swept_away_meanwhile_reports_the_first_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        (tmp_path / ".a.xml.part").unlink()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(tmp_path / "a.xml", b"content")
+
+
+def test_a_folder_that_was_flushed_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    closed: list[int] = []
+    close = os.close
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    monkeypatch.setattr(os, "close", lambda fd: (closed.append(fd), close(fd)))
+    flush_folder(tmp_path)
+    assert closed == flushed
+
+
+def test_the_empty_folders_of_a_folder_go_and_itself_only_if_asked(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    (top / "a/b").mkdir(parents=True)
+    remove_empty_folders(top)
+    assert list(top.iterdir()) == []
+    remove_empty_folders(top, itself=True)
+    assert not top.exists()
+    remove_empty_folders(top)
+
+
+def test_a_file_that_goes_while_it_is_looked_at_is_no_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.dcm"
+    path.write_bytes(OBJECT)
+
+    def look_and_lose(_: Path) -> bool:
+        path.unlink()
+        return True
+
+    monkeypatch.setattr(type(path), "is_file", look_and_lose)
+    assert not is_object(path)
 
 
 def mode(path: Path) -> int:
