@@ -28,6 +28,7 @@ from engine.intake.write import (
     IncomingArea,
     Part,
     Published,
+    is_stored,
     publish,
 )
 from engine.model.duplicates import DuplicatePolicy
@@ -317,6 +318,24 @@ def test_the_part_and_the_folder_that_it_goes_to_are_what_is_flushed(
         name = storage.path(again).relative_to(storage.root).as_posix()
         assert storage.file(again).duplicate
     assert flushed == [name, f"{folder}/{NAME}", folder]
+
+
+@pytest.mark.parametrize("durability", Durability)
+def test_what_is_stored_already_and_its_name_are_flushed_as_the_setting_says(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, durability: Durability
+) -> None:
+    storage.publish()
+    flushed: list[str] = []
+
+    def note(fd: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+
+    monkeypatch.setattr(os, "fdatasync", note)
+    monkeypatch.setattr(os, "fsync", note)
+    with storage.part() as part, OpenFolders(storage.root_fd, storage.flushed) as folders:
+        body_offset = len(PREAMBLE)
+        assert is_stored(part, folders, FOLDERS, NAME, durability, body_offset=body_offset)
+    assert flushed == [NAME, *([FOLDERS[-1]] if durability is Durability.FULL else [])]
 
 
 def test_the_file_is_flushed_before_it_has_its_name(

@@ -373,9 +373,14 @@ def test_a_folder_that_was_flushed_is_closed(
 ) -> None:
     flushed: list[int] = []
     closed: list[int] = []
-    close = os.close
+    real = os.close
+
+    def close(fd: int) -> None:
+        closed.append(fd)
+        real(fd)
+
     monkeypatch.setattr(os, "fsync", flushed.append)
-    monkeypatch.setattr(os, "close", lambda fd: (closed.append(fd), close(fd)))
+    monkeypatch.setattr(os, "close", close)
     flush_folder(tmp_path)
     assert closed == flushed
 

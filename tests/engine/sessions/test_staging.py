@@ -63,6 +63,16 @@ def test_a_copy_is_never_written_over_or_through_what_is_there(
     assert place.read_bytes() == outside.read_bytes() == b"mine"
 
 
+def test_copies_that_an_earlier_attempt_left_are_made_anew(depot: Depot) -> None:
+    row = depot.session(ready(depot))
+    folder, file = depot.areas.folder(row), "SCANS/4/DICOM/1.dcm"
+    stage(Copying(), STEP, row, folder, [file])
+    (staging_of(folder) / "objects/left over").write_bytes(b"old")
+    staged = stage(Copying(), STEP, row, folder, [file])
+    assert (staged.folder / file).read_bytes() == (folder / file).read_bytes()
+    assert not (staged.folder / "left over").exists()
+
+
 def test_a_dangling_link_in_the_place_of_a_copy_makes_no_file_elsewhere(
     depot: Depot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
