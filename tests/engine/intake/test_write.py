@@ -338,6 +338,27 @@ def test_what_is_stored_already_and_its_name_are_flushed_as_the_setting_says(
     assert flushed == [NAME, *([FOLDERS[-1]] if durability is Durability.FULL else [])]
 
 
+@pytest.mark.parametrize(
+    ("body", "parts", "name", "is_there"),
+    [
+        (b"body", FOLDERS, NAME, True),
+        (b"else", FOLDERS, NAME, False),
+        (b"body", FOLDERS, "2.dcm", False),
+        (b"body", (*FOLDERS[:-1], "secondary"), NAME, False),
+        (b"body", (*FOLDERS, NAME), NAME, False),
+    ],
+)
+def test_a_data_set_is_stored_where_a_file_holds_it_and_nothing_is_made_to_find_out(
+    storage: Storage, body: bytes, parts: tuple[str, ...], name: str, is_there: bool
+) -> None:
+    storage.publish()
+    before = sorted(storage.prearchive.rglob("*"))
+    with storage.part(body) as part, OpenFolders(storage.root_fd, storage.flushed) as folders:
+        how: dict[str, Any] = {"body_offset": len(PREAMBLE)}
+        assert is_stored(part, folders, parts, name, Durability.FULL, **how) is is_there
+    assert sorted(storage.prearchive.rglob("*")) == before
+
+
 def test_the_file_is_flushed_before_it_has_its_name(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
