@@ -62,6 +62,12 @@ def test_a_mode_that_is_open_to_all_already_is_left_alone(tmp_path: Path) -> Non
     assert Kind.SECURITY not in {m.kind for m in mutants_of("module.py", file)}
 
 
+def test_the_decorator_of_a_class_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text("@dataclass(frozen=True, slots=True)\nclass Value:\n    of: int\n")
+    assert mutants_of("module.py", file) == []
+
+
 def test_what_only_sounds_like_a_lock_is_none(tmp_path: Path) -> None:
     file = tmp_path / "module.py"
     file.write_text("with suppress(BlockingIOError): x()\nwith self._places_lock: x()\n")

@@ -104,6 +104,17 @@ def test_a_name_that_was_reserved_before_a_crash_is_free(
     assert (tmp_path / "b").read_bytes() == b"content"
 
 
+def test_what_is_no_file_is_no_name_that_was_reserved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rename, "_rename_at_once", lambda *_: errno.EINVAL)
+    (tmp_path / "a").write_bytes(b"content")
+    os.mkfifo(tmp_path / "b")
+    with pytest.raises(FileExistsError):
+        move_file(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == b"content"
+
+
 def test_a_rename_that_fails_gives_the_reserved_name_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
