@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -173,3 +174,13 @@ def test_a_log_of_a_direct_archive_is_not_written_through_a_link(
     depot.fall_silent()
     assert depot.session(session).area is SessionArea.PREARCHIVE
     assert list(outside.iterdir()) == []
+
+
+@pytest.mark.timeout(10)
+def test_an_area_that_is_no_folder_is_a_failure_of_the_storage_without_waiting(
+    depot: Depot,
+) -> None:
+    depot.areas.trash.rmdir()
+    os.mkfifo(depot.areas.trash)
+    with pytest.raises(NotADirectoryError):
+        depot.areas.require_no_link(SessionArea.TRASH, "NEURO-01/1/E1")
