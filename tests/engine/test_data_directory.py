@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +11,7 @@ from engine import data_directory
 from engine.data_directory import access_faults, deep_faults, prepare
 from engine.errors import StorageUnusable
 from engine.owner import owner_of, user
-from engine.settings import EngineSettings
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from engine.settings import Durability, EngineSettings
 
 
 @pytest.fixture
@@ -100,3 +97,26 @@ def test_a_folder_that_its_owner_may_not_write_is_refused(
     )
     with pytest.raises(StorageUnusable, match="trash is not writable"):
         prepare(settings)
+
+
+def test_the_names_of_a_new_directory_are_flushed_once_they_are_all_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: dict[Path, set[str]] = {}
+
+    def fsync(descriptor: int) -> None:
+        folder = Path(f"/proc/self/fd/{descriptor}").readlink()
+        flushed[folder] = {entry.name for entry in folder.iterdir()}
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    data = tmp_path / "data"
+    prepare(EngineSettings(data, durability=Durability.NONE))
+    assert flushed == {}
+    prepare(EngineSettings(data))
+    assert flushed == {tmp_path: {"data"}, data: {entry.name for entry in data.iterdir()}}
+
+
+def test_what_can_not_be_flushed_stops_the_engine(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageUnusable, match="file can't be flushed: Not a directory"):
+        data_directory._flush(tmp_path / "file")

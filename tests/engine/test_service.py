@@ -552,3 +552,4 @@ def test_a_clock_that_is_set_while_an_engine_runs_is_in_its_log(settings: Engine
     assert (told["severity"], told["topic"]) == ("WARN", "clock")
     assert told["message"] == "the system clock went back by 5:00:00"
     assert settings.clock_file.stat().st_mode & 0o777 == 0o600
+    assert settings.metrics_file.stat().st_mode & 0o777 == 0o640
