@@ -118,7 +118,6 @@ class _Run:
         """Write its standard input; whether it reads it is its own affair."""
         with suppress(BrokenPipeError):
             self._stdin.write(text)
-            self._stdin.flush()
         with suppress(BrokenPipeError):
             self._stdin.close()
 

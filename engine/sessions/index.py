@@ -250,7 +250,7 @@ class SessionIndex:
         with self._lock, self._connection:
             self._connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
             self._forget(session_id)
-        self._receiving = self._count_receiving()
+            self._receiving = self._count_receiving()
 
     def today(self, midnight: datetime) -> Mapping[str, Today]:
         """Return what each receiver got since local `midnight`, for counters that go on."""

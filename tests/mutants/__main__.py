@@ -74,17 +74,19 @@ def _files(modules: list[str]) -> list[Path]:
 
 
 def _run(mutants: list[Mutant], options: argparse.Namespace) -> list[Result]:
-    tests = coverage_map.CoverageMap(options.map)
+    tests = _choice(options.map)
     copies: SimpleQueue[Copy] = SimpleQueue()
 
     def try_out(mutant: Mutant) -> Result:
         copy = copies.get()
         try:
             chosen = tests.tests_for(mutant, options.seconds)
-            result = copy.try_out(mutant, chosen + ALWAYS.get(mutant.kind, []))
+            always = [name for name in ALWAYS.get(mutant.kind, []) if (ROOT / name).exists()]
+            result = copy.try_out(mutant, chosen + always)
         finally:
             copies.put(copy)
-        print(f"{result.outcome}: {mutant.module}:{mutant.line} {mutant.what}", flush=True)
+        print(f"{result.outcome}: {mutant.module}:{mutant.line} {mutant.what}")
+        print(f"  {result.by}", flush=True)
         return result
 
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
@@ -92,6 +94,13 @@ def _run(mutants: list[Mutant], options: argparse.Namespace) -> list[Result]:
             copies.put(Copy(Path(folder) / str(number)))
         with ThreadPoolExecutor(options.processes) as pool:
             return list(pool.map(try_out, mutants))
+
+
+def _choice(folder: Path) -> coverage_map.CoverageMap | coverage_map.MirroredFolder:
+    if folder.exists():
+        return coverage_map.CoverageMap(folder)
+    print(f"There is no map in {folder}: each mutant is tried with its package's own tests.")
+    return coverage_map.MirroredFolder()
 
 
 def _report(results: list[Result]) -> int:

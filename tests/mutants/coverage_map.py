@@ -1,4 +1,7 @@
-"""Which tests run which line, and how long each of them takes."""
+"""Which tests are run for a mutant: those that run its line, as a run of the suite has shown.
+
+Without such a run they are the tests of the folder that mirrors the mutant's package.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from coverage import CoverageData
 
+from tests.mutants.operators import Kind
 from tests.mutants.runs import ROOT
 
 if TYPE_CHECKING:
@@ -20,6 +24,12 @@ if TYPE_CHECKING:
 
 DATA = "coverage"
 TIMES = "times.json"
+OF_KIND = {
+    Kind.DURABILITY: "test_flush_order.py",
+    Kind.LOCK: "test_locks.py",
+    Kind.SECURITY: "test_links.py",
+}
+"""The file of a folder that is about one kind of fault in all modules of the package."""
 
 
 def make(folder: Path) -> int:
@@ -66,3 +76,18 @@ class CoverageMap:
                 break
             chosen.append(test)
         return chosen
+
+
+class MirroredFolder:
+    """Chooses tests for a mutant where there is no map: its own, its kind's, then the others."""
+
+    def tests_for(self, mutant: Mutant, _seconds: float) -> list[str]:
+        """Return all test files of the folder that mirrors the mutant's package."""
+        module = ROOT / mutant.module
+        folder = ROOT / "tests" / module.parent.relative_to(ROOT)
+        first = [f"test_{module.name}", OF_KIND.get(mutant.kind)]
+        found = sorted(
+            folder.glob("test_*.py"),
+            key=lambda f: (f.name != first[0], f.name not in first, f.name),
+        )
+        return [str(file.relative_to(ROOT)) for file in found]

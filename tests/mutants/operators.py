@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FLUSH = re.compile(r"^_?(fsync|fdatasync|flush(_\w+)?)$")
-LOCK = re.compile(r"lock|condition|_changed\b", re.IGNORECASE)
+LOCK = re.compile(r"(?<![a-z])(lock|condition)|_changed\b", re.IGNORECASE)
 GUARDING_FLAGS = ("O_NOFOLLOW", "O_EXCL", "O_DIRECTORY")
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Eq: ast.NotEq,
@@ -211,7 +211,7 @@ def _constant_faults(node: ast.Constant, text: str) -> Iterator[Fault]:
         for pattern, fault in SQL_FAULTS:
             if pattern.search(text):
                 yield Kind.DURABILITY, node, pattern.sub(fault, text)
-    elif text.startswith("0o") and node.value <= 0o777:  # type: ignore[operator]
+    elif text.startswith("0o") and node.value < 0o777:  # type: ignore[operator]
         is_umask = node.value & 0o700 == 0  # type: ignore[operator]
         yield Kind.SECURITY, node, "0o000" if is_umask else "0o777"
     elif isinstance(node.value, bool):

@@ -51,3 +51,15 @@ def test_imports_for_types_only_and_flushes_of_the_terminal_are_left_alone(tmp_p
     file = tmp_path / "module.py"
     file.write_text("if TYPE_CHECKING:\n    x = 1\nsys.stdout.flush()\n")
     assert [m.kind for m in mutants_of("module.py", file)] == [Kind.LOGIC]
+
+
+def test_a_mode_that_is_open_to_all_already_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text("os.umask(0o777)\n")
+    assert Kind.SECURITY not in {m.kind for m in mutants_of("module.py", file)}
+
+
+def test_what_only_sounds_like_a_lock_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text("with suppress(BlockingIOError): x()\nwith self._places_lock: x()\n")
+    assert [m.line for m in mutants_of("module.py", file) if m.kind is Kind.LOCK] == [2]
