@@ -89,6 +89,8 @@ class _Mutator:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.If) and _is_type_checking(child.test):
                 continue
+            if isinstance(node, ast.ClassDef) and child in node.decorator_list:
+                continue  # `frozen` and `slots` are for readers and mypy
             name = function
             if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 name = child.name if function == "<module>" else f"{function}.{child.name}"

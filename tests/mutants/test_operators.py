@@ -63,3 +63,9 @@ def test_what_only_sounds_like_a_lock_is_none(tmp_path: Path) -> None:
     file = tmp_path / "module.py"
     file.write_text("with suppress(BlockingIOError): x()\nwith self._places_lock: x()\n")
     assert [m.line for m in mutants_of("module.py", file) if m.kind is Kind.LOCK] == [2]
+
+
+def test_what_a_dataclass_says_of_itself_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text("@dataclass(frozen=True)\nclass Point:\n    is_far: bool = True\n")
+    assert [m.line for m in mutants_of("module.py", file)] == [3]
