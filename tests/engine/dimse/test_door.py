@@ -111,7 +111,7 @@ def test_whoever_waits_for_an_empty_door_goes_on_when_the_last_one_leaves(
     last, begins, empty = knock(door, "10.0.0.1"), threading.Event(), list[bool]()
     wait_for = door._lock.wait_for
 
-    def wait_and_tell(*how: Any) -> bool:
+    def wait_and_tell(*how: Any) -> Any:
         begins.set()  # who wants to leave needs the lock, and gets it once this one waits
         return wait_for(*how)
 
