@@ -104,3 +104,8 @@ def test_without_a_manager_nothing_runs() -> None:
     told = Notifier()
     told.watch(lambda: True, str)
     assert told._thread is None
+
+
+def test_a_period_of_any_length_is_a_number_of_seconds() -> None:
+    environment = {"NOTIFY_SOCKET": "/run/notify", "WATCHDOG_USEC": "9" * 5_000}
+    assert Notifier.from_environment(environment)._watchdog_seconds == 999_999_999.999999
