@@ -104,6 +104,12 @@ def test_an_empty_journal_has_an_empty_page() -> None:
     assert (page.events, page.next_sequence, page.dropped) == ((), 1, 0)
 
 
+def test_an_event_is_in_its_file_at_once(tmp_path: Path) -> None:
+    journal = recorded(1, tmp_path / "events.jsonl")
+    assert json.loads((tmp_path / "events.jsonl").read_text())["sequence"] == 1
+    journal.close()
+
+
 class ReleasedFor:
     """A lock after whose first release another thread comes at once."""
 
