@@ -57,8 +57,6 @@ def with_free_names(areas: Areas, session: Session, plan: Plan) -> Plan:
 
     The index need not know that file. Objects that have moved already keep their names.
     """
-    if plan.into is None:
-        return plan
     source, target = areas.folder(session), areas.path(plan.area, plan.folder)
     trash = areas.path(SessionArea.TRASH, plan.trash)
     leaving = {f for f in plan.replaced if _is_to_be_put_aside(target / f, trash / f)}

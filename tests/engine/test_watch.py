@@ -44,3 +44,12 @@ def test_a_link_in_the_place_of_the_file_is_replaced_and_not_followed(tmp_path: 
     replace_file(tmp_path / "metrics.prom", b"ours")
     assert elsewhere.read_text() == "somebody's"
     assert not (tmp_path / "metrics.prom").is_symlink()
+
+
+def test_a_file_is_the_owners_alone_if_nothing_else_is_asked_for(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        replace_file(tmp_path / "watch.json", b"{}")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "watch.json").stat().st_mode) == 0o600

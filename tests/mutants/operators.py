@@ -90,7 +90,7 @@ class _Mutator:
             if isinstance(child, ast.If) and _is_type_checking(child.test):
                 continue
             if isinstance(node, ast.ClassDef) and child in node.decorator_list:
-                continue  # `frozen` and `slots` are for readers and mypy
+                continue  # `frozen` and `slots` change what can be written, not what is done
             name = function
             if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 name = child.name if function == "<module>" else f"{function}.{child.name}"

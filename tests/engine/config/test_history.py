@@ -308,8 +308,28 @@ def test_a_change_and_its_revision_are_on_the_disk_with_their_names_when_it_retu
     ]
 
 
+def test_the_folder_of_the_history_is_not_for_others_and_its_name_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[Path] = []
+
+    def note(descriptor: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+    monkeypatch.setattr(os, "fsync", note)
+    umask = os.umask(0)
+    try:
+        History(tmp_path / "history").keep(1, {})
+    finally:
+        os.umask(umask)
+    assert (tmp_path / "history").stat().st_mode & 0o777 == 0o750
+    assert flushed[0] == tmp_path
+    assert flushed[-1] == tmp_path / "history"
+
+
+@pytest.mark.timeout(10)
 def test_only_a_directory_is_flushed_as_one(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "file")
     with pytest.raises(NotADirectoryError):
         flush_directory(tmp_path / "file")
 

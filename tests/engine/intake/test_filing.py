@@ -75,6 +75,12 @@ def test_what_another_archive_folder_has_is_in_the_way_too(desk: Desk) -> None:
     assert desk.filing.goes_directly(DIRECT, other)
 
 
+def test_a_link_that_leads_nowhere_is_in_the_way_like_any_other(desk: Desk) -> None:
+    (desk.archive / "NEURO-01" / "arc001").mkdir(parents=True)
+    (desk.archive / "NEURO-01" / "arc001" / "E1").symlink_to("nowhere")
+    assert not desk.filing.goes_directly(DIRECT, KEY)
+
+
 def test_without_direct_archive_the_same_study_has_a_session_of_its_own(desk: Desk) -> None:
     desk.file()
     other = desk.file(make_receiver(1))
@@ -127,12 +133,15 @@ def test_a_tree_of_another_user_is_a_failure_of_the_storage(
         desk.file(DIRECT if direct else make_receiver(1))
 
 
-@pytest.mark.parametrize("what", ["file", "link"])
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("what", ["file", "link", "FIFO"])
 def test_what_stands_in_the_place_of_a_project_is_a_failure_of_the_storage(
     desk: Desk, what: str
 ) -> None:
     if what == "file":
         (desk.archive / "NEURO-01").touch()
+    elif what == "FIFO":
+        os.mkfifo(desk.archive / "NEURO-01")
     else:
         (desk.archive / "NEURO-01").symlink_to("/etc")
     with pytest.raises(OutOfResources):

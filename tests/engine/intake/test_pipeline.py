@@ -222,6 +222,30 @@ def test_the_latency_of_an_answer_begins_with_the_last_byte(bench: Bench) -> Non
     assert bench.metrics.latency().p50_ms == pytest.approx(500, rel=0.3)
 
 
+def test_a_source_is_quick_once_its_rules_are_known_until_they_change(bench: Bench) -> None:
+    pipeline = bench.pipeline
+    source = pipeline.source(RECEIVER, "CT_SCANNER_1", "10.4.7.21:50112", "A-0001")
+    bench.sources.callback(source.close)
+
+    def is_quick() -> bool:
+        return pipeline.is_quick(source)
+
+    pipeline._places = replace(pipeline._places, durability=Durability.NONE)
+    assert not is_quick()
+    source.ruling = pipeline._router.ruling(RECEIVER)
+    assert is_quick()
+    for durability in (Durability.FILE, Durability.FULL):
+        pipeline._places = replace(pipeline._places, durability=durability)
+        assert not is_quick()
+    pipeline._places = replace(pipeline._places, durability=Durability.NONE)
+    bench.configure()
+    assert not is_quick()
+    source.ruling = pipeline._router.ruling(RECEIVER)
+    assert is_quick()
+    source.ruling.is_quick = False
+    assert not is_quick()
+
+
 @pytest.mark.parametrize("syntax", dicom.UNCOMPRESSED)
 def test_every_uncompressed_encoding_is_read(bench: Bench, syntax: str) -> None:
     outcome = bench.receive(dicom.image(syntax), transfer_syntax_uid=syntax)

@@ -211,3 +211,13 @@ def test_a_quarantine_that_cannot_exist_is_said_at_start(tmp_path: Path) -> None
     (tmp_path / "quarantine").write_text("")
     with pytest.raises(StorageUnusable):
         Quarantine(tmp_path / "quarantine", 1_000)
+
+
+@pytest.mark.timeout(10)
+def test_a_quarantine_that_becomes_something_else_while_it_is_opened_is_said_at_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "quarantine")
+    monkeypatch.setattr(type(tmp_path), "mkdir", lambda *_, **__: None)
+    with pytest.raises(StorageUnusable):
+        Quarantine(tmp_path / "quarantine", 1_000)

@@ -28,6 +28,7 @@ from engine.intake.write import (
     IncomingArea,
     Part,
     Published,
+    is_stored,
     publish,
 )
 from engine.model.duplicates import DuplicatePolicy
@@ -225,6 +226,23 @@ def test_an_incoming_area_refuses_what_is_no_folder(tmp_path: Path, planted: str
     assert list(foreign.iterdir()) == []
 
 
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("planted", ["link", "FIFO"])
+def test_an_incoming_area_is_not_opened_through_what_has_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    if planted == "link":
+        (tmp_path / "incoming").symlink_to(foreign)
+    else:
+        os.mkfifo(tmp_path / "incoming")
+        monkeypatch.setattr(Path, "mkdir", lambda *_, **__: None)  # it was a folder then
+    with pytest.raises(StorageUnusable):
+        IncomingArea(tmp_path / "incoming", "boot-1")
+    assert list(foreign.iterdir()) == []
+
+
 # --- Publishing ---
 
 
@@ -301,6 +319,45 @@ def test_the_part_and_the_folder_that_it_goes_to_are_what_is_flushed(
         name = storage.path(again).relative_to(storage.root).as_posix()
         assert storage.file(again).duplicate
     assert flushed == [name, f"{folder}/{NAME}", folder]
+
+
+@pytest.mark.parametrize("durability", Durability)
+def test_what_is_stored_already_and_its_name_are_flushed_as_the_setting_says(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, durability: Durability
+) -> None:
+    storage.publish()
+    flushed: list[str] = []
+
+    def note(fd: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+
+    monkeypatch.setattr(os, "fdatasync", note)
+    monkeypatch.setattr(os, "fsync", note)
+    with storage.part() as part, OpenFolders(storage.root_fd, storage.flushed) as folders:
+        body_offset = len(PREAMBLE)
+        assert is_stored(part, folders, FOLDERS, NAME, durability, body_offset=body_offset)
+    assert flushed == [NAME, *([FOLDERS[-1]] if durability is Durability.FULL else [])]
+
+
+@pytest.mark.parametrize(
+    ("body", "parts", "name", "is_there"),
+    [
+        (b"body", FOLDERS, NAME, True),
+        (b"else", FOLDERS, NAME, False),
+        (b"body", FOLDERS, "2.dcm", False),
+        (b"body", (*FOLDERS[:-1], "secondary"), NAME, False),
+        (b"body", (*FOLDERS, NAME), NAME, False),
+    ],
+)
+def test_a_data_set_is_stored_where_a_file_holds_it_and_nothing_is_made_to_find_out(
+    storage: Storage, body: bytes, parts: tuple[str, ...], name: str, is_there: bool
+) -> None:
+    storage.publish()
+    before = sorted(storage.prearchive.rglob("*"))
+    with storage.part(body) as part, OpenFolders(storage.root_fd, storage.flushed) as folders:
+        how: dict[str, Any] = {"body_offset": len(PREAMBLE)}
+        assert is_stored(part, folders, parts, name, Durability.FULL, **how) is is_there
+    assert sorted(storage.prearchive.rglob("*")) == before
 
 
 def test_the_file_is_flushed_before_it_has_its_name(

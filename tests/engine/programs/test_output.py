@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +37,13 @@ def test_an_output_of_an_earlier_attempt_is_replaced(tmp_path: Path) -> None:
     outputs.keep(RUN, "a longer text before")
     name = outputs.keep(RUN, "after")
     assert (tmp_path / name).read_text() == "after\n"
+
+
+def test_an_output_is_the_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        name = Outputs(tmp_path / "commands").keep(RUN, "Doe^Jane")
+    finally:
+        os.umask(umask)
+    assert (tmp_path / "commands").stat().st_mode & 0o777 == 0o700
+    assert tmp_path.parent.joinpath(name).stat().st_mode & 0o777 == 0o600

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,7 @@ from engine.sessions.files import (
     make_folder,
     move_file,
     move_folder,
+    remove_empty_folders,
     write_atomically,
 )
 from engine.sessions.folders import OpenFolders
@@ -100,6 +102,17 @@ def test_a_name_that_was_reserved_before_a_crash_is_free(
     (tmp_path / "b").touch()
     move_file(tmp_path / "a", tmp_path / "b")
     assert (tmp_path / "b").read_bytes() == b"content"
+
+
+def test_what_is_no_file_is_no_name_that_was_reserved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rename, "_rename_at_once", lambda *_: errno.EINVAL)
+    (tmp_path / "a").write_bytes(b"content")
+    os.mkfifo(tmp_path / "b")
+    with pytest.raises(FileExistsError):
+        move_file(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == b"content"
 
 
 def test_a_rename_that_fails_gives_the_reserved_name_back(
@@ -285,3 +298,135 @@ def test_only_a_regular_file_with_a_header_is_an_object(tmp_path: Path) -> None:
     (tmp_path / "other").write_bytes(b"x" * 200)
     found = [path.name for path in sorted(tmp_path.iterdir()) if is_object(path)]
     assert found == ["object"]
+
+
+@pytest.mark.usefixtures("umask_of_nobody")
+def test_files_and_folders_are_for_the_group_only(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a/b")
+    write_atomically(tmp_path / "a/b/c.xml", b"content")
+    assert [mode(tmp_path / name) for name in ("a", "a/b", "a/b/c.xml")] == [0o750, 0o750, 0o640]
+
+
+@pytest.mark.usefixtures("umask_of_nobody")
+def test_new_content_is_for_the_group_only_from_its_first_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[int] = []
+    monkeypatch.setattr(os, "fchmod", lambda fd, _: modes.append(os.fstat(fd).st_mode & 0o777))
+    write_atomically(tmp_path / "a.xml", b"content")
+    assert modes == [0o640]
+
+
+@pytest.mark.usefixtures("umask_of_nobody")
+def test_a_folder_is_for_the_group_only_from_the_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(tmp_path), "chmod", lambda *_: None)
+    make_folder(tmp_path / "a")
+    assert mode(tmp_path / "a") == 0o750
+
+
+@pytest.mark.usefixtures("umask_of_nobody")
+def test_a_name_is_reserved_by_a_file_for_the_group_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[int] = []
+    monkeypatch.setattr(rename, "_rename_at_once", lambda *_: errno.EINVAL)
+    (tmp_path / "a").write_bytes(b"content")
+    real = os.rename
+
+    def note(source: Path, target: Path) -> None:
+        modes.append(mode(target))
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", note)
+    move_file(tmp_path / "a", tmp_path / "b")
+    assert modes == [0o640]
+
+
+def test_a_name_that_is_taken_while_it_is_reserved_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rename, "_rename_at_once", lambda *_: errno.EINVAL)
+    (tmp_path / "a").write_bytes(b"mine")
+
+    def lose_the_race(path: Path) -> bool:
+        path.write_bytes(b"another one's")
+        return False
+
+    monkeypatch.setattr(rename, "_is_reserved", lose_the_race)
+    with pytest.raises(FileExistsError):
+        move_file(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == b"mine"
+
+
+@pytest.mark.timeout(10)
+def test_only_a_folder_is_flushed_as_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a")
+    with pytest.raises(NotADirectoryError):
+        flush_folder(tmp_path / "a")
+
+
+def test_a_new_file_that_is_swept_away_meanwhile_reports_the_first_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        (tmp_path / ".a.xml.part").unlink()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(tmp_path / "a.xml", b"content")
+
+
+def test_a_folder_that_was_flushed_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    closed: list[int] = []
+    real = os.close
+
+    def close(fd: int) -> None:
+        closed.append(fd)
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    monkeypatch.setattr(os, "close", close)
+    flush_folder(tmp_path)
+    assert closed == flushed
+
+
+def test_the_empty_folders_of_a_folder_go_and_itself_only_if_asked(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    (top / "a/b").mkdir(parents=True)
+    remove_empty_folders(top)
+    assert list(top.iterdir()) == []
+    remove_empty_folders(top, itself=True)
+    assert not top.exists()
+    remove_empty_folders(top)
+
+
+def test_a_file_that_goes_while_it_is_looked_at_is_no_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.dcm"
+    path.write_bytes(OBJECT)
+
+    def look_and_lose(_: Path) -> bool:
+        path.unlink()
+        return True
+
+    monkeypatch.setattr(type(path), "is_file", look_and_lose)
+    assert not is_object(path)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def umask_of_nobody() -> Iterator[None]:
+    """Let modes be what the code asks for."""
+    umask = os.umask(0)
+    yield
+    os.umask(umask)

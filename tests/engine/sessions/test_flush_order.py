@@ -145,3 +145,20 @@ def test_what_a_script_rejects_is_gone_for_good_before_the_index_says_so(
     assert steps == sorted(steps)
     assert len(depot.objects()) == 1
     assert depot.objects(SessionArea.PREARCHIVE) == []
+
+
+def test_a_duplicate_that_a_build_drops_is_gone_for_good_before_the_build_goes_on(
+    depot: Depot, disk_log: DiskLog
+) -> None:
+    report = {"SOPClassUID": "1.2.3.4.5", "SOPInstanceUID": "1.2.3.1"}
+    session = depot.receive(name="a.dcm", **report)  # type: ignore[arg-type]
+    depot.fall_silent()
+    depot.receive(name="a.dcm", **report)  # type: ignore[arg-type]
+    folder = depot.areas.folder(depot.session(session))
+    built, again = folder / "SCANS/4/secondary/a.dcm", folder / "SCANS/4/DICOM/a.dcm"
+    assert depot.all_objects() == [again, built]
+    disk_log.clear()
+    depot.fall_silent()
+    (left,) = depot.all_objects()
+    dropped = again if left == built else built
+    assert disk_log.steps[disk_log.index("unlink", dropped) + 1] == ("flush", dropped.parent)

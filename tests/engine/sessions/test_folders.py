@@ -241,3 +241,28 @@ def test_what_is_known_of_folders_is_bounded(tree: Tree, monkeypatch: pytest.Mon
     assert tree.open("9") == []
     assert tree.open("0") == ["."]
     assert len(tree.flushed._inodes) <= 4
+
+
+def test_a_new_folder_is_for_the_group_only(folders: OpenFolders, tmp_path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        folders.open(("a", "b"), Durability.NONE)
+    finally:
+        os.umask(umask)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "a", tmp_path / "a/b")} == {0o750}
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("place", [os.mkfifo, Path.touch])
+def test_what_is_no_folder_is_not_opened_as_one(
+    folders: OpenFolders, tmp_path: Path, place: Callable[[Path], object]
+) -> None:
+    place(tmp_path / "a")
+    with pytest.raises(NotADirectoryError):
+        folders.open(("a",), Durability.NONE)
+
+
+def test_a_link_is_not_opened_as_a_folder(folders: OpenFolders, tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("/")
+    with pytest.raises(OSError, match=r"directory|symbolic"):
+        folders.open(("a",), Durability.NONE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -129,3 +130,13 @@ def test_an_area_that_is_itself_elsewhere_is_used(tmp_path: Path, outside: Path)
         session = archived(depot)
         assert depot.session(session).status is S.ARCHIVED
         assert len(list(outside.rglob("*.dcm"))) == 1
+
+
+@pytest.mark.timeout(10)
+def test_an_area_that_is_no_folder_is_a_failure_of_the_storage_without_waiting(
+    depot: Depot,
+) -> None:
+    depot.areas.trash.rmdir()
+    os.mkfifo(depot.areas.trash)
+    with pytest.raises(NotADirectoryError):
+        depot.areas.require_no_link(SessionArea.TRASH, "NEURO-01/1/E1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ from engine.model.session_actions import SessionAction, possible_actions
 from engine.session_events import SessionFailed
 from engine.sessions import operator, transfer
 from engine.sessions.archive import Planner
-from engine.sessions.operations import OperationKind, Request
+from engine.sessions.operations import OperationKind, Plan, Request
 from tests.engine.sessions.depot import Depot, depot_in
 from tests.engine.sessions.test_archive import archived, ask, ready
 
@@ -69,6 +70,16 @@ def test_a_merged_object_goes_beside_a_file_that_the_index_does_not_know(depot: 
     assert depot.ledger.stored_files(into)[-1] == "SCANS/4/DICOM/2_1.dcm"
     assert foreign.read_bytes() == FOREIGN
     assert depot.objects() == [f"{E1}/{name}" for name in ("1.dcm", "2.dcm", "2_1.dcm")]
+
+
+def test_an_object_that_an_earlier_engine_has_moved_by_half_keeps_its_name(depot: Depot) -> None:
+    into = archived(depot)
+    second = ready(depot, name="2.dcm")
+    before = depot.areas.folder(depot.session(second)) / "SCANS/4/DICOM/2.dcm"
+    (depot.areas.archive / E1 / "2.dcm").hardlink_to(before)
+    ask(depot, second, ARCHIVE, merge=True)
+    assert depot.ledger.stored_files(into)[-1] == "SCANS/4/DICOM/2.dcm"
+    assert depot.objects() == [f"{E1}/{name}" for name in ("1.dcm", "2.dcm")]
 
 
 def test_a_file_without_an_extension_gets_another_name_in_its_own_folder(depot: Depot) -> None:
@@ -315,3 +326,53 @@ def test_sessions_that_fall_back_at_one_time_get_a_folder_each(depot: Depot) -> 
         plan = planner.plan(session, Request(OperationKind.FALL_BACK, "direct archive"))
         assert plan.folder == f"NEURO-01/{stamp}{mark}/E1"
         depot.areas.path(SessionArea.PREARCHIVE, plan.folder).mkdir(parents=True)
+
+
+def test_what_has_not_moved_yet_stays_when_a_merge_is_taken_back(depot: Depot) -> None:
+    archived(depot)
+    second = ready(depot, name="2.dcm")
+    foreign = put_foreign_file(depot, "2.dcm")
+    file = "SCANS/4/DICOM/2.dcm"
+    plan = Plan(SessionArea.ARCHIVE, "NEURO-01/arc001/E1", S.ARCHIVED, None, files={file: file})
+    transfer.put_back(depot.areas, depot.session(second), plan)
+    assert foreign.read_bytes() == FOREIGN
+    assert (depot.areas.folder(depot.session(second)) / file).exists()
+
+
+def test_a_session_whose_folder_is_gone_is_not_archived_as_an_empty_one(depot: Depot) -> None:
+    session = depot.session(ready(depot))
+    shutil.rmtree(depot.areas.folder(session))
+    plan = Plan(SessionArea.ARCHIVE, "NEURO-01/arc001/E1", S.ARCHIVED, None)
+    with pytest.raises(FileNotFoundError):
+        transfer.carry_out(depot.areas, session, plan)
+    assert not depot.areas.path(plan.area, plan.folder).exists()
+
+
+def test_a_plan_whose_names_are_free_is_not_made_anew(depot: Depot) -> None:
+    archived(depot)
+    second = depot.session(ready(depot, name="2.dcm"))
+    file = "SCANS/4/DICOM/2.dcm"
+    for files in ({}, {file: file}):
+        plan = Plan(SessionArea.ARCHIVE, "NEURO-01/arc001/E1", S.ARCHIVED, None, files=files)
+        assert transfer.with_free_names(depot.areas, second, plan) is plan
+
+
+def test_an_object_that_an_earlier_engine_has_put_aside_by_half_is_put_aside(depot: Depot) -> None:
+    archived(depot)
+    second = depot.session(ready(depot, name="2.dcm"))
+    replaced = depot.areas.archive / E1 / "1.dcm"
+    kept = depot.areas.trash / "20260102_030405006_2" / "SCANS/4/DICOM/1.dcm"
+    kept.parent.mkdir(parents=True)
+    kept.hardlink_to(replaced)
+    plan = Plan(
+        *(SessionArea.ARCHIVE, "NEURO-01/arc001/E1", S.ARCHIVED, None),
+        into=1,
+        files={"SCANS/4/DICOM/2.dcm": "SCANS/4/DICOM/1.dcm"},
+        replaced=("SCANS/4/DICOM/1.dcm",),
+        trash="20260102_030405006_2",
+    )
+    moving = depot.areas.folder(second) / "SCANS/4/DICOM/2.dcm"
+    inode = moving.stat().st_ino
+    transfer.carry_out(depot.areas, second, plan)
+    assert replaced.stat().st_ino == inode
+    assert kept.exists()

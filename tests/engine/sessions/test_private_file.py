@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import threading
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from engine.errors import StorageUnusable
 from engine.forwarding.queue import ForwardingQueue
 from engine.programs.queue import RunQueue
-from engine.sessions import private_file
+from engine.sessions import private_file, study_labels
 from engine.sessions.index import SessionIndex
+from engine.sessions.index_file import IndexFile
 from engine.sessions.private_file import PrivateTables
+from engine.sessions.study_labels import LabelKey, StudyLabels
 from engine.sessions.study_routes import StudyRoutes
+from engine.sessions.uid_maps import SqliteUidMaps
 
 if TYPE_CHECKING:
-    import sqlite3
     from pathlib import Path
 
 NORMAL, FULL = 1, 2
@@ -84,3 +88,56 @@ def test_a_file_that_is_a_link_is_not_opened(tmp_path: Path) -> None:
     with pytest.raises(StorageUnusable):
         PrivateTables(private_file.PrivateFile("it", "", 1, ""), tmp_path / "file.sqlite")
     assert not (tmp_path / "foreign").exists()
+
+
+def test_what_replaces_uids_and_labels_is_written_beside_its_readers(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    with closing(SqliteUidMaps(tmp_path / "uid-maps.sqlite")) as maps:
+        assert pragmas(maps._connection)[0] == "wal"
+    with closing(SessionIndex(path, durable=True)), closing(StudyLabels(path)) as labels:
+        assert pragmas(labels._connection) == ("wal", NORMAL)
+
+
+@pytest.mark.parametrize("how", ["engine", "command"])
+def test_nobody_else_writes_between_the_reading_and_writing_of_the_index(
+    tmp_path: Path, how: str
+) -> None:
+    path = tmp_path / "index.sqlite"
+    with closing(SessionIndex(path, durable=False)) as index, IndexFile(path) as file:
+        changing = index.changing if how == "engine" else file.changing
+        with closing(sqlite3.connect(path, timeout=0)) as other:
+            with changing(), pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")
+            other.execute("BEGIN IMMEDIATE")
+
+
+def test_nobody_else_writes_between_the_search_for_a_free_label_and_its_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "index.sqlite"
+    real, refused = study_labels._looked_up, []
+
+    def look_up(*arguments: Any) -> Any:
+        with closing(sqlite3.connect(path, timeout=0)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                refused.append(str(error))
+        return real(*arguments)
+
+    monkeypatch.setattr(study_labels, "_looked_up", look_up)
+    with closing(SessionIndex(path, durable=False)), closing(StudyLabels(path)) as labels:
+        assert labels.label(LabelKey("NEURO-01", "S1", "1.2.3"), "MR") == "S1_MR1"
+        labels.label(LabelKey("NEURO-01", "S1", "1.2.4"), "MR", take=False)
+    assert refused == ["database is locked"]
+
+
+@pytest.mark.parametrize("opened", [PrivateTables, SessionIndex])
+def test_a_file_is_the_owners_alone_whatever_the_umask(tmp_path: Path, opened: Any) -> None:
+    path = tmp_path / "file.sqlite"
+    umask = os.umask(0)
+    try:
+        with closing(StudyRoutes(path) if opened is PrivateTables else SessionIndex(path)):
+            assert path.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(umask)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from engine.errors import ProcessingFailed
 from engine.model.anonymization import Anonymization, ScriptScope
+from engine.model.session import SessionArea, SessionStatus
 from engine.sessions import staging
 from engine.sessions.files import make_folder
-from engine.sessions.staging import NoScripts, stage, staging_of
+from engine.sessions.operations import Plan
+from engine.sessions.staging import NoScripts, part_in_place, stage, staging_of
 from tests.engine.sessions.depot import Depot, depot_in
 from tests.engine.sessions.test_archive import ready
 
@@ -61,6 +64,29 @@ def test_a_copy_is_never_written_over_or_through_what_is_there(
     with pytest.raises(FileExistsError):
         stage(Copying(), STEP, row, folder, [file])
     assert place.read_bytes() == outside.read_bytes() == b"mine"
+
+
+def test_of_an_anonymization_that_is_taken_back_what_is_done_stays_done(tmp_path: Path) -> None:
+    for name in ("in place", "not yet", "not removed"):
+        (tmp_path / name).touch()
+    inode = (tmp_path / "in place").stat().st_ino
+    plan = Plan(
+        *(SessionArea.ARCHIVE, "NEURO-01/arc001/E1", SessionStatus.ARCHIVED, "NEURO-01"),
+        edited={"in place": inode, "not yet": inode, "gone": inode},
+        rejected={"removed": 1, "not removed": 2},
+    )
+    done = part_in_place(tmp_path, plan)
+    assert done == replace(plan, edited={"in place": inode}, rejected={"removed": 1})
+
+
+def test_copies_that_an_earlier_attempt_left_are_made_anew(depot: Depot) -> None:
+    row = depot.session(ready(depot))
+    folder, file = depot.areas.folder(row), "SCANS/4/DICOM/1.dcm"
+    stage(Copying(), STEP, row, folder, [file])
+    (staging_of(folder) / "objects/left over").write_bytes(b"old")
+    staged = stage(Copying(), STEP, row, folder, [file])
+    assert (staged.folder / file).read_bytes() == (folder / file).read_bytes()
+    assert not (staged.folder / "left over").exists()
 
 
 def test_a_dangling_link_in_the_place_of_a_copy_makes_no_file_elsewhere(

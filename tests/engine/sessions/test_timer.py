@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -129,3 +131,16 @@ def test_a_ring_that_somebody_else_heard_is_no_fault(
 ) -> None:
     monkeypatch.setattr(bell, "_poll", type("Poll", (), {"poll": lambda *_: [1]})())
     bell.wait(0)
+
+
+def test_a_bell_is_the_owners_alone_and_never_rung_through_a_link(tmp_path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        bell = Bell(tmp_path / "bell")
+    finally:
+        os.umask(umask)
+    with closing(bell):
+        assert stat.S_IMODE((tmp_path / "bell").stat().st_mode) == 0o600
+        (tmp_path / "link").symlink_to(tmp_path / "bell")
+        assert not ring(tmp_path / "link")
+        assert ring(tmp_path / "bell")

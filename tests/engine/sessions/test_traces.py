@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -100,3 +100,24 @@ def test_a_new_key_is_on_the_disk_before_a_hash_is_made_with_it(
     TraceKey(tmp_path / "trace.key")
     TraceKey(tmp_path / "trace.key")
     assert flushed == [(f".trace.key.{os.getpid()}.part", False), (tmp_path.name, True)]
+
+
+def test_a_key_is_the_owners_alone_and_written_into_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = Path.unlink
+
+    def unlink_and_lose_the_race(path: Path, *arguments: Any, **named: Any) -> None:
+        unlink(path, *arguments, **named)
+        path.write_bytes(b"somebody's")
+
+    umask = os.umask(0)
+    try:
+        TraceKey(tmp_path / "one.key")
+    finally:
+        os.umask(umask)
+    assert (tmp_path / "one.key").stat().st_mode & 0o777 == 0o600
+    monkeypatch.setattr(Path, "unlink", unlink_and_lose_the_race)
+    with pytest.raises((OSError, StorageUnusable)):
+        TraceKey(tmp_path / "other.key")
+    assert not (tmp_path / "other.key").exists()

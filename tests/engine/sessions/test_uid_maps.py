@@ -94,3 +94,16 @@ def test_a_file_that_is_no_table_is_refused_by_name(tmp_path: Path) -> None:
     for path in (tmp_path / "uids.sqlite", tmp_path / "missing" / "uids.sqlite"):
         with pytest.raises(StorageUnusable, match="can't keep UIDs"):
             SqliteUidMaps(path)
+
+
+def test_a_table_that_can_not_be_written_says_so_when_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.sessions.uid_maps._BUSY_SECONDS", 0.01)
+    path = tmp_path / "uids.sqlite"
+    SqliteUidMaps(path).close()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageUnusable, match="locked"):
+            SqliteUidMaps(path)
+    SqliteUidMaps(path).close()
