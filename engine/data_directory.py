@@ -108,16 +108,16 @@ def _flush(directory: Path) -> None:
     """
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
     except PermissionError:
         return  # a directory above ours that we may not list is not ours to flush
-    try:
-        os.fsync(fd)
     except OSError as error:
         raise StorageUnusable(
             f"{directory} can't be flushed: {error.strerror}", "check the disk"
         ) from error
-    finally:
-        os.close(fd)
 
 
 def _folders(settings: EngineSettings) -> tuple[Path, ...]:

@@ -83,10 +83,11 @@ class Journal:
                 if recorded.sequence < sequence:
                     break
                 wanted.append(recorded)
-            first_kept = self._ring[0].sequence if self._ring else self._next_sequence
+            coming = self._next_sequence
+            first_kept = self._ring[0].sequence if self._ring else coming
         wanted.reverse()
         page = tuple(wanted[:limit])
-        following = page[-1].sequence + 1 if page else max(sequence, self._next_sequence)
+        following = page[-1].sequence + 1 if page else max(sequence, coming)
         return EventPage(page, following, max(0, first_kept - max(sequence, 1)))
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:

@@ -163,7 +163,7 @@ def fault(error: Exception) -> EngineError:
 
 
 def confirm(question: str, *, already: bool) -> None:
-    """Ask on a terminal whether to go on.
+    """Ask on a terminal whether to go on, once all that was said before is shown.
 
     Raises:
         NotConfirmed: if the answer is not yes, or there is nobody to ask.
@@ -172,6 +172,7 @@ def confirm(question: str, *, already: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise NotConfirmed(f"{question} There is no terminal to ask on.", "add --yes")
+    flush()
     sys.stderr.write(f"{visible(question)} [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:

@@ -47,12 +47,16 @@ def party(
     name: str,
     *names: x509.GeneralName,
     issuer: Party | None = None,
-    is_authority: bool = False,
+    is_authority: bool | None = False,
     days: float = 30,
     extensions: Sequence[x509.ExtensionType] = (),
+    key: Any = None,
 ) -> Party:
-    """Return somebody with a certificate; who has no issuer has signed it by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    """Return somebody with a certificate; who has no issuer has signed it by itself.
+
+    With None for `is_authority` the certificate does not say whether it is one's.
+    """
+    key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     begin = datetime.now(UTC) - timedelta(days=1)
     builder = x509.CertificateBuilder(
@@ -62,7 +66,9 @@ def party(
         x509.random_serial_number(),
         begin,
         begin + timedelta(days=1 + days),
-    ).add_extension(x509.BasicConstraints(is_authority, None), critical=True)
+    )
+    if is_authority is not None:
+        builder = builder.add_extension(x509.BasicConstraints(is_authority, None), critical=True)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     for extension in extensions:

@@ -219,6 +219,11 @@ def descriptors() -> Iterator[str]:
             yield str(entry.readlink())
 
 
+def held_below(folder: Path) -> int:
+    """Return how many descriptors of this process stand for a folder or for what is in it."""
+    return sum(Path(held).is_relative_to(folder) for held in descriptors())
+
+
 def sockets_at(*ports: int) -> int:
     """Return how many sockets of this process have one of some local ports.
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from engine import terminal
-from engine.cli.context import actor, settings_of, store_of
+from engine.cli.context import actor, journal_of, settings_of, store_of
 from engine.cli.options import add_verb, add_verbs, add_yes, whole_number
 from engine.clock import SystemClock
 from engine.errors import NotFound
@@ -72,15 +72,9 @@ def _queue(settings: EngineSettings, configuration: Configuration) -> Iterator[F
     """Give the queue itself, where no engine works with it."""
     from engine.forwarding.desk import ForwardingDesk
     from engine.forwarding.queue import ForwardingQueue
-    from engine.journal import Journal
 
-    clock = SystemClock()
-    with (
-        ForwardingQueue(settings.forwarding_file) as queue,
-        closing(Journal(clock, settings.event_log, audit_file=settings.audit_log)) as journal,
-    ):
-        settings.log_dir.mkdir(mode=0o750, exist_ok=True)
-        yield ForwardingDesk(queue, lambda: configuration, clock, journal.record)
+    with ForwardingQueue(settings.forwarding_file) as queue, journal_of(settings) as journal:
+        yield ForwardingDesk(queue, lambda: configuration, SystemClock(), journal.record)
 
 
 def _named(configuration: Configuration, name: str) -> Processor:

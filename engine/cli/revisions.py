@@ -172,7 +172,6 @@ def _restore(arguments: argparse.Namespace) -> None:
     made = differences(before, _kept(store, number))
     if not arguments.json:
         told.print_differences(made)
-        terminal.flush()
     if made:
         count = terminal.counted(len(told.sentences(made)), "difference")
         question = f"Restore revision {number}, with {count}?"

@@ -19,12 +19,18 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from engine.certificates import CIPHER_SUITES, load, read_certificate
+from engine.certificates import (
+    CIPHER_SUITES,
+    Credentials,
+    load,
+    read_authorities,
+    read_certificate,
+)
 from engine.certificates.files import stamp_of
 from engine.errors import InvalidReceiver
 from engine.model.tls import ClientCertificates, TlsSettings
 from tests.caller import SERVER_NAME
-from tests.certificates import Authority
+from tests.certificates import Authority, party
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,6 +155,28 @@ def test_a_single_certificate_can_be_read(authority: Authority) -> None:
     found = read_certificate(authority.ca_file)
     assert found.identity.names == frozenset()
     assert found.subject == found.issuer
+
+
+def test_each_certificate_of_an_authorities_file_is_described(authority: Authority) -> None:
+    device = party("device", x509.DNSName("device.example"), is_authority=True)
+    with authority.ca_file.open("ab") as file:
+        file.write(device.certificate.public_bytes(Encoding.PEM))
+    first, second = read_authorities(authority.ca_file)
+    assert (first.subject, first.is_device) == (
+        authority.party.certificate.subject.rfc4514_string(),
+        False,
+    )
+    assert (second.subject, second.is_device, second.is_doubtful) == ("CN=device", True, False)
+
+
+def test_what_openssl_trips_over_is_a_problem_of_the_certificate(
+    tls: TlsSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trip(self: Credentials) -> ssl.SSLContext:
+        raise MemoryError("too much")
+
+    monkeypatch.setattr(Credentials, "context", trip)
+    assert fault(tls) == ("tls_certificate", "can't be used for TLS (MemoryError: too much)")
 
 
 def test_a_key_that_is_too_weak_is_named(authority: Authority, tmp_path: Path) -> None:

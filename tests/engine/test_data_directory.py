@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +11,7 @@ from engine import data_directory
 from engine.data_directory import access_faults, deep_faults, prepare
 from engine.errors import StorageUnusable
 from engine.owner import owner_of, user
-from engine.settings import EngineSettings
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from engine.settings import Durability, EngineSettings
 
 
 @pytest.fixture
@@ -100,3 +97,70 @@ def test_a_folder_that_its_owner_may_not_write_is_refused(
     )
     with pytest.raises(StorageUnusable, match="trash is not writable"):
         prepare(settings)
+
+
+def test_the_names_of_a_new_directory_are_flushed_once_they_are_all_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: dict[Path, set[str]] = {}
+
+    def fsync(descriptor: int) -> None:
+        folder = Path(f"/proc/self/fd/{descriptor}").readlink()
+        flushed[folder] = {entry.name for entry in folder.iterdir()}
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    data = tmp_path / "data"
+    prepare(EngineSettings(data, durability=Durability.NONE))
+    assert flushed == {}
+    prepare(EngineSettings(data))
+    assert flushed == {tmp_path: {"data"}, data: {entry.name for entry in data.iterdir()}}
+
+
+def test_what_can_not_be_flushed_stops_the_engine(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageUnusable, match="file can't be flushed: Not a directory"):
+        data_directory._flush(tmp_path / "file")
+
+
+def test_a_directory_above_that_may_not_be_listed_is_not_ours_to_flush(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_it = os.open
+
+    def deny(path: Path, *how: int) -> int:
+        if path == tmp_path:
+            raise PermissionError
+        return open_it(path, *how)
+
+    monkeypatch.setattr(os, "open", deny)
+    prepare(EngineSettings(tmp_path / "data"))
+    assert (tmp_path / "data" / "prearchive").is_dir()
+
+
+def test_nothing_is_made_while_the_storage_is_not_mounted(tmp_path: Path) -> None:
+    settings = EngineSettings(tmp_path / "data", marker="mounted")
+    with pytest.raises(StorageUnusable, match="has no file mounted"):
+        prepare(settings)
+    assert list(tmp_path.iterdir()) == []
+    settings.data_dir.mkdir()
+    (settings.data_dir / "mounted").touch()
+    prepare(settings)
+    assert settings.prearchive_dir.is_dir()
+
+
+def test_a_new_directory_is_ours_whoever_has_the_one_above(tmp_path: Path) -> None:
+    if os.getuid() == 0:
+        os.chown(tmp_path, 65534, 65534)
+    prepare(EngineSettings(tmp_path / "data"))
+    assert (tmp_path / "data").stat().st_uid == os.getuid()
+
+
+def test_nothing_is_made_in_a_directory_of_another_user(
+    settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+    monkeypatch.setattr(data_directory, "owner_of", lambda _: user(os.getuid() + 1))
+    monkeypatch.setattr(data_directory, "_make", made.append)
+    with pytest.raises(StorageUnusable, match="not to the user of this engine"):
+        prepare(settings)
+    assert made == []

@@ -28,7 +28,7 @@ from engine.journal import RING_EVENTS, Journal
 from tests.fakes import FixedClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 REJECTED = AssociationRejected(
@@ -102,6 +102,38 @@ def test_what_the_ring_no_longer_holds_is_counted() -> None:
 def test_an_empty_journal_has_an_empty_page() -> None:
     page = Journal(FixedClock()).events_since(0, 10)
     assert (page.events, page.next_sequence, page.dropped) == ((), 1, 0)
+
+
+def test_an_event_is_in_its_file_at_once(tmp_path: Path) -> None:
+    journal = recorded(1, tmp_path / "events.jsonl")
+    assert json.loads((tmp_path / "events.jsonl").read_text())["sequence"] == 1
+    journal.close()
+
+
+class ReleasedFor:
+    """A lock after whose first release another thread comes at once."""
+
+    def __init__(self, another: Callable[[], object]) -> None:
+        self._lock = threading.Lock()
+        self._others = [another]
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        if self._others:
+            self._others.pop()()
+
+
+def test_an_event_that_comes_just_after_an_empty_page_is_on_the_next_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    journal = recorded(2)
+    monkeypatch.setattr(journal, "_lock", ReleasedFor(lambda: journal.record(QUIET)))
+    page = journal.events_since(3, 10)
+    assert page.events == ()
+    assert numbers(journal.events_since(page.next_sequence, 10).events) == [3]
 
 
 def test_subscribers_hear_urgent_events_only_and_until_they_leave() -> None:

@@ -58,6 +58,7 @@ def test_the_day_of_the_counts_ends_at_local_midnight() -> None:
 @pytest.mark.parametrize(
     ("noon", "midnight"),
     [
+        pytest.param("2026-01-01T23:00-03:30", "2026-01-01T00:00-03:30", id="tomorrow in UTC"),
         pytest.param("2026-03-07T12:00-03:30", "2026-03-07T00:00-03:30", id="the day before"),
         pytest.param("2026-03-08T12:00-02:30", "2026-03-08T00:00-03:30", id="an hour is skipped"),
         pytest.param("2026-11-01T12:00-03:30", "2026-11-01T00:00-02:30", id="an hour comes twice"),

@@ -62,6 +62,11 @@ def test_root_refuses_its_own_folder_where_another_user_could_put_another(
         identity_for(directory, 0)
 
 
+def test_whose_a_folder_is_that_can_not_be_looked_at_is_ours(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert owner_of(tmp_path / "loop" / "data") == user(os.geteuid(), os.getegid())
+
+
 def test_a_link_that_never_ends_leads_nowhere(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     assert len(list(owner._on_the_way(tmp_path / "loop"))) < 1000
@@ -95,14 +100,14 @@ os.environ.pop("SUDO_USER", None)
 os.environ["XDG_CONFIG_HOME"] = "/root/.config"
 owner.become_owner(Path(sys.argv[1]))
 print(os.getresuid(), os.getgroups(), os.environ["HOME"], "XDG_CONFIG_HOME" in os.environ,
-      os.environ.get("SUDO_USER"))
+      os.environ.get("SUDO_USER"), owner.caller_uid())
 """
     done = in_process(code, str(tmp_path))
     if os.getuid() != 0:
         assert done.stdout.startswith(str(os.getresuid()))
         return
     nobody = user(65534)
-    expected = f"(65534, 65534, 65534) [{nobody.gid}] {nobody.home} False root\n"
+    expected = f"(65534, 65534, 65534) [{nobody.gid}] {nobody.home} False root 0\n"
     assert (done.stdout, done.stderr) == (expected, "")
 
 

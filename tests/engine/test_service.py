@@ -43,6 +43,7 @@ from engine.status import read_status
 from engine.view import AssociationEnd, PortState, ReceiverState
 from tests.caller import SERVER_NAME, Caller, call
 from tests.certificates import Authority, party
+from tests.guarded import guarded
 from tests.running import LOOPBACK, configure, free_port, make_receiver, stored_files
 
 if TYPE_CHECKING:
@@ -120,6 +121,12 @@ def test_what_is_sent_shows_in_the_snapshot_and_on_disk(
     files = stored_files(settings.data_dir)
     folders = {file.relative_to(settings.prearchive_dir).parts[0] for file in files}
     assert folders == {"NEURO-01"}
+
+
+def test_the_configuration_is_changed_and_read_again_under_one_lock(engine: NotingEngine) -> None:
+    for act in (lambda: engine.save_project(Project("THORAX-02"), "anna"), engine._reload):
+        with guarded(engine, "_store", by=engine._lock):
+            act()
 
 
 def test_a_saved_receiver_answers_when_the_call_returns(engine: NotingEngine) -> None:
@@ -561,3 +568,4 @@ def test_a_clock_that_is_set_while_an_engine_runs_is_in_its_log(settings: Engine
     assert (told["severity"], told["topic"]) == ("WARN", "clock")
     assert told["message"] == "the system clock went back by 5:00:00"
     assert settings.clock_file.stat().st_mode & 0o777 == 0o600
+    assert settings.metrics_file.stat().st_mode & 0o777 == 0o640

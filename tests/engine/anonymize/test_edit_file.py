@@ -219,6 +219,15 @@ def test_a_file_that_exists_is_never_overwritten(tmp_path: Path) -> None:
     assert target.read_text() == "mine"
 
 
+def test_a_new_file_is_closed_to_others(tmp_path: Path) -> None:
+    source, before = Path(str(get_testdata_file("CT_small.dcm"))), os.umask(0)
+    try:
+        edit_file(source, tmp_path / "out.dcm", [script()], {})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out.dcm").stat().st_mode & 0o777 == 0o640
+
+
 def test_an_open_file_is_written_from_where_it_stands(tmp_path: Path) -> None:
     source, target = Path(str(get_testdata_file("MR_small_RLE.dcm"))), tmp_path / "out.dcm"
     with target.open("wb", buffering=0) as file:

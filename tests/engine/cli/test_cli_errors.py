@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -166,10 +167,11 @@ def test_a_fault_that_nobody_foresaw_is_one_line_and_no_traceback(
 
 
 def test_a_full_disk_behind_the_output_is_told(data: Path) -> None:
+    buffered = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "engine", "--data", str(data), "receivers", "list"]
         outcome = subprocess.run(
-            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=buffered
         )
     assert outcome.returncode == 1
     assert outcome.stderr.splitlines()[:2] == [

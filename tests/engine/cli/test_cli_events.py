@@ -78,7 +78,8 @@ def test_what_happens_later_is_shown_as_it_happens(data: Path, journal: Journal)
 def test_a_watched_status_is_told_again_when_it_has_changed(run: Run, data: Path) -> None:
     command = [sys.executable, "-m", "engine", "--data", str(data), "status", "--json"]
     command += ["--watch", "0.05"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+    buffered = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=buffered) as watching:
         assert watching.stdout is not None
         before = json.loads(watching.stdout.readline())["revision"]
         run("receivers", "add", "--ae-title", "CT1", "--port", "8105")

@@ -114,6 +114,7 @@ def test_secrets_are_shown_on_request_and_the_audit_log_keeps_who_saw_them(
     (event,) = map(json.loads, (data / "logs" / "audit.jsonl").read_text().splitlines())
     assert (event["kind"], event["by"]) == ("SecretsShown", f"{user_name(os.getuid())}, says: anna")
     assert event["what"] == " ".join(question[:2])
+    assert (data / "logs").stat().st_mode & 0o777 == 0o750
 
 
 @pytest.mark.usefixtures("configured")

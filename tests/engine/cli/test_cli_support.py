@@ -86,6 +86,8 @@ def test_a_bundle_helps_and_tells_nothing_of_patients_people_and_secrets(
     assert "ConfigurationApplied" in found["audit.jsonl"]
     assert "AssociationEstablished" not in found["audit.jsonl"]
     assert (tmp_path / "b.tar.gz").stat().st_mode & 0o777 == 0o600
+    with tarfile.open(tmp_path / "b.tar.gz") as archive:
+        assert {entry.mode for entry in archive} == {0o600}
 
 
 def test_a_bundle_is_made_of_what_can_be_read_and_replaces_no_file(

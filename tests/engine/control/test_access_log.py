@@ -17,6 +17,8 @@ from tests.serving import ask_tcp, send
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
 
 class Told:
     """What an access log reports, and the time that it sees."""
@@ -74,6 +76,25 @@ def test_what_is_remembered_is_limited() -> None:
     told.log.used("user 0")
     told.log.used(f"user {3 * KEPT - 1}")
     assert told.events == [ControlUsed(by="user 0")]
+
+
+def test_of_too_many_causes_the_one_that_did_not_come_for_longest_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("engine.control.access_log.KEPT", 3)
+    told = Told()
+    for address in ("a", "b", "c", "a", "a", "d", *"aaaaaaa"):
+        told.log.refused(address, "no token")
+    assert [(event.address, event.times) for event in told.refusals()] == [
+        ("a", 1),
+        ("b", 1),
+        ("c", 1),
+        ("d", 1),
+        ("a", 10),
+    ]
+    told.log.refused("c", "no token")
+    told.log.refused("b", "no token")
+    assert [(event.address, event.times) for event in told.refusals()[5:]] == [("b", 1)]
 
 
 def test_an_engine_keeps_who_uses_its_control_api_and_who_was_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from engine.errors import CertificateUnusable, ConfigurationError, PortInUse, St
 from engine.settings import EngineSettings
 from tests.certificates import Authority
 from tests.fakes import busy
-from tests.running import free_port
+from tests.running import free_port, join_all_but
 from tests.serving import remote, send, served
 
 if TYPE_CHECKING:
@@ -234,6 +234,4 @@ def test_stopping_ends_streams_and_idle_connections(tmp_path: Path) -> None:
         unsubscribe = reached.view.subscribe(heard.append)
     unsubscribe()
     assert engine.listeners == []
-    for thread in set(threading.enumerate()) - before:
-        thread.join(5)
-        assert not thread.is_alive(), thread.name
+    join_all_but(before)

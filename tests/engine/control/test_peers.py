@@ -49,7 +49,8 @@ def test_on_the_socket_its_permissions_are_enough() -> None:
 
 
 def test_nobody_else_enters() -> None:
-    assert not authorized({"headers": [(b"authorization", f"Bearer {TOKEN}".encode())]})
+    shown = [(b"authorization", f"Bearer {TOKEN}".encode())]
+    assert authorized({"headers": shown}) is False
 
 
 def test_a_process_at_the_other_end_is_known_by_its_login_and_number() -> None:

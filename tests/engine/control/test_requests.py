@@ -90,6 +90,14 @@ def test_a_request_that_makes_no_sense_has_an_answer_in_words(
     assert error["remedy"]
 
 
+def test_a_verb_that_is_not_allowed_is_answered_with_those_that_are(control: Path) -> None:
+    with connect(control) as connected:
+        connected.send(b"GET /v1/set_enabled HTTP/1.1\r\nhost: x\r\n\r\n")
+        head = connected.recv(4096).lower()
+    assert head.startswith(b"http/1.1 405")
+    assert b"\r\nallow: post\r\n" in head
+
+
 @pytest.mark.parametrize("headers", [b"", b"content-type:\r\n", b"content-type: text/plain\r\n"])
 @pytest.mark.parametrize("path", [b"/v1/undo", b"/v1/projects", b"/xapi/dicomscp"])
 def test_nothing_is_done_without_the_content_type_of_json(

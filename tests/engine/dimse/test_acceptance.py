@@ -162,3 +162,11 @@ def test_a_storage_that_takes_nothing_is_a_transient_rejection() -> None:
     load = Load(storage_refusal="only 3 MB free on the storage")
     verdict = decide(request(), 8104, receivers(XNAT), load)
     assert verdict == Rejection(2, 3, 2, "only 3 MB free on the storage")
+
+
+def test_a_caller_that_comes_too_fast_is_rejected_for_now_whoever_is_called() -> None:
+    verdict = decide(replace(request("NOBODY"), is_hasty=True), 8104, receivers(XNAT), ROOM)
+    allowed = Limits().associations_per_second_per_address
+    assert verdict == Rejection(
+        2, 3, 1, f"its address asks for more than {allowed} associations a second"
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from engine.dimse.door import CROWDED, GAVE_WAY, Door
+from engine.dimse.door import CROWDED, GAVE_WAY, Door, too_fast
 from engine.events import ConnectionDropped
 from engine.journal import Journal
 from engine.model.limits import Limits
@@ -103,6 +103,38 @@ def test_everybody_who_waits_is_hung_up_at_the_end(door: Door) -> None:
     for one in waiting:
         door.leave(one)
     assert door.wait_until_empty(0)
+
+
+def test_whoever_waits_for_an_empty_door_goes_on_when_the_last_one_leaves(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last, begins, empty = knock(door, "10.0.0.1"), threading.Event(), list[bool]()
+    wait_for = door._lock.wait_for
+
+    def wait_and_tell(*how: Any) -> Any:
+        begins.set()  # who wants to leave needs the lock, and gets it once this one waits
+        return wait_for(*how)
+
+    monkeypatch.setattr(door._lock, "wait_for", wait_and_tell)
+    waiting = threading.Thread(target=lambda: empty.append(door.wait_until_empty(60)))
+    waiting.start()
+    assert begins.wait(20)
+    door.leave(last)
+    waiting.join(20)
+    assert empty == [True]
+
+
+def test_an_address_that_goes_on_too_fast_is_turned_away_and_told_of() -> None:
+    clock = FixedClock()
+    journal = Journal(clock)
+    door = Door(clock, journal)
+    door.limits = Limits(associations_per_second_per_address=1, association_burst_per_address=1)
+    for _ in range(2):
+        door.leave(knock(door, "10.0.0.1"))
+    assert knock(door, "10.0.0.1") is None
+    (told,) = journal.events_since(0, 10).events
+    assert isinstance(told.event, ConnectionDropped)
+    assert told.event.why == too_fast(door.limits)
 
 
 @pytest.mark.parametrize("look", ["opens", "hang_up"])

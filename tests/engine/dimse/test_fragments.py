@@ -132,6 +132,10 @@ def test_pdus_that_begin_alike_are_cut_where_each_ends() -> None:
             pdu(pdv(1, COMMAND | LAST, b"c"), pdv(1, COMMAND | LAST, b"c")),
             "where a data set is due",
         ),
+        (
+            pdu(pdv(1, COMMAND | LAST, b"c"), pdu(pdv(1, DATA | LAST, b"a PDU inside a PDU"))),
+            "changes its presentation context",
+        ),
     ],
 )
 def test_a_malformed_stream_is_refused_in_words(stream: bytes, words: str) -> None:

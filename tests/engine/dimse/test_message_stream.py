@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+import struct
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from engine.dimse.fragments import ProtocolViolation
-from engine.dimse.message_stream import Halt, MessageStream
+from engine.dimse.message_stream import SLACK_BYTES, Halt, MessageStream
 from engine.dimse.receiving import Deadlines
 from engine.dimse.transport import BufferedSocket, Memory
 from engine.model.limits import Limits
@@ -163,3 +164,16 @@ def test_what_is_no_message_is_a_violation(wire: Wire) -> None:
     wire.arrives(message(C_ECHO, context_id=3))
     with pytest.raises(ProtocolViolation, match="presentation context 3"):
         wire.stream.take()
+
+
+def test_a_pdu_may_be_a_little_longer_than_the_association_allows(wire: Wire) -> None:
+    longest = Limits().pdu_bytes + SLACK_BYTES
+    wire.arrives(struct.pack(">BxI", 4, longest))
+    assert wire.stream.read(is_ready=True) is Halt.NOTHING_MORE
+
+
+def test_a_pdu_that_is_much_longer_is_refused_by_its_head(wire: Wire) -> None:
+    longest = Limits().pdu_bytes + SLACK_BYTES
+    wire.arrives(struct.pack(">BxI", 4, longest + 1))
+    with pytest.raises(ProtocolViolation, match=f"says it has {longest + 1:,} bytes"):
+        wire.stream.read(is_ready=True)

@@ -9,7 +9,7 @@ import pytest
 
 from engine.events import AssociationAborted, ConnectionDropped
 from tests.caller import Caller, call
-from tests.running import Dock, free_port, make_receiver
+from tests.running import Dock, free_port, join_all_but, make_receiver
 
 UNKNOWN_IDENTITY = pack(">BxHBBHH", 0x58, 6, 9, 0, 0, 0)
 """A user identity item of a type that does not exist (PS3.7 D.3.3.7)."""
@@ -26,9 +26,7 @@ def test_a_request_that_makes_no_sense_ends_its_connection_and_nothing_else(more
             with Caller(port) as caller:
                 caller.ask("XNAT", more=more)
                 assert caller.is_aborted()
-            for thread in set(threading.enumerate()) - before:
-                thread.join(20)
-            assert set(threading.enumerate()) <= before
+            join_all_but(before)
             neighbour.echo()
             assert call(port, "XNAT") == "answered"
             neighbour.release()

@@ -43,7 +43,7 @@ def start(request: pytest.FixtureRequest) -> Start:
 def test_a_process_is_started_when_needed_and_used_again(start: Start) -> None:
     before = set(psutil.Process().children(recursive=True))
     with closing(Workers(scripted.pid, processes=2, start=start)) as workers:
-        assert set(psutil.Process().children(recursive=True)) == before
+        assert set(psutil.Process().children(recursive=True)) <= before
         first = workers.run(1)
         assert first != os.getpid()
         assert workers.run(2) == first

@@ -38,6 +38,7 @@ from tests.dicom import (
     CT_IMAGE_STORAGE,
     EXPLICIT_VR_LITTLE_ENDIAN,
 )
+from tests.running import held_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -106,9 +107,9 @@ class Storage:
 @pytest.fixture
 def storage(tmp_path: Path) -> Iterator[Storage]:
     made = Storage(tmp_path)
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - only the count matters
+    before = held_below(tmp_path)
     yield made
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert held_below(tmp_path) == before
     made.close()
 
 
@@ -624,13 +625,13 @@ def test_a_part_whose_mode_can_not_be_set_leaves_nothing_behind(
         storage = Storage(tmp_path)
     finally:
         os.umask(before)
-    descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    before = held_below(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fchmod", failing(errno.EPERM))
         with pytest.raises(OutOfResources, match="permission"):
             storage.area.create_part()
     assert storage.parts() == []
-    assert len(os.listdir("/proc/self/fd")) == descriptors  # noqa: PTH208
+    assert held_below(tmp_path) == before
     storage.close()
 
 

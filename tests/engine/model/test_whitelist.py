@@ -60,6 +60,7 @@ def test_a_line_means(line: str, ae_title: str | None, network: str | None) -> N
         ("2001:db8::/129", "the prefix length must be 0 to 128, not '129'"),
         ("999.1.1.1", "999 is larger than 255"),
         ("10.0.0.256", "256 is larger than 255"),
+        ("255.0.0.256", "256 is larger than 255"),
         ("10.1.2", "an IPv4 address has four numbers"),
         ("10.1.2.3.4", "an IPv4 address has four numbers"),
         ("010.1.2.3", "leading zeros are ambiguous"),
@@ -133,6 +134,7 @@ def test_the_first_line_that_admits_is_named() -> None:
         (["MR", "CT1@10.9.9.9"], "CT1@10.9.9.9"),
         (["MR", "ct1"], "ct1"),
         (["MR", "CT2@10.1.2.0/24"], "CT2@10.1.2.0/24"),
+        (["MR", "XYZ#san:mr.example"], "XYZ#san:mr.example"),
     ],
 )
 def test_a_refusal_names_the_nearest_line(lines: list[str], nearest: str) -> None:

@@ -42,6 +42,7 @@ def test_odd_lines_are_found(lines: list[str], line: int, oddity: Oddity, words:
         ["2001:0DB8::0001"],
         ["::ffff:10.1.2.3"],
         ["fe80::1%eth0", "CT1@10.1.0.0/16"],
+        ["CT1#san:ct1.example"],
     ],
 )
 def test_sound_lists_are_left_alone(lines: list[str]) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from engine.sessions.folders import KEPT_OPEN, FlushedFolders, OpenFolders
 from engine.settings import Durability
+from tests.running import held_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,17 +22,12 @@ if TYPE_CHECKING:
 PARTS = ("NEURO-01", "20260102_030405006", "E1", "SCANS", "4", "DICOM")
 
 
-def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - only the count matters
-
-
 @pytest.fixture
 def folders(tmp_path: Path) -> Iterator[OpenFolders]:
     root_fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
-    before = open_files()
     with OpenFolders(root_fd) as opened:
         yield opened
-    assert open_files() == before
+    assert held_below(tmp_path) == 1  # the root's
     os.close(root_fd)
 
 
@@ -41,9 +37,9 @@ def inode(folders: OpenFolders, *parts: str) -> int:
 
 def test_a_folder_that_is_where_it_was_is_opened_once(folders: OpenFolders, tmp_path: Path) -> None:
     first = folders.open(PARTS, Durability.NONE)
-    before = open_files()
+    before = held_below(tmp_path)
     assert [folders.open(PARTS, Durability.FULL) for _ in range(3)] == [first] * 3
-    assert open_files() == before
+    assert held_below(tmp_path) == before
     assert os.fstat(first).st_ino == tmp_path.joinpath(*PARTS).stat().st_ino
 
 
@@ -108,11 +104,11 @@ def test_a_folder_of_another_device_with_the_same_inode_is_another_one(
     assert opened == ["A"]
 
 
-def test_only_some_folders_stay_open(folders: OpenFolders) -> None:
-    before = open_files()
+def test_only_some_folders_stay_open(folders: OpenFolders, tmp_path: Path) -> None:
+    before = held_below(tmp_path)
     for scan in range(3 * KEPT_OPEN):
         folders.open((*PARTS[:4], str(scan), "DICOM"), Durability.NONE)
-    assert open_files() == before + KEPT_OPEN
+    assert held_below(tmp_path) == before + KEPT_OPEN
 
 
 class Tree:

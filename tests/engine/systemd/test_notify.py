@@ -104,3 +104,22 @@ def test_without_a_manager_nothing_runs() -> None:
     told = Notifier()
     told.watch(lambda: True, str)
     assert told._thread is None
+
+
+def test_a_period_of_any_length_is_a_number_of_seconds() -> None:
+    environment = {"NOTIFY_SOCKET": "/run/notify", "WATCHDOG_USEC": "9" * 5_000}
+    assert Notifier.from_environment(environment)._watchdog_seconds == 999_999_999.999999
+
+
+def test_an_address_that_begins_with_an_at_sign_is_abstract() -> None:
+    assert Notifier("@manager@1")._address == "\0manager@1"
+    assert Notifier("/run/manager@1")._address == "/run/manager@1"
+
+
+def test_the_managers_socket_is_not_left_to_our_children(
+    manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.getsockname())
+    Notifier.from_environment().stopping("bye")
+    assert manager.recv(999) == b"STOPPING=1\nSTATUS=bye"
+    assert "NOTIFY_SOCKET" not in os.environ

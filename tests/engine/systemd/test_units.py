@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -117,9 +118,13 @@ def test_an_installation_writes_the_units_and_then_starts_them(tmp_path: Path) -
     said: list[str] = []
     ran: list[tuple[str, ...]] = []
     settings = ServiceSettings(PROGRAM, data_dir=Path("/srv/dock"))
-    for _ in range(2):  # a second time changes nothing
-        install(settings, said.append, tmp_path, ran.append)
-        assert ran[-1] == ("systemctl", "start", "dicomdock.socket", "dicomdock.service")
+    before = os.umask(0o077)
+    try:
+        for _ in range(2):  # a second time changes nothing
+            install(settings, said.append, tmp_path, ran.append)
+            assert ran[-1] == ("systemctl", "start", "dicomdock.socket", "dicomdock.service")
+    finally:
+        os.umask(before)
     for unit in units(settings):
         file = tmp_path / unit.path.relative_to("/")
         assert file.read_text() == unit.text
@@ -287,3 +292,11 @@ def test_commands_are_run_and_say_what_went_wrong() -> None:
         _run(("/bin/sh", "-c", "exit 3"))
     with pytest.raises(StepFailed, match="nowhere"):
         _run(("/nowhere/x",))
+
+
+def test_roots_home_counts_as_closed_also_if_it_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.systemd.install._ROOTS_HOME", tmp_path)
+    tmp_path.chmod(0o755)
+    assert install_module._closed(tmp_path / "venv") == tmp_path
