@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from engine import terminal
+from engine.cli.audited import record
 from engine.cli.context import actor, settings_of, store_of
 from engine.cli.options import add_verb, add_verbs, add_yes, whole_number
-from engine.clock import SystemClock
 from engine.errors import NotFound
 
 if TYPE_CHECKING:
@@ -85,7 +85,6 @@ def _record(run: Run, known: dict[int, Processor]) -> dict[str, object]:
 
 def _drop(arguments: argparse.Namespace) -> None:
     from engine.delivery_events import RunsDropped
-    from engine.journal import Journal
 
     processor = _named(_processors(arguments), arguments.processor)
     terminal.confirm(f"Forget what {processor.label} has to run?", already=arguments.yes)
@@ -93,10 +92,7 @@ def _drop(arguments: argparse.Namespace) -> None:
     with _queue(arguments) as queue:
         count = queue.drop(processor.id, arguments.runs)
     if count:
-        settings.log_dir.mkdir(mode=0o750, exist_ok=True)
-        clock, audit = SystemClock(), settings.audit_log
-        with closing(Journal(clock, settings.event_log, audit_file=audit)) as journal:
-            journal.record(RunsDropped(runs=count, processor=processor.label, by=actor()))
+        record(settings, RunsDropped(runs=count, processor=processor.label, by=actor()))
     if arguments.json:
         return terminal.print_json({"dropped": count})
     return terminal.say(f"{terminal.counted(count, 'run')} dropped")

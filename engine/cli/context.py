@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine import EngineSettings, default_data_dir, terminal
@@ -42,6 +43,7 @@ def store_of(
         arguments: what was given on the command line.
         identifiers: what receivers may use that are saved through it.
     """
+    from engine.cli.audited import record_saved
     from engine.config.store import ConfigurationStore  # TinyDB, and the model of everything
 
     settings = settings_of(arguments)
@@ -50,6 +52,7 @@ def store_of(
         clock=SystemClock(),
         identifiers=identifiers,
         in_use=settings.in_use_files,
+        saved=partial(record_saved, settings),
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from engine.cli.audited import record
 from engine.cli.context import actor, settings_of
-from engine.clock import SystemClock
 
 if TYPE_CHECKING:
     import argparse
@@ -36,12 +36,8 @@ def shows_secrets(arguments: argparse.Namespace, command: str) -> bool:
             engine.view.monitoring.note_secrets_shown(command, actor())
         return True
     from engine.events import SecretsShown
-    from engine.journal import Journal
 
-    settings.log_dir.mkdir(mode=0o750, exist_ok=True)
-    audit = settings.audit_log
-    with closing(Journal(SystemClock(), settings.event_log, audit_file=audit)) as journal:
-        journal.record(SecretsShown(by=actor(), what=command))
+    record(settings, SecretsShown(by=actor(), what=command))
     return True
 
 
