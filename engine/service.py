@@ -25,8 +25,10 @@ from engine.errors import ConfigurationError, CorruptConfiguration, Problem
 from engine.events import (
     ConfigurationApplied,
     ConfigurationRefused,
+    EchoAsked,
     EngineStarted,
     EngineStopping,
+    ReceiverRetryAsked,
 )
 from engine.model.configuration import Configuration
 from engine.model.masked_settings import (
@@ -284,13 +286,16 @@ class Engine:
         """Custom processing: the processors and what they do."""
         return self._intake.processors
 
-    def retry_receiver(self, receiver_id: int) -> None:
+    def retry_receiver(self, receiver_id: int, actor: str) -> None:
         """Try again at once to listen for a failed receiver."""
-        self._receivers.retry(self._configuration.receiver(receiver_id).port)
+        receiver = self._configuration.receiver(receiver_id)
+        self._journal.record(ReceiverRetryAsked(receiver=receiver.label, by=actor))
+        self._receivers.retry(receiver.port)
 
-    def echo(self, receiver_id: int) -> EchoResult:
+    def echo(self, receiver_id: int, actor: str) -> EchoResult:
         """Send a C-ECHO to the receiver as a peer would."""
         receiver = self._configuration.receiver(receiver_id)
+        self._journal.record(EchoAsked(receiver=receiver.label, by=actor))
         address = listening_address(receiver.bind_address or self.site().bind_address)
         return echo(receiver, address, self._clock)
 

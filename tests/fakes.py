@@ -358,12 +358,12 @@ class FakeEngine:
     def _restored(self, number: int) -> None:
         self.current = replace(self.current, revision=number)
 
-    def retry_receiver(self, receiver_id: int) -> None:
-        self._command("retry_receiver", receiver_id)
+    def retry_receiver(self, receiver_id: int, actor: str) -> None:
+        self._command("retry_receiver", receiver_id, actor)
         self._status(receiver_id)
 
-    def echo(self, receiver_id: int) -> EchoResult:
-        self._command("echo", receiver_id)
+    def echo(self, receiver_id: int, actor: str) -> EchoResult:
+        self._command("echo", receiver_id, actor)
         self._status(receiver_id)
         return self.echo_result
 

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from engine import terminal
-from engine.cli.context import actor, journal_of, settings_of, store_of
+from engine.cli.audited import record
+from engine.cli.context import actor, settings_of, store_of
 from engine.cli.options import add_verb, add_verbs, add_yes, whole_number
 from engine.errors import NotFound
 
@@ -90,8 +91,9 @@ def _drop(arguments: argparse.Namespace) -> None:
     with _queue(arguments) as queue:
         count = queue.drop(processor.id, arguments.runs)
     if count:
-        with journal_of(settings_of(arguments)) as journal:
-            journal.record(RunsDropped(runs=count, processor=processor.label, by=actor()))
+        record(
+            settings_of(arguments), RunsDropped(runs=count, processor=processor.label, by=actor())
+        )
     if arguments.json:
         return terminal.print_json({"dropped": count})
     return terminal.say(f"{terminal.counted(count, 'run')} dropped")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine import EngineSettings, default_data_dir, terminal
@@ -15,10 +15,9 @@ from engine.users import SAYS, user_name
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from engine.config.store import ConfigurationStore
-    from engine.journal import Journal
     from engine.model.configuration import Configuration
     from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
@@ -44,6 +43,7 @@ def store_of(
         arguments: what was given on the command line.
         identifiers: what receivers may use that are saved through it.
     """
+    from engine.cli.audited import record_saved
     from engine.config.store import ConfigurationStore  # TinyDB, and the model of everything
 
     settings = settings_of(arguments)
@@ -52,21 +52,8 @@ def store_of(
         clock=SystemClock(),
         identifiers=identifiers,
         in_use=settings.in_use_files,
+        saved=partial(record_saved, settings),
     )
-
-
-@contextmanager
-def journal_of(settings: EngineSettings) -> Iterator[Journal]:
-    """Give the journal to a command that does what an engine would do if one ran.
-
-    The umask of commands closes the folder and the files to others.
-    """
-    from engine.journal import Journal
-
-    settings.log_dir.mkdir(exist_ok=True)
-    log, audit = settings.event_log, settings.audit_log
-    with closing(Journal(SystemClock(), log, audit_file=audit)) as journal:
-        yield journal
 
 
 def installed_identifiers() -> tuple[IdentifierInfo, ...]:

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from engine import terminal
-from engine.cli.context import actor, journal_of, settings_of, store_of
+from engine.cli.audited import journal_of
+from engine.cli.context import actor, settings_of, store_of
 from engine.cli.options import add_verb, add_verbs, add_yes, whole_number
 from engine.clock import SystemClock
 from engine.errors import NotFound

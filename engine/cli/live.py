@@ -122,7 +122,7 @@ def _named(snapshot: EngineSnapshot, name: str) -> AssociationStatus:
 def _retry(arguments: argparse.Namespace) -> None:
     with running_engine(arguments) as engine:
         found = _receiver(engine.snapshot(), arguments.receiver)
-        engine.retry_receiver(found.receiver.id)
+        engine.retry_receiver(found.receiver.id, actor())
         after = _receiver(engine.snapshot(), found.receiver.label)
     why = after.failure.reason if after.failure else ""
     record = {"receiver": after.receiver.label, "state": str(after.state), "why": why}
@@ -134,7 +134,7 @@ def _retry(arguments: argparse.Namespace) -> None:
 def _echo(arguments: argparse.Namespace) -> int:
     with running_engine(arguments) as engine:
         found = _receiver(engine.snapshot(), arguments.receiver).receiver
-        result = engine.echo(found.id)
+        result = engine.echo(found.id, actor())
     record = {"receiver": found.label, **asdict(result)}
     if arguments.json:
         terminal.print_json(record)

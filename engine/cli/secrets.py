@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from engine.cli.context import actor, journal_of, settings_of
+from engine.cli.audited import record
+from engine.cli.context import actor, settings_of
 
 if TYPE_CHECKING:
     import argparse
@@ -36,8 +37,7 @@ def shows_secrets(arguments: argparse.Namespace, command: str) -> bool:
         return True
     from engine.events import SecretsShown
 
-    with journal_of(settings) as journal:
-        journal.record(SecretsShown(by=actor(), what=command))
+    record(settings, SecretsShown(by=actor(), what=command))
     return True
 
 

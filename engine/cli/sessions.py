@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from engine import terminal
+from engine.cli.audited import record
 from engine.cli.context import actor, settings_of, store_of
 from engine.cli.options import add_verb, add_verbs, add_yes, seconds, whole_number
 from engine.cli.session_details import (
@@ -174,11 +175,29 @@ def _restore(arguments: argparse.Namespace) -> int:
 
 
 def _rebuild(arguments: argparse.Namespace) -> int:
-    return _ask(arguments, lambda ledger, number: ledger.ask_to_build(number))
+    from engine.session_events import SessionRebuildAsked
+    from engine.sessions.workplace import project_of
+
+    def rebuild(ledger: SessionLedger, number: int) -> None:
+        ledger.ask_to_build(number)
+        project = project_of(ledger.session(number))
+        event = SessionRebuildAsked(session=number, project=project, by=actor())
+        record(settings_of(arguments), event)
+
+    return _ask(arguments, rebuild)
 
 
 def _cancel(arguments: argparse.Namespace) -> int:
-    return _ask(arguments, lambda ledger, number: ledger.cancel(number))
+    from engine.session_events import SessionCancelled
+    from engine.sessions.workplace import project_of
+
+    def cancel(ledger: SessionLedger, number: int) -> None:
+        ledger.cancel(number)
+        project = project_of(ledger.session(number))
+        event = SessionCancelled(session=number, project=project, by=actor())
+        record(settings_of(arguments), event)
+
+    return _ask(arguments, cancel)
 
 
 def _ask(arguments: argparse.Namespace, request: Ask) -> int:

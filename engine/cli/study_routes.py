@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine import terminal
+from engine.cli.audited import record
 from engine.cli.context import actor, settings_of, store_of
 from engine.cli.files import read_text
 from engine.cli.options import add_verb, add_verbs
@@ -64,6 +66,7 @@ def _import(arguments: argparse.Namespace) -> None:
 
 
 def _delete(arguments: argparse.Namespace) -> None:
+    from engine.events import StudyRouteChanged
     from engine.sessions.study_routes import StudyRoutes
 
     file = settings_of(arguments).study_routes_file
@@ -71,6 +74,7 @@ def _delete(arguments: argparse.Namespace) -> None:
         raise NotFound("there are no study routes", "add them with: study-routes add")
     with StudyRoutes(file) as table:
         gone = table.delete(arguments.study)
+    record(settings_of(arguments), StudyRouteChanged(by=actor()))
     _report(arguments, [gone], f"deleted the route of {gone.study_instance_uid}")
 
 
@@ -80,9 +84,18 @@ def _save(arguments: argparse.Namespace, routes: Sequence[StudyRoute]) -> None:
     now = SystemClock().now()
     with StudyRoutes(settings_of(arguments).study_routes_file) as table:
         fresh = table.add(routes, actor(), now, replace=arguments.replace)
+    _record_saved(arguments, routes)
     told = [replace(route, added_by=actor(), added_at=now) for route in routes]
     again = f", {len(routes) - fresh:,} known already" if fresh < len(routes) else ""
     _report(arguments, told, f"added {terminal.counted(fresh, 'study route')}{again}")
+
+
+def _record_saved(arguments: argparse.Namespace, routes: Sequence[StudyRoute]) -> None:
+    from engine.events import StudyRouteChanged
+
+    counts = Counter(route.project for route in routes)
+    changes = [StudyRouteChanged(by=actor(), project=p, routes=n) for p, n in counts.items()]
+    record(settings_of(arguments), *changes)
 
 
 def _report(arguments: argparse.Namespace, routes: Sequence[StudyRoute], said: str) -> None:

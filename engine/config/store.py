@@ -40,7 +40,7 @@ from engine.model.receiver import DEFAULT_AE_TITLE, DEFAULT_PORT, ReceiverRules,
 from engine.model.site import SiteSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from engine.clock import Clock
@@ -81,8 +81,11 @@ class ConfigurationStore:
         processors: ProcessorRules = ProcessorRules(),
         file_namers: Sequence[FileNamerInfo] | None = None,
         in_use: Sequence[Path] = (),
+        saved: Callable[[Configuration], None] = lambda _: None,
     ) -> None:
         """Take the file, and what receivers and processors may use that are saved through it.
+
+        `saved` is called with each new revision, once it is on the disk.
 
         While one of the files `in_use` exists, a missing configuration is an error: they exist
         only where an engine has run. The same is true of backups and kept revisions.
@@ -92,6 +95,7 @@ class ConfigurationStore:
         self._identifiers = identifiers
         self._file_namers = file_namers
         self._in_use = in_use
+        self._saved = saved
         self.history = history_of(path)
         self.processors = ProcessorTable(self._change, self._changed_meanwhile, processors)
 
@@ -346,6 +350,7 @@ class ConfigurationStore:
         draft.configuration = self._parse(draft.tables)
         storage.write(draft.tables)
         self._keep(draft.configuration.revision, draft.tables)
+        self._saved(draft.configuration)
 
     def _keep(self, number: int, tables: Tables) -> None:
         try:

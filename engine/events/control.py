@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from engine.events.event import Event, Severity, and_left_out
+from engine.events.event import Event, Severity, and_left_out, counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,17 +58,44 @@ class AssociationAbortAsked(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverRetryAsked(Event):
+    """Somebody had the engine try again to listen for a receiver."""
+
+    topic: ClassVar[str] = "control"
+
+    by: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"{self.by} asked to listen again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EchoAsked(Event):
+    """Somebody had the engine send a C-ECHO to one of its receivers."""
+
+    topic: ClassVar[str] = "control"
+
+    by: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"{self.by} sent the receiver a C-ECHO"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRouteChanged(Event):
-    """Somebody announced where a study goes, or took that back."""
+    """Somebody announced where studies go, or took that back."""
 
     topic: ClassVar[str] = "config"
 
     by: str
     project: str = ""
     """Empty if the route was deleted."""
+    routes: int = 1
 
     def sentence(self) -> str:
         """Say what happened."""
-        if self.project:
-            return f"{self.by} saved a study route to {self.project}"
-        return f"{self.by} deleted a study route"
+        what = "a study route" if self.routes == 1 else counted(self.routes, "study route")
+        verb, where = ("saved", f" to {self.project}") if self.project else ("deleted", "")
+        return f"{self.by} {verb} {what}{where}"

@@ -94,6 +94,21 @@ class ConfigurationApplied(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationSaved(Event):
+    """A command changed the configuration while no engine ran."""
+
+    topic: ClassVar[str] = "config"
+
+    revision: int
+    by: str
+    """A login, or ``an editor`` for an edited file."""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"configuration revision {self.revision} saved by {self.by}; no engine runs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigurationRefused(Event):
     """The configuration file is not acceptable; the last good settings stay in force."""
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 MAX_LOG_LINES: Final = 20
 MAX_LINE_CHARACTERS: Final = 300
+_MOST_READ_CHARACTERS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,14 @@ class _Lines:
 
     def __call__(self, message: str) -> None:
         if len(self.kept) < MAX_LOG_LINES:
-            self.kept.append(str(message)[:MAX_LINE_CHARACTERS])
+            self.kept.append(str(message)[:_MOST_READ_CHARACTERS])
+
+    def shown(self, source: Path) -> tuple[str, ...]:
+        """Return the lines without what the object says of its patient."""
+        if not self.kept:
+            return ()
+        known = _known_to(source)
+        return tuple(_clause(line, known) for line in self.kept)
 
 
 def _processed(job: ProcessorJob) -> Answer:
@@ -160,7 +168,7 @@ def _ask(call: PluginCall, job: ProcessorJob, ds: Dataset) -> tuple[Answer, str]
     """Let a plugin see the object; return what it says, and the script that it wants to run."""
     from engine.intake.editor import DatasetEditor, DatasetHeader
 
-    editor, lines = DatasetEditor(ds), _Lines()
+    editor, lines, source = DatasetEditor(ds), _Lines(), Path(job.source)
     context = Context(
         location=job.location,
         header=DatasetHeader(ds),
@@ -174,26 +182,27 @@ def _ask(call: PluginCall, job: ProcessorJob, ds: Dataset) -> tuple[Answer, str]
         processor = _plugin(call.id, call.target)
         verdict: object = processor.process(context) if processor.accepts(context) else None
     except BaseException as error:  # the border to code of others, which may even sys.exit()
-        return replace(_failed(place_of(error)), log=tuple(lines.kept)), ""
+        return replace(_failed(place_of(error)), log=lines.shown(source)), ""
     said = Answer(
         Verdict.CONTINUED,
         edited=bool(editor.changed),
         assigned=context.assigned,
-        log=tuple(lines.kept),
+        log=lines.shown(source),
     )
     if verdict is None:
         return Answer(Verdict.SKIPPED, log=said.log), ""
     if isinstance(verdict, Reject):
-        why = _known_to(Path(job.source)).hide(_clause(verdict.reason))
+        why = _clause(verdict.reason, _known_to(source))
         return replace(said, verdict=Verdict.REJECTED, why=why), ""
     if not isinstance(verdict, Continue):
         return replace(_failed("neither Continue nor Reject was returned"), log=said.log), ""
     return said, verdict.script
 
 
-def _clause(reason: object) -> str:
-    text = "".join(c if c.isprintable() else " " for c in str(reason))
-    return text.strip()[:MAX_LINE_CHARACTERS]
+def _clause(said: object, known: IdentifyingValues) -> str:
+    """Return a line of what a plugin says, masked before it is cut: half a name tells as much."""
+    text = "".join(c if c.isprintable() else " " for c in str(said)[:_MOST_READ_CHARACTERS])
+    return known.hide(text.strip())[:MAX_LINE_CHARACTERS]
 
 
 def _known_to(source: Path) -> IdentifyingValues:

@@ -20,7 +20,8 @@ of its projects (XNAT 10.2). Each call gets a `Context`:
 - ``context.identity``: project, subject and session as far as they are known by now;
 - ``context.facts``: receiver, calling AE title and address;
 - ``context.settings``: the instance's parameters, by name;
-- ``context.log(message)``: a line for the engine's log; write no patient data to it.
+- ``context.log(message)``: a line for the engine's log; write no patient data to it. What the
+  object's header says of its patient is masked there.
 
 Plugins run in processes of their own, one object at a time, one instance apart from the other; one
 process serves many objects. What hangs or crashes there is killed and fails that one object with

@@ -202,12 +202,12 @@ class EngineView(Protocol):
         """Custom processing: the processors and what they do."""
         ...
 
-    def retry_receiver(self, receiver_id: int) -> None:
-        """Try again at once to listen for a failed receiver."""
+    def retry_receiver(self, receiver_id: int, actor: str) -> None:
+        """Try again at once to listen for a failed receiver; the audit log keeps who asked."""
         ...
 
-    def echo(self, receiver_id: int) -> EchoResult:
-        """Send a C-ECHO to the receiver as a peer would."""
+    def echo(self, receiver_id: int, actor: str) -> EchoResult:
+        """Send a C-ECHO to the receiver as a peer would; the audit log keeps who asked."""
         ...
 
     def preview_routing(

@@ -37,7 +37,17 @@ EXAMPLES: list[tuple[Event, str]] = [
     ),
     (events.AssociationAbortAsked(by="anna"), "anna asked to abort the association"),
     (events.StudyRouteChanged(by="anna", project="P1"), "anna saved a study route to P1"),
+    (events.ReceiverRetryAsked(by="anna"), "anna asked to listen again"),
+    (events.EchoAsked(by="anna"), "anna sent the receiver a C-ECHO"),
+    (
+        events.ConfigurationSaved(revision=7, by="anna"),
+        "configuration revision 7 saved by anna; no engine runs",
+    ),
     (events.StudyRouteChanged(by="anna"), "anna deleted a study route"),
+    (
+        events.StudyRouteChanged(by="anna", project="P1", routes=2),
+        "anna saved 2 study routes to P1",
+    ),
     (events.EngineStopping(open_associations=1), "engine stops: 1 open association may finish"),
     (
         events.ConfigurationApplied(revision=4, receivers=5, enabled=4, by="anna"),
@@ -240,11 +250,14 @@ def test_what_people_did_is_audited_and_what_other_machines_did_is_not() -> None
         events.AssociationAbortAsked,
         events.ConfigurationApplied,
         events.ConfigurationRefused,
+        events.ConfigurationSaved,
         events.ControlRefused,
         events.ControlUsed,
+        events.EchoAsked,
         events.EngineStarted,
         events.EngineStopping,
         events.IdentifyingValuesShown,
+        events.ReceiverRetryAsked,
         events.SecretsShown,
         events.StudyRouteChanged,
     }

@@ -132,8 +132,20 @@ def test_the_configuration_is_changed_and_read_again_under_one_lock(engine: Noti
 def test_a_saved_receiver_answers_when_the_call_returns(engine: NotingEngine) -> None:
     saved = engine.save_receiver(make_receiver("NEW", free_port()), "anna")
     assert saved.id > 0
-    assert engine.echo(saved.id).ok
+    assert engine.echo(saved.id, "anna").ok
     assert engine.snapshot().receivers[-1].state is ReceiverState.LISTENING
+
+
+def test_who_retries_a_receiver_or_sends_it_an_echo_is_audited(
+    engine: NotingEngine, settings: EngineSettings
+) -> None:
+    (receiver_id,) = [status.receiver.id for status in engine.snapshot().receivers]
+    engine.retry_receiver(receiver_id, "anna")
+    engine.echo(receiver_id, "berta")
+    lines = [json.loads(line) for line in settings.audit_log.read_text().splitlines()]
+    told = [(line["kind"], line["by"], line["receiver"]) for line in lines[-2:]]
+    label = engine.snapshot().receivers[0].receiver.label
+    assert told == [("ReceiverRetryAsked", "anna", label), ("EchoAsked", "berta", label)]
 
 
 def test_a_disabled_receiver_refuses_and_an_enabled_one_answers_again(
@@ -142,9 +154,9 @@ def test_a_disabled_receiver_refuses_and_an_enabled_one_answers_again(
     (receiver_id,) = [status.receiver.id for status in engine.snapshot().receivers]
     engine.set_enabled(receiver_id, False, "anna")
     assert engine.snapshot().receivers[0].state is ReceiverState.DISABLED
-    assert not engine.echo(receiver_id).ok
+    assert not engine.echo(receiver_id, "anna").ok
     engine.set_enabled(receiver_id, True, "anna")
-    assert engine.echo(receiver_id).ok
+    assert engine.echo(receiver_id, "anna").ok
 
 
 def test_a_deleted_receiver_is_gone_and_its_port_is_free(engine: NotingEngine, port: int) -> None:
@@ -154,7 +166,7 @@ def test_a_deleted_receiver_is_gone_and_its_port_is_free(engine: NotingEngine, p
     assert engine.snapshot().receivers == ()
     assert engine.port_status(port).state is PortState.FREE
     with pytest.raises(NotFound):
-        engine.echo(receiver_id)
+        engine.echo(receiver_id, "anna")
 
 
 def test_a_conflict_with_another_receiver_is_refused_and_changes_nothing(
@@ -245,7 +257,7 @@ def test_a_broken_configuration_file_keeps_the_last_good_settings_and_says_so(
     assert "is not a receiver's field" in engine.snapshot().configuration_problem
     assert [type(recorded.event) for recorded in urgent] == [ConfigurationRefused]
     (status,) = engine.snapshot().receivers
-    assert engine.echo(status.receiver.id).ok
+    assert engine.echo(status.receiver.id, "anna").ok
     with pytest.raises(ConfigurationError):
         engine.set_enabled(status.receiver.id, False, "anna")
     settings.config_file.write_text(good)
@@ -510,7 +522,7 @@ def test_a_reload_reads_the_file_and_tries_failed_ports_again(
         saved = engine.save_receiver(make_receiver("NEW", taken), "anna")
         assert engine.snapshot().receivers[-1].state is ReceiverState.FAILED
     engine.reload()
-    assert engine.echo(saved.id).ok
+    assert engine.echo(saved.id, "anna").ok
 
 
 def test_a_configuration_is_in_force_as_a_whole_though_the_index_can_not_be_written(

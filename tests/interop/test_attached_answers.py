@@ -132,7 +132,6 @@ QUESTIONS: dict[str, Callable[[EngineView], Any]] = {
     "processors/list": lambda v: v.processors.list(),
     "processors/test": processor_trial,
     "projects": lambda v: v.projects(),
-    "retry_receiver": lambda v: v.retry_receiver(receiver(v).id),
     "scripts/check": lambda v: v.scripts.check("(0010,0010) := :="),
     "scripts/default_script": lambda v: v.scripts.default_script(),
     "scripts/preview": site_trial,
@@ -146,7 +145,6 @@ QUESTIONS: dict[str, Callable[[EngineView], Any]] = {
     "site": lambda v: v.site(),
     "snapshot": lambda v: v.snapshot(),
     "study_routes/list": lambda v: v.study_routes.list(),
-    "echo": lambda v: v.echo(receiver(v).id),  # the last, as it calls the receiver
 }
 
 

@@ -160,7 +160,7 @@ def test_a_busy_port_at_the_start_keeps_no_other_receiver_from_listening(
         assert states(engine) == {"XNAT": ReceiverState.FAILED, "OTHER": ReceiverState.LISTENING}
         assert call(other, "OTHER") == "answered"
     (failed, _) = engine.snapshot().receivers
-    engine.retry_receiver(failed.receiver.id)
+    engine.retry_receiver(failed.receiver.id, "anna")
     assert call(port, "XNAT") == "answered"
     engine.stop(drain_seconds=0)
 

@@ -173,11 +173,11 @@ def only_a_receiver_that_is_there_has_notes(view: EngineView) -> None:
 @promise("retry_receiver", "echo", "port_status")
 def a_receiver_is_called_by_its_id(view: EngineView) -> None:
     known = first_receiver(view)
-    view.retry_receiver(known.id)
-    assert view.echo(known.id).address
+    view.retry_receiver(known.id, WHO)
+    assert view.echo(known.id, WHO).address
     assert view.port_status(known.port).detail
-    refused(NotFound, view.retry_receiver, UNKNOWN)
-    refused(NotFound, view.echo, UNKNOWN)
+    refused(NotFound, view.retry_receiver, UNKNOWN, WHO)
+    refused(NotFound, view.echo, UNKNOWN, WHO)
 
 
 @promise("save_project", "delete_project", "projects")

@@ -192,7 +192,7 @@ class ReceiverCommands:
         call = EngineCall(
             f"retry {name}",
             receiver_id,
-            lambda engine: engine.retry_receiver(receiver_id),
+            lambda engine: engine.retry_receiver(receiver_id, self._actor),
             lambda _: self._tell(receiver_id, name),
         )
         self._app.call_engine(call)
@@ -211,7 +211,7 @@ class ReceiverCommands:
         call = EngineCall(
             f"test {name}",
             receiver_id,
-            lambda engine: engine.echo(receiver_id),
+            lambda engine: engine.echo(receiver_id, self._actor),
             told,
             changes=False,
         )

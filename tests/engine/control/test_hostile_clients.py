@@ -171,7 +171,7 @@ class Slow(FakeEngine):
         super().__init__()
         self.entered, self.go_on, self.unheard = (threading.Event() for _ in range(3))
 
-    def echo(self, receiver_id: int) -> EchoResult:
+    def echo(self, receiver_id: int, actor: str) -> EchoResult:
         self.entered.set()
         self.go_on.wait(10)
         return self.echo_result

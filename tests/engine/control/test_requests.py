@@ -216,7 +216,7 @@ def test_an_error_of_the_engine_arrives_with_its_class_and_words(tmp_path: Path)
 
 
 class Broken(FakeEngine):
-    def echo(self, receiver_id: int) -> Any:
+    def echo(self, receiver_id: int, actor: str) -> Any:
         raise ZeroDivisionError("Doe^Jane")
 
 

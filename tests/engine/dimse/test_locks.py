@@ -18,7 +18,6 @@ from engine.dimse.inherited import InheritedSockets, _Handed
 from engine.dimse.listener import PortListener
 from engine.dimse.rate import ArrivalRates
 from engine.dimse.receiving import Deadlines
-from engine.dimse.repetitions import Repetitions
 from engine.dimse.shared_reader import Served, _Reader
 from engine.dimse.tls import PortTls
 from engine.dimse.upper_layer import ReceivingProvider
@@ -26,6 +25,7 @@ from engine.journal import Journal
 from engine.model.limits import Limits
 from engine.model.session import ObjectState
 from engine.model.site import SiteSettings
+from engine.repetitions import Repetitions
 from engine.view import AssociationEnd
 from tests.certificates import Authority
 from tests.fakes import FixedClock
@@ -133,7 +133,7 @@ def test_the_arrival_rates() -> None:
 
 
 def test_repetitions() -> None:
-    repetitions = Repetitions(FixedClock())
+    repetitions = Repetitions(FixedClock().monotonic)
     with guarded(repetitions, "_seen", by=repetitions._lock):
         repetitions.count("the same")
 

@@ -468,7 +468,7 @@ def test_the_sites_bind_address_is_brought_into_force_by_a_save(engine: Engine, 
     assert status.address == f"{SECOND_LOOPBACK}:{port}"
     assert call(port, "XNAT") == "closed"
     assert call(port, "XNAT", address=SECOND_LOOPBACK) == "answered"
-    assert engine.echo(status.receiver.id).ok
+    assert engine.echo(status.receiver.id, "anna").ok
 
 
 def test_a_probe_says_whether_a_port_could_be_bound(port: int) -> None:

@@ -73,6 +73,17 @@ class Plugin:
         context.edit.set(PATIENT_NAME, "Never^Stored")
         return Reject("not of\nthis trial")
 
+    def log_name(self, context: Context) -> Continue:
+        name = context.header.text(PATIENT_NAME)
+        context.edit.set(PATIENT_NAME, "Never^Stored")
+        context.log(f"seen: {name}")
+        context.log(f"{'x' * 295}{name}")
+        return Continue()
+
+    def log_name_and_fail(self, context: Context) -> Continue:
+        self.log_name(context)
+        raise ZeroDivisionError
+
     def refuse_by_name(self, context: Context) -> Reject:
         name = context.header.text(PATIENT_NAME)
         context.edit.set(PATIENT_NAME, "Never^Stored")

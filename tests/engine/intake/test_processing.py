@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import threading
 from contextlib import ExitStack, closing
@@ -242,6 +243,16 @@ def test_a_rejected_object_is_not_stored_and_its_sender_hears_of_success(opened:
     status = bed.states.of(acme(), (), "")
     assert (status.runs, status.rejects, status.errors) == (1, 1, 0)
     assert bed.states.of(later, (), "").runs == 0
+
+
+@pytest.mark.parametrize("do", ["log_name", "log_name_and_fail"])
+def test_what_a_plugin_logs_names_no_patient(
+    opened: Opened, caplog: pytest.LogCaptureFixture, do: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    opened(acme(do=do)).receive(StudyDescription="A", PatientName="Quince^Zebedee")
+    assert f"processor P1: 'seen: {MASK}'" in caplog.text
+    assert "Quin" not in caplog.text
 
 
 def test_what_a_plugin_says_of_a_rejection_names_no_patient(opened: Opened, tmp_path: Path) -> None:

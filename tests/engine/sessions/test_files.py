@@ -311,7 +311,7 @@ def test_only_a_regular_file_with_a_header_is_an_object(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("umask_of_nobody")
 def test_files_and_folders_are_for_the_group_only(tmp_path: Path) -> None:
-    make_folder(tmp_path / "a/b")
+    make_folder(tmp_path / "a/b", roots=(tmp_path,))
     write_atomically(tmp_path / "a/b/c.xml", b"content")
     assert [mode(tmp_path / name) for name in ("a", "a/b", "a/b/c.xml")] == [0o750, 0o750, 0o640]
 
@@ -330,8 +330,8 @@ def test_new_content_is_for_the_group_only_from_its_first_byte(
 def test_a_folder_is_for_the_group_only_from_the_beginning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(tmp_path), "chmod", lambda *_: None)
-    make_folder(tmp_path / "a")
+    monkeypatch.setattr(os, "fchmod", lambda *_: None)
+    make_folder(tmp_path / "a", roots=(tmp_path,))
     assert mode(tmp_path / "a") == 0o750
 
 
@@ -344,9 +344,9 @@ def test_a_name_is_reserved_by_a_file_for_the_group_only(
     (tmp_path / "a").write_bytes(b"content")
     real = os.rename
 
-    def note(source: Path, target: Path) -> None:
-        modes.append(mode(target))
-        real(source, target)
+    def note(source: str, target: str, **folders: int) -> None:
+        modes.append(mode(tmp_path / target))
+        real(source, target, **folders)
 
     monkeypatch.setattr(os, "rename", note)
     move_file(tmp_path / "a", tmp_path / "b")
@@ -359,8 +359,8 @@ def test_a_name_that_is_taken_while_it_is_reserved_is_not_overwritten(
     monkeypatch.setattr(rename, "_rename_at_once", lambda *_: errno.EINVAL)
     (tmp_path / "a").write_bytes(b"mine")
 
-    def lose_the_race(path: Path) -> bool:
-        path.write_bytes(b"another one's")
+    def lose_the_race(name: rename._Name) -> bool:
+        (tmp_path / name.name).write_bytes(b"another one's")
         return False
 
     monkeypatch.setattr(rename, "_is_reserved", lose_the_race)
