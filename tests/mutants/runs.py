@@ -11,6 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.mutants.operators import Mutant
 
@@ -79,6 +81,16 @@ class Copy:
             )
         except subprocess.TimeoutExpired:
             return Result(mutant, Outcome.TIMED_OUT)
-        last = (ended.stdout.strip() or ended.stderr.strip()).splitlines()[-2:]
-        survived = ended.returncode == 0
-        return Result(mutant, Outcome.SURVIVED if survived else Outcome.KILLED, " / ".join(last))
+        said = f"{ended.stderr.strip()}\n{ended.stdout.strip()}"
+        last = " / ".join(said.strip().splitlines()[-2:])
+        return Result(mutant, outcome_of(ended.returncode, said), last)
+
+
+def outcome_of(returncode: int, said: str) -> Outcome:
+    """Tell what a run of pytest showed; that tests are missing shows nothing of the mutant."""
+    if returncode == pytest.ExitCode.OK:
+        return Outcome.SURVIVED
+    is_missing = "file or directory not found" in said
+    if is_missing or returncode == pytest.ExitCode.NO_TESTS_COLLECTED:
+        return Outcome.UNTESTED
+    return Outcome.KILLED

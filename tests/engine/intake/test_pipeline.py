@@ -336,6 +336,7 @@ def test_a_template_that_names_all_objects_alike_loses_none_of_them(bench: Bench
     stored = [bench.receive(dicom.image(SOPInstanceUID=u), sop_instance_uid=u) for u in uids]
     assert {outcome.state for outcome in stored} == {ObjectState.STORED}
     assert stored[2].reason == "another SOP instance has the same file name, kept beside it"
+    assert not any("_1" in outcome.file for outcome in stored)  # named by their UIDs
     again = bench.receive(dicom.image(SOPInstanceUID=uids[2]), sop_instance_uid=uids[2])
     assert again.state is ObjectState.DUPLICATE
     assert len(bench.files()) == 3
