@@ -133,6 +133,8 @@ class MessageStream:
             OSError: if the connection is broken.
         """
         connection = self._connection
+        if not self.is_inside_pdu:  # what comes now begins one, however long it was silent before
+            self._began, self._received = time.monotonic(), 0
         received = more = connection.fill()
         if received <= 0:
             return Halt.CLOSED if received == 0 else Halt.NOTHING_MORE
@@ -161,7 +163,7 @@ class MessageStream:
 
     def _note_progress(self) -> None:
         parser = self._parser
-        if parser.pdus != self._pdus or not self.is_inside_pdu:
+        if parser.pdus != self._pdus:
             self._pdus = parser.pdus
             self._began, self._received = time.monotonic(), 0
         elif self.is_too_slow:

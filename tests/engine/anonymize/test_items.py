@@ -67,3 +67,13 @@ def test_what_is_decoded_is_not_read_again() -> None:
 def test_an_empty_item_at_the_end_is_an_item(items: int) -> None:
     found = decoded(raw(REFERENCED_IMAGES, "UN", ITEM * items), default_encoding)
     assert found.items == [Dataset()] * items
+
+
+def test_pixel_data_without_a_length_is_no_sequence_in_implicit_vr() -> None:
+    without_length = b"\xff\xff\xff\xff" + ITEM + b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
+    pixels = b"\xe0\x7f\x10\x00" + without_length
+    images = b"\x08\x00\x40\x11" + without_length
+    item = ITEM[:4] + len(images + pixels).to_bytes(4, "little") + images + pixels
+    (found,) = decoded(raw(REFERENCED_IMAGES, "UN", item), default_encoding).items
+    assert found.get_item(0x7FE00010).VR != "SQ"
+    assert found.get_item(REFERENCED_IMAGES).VR == "SQ"

@@ -10,7 +10,7 @@ from struct import pack
 
 import pytest
 
-from engine.control.peers import Peer, actor_of, authorized, local_peer
+from engine.control.peers import Peer, actor_of, admitted, authorized, local_peer, whence
 from engine.users import UNKNOWN_USER
 
 TOKEN = "correct-horse-battery"
@@ -69,3 +69,15 @@ def test_a_login_that_the_kernel_does_not_report_is_not_made_up(
 
 def test_a_change_without_a_known_connection_is_of_an_unknown_user() -> None:
     assert actor_of({}, "root") == f"{UNKNOWN_USER}, says: root"
+
+
+def test_a_request_comes_from_a_network_or_a_login() -> None:
+    assert whence({"state": {"peer": Peer("token from 192.0.2.7", network="192.0.2.7")}}) == (
+        "192.0.2.7"
+    )
+    assert whence({"state": {"peer": Peer("anna", 7)}}) == "anna"
+    assert whence({}) == UNKNOWN_USER
+
+
+def test_a_connection_that_nobody_counts_goes_on() -> None:
+    assert admitted({})

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.dimse import message_stream
 from engine.dimse.fragments import ProtocolViolation
 from engine.dimse.message_stream import SLACK_BYTES, Halt, MessageStream
 from engine.dimse.receiving import Deadlines
 from engine.dimse.transport import BufferedSocket, Memory
 from engine.model.limits import Limits
+from tests.fakes import FixedClock
 from tests.peers.pdus import C_ECHO, RELEASE_RQ, message, pdu
 
 if TYPE_CHECKING:
@@ -176,4 +178,21 @@ def test_a_pdu_that_is_much_longer_is_refused_by_its_head(wire: Wire) -> None:
     longest = Limits().pdu_bytes + SLACK_BYTES
     wire.arrives(struct.pack(">BxI", 4, longest + 1))
     with pytest.raises(ProtocolViolation, match=f"says it has {longest + 1:,} bytes"):
+        wire.stream.read(is_ready=True)
+
+
+def test_after_a_long_silence_a_pdu_may_come_in_parts(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FixedClock()
+    monkeypatch.setattr(message_stream, "time", clock)
+    wire.arrives(ECHO)
+    assert wire.stream.read(is_ready=True) is Halt.NOTHING_MORE
+    clock.advance(3_600)
+    wire.arrives(ECHO[:6])
+    assert wire.stream.read(is_ready=True) is Halt.NOTHING_MORE
+    assert wire.stream.deadline == clock.monotonic() + Deadlines().pdu_seconds
+    clock.advance(Deadlines().pdu_seconds + 1)
+    wire.arrives(ECHO[6:8])
+    with pytest.raises(ProtocolViolation, match="too slowly"):
         wire.stream.read(is_ready=True)
