@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -89,6 +90,9 @@ def test_a_session_does_not_outlive_its_certificate(port: int, authority: Author
         assert first.associate("SAFE", "CT2") is None
         assert isinstance(first.socket, ssl.SSLSocket)
         session = first.socket.session
+        first.release()
+        with suppress(OSError):  # in good order, or OpenSSL forgets the session
+            first.socket.unwrap()
     end = short.certificate.not_valid_after_utc.timestamp()
     while time.time() <= end:
         time.sleep(max(0.0, end - time.time()) + 0.01)
