@@ -53,6 +53,9 @@ class JumpingClock(SystemClock):
     def now(self) -> datetime:
         return super().now() + self.ahead
 
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead.total_seconds()
+
 
 class Hospital:
     """An engine that only looks after its sessions when told to, and a scanner."""

@@ -132,5 +132,5 @@ def test_only_the_study_with_a_bad_script_is_refused(tmp_path: Path) -> None:
     assert asked(prepared) == (Continue(), Assignment("B"))
     file.write_text(BAD.format("1.2.4").replace("1.2.3", STUDY))
     prepared = RemapByStudy().prepare(Settings((("file", str(file)),)), LabelTables())
-    with pytest.raises(ProcessingFailed, match="line 2: the script is not valid"):
+    with pytest.raises(ProcessingFailed, match="line 2: it is not acceptable at its script line 2"):
         asked(prepared)

@@ -1,4 +1,4 @@
-"""Thousands of silent connections to the control port cost little, and no sender notices them."""
+"""V4: thousands of silent connections to the control port cost little; no sender notices them."""
 
 from __future__ import annotations
 
