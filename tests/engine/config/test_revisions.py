@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
 from engine.model.configuration_diff import Change
+from engine.users import user_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +40,9 @@ def test_concurrent_commands_lose_no_revision_and_the_history_has_each(tmp_path:
     numbers = [revision.configuration.revision for revision in revisions]
     assert numbers == list(range(WRITERS * CHANGES, 0, -1))
     added = {revision.made[0].subject: revision.configuration.changed_by for revision in revisions}
-    assert added == {f"project {name}-{n}": name for name in names for n in range(CHANGES)}
+    login = user_name(os.getuid())
+    assert added == {
+        f"project {name}-{n}": f"{login}, says: {name}" for name in names for n in range(CHANGES)
+    }
     assert all(len(r.made) == 1 and r.made[0].change is Change.ADDED for r in revisions)
     assert len(store.load().projects.projects) == WRITERS * CHANGES

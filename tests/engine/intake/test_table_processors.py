@@ -119,10 +119,16 @@ def test_a_bad_script_in_the_file_of_studies_is_refused_when_it_is_saved(tmp_pat
     assert list(RemapByStudy().check(settings)) == []  # there is no file yet
     file.write_text(BAD.format(STUDY))
     (problem,) = RemapByStudy().check(settings)
-    assert (problem.field, "line 2: the script" in problem.message) == ("file", True)
+    assert (problem.field, "line 2: it is not acceptable at its script" in problem.message) == (
+        "file",
+        True,
+    )
     assert "Doe" not in str(problem)
     (problem,) = RemapByStudy().check(Settings((("table", BAD.format(STUDY)),)))
-    assert (problem.field, "line 2: the script" in problem.message) == ("table", True)
+    assert (problem.field, "line 2: it is not acceptable at its script" in problem.message) == (
+        "table",
+        True,
+    )
 
 
 def test_only_the_study_with_a_bad_script_is_refused(tmp_path: Path) -> None:
