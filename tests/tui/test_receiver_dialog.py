@@ -195,6 +195,22 @@ async def test_tab_walks_through_the_visible_fields_in_order_and_then_the_button
         assert app.focused_id() == "ae_title"
 
 
+async def test_what_a_line_means_is_said_in_full_below_if_there_is_no_room_beside_it() -> None:
+    lines = ("CT1#san-uri:urn:uuid:4711", "CT2")
+    app = Host(edit_form(make_receiver(whitelist_enabled=True, whitelist=lines)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        assert app.field("whitelist").hint.startswith("one per line")
+        app.dialog.query_one("#whitelist").focus()
+        await pilot.pause()
+        said = "line 1: ✓ CT1 from any address, with a certificate for the URI urn:uuid:4711"
+        assert app.field("whitelist").hint == said
+        await pilot.press("down")
+        assert app.field("whitelist").hint.startswith("one per line")
+        await pilot.press("up", "tab")
+        await pilot.pause()
+        assert app.field("whitelist").hint.startswith("one per line")
+
+
 async def test_whitelist_text_appears_with_its_switch_and_keeps_what_was_typed() -> None:
     app = Host()
     async with app.run_test() as pilot:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 from textual import on
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Input, Select
+from textual.events import DescendantBlur, DescendantFocus
+from textual.widgets import Input, Select, TextArea
 
 from engine.model.ae_title import MAX_LENGTH
 from engine.model.duplicates import DuplicatePolicy
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from engine.model.identity import RoutingPreview
+
+LINES_HINT = "one per line: AE title, address, network or AE@address"
 
 
 class ReceiverFields(FormFields):
@@ -115,6 +118,23 @@ class ReceiverFields(FormFields):
         tester.show(self.form.caller_verdict())
         advanced.opened = self.form.is_advanced_open()
         advanced.words = self.form.advanced_in_words()
+
+    @on(TextArea.SelectionChanged, "#whitelist")
+    @on(DescendantFocus)
+    @on(DescendantBlur)
+    def _show_whitelist_hint(self) -> None:
+        for field in self.query("#field-whitelist").results(Field):
+            field.hint = self.hint("whitelist")
+
+    def _cut_verdict(self) -> str:
+        """Return what is said beside the line under the cursor, if there is no room for it."""
+        for notes, area in zip(self.query(LineNotes), self.query("#whitelist"), strict=False):
+            if not isinstance(area, TextArea) or not area.has_focus:
+                continue
+            row, verdicts = area.cursor_location[0], self._verdicts()
+            if row < len(verdicts) and len(verdicts[row].text) > notes.size.width > 0:
+                return f"line {row + 1}: {safe(verdicts[row].text)}"
+        return ""
 
     def _verdicts(self) -> tuple[Note, ...]:
         return tuple(map(verdict_note, self.form.whitelist_verdicts()))
@@ -272,7 +292,7 @@ class ReceiverFields(FormFields):
             "ae_title": f"1–{MAX_LENGTH} characters, no backslash",
             "port": f"{ports.start}–{ports.stop - 1}, may be shared",
             "identifier": self._identifier_hint(),
-            "whitelist": "one per line: AE title, address, network or AE@address",
+            "whitelist": self._cut_verdict() or LINES_HINT,
             "session_routing": "one rule per line: (gggg,eeee):pattern:group",
         }
         if name in self._results:
