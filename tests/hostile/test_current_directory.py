@@ -24,6 +24,12 @@ PROGRAM = Path(sys.executable).with_name("dicomdock")
 SCRIPT = 'version "6.6"\n(0010,0010) := "X"\n'
 
 
+@pytest.fixture(autouse=True)
+def _no_safe_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that ran in this process before has set it for its helper processes."""
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+
+
 @pytest.fixture
 def hits(place: Path) -> Path:
     """Give the file in which traps write; they lie in every place that an import could look."""

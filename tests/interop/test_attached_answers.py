@@ -111,6 +111,7 @@ QUESTIONS: dict[str, Callable[[EngineView], Any]] = {
     "associations/contexts": lambda v: v.associations.contexts(
         v.snapshot().ended_associations[0].id
     ),
+    "audited": lambda v: v.audited(),
     "events_since": lambda v: v.events_since(0),
     "file_namers": lambda v: v.file_namers(),
     "forwarding/destinations": lambda v: v.forwarding.destinations(),
@@ -132,7 +133,9 @@ QUESTIONS: dict[str, Callable[[EngineView], Any]] = {
     "processors/list": lambda v: v.processors.list(),
     "processors/test": processor_trial,
     "projects": lambda v: v.projects(),
+    "receiver_notes": lambda v: v.receiver_notes(receiver(v).id),
     "scripts/check": lambda v: v.scripts.check("(0010,0010) := :="),
+    "scripts/left": lambda v: v.scripts.left("-(0010,0010)"),
     "scripts/default_script": lambda v: v.scripts.default_script(),
     "scripts/preview": site_trial,
     "senders/detail": lambda v: v.senders.detail(CALLER, LOOPBACK),

@@ -81,7 +81,7 @@ def test_what_is_remembered_is_limited() -> None:
 def test_of_too_many_causes_the_one_that_did_not_come_for_longest_is_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("engine.control.access_log.KEPT", 3)
+    monkeypatch.setattr("engine.repetitions.KEPT", 3)
     told = Told()
     for address in ("a", "b", "c", "a", "a", "d", *"aaaaaaa"):
         told.log.refused(address, "no token")

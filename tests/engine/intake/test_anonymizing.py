@@ -13,6 +13,7 @@ import pytest
 from engine.anonymize import recorded
 from engine.events import AnonymizationFailed
 from engine.intake.file_meta import FileMeta
+from engine.intake.job_resources import uid_maps_in
 from engine.intake.script_job import ScriptJob, ScriptResult, Verdict, run_script
 from engine.intake.worker_processes import Workers
 from engine.model.anonymization import Anonymization, ScriptScope
@@ -246,7 +247,9 @@ def test_a_job_writes_only_into_the_file_that_its_engine_has_made(
     script = f'version "6.1"\n{RELABEL}\n'
     steps = (Anonymization(ScriptScope.SITE, script, REVISION),)
     job = ScriptJob(str(source), str(place), steps, ("", "", ""), str(tmp_path / "uids"))
-    assert run_script(job).verdict is Verdict.NO_RESOURCES
+    with closing(uid_maps_in(job.uid_maps)):
+        assert run_script(job).verdict is Verdict.NO_RESOURCES
+    uid_maps_in.cache_clear()  # this process works for no engine
     assert foreign.read_bytes() == b"kept"
     assert place.is_symlink() == (target == "link")
 
