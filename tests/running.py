@@ -229,14 +229,22 @@ def sockets_at(*ports: int) -> int:
 
     Those are listeners and what they have accepted, whatever else this process has open.
     """
-    held = set(descriptors())
-    lines = [
-        line.split()
-        for table in ("tcp", "tcp6")
-        for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]
-    ]
-    local = [(int(fields[1].rpartition(":")[2], 16), f"socket:[{fields[9]}]") for fields in lines]
-    return sum(port in ports and inode in held for port, inode in local)
+    entries = Path("/proc/self/fd").iterdir()
+    return sum(_port_of(entry) in ports for entry in entries)
+
+
+def _port_of(entry: Path) -> int:
+    """Return the local port of a descriptor; 0 if it is no socket of one, or closed meanwhile."""
+    with suppress(OSError):
+        if not str(entry.readlink()).startswith("socket:"):
+            return 0  # not to be opened and closed again: SQLite's locks would go (fcntl(2))
+        with socket.fromfd(int(entry.name), socket.AF_INET, socket.SOCK_STREAM) as held:
+            match held.getsockname():
+                case (str(), int(port), *_):
+                    return port
+                case _:
+                    pass
+    return 0
 
 
 def join_all_but(before: set[threading.Thread]) -> None:
