@@ -7,6 +7,7 @@ import os
 import socket
 import sqlite3
 import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -500,9 +501,11 @@ def test_metrics_that_cannot_be_served_stop_nothing(settings: EngineSettings) ->
 
 def test_a_stop_answers_those_who_have_connected_already(engine: NotingEngine, port: int) -> None:
     with Caller(port) as caller:
-        waiting = engine._receivers._door
-        with waiting._lock:
-            assert waiting._lock.wait_for(lambda: waiting._waiting, 20)
+        at_the_door, pause = engine._receivers._door._waiting, threading.Event()
+        deadline = time.monotonic() + 20
+        while not at_the_door:
+            assert time.monotonic() < deadline
+            pause.wait(0.01)
         stopping = threading.Thread(target=engine.stop, args=(20,))
         stopping.start()
         while not engine._receivers._closed:
