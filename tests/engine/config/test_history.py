@@ -136,6 +136,7 @@ def test_an_invalid_hand_edit_is_refused_and_not_kept(
     assert store.history.numbers() == [1]
 
 
+@pytest.mark.usefixtures("in_utc")
 def test_a_receiver_changed_meanwhile_is_not_overwritten_and_the_author_is_named(
     store: ConfigurationStore, clock: FixedClock
 ) -> None:

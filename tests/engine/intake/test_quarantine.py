@@ -154,6 +154,7 @@ def test_a_planted_link_is_not_followed(
     assert list(foreign.iterdir()) == []
 
 
+@pytest.mark.usefixtures("in_utc")
 @pytest.mark.parametrize("planted", ["link", "file"])
 @pytest.mark.parametrize("suffix", ["json", "dcm"])
 def test_what_has_the_name_of_a_record_or_an_object_is_neither_followed_nor_overwritten(
