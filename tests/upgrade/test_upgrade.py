@@ -36,9 +36,8 @@ def version(request: pytest.FixtureRequest) -> str:
 def data(tmp_path: Path, version: str) -> Path:
     with tarfile.open(HERE / f"{version}.tar.xz") as archive:
         # The archive is ours; the first releases of Python 3.11 know no filter.
-        archive.extractall(
-            tmp_path, **({"filter": "tar"} if hasattr(tarfile, "tar_filter") else {})
-        )
+        archive.extraction_filter = getattr(tarfile, "tar_filter", None)
+        archive.extractall(tmp_path)
     return tmp_path / "data"
 
 
