@@ -127,7 +127,7 @@ def _folders(settings: EngineSettings) -> tuple[Path, ...]:
 def _entries(settings: EngineSettings) -> Iterator[Path]:
     """Yield what an engine opens by name, there or not."""
     yield from (settings.incoming_dir, *_folders(settings))
-    yield from (settings.event_log, settings.command_output_dir)
+    yield from (settings.event_log, settings.audit_log, settings.command_output_dir)
     yield from (settings.config_file, settings.lock_file, settings.control_token_file)
     for file in (
         settings.index_file,
@@ -137,7 +137,7 @@ def _entries(settings: EngineSettings) -> Iterator[Path]:
         settings.commands_file,
     ):
         yield from (file.with_name(file.name + suffix) for suffix in ("", "-wal", "-shm"))
-    yield from (settings.trace_key_file, settings.sender_hours_file)
+    yield from (settings.trace_key_file, settings.sender_hours_file, settings.clock_file)
 
 
 def _faults_of_process(top: Path) -> Iterator[AccessFault]:
