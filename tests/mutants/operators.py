@@ -16,18 +16,26 @@ if TYPE_CHECKING:
 FLUSH = re.compile(r"^_?(fsync|fdatasync|flush(_\w+)?)$")
 LOCK = re.compile(r"(?<![a-z])(lock|condition)|_changed\b", re.IGNORECASE)
 GUARDING_FLAGS = ("O_NOFOLLOW", "O_EXCL", "O_DIRECTORY")
-COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
-    ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq,
-    ast.Lt: ast.LtE,
-    ast.LtE: ast.Lt,
-    ast.Gt: ast.GtE,
-    ast.GtE: ast.Gt,
-    ast.Is: ast.IsNot,
-    ast.IsNot: ast.Is,
-    ast.In: ast.NotIn,
-    ast.NotIn: ast.In,
+COMPARISONS: dict[type[ast.cmpop], str] = {
+    ast.Eq: "!=",
+    ast.NotEq: "==",
+    ast.Lt: "<=",
+    ast.LtE: "<",
+    ast.Gt: ">=",
+    ast.GtE: ">",
+    ast.Is: "is not",
+    ast.IsNot: "is",
+    ast.In: "not in",
+    ast.NotIn: "in",
 }
+"""What each comparison is replaced with."""
+_LOOSE = (ast.BoolOp, ast.IfExp, ast.Lambda, ast.NamedExpr)
+BRACKETED: dict[type[ast.expr], tuple[type[ast.expr], ...]] = {
+    ast.BoolOp: _LOOSE,
+    ast.Compare: (*_LOOSE, ast.Compare, ast.UnaryOp),
+    ast.BinOp: (*_LOOSE, ast.Compare, ast.UnaryOp, ast.BinOp),
+}
+"""Which operands of an operation get brackets, because a node's text has none around it."""
 SQL_FAULTS = (
     (re.compile(r"journal_mode\s*=\s*WAL", re.IGNORECASE), "journal_mode=DELETE"),
     (re.compile(r"synchronous\s*=\s*\w+", re.IGNORECASE), "synchronous=OFF"),
@@ -91,6 +99,8 @@ class _Mutator:
                 continue
             if isinstance(node, ast.ClassDef) and child in node.decorator_list:
                 continue  # `frozen` and `slots` change what can be written, not what is done
+            if _is_piece_of_text(child, node):
+                continue  # before Python 3.12 it has no place of its own
             name = function
             if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 name = child.name if function == "<module>" else f"{function}.{child.name}"
@@ -141,24 +151,25 @@ def _faults(node: ast.AST, segment: Segment) -> Iterator[Fault]:
         case ast.With() | ast.AsyncWith():
             yield from _with_faults(node, segment)
         case ast.BinOp(op=ast.BitOr()):
-            yield from _flag_faults(node)
+            yield from _flag_faults(node, segment)
         case ast.BinOp(op=ast.Add() | ast.Sub()):
-            yield from _arithmetic_faults(node)
+            yield from _arithmetic_faults(node, segment)
         case ast.keyword(arg="follow_symlinks", value=ast.Constant(value=False) as value):
             yield Kind.SECURITY, value, "True"
         case ast.Call():
-            yield from _call_faults(node)
-        case ast.Constant():
+            yield from _call_faults(node, segment)
+        case ast.Constant() | ast.JoinedStr():
             yield from _constant_faults(node, segment(node))
-        case ast.Compare(ops=[op]):
-            yield from _comparison_faults(node, op)
+        case ast.Compare(ops=[op], left=left, comparators=[right]):
+            first, second = _operands(node, [left, right], segment)
+            yield Kind.LOGIC, node, f"({first} {COMPARISONS[type(op)]} {second})"
         case ast.BoolOp(values=values):
+            word = " and " if isinstance(node.op, ast.And) else " or "
             for dropped in values:
-                kept = [v for v in values if v is not dropped]
-                fewer = kept[0] if len(kept) == 1 else ast.BoolOp(node.op, kept)
-                yield Kind.LOGIC, node, f"({ast.unparse(fewer)})"
+                kept = [value for value in values if value is not dropped]
+                yield Kind.LOGIC, node, f"({word.join(_operands(node, kept, segment))})"
         case ast.UnaryOp(op=ast.Not(), operand=operand):
-            yield Kind.LOGIC, node, f"bool({ast.unparse(operand)})"
+            yield Kind.LOGIC, node, f"bool({segment(operand)})"
         case ast.If(test=test) | ast.IfExp(test=test):
             yield Kind.LOGIC, test, "True"
             yield Kind.LOGIC, test, "False"
@@ -187,29 +198,30 @@ def _with_faults(node: ast.With | ast.AsyncWith, segment: Segment) -> Iterator[F
             yield Kind.LOCK, item.context_expr, '__import__("contextlib").nullcontext()'
 
 
-def _flag_faults(node: ast.BinOp) -> Iterator[Fault]:
+def _flag_faults(node: ast.BinOp, segment: Segment) -> Iterator[Fault]:
     if isinstance(node.right, ast.Attribute) and node.right.attr in GUARDING_FLAGS:
-        yield Kind.SECURITY, node, f"({ast.unparse(node.left)})"
+        yield Kind.SECURITY, node, f"({segment(node.left)})"
     if isinstance(node.left, ast.Attribute) and node.left.attr in GUARDING_FLAGS:
-        yield Kind.SECURITY, node, f"({ast.unparse(node.right)})"
+        yield Kind.SECURITY, node, f"({segment(node.right)})"
 
 
-def _arithmetic_faults(node: ast.BinOp) -> Iterator[Fault]:
+def _arithmetic_faults(node: ast.BinOp, segment: Segment) -> Iterator[Fault]:
     if not any(isinstance(side, ast.JoinedStr) for side in (node.left, node.right)):
-        turned = ast.Sub() if isinstance(node.op, ast.Add) else ast.Add()
-        yield Kind.LOGIC, node, f"({ast.unparse(ast.BinOp(node.left, turned, node.right))})"
+        turned = "-" if isinstance(node.op, ast.Add) else "+"
+        left, right = _operands(node, [node.left, node.right], segment)
+        yield Kind.LOGIC, node, f"({left} {turned} {right})"
 
 
-def _call_faults(node: ast.Call) -> Iterator[Fault]:
+def _call_faults(node: ast.Call, segment: Segment) -> Iterator[Fault]:
     name, _ = _called(node)
     if name == "compare_digest":
         yield Kind.SECURITY, node, "True"
     if name == "astimezone" and not node.args and isinstance(node.func, ast.Attribute):
-        yield Kind.TIME_ZONE, node, ast.unparse(node.func.value)
+        yield Kind.TIME_ZONE, node, segment(node.func.value)
 
 
-def _constant_faults(node: ast.Constant, text: str) -> Iterator[Fault]:
-    if isinstance(node.value, str):
+def _constant_faults(node: ast.Constant | ast.JoinedStr, text: str) -> Iterator[Fault]:
+    if isinstance(node, ast.JoinedStr) or isinstance(node.value, str):
         for pattern, fault in SQL_FAULTS:
             if pattern.search(text):
                 yield Kind.DURABILITY, node, pattern.sub(fault, text)
@@ -222,13 +234,16 @@ def _constant_faults(node: ast.Constant, text: str) -> Iterator[Fault]:
         yield Kind.LOGIC, node, str(node.value + 1)
 
 
-def _comparison_faults(node: ast.Compare, op: ast.cmpop) -> Iterator[Fault]:
-    turned = COMPARISONS[type(op)]()
-    yield (
-        Kind.LOGIC,
-        node,
-        f"({ast.unparse(ast.Compare(node.left, [turned], node.comparators))})",
-    )
+def _operands(node: ast.expr, operands: list[ast.expr], segment: Segment) -> list[str]:
+    """Return the file's own text of operands: what `ast.unparse` writes differs by version."""
+    texts = [(operand, segment(operand)) for operand in operands]
+    return [f"({text})" if isinstance(of, BRACKETED[type(node)]) else text for of, text in texts]
+
+
+def _is_piece_of_text(child: ast.AST, node: ast.AST) -> bool:
+    """Tell whether a node is a plain piece of an f-string, or the format of a value in it."""
+    is_piece = isinstance(node, ast.JoinedStr) and isinstance(child, ast.Constant)
+    return is_piece or (isinstance(node, ast.FormattedValue) and child is node.format_spec)
 
 
 def _called(call: ast.Call) -> tuple[str, str]:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
         (Kind.LOGIC, "raise ValueError", "pass"),
         (Kind.LOGIC, "try: a()\nexcept OSError: b()", "try: a()\nexcept (): b()"),
         (Kind.LOGIC, "x = 'ä' if a else b", "x = 'ä' if True else b"),
+        (Kind.LOGIC, "x = (not a) == (b or c)", "x = ((not a) != (b or c))"),
+        (Kind.LOGIC, "x = a and (b or c) and d", "x = (a and (b or c))"),
+        (Kind.LOGIC, "x = a - (b - c)", "x = (a + (b - c))"),
     ],
 )
 def test_a_fault_changes_one_piece_of_the_text(
@@ -48,6 +51,23 @@ def test_a_fault_changes_one_piece_of_the_text(
         for m in mutants_of("module.py", tmp_path / "module.py")
     }
     assert (kind, after) in made
+
+
+def test_a_mutant_has_the_texts_of_its_file_whatever_python_would_write_itself(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "module.py"
+    file.write_text("""x = a["b"] == f'{c["d"]} e'""")
+    (mutant,) = mutants_of("module.py", file)
+    assert mutant.what == """a["b"] == f'{c["d"]} e' -> (a["b"] != f'{c["d"]} e')"""
+
+
+def test_the_plain_pieces_of_a_text_with_values_are_one_text(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text("run(f'BEGIN IMMEDIATE; {step:3d} COMMIT; {step}')")
+    made = [m.what for m in mutants_of("module.py", file) if m.kind is Kind.DURABILITY]
+    text = "f'BEGIN IMMEDIATE; {step:3d} COMMIT; {step}'"
+    assert made == [f"{text} -> {text.replace(' IMMEDIATE', '')}"]
 
 
 def test_imports_for_types_only_and_flushes_of_the_terminal_are_left_alone(tmp_path: Path) -> None:
