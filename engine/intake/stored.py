@@ -7,7 +7,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset, read_file_meta_info
 from pydicom.uid import UID
 
@@ -51,7 +50,7 @@ def read_stored(folder: Path, file: str) -> StoredObject:
     path = folder / file
     try:
         return _stored(file, path.stat().st_size, _header(path))
-    except (InvalidDicomError, EOFError, ValueError, UnreadableObject) as error:
+    except (ValueError, UnreadableObject) as error:
         # A file's name may say who the patient is, its scan's does not.
         scan = Path(file).parts[1]
         raise UnreadableObject(f"an object of scan {scan} can't be read: {error}") from error
@@ -91,16 +90,31 @@ def scripts_of(path: Path) -> tuple[str, ...]:
 
 
 def _header(path: Path) -> HeaderView:
-    meta = read_file_meta_info(path)
-    begin = _BEFORE_META + int(meta.get("FileMetaInformationGroupLength", 0))
+    begin, syntax = _file_meta(path)
     with (
         path.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages,
         memoryview(pages) as content,
         content[begin:] as data_set,
     ):
-        syntax = str(meta.get("TransferSyntaxUID", ""))
         return read_header(data_set, syntax, last_tag=_NUMBER_OF_FRAMES)
+
+
+def _file_meta(path: Path) -> tuple[int, str]:
+    """Return where the data set of a file begins, and its transfer syntax.
+
+    Raises:
+        UnreadableObject: if the file meta is damaged.
+        OSError: if it can't be read at all.
+    """
+    try:
+        meta = read_file_meta_info(path)
+        length = int(meta.get("FileMetaInformationGroupLength", 0))
+        return _BEFORE_META + length, str(meta.get("TransferSyntaxUID", ""))
+    except OSError:
+        raise
+    except Exception as error:  # pydicom raises errors of many kinds
+        raise UnreadableObject("its file meta is damaged") from error
 
 
 def _stored(file: str, size_bytes: int, header: HeaderView) -> StoredObject:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 
 from engine.model.file_note import CREATOR_UID, noted
@@ -131,9 +130,8 @@ def give_rows(workplace: Workplace, session: Session, files: Iterable[str], reas
         for file in files
         if _is_text(file)  # nothing of ours has another name
     ]
-    if rows:
-        workplace.ledger.give_rows(rows)
-        workplace.index.objects_written.tell()
+    workplace.ledger.give_rows(rows)
+    workplace.index.objects_written.tell()
 
 
 def _row(path: Path, session: Session, file: str, reason: str, clock: Clock) -> ObjectRow:
@@ -167,24 +165,22 @@ def _is_text(name: str) -> bool:
 
 
 def identify(path: Path) -> Identified:
-    """Return what the file meta, which is our own, says about an object."""
+    """Return what the file meta, which is our own, says about an object; nothing if damaged."""
     try:
         meta = read_file_meta_info(path)
-    except (InvalidDicomError, OSError, EOFError, ValueError):
+        return Identified(
+            str(meta.get("MediaStorageSOPClassUID", "")),
+            str(meta.get("MediaStorageSOPInstanceUID", "")),
+            str(meta.get("TransferSyntaxUID", "")),
+            _note_in(meta),
+        )
+    except Exception:  # pydicom raises errors of many kinds; one file must not end a recovery
         return Identified("", "", "", b"")
-    return Identified(
-        str(meta.get("MediaStorageSOPClassUID", "")),
-        str(meta.get("MediaStorageSOPInstanceUID", "")),
-        str(meta.get("TransferSyntaxUID", "")),
-        _note_in(meta),
-    )
 
 
 def _note_in(meta: FileMetaDataset) -> bytes:
-    if meta.get("PrivateInformationCreatorUID", "") != CREATOR_UID:
-        return b""
-    note = meta.get("PrivateInformation", b"")
-    return note if isinstance(note, bytes) else b""
+    note: bytes = meta.get("PrivateInformation", b"")
+    return note if meta.get("PrivateInformationCreatorUID") == CREATOR_UID else b""
 
 
 def _inode(path: Path) -> tuple[int, int]:

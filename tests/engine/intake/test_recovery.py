@@ -145,3 +145,15 @@ def test_a_session_whose_only_file_can_not_be_read_just_then_is_not_forgotten(
     with depot_in(tmp_path) as depot:
         depot.fall_silent()
         assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 1)
+
+
+def test_an_object_whose_file_meta_is_damaged_ends_no_start(tmp_path: Path) -> None:
+    with depot_in(tmp_path) as depot:
+        session = depot.receive(name="a.dcm")
+        depot.receive(name="b.dcm")
+        depot.index.flush()
+    (damaged,) = (file for file in depot.all_objects() if file.name == "b.dcm")
+    damaged.write_bytes(damaged.read_bytes().replace(b"\2\0\x10\0UI", b"\2\0\x10\0XX", 1))
+    kill(tmp_path)
+    with sessions_without_engine(EngineSettings(tmp_path), SystemClock()) as keeping:
+        assert len(keeping.ledger.stored_files(session)) == 2

@@ -7,22 +7,31 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.intake.file_meta import FileMeta
+from engine.model.file_note import CREATOR_UID, EXEMPT
 from engine.sessions.building import Moved
 from engine.sessions.ledger_reader import StoredRow
-from engine.sessions.reconcile import Differences, compare
+from engine.sessions.reconcile import Differences, Identified, compare, identify
 from tests import dicom
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+VR = (b"\2\0\x10\0UI", b"\2\0\x10\0XX")
+"""A value representation of the file meta, and what a damaged disk makes of it."""
+UNIDENTIFIED = Identified("", "", "", b"")
 A, B = "SCANS/4/DICOM/a.dcm", "SCANS/4/secondary/b.dcm"
+
+
+def meta(uid: str, *, anonymization: bool = True) -> bytes:
+    syntax = dicom.EXPLICIT_VR_LITTLE_ENDIAN
+    before = FileMeta(dicom.CT_IMAGE_STORAGE, syntax, "CT", "XNAT", anonymization=anonymization)
+    return before.preamble(uid)
 
 
 def put(folder: Path, file: str, uid: str) -> Path:
     path = folder / file
     path.parent.mkdir(parents=True, exist_ok=True)
-    meta = FileMeta(dicom.CT_IMAGE_STORAGE, dicom.EXPLICIT_VR_LITTLE_ENDIAN, "CT", "XNAT")
-    path.write_bytes(meta.preamble(uid))
+    path.write_bytes(meta(uid))
     return path
 
 
@@ -61,3 +70,43 @@ def test_a_second_name_an_object_without_a_row_and_a_row_without_one_are_told_ap
 )
 def test_one_difference_is_enough(found: Differences) -> None:
     assert found
+
+
+@pytest.mark.parametrize(
+    ("whole", "damaged"),
+    [VR, (b"\2\0\0\0UL\4\0", b"\2\0\0\0UL\2\0"), (b"DICM", b"")],
+    ids=["a VR", "a length", "the prefix"],
+)
+def test_a_file_whose_meta_is_damaged_is_identified_as_nothing(
+    tmp_path: Path, whole: bytes, damaged: bytes
+) -> None:
+    (tmp_path / "a.dcm").write_bytes(meta("1.2.3").replace(whole, damaged, 1))
+    assert identify(tmp_path / "a.dcm") == UNIDENTIFIED
+
+
+def test_an_object_whose_file_meta_is_damaged_is_found_by_its_name_only(tmp_path: Path) -> None:
+    path = put(tmp_path, B, "1.2.3")
+    path.write_bytes(path.read_bytes().replace(*VR, 1))
+    found = compare(tmp_path, [row(A, "1.2.3"), row("SCANS/7/DICOM/b.dcm", "1.2.4")])
+    assert found == Differences(moved=(Moved("SCANS/7/DICOM/b.dcm", B),), missing=(A,))
+
+
+def test_a_file_that_is_gone_is_identified_as_nothing(tmp_path: Path) -> None:
+    assert identify(tmp_path / "gone.dcm") == UNIDENTIFIED
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "note"),
+    [
+        (b"", b"", EXEMPT),
+        (CREATOR_UID.encode(), CREATOR_UID.replace("9", "8").encode(), b""),
+    ],
+    ids=["ours", "another program's"],
+)
+def test_a_note_in_a_file_counts_if_its_creator_is_this_program(
+    tmp_path: Path, before: bytes, after: bytes, note: bytes
+) -> None:
+    (tmp_path / "a.dcm").write_bytes(meta("1.2.3", anonymization=False).replace(before, after))
+    found = identify(tmp_path / "a.dcm")
+    expected = (dicom.CT_IMAGE_STORAGE, "1.2.3", dicom.EXPLICIT_VR_LITTLE_ENDIAN, note)
+    assert found == Identified(*expected)
