@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.intake.script_job import ScriptJob, ScriptResult, run_script
+from engine.intake.worker_processes import Workers
 from engine.model.auto_archive import AutoArchive
 from engine.model.duplicates import DuplicatePolicy
 from engine.model.project import Project
@@ -17,7 +21,7 @@ from engine.sessions.lifecycle import Lifecycle
 from engine.sessions.operations import OperationKind, Request
 from engine.sessions.policy import SessionPolicy
 from tests import dicom
-from tests.engine.intake.test_pipeline import RECEIVER, Bench, open_bench
+from tests.engine.intake.test_pipeline import NEURO_01, RECEIVER, Bench, open_bench
 from tests.fakes import make_receiver
 
 if TYPE_CHECKING:
@@ -82,6 +86,48 @@ def site(tmp_path: Path) -> Iterator[Site]:
     (tmp_path / "trash").mkdir()
     with open_bench(tmp_path) as bench:
         yield Site(**{name: getattr(bench, name) for name in bench.__dataclass_fields__})
+
+
+@dataclass
+class Counted:
+    """Worker processes, and how many objects they were given."""
+
+    workers: Workers[ScriptJob, ScriptResult]
+    jobs: int = 0
+
+    def run(self, job: ScriptJob) -> ScriptResult:
+        self.jobs += 1
+        return self.workers.run(job)
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers[ScriptJob, ScriptResult]]:
+    with closing(Workers(run_script, processes=1)) as workers:
+        yield workers
+
+
+@pytest.fixture
+def counted(workers: Workers[ScriptJob, ScriptResult]) -> Counted:
+    return Counted(workers)
+
+
+@pytest.fixture
+def scripted(tmp_path: Path, counted: Counted) -> Iterator[Site]:
+    """A site whose project has a script."""
+    (tmp_path / "trash").mkdir()
+    with open_bench(tmp_path, workers=counted) as bench:  # type: ignore[arg-type]
+        site = Site(**{name: getattr(bench, name) for name in bench.__dataclass_fields__})
+        site.configure(with_script('(0010,0010) := "P"'))
+        yield site
+
+
+def with_script(statement: str) -> Project:
+    return Project(
+        "NEURO-01",
+        anonymization_script=f'version "6.1"\n{statement}\n',
+        anonymization_script_revision=3,
+        anonymization_script_enabled=True,
+    )
 
 
 def test_what_a_build_has_moved_is_not_stored_twice(site: Site) -> None:
@@ -220,3 +266,44 @@ def test_objects_of_a_new_session_are_not_looked_for(
     assert site.study() == ["stored"] * 3
     assert site.study() == ["duplicate"] * 3
     assert asked == ["1.2.3.1"]  # before there was a session
+
+
+def test_a_resend_is_compared_as_the_projects_script_makes_it(
+    scripted: Site, counted: Counted
+) -> None:
+    assert scripted.study(receiver=DIRECT) == ["stored"] * 3
+    assert scripted.live() is S.ARCHIVED
+    archived = scripted.objects()
+    assert scripted.study() == ["duplicate"] * 3
+    assert scripted.objects() == archived
+    assert counted.jobs == 6
+
+
+@pytest.mark.parametrize("now", ["(0010,0010) := nobody", "reject[]", ""])
+def test_a_script_that_fails_on_a_resend_or_drops_it_or_is_gone_leaves_that_to_the_archive(
+    scripted: Site, now: str
+) -> None:
+    scripted.study(receiver=DIRECT)
+    scripted.live()
+    scripted.configure(with_script(now) if now else NEURO_01)
+    outcome = scripted.arrive(1)
+    assert (outcome.state, outcome.status) == (ObjectState.STORED, 0)
+    assert len(scripted.objects()) == 4
+
+
+def test_no_script_runs_to_compare_an_object_with_one_as_it_came(
+    scripted: Site, counted: Counted
+) -> None:
+    scripted.study()
+    scripted.live()
+    assert scripted.arrive(1, "other").state is ObjectState.STORED
+    assert counted.jobs == 0
+
+
+def test_no_script_runs_twice_on_an_object_that_goes_directly_into_the_archive(
+    scripted: Site, counted: Counted
+) -> None:
+    scripted.arrive(1, receiver=DIRECT)
+    scripted.live()
+    scripted.arrive(1, "other", receiver=DIRECT)
+    assert counted.jobs == 2

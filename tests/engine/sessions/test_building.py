@@ -159,6 +159,48 @@ def test_scans_that_are_gone_leave_no_catalog_but_their_folder_for_objects_on_th
     assert (folder / "SCANS/5/DICOM").is_dir()
 
 
+def test_what_a_crash_left_of_a_catalog_is_removed(folder: Path) -> None:
+    stored = [put(folder, "SCANS/4/DICOM/a.dcm")]
+    (folder / "SCANS/4/DICOM/.scan_4_secondary_catalog.xml.part").write_text("<cat")
+    build_all(folder, stored)
+    assert names(folder) == ["SCANS/4/DICOM/a.dcm", "SCANS/4/DICOM/scan_4_catalog.xml"]
+
+
+def test_a_build_that_fails_keeps_the_catalogs_of_the_one_before(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = [put(folder, "SCANS/4/DICOM/a.dcm")]
+    build_all(folder, stored)
+    before = names(folder)
+    monkeypatch.setattr(os, "fchmod", lambda *_: _no_space(0))
+    with pytest.raises(OSError, match="No space left"):
+        build_all(folder, stored)
+    assert names(folder) == before
+
+
+def test_a_catalog_that_somebody_removes_during_a_build_does_not_end_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = [
+        put(folder, "SCANS/4/DICOM/a.dcm"),
+        put(folder, "SCANS/5/DICOM/b.dcm", SeriesNumber="5"),
+    ]
+    build_all(folder, stored)
+    (folder / stored[1]).unlink()
+    glob = type(folder).glob
+
+    def removed_meanwhile(within: Path, pattern: str) -> list[Path]:
+        found = list(glob(within, pattern))
+        for path in found:
+            path.unlink()
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(folder), "glob", removed_meanwhile)
+        build_all(folder, stored[:1])
+    assert names(folder) == ["SCANS/4/DICOM/a.dcm", "SCANS/4/DICOM/scan_4_catalog.xml"]
+
+
 def test_what_the_index_does_not_know_is_neither_moved_nor_overwritten(folder: Path) -> None:
     unknown = put(folder, "SCANS/4/secondary/c.dcm")
     content = (folder / unknown).read_bytes()
