@@ -64,6 +64,7 @@ def test_a_duplicate_whose_file_has_no_row_gets_one(depot: Depot, tmp_path: Path
     ]
     row = depot.index.objects()[0]
     assert (row.sop_instance_uid, row.project_script) == ("1.2.3.1", ProjectScript.EXEMPT)
+    assert row.status == 0
     arrivals = Arrivals(tmp_path / "index.sqlite")
     (again,) = arrivals.after(2, 10)  # whoever has dealt with both rows meets it all the same
     assert (newest.sop_instance_uid, again.sop_instance_uid) == ("1.2.3.2", "1.2.3.1")
@@ -205,4 +206,24 @@ def test_a_session_whose_only_file_can_not_be_read_is_not_forgotten(
     assert (failed.status, failed.reason) == (S.ERROR, builder.UNREADABLE)
     depot.ledger.ask_to_build(session)
     depot.lifecycle.run_requests()
+    assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 1)
+
+
+def test_a_session_that_gets_an_object_while_it_is_to_be_forgotten_stays(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = depot.receive()
+    forget_rows(depot)
+    (file,) = depot.all_objects()
+    file.unlink()
+
+    def joined(_: Path) -> bool:
+        depot.receive()
+        return False
+
+    with monkeypatch.context() as patched:
+        patched.setattr(builder, "holds_files", joined)
+        depot.fall_silent()
+    assert depot.session(session).status is S.RECEIVING
+    depot.fall_silent()
     assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 1)
