@@ -1,0 +1,135 @@
+"""What leaves the trash, and when: entries of ours that are old enough, and nothing else."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.expiry import ExpiryClock
+from engine.model.session import SessionArea
+from engine.session_events import TrashPurged
+from engine.sessions.trash import PURGE_SECONDS, Trash, put_into_trash_at
+from tests.engine.sessions.depot import Depot, depot_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("quick", "in_utc")
+DAYS = 30
+
+
+@pytest.fixture
+def depot(tmp_path: Path) -> Iterator[Depot]:
+    with depot_in(tmp_path) as depot:
+        yield depot
+
+
+@pytest.fixture
+def trash(depot: Depot) -> Trash:
+    expiry = ExpiryClock(depot.clock, depot.journal)
+    return Trash(depot.areas, depot.ledger, depot.journal, depot.clock, expiry)
+
+
+def put(depot: Depot, days: float = DAYS, seconds: float = 1, number: int = 1) -> Path:
+    """Make an entry that was put into the trash that long ago."""
+    at = depot.clock.now() - timedelta(days=days, seconds=seconds)
+    entry = depot.areas.trash / f"{at:%Y%m%d_%H%M%S}000_{number}"
+    (entry / "E1/SCANS/4/DICOM").mkdir(parents=True)
+    (entry / "E1/SCANS/4/DICOM/a.dcm").touch()
+    return entry
+
+
+def test_an_entry_goes_once_it_is_older_than_the_days(depot: Depot, trash: Trash) -> None:
+    old, young = put(depot), put(depot, seconds=0)
+    trash.purge(DAYS)
+    assert (old.exists(), young.exists()) == (False, True)
+    assert depot.told(TrashPurged) == ["1 folder of the trash removed for good"]
+
+
+def test_entries_are_counted(depot: Depot, trash: Trash) -> None:
+    for number in (1, 2, 3):
+        put(depot, number=number)
+    trash.purge(DAYS)
+    assert depot.told(TrashPurged) == ["3 folders of the trash removed for good"]
+
+
+def test_nothing_is_told_if_nothing_is_old(depot: Depot, trash: Trash) -> None:
+    put(depot, days=1)
+    trash.purge(DAYS)
+    assert depot.told(TrashPurged) == []
+
+
+def test_the_trash_is_looked_through_once_an_hour(depot: Depot, trash: Trash) -> None:
+    trash.purge(DAYS)
+    entry = put(depot)
+    depot.clock.advance(PURGE_SECONDS - 1)
+    trash.purge(DAYS)
+    assert entry.exists()
+    depot.clock.advance(1)
+    trash.purge(DAYS)
+    assert not entry.exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "20250101_120000000",
+        "20250101_120000000_1_copy",
+        "x20250101_120000000_1",
+        "20251301_120000000_1",
+        "20250101_126000000_1",
+        "0 notes",
+    ],
+)
+def test_what_is_no_entry_of_ours_stays_and_keeps_nothing_else(
+    depot: Depot, trash: Trash, name: str
+) -> None:
+    foreign = depot.areas.trash / name
+    foreign.mkdir()
+    entry = put(depot)
+    trash.purge(DAYS)
+    assert (foreign.exists(), entry.exists()) == (True, False)
+
+
+def test_a_trash_that_somebody_removed_is_empty(depot: Depot, trash: Trash) -> None:
+    depot.areas.trash.rmdir()
+    trash.purge(DAYS)
+    assert depot.told(TrashPurged) == []
+    assert not depot.areas.trash.exists()
+
+
+def test_an_entry_that_can_not_be_removed_keeps_no_other(
+    depot: Depot,
+    trash: Trash,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stuck, other = put(depot, days=DAYS + 1), put(depot)
+    rmdir = os.rmdir
+
+    def refuse(path: Path | str, *, dir_fd: int | None = None) -> None:
+        if str(path) == str(stuck):
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        rmdir(path, dir_fd=dir_fd)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rmdir", refuse)
+        trash.purge(DAYS)
+    assert (stuck.exists(), other.exists()) == (True, False)
+    assert depot.told(TrashPurged) == ["1 folder of the trash removed for good"]
+    assert f"an entry of the trash can't be removed: {stuck.name}" in caplog.text
+
+
+def test_a_session_in_the_trash_says_since_when(depot: Depot) -> None:
+    session = depot.session(depot.receive())
+    at = datetime(2026, 8, 20, 7, 5, 9, tzinfo=UTC)
+    deleted = replace(session, area=SessionArea.TRASH, folder="20260820_070509123_2/E1")
+    assert put_into_trash_at(deleted) == at
+    assert put_into_trash_at(replace(deleted, area=SessionArea.ARCHIVE)) is None
+    assert put_into_trash_at(replace(deleted, folder="elsewhere/E1")) is None
