@@ -10,6 +10,7 @@ import pytest
 
 from engine.clock import SystemClock
 from engine.errors import StorageUnusable
+from engine.intake.recovery import Recovered, adopt
 from engine.model.session import SessionStatus
 from engine.session_keeping import sessions_without_engine
 from engine.sessions.ledger import SessionLedger
@@ -157,3 +158,25 @@ def test_an_object_whose_file_meta_is_damaged_ends_no_start(tmp_path: Path) -> N
     kill(tmp_path)
     with sessions_without_engine(EngineSettings(tmp_path), SystemClock()) as keeping:
         assert len(keeping.ledger.stored_files(session)) == 2
+
+
+def test_a_recovery_counts_the_objects_that_lacked_rows_and_their_sessions(tmp_path: Path) -> None:
+    with depot_in(tmp_path) as depot:
+        for label in ("E1", "E1", "E2"):
+            depot.receive(label=label)
+        depot.index.flush()
+        with depot.index.changing() as connection:
+            connection.execute("DELETE FROM objects WHERE session = 1")
+        assert adopt(depot.workplace) == Recovered(objects=2, sessions=1)
+        assert adopt(depot.workplace) == Recovered(objects=0, sessions=0)
+
+
+def test_a_session_that_has_rows_is_not_forgotten_if_its_files_are_gone(tmp_path: Path) -> None:
+    with depot_in(tmp_path) as depot:
+        session = depot.receive()
+        depot.index.flush()
+        for file in depot.all_objects():
+            file.unlink()
+        adopt(depot.workplace)
+        assert depot.session(session).status is S.RECEIVING
+        assert len(depot.ledger.stored_files(session)) == 1
