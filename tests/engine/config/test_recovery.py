@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -181,3 +182,45 @@ def test_each_revision_is_offered_once_and_what_is_not_acceptable_is_not(
     break_a_value(store.history.file(3))
     found = [(one.configuration.revision, one.file.name) for one in store.recoverable()]
     assert found == [(2, "00000002.json"), (1, "00000001.json")]
+
+
+def test_a_revision_whose_script_can_not_run_any_more_is_not_offered(
+    store: ConfigurationStore, path: Path
+) -> None:
+    tables = json.loads(path.read_text())
+    script = {"anonymization_script": "no script", "anonymization_script_enabled": True}
+    tables["projects"] = {"1": {"id": "NEURO-01", **script}}
+    store.history.file(3).write_text(json.dumps(tables))
+    lose(path)
+    assert next(store.recoverable()).configuration.revision == 2
+
+
+def test_where_nothing_is_left_the_defaults_are_the_first_revision(path: Path) -> None:
+    store = ConfigurationStore(path, clock=FixedClock(NOW))
+    tear(path)
+    assert list(store.recoverable()) == []
+    recovered = store.recover(None, "carla")
+    assert (recovered.revision, recovered.changed_by) == (1, "carla")
+    assert path.with_name("config.json.damaged").exists()
+
+
+def test_a_recovery_of_the_newest_revision_mends_its_damaged_file_in_the_history(
+    store: ConfigurationStore, path: Path
+) -> None:
+    shutil.copy(path, path.with_name("config.json.bak.1"))
+    store.history.file(3).write_text("{")
+    tear(path)
+    newest = next(store.recoverable())
+    assert newest.file.name == "config.json.bak.1"
+    recovered = store.recover(newest, "carla")
+    assert store.revision(3) == recovered == newest.configuration
+
+
+@pytest.mark.usefixtures("in_utc")
+def test_a_revision_without_a_time_is_named_without_it(
+    store: ConfigurationStore, path: Path
+) -> None:
+    newest = next(store.recoverable())
+    assert newest.words == "revision 3 of 2026-08-24 14:03:22 (config.history/00000003.json)"
+    timeless = replace(newest, configuration=replace(newest.configuration, changed_at=None))
+    assert timeless.words == "revision 3 (config.history/00000003.json)"

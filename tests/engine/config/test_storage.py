@@ -298,3 +298,53 @@ def test_a_failed_write_says_the_reason_and_nothing_else(
     with pytest.raises(StorageUnusable) as failed:
         storage.write(NEW)
     assert failed.value.detail == f"{storage.path} can't be written: {reason}"
+
+
+def test_a_file_may_be_as_large_as_can_be_read_again_and_no_larger(path: Path) -> None:
+    storage = AtomicJSONStorage(path)
+    storage.write({"t": {"1": ""}})
+    text = "x" * (LARGEST_FILE_BYTES - path.stat().st_size)
+    storage.write({"t": {"1": text}})
+    assert storage.read() == {"t": {"1": text}}
+    with pytest.raises(StorageUnusable, match="would have 16,777,217 bytes"):
+        storage.write({"t": {"1": f"{text}x"}})
+    assert storage.read() == {"t": {"1": text}}
+
+
+def test_nobody_else_may_read_the_backup_of_a_file_that_others_could_read(
+    storage: AtomicJSONStorage,
+) -> None:
+    storage.path.chmod(0o644)
+    storage.write(NEW)
+    assert mode(Path(f"{storage.path}.bak.1")) == 0o600
+
+
+def test_a_write_that_was_stopped_behind_the_backup_makes_no_second_one(path: Path) -> None:
+    storage = AtomicJSONStorage(path)
+    storage.write(OLD)
+    Path(f"{path}.bak.1").hardlink_to(path)
+    storage.write(NEW)
+    assert AtomicJSONStorage(f"{path}.bak.1").read() == OLD
+    assert not Path(f"{path}.bak.2").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(OSError(errno.EIO, "Input/output error"), "Input/output error"), (OSError("odd"), "odd")],
+)
+def test_a_file_that_can_not_be_set_aside_says_why(
+    storage: AtomicJSONStorage, monkeypatch: pytest.MonkeyPatch, error: OSError, reason: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(StorageUnusable) as failed:
+        storage.set_aside()
+    assert failed.value.detail == f"{storage.path} can't be renamed: {reason}"
+    assert failed.value.remedy == "move it away, and config.json.damaged too"
+
+
+def test_a_file_that_is_gone_is_set_aside_already(path: Path) -> None:
+    AtomicJSONStorage(path).set_aside()
+    assert names(path.parent) == {"config.json.lock"}
