@@ -56,9 +56,15 @@ class CoverageMap:
         self._times: dict[str, float] = json.loads((folder / TIMES).read_text())
 
     def tests_for(self, mutant: Mutant, seconds: float) -> list[str]:
-        """Return tests that run the mutant's line, as many as take about that long."""
+        """Return tests that run the mutant's line, as many as take about that long.
+
+        Of a line that runs while its module is imported: tests that run any line of the module.
+        """
         lines = self._data.contexts_by_lineno(str(ROOT / mutant.module))
-        tests = {c.split("|")[0] for c in lines.get(mutant.line, []) if c}
+        contexts = lines.get(mutant.line, [])
+        if contexts == [""]:
+            contexts = [context for others in lines.values() for context in others]
+        tests = {context.split("|")[0] for context in contexts if context}
         return self._within(tests, mutant, seconds)
 
     def _within(self, tests: set[str], mutant: Mutant, seconds: float) -> list[str]:

@@ -49,7 +49,7 @@ class Copy:
         for name in COPIED:
             source = ROOT / name
             if source.is_dir():
-                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, folder / name)  # byte code too: a mutant's is never written
             elif source.exists():
                 shutil.copy2(source, folder / name)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from tests.mutants.coverage_map import MirroredFolder
+from coverage import CoverageData
+
+from tests.mutants.coverage_map import DATA, TIMES, CoverageMap, MirroredFolder
 from tests.mutants.operators import Kind, mutants_of
 from tests.mutants.runs import ROOT
 
@@ -17,3 +20,18 @@ def test_without_a_map_a_mutant_is_tried_with_all_tests_of_its_package_and_its_o
     assert {
         str(file.relative_to(ROOT)) for file in (ROOT / "tests/engine/sessions").glob("test_*")
     } == set(chosen)
+
+
+def test_a_line_that_runs_at_import_is_tried_with_the_tests_of_its_module(tmp_path: Path) -> None:
+    module = "engine/config/recovery.py"
+    (tmp_path / TIMES).write_text(json.dumps({}))
+    data = CoverageData(str(tmp_path / DATA))
+    constant, *_, last = mutants_of(module, ROOT / module)
+    data.set_context("")
+    data.add_lines({str(ROOT / module): [constant.line]})
+    data.set_context("tests/engine/test_other.py::test_it|run")
+    data.add_lines({str(ROOT / module): [last.line]})
+    data.write()
+    chosen = CoverageMap(tmp_path)
+    for mutant in (constant, last):
+        assert chosen.tests_for(mutant, 30) == ["tests/engine/test_other.py::test_it"]
