@@ -48,7 +48,8 @@ def adopt(workplace: Workplace) -> Recovered:
 
 
 def _never_came_to_be(workplace: Workplace, session: Session) -> bool:
-    is_received = session.status is SessionStatus.RECEIVING
-    if not is_received or workplace.ledger.stored_rows(session.id):
-        return False
-    return not holds_files(workplace.areas.folder(session))
+    return (
+        session.status is SessionStatus.RECEIVING
+        and not workplace.ledger.stored_rows(session.id)
+        and not holds_files(workplace.areas.folder(session))
+    )
