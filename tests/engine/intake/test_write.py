@@ -29,6 +29,7 @@ from engine.intake.write import (
     Part,
     Published,
     is_stored,
+    out_of_resources,
     publish,
 )
 from engine.model.duplicates import DuplicatePolicy
@@ -757,3 +758,38 @@ def test_a_real_limit_on_file_size_is_out_of_resources(tmp_path: Path) -> None:
         cwd=Path(__file__).parents[3],
     )
     assert done.stdout == "the object is larger than the storage admits\n[]\n"
+
+
+def test_what_can_not_be_removed_is_not_counted_as_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.part", "b.part"):
+        (tmp_path / "incoming/boot-0").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "incoming/boot-0" / name).touch()
+    area, unlink = IncomingArea(tmp_path / "incoming", "boot-1"), os.unlink
+
+    def refuse(name: str, **options: Any) -> None:
+        if name == "a.part":
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        unlink(name, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", refuse)
+        assert area.sweep() == 1
+    assert area.sweep() == 1
+    area.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "any"), "no space or no inodes left on the storage"),
+        (OSError(errno.EPIPE, "any"), "the storage failed with EPIPE"),
+        (OSError(12345, "any"), "the storage failed with 12345"),
+        (OSError("any"), "the storage failed with 0"),
+    ],
+)
+def test_an_error_of_the_storage_is_put_into_words_without_its_text(
+    error: OSError, words: str
+) -> None:
+    assert out_of_resources(error).detail == words

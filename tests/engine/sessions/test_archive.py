@@ -617,3 +617,18 @@ def test_a_storage_that_fails_at_any_step_loses_nothing_and_can_be_gone_on_with(
     depot.fall_silent()
     depot.index.flush()
     _assert_consistent(depot, {row.sop_instance_uid for row in depot.index.objects()})
+
+
+def test_a_session_has_moved_if_it_is_where_the_plan_leads_and_nowhere_else(depot: Depot) -> None:
+    session = depot.session(ready(depot))
+    planner = depot.lifecycle._operator._planner
+    plan = planner.plan(session, Request(OperationKind.ARCHIVE, "admin"))
+    source, target = depot.areas.folder(session), depot.areas.path(plan.area, plan.folder)
+    assert not transfer.has_moved(depot.areas, session, plan)
+    target.mkdir(parents=True)
+    assert not transfer.has_moved(depot.areas, session, plan)
+    source.rename(source.with_name("elsewhere"))
+    assert transfer.has_moved(depot.areas, session, plan)
+    assert not transfer.has_moved(depot.areas, session, replace(plan, into=7))
+    target.rmdir()
+    assert not transfer.has_moved(depot.areas, session, plan)

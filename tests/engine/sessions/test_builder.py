@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.model.auto_archive import AutoArchive
 from engine.model.session import ObjectState, ProjectScript, SessionStatus
 from engine.sessions import builder, building
 from engine.sessions.arrivals import Arrivals
@@ -227,3 +228,22 @@ def test_a_session_that_gets_an_object_while_it_is_to_be_forgotten_stays(
     assert depot.session(session).status is S.RECEIVING
     depot.fall_silent()
     assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 1)
+
+
+def test_a_session_that_an_object_joins_while_it_is_built_is_not_archived_yet(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    depot.codes["NEURO-01"] = AutoArchive.ARCHIVE
+    session = depot.receive()
+
+    def interrupted(*arguments: object) -> object:
+        depot.receive()
+        return building.build(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(builder, "build", interrupted)
+        depot.fall_silent()
+    assert depot.session(session).status is S.RECEIVING
+    assert depot.ledger.operations() == ()
+    depot.fall_silent()
+    assert (depot.session(session).status, depot.session(session).objects) == (S.ARCHIVED, 2)
