@@ -87,7 +87,7 @@ class History:
         if self.folder.is_symlink():
             raise OSError(errno.ELOOP, "config.history is a symbolic link")
         with contextlib.suppress(FileExistsError):
-            self.folder.mkdir(mode=0o750, parents=True)
+            self.folder.mkdir(mode=0o750)
             flush_directory(self.folder.parent)
 
     def _is_readable(self, number: int) -> bool:

@@ -20,6 +20,7 @@ from engine.config.storage import AtomicJSONStorage
 from engine.errors import (
     ChangedMeanwhile,
     ConfigurationError,
+    CorruptConfiguration,
     InvalidProject,
     InvalidReceiver,
     NotFound,
@@ -430,10 +431,9 @@ class ConfigurationStore:
     def _parse(self, tables: Tables) -> Configuration:
         try:
             configuration = parse_configuration(tables)
-        except ConfigurationError as error:
-            if len(error.problems) == 1 and error.problems[0].field == "meta.schema":
-                raise type(error)(_naming(self._path, error.problems[0])) from error
-            raise
+        except CorruptConfiguration as error:  # it is of a newer program
+            problems = (replace(p, field=f"{self._path} {p.field}") for p in error.problems)
+            raise CorruptConfiguration(*problems) from error
         require_scripts_in_force(configuration)
         return configuration
 
@@ -457,7 +457,3 @@ def _checked_project(
     if problems:
         raise InvalidProject(*problems)
     return checked
-
-
-def _naming(path: Path, problem: Problem) -> Problem:
-    return replace(problem, field=f"{path} {problem.field}")

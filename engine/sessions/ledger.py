@@ -311,12 +311,12 @@ class SessionLedger(LedgerReader):
     def forget_empty(self, session_id: int) -> bool:
         """Remove the row of a session that was found empty, unless an object came meanwhile."""
         with self._index.changing() as connection:
-            if session_row(connection, session_id).status is not SessionStatus.BUILDING:
-                return False
-            connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
-            self._index.forget_place(session_id)
-            self._changes.note()
-        return True
+            is_empty = session_row(connection, session_id).status is SessionStatus.BUILDING
+            if is_empty:
+                connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+                self._index.forget_place(session_id)
+                self._changes.note()
+        return is_empty
 
     def forget(self, session_id: int) -> None:
         """Remove the row of a session whose files are gone for good; its objects' history stays."""

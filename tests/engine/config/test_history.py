@@ -196,6 +196,43 @@ def test_a_history_that_can_not_be_written_does_not_stop_a_change(
     assert configuration.revision == 2
 
 
+def test_a_revision_that_could_not_be_kept_is_no_edit_of_somebody_else(
+    store: ConfigurationStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.create_default("first start")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(History, "keep", fail)
+        store.save_receiver(CT1, "anna")
+    assert "revision 2 is not kept" in caplog.text
+    adopted = store.adopt()
+    assert (adopted.revision, adopted.changed_by) == (2, "anna")
+    assert store.history.numbers() == [2, 1]
+
+
+def test_an_unacceptable_newest_revision_in_the_history_holds_up_no_change(
+    store: ConfigurationStore,
+) -> None:
+    store.create_default("first start")
+    file = store.history.file(1)
+    file.write_text(file.read_text().replace("8104", "99999"))
+    assert store.save_receiver(CT1, "anna")[0].revision == 2
+
+
+def test_a_store_without_a_history_has_no_revisions(store: ConfigurationStore) -> None:
+    assert list(store.revisions()) == []
+
+
+def test_revisions_older_than_one_do_not_have_it(store: ConfigurationStore) -> None:
+    for number in range(4):
+        store.save_project(Project(f"NEURO-{number}"), "anna")
+    assert [past.number for past in store.history.revisions(3)] == [2, 1]
+    assert [r.configuration.revision for r in store.revisions(3)] == [2, 1]
+
+
 def test_a_backup_that_is_copied_back_becomes_a_revision_and_later_ones_get_new_numbers(
     store: ConfigurationStore, tmp_path: Path
 ) -> None:
@@ -383,6 +420,15 @@ def test_only_so_many_revisions_are_kept(tmp_path: Path) -> None:
     history.keep(REVISIONS_KEPT + 4, {})
     assert len(history.numbers()) == REVISIONS_KEPT
     assert history.numbers()[0] == REVISIONS_KEPT + 4
+
+
+def test_a_file_of_another_name_is_no_fault_when_the_oldest_revisions_go(tmp_path: Path) -> None:
+    history = History(tmp_path / "history")
+    history.keep(2, {})
+    for name in ("1.json", *(f"{number:08d}.json" for number in range(3, REVISIONS_KEPT + 2))):
+        (history.folder / name).write_text("{}")
+    history.keep(REVISIONS_KEPT + 2, {})
+    assert history.numbers()[-2:] == [3, 1]
 
 
 def test_a_torn_history_file_is_passed_over(store: ConfigurationStore, tmp_path: Path) -> None:
