@@ -66,7 +66,7 @@ def recoverable(path: Path) -> Iterator[Recoverable]:
 def newest_number(path: Path) -> int:
     """Return the highest revision that the history or a backup names, also in a damaged file."""
     backups = [found.configuration.revision for found in _acceptable(_backups(path))]
-    return max([0, *history_of(path).numbers()[:1], *backups])
+    return max([0, *history_of(path).numbers(), *backups])
 
 
 def backup_of_revision(path: Path, number: int) -> Tables | None:
