@@ -16,6 +16,7 @@ from engine.model.auto_archive import AutoArchive
 from engine.model.duplicates import DuplicatePolicy
 from engine.model.project import Project
 from engine.model.session import ObjectState, SessionStatus
+from engine.sessions import builder, building
 from engine.sessions.ledger import SessionLedger
 from engine.sessions.lifecycle import Lifecycle
 from engine.sessions.operations import OperationKind, Request
@@ -301,9 +302,17 @@ def test_no_script_runs_to_compare_an_object_with_one_as_it_came(
 
 
 def test_no_script_runs_twice_on_an_object_that_goes_directly_into_the_archive(
-    scripted: Site, counted: Counted
+    scripted: Site, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def interrupted(*arguments: Any) -> Any:
+        scripted.arrive(3, receiver=DIRECT)
+        return building.build(*arguments)
+
     scripted.arrive(1, receiver=DIRECT)
-    scripted.live()
-    scripted.arrive(1, "other", receiver=DIRECT)
+    with monkeypatch.context() as patched:
+        patched.setattr(builder, "build", interrupted)
+        assert scripted.live() is S.RECEIVING
     assert counted.jobs == 2
+    assert scripted.arrive(1, "other", receiver=DIRECT).state is ObjectState.STORED
+    assert counted.jobs == 3
+    assert scripted.live() is S.ARCHIVED
