@@ -89,6 +89,16 @@ def test_who_waits_for_a_session_hears_that_it_was_merged_into_another(depot: De
     assert depot.session(first).objects == 2
 
 
+def test_a_session_whose_steps_are_undone_is_what_it_was_before_the_request(depot: Depot) -> None:
+    session = depot.receive()
+    depot.fall_silent()
+    depot.ledger.refuse(session, S.CONFLICT, "a label is taken")
+    archive(depot, session)
+    depot.ledger.take_back(session)
+    assert depot.session(session).status is S.CONFLICT
+    assert depot.ledger.operations() == ()
+
+
 def test_a_session_whose_request_is_gone_is_ready_once_its_steps_are_undone(depot: Depot) -> None:
     session = depot.receive()
     depot.fall_silent()
