@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from engine import data_directory
-from engine.data_directory import access_faults, deep_faults, prepare
+from engine.data_directory import access_faults, deep_faults, prepare, require_one_file_system
 from engine.errors import StorageUnusable
 from engine.owner import owner_of, user
 from engine.settings import Durability, EngineSettings
 from tests.caller import Caller
-from tests.running import LOOPBACK, configure, engine_process, free_port, make_receiver
+from tests.running import LOOPBACK, configure, engine_process, free_port, held_below, make_receiver
 
 
 @pytest.fixture
@@ -150,6 +150,7 @@ def test_the_names_of_a_new_directory_are_flushed_once_they_are_all_there(
     assert flushed == {}
     prepare(EngineSettings(data))
     assert flushed == {tmp_path: {"data"}, data: {entry.name for entry in data.iterdir()}}
+    assert held_below(tmp_path) == 0
 
 
 def test_what_can_not_be_flushed_stops_the_engine(tmp_path: Path) -> None:
@@ -200,3 +201,20 @@ def test_nothing_is_made_in_a_directory_of_another_user(
     with pytest.raises(StorageUnusable, match="not to the user of this engine"):
         prepare(settings)
     assert made == []
+
+
+def test_a_directory_that_can_not_be_made_is_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageUnusable, match="file/data can't be created: Not a directory"):
+        prepare(EngineSettings(tmp_path / "file" / "data"))
+
+
+def test_what_arrives_and_where_it_belongs_are_on_one_file_system(
+    settings: EngineSettings,
+) -> None:
+    settings.incoming_dir.mkdir()
+    require_one_file_system(settings)
+    settings.archive_dir.rmdir()
+    settings.archive_dir.symlink_to("/proc")
+    with pytest.raises(StorageUnusable, match="incoming and archive are on different file systems"):
+        require_one_file_system(settings)
