@@ -43,7 +43,7 @@ def test_an_authority_says_that_it_is_one_may_sign_and_has_no_name_of_a_device(
 ) -> None:
     found = party("one", *names, is_authority=is_authority, extensions=uses).certificate
     vouches = is_authority is True and uses != (ANY_USE,) and not names
-    assert is_device(found) is not vouches
+    assert is_device(found) is (not vouches)
     assert is_doubtful(found) is (vouches and not uses)
 
 

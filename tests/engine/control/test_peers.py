@@ -10,7 +10,16 @@ from struct import pack
 
 import pytest
 
-from engine.control.peers import Peer, actor_of, admitted, authorized, local_peer, whence
+from engine.connection_table import ConnectionLimits, ConnectionTable
+from engine.control.peers import (
+    MAX_SAID_CHARACTERS,
+    Peer,
+    actor_of,
+    admitted,
+    authorized,
+    local_peer,
+    whence,
+)
 from engine.users import UNKNOWN_USER
 
 TOKEN = "correct-horse-battery"
@@ -69,6 +78,35 @@ def test_a_login_that_the_kernel_does_not_report_is_not_made_up(
 
 def test_a_change_without_a_known_connection_is_of_an_unknown_user() -> None:
     assert actor_of({}, "root") == f"{UNKNOWN_USER}, says: root"
+
+
+@pytest.mark.parametrize(
+    ("said", "through", "actor"),
+    [
+        ("", "", "anna"),
+        ("anna", "", "anna"),
+        ("anna, says: anna", "", "anna"),
+        ("berta", "", "anna, says: berta"),
+        ("anna, says: berta", "", "anna, says: berta"),
+        ("   ", "", "anna"),
+        ("", "console", "anna (console)"),
+        ("anna", "console", "anna (console)"),
+        ("berta", "console", "anna (console), says: berta"),
+        ("x" * 300, "", "anna, says: " + "x" * MAX_SAID_CHARACTERS),
+    ],
+)
+def test_what_a_client_says_of_itself_stands_beside_its_login(
+    said: str, through: str, actor: str
+) -> None:
+    assert actor_of({"state": {"peer": Peer("anna", 7)}}, said, through=through) == actor
+
+
+def test_a_counted_connection_goes_on_while_there_are_not_too_many() -> None:
+    table = ConnectionTable(ConnectionLimits(admitted=1))
+    first, second = (table.enter(name, lambda: None) for name in ("anna", "berta"))
+    assert admitted({"state": {"entry": first}}) is True
+    assert admitted({"state": {"entry": second}}) is False
+    assert admitted({"state": {"entry": first}}) is True
 
 
 def test_a_request_comes_from_a_network_or_a_login() -> None:
