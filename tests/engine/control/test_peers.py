@@ -12,7 +12,6 @@ import pytest
 
 from engine.connection_table import ConnectionLimits, ConnectionTable
 from engine.control.peers import (
-    MAX_SAID_CHARACTERS,
     Peer,
     actor_of,
     admitted,
@@ -39,6 +38,7 @@ def basic(text: str) -> bytes:
         (basic(TOKEN), False),
         (basic(f"admin:{TOKEN}x"), False),
         (b"Basic !!!", False),
+        (b"Basic !" + b64encode(f"admin:{TOKEN}".encode()), False),
         (b"Basic", False),
         (TOKEN.encode(), False),
         (b"Bearer ", False),
@@ -68,6 +68,10 @@ def test_a_process_at_the_other_end_is_known_by_its_login_and_number() -> None:
         assert local_peer(ours) == Peer(pwd.getpwuid(os.getuid()).pw_name, os.getpid())
 
 
+def test_a_client_from_elsewhere_is_no_process_of_this_machine() -> None:
+    assert Peer("token from 192.0.2.7", token=TOKEN).pid == 0
+
+
 def test_a_login_that_the_kernel_does_not_report_is_not_made_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -92,7 +96,7 @@ def test_a_change_without_a_known_connection_is_of_an_unknown_user() -> None:
         ("", "console", "anna (console)"),
         ("anna", "console", "anna (console)"),
         ("berta", "console", "anna (console), says: berta"),
-        ("x" * 300, "", "anna, says: " + "x" * MAX_SAID_CHARACTERS),
+        ("x" * 300, "", "anna, says: " + "x" * 200),
     ],
 )
 def test_what_a_client_says_of_itself_stands_beside_its_login(
