@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.settings import EngineSettings
+
+
+_BESIDE = re.compile(r"(-wal|-shm|-journal|\.lock|\.bak\.\d+|\.\d+)\Z")
+"""How the names end that SQLite, the store of the configuration and the logs add to a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ def access_faults(settings: EngineSettings) -> Iterator[AccessFault]:
 def deep_faults(settings: EngineSettings) -> Iterator[AccessFault]:
     """Yield the same for all that is below the folders: looks at every file."""
     owner = owner_of(settings.data_dir)
-    tops = (*_folders(settings), settings.incoming_dir)
+    tops = [path for path in _named(settings).values() if path.parent == settings.data_dir]
     for folder, folders, files in chain.from_iterable(
         os.walk(top) for top in tops if not top.is_symlink()
     ):
@@ -120,24 +125,24 @@ def _flush(directory: Path) -> None:
         ) from error
 
 
-def _folders(settings: EngineSettings) -> tuple[Path, ...]:
-    return *_areas(settings), settings.quarantine_dir, settings.log_dir, settings.history_dir
+def _named(settings: EngineSettings) -> dict[str, Path]:
+    """Return every path that the settings give a name, by that name."""
+    members = vars(type(settings)).items()
+    values = {name: getattr(settings, name) for name, of in members if isinstance(of, property)}
+    return {name: value for name, value in values.items() if isinstance(value, Path)}
 
 
 def _entries(settings: EngineSettings) -> Iterator[Path]:
-    """Yield what an engine opens by name, there or not."""
-    yield from (settings.incoming_dir, *_folders(settings))
-    yield from (settings.event_log, settings.audit_log, settings.command_output_dir)
-    yield from (settings.config_file, settings.lock_file, settings.control_token_file)
-    for file in (
-        settings.index_file,
-        settings.study_routes_file,
-        settings.uid_maps_file,
-        settings.forwarding_file,
-        settings.commands_file,
-    ):
-        yield from (file.with_name(file.name + suffix) for suffix in ("", "-wal", "-shm"))
-    yield from (settings.trace_key_file, settings.sender_hours_file, settings.clock_file)
+    """Yield what the settings name, there or not, and what an engine keeps beside its files."""
+    named = _named(settings)
+    yield from named.values()
+    files = {path for name, path in named.items() if not name.endswith("_dir")}
+    for folder in {path.parent for path in files}:
+        with suppress(OSError):
+            for path in folder.iterdir():
+                ending = _BESIDE.search(path.name)
+                if ending and path.with_name(path.name[: ending.start()]) in files:
+                    yield path
 
 
 def _faults_of_process(top: Path) -> Iterator[AccessFault]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -94,6 +95,16 @@ def revocations(
     for extension in extensions:
         builder = builder.add_extension(extension, critical=True)
     return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def half_readable(folder: Path) -> bytes:
+    """Return a certificate that is read lazily here, and that OpenSSL refuses to load."""
+    pem = party("ABCDEFGHIJ", is_authority=True).write(folder / "odd")[0].read_bytes()
+    body = b"".join(line for line in pem.splitlines() if not line.startswith(b"-"))
+    odd = base64.b64decode(body).replace(b"ABCDEFGHIJ", b"\xff\xfe" * 5)
+    return (
+        b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(odd) + b"-----END CERTIFICATE-----\n"
+    )
 
 
 class Authority:

@@ -35,11 +35,6 @@ class Callers:
     trusted: Sequence[x509.Certificate]
     revocations: RevocationLists | None = None
 
-    @property
-    def devices(self) -> tuple[x509.Certificate, ...]:
-        """The trusted certificates that are those of single devices, see `is_device`."""
-        return tuple(filter(is_device, self.trusted))
-
     def check(self, connection: ssl.SSLSocket, now: datetime) -> None:
         """Check the certificate that a caller showed in the handshake that has just ended.
 
@@ -57,14 +52,11 @@ class Callers:
         if not chain:
             raise NotAccepted("can't be traced to an authority")
         known = {fingerprint(certificate) for certificate in self.trusted}
-        if fingerprint(chain[0]) in known:
-            return  # trusted by itself, so nobody else is asked about it
-        devices = {fingerprint(certificate) for certificate in self.devices}
-        if any(fingerprint(above) in devices for above in chain[1:]):
-            raise NotAccepted("is signed by a single device, which can vouch for nobody else")
         for one, issuer in pairwise(chain):
             if fingerprint(one) in known:
-                return
+                return  # trusted by itself, so its issuer is not asked about it
+            if fingerprint(issuer) in known and is_device(issuer):
+                raise NotAccepted("is signed by a single device, which can vouch for nobody else")
             if self.revocations is not None:
                 self.revocations.check(one, issuer, now)
 

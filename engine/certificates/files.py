@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidReceiver, Problem
@@ -82,7 +81,7 @@ def _fault(status: os.stat_result) -> str:
 
 def _stamp(path: str) -> tuple[int, ...] | None:
     try:
-        status = Path(path).stat()
+        status = os.stat(path)  # noqa: PTH116 - Path("") would be the current directory
     except (OSError, ValueError):
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from engine import data_directory
-from engine.data_directory import access_faults, deep_faults, prepare
+from engine.data_directory import access_faults, deep_faults, prepare, require_one_file_system
 from engine.errors import StorageUnusable
 from engine.owner import owner_of, user
 from engine.settings import Durability, EngineSettings
+from tests.caller import Caller
+from tests.running import LOOPBACK, configure, engine_process, free_port, held_below, make_receiver
 
 
 @pytest.fixture
@@ -31,7 +34,9 @@ def test_a_directory_that_was_just_made_is_its_owners_alone(settings: EngineSett
 @pytest.mark.parametrize(
     "name", ["incoming", "prearchive", "trash", "quarantine", "logs", "config.history",
              "config.json", "index.sqlite", "index.sqlite-wal", "control.token",
-             "trace.key", "logs/events.jsonl"],
+             "trace.key", "logs/events.jsonl", "control.sock", "sessions.bell", "config.json.lock",
+             "config.json.bak.1", "logs/events.jsonl.1", "logs/metrics.prom", "logs/commands",
+             "study-routes.sqlite-journal"],
 )  # fmt: skip
 def test_a_link_in_the_place_of_what_is_opened_by_name_is_refused(
     settings: EngineSettings, tmp_path: Path, name: str
@@ -43,6 +48,37 @@ def test_a_link_in_the_place_of_what_is_opened_by_name_is_refused(
     with pytest.raises(StorageUnusable, match=f"{name} is a symbolic link") as refused:
         prepare(settings)
     assert refused.value.remedy == "put what it leads to in its place"
+
+
+@pytest.mark.parametrize(
+    "name", ["archive.old", "archive.1", "lost+found", "config.json.old", ".config.json.swp"]
+)
+def test_what_people_put_into_the_directory_is_not_checked(
+    settings: EngineSettings, tmp_path: Path, name: str
+) -> None:
+    (settings.data_dir / name).symlink_to(tmp_path)
+    prepare(settings)
+
+
+def test_all_that_an_engine_makes_in_its_directory_is_checked(tmp_path: Path) -> None:
+    settings, port = EngineSettings(tmp_path / "data"), free_port()
+    configure(settings.data_dir, make_receiver("XNAT", port))
+    control = f"{LOOPBACK}:{free_port()}"
+    with engine_process(settings.data_dir, 1, "--control-tcp", control) as engine:
+        with Caller(port) as caller:
+            assert caller.associate("XNAT") is None
+            caller.release()
+        found = [settings.data_dir, *settings.data_dir.iterdir(), *settings.log_dir.iterdir()]
+        assert {"control.sock", "control.token", "index.sqlite-wal"} <= {p.name for p in found}
+        assert engine.terminate() == 0
+    found += [*settings.data_dir.iterdir(), *settings.log_dir.iterdir()]
+    for path in {*found} - {settings.data_dir}:
+        if not path.exists():
+            path.touch()
+        path.chmod(path.stat().st_mode | stat.S_IWOTH)
+    settings.data_dir.chmod(0o757)
+    writable = {fault.path for fault in access_faults(settings) if "written" in fault.what}
+    assert writable == {*found}
 
 
 def test_the_data_directory_itself_may_be_reached_by_a_link(
@@ -114,6 +150,7 @@ def test_the_names_of_a_new_directory_are_flushed_once_they_are_all_there(
     assert flushed == {}
     prepare(EngineSettings(data))
     assert flushed == {tmp_path: {"data"}, data: {entry.name for entry in data.iterdir()}}
+    assert held_below(tmp_path) == 0
 
 
 def test_what_can_not_be_flushed_stops_the_engine(tmp_path: Path) -> None:
@@ -164,3 +201,20 @@ def test_nothing_is_made_in_a_directory_of_another_user(
     with pytest.raises(StorageUnusable, match="not to the user of this engine"):
         prepare(settings)
     assert made == []
+
+
+def test_a_directory_that_can_not_be_made_is_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageUnusable, match="file/data can't be created: Not a directory"):
+        prepare(EngineSettings(tmp_path / "file" / "data"))
+
+
+def test_what_arrives_and_where_it_belongs_are_on_one_file_system(
+    settings: EngineSettings,
+) -> None:
+    settings.incoming_dir.mkdir()
+    require_one_file_system(settings)
+    settings.archive_dir.rmdir()
+    settings.archive_dir.symlink_to("/proc")
+    with pytest.raises(StorageUnusable, match="incoming and archive are on different file systems"):
+        require_one_file_system(settings)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from engine import owner
 from engine.errors import NotTheOwner
-from engine.owner import Owner, as_owner, become_owner, identity_for, owner_of, user
+from engine.owner import Owner, as_owner, become_owner, caller_uid, identity_for, owner_of, user
 
 UNKNOWN = 4_000_000_000
 
@@ -62,6 +64,36 @@ def test_root_refuses_its_own_folder_where_another_user_could_put_another(
         identity_for(directory, 0)
 
 
+def test_root_keeps_its_own_folder_where_all_may_write_and_none_may_replace() -> None:
+    assert Path("/tmp").stat().st_mode & stat.S_ISVTX
+    assert identity_for(Path("/tmp/not-there/data"), 0) is None
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_who_may_replace_a_folder_of_roots_is_named(tmp_path: Path, is_open: bool) -> None:
+    folder, other = tmp_path / "folder", os.getuid()
+    folder.mkdir()
+    if os.getuid() == 0:
+        other = 0 if is_open else 65534
+        os.chown(folder, other, -1)
+    if is_open:
+        folder.chmod(0o777)
+    (folder / "link").symlink_to("/usr")
+    who = "anybody" if is_open and other == 0 else str(user(other))
+    with pytest.raises(NotTheOwner, match=f"belongs to root, but {who} may replace it"):
+        identity_for(folder / "link", 0)
+
+
+def test_who_is_the_owner_already_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", "mine")
+    before = dict(os.environ)
+    become_owner(tmp_path)
+    assert dict(os.environ) == before
+    assert caller_uid() == os.getuid()
+
+
 def test_whose_a_folder_is_that_can_not_be_looked_at_is_ours(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     assert owner_of(tmp_path / "loop" / "data") == user(os.geteuid(), os.getegid())
@@ -70,6 +102,18 @@ def test_whose_a_folder_is_that_can_not_be_looked_at_is_ours(tmp_path: Path) -> 
 def test_a_link_that_never_ends_leads_nowhere(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     assert len(list(owner._on_the_way(tmp_path / "loop"))) < 1000
+
+
+@pytest.mark.parametrize("number", [40, 41])
+def test_as_many_links_are_followed_as_the_system_follows(tmp_path: Path, number: int) -> None:
+    (tmp_path / "0").mkdir()
+    for link in range(number):
+        (tmp_path / f"{link + 1}").symlink_to(f"{link}")
+    directory = tmp_path / f"{number}" / "data"
+    is_reached = number == 40
+    with nullcontext() if is_reached else pytest.raises(OSError, match="Too many levels"):
+        directory.parent.stat()
+    assert (tmp_path / "0" in owner._on_the_way(directory)) is is_reached
 
 
 def test_what_can_t_be_done_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +153,23 @@ print(os.getresuid(), os.getgroups(), os.environ["HOME"], "XDG_CONFIG_HOME" in o
     nobody = user(65534)
     expected = f"(65534, 65534, 65534) [{nobody.gid}] {nobody.home} False root 0\n"
     assert (done.stdout, done.stderr) == (expected, "")
+
+
+def test_root_becomes_an_owner_that_the_system_does_not_know(tmp_path: Path) -> None:
+    if os.getuid() == 0:
+        os.chown(tmp_path, 54321, 54322)
+    code = """
+from pathlib import Path
+from engine import owner
+owner._folders_of_code = set
+owner.become_owner(Path(sys.argv[1]))
+print(os.getresuid(), os.getresgid(), os.getgroups(), os.environ["HOME"], os.environ["USER"])
+"""
+    done = in_process(code, str(tmp_path))
+    assert done.stderr == ""
+    if os.getuid() == 0:
+        ids = "(54321, 54321, 54321) (54322, 54322, 54322) [54322]"
+        assert done.stdout == f"{ids} / user 54321\n"
 
 
 def test_code_that_is_closed_to_the_owner_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 from tests.caller import Caller, call
-from tests.certificates import Authority, Party, party
+from tests.certificates import Authority, Party, party, revocations
 from tests.running import LOOPBACK, configure, engine_process, free_port, make_receiver
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("pki"))
 
 
+def revoke(authority: Authority, *lost: Party) -> None:
+    (authority.folder / "crl.pem").write_bytes(revocations(authority.party, *lost))
+
+
 @pytest.fixture(scope="module")
 def device() -> Party:
     """Give a device whose certificate is one of an authority, as `openssl req -x509` makes it."""
@@ -37,13 +41,18 @@ def device() -> Party:
 def port(
     authority: Authority, device: Party, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[int]:
-    """Run an engine that lets in one device by its name, and trusts another one's certificate."""
+    """Run an engine that lets in one device by its name, and trusts another one's certificate.
+
+    It asks the authority's revocation list.
+    """
     data, port, tls = tmp_path_factory.mktemp("data"), free_port(), authority.settings()
     trusted, _ = device.write(authority.folder / "device")
     both = authority.folder / "both.pem"
     both.write_bytes(authority.ca_file.read_bytes() + trusted.read_bytes())
     lines = (f"CT2@{LOOPBACK}#san:{VICTIM}",)
-    guarded = {"whitelist_enabled": True, "whitelist": lines, **tls, "tls_ca": str(both)}
+    revoke(authority)
+    tls |= {"tls_ca": str(both), "tls_crl": str(authority.folder / "crl.pem")}
+    guarded = {"whitelist_enabled": True, "whitelist": lines, **tls}
     configure(data, make_receiver("SAFE", port, **guarded))
     with engine_process(data, 1, "--durability", "none"):
         yield port
@@ -101,3 +110,26 @@ def test_a_session_does_not_outlive_its_certificate(port: int, authority: Author
         Caller(port, tls=context, session=session) as again,
     ):
         again.associate("SAFE", "CT2")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_does_not_outlive_the_revocation_of_its_certificate(
+    port: int, authority: Authority, version: ssl.TLSVersion
+) -> None:
+    lost = party("ct2", x509.DNSName(VICTIM), issuer=authority.party)
+    context = authority.client_of(lost)
+    context.minimum_version = context.maximum_version = version
+    with Caller(port, tls=context) as first:
+        assert first.associate("SAFE", "CT2") is None
+        assert isinstance(first.socket, ssl.SSLSocket)
+        session = first.socket.session
+        revoke(authority, lost)
+        first.release()
+        with suppress(OSError):  # in good order, or OpenSSL forgets the session
+            first.socket.unwrap()
+    with Caller(port, tls=context, session=session) as again:
+        assert isinstance(again.socket, ssl.SSLSocket)
+        assert not again.socket.session_reused
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            again.associate("SAFE", "CT2")
+    assert outcome(port, authority.client(VICTIM)) == "answered"

@@ -211,3 +211,44 @@ def test_a_time_that_is_none_goes_when_dates_move() -> None:
     Profile(shift_days=3).apply(ds)
     assert value_at(ds, "(0008,0031)") == ""
     assert value_at(ds, "(0008,0030)") == "101112.5"
+
+
+@pytest.mark.parametrize(
+    ("path", "vr", "value", "is_kept"),
+    [
+        ("(0008,0020)", "DA", "20240501", True),
+        ("(0008,0020)", "DT", "20240501120000", True),
+        ("(0008,0201)", "SH", "+0100", True),
+        ("(0008,0020)", "LO", "Doe^Jane", False),
+        ("(0008,0201)", "LO", "Doe^Jane", False),
+    ],
+)
+def test_dates_are_retained_in_any_vr_of_a_time_and_nothing_else_in_their_place(
+    path: str, vr: str, value: str, is_kept: bool
+) -> None:
+    ds = make_object({path: (vr, value)})
+    Profile(frozenset({Retain.DATES})).apply(ds)
+    kept = find(ds, path)
+    assert (kept is not None and str(kept.value) == value) is is_kept
+
+
+@pytest.mark.parametrize(
+    ("profile", "said"),
+    [
+        (Profile(), "REMOVED"),
+        (Profile(frozenset({Retain.DATES})), "UNMODIFIED"),
+        (Profile(shift_days=3), "MODIFIED"),
+        (Profile(frozenset({Retain.DATES}), shift_days=3), "MODIFIED"),
+    ],
+)
+def test_the_object_says_what_became_of_its_dates(profile: Profile, said: str) -> None:
+    ds = make_object({"(0008,0020)": ("DA", "20240501")})
+    profile.apply(ds)
+    assert value_at(ds, "(0028,0303)") == said
+
+
+def test_only_what_has_the_vr_of_a_time_is_moved() -> None:
+    ds = make_object({"(0008,0020)": ("LO", "20240501"), "(0008,0021)": ("DA", "20240501")})
+    Profile(shift_days=1).apply(ds)
+    assert value_at(ds, "(0008,0020)") == ""
+    assert value_at(ds, "(0008,0021)") == "20240502"

@@ -10,7 +10,15 @@ from struct import pack
 
 import pytest
 
-from engine.control.peers import Peer, actor_of, admitted, authorized, local_peer, whence
+from engine.connection_table import ConnectionLimits, ConnectionTable
+from engine.control.peers import (
+    Peer,
+    actor_of,
+    admitted,
+    authorized,
+    local_peer,
+    whence,
+)
 from engine.users import UNKNOWN_USER
 
 TOKEN = "correct-horse-battery"
@@ -30,6 +38,7 @@ def basic(text: str) -> bytes:
         (basic(TOKEN), False),
         (basic(f"admin:{TOKEN}x"), False),
         (b"Basic !!!", False),
+        (b"Basic !" + b64encode(f"admin:{TOKEN}".encode()), False),
         (b"Basic", False),
         (TOKEN.encode(), False),
         (b"Bearer ", False),
@@ -59,6 +68,10 @@ def test_a_process_at_the_other_end_is_known_by_its_login_and_number() -> None:
         assert local_peer(ours) == Peer(pwd.getpwuid(os.getuid()).pw_name, os.getpid())
 
 
+def test_a_client_from_elsewhere_is_no_process_of_this_machine() -> None:
+    assert Peer("token from 192.0.2.7", token=TOKEN).pid == 0
+
+
 def test_a_login_that_the_kernel_does_not_report_is_not_made_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -69,6 +82,35 @@ def test_a_login_that_the_kernel_does_not_report_is_not_made_up(
 
 def test_a_change_without_a_known_connection_is_of_an_unknown_user() -> None:
     assert actor_of({}, "root") == f"{UNKNOWN_USER}, says: root"
+
+
+@pytest.mark.parametrize(
+    ("said", "through", "actor"),
+    [
+        ("", "", "anna"),
+        ("anna", "", "anna"),
+        ("anna, says: anna", "", "anna"),
+        ("berta", "", "anna, says: berta"),
+        ("anna, says: berta", "", "anna, says: berta"),
+        ("   ", "", "anna"),
+        ("", "console", "anna (console)"),
+        ("anna", "console", "anna (console)"),
+        ("berta", "console", "anna (console), says: berta"),
+        ("x" * 300, "", "anna, says: " + "x" * 200),
+    ],
+)
+def test_what_a_client_says_of_itself_stands_beside_its_login(
+    said: str, through: str, actor: str
+) -> None:
+    assert actor_of({"state": {"peer": Peer("anna", 7)}}, said, through=through) == actor
+
+
+def test_a_counted_connection_goes_on_while_there_are_not_too_many() -> None:
+    table = ConnectionTable(ConnectionLimits(admitted=1))
+    first, second = (table.enter(name, lambda: None) for name in ("anna", "berta"))
+    assert admitted({"state": {"entry": first}}) is True
+    assert admitted({"state": {"entry": second}}) is False
+    assert admitted({"state": {"entry": first}}) is True
 
 
 def test_a_request_comes_from_a_network_or_a_login() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from engine.dimse.receivers import CERTIFICATE_CHECK_SECONDS, RETRY_SECONDS
 from engine.events import AssociationAborted, CertificateRefused
 from engine.view import ReceiverState
 from tests.caller import Caller, call
-from tests.certificates import Authority, party
+from tests.certificates import Authority, half_readable
 from tests.fakes import FixedClock
 from tests.running import LOOPBACK, Dock, free_port, make_receiver
 
@@ -32,16 +31,6 @@ def authority(tmp_path: Path) -> Authority:
 def dock() -> Iterator[Dock]:
     with Dock(FixedClock()) as dock:
         yield dock
-
-
-def half_readable(folder: Path) -> bytes:
-    """Return a certificate that is read lazily here, and that OpenSSL refuses to load."""
-    pem = party("ABCDEFGHIJ", is_authority=True).write(folder / "odd")[0].read_bytes()
-    body = b"".join(line for line in pem.splitlines() if not line.startswith(b"-"))
-    odd = base64.b64decode(body).replace(b"ABCDEFGHIJ", b"\xff\xfe" * 5)
-    return (
-        b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(odd) + b"-----END CERTIFICATE-----\n"
-    )
 
 
 def later(dock: Dock, seconds: float) -> None:

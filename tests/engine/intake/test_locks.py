@@ -1,4 +1,4 @@
-"""Whatever is shared by the threads of several associations is changed by one of them at a time."""
+"""What the threads of several associations share is touched under its lock only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from engine.model.processor import Processor
 from engine.model.receiver import Receiver
 from engine.storage_events import StorageSuffices
 from tests.fakes import FixedClock
-from tests.taken_lock import require_wait
+from tests.guarded import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,44 +56,46 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Workers[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("call", "entries"),
+    ("call", "fields"),
     [
-        (lambda workers: workers.start_ahead(list), 0),
-        (lambda workers: workers.processes, 0),
-        (lambda workers: workers.rest(), 0),
-        (lambda workers: workers.close(), 0),
-        (lambda workers: workers.close(), 1),
-        (lambda workers: workers._take(), 0),
-        (lambda workers: workers._take(), 1),
-        (lambda workers: workers._end(Nobody()), 0),
+        (lambda workers: workers.start_ahead(list), ("_closed", "_idle", "_busy")),
+        (lambda workers: workers.processes, ("_idle", "_busy")),
+        (lambda workers: workers.rest(), ("_idle",)),
+        (lambda workers: workers.close(), ("_closed", "_idle", "_busy")),
+        (lambda workers: workers._take(), ("_closed", "_idle", "_busy")),
+        (lambda workers: workers._end(Nobody()), ("_busy",)),
     ],
 )
-def test_a_process_is_taken_and_counted_by_one_thread_at_a_time(
-    workers: Workers[str, str], call: Callable[[Workers[str, str]], object], entries: int
+def test_the_processes(
+    workers: Workers[str, str],
+    call: Callable[[Workers[str, str]], object],
+    fields: tuple[str, ...],
 ) -> None:
-    require_wait(workers, lambda: call(workers), entries=entries)
+    with guarded(workers, *fields, by=workers._lock):
+        call(workers)
 
 
-def test_a_process_is_given_back_by_one_thread_at_a_time(workers: Workers[str, str]) -> None:
+def test_a_process_that_is_given_back(workers: Workers[str, str]) -> None:
     taken = workers._take()
-    require_wait(workers, lambda: workers._give_back(taken))
+    with guarded(workers, "_closed", "_idle", "_busy", by=workers._lock):
+        workers._give_back(taken)
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("call", "fields"),
     [
-        lambda workers: workers.keep_only({1}),
-        lambda workers: workers.processes(),
-        lambda workers: workers.close(),
-        lambda workers: workers.start_ahead(1, None),
+        (lambda workers: workers.keep_only({1}), ("_of", "_in_use")),
+        (lambda workers: workers.processes(), ("_of",)),
+        (lambda workers: workers.close(), ("_of", "_closed")),
+        (lambda workers: workers.start_ahead(1, None), ("_of", "_closed")),
     ],
 )
 @pytest.mark.usefixtures("workers")
-def test_the_processes_of_an_instance_are_found_by_one_thread_at_a_time(
-    call: Callable[[ProcessorWorkers], object],
+def test_the_processes_of_instances(
+    call: Callable[[ProcessorWorkers], object], fields: tuple[str, ...]
 ) -> None:
-    with closing(ProcessorWorkers()) as of_instances:
-        require_wait(of_instances, lambda: call(of_instances))
+    with closing(ProcessorWorkers()) as workers, guarded(workers, *fields, by=workers._lock):
+        call(workers)
 
 
 @pytest.mark.parametrize(
@@ -104,11 +106,10 @@ def test_the_processes_of_an_instance_are_found_by_one_thread_at_a_time(
         lambda states: states.forget_all_but(set()),
     ],
 )
-def test_what_a_processor_did_is_counted_by_one_thread_at_a_time(
-    call: Callable[[ProcessorStates], object],
-) -> None:
+def test_what_processors_did(call: Callable[[ProcessorStates], object]) -> None:
     states = ProcessorStates(FixedClock())
-    require_wait(states, lambda: call(states))
+    with guarded(states, "_tallies", by=states._lock):
+        call(states)
 
 
 class Prepared:
@@ -127,24 +128,24 @@ class Preparing:
 
 
 @pytest.mark.parametrize(
-    ("call", "entries"),
+    "call",
     [
-        (lambda processing: processing.apply(Configuration()), 0),
-        (lambda processing: processing.close(), 0),
-        (lambda processing: tried(processing), 0),
-        (lambda processing: ready(processing), 0),
-        (lambda processing: ready(processing), 1),
+        lambda processing: processing.apply(Configuration()),
+        lambda processing: processing.close(),
+        lambda processing: tried(processing),
+        lambda processing: ready(processing),
     ],
 )
-def test_what_is_prepared_for_a_processor_is_found_and_replaced_by_one_thread_at_a_time(
-    tmp_path: Path, call: Callable[[Processing], object], entries: int
+def test_what_is_prepared_for_processors(
+    tmp_path: Path, call: Callable[[Processing], object]
 ) -> None:
     states = ProcessorStates(FixedClock())
     with closing(ProcessorWorkers()) as workers:
         processing = Processing(
             (), UNUSED, tmp_path / "uid-maps", LabelTables(), workers, states, UNUSED
         )
-        require_wait(processing, lambda: call(processing), entries=entries)
+        with guarded(processing, "_prepared", by=processing._lock):
+            call(processing)
 
 
 def tried(processing: Processing) -> None:
@@ -156,7 +157,7 @@ def ready(processing: Processing) -> None:
     processing._ready(cast("Any", Preparing()), PROCESSOR, UNUSED)
 
 
-def test_failures_of_scripts_are_counted_by_one_thread_at_a_time() -> None:
+def test_the_failures_of_scripts() -> None:
     class Step:
         revision = 3
 
@@ -169,21 +170,23 @@ def test_failures_of_scripts_are_counted_by_one_thread_at_a_time() -> None:
 
     anonymizer = Anonymizer(UNUSED, UNUSED, cast("Any", Journal()))
     steps, source = cast("Any", (Step(),)), cast("Any", Source())
-    require_wait(anonymizer, lambda: anonymizer._tell(ProcessingFailed("why"), steps, source))
+    with guarded(anonymizer, "_failures", by=anonymizer._lock):
+        anonymizer._tell(ProcessingFailed("why"), steps, source)
 
 
 @pytest.mark.parametrize(
     "call",
     [lambda faults: faults.sort_out(()), lambda faults: faults.of(RECEIVER)],
 )
-def test_what_keeps_receivers_from_their_identifiers_is_sorted_out_by_one_thread_at_a_time(
+def test_what_keeps_receivers_from_their_identifiers(
     call: Callable[[IdentifierFaults], object],
 ) -> None:
     faults = IdentifierFaults((), FixedClock(), UNUSED)
-    require_wait(faults, lambda: call(faults))
+    with guarded(faults, "_failures", by=faults._lock):
+        call(faults)
 
 
-def test_a_table_is_read_again_by_one_thread_at_a_time(tmp_path: Path) -> None:
+def test_a_table_that_is_read_again(tmp_path: Path) -> None:
     changed: list[Callable[[], None]] = []
 
     def watch(_: Path, refresh: Callable[[], None]) -> Any:
@@ -191,24 +194,28 @@ def test_a_table_is_read_again_by_one_thread_at_a_time(tmp_path: Path) -> None:
 
     tables = LabelTables(watch)
     table: LabelTable = tables.of_file(tmp_path / "table.tsv", lambda _: {})
-    require_wait(tables, changed[0])
+    with guarded(table, "refresh", by=tables._lock):
+        changed[0]()
     assert table.problem
 
 
-def test_the_size_of_the_quarantine_is_counted_by_one_thread_at_a_time(tmp_path: Path) -> None:
+def test_the_size_of_the_quarantine(tmp_path: Path) -> None:
     with closing(Quarantine(tmp_path / "quarantine", 1_000)) as quarantine:
-        require_wait(quarantine, lambda: quarantine._reserve(1))
-        require_wait(quarantine, lambda: quarantine._release(1))
+        for call in (quarantine._reserve, quarantine._release):
+            with guarded(quarantine, "_used_bytes", by=quarantine._lock):
+                call(1)
 
 
-def test_failures_of_rules_are_counted_by_one_thread_at_a_time() -> None:
+def test_the_failures_of_rules() -> None:
     class Found:
         clause, error = object(), ValueError()
 
     rules = SlowRules()
-    require_wait(rules, lambda: rules.note(cast("Failure", Found())))
+    with guarded(rules, "_failures", "_timeouts", by=rules._lock):
+        rules.note(cast("Failure", Found()))
 
 
-def test_one_thread_tells_that_the_state_of_the_storage_has_changed(tmp_path: Path) -> None:
+def test_what_was_told_of_the_storage(tmp_path: Path) -> None:
     guard = StorageGuard(tmp_path, -1, "", UNUSED, UNUSED, UNUSED, FixedClock())
-    require_wait(guard, lambda: guard._tell(StorageSuffices(free_bytes=1)))
+    with guarded(guard, "_told", by=guard._lock):
+        guard._tell(StorageSuffices(free_bytes=1))

@@ -1,4 +1,4 @@
-"""What the threads of programs share is changed by one of them at a time."""
+"""What the threads of programs share is touched under its lock only."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from engine.model.session import SessionStatus
 from engine.programs.output import Outputs
 from engine.programs.queue import Run
 from engine.programs.runner import Runner
-from tests.taken_lock import require_wait
+from tests.guarded import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from engine.programs.run import Ran
@@ -23,28 +22,40 @@ if TYPE_CHECKING:
 RUN = Run(1, 1, "2026-01-01", 3, SessionStatus.READY, 0)
 
 
-def test_an_output_is_kept_by_one_thread_at_a_time(tmp_path: Path) -> None:
+class Bench:
+    """What all programs share, with a queue that holds one run."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.running: set[int] = set()
+        self.queue = SimpleNamespace(begin=lambda *_: RUN, end=lambda _: None)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.fixture
+def runner(bench: Bench) -> Runner:
+    return Runner(cast("Any", SimpleNamespace(id=1, at_once=0)), cast("Any", bench))
+
+
+def test_the_outputs_of_programs(tmp_path: Path) -> None:
     outputs = Outputs(tmp_path / "commands")
-    require_wait(outputs, lambda: outputs.keep(RUN, "Doe^Jane"))
+    with guarded(outputs, "_write", by=outputs._lock):
+        assert outputs.keep(RUN, "Doe^Jane")
 
 
-@pytest.mark.parametrize(
-    ("call", "entries"),
-    [
-        (lambda runner: runner._note(""), 0),
-        (lambda runner: runner._run_next(), 0),
-        (lambda runner: runner._run_next(), 1),
-    ],
-)
-def test_a_run_is_begun_and_ended_by_one_thread_at_a_time(
-    monkeypatch: pytest.MonkeyPatch, call: Callable[[Runner], object], entries: int
+def test_why_nothing_runs(bench: Bench, runner: Runner) -> None:
+    with guarded(runner, "_halted", by=bench.lock):
+        runner._note("")
+
+
+def test_the_runs_that_have_begun(
+    monkeypatch: pytest.MonkeyPatch, bench: Bench, runner: Runner
 ) -> None:
-    bench: Any = SimpleNamespace(
-        lock=threading.Lock(),
-        running=set(),
-        queue=SimpleNamespace(begin=lambda *_: RUN, end=lambda _: None),
-    )
-    program: Any = SimpleNamespace(id=1, at_once=0)
-    runner = Runner(program, bench)
     monkeypatch.setattr(runner, "_run", lambda _: cast("Ran", SimpleNamespace(was_stopped=True)))
-    require_wait(bench, lambda: call(runner), "lock", entries=entries)
+    with guarded(bench, "running", by=bench.lock):
+        assert not runner._run_next()
+    assert bench.running == set()

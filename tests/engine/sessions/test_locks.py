@@ -1,11 +1,11 @@
-"""Whatever shares a connection, a table or a descriptor with other threads waits for its lock."""
+"""A connection, a table or a descriptor that threads share is touched under its lock only."""
 
 from __future__ import annotations
 
 import os
 from contextlib import closing
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,13 +20,15 @@ from engine.sessions.study_labels import LabelKey, StudyLabels
 from engine.sessions.study_routes import StudyRoutes
 from engine.sessions.uid_maps import SqliteUidMaps
 from tests.engine.sessions.test_index import KEY, NOW, ORIGIN, folder
-from tests.taken_lock import ReleasedLock, require_wait
+from tests.guarded import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
-PLACES = "_places_lock"
+PLACES, LOCK = "_places_lock", "_lock"
+CONNECTION = ("_connection",)
 
 
 @pytest.fixture
@@ -40,41 +42,63 @@ def index(path: Path) -> Iterator[SessionIndex]:
         yield index
 
 
+def enter(context: AbstractContextManager[object]) -> None:
+    with context:
+        pass
+
+
 @pytest.mark.parametrize(
-    ("call", "lock", "entries"),
+    ("call", "fields", "lock"),
     [
-        (lambda index: index.place_of(KEY), PLACES, 0),
-        (lambda index: index.is_open(KEY), PLACES, 0),
-        (lambda index: index.is_open(KEY), "_lock", 0),
-        (lambda index: index.session_for(KEY, ORIGIN, folder), "_lock", 0),
-        (lambda index: index.session_for(KEY, ORIGIN, folder), PLACES, 1),
-        (lambda index: index.copies(KEY, "1.2.3"), "_lock", 0),
-        (lambda index: index.changing().__enter__(), "_lock", 0),
-        (lambda index: index.forget_place(1), PLACES, 0),
-        (lambda index: index.sessions(), "_lock", 0),
-        (lambda index: index.objects(), "_lock", 0),
-        (lambda index: index.stored_files(1), "_lock", 0),
-        (lambda index: index.today(NOW), "_lock", 0),
-        (lambda index: index.known_callers(), "_lock", 0),
-        (lambda index: index.counts_by_status(), "_lock", 0),
-        (lambda index: index.observe(()), "_lock", 0),
-        (lambda index: index.begin_run(), "_lock", 0),
+        (lambda index: index.place_of(KEY), ("_places",), PLACES),
+        (lambda index: index.is_open(KEY), ("_places",), PLACES),
+        (lambda index: index.is_open(KEY), CONNECTION, LOCK),
+        (lambda index: index.session_for(KEY, ORIGIN, folder), CONNECTION, LOCK),
+        (lambda index: index.session_for(KEY, ORIGIN, folder), ("_places",), PLACES),
+        (lambda index: index.copies(KEY, "1.2.3"), CONNECTION, LOCK),
+        (lambda index: enter(index.changing()), CONNECTION, LOCK),
+        (lambda index: index.forget_place(1), ("_places",), PLACES),
+        (lambda index: index.forget_place(1), ("_receiving", *CONNECTION), LOCK),
+        (lambda index: index.forget_empty(1), ("_places",), PLACES),
+        (lambda index: index.forget_empty(1), ("_receiving", *CONNECTION), LOCK),
+        (lambda index: index._count_receiving(), CONNECTION, LOCK),
+        (lambda index: index.sessions(), CONNECTION, LOCK),
+        (lambda index: index.objects(), CONNECTION, LOCK),
+        (lambda index: index.stored_files(1), CONNECTION, LOCK),
+        (lambda index: index.today(NOW), CONNECTION, LOCK),
+        (lambda index: index.known_callers(), CONNECTION, LOCK),
+        (lambda index: index.counts_by_status(), CONNECTION, LOCK),
+        (lambda index: index.observe(()), CONNECTION, LOCK),
+        (lambda index: index.begin_run(), CONNECTION, LOCK),
+        (lambda index: index.close(), CONNECTION, LOCK),
     ],
 )
-def test_the_index_waits_for_the_threads_that_use_its_connection_or_its_places(
-    index: SessionIndex, call: Callable[[SessionIndex], object], lock: str, entries: int
+def test_the_index(
+    index: SessionIndex, call: Callable[[SessionIndex], object], fields: tuple[str, ...], lock: str
 ) -> None:
-    require_wait(index, lambda: call(index), lock, entries=entries)
+    with guarded(index, *fields, by=getattr(index, lock)):
+        call(index)
 
 
-@pytest.mark.parametrize(
-    "call", [lambda index: index.forget_place(1), lambda index: index.forget_empty(1)]
-)
-@pytest.mark.parametrize("entries", [0, 1])
-def test_sessions_that_are_received_are_counted_and_noted_under_one_lock(
-    index: SessionIndex, call: Callable[[SessionIndex], object], entries: int
-) -> None:
-    require_wait(index, lambda: call(index), entries=entries)
+class ReleasedLock:
+    """Writes down what other threads see when a lock is theirs again."""
+
+    def __init__(self, lock: AbstractContextManager[object], look: Callable[[], object]) -> None:
+        """Take the lock, which may be entered again by its owner, and what they see."""
+        self._lock = lock
+        self._look = look
+        self._depth = 0
+        self.seen: list[object] = []
+
+    def __enter__(self) -> None:
+        self._lock.__enter__()
+        self._depth += 1
+
+    def __exit__(self, *failure: Any) -> None:
+        self._depth -= 1
+        if not self._depth:
+            self.seen.append(self._look())
+        self._lock.__exit__(*failure)
 
 
 def test_no_thread_finds_a_session_removed_that_still_counts_as_received(
@@ -88,14 +112,9 @@ def test_no_thread_finds_a_session_removed_that_still_counts_as_received(
     assert lock.seen[0] == 0
 
 
-def test_an_index_is_closed_once_no_thread_uses_it(path: Path) -> None:
-    index = SessionIndex(path, durable=False)
-    require_wait(index, index.close)
-    index.close()
-
-
-def test_rows_are_written_while_no_other_thread_uses_the_connection(index: SessionIndex) -> None:
-    require_wait(index._writer, lambda: index._writer._write([]))
+def test_the_rows_that_are_written(index: SessionIndex) -> None:
+    with guarded(index._writer, *CONNECTION, by=index._lock):
+        index._writer._write([])
 
 
 @pytest.mark.usefixtures("index")
@@ -111,48 +130,35 @@ def test_rows_are_written_while_no_other_thread_uses_the_connection(index: Sessi
         lambda arrivals: arrivals.close(),
     ],
 )
-def test_who_follows_the_arrivals_waits_for_other_followers(
-    path: Path, call: Callable[[Arrivals], object]
-) -> None:
-    with closing(Arrivals(path)) as arrivals:
-        require_wait(arrivals, lambda: call(arrivals))
+def test_the_arrivals(path: Path, call: Callable[[Arrivals], object]) -> None:
+    with closing(Arrivals(path)) as arrivals, guarded(arrivals, *CONNECTION, by=arrivals._lock):
+        call(arrivals)
 
 
 @pytest.mark.usefixtures("index")
 @pytest.mark.parametrize(
-    "call", [lambda reader: reader.reading().__enter__(), lambda reader: reader.close()]
+    "call", [lambda reader: enter(reader.reading()), lambda reader: reader.close()]
 )
-def test_who_reads_the_index_waits_for_other_readers(
-    path: Path, call: Callable[[IndexReader], object]
-) -> None:
-    with closing(IndexReader(path)) as reader:
-        require_wait(reader, lambda: call(reader))
+def test_a_reader_of_the_index(path: Path, call: Callable[[IndexReader], object]) -> None:
+    with closing(IndexReader(path)) as reader, guarded(reader, *CONNECTION, by=reader._lock):
+        call(reader)
 
 
 @pytest.mark.usefixtures("index")
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda labels: labels.label(LabelKey("NEURO-01", "S1", "1.2.3"), "MR"),
-        lambda labels: labels.close(),
-    ],
-)
-def test_a_label_is_given_to_one_thread_at_a_time(
-    path: Path, call: Callable[[StudyLabels], object]
-) -> None:
+def test_the_labels_of_studies(path: Path) -> None:
     with closing(StudyLabels(path)) as labels:
-        require_wait(labels, lambda: call(labels))
+        with guarded(labels, "_known", *CONNECTION, by=labels._lock):
+            labels.label(LabelKey("NEURO-01", "S1", "1.2.3"), "MR")
+        with guarded(labels, *CONNECTION, by=labels._lock):
+            labels.close()
 
 
-@pytest.mark.parametrize(
-    "call",
-    [lambda maps: maps.uid_for("scope", "1.2.3", lambda: "2.25.1"), lambda maps: maps.close()],
-)
-def test_a_uid_is_made_by_one_thread_at_a_time(
-    path: Path, call: Callable[[SqliteUidMaps], object]
-) -> None:
+def test_the_map_of_uids(path: Path) -> None:
     with closing(SqliteUidMaps(path)) as maps:
-        require_wait(maps, lambda: call(maps))
+        with guarded(maps, *CONNECTION, by=maps._lock):
+            maps.uid_for("scope", "1.2.3", lambda: "2.25.1")
+        with guarded(maps, *CONNECTION, by=maps._lock):
+            maps.close()
 
 
 @pytest.mark.parametrize(
@@ -164,43 +170,47 @@ def test_a_uid_is_made_by_one_thread_at_a_time(
         lambda routes: routes.close(),
     ],
 )
-def test_private_tables_serve_one_thread_at_a_time(
-    path: Path, call: Callable[[StudyRoutes], object]
-) -> None:
-    with StudyRoutes(path) as routes:
-        require_wait(routes, lambda: call(routes))
+def test_a_private_table(path: Path, call: Callable[[StudyRoutes], object]) -> None:
+    with StudyRoutes(path) as routes, guarded(routes, *CONNECTION, by=routes._lock):
+        call(routes)
 
 
-@pytest.mark.parametrize("call", [lambda bell: bell.ring(), lambda bell: bell.close()])
-def test_no_thread_rings_a_bell_that_another_one_closes(
-    path: Path, call: Callable[[Bell], object]
-) -> None:
+def test_a_bell_that_one_thread_rings_and_another_closes(path: Path) -> None:
     with closing(Bell(path)) as bell:
-        require_wait(bell, lambda: call(bell))
+        for call in (bell.ring, bell.close):
+            with guarded(bell, "_is_closed", by=bell._lock):
+                call()
 
 
-def test_changes_are_counted_by_one_thread_at_a_time() -> None:
+def test_the_count_of_changes() -> None:
     changes = Changes()
-    require_wait(changes, changes.note, "_changed")
-    require_wait(changes, lambda: next(changes.until(monotonic() + 60)), "_changed")
-    require_wait(changes, lambda: list(changes.until(monotonic() + 60)), "_changed", entries=1)
+    with guarded(changes, "_count", by=changes._changed):
+        until = changes.until(monotonic() + 60)
+        next(until)
+        changes.note()
+        next(until)
 
 
-def test_holds_are_counted_by_one_thread_at_a_time() -> None:
+def test_the_holds_of_sessions() -> None:
     holds = Holds()
-    require_wait(holds, lambda: holds.take(1))
-    holds.take(1)
-    require_wait(holds, lambda: holds.give_back(1))
-    require_wait(holds, lambda: holds.wait_until_free(1, 0), "_changed")
-    holds.give_back(1)
+    for call in (
+        lambda: holds.take(1),
+        lambda: holds.wait_until_free(1, 0),
+        lambda: holds.give_back(1),
+    ):
+        with guarded(holds, "_counts", by=holds._lock):
+            call()
     assert holds.wait_until_free(1, 0)
 
 
-def test_a_folder_is_known_to_be_flushed_only_if_no_thread_makes_it_anew(tmp_path: Path) -> None:
+def test_the_folders_that_are_known_to_be_flushed(tmp_path: Path) -> None:
     flushed = FlushedFolders()
-    require_wait(flushed, lambda: flushed.begin_to_make(("SCANS",)))
+    with guarded(flushed, "_inodes", by=flushed._lock):
+        mark = flushed.begin_to_make(("SCANS",))
     fd = os.open(tmp_path, os.O_RDONLY)
     try:
-        require_wait(flushed, lambda: flushed.flush(("SCANS",), fd, fd, None))
+        with guarded(flushed, "_inodes", by=flushed._lock):
+            flushed.flush(("SCANS",), fd, fd, mark)
     finally:
         os.close(fd)
+    assert flushed.seen(("SCANS",)) != mark

@@ -15,9 +15,16 @@ from engine.model.processor import Processor
 from engine.model.receiver import Receiver, ReceiverRules
 from engine.model.site import SiteSettings
 from engine.model.site_script import SiteScript
-from tui.forms.receiver_form import FIELD_ORDER, SWITCH_FIELDS, ReceiverForm
+from engine.model.tls import ClientCertificates
+from tui.forms.receiver_form import (
+    FIELD_ORDER,
+    LIMIT_FIELDS,
+    SWITCH_FIELDS,
+    TLS_DETAILS,
+    ReceiverForm,
+)
 from tui.forms.receiver_help import HELP, LABELS
-from tui.forms.whitelist_check import LineState
+from tui.forms.whitelist_check import CallerState, LineState
 
 FIXED = IdentifierInfo("fixedProjectSubject", "Fixed project and subject", can_route=False)
 DEFAULT = DEFAULT_IDENTIFIERS[0]
@@ -408,3 +415,142 @@ def test_a_caller_that_is_tried_is_no_part_of_the_receiver() -> None:
 
 def test_while_the_processors_are_not_known_nothing_is_said_of_them() -> None:
     assert make_form(custom_processing=True).processing_in_words() == ""
+
+
+KEY = IdentifierField(
+    "key", "[Key]", "write a key", check=lambda text: "" if text != "K1" else "is no key"
+)
+KEYED = IdentifierInfo("keyed", "Keyed", can_route=False, fields=(KEY,))
+BROKEN = replace(KEYED, error="ModuleNotFoundError")
+OTHER = IdentifierInfo("other", "Other", can_route=True, fields=(KEY,))
+TOLD = (("key", "K1"),)
+
+
+def test_what_an_identifier_wants_to_know_is_asked_right_after_it_while_it_is_chosen() -> None:
+    form = make_form(DEFAULT, KEYED, OTHER)
+    after = form.field_order.index("identifier") + 1
+    assert form.field_order[after : after + 3] == (
+        "setting_1_key",
+        "setting_2_key",
+        FIELD_ORDER[after],
+    )
+    assert not form.settings.keys() & form.visible_fields()
+    form.choose_identifier("keyed")
+    assert form.settings.keys() & form.visible_fields() == {"setting_1_key"}
+    assert form.label("setting_1_key") == "  [Key] *"
+    assert form.label("port") == LABELS["port"]
+    assert form.help("setting_1_key") == "Write a key."
+    assert form.help("port") == HELP["port"]
+    form.set("setting_1_key", "K1")
+    assert list(form.problems()) == ["setting_1_key"]
+
+
+def test_a_problem_of_a_setting_without_a_field_is_one_of_the_identifier() -> None:
+    form = make_form(DEFAULT, KEYED)
+    problem = Problem("identifier_settings.gone", "", "is unknown", "leave it out")
+    assert list(form.by_field([problem])) == ["identifier"]
+
+
+@pytest.mark.parametrize("known", [(DEFAULT, BROKEN), (DEFAULT,)], ids=["broken", "gone"])
+def test_an_identifier_that_can_not_be_asked_keeps_what_it_was_told(
+    known: tuple[IdentifierInfo, ...],
+) -> None:
+    receiver = make_receiver(identifier="keyed", identifier_settings=TOLD)
+    form = ReceiverForm.edit(receiver, ReceiverRules(identifiers=known))
+    assert form._settings_record() == dict(TOLD)
+    form.choose_identifier(DEFAULT.id)
+    assert form.result().identifier_settings == ()
+
+
+def test_another_identifier_is_not_told_what_the_one_before_was() -> None:
+    receiver = make_receiver(identifier="keyed", identifier_settings=TOLD)
+    form = ReceiverForm.edit(receiver, ReceiverRules(identifiers=(DEFAULT, KEYED, OTHER)))
+    assert form._settings_record() == {"key": "K1"}
+    form.choose_identifier("other")
+    assert form._settings_record() == {"key": ""}
+
+
+def test_a_receiver_that_changed_elsewhere_keeps_what_was_changed_here() -> None:
+    form = ReceiverForm.edit(make_receiver(), ReceiverRules())
+    form.set("port", "8105")
+    form.set("direct_archive", True)
+    assert list(form.problems()) == []
+    current = make_receiver("RENAMED", direct_archive=True, anonymization=False)
+    assert form.rebase(current) == ("port",)
+    assert form.is_dirty()
+    assert form.original == current
+    assert form.result() == replace(current, port=8105)
+    assert form.rebase(make_receiver("XNAT", 8105, direct_archive=True)) == ()
+    assert not form.is_dirty()
+
+
+def test_a_change_of_the_identifier_or_of_routing_is_worth_a_dry_run() -> None:
+    assert not make_form(DEFAULT, FIXED).previews_routing()
+    assert make_form(routing_enabled=True).previews_routing()
+    form = ReceiverForm.edit(make_receiver(), ReceiverRules(identifiers=(DEFAULT, FIXED)))
+    assert not form.previews_routing()
+    form.choose_identifier(FIXED.id)
+    assert form.previews_routing()
+
+
+def test_a_dry_run_needs_only_what_identifies_objects_to_be_right() -> None:
+    wrong = {"ae_title": "", "port": "no port", "project_routing": "(0010,4000):(.*)"}
+    form = make_form(routing_enabled=True, **wrong)
+    draft = form.to_draft()
+    assert (draft.id, str(draft.ae_title), draft.port) == (0, "DRAFT", 1024)
+    assert (draft.routing_enabled, draft.project_routing) == (True, "(0010,4000):(.*)")
+    receiver = make_receiver("XNAT", 8107, id=7)
+    form = ReceiverForm.edit(receiver, ReceiverRules(others=(receiver,)))
+    form.set("port", "")
+    assert form.to_draft() == receiver
+
+
+def test_limits_are_numbers_and_empty_ones_are_the_sites() -> None:
+    form = make_form()
+    assert form.advanced_in_words() == "as the site says"
+    assert not form.is_advanced_open()
+    name = LIMIT_FIELDS[0]
+    form.set(name, " 7 ")
+    assert dict(form.result().limits) == {name: 7}
+    assert form.advanced_in_words().startswith("its own: ")
+    form.set(name, "\u0667")
+    assert form.is_advanced_open()
+    assert list(form.problems()) == [name]
+    again = ReceiverForm.edit(make_receiver(limits=((name, 7),)), ReceiverRules())
+    assert again.value(name) == "7"
+    assert again.is_advanced_open()
+
+
+def test_the_files_of_tls_are_shown_while_it_is_on_and_the_section_is_open() -> None:
+    form = make_form(tls_enabled=True, tls_certificate="relative.pem")
+    assert list(form.problems()) == ["tls_certificate", "tls_key", "tls_ca"]
+    form.set("tls_enabled", False)
+    assert form.problems() == {}
+    form.open_advanced()
+    assert not form.visible_fields() & {*TLS_DETAILS}
+    form.set("tls_enabled", True)
+    assert {*TLS_DETAILS} <= form.visible_fields()
+    form.set("tls_client", False)
+    for name in ("tls_certificate", "tls_key"):
+        form.set(name, f"/etc/{name}")
+    assert form.result().tls_client is ClientCertificates.NONE
+    saved = ReceiverForm.edit(replace(form.result(), id=1), ReceiverRules())
+    assert saved.value("tls_client") is False
+    saved.open_advanced(False)
+    assert not saved.is_advanced_open()
+
+
+def test_appending_to_the_archive_is_a_question_of_direct_archiving() -> None:
+    form = make_form()
+    assert "direct_archive_append" not in form.visible_fields()
+    form.set("direct_archive", True)
+    assert "direct_archive_append" in form.visible_fields()
+
+
+def test_a_caller_is_tried_with_the_lines_as_they_stand() -> None:
+    form = make_form(whitelist="CT1@10.1.2.3")
+    form.set("caller_ae_title", "CT1")
+    form.set("caller_address", "10.1.2.3")
+    assert form.caller_verdict().state is CallerState.ADMITTED
+    form.set("caller_address", "10.1.2.4")
+    assert form.caller_verdict().state is CallerState.REFUSED
