@@ -16,7 +16,7 @@ from pydicom.filereader import read_file_meta_info
 from engine.model.file_note import CREATOR_UID, noted
 from engine.model.session import ObjectState
 from engine.sessions.building import Moved
-from engine.sessions.files import object_files
+from engine.sessions.files import object_files, remove_file
 from engine.sessions.rows import ObjectRow
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ def repair(
     found = differences_of(workplace, session) if differences is None else differences
     workplace.ledger.note_files(session.id, found.moved)
     for name in found.second_names:
-        (workplace.areas.folder(session) / name).unlink()
+        path = workplace.areas.folder(session) / name
+        remove_file(path, roots=workplace.areas.roots)
     return found
 
 

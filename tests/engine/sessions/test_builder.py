@@ -167,11 +167,11 @@ def test_a_kill_while_a_duplicate_is_dropped_leaves_one_of_both(
     session = depot.receive(name="a.dcm", **same)  # type: ignore[arg-type]
     depot.receive(name="b.dcm", **same)  # type: ignore[arg-type]
 
-    def kill(_: Path) -> None:
+    def kill(_: Path, **_options: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", kill)
+        patch.setattr(builder, "remove_file", kill)
         with pytest.raises(KeyboardInterrupt):
             depot.fall_silent()
     assert len(depot.all_objects()) == 2
