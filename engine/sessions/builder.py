@@ -12,7 +12,7 @@ from engine.session_events import SessionArchived, SessionBuilt, SessionFailed
 from engine.sessions.building import Moved, build
 from engine.sessions.files import flush_folder, holds_files, remove_empty_folders, remove_file
 from engine.sessions.operations import OperationKind, Request
-from engine.sessions.reconcile import adopt, differences_of
+from engine.sessions.reconcile import adopt, differences_of, require_readable
 from engine.sessions.scans import SCANS
 from engine.sessions.separation import pet_scans
 from engine.sessions.transfer import remove_time_stamp
@@ -88,8 +88,12 @@ class Builder:
         """Give objects without a row one: a flush failed behind their name, or the row was lost.
 
         Objects that join while this looks at the disk are not settled, and left to the next build.
+
+        Raises:
+            SessionError: if a file can't be read, which may be an object.
         """
         found = differences_of(self._at, session)
+        require_readable(found)
         if found and self._at.ledger.session(session.id).status is SessionStatus.BUILDING:
             adopt(self._at, session, FOUND_BY_BUILD, found)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -161,15 +162,24 @@ def same_file(one: Path, other: Path) -> bool:
     return False
 
 
-def object_files(session_folder: Path) -> Iterator[Path]:
+def object_files(session_folder: Path, unreadable: list[Path]) -> Iterator[Path]:
     """Yield the objects of a session: files with a DICOM header in the folder of a resource.
+
+    Args:
+        session_folder: where the session is.
+        unreadable: gets the files that can't be read, which may be objects.
 
     Raises:
         OSError: if a folder can't be listed; an object that nobody saw would be forgotten.
     """
     for scan in _folders(session_folder / SCANS):
         for resource in _folders(scan):
-            yield from filter(is_object, _listed(resource))
+            for path in _listed(resource):
+                try:
+                    if is_object(path):
+                        yield path
+                except OSError:
+                    unreadable.append(path)
 
 
 def _folders(top: Path) -> Iterator[Path]:
@@ -196,14 +206,18 @@ def holds_files(session_folder: Path) -> bool:
 
 
 def is_object(path: Path) -> bool:
-    """Tell whether something is a regular file that begins as PS3.10 7.1 says."""
+    """Tell whether something is a regular file that begins as PS3.10 7.1 says.
+
+    Raises:
+        OSError: if it can't be read: it may be an object.
+    """
     try:
-        if path.is_symlink() or not path.is_file():
+        if not stat.S_ISREG(path.lstat().st_mode):
             return False
         with path.open("rb") as file:
             file.seek(_MAGIC_OFFSET)
             return file.read(len(_MAGIC)) == _MAGIC
-    except OSError:
+    except FileNotFoundError:
         return False
 
 

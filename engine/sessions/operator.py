@@ -21,7 +21,7 @@ from engine.session_events import (
 from engine.sessions.building import Moved, build
 from engine.sessions.files import make_folder, remove_empty_folders, write_atomically
 from engine.sessions.operations import OperationKind
-from engine.sessions.reconcile import compare, repair
+from engine.sessions.reconcile import compare, repair, require_readable
 from engine.sessions.scans import SCANS
 from engine.sessions.staging import (
     lost_copies,
@@ -194,7 +194,9 @@ class Operator:
     def _require_known_objects(self, session: Session) -> None:
         """Let no object get into the archive, with its session, that no script has seen."""
         rows = self._at.ledger.stored_rows(session.id)
-        unknown = compare(self._at.areas.folder(session), rows).unknown
+        found = compare(self._at.areas.folder(session), rows)
+        require_readable(found)
+        unknown = found.unknown
         if unknown:
             verb = "is" if len(unknown) == 1 else "are"
             raise SessionError(
