@@ -125,7 +125,7 @@ class LedgerReader:
         values = (REPLACES, session_id, ObjectState.STORED)
         with self._index.changing() as connection:
             rows = connection.execute(query, values).fetchall()
-        found = [StoredRow(*row, replaces=bool(replaces)) for *row, replaces in rows]
+        found = [StoredRow(*row)._replace(replaces=bool(row[-1])) for row in rows]
         return tuple({row.file: row for row in found}.values())
 
     def newest_row(self) -> int:

@@ -190,7 +190,7 @@ def test_an_object_that_is_replaced_just_before_a_build_moves_it_keeps_its_row(
     session = depot.receive(name="a.dcm", **report)
     depot.receive(name="b.dcm", **report)
     row = depot.session(session)
-    real = building.move_file
+    real = files.move_file
 
     def replace_and_move(source: Path, target: Path, **options: Any) -> None:
         if source.name == "a.dcm" and depot.session(session).status is S.BUILDING:
