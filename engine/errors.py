@@ -26,6 +26,7 @@ EngineError                     title, detail, remedy
 │  ├─ RoutingFailed             0xC000
 │  └─ ProcessingFailed          0x0110
 ├─ SessionError
+│  ├─ LinkInTheWay
 │  ├─ TransitionNotAllowed      before, after
 │  └─ SessionConflict           reasons
 ├─ PeerError
@@ -299,6 +300,16 @@ class SessionError(EngineError):
 
     title = "The session can't be changed like that"
     exit_code = 7
+
+
+class LinkInTheWay(SessionError):
+    """A link, or file, stands where a folder of the data directory belongs; see the remedy."""
+
+    def __init__(self, area: str, path: str, kind: str = "link") -> None:
+        super().__init__(
+            f"a {kind} stands where a folder of the {area} belongs",
+            f"remove the {kind} {path} and put the folder in its place",
+        )
 
 
 class TransitionNotAllowed(SessionError):

@@ -393,14 +393,15 @@ class Engine:
         self._publish_states()
         self._follow_ups.apply(configuration)
         enabled = sum(receiver.enabled for receiver in configuration.receivers)
-        self._journal.record(
-            ConfigurationApplied(
-                revision=configuration.revision,
-                receivers=len(configuration.receivers),
-                enabled=enabled,
-                by=configuration.changed_by,
+        if before is configuration or before != configuration:  # a start, or a new revision
+            self._journal.record(
+                ConfigurationApplied(
+                    revision=configuration.revision,
+                    receivers=len(configuration.receivers),
+                    enabled=enabled,
+                    by=configuration.changed_by,
+                )
             )
-        )
         known = None if before is configuration else before
         for event in not_applied(known, configuration, self._plugins.file_namer_infos):
             self._journal.record(event)

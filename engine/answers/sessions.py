@@ -162,7 +162,7 @@ class SessionAnswers:
 
     @in_words()
     def cancel(self, session_id: int, actor: str) -> SessionOutcome:
-        """Take back a request that waits, or an archiving that goes on."""
+        """Take back a request that waits, or an archiving or a separation that goes on."""
         self._keeping.ledger.cancel(session_id)
         session = self._keeping.ledger.session(session_id)
         self._journal.record(

@@ -159,6 +159,7 @@ def _lines(found: Audit) -> Iterator[tuple[str, str, str]]:
             ("second name", differences.second_names),
             ("not in the index", differences.unknown),
             ("missing on disk", differences.missing),
+            ("can't be read", differences.unreadable),
         ):
             yield from ((where, kind, file) for file in files)
         if session.counted != session.stored:

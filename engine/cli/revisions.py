@@ -114,13 +114,16 @@ def _show(arguments: argparse.Namespace) -> None:
     secrets = shows_secrets(arguments, "config show")
     receivers = [receiver_record(receiver, secrets=secrets) for receiver in configuration.receivers]
     projects = [project.to_record() for project in configuration.projects.projects]
+    processors = [shown(one.to_record(), secrets=secrets) for one in configuration.processors]
     site = shown(configuration.site.to_record(), secrets=secrets)
     if arguments.json:
-        parts = {"site": site, "projects": projects, "receivers": receivers}
+        parts: dict[str, object] = {"site": site, "projects": projects}
+        parts |= {"receivers": receivers, "processors": processors}
         return terminal.print_json({**_meta(configuration), **parts})
     subjects = [("configuration", _meta(configuration)), ("site", site)]
     subjects += [(f"project {record['id']}", record) for record in projects]
     subjects += [(f"receiver {record['label']}", record) for record in receivers]
+    subjects += [(f"processor {record['label']}", record) for record in processors]
     rows = [(name, *member) for name, record in subjects for member in flattened(record)]
     return terminal.print_table(("SUBJECT", "FIELD", "VALUE"), rows)
 

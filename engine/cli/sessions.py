@@ -68,7 +68,9 @@ def add_sessions(command: argparse.ArgumentParser) -> None:
     rebuild = add_verb(
         verbs, "rebuild", _rebuild, "sort objects into scans and write catalogs anew"
     )
-    cancel = add_verb(verbs, "cancel", _cancel, "take back requests that wait, or archiving")
+    cancel = add_verb(
+        verbs, "cancel", _cancel, "take back requests that wait, archiving or separating"
+    )
     for parser in (archive, move, delete, restore, rebuild, cancel):
         _add_one(parser, "+")
     for parser in (archive, move, delete, restore, rebuild):

@@ -74,7 +74,7 @@ def adopt_folders(workplace: Workplace, folders: Iterable[UnknownFolder]) -> int
     adopted = 0
     for unknown in folders:
         folder = workplace.areas.path(unknown.area, unknown.folder)
-        files = sorted(object_files(folder), key=lambda path: (path.stat().st_mtime, path.name))
+        files = sorted(object_files(folder, []), key=lambda path: (path.stat().st_mtime, path.name))
         if not files:
             continue
         session = workplace.ledger.session(_insert(workplace, unknown, folder, files))

@@ -233,11 +233,11 @@ class LabelTables:
         table = LabelTable(lambda: parse(read_table_file(path)))
 
         def refresh() -> None:
-            with self._lock:
+            with self._lock:  # also while it is told, so that the last one told is the last one
                 before = table.problem
                 table.refresh()
-            if table.problem != before:
-                self._tell(self._label, table.problem)
+                if table.problem != before:
+                    self._tell(self._label, table.problem)
 
         if self._watch is not None:
             table.watch = self._watch(path, refresh)

@@ -88,6 +88,9 @@ WORKING = frozenset(
 )
 """The engine works on the session; nobody may ask for anything until it is done."""
 
+MAY_BE_WITHDRAWN = frozenset((_S.ARCHIVING, _S.SEPARATING))
+"""The engine works on the session, and a person may have that undone."""
+
 UNSETTLED = QUEUED | WORKING
 """Something waits or goes on, and its outcome is still to come."""
 

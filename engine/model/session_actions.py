@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from engine.model.session import QUEUED, SessionArea, SessionStatus, may_be_asked
+from engine.model.session import MAY_BE_WITHDRAWN, QUEUED, SessionArea, SessionStatus, may_be_asked
 
 if TYPE_CHECKING:
     from engine.model.session import Session
@@ -32,7 +32,7 @@ _ACTIONS = {
 
 def possible_actions(session: Session) -> tuple[SessionAction, ...]:
     """Return what a person may ask for now (XNAT 9.5)."""
-    if session.status in QUEUED or session.status is SessionStatus.ARCHIVING:
+    if session.status in QUEUED | MAY_BE_WITHDRAWN:
         return (SessionAction.CANCEL,)
     if session.area is SessionArea.TRASH:
         return (SessionAction.RESTORE,) if may_be_asked(session.status) else ()

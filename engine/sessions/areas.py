@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.errors import SessionError
+from engine.errors import LinkInTheWay
 from engine.model.project import FIRST_ARCHIVE_FOLDER
 from engine.model.safe_names import safe_part
 from engine.model.session import SessionArea
@@ -51,7 +51,7 @@ class Areas:
         meet: moves follow none below `roots`, also none that is put there later.
 
         Raises:
-            SessionError: if a link stands where a folder belongs.
+            LinkInTheWay: if a link stands where a folder belongs.
             OSError: if the storage fails.
         """
         try:
@@ -59,16 +59,12 @@ class Areas:
         except FileNotFoundError:
             return
         try:
-            _require_no_link(root_fd, (*folder.split("/"), SCANS))
-        except OSError as error:
-            if error.errno not in {errno.ELOOP, errno.ENOTDIR}:
-                raise
-            raise SessionError(
-                f"a link stands where a folder of the {area} belongs",
-                "put a folder in its place: nothing is moved out of the data directory",
-            ) from error
+            link = _find_link(root_fd, (*folder.split("/"), SCANS))
         finally:
             os.close(root_fd)
+        if link is not None:
+            kind = "link" if self._root(area).joinpath(*link).is_symlink() else "file"
+            raise LinkInTheWay(area, "/".join((self._root(area).name, *link)), kind)
 
     def _root(self, area: SessionArea) -> Path:
         roots = {
@@ -84,15 +80,32 @@ class Areas:
         return any((folder / safe_part(label)).exists() for folder in folders)
 
 
-def _require_no_link(root_fd: int, parts: tuple[str, ...], depth: int = 2) -> None:
-    """Open a folder and those that are in it, down to a depth, without following links."""
+def _find_link(root_fd: int, parts: tuple[str, ...], depth: int = 2) -> tuple[str, ...] | None:
+    """Return the first link, or file, where a folder belongs: on a way, or in the folder there.
+
+    Args:
+        root_fd: where the way begins.
+        parts: the names on the way.
+        depth: how many levels of folders are looked at below its end.
+    """
+    fd = os.dup(root_fd)
     try:
-        fd = open_folder(root_fd, parts, make=False)
-    except FileNotFoundError:
-        return
-    try:
+        for number, name in enumerate(parts, start=1):
+            try:
+                inner = open_folder(fd, (name,), make=False)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+                    return parts[:number]
+                raise
+            os.close(fd)
+            fd = inner
         for name in _folders_and_links(fd) if depth else ():
-            _require_no_link(fd, (name,), depth - 1)
+            link = _find_link(fd, (name,), depth - 1)
+            if link is not None:
+                return (*parts, *link)
+        return None
     finally:
         os.close(fd)
 

@@ -141,7 +141,8 @@ def _unknown_folders(sessions: list[Session], areas: Areas) -> Iterator[UnknownF
                 if not _is_session(area, folder) or (area, folder.as_posix()) in known:
                     continue
                 # A crash may leave empty folders: there is nothing in them to be known.
-                if any(object_files(scans.parent)):
+                unreadable: list[Path] = []
+                if any(object_files(scans.parent, unreadable)) or unreadable:
                     yield UnknownFolder(area, folder.as_posix())
 
 

@@ -10,9 +10,9 @@ from engine.model.pet_mr import PetMr
 from engine.model.session import SessionArea, SessionStatus
 from engine.session_events import SessionArchived, SessionBuilt, SessionFailed
 from engine.sessions.building import Moved, build
-from engine.sessions.files import flush_folder, holds_files, remove_empty_folders
+from engine.sessions.files import flush_folder, holds_files, remove_empty_folders, remove_file
 from engine.sessions.operations import OperationKind, Request
-from engine.sessions.reconcile import adopt, differences_of
+from engine.sessions.reconcile import adopt, differences_of, require_readable
 from engine.sessions.scans import SCANS
 from engine.sessions.separation import pet_scans
 from engine.sessions.transfer import remove_time_stamp
@@ -75,7 +75,7 @@ class Builder:
             if is_full(error):
                 self._postpone(session, in_words(error), before)
             else:
-                self._fail(session, in_words(error))
+                self._fail(session, in_words(error), in_words(error, with_path=True))
         else:
             if built is not None:
                 self._finish(session, built)
@@ -88,8 +88,12 @@ class Builder:
         """Give objects without a row one: a flush failed behind their name, or the row was lost.
 
         Objects that join while this looks at the disk are not settled, and left to the next build.
+
+        Raises:
+            SessionError: if a file can't be read, which may be an object.
         """
         found = differences_of(self._at, session)
+        require_readable(found)
         if found and self._at.ledger.session(session.id).status is SessionStatus.BUILDING:
             adopt(self._at, session, FOUND_BY_BUILD, found)
 
@@ -100,7 +104,10 @@ class Builder:
         objects = self._without_duplicates(session, folder, objects)
         moved: list[Moved] = []
         try:
-            return build(session, folder, objects, moved, self._at.pet_mr(session.project))
+            return build(
+                *(session, folder, objects, moved),
+                *(self._at.areas.roots, self._at.pet_mr(session.project)),
+            )
         finally:  # an object that joins meanwhile may have the name that another one had
             self._at.ledger.note_files(session.id, moved, up_to=newest)
 
@@ -117,7 +124,7 @@ class Builder:
                 others.append(stored)
             else:  # its row goes first: a file without one is only met again
                 self._at.ledger.note_duplicate(session.id, stored.file, first.file)
-                path.unlink()
+                remove_file(path, roots=self._at.areas.roots)
                 flush_folder(path.parent)
         left = {stored.file for others in kept.values() for stored in others}
         return [stored for stored in objects if stored.file in left]
@@ -137,7 +144,8 @@ class Builder:
         scans = len(built.scans)
         record(SessionBuilt(session=number, project=project, objects=built.objects, scans=scans))
         if direct:
-            remove_empty_folders(self._at.areas.folder(session) / SCANS)
+            scans_folder = self._at.areas.folder(session) / SCANS
+            remove_empty_folders(scans_folder, roots=self._at.areas.roots)
             record(SessionArchived(session=number, project=project, by=DIRECT_ARCHIVE))
             self._at.archived(session)
 
@@ -156,8 +164,8 @@ class Builder:
         """Forget a session whose first object was announced and never came to be."""
         if self._at.ledger.forget_empty(session.id):
             folder = self._at.areas.folder(session)
-            remove_empty_folders(folder, itself=True)
-            remove_time_stamp(session, folder)
+            remove_empty_folders(folder, itself=True, roots=self._at.areas.roots)
+            remove_time_stamp(self._at.areas, session)
         else:
             self._at.ledger.end_build(session.id, (SessionStatus.RECEIVING, ""))
 
@@ -173,11 +181,12 @@ class Builder:
             SessionFailed(session=session.id, project=project_of(session), reason=why)
         )
 
-    def _fail(self, session: Session, why: str) -> None:
+    def _fail(self, session: Session, why: str, noted: str = "") -> None:
+        """Note that a session can't be built; its row may say more than the event."""
         if session.area is SessionArea.ARCHIVE:
             self._fall_back(session, why)
             return
-        became = self._at.ledger.end_build(session.id, (SessionStatus.ERROR, why))
+        became = self._at.ledger.end_build(session.id, (SessionStatus.ERROR, noted or why))
         if became is SessionStatus.ERROR:
             self._tell_failure(session, why)
 

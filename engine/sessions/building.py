@@ -16,6 +16,7 @@ from engine.sessions.files import (
     flush_folder,
     make_folder,
     move_file,
+    remove_file,
     remove_parts,
     write_atomically,
 )
@@ -23,7 +24,7 @@ from engine.sessions.scans import SCANS, Entry, free_name, scans_of
 from engine.sessions.session_xml import BuiltSession, session_xml
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from engine.model.session import Session
@@ -43,6 +44,7 @@ def build(
     folder: Path,
     objects: Sequence[StoredObject],
     moved: list[Moved],
+    roots: Collection[Path],
     pet_mr: PetMr = PetMr.PETMR,
 ) -> BuiltSession:
     """Sort a session's objects into its scans and write its documents.
@@ -52,23 +54,25 @@ def build(
         folder: the session's folder.
         objects: what it holds, in the order of arrival.
         moved: gets what was moved, also if the build fails half way.
+        roots: folders that may be reached through links; below them, none is followed.
         pet_mr: what PET and MR together make it.
 
     Raises:
         OSError: if the storage fails; to build again is safe.
     """
-    remove_parts(folder)
-    scans = tuple(_place(folder, scan, moved) for scan in scans_of(objects))
+    remove_parts(folder, roots=roots)
+    scans = tuple(_place(folder, scan, moved, roots) for scan in scans_of(objects))
     built = BuiltSession(
         *(session.project, session.subject, session.label, session.study_instance_uid, scans),
         pet_mr=pet_mr,
     )
-    _remove_catalogs(folder, built)
+    _remove_catalogs(folder, built, roots)
     for scan in scans:
         for resource in scan.resources:
             content = catalog(scan, resource)
-            write_atomically(folder / scan.folder(resource) / catalog_name(scan, resource), content)
-    write_atomically(document_of(folder), session_xml(built))
+            path = folder / scan.folder(resource) / catalog_name(scan, resource)
+            write_atomically(path, content, roots=roots)
+    write_atomically(document_of(folder), session_xml(built), roots=roots)
     return built
 
 
@@ -77,45 +81,52 @@ def document_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.xml")
 
 
-def _place(folder: Path, scan: Scan, moved: list[Moved]) -> Scan:
+def _place(folder: Path, scan: Scan, moved: list[Moved], roots: Collection[Path]) -> Scan:
     """Move the objects of a scan to where they belong and return the scan as it is then."""
     resources = []
     for resource in scan.resources:
         place = folder / scan.folder(resource)
         if any((folder / entry.stored.file).parent != place for entry in resource.entries):
-            make_folder(place, roots=(folder,))
-        entries = tuple(_place_entry(folder, scan, resource, e, moved) for e in resource.entries)
+            make_folder(place, roots=roots)
+        entries = tuple(
+            _place_entry(folder, scan, resource, entry, moved, roots) for entry in resource.entries
+        )
         resources.append(replace(resource, entries=entries))
         flush_folder(place)
     return replace(scan, resources=tuple(resources))
 
 
 def _place_entry(
-    folder: Path, scan: Scan, resource: Resource, entry: Entry, moved: list[Moved]
+    folder: Path,
+    scan: Scan,
+    resource: Resource,
+    entry: Entry,
+    moved: list[Moved],
+    roots: Collection[Path],
 ) -> Entry:
     place, source = folder / scan.folder(resource), folder / entry.stored.file
     if source.parent == place:
         return entry
-    name = _move(folder, source, place, entry.name)
+    name = _move(source, place, entry.name, roots)
     after = f"{scan.folder(resource)}/{name}"
     moved.append(Moved(entry.stored.file, after))
     return Entry(replace(entry.stored, file=after), name)
 
 
-def _move(folder: Path, source: Path, place: Path, name: str) -> str:
+def _move(source: Path, place: Path, name: str, roots: Collection[Path]) -> str:
     """Move an object beside whatever the index does not know of, and return its name there."""
     in_use: set[str] = set()
     while True:
         candidate = free_name(name, in_use)
         try:
-            move_file(source, place / candidate, roots=(folder,))
+            move_file(source, place / candidate, roots=roots)
         except FileExistsError:
             in_use.add(candidate)
         else:
             return candidate
 
 
-def _remove_catalogs(folder: Path, built: BuiltSession) -> None:
+def _remove_catalogs(folder: Path, built: BuiltSession, roots: Collection[Path]) -> None:
     """Remove the catalogs of scans that an earlier build had and this one has not."""
     wanted = {
         folder / scan.folder(resource) / catalog_name(scan, resource)
@@ -124,4 +135,4 @@ def _remove_catalogs(folder: Path, built: BuiltSession) -> None:
     }
     for path in folder.glob(f"{SCANS}/*/*/scan_*_catalog.xml"):
         if path not in wanted:
-            path.unlink(missing_ok=True)
+            remove_file(path, roots=roots)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -27,23 +28,28 @@ _CATALOG = re.compile(r"scan_.*_catalog\.xml")
 _MAGIC, _MAGIC_OFFSET = b"DICM", 128  # PS3.10 7.1
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Give a file new content: afterwards, or after a crash, it has the old or the new, flushed."""
-    part = path.with_name(f".{path.name}{PART_SUFFIX}")
-    fd = os.open(part, _PART_FLAGS, FILE_MODE)
-    try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(fd, rest) :]
-        os.fchmod(fd, FILE_MODE)
-        os.fsync(fd)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(fd)
-    part.replace(path)
-    flush_folder(path.parent)
+def write_atomically(path: Path, content: bytes, *, roots: Collection[Path] = ()) -> None:
+    """Give a file new content: afterwards, or after a crash, it has the old or the new, flushed.
+
+    No link is followed below the roots.
+    """
+    part = f".{path.name}{PART_SUFFIX}"
+    with opened(path.parent, roots) as folder_fd:
+        fd = os.open(part, _PART_FLAGS, FILE_MODE, dir_fd=folder_fd)
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+            os.fchmod(fd, FILE_MODE)
+            os.fsync(fd)
+        except OSError:
+            with suppress(FileNotFoundError):
+                os.unlink(part, dir_fd=folder_fd)
+            raise
+        finally:
+            os.close(fd)
+        os.replace(part, path.name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+        os.fsync(folder_fd)
 
 
 def make_folder(path: Path, *, roots: Collection[Path]) -> None:
@@ -74,14 +80,32 @@ def move_file(source: Path, target: Path, *, roots: Collection[Path] = ()) -> No
         source.unlink()  # its second name, from an engine that moved files in two steps
 
 
-def move_document(source: Path, target: Path, *, roots: Collection[Path]) -> None:
-    """Move a document that can be made again over another; no link is followed below the roots.
+def replace_file(source: Path, target: Path, *, roots: Collection[Path]) -> None:
+    """Move a file over another in one step; no link is followed below the roots.
 
     Raises:
         FileNotFoundError: if there is none.
     """
     with opened(source.parent, roots) as old_fd, opened(target.parent, roots) as new_fd:
         os.rename(source.name, target.name, src_dir_fd=old_fd, dst_dir_fd=new_fd)
+
+
+def is_there(path: Path, *, roots: Collection[Path]) -> bool:
+    """Tell whether anything has a name, also a link.
+
+    Raises:
+        NotADirectoryError: if a link stands in the way below the roots.
+    """
+    with suppress(FileNotFoundError), opened(path.parent, roots) as folder_fd:
+        os.stat(path.name, dir_fd=folder_fd, follow_symlinks=False)
+        return True
+    return False
+
+
+def remove_file(path: Path, *, roots: Collection[Path]) -> None:
+    """Remove a file if it is there; no link is followed below the roots."""
+    with suppress(FileNotFoundError), opened(path.parent, roots) as folder_fd:
+        os.unlink(path.name, dir_fd=folder_fd)
 
 
 def move_folder(source: Path, target: Path, *, roots: Collection[Path]) -> None:
@@ -101,17 +125,24 @@ def move_folder(source: Path, target: Path, *, roots: Collection[Path]) -> None:
         flush_folder(source.parent)
 
 
-def remove_empty_folders(top: Path, *, itself: bool = False) -> None:
-    """Remove the empty folders below a folder, and itself if it is one then."""
-    if not top.is_dir():
-        return
-    for _, folders, _, folder_fd in os.fwalk(top, topdown=False):
-        for name in folders:
-            with suppress(OSError):
-                os.rmdir(name, dir_fd=folder_fd)
+def remove_empty_folders(top: Path, *, itself: bool = False, roots: Collection[Path] = ()) -> None:
+    """Remove the empty folders below a folder, and itself if it is one then.
+
+    No link is followed below the roots: nothing is removed where one leads.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError), opened(top, roots) as top_fd:
+        for _, folders, _, folder_fd in os.fwalk(".", topdown=False, dir_fd=top_fd):
+            for name in folders:
+                with suppress(OSError):
+                    os.rmdir(name, dir_fd=folder_fd)
     if itself:
-        with suppress(OSError):
-            top.rmdir()
+        remove_empty_folder(top, roots=roots)
+
+
+def remove_empty_folder(path: Path, *, roots: Collection[Path] = ()) -> None:
+    """Remove a folder if it is empty; no link is followed below the roots."""
+    with suppress(OSError), opened(path.parent, roots) as parent_fd:
+        os.rmdir(path.name, dir_fd=parent_fd)
 
 
 def flush_folder(path: Path) -> None:
@@ -131,15 +162,24 @@ def same_file(one: Path, other: Path) -> bool:
     return False
 
 
-def object_files(session_folder: Path) -> Iterator[Path]:
+def object_files(session_folder: Path, unreadable: list[Path]) -> Iterator[Path]:
     """Yield the objects of a session: files with a DICOM header in the folder of a resource.
+
+    Args:
+        session_folder: where the session is.
+        unreadable: gets the files that can't be read, which may be objects.
 
     Raises:
         OSError: if a folder can't be listed; an object that nobody saw would be forgotten.
     """
     for scan in _folders(session_folder / SCANS):
         for resource in _folders(scan):
-            yield from filter(is_object, _listed(resource))
+            for path in _listed(resource):
+                try:
+                    if is_object(path):
+                        yield path
+                except OSError:
+                    unreadable.append(path)
 
 
 def _folders(top: Path) -> Iterator[Path]:
@@ -166,18 +206,22 @@ def holds_files(session_folder: Path) -> bool:
 
 
 def is_object(path: Path) -> bool:
-    """Tell whether something is a regular file that begins as PS3.10 7.1 says."""
+    """Tell whether something is a regular file that begins as PS3.10 7.1 says.
+
+    Raises:
+        OSError: if it can't be read: it may be an object.
+    """
     try:
-        if path.is_symlink() or not path.is_file():
+        if not stat.S_ISREG(path.lstat().st_mode):
             return False
         with path.open("rb") as file:
             file.seek(_MAGIC_OFFSET)
             return file.read(len(_MAGIC)) == _MAGIC
-    except OSError:
+    except FileNotFoundError:
         return False
 
 
-def remove_parts(session_folder: Path) -> None:
+def remove_parts(session_folder: Path, *, roots: Collection[Path]) -> None:
     """Remove what a crash left of catalogs that were being written."""
     for part in session_folder.glob(f"{SCANS}/*/*/.*{PART_SUFFIX}"):
-        part.unlink(missing_ok=True)
+        remove_file(part, roots=roots)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import NotFound, SessionConflict, SessionError
 from engine.model.session import (
+    MAY_BE_WITHDRAWN,
     QUEUED,
     UNSETTLED,
     ProjectScript,
@@ -43,7 +44,7 @@ from engine.sessions.operations import (
     Request,
 )
 from engine.sessions.rows import recount
-from engine.sessions.separation import note_separation, open_second
+from engine.sessions.separation import close_second, note_separation, open_second
 from engine.sessions.withdrawal import require_wanted, withdraw
 
 if TYPE_CHECKING:
@@ -124,20 +125,20 @@ class SessionLedger(LedgerReader):
             self._queue(connection, possible_session(connection, session_id, request), request)
 
     def cancel(self, session_id: int) -> None:
-        """Take back a request that waits, or an archiving that goes on.
+        """Take back a request that waits, or an archiving or a separation that goes on.
 
-        An archiving that was begun is undone by whoever carries it out. It is completed instead if
+        What was begun is undone by whoever carries it out. An archiving is completed instead if
         the session has moved as a whole by then.
 
         Raises:
-            SessionError: if nothing waits, or the session is merged already.
+            SessionError: if nothing waits, or the session is merged or separated already.
         """
         with self._index.changing() as connection:
             session, operation = (
                 session_row(connection, session_id),
                 operation_row(connection, session_id),
             )
-            if session.status is SessionStatus.ARCHIVING:
+            if session.status in MAY_BE_WITHDRAWN:
                 withdraw(connection, session)
                 return
             if session.status not in QUEUED:
@@ -167,6 +168,7 @@ class SessionLedger(LedgerReader):
     def refuse(self, session_id: int, status: SessionStatus, reason: str) -> None:
         """End a request that can't be carried out, with the reason."""
         with self._index.changing() as connection:
+            close_second(connection, session_id)
             connection.execute("DELETE FROM operations WHERE session = ?", (session_id,))
             self._set_status(connection, session_id, status, reason)
 

@@ -25,6 +25,7 @@ from engine.sessions.operations import (
     Request,
     plan_from_json,
 )
+from engine.sessions.rows import REPLACES
 
 if TYPE_CHECKING:
     import sqlite3
@@ -42,6 +43,8 @@ class StoredRow(NamedTuple):
     bytes: int
     """Of its data set."""
     project_script: str = ProjectScript.DUE
+    replaces: bool = False
+    """Whether it took the place of a file that was there."""
 
 
 class AskedOperation(NamedTuple):
@@ -116,12 +119,14 @@ class LedgerReader:
     def stored_rows(self, session_id: int) -> tuple[StoredRow, ...]:
         """Return the objects that the index says a session has, in the order of arrival."""
         query = (
-            "SELECT file, sop_instance_uid, bytes, project_script FROM objects"
-            " WHERE session = ? AND state = ? ORDER BY sequence"
+            "SELECT file, sop_instance_uid, bytes, project_script, INSTR(reason, ?) > 0"
+            " FROM objects WHERE session = ? AND state = ? ORDER BY sequence"
         )
+        values = (REPLACES, session_id, ObjectState.STORED)
         with self._index.changing() as connection:
-            rows = connection.execute(query, (session_id, ObjectState.STORED)).fetchall()
-        return tuple({row[0]: StoredRow(*row) for row in rows}.values())
+            rows = connection.execute(query, values).fetchall()
+        found = [StoredRow(*row)._replace(replaces=bool(row[-1])) for row in rows]
+        return tuple({row.file: row for row in found}.values())
 
     def newest_row(self) -> int:
         """Return the number of the newest row of an object; later ones have higher numbers."""

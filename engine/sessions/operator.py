@@ -21,7 +21,7 @@ from engine.session_events import (
 from engine.sessions.building import Moved, build
 from engine.sessions.files import make_folder, remove_empty_folders, write_atomically
 from engine.sessions.operations import OperationKind
-from engine.sessions.reconcile import compare, repair
+from engine.sessions.reconcile import compare, repair, require_readable
 from engine.sessions.scans import SCANS
 from engine.sessions.staging import (
     lost_copies,
@@ -48,6 +48,11 @@ if TYPE_CHECKING:
 STAYS = (
     "it stays in the archive, because the way to the prearchive is blocked (clear it, then rebuild"
     " the session)"
+)
+
+NOT_SEPARATED = (
+    "its PET scans are not separated, because the separation was cancelled; rebuild the session to"
+    " separate them"
 )
 
 _logger = logging.getLogger(__name__)
@@ -104,35 +109,43 @@ class Operator:
         return free
 
     def _is_undone(self, session: Session, plan: Plan) -> bool:
-        """Undo an archiving that somebody took back; no if the session has moved as a whole."""
+        """Undo what somebody took back; no if the session has moved as a whole."""
         if has_moved(self._at.areas, session, plan):
             return False
         folder = self._at.areas.folder(session)
-        if plan.into is None:
-            self._at.areas.require_no_link(session.area, session.folder)
-        else:
-            self._require_no_link(session, plan)
-            put_back(self._at.areas, session, plan)
+        if plan.into is not None:
+            self._put_back(session, plan)
+        self._at.areas.require_no_link(session.area, session.folder)
         if plan.anonymizes:
             self._at.ledger.note_anonymized(session.id, part_in_place(folder, plan))
-            remove_staging(folder)
+            remove_staging(folder, roots=self._at.areas.roots)
         try:
             self._build(session, folder)
         except EngineError as error:
-            self._refuse(session, in_words(error))
+            self._refuse(session, error)
+            return True
+        if plan.leaves_rest:
+            self._at.ledger.refuse(session.id, SessionStatus.ERROR, NOT_SEPARATED)
         else:
             self._at.ledger.take_back(session.id)
         return True
+
+    def _put_back(self, session: Session, plan: Plan) -> None:
+        try:
+            put_back(self._at.areas, session, plan)
+        except NotADirectoryError:
+            self._require_no_link(session, plan)  # which says where the link is
+            raise
 
     def _begin(self, session: Session, request: Request) -> Plan | None:
         """Decide on a plan and keep it; a refusal ends the request."""
         try:
             plan = self._decide(session, request)
         except Exception:
-            remove_staging(self._at.areas.folder(session))
+            self._remove_staging(session)
             raise
         if plan is None:
-            remove_staging(self._at.areas.folder(session))
+            self._remove_staging(session)
         return plan
 
     def _decide(self, session: Session, request: Request) -> Plan | None:
@@ -151,7 +164,7 @@ class Operator:
                 )
             )
         except (EngineError, OSError) as error:
-            self._refuse(session, in_words(error))
+            self._refuse(session, error)
         return None
 
     def _require_no_link(self, session: Session, plan: Plan) -> None:
@@ -172,12 +185,18 @@ class Operator:
         files = self._at.ledger.due_files(session.id)
         if not files:
             return None
-        return stage(self._at.scripts, step, session, self._at.areas.folder(session), files)
+        folder = self._at.areas.folder(session)
+        return stage(self._at.scripts, step, session, folder, files, roots=self._at.areas.roots)
+
+    def _remove_staging(self, session: Session) -> None:
+        remove_staging(self._at.areas.folder(session), roots=self._at.areas.roots)
 
     def _require_known_objects(self, session: Session) -> None:
         """Let no object get into the archive, with its session, that no script has seen."""
         rows = self._at.ledger.stored_rows(session.id)
-        unknown = compare(self._at.areas.folder(session), rows).unknown
+        found = compare(self._at.areas.folder(session), rows)
+        require_readable(found)
+        unknown = found.unknown
         if unknown:
             verb = "is" if len(unknown) == 1 else "are"
             raise SessionError(
@@ -191,10 +210,11 @@ class Operator:
         if not folder.exists():  # it has moved already
             return True
         lost = lost_copies(folder, plan)
-        put_in_place(folder, plan)
+        put_in_place(folder, plan, roots=self._at.areas.roots)
         self._at.ledger.note_anonymized(session.id, plan, lost=lost)
         if lost:
-            self._refuse(session, f"anonymized copies are gone ({len(lost)}); rebuild the session")
+            gone = f"anonymized copies are gone ({len(lost)})"
+            self._refuse(session, SessionError(f"{gone}; rebuild the session"))
             return False
         if plan.into is None:
             self._build(session, folder)
@@ -207,7 +227,10 @@ class Operator:
         try:
             files = self._at.ledger.stored_files(session.id)
             objects = [self._at.read(folder, file) for file in files]
-            built = build(session, folder, objects, moved, self._at.pet_mr(session.project))
+            built = build(
+                *(session, folder, objects, moved),
+                *(self._at.areas.roots, self._at.pet_mr(session.project)),
+            )
         finally:
             self._at.ledger.note_files(session.id, moved)
         self._at.ledger.note_built(session.id, built)
@@ -229,7 +252,7 @@ class Operator:
             self._at.ledger.recount(into)
             self._at.ledger.note_reason(into, why)
             self._tell_failure(archived, why)
-        remove_empty_folders(folder / SCANS)
+        remove_empty_folders(folder / SCANS, roots=self._at.areas.roots)
 
     def _write_log(self, session: Session, plan: Plan) -> None:
         """Write why a session fell back into its folder, as XNAT does; its row says it anyway."""
@@ -237,20 +260,22 @@ class Operator:
         line = f"{self._at.clock.now().isoformat(timespec='seconds')} {plan.reason}\n"
         try:
             make_folder(logs, roots=self._at.areas.roots)
-            write_atomically(logs / f"directArchive{session.id}.log", line.encode())
+            write_atomically(
+                logs / f"directArchive{session.id}.log", line.encode(), roots=self._at.areas.roots
+            )
         except OSError as error:
             _logger.warning("session %d: its log can't be written: %s", session.id, error.strerror)
 
     def _fail(self, session: Session, plan: Plan, error: EngineError | OSError) -> None:
         """Give up on what has not begun on the disk; what has, or lacks room, is done later."""
-        why = in_words(error)
         if self._is_untouched(session, plan) and not is_full(error):
-            self._refuse(session, f"{plan.reason}; {STAYS}: {why}" if plan.reason else why)
+            self._refuse(session, error, f"{plan.reason}; {STAYS}: " if plan.reason else "")
             return
-        later = f"{why}; it will be tried again"
+        later = f"{in_words(error, with_path=True)}; it will be tried again"
         if session.reason != later:  # it may be tried for days
-            self._at.ledger.note_reason(session.id, later)
-            self._tell_failure(session, later)
+            for each in filter(None, (session.id, plan.into if plan.leaves_rest else None)):
+                self._at.ledger.note_reason(each, later)
+            self._tell_failure(session, f"{in_words(error)}; it will be tried again")
 
     def _is_untouched(self, session: Session, plan: Plan) -> bool:
         """Tell whether a plan has changed nothing on the disk yet."""
@@ -258,9 +283,11 @@ class Operator:
             return False
         return not (plan.anonymizes and staging_of(self._at.areas.folder(session)).exists())
 
-    def _refuse(self, session: Session, why: str) -> None:
+    def _refuse(self, session: Session, error: EngineError | OSError, before: str = "") -> None:
+        """End a request with an error; `before` is said before what failed."""
+        why = f"{before}{in_words(error, with_path=True)}"
         self._at.ledger.refuse(session.id, SessionStatus.ERROR, why)
-        self._tell_failure(session, why)
+        self._tell_failure(session, f"{before}{in_words(error)}")
 
     def _tell_failure(self, session: Session, why: str) -> None:
         self._at.journal.record(

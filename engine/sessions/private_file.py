@@ -77,18 +77,25 @@ class PrivateFile:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {self.synchronous}")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if self._version_of(connection) == self.version:
+            return
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            version = self._version_of(connection)  # another process may have been faster
+            steps = range(max(version, 1) + 1, self.version + 1) if version else ()
+            for script in (self.schema, *(self.steps[step] for step in steps)):
+                for statement in _statements(script):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {self.version}")
+
+    def _version_of(self, connection: sqlite3.Connection) -> int:
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > self.version:
             raise StorageUnusable(
                 f"{self.name} has schema {version}, this version uses {self.version}",
                 "run the newer dicomdock",
             )
-        connection.executescript(self.schema)
-        for step in range(max(version, 1) + 1, self.version + 1) if version else ():
-            connection.executescript(
-                f"BEGIN IMMEDIATE; {self.steps[step]}; PRAGMA user_version = {step}; COMMIT;"
-            )
-        connection.execute(f"PRAGMA user_version = {self.version}")
+        return version
 
 
 class PrivateTables:
@@ -135,6 +142,16 @@ class PrivateTables:
 def _create(path: Path) -> None:
     """Make the file if it is not there, closed to others."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Yield the statements of a script: `executescript` would end the transaction that is open."""
+    statement = ""
+    for part in script.split(";"):
+        statement += f"{part};"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def _is(error: Exception, *codes: int) -> bool:

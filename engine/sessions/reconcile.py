@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 
 from pydicom.filereader import read_file_meta_info
 
+from engine.errors import SessionError
+from engine.events import counted
 from engine.model.file_note import CREATOR_UID, noted
 from engine.model.session import ObjectState
 from engine.sessions.building import Moved
-from engine.sessions.files import object_files
+from engine.sessions.files import object_files, remove_file
 from engine.sessions.rows import ObjectRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from pydicom.dataset import FileMetaDataset
@@ -55,17 +57,24 @@ class Differences:
     """Objects without a row."""
     missing: tuple[str, ...] = ()
     """Rows without an object."""
+    unreadable: tuple[str, ...] = ()
+    """Files that can't be read, with a row or without: they may be objects."""
 
     def __bool__(self) -> bool:
-        return bool(self.moved or self.second_names or self.unknown or self.missing)
+        names = (self.moved, self.second_names, self.unknown, self.missing, self.unreadable)
+        return any(names)
 
 
 def compare(folder: Path, rows: Sequence[StoredRow]) -> Differences:
     """Compare the folder of a session with its rows; changes nothing."""
     known = {row.file for row in rows}
-    present = {path.relative_to(folder).as_posix(): path for path in object_files(folder)}
+    unread: list[Path] = []
+    objects = object_files(folder, unread)
+    present = {path.relative_to(folder).as_posix(): path for path in objects}
+    unreadable = {path.relative_to(folder).as_posix() for path in unread}
     in_place = {_inode(present[file]) for file in known & present.keys()}
-    lost = {row.file: row.sop_instance_uid for row in rows if row.file not in present}
+    there = present.keys() | unreadable
+    lost = {row.file: row.sop_instance_uid for row in rows if row.file not in there}
     moved, second_names, unknown = [], [], []
     for file in sorted(present.keys() - known):
         if _inode(present[file]) in in_place:
@@ -75,7 +84,28 @@ def compare(folder: Path, rows: Sequence[StoredRow]) -> Differences:
             del lost[before]
         else:
             unknown.append(file)
-    return Differences(tuple(moved), tuple(second_names), tuple(unknown), tuple(sorted(lost)))
+    for row in rows:
+        if row.file in lost and (after := _where_replaced(row, rows, present.keys())):
+            moved.append(Moved(row.file, after))
+            del lost[row.file]
+    return Differences(
+        *(tuple(moved), tuple(second_names), tuple(unknown)),
+        *(tuple(sorted(lost)), tuple(sorted(unreadable))),
+    )
+
+
+def require_readable(differences: Differences) -> None:
+    """Let nothing go on as if files that can't be read were not there.
+
+    Raises:
+        SessionError: if there are some.
+    """
+    count = len(differences.unreadable)
+    if count:
+        raise SessionError(
+            f"{counted(count, 'file')} in its folder can't be read; check disk and permissions,"
+            " then rebuild the session"
+        )
 
 
 def _before(file: str, sop_instance_uid: str, lost: Mapping[str, str]) -> str | None:
@@ -83,6 +113,28 @@ def _before(file: str, sop_instance_uid: str, lost: Mapping[str, str]) -> str | 
     same = (f for f, uid in lost.items() if uid == sop_instance_uid)
     name = file.rpartition("/")[2]
     return next(same, None) or next((f for f in lost if f.rpartition("/")[2] == name), None)
+
+
+def _where_replaced(
+    row: StoredRow, rows: Sequence[StoredRow], present: Collection[str]
+) -> str | None:
+    """Return where an object is that replaced a file which a build moved at that moment.
+
+    The build moves the file with its new content, and renames the rows that it knew: those of what
+    was replaced. The file is in another folder since, under the same name if that was free.
+    """
+    if not row.replaces:
+        return None
+    folder, _, name = row.file.rpartition("/")
+    found = [
+        other.file
+        for other in rows
+        if other.sop_instance_uid == row.sop_instance_uid
+        and other.file in present
+        and other.file.rpartition("/")[0] != folder
+    ]
+    same_name = [file for file in found if file.rpartition("/")[2] == name]
+    return next(iter(same_name or found), None)
 
 
 def differences_of(workplace: Workplace, session: Session) -> Differences:
@@ -100,7 +152,8 @@ def repair(
     found = differences_of(workplace, session) if differences is None else differences
     workplace.ledger.note_files(session.id, found.moved)
     for name in found.second_names:
-        (workplace.areas.folder(session) / name).unlink()
+        path = workplace.areas.folder(session) / name
+        remove_file(path, roots=workplace.areas.roots)
     return found
 
 

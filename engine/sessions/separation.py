@@ -49,6 +49,15 @@ def open_second(connection: sqlite3.Connection, session: Session, plan: Plan) ->
     return replace(plan, into=cursor.lastrowid)
 
 
+def close_second(connection: sqlite3.Connection, session_id: int) -> None:
+    """Remove the row that `open_second` made for a session, if its separation is given up."""
+    connection.execute(
+        "DELETE FROM sessions WHERE id = (SELECT json_extract(plan, '$.into') FROM operations"
+        " WHERE session = ? AND json_extract(plan, '$.leaves_rest'))",
+        (session_id,),
+    )
+
+
 def note_separation(connection: sqlite3.Connection, session_id: int, plan: Plan) -> None:
     """Give the rows of the PET objects to their new session; again has no effect."""
     connection.executemany(

@@ -10,14 +10,22 @@ from __future__ import annotations
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from engine.sessions.files import FILE_MODE, flush_folder, make_folder
+from engine.sessions.files import (
+    FILE_MODE,
+    flush_folder,
+    make_folder,
+    remove_file,
+    replace_file,
+)
+from engine.sessions.folders import opened
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from engine.model.anonymization import Anonymization
@@ -84,29 +92,33 @@ def staging_of(session_folder: Path) -> Path:
     return session_folder.with_name(f".{session_folder.name}.anonymized")
 
 
-def remove_staging(session_folder: Path) -> None:
-    """Remove whatever copies there are."""
-    shutil.rmtree(staging_of(session_folder), ignore_errors=True)
+def remove_staging(session_folder: Path, *, roots: Collection[Path]) -> None:
+    """Remove whatever copies there are; no link is followed below the roots."""
+    copies = staging_of(session_folder)
+    with suppress(OSError), opened(copies.parent, roots) as parent_fd:
+        shutil.rmtree(copies.name, ignore_errors=True, dir_fd=parent_fd)
 
 
 def stage(
     scripts: ArchiveScripts, step: Anonymization, session: Session, folder: Path,
-    files: Sequence[str],
+    files: Sequence[str], *, roots: Collection[Path],
 ) -> Staged:  # fmt: skip
     """Anonymize copies of some objects of a session, flushed; its folder stays as it is.
+
+    No copy is made through a link below the roots.
 
     Raises:
         EngineError: if one can't be anonymized.
         OSError: if the storage fails.
         Interrupted: if the engine stops.
     """
-    remove_staging(folder)
+    remove_staging(folder, roots=roots)
     copies = staging_of(folder) / "objects"  # not where an audit looks for sessions
     parents = sorted({(copies / file).parent for file in files})
     for parent in parents:
-        make_folder(parent, roots=(folder.parent,))
+        make_folder(parent, roots=roots)
     labels = (session.project or "", session.subject or "", session.label)
-    copy = partial(_copy, scripts, step, labels, folder, copies)
+    copy = partial(_copy, scripts, step, labels, folder, copies, roots)
     with ThreadPoolExecutor(AT_ONCE, "archive-script") as pool:
         inodes = list(pool.map(copy, files))  # which begins no more after an exception
     for parent in parents:
@@ -136,8 +148,10 @@ def part_in_place(folder: Path, plan: Plan) -> Plan:
     return replace(plan, edited=edited, rejected=rejected)
 
 
-def put_in_place(folder: Path, plan: Plan) -> None:
+def put_in_place(folder: Path, plan: Plan, *, roots: Collection[Path]) -> None:
     """Let each copy take the place of its object, and remove what is rejected.
+
+    No link is followed below the roots.
 
     Raises:
         OSError: if the storage fails; to repeat it is safe.
@@ -145,26 +159,27 @@ def put_in_place(folder: Path, plan: Plan) -> None:
     copies = staging_of(folder) / "objects"
     for file, inode in plan.edited.items():
         if _inode(copies / file) == inode:
-            (copies / file).replace(folder / file)
+            replace_file(copies / file, folder / file, roots=roots)
     for file, inode in plan.rejected.items():
         if _inode(folder / file) == inode:
-            (folder / file).unlink()
+            remove_file(folder / file, roots=roots)
     for parent in {(folder / file).parent for file in (*plan.edited, *plan.rejected)}:
         if parent.is_dir():
             flush_folder(parent)
-    remove_staging(folder)
+    remove_staging(folder, roots=roots)
 
 
 def _copy(
     scripts: ArchiveScripts, step: Anonymization, labels: tuple[str, str, str],
-    folder: Path, copies: Path, file: str,
+    folder: Path, copies: Path, roots: Collection[Path], file: str,
 ) -> int | None:  # fmt: skip
     """Make one copy and return its inode, flushed; None if its object is rejected."""
     target = copies / file
-    descriptor = os.open(target, _NEW_FLAGS, FILE_MODE)
+    with opened(target.parent, roots) as parent_fd:
+        descriptor = os.open(target.name, _NEW_FLAGS, FILE_MODE, dir_fd=parent_fd)
     try:
         if not scripts.run(folder / file, target, step, labels):
-            target.unlink()
+            remove_file(target, roots=roots)
             return None
         os.fchmod(descriptor, FILE_MODE)
         os.fsync(descriptor)

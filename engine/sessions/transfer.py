@@ -12,12 +12,15 @@ from engine.model.session import SessionArea, SessionStatus
 from engine.sessions.building import document_of
 from engine.sessions.files import (
     flush_folder,
+    is_there,
     make_folder,
-    move_document,
     move_file,
     move_folder,
+    remove_empty_folder,
     remove_empty_folders,
+    remove_file,
     remove_parts,
+    replace_file,
     same_file,
 )
 from engine.sessions.scans import SCANS, free_name
@@ -47,13 +50,13 @@ def carry_out(areas: Areas, session: Session, plan: Plan) -> None:
             name is another file's: `with_free_names` gives it another one.
     """
     source, target = areas.folder(session), areas.path(plan.area, plan.folder)
-    remove_staging(source)
+    remove_staging(source, roots=areas.roots)
     if plan.into is None:
         _move_whole(areas, source, target, plan)
     else:
         _put_aside(areas, target, plan)
         _merge(areas, source, target, plan)
-    remove_time_stamp(session, source)
+    remove_time_stamp(areas, session)
     # What was removed must not come back after a power cut, for no row knows it by then.
     flush_folder(next(folder for folder in source.parents if folder.is_dir()))
 
@@ -92,31 +95,37 @@ def with_free_names(areas: Areas, session: Session, plan: Plan) -> Plan:
 
 
 def put_back(areas: Areas, session: Session, plan: Plan) -> None:
-    """Undo the steps of a merge that are made, flushed; what it replaced comes back too.
+    """Undo the steps of a merge or separation that are made, flushed; what it replaced comes back.
+
+    Where nothing has to come back from, links are left alone.
 
     Raises:
+        NotADirectoryError: if a link stands on a way that something has to take.
         OSError: if the storage fails; to repeat it is safe.
     """
     source, target = areas.folder(session), areas.path(plan.area, plan.folder)
+    trash = areas.path(SessionArea.TRASH, plan.trash)
     for before, after in plan.files.items():
-        if not (source / before).exists() and (target / after).exists():
+        if is_there(source / before, roots=areas.roots):
+            continue
+        if is_there(target / after, roots=areas.roots):
             make_folder((source / before).parent, roots=areas.roots)
             move_file(target / after, source / before, roots=areas.roots)
     for file in plan.replaced:
-        kept = areas.path(SessionArea.TRASH, plan.trash) / file
-        if kept.exists():
-            move_file(kept, target / file, roots=areas.roots)
+        if is_there(trash / file, roots=areas.roots):
+            move_file(trash / file, target / file, roots=areas.roots)
     for folder in _folders(plan.files):
         flush_folder(source / folder)
     for folder in _folders((*plan.files.values(), *plan.replaced)):
         if (target / folder).is_dir():
             flush_folder(target / folder)
-    remove_empty_folders(target / SCANS)
+    remove_empty_folders(target / SCANS, roots=areas.roots)
+    if plan.leaves_rest:
+        remove_empty_folder(target, roots=areas.roots)
+        remove_empty_folder(target.parent, roots=areas.roots)
     if plan.trash:
-        trash = areas.path(SessionArea.TRASH, plan.trash)
-        remove_empty_folders(trash, itself=True)
-        with suppress(OSError):
-            trash.parent.rmdir()
+        remove_empty_folders(trash, itself=True, roots=areas.roots)
+        remove_empty_folder(trash.parent, roots=areas.roots)
 
 
 def has_moved(areas: Areas, session: Session, plan: Plan) -> bool:
@@ -127,11 +136,10 @@ def has_moved(areas: Areas, session: Session, plan: Plan) -> bool:
     return lexists(target) and not lexists(source)
 
 
-def remove_time_stamp(session: Session, folder: Path) -> None:
+def remove_time_stamp(areas: Areas, session: Session) -> None:
     """Remove the folder that only one session of the prearchive had, for its time stamp."""
     if session.area is SessionArea.PREARCHIVE:
-        with suppress(OSError):
-            folder.parent.rmdir()
+        remove_empty_folder(areas.folder(session).parent, roots=areas.roots)
 
 
 def _move_whole(areas: Areas, source: Path, target: Path, plan: Plan) -> None:
@@ -140,10 +148,10 @@ def _move_whole(areas: Areas, source: Path, target: Path, plan: Plan) -> None:
         make_folder(source, roots=areas.roots)
     if document_of(target).is_dir():  # found later, it would hold up a session that has moved
         raise FileExistsError(errno.EEXIST, "a folder has the name of its document")
-    remove_empty_folders(source / SCANS)
+    remove_empty_folders(source / SCANS, roots=areas.roots)
     move_folder(source, target, roots=areas.roots)
     with suppress(FileNotFoundError):
-        move_document(document_of(source), document_of(target), roots=areas.roots)
+        replace_file(document_of(source), document_of(target), roots=areas.roots)
     flush_folder(target.parent)
 
 
@@ -167,7 +175,7 @@ def _merge(areas: Areas, source: Path, target: Path, plan: Plan) -> None:
         move_file(source / before, target / after, roots=areas.roots)
     for folder in _folders(plan.files.values()):
         flush_folder(target / folder)
-    _remove_rest(source)
+    _remove_rest(areas, source)
 
 
 def _is_to_be_put_aside(file: Path, kept: Path) -> bool:
@@ -185,10 +193,9 @@ def _files(target: Path, folder: str) -> Iterator[str]:
             yield f"{folder}/{path.name}"
 
 
-def _remove_rest(source: Path) -> None:
+def _remove_rest(areas: Areas, source: Path) -> None:
     """Remove what a merged session leaves: documents that can be made again, and empty folders."""
-    remove_parts(source)
-    for path in source.glob(CATALOGS):
-        path.unlink()
-    document_of(source).unlink(missing_ok=True)
-    remove_empty_folders(source, itself=True)
+    remove_parts(source, roots=areas.roots)
+    for path in (*source.glob(CATALOGS), document_of(source)):
+        remove_file(path, roots=areas.roots)
+    remove_empty_folders(source, itself=True, roots=areas.roots)

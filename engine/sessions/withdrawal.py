@@ -1,4 +1,4 @@
-"""Archiving that somebody takes back after it was begun; inside a transaction of the index.
+"""Archiving or separating that is cancelled after it has begun; in a transaction of the index.
 
 Whoever carries a plan out may be in the middle of it. The mark in the kept plan decides: it is
 looked at in the transaction that would give the objects away.
@@ -22,17 +22,28 @@ class Withdrawn(Exception):
 
 
 def withdraw(connection: sqlite3.Connection, session: Session) -> None:
-    """Mark the plan of a session that is being archived as taken back.
+    """Mark the plan of a session that is being archived or separated as taken back.
+
+    Args:
+        connection: the index.
+        session: the session; of a separation, either of the two.
 
     Raises:
-        SessionError: if its objects belong to the archived session already.
+        SessionError: if the objects belong to the other session already.
     """
-    if not has_rows(connection, session.id):
+    query = (
+        "SELECT session, json_extract(plan, '$.into'), json_extract(plan, '$.leaves_rest')"
+        " FROM operations WHERE session = :id OR json_extract(plan, '$.into') = :id"
+    )
+    first, into, leaves_rest = connection.execute(query, {"id": session.id}).fetchone()
+    if leaves_rest and has_rows(connection, into):
+        raise SessionError("the session is separated already", "it is complete in a moment")
+    if not has_rows(connection, first):
         raise SessionError("the session is merged already", "it is complete in a moment")
     connection.execute(
         "UPDATE operations SET plan = json_set(plan, '$.withdrawn', json('true'))"
         " WHERE session = ?",
-        (session.id,),
+        (first,),
     )
 
 

@@ -6,7 +6,7 @@ import errno
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from engine.errors import EngineError
+from engine.errors import EngineError, LinkInTheWay
 from engine.model.identity import UNASSIGNED
 from engine.model.pet_mr import PetMr
 from engine.model.project import FIRST_ARCHIVE_FOLDER
@@ -61,8 +61,16 @@ def project_of(session: Session) -> str:
     return session.project or UNASSIGNED
 
 
-def in_words(error: EngineError | OSError) -> str:
-    """Say what failed, without paths, which may tell who the patient is."""
+def in_words(error: EngineError | OSError, *, with_path: bool = False) -> str:
+    """Say what failed.
+
+    Args:
+        error: what failed.
+        with_path: whether the path of a link is named, which may tell who the patient is: in the
+            row of a session, which has the same names, but in no event.
+    """
+    if with_path and isinstance(error, LinkInTheWay):
+        return f"{error.detail}; {error.remedy}"
     if isinstance(error, EngineError):
         return error.detail
     return f"the storage failed: {error.strerror or type(error).__name__}"

@@ -295,11 +295,11 @@ class SessionsView(Protocol):
         ...
 
     def cancel(self, session_id: int, actor: str) -> SessionOutcome:
-        """Take back a request that waits, or an archiving that goes on.
+        """Take back a request that waits, or an archiving or a separation that goes on.
 
         Raises:
             NotFound: if there is no such session.
-            SessionError: if nothing waits, or the session is merged already.
+            SessionError: if nothing waits, or the session is merged or separated already.
         """
         ...
 

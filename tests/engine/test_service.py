@@ -130,6 +130,19 @@ def test_the_configuration_is_changed_and_read_again_under_one_lock(engine: Noti
             act()
 
 
+def test_what_changes_nothing_is_not_reported_as_applied(engine: NotingEngine) -> None:
+    saved = engine.save_receiver(make_receiver("NEW", free_port()), "anna")
+    site, project = engine.site(), engine.save_project(Project("THORAX-02"), "anna")
+    before = len(engine.told(ConfigurationApplied))
+    engine.save_receiver(saved, "berta", replacing=saved)
+    engine.set_enabled(saved.id, enabled=True, actor="berta")
+    engine.save_project(project, "berta", replacing=project)
+    engine.set_site(site, "berta")
+    assert len(engine.told(ConfigurationApplied)) == before
+    engine.set_enabled(saved.id, enabled=False, actor="berta")
+    assert len(engine.told(ConfigurationApplied)) == before + 1
+
+
 def test_a_saved_receiver_answers_when_the_call_returns(engine: NotingEngine) -> None:
     saved = engine.save_receiver(make_receiver("NEW", free_port()), "anna")
     assert saved.id > 0

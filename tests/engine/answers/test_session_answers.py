@@ -76,6 +76,7 @@ def sessions(keeping: IdleKeeping) -> Iterator[SessionAnswers]:
         (make_session(1, S.READY, project=None), {A.MOVE, A.DELETE, A.REBUILD}),
         (make_session(1, S.QUEUED_ARCHIVING), {A.CANCEL}),
         (make_session(1, S.ARCHIVING), {A.CANCEL}),
+        (make_session(1, S.SEPARATING), {A.CANCEL}),
         (make_session(1, S.ARCHIVED, area=SessionArea.ARCHIVE), {A.DELETE}),
         (make_session(1, S.DELETED, area=SessionArea.TRASH), {A.RESTORE}),
         (make_session(1, S.MOVING, area=SessionArea.TRASH), set()),
@@ -123,7 +124,7 @@ def test_what_nobody_asked_for_is_no_request_that_waits(
         depot.fall_silent()
         detail = sessions.detail(number)
     assert detail.session.status is (S.MOVING if direct else S.SEPARATING)
-    assert (detail.request, detail.actions) == (None, ())
+    assert (detail.request, detail.actions) == (None, () if direct else (A.CANCEL,))
 
 
 def test_a_conflict_is_said_before_anything_is_done(

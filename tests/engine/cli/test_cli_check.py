@@ -13,6 +13,7 @@ from engine.lock import EngineLock
 from engine.model.auto_archive import AutoArchive
 from engine.model.session import SessionStatus
 from engine.programs.queue import RunQueue
+from engine.sessions import files
 from engine.sessions.finished import Finished
 from engine.sessions.study_labels import LabelKey, StudyLabels
 from engine.settings import EngineSettings
@@ -73,6 +74,27 @@ def test_an_object_without_a_row_is_told_and_adopted_on_request(run: Run, data: 
     assert (code, found["adopted"]) == (0, {"objects": 1, "renamed": 0, "second_names": 0})
     assert check(run)[0] == 0
     assert len(objects(data)) == OBJECTS + 1
+
+
+def test_a_file_that_can_not_be_read_is_told_and_is_not_missing(
+    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (known, *_) = (data / "prearchive/NEURO-02").rglob("*.dcm")
+    real = files.is_object
+
+    def look(path: Path) -> bool:
+        if path == known:
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(files, "is_object", look)
+    for options in ((), ("--adopt",)):
+        code, found = check(run, *options)
+        (findings,) = found["sessions"]
+        file = f"SCANS/4/DICOM/{known.name}"
+        assert (code, findings["differences"]["unreadable"]) == (1, [file])
+        assert findings["differences"]["missing"] == []
+    assert "can't be read" in run("check").out
 
 
 def test_a_missing_object_is_told_and_stays_told(run: Run, data: Path) -> None:

@@ -96,7 +96,8 @@ def test_that_a_secret_was_changed_is_said(run: Run) -> None:
 
 SHOWING = {
     ("alerts", "list"): ("NEWSECRET", "CMDSECRET"),
-    ("config", "show"): ("NEWSECRET", "CMDSECRET"),
+    ("config", "show"): ("NEWSECRET", "CMDSECRET", "ARGSECRET"),
+    ("config", "show", "--json"): ("NEWSECRET", "CMDSECRET", "ARGSECRET"),
     ("config", "diff"): ("S3CRETPW", "NEWSECRET"),
     ("config", "history"): ("S3CRETPW", "NEWSECRET"),
     ("processors", "list", "--json"): ("ARGSECRET",),

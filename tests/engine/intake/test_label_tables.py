@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -101,6 +102,34 @@ def test_a_table_whose_file_gets_a_bad_script_keeps_its_good_rows_and_says_the_l
     path.write_text("key,project\nP1,A\n")
     watches.on_change()
     assert told[1:] == [""]
+
+
+def test_problems_are_told_in_the_order_in_which_they_came(tmp_path: Path) -> None:
+    """A thread that tells of one is held, while another finds it gone."""
+    path, watches = tmp_path / "labels.csv", Watches()
+    told: list[str] = []
+    telling, over = threading.Event(), threading.Event()
+
+    def tell(_label: str, problem: str) -> None:
+        if problem:
+            telling.set()
+            assert over.wait(20)
+        told.append(problem)
+
+    path.write_text("key,project\nP1,A\n")
+    LabelTables(watches, tell).of_file(path, parse_scripts)
+    path.write_text("no table")
+    first = threading.Thread(target=watches.on_change)
+    first.start()
+    assert telling.wait(20)
+    path.write_text("key,project\nP1,A\n")
+    second = threading.Thread(target=watches.on_change)
+    second.start()
+    second.join(0.2)
+    over.set()
+    first.join(20)
+    second.join(20)
+    assert [bool(problem) for problem in told] == [True, False]
 
 
 def test_a_faulty_table_is_named_by_its_line_and_without_its_text() -> None:

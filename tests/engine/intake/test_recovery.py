@@ -33,6 +33,10 @@ def kill(root: Path) -> None:
         index.execute("INSERT INTO engine VALUES (0)")
 
 
+def unreadable(_: Path) -> bool:
+    raise PermissionError(13, "Permission denied")
+
+
 def rebuild(depot: Depot, session: int) -> None:
     depot.ledger.ask_to_build(session)
 
@@ -140,7 +144,7 @@ def test_a_session_whose_only_file_can_not_be_read_just_then_is_not_forgotten(
         depot.index.flush()
     kill(tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr("engine.sessions.files.is_object", lambda _: False)
+        patched.setattr("engine.sessions.files.is_object", unreadable)
         with sessions_without_engine(EngineSettings(tmp_path), SystemClock()) as keeping:
             assert keeping.ledger.session(session).status is S.RECEIVING
     with depot_in(tmp_path) as depot:

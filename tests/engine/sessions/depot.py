@@ -19,7 +19,7 @@ from engine.sessions.ledger import SessionLedger
 from engine.sessions.lifecycle import Lifecycle
 from engine.sessions.moments import stamp
 from engine.sessions.policy import SessionPolicy
-from engine.sessions.rows import ObjectRow
+from engine.sessions.rows import REPLACES, ObjectRow
 from engine.sessions.staging import NoScripts
 from engine.sessions.workplace import Workplace
 from tests import dicom
@@ -133,6 +133,21 @@ class Depot:
             file=file,
             bytes=size,
         )
+
+    def replace(self, session: Session, file: str, sop_instance_uid: str, **values: object) -> None:
+        """Let an object take the place of a file, as the pipeline does for other content."""
+        place = self.index.session_for(
+            SessionKey(session.project, session.study_instance_uid, session.label, session.area),
+            SessionOrigin("S1", None, "XNAT:8104", "CT", self.clock.now()),
+            lambda _: (),
+        )
+        assert place.id == session.id
+        (self.areas.folder(session) / file).unlink()
+        elements = {"SOPInstanceUID": sop_instance_uid, "SeriesNumber": "4"} | values
+        size = self._store(session.area, session.folder, file, elements)
+        row = self._row(session.id, file, size, elements)
+        self.index.record(row._replace(reason=REPLACES))
+        self.index.holds.give_back(session.id)
 
     def fall_silent(self) -> float:
         """Let the idle time pass, and what is due happen."""

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from engine.model.auto_archive import AutoArchive
 from engine.model.session import ObjectState, ProjectScript, SessionStatus
-from engine.sessions import builder, building
+from engine.sessions import builder, building, files
 from engine.sessions.arrivals import Arrivals
 from engine.sessions.builder import FOUND_BY_BUILD
 from engine.sessions.reconcile import differences_of
 from tests.engine.sessions.depot import Depot, depot_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from engine.model.session import Session
     from engine.sessions.reconcile import Differences
@@ -169,11 +169,11 @@ def test_a_kill_while_a_duplicate_is_dropped_leaves_one_of_both(
     session = depot.receive(name="a.dcm", **same)  # type: ignore[arg-type]
     depot.receive(name="b.dcm", **same)  # type: ignore[arg-type]
 
-    def kill(_: Path) -> None:
+    def kill(_: Path, **_options: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", kill)
+        patch.setattr(builder, "remove_file", kill)
         with pytest.raises(KeyboardInterrupt):
             depot.fall_silent()
     assert len(depot.all_objects()) == 2
@@ -183,6 +183,30 @@ def test_a_kill_while_a_duplicate_is_dropped_leaves_one_of_both(
     assert (later.session(session).status, later.session(session).objects) == (S.READY, 1)
     assert [file.name for file in later.all_objects()] == ["a.dcm"]
     later.index.close()
+
+
+def test_an_object_that_is_replaced_just_before_a_build_moves_it_keeps_its_row(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report: dict[str, Any] = {"Modality": "SR", "SOPClassUID": "1.2.3.4.5"}
+    session = depot.receive(name="a.dcm", **report)
+    depot.receive(name="b.dcm", **report)
+    row = depot.session(session)
+    real = files.move_file
+
+    def replace_and_move(source: Path, target: Path, **options: Any) -> None:
+        if source.name == "a.dcm" and depot.session(session).status is S.BUILDING:
+            depot.replace(row, "SCANS/4/DICOM/a.dcm", "1.2.3.1", PatientName="new", **report)
+        real(source, target, **options)
+
+    monkeypatch.setattr(building, "move_file", replace_and_move)
+    depot.fall_silent()
+    assert depot.session(session).status is S.RECEIVING
+    depot.fall_silent()
+    built = depot.session(session)
+    assert (built.status, built.reason, built.objects) == (S.READY, "", 2)
+    assert not differences_of(depot.workplace, built)
+    assert b"new" in (depot.areas.folder(built) / "SCANS/4/secondary/a.dcm").read_bytes()
 
 
 def test_a_file_name_that_is_no_text_ends_no_build(depot: Depot) -> None:
@@ -195,16 +219,58 @@ def test_a_file_name_that_is_no_text_ends_no_build(depot: Depot) -> None:
     assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 1)
 
 
+def unreadable(_: Path) -> bool:
+    raise PermissionError(13, "Permission denied")
+
+
+def test_a_session_with_a_file_that_can_not_be_read_is_not_built_without_it(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = depot.receive(name="a.dcm")
+    depot.receive(name="b.dcm")
+    forget_newest_row(depot)
+    with monkeypatch.context() as patched:
+        patched.setattr("engine.sessions.files.is_object", unreadable_if("b.dcm"))
+        depot.fall_silent()
+        failed = depot.session(session)
+        assert failed.status is S.ERROR
+        assert differences_of(depot.workplace, failed).unreadable == ("SCANS/4/DICOM/b.dcm",)
+        assert differences_of(depot.workplace, failed).missing == ()
+    depot.ledger.ask_to_build(session)
+    depot.lifecycle.run_requests()
+    assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 2)
+
+
+def unreadable_if(name: str) -> Callable[[Path], bool]:
+    real = files.is_object
+
+    def look(path: Path) -> bool:
+        return unreadable(path) if path.name == name else real(path)
+
+    return look
+
+
+def forget_newest_row(depot: Depot) -> None:
+    depot.index.flush()
+    with depot.index.changing() as connection:
+        connection.execute(
+            "DELETE FROM objects WHERE sequence = (SELECT MAX(sequence) FROM objects)"
+        )
+
+
 def test_a_session_whose_only_file_can_not_be_read_is_not_forgotten(
     depot: Depot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = depot.receive()
     forget_rows(depot)
     with monkeypatch.context() as patched:
-        patched.setattr("engine.sessions.files.is_object", lambda _: False)
+        patched.setattr("engine.sessions.files.is_object", unreadable)
         depot.fall_silent()
     failed = depot.session(session)
-    assert (failed.status, failed.reason) == (S.ERROR, builder.UNREADABLE)
+    assert failed.status is S.ERROR
+    assert failed.reason == (
+        "1 file in its folder can't be read; check disk and permissions, then rebuild the session"
+    )
     depot.ledger.ask_to_build(session)
     depot.lifecycle.run_requests()
     assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 1)

@@ -64,7 +64,7 @@ def build_all(
 ) -> tuple[BuiltSession, tuple[Moved, ...]]:
     objects = [read_stored(folder, file) for file in stored]
     moved: list[Moved] = []
-    return build(make_session(**changes), folder, objects, moved), tuple(moved)
+    return build(make_session(**changes), folder, objects, moved, (folder.parent,)), tuple(moved)
 
 
 def names(folder: Path) -> list[str]:

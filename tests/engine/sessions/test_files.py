@@ -19,6 +19,7 @@ from engine.sessions.files import (
     make_folder,
     move_file,
     move_folder,
+    object_files,
     remove_empty_folders,
     write_atomically,
 )
@@ -421,12 +422,37 @@ def test_a_file_that_goes_while_it_is_looked_at_is_no_object(
     path = tmp_path / "a.dcm"
     path.write_bytes(OBJECT)
 
-    def look_and_lose(_: Path) -> bool:
-        path.unlink()
-        return True
+    real = type(path).lstat
 
-    monkeypatch.setattr(type(path), "is_file", look_and_lose)
+    def look_and_lose(path: Path) -> os.stat_result:
+        found = real(path)
+        path.unlink()
+        return found
+
+    monkeypatch.setattr(type(path), "lstat", look_and_lose)
     assert not is_object(path)
+
+
+def test_a_file_that_can_not_be_read_is_not_taken_for_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "SCANS/4/DICOM/a.dcm"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(OBJECT)
+    path.with_name("b.dcm").write_bytes(OBJECT)
+    real = type(path).open
+
+    def refuse(path: Path, *arguments: Any) -> Any:
+        if path.name == "a.dcm":
+            raise PermissionError(13, "Permission denied")
+        return real(path, *arguments)
+
+    monkeypatch.setattr(type(path), "open", refuse)
+    with pytest.raises(PermissionError):
+        is_object(path)
+    unreadable: list[Path] = []
+    assert [one.name for one in object_files(tmp_path, unreadable)] == ["b.dcm"]
+    assert unreadable == [path]
 
 
 def mode(path: Path) -> int:

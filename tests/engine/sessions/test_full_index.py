@@ -73,7 +73,7 @@ def test_a_session_that_there_is_no_room_to_build_is_built_once_there_is_some(
     depot.codes["NEURO-01"] = AutoArchive.ARCHIVE
     session = depot.receive(direct=direct, SOPClassUID="1.2.3.4.5")
 
-    def full(*_arguments: Any) -> None:
+    def full(*_arguments: Any, **_options: Any) -> None:
         raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patched:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.model.session import SessionArea, SessionStatus
+from engine.session_events import SessionFailed
 from engine.sessions import files, transfer
 from engine.sessions.operations import OperationKind
 from engine.sessions.rename import rename_new
@@ -57,7 +58,13 @@ def test_no_session_is_archived_through_a_link(depot: Depot, outside: Path, link
     ask(depot, session, ARCHIVE)
     row = depot.session(session)
     assert row.status is S.ERROR
-    assert row.reason == "a link stands where a folder of the archive belongs"
+    assert row.reason == (
+        "a link stands where a folder of the archive belongs;"
+        f" remove the link archive/{link} and put the folder in its place"
+    )
+    assert depot.told(SessionFailed) == [
+        f"session {session} in NEURO-01 failed: a link stands where a folder of the archive belongs"
+    ]
     assert len(depot.objects(SessionArea.PREARCHIVE)) == 1
     assert list(outside.iterdir()) == []
 

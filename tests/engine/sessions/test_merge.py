@@ -223,7 +223,7 @@ def test_an_archiving_that_is_taken_back_after_the_session_has_moved_is_complete
     assert len(depot.objects()) == 1
 
 
-def test_only_an_archiving_can_be_taken_back_once_it_has_begun(
+def test_a_deletion_that_has_begun_can_not_be_taken_back(
     depot: Depot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = ready(depot)

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,7 @@ from engine.programs.queue import RunQueue
 from engine.sessions import private_file, study_labels
 from engine.sessions.index import SessionIndex
 from engine.sessions.index_file import IndexFile
-from engine.sessions.private_file import PrivateTables
+from engine.sessions.private_file import PrivateFile, PrivateTables
 from engine.sessions.study_labels import LabelKey, StudyLabels
 from engine.sessions.study_routes import StudyRoutes
 from engine.sessions.uid_maps import SqliteUidMaps
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NORMAL, FULL = 1, 2
+ADD = "ALTER TABLE t ADD COLUMN b"
 
 
 def pragmas(connection: sqlite3.Connection) -> tuple[str, int]:
@@ -88,6 +90,39 @@ def test_a_file_that_is_a_link_is_not_opened(tmp_path: Path) -> None:
     with pytest.raises(StorageUnusable):
         PrivateTables(private_file.PrivateFile("it", "", 1, ""), tmp_path / "file.sqlite")
     assert not (tmp_path / "foreign").exists()
+
+
+def test_two_processes_that_bring_one_file_to_this_version_do_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second is done between the first one's look at the version and its change."""
+    path = tmp_path / "file.sqlite"
+    first = PrivateFile("it", "CREATE TABLE IF NOT EXISTS t (a)", 1, "")
+    second = PrivateFile("it", "CREATE TABLE IF NOT EXISTS t (a, b)", 2, "", {2: ADD})
+    first.open(path).close()
+    others = iter([second])
+
+    class Outrun(sqlite3.Connection):
+        def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+            cursor = super().execute(sql, *arguments)
+            if sql == "PRAGMA user_version" and (other := next(others, None)):
+                other.open(path).close()
+            return cursor
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Outrun))
+    with closing(second.open(path)) as connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(t)")]
+        assert columns == ["a", "b"]
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "file.sqlite"
+    PrivateFile("it", "CREATE TABLE t (a)", 1, "").open(path).close()
+    failing = PrivateFile("it", "", 2, "", {2: f"{ADD}; ALTER TABLE missing ADD COLUMN c"})
+    with pytest.raises(StorageUnusable, match="no such table"):
+        failing.open(path)
+    PrivateFile("it", "", 2, "", {2: ADD}).open(path).close()
 
 
 def test_what_replaces_uids_and_labels_is_written_beside_its_readers(tmp_path: Path) -> None:

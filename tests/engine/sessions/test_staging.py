@@ -62,7 +62,7 @@ def test_a_copy_is_never_written_over_or_through_what_is_there(
 
     monkeypatch.setattr(staging, "make_folder", plant)
     with pytest.raises(FileExistsError):
-        stage(Copying(), STEP, row, folder, [file])
+        stage(Copying(), STEP, row, folder, [file], roots=depot.areas.roots)
     assert place.read_bytes() == outside.read_bytes() == b"mine"
 
 
@@ -82,9 +82,9 @@ def test_of_an_anonymization_that_is_taken_back_what_is_done_stays_done(tmp_path
 def test_copies_that_an_earlier_attempt_left_are_made_anew(depot: Depot) -> None:
     row = depot.session(ready(depot))
     folder, file = depot.areas.folder(row), "SCANS/4/DICOM/1.dcm"
-    stage(Copying(), STEP, row, folder, [file])
+    stage(Copying(), STEP, row, folder, [file], roots=depot.areas.roots)
     (staging_of(folder) / "objects/left over").write_bytes(b"old")
-    staged = stage(Copying(), STEP, row, folder, [file])
+    staged = stage(Copying(), STEP, row, folder, [file], roots=depot.areas.roots)
     assert (staged.folder / file).read_bytes() == (folder / file).read_bytes()
     assert not (staged.folder / "left over").exists()
 
@@ -101,7 +101,7 @@ def test_a_dangling_link_in_the_place_of_a_copy_makes_no_file_elsewhere(
 
     monkeypatch.setattr(staging, "make_folder", plant)
     with pytest.raises(OSError, match=r"exists|symbolic"):
-        stage(Copying(), STEP, row, folder, [file])
+        stage(Copying(), STEP, row, folder, [file], roots=depot.areas.roots)
     assert not (depot.root / "outside").exists()
 
 
@@ -122,7 +122,7 @@ def test_after_a_failure_no_further_object_is_begun(
     for _ in range(9):
         depot.receive()
     row = depot.session(ready(depot))
-    files = depot.ledger.stored_files(row.id)
+    folder, files = depot.areas.folder(row), depot.ledger.stored_files(row.id)
     begun: list[str] = []
 
     class Failing(Copying):
@@ -136,7 +136,7 @@ def test_after_a_failure_no_further_object_is_begun(
     HeldPool.ending.clear()
     monkeypatch.setattr(staging, "ThreadPoolExecutor", HeldPool)
     with pytest.raises(ProcessingFailed, match="line 2"):
-        stage(Failing(), STEP, row, depot.areas.folder(row), files)
+        stage(Failing(), STEP, row, folder, files, roots=depot.areas.roots)
     assert len(begun) <= 1 + staging.AT_ONCE < len(files)
 
 
@@ -147,9 +147,11 @@ def test_a_project_without_a_script_is_never_asked_to_run_one(tmp_path: Path) ->
 
 def test_a_copy_has_the_mode_of_an_object(depot: Depot) -> None:
     row = depot.session(ready(depot))
+    folder = depot.areas.folder(row)
     old = os.umask(0o777)
     try:
-        staged = stage(Copying(), STEP, row, depot.areas.folder(row), ["SCANS/4/DICOM/1.dcm"])
+        files = ["SCANS/4/DICOM/1.dcm"]
+        staged = stage(Copying(), STEP, row, folder, files, roots=depot.areas.roots)
     finally:
         os.umask(old)
-    assert (staged.folder / "SCANS/4/DICOM/1.dcm").stat().st_mode & 0o777 == 0o640
+    assert (staged.folder / files[0]).stat().st_mode & 0o777 == 0o640
