@@ -139,19 +139,29 @@ def test_whatever_the_umask_every_file_is_for_those_that_it_is_meant_for(tmp_pat
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Return the paths that an engine makes in each of its lives."""
+    """Return the paths that an engine makes in each of its lives.
+
+    Of those in a folder that differ in digits only, as the revisions of a history, it is one.
+    """
     top = tmp_path_factory.mktemp("made")
     lives = [live(top / name, top / f"{name}.gz", scripts=False) for name in ("one", "two")]
-    return sorted(set(lives[0]) & set(lives[1]) - {""})
+    both = sorted(set(lives[0]) & set(lives[1]) - {""}, reverse=True)
+    return sorted({re.sub(r"\d", "0", path): path for path in both}.values())
 
 
-@pytest.mark.timeout(300)
+PARTS = 4
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("part", range(PARTS))
 def test_a_link_in_the_place_of_any_file_or_folder_leads_nothing_elsewhere(
-    tmp_path: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, made: list[str], part: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for flush in ("fsync", "fdatasync"):  # most of an engine's life, and of no matter here
+        monkeypatch.setattr(os, flush, lambda _: None)
     monkeypatch.setattr("tests.interop.test_files_made.WAIT_SECONDS", 0)
     led = {}
-    for number, path in enumerate(made):
+    for number, path in enumerate(made[part::PARTS]):
         data, outside = tmp_path / f"{number}", tmp_path / f"{number}-outside"
         outside.mkdir()
         planted = data / path.rstrip("/")
