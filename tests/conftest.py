@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -15,8 +16,10 @@ for _name in [n for n in os.environ if n.startswith(("TEXTUAL", "DICOMDOCK"))]:
         del os.environ[_name]
 for _name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "SSH_CONNECTION"):
     os.environ.pop(_name, None)
-# A hundred processes are started, each of which would compile all that it imports.
+# A hundred processes are started, each of which would compile all that it imports; and compiling
+# the tests takes each process that runs them ten seconds.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 ZONE = os.environ.get("TESTS_ZONE", "UTC")
 """Where the tests run: pictures and most texts are recorded for UTC, `.ci/floor` is elsewhere."""
 os.environ.update(TEXTUAL_ANIMATIONS="none", TZ=ZONE, LC_ALL="C.UTF-8", TERM="xterm-256color")

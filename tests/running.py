@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, Self
+from unittest.mock import patch
 
 from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
@@ -245,6 +246,21 @@ def _port_of(entry: Path) -> int:
                 case _:
                     pass
     return 0
+
+
+@contextmanager
+def calls_of(owner: object, method: str) -> Iterator[threading.Semaphore]:
+    """Yield a semaphore that each end of a call of a method releases, on whatever thread."""
+    real, ended = getattr(owner, method), threading.Semaphore(0)
+
+    def call(*arguments: Any, **more: Any) -> Any:
+        try:
+            return real(*arguments, **more)
+        finally:
+            ended.release()
+
+    with patch.object(owner, method, call):
+        yield ended
 
 
 def join_all_but(before: set[threading.Thread]) -> None:

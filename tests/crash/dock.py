@@ -140,10 +140,11 @@ def running(data: Path, clock: FixedClock, note: Callable[[str], None]) -> Itera
 def clockwork_stopped() -> Iterator[None]:
     """Let the engine start without the threads that look after sessions and configuration.
 
-    Rows are written at once: nobody waits for others to join them.
+    Rows are written at once: nobody waits for others to join them, or for long if that fails.
     """
     with ExitStack() as stack:
         stack.enter_context(patch("engine.sessions.rows.BATCH_SECONDS", 0))
+        stack.enter_context(patch("engine.sessions.rows.RETRY_SECONDS", 0.02))
         for name in ("sessions.timer.SessionTimer", "config.watcher.ConfigurationWatcher"):
             for method in ("start", "stop"):
                 stack.enter_context(patch(f"engine.{name}.{method}", lambda _self: None))

@@ -139,5 +139,6 @@ def test_what_can_not_be_saved_is_refused(engine: Engine) -> None:
 
 def wait_until_good(engine: Engine) -> None:
     until = time.monotonic() + 20
-    while engine.processors.list()[0].problem and time.monotonic() < until:
+    while problem := engine.processors.list()[0].problem:
+        assert time.monotonic() < until, problem
         time.sleep(0.05)

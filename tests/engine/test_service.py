@@ -7,7 +7,6 @@ import os
 import socket
 import sqlite3
 import threading
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -45,7 +44,7 @@ from engine.view import AssociationEnd, PortState, ReceiverState
 from tests.caller import SERVER_NAME, Caller, call
 from tests.certificates import Authority, party
 from tests.guarded import guarded
-from tests.running import LOOPBACK, configure, free_port, make_receiver, stored_files
+from tests.running import LOOPBACK, calls_of, configure, free_port, make_receiver, stored_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -513,16 +512,16 @@ def test_metrics_that_cannot_be_served_stop_nothing(settings: EngineSettings) ->
 
 
 def test_a_stop_answers_those_who_have_connected_already(engine: NotingEngine, port: int) -> None:
-    with Caller(port) as caller:
-        at_the_door, pause = engine._receivers._door._waiting, threading.Event()
-        deadline = time.monotonic() + 20
-        while not at_the_door:
-            assert time.monotonic() < deadline
-            pause.wait(0.01)
+    receivers = engine._receivers
+    with (
+        calls_of(receivers._door, "enter") as connected,
+        calls_of(receivers, "stop_accepting") as closed,
+        Caller(port) as caller,
+    ):
+        assert connected.acquire(timeout=20)
         stopping = threading.Thread(target=engine.stop, args=(20,))
         stopping.start()
-        while not engine._receivers._closed:
-            stopping.join(0.01)
+        assert closed.acquire(timeout=20)
         caller.ask("XNAT")
         caller.await_acceptance()
         caller.echo()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pydicom.uid import MRImageStorage
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import Dataset
 
-BYTES_PER_SECOND = 8_000
-"""64 kbit/s."""
-DELAY_SECONDS = 0.15
-COMMENT_BYTES = 6_000
+PART_BYTES = 100
+COMMENT_BYTES = 10_000
 
 
 def far_image() -> Dataset:
@@ -30,13 +28,14 @@ def far_image() -> Dataset:
 
 
 def test_it_completes_and_nobody_waits_for_it(tmp_path: Path) -> None:
-    with running_dock(tmp_path / "data") as dock:
-        wire = SlowWire(dock.port, bytes_per_second=BYTES_PER_SECOND, delay_seconds=DELAY_SECONDS)
+    with running_dock(tmp_path / "data") as dock, ThreadPoolExecutor(1) as far_away:
+        wire = SlowWire(dock.port, part_bytes=PART_BYTES, stands_after_bytes=COMMENT_BYTES // 2)
         with wire:
             to = Destination(LOOPBACK, wire.port, "XNAT", "FAR_AWAY")
             with SendingAssociation(to, [MRImageStorage]) as sender:
-                begun = time.monotonic()
+                sent = far_away.submit(sender.send, far_image())
+                assert wire.stands.wait(20)
                 assert dock.send(image()) == [0]
-                assert time.monotonic() - begun < COMMENT_BYTES / BYTES_PER_SECOND
-                assert sender.send(far_image()) == 0
-                assert time.monotonic() - begun > COMMENT_BYTES / BYTES_PER_SECOND
+                assert not sent.done()
+                wire.go_on.set()
+                assert sent.result(20) == 0

@@ -131,7 +131,11 @@ class Dock:
 
     @contextmanager
     def lent(self) -> Iterator[Self]:
-        """Let one of several tests use this engine, and see its peers off."""
+        """Let one of several tests use this engine, and see its peers off.
+
+        The log is the process's own: lines from before are those of other tests' engines.
+        """
+        self._logged.lines.clear()
         yield self
         self.hang_up()
         self.clock.put_forward(timedelta(hours=1))

@@ -98,6 +98,11 @@ def snapshot(
 
 
 @pytest.fixture(autouse=True)
+def _in_utc(in_utc: None) -> None:
+    """Texts and pictures are recorded for UTC."""
+
+
+@pytest.fixture(autouse=True)
 def _fewer_searches_for_garbage() -> Iterator[None]:
     usual = gc.get_threshold()
     gc.set_threshold(NEW_OBJECTS_BEFORE_A_SEARCH, *usual[1:])

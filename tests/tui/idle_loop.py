@@ -10,7 +10,6 @@ import asyncio
 import selectors
 import sys
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 
 from textual._context import active_app
@@ -26,6 +25,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 Events = list[tuple[selectors.SelectorKey, int]]
+
+PATIENCE_SECONDS = 30.0
+"""What is not idle after that never is."""
 
 
 class WatchedSelector(selectors.DefaultSelector):
@@ -96,17 +98,18 @@ def run_in_idle_loop(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
-async def until_idle(_min_sleep: float = SLEEP_GRANULARITY, max_sleep: float = 1.0) -> None:
+async def until_idle(
+    _min_sleep: float = SLEEP_GRANULARITY, max_sleep: float = PATIENCE_SECONDS
+) -> None:
     """Wait until all messages are taken and all that they changed is drawn, and no longer.
 
-    Takes the place of Textual's `wait_for_idle`.
+    Takes the place of Textual's `wait_for_idle`, which goes on after a second, idle or not.
     """
     loop = cast("IdleLoop", asyncio.get_running_loop())
-    with suppress(TimeoutError):
-        async with asyncio.timeout(max_sleep):
+    async with asyncio.timeout(max_sleep):
+        await loop.idle()
+        while has_drawn(active_app.get()):
             await loop.idle()
-            while has_drawn(active_app.get()):
-                await loop.idle()
 
 
 def has_drawn(app: App[object]) -> bool:

@@ -90,6 +90,10 @@ class Walk:
         """Wait until all these words are on the screen."""
         await self.until(lambda: all(some in self.screen() for some in words), " and ".join(words))
 
+    async def leaves(self, title: str) -> None:
+        """Wait until a dialog is closed: a key pressed before that is one of the dialog's."""
+        await self.until(lambda: title not in self.screen(), f"the end of {title}")
+
     async def until(self, is_so: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not is_so():
@@ -284,6 +288,7 @@ async def mend_the_routing(walk: Walk, engine: Engine, port: int) -> None:
     await walk.sees("→ THORAX-02 · rule 1")
     await walk.press("ctrl+s")
     await walk.until(lambda: receiver_of(engine).project_routing == UP_TO_CARET, "the new rule")
+    await walk.leaves("Edit receiver · WALK")
     assert await send(CT_SCANNER, port, 3) == STORED
 
 
@@ -385,12 +390,14 @@ async def test_a_test_alert_reaches_a_program_and_a_wrong_one_is_told(tmp_path: 
             await walk.press("ctrl+t")
             await walk.sees("The alert was not delivered", "No such file", "What to do")
             await walk.press("enter")
+            await walk.leaves("The alert was not delivered")
             await walk.fill("command", f"/usr/bin/tee {tmp_path}/told")
             await walk.press("ctrl+t")
             await walk.sees("1 test alert delivered: pager")
             assert "this is a test" in (tmp_path / "told").read_text()
             await walk.press("ctrl+s")
             await walk.until(lambda: bool(engine.site().alerts.targets), "the target")
+            await walk.leaves("New alert target")
             await walk.press("4")
             await walk.sees("a test alert of anna to pager was")
 

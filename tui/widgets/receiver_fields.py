@@ -287,20 +287,29 @@ class ReceiverFields(FormFields):
 
     def hint(self, name: str) -> str:
         """Return what is said below a field; safe text."""
-        ports = self.form.rules.site.ports
-        hints = {
-            "ae_title": f"1–{MAX_LENGTH} characters, no backslash",
-            "port": f"{ports.start}–{ports.stop - 1}, may be shared",
-            "identifier": self._identifier_hint(),
-            "whitelist": self._cut_verdict() or LINES_HINT,
-            "session_routing": "one rule per line: (gggg,eeee):pattern:group",
-        }
         if name in self._results:
             return self._results[name]
         setting = self.form.settings.get(name)
         if setting and (masked := mask_hint(self.form.text(name))):
             return masked
-        return safe(setting.field.help) if setting else hints.get(name, "")
+        return safe(setting.field.help) if setting else self._own_hint(name)
+
+    def _own_hint(self, name: str) -> str:
+        """Return what is said below a field that no identifier brings."""
+        ports = self.form.rules.site.ports
+        match name:
+            case "ae_title":
+                return f"1–{MAX_LENGTH} characters, no backslash"
+            case "port":
+                return f"{ports.start}–{ports.stop - 1}, may be shared"
+            case "identifier":
+                return self._identifier_hint()
+            case "whitelist":
+                return self._cut_verdict() or LINES_HINT
+            case "session_routing":
+                return "one rule per line: (gggg,eeee):pattern:group"
+            case _:
+                return ""
 
     def _identifier_hint(self) -> str:
         info = self.form.info()

@@ -14,22 +14,32 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KILLS = 8
-WRITES_BEFORE_A_KILL = 25
+WRITES_BEFORE_A_KILL = 10
 WRITERS = 4
-WRITES = 50
+WRITES = 20
 
-# Each write is one revision that adds a project and is announced when it is done.
+# Each write is one revision that adds a project and is announced when it is done. The lock has no
+# queue: a writer without a pause may keep the others out for longer than they wait. They try again.
 WRITER = """
 import sys
 from pathlib import Path
 from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
+from engine.errors import StorageUnusable
 from engine.model.project import Project
+
+def save(project):
+    while True:
+        try:
+            return store.save_project(project, name)[0].revision
+        except StorageUnusable as error:
+            if "by another process" not in str(error):
+                raise
 
 path, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 store = ConfigurationStore(path, clock=SystemClock())
 for number in range(count):
-    print(store.save_project(Project(f"{name}-{number}"), name)[0].revision, flush=True)
+    print(save(Project(f"{name}-{number}")), flush=True)
 """
 
 

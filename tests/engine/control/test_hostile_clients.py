@@ -66,12 +66,13 @@ def until_closed(connected: socket.socket, drip: bytes = b"") -> bytes:
     ids=["silent", "slow head", "slow body", "endless body"],
 )
 def test_a_request_that_does_not_come_to_its_end_is_cut_off(
-    file: Path, begun: bytes, drip: bytes
+    file: Path, begun: bytes, drip: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = busy()
     with served(engine, file), connect(file) as connected:
         connected.send(begun)
         assert until_closed(connected, drip) == b""
+        monkeypatch.setattr(connection, "REQUEST_SECONDS", 30)
         assert send(file, "GET", "/v1/projects") == (200, [])
     assert engine.calls == []
 
@@ -121,6 +122,7 @@ def test_a_process_with_many_half_requests_can_still_ask(
 def test_no_process_may_have_all_the_admitted_connections(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 30)
     limit(monkeypatch, admitted_per_origin=3)
     with served(busy(), file), ExitStack() as opened:
         kept = [opened.enter_context(connect(file)) for _ in range(3)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from pynetdicom.association import Association
 from engine.dimse.receiving import Deadlines, ReceivingAssociation
 from engine.events import ConnectionDropped
 from tests.caller import Caller, call
-from tests.running import Dock, free_port, join_all_but, make_receiver, sockets_at
+from tests.running import Dock, free_port, make_receiver, sockets_at
 
 if TYPE_CHECKING:
     import pytest
@@ -46,15 +45,17 @@ def test_an_association_has_one_thread_which_ends_with_it() -> None:
     port = free_port()
     with Dock() as dock:
         dock.apply(make_receiver("XNAT", port))
-        before = set(threading.enumerate())
         with Caller(port) as caller:
             assert caller.associate("XNAT") is None
             caller.echo()
-            (thread,) = set(threading.enumerate()) - before
             (live,) = dock.associations.live()
-            assert live.thread is thread
+            thread = live.thread
+            assert isinstance(thread, ReceivingAssociation)
+            assert thread.is_alive()
+            assert not thread.dul.is_alive()  # pynetdicom's second one
             caller.release()
-        join_all_but(before)
+        thread.join(20)
+        assert not thread.is_alive()
 
 
 def number_of_event_descriptor(descriptor: int) -> str:

