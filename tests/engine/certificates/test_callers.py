@@ -71,7 +71,6 @@ def test_a_trusted_certificate_that_can_not_be_read_is_a_devices_and_doubtful() 
         ([DEVICE], [CT1, BELOW, DEVICE], False),
         ([DEVICE, BELOW], [CT1, BELOW, DEVICE], True),
     ],
-    ids=str,
 )
 def test_a_device_vouches_for_itself_and_an_authority_for_all_below(
     trusted: list[Party], chain: list[Party], is_accepted: bool
