@@ -538,6 +538,7 @@ def test_the_files_of_tls_are_shown_while_it_is_on_and_the_section_is_open() -> 
     assert saved.value("tls_client") is False
     saved.open_advanced(False)
     assert not saved.is_advanced_open()
+    assert not saved.visible_fields() & {*TLS_DETAILS}
 
 
 def test_appending_to_the_archive_is_a_question_of_direct_archiving() -> None:
