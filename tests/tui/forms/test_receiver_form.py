@@ -121,7 +121,7 @@ def test_an_identifier_that_cannot_route_needs_confirmation_while_routing_is_on(
 
 def test_an_identifier_that_cannot_route_needs_no_confirmation_while_routing_is_off() -> None:
     form = make_form(DEFAULT, FIXED)
-    assert not form.choose_identifier(FIXED.id)
+    assert form.choose_identifier(FIXED.id) is False
     assert form.value("identifier") == FIXED.id
 
 
@@ -241,6 +241,7 @@ def test_every_whitelist_line_gets_a_verdict() -> None:
         ("CT1", "on: only callers below · 1 entry"),
         ("CT1\nCT1\nMR1", "on: only callers below · 2 entries"),
         ("CT1\n10.0.0.999", "on: only callers below · 2 entries, 1 wrong"),
+        ("10.0.0.999", "on: only callers below · 1 entry, 1 wrong"),
     ],
 )
 def test_the_whitelist_switch_says_whom_it_lets_in(text: str, meaning: str) -> None:
@@ -414,7 +415,9 @@ def test_a_caller_that_is_tried_is_no_part_of_the_receiver() -> None:
 
 
 def test_while_the_processors_are_not_known_nothing_is_said_of_them() -> None:
-    assert make_form(custom_processing=True).processing_in_words() == ""
+    form = make_form(custom_processing=True)
+    assert form.processing_in_words() == ""
+    assert form.seeing_processors() == ()
 
 
 KEY = IdentifierField(
