@@ -132,6 +132,13 @@ def test_a_confirmed_change_to_a_routing_identifier_keeps_routing_on() -> None:
     assert form.is_on("routing_enabled")
 
 
+def test_while_the_identifiers_are_not_known_there_is_the_usual_one() -> None:
+    form = ReceiverForm.new(ReceiverRules(identifiers=None))
+    assert form.identifier_choices() == (DEFAULT.id,)
+    assert form.info() is None
+    assert "identifier" not in form.visible_fields()
+
+
 def test_a_new_receiver_starts_as_xnat_does() -> None:
     form = ReceiverForm.new(ReceiverRules(identifiers=(FIXED, DEFAULT)))
     assert form.value("ae_title") == ""
@@ -424,7 +431,7 @@ KEY = IdentifierField(
     "key", "[Key]", "write a key", check=lambda text: "" if text != "K1" else "is no key"
 )
 KEYED = IdentifierInfo("keyed", "Keyed", can_route=False, fields=(KEY,))
-BROKEN = replace(KEYED, error="ModuleNotFoundError")
+BROKEN = replace(KEYED, error="ModuleNotFoundError", fields=())
 OTHER = IdentifierInfo("other", "Other", can_route=True, fields=(KEY,))
 TOLD = (("key", "K1"),)
 
