@@ -121,7 +121,7 @@ def test_an_identifier_that_cannot_route_needs_confirmation_while_routing_is_on(
 
 def test_an_identifier_that_cannot_route_needs_no_confirmation_while_routing_is_off() -> None:
     form = make_form(DEFAULT, FIXED)
-    assert not form.choose_identifier(FIXED.id)
+    assert form.choose_identifier(FIXED.id) is False
     assert form.value("identifier") == FIXED.id
 
 
@@ -130,6 +130,13 @@ def test_a_confirmed_change_to_a_routing_identifier_keeps_routing_on() -> None:
     form = make_form(DEFAULT, other, routing_enabled=True)
     assert not form.choose_identifier(other.id)
     assert form.is_on("routing_enabled")
+
+
+def test_while_the_identifiers_are_not_known_there_is_the_usual_one() -> None:
+    form = ReceiverForm.new(ReceiverRules(identifiers=None))
+    assert form.identifier_choices() == (DEFAULT.id,)
+    assert form.info() is None
+    assert "identifier" not in form.visible_fields()
 
 
 def test_a_new_receiver_starts_as_xnat_does() -> None:
@@ -241,6 +248,7 @@ def test_every_whitelist_line_gets_a_verdict() -> None:
         ("CT1", "on: only callers below · 1 entry"),
         ("CT1\nCT1\nMR1", "on: only callers below · 2 entries"),
         ("CT1\n10.0.0.999", "on: only callers below · 2 entries, 1 wrong"),
+        ("10.0.0.999", "on: only callers below · 1 entry, 1 wrong"),
     ],
 )
 def test_the_whitelist_switch_says_whom_it_lets_in(text: str, meaning: str) -> None:
@@ -414,14 +422,16 @@ def test_a_caller_that_is_tried_is_no_part_of_the_receiver() -> None:
 
 
 def test_while_the_processors_are_not_known_nothing_is_said_of_them() -> None:
-    assert make_form(custom_processing=True).processing_in_words() == ""
+    form = make_form(custom_processing=True)
+    assert form.processing_in_words() == ""
+    assert form.seeing_processors() == ()
 
 
 KEY = IdentifierField(
     "key", "[Key]", "write a key", check=lambda text: "" if text != "K1" else "is no key"
 )
 KEYED = IdentifierInfo("keyed", "Keyed", can_route=False, fields=(KEY,))
-BROKEN = replace(KEYED, error="ModuleNotFoundError")
+BROKEN = replace(KEYED, error="ModuleNotFoundError", fields=())
 OTHER = IdentifierInfo("other", "Other", can_route=True, fields=(KEY,))
 TOLD = (("key", "K1"),)
 
@@ -538,6 +548,7 @@ def test_the_files_of_tls_are_shown_while_it_is_on_and_the_section_is_open() -> 
     assert saved.value("tls_client") is False
     saved.open_advanced(False)
     assert not saved.is_advanced_open()
+    assert not saved.visible_fields() & {*TLS_DETAILS}
 
 
 def test_appending_to_the_archive_is_a_question_of_direct_archiving() -> None:
