@@ -54,8 +54,8 @@ class ClockStepped(Event):
         if self.seconds < 0:
             return f"the system clock went back by {size}"
         return (
-            f"the system clock went forward by {size}, or the machine slept; trash and forwarding"
-            " queue do not expire by the new time before it has lasted for a day"
+            f"the system clock went forward by {size}, or the machine slept; the trash and the"
+            " forwarding queue expire by the new time only after it has lasted for a day"
         )
 
 

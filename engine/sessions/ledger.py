@@ -232,7 +232,7 @@ class SessionLedger(LedgerReader):
                     plan.to_json(),
                 ),
             )
-            self._set_status(connection, session_id, status, session.reason)
+            self._set_status(connection, session_id, status, "")  # what was the reason is over
         return plan
 
     def finish(self, session_id: int, plan: Plan) -> None:

@@ -110,8 +110,8 @@ def test_only_a_step_of_more_than_a_minute_is_an_event(
 def test_what_the_events_say() -> None:
     assert ClockStepped(seconds=-18_000).sentence() == "the system clock went back by 5:00:00"
     assert ClockStepped(seconds=691_200).sentence() == (
-        "the system clock went forward by 8 days, 0:00:00, or the machine slept; trash and"
-        " forwarding queue do not expire by the new time before it has lasted for a day"
+        "the system clock went forward by 8 days, 0:00:00, or the machine slept; the trash"
+        " and the forwarding queue expire by the new time only after it has lasted for a day"
     )
 
 

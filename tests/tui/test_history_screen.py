@@ -66,6 +66,23 @@ async def press(app: ConsoleApp, pilot: Pilot[None], *names: str) -> None:
     await settle(app, pilot)
 
 
+async def test_who_changed_something_from_where_is_in_full_in_the_details() -> None:
+    engine = busy()
+    who, where = "token, says: carla@workstation-radiology-17.hospital", "2001:db8:1:2:3:4:5:6"
+    engine.history.known = [
+        replace(one, changed_by=who, changed_from=where) for one in engine.history.known
+    ]
+    async with running(engine) as (app, screen, pilot):
+        details = screen.details()
+        assert details is not None
+        first = details.text.partition("\n")[0]
+        assert first.startswith(f"{who} from {where}")
+        await press(app, pilot, "space", "space")
+        marked = screen.details()
+        assert marked is not None
+        assert who not in marked.text
+
+
 async def test_the_chosen_revision_is_compared_with_the_one_before_or_two_marked_ones() -> None:
     async with running(busy()) as (app, screen, pilot):
         assert "revision 11 → revision 12 · an editor at 13:39:22" in title(screen, "difference")

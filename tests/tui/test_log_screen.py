@@ -214,7 +214,7 @@ async def test_ten_thousand_events_stay_fast_to_look_at() -> None:
     ("event", "words"),
     [
         (ReceiverFailed(reason="x", remedy="free \x1b it"), "Free ␛ it"),
-        (ControlRefused(address="10.1.2.3", why="no token"), "Give the client a right user"),
+        (ControlRefused(address="10.1.2.3", why="no token"), "Correct the client's user or token"),
         (ClockStepped(seconds=-90), "Check the clock"),
         (stored(1), ""),
     ],

@@ -267,7 +267,7 @@ async def test_sessions_that_cannot_be_asked_are_counted_and_left_alone() -> Non
     async with running(engine, "j", "j", "space", "space", "space", "r") as (_app, _, _pilot):
         assert len(engine.named("sessions.rebuild")) == 1
         told = TOLD[0]
-        assert "2 sessions can't be asked for that now" in told
+        assert "2 sessions skipped: not possible in their current state" in told
 
 
 async def test_enter_goes_to_scans_and_objects_and_back() -> None:

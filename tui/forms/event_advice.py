@@ -27,6 +27,7 @@ from engine.events import (
     SocketUnused,
 )
 from engine.monitoring_events import ClockStepped
+from engine.session_events import SessionConflicts, SessionFailed
 from tui.text import safe, sentence_case
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ _ADVICE: dict[type[Event], str] = {
     IdentifierSlow: "Look at what the plugin does for each object; senders wait for it.",
     PluginBroken: "Install a version of the plugin that fits, or remove it.",
     ClockStepped: "Check the clock of this host and its NTP service.",
-    ControlRefused: "Give the client a right user or token; if none of yours asks, look who does.",
+    ControlRefused: "Correct the client's user or token. If it is not yours, find out whose it is.",
+    SessionConflicts: "On screen 3, enter shows the session; a says what merging would do.",
+    SessionFailed: "On screen 3, enter shows the session, and the path of a link in its way.",
     SocketUnused: "Give the socket unit and the receiver the same port.",
 }
 

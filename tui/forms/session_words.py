@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain, repeat
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from engine.model.identity import UNASSIGNED
@@ -40,6 +42,7 @@ VERBS = {
     SessionAction.CANCEL: ("cancel the request for", "taken back"),
     SessionAction.RESTORE: ("restore", "back in the prearchive"),
 }
+_SUMMARY_LINES = 4
 _FAILED = frozenset((SessionStatus.CONFLICT, SessionStatus.ERROR))
 
 
@@ -85,13 +88,13 @@ def session_facts(detail: SessionDetail, now: datetime) -> list[Fact]:
 
 
 def session_summary(detail: SessionDetail, now: datetime) -> list[Fact]:
-    """Return the same in four lines, for where there is little room."""
+    """Return the same in four lines, for where there is little room; a long reason has three."""
     session = detail.session
     scans = " · ".join(
         f"{safe(s.id)} {safe(s.description or s.modality, 16)} {count(s.objects)}"
         for s in detail.scans
     )
-    first = ("why", safe(session.reason)) if session.reason else ("received", _span(session, now))
+    first = ("why", session.reason) if session.reason else ("received", _span(session, now))
     waits = request_words(detail, now)
     by = ", ".join(value for _, value in sources(detail.sources[:1]))
     warned = sum(warning.objects for warning in detail.warnings)
@@ -103,12 +106,22 @@ def session_summary(detail: SessionDetail, now: datetime) -> list[Fact]:
         first = ("restorable", f"until {moment(detail.purged_at, now)}, then it is gone")
     is_stuck = detail.request is not None and detail.request.begun and bool(session.reason)
     name, value = ("waits", waits) if waits and not is_stuck else first
-    return [
-        (name, cut(value, LINE)),
+    said = zip(chain([name], repeat("")), _broken(value), strict=False)
+    facts = [
+        *said,
         ("by", cut(f"{by}   {amount(session)}", LINE)),
         ("scans", cut(scans or "none yet", LINE)),
         ("anonymized", cut(handled, LINE)),
     ]
+    return facts[:_SUMMARY_LINES]
+
+
+def _broken(text: str) -> list[str]:
+    """Break a text into lines that leave one of a summary for something else; the last is cut."""
+    lines = wrap(safe(text), LINE, break_on_hyphens=False) or [""]
+    most = _SUMMARY_LINES - 1
+    rest = " ".join(lines[most - 1 :])
+    return [cut(line, LINE) for line in (*lines[: most - 1], *([rest] if rest else []))]
 
 
 def request_words(detail: SessionDetail, now: datetime) -> str:

@@ -181,7 +181,9 @@ class HistoryScreen(FetchingScreen):
             "after": pair[1],
             "changes": [asdict(row) for row in rows],
         }
-        return Details(title, as_text(lines) or "nothing differs", record)
+        chosen = None if len(self.query_one(RevisionsTable).marked) == 2 else self._chosen()
+        made = f"{made_by(chosen, snapshot.taken_at)}\n\n" if chosen is not None else ""
+        return Details(title, made + (as_text(lines) or "nothing differs"), record)
 
     # What happens
 

@@ -27,7 +27,7 @@ from tui.widgets.scans_table import (
     scan_rows,
     scans_title,
 )
-from tui.widgets.sessions_table import SESSION_LOOKS
+from tui.widgets.sessions_table import look_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -102,7 +102,7 @@ class SessionScreen(SessionActions):
         self._show_objects(now, again=again)
 
     def _show_detail(self, detail: SessionDetail, now: datetime) -> None:
-        title = f"{name_of(detail.session)}   {SESSION_LOOKS[detail.session.status]}"
+        title = f"{name_of(detail.session)}   {look_of(detail.session)}"
         self.panel("chosen").describe(title)
         self.query_one("#facts", Facts).show(session_facts(detail, now))
         self.query_one("#history-facts", Facts).show(history_lines(detail, now))

@@ -68,7 +68,7 @@ class SessionActions(ConsoleScreen):
         sessions = self._fit_for(action)
         left = len(self.sessions_here()) - len(sessions)
         if sessions and left:
-            text = f"{counted(left, 'session')} can't be asked for that now and stay as they are"
+            text = f"{counted(left, 'session')} skipped: not possible in their current state"
             self.app.notify(text, markup=False, timeout=5)
         if not sessions:
             return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tui.forms.session_words import history_lines, name_of, session_facts
 from tui.text import count, fit, safe, size
 from tui.widgets.row_details import LABEL_WIDTH, Details
-from tui.widgets.sessions_table import SESSION_LOOKS
+from tui.widgets.sessions_table import look_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,5 +31,5 @@ def session_details(detail: SessionDetail, now: datetime) -> Details:
     text = "\n\n".join(
         "\n".join(f"{fit(name, LABEL_WIDTH)} {value}" for name, value in part) for part in parts
     )
-    title = f"{name_of(detail.session)} · {SESSION_LOOKS[detail.session.status]}"
+    title = f"{name_of(detail.session)} · {look_of(detail.session)}"
     return Details(title, text, asdict(detail))

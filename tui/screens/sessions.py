@@ -34,7 +34,7 @@ from tui.widgets.live_table import LiveTable
 from tui.widgets.paged_table import PagedTable
 from tui.widgets.panel import Panel
 from tui.widgets.scans_table import ScansTable, scan_rows, scans_title
-from tui.widgets.sessions_table import SESSION_LOOKS, SessionsTable, session_key, session_rows
+from tui.widgets.sessions_table import SessionsTable, look_of, session_key, session_rows
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -178,7 +178,7 @@ class SessionsScreen(SessionActions):
         differs = old is not None and old.session != session
         look = partial(_look_at, session.id)
         self._detail.want(session.id, look, now, again=differs, at_once=self._forced)
-        self.panel("chosen").describe(f"{name_of(session)}   {SESSION_LOOKS[session.status]}")
+        self.panel("chosen").describe(f"{name_of(session)}   {look_of(session)}")
         detail = self._detail.answer
         if detail is not None and detail.session.id == session.id:
             self._show_detail(detail, now)

@@ -34,7 +34,7 @@ class RevisionsTable(MarkableTable):
     COLUMNS = (
         Column("number", "Rev", 7, right=True),
         Column("when", "When", 16),
-        Column("who", "Who", 10, flexible=True, max_width=16),
+        Column("who", "Who", 10, flexible=True, max_width=24),
         Column("from", "From", 15, at_least=100),
         Column("changes", "Chg", 4, right=True),
         Column("what", "What changed", 20, flexible=True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.model.identity import UNASSIGNED
-from engine.model.session import SessionStatus
+from engine.model.session import WORKING, SessionStatus
 from engine.view.sessions import SessionOrder
 from tui.bindings import Scope, bindings
 from tui.text import age, count, safe, size
@@ -40,6 +40,7 @@ SESSION_LOOKS = {
     _S.ARCHIVED: Look("■", "archived", Tone.OK),
     _S.DELETED: Look("○", "in trash", Tone.MUTED),
 }
+_GOING_ON = WORKING | {_S.RECEIVING}
 _O = SessionOrder
 
 
@@ -129,6 +130,14 @@ class SessionsTable(PagedTable):
 _SORTABLE = frozenset(SessionOrder)
 
 
+def look_of(session: Session) -> Look:
+    """Return how a session's status looks; with ▲ if it has a reason why it does not go on."""
+    look = SESSION_LOOKS[session.status]
+    if session.reason and session.status in _GOING_ON:
+        return Look("▲", look.word, Tone.WARNING)
+    return look
+
+
 def session_key(session: Session) -> str:
     """Return what identifies a session's row."""
     return str(session.id)
@@ -140,7 +149,7 @@ def session_rows(sessions: Iterable[Session], now: datetime) -> list[TableRow]:
 
 
 def _row(session: Session, now: datetime) -> TableRow:
-    look = SESSION_LOOKS[session.status]
+    look = look_of(session)
     receiving = session.status is SessionStatus.RECEIVING
     changed = "now" if receiving and _is_fresh(session, now) else age(session.last_object_at, now)
     project = Cell(safe(session.project)) if session.project else Cell(UNASSIGNED, Tone.WARNING)

@@ -8,7 +8,7 @@ import pytest
 
 from engine.model.session import SessionArea, SessionStatus
 from engine.sessions import builder, building, files, operator, reconcile, staging, transfer
-from engine.sessions.files import remove_empty_folders, write_atomically
+from engine.sessions.files import is_there, remove_empty_folders, write_atomically
 from engine.sessions.operations import OperationKind
 from tests.engine.sessions.depot import Depot, depot_in
 from tests.engine.sessions.test_archive import archived, ask, ready
@@ -192,6 +192,13 @@ def test_a_link_at_the_end_is_replaced_and_not_written_through(tmp_path: Path) -
     write_atomically(tmp_path / "a.xml", b"content", roots=(tmp_path,))
     assert (tmp_path / "mine").read_bytes() == b"mine"
     assert (tmp_path / "a.xml").read_bytes() == b"content"
+
+
+def test_a_link_that_leads_nowhere_is_there_too(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    assert is_there(tmp_path / "link", roots=(tmp_path,))
+    assert not is_there(tmp_path / "other", roots=(tmp_path,))
+    assert not is_there(tmp_path / "other/a", roots=(tmp_path,))
 
 
 def test_the_root_of_folders_may_be_reached_through_a_link(tmp_path: Path) -> None:

@@ -116,6 +116,29 @@ def test_two_processes_that_bring_one_file_to_this_version_do_it_once(
         assert connection.execute("PRAGMA user_version").fetchone() == (2,)
 
 
+def test_nobody_else_writes_while_a_file_is_brought_to_this_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file.sqlite"
+    PrivateFile("it", "CREATE TABLE t (a)", 1, "").open(path).close()
+    connect = sqlite3.connect
+    refused: list[str] = []
+
+    class Watched(sqlite3.Connection):
+        def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+            if sql == "PRAGMA user_version" and self.in_transaction:
+                with closing(connect(path, timeout=0)) as other:
+                    try:
+                        other.execute("BEGIN IMMEDIATE")
+                    except sqlite3.OperationalError as error:
+                        refused.append(str(error))
+            return super().execute(sql, *arguments)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(connect, factory=Watched))
+    PrivateFile("it", "", 2, "", {2: ADD}).open(path).close()
+    assert refused == ["database is locked"]
+
+
 def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "file.sqlite"
     PrivateFile("it", "CREATE TABLE t (a)", 1, "").open(path).close()

@@ -8,7 +8,7 @@ import pytest
 from engine.model.project import Project
 from engine.model.session import SessionArea, SessionStatus
 from engine.model.session_actions import SessionAction
-from engine.view.sessions import ArchivePreview, SessionOutcome
+from engine.view.sessions import ArchivePreview, SessionOrder, SessionOutcome
 from tests.fake_sessions import make_session
 from tests.fakes import NOW, FakeEngine
 from tui.forms.session_words import (
@@ -22,6 +22,7 @@ from tui.forms.session_words import (
     session_facts,
     session_summary,
 )
+from tui.widgets.sessions_table import session_rows
 
 ONE, TWO = make_session(1, objects=10, bytes=2_000_000), make_session(2, label="[b]x\x1b")
 IN_CONFLICT = ArchivePreview(("another subject", "files are there: 3"), ONE)
@@ -53,6 +54,41 @@ def test_an_archiving_that_can_not_go_on_says_why_and_that_it_can_be_taken_back(
     assert facts["waits"].endswith(", has begun; c takes it back")
     building = replace(begun, session=replace(session, status=SessionStatus.BUILDING))
     assert dict(session_facts(building, NOW))["waits"].endswith(", has begun")
+
+
+def test_the_summary_of_a_session_that_a_link_blocks_shows_the_whole_path() -> None:
+    detail = FakeEngine().sessions.detail(412)
+    link = "prearchive/NEURO-02/20261201_121017000/P-1000_MR_03/SCANS"
+    why = (
+        f"a link stands where a folder of the prearchive belongs; remove the link {link} and put"
+        " the folder in its place"
+    )
+    session = replace(detail.session, status=SessionStatus.ERROR, reason=why)
+    summary = session_summary(replace(detail, session=session), NOW)
+    assert [name for name, _ in summary] == ["why", "", "", "by"]
+    assert link in " ".join(value for _, value in summary)
+    assert all(len(value) <= 62 for _, value in summary)
+    session = replace(session, reason=f"{why} {why}")
+    summary = session_summary(replace(detail, session=session), NOW)
+    assert len(summary) == 4
+    assert summary[2][1].endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "look"),
+    [
+        (SessionStatus.ARCHIVING, "", "◐ archiving"),
+        (SessionStatus.ARCHIVING, "no room; it will be tried again", "▲ archiving"),
+        (SessionStatus.RECEIVING, "no room; it will be tried again", "▲ receiving"),
+        (SessionStatus.QUEUED_ARCHIVING, "in conflict before", "… to archive"),
+        (SessionStatus.ERROR, "it can't be read", "✗ error"),
+    ],
+)
+def test_a_session_that_does_not_go_on_is_seen_in_the_list(
+    status: SessionStatus, reason: str, look: str
+) -> None:
+    (row,) = session_rows([replace(ONE, status=status, reason=reason)], NOW)
+    assert row.cells[SessionOrder.STATUS].text == look
 
 
 @pytest.mark.parametrize("session_id", [412, 418, 420, 200])
