@@ -268,6 +268,14 @@ def test_the_sites_script_names_the_revision_that_brought_it(store: Configuratio
     assert store.load().site.script.revision == 2
 
 
+def test_a_site_that_was_written_without_a_script_has_one_of_no_revision(
+    store: ConfigurationStore, path: Path
+) -> None:
+    path.write_text('{"site": {"1": {"allow_low_ports": true}}}')
+    store.save_project(Project("NEURO-01"), "anna")
+    assert store.load().site.script == SiteScript()
+
+
 def test_site_settings_are_refused_while_a_receiver_needs_the_old_ones(
     store: ConfigurationStore,
 ) -> None:
