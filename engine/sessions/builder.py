@@ -136,7 +136,7 @@ class Builder:
         direct = session.area is SessionArea.ARCHIVE
         status = SessionStatus.ARCHIVED if direct else SessionStatus.READY
         # In one transaction: a session must not stay behind for want of what was to follow.
-        then = None if direct else self._follows(session)
+        then = self._follows(session)
         became = self._at.ledger.end_build(session.id, (status, ""), built, then)
         if became is SessionStatus.RECEIVING:
             return

@@ -222,6 +222,14 @@ def test_an_unacceptable_newest_revision_in_the_history_holds_up_no_change(
     assert store.save_receiver(CT1, "anna")[0].revision == 2
 
 
+def test_a_kept_revision_whose_bookkeeping_is_no_record_holds_up_no_change(
+    store: ConfigurationStore,
+) -> None:
+    store.create_default("first start")
+    store.history.file(1).write_text('{"meta": {"1": 5}}')
+    assert store.save_receiver(CT1, "anna")[0].revision == 2
+
+
 def test_a_store_without_a_history_has_no_revisions(store: ConfigurationStore) -> None:
     assert list(store.revisions()) == []
 

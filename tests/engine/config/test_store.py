@@ -29,6 +29,7 @@ from engine.model.identifier import IdentifierInfo
 from engine.model.project import Project
 from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
+from engine.model.site_script import SiteScript
 from tests.fakes import FixedClock
 
 if TYPE_CHECKING:
@@ -255,6 +256,24 @@ def test_site_settings_are_replaced(store: ConfigurationStore) -> None:
     assert store.set_site(site, "anna").site == site == store.load().site
     _, saved = store.save_receiver(replace(CT1, port=104), "anna")
     assert saved.port == 104
+
+
+def test_the_sites_script_names_the_revision_that_brought_it(store: ConfigurationStore) -> None:
+    site = SiteSettings(bind_address="127.0.0.1")
+    assert store.set_site(site, "anna").site.script.revision == 0
+    text = 'version "6.1"\n(0010,0010) := "P"\n'
+    scripted = replace(site, script=SiteScript(True, text, 99))
+    assert store.set_site(scripted, "anna").site.script == SiteScript(True, text, 2)
+    store.save_project(Project("NEURO-01"), "anna")
+    assert store.load().site.script.revision == 2
+
+
+def test_a_site_that_was_written_without_a_script_has_one_of_no_revision(
+    store: ConfigurationStore, path: Path
+) -> None:
+    path.write_text('{"site": {"1": {"allow_low_ports": true}}}')
+    store.save_project(Project("NEURO-01"), "anna")
+    assert store.load().site.script == SiteScript()
 
 
 def test_site_settings_are_refused_while_a_receiver_needs_the_old_ones(

@@ -184,3 +184,15 @@ def test_a_session_that_has_rows_is_not_forgotten_if_its_files_are_gone(tmp_path
         adopt(depot.workplace)
         assert depot.session(session).status is S.RECEIVING
         assert len(depot.ledger.stored_files(session)) == 1
+
+
+def test_who_follows_stored_objects_hears_of_those_that_are_found_on_disk(tmp_path: Path) -> None:
+    with depot_in(tmp_path) as depot:
+        depot.receive()
+        depot.index.flush()
+        with depot.index.changing() as connection:
+            connection.execute("DELETE FROM objects")
+        heard: list[int] = []
+        depot.index.objects_written.add(lambda: heard.append(len(depot.index.objects())))
+        adopt(depot.workplace)
+        assert heard == [1]

@@ -465,3 +465,17 @@ def umask_of_nobody() -> Iterator[None]:
     umask = os.umask(0)
     yield
     os.umask(umask)
+
+
+def test_what_can_not_be_opened_is_seen_as_no_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.dcm"
+    path.write_bytes(OBJECT)
+    assert is_object(path) is True
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(type(path), "open", refuse)
+    assert is_object(path) is False

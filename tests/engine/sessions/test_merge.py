@@ -10,7 +10,7 @@ import pytest
 from engine.errors import SessionError, UnreadableObject
 from engine.intake.stored import read_stored
 from engine.model.safe_names import timestamp
-from engine.model.session import SessionArea, SessionStatus
+from engine.model.session import ObjectState, SessionArea, SessionStatus
 from engine.model.session_actions import SessionAction, possible_actions
 from engine.session_events import SessionFailed
 from engine.sessions import operator, transfer
@@ -376,3 +376,34 @@ def test_an_object_that_an_earlier_engine_has_put_aside_by_half_is_put_aside(dep
     transfer.carry_out(depot.areas, second, plan)
     assert replaced.stat().st_ino == inode
     assert kept.exists()
+
+
+def test_a_merge_that_is_carried_out_again_keeps_the_row_of_what_replaced_an_object(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same: dict[str, Any] = {"name": "1.dcm", "SOPInstanceUID": "1.2.3.1"}
+    into = archived(depot, **same)
+    second = half_merged(depot, monkeypatch, **same, InstanceNumber="2")
+    (operation,) = depot.ledger.operations()
+    assert operation.plan is not None
+    depot.ledger.note_merge(second, operation.plan)
+    depot.lifecycle.run_due()
+    assert depot.ledger.stored_files(into) == ("SCANS/4/DICOM/1.dcm",)
+    assert depot.session(into).objects == 1
+
+
+def test_rows_of_objects_without_a_file_go_to_the_merged_session_too(depot: Depot) -> None:
+    into = archived(depot)
+    second = ready(depot, name="2.dcm")
+    newest = depot.index.objects()[0]
+    filtered = depot._row(second, "", 0, {"SOPInstanceUID": "1.2.3.9"})
+    depot.index.record(filtered._replace(state=ObjectState.FILTERED))
+    depot.index.flush()
+    ask(depot, second, ARCHIVE, merge=True)
+    rows = depot.index.objects()
+    assert newest.session == second
+    assert [(row.sop_instance_uid, row.session) for row in rows] == [
+        ("1.2.3.9", into),
+        ("1.2.3.2", into),
+        ("1.2.3.1", into),
+    ]

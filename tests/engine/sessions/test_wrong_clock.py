@@ -162,8 +162,8 @@ def test_a_session_that_somebody_wants_back_is_not_purged(
             expiry = ExpiryClock(depot.clock, depot.journal)
             Trash(depot.areas, depot.ledger, depot.journal, depot.clock, expiry).purge(30)
         assert len(depot.objects(SessionArea.TRASH)) == 1
+        assert depot.told(TrashPurged) == []
     look(depot)
-    assert depot.told(TrashPurged) == []
     assert depot.session(session).status is S.READY
     assert len(depot.told(SessionRestored)) == len(depot.objects(SessionArea.PREARCHIVE)) == 1
 
