@@ -28,6 +28,7 @@ def use(*, signs: bool) -> x509.KeyUsage:
 
 CA = party("ca", is_authority=True)
 SUB = party("sub", issuer=CA, is_authority=True)
+NAMED = party("named", x509.DNSName("pki.example"), issuer=CA, is_authority=True)
 CT1 = party("ct1", x509.DNSName("ct1.example"), issuer=SUB)
 DEVICE = party("device", x509.DNSName("device.example"), is_authority=True)
 BELOW = party("below", issuer=DEVICE, is_authority=True)
@@ -63,6 +64,7 @@ def test_a_trusted_certificate_that_can_not_be_read_is_a_devices_and_doubtful() 
     ("trusted", "chain", "is_accepted"),
     [
         ([CA], [CT1, SUB, CA], True),
+        ([CA], [CT1, NAMED, CA], True),
         ([SUB], [CT1, SUB], True),
         ([CT1], [CT1], True),
         ([DEVICE], [DEVICE], True),
