@@ -467,7 +467,7 @@ def umask_of_nobody() -> Iterator[None]:
     os.umask(umask)
 
 
-def test_what_can_not_be_opened_is_seen_as_no_object(
+def test_what_can_not_be_opened_is_not_taken_for_no_object(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.dcm"
@@ -478,4 +478,5 @@ def test_what_can_not_be_opened_is_seen_as_no_object(
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(type(path), "open", refuse)
-    assert is_object(path) is False
+    with pytest.raises(OSError, match="Input/output error"):
+        is_object(path)
