@@ -85,7 +85,12 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Script]:
 @pytest.fixture(autouse=True)
 def _plain(script: Script) -> None:
     """Begin each test with the receiver of a fresh installation."""
-    plain = {"aeTitle": "XNAT", "port": script.dock.port, "identifier": "dicomObjectIdentifier"}
+    plain = {
+        "aeTitle": "XNAT",
+        "port": script.dock.port,
+        "identifier": "dicomObjectIdentifier",
+        "directArchiveOverwrite": "delete",  # without it a receiver keeps what it has
+    }
     assert script.http.put(f"{BASE}/1", json=plain).status_code == 200
     for record in script.http.get(BASE).json()[1:]:
         assert script.http.delete(f"{BASE}/{record['id']}").status_code == 200
