@@ -6,7 +6,8 @@ The map, from the top down (import contracts keep it one-way):
 - `service`: the `Engine`, which builds the parts and starts and stops them
 - `answers`: what answers the questions of `view`, one module for each group of them
 - `session_keeping`: the parts that look after whole sessions, for an engine or a single command
-- `dimse`: everything that touches pynetdicom | `config`: TinyDB and watchfiles
+- `reception`: ports and associations | `config`: TinyDB and watchfiles
+- `dimse`: the protocol as bytes, with pynetdicom's help | `net`: sockets, TLS, the one loop
 - `intake`: one object's way in, from its bytes to its final file
 - `inspection`: headers and images of single objects, read in a process of their own
 - `sessions`: the SQLite index, and what becomes of whole sessions: built, archived, moved, deleted

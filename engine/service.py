@@ -7,6 +7,7 @@ import socket
 import threading
 from collections import Counter
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine import __version__
@@ -15,12 +16,7 @@ from engine.answers.tls_files import tls_notes
 from engine.clock import SystemClock
 from engine.config.watcher import ConfigurationWatcher
 from engine.descriptors import raise_limit
-from engine.dimse import private_names
-from engine.dimse.acceptance import Load
-from engine.dimse.association_control import AssociationControl
-from engine.dimse.echo import echo
-from engine.dimse.inherited import InheritedSockets
-from engine.dimse.ports import listening_address, probe
+from engine.dimse.scu import echo
 from engine.errors import ConfigurationError, CorruptConfiguration, Problem
 from engine.events import (
     ConfigurationApplied,
@@ -37,6 +33,8 @@ from engine.model.masked_settings import (
     revealed_receiver,
     revealed_site,
 )
+from engine.net.inherited import InheritedSockets
+from engine.net.ports import listening_address, probe
 from engine.parts.answers import Answers
 from engine.parts.follow_ups import FollowUps
 from engine.parts.intake import Intake
@@ -47,6 +45,8 @@ from engine.parts.states import ReceiverStates
 from engine.parts.storage import open_storage
 from engine.parts.watching import Watching, start_alerts
 from engine.processor_keeping import ConfigurationAccess
+from engine.reception.acceptance import Load
+from engine.reception.associations import AssociationControl
 from engine.view import EngineSnapshot, ReceiverState, StorageStatus
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 
     from engine.clock import Clock
     from engine.config.store import ConfigurationStore
-    from engine.dimse.receivers import Receivers
     from engine.events import Event, EventPage, Listener, RecordedEvent
     from engine.model.file_namer import FileNamerInfo
     from engine.model.identifier import IdentifierInfo
@@ -63,6 +62,7 @@ if TYPE_CHECKING:
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
     from engine.parts.storage import Storage
+    from engine.reception.receivers import Receivers
     from engine.settings import EngineSettings
     from engine.view import EchoResult, PortStatus
     from engine.view.forwarding import ForwardingView
@@ -100,7 +100,9 @@ class Engine:
         """The same without its secrets, as every client gets it."""
         self._configuration_problem = ""
         self._plugins = Plugins.load()
-        self._access = ConfigurationAccess(lambda: self._configuration, self._changing, self._apply)
+        # Asked for with every object: without a frame of Python.
+        current = partial(getattr, self, "_configuration")
+        self._access = ConfigurationAccess(current, self._changing, self._apply)
         self._started_at = self._clock.now()
         self._stopping = self._draining = False
         self._open = ExitStack()
@@ -116,7 +118,6 @@ class Engine:
             ConfigurationError: if the configuration file is not acceptable.
             StorageUnusable: if the directory can't hold what must be kept there.
         """
-        private_names.require()
         raise_limit()
         with ExitStack() as opened:
             self._build(opened)

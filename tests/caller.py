@@ -11,6 +11,7 @@ from tests.running import LOOPBACK
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
 ANSWER_SECONDS = 20
 SERVER_NAME = "dock.hospital.example"
@@ -71,6 +72,12 @@ class Caller:
     def echo_and_begin(self) -> None:
         """Send a C-ECHO together with the beginning of another command, and wait for its answer."""
         self._ask(_fragment(3, _ECHO_REQUEST) + _fragment(1, bytes(8)))
+
+    def send_echo_in_two_parts(self, between: Callable[[], object]) -> None:
+        """Send a C-ECHO in two PDUs, do something between them, and wait for its answer."""
+        self.socket.sendall(_pdu(_DATA, _fragment(1, _ECHO_REQUEST[:8])))
+        between()
+        self._ask(_fragment(3, _ECHO_REQUEST[8:]))
 
     def send_echo(self) -> None:
         """Send a C-ECHO without waiting for its answer."""

@@ -13,16 +13,13 @@ import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import gettempdir
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import patch
 
 from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
-from engine.dimse.acceptance import Load
-from engine.dimse.associations import Associations
-from engine.dimse.door import Door
-from engine.dimse.receivers import Receivers
-from engine.dimse.receiving import Deadlines
+from engine.dimse.pdata import BUFFER_BYTES, ReceiveBuffer
 from engine.events import Event
 from engine.intake.installed import infos_of, load_identifiers
 from engine.journal import Journal
@@ -30,6 +27,14 @@ from engine.model.ae_title import AETitle
 from engine.model.limits import Limits
 from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
+from engine.net.admission import PendingConnections
+from engine.net.reactor import Reactor
+from engine.reception.acceptance import Load
+from engine.reception.association import Services
+from engine.reception.associations import Associations
+from engine.reception.deadlines import Deadlines
+from engine.reception.listener import Surroundings
+from engine.reception.receivers import Receivers
 from engine.sessions.index import SessionIndex
 from engine.settings import EngineSettings
 
@@ -37,11 +42,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from engine.clock import Clock
-    from engine.dimse.inherited import InheritedSockets
-    from engine.dimse.reception import Reception
     from engine.events import RecordedEvent
     from engine.model.project import Project
     from engine.model.session import Session
+    from engine.net.inherited import InheritedSockets
+    from engine.reception.storage_scp import StorageSCP
     from engine.sessions.rows import ObjectRow
 
 LOOPBACK = "127.0.0.1"
@@ -286,34 +291,47 @@ class WatchedJournal(Journal):
         return recorded
 
 
+class SettableTime:
+    """The time of the loop, which passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000_000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
 class Dock:
     """The listeners of an engine without the rest of it; use it in a `with` block."""
 
     def __init__(
         self,
         clock: Clock | None = None,
-        reception: Reception | None = None,
+        storage: StorageSCP | None = None,
         *,
         handshake_seconds: float = 10.0,
         inherited: InheritedSockets | None = None,
+        time: SettableTime | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
+        self._time = time
         self.journal = WatchedJournal(self.clock)
         self.associations = Associations(self.clock, self.journal)
         self.site = LOOPBACK_SITE
         self.draining = False
-        self.door = Door(self.clock, self.journal, 1000, 1000)
-        self.receivers = Receivers(
-            self.clock,
-            self.journal,
+        self.pending = PendingConnections(self.clock, self.journal, 1000, 1000)
+        self.reactor = Reactor(monotonic=time.monotonic if time else monotonic)
+        services = Services(
+            self.reactor,
+            ReceiveBuffer(BUFFER_BYTES),
             self.associations,
-            reception,  # type: ignore[arg-type]
-            self.load,
+            storage,  # type: ignore[arg-type]
             Deadlines(handshake_seconds=handshake_seconds),
-            self.door,
-            self.on_change,
-            inherited,
         )
+        surroundings = Surroundings(
+            services, self.pending, self.load, self.clock, self.journal, inherited
+        )
+        self.receivers = Receivers(surroundings, self.on_change)
 
     def __enter__(self) -> Self:
         return self
@@ -331,6 +349,18 @@ class Dock:
 
     def apply(self, *receivers: Receiver) -> None:
         self.receivers.apply(receivers, self.site)
+
+    def settle(self) -> None:
+        """Return when the loop has acted on everything that has come so far."""
+        for _ in range(2):  # what came during a round of the loop is acted on in the next one
+            assert self.reactor.call_and_wait(lambda: None, 20)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass for the peers, after everything that has come so far."""
+        assert self._time is not None
+        self.settle()
+        self._time.seconds += seconds
+        self.settle()
 
     def wake(self) -> None:
         """Let the supervisor look at the clock, which a clock that stands still does not."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from engine.inspection.job import Job, Result
     from engine.inspection.showings import Showings
-    from engine.intake.recent import RecentHeader
+    from engine.intake.remembered import RecentHeader
     from engine.intake.router import Router
     from engine.model.session import Session
     from engine.session_keeping import SessionKeeping

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from engine.clock import Clock
-    from engine.dimse.associations import Associations
+    from engine.reception.associations import Associations
     from engine.sessions.reader import IndexReader
 
 Who = tuple[str, str]

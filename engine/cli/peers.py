@@ -26,7 +26,7 @@ from engine.model.store_status import SUCCESS, status_in_words
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from engine.dimse.sending import SentObject
+    from engine.dimse.scu import SentObject
     from engine.model.peer import Peer
 
 NOT_ACCEPTED = 9
@@ -90,7 +90,7 @@ def _deadlines(arguments: argparse.Namespace) -> PeerDeadlines:
 
 
 def _echo(arguments: argparse.Namespace) -> int:
-    from engine.dimse.sending import echo_peer
+    from engine.dimse.scu import echo_peer
 
     peer, started = _peer(arguments), time.monotonic()
     status = echo_peer(peer, _deadlines(arguments))
@@ -104,7 +104,7 @@ def _echo(arguments: argparse.Namespace) -> int:
 
 
 def _send(arguments: argparse.Namespace) -> int:
-    from engine.dimse.sending import send_files
+    from engine.dimse.scu import send_files
 
     peer, files = _peer(arguments), list(_found(arguments.files))
     if not files:

@@ -86,8 +86,8 @@ def _file_name(text: str) -> str:
 def _engine(arguments: argparse.Namespace) -> None:
     from engine import Engine
     from engine.control.host import require_tls, serve
-    from engine.dimse.inherited import InheritedSockets
     from engine.headless import Signals, run
+    from engine.net.inherited import InheritedSockets
     from engine.systemd.notify import Notifier
 
     signals, notifier = Signals(), Notifier.from_environment()

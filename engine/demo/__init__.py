@@ -15,12 +15,12 @@ from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
 from engine.demo.sender import CT_AE_TITLE, MR_AE_TITLE, PROJECTS
 from engine.demo.studies import MR_SCANNER
-from engine.dimse.ports import probe
 from engine.model.ae_title import AETitle
 from engine.model.project import Project
 from engine.model.receiver import Receiver
 from engine.model.session_settings import SessionSettings
 from engine.model.site import SiteSettings
+from engine.net.ports import probe
 from engine.service import Engine
 from engine.settings import EngineSettings
 from engine.view import PortState

@@ -10,15 +10,24 @@ import json
 import sys
 import threading
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING
 
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+
 from engine.demo.studies import CT_SCANNER, ER_CT, MR_SCANNER, Scanner, study
-from engine.dimse.send import Destination, SendingAssociation
+from engine.dimse.contexts import EXPLICIT_LITTLE
+from engine.dimse.scu import OutgoingAssociation
+from engine.errors import AssociationRefused, PeerError
+from engine.model.peer import Peer, PeerDeadlines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from pydicom.dataset import Dataset
 
 CT_AE_TITLE = "DEMO_CT"
 MR_AE_TITLE = "DEMO_MR"
@@ -30,6 +39,7 @@ _OBJECT_PAUSE_SECONDS = 0.04
 _STUDY_PAUSE_SECONDS = 1.5
 _STRANGER_PAUSE_SECONDS = 4.0
 _JOIN_SECONDS = 15
+_DEADLINES = PeerDeadlines(connect_seconds=10, answer_seconds=10)
 
 
 class Demonstration:
@@ -63,32 +73,55 @@ class Demonstration:
 
     def _acquire(self, scanner: Scanner, project: str, first: int) -> None:
         for number in count(first, 3):
-            with self._call(scanner.modality, scanner.ae_title, scanner.sop_class_uid) as peer:
-                self._count("associations", peer.is_established)
-                for ds in study(scanner, number, project, datetime.now(UTC)):
-                    if self._stop.is_set() or not peer.is_established:
-                        break
-                    self._count("objects_sent", peer.send(ds) is not None)
-                    self._stop.wait(_OBJECT_PAUSE_SECONDS)
+            with suppress(PeerError):
+                self._send(scanner, study(scanner, number, project, datetime.now(UTC)))
             if self._stop.wait(_STUDY_PAUSE_SECONDS):
                 return
+
+    def _send(self, scanner: Scanner, objects: Iterable[Dataset]) -> None:
+        with self._call(scanner, scanner.ae_title) as association:
+            self._count("associations")
+            for ds in objects:
+                if self._stop.is_set():
+                    return
+                encoded = _encoded(ds)
+                context = (scanner.sop_class_uid, EXPLICIT_LITTLE)
+                association.store(context, ds.SOPInstanceUID, [memoryview(encoded)], len(encoded))
+                self._count("objects_sent")
+                self._stop.wait(_OBJECT_PAUSE_SECONDS)
 
     def _knock(self) -> None:
         """Ask again and again for what the whitelist does not allow."""
         while not self._stop.is_set():
-            with self._call(MR_SCANNER.modality, STRANGER, MR_SCANNER.sop_class_uid) as peer:
-                self._count("associations_rejected", peer.is_rejected)
+            try:
+                with self._call(MR_SCANNER, STRANGER):
+                    pass
+            except AssociationRefused:
+                self._count("associations_rejected")
+            except PeerError:
+                pass
             self._stop.wait(_STRANGER_PAUSE_SECONDS)
 
-    def _call(self, modality: str, calling: str, sop_class_uid: str) -> SendingAssociation:
+    def _call(self, scanner: Scanner, calling: str) -> OutgoingAssociation:
         called, port = (
-            (CT_AE_TITLE, self._ct_port) if modality == "CT" else (MR_AE_TITLE, self._mr_port)
+            (CT_AE_TITLE, self._ct_port)
+            if scanner.modality == "CT"
+            else (MR_AE_TITLE, self._mr_port)
         )
-        return SendingAssociation(Destination("127.0.0.1", port, called, calling), [sop_class_uid])
+        peer = Peer("127.0.0.1", port, called, calling)
+        return OutgoingAssociation(peer, [(scanner.sop_class_uid, EXPLICIT_LITTLE)], _DEADLINES)
 
-    def _count(self, name: str, happened: bool) -> None:
+    def _count(self, name: str) -> None:
         with self._lock:
-            self._counts[name] += happened
+            self._counts[name] += 1
+
+
+def _encoded(ds: Dataset) -> bytes:
+    """Return a data set in Explicit VR Little Endian."""
+    encoded = DicomBytesIO()
+    encoded.is_little_endian, encoded.is_implicit_VR = True, False
+    write_dataset(encoded, ds)
+    return encoded.getvalue()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from pydicom import config
 from pydicom.uid import UID
 from pynetdicom import ALL_TRANSFER_SYNTAXES
-from pynetdicom.presentation import PresentationContext
 
 from engine.view import RefusedContext
 from engine.view.associations import AcceptedContext
@@ -43,13 +43,53 @@ TRANSFER_SYNTAXES: tuple[str, ...] = (
 """In order of preference: what every viewer reads first, the retired big endian last."""
 
 
-@lru_cache(maxsize=1)
-def verification_context() -> PresentationContext:
-    """Return the context for C-ECHO, which every receiver supports; shared as well."""
-    context = PresentationContext()
-    context.abstract_syntax = VERIFICATION
-    context.transfer_syntax = list(_UNCOMPRESSED)
-    return context
+class ProposedContext(NamedTuple):
+    """A presentation context as a requestor proposes it (PS3.8 9.3.2.2)."""
+
+    id: int
+    abstract_syntax: str
+    transfer_syntaxes: tuple[str, ...]
+
+
+class AcceptedUIDs(NamedTuple):
+    """An accepted context. Its names are looked up only when they are shown."""
+
+    id: int
+    sop_class: str
+    transfer_syntax: str
+
+
+class Refusal(NamedTuple):
+    """A context that is not accepted, with its result (PS3.8 table 9-18)."""
+
+    context: ProposedContext
+    result: int
+
+
+def answer_contexts(
+    proposed: Iterable[ProposedContext],
+) -> tuple[tuple[AcceptedUIDs, ...], tuple[Refusal, ...]]:
+    """Return the accepted and the refused contexts, both in the order of their ids.
+
+    The receiver chooses the transfer syntax; the order of the proposal does not matter.
+    """
+    accepted, refused = list[AcceptedUIDs](), list[Refusal]()
+    for context in sorted(proposed):
+        supported = supported_syntaxes(context.abstract_syntax)
+        chosen = next((syntax for syntax in supported if syntax in context.transfer_syntaxes), None)
+        if chosen is not None:
+            accepted.append(AcceptedUIDs(context.id, context.abstract_syntax, chosen))
+        else:
+            result = _NO_TRANSFER_SYNTAX if supported else _NO_ABSTRACT_SYNTAX
+            refused.append(Refusal(context, result))
+    return tuple(accepted), tuple(refused)
+
+
+def supported_syntaxes(sop_class_uid: str) -> tuple[str, ...]:
+    """Return the transfer syntaxes that a receiver takes for a SOP class; none if it refuses it."""
+    if sop_class_uid == VERIFICATION:
+        return _UNCOMPRESSED
+    return TRANSFER_SYNTAXES if is_storage(sop_class_uid) else ()
 
 
 @lru_cache(maxsize=4096)
@@ -57,79 +97,45 @@ def is_storage(sop_class_uid: str) -> bool:
     """Tell whether objects of a SOP class are taken: all storage, private and unknown classes."""
     if not sop_class_uid.startswith(_STANDARD_ROOT):
         return True
-    uid = UID(sop_class_uid)
+    uid = _uid(sop_class_uid)
     if not uid.type:
         return True  # newer than our dictionary
     other_service = "Storage Commitment" in uid.name or uid == _MEDIA_DIRECTORY
     return uid.type == "SOP Class" and "Storage" in uid.name and not other_service
 
 
-def supported_contexts(proposed: Iterable[PresentationContext]) -> list[PresentationContext]:
-    """Return what a receiver supports of the proposed contexts, one per abstract syntax."""
-    wanted = {str(context.abstract_syntax) for context in proposed}
-    supported = [verification_context()]
-    return supported + [_storage_context(uid) for uid in sorted(wanted) if is_storage(uid)]
-
-
-@lru_cache(maxsize=1024)
-def _storage_context(sop_class_uid: str) -> PresentationContext:
-    """Return the context of a storage class, which all associations share and none changes."""
-    context = PresentationContext()
-    context.abstract_syntax = UID(sop_class_uid)
-    context.transfer_syntax = list(TRANSFER_SYNTAXES)
-    return context
-
-
-def refused_contexts(
-    refused: Iterable[PresentationContext], proposed: Iterable[PresentationContext]
-) -> tuple[RefusedContext, ...]:
-    """Return in words what was refused of a proposal, and why."""
-    syntaxes = {context.context_id: context.transfer_syntax for context in proposed}
+def refused_contexts(refused: Iterable[Refusal]) -> tuple[RefusedContext, ...]:
+    """Return the refused contexts by name, with the reason."""
     return tuple(
         RefusedContext(
-            _name(context.abstract_syntax),
-            tuple(_name(syntax) for syntax in syntaxes.get(context.context_id, ())),
-            _REASONS.get(context.result or 0, f"result {context.result}"),
+            name_of(context.abstract_syntax),
+            tuple(map(name_of, context.transfer_syntaxes)),
+            _REASONS[result],
         )
-        for context in refused
-    )
-
-
-class AcceptedUIDs(NamedTuple):
-    """An accepted context as it is kept: its names are looked up only when somebody asks."""
-
-    id: int
-    sop_class: UID | None
-    transfer_syntax: UID | None
-
-
-def accepted_uids(accepted: Iterable[PresentationContext]) -> tuple[AcceptedUIDs, ...]:
-    """Return what is kept of the accepted contexts."""
-    return tuple(
-        AcceptedUIDs(
-            context.context_id or 0,
-            context.abstract_syntax,
-            next(iter(context.transfer_syntax), None),
-        )
-        for context in accepted
+        for context, result in refused
     )
 
 
 def named_contexts(accepted: Iterable[AcceptedUIDs]) -> tuple[AcceptedContext, ...]:
     """Return accepted contexts in words, in the order of their ids."""
     return tuple(
-        AcceptedContext(context.id, _name(context.sop_class), _name(context.transfer_syntax))
+        AcceptedContext(context.id, name_of(context.sop_class), name_of(context.transfer_syntax))
         for context in sorted(accepted, key=lambda context: context.id)
     )
 
 
-_REASONS = {  # PS3.8 table 9-18
-    1: "refused by the user",
-    2: "refused without a reason",
-    3: "not a storage class",
-    4: "no common transfer syntax",
+_NO_ABSTRACT_SYNTAX, _NO_TRANSFER_SYNTAX = 3, 4  # PS3.8 table 9-18
+_REASONS = {
+    _NO_ABSTRACT_SYNTAX: "not a storage class",
+    _NO_TRANSFER_SYNTAX: "no common transfer syntax",
 }
 
 
-def _name(uid: UID | None) -> str:
-    return uid.name if uid else "none"
+def name_of(uid: str) -> str:
+    """Return the name of a UID, or the UID where the dictionary does not have it."""
+    return _uid(uid).name if uid else "none"
+
+
+def _uid(text: str) -> UID:
+    # By default pydicom warns of a UID such as 1.2.03 on standard error, with its text.
+    return UID(text, config.IGNORE)

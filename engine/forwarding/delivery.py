@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from engine.delivery_events import ObjectsNotForwarded
-from engine.dimse.sending import store_one
+from engine.dimse.scu import store_one
 from engine.errors import (
     AssociationBroken,
     ConfigurationError,
@@ -25,7 +25,7 @@ from engine.model.store_status import Verdict, is_peer_full, status_in_words, ve
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from engine.dimse.requestor import OutgoingAssociation
+    from engine.dimse.scu import OutgoingAssociation
     from engine.forwarding.destination import Destination
     from engine.forwarding.line import Line
     from engine.forwarding.surroundings import Surroundings

@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from engine.dimse.proposal import MAX_CONTEXTS
-from engine.dimse.sending import call
+from engine.dimse.acse import MAX_CONTEXTS
+from engine.dimse.scu import call
 from engine.errors import AssociationBroken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from engine.dimse.proposal import Context
-    from engine.dimse.requestor import OutgoingAssociation
+    from engine.dimse.acse import Context
+    from engine.dimse.scu import OutgoingAssociation
     from engine.forwarding.destination import Destination
 
 

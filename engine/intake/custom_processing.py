@@ -12,7 +12,7 @@ from engine.intake.identifiers import explain
 from engine.intake.inquiry import Inquiry
 from engine.intake.passing import Passing
 from engine.intake.processors import Facts, Known
-from engine.intake.series import Series
+from engine.intake.remembered import Series
 from engine.model.processor_class import Location
 
 if TYPE_CHECKING:

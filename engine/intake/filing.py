@@ -65,13 +65,6 @@ class Filing:
         joins = self._index.is_open(key._replace(area=SessionArea.ARCHIVE))
         return joins or not self._is_archived(key.project, key.label)
 
-    def known(self, key: SessionKey, *, directly: bool) -> Filed | None:
-        """Hold the session of an object that is not its first one; None if it may be."""
-        if directly and key.project is not None:
-            key = key._replace(area=SessionArea.ARCHIVE)
-        place = self._index.place_of(key)
-        return None if place is None else Filed(place, key.area)
-
     def file(
         self, receiver: Receiver, key: SessionKey, origin: SessionOrigin, *, directly: bool
     ) -> Filed:

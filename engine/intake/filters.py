@@ -22,6 +22,7 @@ class SeriesFilters:
         texts.update(projects.series_filters.items())
         self._filters = {whose: parse_series_filter(text) for whose, text in texts.items() if text}
         """By project; None is the site."""
+        self.are_any = bool(self._filters)
         self.last_tag = max((f.last_tag for f in self._filters.values()), default=0)
         """The greatest tag that one asks for, whatever project an object belongs to."""
 
@@ -31,8 +32,6 @@ class SeriesFilters:
         Raises:
             ProcessingFailed: if a pattern takes too long; nobody knows then whether it is wanted.
         """
-        if not self._filters:
-            return ""
         try:
             for whose in (None,) if project is None else (None, project):
                 series_filter = self._filters.get(whose)

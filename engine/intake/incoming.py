@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
 from engine.intake.file_meta import FileMeta, body_offset
-from engine.intake.layout import Layouts
-from engine.intake.reading import read_complete, read_in_parts
+from engine.intake.reading import Layouts, read_complete, read_in_parts
 from engine.model.session import ProjectScript
 
 if TYPE_CHECKING:
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     from engine.elements import Buffer
     from engine.errors import IntakeError
     from engine.intake.header import HeaderView
+    from engine.intake.remembered import SeriesMemory
     from engine.intake.router import Ruling
-    from engine.intake.series import SeriesMemory
     from engine.intake.write import Part
     from engine.model.receiver import Receiver
     from engine.model.session import SessionArea
@@ -60,6 +59,8 @@ class Source:
         self.layouts = Layouts()
         self.ruling: Ruling | None = None
         """What decided about the last object."""
+        self.traced: tuple[int, tuple[tuple[int, str | None], ...]] | None = None
+        """The session that was last noted under identifying values, and those values."""
         self.series: SeriesMemory | None = None
         """The last series, as long as the same decides."""
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.model.file_name_template import DEFAULT_TEMPLATE, FileNameTemplate, parse_template
-from engine.model.safe_names import hash_text, java_list_hash, safe_part, scan_name
+from engine.model.file_name_template import (
+    DEFAULT_TEMPLATE,
+    FileNameTemplate,
+    hash_text,
+    java_list_hash,
+    parse_template,
+)
+from engine.model.safe_names import safe_part, scan_name
 
 if TYPE_CHECKING:
     from engine.intake.header import HeaderView

@@ -22,29 +22,16 @@ if TYPE_CHECKING:
     from engine.intake.router import Ruling
     from engine.intake.write import Part
     from engine.model.identity import Identity
-    from engine.sessions.index import Copy, SessionIndex, SessionKey, SessionPlace
+    from engine.sessions.index import Copy
     from engine.settings import Durability
 
 
 class Resent:
     """Looks for objects that the engine has already; for all threads."""
 
-    def __init__(self, index: SessionIndex, anonymizer: Anonymizer, durability: Durability) -> None:
-        self._index = index
+    def __init__(self, anonymizer: Anonymizer, durability: Durability) -> None:
         self._anonymizer = anonymizer
         self._durability = durability
-
-    def copies(
-        self, incoming: IncomingObject, key: SessionKey, place: SessionPlace | None
-    ) -> tuple[Copy, ...]:
-        """Return where the SOP instance is already, unless it can only be where it arrives.
-
-        Raises:
-            OutOfResources: if the index can't be read.
-        """
-        if place is not None and not place.has_history:
-            return ()
-        return self._index.copies(key, incoming.arrival.sop_instance_uid)
 
     def same(
         self,
@@ -58,8 +45,6 @@ class Resent:
         Raises:
             OutOfResources: if the storage fails.
         """
-        if not copies:
-            return None
         source, part = incoming.arrival.source, incoming.part
         same = self._holds(part, incoming.body_offset, copies, source)
         return same or self._same_after_script(incoming, identity, ruling, copies)

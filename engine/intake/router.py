@@ -15,9 +15,13 @@ from engine.intake.filters import SeriesFilters
 from engine.intake.header import DEFAULT_LAST_TAG
 from engine.intake.identifiers import Missing, explain
 from engine.intake.inquiry import Inquiry
-from engine.intake.recent import RecentHeader, RecentHeaders
-from engine.intake.remembered import RememberedIdentities
-from engine.intake.series import Series, SeriesMemory
+from engine.intake.remembered import (
+    RecentHeader,
+    RecentHeaders,
+    RememberedIdentities,
+    Series,
+    SeriesMemory,
+)
 from engine.intake.slow_rules import SlowRules
 from engine.intake.telling import identifying_values
 from engine.intake.trial import Tried, try_recent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PIECE_BYTES = 1024 * 1024
+_UID = re.compile(r"[0-9.]{1,64}")
 # A FIFO or device must not block us before we have seen what it is.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -86,4 +88,6 @@ def _sendable(fd: int) -> Sendable:
             del header
     if not sop_class or not instance:
         raise UnreadableObject("has no SOP class or instance UID")
+    if not (_UID.fullmatch(sop_class) and _UID.fullmatch(syntax)):  # no peer could accept it
+        raise UnreadableObject("has a SOP class or transfer syntax that is no UID")
     return Sendable(fd, sop_class, instance, syntax, begin, status.st_size - begin)

@@ -77,26 +77,17 @@ class StorageGuard:
         """Limits, size of the storage, and the thresholds by both."""
         self._told: type[Event] = StorageSuffices
         self._told_at = clock.monotonic() - TELL_SECONDS
-        self._refusal = ""
-        self._look_at = 0.0
-
-    def require(self) -> None:
-        """Let an object arrive only if there is room for it.
-
-        Raises:
-            OutOfResources: in words that say why.
-        """
-        why = self.refusal()
-        if why:
-            raise OutOfResources(why)
+        self.refused = ""
+        """What `refusal` said last, which holds until `look_at`."""
+        self.look_at = 0.0
 
     def refusal(self) -> str:
         """Say why nothing can be taken in now; nothing if it can."""
         now = self._clock.monotonic()
-        if now >= self._look_at:
-            self._refusal = self._look()
-            self._look_at = now + LOOK_SECONDS
-        return self._refusal
+        if now >= self.look_at:
+            self.refused = self._look()
+            self.look_at = now + LOOK_SECONDS
+        return self.refused
 
     def _look(self) -> str:
         if self._marker is not None and not self._marker.exists():

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from engine.intake.header import HeaderView
     from engine.intake.processing import Chain, Processing
-    from engine.intake.recent import RecentHeader
+    from engine.intake.remembered import RecentHeader
     from engine.intake.router import Ruling
     from engine.intake.write import IncomingArea
     from engine.model.identity import Identity

@@ -289,7 +289,7 @@ def publish(
             os.fdatasync(part.fd)
         folder_fd = folders.open(parts, durability)
         names = (name, otherwise) if otherwise else (name,)
-        published = _link(part, folder_fd, parts, names, body_offset, duplicates)
+        published = _link(part, folder_fd, parts, names, durability, body_offset, duplicates)
         if durability is Durability.FULL:
             os.fsync(folder_fd)
     except OSError as error:
@@ -313,7 +313,7 @@ def is_stored(
     """
     try:
         folder_fd = folders.open(parts, durability, make=False)
-        if not _is_same(part, folder_fd, name, body_offset):
+        if not _is_same(part, folder_fd, name, durability, body_offset):
             return False
         if durability is Durability.FULL:
             os.fsync(folder_fd)
@@ -329,6 +329,7 @@ def _link(
     folder_fd: int,
     parts: tuple[str, ...],
     names: tuple[str, ...],
+    durability: Durability,
     body_offset: int,
     duplicates: DuplicatePolicy,
 ) -> Published:
@@ -338,7 +339,7 @@ def _link(
         try:
             os.link(part.name, final, src_dir_fd=part.folder_fd, dst_dir_fd=folder_fd)
         except FileExistsError:
-            if _is_same(part, folder_fd, final, body_offset):
+            if _is_same(part, folder_fd, final, durability, body_offset):
                 return Published((*parts, final), duplicate=True, renamed=final != names[0])
             if is_same_instance(part.fd, folder_fd, final):
                 same_instance = True
@@ -365,7 +366,9 @@ def _replace(part: Part, folder_fd: int, name: str, duplicates: DuplicatePolicy)
     os.replace(part.name, name, src_dir_fd=part.folder_fd, dst_dir_fd=folder_fd)
 
 
-def _is_same(part: Part, folder_fd: int, name: str, body_offset: int) -> bool:
+def _is_same(
+    part: Part, folder_fd: int, name: str, durability: Durability, body_offset: int
+) -> bool:
     """Compare the data sets; the file metas differ in who sent the object."""
     try:
         if not stat.S_ISREG(os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode):
@@ -378,7 +381,8 @@ def _is_same(part: Part, folder_fd: int, name: str, body_offset: int) -> bool:
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode) or not _same_body(part, fd, body_offset):
             return False
-        os.fdatasync(fd)  # it may have been stored before flushing was switched on
+        if durability is not Durability.NONE:
+            os.fdatasync(fd)  # it may have been stored before flushing was switched on
     finally:
         os.close(fd)
     return True

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby, takewhile
+from operator import mul
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidSite, Problem
-from engine.model.safe_names import (
-    EMPTY_LIST_HASH,
-    hash_text,
-    is_device,
-    java_list_hash,
-    safe_part,
-)
+from engine.model.safe_names import DEVICE_NAME, safe_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
@@ -47,6 +42,14 @@ _TAGS = {
     "InstanceNumber": 0x00200013,
 }
 """The keywords of the default template, known without loading the data dictionary."""
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_PAIRS = tuple(high + low for high in _DIGITS for low in _DIGITS)
+EMPTY_LIST_HASH = 1
+"""Java's hash of a list without elements."""
+_MASK = 0xFFFFFFFF
+_LONGEST_UID = 64
+_POWERS = tuple(31**power & _MASK for power in range(_LONGEST_UID, -1, -1))
+"""What Java multiplies the characters of a text by: the last one by the last of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ class FileNameTemplate:
             stem = _NOT_IN_NAME.sub("_", stem).lstrip(".")
             if not stem or stem.startswith("-"):
                 stem = "_" + stem[1:]
-        if len(stem) + len(self.extension) > MAX_FILE_NAME_BYTES or is_device(stem):
+        if len(stem) + len(self.extension) > MAX_FILE_NAME_BYTES or DEVICE_NAME.fullmatch(stem):
             stem = safe_part(stem + self.extension + "/")  # never safe, so it becomes a hash
         return stem + self.extension
 
@@ -198,3 +201,55 @@ def _tag(keyword: str) -> int:
 def _fault(value: str, message: str, remedy: str, position: int | None = None) -> InvalidSite:
     column = None if position is None else position + 1
     return InvalidSite(Problem(FIELD, value[:80], message, remedy, None, column))
+
+
+def java_list_hash(values: Iterable[str], begun: int = EMPTY_LIST_HASH) -> int:
+    """Return Java's hash of a list of strings, unsigned.
+
+    Args:
+        values: the strings.
+        begun: the hash of those that come before them in the list.
+    """
+    total = begun
+    for value in values:
+        total = (31 * total + _java_hash(value)) & _MASK
+    return total
+
+
+def hash_text(number: int) -> str:
+    """Return a hash as it stands in names: in base 36 (XNAT 9.3)."""
+    high, low = divmod(number, len(_PAIRS) ** 2)
+    first, second = divmod(high, len(_PAIRS))
+    third, fourth = divmod(low, len(_PAIRS))
+    digits = _PAIRS[first] + _PAIRS[second] + _PAIRS[third] + _PAIRS[fourth]
+    return digits.lstrip("0") or "0"
+
+
+def _java_hash(text: str) -> int:
+    """Return Java's hash of a string; UIDs of one origin share all but their last component."""
+    shared, dot, last = text.rpartition(".")
+    if len(text) > _LONGEST_UID or not last.isascii():
+        return _hash_units(text)
+    shifted: int = _shared_hash(shared + dot) * _POWERS[-len(last) - 1]
+    return (shifted + _hash_units(last)) & _MASK
+
+
+def _hash_units(text: str) -> int:
+    """Return Java's hash of a string, which counts UTF-16 code units."""
+    units = text.encode("ascii") if text.isascii() else _utf16_units(text)
+    total = 0
+    if len(units) < len(_POWERS):
+        total = sum(map(mul, units, _POWERS[-len(units) :]))
+    else:
+        for unit in units:
+            total = (31 * total + unit) & _MASK
+    return total & _MASK
+
+
+@lru_cache(maxsize=1024)
+def _shared_hash(text: str) -> int:
+    return _hash_units(text)
+
+
+def _utf16_units(text: str) -> list[int]:
+    return memoryview(text.encode("utf-16-le", "surrogatepass")).cast("H").tolist()

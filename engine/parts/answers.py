@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from engine.clock import Clock
-    from engine.dimse.associations import Associations
     from engine.parts.intake import Intake
     from engine.parts.storage import Storage
     from engine.processor_keeping import ConfigurationAccess
+    from engine.reception.associations import Associations
     from engine.session_keeping import SessionKeeping
     from engine.settings import EngineSettings
 

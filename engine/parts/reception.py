@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.dimse.associations import Associations
-from engine.dimse.door import Door
-from engine.dimse.receivers import Receivers
-from engine.dimse.receiving import Deadlines
-from engine.dimse.reception import Reception
+from engine.dimse.pdata import BUFFER_BYTES, ReceiveBuffer
+from engine.net.admission import PendingConnections
+from engine.net.reactor import Reactor
+from engine.reception.association import Services
+from engine.reception.associations import Associations
+from engine.reception.deadlines import Deadlines
+from engine.reception.listener import Surroundings
+from engine.reception.receivers import Receivers
+from engine.reception.storage_scp import StorageSCP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
 
     from engine.clock import Clock
-    from engine.dimse.acceptance import Load
-    from engine.dimse.inherited import InheritedSockets
+    from engine.net.inherited import InheritedSockets
     from engine.parts.intake import Intake
     from engine.parts.storage import Storage
+    from engine.reception.acceptance import Load
     from engine.settings import EngineSettings
 
 
@@ -53,22 +57,21 @@ def receivers_of(
         inherited: the listening sockets that the parent process handed over.
         opened: ends what is begun here.
     """
-    receivers = Receivers(
+    services = Services(
+        Reactor(),
+        ReceiveBuffer(BUFFER_BYTES),
+        associations,
+        StorageSCP(intake.pipeline, associations),
+        Deadlines(settings.negotiation_seconds, settings.pdu_seconds, settings.handshake_seconds),
+    )
+    pending = PendingConnections(
         clock,
         storage.journal,
-        associations,
-        Reception(intake.pipeline, associations),
-        load,
-        Deadlines(settings.negotiation_seconds, settings.pdu_seconds, settings.handshake_seconds),
-        Door(
-            clock,
-            storage.journal,
-            settings.unassociated_peers,
-            settings.unassociated_peers_per_address,
-        ),
-        changed,
-        inherited,
+        settings.unassociated_peers,
+        settings.unassociated_peers_per_address,
     )
+    surroundings = Surroundings(services, pending, load, clock, storage.journal, inherited)
+    receivers = Receivers(surroundings, changed)
     opened.callback(inherited.close)
     opened.callback(receivers.abort_all)
     opened.callback(receivers.stop_accepting)

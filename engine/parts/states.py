@@ -6,8 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.dimse.receivers import ObservedState, Receivers
 from engine.errors import StorageUnusable
+from engine.reception.receivers import ObservedState, Receivers
 from engine.sessions.observed import ObservedReceiver
 from engine.view import ReceiverState, ReceiverStatus
 

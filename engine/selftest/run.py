@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from engine.certificates import own_caller, read_certificate
 from engine.dimse.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE, VERIFICATION
-from engine.dimse.ports import calling_address, listening_address
-from engine.dimse.sending import call, store_one
+from engine.dimse.scu import call, store_one
 from engine.errors import PeerError
 from engine.intake.sendable import open_sendable
 from engine.lock import EngineLock
 from engine.model import whitelist
 from engine.model.peer import Peer, PeerDeadlines
 from engine.model.store_status import SUCCESS, status_in_words
+from engine.net.ports import calling_address, listening_address
 from engine.selftest.filed import Filed, filed, on_disk, remove, route
 from engine.selftest.marked import SOP_CLASS_UID, TRANSFER_SYNTAX_UID, marked_object
 from engine.selftest.report import Found, Step
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from engine.clock import Clock
-    from engine.dimse.requestor import OutgoingAssociation
+    from engine.dimse.scu import OutgoingAssociation
     from engine.model.configuration import Configuration
     from engine.model.receiver import Receiver
     from engine.settings import EngineSettings

@@ -27,7 +27,6 @@ from engine.model.session import (
 )
 from engine.sessions.claims import is_claimed
 from engine.sessions.faults import in_words, unusable
-from engine.sessions.holds import Holds
 from engine.sessions.migrations import NEXT_SESSION
 from engine.sessions.moments import stamp
 from engine.sessions.rows import OBJECT_COLUMNS, ObjectRow, RowWriter
@@ -419,3 +418,31 @@ def session_of(row: tuple[object, ...]) -> Session:
     for name in ("first_object_at", "last_object_at", "changed_at"):
         values[name] = datetime.fromisoformat(str(values[name])) if values[name] else None
     return Session(**values)  # type: ignore[arg-type]
+
+
+class Holds:
+    """Counts the objects that are on their way into each session; used by any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._counts: dict[int, int] = {}
+
+    def take(self, session_id: int) -> None:
+        """An object is on its way into a session."""
+        with self._lock:
+            self._counts[session_id] = self._counts.get(session_id, 0) + 1
+
+    def give_back(self, session_id: int) -> None:
+        """The object is there, with its row, or has failed."""
+        with self._lock:
+            left = self._counts.pop(session_id) - 1
+            if left:
+                self._counts[session_id] = left
+            else:
+                self._changed.notify_all()
+
+    def wait_until_free(self, session_id: int, seconds: float) -> bool:
+        """Return whether nothing is on its way into a session, waiting for it that long."""
+        with self._changed:
+            return self._changed.wait_for(lambda: session_id not in self._counts, seconds)

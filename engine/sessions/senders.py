@@ -1,6 +1,6 @@
 """The senders that were ever seen: counted in the index once per association, and each hour.
 
-A row comes from `engine.dimse.associations`; the writer of the index adds it up. Senders that
+A row comes from `engine.reception.associations`; the writer of the index adds it up. Senders that
 were not seen for longest make room, those that never sent anything first: AE titles are whatever a
 peer says.
 """

@@ -76,4 +76,4 @@ def test_what_was_shown_lately(tmp_path: Path) -> None:
 def test_the_counts_of_a_demonstration() -> None:
     demonstration = Demonstration(1, 2)
     with guarded(demonstration, "_counts", by=demonstration._lock):
-        demonstration._count("objects_sent", True)
+        demonstration._count("objects_sent")

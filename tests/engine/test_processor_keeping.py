@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.demo.studies import CT_SCANNER, study
-from engine.dimse.send import Destination, SendingAssociation
 from engine.errors import ChangedMeanwhile, InvalidProcessor, NotFound
 from engine.events import IdentifyingValuesShown, OptionNotApplied, ProcessorProblem
 from engine.intake.telling import identifying_values
@@ -21,6 +20,7 @@ from engine.model.processor_class import Location
 from engine.model.project import Project
 from engine.service import Engine
 from engine.settings import Durability, EngineSettings
+from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, configure, free_port, make_receiver
 
 if TYPE_CHECKING:

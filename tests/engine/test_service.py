@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import sqlite3
 import threading
@@ -21,7 +20,6 @@ from engine.alerting.failure import NotDelivered
 from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
 from engine.demo.studies import CT_SCANNER, study
-from engine.dimse.send import Destination, SendingAssociation
 from engine.errors import (
     AlreadyRunning,
     ConfigurationError,
@@ -44,6 +42,7 @@ from engine.view import AssociationEnd, PortState, ReceiverState
 from tests.caller import SERVER_NAME, Caller, call
 from tests.certificates import Authority, party
 from tests.guarded import guarded
+from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, calls_of, configure, free_port, make_receiver, stored_files
 
 if TYPE_CHECKING:
@@ -490,15 +489,14 @@ def test_a_test_alert_arrives_or_says_why_and_the_log_keeps_who_sent_it(
 
 
 def test_a_part_that_has_died_is_no_sign_of_life(engine: NotingEngine) -> None:
-    (wanted,) = engine._receivers._ports.values()
-    server, thread = wanted.listener._server, wanted.listener._thread
-    assert server is not None
-    assert thread is not None
-    os.eventfd_write(server._stop_fd, 1)
-    thread.join()
+    reactor = engine._receivers._reactor
+    reactor._stopping = True
+    reactor._wake()
+    reactor._thread.join()
+    reactor._stopping = False  # nobody has asked it to
     assert not engine.monitoring.is_alive()
     problems = engine.monitoring.health().problems
-    assert problems == (f"the listener of port {wanted.listener.port} does not run",)
+    assert problems == ("the loop that serves all associations does not run",)
 
 
 def test_metrics_that_cannot_be_served_stop_nothing(settings: EngineSettings) -> None:
@@ -514,7 +512,7 @@ def test_metrics_that_cannot_be_served_stop_nothing(settings: EngineSettings) ->
 def test_a_stop_answers_those_who_have_connected_already(engine: NotingEngine, port: int) -> None:
     receivers = engine._receivers
     with (
-        calls_of(receivers._door, "enter") as connected,
+        calls_of(receivers._pending, "add") as connected,
         calls_of(receivers, "stop_accepting") as closed,
         Caller(port) as caller,
     ):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.demo.studies import CT_SCANNER, study
-from engine.dimse.send import Destination, SendingAssociation
 from tests.hostile.conftest import SECONDS
+from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, configure, free_port, make_receiver
 from tests.terminals import Terminal
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.dimse.associations import REJECTIONS_PER_MINUTE
+from engine.reception.associations import REJECTIONS_PER_MINUTE
 from tests.caller import Caller
 from tests.running import LOOPBACK, EngineProcess, configure, free_port, make_receiver
 

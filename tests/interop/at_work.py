@@ -8,7 +8,6 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from engine.demo.studies import CT_SCANNER, study
-from engine.dimse.send import Destination, SendingAssociation
 from engine.model.processor import Processor
 from engine.model.processor_class import Location
 from engine.model.project import Project
@@ -16,6 +15,7 @@ from engine.model.study_route import StudyRoute
 from engine.service import Engine
 from engine.settings import Durability, EngineSettings
 from tests.fakes import NOW, FixedClock
+from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, configure, free_port, make_receiver
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ import pytest
 from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
 from engine.demo.studies import CT_SCANNER, study
-from engine.dimse.send import Destination, SendingAssociation
 from engine.intake.installed_processors import load_processors, rules_of
 from engine.model.processor import parse_processor
 from engine.model.session_settings import SessionSettings
 from tests.peers.scp import Mood, Scp
+from tests.peers.scu import Destination, SendingAssociation
 from tests.running import (
     LOOPBACK,
     LOOPBACK_SITE,

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from engine.demo.studies import CT_SCANNER, study
-from engine.dimse.send import Destination, SendingAssociation
+from tests.peers.scu import Destination, SendingAssociation
 from tests.running import (
     LOOPBACK,
     configure,

@@ -18,7 +18,6 @@ from pydicom import dcmread
 
 from engine.cli import main
 from engine.demo.studies import CT_SCANNER, study
-from engine.dimse.send import Destination, SendingAssociation
 from engine.events import ObjectRefused, ReceiverFailed
 from engine.model.project import Project
 from engine.model.study_route import StudyRoute
@@ -27,6 +26,7 @@ from engine.sessions.study_routes import StudyRoutes
 from engine.settings import Durability, EngineSettings
 from engine.view import ReceiverState
 from tests.engine.cli.outcome import Outcome
+from tests.peers.scu import Destination, SendingAssociation
 from tests.running import (
     LOOPBACK,
     configure,

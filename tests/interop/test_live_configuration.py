@@ -26,7 +26,6 @@ from pydicom.uid import CTImageStorage
 from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
 from engine.demo.studies import CT_SCANNER, study
-from engine.dimse.send import Destination, SendingAssociation
 from engine.errors import CorruptConfiguration, InvalidReceiver
 from engine.events import AssociationAborted
 from engine.model.ae_title import AETitle
@@ -34,6 +33,7 @@ from engine.settings import Durability, EngineSettings
 from engine.view import ReceiverState
 from tests.caller import call
 from tests.engine.test_service import NotingEngine
+from tests.peers.scu import Destination, SendingAssociation
 from tests.running import (
     LOOPBACK,
     configure,

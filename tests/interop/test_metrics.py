@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from prometheus_client.parser import text_string_to_metric_families
 
 from engine.demo.studies import CT_SCANNER, study
-from engine.dimse.send import Destination, SendingAssociation
 from tests.caller import call
 from tests.fakes import NOW
+from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, configure, engine_process, free_port, make_receiver
 from tests.serving import connect
 

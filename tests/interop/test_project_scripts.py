@@ -10,7 +10,6 @@ import pytest
 
 from engine.anonymize import recorded
 from engine.clock import SystemClock
-from engine.dimse.send import Destination, SendingAssociation
 from engine.errors import NotFound
 from engine.events import IdentifyingValuesShown
 from engine.model.anonymization import ProfileSettings, Retain, ScriptScope
@@ -25,6 +24,7 @@ from engine.view.scripts import FindingKind, LeftText, ScriptTrial, TrialOutcome
 from tests import dicom
 from tests.engine.cli.outcome import spawn
 from tests.interop.test_sessions import Hospital, make_object
+from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, free_port, make_receiver
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from engine.cli import main
-from engine.dimse.send import Destination, SendingAssociation
 from engine.errors import InvalidReceiver
 from engine.events import RuleFailed
 from engine.intake.identify import DefaultIdentifier
@@ -25,6 +24,7 @@ from engine.parts import plugins
 from engine.plugins import Plugin
 from engine.settings import Durability, EngineSettings
 from tests.engine.test_service import NotingEngine
+from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, configure, free_port, make_receiver, object_rows, sessions
 
 if TYPE_CHECKING:

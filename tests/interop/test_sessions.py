@@ -16,7 +16,6 @@ from pydicom.uid import UID
 from engine.cli import main
 from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
-from engine.dimse.send import Destination, SendingAssociation
 from engine.model.auto_archive import AutoArchive
 from engine.model.duplicates import DuplicatePolicy
 from engine.model.project import Project
@@ -31,6 +30,7 @@ from engine.sessions.traces import TraceKey
 from engine.sessions.tracing import trace
 from engine.settings import Durability, EngineSettings
 from tests import dicom
+from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, configure, free_port, make_receiver
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydicom.uid import MRImageStorage
 
-from engine.dimse.send import Destination, SendingAssociation
 from tests.interop.test_scenarios_routing import image, running_dock
+from tests.peers.scu import Destination, SendingAssociation
 from tests.peers.slow_wire import SlowWire
 from tests.running import LOOPBACK
 

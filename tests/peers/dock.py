@@ -127,6 +127,7 @@ class Dock:
 
     def __enter__(self) -> Self:
         logging.getLogger().addHandler(self._logged)
+        start_pool(self.engine)
         return self
 
     @contextmanager
@@ -253,6 +254,11 @@ class Dock:
         log = self.logged()
         assert not PATIENT.search(log), log
         assert "Traceback" not in log, log
+
+
+def start_pool(engine: Engine) -> None:
+    """Let the pool begin its first thread, which stays, before the threads are counted."""
+    engine._receivers._reactor.finish_elsewhere(lambda: None, lambda _: None)
 
 
 class _Logged(logging.Handler):

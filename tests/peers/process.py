@@ -21,6 +21,7 @@ from tests.peers.dock import (
     engine_settings,
     entries,
     require_files_of_rows,
+    start_pool,
 )
 from tests.peers.peer import WITHIN_SECONDS
 from tests.running import LOOPBACK, UNHURRIED, leftovers
@@ -111,6 +112,7 @@ def host() -> None:
     engine = Engine(engine_settings(Path(data_dir), own))
     engine.start()
     engine.set_site(SiteSettings(bind_address=LOOPBACK, limits=Limits(**limits)), "test")
+    start_pool(engine)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.read()

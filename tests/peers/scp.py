@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Self
 
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
 
-from engine.dimse.command import read_command, store_response
-from engine.dimse.fragments import FragmentParser
+from engine.dimse.commands import read_command, store_response
+from engine.dimse.pdata import CommandSet, PDataParser, ReceiveBuffer
 from tests.running import LOOPBACK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from engine.dimse.command import Command
+    from engine.dimse.commands import Command
 
 _HEAD = Struct(">BxI")
 _REJECT = bytes.fromhex("0300 00000004 00 01 01 07")
@@ -148,7 +148,7 @@ class _Association:
             self._connection.sendall(_REJECT)
             self._read()
         self._connection.sendall(self._acceptance(pdu))
-        parser = FragmentParser(2**20, self)
+        parser, received = PDataParser(2**20), ReceiveBuffer(2**21)
         while True:
             if mood is Mood.DEAF:
                 self._scp.changed.acquire()
@@ -162,20 +162,23 @@ class _Association:
                 return
             if kind != 0x04:
                 return
-            parser.parse(bytearray(pdu), memoryview(pdu), 0, len(pdu))
+            received.begin(pdu)
+            while (found := parser.next(received)) is not None:
+                if isinstance(found, CommandSet):
+                    parser.expects_data = self._begin(found)
+                else:
+                    self._data += b"".join(found.segments)
+                    if found.is_last:
+                        self._answer()
 
-    def command(self, context_id: int, encoded: bytes) -> bool:
-        self._command = read_command(encoded, context_id)
+    def _begin(self, found: CommandSet) -> bool:
+        self._command = read_command(found.encoded, found.context_id)
         self._data.clear()
         if not self._command.has_data_set:
             self._connection.sendall(self._command.answer)
         return self._command.has_data_set
 
-    def data(self, segments: Sequence[memoryview]) -> None:
-        for segment in segments:
-            self._data += segment
-
-    def data_end(self) -> None:
+    def _answer(self) -> None:
         command, scp = self._command, self._scp
         assert command is not None
         assert command.store is not None

@@ -20,7 +20,6 @@ from textual.widgets import Input, TextArea
 from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
 from engine.demo.studies import CT_SCANNER, MR_SCANNER, study
-from engine.dimse.send import Destination, SendingAssociation
 from engine.events import IdentifyingValuesShown
 from engine.model.auto_archive import AutoArchive
 from engine.model.project import Project
@@ -29,6 +28,7 @@ from engine.model.session_query import SessionQuery
 from engine.model.session_settings import SessionSettings
 from engine.service import Engine
 from engine.settings import Durability, EngineSettings
+from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, LOOPBACK_SITE, configure, free_port, make_receiver
 from tests.serving import attached
 from tui.app import ConsoleApp

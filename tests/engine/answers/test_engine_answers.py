@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.demo.studies import CT_SCANNER, study
-from engine.dimse.send import Destination, SendingAssociation
 from engine.errors import InvalidStudyRoute, NotFound, SessionError, UnreadableObject
 from engine.events import IdentifyingValuesShown
 from engine.intake.worker_processes import WorkerLost, WorkerTimeout
@@ -21,6 +20,7 @@ from engine.service import Engine
 from engine.settings import Durability, EngineSettings
 from engine.view.objects import ObjectReference, RowChange, Window
 from tests.fakes import NOW
+from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, configure, free_port, make_receiver
 
 if TYPE_CHECKING:

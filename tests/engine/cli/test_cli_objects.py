@@ -11,13 +11,13 @@ import pytest
 
 from engine.control.host import serve
 from engine.demo.studies import CT_SCANNER, study
-from engine.dimse.send import Destination, SendingAssociation
 from engine.events import IdentifyingValuesShown
 from engine.model.identifying import MASK
 from engine.model.processor import Processor
 from engine.model.project import Project
 from engine.service import Engine
 from engine.settings import Durability, EngineSettings
+from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, configure, free_port, make_receiver
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ import tarfile
 from typing import TYPE_CHECKING
 
 from engine.clock import SystemClock
-from engine.dimse.send import Destination, SendingAssociation
 from engine.model.alerts import AlertSettings, AlertTarget
 from engine.service import Engine
 from engine.settings import Durability, EngineSettings
+from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, configure, free_port, make_receiver
 
 if TYPE_CHECKING:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import pytest
-from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, build_context
+from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 
 from engine.dimse.contexts import (
     DEFLATED,
     TRANSFER_SYNTAXES,
+    AcceptedUIDs,
+    ProposedContext,
+    Refusal,
+    answer_contexts,
     is_storage,
-    supported_contexts,
+    refused_contexts,
+    supported_syntaxes,
 )
+
+CT, WORKLIST, ECHO = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.31", "1.2.840.10008.1.1"
+IMPLICIT, EXPLICIT, BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 
 
 def test_every_storage_class_that_pynetdicom_knows_is_taken() -> None:
@@ -60,7 +68,42 @@ def test_readable_syntaxes_come_first_and_big_endian_last() -> None:
     assert TRANSFER_SYNTAXES[-1] == "1.2.840.10008.1.2.2"
 
 
-def test_only_what_was_proposed_is_supported_and_echo_always() -> None:
-    proposed = [build_context("1.2.840.10008.5.1.4.1.1.2"), build_context("1.2.840.10008.5.1.4.31")]
-    supported = {str(context.abstract_syntax) for context in supported_contexts(proposed)}
-    assert supported == {"1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.2"}
+def test_echo_is_supported_uncompressed_and_storage_in_every_syntax() -> None:
+    assert supported_syntaxes(ECHO) == (EXPLICIT, IMPLICIT)
+    assert supported_syntaxes(CT) == TRANSFER_SYNTAXES
+    assert supported_syntaxes(WORKLIST) == ()
+
+
+def test_the_receiver_chooses_the_syntax_and_answers_in_the_order_of_the_ids() -> None:
+    proposed = [
+        ProposedContext(7, CT, (BIG, "1.2.3")),
+        ProposedContext(5, CT, (BIG, IMPLICIT, EXPLICIT)),
+        ProposedContext(1, "1.2.03", (IMPLICIT,)),
+        ProposedContext(3, ECHO, (IMPLICIT,)),
+    ]
+    assert answer_contexts(proposed) == (
+        (
+            AcceptedUIDs(1, "1.2.03", IMPLICIT),
+            AcceptedUIDs(3, ECHO, IMPLICIT),
+            AcceptedUIDs(5, CT, EXPLICIT),
+            AcceptedUIDs(7, CT, BIG),
+        ),
+        (),
+    )
+
+
+def test_a_refused_context_says_whether_class_or_syntaxes_are_at_fault() -> None:
+    worklist, deflated = (
+        ProposedContext(5, WORKLIST, (IMPLICIT,)),
+        ProposedContext(3, CT, ("1.2.03",)),
+    )
+    _, refused = answer_contexts([worklist, deflated])
+    assert refused == (Refusal(deflated, 4), Refusal(worklist, 3))
+    assert [(c.sop_class, c.transfer_syntaxes, c.reason) for c in refused_contexts(refused)] == [
+        ("CT Image Storage", ("1.2.03",), "no common transfer syntax"),
+        (
+            "Modality Worklist Information Model - FIND",
+            ("Implicit VR Little Endian",),
+            "not a storage class",
+        ),
+    ]

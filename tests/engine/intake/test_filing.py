@@ -41,9 +41,11 @@ class Desk:
         self.filing = Filing(self.index, self.fds[0], self.fds[1], lambda _: self.current)
 
     def file(self, receiver: Any = DIRECT, key: SessionKey = KEY) -> Filed:
-        known = self.filing.known(key, directly=receiver.direct_archive)
+        known = self.index.place_of(
+            key._replace(area=SessionArea.ARCHIVE) if receiver.direct_archive else key
+        )
         filed = self.filing.file(receiver, key, ORIGIN, directly=receiver.direct_archive)
-        assert known in {None, filed}
+        assert known in {None, filed.place}
         return filed
 
 

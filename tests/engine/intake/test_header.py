@@ -17,8 +17,7 @@ from pydicom.multival import MultiValue
 
 from engine.elements import encoding_of, index
 from engine.errors import UnreadableObject
-from engine.intake.layout import Layouts
-from engine.intake.reading import check_complete, read_complete, read_header, read_in_parts
+from engine.intake.reading import Layouts, check_complete, read_complete, read_header, read_in_parts
 from tests.dicom import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from engine.elements import Index, encoding_of, index
 from engine.errors import UnreadableObject
-from engine.intake import layout
-from engine.intake.layout import MOST_HEADS, MOST_KNOWN, Form, Layouts
+from engine.intake import reading as layout
+from engine.intake.reading import MOST_HEADS, MOST_KNOWN, Form, Layouts
 from tests.dicom import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,

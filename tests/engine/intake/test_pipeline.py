@@ -18,7 +18,7 @@ from engine.intake.anonymizing import Anonymizer
 from engine.intake.custom_processing import CustomProcessing
 from engine.intake.identify import DefaultIdentifier
 from engine.intake.incoming import Arrival, IncomingObject
-from engine.intake.pipeline import Outcome, Pipeline, Places
+from engine.intake.pipeline import LONGEST_AT_ONCE_BYTES, Outcome, Pipeline, Places
 from engine.intake.quarantine import Quarantine
 from engine.intake.recovery import adopt
 from engine.intake.router import Router
@@ -222,28 +222,25 @@ def test_the_latency_of_an_answer_begins_with_the_last_byte(bench: Bench) -> Non
     assert bench.metrics.latency().p50_ms == pytest.approx(500, rel=0.3)
 
 
-def test_a_source_is_quick_once_its_rules_are_known_until_they_change(bench: Bench) -> None:
-    pipeline = bench.pipeline
-    source = pipeline.source(RECEIVER, "CT_SCANNER_1", "10.4.7.21:50112", "A-0001")
-    bench.sources.callback(source.close)
-
-    def is_quick() -> bool:
-        return pipeline.is_quick(source)
-
+def test_finishing_may_block_for_a_flush_a_process_a_plug_in_or_a_large_object(
+    bench: Bench,
+) -> None:
+    pipeline, incoming = bench.pipeline, bench.begin()
     pipeline._places = replace(pipeline._places, durability=Durability.NONE)
-    assert not is_quick()
-    source.ruling = pipeline._router.ruling(RECEIVER)
-    assert is_quick()
+    assert not pipeline.may_block(incoming)
     for durability in (Durability.FILE, Durability.FULL):
         pipeline._places = replace(pipeline._places, durability=durability)
-        assert not is_quick()
+        assert pipeline.may_block(incoming)
     pipeline._places = replace(pipeline._places, durability=Durability.NONE)
+    pipeline._router.ruling(RECEIVER).is_quick = False
+    assert pipeline.may_block(incoming)
     bench.configure()
-    assert not is_quick()
-    source.ruling = pipeline._router.ruling(RECEIVER)
-    assert is_quick()
-    source.ruling.is_quick = False
-    assert not is_quick()
+    assert not pipeline.may_block(incoming)
+    incoming.size_bytes = LONGEST_AT_ONCE_BYTES
+    assert not pipeline.may_block(incoming)
+    incoming.size_bytes += 1
+    assert pipeline.may_block(incoming)
+    pipeline.abandon(incoming, "the connection ended")
 
 
 @pytest.mark.parametrize("syntax", dicom.UNCOMPRESSED)

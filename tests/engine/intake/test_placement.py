@@ -17,8 +17,8 @@ from engine.intake.placement import (
     session_folder,
 )
 from engine.intake.reading import read_complete
-from engine.model.file_name_template import parse_template
-from engine.model.safe_names import hash_text, is_device, java_list_hash, safe_part, timestamp
+from engine.model.file_name_template import hash_text, java_list_hash, parse_template
+from engine.model.safe_names import is_device, safe_part, timestamp
 from tests.dicom import EXPLICIT_VR_LITTLE_ENDIAN, MR_IMAGE_STORAGE, image
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from engine.intake.identify import DefaultIdentifier
 from engine.intake.incoming import Source
 from engine.intake.inquiry import Failure
 from engine.intake.reading import read_complete
-from engine.intake.recent import HEADERS_PER_RECEIVER, MAX_HEADER_BYTES
+from engine.intake.remembered import HEADERS_PER_RECEIVER, MAX_HEADER_BYTES
 from engine.intake.router import Router
 from engine.intake.slow_rules import TIMEOUTS_TO_SUSPENSION
 from engine.journal import Journal

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.intake.placement import file_name
-from engine.intake.series import MOST_REMEMBERED, Series, SeriesMemory
+from engine.intake.remembered import MOST_SERIES, Series, SeriesMemory
 from engine.model.file_name_template import DEFAULT_TEMPLATE, parse_template
 from engine.model.identity import Decision, Identity
 from tests.engine.intake.identifying import header_of
@@ -51,7 +51,7 @@ def test_the_next_object_of_a_series_is_recognized_and_the_last_series_are_kept(
     first = header_of(SOPInstanceUID="1.2.1")
     memory.keep(first, Series.of(first, IDENTITY, template))
     assert memory.recall(header_of(SOPInstanceUID="1.2.2", InstanceNumber="7")) is not None
-    for number in range(MOST_REMEMBERED):
+    for number in range(MOST_SERIES):
         other = header_of(SeriesNumber=str(number), SeriesInstanceUID=f"1.4.{number}")
         memory.keep(other, Series.of(other, IDENTITY, template))
     assert memory.recall(first) is None

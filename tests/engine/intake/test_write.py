@@ -337,7 +337,8 @@ def test_what_is_stored_already_and_its_name_are_flushed_as_the_setting_says(
     with storage.part() as part, OpenFolders(storage.root_fd, storage.flushed) as folders:
         body_offset = len(PREAMBLE)
         assert is_stored(part, folders, FOLDERS, NAME, durability, body_offset=body_offset)
-    assert flushed == [NAME, *([FOLDERS[-1]] if durability is Durability.FULL else [])]
+    file = [] if durability is Durability.NONE else [NAME]
+    assert flushed == [*file, *([FOLDERS[-1]] if durability is Durability.FULL else [])]
 
 
 @pytest.mark.parametrize(
@@ -645,7 +646,7 @@ def test_a_storage_that_fails_while_comparing_leaves_no_part(
     with monkeypatch.context() as patch:
         patch.setattr(os, call, failing(errno.EIO))
         with pytest.raises(OutOfResources):
-            storage.file(part, durability=Durability.NONE)
+            storage.file(part, durability=Durability.FILE)
     assert storage.parts() == []
     assert storage.files() == {NAME: PREAMBLE + b"body"}
 

@@ -13,8 +13,7 @@ from engine.sessions.arrivals import Arrivals
 from engine.sessions.bell import Bell
 from engine.sessions.changes import Changes
 from engine.sessions.folders import FlushedFolders
-from engine.sessions.holds import Holds
-from engine.sessions.index import SessionIndex
+from engine.sessions.index import Holds, SessionIndex
 from engine.sessions.reader import IndexReader
 from engine.sessions.study_labels import LabelKey, StudyLabels
 from engine.sessions.study_routes import StudyRoutes

@@ -1,0 +1,294 @@
+"""The accepting side of one association, fed with bytes: no socket, no thread, no clock inside.
+
+`next_event` says what the bytes mean, one thing at a time. Whoever serves the connection acts on it
+and sends what `accept`, `reject`, `release`, `abort` and `store_response` return. An object is told
+of in three steps, so that it goes to its file while it arrives:
+
+    StoreStarted, DataReceived (any number), StoreEnded
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from engine.dimse import acse
+from engine.dimse.commands import read_command
+from engine.dimse.pdata import (
+    P_DATA_TF,
+    PDU_HEAD_BYTES,
+    CommandSet,
+    PDataParser,
+    ProtocolViolation,
+)
+from engine.dimse.state_table import OF_PDU_TYPE, TABLE, Action, Occurrence, State
+from engine.errors import UnreadableObject
+
+if TYPE_CHECKING:
+    from engine.dimse.commands import StoreRequest
+    from engine.dimse.pdata import Fragments, ReceiveBuffer
+    from engine.model.limits import Limits
+
+LONGEST_OTHER_PDU_BYTES = 256 * 1024 - PDU_HEAD_BYTES
+"""Of any PDU but P-DATA-TF; 128 contexts with 64 transfer syntaxes each take less."""
+MAX_OTHER_MESSAGE_BYTES = 1024 * 1024
+"""Of the data set of a message that is no C-STORE."""
+SLACK_BYTES = 4096
+"""How far a P-DATA-TF PDU may exceed what was negotiated: some senders forget to count heads."""
+
+_SERVICE_USER, _SERVICE_PROVIDER = 0, 2
+UNSPECIFIED, UNRECOGNIZED_PDU, UNEXPECTED_PDU, INVALID_PARAMETER = 0, 1, 2, 6
+"""Reasons of an A-ABORT by the service provider (PS3.8 9.3.8)."""
+
+
+class AssociateRequested(NamedTuple):
+    """An A-ASSOCIATE-RQ is here whole; `accept` or `reject` answers it."""
+
+    proposal: acse.Proposal
+
+
+class StoreStarted(NamedTuple):
+    """A C-STORE-RQ is here; its data set follows."""
+
+    request: StoreRequest
+    transfer_syntax_uid: str
+
+
+class DataReceived(NamedTuple):
+    """The next bytes of the object; their memory is used again after the next event."""
+
+    segments: list[memoryview]
+    size_bytes: int
+
+
+class StoreEnded(NamedTuple):
+    """The object is here whole; `store_response` answers it."""
+
+    request: StoreRequest
+
+
+class OtherRequestEnded(NamedTuple):
+    """Another request is here whole, with the answer to be sent: C-ECHO, or what is not served."""
+
+    response: bytes
+
+
+@dataclass(frozen=True, slots=True)  # an empty tuple would equal the next one
+class ReleaseRequested:
+    """The peer has nothing more to send; `release` answers it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """The peer aborts; the connection is to be closed."""
+
+
+class ProtocolError(NamedTuple):
+    """The association is over: `response` is to be sent, then the connection closed."""
+
+    why: str
+    response: bytes
+
+
+Event = (
+    AssociateRequested
+    | StoreStarted
+    | DataReceived
+    | StoreEnded
+    | OtherRequestEnded
+    | ReleaseRequested
+    | Aborted
+    | ProtocolError
+)
+
+_ASSOCIATE_RQ = 0x01
+_ANSWERING = frozenset({State.AWAITING_DECISION, State.ANSWERING_RELEASE})
+_OVER = frozenset({State.AWAITING_CLOSE, State.IDLE})
+
+
+class AcceptorConnection:
+    """What has been said so far on one connection, and what it means; used by one thread."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Begin in Sta2: the connection is open, and an A-ASSOCIATE-RQ is due."""
+        self.state = State.AWAITING_REQUEST
+        self._limits = limits
+        self._parser = PDataParser(limits.pdu_bytes)
+        self._contexts: dict[int, str] = {}
+        """Transfer syntaxes by the ids of accepted presentation contexts."""
+        self._store: StoreRequest | None = None
+        self._response = b""
+        self._size_bytes = 0
+        """Of the data set that is arriving."""
+        self._pending: StoreEnded | None = None
+        """What is told next, without another byte."""
+
+    @property
+    def pdus(self) -> int:
+        """How many P-DATA-TF PDUs have begun."""
+        return self._parser.pdus
+
+    @property
+    def inside_pdu(self) -> bool:
+        """Whether a P-DATA-TF PDU has begun and not ended."""
+        return self._parser.inside_pdu
+
+    @property
+    def inside_message(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return self._parser.inside_message
+
+    def next_event(self, data: ReceiveBuffer) -> Event | None:
+        """Consume bytes up to the next thing that is worth telling; None if more must come.
+
+        While an answer of ours is due, nothing is consumed: what a hasty peer sends waits.
+        """
+        try:
+            if self.state is State.ESTABLISHED:
+                return self._next_of_messages(data)
+            return self._next_of_others(data)
+        except ProtocolViolation as violation:
+            return self.fail(str(violation))
+
+    def accept(self, negotiated: acse.Negotiated, limits: Limits) -> bytes:
+        """Return the A-ASSOCIATE-AC; from now on these limits hold."""
+        self._act(Occurrence.ACCEPT_ASKED)
+        self._limits, self._contexts = limits, negotiated.contexts
+        self._parser = PDataParser(limits.pdu_bytes + SLACK_BYTES)
+        return negotiated.encoded
+
+    def reject(self, result: int, source: int, reason: int) -> bytes:
+        """Return the A-ASSOCIATE-RJ (PS3.8 9.3.4)."""
+        self._act(Occurrence.REJECT_ASKED)
+        return acse.encode_associate_rj(result, source, reason)
+
+    def release(self) -> bytes:
+        """Return the A-RELEASE-RP."""
+        self._act(Occurrence.RELEASE_ANSWER_ASKED)
+        return acse.A_RELEASE_RP
+
+    def abort(self) -> bytes:
+        """Return the A-ABORT with which we, as the service user, break an association off."""
+        if (Occurrence.ABORT_ASKED, self.state) not in TABLE:
+            return b""
+        self._act(Occurrence.ABORT_ASKED)
+        return acse.encode_abort(_SERVICE_USER)
+
+    def close(self) -> None:
+        """Note that the connection is closed."""
+        if (Occurrence.CONNECTION_CLOSED, self.state) in TABLE:
+            self._act(Occurrence.CONNECTION_CLOSED)
+
+    def fail(self, why: str, reason: int = INVALID_PARAMETER) -> ProtocolError:
+        """End the association for what the peer did: it sent nonsense, or took too long."""
+        action = self._act(Occurrence.INVALID_PDU_CAME)
+        return ProtocolError(why, _abort_of(action, reason))
+
+    def _act(self, occurrence: Occurrence) -> Action:
+        action, self.state = TABLE[occurrence, self.state]
+        return action
+
+    def _next_of_messages(self, data: ReceiveBuffer) -> Event | None:
+        # DT-2 of table 9-10, which changes no state, is not looked up: it is nearly all there is.
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            return pending
+        while True:
+            found = self._parser.next(data)
+            if found is None:
+                break
+            event = (
+                self._begin_message(found)
+                if isinstance(found, CommandSet)
+                else self._take_fragments(found)
+            )
+            if event is not None:
+                return event
+        if self._parser.inside_pdu or data.low == data.high or data.buffer[data.low] == P_DATA_TF:
+            return None
+        return self._next_of_others(data)
+
+    def _begin_message(self, found: CommandSet) -> Event | None:
+        transfer_syntax_uid = self._contexts.get(found.context_id)
+        if transfer_syntax_uid is None:
+            raise ProtocolViolation(
+                f"a message uses presentation context {found.context_id}, not accepted"
+            )
+        try:
+            command = read_command(found.encoded, found.context_id)
+        except UnreadableObject as error:
+            raise ProtocolViolation(error.detail) from error
+        store, self._response, self._size_bytes = command.store, command.answer, 0
+        self._store = store
+        self._parser.expects_data = command.has_data_set
+        if store is None:
+            return None if command.has_data_set else OtherRequestEnded(command.answer)
+        if not (store.sop_class_uid and store.sop_instance_uid):
+            raise ProtocolViolation("a C-STORE request lacks SOP class or instance UID")
+        if not command.has_data_set:
+            self._pending = StoreEnded(store)
+        return StoreStarted(store, transfer_syntax_uid)
+
+    def _take_fragments(self, found: Fragments) -> Event | None:
+        segments, is_last = found
+        size_bytes = sum(map(len, segments))
+        self._size_bytes += size_bytes
+        store = self._store
+        if store is None:
+            if self._size_bytes > MAX_OTHER_MESSAGE_BYTES:
+                raise ProtocolViolation("a message that is no C-STORE is too long")
+            return OtherRequestEnded(self._response) if is_last else None
+        if self._size_bytes > self._limits.data_set_bytes:
+            raise ProtocolViolation(
+                f"a data set is longer than {self._limits.data_set_bytes:,} bytes"
+            )
+        if is_last:
+            self._pending = StoreEnded(store)
+        return DataReceived(segments, size_bytes)
+
+    def _next_of_others(self, data: ReceiveBuffer) -> Event | None:
+        """Take a PDU that is no P-DATA-TF, or P-DATA-TF where none is due."""
+        if self.state in _ANSWERING:
+            return None
+        if self.state in _OVER:
+            # AA-6, also where AA-7 would abort once more: what comes may begin inside a PDU.
+            data.low = data.high
+            return None
+        if data.high - data.low < PDU_HEAD_BYTES:
+            return None
+        kind = data.buffer[data.low]
+        end = data.low + PDU_HEAD_BYTES
+        length = int.from_bytes(data.view[data.low + 2 : end], "big")
+        if kind not in OF_PDU_TYPE or length > LONGEST_OTHER_PDU_BYTES:
+            reason = INVALID_PARAMETER if kind in OF_PDU_TYPE else UNRECOGNIZED_PDU
+            return self._fail_at(f"a PDU of type 0x{kind:02X} says it has {length:,} bytes", reason)
+        if end + length > data.high:
+            return None
+        encoded = bytes(data.view[data.low : end + length])
+        data.low = end + length
+        if kind == _ASSOCIATE_RQ and self.state is State.AWAITING_REQUEST:
+            proposal = acse.decode_associate_rq(encoded, self._limits)
+            self._act(Occurrence.ASSOCIATE_RQ_CAME)
+            return AssociateRequested(proposal)
+        return self._take_other(kind)
+
+    def _take_other(self, kind: int) -> Event:
+        was = self.state
+        action = self._act(OF_PDU_TYPE[kind])
+        if action is Action.AR_2:
+            return ReleaseRequested()
+        if action in {Action.AA_2, Action.AA_3}:
+            return Aborted()
+        why = "" if was is State.AWAITING_REQUEST else f"a PDU of type 0x{kind:02X} is not due here"
+        return ProtocolError(why, _abort_of(action, UNEXPECTED_PDU))
+
+    def _fail_at(self, why: str, reason: int) -> ProtocolError:
+        """Fail; before any request, the first bytes tell better what the peer is."""
+        return self.fail("" if self.state is State.AWAITING_REQUEST else why, reason)
+
+
+def _abort_of(action: Action, reason: int) -> bytes:
+    """Return the A-ABORT of an action (PS3.8 9.3.8)."""
+    if action is Action.AA_1:
+        return acse.encode_abort(_SERVICE_USER)
+    return acse.encode_abort(_SERVICE_PROVIDER, reason)

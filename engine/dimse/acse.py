@@ -1,0 +1,390 @@
+"""Association control (PS3.8 9.3): A-ASSOCIATE, A-RELEASE and A-ABORT as bytes, for both roles.
+
+pynetdicom encodes what we send. What a peer sends is decoded here: pynetdicom gives up on a PDU
+with one odd item in it, keeps everything of a long one, and pydicom writes each unusual UID to
+standard error. Odd, unknown and excess items are ignored, as PS3.8 9.3.1 wants it for unknown ones.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from pydicom.uid import UID
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import (
+    A_ASSOCIATE,
+    ImplementationClassUIDNotification,
+    ImplementationVersionNameNotification,
+    MaximumLengthNotification,
+)
+from pynetdicom.presentation import PresentationContext
+
+from engine.dimse.contexts import (
+    IMPLICIT_LITTLE,
+    ProposedContext,
+    answer_contexts,
+    name_of,
+    refused_contexts,
+)
+from engine.dimse.pdata import PDU_HEAD_BYTES, ProtocolViolation
+from engine.errors import AssociationBroken, AssociationRefused, ContextRefused
+from engine.intake.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from engine.dimse.contexts import AcceptedUIDs
+    from engine.model.limits import Limits
+    from engine.model.peer import Peer
+    from engine.view import RefusedContext
+
+# pynetdicom logs values that peers send. What an admin needs is an event instead.
+logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+
+APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
+"""The only application context name of the standard (PS3.7 A.2.1)."""
+SMALLEST_PDU_BYTES = 128
+"""A maximum length below this leaves no room for any answer; it counts as unlimited."""
+
+A_RELEASE_RQ = b"\x05\x00\x00\x00\x00\x04\x00\x00\x00\x00"  # PS3.8 9.3.6
+A_RELEASE_RP = b"\x06\x00\x00\x00\x00\x04\x00\x00\x00\x00"  # PS3.8 9.3.7
+
+
+def encode_associate_rj(result: int, source: int, reason: int) -> bytes:
+    """Return an A-ASSOCIATE-RJ (PS3.8 9.3.4)."""
+    return b"\x03\x00\x00\x00\x00\x04\x00" + bytes([result, source, reason])
+
+
+def encode_abort(source: int, reason: int = 0) -> bytes:
+    """Return an A-ABORT (PS3.8 9.3.8)."""
+    return b"\x07\x00\x00\x00\x00\x04\x00\x00" + bytes([source, reason])
+
+
+# Items, as both roles decode them.
+
+_FIXED = Struct(">HH16s16s32x")  # protocol version, reserved, called and calling AE title, reserved
+_ITEM = Struct(">BxH")
+_APPLICATION_CONTEXT_ITEM, _CONTEXT_ITEM, _RESULT_ITEM = 0x10, 0x20, 0x21
+_ABSTRACT_SYNTAX_ITEM, _TRANSFER_SYNTAX_ITEM = 0x30, 0x40
+_USER_INFORMATION_ITEM, _MAX_LENGTH_ITEM = 0x50, 0x51
+_IMPLEMENTATION_UID_ITEM, _IMPLEMENTATION_VERSION_ITEM = 0x52, 0x55
+_UID = re.compile(rb"[0-9.]{1,64}")
+_TEXT = re.compile(rb"[ -\[\]-~]{1,16}")  # PS3.5 6.2: printable, without the backslash
+
+
+def _items(encoded: bytes) -> Iterator[tuple[int, bytes]]:
+    position = 0
+    while position < len(encoded):
+        if len(encoded) - position < _ITEM.size:
+            raise ProtocolViolation("its A-ASSOCIATE-RQ ends in the middle of an item")
+        kind, length = _ITEM.unpack_from(encoded, position)
+        position += _ITEM.size
+        if length > len(encoded) - position:
+            raise ProtocolViolation("its A-ASSOCIATE-RQ ends in the middle of an item")
+        yield kind, encoded[position : position + length]
+        position += length
+
+
+def _uid(raw: bytes) -> str:
+    """Return a UID without its padding; empty if it is none."""
+    uid = raw.rstrip(b"\0 ")
+    return uid.decode("ascii") if _UID.fullmatch(uid) else ""
+
+
+# The acceptor's side.
+
+_VERSION_1 = 0x0001
+
+MAX_CACHED = 64
+"""How many proposals, and how many answers, are kept: those used last."""
+MAX_CACHED_BYTES = 20 * 1024
+"""Of a proposal: 128 contexts with four transfer syntaxes each. A longer one is decoded again each
+time, so that a hostile peer can't fill the memory.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A decoded A-ASSOCIATE-RQ without its odd items; shared by all who send the same bytes."""
+
+    encoded: bytes
+    limits: Limits
+    """How many items of it count."""
+    protocol_version: int = field(compare=False)
+    """1 if its bit is set (PS3.8 9.3.2); any other is to be rejected with (1, 2, 2)."""
+    called_ae_title: str = field(compare=False)
+    """Without its padding, as the calling one."""
+    calling_ae_title: str = field(compare=False)
+    application_context: str = field(compare=False)
+    """Empty if there is none."""
+    contexts: tuple[ProposedContext, ...] = field(compare=False)
+    implementation_class_uid: str = field(compare=False)
+    """Empty if there is none, as the version."""
+    implementation_version: str = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiated:
+    """What a receiver accepts of a proposal; shared too, so do not change it."""
+
+    contexts: dict[int, str]
+    """The transfer syntax of each accepted presentation context, by the context's id."""
+    accepted: tuple[AcceptedUIDs, ...]
+    refused: tuple[RefusedContext, ...]
+    encoded: bytes
+    """The A-ASSOCIATE-AC."""
+
+
+def decode_associate_rq(encoded: bytes, limits: Limits) -> Proposal:
+    """Return what an A-ASSOCIATE-RQ PDU says (PS3.8 9.3.2).
+
+    Raises:
+        ProtocolViolation: if it has no readable structure, or an AE title that is none.
+    """
+    decode = _decode_rq if len(encoded) > MAX_CACHED_BYTES else _cached_decode_rq
+    return decode(encoded, limits)
+
+
+def negotiate(proposal: Proposal, pdu_bytes: int) -> Negotiated:
+    """Return the answer of a receiver that accepts the association.
+
+    Args:
+        proposal: what the requestor wants.
+        pdu_bytes: the longest PDU that the receiver takes; receivers differ in nothing else.
+    """
+    is_long = len(proposal.encoded) > MAX_CACHED_BYTES
+    return (_negotiate if is_long else _cached_negotiate)(proposal, pdu_bytes)
+
+
+def _decode_rq(encoded: bytes, limits: Limits) -> Proposal:
+    body = encoded[PDU_HEAD_BYTES:]
+    if len(body) < _FIXED.size:
+        raise ProtocolViolation("its A-ASSOCIATE-RQ is too short")
+    version, _, called, calling = _FIXED.unpack_from(body)
+    called_ae_title, calling_ae_title = _ae_title("called", called), _ae_title("calling", calling)
+    application_context, user_information = b"", b""
+    contexts: dict[int, ProposedContext | None] = {}
+    for kind, value in _items(body[_FIXED.size :]):  # of items of one kind or id the first counts
+        if kind == _APPLICATION_CONTEXT_ITEM:
+            application_context = application_context or value
+        elif kind == _CONTEXT_ITEM and value and value[0] not in contexts:
+            contexts[value[0]] = _context(value, limits.transfer_syntaxes_per_context)
+        elif kind == _USER_INFORMATION_ITEM:
+            user_information = user_information or value
+    implementation_class_uid, implementation_version = _implementation(
+        user_information, limits.user_items
+    )
+    return Proposal(
+        encoded,
+        limits,
+        # PS3.8 9.3.2: only the bit of version 1 is tested; others may be set beside it.
+        _VERSION_1 if version & _VERSION_1 else version,
+        called_ae_title,
+        calling_ae_title,
+        _uid(application_context),
+        tuple(context for context in contexts.values() if context is not None),
+        implementation_class_uid,
+        implementation_version,
+    )
+
+
+def _ae_title(which: str, raw: bytes) -> str:
+    title = raw.rstrip(b"\0 ")
+    if not title.strip() or not _TEXT.fullmatch(title):
+        raise ProtocolViolation(f"its A-ASSOCIATE-RQ has a {which} AE title that is none")
+    return title.decode("ascii").strip()
+
+
+def _context(value: bytes, max_syntaxes: int) -> ProposedContext | None:
+    """Return a presentation context; None if it could never be accepted."""
+    abstract, transfer = "", list[str]()
+    for kind, raw in _items(value[4:]):
+        uid = _uid(raw)
+        if kind == _ABSTRACT_SYNTAX_ITEM:
+            abstract = abstract or uid
+        elif kind == _TRANSFER_SYNTAX_ITEM and uid and len(transfer) < max_syntaxes:
+            transfer.append(uid)
+    is_odd = value[0] % 2 == 1  # PS3.8 9.3.2.2
+    if not (is_odd and abstract and transfer):
+        return None
+    return ProposedContext(value[0], abstract, tuple(dict.fromkeys(transfer)))
+
+
+def _implementation(user_information: bytes, max_items: int) -> tuple[str, str]:
+    """Return implementation class UID and version name; either may be empty.
+
+    Ignoring the other user items answers them, too: no limit for our short answers (PS3.8 D.1), one
+    operation at a time (PS3.7 D.3.3.3), the default roles (D.3.3.4), no extended negotiation
+    (D.3.3.5), no check of the user's identity (D.3.3.7).
+    """
+    found: dict[int, bytes] = {}
+    for number, (kind, value) in enumerate(_items(user_information)):
+        if number < max_items:
+            found.setdefault(kind, value)
+    version = found.get(_IMPLEMENTATION_VERSION_ITEM, b"")[:16].rstrip(b"\0 ")
+    return (
+        _uid(found.get(_IMPLEMENTATION_UID_ITEM, b"")),
+        version.decode("ascii") if _TEXT.fullmatch(version) else "",
+    )
+
+
+def _negotiate(proposal: Proposal, pdu_bytes: int) -> Negotiated:
+    accepted, refused = answer_contexts(proposal.contexts)
+    answer = _associate(proposal.called_ae_title, proposal.calling_ae_title, pdu_bytes)
+    answer.result, answer.result_source = 0, 1
+    answer.presentation_context_definition_results_list = [
+        *(_result(context.id, 0, context.transfer_syntax) for context in accepted),
+        # PS3.8 9.3.3.2: this transfer syntax has no meaning, but must be there.
+        *(_result(context.id, result, IMPLICIT_LITTLE) for context, result in refused),
+    ]
+    return Negotiated(
+        contexts={context.id: context.transfer_syntax for context in accepted},
+        accepted=accepted,
+        refused=refused_contexts(refused),
+        encoded=A_ASSOCIATE_AC(answer).encode(),
+    )
+
+
+def _result(context_id: int, result: int, transfer_syntax: str) -> PresentationContext:
+    context = PresentationContext()
+    context.context_id, context.result = context_id, result
+    context.transfer_syntax = [UID(transfer_syntax)]
+    return context
+
+
+_cached_decode_rq = lru_cache(maxsize=MAX_CACHED)(_decode_rq)
+_cached_negotiate = lru_cache(maxsize=MAX_CACHED)(_negotiate)
+
+
+# The requestor's side.
+
+Context = tuple[str, str]
+"""SOP class and transfer syntax."""
+
+MAX_CONTEXTS = 128
+"""PS3.8 9.3.2.2: their ids are the odd numbers of one byte."""
+
+MAX_PDU_BYTES = 65_536
+"""The maximum length received that a requestor announces (PS3.8 D.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedContexts:
+    """What a peer accepts of a proposal."""
+
+    contexts: Mapping[Context, int]
+    max_pdu_bytes: int
+    """The longest P-DATA-TF PDU that it takes; 0 for any."""
+
+
+def encode_associate_rq(peer: Peer, contexts: Sequence[Context]) -> bytes:
+    """Return an A-ASSOCIATE-RQ with one transfer syntax per context, so that none is recoded."""
+    primitive = _associate(peer.called_ae_title, peer.calling_ae_title, MAX_PDU_BYTES)
+    primitive.presentation_context_definition_list = [
+        _proposed(number, context) for number, context in _numbered(contexts).items()
+    ]
+    return A_ASSOCIATE_RQ(primitive).encode()
+
+
+def decode_associate_ac(encoded: bytes, contexts: Sequence[Context]) -> AcceptedContexts:
+    """Return what an A-ASSOCIATE-AC accepts; contexts that were not proposed are left out.
+
+    Raises:
+        AssociationBroken: if it can't be read.
+    """
+    body = encoded[PDU_HEAD_BYTES:]
+    if len(body) < _FIXED.size:
+        raise _unreadable_ac()
+    accepted: dict[int, str] = {}
+    max_pdu_bytes = 0
+    try:
+        for kind, value in _items(body[_FIXED.size :]):
+            if kind == _RESULT_ITEM and len(value) >= 4 and value[2] == 0:  # PS3.8 9.3.3.2
+                syntaxes = [_uid(raw) for k, raw in _items(value[4:]) if k == _TRANSFER_SYNTAX_ITEM]
+                accepted.setdefault(value[0], syntaxes[0] if syntaxes else "")
+            elif kind == _USER_INFORMATION_ITEM:
+                max_length = dict(_items(value)).get(_MAX_LENGTH_ITEM, b"")
+                max_pdu_bytes = int.from_bytes(max_length[:4], "big")
+    except ProtocolViolation as error:
+        raise _unreadable_ac() from error
+    return AcceptedContexts(
+        {
+            context: number
+            for number, context in _numbered(contexts).items()
+            if accepted.get(number) == context[1]
+        },
+        max_pdu_bytes if max_pdu_bytes >= SMALLEST_PDU_BYTES else 0,
+    )
+
+
+def rejection(encoded: bytes, peer: Peer) -> AssociationRefused:
+    """Return in words what an A-ASSOCIATE-RJ says (PS3.8 9.3.4)."""
+    result, source, reason = (*encoded[7:10], 0, 0, 0)[:3]
+    words, remedy = _REJECTIONS.get(
+        (source, reason), (f"source {source}, reason {reason}", "see what its own log says")
+    )
+    words = words.format(called=peer.called_ae_title, calling=peer.calling_ae_title)
+    for_now = "for now" if result == _TRANSIENT else "for good"
+    detail = f"{peer} rejects the association {for_now}: {words}"
+    return AssociationRefused(result, source, reason, detail, remedy)
+
+
+def refused(context: Context) -> ContextRefused:
+    """Return the error for a context that was proposed and not accepted."""
+    sop_class, syntax = map(name_of, context)
+    detail = f"the peer does not accept {sop_class} in {syntax}"
+    return ContextRefused(detail, "let the peer accept both, or convert the object")
+
+
+_TRANSIENT = 2
+_LATER = "try again later"
+_REJECTIONS = {
+    (1, 1): ("no reason given", "see what its own log says"),
+    (1, 2): ("the application context is not supported", "see whether it is a DICOM peer"),
+    (1, 3): (
+        "the calling AE title {calling} is not allowed",
+        "let the peer allow this AE title and this host, or call with another one",
+    ),
+    (1, 7): ("there is no AE title {called}", "check the called AE title and the port"),
+    (2, 1): ("no reason given by its service provider", _LATER),
+    (2, 2): ("its protocol version is another", "see whether it is a DICOM peer"),
+    (3, 1): ("it is busy", _LATER),
+    (3, 2): ("it has as many associations as it admits", _LATER),
+}
+
+
+def _unreadable_ac() -> AssociationBroken:
+    detail = "the peer's A-ASSOCIATE-AC can't be read"
+    return AssociationBroken(detail, "see whether a DICOM peer listens there")
+
+
+def _numbered(contexts: Sequence[Context]) -> dict[int, Context]:
+    return {2 * place + 1: context for place, context in enumerate(contexts[:MAX_CONTEXTS])}
+
+
+def _proposed(number: int, context: Context) -> PresentationContext:
+    proposed = PresentationContext()
+    proposed.context_id = number
+    proposed.abstract_syntax = UID(context[0])
+    proposed.transfer_syntax = [UID(context[1])]
+    return proposed
+
+
+def _associate(called: str, calling: str, pdu_bytes: int) -> A_ASSOCIATE:
+    """Return what request and answer have in common (PS3.8 7.1.1), but for the contexts."""
+    primitive = A_ASSOCIATE()
+    primitive.application_context_name = UID(APPLICATION_CONTEXT)
+    primitive.called_ae_title, primitive.calling_ae_title = called, calling
+    length = MaximumLengthNotification()
+    length.maximum_length_received = pdu_bytes
+    uid = ImplementationClassUIDNotification()
+    uid.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+    version = ImplementationVersionNameNotification()
+    version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    primitive.user_information = [length, uid, version]
+    return primitive

@@ -1,0 +1,268 @@
+"""Command sets as bytes: read from requests, written for responses (PS3.7 6.3.1, 9.3).
+
+A receiver serves C-STORE and C-ECHO; any other request has its answer in the standard, too. As a
+requestor we ask for the same two.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from engine.errors import UnreadableObject
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_ELEMENT = Struct("<HHI")
+_ELEMENT_BYTES = 8
+C_STORE, C_ECHO = 0x0001, 0x0030
+_C_STORE_RQ, _C_ECHO_RQ, _C_CANCEL_RQ = C_STORE, C_ECHO, 0x0FFF
+_RESPONSE = 0x8000
+_NO_DATA_SET = 0x0101
+_SUCCESS, _UNRECOGNIZED_OPERATION = 0x0000, 0x0211  # PS3.7 annex C
+
+_AFFECTED_SOP_CLASS, _COMMAND_FIELD, _MESSAGE_ID = 0x0002, 0x0100, 0x0110
+_RESPONDED_TO, _DATA_SET_TYPE, _STATUS, _AFFECTED_SOP_INSTANCE = 0x0120, 0x0800, 0x0900, 0x1000
+_PRIORITY, _HAS_DATA_SET = 0x0700, 0x0001
+_UID_BYTES = 64
+_VERIFICATION = "1.2.840.10008.1.1"
+
+
+class StoreRequest(NamedTuple):
+    """What a C-STORE-RQ says."""
+
+    context_id: int
+    message_id: int
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+class Command(NamedTuple):
+    """A request, with what is to be done about it."""
+
+    has_data_set: bool
+    store: StoreRequest | None
+    answer: bytes = b""
+    """What to send once the message is complete, as a P-DATA-TF PDU; for a C-STORE it depends."""
+
+
+def read_command(encoded: bytes, context_id: int) -> Command:
+    """Read a command set, which is always Implicit VR Little Endian (PS3.7 6.3.1).
+
+    Raises:
+        UnreadableObject: if it is no command set, or not of a request.
+    """
+    usual = _usual_store(encoded, context_id)
+    if usual is not None:
+        return usual
+    elements = _elements(encoded)
+    field = _number(elements.get(_COMMAND_FIELD))
+    has_data_set = _number(elements.get(_DATA_SET_TYPE)) != _NO_DATA_SET
+    if field != _C_STORE_RQ:
+        return Command(has_data_set, None, _answer(field, elements, context_id))
+    request = StoreRequest(
+        context_id,
+        _number(elements.get(_MESSAGE_ID)),
+        _uid(elements.get(_AFFECTED_SOP_CLASS)),
+        _uid(elements.get(_AFFECTED_SOP_INSTANCE)),
+    )
+    return Command(has_data_set, request)
+
+
+def store_response(request: StoreRequest, status: int, comment: str = "") -> bytes:
+    """Return a C-STORE-RSP as one P-DATA-TF PDU (PS3.7 9.3.1.2)."""
+    if status == _SUCCESS:
+        instance = _encoded(_AFFECTED_SOP_INSTANCE, _padded(request.sop_instance_uid, b"\0"))
+        begin, end = _success(request.context_id, request.sop_class_uid, len(instance))
+        return begin + request.message_id.to_bytes(2, "little") + end + instance
+    return _pdu(
+        _encoded(_AFFECTED_SOP_CLASS, _padded(request.sop_class_uid, b"\0"))
+        + _responding(_C_STORE_RQ, request.message_id, status)
+        + (_encoded(_ERROR_COMMENT, _padded(comment, b" ")) if comment else b"")
+        + _encoded(_AFFECTED_SOP_INSTANCE, _padded(request.sop_instance_uid, b"\0")),
+        request.context_id,
+    )
+
+
+class Response(NamedTuple):
+    """What a peer answers to a request of ours."""
+
+    field: int
+    """The command that is answered, such as 0x0001 for a C-STORE."""
+    message_id: int
+    status: int
+    comment: str
+    """Error Comment (0000,0902), without what could steer a terminal."""
+
+
+def store_request(request: StoreRequest) -> bytes:
+    """Return a C-STORE-RQ of medium priority as one P-DATA-TF PDU (PS3.7 9.3.1.1)."""
+    return _pdu(
+        _encoded(_AFFECTED_SOP_CLASS, _padded(request.sop_class_uid, b"\0"))
+        + _short(_COMMAND_FIELD, C_STORE)
+        + _short(_MESSAGE_ID, request.message_id)
+        + _short(_PRIORITY, 0)
+        + _short(_DATA_SET_TYPE, _HAS_DATA_SET)
+        + _encoded(_AFFECTED_SOP_INSTANCE, _padded(request.sop_instance_uid, b"\0")),
+        request.context_id,
+    )
+
+
+def echo_request(context_id: int, message_id: int) -> bytes:
+    """Return a C-ECHO-RQ as one P-DATA-TF PDU (PS3.7 9.3.5.1)."""
+    return _pdu(
+        _encoded(_AFFECTED_SOP_CLASS, _padded(_VERIFICATION, b"\0"))
+        + _short(_COMMAND_FIELD, C_ECHO)
+        + _short(_MESSAGE_ID, message_id)
+        + _short(_DATA_SET_TYPE, _NO_DATA_SET),
+        context_id,
+    )
+
+
+def read_response(encoded: bytes) -> Response:
+    """Read the command set of a response without a data set.
+
+    Raises:
+        UnreadableObject: if it is none.
+    """
+    elements = _elements(encoded)
+    field = _number(elements.get(_COMMAND_FIELD))
+    if not field & _RESPONSE or _STATUS not in elements:
+        raise UnreadableObject("a command set is no response")
+    if _number(elements.get(_DATA_SET_TYPE)) != _NO_DATA_SET:
+        raise UnreadableObject("a response announces a data set")
+    return Response(
+        field & ~_RESPONSE,
+        _number(elements.get(_RESPONDED_TO)),
+        _number(elements.get(_STATUS)),
+        _comment(elements.get(_ERROR_COMMENT, b"")),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _success(context_id: int, sop_class_uid: str, instance_bytes: int) -> tuple[bytes, bytes]:
+    """Return a successful response, before and after the message id, without the SOP instance."""
+    before = _encoded(_AFFECTED_SOP_CLASS, _padded(sop_class_uid, b"\0"))
+    body = before + _responding(_C_STORE_RQ, 0, _SUCCESS) + bytes(instance_bytes)
+    response = _pdu(body, context_id)[:-instance_bytes]
+    message_id_at = len(response) - _AFTER_MESSAGE_ID_BYTES
+    return response[: message_id_at - 2], response[message_id_at:]
+
+
+def _answer(field: int, elements: Mapping[int, bytes], context_id: int) -> bytes:
+    """Return the response to a request that is no C-STORE; nothing for a C-CANCEL."""
+    if not field:
+        raise UnreadableObject("a command set says no command")
+    if field & _RESPONSE:
+        raise UnreadableObject(f"a response (0x{field:04X}) to nothing that was asked")
+    if field == _C_CANCEL_RQ:
+        return b""
+    status = _SUCCESS if field == _C_ECHO_RQ else _UNRECOGNIZED_OPERATION
+    response = _responding(field, _number(elements.get(_MESSAGE_ID)), status)
+    sop_class = elements.get(_AFFECTED_SOP_CLASS)
+    if sop_class is not None:
+        response = _encoded(_AFFECTED_SOP_CLASS, sop_class[:_UID_BYTES]) + response
+    return _pdu(response, context_id)
+
+
+def _responding(field: int, message_id: int, status: int) -> bytes:
+    """Encode which request is answered, that no data set follows, and the status."""
+    return _RESPONDING.pack(
+        *(0x0000, _COMMAND_FIELD, 2, field | _RESPONSE),
+        *(0x0000, _RESPONDED_TO, 2, message_id),
+        *(0x0000, _DATA_SET_TYPE, 2, _NO_DATA_SET),
+        *(0x0000, _STATUS, 2, status),
+    )
+
+
+def _pdu(body: bytes, context_id: int) -> bytes:
+    """Return a command set without its group length as one P-DATA-TF PDU."""
+    size = _GROUP_LENGTH_BYTES + len(body)
+    head = _PDU_AND_PDV.pack(0x04, size + 6, size + 2, context_id, _LAST_COMMAND)
+    return head + _encoded(0x0000, len(body).to_bytes(4, "little")) + body
+
+
+_PDU_AND_PDV = Struct(">BxIIBB")  # PS3.8 9.3.5
+_RESPONDING = Struct("<" + 4 * "HHIH")
+_AFTER_MESSAGE_ID_BYTES = 2 * 10  # data set type and status
+_ERROR_COMMENT = 0x0902
+_GROUP_LENGTH_BYTES = 12
+_LAST_COMMAND = 0x03  # PS3.8 E.2: command, last fragment
+
+
+def _usual_store(encoded: bytes, context_id: int) -> Command | None:
+    """Read a C-STORE-RQ with the elements that it must have and no others (PS3.7 9.3.1.1)."""
+    if len(encoded) < _BEFORE_CLASS.size:
+        return None
+    *begins, class_bytes = _BEFORE_CLASS.unpack_from(encoded)
+    class_end = _BEFORE_CLASS.size + class_bytes
+    instance_at = class_end + _BEFORE_INSTANCE.size
+    if begins != _BEGINS_USUALLY or len(encoded) < instance_at:
+        return None
+    asks, message_id, urges, brings, data_set_type, names, instance_bytes = (
+        _BEFORE_INSTANCE.unpack_from(encoded, class_end)
+    )
+    if (asks, urges, brings, names) != _GOES_ON_USUALLY:
+        return None
+    if len(encoded) != instance_at + instance_bytes:
+        return None
+    sop_class_uid = _uid(encoded[_BEFORE_CLASS.size : class_end])
+    store = StoreRequest(context_id, message_id, sop_class_uid, _uid(encoded[instance_at:]))
+    return Command(data_set_type != _NO_DATA_SET, store)
+
+
+def _elements(encoded: bytes) -> dict[int, bytes]:
+    elements, position, end, unpack = {}, 0, len(encoded), _ELEMENT.unpack_from
+    while position < end:
+        if end - position < _ELEMENT_BYTES:
+            raise UnreadableObject("the command set is cut short")
+        group, element, length = unpack(encoded, position)
+        position += _ELEMENT_BYTES
+        following = position + length
+        if group or following > end:
+            raise UnreadableObject("the command set is malformed")
+        elements[element] = encoded[position:following]
+        position = following
+    return elements
+
+
+def _number(value: bytes | None) -> int:
+    return int.from_bytes(value[:2], "little") if value else 0
+
+
+def _uid(value: bytes | None) -> str:
+    return (value or b"").rstrip(b"\0 ").decode("ascii", "replace")
+
+
+def _comment(value: bytes) -> str:
+    """Return an Error Comment; its 64 characters (PS3.5 6.2 LO) are ASCII by default."""
+    text = value[:_UID_BYTES].decode("ascii", "replace").strip("\0 ")
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def _encoded(element: int, value: bytes) -> bytes:
+    return _ELEMENT.pack(0x0000, element, len(value)) + value
+
+
+def _short(element: int, number: int) -> bytes:
+    return _encoded(element, number.to_bytes(2, "little"))
+
+
+def _padded(text: str, padding: bytes) -> bytes:
+    value = text.encode("ascii", "replace")
+    return value + padding * (len(value) % 2)
+
+
+_BEFORE_CLASS = Struct("<8s4x4sI")
+"""Group length, and the head of Affected SOP Class UID with its length."""
+_BEGINS_USUALLY = [_ELEMENT.pack(0, 0, 4), _ELEMENT.pack(0, _AFFECTED_SOP_CLASS, 0)[:4]]
+_BEFORE_INSTANCE = Struct("<18sH8s2x8sH4sI")
+"""Message id, data set type and the length of Affected SOP Instance UID, with what is between."""
+_GOES_ON_USUALLY = (
+    _short(_COMMAND_FIELD, _C_STORE_RQ) + _ELEMENT.pack(0, _MESSAGE_ID, 2),
+    _ELEMENT.pack(0, _PRIORITY, 2),
+    _ELEMENT.pack(0, _DATA_SET_TYPE, 2),
+    _ELEMENT.pack(0, _AFFECTED_SOP_INSTANCE, 0)[:4],
+)

@@ -1,0 +1,234 @@
+"""P-DATA-TF PDUs, taken apart where they lie in the receive buffer (PS3.8 9.3.5, annex E).
+
+The parser keeps no bytes of a data set: it says where in the buffer they lie.
+"""
+
+from __future__ import annotations
+
+import mmap
+from struct import Struct
+from typing import NamedTuple
+
+P_DATA_TF = 0x04
+PDU_HEAD_BYTES = 6
+MAX_COMMAND_BYTES = 64 * 1024
+BUFFER_BYTES = 640 * 1024
+"""A CT image and the heads of its PDUs: what is here as a whole is written with one call."""
+
+_PDU_AND_PDV = Struct(">BxIIBB")
+_PDU_LENGTH = Struct(">I")
+_PDV = Struct(">IBB")
+_PDV_LENGTH_BYTES = 4
+_COMMAND, _LAST = 1, 2  # message control header, PS3.8 E.2
+
+
+class ProtocolViolation(Exception):
+    """The peer sent what no association allows; the association ends with an A-ABORT."""
+
+
+class ReceiveBuffer:
+    """Memory for what is received; what is not consumed lies between `low` and `high`.
+
+    The system gives the memory page by page, as it is written to.
+    """
+
+    __slots__ = ("buffer", "high", "low", "view")
+
+    def __init__(self, size_bytes: int) -> None:
+        self.buffer = mmap.mmap(-1, size_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.view = memoryview(self.buffer)
+        self.low = self.high = 0
+
+    def begin(self, rest: bytes = b"") -> None:
+        """Forget everything, and begin with what another buffer's use has left over."""
+        self.low, self.high = 0, len(rest)
+        if rest:
+            self.view[: len(rest)] = rest
+
+    def rest(self) -> bytes:
+        """Return a copy of what is not consumed."""
+        return bytes(self.view[self.low : self.high])
+
+
+class CommandSet(NamedTuple):
+    """A complete command set; whoever reads it says with `expects_data` what follows."""
+
+    context_id: int
+    encoded: bytes
+
+
+class Fragments(NamedTuple):
+    """The next bytes of a data set; their memory is used again after the next call."""
+
+    segments: list[memoryview]
+    is_last: bool
+
+
+class PDataParser:
+    """Parses the P-DATA stream of one association; not thread-safe."""
+
+    def __init__(self, max_pdu_bytes: int) -> None:
+        self._max_pdu_bytes = max_pdu_bytes
+        self._pdu_left = 0
+        self._pdv_left = 0
+        self._in_pdv = False
+        self._control = 0
+        self._context_id = 0
+        self._message_context_id = 0
+        """The presentation context that the message began on; all its fragments must be on it."""
+        self._command = bytearray()
+        self.expects_data = False
+        """Whether a data set is due: set by whoever has read the command set."""
+        self.pdus = 0
+        """How many PDUs have begun."""
+
+    @property
+    def inside_pdu(self) -> bool:
+        """Whether the bytes that come next belong to a PDU that has begun."""
+        return self._in_pdv or self._pdu_left > 0
+
+    @property
+    def inside_message(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return self.inside_pdu or self.expects_data or bool(self._command)
+
+    def next(self, data: ReceiveBuffer) -> CommandSet | Fragments | None:
+        """Consume what comes next, up to the end of a command set or of a data set.
+
+        Returns:
+            None if nothing more can be consumed: more must come, or another kind of PDU is there.
+
+        Raises:
+            ProtocolViolation: saying what is wrong with the stream.
+        """
+        segments: list[memoryview] = []
+        buffer, view, high = data.buffer, data.view, data.high
+        while True:
+            if not self._in_pdv:
+                if self._pdu_left == 0 and high - data.low >= _PDU_AND_PDV.size:
+                    ended = self._take_whole_pdus(data, segments)
+                    if ended is not None:
+                        return ended
+                following = self._begin_pdv(buffer, data.low, high)
+                if following < 0:
+                    break
+                data.low = following
+            taken = min(high - data.low, self._pdv_left)
+            if taken == 0 and self._pdv_left:
+                break
+            segment = view[data.low : data.low + taken]
+            data.low += taken
+            self._pdv_left -= taken
+            self._pdu_left -= taken
+            if self._control & _COMMAND:
+                self._take_command(segment)
+            elif self.expects_data:
+                segments.append(segment)
+            else:
+                raise ProtocolViolation("a data set fragment stands where a command is due")
+            if self._pdv_left == 0:
+                self._in_pdv = False
+                if self._control & _LAST:
+                    return self._end(segments)
+        return Fragments(segments, False) if segments else None
+
+    def _take_whole_pdus(
+        self, data: ReceiveBuffer, segments: list[memoryview]
+    ) -> CommandSet | Fragments | None:
+        """Take PDUs that are here whole and hold one fragment: what nearly all PDUs are."""
+        unpack, longest = _PDU_AND_PDV.unpack_from, self._max_pdu_bytes
+        buffer, view, low, high = data.buffer, data.view, data.low, data.high
+        while high - low >= _PDU_AND_PDV.size:
+            kind, length, pdv_length, context_id, control = unpack(buffer, low)
+            end = low + PDU_HEAD_BYTES + length
+            whole = kind == P_DATA_TF and end <= high and PDU_HEAD_BYTES <= length <= longest
+            if not whole or pdv_length != length - _PDV_LENGTH_BYTES:
+                break
+            fragment = view[low + _PDU_AND_PDV.size : end]
+            if self.expects_data:
+                if context_id != self._message_context_id or control & ~_LAST:
+                    break
+                segments.append(fragment)
+                self.pdus += 1
+                if control:
+                    data.low, self.expects_data = end, False
+                    return Fragments(segments, True)
+                low = self._take_alike(data, end - low, end, segments)
+            elif control == _COMMAND | _LAST and not self._command:
+                self.pdus += 1
+                data.low, self._message_context_id = end, context_id
+                return self._complete(bytes(fragment))
+            else:
+                break
+        data.low = low
+        return None
+
+    def _take_alike(
+        self, data: ReceiveBuffer, size: int, end: int, segments: list[memoryview]
+    ) -> int:
+        """Take whole PDUs that begin just as the one of `size` before `end`: often many do."""
+        buffer, view, high = data.buffer, data.view, data.high
+        head = buffer[end - size : end - size + _PDU_AND_PDV.size]
+        while high - end >= size and buffer[end : end + len(head)] == head:
+            segments.append(view[end + _PDU_AND_PDV.size : end + size])
+            end += size
+            self.pdus += 1
+        return end
+
+    def _begin_pdv(self, buffer: mmap.mmap, low: int, high: int) -> int:
+        """Read the next PDV's head; return the position after it, or -1 if it is not there yet."""
+        available = high - low
+        if self._pdu_left == 0:
+            if available < PDU_HEAD_BYTES or buffer[low] != P_DATA_TF:
+                return -1
+            (length,) = _PDU_LENGTH.unpack_from(buffer, low + 2)
+            if not PDU_HEAD_BYTES <= length <= self._max_pdu_bytes:
+                raise ProtocolViolation(f"a P-DATA-TF PDU says it has {length:,} bytes")
+            if available < _PDU_AND_PDV.size:
+                return -1
+            _, length, pdv_length, self._context_id, self._control = _PDU_AND_PDV.unpack_from(
+                buffer, low
+            )
+            self._pdu_left = length - _PDV.size
+            self.pdus += 1
+            low += _PDU_AND_PDV.size
+        else:
+            if self._pdu_left < _PDV.size:
+                raise ProtocolViolation("a P-DATA-TF PDU ends inside a PDV's head")
+            if available < _PDV.size:
+                return -1
+            pdv_length, self._context_id, self._control = _PDV.unpack_from(buffer, low)
+            self._pdu_left -= _PDV.size
+            low += _PDV.size
+        if self._context_id != self._message_context_id and (self.expects_data or self._command):
+            raise ProtocolViolation("a message changes its presentation context")
+        self._pdv_left = pdv_length - 2
+        if not 0 <= self._pdv_left <= self._pdu_left:
+            raise ProtocolViolation(f"a PDV says it has {pdv_length:,} bytes")
+        self._in_pdv = True
+        return low
+
+    def _end(self, segments: list[memoryview]) -> CommandSet | Fragments:
+        if self._control & _COMMAND:
+            encoded, self._command = bytes(self._command), bytearray()
+            return self._complete(encoded)
+        self.expects_data = False
+        return Fragments(segments, True)
+
+    def _complete(self, encoded: bytes) -> CommandSet:
+        if len(encoded) > MAX_COMMAND_BYTES:
+            raise _too_long_command()
+        return CommandSet(self._message_context_id, encoded)
+
+    def _take_command(self, segment: memoryview) -> None:
+        if self.expects_data:
+            raise ProtocolViolation("a command fragment stands where a data set is due")
+        if not self._command:
+            self._message_context_id = self._context_id
+        self._command += segment
+        if len(self._command) > MAX_COMMAND_BYTES:
+            raise _too_long_command()
+
+
+def _too_long_command() -> ProtocolViolation:
+    return ProtocolViolation(f"a command set is longer than {MAX_COMMAND_BYTES:,} bytes")

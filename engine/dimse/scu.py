@@ -1,0 +1,484 @@
+"""The service class user: calls a peer over one socket, and sends it C-ECHO and C-STORE.
+
+`OutgoingAssociation` drives a `requestor.RequestorConnection`; it waits for the peer, with a
+deadline for whatever the peer owes. What is sent are files, as they are encoded.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from engine.certificates import caller, own_caller
+from engine.dimse import acse
+from engine.dimse.acse import MAX_CONTEXTS
+from engine.dimse.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE, VERIFICATION
+from engine.dimse.pdata import ReceiveBuffer
+from engine.dimse.requestor import (
+    MAX_PDU_BYTES,
+    REMEDY,
+    Aborted,
+    Accepted,
+    ProtocolError,
+    Rejected,
+    ReleaseRequested,
+    RequestorConnection,
+    ResponseReceived,
+)
+from engine.dimse.state_table import State
+from engine.errors import (
+    AssociationBroken,
+    AssociationRefused,
+    ContextRefused,
+    PeerUnreachable,
+    UnreadableObject,
+)
+from engine.intake.sendable import open_sendable
+from engine.model.peer import OWN_AE_TITLE, Peer, PeerDeadlines
+from engine.model.store_status import SUCCESS, Verdict, status_in_words, verdict_of
+from engine.model.tls import ClientCertificates
+from engine.net.ports import calling_address, shown_address
+from engine.view import EchoResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from engine.clock import Clock
+    from engine.dimse.acse import Context
+    from engine.dimse.commands import Response
+    from engine.dimse.requestor import Event
+    from engine.intake.sendable import Sendable
+    from engine.model.receiver import Receiver
+
+_BUFFER_BYTES = 2 * MAX_PDU_BYTES
+"""Room for the longest PDU wherever it begins; the system gives memory only for what comes."""
+
+
+_CLOSED = "closed the connection"
+
+
+class OutgoingAssociation:
+    """An accepted association; used by one thread, in a `with` block that releases it.
+
+    Only `hang_up` and `is_open` are for other threads, too.
+    """
+
+    def __init__(
+        self,
+        peer: Peer,
+        contexts: Sequence[Context],
+        deadlines: PeerDeadlines,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Connect and be accepted.
+
+        Args:
+            peer: whom to call.
+            contexts: what is proposed, at most 128.
+            deadlines: how long the peer may take.
+            tls: with what TLS is spoken, if it is.
+
+        Raises:
+            PeerUnreachable: if there is no connection.
+            AssociationRefused: if the peer rejects the association.
+            AssociationBroken: if it does not answer as it should.
+        """
+        self._seconds = deadlines.answer_seconds
+        self._connection = RequestorConnection(peer, contexts)
+        self._received = ReceiveBuffer(_BUFFER_BYTES)
+        self._socket = _connect(peer, deadlines, tls)
+        try:
+            self._associate(peer)
+        except BaseException:
+            self._close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.release()
+        self._abort()
+
+    @property
+    def contexts(self) -> Mapping[Context, int]:
+        """Which context each accepted pair of SOP class and transfer syntax has."""
+        return self._connection.accepted.contexts
+
+    @property
+    def is_open(self) -> bool:
+        """Whether objects can be sent, as far as is known."""
+        return self._connection.state is State.ESTABLISHED
+
+    def echo(self) -> Response:
+        """Send a C-ECHO and return the answer.
+
+        Raises:
+            ContextRefused: if the peer has not accepted verification.
+            AssociationBroken: if there is no answer.
+        """
+        self._require_open()
+        self._send(self._connection.echo())
+        return self._response()
+
+    def store(
+        self,
+        context: Context,
+        sop_instance_uid: str,
+        data_set: Iterable[memoryview],
+        size_bytes: int,
+    ) -> Response:
+        """Send one object as it is encoded and return the answer.
+
+        Args:
+            context: SOP class and transfer syntax of the object.
+            sop_instance_uid: of the object.
+            data_set: its bytes, in pieces of any size.
+            size_bytes: how many those are.
+
+        Raises:
+            ContextRefused: if the peer has not accepted its context; nothing was sent.
+            AssociationBroken: if the peer does not take it, or does not answer. Whatever else
+                `data_set` raises ends the association, too.
+        """
+        self._require_open()
+        pdus = self._connection.store(context, sop_instance_uid, data_set, size_bytes)
+        try:
+            for pdu in pdus:
+                self._send(pdu)
+        except BaseException:  # half an object is no message: nothing else may follow it
+            self._abort()
+            raise
+        return self._response()
+
+    def is_quiet(self) -> bool:
+        """Tell whether the peer has said nothing unasked, such as that it ends the association."""
+        if not self.is_open or self._received.low < self._received.high:
+            return False
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(0)
+
+    def release(self) -> None:
+        """End the association in good order; a peer that does not answer is left (PS3.8 7.2)."""
+        if not self.is_open:
+            return
+        with suppress(AssociationBroken):
+            self._send(self._connection.release())
+            event = self._next_event()
+            if isinstance(event, ReleaseRequested):  # both at once: PS3.8 7.2.2.6
+                self._send(self._connection.answer_release())
+                self._next_event()
+        self._close()
+
+    def hang_up(self) -> None:
+        """End the connection from another thread; the waiting thread gets `AssociationBroken`."""
+        # Not the TLS socket's own shutdown: it drops the TLS layer first, and a thread that sends
+        # at that moment would go on in plain.
+        with suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def _associate(self, peer: Peer) -> None:
+        self._send(self._connection.associate())
+        event = self._next_event()
+        if isinstance(event, Rejected):
+            raise acse.rejection(event.encoded, peer)
+        if not isinstance(event, Accepted):
+            raise self._failed(event)
+
+    def _require_open(self) -> None:
+        if not self.is_open:
+            raise AssociationBroken("the association has ended", REMEDY)
+
+    def _response(self) -> Response:
+        event = self._next_event()
+        if isinstance(event, ResponseReceived):
+            return event.response
+        raise self._failed(event)
+
+    def _failed(self, event: Event) -> AssociationBroken:
+        """Leave a peer that does not answer but ends the association; return that in words."""
+        if isinstance(event, ProtocolError):
+            with suppress(OSError):
+                self._send_at_once(event.response)
+            self._close()
+            return AssociationBroken(event.why, event.remedy)
+        if isinstance(event, Aborted):
+            return self._broken("aborted the association")
+        return self._broken("released the association in the middle of it")
+
+    def _next_event(self) -> Event:
+        """Wait for the next event, so long as the peer may take for an answer."""
+        until = time.monotonic() + self._seconds
+        while True:
+            event = self._connection.next_event(self._received)
+            if event is not None:
+                return event
+            self._receive(until)
+
+    def _receive(self, until: float) -> None:
+        data = self._received
+        if data.low == data.high or data.high == len(data.view):
+            data.begin(data.rest())
+        try:
+            # A time of 0 would mean not to wait at all, and not to say so.
+            self._socket.settimeout(max(0.001, until - time.monotonic()))
+            # Peers that write an answer in two pieces wait for our acknowledgment of the first.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            size = self._socket.recv_into(data.view[data.high :])
+        except TimeoutError as error:
+            raise self._broken(f"did not answer within {self._seconds:g} s") from error
+        except OSError as error:
+            raise self._broken(_words(error)) from error
+        if not size:
+            raise self._broken(_CLOSED)
+        data.high += size
+
+    def _send(self, pdu: bytes) -> None:
+        try:
+            self._socket.settimeout(self._seconds)
+            self._socket.sendall(pdu)
+        except TimeoutError as error:
+            raise self._broken(f"took nothing for {self._seconds:g} s") from error
+        except OSError as error:
+            raise self._broken(_words(error)) from error
+
+    def _send_at_once(self, pdu: bytes) -> None:
+        self._socket.settimeout(0)  # a peer that takes nothing is not waited for
+        self._socket.sendall(pdu)
+
+    def _broken(self, what: str) -> AssociationBroken:
+        self._abort()
+        return AssociationBroken(f"the peer {what}", REMEDY)
+
+    def _abort(self) -> None:
+        pdu = self._connection.abort()
+        if pdu:
+            with suppress(OSError):
+                self._send_at_once(pdu)
+        self._close()
+
+    def _close(self) -> None:
+        self._connection.close()
+        with suppress(OSError):
+            self._socket.close()
+
+
+def _connect(peer: Peer, deadlines: PeerDeadlines, tls: ssl.SSLContext | None) -> socket.socket:
+    try:
+        connection = socket.create_connection((peer.host, peer.port), deadlines.connect_seconds)
+    except OSError as error:
+        words = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        remedy = "check host, port, network and firewall, and whether the peer runs"
+        raise PeerUnreachable(f"{peer}: {words.lower()}", remedy) from error
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if tls is None:
+        return connection
+    try:
+        return tls.wrap_socket(connection, server_hostname=peer.host)
+    except OSError as error:
+        connection.close()
+        remedy = "check that the port speaks TLS, and the certificates of both sides"
+        raise PeerUnreachable(f"{peer}: no TLS: {_tls_words(error)}", remedy) from error
+
+
+def _tls_words(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted ({error.verify_message})"
+    if isinstance(error, TimeoutError):
+        return "the handshake was not answered"
+    if isinstance(error, ssl.SSLError):
+        return _reason(error)
+    return (error.strerror or type(error).__name__).lower()
+
+
+def _words(error: OSError) -> str:
+    return f"ended TLS ({_reason(error)})" if isinstance(error, ssl.SSLError) else _CLOSED
+
+
+def _reason(error: ssl.SSLError) -> str:
+    return (error.reason or "no reason given").replace("_", " ").lower()
+
+
+def call(
+    peer: Peer,
+    contexts: Sequence[Context],
+    deadlines: PeerDeadlines,
+    context: ssl.SSLContext | None = None,
+) -> OutgoingAssociation:
+    """Return an association with a peer, over TLS if the peer is called so.
+
+    Args:
+        peer: whom to call.
+        contexts: what is proposed.
+        deadlines: how long the peer may take.
+        context: how TLS is spoken, instead of as `peer` says.
+    """
+    tls = caller(peer.tls) if context is None and peer.tls is not None else context
+    return OutgoingAssociation(peer, contexts, deadlines, tls)
+
+
+def echo_peer(peer: Peer, deadlines: PeerDeadlines) -> int:
+    """Send a C-ECHO and return the status that is answered.
+
+    Raises:
+        PeerError: if none is.
+    """
+    contexts = [(str(VERIFICATION), syntax) for syntax in (IMPLICIT_LITTLE, EXPLICIT_LITTLE)]
+    with call(peer, contexts, deadlines) as association:
+        return association.echo().status
+
+
+_OWN_DEADLINES = PeerDeadlines(connect_seconds=5, answer_seconds=5)
+
+
+def echo(receiver: Receiver, address: str, clock: Clock) -> EchoResult:
+    """Call a receiver of this host and ask for an echo.
+
+    A refusal by the receiver's own whitelist, or by its own authorities, counts as an answer: it
+    is what was configured.
+
+    Raises:
+        InvalidReceiver: if the receiver's own certificate, which is shown, can't be read.
+    """
+    context = own_caller(receiver.tls) if receiver.tls else None
+    target = calling_address(address)
+    shown = shown_address(target, receiver.port)
+    peer = Peer(target, receiver.port, str(receiver.ae_title))
+    started = clock.monotonic()
+    try:
+        proposed = [(str(VERIFICATION), str(IMPLICIT_LITTLE))]
+        with OutgoingAssociation(peer, proposed, _OWN_DEADLINES, context) as association:
+            status = association.echo().status
+    except PeerUnreachable as error:
+        return _unreachable(receiver, shown, error)
+    except AssociationRefused as error:
+        return _rejected(receiver, shown, (error.source, error.reason))
+    except (AssociationBroken, ContextRefused) as error:
+        return EchoResult(False, shown, error.detail)
+    if status != SUCCESS:
+        return EchoResult(False, shown, "accepted the association but not the echo")
+    milliseconds = round((clock.monotonic() - started) * 1000)
+    return EchoResult(True, shown, f"answered in {milliseconds} ms")
+
+
+def _unreachable(receiver: Receiver, shown: str, error: PeerUnreachable) -> EchoResult:
+    cause = error.__cause__
+    if not isinstance(cause, ssl.SSLError):
+        words = (getattr(cause, "strerror", None) or str(cause)).lower()
+        return EchoResult(False, shown, f"no answer: {words}")
+    asks = receiver.tls is not None and receiver.tls.client is ClientCertificates.REQUIRED
+    if asks and "ALERT" in (cause.reason or ""):
+        detail = "answers; its authorities keep out dicomdock's own certificate, as configured"
+        return EchoResult(True, shown, detail)
+    return EchoResult(False, shown, f"no TLS: {_reason(cause)}")
+
+
+def _rejected(receiver: Receiver, shown: str, source_and_reason: tuple[int, int]) -> EchoResult:
+    if source_and_reason == (1, 3) and receiver.whitelist_enabled:
+        detail = f"answers; its whitelist keeps out {OWN_AE_TITLE}, as configured"
+        return EchoResult(True, shown, detail)
+    if source_and_reason == (1, 7):
+        return EchoResult(False, shown, f"rejects the called AE title {receiver.ae_title}")
+    source, reason = source_and_reason
+    return EchoResult(False, shown, f"rejects the association (source {source}, reason {reason})")
+
+
+@dataclass(frozen=True, slots=True)
+class SentObject:
+    """What became of one file."""
+
+    file: Path
+    size_bytes: int = 0
+    """Of the data set, if it was sent."""
+    status: int | None = None
+    """What the peer answered; None if the file was not sent."""
+    detail: str = ""
+    """The answer in words, or why the file was not sent."""
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the peer has it."""
+        return self.status is not None and verdict_of(self.status) is Verdict.DONE
+
+
+def store_one(association: OutgoingAssociation, sendable: Sendable) -> tuple[int, str]:
+    """Send one open object and return the status and what the peer says about it.
+
+    Raises:
+        ContextRefused: if the peer does not take its kind; nothing was sent.
+        AssociationBroken: if the peer does not take or answer it.
+        UnreadableObject: if the file became shorter.
+        OSError: if it can't be read.
+    """
+    answer = association.store(
+        sendable.context, sendable.sop_instance_uid, sendable.pieces(), sendable.size_bytes
+    )
+    if answer.status == SUCCESS:
+        return answer.status, ""
+    comment = f": {answer.comment}" if answer.comment else ""
+    return answer.status, f"the peer answers {status_in_words(answer.status)}{comment}"
+
+
+def send_files(
+    peer: Peer,
+    files: Sequence[Path],
+    deadlines: PeerDeadlines,
+    tell: Callable[[SentObject], None],
+) -> None:
+    """Send files one after the other, and tell what became of each.
+
+    Raises:
+        PeerError: if the association is rejected or breaks; the files not told of were not sent.
+    """
+    for contexts, group in _groups(files, tell):
+        with call(peer, contexts, deadlines) as association:
+            for file in group:
+                tell(_send(association, file))
+
+
+def _send(association: OutgoingAssociation, file: Path) -> SentObject:
+    try:
+        with open_sendable(file) as sendable:
+            status, detail = store_one(association, sendable)
+            return SentObject(file, sendable.size_bytes, status, detail)
+    except (ContextRefused, UnreadableObject) as error:
+        return SentObject(file, detail=error.detail)
+    except OSError as error:
+        return SentObject(file, detail=_unreadable(error))
+
+
+def _groups(
+    files: Sequence[Path], tell: Callable[[SentObject], None]
+) -> Iterator[tuple[list[Context], list[Path]]]:
+    """Yield files whose contexts fit into one association, with these contexts."""
+    contexts: dict[Context, None] = {}
+    group: list[Path] = []
+    for file in files:
+        try:
+            with open_sendable(file) as sendable:
+                context = sendable.context
+        except UnreadableObject as error:
+            tell(SentObject(file, detail=error.detail))
+            continue
+        except OSError as error:
+            tell(SentObject(file, detail=_unreadable(error)))
+            continue
+        if context not in contexts and len(contexts) == MAX_CONTEXTS:
+            yield list(contexts), group
+            contexts, group = {}, []
+        contexts[context] = None
+        group.append(file)
+    if group:
+        yield list(contexts), group
+
+
+def _unreadable(error: OSError) -> str:
+    return f"can't be read: {(error.strerror or type(error).__name__).lower()}"

@@ -1,0 +1,248 @@
+"""Which connections are taken before they have an association, and what is told of those that end.
+
+An address may have only so many of them, and may make only so many a second. When there are too
+many over all addresses, the oldest silent one of the address with most gives way, so that nobody
+is kept out by others.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol
+
+from engine.addresses import origin_of
+from engine.events import ConnectionDropped
+from engine.journal import is_told
+from engine.model.limits import Limits
+from engine.net.protocols import recognize
+from engine.repetitions import Budget, Repetitions
+
+if TYPE_CHECKING:
+    from engine.clock import Clock
+    from engine.journal import Journal
+    from engine.model.whitelist import Address
+
+UNASSOCIATED = 50
+UNASSOCIATED_PER_ADDRESS = 5
+CROWDED = "too many connections wait for their association already"
+GAVE_WAY = "it was silent, and gave way to another connection when too many waited"
+LEFT_SILENTLY = "it was closed without a word"
+REPORTS_PER_MINUTE = 60
+"""Of connections that ended so, from all addresses; the rest is a number."""
+
+_FORGET_FROM = 4_096
+"""With this many addresses known, the ones that are at rest are forgotten."""
+_ASSOCIATE_RQ = 0x01
+_OTHER_PDUS = {  # PS3.8 9.3.1
+    0x02: "an A-ASSOCIATE-AC",
+    0x03: "an A-ASSOCIATE-RJ",
+    0x04: "a P-DATA-TF",
+    0x05: "an A-RELEASE-RQ",
+    0x06: "an A-RELEASE-RP",
+    0x07: "an A-ABORT",
+}
+_LONGEST_OTHER_PDU = 0x00FFFFFF
+
+
+class Pending(Protocol):
+    """A connection that has no association yet."""
+
+    limits: Limits
+    """Those of the site when it was taken."""
+    is_hasty: bool
+    """Whether its address asks for associations too fast."""
+    is_heard: bool
+    """Whether its A-ASSOCIATE-RQ has come and is being answered."""
+    why: str
+    """Why it is ended, if we do that."""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing of a request has come yet, not counting a TLS handshake."""
+        ...
+
+    def hang_up(self) -> None:
+        """Break the connection; callable from any thread, and returns at once."""
+        ...
+
+
+class PendingConnections:
+    """Counts the connections that have no association yet; any thread may use it."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        journal: Journal,
+        unassociated: int = UNASSOCIATED,
+        unassociated_per_address: int = UNASSOCIATED_PER_ADDRESS,
+    ) -> None:
+        self.failed = FailedConnections(clock, journal)
+        self.limits = Limits()
+        """The site's; replaced when they change."""
+        self._rates = ArrivalRates(clock)
+        self._most = unassociated
+        self._most_per_address = unassociated_per_address
+        self._lock = threading.Condition()
+        self._waiting: dict[Pending, str] = {}
+        """What each counts as, in the order in which they came."""
+
+    def allows(self, address: Address, port: int) -> bool:
+        """Tell whether one more connection from an address is taken; note it if not."""
+        limits, counted = self.limits, origin_of(address)
+        if self._rates.ignores(counted, limits):
+            self.failed.record(address, port, too_fast(limits))
+            return False
+        with self._lock:
+            has_room = Counter(self._waiting.values())[counted] < self._most_per_address
+            is_full = len(self._waiting) >= self._most
+            gives_way = self._first_to_go() if has_room and is_full else None
+        if gives_way is not None:
+            gives_way.why = GAVE_WAY
+            gives_way.hang_up()
+        if not has_room:
+            self.failed.record(address, port, CROWDED)
+        return has_room
+
+    def _first_to_go(self) -> Pending | None:
+        """Take out a connection, of the address with most the one that has been silent longest."""
+        numbers = Counter(self._waiting.values())
+        waiting = [one for one in self._waiting if not one.is_heard]
+        # The first of equals is the oldest.
+        first = max(waiting, key=lambda a: (numbers[self._waiting[a]], a.is_silent), default=None)
+        if first is not None:
+            del self._waiting[first]
+        return first
+
+    def add(self, connection: Pending, address: Address) -> None:
+        """Count a connection until it has its association, and note how fast they come."""
+        counted = origin_of(address)
+        connection.limits = self.limits
+        connection.is_hasty = not self._rates.arrive(counted, self.limits)
+        with self._lock:
+            self._waiting[connection] = counted
+
+    def remove(self, connection: Pending) -> None:
+        """Stop counting a connection: it has its association, or is closed."""
+        with self._lock:
+            self._waiting.pop(connection, None)
+            self._lock.notify_all()
+
+    def wait_until_empty(self, seconds: float) -> bool:
+        """Return whether nobody waits for an association any more, waiting for it that long."""
+        with self._lock:
+            return self._lock.wait_for(lambda: not self._waiting, seconds)
+
+    def hang_up(self) -> None:
+        """Close the connections that wait for their association."""
+        with self._lock:
+            waiting = tuple(self._waiting)
+        for connection in waiting:
+            connection.hang_up()
+
+
+def too_fast(limits: Limits) -> str:
+    """Say that an address asks for associations faster than it may."""
+    allowed = limits.associations_per_second_per_address
+    return f"its address asks for more than {allowed} associations a second"
+
+
+class ArrivalRates:
+    """One bucket of tokens per address; any thread may use it.
+
+    A bucket holds as many tokens as may come at once and gains so many a second. Each connection
+    takes one. Without a token a request is rejected; with as many missing as the bucket holds,
+    connections are closed without an answer, until the address has rested.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._buckets: dict[str, tuple[float, float]] = {}
+        """Tokens by address, and the monotonic time they were counted."""
+        self._forget_from = _FORGET_FROM
+
+    def ignores(self, address: str, limits: Limits) -> bool:
+        """Tell whether connections of an address are closed without an answer."""
+        with self._lock:
+            return self._tokens(address, limits) <= -limits.association_burst_per_address
+
+    def arrive(self, address: str, limits: Limits) -> bool:
+        """Count a connection; return whether it is within the rate of its address."""
+        with self._lock:
+            tokens = self._tokens(address, limits) - 1
+            self._buckets[address] = tokens, self._clock.monotonic()
+            self._forget(limits)
+        return tokens >= 0
+
+    def _tokens(self, address: str, limits: Limits) -> float:
+        full = float(limits.association_burst_per_address)
+        tokens, at = self._buckets.get(address, (full, 0.0))
+        gained = (self._clock.monotonic() - at) * limits.associations_per_second_per_address
+        return min(full, tokens + gained)
+
+    def _forget(self, limits: Limits) -> None:
+        if len(self._buckets) < self._forget_from:
+            return
+        full = limits.association_burst_per_address
+        self._buckets = {a: b for a, b in self._buckets.items() if self._tokens(a, limits) < full}
+        self._forget_from = max(_FORGET_FROM, 2 * len(self._buckets))
+
+
+class FailedConnections:
+    """Tells the journal about connections without an association; any thread may use it."""
+
+    def __init__(self, clock: Clock, journal: Journal) -> None:
+        self._journal = journal
+        self._repetitions = Repetitions(clock.monotonic)
+        self._budget = Budget(REPORTS_PER_MINUTE, 60, clock.monotonic)
+
+    def record(
+        self, address: Address, port: int, why: str, receiver: str = "", calling: str = ""
+    ) -> None:
+        """Note that a connection ended; it is told the 1st, 10th, 100th … time in a while."""
+        times = self._repetitions.count((origin_of(address), port, why))
+        # One connection without a word is any monitor's check of a port.
+        if not is_told(times) or (times == 1 and why == LEFT_SILENTLY):
+            return
+        left_out = self._budget.take()
+        if left_out is not None:
+            self._journal.record(
+                ConnectionDropped(
+                    receiver=receiver,
+                    calling_ae_title=calling,
+                    address=str(address),
+                    port=port,
+                    why=why,
+                    times=times,
+                    left_out=left_out,
+                )
+            )
+
+
+def describe_end(first_bytes: bytes, longest_request: int, waited_seconds: float | None) -> str:
+    """Say how a connection ended that brought no A-ASSOCIATE-RQ; nothing a peer sent is in it.
+
+    Args:
+        first_bytes: the first bytes that came.
+        longest_request: how many bytes an A-ASSOCIATE-RQ may have.
+        waited_seconds: the deadline, if it is what ended the connection.
+    """
+    if not first_bytes:
+        waited = waited_seconds is not None
+        return f"nothing came for {waited_seconds:g} s" if waited else LEFT_SILENTLY
+    length = int.from_bytes(first_bytes[2:6], "big")
+    if first_bytes[0] == _ASSOCIATE_RQ and first_bytes[1:2] in {b"", b"\0"}:
+        if len(first_bytes) >= 6 and length > longest_request:
+            return f"its A-ASSOCIATE-RQ is longer than {longest_request:,} bytes"
+        if waited_seconds is not None:
+            return f"its A-ASSOCIATE-RQ was not complete after {waited_seconds:g} s"
+        return "it was closed in the middle of its A-ASSOCIATE-RQ"
+    if _is_other_pdu(first_bytes):
+        return f"it begins with {_OTHER_PDUS[first_bytes[0]]} instead of an A-ASSOCIATE-RQ"
+    return f"this is not DICOM but looks like {recognize(first_bytes)}"
+
+
+def _is_other_pdu(head: bytes) -> bool:
+    is_pdu = len(head) >= 6 and head[0] in _OTHER_PDUS and head[1] == 0
+    return is_pdu and int.from_bytes(head[2:6], "big") <= _LONGEST_OTHER_PDU

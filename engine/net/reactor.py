@@ -1,0 +1,188 @@
+"""One loop that serves all connections of a process, and few threads for what may block.
+
+Whatever is registered is called on the loop's thread, and must not wait: `finish_elsewhere` is for
+what may have to.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import os
+import select
+import threading
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Handler = Callable[[int], None]
+    """Takes the mask of what `epoll` has seen."""
+    Call = Callable[[], object]
+
+Result = TypeVar("Result")
+
+READABLE, WRITABLE = select.EPOLLIN, select.EPOLLOUT
+
+POOL_THREADS = 64
+"""More than one receiver's associations (50 by default): a processor that hangs at one of them
+leaves threads for the others. They are made when they are needed."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Timer:
+    """Something that is to be called once."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Call) -> None:
+        self._call: Call | None = call
+
+    def cancel(self) -> None:
+        """Do not call it, and let go of it: the heap keeps the timer until its time."""
+        self._call = None
+
+    def expire(self) -> None:
+        """Call it, unless it is cancelled."""
+        call, self._call = self._call, None
+        if call is not None:
+            call()
+
+
+class Reactor:
+    """Waits for descriptors, for points in time and for calls of other threads."""
+
+    def __init__(
+        self, name: str = "reactor", monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.now = monotonic
+        """Returns the time in seconds; it never goes back."""
+        self._epoll = select.epoll()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._handlers: dict[int, Handler] = {self._wake_fd: self._be_woken}
+        self._epoll.register(self._wake_fd, READABLE)
+        self._calls: deque[Call] = deque()
+        self._timers: list[tuple[float, int, Timer]] = []
+        """A heap, by monotonic time and order of arrival."""
+        self._arrivals = count()
+        self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix=f"{name}-pool")
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the loop, after what it does now; again has no effect."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._wake()
+        self._thread.join()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._epoll.close()
+        os.close(self._wake_fd)
+
+    def is_dead(self) -> bool:
+        """Tell whether the loop should run and does not."""
+        return not self._stopping and not self._thread.is_alive()
+
+    def is_here(self) -> bool:
+        """Tell whether the calling thread is the loop's."""
+        return threading.current_thread() is self._thread
+
+    # From any thread.
+
+    def call_soon(self, call: Call) -> None:
+        """Let something be called on the loop's thread."""
+        self._calls.append(call)
+        if not self._stopping:
+            self._wake()
+
+    def call_and_wait(self, call: Call, seconds: float) -> bool:
+        """Let something be called on the loop's thread; tell whether it was, waiting that long.
+
+        Whoever waits must hold no lock that the loop takes.
+        """
+        done = threading.Event()
+
+        def perform() -> None:
+            try:
+                call()
+            finally:
+                done.set()
+
+        if self.is_here():
+            perform()
+        elif self._stopping or not self._thread.is_alive():
+            return False
+        else:
+            self.call_soon(perform)
+        return done.wait(seconds)
+
+    def register(self, fd: int, handler: Handler, events: int = READABLE) -> None:
+        """Call a handler whenever a descriptor is ready; `forget` it before it is closed."""
+        self._handlers[fd] = handler
+        self._epoll.register(fd, events)
+
+    # On the loop's thread only.
+
+    def modify(self, fd: int, events: int) -> None:
+        """Change what is waited for."""
+        self._epoll.modify(fd, events)
+
+    def forget(self, fd: int) -> None:
+        """Stop waiting for a descriptor."""
+        del self._handlers[fd]
+        self._epoll.unregister(fd)
+
+    def call_at(self, at: float, call: Call) -> Timer:
+        """Call something at a monotonic time, unless the timer is cancelled before."""
+        timer = Timer(call)
+        heapq.heappush(self._timers, (at, next(self._arrivals), timer))
+        return timer
+
+    def finish_elsewhere(
+        self, work: Callable[[], Result], finished: Callable[[Result], object]
+    ) -> None:
+        """Do work that may block on a thread of the pool, then go on here with what it returned.
+
+        Work must not raise.
+        """
+
+        def perform() -> None:
+            result = work()
+            self.call_soon(lambda: finished(result))
+
+        self._pool.submit(perform)
+
+    def _wake(self) -> None:
+        os.eventfd_write(self._wake_fd, 1)
+
+    def _be_woken(self, _: int) -> None:
+        os.eventfd_read(self._wake_fd)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            for fd, events in self._epoll.poll(self._patience()):
+                handler = self._handlers.get(fd)
+                if handler is not None:
+                    self._guarded(handler, events)
+            for _ in range(len(self._calls)):
+                self._guarded(self._calls.popleft())
+            while self._timers and self._timers[0][0] <= self.now():
+                self._guarded(heapq.heappop(self._timers)[2].expire)
+
+    def _patience(self) -> float | None:
+        """Return the seconds until something is due; None for any time."""
+        return max(0.0, self._timers[0][0] - self.now()) if self._timers else None
+
+    def _guarded(self, call: Callable[..., object], *arguments: int) -> None:
+        """Call; the border: what goes wrong with one connection must not end the others."""
+        try:
+            call(*arguments)
+        except Exception:
+            _logger.exception("the loop goes on after an error")

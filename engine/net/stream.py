@@ -1,0 +1,174 @@
+"""The bytes of one connection on the loop, plain or in TLS; nothing here waits."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from engine.net.reactor import READABLE, WRITABLE
+from engine.net.tls import TlsConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.net.reactor import Reactor
+    from engine.net.tls import Handshake
+
+
+class Stream:
+    """Used on the loop's thread; only `hang_up` may be called by others."""
+
+    def __init__(
+        self, reactor: Reactor, connected: socket.socket, on_ready: Callable[[], object]
+    ) -> None:
+        """Begin without waiting for anything.
+
+        Args:
+            reactor: calls.
+            connected: a connection that does not block.
+            on_ready: is called when what is waited for can be done.
+        """
+        self._reactor = reactor
+        self._socket = connected
+        self._fd = connected.fileno()
+        self._on_ready = on_ready
+        self._waits_for = 0
+        self.unsent = b""
+        """What the peer has not taken yet; nothing is to be received until it has."""
+        self.unsent_since = 0.0
+
+    def wait_for(self, events: int) -> None:
+        """Let the loop tell when it can be read or written; 0 for not at all."""
+        if events == self._waits_for:
+            return
+        if not self._waits_for:
+            self._reactor.register(self._fd, self._be_ready, events)
+        elif events:
+            self._reactor.modify(self._fd, events)
+        else:
+            self._reactor.forget(self._fd)
+        self._waits_for = events
+
+    def _be_ready(self, _: int) -> None:
+        self._on_ready()
+
+    def peek(self, size: int) -> bytes:
+        """Return the first bytes of a plain connection, and leave them where they are."""
+        return self._socket.recv(size, socket.MSG_PEEK)
+
+    def secure(self, handshake: Handshake) -> None:
+        """Begin to speak TLS.
+
+        Raises:
+            OSError: if that can't be.
+        """
+        self._socket = handshake.wrap(self._socket)
+
+    @property
+    def secured(self) -> TlsConnection:
+        """The TLS of this connection, which has some."""
+        assert isinstance(self._socket, TlsConnection)
+        return self._socket
+
+    def shake_hands(self) -> bool:
+        """Go on with the TLS handshake; tell whether it is done.
+
+        Raises:
+            OSError: if it fails.
+        """
+        try:
+            self.secured.do_handshake()
+        except ssl.SSLWantReadError:
+            self.wait_for(READABLE)
+            return False
+        except ssl.SSLWantWriteError:
+            self.wait_for(WRITABLE)
+            return False
+        self.wait_for(READABLE)
+        return True
+
+    def receive(self, view: memoryview) -> int:
+        """Receive what is there: its size, 0 at the end of the stream, -1 if nothing is there.
+
+        Raises:
+            OSError: if the connection is broken.
+        """
+        try:
+            return self._socket.recv_into(view)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return -1
+        except ssl.SSLWantWriteError:
+            self.wait_for(READABLE | WRITABLE)
+            return -1
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether more can be received that the descriptor does not tell of: within TLS."""
+        return isinstance(self._socket, TlsConnection) and self._socket.pending() > 0
+
+    def send(self, data: bytes) -> None:
+        """Send; what the peer does not take at once is `unsent`, and waited for.
+
+        Raises:
+            OSError: if the connection is broken.
+        """
+        if not self.unsent:
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                sent = 0
+            if sent == len(data):
+                return
+            data, self.unsent_since = data[sent:], self._reactor.now()
+        self.unsent += data
+        self.wait_for(WRITABLE)
+
+    def flush(self) -> bool:
+        """Send on; tell whether all is sent, and the stream waits for the peer again.
+
+        Raises:
+            OSError: if the connection is broken.
+        """
+        unsent, since, self.unsent = self.unsent, self.unsent_since, b""
+        self.send(unsent)
+        if self.unsent:
+            self.unsent_since = since
+            return False
+        self.wait_for(READABLE)
+        return True
+
+    def half_close(self) -> None:
+        """Say that nothing follows.
+
+        Raises:
+            OSError: if the connection is broken.
+        """
+        if isinstance(self._socket, TlsConnection):
+            with suppress(OSError, ValueError):  # the peer need not answer our close_notify
+                self._socket.unwrap()
+        socket.socket.shutdown(self._socket, socket.SHUT_WR)
+
+    def discard(self, view: memoryview) -> int:
+        """Receive what comes and forget it: its size, 0 if the peer has ended its side, too."""
+        try:
+            return socket.socket.recv_into(self._socket, view)
+        except BlockingIOError:
+            return -1
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is closed on our side."""
+        return self._socket.fileno() < 0
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.wait_for(0)
+        with suppress(OSError):
+            self._socket.close()
+
+    def hang_up(self) -> None:
+        """Break the connection; callable from any thread, and returns at once."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,264 @@
+"""TLS of one port: the certificate in force, who may call, and a connection that never blocks."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from engine import certificates
+from engine.certificates.callers import NotAccepted
+from engine.certificates.files import stamp_of
+from engine.errors import InvalidReceiver
+from engine.events import (
+    CertificateExpired,
+    CertificateExpiring,
+    CertificateRefused,
+    CertificateReplaced,
+    RevocationListExpired,
+    RevocationListExpiring,
+)
+from engine.net.protocols import is_client_hello, is_plain_dicom, recognize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from engine.certificates import Credentials
+    from engine.certificates.files import Stamp
+    from engine.clock import Clock
+    from engine.events import Event
+    from engine.model.tls import Certificate, PeerCertificate, TlsSettings
+
+WARN_AGAIN_SECONDS = 24 * 60 * 60
+
+_VERIFY_WORDS = {  # X509_V_ERR_… of OpenSSL
+    9: "is not valid yet",
+    10: "has expired",
+    18: "is self-signed and not among the authorities that are configured",
+    19: "is from an authority that is not configured",
+    20: "is from an authority that is not configured",
+    21: "is from an authority that is not configured",
+    23: "is revoked",
+    26: "is not meant for clients",
+}
+_OURS = "the caller refuses our certificate"
+_REASON_WORDS = {
+    "NO_SHARED_CIPHER": "no cipher suite in common; ours are those of BCP 195",
+    "NO_SHARED_GROUPS": "no key exchange group in common",
+    "NO_SUITABLE_SIGNATURE_ALGORITHM": "no signature algorithm in common",
+    "UNSUPPORTED_PROTOCOL": "the caller's TLS is older than 1.2",
+    "WRONG_SSL_VERSION": "the caller's TLS is older than 1.2",
+    "VERSION_TOO_LOW": "the caller's TLS is older than 1.2",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "the caller's TLS is older than 1.2",
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the caller showed no certificate, which is required here",
+    "TLSV1_ALERT_UNKNOWN_CA": f"{_OURS}: it does not know its authority",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": f"{_OURS}: it has expired",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": _OURS,
+    "SSLV3_ALERT_BAD_CERTIFICATE": _OURS,
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": _OURS,
+}
+
+
+class Refused(Exception):
+    """A connection that got no TLS; the text says why, and nothing if there is nothing to tell."""
+
+    def __init__(self, why: str, head: bytes = b"") -> None:
+        super().__init__(why)
+        self.why = why
+        self.head = head
+        """What the caller said instead of a ClientHello."""
+
+
+class Teller(Protocol):
+    """Records an event once for every receiver of a port."""
+
+    def __call__(self, make: Callable[..., Event]) -> None:
+        """Record what `make` returns when called with ``receiver=…``."""
+        ...
+
+
+class TlsConnection(ssl.SSLSocket):
+    """A TLS connection that never waits; one thread reads, writes and closes it."""
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        """Decrypt all that is there, record by record; `flags` don't exist in TLS.
+
+        Raises:
+            ssl.SSLWantReadError: if nothing is there now.
+            ssl.SSLWantWriteError: if a key update wants an answer first (RFC 8446 4.6.3).
+        """
+        received = 0
+        while received < len(buffer):
+            try:
+                count = self.read(len(buffer) - received, buffer[received:])
+            except OSError:
+                if received:
+                    break  # it will be there at the next call
+                raise
+            received += count  # type: ignore[operator]  # bytes only without a buffer
+            if not count:
+                break
+        return received
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """Encrypt and send; 0 if it does not fit: the same, or more, is to be sent again then."""
+        try:
+            return super().send(data)
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return 0
+
+    def shutdown(self, how: int) -> None:
+        """Break the connection; the TLS layer stays, so that nothing can go out in the clear."""
+        socket.socket.shutdown(self, how)
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """What one handshake needs."""
+
+    credentials: Credentials
+    context: ssl.SSLContext
+
+    def wrap(self, plain: socket.socket) -> TlsConnection:
+        """Put the TLS layer around a connection that does not block.
+
+        Raises:
+            OSError: if there is none.
+        """
+        secured = self.context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+        assert isinstance(secured, TlsConnection)
+        return secured
+
+
+class PortTls:
+    """The TLS of one port; handshakes may happen in any number of threads."""
+
+    def __init__(self, settings: TlsSettings, clock: Clock, tell: Teller) -> None:
+        self.settings = settings
+        self._clock = clock
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._credentials: Credentials | None = None
+        self._seen: Stamp = ()
+        self._warned: dict[tuple[object, ...], float] = {}
+        self.problem = ""
+        """Why files that changed are not in force, if so."""
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The certificate in force."""
+        return self._credentials.certificate if self._credentials else None
+
+    def load(self) -> None:
+        """Read the files for the first time.
+
+        Raises:
+            InvalidReceiver: with what is wrong with them.
+        """
+        self._credentials = certificates.load(self.settings, TlsConnection)
+        self._seen = self._credentials.stamp
+
+    def refresh(self) -> None:
+        """Take over files that changed, if they are good; else keep what there is, and say so."""
+        with self._lock:
+            stamp = stamp_of(self.settings)
+            if stamp == self._seen:
+                return
+            self._seen = stamp
+            try:
+                self._credentials = certificates.load(self.settings, TlsConnection)
+            except InvalidReceiver as error:
+                self.problem = error.detail
+                self._tell(partial(CertificateRefused, reason=error.detail))
+                return
+            self.problem = ""
+            found = self._credentials.certificate
+            told = {"subject": found.subject, "expires": _minute(found.not_after)}
+            self._tell(partial(CertificateReplaced, **told))
+        self.warn()
+
+    def warn(self) -> None:
+        """Tell of a certificate or revocation list that has expired or is about to, once a day."""
+        now = self._clock.now()
+        found, callers = self.certificate, self._credentials and self._credentials.callers
+        if found is not None and found.is_expired(now):
+            self._warn(CertificateExpired, found.not_after, subject=found.subject)
+        elif found is not None and found.expires_soon(now):
+            days_left = found.days_left(now)
+            self._warn(
+                CertificateExpiring, found.not_after, subject=found.subject, days_left=days_left
+            )
+        lists = callers.revocations.described() if callers and callers.revocations else ()
+        for one in lists:
+            if one.is_expired(now):
+                self._warn(RevocationListExpired, one.next_update, issuer=one.issuer)
+            elif one.expires_soon(now):
+                self._warn(RevocationListExpiring, one.next_update, issuer=one.issuer)
+
+    def _warn(self, kind: Callable[..., Event], expires: datetime, **about: Any) -> None:
+        now = self._clock.monotonic()
+        self._warned = {k: at for k, at in self._warned.items() if now - at < WARN_AGAIN_SECONDS}
+        same = (kind, expires, about.get("issuer"))
+        if same not in self._warned:
+            self._warned[same] = now
+            self._tell(partial(kind, expires=_minute(expires), **about))
+
+    def prepare(self) -> Handshake | Refused:
+        """Return what one handshake needs; may read files, and raises nothing."""
+        try:
+            self.refresh()
+            assert self._credentials is not None
+            return Handshake(self._credentials, self._credentials.context())
+        except Exception as error:
+            # The border to one receiver's files: its callers are told, the others go on.
+            return Refused(f"there is no TLS at the moment ({error})")
+
+    def caller_of(self, secured: TlsConnection, handshake: Handshake) -> PeerCertificate | None:
+        """Return what the caller showed in its handshake.
+
+        Raises:
+            Refused: if its certificate is not accepted.
+        """
+        callers = handshake.credentials.callers
+        if callers is not None:
+            try:
+                callers.check(secured, self._clock.now())
+            except NotAccepted as error:
+                raise Refused(f"the caller's certificate {error}") from error
+        return certificates.identity_of(secured)
+
+
+def greeting_refusal(head: bytes) -> Refused | None:
+    """Say why a caller gets no TLS, by its first bytes; None if they begin a handshake."""
+    if not head:
+        return Refused("")  # a probe that only looks whether somebody listens
+    if is_plain_dicom(head):
+        return Refused("the caller speaks plain DICOM, and this port wants TLS", head)
+    if not is_client_hello(head):
+        return Refused(f"this port wants TLS, and this looks like {recognize(head)}", head)
+    return None
+
+
+def handshake_words(error: OSError) -> str:
+    """Say in words why there is no TLS; nothing OpenSSL-specific where that can be helped."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        what = _VERIFY_WORDS.get(error.verify_code, f"is refused ({error.verify_message})")
+        return f"the caller's certificate {what}"
+    if isinstance(error, ssl.SSLEOFError) or not isinstance(error, ssl.SSLError):
+        return "the caller broke off the TLS handshake"
+    reason = _reason(error)
+    return _REASON_WORDS.get(reason, f"TLS failed: {reason.replace('_', ' ').lower()}")
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """Return OpenSSL's name of a reason, also of one that is newer than our Python."""
+    text = str(error.args[-1]).partition("] ")[2].partition(" (_ssl")[0]
+    return error.reason or text.replace(" ", "_").upper() or "NO_REASON_GIVEN"
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,145 @@
+"""The one decision whether an association is accepted, and by which receiver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.addresses import origin_of
+from engine.dimse.acse import APPLICATION_CONTEXT
+from engine.model import whitelist
+from engine.model.site import SiteSettings
+from engine.net.admission import too_fast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from engine.model.receiver import Receiver
+    from engine.model.tls import PeerCertificate
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationRequest:
+    """What an A-ASSOCIATE-RQ and its connection say about the caller."""
+
+    called_ae_title: str
+    calling_ae_title: str
+    address: whitelist.Address
+    application_context: str = APPLICATION_CONTEXT
+    protocol_version: int = 1
+    is_hasty: bool = False
+    """Whether the address asks for associations faster than it may."""
+    certificate: PeerCertificate | None = None
+    """What the caller showed in the TLS handshake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The association may be negotiated; its objects go to this receiver."""
+
+    receiver: Receiver
+    whitelist_line: str = ""
+    """The line that let the caller in; empty while the whitelist is off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """The A-ASSOCIATE-RJ to send (PS3.8 9.3.4) and the reason in words."""
+
+    result: int
+    source: int
+    reason: int
+    why: str
+
+    @property
+    def code(self) -> tuple[int, int, int]:
+        """Result, source and reason."""
+        return self.result, self.source, self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAssociation:
+    """What counts of an open association."""
+
+    receiver: str
+    """``AE:port``."""
+    address: whitelist.Address
+    calling_ae_title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is open, how much may be, and whether anything can be taken in at all."""
+
+    open: Sequence[OpenAssociation] = ()
+    site: SiteSettings = SiteSettings()
+    draining: bool = False
+    storage_refusal: str = ""
+    """Why the storage takes nothing, if so."""
+
+
+def decide(
+    request: AssociationRequest, port: int, receivers: Mapping[str, Receiver], load: Load
+) -> Accepted | Rejection:
+    """Decide on one request; the first reason to refuse wins (reliability-security 2.3).
+
+    Args:
+        request: who calls whom, from where.
+        port: the local port that was called.
+        receivers: the enabled receivers of that port by AE title.
+        load: what is open, and how much may be.
+    """
+    if request.is_hasty:
+        return Rejection(2, 3, 1, too_fast(load.site.limits))
+    if request.protocol_version != 1:
+        return Rejection(1, 2, 2, f"protocol version {request.protocol_version} is not DICOM's")
+    if request.application_context != APPLICATION_CONTEXT:
+        return Rejection(
+            1, 1, 2, f"application context {request.application_context} is not DICOM's"
+        )
+    receiver = receivers.get(request.called_ae_title)
+    if receiver is None:
+        answering = ", ".join(sorted(receivers)) or "none"
+        return Rejection(
+            1,
+            1,
+            7,
+            f"called AE title {request.called_ae_title} is not an enabled receiver on port {port}; "
+            f"enabled there: {answering}",
+        )
+    line = ""
+    if receiver.whitelist_enabled:
+        verdict = whitelist.match(
+            receiver.whitelist_entries,
+            request.calling_ae_title,
+            request.address,
+            request.certificate,
+        )
+        if verdict.admitted_by is None:
+            return Rejection(1, 1, 3, verdict.why)
+        line = verdict.admitted_by.text
+    if load.draining:
+        return Rejection(2, 3, 1, "the engine is stopping")
+    full = load.storage_refusal or next(_limits_reached(request, receiver, load), "")
+    return Rejection(2, 3, 2, full) if full else Accepted(receiver, line)
+
+
+def _limits_reached(request: AssociationRequest, receiver: Receiver, load: Load) -> Iterator[str]:
+    """Yield which limits leave no room for one more association."""
+    limits = receiver.limits_within(load.site)
+    at_receiver = sum(o.receiver == receiver.label for o in load.open)
+    place = origin_of(request.address)
+    at_address = sum(origin_of(o.address) == place for o in load.open)
+    of_caller = sum(o.calling_ae_title == request.calling_ae_title for o in load.open)
+    for count, limit, where in (
+        (len(load.open), limits.associations, "the engine"),
+        (at_receiver, limits.associations_per_receiver, str(receiver.ae_title)),
+        (at_address, limits.associations_per_address, f"address {place}"),
+        (
+            of_caller,
+            limits.associations_per_calling_ae_title,
+            f"calling AE title {request.calling_ae_title}",
+        ),
+    ):
+        if count >= limit:
+            yield f"{count} associations of {where} are open, and no more are allowed"

@@ -1,0 +1,520 @@
+"""One TCP connection that came in, from its first byte to its end: bytes in, events, answers out.
+
+    accept → [TLS] → A-ASSOCIATE-RQ → admission → messages → A-RELEASE or A-ABORT → closed
+
+What the bytes mean is `acceptor`'s to say, who may associate the port's, what becomes of an object
+`storage_scp`'s. Here is what they have in common: the socket, the deadlines, the order of it all.
+Everything runs on the loop's thread and never waits; only an object whose filing may take long is
+finished by a thread of the pool, while nothing is read of its connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from engine.dimse.acceptor import (
+    INVALID_PARAMETER,
+    LONGEST_OTHER_PDU_BYTES,
+    UNSPECIFIED,
+    Aborted,
+    AcceptorConnection,
+    AssociateRequested,
+    DataReceived,
+    OtherRequestEnded,
+    ProtocolError,
+    ReleaseRequested,
+    StoreEnded,
+    StoreStarted,
+)
+from engine.dimse.acse import encode_associate_rj, negotiate
+from engine.dimse.commands import store_response
+from engine.model.limits import Limits
+from engine.net.admission import describe_end
+from engine.net.protocols import GREETING_BYTES, ae_titles, is_plain_dicom
+from engine.net.reactor import READABLE, WRITABLE
+from engine.net.securing import Securing
+from engine.net.stream import Stream
+from engine.net.tls import handshake_words
+from engine.reception.acceptance import Rejection
+from engine.reception.deadlines import MessageTimes
+from engine.view import AssociationEnd
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from engine.dimse.acse import Proposal
+    from engine.dimse.commands import StoreRequest
+    from engine.dimse.pdata import ReceiveBuffer
+    from engine.intake.pipeline import Outcome
+    from engine.model.tls import PeerCertificate
+    from engine.model.whitelist import Address
+    from engine.net.reactor import Reactor, Timer
+    from engine.net.tls import PortTls, Refused
+    from engine.reception.associations import Associations
+    from engine.reception.deadlines import Deadlines
+    from engine.reception.live_association import LiveAssociation
+    from engine.reception.storage_scp import StorageSCP, StoreOperation
+
+LINGER_SECONDS = 1.0
+"""How long a peer has to read our last words and close; closing at once could cut them off."""
+MAX_DISCARDED_BYTES = 16 * 1024 * 1024
+"""More than the system holds of a sender that has not read our last words yet."""
+_UNIDENTIFIED_REJECTION = (1, 2, 1)
+"""To plain DICOM on a port that wants TLS: permanent, by the provider, no reason (PS3.8 9.3.4)."""
+_FOREVER = float("inf")
+
+_logger = logging.getLogger(__name__)
+
+
+class Port(Protocol):
+    """The listening port of a connection, as far as the connection needs it."""
+
+    port: int
+    tls: PortTls | None
+
+    def admit(
+        self, connection: IncomingAssociation, proposal: Proposal
+    ) -> tuple[LiveAssociation, Limits] | Rejection:
+        """Decide on an association, which counts as open from then on if it is accepted."""
+        ...
+
+    def refused(
+        self, connection: IncomingAssociation, why: str, called: str = "", calling: str = ""
+    ) -> None:
+        """Note that a connection is closed before it could say what it wants."""
+        ...
+
+    def closed(self, connection: IncomingAssociation) -> None:
+        """Note that a connection is closed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all connections of a loop share."""
+
+    reactor: Reactor
+    buffer: ReceiveBuffer
+    """What is received of all connections goes through it: so it stays in the processor's cache."""
+    associations: Associations
+    storage: StorageSCP
+    deadlines: Deadlines
+
+
+class Phase(Enum):
+    """How far a connection is."""
+
+    SECURING = auto()
+    """The port wants TLS: see `engine.net.securing`."""
+    TALKING = auto()
+    """PDUs come: see `acceptor` for the states of PS3.8 within this."""
+    LEAVING = auto()
+    """Our last words are said; the peer is to close (PS3.8: Sta13)."""
+    CLOSED = auto()
+
+
+class IncomingAssociation:
+    """The accepting side of one connection; only `hang_up` may be called by other threads."""
+
+    def __init__(
+        self, services: Services, port: Port, connected: socket.socket, address: Address, peer: str
+    ) -> None:
+        """Begin with a connection that does not block.
+
+        Args:
+            services: what all connections share.
+            port: the one that it came in on.
+            connected: the connection.
+            address: where it comes from.
+            peer: the same with its port, as it is shown.
+        """
+        self.address, self.peer = address, peer
+        self.limits = Limits()
+        """The site's, then those of the receiver."""
+        self.is_hasty = False
+        """Whether its address asks for associations too fast."""
+        self.is_heard = False
+        """Whether its A-ASSOCIATE-RQ has come and is being answered."""
+        self.why = ""
+        """Why it is ended before it has an association."""
+        self.certificate: PeerCertificate | None = None
+        """What the caller showed in its TLS handshake."""
+        self.live: LiveAssociation | None = None
+        """What is counted of the association, once it is accepted."""
+        self._services, self._reactor, self._port = services, services.reactor, port
+        self._deadlines = services.deadlines
+        self._phase = Phase.TALKING
+        self._stream = Stream(services.reactor, connected, self._on_ready)
+        self._securing: Securing | None = None
+        if port.tls is not None:
+            self._phase = Phase.SECURING
+            self._securing = Securing(
+                services.reactor, self._stream, port.tls, self._be_secured, self._refuse
+            )
+        self._acceptor = AcceptorConnection(self.limits)
+        self._operation: StoreOperation | None = None
+        """The object that is arriving."""
+        self._is_paused = False
+        """Whether a thread of the pool works for it; nothing is read meanwhile."""
+        self._is_unwanted = False
+        """Whether it is to be aborted once that is done."""
+        self._rest = b""
+        """What was received and is not consumed."""
+        self._has_unread = False
+        """Whether `_rest` holds what could not be acted on at once, and can be now."""
+        self._first_bytes = b""
+        now = self._reactor.now()
+        self._began = self._left = now
+        self._times = MessageTimes(now, self._deadlines)
+        self._discarded_bytes = 0
+        self._timer: Timer | None = None
+
+    def begin(self) -> None:
+        """Let the loop serve it, within the limits that are set by now."""
+        self._acceptor = AcceptorConnection(self.limits)
+        self._stream.wait_for(READABLE)
+        self._set_timer()
+
+    def hang_up(self) -> None:
+        """Break the connection; callable from any thread, and returns at once."""
+        self._stream.hang_up()
+
+    def abort(self) -> None:
+        """Break the association off, after the answer to an object that is being filed."""
+        if self._is_paused:
+            self._is_unwanted = True
+        elif self._phase is Phase.TALKING and self.live is not None:
+            self._end(AssociationEnd.ABORTED, self._acceptor.abort())
+        elif self._phase is not Phase.LEAVING:
+            self.close()
+
+    def close(self) -> None:
+        """Close it at once; an object that is being filed is recorded when that is done."""
+        if self._phase is Phase.CLOSED:
+            return
+        self._phase = Phase.CLOSED
+        if self._timer is not None:
+            self._timer.cancel()
+        self._acceptor.close()
+        self._stream.close()
+        try:
+            self._end_association(AssociationEnd.ABORTED)
+            if not self._is_paused:
+                self._end_source()
+        finally:
+            self._port.closed(self)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing of a request has come yet, not counting a TLS handshake."""
+        return not self._first_bytes
+
+    def describe_end(self) -> str:
+        """Say how the connection ended, if it did before an A-ASSOCIATE-RQ was answered."""
+        seconds = self._deadlines.negotiation_seconds
+        is_late = self._reactor.now() - self._began >= seconds
+        longest = LONGEST_OTHER_PDU_BYTES
+        return self.why or describe_end(self._first_bytes, longest, seconds if is_late else None)
+
+    # Waiting and being called.
+
+    def _on_ready(self) -> None:
+        """Go on where it stopped: the peer has sent or taken something."""
+        self._carefully(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._is_paused or self._phase is Phase.CLOSED:
+            return  # called before that, for what had come within TLS
+        if self._stream.unsent and not self._flush():
+            return
+        if self._phase is Phase.TALKING:
+            self._read()
+        elif self._phase is Phase.LEAVING:
+            self._discard()
+        elif self._securing is not None:
+            self._securing.go_on()
+
+    def _carefully(self, step: Callable[[], object]) -> None:
+        """Let whatever goes wrong with this connection end this one, and no other."""
+        try:
+            step()
+        except OSError as error:
+            self._lose(error)
+        except Exception as error:
+            _logger.exception("a connection failed while it was served")
+            self._fail(f"internal error ({type(error).__name__})", UNSPECIFIED)
+
+    # TLS, where the port wants it.
+
+    def _be_secured(self, certificate: PeerCertificate | None) -> None:
+        self.certificate, self._phase = certificate, Phase.TALKING
+        self._began = self._reactor.now()
+        self._set_timer()
+        self._carefully(self._read)
+
+    def _refuse(self, refused: Refused) -> None:
+        """Part from a caller that gets no TLS; one that speaks DICOM is told so in DICOM."""
+        if not refused.why:
+            self.close()
+            return
+        called, calling = ae_titles(refused.head)
+        self._port.refused(self, refused.why, called, calling)
+        is_dicom = is_plain_dicom(refused.head)
+        self._leave(encode_associate_rj(*_UNIDENTIFIED_REJECTION) if is_dicom else b"")
+
+    # Reading, and acting on what was read.
+
+    def _read(self) -> None:
+        """Act on what is left over, then receive up to one buffer full, and act on that."""
+        data = self._services.buffer
+        data.begin(self._rest)
+        if self._has_unread:
+            if not self._serve(data):
+                return
+            data.begin(self._rest)
+        received = self._stream.receive(data.view[data.high :])
+        if received == 0:
+            self._lose()
+        elif received > 0:
+            data.high += received
+            self._note_received(data, received)
+            if self._serve(data) and self._stream.has_pending:
+                self._reactor.call_soon(self._on_ready)
+
+    def _note_received(self, data: ReceiveBuffer, received: int) -> None:
+        if not self.is_heard:
+            self._first_bytes = bytes(data.view[: min(data.high, GREETING_BYTES)])
+        self._times.note_received(self._reactor.now(), received)
+
+    def _serve(self, data: ReceiveBuffer) -> bool:
+        """Act on what the bytes in the buffer mean; tell whether more may be received now."""
+        acceptor = self._acceptor
+        self._rest, self._has_unread = b"", False
+        while (event := acceptor.next_event(data)) is not None:
+            _ACTIONS[type(event)](self, event)
+            if self._phase is not Phase.TALKING:
+                return False
+            if self._is_paused or self._stream.unsent:
+                self._has_unread = True
+                break
+        if data.low < data.high:
+            self._rest = data.rest()
+        self._times.note_served(self._reactor.now(), acceptor, has_rest=bool(self._rest))
+        return not self._has_unread
+
+    def _associate(self, event: AssociateRequested) -> None:
+        self.is_heard = True
+        decision = self._port.admit(self, event.proposal)
+        if isinstance(decision, Rejection):
+            self._leave(self._acceptor.reject(*decision.code))
+            return
+        live, self.limits = decision
+        self.live = live
+        negotiated = negotiate(event.proposal, self.limits.pdu_bytes)
+        self._stream.send(self._acceptor.accept(negotiated, self.limits))
+        self._services.associations.established(
+            live,
+            len(negotiated.accepted),
+            negotiated.refused,
+            event.proposal.implementation_version,
+            event.proposal.implementation_class_uid,
+            negotiated.accepted,
+        )
+        self._set_timer()
+
+    def _begin_object(self, event: StoreStarted) -> None:
+        if self._is_too_old():
+            return
+        assert self.live is not None
+        self._operation = self._services.storage.begin(
+            event.request, event.transfer_syntax_uid, self.live
+        )
+
+    def _take_data(self, event: DataReceived) -> None:
+        assert self._operation is not None
+        self._operation.write(event.segments, event.size_bytes)
+
+    def _finish_object(self, event: StoreEnded) -> None:
+        """File the object and answer; if that may wait, on a thread that may."""
+        operation, self._operation = self._operation, None
+        assert operation is not None
+        if not operation.may_block():
+            self._answer(event.request, operation, operation.finish())
+            return
+        self._pause()
+        self._reactor.finish_elsewhere(
+            operation.finish, partial(self._finished, event.request, operation)
+        )
+
+    def _pause(self) -> None:
+        self._is_paused = True
+        self._stream.wait_for(0)
+
+    def _finished(self, request: StoreRequest, operation: StoreOperation, outcome: Outcome) -> None:
+        """Go on with a connection whose object is filed; it may have been closed meanwhile."""
+        self._is_paused = False
+        if self._phase is Phase.CLOSED:
+            operation.record(outcome)
+            self._end_source()
+            return
+        self._carefully(partial(self._answer, request, operation, outcome))
+        if self._phase is Phase.TALKING:
+            self._times.note_resumed(self._reactor.now())
+            self._stream.wait_for(WRITABLE if self._stream.unsent else READABLE)
+            if self._is_unwanted:
+                self.abort()
+            else:
+                self._on_ready()
+
+    def _answer(self, request: StoreRequest, operation: StoreOperation, outcome: Outcome) -> None:
+        try:
+            self._stream.send(store_response(request, outcome.status, outcome.comment))
+        finally:  # also if the peer is gone, which changes nothing about the object
+            operation.record(outcome)
+
+    def _answer_other(self, event: OtherRequestEnded) -> None:
+        if not self._is_too_old() and event.response:
+            self._stream.send(event.response)
+
+    def _release(self, _: ReleaseRequested) -> None:
+        self._end(AssociationEnd.RELEASED, self._acceptor.release())
+
+    def _be_aborted(self, _: Aborted) -> None:
+        self.close()
+
+    def _violate(self, event: ProtocolError) -> None:
+        self._note(event.why)
+        self._end(AssociationEnd.ABORTED, event.response)
+
+    # Deadlines.
+
+    def _set_timer(self) -> None:
+        """Look at the deadlines when the first is over, or one that begins only now might be."""
+        if self._timer is not None:
+            self._timer.cancel()
+        now, limits = self._reactor.now(), self.limits
+        at, _ = self._due()
+        shortest = min(self._deadlines.pdu_seconds, limits.idle_seconds, limits.message_seconds)
+        self._timer = self._reactor.call_at(min(at, now + shortest), self._on_timer)
+
+    def _on_timer(self) -> None:
+        at, expire = self._due()
+        if self._reactor.now() >= at:
+            self._carefully(expire)
+        if self._phase is not Phase.CLOSED:
+            self._set_timer()
+
+    def _due(self) -> tuple[float, Callable[[], object]]:
+        """Return when a deadline of the peer is over, and what is done about it."""
+        deadlines, limits = self._deadlines, self.limits
+        if self._phase is Phase.LEAVING:
+            return self._left + LINGER_SECONDS, self.close
+        if self._is_paused:
+            return _FOREVER, self.close
+        if self._phase is not Phase.TALKING:
+            return self._began + deadlines.handshake_seconds, self._fail_handshake
+        if self.live is None:
+            return self._began + deadlines.negotiation_seconds, self.close
+        if self._stream.unsent:
+            return self._stream.unsent_since + deadlines.pdu_seconds, self._lose
+        return self._times.overdue_at(limits), self._fail_overdue
+
+    def _fail_handshake(self) -> None:
+        seconds = self._deadlines.handshake_seconds
+        self._port.refused(self, f"no complete TLS handshake within {seconds:g} s")
+        self.close()
+
+    def _fail_overdue(self) -> None:
+        why = self._times.overdue(self._reactor.now(), self.limits)
+        self._fail(why, UNSPECIFIED)
+
+    def _is_too_old(self) -> bool:
+        """Let no message begin in an association that has been open for too long."""
+        longest = self.limits.association_seconds
+        if self._reactor.now() - self._began <= longest:
+            return False
+        self._fail(f"the association has been open for {longest:,} s, as long as one may be")
+        return True
+
+    # Endings.
+
+    def _fail(self, why: str, reason: int = INVALID_PARAMETER) -> None:
+        """End the connection for what we have found out about it."""
+        if self._phase is not Phase.TALKING:
+            self.close()
+        else:
+            self._violate(self._acceptor.fail(why, reason))
+
+    def _lose(self, error: OSError | None = None) -> None:
+        """The connection is broken, or the peer has nothing more to say."""
+        if isinstance(error, ssl.SSLError) and self._phase is Phase.TALKING:
+            why = handshake_words(error)
+            if self.live is None:
+                self._port.refused(self, why)
+            self._note(why)
+        self.close()
+
+    def _note(self, why: str) -> None:
+        if self.live is not None:
+            self.live.why = self.live.why or why
+        else:
+            self.why = self.why or why
+
+    def _end(self, end: AssociationEnd, last_words: bytes) -> None:
+        self._end_association(end)
+        self._leave(last_words)
+
+    def _end_association(self, end: AssociationEnd) -> None:
+        operation, self._operation = self._operation, None
+        if operation is not None:
+            operation.abandon()
+        if self.live is not None:
+            self._services.associations.close(self.live, end)
+
+    def _end_source(self) -> None:
+        if self.live is not None and self.live.source is not None:
+            self._services.storage.end(self.live)
+
+    def _leave(self, last_words: bytes) -> None:
+        """Say our last words, then wait a moment for the peer to read them and to close."""
+        self._phase, self._left = Phase.LEAVING, self._reactor.now()
+        self._stream.wait_for(READABLE)
+        self._set_timer()
+        self._carefully(partial(self._part, last_words))
+
+    def _part(self, last_words: bytes) -> None:
+        if last_words:
+            self._stream.send(last_words)
+        if not self._stream.unsent:
+            self._stream.half_close()
+
+    def _flush(self) -> bool:
+        is_sent = self._stream.flush()
+        if is_sent and self._phase is Phase.LEAVING:
+            self._stream.half_close()
+        return is_sent
+
+    def _discard(self) -> None:
+        """Receive what a peer still sends, so that closing does not reset the connection."""
+        received = self._stream.discard(self._services.buffer.view)
+        self._discarded_bytes += max(0, received)
+        if received == 0 or self._discarded_bytes > MAX_DISCARDED_BYTES:
+            self.close()
+
+
+_ACTIONS: dict[type, Callable[[IncomingAssociation, Any], None]] = {
+    AssociateRequested: IncomingAssociation._associate,
+    StoreStarted: IncomingAssociation._begin_object,
+    DataReceived: IncomingAssociation._take_data,
+    StoreEnded: IncomingAssociation._finish_object,
+    OtherRequestEnded: IncomingAssociation._answer_other,
+    ReleaseRequested: IncomingAssociation._release,
+    Aborted: IncomingAssociation._be_aborted,
+    ProtocolError: IncomingAssociation._violate,
+}

@@ -1,0 +1,402 @@
+"""The live associations, what each has brought, and the ones that ended lately."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypedDict
+
+from engine.addresses import origin_of
+from engine.dimse.contexts import named_contexts
+from engine.errors import NotFound
+from engine.events import (
+    AssociationAbortAsked,
+    AssociationAborted,
+    AssociationEstablished,
+    AssociationRejected,
+    AssociationReleased,
+    CalledFromNewAddress,
+    ContextsRefused,
+    ObjectRefused,
+    ObjectsStored,
+)
+from engine.journal import is_told
+from engine.model.session import ObjectState
+from engine.reception.acceptance import OpenAssociation
+from engine.reception.callers import KnownAddresses, SenderNotes
+from engine.reception.live_association import LiveAssociation
+from engine.repetitions import Budget, Repetitions
+from engine.sessions.rows import WhitelistUse
+from engine.view import AssociationEnd, AssociationStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from engine.clock import Clock
+    from engine.dimse.contexts import AcceptedUIDs
+    from engine.events import Event
+    from engine.journal import Journal
+    from engine.metrics import Metrics
+    from engine.model.receiver import Receiver
+    from engine.reception.acceptance import Accepted, AssociationRequest, Rejection
+    from engine.sessions.senders import SenderNote
+    from engine.view import RefusedContext
+    from engine.view.associations import AcceptedContext
+
+ENDED_KEPT = 50
+CALLERS_TOLD = 10
+"""How many callers of one address are told of one by one, if they are rejected for one cause."""
+REJECTIONS_PER_MINUTE = 60
+"""Reports of rejections, whatever the address; the rest is a number. One host may have a /48."""
+FOLDED_WITHIN = timedelta(minutes=10)
+"""A refusal is the same row as the one before if it comes this soon after it."""
+
+_REFUSED = frozenset((ObjectState.FAILED, ObjectState.QUARANTINED, ObjectState.REJECTED))
+
+
+class _About(TypedDict):
+    """What every event of an association says."""
+
+    receiver: str
+    calling_ae_title: str
+    association: str
+
+
+class Associations:
+    """Opens, counts and closes associations; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        journal: Journal,
+        count_use: Callable[[WhitelistUse | SenderNote], None] | None = None,
+        metrics: Metrics | None = None,
+        known: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """Begin with none.
+
+        Args:
+            clock: for when and how long.
+            journal: is told what happens.
+            count_use: takes what the index adds up.
+            metrics: counts.
+            known: AE titles and addresses that have called before, the last ones at the end.
+        """
+        self._clock = clock
+        self._journal = journal
+        self._metrics = metrics
+        self._count_use = count_use
+        self._notes = SenderNotes(clock, count_use)
+        self.admission = threading.Lock()
+        """Held from the decision on an association until it counts, and while receivers change."""
+        self._changed = threading.Condition()
+        self._live: dict[str, LiveAssociation] = {}
+        self._ended: deque[AssociationStatus] = deque(maxlen=ENDED_KEPT)
+        self._accepted: dict[str, tuple[AcceptedUIDs, ...]] = {}
+        """Of the ended ones that are kept, by number."""
+        self._known_addresses = KnownAddresses(known)
+        self._opened = 0
+        self._rejections = Repetitions(clock.monotonic)
+        self._rejected_callers = Repetitions(clock.monotonic)
+        self._callers_by_cause = Repetitions(clock.monotonic)
+        self._rejection_reports = Budget(REJECTIONS_PER_MINUTE, 60, clock.monotonic)
+
+    def open(
+        self,
+        accepted: Accepted,
+        request: AssociationRequest,
+        address: str,
+        abort: Callable[[], None],
+    ) -> LiveAssociation:
+        """Register an accepted association, still to be negotiated."""
+        with self._changed:
+            live = LiveAssociation(
+                id=self._next_id(),
+                receiver=accepted.receiver,
+                settings=accepted.receiver,
+                whitelist_line=accepted.whitelist_line,
+                calling_ae_title=request.calling_ae_title,
+                address=address,
+                since=self._clock.now(),
+                peer=request.address,
+                abort=abort,
+            )
+            self._live[live.id] = live
+        return live
+
+    def configure(self, receivers: Sequence[Receiver]) -> None:
+        """Let open associations go on with what is configured now, from the next object on."""
+        by_label = {receiver.label: receiver for receiver in receivers}
+        with self._changed:
+            for live in self._live.values():
+                live.settings = by_label.get(live.receiver.label, live.settings)
+
+    def established(
+        self,
+        live: LiveAssociation,
+        accepted: int,
+        refused: tuple[RefusedContext, ...],
+        implementation: str,
+        implementation_class_uid: str = "",
+        contexts: tuple[AcceptedUIDs, ...] = (),
+    ) -> None:
+        """Note the outcome of the negotiation."""
+        proposed = accepted + len(refused)
+        live.accepted = contexts
+        live.contexts_accepted, live.contexts_refused = accepted, refused
+        live.implementation = implementation
+        if self._metrics:
+            self._metrics.record_association(live.receiver.label)
+        self._journal.record(
+            AssociationEstablished(
+                receiver=live.receiver.label,
+                calling_ae_title=live.calling_ae_title,
+                association=live.id,
+                address=live.address,
+                contexts_accepted=accepted,
+                contexts_proposed=proposed,
+                whitelist_line=live.whitelist_line,
+            )
+        )
+        self._tell_new_address(live)
+        if self._count_use and live.whitelist_line:
+            at = live.since.isoformat()
+            self._count_use(WhitelistUse(live.receiver.label, live.whitelist_line, at))
+        words = tuple(f"{context.sop_class}, {context.reason}" for context in refused)
+        self._notes.came(live, implementation_class_uid, words)
+        if refused:
+            self._journal.record(ContextsRefused(**_about(live), contexts=words))
+
+    def _tell_new_address(self, live: LiveAssociation) -> None:
+        with self._changed:
+            before = self._known_addresses.note(live.calling_ae_title, live.peer)
+        if before:
+            self._journal.record(
+                CalledFromNewAddress(**_about(live), address=str(live.peer), before=before)
+            )
+
+    def rejected(
+        self, request: AssociationRequest, rejection: Rejection, port: int, address: str
+    ) -> None:
+        """Note a refused association with the reason; repetitions become a count."""
+        if self._metrics:
+            self._metrics.record_rejection(rejection.result, rejection.source, rejection.reason)
+        now = self._clock.now()
+        with self._changed:
+            status = AssociationStatus(
+                id=self._next_id(),
+                receiver=f"{request.called_ae_title}:{port}",
+                calling_ae_title=request.calling_ae_title,
+                called_ae_title=request.called_ae_title,
+                address=address,
+                since=now,
+                ended_at=now,
+                end=AssociationEnd.REJECTED,
+                why=rejection.why,
+            )
+            status = self._folded(status)
+            self._keep(status)
+        self._notes.rejected(request, status.receiver, now, rejection.why)
+        self._tell_rejected(status, request, rejection, port)
+
+    def _keep(self, ended: AssociationStatus) -> None:
+        if len(self._ended) == ENDED_KEPT:
+            self._accepted.pop(self._ended[-1].id, None)
+        self._ended.appendleft(ended)
+
+    def _folded(self, status: AssociationStatus) -> AssociationStatus:
+        """Add to the row of the same refusal, if that is recent, and take it out."""
+        assert status.ended_at is not None
+        for before in self._ended:
+            same = (before.receiver, before.calling_ae_title, before.why, before.end) == (
+                status.receiver,
+                status.calling_ae_title,
+                status.why,
+                status.end,
+            )
+            if same and before.ended_at and status.ended_at - before.ended_at < FOLDED_WITHIN:
+                self._ended.remove(before)
+                return replace(status, since=before.since, repeats=before.repeats + 1)
+        return status
+
+    def _tell_rejected(
+        self,
+        status: AssociationStatus,
+        request: AssociationRequest,
+        rejection: Rejection,
+        port: int,
+    ) -> None:
+        """Tell of a few callers of one address that are rejected for one cause, then of how many.
+
+        The AE titles are the caller's own words: another one in each request is no other cause.
+        """
+        cause = origin_of(request.address), port, *rejection.code
+        times = self._rejections.count(cause)
+        is_new = self._rejected_callers.count((cause, status.receiver, status.calling_ae_title))
+        told = is_told(times)
+        if is_new == 1 and not told:
+            told = self._callers_by_cause.count(cause) < CALLERS_TOLD
+            times = 1
+        left_out = self._rejection_reports.take() if told else None
+        if left_out is None:
+            return
+        self._journal.record(
+            AssociationRejected(
+                receiver=status.receiver,
+                calling_ae_title=status.calling_ae_title,
+                association=status.id,
+                called_ae_title=status.called_ae_title,
+                address=status.address,
+                port=port,
+                result=rejection.result,
+                source=rejection.source,
+                reason=rejection.reason,
+                why=status.why,
+                times=times,
+                left_out=left_out,
+            )
+        )
+
+    def count_object(
+        self, live: LiveAssociation, state: ObjectState, size_bytes: int, status: int, why: str
+    ) -> None:
+        """Count one object; called on the loop's thread only."""
+        if state in _REFUSED:
+            live.failed += 1
+            live.last_error = why
+            self._journal.record(ObjectRefused(**_about(live), status=status, why=why))
+            return
+        second = int(self._clock.monotonic())
+        with self._changed:
+            live.ring.add(second, size_bytes)
+        if second != live.unreported_second:
+            self._report(live)
+        live.unreported_second = second
+        if state is ObjectState.FILTERED:
+            live.unreported_filtered += 1
+            return
+        live.objects += 1
+        live.bytes += size_bytes
+        if state is ObjectState.DUPLICATE:
+            live.unreported_duplicates += 1
+        else:
+            live.unreported_objects += 1
+        live.unreported_bytes += size_bytes
+
+    def close(self, live: LiveAssociation, end: AssociationEnd) -> None:
+        """Note that an association ended; a second call for the same one does nothing."""
+        now = self._clock.now()
+        with self._changed:
+            if self._live.pop(live.id, None) is None:
+                return
+            live.is_open = False
+            self._keep(replace(live.status(), ended_at=now, end=end, why=live.why))
+            self._accepted[live.id] = live.accepted
+            self._changed.notify_all()
+        self._report(live)
+        self._notes.left(live, aborted=end is AssociationEnd.ABORTED)
+        self._journal.record(_ending(live, end, (now - live.since).total_seconds()))
+
+    def abort(self, live: LiveAssociation, why: str) -> None:
+        """Abort an association for a reason that is told; returns without waiting."""
+        live.why = why
+        live.abort()
+
+    def live(self) -> tuple[LiveAssociation, ...]:
+        """Return the open associations, oldest first."""
+        with self._changed:
+            return tuple(self._live.values())
+
+    def open_ones(self) -> tuple[OpenAssociation, ...]:
+        """Return what counts of the open associations towards the limits."""
+        return tuple(
+            OpenAssociation(live.receiver.label, live.peer, live.calling_ae_title)
+            for live in self.live()
+        )
+
+    def statuses(self) -> tuple[AssociationStatus, ...]:
+        """Return the open associations as the console shows them, oldest first."""
+        second = int(self._clock.monotonic())
+        everything = self.live()
+        with self._changed:
+            return tuple(live.status(second) for live in everything)
+
+    def ended(self) -> tuple[AssociationStatus, ...]:
+        """Return recently ended and rejected associations, newest first."""
+        with self._changed:
+            return tuple(self._ended)
+
+    def accepted_by(self, association_id: str) -> tuple[AcceptedUIDs, ...] | None:
+        """Return the accepted contexts of an open or lately ended association; None if unknown."""
+        with self._changed:
+            live = self._live.get(association_id)
+            if live is not None:
+                return live.accepted
+            if any(status.id == association_id for status in self._ended):
+                return self._accepted.get(association_id, ())
+        return None
+
+    def wait_until_none(self, timeout_seconds: float) -> bool:
+        """Wait for the open associations to end; return whether all did."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._live, timeout_seconds)
+
+    def _next_id(self) -> str:
+        self._opened += 1
+        return f"A-{self._opened:04d}"
+
+    def _report(self, live: LiveAssociation) -> None:
+        self._notes.stays(live)
+        objects, duplicates = live.unreported_objects, live.unreported_duplicates
+        filtered = live.unreported_filtered
+        if objects or duplicates or filtered:
+            counts = {"objects": objects, "duplicates": duplicates, "filtered": filtered}
+            event = ObjectsStored(**_about(live), **counts, bytes=live.unreported_bytes)
+            live.unreported_objects = live.unreported_duplicates = live.unreported_bytes = 0
+            live.unreported_filtered = 0
+            self._journal.record(event)
+
+
+def _ending(live: LiveAssociation, end: AssociationEnd, seconds: float) -> Event:
+    about = _about(live)
+    if end is AssociationEnd.RELEASED:
+        return AssociationReleased(**about, objects=live.objects, bytes=live.bytes, seconds=seconds)
+    return AssociationAborted(
+        **about, objects=live.objects, bytes=live.bytes, seconds=seconds, why=live.why
+    )
+
+
+def _about(live: LiveAssociation) -> _About:
+    return {
+        "receiver": live.receiver.label,
+        "calling_ae_title": live.calling_ae_title,
+        "association": live.id,
+    }
+
+
+class AssociationControl:
+    """Answers and acts on associations by their number; from any thread."""
+
+    def __init__(self, associations: Associations, tell: Callable[[Event], object]) -> None:
+        self._associations = associations
+        self._tell = tell
+
+    def contexts(self, association_id: str) -> tuple[AcceptedContext, ...]:
+        """Return the accepted presentation contexts, in the order of their ids."""
+        accepted = self._associations.accepted_by(association_id)
+        if accepted is None:
+            raise NotFound(
+                f"association {association_id} is not known any more",
+                "only live associations and those that ended lately are kept",
+            )
+        return named_contexts(accepted)
+
+    def abort(self, association_id: str, actor: str) -> None:
+        """Abort a live association; who did it is told."""
+        live = next((a for a in self._associations.live() if a.id == association_id), None)
+        if live is None:
+            raise NotFound(f"association {association_id} has ended", "nothing needs to be aborted")
+        self._tell(AssociationAbortAsked(association=association_id, by=actor))
+        self._associations.abort(live, f"aborted by {actor}")

@@ -1,0 +1,91 @@
+"""How long a peer may take, and how long it has taken: times go in, what is overdue comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.dimse.acceptor import AcceptorConnection
+    from engine.model.limits import Limits
+
+MIN_BYTES_PER_SECOND = 1000
+"""A PDU that comes at least so fast may take longer than its deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long a peer may take."""
+
+    negotiation_seconds: float = 10.0
+    """From the connection to the complete A-ASSOCIATE-RQ."""
+    pdu_seconds: float = 30.0
+    """For one PDU, unless it comes at a kilobyte a second or more; also to take our answer."""
+    handshake_seconds: float = 10.0
+    """From the connection to the end of the TLS handshake, where the port wants one."""
+
+
+class MessageTimes:
+    """When the peer of an established association was heard; all times in seconds."""
+
+    def __init__(self, now: float, deadlines: Deadlines) -> None:
+        self._pdu_seconds = deadlines.pdu_seconds
+        self._heard = self._pdu_began = self._message_began = now
+        self._pdus = 0
+        self._pdu_bytes = 0
+        """Of the present PDU, or of several since the last look."""
+        self._is_inside_pdu = self._is_inside_message = False
+
+    def note_received(self, now: float, size_bytes: int) -> None:
+        """Note what has just come, before it is acted on."""
+        if not self._is_inside_message:
+            self._message_began = now
+        self._pdu_bytes += size_bytes
+
+    def note_served(self, now: float, acceptor: AcceptorConnection, *, has_rest: bool) -> None:
+        """Note that we have acted on it; meanwhile it was the peer that waited.
+
+        Args:
+            now: the time.
+            acceptor: says what has begun and not ended.
+            has_rest: whether the beginning of something is left over.
+        """
+        self._heard = now
+        # A PDU begins with the first byte of its head, which is counted only when it is complete.
+        pdus = acceptor.pdus + (has_rest and not acceptor.inside_pdu)
+        if pdus != self._pdus:
+            self._pdus, self._pdu_began, self._pdu_bytes = pdus, now, 0
+        self._is_inside_pdu = has_rest or acceptor.inside_pdu
+        self._is_inside_message = has_rest or acceptor.inside_message
+
+    def note_resumed(self, now: float) -> None:
+        """Note that the peer is listened to again: the time since it was heard was ours."""
+        ours, self._heard = now - self._heard, now
+        self._pdu_began += ours
+        self._message_began += ours
+
+    def overdue_at(self, limits: Limits) -> float:
+        """Return when the first of the peer's deadlines is over."""
+        return min(at for at, _ in self._overdue(limits))
+
+    def overdue(self, now: float, limits: Limits) -> str:
+        """Say what took too long; empty if nothing did."""
+        return next((why for at, why in self._overdue(limits) if at <= now), "")
+
+    def _overdue(self, limits: Limits) -> list[tuple[float, str]]:
+        """Return when each deadline that runs is over, and what is to be said of it then."""
+        ends = []
+        if self._is_inside_pdu:
+            longest = max(self._pdu_seconds, self._pdu_bytes / MIN_BYTES_PER_SECOND)
+            at = self._pdu_began + longest
+            # To the deadline it is all the same, but not to whoever looks for the reason.
+            has_stopped = at - self._heard >= self._pdu_seconds / 2
+            what = "stopped in the middle of a PDU" if has_stopped else "sends a PDU too slowly"
+            ends.append((at, f"the peer {what}"))
+        if self._is_inside_message:
+            longest = limits.message_seconds
+            ends.append((self._message_began + longest, f"a message takes longer than {longest} s"))
+        ends.append(
+            (self._heard + limits.idle_seconds, f"nothing arrived for {limits.idle_seconds} s")
+        )
+        return ends

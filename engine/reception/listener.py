@@ -1,0 +1,255 @@
+"""One listening TCP port: its connections, and who of them may associate with which receiver."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from engine.errors import CertificateUnusable, InvalidReceiver
+from engine.model.whitelist import normalize_address
+from engine.net.ports import listen_error, shown_address
+from engine.net.tls import PortTls
+from engine.reception.acceptance import Accepted, AssociationRequest, Rejection, decide
+from engine.reception.association import IncomingAssociation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from engine.clock import Clock
+    from engine.dimse.acse import Proposal
+    from engine.events import Event
+    from engine.journal import Journal
+    from engine.model.limits import Limits
+    from engine.model.receiver import Receiver
+    from engine.model.tls import TlsSettings
+    from engine.net.admission import PendingConnections
+    from engine.net.inherited import InheritedSockets
+    from engine.reception.acceptance import Load
+    from engine.reception.association import Services
+    from engine.reception.live_association import LiveAssociation
+
+BACKLOG = 256
+EXHAUSTED_SECONDS = 0.1
+"""How long to wait for descriptors to become free again."""
+ACCEPTED_AT_ONCE = 16
+"""So many connections are taken before those that are open have their turn again."""
+_STOP_SECONDS = 10
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_CANNOT_DECIDE = Rejection(2, 1, 1, "internal error")
+"""A-ASSOCIATE-RJ: transient, no reason given."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all ports of an engine share."""
+
+    services: Services
+    pending: PendingConnections
+    load: Callable[[], Load]
+    clock: Clock
+    journal: Journal
+    inherited: InheritedSockets | None = None
+    closing: threading.Condition = field(default_factory=threading.Condition)
+    """Notified when a connection is closed."""
+
+
+class PortListener:
+    """Listens on one port for all its receivers, which may be replaced while it listens."""
+
+    def __init__(
+        self, address: str, port: int, surroundings: Surroundings, tls: TlsSettings | None = None
+    ) -> None:
+        self.address = address
+        self.port = port
+        self.receivers: Mapping[str, Receiver] = {}
+        """The enabled receivers by AE title; replaced as a whole."""
+        self._surroundings = surroundings
+        self._services = surroundings.services
+        self._reactor = surroundings.services.reactor
+        self.tls = PortTls(tls, surroundings.clock, self._tell) if tls else None
+        self._socket: socket.socket | None = None
+        self._connections: set[IncomingAssociation] = set()
+
+    def start(self) -> None:
+        """Bind the port and accept connections.
+
+        Raises:
+            ListenError: with the reason and, where it may be known, the process in the way.
+        """
+        if self.tls is not None:
+            self._load_certificate(self.tls)
+        inherited = self._surroundings.inherited
+        listening = inherited.take(self.address, self.port) if inherited else None
+        try:
+            self._socket = listening or _bound(self.address, self.port)
+        except OSError as error:
+            raise listen_error(error, self.address, self.port) from error
+        self._socket.setblocking(False)
+        self._reactor.register(self._socket.fileno(), self._accept)
+
+    def _load_certificate(self, tls: PortTls) -> None:
+        try:
+            tls.load()
+        except InvalidReceiver as error:
+            raise CertificateUnusable(
+                self.address, self.port, f"TLS: {error.detail}", error.remedy
+            ) from error
+
+    def stop(self) -> None:
+        """Accept nothing more and free the port; open associations go on."""
+        listening, self._socket = self._socket, None
+        if listening is None:
+            return
+        if not self._reactor.call_and_wait(partial(self._unlisten, listening), _STOP_SECONDS):
+            self._unlisten(listening)  # there is no loop any more
+
+    def _unlisten(self, listening: socket.socket) -> None:
+        with suppress(KeyError):  # it rests, see `_rest`
+            self._reactor.forget(listening.fileno())
+        listening.close()
+
+    def connections(self) -> tuple[IncomingAssociation, ...]:
+        """Return those that are open."""
+        return tuple(self._connections.copy())
+
+    # On the loop's thread.
+
+    def _accept(self, _: int) -> None:
+        listening = self._socket
+        for _ in range(ACCEPTED_AT_ONCE):
+            if listening is None:
+                return  # it is being stopped
+            try:
+                connected, place = listening.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._rest(listening)
+                    return
+                continue  # the caller is gone already
+            try:
+                self._take(connected, str(place[0]), int(place[1]))
+            except OSError:
+                connected.close()  # the caller is gone already
+            except Exception:
+                # The border: a connection that breaks before it is one must not end the listener.
+                _logger.exception("a connection on port %d could not be served", self.port)
+                connected.close()
+
+    def _rest(self, listening: socket.socket) -> None:
+        """Wait for descriptors: the caller stays in the backlog, and is told of at once else."""
+        self._reactor.forget(listening.fileno())
+
+        def resume() -> None:
+            if self._socket is listening:
+                self._reactor.register(listening.fileno(), self._accept)
+
+        self._reactor.call_at(self._reactor.now() + EXHAUSTED_SECONDS, resume)
+
+    def _take(self, connected: socket.socket, host: str, peer_port: int) -> None:
+        address = normalize_address(host)
+        if not self._surroundings.pending.allows(address, self.port):
+            connected.close()
+            return
+        connected.setblocking(False)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        shown = shown_address(str(address), peer_port)
+        connection = IncomingAssociation(self._services, self, connected, address, shown)
+        self._surroundings.pending.add(connection, address)
+        self._connections.add(connection)
+        try:
+            connection.begin()
+        except Exception:
+            connection.why = "it could not be served"
+            connection.close()
+            raise
+
+    def admit(
+        self, connection: IncomingAssociation, proposal: Proposal
+    ) -> tuple[LiveAssociation, Limits] | Rejection:
+        """Decide on an association, which counts as open from then on if it is accepted."""
+        request = AssociationRequest(
+            called_ae_title=proposal.called_ae_title,
+            calling_ae_title=proposal.calling_ae_title,
+            address=connection.address,
+            application_context=proposal.application_context,
+            protocol_version=proposal.protocol_version,
+            is_hasty=connection.is_hasty,
+            certificate=connection.certificate,
+        )
+        try:
+            return self._decide(connection, request)
+        except Exception:
+            _logger.exception("an association request on port %d could not be decided", self.port)
+            return _CANNOT_DECIDE
+        finally:
+            # Only now, so that a caller is always counted: here, or as an open association.
+            self._surroundings.pending.remove(connection)
+
+    def _decide(
+        self, connection: IncomingAssociation, request: AssociationRequest
+    ) -> tuple[LiveAssociation, Limits] | Rejection:
+        associations = self._services.associations
+        with associations.admission:
+            load = self._surroundings.load()
+            decision = decide(request, self.port, self.receivers, load)
+            if isinstance(decision, Accepted):
+                abort = partial(self._reactor.call_soon, connection.abort)
+                live = associations.open(decision, request, connection.peer, abort)
+                return live, decision.receiver.limits_within(load.site)
+        if request.is_hasty:  # whose AE titles may be guesses, each another one
+            self._surroundings.pending.failed.record(request.address, self.port, decision.why)
+        else:
+            associations.rejected(request, decision, self.port, connection.peer)
+        return decision
+
+    def refused(
+        self, connection: IncomingAssociation, why: str, called: str = "", calling: str = ""
+    ) -> None:
+        """Note that a connection is closed before it could say what it wants."""
+        connection.is_heard = True
+        receiver = self.receivers.get(called)
+        label = receiver.label if receiver is not None else ""
+        failed = self._surroundings.pending.failed
+        failed.record(connection.address, self.port, why, label, calling)
+
+    def closed(self, connection: IncomingAssociation) -> None:
+        """Forget a connection that is closed, and tell of one that brought no request."""
+        self._connections.discard(connection)
+        self._surroundings.pending.remove(connection)
+        if not connection.is_heard:
+            failed = self._surroundings.pending.failed
+            failed.record(connection.address, self.port, connection.describe_end())
+        with self._surroundings.closing:
+            self._surroundings.closing.notify_all()
+
+    def _tell(self, make: Callable[..., Event]) -> None:
+        for receiver in self.receivers.values():
+            self._surroundings.journal.record(make(receiver=receiver.label))
+
+
+def _bound(address: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        OSError: if the port can't be bound.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((address, port))
+        listening.listen(BACKLOG)
+    except BaseException:
+        listening.close()
+        raise
+    return listening

@@ -1,0 +1,82 @@
+"""One open association, as it is counted and shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from engine.metrics import SecondsRing
+from engine.view import AssociationStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from engine.dimse.contexts import AcceptedUIDs
+    from engine.intake.incoming import Source
+    from engine.model.receiver import Receiver
+    from engine.model.whitelist import Address
+    from engine.view import RefusedContext
+
+
+@dataclass(slots=True)
+class LiveAssociation:
+    """One open association; counted by the loop, read by any thread."""
+
+    id: str
+    receiver: Receiver
+    """As configured when the association was accepted."""
+    settings: Receiver
+    """The receiver as it is configured now: what holds for the next object."""
+    whitelist_line: str
+    """What let the caller in; empty while the whitelist is off."""
+    calling_ae_title: str
+    address: str
+    """Peer address and port."""
+    since: datetime
+    peer: Address
+    abort: Callable[[], None] = lambda: None
+    """Ends the association without waiting for anything."""
+    why: str = ""
+    """Why it was aborted, if we did it."""
+    is_open: bool = True
+    source: Source | None = None
+    """What its objects have in common."""
+    implementation: str = ""
+    contexts_accepted: int = 0
+    contexts_refused: tuple[RefusedContext, ...] = ()
+    accepted: tuple[AcceptedUIDs, ...] = ()
+    objects: int = 0
+    failed: int = 0
+    bytes: int = 0
+    last_error: str = ""
+    noted: tuple[int, int, int] = (0, 0, 0)
+    """The objects, bytes and failures that its sender's row has already."""
+    noted_hour: str = ""
+    """The hour that the others came in."""
+    ring: SecondsRing = field(default_factory=SecondsRing)
+    unreported_objects: int = 0
+    unreported_duplicates: int = 0
+    unreported_filtered: int = 0
+    unreported_bytes: int = 0
+    unreported_second: int = 0
+
+    def status(self, second: int | None = None) -> AssociationStatus:
+        """Return what the console shows of it; its rate only if it is told what second it is."""
+        rate = 0.0 if second is None else self.ring.throughput(second).bytes_rate
+        return AssociationStatus(
+            id=self.id,
+            receiver=self.receiver.label,
+            calling_ae_title=self.calling_ae_title,
+            called_ae_title=str(self.receiver.ae_title),
+            address=self.address,
+            since=self.since,
+            implementation=self.implementation,
+            contexts_accepted=self.contexts_accepted,
+            contexts_proposed=self.contexts_accepted + len(self.contexts_refused),
+            contexts_refused=self.contexts_refused,
+            objects=self.objects,
+            failed=self.failed,
+            bytes=self.bytes,
+            bytes_rate=rate,
+        )

@@ -1,0 +1,397 @@
+"""Brings the listeners into line with the configured receivers, and says how far that got.
+
+Desired state comes in through `apply`, observed state goes out through `state_of`. Only the
+difference is acted upon: a receiver that did not change keeps its socket and its associations.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from engine.errors import ListenError, PortInUse
+from engine.events import ReceiverFailed, ReceiverListening, ReceiverStopped, SocketUnused
+from engine.net.ports import find_holder, listening_address, shown_address
+from engine.reception.association import IncomingAssociation
+from engine.reception.listener import PortListener
+from engine.view import ListenFailure, ReceiverState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from engine.model.receiver import Receiver
+    from engine.model.site import SiteSettings
+    from engine.model.tls import Certificate, TlsSettings
+    from engine.reception.listener import Surroundings
+
+CERTIFICATE_CHECK_SECONDS = 60 * 60
+"""Revocation lists may hold for a few hours only."""
+RETRY_SECONDS = (5, 10, 30, 60, 120, 300, 600)
+"""Pauses between attempts to bind a port that can't be bound; the last one repeats."""
+
+_ABORT_SECONDS = 2
+"""For objects that are being filed, then for the peers to close."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedState:
+    """What a receiver really does."""
+
+    state: ReceiverState
+    since: datetime
+    address: str = ""
+    failure: ListenFailure | None = None
+    certificate: Certificate | None = None
+    """The one in force."""
+    certificate_problem: str = ""
+    """Why a changed one is not in force."""
+
+
+@dataclass(slots=True)
+class _Port:
+    """A wanted port: its listener, or why there is none yet."""
+
+    listener: PortListener
+    since: datetime
+    failure: ListenFailure | None = None
+    retry_at: float = 0.0
+    check_at: float = 0.0
+    """When the certificate is looked at next."""
+
+    @property
+    def tls(self) -> TlsSettings | None:
+        """The TLS that it was opened with."""
+        return self.listener.tls.settings if self.listener.tls else None
+
+
+class Receivers:
+    """The listeners of all ports; every method may be called from any thread."""
+
+    def __init__(self, surroundings: Surroundings, on_change: Callable[[], None]) -> None:
+        """Begin without a port.
+
+        Args:
+            surroundings: what all ports share.
+            on_change: is called after a port was bound or failed without `apply` being called.
+        """
+        self._surroundings = surroundings
+        self._clock, self._journal = surroundings.clock, surroundings.journal
+        self._associations = surroundings.services.associations
+        self._reactor = surroundings.services.reactor
+        self._pending = surroundings.pending
+        self._inherited = surroundings.inherited
+        self._on_change = on_change
+        self._lock = threading.RLock()
+        self._wake = threading.Condition(self._lock)
+        self._ports: dict[tuple[str, int], _Port] = {}
+        self._retired: list[PortListener] = []
+        """Listeners without a socket whose connections may still be open."""
+        self._not_listening_since: dict[str, datetime] = {}
+        self._allowed = True
+        self._drain_until: dict[str, float] = {}
+        """By label, when open associations of a receiver that went away are aborted."""
+        self._closed = False
+        self._supervisor = threading.Thread(target=self._supervise, name="receivers", daemon=True)
+        self._supervisor.start()
+
+    def apply(self, receivers: Sequence[Receiver], site: SiteSettings) -> None:
+        """Make the listening ports those of the enabled receivers; return when it is so."""
+        wanted = _wanted(receivers, site) if site.receivers_allowed else {}
+        with self._lock:
+            if self._closed:
+                return
+            before = self._labels()
+            self._pending.limits = site.limits
+            self._admit(receivers, wanted)
+            for key in [key for key in self._ports if key not in wanted]:
+                self._close_port(key)
+            for key, by_title in wanted.items():
+                if key in self._ports and self._ports[key].tls != _tls_of(by_title):
+                    self._close_port(key)  # what is open goes on; new callers get the new TLS
+                if key not in self._ports:
+                    self._open_port(key, by_title)
+            self._close_unused_sockets(receivers, site)
+            self._allowed = site.receivers_allowed
+            self._note_idle(receivers)
+            self._drain(before, site.limits.drain_seconds)
+
+    def retry(self, port: int) -> None:
+        """Try at once to bind a port that failed."""
+        with self._lock:
+            for (_, number), wanted in self._ports.items():
+                if number == port and wanted.failure is not None:
+                    self._start(wanted)
+                    self._tell_change()
+
+    def state_of(self, receiver: Receiver) -> ObservedState:
+        """Return what the receiver really does."""
+        with self._lock:
+            for (address, port), wanted in self._ports.items():
+                if port == receiver.port and str(receiver.ae_title) in wanted.listener.receivers:
+                    if wanted.failure is not None:
+                        return ObservedState(
+                            ReceiverState.FAILED, wanted.failure.since, failure=wanted.failure
+                        )
+                    shown, tls = shown_address(address, port), wanted.listener.tls
+                    return ObservedState(
+                        ReceiverState.LISTENING,
+                        wanted.since,
+                        shown,
+                        certificate=tls.certificate if tls else None,
+                        certificate_problem=tls.problem if tls else "",
+                    )
+            since = self._not_listening_since.get(receiver.label, self._clock.now())
+            not_allowed = receiver.enabled and not self._allowed
+        state = ReceiverState.NOT_ALLOWED if not_allowed else ReceiverState.DISABLED
+        return ObservedState(state, since)
+
+    def retry_all(self) -> None:
+        """Try again at once to listen on every port that failed."""
+        with self._lock:
+            ports = {port for (_, port), wanted in self._ports.items() if wanted.failure}
+        for port in ports:
+            self.retry(port)
+
+    def dead(self) -> tuple[str, ...]:
+        """Name the threads that should run and do not; waits for no lock."""
+        if self._closed:
+            return ()
+        dead = []
+        if not self._supervisor.is_alive():
+            dead.append("the care for ports")
+        if self._reactor.is_dead():
+            dead.append("the loop that serves all associations")
+        return tuple(dead)
+
+    def listening_on(self, port: int) -> tuple[str, ...]:
+        """Return the AE titles that are answered on a port."""
+        with self._lock:
+            listening = [w for (_, p), w in self._ports.items() if p == port and w.failure is None]
+            return tuple(
+                sorted(title for wanted in listening for title in wanted.listener.receivers)
+            )
+
+    def stop_accepting(self) -> None:
+        """Free all ports; open associations go on."""
+        with self._lock:
+            self._closed = True
+            self._wake.notify_all()
+            for key, wanted in list(self._ports.items()):
+                self._close_port(key)
+                for receiver in wanted.listener.receivers.values():
+                    self._journal.record(ReceiverStopped(receiver=receiver.label))
+        self._supervisor.join()
+
+    def answer_the_waiting(self, seconds: float) -> None:
+        """Let those who have connected already say what they want, for that long."""
+        self._pending.wait_until_empty(seconds)
+
+    def abort_all(self) -> None:
+        """Abort every association that is still open, close all connections, and end the loop."""
+        with self._lock:
+            listeners = tuple(self._retired)
+
+        def end_all(end: Callable[[IncomingAssociation], None]) -> None:
+            for listener in listeners:
+                for connection in listener.connections():
+                    end(connection)
+
+        for end in (IncomingAssociation.abort, IncomingAssociation.close):
+            self._reactor.call_and_wait(partial(end_all, end), _ABORT_SECONDS)
+            with self._surroundings.closing:
+                self._surroundings.closing.wait_for(
+                    lambda: not any(listener.connections() for listener in listeners),
+                    _ABORT_SECONDS,
+                )
+        self._reactor.stop()
+
+    def _admit(
+        self, receivers: Sequence[Receiver], wanted: Mapping[tuple[str, int], dict[str, Receiver]]
+    ) -> None:
+        """Let the ports answer for the wanted receivers only, also those who have called already.
+
+        An association that was decided on before this counts as open after it.
+        """
+        before = {key: port.listener.receivers for key, port in self._ports.items()}
+        with self._associations.admission:
+            for key, port in self._ports.items():
+                by_title: Mapping[str, Receiver] = wanted.get(key, {})
+                # Who has connected with another kind of TLS has called none of these.
+                port.listener.receivers = by_title if port.tls == _tls_of(by_title) else {}
+            self._associations.configure(receivers)
+        for key, those in before.items():
+            self._tell_differences(self._ports[key], those)
+
+    def _tell_differences(self, port: _Port, before: Mapping[str, Receiver]) -> None:
+        after = port.listener.receivers
+        for title in before.keys() - after.keys():
+            self._journal.record(ReceiverStopped(receiver=before[title].label))
+        for title in after.keys() - before.keys():
+            if port.failure is None:
+                self._tell_listening(after[title], port.listener)
+            else:
+                self._tell_failed(after[title], port.failure)
+
+    def _open_port(self, key: tuple[str, int], by_title: dict[str, Receiver]) -> None:
+        listener = PortListener(*key, self._surroundings, _tls_of(by_title))
+        self._ports[key] = _Port(listener, self._clock.now())
+        self._ports[key].listener.receivers = by_title
+        self._start(self._ports[key])
+
+    def _start(self, wanted: _Port) -> None:
+        listener = wanted.listener
+        try:
+            listener.start()
+        except ListenError as error:
+            self._note_failure(wanted, error)
+            return
+        except Exception as error:
+            # The border to one receiver's port and files: the other receivers go on.
+            _logger.exception("port %d could not be opened", listener.port)
+            what, remedy = f"{type(error).__name__}: {error}", "see the log, and retry"
+            self._note_failure(wanted, ListenError(listener.address, listener.port, what, remedy))
+            return
+        wanted.failure, wanted.since = None, self._clock.now()
+        for receiver in listener.receivers.values():
+            self._tell_listening(receiver, listener)
+        if listener.tls is not None:
+            listener.tls.warn()
+            wanted.check_at = self._clock.monotonic() + CERTIFICATE_CHECK_SECONDS
+            self._wake.notify_all()
+
+    def _note_failure(self, wanted: _Port, error: ListenError) -> None:
+        before, now = wanted.failure, self._clock.now()
+        in_use = isinstance(error, PortInUse)
+        holder = find_holder(error.port, error.address) if in_use else None
+        since, attempts = (before.since, before.attempts + 1) if before else (now, 1)
+        pause = RETRY_SECONDS[min(attempts, len(RETRY_SECONDS)) - 1]
+        retry_at = now + timedelta(seconds=pause)
+        failure = ListenFailure(error.detail, error.remedy, since, attempts, holder, retry_at)
+        wanted.failure, wanted.retry_at = failure, self._clock.monotonic() + pause
+        self._wake.notify_all()
+        if before is None or before.reason != failure.reason:
+            for receiver in wanted.listener.receivers.values():
+                self._tell_failed(receiver, failure)
+
+    def _close_port(self, key: tuple[str, int]) -> None:
+        wanted = self._ports.pop(key)
+        wanted.listener.stop()
+        self._retired = [r for r in self._retired if r.connections()]
+        self._retired.append(wanted.listener)
+
+    def _tell_listening(self, receiver: Receiver, listener: PortListener) -> None:
+        shown = shown_address(listener.address, listener.port)
+        self._journal.record(ReceiverListening(receiver=receiver.label, address=shown))
+
+    def _tell_failed(self, receiver: Receiver, failure: ListenFailure) -> None:
+        self._journal.record(
+            ReceiverFailed(receiver=receiver.label, reason=failure.reason, remedy=failure.remedy)
+        )
+
+    def _tell_change(self) -> None:
+        """Tell whoever wants to know; the supervisor must outlive what goes wrong there."""
+        try:
+            self._on_change()
+        except Exception:
+            _logger.exception("the new state of a port could not be passed on")
+
+    def _labels(self) -> frozenset[str]:
+        """Return the labels of the receivers that are served, or should be."""
+        ports = self._ports.values()
+        return frozenset(r.label for p in ports for r in p.listener.receivers.values())
+
+    def _note_idle(self, receivers: Sequence[Receiver]) -> None:
+        served, now = self._labels(), self._clock.now()
+        idle = [r.label for r in receivers if r.label not in served]
+        self._not_listening_since = {
+            label: self._not_listening_since.get(label, now) for label in idle
+        }
+
+    def _drain(self, before: frozenset[str], seconds: int) -> None:
+        """Bound the time that associations of receivers that are served no more may go on."""
+        served, deadline = self._labels(), self._clock.monotonic() + seconds
+        kept = {label: at for label, at in self._drain_until.items() if label not in served}
+        self._drain_until = dict.fromkeys(before - served, deadline) | kept
+        self._wake.notify_all()
+
+    def _supervise(self) -> None:
+        """Care for ports and end what has drained for too long, each when it is due."""
+        with self._wake:
+            while not self._closed:
+                now = self._clock.monotonic()
+                for wanted in tuple(self._ports.values()):
+                    with self._surviving():
+                        self._care_for(wanted, now)
+                with self._surviving():
+                    self._abort_due(now)
+                failed = [w.retry_at for w in self._ports.values() if w.failure is not None]
+                checks = [w.check_at for w in self._ports.values() if w.tls and w.failure is None]
+                due = min((*failed, *self._drain_until.values(), *checks), default=None)
+                self._wake.wait(None if due is None else max(0.0, due - self._clock.monotonic()))
+
+    @contextmanager
+    def _surviving(self) -> Iterator[None]:
+        """Log what goes wrong with one port or association; the care for the others goes on."""
+        try:
+            yield
+        except Exception:
+            _logger.exception("a port or association could not be cared for")
+
+    def _care_for(self, wanted: _Port, now: float) -> None:
+        """Retry a port that failed; look at TLS files, and warn of what expires.
+
+        The next time is set first, so that what goes wrong is tried again, but not at once.
+        """
+        if wanted.failure is not None:
+            if wanted.retry_at <= now:
+                wanted.retry_at = now + RETRY_SECONDS[-1]
+                self._start(wanted)
+                self._tell_change()
+        elif wanted.listener.tls is not None and wanted.check_at <= now:
+            wanted.check_at = now + CERTIFICATE_CHECK_SECONDS
+            wanted.listener.tls.refresh()
+            wanted.listener.tls.warn()
+
+    def _close_unused_sockets(self, receivers: Sequence[Receiver], site: SiteSettings) -> None:
+        places = {
+            (listening_address(r.bind_address or site.bind_address), r.port) for r in receivers
+        }
+        for unused in self._inherited.close_unused(places) if self._inherited else ():
+            self._journal.record(SocketUnused(name=unused.name, why=unused.why))
+
+    def _abort_due(self, now: float) -> None:
+        due = {label for label, until in self._drain_until.items() if until <= now}
+        # If this fails it is tried again, but not at once.
+        self._drain_until |= dict.fromkeys(due, now + RETRY_SECONDS[0])
+        for live in self._associations.live() if due else ():
+            if live.receiver.label in due:
+                why = f"{live.receiver.label} is switched off and its time to finish is over"
+                with self._surviving():
+                    self._associations.abort(live, why)
+        self._drain_until = {k: v for k, v in self._drain_until.items() if k not in due}
+
+
+def _tls_of(by_title: Mapping[str, Receiver]) -> TlsSettings | None:
+    """Return the TLS of a port; the model sees to it that its receivers agree."""
+    return next((receiver.tls for receiver in by_title.values()), None)
+
+
+def _wanted(
+    receivers: Sequence[Receiver], site: SiteSettings
+) -> dict[tuple[str, int], dict[str, Receiver]]:
+    """Return the enabled receivers by AE title for each local address and port."""
+    wanted: dict[tuple[str, int], dict[str, Receiver]] = {}
+    for receiver in receivers:
+        if receiver.enabled:
+            address = listening_address(receiver.bind_address or site.bind_address)
+            by_title = wanted.setdefault((address, receiver.port), {})
+            by_title[str(receiver.ae_title)] = receiver
+    return wanted

@@ -1,0 +1,104 @@
+"""C-STORE requests → the intake pipeline; whatever goes wrong becomes a status here."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from engine.errors import ProcessingFailed
+from engine.intake.incoming import Arrival
+from engine.intake.pipeline import ABANDONED, Outcome
+from engine.model.session import ObjectState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.dimse.commands import StoreRequest
+    from engine.intake.incoming import IncomingObject
+    from engine.intake.pipeline import Pipeline
+    from engine.reception.associations import Associations
+    from engine.reception.live_association import LiveAssociation
+
+_logger = logging.getLogger(__name__)
+
+
+class StorageSCP:
+    """Takes objects in for all receivers; one association is served by one thread at a time."""
+
+    def __init__(self, pipeline: Pipeline, associations: Associations) -> None:
+        self._pipeline = pipeline
+        self._associations = associations
+
+    def begin(
+        self, request: StoreRequest, transfer_syntax_uid: str, live: LiveAssociation
+    ) -> StoreOperation:
+        """Open the object that a C-STORE request announces, for the receiver as it is now."""
+        source = live.source
+        if source is None or source.receiver is not live.settings:
+            if source is not None:
+                source.close()
+            source = live.source = self._pipeline.source(
+                live.settings, live.calling_ae_title, live.address, live.id
+            )
+        arrival = Arrival(
+            source, request.sop_class_uid, request.sop_instance_uid, transfer_syntax_uid
+        )
+        incoming = self._pipeline.begin(arrival)
+        return StoreOperation(self._pipeline, self._associations, incoming, live)
+
+    def end(self, live: LiveAssociation) -> None:
+        """Give back what the objects of an association had in common."""
+        source, live.source = live.source, None
+        if source is not None:  # an association without objects has none
+            source.close()
+
+
+class StoreOperation:
+    """One object on its way in; used by one thread at a time."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        associations: Associations,
+        incoming: IncomingObject,
+        live: LiveAssociation,
+    ) -> None:
+        self._pipeline = pipeline
+        self._associations = associations
+        self._incoming = incoming
+        self._live = live
+
+    def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
+        """Take the next bytes of the data set."""
+        self._incoming.write(segments, size_bytes)
+
+    def may_block(self) -> bool:
+        """Tell whether `finish` may wait, and is not for the thread that serves all."""
+        return self._pipeline.may_block(self._incoming)
+
+    def finish(self) -> Outcome:
+        """Take the complete object through the pipeline; `record` follows the answer."""
+        try:
+            return self._pipeline.finish(self._incoming)
+        except Exception as error:
+            # The border: a defect of ours must not lose the association or go unrecorded.
+            _logger.exception("object of %s failed", self._live.id)
+            failure = ProcessingFailed(f"internal error ({type(error).__name__})")
+            return Outcome(ObjectState.FAILED, failure.status, failure.detail)
+
+    def record(self, outcome: Outcome) -> None:
+        """Clean up, record and count what became of the object, now that the peer knows it."""
+        self._pipeline.settle(self._incoming, outcome)
+        self._count(outcome)
+
+    def abandon(self) -> None:
+        """Drop the object, for its association ended before it did."""
+        why = self._live.why or "the connection ended"
+        self._pipeline.abandon(self._incoming, why)
+        self._count(Outcome(ObjectState.FAILED, ABANDONED, why))
+
+    def _count(self, outcome: Outcome) -> None:
+        size = self._incoming.size_bytes
+        self._associations.count_object(
+            self._live, outcome.state, size, outcome.status, outcome.reason
+        )
