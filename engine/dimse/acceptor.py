@@ -13,6 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.dimse import acse
+from engine.dimse.acse import (
+    INVALID_PARAMETER,
+    SERVICE_PROVIDER,
+    SERVICE_USER,
+    UNEXPECTED_PDU,
+    UNRECOGNIZED_PDU,
+)
 from engine.dimse.commands import read_command
 from engine.dimse.pdata import (
     P_DATA_TF,
@@ -35,10 +42,6 @@ MAX_OTHER_MESSAGE_BYTES = 1024 * 1024
 """Of the data set of a message that is no C-STORE."""
 SLACK_BYTES = 4096
 """How far a P-DATA-TF PDU may exceed what was negotiated: some senders forget to count heads."""
-
-_SERVICE_USER, _SERVICE_PROVIDER = 0, 2
-UNSPECIFIED, UNRECOGNIZED_PDU, UNEXPECTED_PDU, INVALID_PARAMETER = 0, 1, 2, 6
-"""Reasons of an A-ABORT by the service provider (PS3.8 9.3.8)."""
 
 
 class AssociateRequested(NamedTuple):
@@ -172,7 +175,7 @@ class AcceptorConnection:
         if (Occurrence.ABORT_ASKED, self.state) not in TABLE:
             return b""
         self._act(Occurrence.ABORT_ASKED)
-        return acse.encode_abort(_SERVICE_USER)
+        return acse.encode_abort(SERVICE_USER)
 
     def close(self) -> None:
         """Note that the connection is closed."""
@@ -254,18 +257,16 @@ class AcceptorConnection:
             # AA-6, also where AA-7 would abort once more: what comes may begin inside a PDU.
             data.low = data.high
             return None
-        if data.high - data.low < PDU_HEAD_BYTES:
+        head = data.pdu_head()
+        if head is None:
             return None
-        kind = data.buffer[data.low]
-        end = data.low + PDU_HEAD_BYTES
-        length = int.from_bytes(data.view[data.low + 2 : end], "big")
+        kind, length = head
         if kind not in OF_PDU_TYPE or length > LONGEST_OTHER_PDU_BYTES:
             reason = INVALID_PARAMETER if kind in OF_PDU_TYPE else UNRECOGNIZED_PDU
             return self._fail_at(f"a PDU of type 0x{kind:02X} says it has {length:,} bytes", reason)
-        if end + length > data.high:
+        encoded = data.take_pdu(length)
+        if encoded is None:
             return None
-        encoded = bytes(data.view[data.low : end + length])
-        data.low = end + length
         if kind == _ASSOCIATE_RQ and self.state is State.AWAITING_REQUEST:
             proposal = acse.decode_associate_rq(encoded, self._limits)
             self._act(Occurrence.ASSOCIATE_RQ_CAME)
@@ -290,5 +291,5 @@ class AcceptorConnection:
 def _abort_of(action: Action, reason: int) -> bytes:
     """Return the A-ABORT of an action (PS3.8 9.3.8)."""
     if action is Action.AA_1:
-        return acse.encode_abort(_SERVICE_USER)
-    return acse.encode_abort(_SERVICE_PROVIDER, reason)
+        return acse.encode_abort(SERVICE_USER)
+    return acse.encode_abort(SERVICE_PROVIDER, reason)

@@ -51,6 +51,11 @@ APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 SMALLEST_PDU_BYTES = 128
 """A maximum length below this leaves no room for any answer; it counts as unlimited."""
 
+SERVICE_USER, SERVICE_PROVIDER = 0, 2
+"""Who aborts (PS3.8 9.3.8)."""
+UNSPECIFIED, UNRECOGNIZED_PDU, UNEXPECTED_PDU, INVALID_PARAMETER = 0, 1, 2, 6
+"""Why the service provider does."""
+
 A_RELEASE_RQ = b"\x05\x00\x00\x00\x00\x04\x00\x00\x00\x00"  # PS3.8 9.3.6
 A_RELEASE_RP = b"\x06\x00\x00\x00\x00\x04\x00\x00\x00\x00"  # PS3.8 9.3.7
 

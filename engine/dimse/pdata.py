@@ -49,6 +49,22 @@ class ReceiveBuffer:
         """Return a copy of what is not consumed."""
         return bytes(self.view[self.low : self.high])
 
+    def pdu_head(self) -> tuple[int, int] | None:
+        """Return type and length of the PDU that is next (PS3.8 9.3.1); None if more must come."""
+        if self.high - self.low < PDU_HEAD_BYTES:
+            return None
+        length = self.view[self.low + 2 : self.low + PDU_HEAD_BYTES]
+        return self.buffer[self.low], int.from_bytes(length, "big")
+
+    def take_pdu(self, length: int) -> bytes | None:
+        """Consume a PDU of a length and return it with its head; None if more must come."""
+        end = self.low + PDU_HEAD_BYTES + length
+        if end > self.high:
+            return None
+        encoded = bytes(self.view[self.low : end])
+        self.low = end
+        return encoded
+
 
 class CommandSet(NamedTuple):
     """A complete command set; whoever reads it says with `expects_data` what follows."""

@@ -13,6 +13,13 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from engine.dimse import acse
+from engine.dimse.acse import (
+    INVALID_PARAMETER,
+    SERVICE_PROVIDER,
+    SERVICE_USER,
+    UNEXPECTED_PDU,
+    UNRECOGNIZED_PDU,
+)
 from engine.dimse.commands import (
     C_ECHO,
     C_STORE,
@@ -24,7 +31,6 @@ from engine.dimse.commands import (
 from engine.dimse.contexts import VERIFICATION
 from engine.dimse.pdata import (
     P_DATA_TF,
-    PDU_HEAD_BYTES,
     CommandSet,
     PDataParser,
     ProtocolViolation,
@@ -46,8 +52,6 @@ MAX_PDU_BYTES = 256 * 1024
 REMEDY = "see what its own log says, and try again"
 """What helps against nearly everything that a peer does wrong."""
 
-_SERVICE_USER, _SERVICE_PROVIDER = 0, 2
-_UNRECOGNIZED_PDU, _UNEXPECTED_PDU, _INVALID_PARAMETER = 1, 2, 6  # PS3.8 9.3.8
 _PDV = Struct(">BxIIBB")
 _PDV_HEAD_BYTES = 6
 _LAST_DATA, _MORE_DATA = 0x02, 0x00  # PS3.8 E.2
@@ -191,7 +195,7 @@ class RequestorConnection:
         if (Occurrence.ABORT_ASKED, self.state) not in TABLE:
             return b""
         action = self._act(Occurrence.ABORT_ASKED)
-        return acse.encode_abort(_SERVICE_USER) if action is Action.AA_1 else b""
+        return acse.encode_abort(SERVICE_USER) if action is Action.AA_1 else b""
 
     def close(self) -> None:
         """Note that the connection is closed, by whichever side."""
@@ -211,7 +215,7 @@ class RequestorConnection:
                     return None
             return self._next_of_others(data)
         except ProtocolViolation as violation:
-            return self._fail(f"broke the protocol: {violation}", _INVALID_PARAMETER)
+            return self._fail(f"broke the protocol: {violation}", INVALID_PARAMETER)
 
     def _ask(self, command: int) -> int:
         """Note what is asked; return the message id."""
@@ -229,9 +233,9 @@ class RequestorConnection:
         try:
             response = read_response(found.encoded)
         except UnreadableObject as error:
-            return self._fail(f"answered nonsense: {error.detail}", _INVALID_PARAMETER)
+            return self._fail(f"answered nonsense: {error.detail}", INVALID_PARAMETER)
         if (response.field, response.message_id) != (self._asked, self._message_id):
-            return self._fail("answered to what was not asked", _INVALID_PARAMETER)
+            return self._fail("answered to what was not asked", INVALID_PARAMETER)
         self._asked = None
         return ResponseReceived(response)
 
@@ -240,22 +244,19 @@ class RequestorConnection:
         if self.state in _OVER:
             # AA-6, also where AA-7 would abort once more: what comes may begin inside a PDU.
             data.low = data.high
-        if data.high - data.low < PDU_HEAD_BYTES:
+        head = data.pdu_head()
+        if head is None:
             return None
-        body = data.low + PDU_HEAD_BYTES
-        kind, length = data.buffer[data.low], int.from_bytes(data.view[data.low + 2 : body], "big")
+        kind, length = head
         if kind == P_DATA_TF and self.state in _DATA:
             return None  # its first PDV is not here yet
         if length > MAX_PDU_BYTES:
             what = f"sent a PDU that says it has {length:,} bytes"
-            return self._fail(what, _INVALID_PARAMETER)
+            return self._fail(what, INVALID_PARAMETER)
         if kind not in OF_PDU_TYPE:
-            return self._fail(_misplaced(kind), _UNRECOGNIZED_PDU)
-        if body + length > data.high:
-            return None
-        encoded = bytes(data.view[data.low : body + length])
-        data.low = body + length
-        return self._take_other(kind, encoded)
+            return self._fail(_misplaced(kind), UNRECOGNIZED_PDU)
+        encoded = data.take_pdu(length)
+        return None if encoded is None else self._take_other(kind, encoded)
 
     def _take_other(self, kind: int, encoded: bytes) -> Event:
         action = self._act(OF_PDU_TYPE[kind])
@@ -271,7 +272,7 @@ class RequestorConnection:
             source, reason = (*encoded[8:10], 0, 0)[:2]
             return Aborted(source, reason)
         return ProtocolError(
-            f"the peer {_misplaced(kind)}", acse.encode_abort(_SERVICE_PROVIDER, _UNEXPECTED_PDU)
+            f"the peer {_misplaced(kind)}", acse.encode_abort(SERVICE_PROVIDER, UNEXPECTED_PDU)
         )
 
     def _take_acceptance(self, encoded: bytes) -> Event:
@@ -279,14 +280,14 @@ class RequestorConnection:
             self.accepted = acse.decode_associate_ac(encoded, self._proposed)
         except AssociationBroken as error:
             self._act(Occurrence.INVALID_PDU_CAME)
-            response = acse.encode_abort(_SERVICE_PROVIDER, _INVALID_PARAMETER)
+            response = acse.encode_abort(SERVICE_PROVIDER, INVALID_PARAMETER)
             return ProtocolError(error.detail, response, error.remedy)
         return Accepted(self.accepted)
 
     def _fail(self, what: str, reason: int) -> ProtocolError:
         """End the association for what the peer did (AA-8)."""
         self._act(Occurrence.INVALID_PDU_CAME)
-        return ProtocolError(f"the peer {what}", acse.encode_abort(_SERVICE_PROVIDER, reason))
+        return ProtocolError(f"the peer {what}", acse.encode_abort(SERVICE_PROVIDER, reason))
 
 
 def _misplaced(kind: int) -> str:

@@ -18,9 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.dimse.acceptor import (
-    INVALID_PARAMETER,
     LONGEST_OTHER_PDU_BYTES,
-    UNSPECIFIED,
     Aborted,
     AcceptorConnection,
     AssociateRequested,
@@ -31,7 +29,7 @@ from engine.dimse.acceptor import (
     StoreEnded,
     StoreStarted,
 )
-from engine.dimse.acse import encode_associate_rj, negotiate
+from engine.dimse.acse import INVALID_PARAMETER, UNSPECIFIED, encode_associate_rj, negotiate
 from engine.dimse.commands import store_response
 from engine.model.limits import Limits
 from engine.net.admission import describe_end
