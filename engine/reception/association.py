@@ -123,15 +123,7 @@ class IncomingAssociation:
     def __init__(
         self, services: Services, port: Port, connected: socket.socket, address: Address, peer: str
     ) -> None:
-        """Begin with a connection that does not block.
-
-        Args:
-            services: what all connections share.
-            port: the one that it came in on.
-            connected: the connection.
-            address: where it comes from.
-            peer: the same with its port, as it is shown.
-        """
+        """Begin with a connection that does not block; `peer` is its other end, as it is shown."""
         self.address, self.peer = address, peer
         self.limits = Limits()
         """The site's, then those of the receiver."""
@@ -229,8 +221,11 @@ class IncomingAssociation:
     def _go_on(self) -> None:
         if self._is_paused or self._phase is Phase.CLOSED:
             return  # called before that, for what had come within TLS
-        if self._stream.unsent and not self._flush():
-            return
+        if self._stream.unsent:
+            if not self._stream.flush():
+                return
+            if self._phase is Phase.LEAVING:
+                self._stream.half_close()
         if self._phase is Phase.TALKING:
             self._read()
         elif self._phase is Phase.LEAVING:
@@ -281,14 +276,11 @@ class IncomingAssociation:
             self._lose()
         elif received > 0:
             data.high += received
-            self._note_received(data, received)
+            if not self.is_heard:
+                self._first_bytes = bytes(data.view[: min(data.high, GREETING_BYTES)])
+            self._times.note_received(self._reactor.now(), received)
             if self._serve(data) and self._stream.has_pending:
                 self._reactor.call_soon(self._on_ready)
-
-    def _note_received(self, data: ReceiveBuffer, received: int) -> None:
-        if not self.is_heard:
-            self._first_bytes = bytes(data.view[: min(data.high, GREETING_BYTES)])
-        self._times.note_received(self._reactor.now(), received)
 
     def _serve(self, data: ReceiveBuffer) -> bool:
         """Act on what the bytes in the buffer mean; tell whether more may be received now."""
@@ -345,14 +337,11 @@ class IncomingAssociation:
         if not operation.may_block():
             self._answer(event.request, operation, operation.finish())
             return
-        self._pause()
+        self._is_paused = True
+        self._stream.wait_for(0)
         self._reactor.finish_elsewhere(
             operation.finish, partial(self._finished, event.request, operation)
         )
-
-    def _pause(self) -> None:
-        self._is_paused = True
-        self._stream.wait_for(0)
 
     def _finished(self, request: StoreRequest, operation: StoreOperation, outcome: Outcome) -> None:
         """Go on with a connection whose object is filed; it may have been closed meanwhile."""
@@ -382,9 +371,6 @@ class IncomingAssociation:
 
     def _release(self, _: ReleaseRequested) -> None:
         self._end(AssociationEnd.RELEASED, self._acceptor.release())
-
-    def _be_aborted(self, _: Aborted) -> None:
-        self.close()
 
     def _violate(self, event: ProtocolError) -> None:
         self._note(event.why)
@@ -492,12 +478,6 @@ class IncomingAssociation:
         if not self._stream.unsent:
             self._stream.half_close()
 
-    def _flush(self) -> bool:
-        is_sent = self._stream.flush()
-        if is_sent and self._phase is Phase.LEAVING:
-            self._stream.half_close()
-        return is_sent
-
     def _discard(self) -> None:
         """Receive what a peer still sends, so that closing does not reset the connection."""
         received = self._stream.discard(self._services.buffer.view)
@@ -513,6 +493,6 @@ _ACTIONS: dict[type, Callable[[IncomingAssociation, Any], None]] = {
     StoreEnded: IncomingAssociation._finish_object,
     OtherRequestEnded: IncomingAssociation._answer_other,
     ReleaseRequested: IncomingAssociation._release,
-    Aborted: IncomingAssociation._be_aborted,
+    Aborted: lambda association, _: association.close(),
     ProtocolError: IncomingAssociation._violate,
 }
