@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -98,5 +99,7 @@ def test_every_mutant_that_changes_nothing_is_one_that_is_made() -> None:
     known = tomllib.loads(EQUIVALENT.read_text("utf-8"))["mutants"]
     modules = {key.partition(":")[0] for key in known}
     made = {mutant.key for module in modules for mutant in mutants_of(module, ROOT / module)}
-    assert known.keys() <= made
+    # Before Python 3.12 a part of an f-string has no place of its own, so that no mutant is in it.
+    in_f_strings = {key for key in known if ":BEGIN IMMEDIATE" in key}
+    assert known.keys() - made <= (in_f_strings if sys.version_info < (3, 12) else set())
     assert all(known.values())
