@@ -95,6 +95,8 @@ class Stream:
         Raises:
             OSError: if the connection is broken.
         """
+        if self._waits_for & WRITABLE:  # it is now; a connection nearly always is
+            self.wait_for(READABLE)
         try:
             return self._socket.recv_into(view)
         except (BlockingIOError, ssl.SSLWantReadError):

@@ -142,6 +142,31 @@ def test_much_is_received_with_one_call_as_far_as_there_is_room(plain: Wire) -> 
     assert plain.received() is None
 
 
+def test_a_tls_layer_that_has_to_send_before_it_can_receive_is_called_when_it_can_send(
+    tmp_path: Path, time: SettableTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = Wire(time, *socket.socketpair())
+    secure(wire, Authority(tmp_path / "pki"))
+    wire.do(lambda: wire.stream.wait_for(READABLE))
+    with monkeypatch.context() as patch:
+        patch.setattr(TlsConnection, "recv_into", has_to_send_first)
+        assert wire.received() is None
+    wire.wait_until_ready()
+    assert wire.received() is None
+    wire.ready = threading.Semaphore(0)
+    wire.do(lambda: None)
+    assert not wire.ready.acquire(blocking=False)
+    wire.peer.sendall(b"one")
+    wire.wait_until_ready()
+    assert wire.received() == b"one"
+    wire.close()
+
+
+def has_to_send_first(*_: object) -> int:
+    """Stand for a key update whose answer does not fit (RFC 8446 4.6.3)."""
+    raise ssl.SSLWantWriteError
+
+
 def test_what_is_left_within_tls_is_told(tmp_path: Path, time: SettableTime) -> None:
     wire = Wire(time, *socket.socketpair())
     secure(wire, Authority(tmp_path / "pki"))

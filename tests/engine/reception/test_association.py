@@ -17,7 +17,7 @@ from engine.events import AssociationAborted, AssociationReleased, ConnectionDro
 from engine.intake.pipeline import Outcome
 from engine.model.limits import Limits
 from engine.model.session import ObjectState
-from engine.net.admission import LEFT_SILENTLY
+from engine.net.admission import GAVE_WAY, LEFT_SILENTLY
 from engine.reception.association import (
     LINGER_SECONDS,
     MAX_DISCARDED_BYTES,
@@ -424,6 +424,18 @@ def test_a_request_that_makes_no_sense_ends_its_connection_and_nothing_else(
     assert call(port, "XNAT") == "answered"
     assert dropped(dock).endswith("its A-ASSOCIATE-RQ ends in the middle of an item")
     assert dock.told(AssociationAborted) == []
+
+
+def test_the_first_reason_why_a_connection_ends_is_the_one_that_is_told(
+    dock: Dock, port: int
+) -> None:
+    with Caller(port) as caller:
+        dock.wait_until(lambda: connections(dock) != [])
+        (connection,) = connections(dock)
+        connection.why = GAVE_WAY
+        caller.ask("XNAT", more=UNKNOWN_IDENTITY[:-2])
+        assert caller.is_aborted()
+    assert dropped(dock).endswith(GAVE_WAY)
 
 
 def test_a_user_identity_of_an_unknown_type_is_ignored(port: int) -> None:
