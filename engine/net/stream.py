@@ -162,7 +162,7 @@ class Stream:
     @property
     def is_closed(self) -> bool:
         """Whether it is closed on our side."""
-        return self._socket.fileno() < 0
+        return self._socket.fileno() == -1
 
     def close(self) -> None:
         """Close the connection."""

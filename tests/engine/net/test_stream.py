@@ -283,6 +283,15 @@ def test_a_half_closed_stream_says_its_last_words_and_discards_what_still_comes(
         wire.wait_until_ready()
 
 
+def test_the_end_of_our_side_is_said_within_tls_too(tmp_path: Path, time: SettableTime) -> None:
+    wire = Wire(time, *socket.socketpair())
+    secure(wire, Authority(tmp_path / "pki"))
+    wire.peer.suppress_ragged_eofs = False  # type: ignore[attr-defined]
+    wire.do(wire.stream.half_close)
+    assert wire.peer.recv(100) == b""
+    wire.close()
+
+
 def test_nothing_to_discard_is_not_the_end(plain: Wire) -> None:
     assert plain.do(lambda: plain.stream.discard(plain.view)) == -1
 
@@ -318,6 +327,18 @@ def test_a_closed_stream_is_not_called_any_more_and_its_peer_sees_the_end(wire: 
     assert socket.socket.recv(wire.peer, 100) == b""
     wire.do(lambda: None)
     assert not wire.ready.acquire(blocking=False)
+
+
+def test_a_closed_stream_is_not_called_though_another_process_has_its_descriptor(
+    plain: Wire,
+) -> None:
+    copy = os.dup(plain.stream._fd)  # as a child has that began meanwhile
+    plain.do(lambda: plain.stream.wait_for(READABLE))
+    plain.do(plain.stream.close)
+    plain.peer.sendall(b"more")
+    plain.do(lambda: None)
+    assert not plain.ready.acquire(blocking=False)
+    os.close(copy)
 
 
 def test_a_handshake_with_a_peer_that_speaks_something_else_fails(
