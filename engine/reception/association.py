@@ -303,8 +303,7 @@ class IncomingAssociation:
             if self._is_paused or self._stream.unsent:
                 self._has_unread = True
                 break
-        if data.low < data.high:
-            self._rest = data.rest()
+        self._rest = data.rest()
         self._times.note_served(self._reactor.now(), acceptor, has_rest=bool(self._rest))
         return not self._has_unread
 

@@ -153,9 +153,7 @@ def test_a_tls_layer_that_has_to_send_before_it_can_receive_is_called_when_it_ca
         assert wire.received() is None
     wire.wait_until_ready()
     assert wire.received() is None
-    wire.ready = threading.Semaphore(0)
-    wire.do(lambda: None)
-    assert not wire.ready.acquire(blocking=False)
+    assert not is_called_once_more(wire)
     wire.peer.sendall(b"one")
     wire.wait_until_ready()
     assert wire.received() == b"one"
@@ -251,6 +249,49 @@ def test_after_all_is_sent_the_peer_is_listened_to_again(plain: Wire) -> None:
         taken += len(plain.peer.recv(100_000))
     plain.peer.sendall(b"more")
     assert heard.wait(SOON_SECONDS)
+
+
+def is_called_once_more(wire: Wire) -> bool:
+    """Tell whether the loop calls though the peer says nothing."""
+    wire.do(lambda: None)
+    wire.ready = threading.Semaphore(0)
+    wire.do(lambda: None)
+    return wire.ready.acquire(blocking=False)
+
+
+def test_after_all_is_sent_a_silent_peer_is_waited_for_without_a_call(plain: Wire) -> None:
+    plain.on_ready = plain.stream.flush
+    plain.do(lambda: plain.stream.send(MUCH))
+    taken = 0
+    while taken < len(MUCH):
+        taken += len(plain.peer.recv(100_000))
+    assert not is_called_once_more(plain)
+
+
+def test_after_a_handshake_that_ends_with_sending_a_silent_peer_is_waited_for_without_a_call(
+    plain: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, shake = Authority(tmp_path / "pki"), TlsConnection.do_handshake
+    did_not_fit, is_done = threading.Event(), threading.Event()
+
+    def shake_late(connection: TlsConnection) -> None:
+        shake(connection)
+        if not did_not_fit.is_set():
+            did_not_fit.set()
+            raise ssl.SSLWantWriteError
+
+    def go_on() -> None:
+        if not is_done.is_set() and plain.stream.shake_hands():
+            is_done.set()
+
+    monkeypatch.setattr(TlsConnection, "do_handshake", shake_late)
+    plain.on_ready = go_on
+    plain.do(lambda: plain.stream.secure(handshake(authority)))
+    plain.do(lambda: plain.stream.wait_for(READABLE))
+    plain.peer = authority.client().wrap_socket(plain.peer, server_hostname=SERVER_NAME)
+    assert is_done.wait(SOON_SECONDS)
+    assert did_not_fit.is_set()
+    assert not is_called_once_more(plain)
 
 
 def test_sending_to_a_peer_that_is_gone_is_an_error(plain: Wire) -> None:

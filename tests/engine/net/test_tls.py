@@ -28,6 +28,7 @@ from engine.events import (
     ReceiverStopped,
 )
 from engine.model.tls import ClientCertificates
+from engine.net.securing import Securing
 from engine.view import ReceiverState
 from tests.caller import Caller, call
 from tests.certificates import LONG_AGO, OVER, Authority, party
@@ -139,7 +140,7 @@ def test_who_is_cut_off_while_certificates_are_read_holds_up_nobody_and_nothing_
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port, reading, go_on = free_port(), threading.Event(), threading.Event()
-    with Dock(time=SettableTime()) as dock:
+    with Dock(time=SettableTime()) as dock, calls_of(Securing, "_prepared") as read:
         dock.apply(make_receiver("SAFE", port, **authority.settings()))
         tls = next(iter(dock.receivers._ports.values())).listener.tls
         assert tls is not None
@@ -157,11 +158,17 @@ def test_who_is_cut_off_while_certificates_are_read_holds_up_nobody_and_nothing_
             patch.setattr(tls, "prepare", read_when_told)
             caller.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
             assert reading.wait(20)
+            dock.settle()
+            with calls_of(Securing, "go_on") as called:
+                dock.settle()
+                assert not called.acquire(blocking=False)
             dock.pass_time(10.1)
             with suppress(ConnectionResetError):  # what it said is not read
                 assert caller.recv(1) == b""
         assert wait_for_refusal(dock) == "no complete TLS handshake within 10 s"
         go_on.set()
+        assert read.acquire(timeout=20)
+        assert len(refused(dock)) == 1
         assert call(port, "SAFE", tls=authority.client(CLIENT)) == "answered"
         assert dock.pending.wait_until_empty(20)
 

@@ -676,6 +676,18 @@ def test_who_does_not_complete_a_request_in_time_is_closed_and_told_in_words(
     assert dropped(dock).endswith(why)
 
 
+def test_who_has_not_begun_to_speak_gives_way_before_those_who_have(dock: Dock, port: int) -> None:
+    dock.pending._most = 2
+    with Peer(port) as speaking, Peer(port) as silent:
+        speaking.send(associate_rq()[:1])
+        dock.settle()
+        with Peer(port) as third:
+            silent.expect_closed()
+            third.request().expect_accept()
+        speaking.send(associate_rq()[1:]).expect_accept()
+    assert dropped(dock).endswith(GAVE_WAY)
+
+
 def test_dripping_a_request_gives_no_more_time(dock: Dock, port: int) -> None:
     with Peer(port) as peer:
         for byte in associate_rq()[:10]:
