@@ -453,10 +453,7 @@ class IncomingAssociation:
     def _lose(self, error: OSError | None = None) -> None:
         """The connection is broken, or the peer has nothing more to say."""
         if isinstance(error, ssl.SSLError) and self._phase is Phase.TALKING:
-            why = handshake_words(error)
-            if self.live is None:
-                self._port.refused(self, why)
-            self._note(why)
+            self._note(handshake_words(error))
         self.close()
 
     def _note(self, why: str) -> None:

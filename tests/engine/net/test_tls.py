@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import socket
 import ssl
@@ -171,6 +172,30 @@ def test_who_is_cut_off_while_certificates_are_read_holds_up_nobody_and_nothing_
         assert len(refused(dock)) == 1
         assert call(port, "SAFE", tls=authority.client(CLIENT)) == "answered"
         assert dock.pending.wait_until_empty(20)
+
+
+def test_a_tls_connection_that_breaks_before_its_request_is_told_in_words(
+    dock: Dock, port: int, authority: Authority
+) -> None:
+    with Caller(port, tls=authority.client(CLIENT)) as caller:
+        socket.socket.sendall(caller.socket, b"these bytes are no record")
+        assert wait_for_refusal(dock).startswith("TLS failed: ")
+
+
+def test_a_defect_before_a_connection_is_secured_closes_it_without_a_word(
+    port: int,
+    authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with monkeypatch.context() as patch, caplog.at_level(logging.ERROR):
+        patch.setattr("engine.net.securing.greeting_refusal", lambda _: 1 / 0)
+        with socket.create_connection((LOOPBACK, port), 20) as caller:
+            caller.sendall(b"\x16")
+            with suppress(ConnectionResetError):  # what it said is not read
+                assert caller.recv(1) == b""
+    assert [r.message for r in caplog.records] == ["a connection failed while it was served"]
+    assert call(port, "SAFE", tls=authority.client(CLIENT)) == "answered"
 
 
 def test_callers_in_the_handshake_count_as_unassociated(dock: Dock, port: int) -> None:

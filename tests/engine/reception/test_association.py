@@ -612,6 +612,34 @@ def test_a_peer_that_does_not_close_after_our_last_words_is_closed_after_a_momen
     assert connections(dock) == []
 
 
+def test_a_peer_that_still_sends_after_our_last_words_is_waited_for_until_it_closes(
+    dock: Dock, peer: Peer
+) -> None:
+    peer.send(pdu(0x42)).expect_abort(2, 1).send(ECHO)
+    dock.settle()
+    (connection,) = connections(dock)
+    peer.close()
+    wait_until_closed(dock)
+    assert connection._discarded_bytes == len(ECHO)
+
+
+def test_last_words_come_after_all_that_a_slow_peer_has_not_taken_yet(
+    dock: Dock, port: int
+) -> None:
+    with Peer(port, is_deaf=True) as slow:
+        slow.request().expect_accept()
+        (connection,) = connections(dock)
+
+        def say_much_and_abort() -> None:
+            connection._stream.send(pdu(P_DATA, bytes(2_000_000)))
+            connection.abort()
+
+        assert dock.reactor.call_and_wait(say_much_and_abort, SOON_SECONDS)
+        kind, said = slow._pdu(SOON_SECONDS)
+        assert (kind, len(said)) == (P_DATA, 2_000_000)
+        slow.expect_abort(0)
+
+
 def test_only_so_much_is_discarded_of_a_peer_that_goes_on_sending(dock: Dock, peer: Peer) -> None:
     peer.send(pdu(0x42))
     peer.flood(bytes(1_000_000), 4 * MAX_DISCARDED_BYTES)
