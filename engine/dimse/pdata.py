@@ -101,7 +101,7 @@ class PDataParser:
     @property
     def inside_pdu(self) -> bool:
         """Whether the bytes that come next belong to a PDU that has begun."""
-        return self._in_pdv or self._pdu_left > 0
+        return self._pdu_left > 0
 
     @property
     def inside_message(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from engine.net.protocols import GREETING_BYTES
@@ -16,14 +15,6 @@ if TYPE_CHECKING:
     from engine.net.reactor import Reactor
     from engine.net.stream import Stream
     from engine.net.tls import Handshake, PortTls
-
-
-class _Step(Enum):
-    GREETING = auto()
-    """The caller's first bytes are due."""
-    PREPARING = auto()
-    """A thread of the pool reads certificates."""
-    HANDSHAKE = auto()
 
 
 class Securing:
@@ -48,15 +39,15 @@ class Securing:
         """
         self._reactor, self._stream, self._tls = reactor, stream, tls
         self._secured, self._refused = secured, refused
-        self._step = _Step.GREETING
         self._handshake: Handshake | None = None
+        """Known from when a thread of the pool has read the certificates."""
 
     def go_on(self) -> None:
         """Do what can be done now that the stream is ready."""
-        if self._step is _Step.GREETING:
+        if self._handshake is None:
             self._greet()
-        elif self._step is _Step.HANDSHAKE:
-            self._shake_hands()
+        else:
+            self._shake_hands(self._handshake)
 
     def _greet(self) -> None:
         """Look at the caller's first bytes, and leave them where they are."""
@@ -65,7 +56,6 @@ class Securing:
         if refused is not None:
             self._refused(refused)
             return
-        self._step = _Step.PREPARING
         self._stream.wait_for(0)
         self._reactor.finish_elsewhere(self._tls.prepare, self._prepared)
 
@@ -80,16 +70,14 @@ class Securing:
         except OSError as error:
             self._refused(Refused(handshake_words(error)))
             return
-        self._handshake, self._step = handshake, _Step.HANDSHAKE
+        self._handshake = handshake
         self._stream.wait_for(READABLE)
-        self._shake_hands()
 
-    def _shake_hands(self) -> None:
-        assert self._handshake is not None
+    def _shake_hands(self, handshake: Handshake) -> None:
         try:
             if not self._stream.shake_hands():
                 return
-            certificate = self._tls.caller_of(self._stream.secured, self._handshake)
+            certificate = self._tls.caller_of(self._stream.secured, handshake)
         except Refused as refused:
             self._refused(refused)
         except OSError as error:

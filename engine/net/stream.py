@@ -95,6 +95,8 @@ class Stream:
         Raises:
             OSError: if the connection is broken.
         """
+        if self._waits_for & WRITABLE:  # it is now; a connection nearly always is
+            self.wait_for(READABLE)
         try:
             return self._socket.recv_into(view)
         except (BlockingIOError, ssl.SSLWantReadError):
@@ -160,7 +162,7 @@ class Stream:
     @property
     def is_closed(self) -> bool:
         """Whether it is closed on our side."""
-        return self._socket.fileno() < 0
+        return self._socket.fileno() == -1
 
     def close(self) -> None:
         """Close the connection."""

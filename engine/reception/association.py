@@ -293,8 +293,7 @@ class IncomingAssociation:
             if self._is_paused or self._stream.unsent:
                 self._has_unread = True
                 break
-        if data.low < data.high:
-            self._rest = data.rest()
+        self._rest = data.rest()
         self._times.note_served(self._reactor.now(), acceptor, has_rest=bool(self._rest))
         return not self._has_unread
 
@@ -438,10 +437,7 @@ class IncomingAssociation:
     def _lose(self, error: OSError | None = None) -> None:
         """The connection is broken, or the peer has nothing more to say."""
         if isinstance(error, ssl.SSLError) and self._phase is Phase.TALKING:
-            why = handshake_words(error)
-            if self.live is None:
-                self._port.refused(self, why)
-            self._note(why)
+            self._note(handshake_words(error))
         self.close()
 
     def _note(self, why: str) -> None:

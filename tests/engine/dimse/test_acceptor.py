@@ -569,6 +569,12 @@ def test_a_pdu_may_be_a_little_longer_than_what_was_negotiated(pdu_bytes: int) -
     assert error.why == f"a P-DATA-TF PDU says it has {longest + 1:,} bytes"
 
 
+def test_the_head_of_a_p_data_pdu_waits_for_its_rest_though_no_other_pdu_may_be_so_long() -> None:
+    fed = established(Limits(pdu_bytes=4 * LONGEST_OTHER_PDU_BYTES))
+    assert fed.next_event(pdu(P_DATA, length=2 * LONGEST_OTHER_PDU_BYTES)[:11]) is None
+    assert fed.connection.state is State.ESTABLISHED
+
+
 @pytest.mark.parametrize("kind", [0x01, 0x05, 0x07])
 def test_another_pdu_may_be_so_long_and_not_longer(kind: int) -> None:
     assert established().next_event(struct.pack(">BxI", kind, LONGEST_OTHER_PDU_BYTES)) is None

@@ -160,6 +160,14 @@ def test_a_malformed_stream_is_refused_in_words(stream: bytes, words: str) -> No
         feed(stream)
 
 
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_data_set_stays_on_its_presentation_context_also_in_whole_pdus(*, is_cut: bool) -> None:
+    begun = pdu(pdv(1, COMMAND | LAST, b"command")) + pdu(pdv(1, DATA, b"da"))
+    others = pdu(pdv(3, DATA, b"ta")) * 3
+    with pytest.raises(ProtocolViolation, match="changes its presentation context"):
+        feed(begun + others, [len(begun)] if is_cut else [])
+
+
 def test_a_command_set_without_an_end_is_cut_off() -> None:
     fragment = pdu(pdv(1, COMMAND, bytes(30_000)))
     with pytest.raises(ProtocolViolation, match="command set is longer"):

@@ -142,6 +142,29 @@ def test_much_is_received_with_one_call_as_far_as_there_is_room(plain: Wire) -> 
     assert plain.received() is None
 
 
+def test_a_tls_layer_that_has_to_send_before_it_can_receive_is_called_when_it_can_send(
+    tmp_path: Path, time: SettableTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = Wire(time, *socket.socketpair())
+    secure(wire, Authority(tmp_path / "pki"))
+    wire.do(lambda: wire.stream.wait_for(READABLE))
+    with monkeypatch.context() as patch:
+        patch.setattr(TlsConnection, "recv_into", has_to_send_first)
+        assert wire.received() is None
+    wire.wait_until_ready()
+    assert wire.received() is None
+    assert not is_called_once_more(wire)
+    wire.peer.sendall(b"one")
+    wire.wait_until_ready()
+    assert wire.received() == b"one"
+    wire.close()
+
+
+def has_to_send_first(*_: object) -> int:
+    """Stand for a key update whose answer does not fit (RFC 8446 4.6.3)."""
+    raise ssl.SSLWantWriteError
+
+
 def test_what_is_left_within_tls_is_told(tmp_path: Path, time: SettableTime) -> None:
     wire = Wire(time, *socket.socketpair())
     secure(wire, Authority(tmp_path / "pki"))
@@ -228,6 +251,49 @@ def test_after_all_is_sent_the_peer_is_listened_to_again(plain: Wire) -> None:
     assert heard.wait(SOON_SECONDS)
 
 
+def is_called_once_more(wire: Wire) -> bool:
+    """Tell whether the loop calls though the peer says nothing."""
+    wire.do(lambda: None)
+    wire.ready = threading.Semaphore(0)
+    wire.do(lambda: None)
+    return wire.ready.acquire(blocking=False)
+
+
+def test_after_all_is_sent_a_silent_peer_is_waited_for_without_a_call(plain: Wire) -> None:
+    plain.on_ready = plain.stream.flush
+    plain.do(lambda: plain.stream.send(MUCH))
+    taken = 0
+    while taken < len(MUCH):
+        taken += len(plain.peer.recv(100_000))
+    assert not is_called_once_more(plain)
+
+
+def test_after_a_handshake_that_ends_with_sending_a_silent_peer_is_waited_for_without_a_call(
+    plain: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, shake = Authority(tmp_path / "pki"), TlsConnection.do_handshake
+    did_not_fit, is_done = threading.Event(), threading.Event()
+
+    def shake_late(connection: TlsConnection) -> None:
+        shake(connection)
+        if not did_not_fit.is_set():
+            did_not_fit.set()
+            raise ssl.SSLWantWriteError
+
+    def go_on() -> None:
+        if not is_done.is_set() and plain.stream.shake_hands():
+            is_done.set()
+
+    monkeypatch.setattr(TlsConnection, "do_handshake", shake_late)
+    plain.on_ready = go_on
+    plain.do(lambda: plain.stream.secure(handshake(authority)))
+    plain.do(lambda: plain.stream.wait_for(READABLE))
+    plain.peer = authority.client().wrap_socket(plain.peer, server_hostname=SERVER_NAME)
+    assert is_done.wait(SOON_SECONDS)
+    assert did_not_fit.is_set()
+    assert not is_called_once_more(plain)
+
+
 def test_sending_to_a_peer_that_is_gone_is_an_error(plain: Wire) -> None:
     plain.peer.close()
     with pytest.raises(OSError, match=r"(?i)pipe|reset"):
@@ -256,6 +322,15 @@ def test_a_half_closed_stream_says_its_last_words_and_discards_what_still_comes(
     while 0 not in ends:
         wire.do(lambda: wire.stream.wait_for(READABLE))
         wire.wait_until_ready()
+
+
+def test_the_end_of_our_side_is_said_within_tls_too(tmp_path: Path, time: SettableTime) -> None:
+    wire = Wire(time, *socket.socketpair())
+    secure(wire, Authority(tmp_path / "pki"))
+    wire.peer.suppress_ragged_eofs = False  # type: ignore[attr-defined]
+    wire.do(wire.stream.half_close)
+    assert wire.peer.recv(100) == b""
+    wire.close()
 
 
 def test_nothing_to_discard_is_not_the_end(plain: Wire) -> None:
@@ -293,6 +368,18 @@ def test_a_closed_stream_is_not_called_any_more_and_its_peer_sees_the_end(wire: 
     assert socket.socket.recv(wire.peer, 100) == b""
     wire.do(lambda: None)
     assert not wire.ready.acquire(blocking=False)
+
+
+def test_a_closed_stream_is_not_called_though_another_process_has_its_descriptor(
+    plain: Wire,
+) -> None:
+    copy = os.dup(plain.stream._fd)  # as a child has that began meanwhile
+    plain.do(lambda: plain.stream.wait_for(READABLE))
+    plain.do(plain.stream.close)
+    plain.peer.sendall(b"more")
+    plain.do(lambda: None)
+    assert not plain.ready.acquire(blocking=False)
+    os.close(copy)
 
 
 def test_a_handshake_with_a_peer_that_speaks_something_else_fails(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import socket
 import ssl
@@ -28,6 +29,7 @@ from engine.events import (
     ReceiverStopped,
 )
 from engine.model.tls import ClientCertificates
+from engine.net.securing import Securing
 from engine.view import ReceiverState
 from tests.caller import Caller, call
 from tests.certificates import LONG_AGO, OVER, Authority, party
@@ -139,7 +141,7 @@ def test_who_is_cut_off_while_certificates_are_read_holds_up_nobody_and_nothing_
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port, reading, go_on = free_port(), threading.Event(), threading.Event()
-    with Dock(time=SettableTime()) as dock:
+    with Dock(time=SettableTime()) as dock, calls_of(Securing, "_prepared") as read:
         dock.apply(make_receiver("SAFE", port, **authority.settings()))
         tls = next(iter(dock.receivers._ports.values())).listener.tls
         assert tls is not None
@@ -157,13 +159,43 @@ def test_who_is_cut_off_while_certificates_are_read_holds_up_nobody_and_nothing_
             patch.setattr(tls, "prepare", read_when_told)
             caller.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
             assert reading.wait(20)
+            dock.settle()
+            with calls_of(Securing, "go_on") as called:
+                dock.settle()
+                assert not called.acquire(blocking=False)
             dock.pass_time(10.1)
             with suppress(ConnectionResetError):  # what it said is not read
                 assert caller.recv(1) == b""
         assert wait_for_refusal(dock) == "no complete TLS handshake within 10 s"
         go_on.set()
+        assert read.acquire(timeout=20)
+        assert len(refused(dock)) == 1
         assert call(port, "SAFE", tls=authority.client(CLIENT)) == "answered"
         assert dock.pending.wait_until_empty(20)
+
+
+def test_a_tls_connection_that_breaks_before_its_request_is_told_in_words(
+    dock: Dock, port: int, authority: Authority
+) -> None:
+    with Caller(port, tls=authority.client(CLIENT)) as caller:
+        socket.socket.sendall(caller.socket, b"these bytes are no record")
+        assert wait_for_refusal(dock).startswith("TLS failed: ")
+
+
+def test_a_defect_before_a_connection_is_secured_closes_it_without_a_word(
+    port: int,
+    authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with monkeypatch.context() as patch, caplog.at_level(logging.ERROR):
+        patch.setattr("engine.net.securing.greeting_refusal", lambda _: 1 / 0)
+        with socket.create_connection((LOOPBACK, port), 20) as caller:
+            caller.sendall(b"\x16")
+            with suppress(ConnectionResetError):  # what it said is not read
+                assert caller.recv(1) == b""
+    assert [r.message for r in caplog.records] == ["a connection failed while it was served"]
+    assert call(port, "SAFE", tls=authority.client(CLIENT)) == "answered"
 
 
 def test_callers_in_the_handshake_count_as_unassociated(dock: Dock, port: int) -> None:

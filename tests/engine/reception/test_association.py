@@ -17,7 +17,7 @@ from engine.events import AssociationAborted, AssociationReleased, ConnectionDro
 from engine.intake.pipeline import Outcome
 from engine.model.limits import Limits
 from engine.model.session import ObjectState
-from engine.net.admission import LEFT_SILENTLY
+from engine.net.admission import GAVE_WAY, LEFT_SILENTLY
 from engine.reception.association import (
     LINGER_SECONDS,
     MAX_DISCARDED_BYTES,
@@ -426,6 +426,18 @@ def test_a_request_that_makes_no_sense_ends_its_connection_and_nothing_else(
     assert dock.told(AssociationAborted) == []
 
 
+def test_the_first_reason_why_a_connection_ends_is_the_one_that_is_told(
+    dock: Dock, port: int
+) -> None:
+    with Caller(port) as caller:
+        dock.wait_until(lambda: connections(dock) != [])
+        (connection,) = connections(dock)
+        connection.why = GAVE_WAY
+        caller.ask("XNAT", more=UNKNOWN_IDENTITY[:-2])
+        assert caller.is_aborted()
+    assert dropped(dock).endswith(GAVE_WAY)
+
+
 def test_a_user_identity_of_an_unknown_type_is_ignored(port: int) -> None:
     with Caller(port) as caller:
         caller.ask("XNAT", more=UNKNOWN_IDENTITY)
@@ -600,6 +612,34 @@ def test_a_peer_that_does_not_close_after_our_last_words_is_closed_after_a_momen
     assert connections(dock) == []
 
 
+def test_a_peer_that_still_sends_after_our_last_words_is_waited_for_until_it_closes(
+    dock: Dock, peer: Peer
+) -> None:
+    peer.send(pdu(0x42)).expect_abort(2, 1).send(ECHO)
+    dock.settle()
+    (connection,) = connections(dock)
+    peer.close()
+    wait_until_closed(dock)
+    assert connection._discarded_bytes == len(ECHO)
+
+
+def test_last_words_come_after_all_that_a_slow_peer_has_not_taken_yet(
+    dock: Dock, port: int
+) -> None:
+    with Peer(port, is_deaf=True) as slow:
+        slow.request().expect_accept()
+        (connection,) = connections(dock)
+
+        def say_much_and_abort() -> None:
+            connection._stream.send(pdu(P_DATA, bytes(2_000_000)))
+            connection.abort()
+
+        assert dock.reactor.call_and_wait(say_much_and_abort, SOON_SECONDS)
+        kind, said = slow._pdu(SOON_SECONDS)
+        assert (kind, len(said)) == (P_DATA, 2_000_000)
+        slow.expect_abort(0)
+
+
 def test_only_so_much_is_discarded_of_a_peer_that_goes_on_sending(dock: Dock, peer: Peer) -> None:
     peer.send(pdu(0x42))
     peer.flood(bytes(1_000_000), 4 * MAX_DISCARDED_BYTES)
@@ -662,6 +702,18 @@ def test_who_does_not_complete_a_request_in_time_is_closed_and_told_in_words(
         dock.pass_time(0.2)
         peer.expect_closed()
     assert dropped(dock).endswith(why)
+
+
+def test_who_has_not_begun_to_speak_gives_way_before_those_who_have(dock: Dock, port: int) -> None:
+    dock.pending._most = 2
+    with Peer(port) as speaking, Peer(port) as silent:
+        speaking.send(associate_rq()[:1])
+        dock.settle()
+        with Peer(port) as third:
+            silent.expect_closed()
+            third.request().expect_accept()
+        speaking.send(associate_rq()[1:]).expect_accept()
+    assert dropped(dock).endswith(GAVE_WAY)
 
 
 def test_dripping_a_request_gives_no_more_time(dock: Dock, port: int) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.model.limits import Limits
-from engine.reception.deadlines import MIN_BYTES_PER_SECOND, Deadlines, MessageTimes
+from engine.reception.deadlines import Deadlines, MessageTimes
 
 LIMITS = Limits(idle_seconds=100, message_seconds=60)
 NOW = 1_000.0
@@ -68,12 +68,19 @@ def test_the_next_pdu_has_its_own_deadline_even_right_behind_the_last() -> None:
     assert peer.overdue()[0] == 70
 
 
+def test_half_a_head_within_a_pdu_is_no_other_pdu() -> None:
+    peer = Peer()
+    peer.sends(10, 100, pdus=1, inside_pdu=True, inside_message=True)
+    peer.sends(20, 1, rest=True, pdus=1, inside_pdu=True, inside_message=True)
+    assert peer.overdue()[0] == 40
+
+
 def test_a_pdu_that_comes_fast_enough_may_take_longer() -> None:
     peer = Peer()
     peer.sends(0, 1, pdus=1, inside_pdu=True, inside_message=True)
-    peer.sends(29, 45 * MIN_BYTES_PER_SECOND, pdus=1, inside_pdu=True, inside_message=True)
+    peer.sends(29, 45_000, pdus=1, inside_pdu=True, inside_message=True)
     assert peer.overdue() == (45, "the peer stopped in the middle of a PDU")
-    peer.sends(44, 2 * MIN_BYTES_PER_SECOND, pdus=1, inside_pdu=True, inside_message=True)
+    peer.sends(44, 2_000, pdus=1, inside_pdu=True, inside_message=True)
     assert peer.overdue() == (47, "the peer sends a PDU too slowly")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from engine.events import AssociationAborted, CertificateRefused
 from engine.reception import receivers as receivers_module
+from engine.reception.listener import _bound
 from engine.reception.receivers import CERTIFICATE_CHECK_SECONDS, RETRY_SECONDS
 from engine.view import ReceiverState
 from tests.caller import Caller, call
@@ -31,6 +32,15 @@ def authority(tmp_path: Path) -> Authority:
 def dock() -> Iterator[Dock]:
     with Dock(FixedClock()) as dock:
         yield dock
+
+
+def test_a_socket_that_can_not_be_bound_is_closed_though_the_reason_is_kept() -> None:
+    with (
+        socket.create_server((LOOPBACK, 0)) as other,
+        pytest.raises(OSError, match="in use") as kept,
+    ):
+        _bound(*other.getsockname())
+    assert kept.traceback[-1].locals["listening"].fileno() == -1
 
 
 def later(dock: Dock, seconds: float) -> None:
