@@ -405,7 +405,7 @@ def test_large_data_sets_are_compared_to_the_last_byte(storage: Storage) -> None
 def test_only_so_many_different_objects_of_one_name_are_kept(storage: Storage) -> None:
     for number in range(MAX_SUFFIX + 1):
         storage.publish(b"%d" % number, durability=Durability.NONE)
-    with pytest.raises(OutOfResources, match="different objects of one name"):
+    with pytest.raises(OutOfResources, match="more than 99 different objects of one name"):
         storage.publish(b"one more", durability=Durability.NONE)
     assert storage.parts() == []
 
