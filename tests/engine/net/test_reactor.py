@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
+import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -183,7 +185,7 @@ def test_timers_expire_in_the_order_of_their_times_and_those_of_one_time_as_they
 
 
 def test_a_cancelled_timer_does_not_expire_and_keeps_nothing(
-    reactor: Reactor, time: SettableTime
+    reactor: Reactor, time: SettableTime, caplog: pytest.LogCaptureFixture
 ) -> None:
     expired: list[str] = []
     now = time.seconds
@@ -199,6 +201,7 @@ def test_a_cancelled_timer_does_not_expire_and_keeps_nothing(
     on_loop(reactor)
     on_loop(reactor)
     assert expired == ["second"]
+    assert caplog.records == []
 
 
 def test_a_timer_may_set_the_next_one_even_for_a_time_that_is_over(
@@ -318,6 +321,12 @@ def test_a_stopped_loop_takes_no_calls_and_says_so() -> None:
     assert not reactor.call_and_wait(lambda: made.append("waited for"), 3_600)  # at once
     assert not reactor.is_dead()
     assert made == []
+
+
+def test_a_loop_that_nobody_stops_keeps_no_process_from_ending() -> None:
+    code = "from engine.net.reactor import Reactor; Reactor()"
+    ended = subprocess.run([sys.executable, "-c", code], timeout=SOON_SECONDS, check=False)
+    assert ended.returncode == 0
 
 
 def event_number(descriptor: int) -> str:
