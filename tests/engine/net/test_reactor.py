@@ -313,6 +313,31 @@ def test_a_stop_waits_for_no_work_and_what_work_returns_after_it_is_dropped() ->
     assert finished == []
 
 
+def test_work_that_has_not_begun_at_a_stop_is_not_done_and_its_threads_end() -> None:
+    reactor, may_end = Reactor("full"), threading.Event()
+    begun, done = threading.Semaphore(0), list[str]()
+
+    def work() -> None:
+        begun.release()
+        assert may_end.wait(SOON_SECONDS)
+
+    def begin() -> None:
+        for _ in range(POOL_THREADS):
+            reactor.finish_elsewhere(work, lambda _: None)
+        reactor.finish_elsewhere(lambda: done.append("one more"), lambda _: None)
+
+    on_loop(reactor, begin)
+    for _ in range(POOL_THREADS):
+        assert begun.acquire(timeout=SOON_SECONDS)
+    reactor.stop()
+    may_end.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("full-pool"):
+            thread.join(SOON_SECONDS)
+            assert not thread.is_alive()
+    assert done == []
+
+
 def test_a_stopped_loop_takes_no_calls_and_says_so() -> None:
     reactor, made = Reactor(), list[str]()
     reactor.stop()
