@@ -22,7 +22,7 @@ class Refused:
 
 def problem_of(**error: Any) -> tuple[str, str, str]:
     refused = in_words(cast("ValidationError", Refused(**error)))
-    assert len(refused.problems) == MAX_PROBLEMS
+    assert len(refused.problems) == 10
     found = refused.problems[0]
     return found.field, found.value, found.message
 

@@ -31,6 +31,7 @@ from engine.intake.write import (
     is_stored,
     out_of_resources,
     publish,
+    sweep,
 )
 from engine.model.duplicates import DuplicatePolicy
 from engine.sessions.folders import FlushedFolders, OpenFolders
@@ -188,6 +189,10 @@ def test_the_incoming_folder_is_private_whatever_the_umask(tmp_path: Path) -> No
     assert mode(tmp_path / "incoming" / "boot-1") == 0o700
     storage.close()
     assert not (tmp_path / "incoming" / "boot-1").exists()
+
+
+def test_where_nothing_was_ever_received_nothing_is_swept(tmp_path: Path) -> None:
+    assert sweep(tmp_path / "incoming") == 0
 
 
 def test_what_other_runs_left_is_swept_and_links_are_not_followed(tmp_path: Path) -> None:
@@ -405,7 +410,7 @@ def test_large_data_sets_are_compared_to_the_last_byte(storage: Storage) -> None
 def test_only_so_many_different_objects_of_one_name_are_kept(storage: Storage) -> None:
     for number in range(MAX_SUFFIX + 1):
         storage.publish(b"%d" % number, durability=Durability.NONE)
-    with pytest.raises(OutOfResources, match="different objects of one name"):
+    with pytest.raises(OutOfResources, match="more than 99 different objects of one name"):
         storage.publish(b"one more", durability=Durability.NONE)
     assert storage.parts() == []
 

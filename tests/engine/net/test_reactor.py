@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
+import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -183,7 +185,7 @@ def test_timers_expire_in_the_order_of_their_times_and_those_of_one_time_as_they
 
 
 def test_a_cancelled_timer_does_not_expire_and_keeps_nothing(
-    reactor: Reactor, time: SettableTime
+    reactor: Reactor, time: SettableTime, caplog: pytest.LogCaptureFixture
 ) -> None:
     expired: list[str] = []
     now = time.seconds
@@ -199,6 +201,7 @@ def test_a_cancelled_timer_does_not_expire_and_keeps_nothing(
     on_loop(reactor)
     on_loop(reactor)
     assert expired == ["second"]
+    assert caplog.records == []
 
 
 def test_a_timer_may_set_the_next_one_even_for_a_time_that_is_over(
@@ -310,6 +313,31 @@ def test_a_stop_waits_for_no_work_and_what_work_returns_after_it_is_dropped() ->
     assert finished == []
 
 
+def test_work_that_has_not_begun_at_a_stop_is_not_done_and_its_threads_end() -> None:
+    reactor, may_end = Reactor("full"), threading.Event()
+    begun, done = threading.Semaphore(0), list[str]()
+
+    def work() -> None:
+        begun.release()
+        assert may_end.wait(SOON_SECONDS)
+
+    def begin() -> None:
+        for _ in range(POOL_THREADS):
+            reactor.finish_elsewhere(work, lambda _: None)
+        reactor.finish_elsewhere(lambda: done.append("one more"), lambda _: None)
+
+    on_loop(reactor, begin)
+    for _ in range(POOL_THREADS):
+        assert begun.acquire(timeout=SOON_SECONDS)
+    reactor.stop()
+    may_end.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("full-pool"):
+            thread.join(SOON_SECONDS)
+            assert not thread.is_alive()
+    assert done == []
+
+
 def test_a_stopped_loop_takes_no_calls_and_says_so() -> None:
     reactor, made = Reactor(), list[str]()
     reactor.stop()
@@ -318,6 +346,12 @@ def test_a_stopped_loop_takes_no_calls_and_says_so() -> None:
     assert not reactor.call_and_wait(lambda: made.append("waited for"), 3_600)  # at once
     assert not reactor.is_dead()
     assert made == []
+
+
+def test_a_loop_that_nobody_stops_keeps_no_process_from_ending() -> None:
+    code = "from engine.net.reactor import Reactor; Reactor()"
+    ended = subprocess.run([sys.executable, "-c", code], timeout=SOON_SECONDS, check=False)
+    assert ended.returncode == 0
 
 
 def event_number(descriptor: int) -> str:

@@ -166,6 +166,7 @@ def test_a_folder_that_the_index_does_not_know_is_left_alone(depot: Depot) -> No
     foreign.mkdir(parents=True)
     ask(depot, session, OperationKind.ARCHIVE, overwrite=True)
     assert depot.session(session).status is S.CONFLICT
+    assert "that the index does not know" in depot.session(session).reason
     assert list(foreign.iterdir()) == []
 
 

@@ -45,6 +45,11 @@ def test_what_a_power_cut_must_not_undo_is_flushed_with_each_transaction(
         assert pragmas(tables._connection) == ("wal", synchronous)
 
 
+def test_the_index_survives_a_power_cut_unless_its_user_does_without(tmp_path: Path) -> None:
+    with closing(SessionIndex(tmp_path / "index.sqlite")) as index:
+        assert pragmas(index._connection) == ("wal", FULL)
+
+
 @pytest.mark.parametrize(("durable", "synchronous"), [(True, FULL), (False, NORMAL)])
 def test_the_index_is_flushed_with_each_transaction_if_it_is_to_be_durable(
     tmp_path: Path, durable: bool, synchronous: int
