@@ -13,8 +13,8 @@ P_DATA_TF = 0x04
 PDU_HEAD_BYTES = 6
 MAX_COMMAND_BYTES = 64 * 1024
 BUFFER_BYTES = 640 * 1024
-"""A CT image and the heads of its PDUs: what is here as a whole is written with one call. With 64 KiB
-a CT image takes a tenth more processor time (705 instead of 635 µs; 2026, 2 cores, tmpfs)."""
+"""A CT image and the heads of its PDUs: what is here as a whole is written with one call. With
+64 KiB a CT image takes a tenth more processor time (705, not 635 µs; 2026, 2 cores, tmpfs)."""
 
 _PDU_AND_PDV = Struct(">BxIIBB")
 _PDU_LENGTH = Struct(">I")
