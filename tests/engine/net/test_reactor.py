@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import select
 import socket
 import subprocess
 import sys
@@ -217,6 +218,17 @@ def test_a_timer_may_set_the_next_one_even_for_a_time_that_is_over(
     on_loop(reactor, lambda: reactor.call_at(time.seconds, partial(expire, 3)))
     on_loop(reactor)
     assert expired == [3, 2, 1, 0]
+
+
+def test_the_loop_rests_until_it_is_called_or_a_timer_is_due(
+    reactor: Reactor, time: SettableTime
+) -> None:
+    ready: list[list[int]] = []
+    on_loop(reactor, lambda: ready.append(select.select([reactor._wake_fd], [], [], 0)[0]))
+    assert ready == [[]]
+    assert reactor._patience() is None
+    on_loop(reactor, lambda: reactor.call_at(time.seconds + 5, fail))
+    assert reactor._patience() == 5
 
 
 def test_the_loop_wakes_by_itself_when_a_timer_is_due() -> None:

@@ -201,3 +201,23 @@ def test_refused_callers_leave_no_descriptor_behind(authority: Authority) -> Non
         assert dock.pending.wait_until_empty(20)
         dock.settle()
         assert sockets_at(port) == 1  # the listener's
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (9, "is not valid yet"),
+        (10, "has expired"),
+        (18, "is self-signed and not among the authorities that are configured"),
+        (19, "is from an authority that is not configured"),
+        (20, "is from an authority that is not configured"),
+        (21, "is from an authority that is not configured"),
+        (23, "is revoked"),
+        (26, "is not meant for clients"),
+        (99, "is refused (of another kind)"),
+    ],
+)
+def test_what_openssl_says_of_a_certificate_is_put_into_words(code: int, words: str) -> None:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code, error.verify_message = code, "of another kind"
+    assert handshake_words(error) == f"the caller's certificate {words}"

@@ -667,6 +667,7 @@ def test_a_deadline_does_not_hit_those_who_have_left(dock: Dock, port: int, call
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
             "this is not DICOM but looks like a TLS ClientHello",
         ),
+        (pdu(0x42), "this is not DICOM but looks like bytes of no known protocol"),
         (ECHO, "it begins with a P-DATA-TF instead of an A-ASSOCIATE-RQ"),
         (pdu(RELEASE_RQ), "it begins with an A-RELEASE-RQ instead of an A-ASSOCIATE-RQ"),
         (pdu(AC), "it begins with an A-ASSOCIATE-AC instead of an A-ASSOCIATE-RQ"),
