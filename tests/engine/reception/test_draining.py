@@ -22,6 +22,7 @@ from engine.service import Engine
 from engine.settings import Durability, EngineSettings
 from engine.view import ReceiverState
 from tests.caller import Caller, call
+from tests.certificates import Authority
 from tests.fakes import FixedClock
 from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, Dock, calls_of, configure, free_port, make_receiver
@@ -200,6 +201,21 @@ def test_who_connected_before_but_asks_after_it_is_refused_too(
         go_away(dock, xnat)
         assert caller.associate("XNAT") == UNKNOWN_CALLED
     assert dock.associations.live() == ()
+
+
+@pytest.mark.parametrize("begins_with_tls", [False, True])
+def test_who_connected_with_another_kind_of_tls_reaches_no_receiver_of_the_new_one(
+    dock: Dock, port: int, tmp_path: Path, *, begins_with_tls: bool
+) -> None:
+    authority = Authority(tmp_path / "pki")
+    plain = make_receiver("XNAT", port)
+    safe = make_receiver("XNAT", port, **authority.settings())
+    context = authority.client("ct1.hospital.example") if begins_with_tls else None
+    dock.apply(safe if begins_with_tls else plain)
+    with Caller(port, tls=context) as caller:
+        dock.settle()
+        dock.apply(plain if begins_with_tls else safe)
+        assert caller.associate("XNAT") == UNKNOWN_CALLED
 
 
 def test_who_is_being_decided_on_meanwhile_is_not_forgotten(
