@@ -28,6 +28,8 @@ Events = list[tuple[selectors.SelectorKey, int]]
 
 PATIENCE_SECONDS = 30.0
 """What is not idle after that never is."""
+LEAVING_SECONDS = 1.0
+"""After so long it is asked whether the console has been left meanwhile."""
 
 
 class WatchedSelector(selectors.DefaultSelector):
@@ -105,11 +107,20 @@ async def until_idle(
 
     Takes the place of Textual's `wait_for_idle`, which goes on after a second, idle or not.
     """
-    loop = cast("IdleLoop", asyncio.get_running_loop())
-    async with asyncio.timeout(max_sleep):
-        await loop.idle()
-        while has_drawn(active_app.get()):
-            await loop.idle()
+    loop, app = cast("IdleLoop", asyncio.get_running_loop()), active_app.get()
+    until = loop.time() + max_sleep
+    while True:
+        try:
+            async with asyncio.timeout(LEAVING_SECONDS):
+                await loop.idle()
+                while has_drawn(app):
+                    await loop.idle()
+                return
+        except TimeoutError:
+            if app._exit or not app.is_running:
+                return  # it leaves, and draws nothing any more
+            if loop.time() >= until:
+                raise
 
 
 def has_drawn(app: App[object]) -> bool:

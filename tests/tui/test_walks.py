@@ -28,6 +28,7 @@ from engine.model.session_query import SessionQuery
 from engine.model.session_settings import SessionSettings
 from engine.service import Engine
 from engine.settings import Durability, EngineSettings
+from tests.caller import Caller
 from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, LOOPBACK_SITE, configure, free_port, make_receiver
 from tests.serving import attached
@@ -170,9 +171,12 @@ def running(data: Path, *receivers: Receiver) -> Iterator[Engine]:
 def _send(scanner: Scanner, port: int, objects: Iterable[Dataset]) -> list[int | None] | str:
     to = Destination(LOOPBACK, port, "WALK", scanner.ae_title)
     with SendingAssociation(to, [scanner.sop_class_uid]) as peer:
-        if not peer.is_established:
-            return "rejected" if peer.is_rejected else "not answered"
-        return [peer.send(ds) for ds in objects]
+        if peer.is_established:
+            return [peer.send(ds) for ds in objects]
+        if peer.is_rejected:
+            return "rejected"
+    with Caller(port) as caller:  # pynetdicom's requestor loses a rejection now and then
+        return "not answered" if caller.associate("WALK", scanner.ae_title) is None else "rejected"
 
 
 async def send(scanner: Scanner, port: int, number: int) -> list[int | None] | str:
