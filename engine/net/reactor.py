@@ -30,7 +30,7 @@ READABLE, WRITABLE = select.EPOLLIN, select.EPOLLOUT
 
 POOL_THREADS = 64
 """More than one receiver's associations (50 by default): a processor that hangs at one of them
-leaves threads for the others. They are made when they are needed."""
+leaves threads for the others. They are made when they are needed, and stay: 21 kB each (2026)."""
 
 _logger = logging.getLogger(__name__)
 
