@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
+from tests.engine.sessions.depot import Depot, depot_in
 from tests.engine.sessions.disk_log import DiskLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def depot(tmp_path: Path) -> Iterator[Depot]:
+    """Return the sessions of a data directory that has something beside it."""
+    (tmp_path / "data").mkdir()
+    with depot_in(tmp_path / "data") as depot:
+        yield depot
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """Return a folder that is not the engine's, in which nothing may change."""
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture

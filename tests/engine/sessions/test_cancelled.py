@@ -14,15 +14,15 @@ from engine.session_events import SessionFailed, SessionSeparated
 from engine.sessions import ledger, transfer
 from engine.sessions.operations import OperationKind
 from engine.sessions.operator import NOT_SEPARATED
-from tests.engine.sessions.depot import Depot, depot_in
 from tests.engine.sessions.test_archive import archived, ask, ready
 from tests.engine.sessions.test_links import replace_by_link
 from tests.engine.sessions.test_merge import FULL, failing
 from tests.engine.sessions.test_separation import receive_study, told_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.engine.sessions.depot import Depot
 
 pytestmark = pytest.mark.usefixtures("quick")
 S = SessionStatus
@@ -30,19 +30,9 @@ ARCHIVE = OperationKind.ARCHIVE
 
 
 @pytest.fixture
-def depot(tmp_path: Path) -> Iterator[Depot]:
-    (tmp_path / "data").mkdir()
-    with depot_in(tmp_path / "data") as depot:
-        depot.pet_mr = PetMr.SEPARATE
-        yield depot
-
-
-@pytest.fixture
-def outside(tmp_path: Path) -> Path:
-    """Return a folder that is not the engine's."""
-    folder = tmp_path / "outside"
-    folder.mkdir()
-    return folder
+def depot(depot: Depot) -> Depot:
+    depot.pet_mr = PetMr.SEPARATE
+    return depot
 
 
 def half_separated(

@@ -18,27 +18,11 @@ from tests.engine.sessions.depot import Depot, depot_in
 from tests.engine.sessions.test_archive import archived, ask, ready
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("quick")
 S = SessionStatus
 ARCHIVE = OperationKind.ARCHIVE
-
-
-@pytest.fixture
-def depot(tmp_path: Path) -> Iterator[Depot]:
-    (tmp_path / "data").mkdir()
-    with depot_in(tmp_path / "data") as depot:
-        yield depot
-
-
-@pytest.fixture
-def outside(tmp_path: Path) -> Path:
-    """Return a folder that is not the engine's, in which nothing may appear."""
-    folder = tmp_path / "outside"
-    folder.mkdir()
-    return folder
 
 
 def replace_by_link(folder: Path, outside: Path) -> None:

@@ -10,33 +10,19 @@ from engine.model.session import SessionArea, SessionStatus
 from engine.sessions import builder, building, files, operator, reconcile, staging, transfer
 from engine.sessions.files import is_there, remove_empty_folders, write_atomically
 from engine.sessions.operations import OperationKind
-from tests.engine.sessions.depot import Depot, depot_in
 from tests.engine.sessions.test_archive import archived, ask, ready
 from tests.engine.sessions.test_links import replace_by_link
 from tests.engine.sessions.test_project_scripts import DROPPED, InThisProcess, scripted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.engine.sessions.depot import Depot
 
 pytestmark = pytest.mark.usefixtures("quick")
 S = SessionStatus
 ARCHIVE = OperationKind.ARCHIVE
-
-
-@pytest.fixture
-def depot(tmp_path: Path) -> Iterator[Depot]:
-    (tmp_path / "data").mkdir()
-    with depot_in(tmp_path / "data") as depot:
-        yield depot
-
-
-@pytest.fixture
-def outside(tmp_path: Path) -> Path:
-    """Return a folder that is not the engine's, in which nothing may change."""
-    folder = tmp_path / "outside"
-    folder.mkdir()
-    return folder
 
 
 class Planted:
