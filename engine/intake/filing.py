@@ -39,7 +39,7 @@ class Filed(NamedTuple):
 
 
 class Filing:
-    """Finds sessions for objects; used by the thread of each association."""
+    """Finds sessions for objects; for all threads."""
 
     def __init__(
         self,

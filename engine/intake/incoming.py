@@ -36,7 +36,7 @@ _KEPT_METAS = 256
 class Source:
     """Where objects come from: one association, and what its objects have in common.
 
-    Used on the reading thread of the association, which closes it at the end.
+    Used by one thread at a time; the association closes it at its end.
     """
 
     def __init__(

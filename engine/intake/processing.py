@@ -62,7 +62,7 @@ class Stage:
     processor: Processor
     settings: Settings
     prepared: PreparedProcessor | None
-    """What runs on the association's thread; None if a process does the work."""
+    """What runs on the thread that files the object; None if a process does the work."""
     call: PluginCall | None
     fault: str = ""
     """Why it can't see any object; they fail then."""
@@ -303,7 +303,7 @@ class Processing:
     def _ready(
         self, preparing: Preparing, processor: Processor, settings: Settings
     ) -> PreparedProcessor:
-        """Return what runs on the association's thread, made once for all receivers."""
+        """Return what runs on the thread that files the object, made once for all receivers."""
         with self._lock:
             known = self._prepared.get(_told(processor))
         if known is not None:

@@ -210,9 +210,10 @@ class ObjectProcessor(ProcessorType, Protocol):
 
 
 class PreparedProcessor(Protocol):
-    """One instance of a class of ours whose work is bounded: it runs on the association's thread.
+    """One instance of a class of ours whose work is bounded: no process is needed for it.
 
-    It is made once per instance, called by many threads at once, and never edits by itself.
+    It runs on the thread that files the object. It is made once per instance, called by many
+    threads at once, and never edits by itself.
     """
 
     @property
@@ -245,7 +246,7 @@ class PreparedProcessor(Protocol):
 
 @runtime_checkable
 class Preparing(Protocol):
-    """A class of ours whose instances run on the association's thread."""
+    """A class of ours whose instances run on the thread that files the object."""
 
     def prepare(self, settings: Settings, tables: LabelTables) -> PreparedProcessor:
         """Return an instance; what is wrong with it shows in its `problem`."""

@@ -200,7 +200,7 @@ class _Layout(NamedTuple):
 
 
 class Layouts:
-    """The forms of the last objects of one association; used by its reading thread."""
+    """The forms of the last objects of one association; used by one thread at a time."""
 
     def __init__(self) -> None:
         self._known: dict[Form, _Layout] = {}

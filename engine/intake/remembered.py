@@ -97,7 +97,7 @@ class Series(NamedTuple):
 
 
 class SeriesMemory:
-    """The last series of one association, newest first; used by its reading thread."""
+    """The last series of one association, newest first; used by one thread at a time."""
 
     def __init__(self, tags: Iterable[int]) -> None:
         """Remember series by some elements, among them all that decide about the identity."""
