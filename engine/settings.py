@@ -96,7 +96,7 @@ class EngineSettings:
         return self.data_dir / "trace.key"
 
     @property
-    def bell_file(self) -> Path:
+    def wakeup_file(self) -> Path:
         """The FIFO by which commands tell a running engine that there is something to do."""
         return self.data_dir / "sessions.bell"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import NotFound
 
 if TYPE_CHECKING:
-    from engine.view.forwarding import DestinationStatus, NotForwarded
+    from engine.api.forwarding import DestinationStatus, NotForwarded
 
 
 @dataclass

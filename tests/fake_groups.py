@@ -7,14 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from engine.answers.comparison import compared
-from engine.answers.objects import masked, masked_comparison
-from engine.errors import ChangedMeanwhile, NotFound
-from engine.model.configuration_diff import Change
-from engine.model.identifying import is_identifying, is_private
-from engine.model.trace import element_number
-from engine.view.history import ChangeRow, RevisionPage, RevisionSummary
-from engine.view.objects import (
+from engine.api.history import ChangeRow, RevisionPage, RevisionSummary
+from engine.api.objects import (
     Comparison,
     ElementRow,
     ObjectHeader,
@@ -25,15 +19,12 @@ from engine.view.objects import (
     TrailStep,
     Window,
 )
-from engine.view.senders import (
-    HOURS_KEPT,
-    HourVolume,
-    Sender,
-    SenderDetail,
-    SenderOrder,
-    SenderPage,
-)
-from engine.view.study_routes import StudyRoutePage
+from engine.api.senders import HOURS_KEPT, HourVolume, Sender, SenderDetail, SenderOrder, SenderPage
+from engine.api.study_routes import StudyRoutePage
+from engine.errors import ChangedMeanwhile, NotFound
+from engine.model.configuration_diff import Change
+from engine.model.identity import element_number, is_identifying, is_private
+from engine.queries.objects import compared, masked, masked_comparison
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,13 +10,12 @@ from engine.errors import ChangedMeanwhile, EngineError, NotFound
 from engine.model.processing import ProcessorStatus, ProcessorTrial
 
 if TYPE_CHECKING:
-    from engine.model.processor import Processor
-    from engine.model.processor_class import ProcessorClass
+    from engine.model.processor import Processor, ProcessorClass
 
 
 @dataclass
 class FakeProcessors:
-    """Satisfies `engine.view.processors.ProcessorsView`."""
+    """Satisfies `engine.api.processors.ProcessorsView`."""
 
     known: tuple[ProcessorClass, ...] = ()
     statuses: tuple[ProcessorStatus, ...] = ()

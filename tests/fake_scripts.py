@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from engine.view.scripts import ScriptPreview, TrialOutcome
+from engine.api.scripts import ScriptPreview, TrialOutcome
 
 if TYPE_CHECKING:
-    from engine.view.objects import ObjectReference
-    from engine.view.scripts import LeftText, ScriptFinding, ScriptTrial
+    from engine.api.objects import ObjectReference
+    from engine.api.scripts import LeftText, ScriptFinding, ScriptTrial
 
 
 @dataclass

@@ -8,11 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import NotFound, SessionError, TransitionNotAllowed
-from engine.model.identity import UNASSIGNED
-from engine.model.session import UNSETTLED, Session, SessionArea, SessionStatus
-from engine.model.session_actions import SessionAction, possible_actions
-from engine.view.sessions import (
+from engine.api.sessions import (
     Amount,
     ArchivePreview,
     AreaCounts,
@@ -30,11 +26,21 @@ from engine.view.sessions import (
     StatusCount,
     WaitingRequest,
 )
+from engine.errors import NotFound, SessionError, TransitionNotAllowed
+from engine.model.identity import UNASSIGNED
+from engine.model.session import (
+    UNFINISHED,
+    Session,
+    SessionAction,
+    SessionArea,
+    SessionStatus,
+    possible_actions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.model.session_query import SessionQuery
+    from engine.model.queries import SessionQuery
 
 NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
 S = SessionStatus
@@ -405,4 +411,4 @@ def _outcome(session: Session | None) -> SessionOutcome:
         return SessionOutcome(None, settled=True, text="merged into another session, or removed")
     words = str(session.status).lower().replace("_", " ")
     text = f"{words}: {session.reason}" if session.reason else words
-    return SessionOutcome(session, session.status not in UNSETTLED, text)
+    return SessionOutcome(session, session.status not in UNFINISHED, text)

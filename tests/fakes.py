@@ -7,7 +7,21 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from engine.counters import Counters
+from engine.api import (
+    AssociationEnd,
+    AssociationStatus,
+    EchoResult,
+    EngineSnapshot,
+    ListenFailure,
+    PortHolder,
+    PortState,
+    PortStatus,
+    ReceiverState,
+    ReceiverStatus,
+    RefusedContext,
+    StorageStatus,
+)
+from engine.api.associations import AcceptedContext
 from engine.errors import ChangedMeanwhile, EngineError, NotFound
 from engine.events import (
     AssociationEstablished,
@@ -26,30 +40,15 @@ from engine.events import (
     RecordedEvent,
     SecretsShown,
 )
-from engine.events.unknown import UnknownEvent
-from engine.exposition import render
-from engine.health import judge
-from engine.metrics import WINDOW_SECONDS, Latency, Throughput, Totals
-from engine.model.ae_title import AETitle
+from engine.events.event import UnknownEvent
+from engine.metrics import WINDOW_SECONDS, Counters, Latency, Throughput, Totals
 from engine.model.alerts import AlertSettings
-from engine.model.identifier import DEFAULT_IDENTIFIERS, IdentifierInfo
+from engine.model.peer import AETitle
+from engine.model.plugins import DEFAULT_IDENTIFIERS, IdentifierInfo
 from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
-from engine.view import (
-    AssociationEnd,
-    AssociationStatus,
-    EchoResult,
-    EngineSnapshot,
-    ListenFailure,
-    PortHolder,
-    PortState,
-    PortStatus,
-    ReceiverState,
-    ReceiverStatus,
-    RefusedContext,
-    StorageStatus,
-)
-from engine.view.associations import AcceptedContext
+from engine.monitoring.exposition import render
+from engine.monitoring.health import judge
 from tests.fake_forwarding import FakeForwarding
 from tests.fake_groups import (
     FakeHistory,
@@ -65,11 +64,11 @@ from tests.fake_sessions import FakeSessions, hostile_sessions
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from engine.api.monitoring import Health
     from engine.model.alerts import AlertTarget
-    from engine.model.file_namer import FileNamerInfo
-    from engine.model.identity import RoutingPreview
+    from engine.model.plugins import FileNamerInfo
+    from engine.model.processing import RoutingPreview
     from engine.model.project import Project
-    from engine.view.monitoring import Health
 
 NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
 GIB = 1024**3

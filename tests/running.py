@@ -17,37 +17,37 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import patch
 
-from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
 from engine.dimse.pdata import BUFFER_BYTES, ReceiveBuffer
 from engine.events import Event
-from engine.intake.installed import infos_of, load_identifiers
-from engine.journal import Journal
-from engine.model.ae_title import AETitle
+from engine.events.journal import Journal
+from engine.host.clock import SystemClock
+from engine.identification.installed import infos_of, load_identifiers
+from engine.index.store import SessionIndex
 from engine.model.limits import Limits
+from engine.model.peer import AETitle
 from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
 from engine.net.admission import PendingConnections
 from engine.net.reactor import Reactor
-from engine.reception.acceptance import Load
-from engine.reception.association import Services
+from engine.reception.acceptance import EngineLoad
+from engine.reception.association import SharedServices
 from engine.reception.associations import Associations
 from engine.reception.deadlines import Deadlines
-from engine.reception.listener import Surroundings
+from engine.reception.listener import ListenerContext
 from engine.reception.receivers import Receivers
-from engine.sessions.index import SessionIndex
 from engine.settings import EngineSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from engine.clock import Clock
     from engine.events import RecordedEvent
+    from engine.host.clock import Clock
+    from engine.index.writer import ObjectRow
     from engine.model.project import Project
     from engine.model.session import Session
     from engine.net.inherited import InheritedSockets
     from engine.reception.storage_scp import StorageSCP
-    from engine.sessions.rows import ObjectRow
 
 LOOPBACK = "127.0.0.1"
 STOP_SECONDS = 30
@@ -321,17 +321,17 @@ class Dock:
         self.draining = False
         self.pending = PendingConnections(self.clock, self.journal, 1000, 1000)
         self.reactor = Reactor(monotonic=time.monotonic if time else monotonic)
-        services = Services(
+        services = SharedServices(
             self.reactor,
             ReceiveBuffer(BUFFER_BYTES),
             self.associations,
             storage,  # type: ignore[arg-type]
             Deadlines(handshake_seconds=handshake_seconds),
         )
-        surroundings = Surroundings(
+        listener_context = ListenerContext(
             services, self.pending, self.load, self.clock, self.journal, inherited
         )
-        self.receivers = Receivers(surroundings, self.on_change)
+        self.receivers = Receivers(listener_context, self.on_change)
 
     def __enter__(self) -> Self:
         return self
@@ -341,8 +341,8 @@ class Dock:
         self.receivers.abort_all()
         assert self.associations.wait_until_none(10)
 
-    def load(self) -> Load:
-        return Load(self.associations.open_ones(), self.site, self.draining)
+    def load(self) -> EngineLoad:
+        return EngineLoad(self.associations.open_ones(), self.site, self.draining)
 
     def on_change(self) -> None:
         """Called when a port was bound or failed by itself."""

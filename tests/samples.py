@@ -11,9 +11,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-from engine.control.hints import hints_of
 from engine.events import Event
-from engine.session_events import SessionArchived
+from engine.events.sessions import SessionArchived
+from engine.remote.schema import hints_of
 
 NUMBERS = itertools.count(1)
 PLAIN: Mapping[Any, Callable[[int], Any]] = {

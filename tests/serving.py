@@ -8,9 +8,9 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from engine.control.client import RemoteEngine
-from engine.control.server import ControlServer
-from engine.control.sockets import listen_at
+from engine.remote.client import RemoteEngine
+from engine.remote.server import ControlServer
+from engine.remote.sockets import listen_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from starlette.routing import BaseRoute
 
-    from engine.view import EngineView
+    from engine.api import EngineView
 
 UNHURRIED_SECONDS = 20.0
 

@@ -1,4 +1,4 @@
-"""`python -m tui`: the same as `dicomdock`."""
+"""Runs the `dicomdock` command as `python -m tui`."""
 
 from __future__ import annotations
 

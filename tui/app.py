@@ -1,57 +1,231 @@
-"""The console: one timer, the screens, calls to the engine, and the ways in and out."""
+"""The console application: polls the engine, shows screens, carries out commands, and quits."""
 
 from __future__ import annotations
 
 import pkgutil
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from textual import on, work
-from textual.app import ScreenStackError
+from textual.app import App, ScreenStackError
 from textual.command import SimpleProvider
 
-from tui.bindings import Scope, bindings
-from tui.commands.commanded import CommandedApp
-from tui.commands.palette import ConsoleCommands, ConsolePalette
-from tui.link import (
+from tui.console_settings import ConsoleSettings, load_settings, save_settings
+from tui.dashboard.screen import DashboardScreen
+from tui.engine_calls import EngineCalls
+from tui.engine_client import (
     CONSOLES,
+    AbortRequested,
+    AllowRequested,
+    CallRequested,
     ChoiceRequested,
+    EngineAnswered,
     EngineCall,
+    EngineLink,
+    EngineState,
     EngineStopped,
+    ForwardingCommand,
     GoRequested,
-    News,
-    ReadingWanted,
+    ProcessorCommand,
+    ReceiverCommand,
     ReceiverWanted,
+    RefreshRequested,
+    RestoreRequested,
+    SettingsCommand,
+    SwitchRequested,
     UndoRequested,
+    UrgentEvent,
+    WorkRequested,
 )
-from tui.places import HOME, PLACES, Place
-from tui.screens.console_screen import ConsoleScreen, Frame
-from tui.screens.too_small import TooSmallScreen, is_too_small
-from tui.settings import ConsoleSettings, load_settings, save_settings
-from tui.stylesheet import OnceParsed
-from tui.terminal_watch import CHECK_SECONDS, TerminalWatch, end_at_once
-from tui.theme import DARK, QUIET, THEMES, palette_of, user_theme
+from tui.keys import Scope, bindings
+from tui.places import HOME, SCREEN_SPECS, ScreenSpec
+from tui.shell.dialogs import TooSmallScreen, is_too_small
+from tui.shell.palette import ConsoleCommands, ConsolePalette
+from tui.shell.screen import ConsoleScreen, ScreenContext
+from tui.terminal import CHECK_SECONDS, TerminalWatch, end_at_once
+from tui.text import safe
+from tui.theme import DARK, QUIET, THEMES, OnceParsed, palette_of, user_theme
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from textual.events import Resize
+    from textual.notifications import SeverityLevel
     from textual.theme import Theme
 
+    from engine.api import EngineView
     from engine.errors import EngineError
-    from engine.view import EngineView
+    from engine.model.receiver import Receiver
+    from tui.associations.commands import AssociationCommands
+    from tui.history.commands import HistoryCommands
+    from tui.processors.commands import ProcessorCommands
+    from tui.receivers.commands import ReceiverCommands
+    from tui.settings.commands import SettingsCommands, SiteCommands
+
+
+MAX_TOAST_CELLS = 400
+
+
+class CommandApp(App[None]):
+    """Takes commands, makes calls to the engine for them, and tells what came of it.
+
+    Each group of commands is imported when the first of them is given. They bring the model of
+    everything that can be configured, which the first picture does without.
+    """
+
+    def __init__(self, engine: EngineView, frame: ScreenContext) -> None:
+        super().__init__()
+        self.blink = frame.blink
+        self.frame = frame
+        self.engine_state = EngineState()
+        self.dashboard = DashboardScreen(frame)
+        self._engine = engine
+        self._link = EngineLink(engine, self.post_message)
+        self._calls = EngineCalls(self, self._link)
+        self._stopping = False
+
+    @cached_property
+    def _receiver_commands(self) -> ReceiverCommands:
+        from tui.receivers.commands import ReceiverCommands
+
+        return ReceiverCommands(self, self._engine, self.frame.actor)
+
+    @cached_property
+    def _association_commands(self) -> AssociationCommands:
+        from tui.associations.commands import AssociationCommands
+
+        return AssociationCommands(self, self._engine, self.frame.actor)
+
+    @cached_property
+    def _site_commands(self) -> SiteCommands:
+        from tui.settings.commands import SiteCommands
+
+        return SiteCommands(self, self.frame.actor)
+
+    @cached_property
+    def _settings_commands(self) -> SettingsCommands:
+        from tui.settings.commands import SettingsCommands
+
+        return SettingsCommands(self, self._engine, self.frame.actor)
+
+    @cached_property
+    def _history_commands(self) -> HistoryCommands:
+        from tui.history.commands import HistoryCommands
+
+        return HistoryCommands(self, self.frame.actor)
+
+    @cached_property
+    def _processor_commands(self) -> ProcessorCommands:
+        from tui.processors.commands import ProcessorCommands
+
+        return ProcessorCommands(self, self._engine, self.frame.actor)
+
+    def refresh_from_engine(self) -> None:
+        """Look at the engine once."""
+        self.engine_state = self._link.read()
+
+    def refresh_receiver(self, receiver_id: int) -> Receiver | None:
+        """Look at the engine again and return a receiver as it is now."""
+        self.refresh_from_engine()
+        status = self.engine_state.receiver(receiver_id)
+        return status.receiver if status is not None else None
+
+    def may(self, *, changing: bool = True) -> bool:
+        """Tell whether commands are taken now; a read-only console says why not."""
+        if changing and self.frame.read_only:
+            self.show_toast("this console is read-only: nothing is changed", "warning")
+            return False
+        return not self._stopping
+
+    def show_toast(
+        self, sentence: str, severity: SeverityLevel = "information", seconds: float = 0
+    ) -> None:
+        """Show a toast; whatever is in the sentence is shown as it is."""
+        timeout = seconds or (12 if severity == "error" else 5)
+        text = safe(sentence, MAX_TOAST_CELLS)
+        self.notify(text, severity=severity, timeout=timeout, markup=False)
+
+    def show_saved(self, sentence: str, severity: SeverityLevel = "information") -> None:
+        """Tell what became of a change, and how to take it back."""
+        self.show_toast(f"{sentence}   Z undoes it", severity)
+
+    # Calls to the engine
+
+    def call_engine(self, call: EngineCall) -> None:
+        """Make a call that may block, one at a time for each thing that calls are about."""
+        self._calls.make(call)
+
+    @on(CallRequested)
+    def _call(self, request: CallRequested) -> None:
+        self._calls.make(request.call)
+
+    @on(EngineAnswered)
+    def _answered(self, answer: EngineAnswered) -> None:
+        self._calls.answered(answer)
+
+    @on(WorkRequested)
+    def _begin_work(self, request: WorkRequested) -> None:
+        self._calls.work(request)
+
+    # Commands
+
+    @on(ReceiverCommand)
+    def _command_receiver(self, command: ReceiverCommand) -> None:
+        if self.may(changing=command.action != "echo"):
+            self._receiver_commands.run(command.action, command.receiver_id)
+
+    @on(AllowRequested)
+    def _allow_caller(self, request: AllowRequested) -> None:
+        if self.may():
+            self._association_commands.allow(request.association)
+
+    @on(AbortRequested)
+    def _abort_associations(self, request: AbortRequested) -> None:
+        if self.may():
+            self._association_commands.abort(request)
+
+    @on(ProcessorCommand)
+    def _command_processor(self, command: ProcessorCommand) -> None:
+        if self.may(changing=command.action != "test"):
+            self._processor_commands.run(command)
+
+    @on(ForwardingCommand)
+    def _command_forwarding(self, command: ForwardingCommand) -> None:
+        if self.may():
+            self._processor_commands.forwarding(command)
+
+    @on(SwitchRequested)
+    def _switch_receivers(self, request: SwitchRequested) -> None:
+        if self.may():
+            self._site_commands.switch(allowed=request.allowed)
+
+    @on(SettingsCommand)
+    def _command_settings(self, command: SettingsCommand) -> None:
+        if self.may():
+            self._settings_commands.run(command)
+
+    @on(UndoRequested)
+    def _undo(self) -> None:
+        if self.may():
+            self._history_commands.undo()
+
+    @on(RestoreRequested)
+    def _restore(self, request: RestoreRequested) -> None:
+        if self.may():
+            self._history_commands.restore(request.number)
+
 
 REDRAW_SECONDS = 0.2
 
 
-class ConsoleApp(CommandedApp):
+class ConsoleApp(CommandApp):
     """The terminal console of one engine, in this process or another."""
 
     TITLE = "dicomdock"
-    CSS_PATH = ["styles/themes.tcss", "styles/console.tcss"]
+    CSS_PATH = ["theme.tcss", "style.tcss"]
     BINDINGS = bindings(Scope.EVERYWHERE)
     DEFAULT_MODE = HOME
     COMMANDS = {ConsoleCommands}
@@ -73,7 +247,7 @@ class ConsoleApp(CommandedApp):
         read_only: bool = False,
         settings_path: Path | None = None,
         theme_name: str = "",
-        places: tuple[Place, ...] = (),
+        places: tuple[ScreenSpec, ...] = (),
     ) -> None:
         """Take the engine and how to look at it.
 
@@ -93,10 +267,12 @@ class ConsoleApp(CommandedApp):
             read_only: Whether nothing that changes anything can be reached.
             settings_path: Where the user's settings are kept; None keeps none.
             theme_name: Instead of the one in the settings.
-            places: The screens there are, instead of `PLACES`.
+            places: The screens there are, instead of `SCREEN_SPECS`.
         """
-        places = places or PLACES
-        frame = Frame(blink=blink, demo=demo, read_only=read_only, places=places, actor=actor)
+        places = places or SCREEN_SPECS
+        frame = ScreenContext(
+            blink=blink, demo=demo, read_only=read_only, places=places, actor=actor
+        )
         super().__init__(engine, frame)
         self.stylesheet = OnceParsed(variables=self.get_css_variables())
         self._settings_path = settings_path
@@ -151,14 +327,14 @@ class ConsoleApp(CommandedApp):
         if self._settings_path is not None:
             problem = save_settings(self._settings_path, self._settings)
             if problem:
-                self.tell(problem, "warning")
+                self.show_toast(problem, "warning")
 
     def on_mount(self) -> None:
         """Look for the first time and start everything that goes on by itself."""
         self._terminal_watch.begin()
         self._link.start()
         if self._settings_problem:
-            self.tell(self._settings_problem, "warning")
+            self.show_toast(self._settings_problem, "warning")
         self.theme_changed_signal.subscribe(self, self._repaint)
         self.set_interval(CHECK_SECONDS, self._terminal_watch.check)
         self.refresh_from_engine()
@@ -204,10 +380,10 @@ class ConsoleApp(CommandedApp):
 
     def refresh_from_engine(self) -> None:
         """Look at the engine once and show what changed."""
-        was_silent = self.reading.silent
+        was_silent = self.engine_state.silent
         super().refresh_from_engine()
         self._show_reading()
-        if self.reading.silent != was_silent and self.screen is not self._seen():
+        if self.engine_state.silent != was_silent and self.screen is not self._seen():
             # What changes behind a dialog is not always drawn, and no other change follows.
             self.set_timer(REDRAW_SECONDS, self._redraw)
 
@@ -220,12 +396,12 @@ class ConsoleApp(CommandedApp):
             return
         with self.batch_update():
             screen.paint(palette_of(self.current_theme))
-            screen.show(self.reading)
+            screen.show(self.engine_state)
 
     def _repaint(self, theme: Theme) -> None:
         self._show_reading()
 
-    @on(ReadingWanted)
+    @on(RefreshRequested)
     def _show_again(self) -> None:
         self._show_reading()
 
@@ -240,7 +416,7 @@ class ConsoleApp(CommandedApp):
         for stack in self._screen_stacks.values():
             yield from (screen for screen in stack if isinstance(screen, ConsoleScreen))
 
-    def _screen_of(self, place: Place) -> ConsoleScreen:
+    def _screen_of(self, place: ScreenSpec) -> ConsoleScreen:
         if place.name == HOME:
             return self.dashboard
         screen = pkgutil.resolve_name(place.screen)(self.frame)
@@ -261,7 +437,7 @@ class ConsoleApp(CommandedApp):
         self.go(name)
 
     @on(GoRequested)
-    def _go_and_look(self, request: GoRequested) -> None:
+    def _go_with_filter(self, request: GoRequested) -> None:
         self.go(request.place)
         self.go(request.place)
         screen = self.screen
@@ -272,7 +448,7 @@ class ConsoleApp(CommandedApp):
     def _show_receiver(self, wanted: ReceiverWanted) -> None:
         self.go(HOME)
         self.go(HOME)
-        if self.reading.receiver(wanted.receiver_id) is not None:
+        if self.engine_state.receiver(wanted.receiver_id) is not None:
             self.dashboard.open_receiver(wanted.receiver_id)
 
     def clear_selection(self) -> None:
@@ -291,11 +467,11 @@ class ConsoleApp(CommandedApp):
             return any(place.name == parameters[0] and place.screen for place in self.frame.places)
         return super().check_action(action, parameters)
 
-    @on(News)
-    def _tell_news(self, news: News) -> None:
+    @on(UrgentEvent)
+    def _show_urgent_event(self, news: UrgentEvent) -> None:
         event = news.recorded.event
         where = f"{event.receiver} " if event.receiver else ""
-        self.tell(f"{where}{event.sentence()}", "error")
+        self.show_toast(f"{where}{event.sentence()}", "error")
         self.refresh_from_engine()
 
     # Keys
@@ -320,14 +496,14 @@ class ConsoleApp(CommandedApp):
 
     def action_help(self) -> None:
         """Show all keys."""
-        from tui.screens.help import HelpScreen, all_keys
+        from tui.shell.help import HelpScreen, all_keys
 
         page = all_keys(palette_of(self.current_theme), self._seen() or self.dashboard)
         self.push_screen(HelpScreen("Keys and help", page))
 
     def action_help_here(self) -> None:
         """Show help on the focused panel."""
-        from tui.screens.help import HelpScreen, help_on
+        from tui.shell.help import HelpScreen, help_on
 
         screen = self._seen() or self.dashboard
         title, page = help_on(self.focused or screen, palette_of(self.current_theme), screen)
@@ -335,11 +511,11 @@ class ConsoleApp(CommandedApp):
 
     def action_diagnostics(self) -> None:
         """Show what support asks for first."""
-        from tui.screens.diagnostics import console_facts, diagnostics
-        from tui.screens.message import MessageScreen
+        from tui.shell.dialogs import MessageDialog
+        from tui.shell.help import console_facts, diagnostics
 
-        text = diagnostics(console_facts(self, self._settings_path), self.reading)
-        self.push_screen(MessageScreen("Diagnostics", text, error=False))
+        text = diagnostics(console_facts(self, self._settings_path), self.engine_state)
+        self.push_screen(MessageDialog("Diagnostics", text, error=False))
 
     # Size
 

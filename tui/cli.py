@@ -1,4 +1,4 @@
-"""The `dicomdock` command: the engine's commands, and the console when no command is given."""
+"""The `dicomdock` command: runs an engine command, or opens the console if none is given."""
 
 from __future__ import annotations
 
@@ -7,23 +7,61 @@ import json
 import os
 import sys
 from contextlib import ExitStack
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
-from engine import terminal
 from engine.cli import actor, add_engine_options, build_parser, run, settings_of
-from engine.control.attach import find_engine
 from engine.errors import AlreadyRunning, EngineError
-from tui.hangup import OnHangup, go_on
-from tui.loading import loading
-from tui.settings import settings_path
+from engine.host import terminal
+from engine.remote.attach import find_engine
+from tui.console_settings import settings_path
+from tui.late_engine import loading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from engine.control.client import RemoteEngine
+    from engine import Engine
+    from engine.api import EngineView
+    from engine.app.headless import Signals
+    from engine.remote.client import RemoteEngine
     from engine.settings import EngineSettings
-    from engine.view import EngineView
     from tui.app import ConsoleApp
+
+
+class OnHangup(StrEnum):
+    """What becomes of an engine whose console loses its terminal."""
+
+    HEADLESS = "headless"
+    """It goes on until it is told to stop; a later console attaches to it."""
+    STOP = "stop"
+
+
+def run_without_console(engine: Engine, signals: Signals, stop: Callable[[], None]) -> None:
+    """Keep an engine running until a signal ends it.
+
+    Args:
+        engine: it goes on.
+        signals: installed when the terminal was lost.
+        stop: stops the engine, and what uses it before.
+    """
+    from engine.app.headless import run
+    from engine.app.systemd_notify import Notifier
+
+    terminal.say(
+        f"the engine goes on without a console (pid {os.getpid()}); "
+        "dicomdock attaches to it, SIGTERM stops it"
+    )
+    _release_terminal()
+    run(engine, signals, Notifier(), terminal.say, stop)
+
+
+def _release_terminal() -> None:
+    sys.stdout.flush()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
 
 DEFAULT_REFRESH_HZ = 4.0
 SLOW_REFRESH_HZ = 1.0
@@ -133,14 +171,14 @@ def _attach(engine: RemoteEngine, arguments: argparse.Namespace) -> int:
 
 def _host(settings: EngineSettings, arguments: argparse.Namespace) -> int:
     """Open the console on an engine in this process, and serve it to others."""
-    from engine.headless import Signals
-    from tui.late_engine import LateEngine
+    from engine.app.headless import Signals
+    from tui.late_engine import LazyEngine
 
     if settings.control_tcp:
-        from engine.control.host import require_tls
+        from engine.remote.host import require_tls
 
         require_tls(settings)
-    engine, signals = LateEngine(settings), Signals()
+    engine, signals = LazyEngine(settings), Signals()
     with ExitStack() as running:
         running.callback(engine.stop)
         stays = arguments.on_hangup is OnHangup.HEADLESS
@@ -158,12 +196,12 @@ def _host(settings: EngineSettings, arguments: argparse.Namespace) -> int:
         goes_on = engine.started() if app.hung_up else None
         if goes_on is not None:
             engine.serve()
-            go_on(goes_on, signals, engine.stop)
+            run_without_console(goes_on, signals, engine.stop)
         return code
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from engine.demo import Demo, run_headless
+    from engine.app.demo.demo import Demo, run_headless
 
     if not arguments.headless and not _has_terminal():
         terminal.say(f"No terminal: running without a console for {arguments.seconds:g} seconds.")

@@ -1,20 +1,38 @@
-"""The engine of the console's own process, which is started when the console is there already."""
+"""Loads and starts the engine after the console's first picture.
+
+Importing this module must not load Textual, which reads its environment when it is imported.
+"""
 
 from __future__ import annotations
 
+import gc
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError
-from tui.loading import loading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from engine import Engine
     from engine.events import Listener
     from engine.settings import EngineSettings
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Hold off collections while modules are imported and what stays is built.
+
+    Nothing of it is garbage, but all of it would be looked through again and again; afterwards
+    it counts as there for good, so that no later collection holds the screen for it.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class EngineStarting(EngineError):
@@ -23,7 +41,7 @@ class EngineStarting(EngineError):
     title = "The engine is being started"
 
 
-class LateEngine:
+class LazyEngine:
     """An `EngineView` that takes listeners at once, and everything else from its start on.
 
     Loading the engine takes longer than drawing the console, so it is loaded here and not before.
@@ -90,10 +108,10 @@ class LateEngine:
             if self._engine is None or self._served or self._stopped:
                 return
             with loading():
-                from engine.control.host import serve
+                from engine.remote.host import serve
 
             engine = self._engine
-            self._running.callback(serve(engine, self._settings, tell=engine.record))
+            self._running.callback(serve(engine, self._settings, report=engine.record))
             self._served = True
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""The console's screens in one table; a new screen is its module and its line here."""
+"""The table of the console's screens; each screen is imported when it is first shown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ScreenSpec:
     """One screen that a number key leads to."""
 
     name: str
@@ -20,15 +20,15 @@ class Place:
 
 HOME = "dashboard"
 
-PLACES = (
-    Place(HOME, "1", "Dashboard", "Dash", "tui.screens.dashboard:DashboardScreen"),
-    Place(
-        "associations", "2", "Associations", "Assoc", "tui.screens.associations:AssociationsScreen"
+SCREEN_SPECS = (
+    ScreenSpec(HOME, "1", "Dashboard", "Dash", "tui.dashboard.screen:DashboardScreen"),
+    ScreenSpec(
+        "associations", "2", "Associations", "Assoc", "tui.associations.screen:AssociationsScreen"
     ),
-    Place("sessions", "3", "Sessions", "Sess", "tui.screens.sessions:SessionsScreen"),
-    Place("log", "4", "Log", "Log", "tui.screens.log:LogScreen"),
-    Place("senders", "5", "Senders", "Send", "tui.screens.senders:SendersScreen"),
-    Place("site", "6", "Site & projects", "Site", "tui.screens.site:SiteScreen"),
-    Place("processors", "7", "Processors", "Proc", "tui.screens.processors:ProcessorsScreen"),
-    Place("history", "8", "History", "Hist", "tui.screens.history:HistoryScreen"),
+    ScreenSpec("sessions", "3", "Sessions", "Sess", "tui.sessions.list:SessionsScreen"),
+    ScreenSpec("log", "4", "Log", "Log", "tui.log.screen:LogScreen"),
+    ScreenSpec("senders", "5", "Senders", "Send", "tui.senders.screen:SendersScreen"),
+    ScreenSpec("site", "6", "Site & projects", "Site", "tui.settings.screen:SiteScreen"),
+    ScreenSpec("processors", "7", "Processors", "Proc", "tui.processors.screen:ProcessorsScreen"),
+    ScreenSpec("history", "8", "History", "Hist", "tui.history.screen:HistoryScreen"),
 )

@@ -1,4 +1,4 @@
-"""Text fit for the screen: hostile characters made visible, numbers with units, local times."""
+"""Formats text for the screen: hostile characters escaped, numbers with units, local times."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.cells import cell_len, get_character_cell_size
 
 if TYPE_CHECKING:
     from datetime import datetime
+
 
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180e\u2800\u3164\uffa0")
@@ -166,3 +167,26 @@ def host_of(address: str) -> str:
 def sentence_case(text: str) -> str:
     """Return the text with its first letter in upper case."""
     return text[:1].upper() + text[1:]
+
+
+def with_unit(name: str, text: str) -> str:
+    """Say a number with the unit that its name ends with; what is no number stays as it is."""
+    if not text.isascii() or not text.isdecimal():
+        return text
+    number = int(text)
+    if name.endswith("_bytes"):
+        return size(number)
+    if name.endswith("_seconds"):
+        return _time(number)
+    if name.endswith("_percent"):
+        return f"{number} % of the storage"
+    if name.endswith("_days"):
+        return "1 day" if number == 1 else f"{count(number)} days"
+    return count(number)
+
+
+def _time(seconds: int) -> str:
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length and not seconds % length:
+            return f"{seconds // length} {unit}"
+    return f"{count(seconds)} s"

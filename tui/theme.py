@@ -1,6 +1,7 @@
-"""Colors: four themes and those of the user, and the one place that says how a state looks.
+"""Colors: the themes, the look of each state, and a style sheet that is parsed once per theme.
 
-A state is always glyph, word and color, in that order, so that no color alone carries meaning.
+A state is always shown as glyph, word and color, in that order, so that no color alone carries
+meaning.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from textual.color import Color, ColorParseError
+from textual.css.stylesheet import Stylesheet
 from textual.theme import Theme
 
+from engine.api import AssociationEnd, ReceiverState
 from engine.events import Severity
-from engine.view import AssociationEnd, ReceiverState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +34,7 @@ class Tone(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class StateStyle:
     """How a state is shown."""
 
     glyph: str
@@ -43,25 +45,25 @@ class Look:
         return f"{self.glyph} {self.word}"
 
 
-RECEIVER_LOOKS = {
-    ReceiverState.LISTENING: Look("●", "LISTEN", Tone.OK),
-    ReceiverState.DISABLED: Look("○", "STOPPED", Tone.MUTED),
-    ReceiverState.FAILED: Look("✗", "FAILED", Tone.ERROR),
-    ReceiverState.DRAINING: Look("◐", "DRAIN", Tone.WARNING),
-    ReceiverState.NOT_ALLOWED: Look("⊘", "BARRED", Tone.WARNING),
+RECEIVER_STYLES = {
+    ReceiverState.LISTENING: StateStyle("●", "LISTEN", Tone.OK),
+    ReceiverState.DISABLED: StateStyle("○", "STOPPED", Tone.MUTED),
+    ReceiverState.FAILED: StateStyle("✗", "FAILED", Tone.ERROR),
+    ReceiverState.DRAINING: StateStyle("◐", "DRAIN", Tone.WARNING),
+    ReceiverState.NOT_ALLOWED: StateStyle("⊘", "BARRED", Tone.WARNING),
 }
 
-ASSOCIATION_LOOKS = {
-    None: Look("●", "live", Tone.OK),
-    AssociationEnd.RELEASED: Look("○", "closed", Tone.MUTED),
-    AssociationEnd.ABORTED: Look("▲", "abort", Tone.WARNING),
-    AssociationEnd.REJECTED: Look("✗", "reject", Tone.ERROR),
+ASSOCIATION_STYLES = {
+    None: StateStyle("●", "live", Tone.OK),
+    AssociationEnd.RELEASED: StateStyle("○", "closed", Tone.MUTED),
+    AssociationEnd.ABORTED: StateStyle("▲", "abort", Tone.WARNING),
+    AssociationEnd.REJECTED: StateStyle("✗", "reject", Tone.ERROR),
 }
 
-SEVERITY_LOOKS = {
-    Severity.INFO: Look("·", "INFO", Tone.MUTED),
-    Severity.WARNING: Look("▲", "WARN", Tone.WARNING),
-    Severity.ERROR: Look("✗", "ERROR", Tone.ERROR),
+SEVERITY_STYLES = {
+    Severity.INFO: StateStyle("·", "INFO", Tone.MUTED),
+    Severity.WARNING: StateStyle("▲", "WARN", Tone.WARNING),
+    Severity.ERROR: StateStyle("✗", "ERROR", Tone.ERROR),
 }
 
 
@@ -253,3 +255,16 @@ def _is_color(text: str) -> bool:
         return bool(Color.parse(text))
     except ColorParseError:
         return False
+
+
+class OnceParsed(Stylesheet):
+    """Forgets what it parsed only when the variables are others."""
+
+    def set_variables(self, variables: dict[str, str]) -> None:
+        """Use these variables from now on."""
+        if variables != self._variables:
+            super().set_variables(variables)
+
+    def reparse(self) -> None:
+        """Parse what was not parsed yet with these variables; on an error all stays as it is."""
+        self.parse()

@@ -5,8 +5,7 @@ sets in place (`Script.apply`). Limits, UID maps, lookup tables and the clock co
 `Surroundings`; there is no network. tests/engine/anonymize/test_conformance.py pins the language.
 """
 
-from engine.anonymize.default_script import DEFAULT_SITE_SCRIPT
-from engine.anonymize.diff import Change, Difference, differences
+from engine.anonymize.diff import ElementChangeKind, ElementDifference, differences
 from engine.anonymize.edit import edit_file
 from engine.anonymize.errors import (
     MissingVersion,
@@ -15,42 +14,43 @@ from engine.anonymize.errors import (
     ScriptTimeout,
     UneditableFile,
 )
-from engine.anonymize.kept_texts import left_by
-from engine.anonymize.lint import Finding, Trap, lint
-from engine.anonymize.lookup import LookupTable
+from engine.anonymize.files.reading import read_object
+from engine.anonymize.kept_texts import texts_kept_by
+from engine.anonymize.language.default_script import DEFAULT_SITE_SCRIPT
+from engine.anonymize.language.lint import LintFinding, Trap, lint
+from engine.anonymize.language.lookup import LookupTable
 from engine.anonymize.profile import Profile
-from engine.anonymize.reading_files import read_object
 from engine.anonymize.record import mark_as_deidentified, record, recorded
-from engine.anonymize.run import Surroundings
-from engine.anonymize.script import Outcome, Script
+from engine.anonymize.run import ScriptContext
+from engine.anonymize.script import Script, ScriptOutcome
 from engine.anonymize.uid_maps import MemoryUidMaps, UidMaps
 from engine.model.anonymization import Retain
 
 __all__ = [
     "DEFAULT_SITE_SCRIPT",
-    "Change",
-    "Difference",
-    "Finding",
+    "ElementChangeKind",
+    "ElementDifference",
+    "LintFinding",
     "LookupTable",
     "MemoryUidMaps",
     "MissingVersion",
-    "Outcome",
     "Profile",
     "Retain",
     "Script",
+    "ScriptContext",
     "ScriptError",
+    "ScriptOutcome",
     "ScriptRuntimeError",
     "ScriptTimeout",
-    "Surroundings",
     "Trap",
     "UidMaps",
     "UneditableFile",
     "differences",
     "edit_file",
-    "left_by",
     "lint",
     "mark_as_deidentified",
     "read_object",
     "record",
     "recorded",
+    "texts_kept_by",
 ]

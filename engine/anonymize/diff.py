@@ -9,28 +9,28 @@ from typing import TYPE_CHECKING, Final
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
-from engine.anonymize.decoding import decode
-from engine.anonymize.errors import Failure, UneditableFile
-from engine.anonymize.file_part import kept_element, part_of
-from engine.anonymize.items import UnreadableItems, looks_nested
-from engine.anonymize.kept_texts import may_tell
-from engine.anonymize.private import creator_of
-from engine.anonymize.reading import UNREADABLE, text_of, vr_of
-from engine.anonymize.tree import Level
+from engine.anonymize.datasets.decoding import decode
+from engine.anonymize.datasets.items import UnreadableItems, looks_nested
+from engine.anonymize.datasets.private import creator_of
+from engine.anonymize.datasets.reading import UNREADABLE, text_of, vr_of
+from engine.anonymize.datasets.tree import Level
+from engine.anonymize.errors import StatementFailure, UneditableFile
+from engine.anonymize.files.values import kept_element, part_of
+from engine.anonymize.kept_texts import may_identify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydicom.tag import BaseTag
 
-    from engine.anonymize.file_part import FilePart
+    from engine.anonymize.files.values import FilePart
 
 _CHUNK_BYTES: Final = 1024 * 1024
 _SHOWN: Final = 200
 _LAST_CREATOR: Final = 0xFF
 
 
-class Change(StrEnum):
+class ElementChangeKind(StrEnum):
     """What became of an element."""
 
     REMOVED = "removed"
@@ -40,7 +40,7 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ElementDifference:
     """One element before and after."""
 
     path: str
@@ -48,7 +48,7 @@ class Difference:
     keyword: str
     """Empty for elements that the data dictionary doesn't know."""
     vr: str
-    change: Change
+    change: ElementChangeKind
     before: str | None
     """The text, how long it is if masked, None if there was none."""
     after: str | None
@@ -63,7 +63,7 @@ def differences(
     masked: bool = False,
     kept: bool = False,
     telling: bool = False,
-) -> tuple[Difference, ...]:
+) -> tuple[ElementDifference, ...]:
     """Compare two objects, element by element and item by item.
 
     Args:
@@ -81,11 +81,13 @@ def differences(
             *_compare(Level(_meta(before)), Level(_meta(after)), ""),
             *_compare(Level(before), Level(after), ""),
         ]
-    except (Failure, *UNREADABLE) as error:
+    except (StatementFailure, *UNREADABLE) as error:
         detail = f"it can't be compared ({type(error).__name__})"
         raise UneditableFile(detail, "check it with dcmdump") from error
     chosen = (
-        row for row in rows if kept or row.change is not Change.KEPT or (telling and row.telling)
+        row
+        for row in rows
+        if kept or row.change is not ElementChangeKind.KEPT or (telling and row.telling)
     )
     return tuple(_masked(row) if masked else row for row in chosen)
 
@@ -95,7 +97,7 @@ def _meta(ds: Dataset) -> Dataset:
     return Dataset() if meta is None else meta
 
 
-def _compare(before: Level, after: Level, prefix: str) -> Iterator[Difference]:
+def _compare(before: Level, after: Level, prefix: str) -> Iterator[ElementDifference]:
     for tag in sorted({*before.tags(), *after.tags()}):
         if tag.element == 0:
             continue  # PS3.5 7.2: group lengths belong to the encoding
@@ -107,8 +109,8 @@ def _compare(before: Level, after: Level, prefix: str) -> Iterator[Difference]:
             yield _difference(before, after, tag, path)
             continue
         if there != here:
-            change = Change.REMOVED if there else Change.ADDED
-            yield Difference(path, keyword_for_tag(tag), "SQ", change, None, None)
+            change = ElementChangeKind.REMOVED if there else ElementChangeKind.ADDED
+            yield ElementDifference(path, keyword_for_tag(tag), "SQ", change, None, None)
         yield from _compare_items(items[0], items[1], path)
 
 
@@ -120,7 +122,9 @@ def _items(level: Level, tag: BaseTag) -> list[Level]:
         return []
 
 
-def _compare_items(before: list[Level], after: list[Level], path: str) -> Iterator[Difference]:
+def _compare_items(
+    before: list[Level], after: list[Level], path: str
+) -> Iterator[ElementDifference]:
     nothing = Level(Dataset())
     for number in range(max(len(before), len(after))):
         old = before[number] if number < len(before) else nothing
@@ -135,23 +139,25 @@ def _step(ds: Dataset, tag: BaseTag) -> str:
     return f"({tag.group:04X},{{{creator}}}{tag.element & 0xFF:02X})"
 
 
-def _difference(before: Level, after: Level, tag: BaseTag, path: str) -> Difference:
+def _difference(before: Level, after: Level, tag: BaseTag, path: str) -> ElementDifference:
     old, new = _text(before.ds, tag), _text(after.ds, tag)
     vr = vr_of(after.ds if tag in after.ds else before.ds, tag)
     if new is None:
-        change = Change.REMOVED
+        change = ElementChangeKind.REMOVED
     elif old is None:
-        change = Change.ADDED
+        change = ElementChangeKind.ADDED
     else:
-        change = Change.KEPT if _same(before, after, tag) else Change.CHANGED
-    telling = change is Change.KEPT and may_tell(tag, vr, _whole_text(after.ds, tag), path)
-    return Difference(path, keyword_for_tag(tag), vr, change, old, new, telling)
+        change = ElementChangeKind.KEPT if _same(before, after, tag) else ElementChangeKind.CHANGED
+    telling = change is ElementChangeKind.KEPT and may_identify(
+        tag, vr, _whole_text(after.ds, tag), path
+    )
+    return ElementDifference(path, keyword_for_tag(tag), vr, change, old, new, telling)
 
 
 def _whole_text(ds: Dataset, tag: BaseTag) -> str:
     try:
         return text_of(ds, tag) or ""
-    except Failure:
+    except StatementFailure:
         return ""
 
 
@@ -170,7 +176,7 @@ def _text(ds: Dataset, tag: BaseTag) -> str | None:
     try:
         text = text_of(ds, tag) or ""
         value = decode(ds, tag).value
-    except (Failure, *UNREADABLE):
+    except (StatementFailure, *UNREADABLE):
         return "unreadable"
     if isinstance(value, bytes) and (len(value) > _SHOWN or not text.isprintable()):
         return f"{len(value):,} bytes"
@@ -193,7 +199,7 @@ def _same(before: Level, after: Level, tag: BaseTag) -> bool:
         if isinstance(decode(before.ds, tag).value, bytes):
             return bool(before.ds[tag].value == decode(after.ds, tag).value)
         return text_of(before.ds, tag) == text_of(after.ds, tag)
-    except (Failure, *UNREADABLE):
+    except (StatementFailure, *UNREADABLE):
         return False
 
 
@@ -206,8 +212,8 @@ def _same_content(one: FilePart, other: FilePart) -> bool:
                                       strict=True))  # fmt: skip
 
 
-def _masked(row: Difference) -> Difference:
-    return Difference(
+def _masked(row: ElementDifference) -> ElementDifference:
+    return ElementDifference(
         *(row.path, row.keyword, row.vr, row.change),
         *(_mask(row.before), _mask(row.after), row.telling),
     )

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from pydicom.uid import ExplicitVRLittleEndian
 
-from engine.anonymize.errors import Failure, UneditableFile
-from engine.anonymize.file_part import kept_element, part_of
-from engine.anonymize.pixels import PIXEL_ELEMENTS
-from engine.anonymize.reading import UNREADABLE
-from engine.anonymize.reading_files import read_object
+from engine.anonymize.datasets.pixels import PIXEL_ELEMENTS
+from engine.anonymize.datasets.reading import UNREADABLE
+from engine.anonymize.errors import StatementFailure, UneditableFile
+from engine.anonymize.files.reading import read_object
+from engine.anonymize.files.values import kept_element, part_of
+from engine.anonymize.files.writing import transfer_syntax_of, write_object
 from engine.anonymize.record import mark_as_deidentified, note_project, record
-from engine.anonymize.run import Run, Surroundings, TimeLimit
-from engine.anonymize.script import Outcome, Script
-from engine.anonymize.writing_files import transfer_syntax_of, write_object
+from engine.anonymize.run import ScriptContext, ScriptRun, TimeLimit
+from engine.anonymize.script import Script, ScriptOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,12 +36,12 @@ def edit_file(
     steps: Iterable[Script | Profile],
     variables: Mapping[str, str],
     *,
-    surroundings: Surroundings | None = None,
+    script_context: ScriptContext | None = None,
     script_ids: Sequence[int] = (),
     mark: str = "",
     done_for: str = "",
     deflated: bool = False,
-) -> Outcome:
+) -> ScriptOutcome:
     """Apply steps, one after the other, to a file and write the result to another.
 
     Args:
@@ -49,14 +49,14 @@ def edit_file(
         target: a file that must not exist, or the descriptor of one that is open for writing.
         steps: scripts and profiles in their order; no more are asked for after a rejection.
         variables: what every script is given.
-        surroundings: limits, UID maps and what else is the same for many files.
+        script_context: limits, UID maps and what else is the same for many files.
         script_ids: the numbers to record in (0012,0064), after all steps.
         mark: the method to write to (0012,0063), with YES in (0012,0062); empty for neither.
         done_for: the project whose steps are among them, noted in the file; empty for none.
         deflated: whether deflated objects are edited too, wholly in memory.
 
     Returns:
-        `Outcome.REJECTED` if a script drops the object; then nothing is written.
+        `ScriptOutcome.REJECTED` if a script drops the object; then nothing is written.
 
     Raises:
         UneditableFile: if the source is no complete DICOM file or the result can't be encoded.
@@ -67,9 +67,12 @@ def edit_file(
         ds = read_object(file, deflated=deflated)
         read_as = transfer_syntax_of(ds)
         for step in steps:
-            if _apply(step, ds, variables, surroundings or Surroundings()) is Outcome.REJECTED:
-                return Outcome.REJECTED
-        with _in_words():
+            if (
+                _apply(step, ds, variables, script_context or ScriptContext())
+                is ScriptOutcome.REJECTED
+            ):
+                return ScriptOutcome.REJECTED
+        with _errors_translated():
             record(ds, script_ids)
             if mark:
                 mark_as_deidentified(ds, mark)
@@ -78,25 +81,25 @@ def edit_file(
             _check_transfer_syntax(ds, read_as)
         with _opened(target) as descriptor:
             write_object(ds, descriptor, read_as=read_as)
-    return Outcome.OK
+    return ScriptOutcome.OK
 
 
 def _apply(
-    step: Script | Profile, ds: Dataset, variables: Mapping[str, str], surroundings: Surroundings
-) -> Outcome:
+    step: Script | Profile, ds: Dataset, variables: Mapping[str, str], script_context: ScriptContext
+) -> ScriptOutcome:
     if isinstance(step, Script):
-        return step.apply(ds, variables, surroundings=surroundings)
-    with _in_words():
-        step.apply(ds, Run(ds, {}, surroundings).tick)
-    return Outcome.OK
+        return step.apply(ds, variables, script_context=script_context)
+    with _errors_translated():
+        step.apply(ds, ScriptRun(ds, {}, script_context).tick)
+    return ScriptOutcome.OK
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
+def _errors_translated() -> Iterator[None]:
     """Say of what is not done by a script why it can't be done."""
     try:
         yield
-    except Failure as failure:
+    except StatementFailure as failure:
         raise UneditableFile(failure.cause, failure.remedy) from failure
     except TimeLimit:
         raise UneditableFile("the profile took longer than its time limit", "leave it") from None

@@ -78,7 +78,7 @@ class UneditableFile(EngineError):
     title = "The file can't be anonymized"
 
 
-class Failure(Exception):
+class StatementFailure(Exception):
     """A statement can't be carried out; becomes a `ScriptRuntimeError` and never leaves here."""
 
     def __init__(self, cause: str, remedy: str = "") -> None:

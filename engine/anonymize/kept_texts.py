@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydicom.datadict import dictionary_has_tag
 
-from engine.anonymize.paths import TagStep
-from engine.anonymize.private import is_private
-from engine.anonymize.reading import BYTES
-from engine.anonymize.walk_script import paths_in
-from engine.model.identifying import is_identifying
+from engine.anonymize.datasets.private import is_private
+from engine.anonymize.datasets.reading import BYTES
+from engine.anonymize.language.paths import TagStep
+from engine.anonymize.language.walk import paths_in
+from engine.model.identity import is_identifying
 
 if TYPE_CHECKING:
     from engine.anonymize.script import Script
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _CONTENT_SEQUENCE: Final = "(0040,A730)"
 
 
-class ForgottenText(NamedTuple):
+class UnlistedText(NamedTuple):
     """An attribute that holds free text, and that the table does not list."""
 
     path: str
@@ -35,26 +35,26 @@ class ForgottenText(NamedTuple):
         return tag & self.mask == self.tag
 
 
-_CODE_MEANING: Final = ForgottenText("*/(0008,0104)", "Code Meaning in reports", 0x00080104)
+_CODE_MEANING: Final = UnlistedText("*/(0008,0104)", "Code Meaning in reports", 0x00080104)
 _OTHERS: Final = (
-    ForgottenText("*/(0040,A160)", "Text Value outside of reports", 0x0040A160),
-    ForgottenText("(0042,0010)", "Document Title", 0x00420010),
-    ForgottenText("(60X@,0022)", "Overlay Description", 0x60000022, 0xFF01FFFF),
-    ForgottenText("(60X@,1500)", "Overlay Label", 0x60001500, 0xFF01FFFF),
+    UnlistedText("*/(0040,A160)", "Text Value outside of reports", 0x0040A160),
+    UnlistedText("(0042,0010)", "Document Title", 0x00420010),
+    UnlistedText("(60X@,0022)", "Overlay Description", 0x60000022, 0xFF01FFFF),
+    UnlistedText("(60X@,1500)", "Overlay Label", 0x60001500, 0xFF01FFFF),
 )
-FORGOTTEN: Final = (_CODE_MEANING, *_OTHERS)
+UNLISTED_TEXTS: Final = (_CODE_MEANING, *_OTHERS)
 
 
-def left_by(script: Script) -> tuple[ForgottenText, ...]:
+def texts_kept_by(script: Script) -> tuple[UnlistedText, ...]:
     """Return what neither the basic profile nor a script does anything about."""
     steps = [path.steps[-1] for path in paths_in(script.statements)]
     if any(not isinstance(step, TagStep) for step in steps):
         return ()  # a wildcard for everything
     named = [step for step in steps if isinstance(step, TagStep)]
-    return tuple(text for text in FORGOTTEN if not any(step.fits(text.tag) for step in named))
+    return tuple(text for text in UNLISTED_TEXTS if not any(step.fits(text.tag) for step in named))
 
 
-def may_tell(tag: int, vr: str, text: str, path: str) -> bool:
+def may_identify(tag: int, vr: str, text: str, path: str) -> bool:
     """Tell whether an element that was kept may say who the patient is.
 
     Args:

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Final
 from pydicom.dataelem import DataElement
 from pydicom.tag import BaseTag
 
-from engine.anonymize.date_time import SECONDS_PER_UNIT, moved
-from engine.anonymize.decoding import text_element
-from engine.anonymize.errors import Failure
-from engine.anonymize.file_part import kept_element, part_of
+from engine.anonymize.datasets.decoding import text_element
+from engine.anonymize.datasets.items import UnreadableItems
+from engine.anonymize.datasets.private import is_private
+from engine.anonymize.datasets.reading import known_vr, text_of, vr_of
+from engine.anonymize.datasets.tree import Hit, Level, roots
+from engine.anonymize.datasets.writing import store
+from engine.anonymize.errors import StatementFailure
+from engine.anonymize.files.values import kept_element, part_of
+from engine.anonymize.functions.date_time import SECONDS_PER_UNIT, moved
 from engine.anonymize.functions.uids import hash_uid
-from engine.anonymize.items import UnreadableItems
-from engine.anonymize.private import is_private
-from engine.anonymize.profile_table import Action, row_of
-from engine.anonymize.reading import known_vr, text_of, vr_of
+from engine.anonymize.profile_table import ProfileAction, row_of
 from engine.anonymize.record import append_method_codes, mark_as_deidentified
-from engine.anonymize.tree import Hit, Level, roots
-from engine.anonymize.writing import store
 from engine.model.anonymization import Retain
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _LONGITUDINAL: Final = BaseTag(0x00280303)
 _TIME_ZONE: Final = BaseTag(0x00080201)
 """It says nothing about the day."""
 _TIME_OF_DAY: Final = re.compile(r"[0-9:.\- ]*")
-_UNREAD: Final = (Action.REMOVE, Action.EMPTY)
+_UNREAD: Final = (ProfileAction.REMOVE, ProfileAction.EMPTY)
 _TIMES: Final = frozenset(("DA", "DT", "TM"))
 _DUMMIES: Final = {
     "DA": "19000101",
@@ -54,7 +54,7 @@ _DUMMIES: Final = {
     **dict.fromkeys(("IS", "DS", "US", "SS", "UL", "SL", "UV", "SV"), "0"),
     **dict.fromkeys(("FL", "FD", "OF", "OD"), "0"),
 }
-_PROSE: Final = frozenset(("PN", "LO", "SH", "LT", "ST", "UT", "UC", *_TIMES))
+_FREE_TEXT_VRS: Final = frozenset(("PN", "LO", "SH", "LT", "ST", "UT", "UC", *_TIMES))
 _FIRST_CODE: Final = 0x00080100
 _LAST_CODE: Final = 0x00080123
 """Attributes of code sequences (PS3.3 8.8)."""
@@ -102,49 +102,49 @@ class Profile:
         """Clean a level and all below; `free_text` says whether what is unlisted may be prose."""
         for tag in level.tags():
             tick()
-            action = Action.REMOVE if is_private(tag) else self._action(level.ds, tag)
+            action = ProfileAction.REMOVE if is_private(tag) else self._action(level.ds, tag)
             try:
                 items = None if action in _UNREAD else level.sequence(tag)
             except UnreadableItems:
-                action, items = Action.REMOVE, None
-            if action is Action.REMOVE:
+                action, items = ProfileAction.REMOVE, None
+            if action is ProfileAction.REMOVE:
                 del level.ds[tag]
-            elif action is Action.EMPTY:
+            elif action is ProfileAction.EMPTY:
                 store(Hit(level, tag), "")
             elif items is not None:
                 # A sequence to be replaced keeps its form, as the tree of a report, not its words.
-                prose = free_text or action is Action.DUMMY
+                prose = free_text or action is ProfileAction.DUMMY
                 for item in level.below(tag):
                     self._clean(item, tick, free_text=prose)
-            elif action is not Action.KEEP:
+            elif action is not ProfileAction.KEEP:
                 self._replace(Hit(level, tag), action)
-            elif free_text and _may_be_prose(level.ds, tag):
-                self._replace(Hit(level, tag), Action.DUMMY)
+            elif free_text and _may_be_free_text(level.ds, tag):
+                self._replace(Hit(level, tag), ProfileAction.DUMMY)
 
-    def _action(self, ds: Dataset, tag: BaseTag) -> Action:
+    def _action(self, ds: Dataset, tag: BaseTag) -> ProfileAction:
         row = row_of(tag)
         if self.shift_days is not None and row.moves:
             # Moved whatever other option keeps it: one true date tells how far the others moved.
             if tag == _TIME_ZONE:
-                return Action.KEEP
-            return Action.SHIFT if vr_of(ds, tag) in _TIMES else row.basic
+                return ProfileAction.KEEP
+            return ProfileAction.SHIFT if vr_of(ds, tag) in _TIMES else row.basic
         if Retain.DATES in self.retain and Retain.DATES in row.keeps and _is_time(ds, tag):
-            return Action.KEEP
+            return ProfileAction.KEEP
         kept = row.keeps & self.retain - {Retain.DATES}
-        return Action.KEEP if kept else row.basic
+        return ProfileAction.KEEP if kept else row.basic
 
-    def _replace(self, hit: Hit, action: Action) -> None:
+    def _replace(self, hit: Hit, action: ProfileAction) -> None:
         """Replace the values of an element that has some."""
         element = kept_element(hit.level.ds, hit.tag)
         if part_of(element) is None and (element is None or element.value in (None, b"", "")):
             return
         vr = vr_of(hit.level.ds, hit.tag)
-        if action is Action.SHIFT:
+        if action is ProfileAction.SHIFT:
             store(hit, _each(hit, partial(self._shifted, vr)))
         elif "UI" in (vr, known_vr(hit.level.ds, hit.tag)):
             # Whatever its VR was: UIDs must stay apart, and references must fit.
             hit.level.ds[hit.tag] = text_element(hit.tag, "UI", _each(hit, hash_uid))
-        elif action is Action.UID:
+        elif action is ProfileAction.UID:
             del hit.level.ds[hit.tag]  # a sequence of references that is none
         else:
             store(hit, _DUMMIES.get(vr, _DUMMY_TEXT))
@@ -155,7 +155,7 @@ class Profile:
             return value if _TIME_OF_DAY.fullmatch(value) else ""
         try:
             return moved(value, (self.shift_days or 0) * SECONDS_PER_UNIT["days"])
-        except Failure:
+        except StatementFailure:
             return ""
 
     def _mark(self, ds: Dataset) -> None:
@@ -181,9 +181,9 @@ def _is_time(ds: Dataset, tag: BaseTag) -> bool:
     return vr in _TIMES or vr == known_vr(ds, tag)
 
 
-def _may_be_prose(ds: Dataset, tag: BaseTag) -> bool:
+def _may_be_free_text(ds: Dataset, tag: BaseTag) -> bool:
     """Tell whether an element holds what somebody wrote; codes say the same of everybody."""
-    return vr_of(ds, tag) in _PROSE and not _FIRST_CODE <= tag <= _LAST_CODE
+    return vr_of(ds, tag) in _FREE_TEXT_VRS and not _FIRST_CODE <= tag <= _LAST_CODE
 
 
 def _keep_needed_meta(level: Level) -> None:

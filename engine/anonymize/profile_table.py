@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-class Action(Enum):
+class ProfileAction(Enum):
     """What to do with an attribute (PS3.15 E.1)."""
 
     KEEP = auto()
@@ -33,10 +33,10 @@ class Action(Enum):
     """Dates of the option that keeps them modified."""
 
 
-class Row(NamedTuple):
+class ProfileRow(NamedTuple):
     """One attribute of the table."""
 
-    basic: Action
+    basic: ProfileAction
     keeps: frozenset[Retain] = frozenset()
     """The options that keep it. Where one says C the basic action stands, which cleans best."""
     moves: bool = False
@@ -44,15 +44,15 @@ class Row(NamedTuple):
 
 
 _ACTIONS: Final = {
-    "X": Action.REMOVE,
-    "Z": Action.EMPTY,
-    "X/Z": Action.EMPTY,
-    "D": Action.DUMMY,
-    "Z/D": Action.DUMMY,
-    "X/D": Action.DUMMY,
-    "X/Z/D": Action.DUMMY,
-    "U": Action.UID,
-    "X/Z/U*": Action.UID,
+    "X": ProfileAction.REMOVE,
+    "Z": ProfileAction.EMPTY,
+    "X/Z": ProfileAction.EMPTY,
+    "D": ProfileAction.DUMMY,
+    "Z/D": ProfileAction.DUMMY,
+    "X/D": ProfileAction.DUMMY,
+    "X/Z/D": ProfileAction.DUMMY,
+    "U": ProfileAction.UID,
+    "X/Z/U*": ProfileAction.UID,
 }
 _COLUMNS: Final = (
     Retain.UIDS,
@@ -61,10 +61,10 @@ _COLUMNS: Final = (
     Retain.PATIENT_CHARACTERISTICS,
     Retain.DATES,
 )
-_UNLISTED: Final = Row(Action.KEEP)
+_UNLISTED: Final = ProfileRow(ProfileAction.KEEP)
 
 
-def row_of(tag: int) -> Row:
+def row_of(tag: int) -> ProfileRow:
     """Return what the table says of a public element; what it doesn't list is kept."""
     exact, masked = table()
     row = exact.get(tag)
@@ -74,14 +74,14 @@ def row_of(tag: int) -> Row:
 
 
 @cache
-def table() -> tuple[Mapping[int, Row], tuple[tuple[int, int, Row], ...]]:
+def table() -> tuple[Mapping[int, ProfileRow], tuple[tuple[int, int, ProfileRow], ...]]:
     """Return the rows by tag, and those of repeating groups by value and mask."""
-    exact: dict[int, Row] = {}
-    masked: list[tuple[int, int, Row]] = []
+    exact: dict[int, ProfileRow] = {}
+    masked: list[tuple[int, int, ProfileRow]] = []
     for digits, basic, *cells in _lines():
         *options, moved, _ = cells
         keeps = (o for o, cell in zip(_COLUMNS, options, strict=True) if cell == "K")
-        row = Row(_ACTIONS[basic], frozenset(keeps), moved == "C")
+        row = ProfileRow(_ACTIONS[basic], frozenset(keeps), moved == "C")
         if "X" in digits:
             mask = int("".join("0" if digit == "X" else "F" for digit in digits), 16)
             masked.append((int(digits.replace("X", "0"), 16), mask, row))

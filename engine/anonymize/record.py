@@ -13,11 +13,11 @@ from pydicom.filewriter import write_sequence_item
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
+from engine.anonymize.datasets.reading import text_of
+from engine.anonymize.datasets.tree import Hit, Level
+from engine.anonymize.datasets.writing import store
 from engine.anonymize.errors import UneditableFile
-from engine.anonymize.reading import text_of
-from engine.anonymize.tree import Hit, Level
-from engine.anonymize.writing import store
-from engine.model.file_note import CREATOR_ELEMENT, CREATOR_UID, NOTE_ELEMENT, done_for
+from engine.model.anonymization import CREATOR_ELEMENT, CREATOR_UID, NOTE_ELEMENT, done_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

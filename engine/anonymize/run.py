@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Final
 
 from pydicom.tag import BaseTag
 
-from engine.anonymize.errors import Failure
-from engine.anonymize.lookup import LookupTable
-from engine.anonymize.matcher import find, locate
-from engine.anonymize.paths import Path
-from engine.anonymize.reading import text_of
-from engine.anonymize.tree import root_of, roots, walk
+from engine.anonymize.datasets.matcher import find, locate
+from engine.anonymize.datasets.reading import text_of
+from engine.anonymize.datasets.tree import root_of, roots, walk
+from engine.anonymize.errors import StatementFailure
+from engine.anonymize.language.lookup import LookupTable
+from engine.anonymize.language.paths import Path
+from engine.anonymize.language.values import scalar
 from engine.anonymize.uid_maps import MemoryUidMaps
-from engine.anonymize.values import scalar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from pydicom.dataset import Dataset
 
-    from engine.anonymize.tree import Hit
+    from engine.anonymize.datasets.tree import Hit
+    from engine.anonymize.language.values import Value
     from engine.anonymize.uid_maps import UidMaps
-    from engine.anonymize.values import Value
 
 DEFAULT_TIME_LIMIT_SECONDS: Final = 10.0
 
@@ -38,7 +38,7 @@ class TimeLimit(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ScriptContext:
     """What a script meets besides the object; the same for many objects."""
 
     lookup: LookupTable = field(default_factory=LookupTable)
@@ -52,20 +52,20 @@ class Surroundings:
     """Takes what ``echo`` says, which may be patient data; None drops it."""
 
 
-class Run:
+class ScriptRun:
     """The object, the variables and the clock of one application."""
 
     def __init__(
-        self, ds: Dataset, variables: Mapping[str, str], surroundings: Surroundings
+        self, ds: Dataset, variables: Mapping[str, str], script_context: ScriptContext
     ) -> None:
         self.ds = ds
         self.variables: dict[str, Value] = dict(variables)
-        self.surroundings = surroundings
-        self._deadline = surroundings.monotonic() + surroundings.time_limit_seconds
+        self.script_context = script_context
+        self._deadline = script_context.monotonic() + script_context.time_limit_seconds
 
     def tick(self) -> None:
         """Stop when the time is over; called between statements and elements."""
-        if self.surroundings.monotonic() > self._deadline:
+        if self.script_context.monotonic() > self._deadline:
             raise TimeLimit
 
     def read(self, path: Path) -> str | None:
@@ -81,14 +81,14 @@ class Run:
         if hit is None:
             return None
         if hit.item is not None:
-            raise Failure("an item of a sequence has no value", "name an element in it")
+            raise StatementFailure("an item of a sequence has no value", "name an element in it")
         return text_of(hit.level.ds, hit.tag)
 
     def locate(self, path: Path) -> Hit | None:
         """Find what a singular path names; raises as `read` does."""
         if not path.singular:
             remedy = "name one element, with [n] behind each sequence"
-            raise Failure(f"{path.text} may mean several elements", remedy)
+            raise StatementFailure(f"{path.text} may mean several elements", remedy)
         return locate(self.ds, path)
 
     def find(self, path: Path) -> list[Hit]:
@@ -113,5 +113,5 @@ class Run:
         text = self.text(value)
         if text is None:
             name = value.text if isinstance(value, Path) else "an argument"
-            raise Failure(f"{name} has no value", "guard the statement with isPresent")
+            raise StatementFailure(f"{name} has no value", "guard the statement with isPresent")
         return text

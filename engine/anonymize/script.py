@@ -7,24 +7,24 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 from engine.anonymize.apply import execute, follow_instance
-from engine.anonymize.check import check
-from engine.anonymize.errors import Failure, ScriptRuntimeError
-from engine.anonymize.parse import parse
+from engine.anonymize.errors import ScriptRuntimeError, StatementFailure
+from engine.anonymize.language.check import check
+from engine.anonymize.language.parse import parse
+from engine.anonymize.language.source import prepare
 from engine.anonymize.record import record
-from engine.anonymize.run import Rejected, Run, Surroundings
-from engine.anonymize.source import prepare
+from engine.anonymize.run import Rejected, ScriptContext, ScriptRun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydicom.dataset import Dataset
 
-    from engine.anonymize.lookup import LookupTable
-    from engine.anonymize.source import Source
-    from engine.anonymize.syntax import Statement
+    from engine.anonymize.language.lookup import LookupTable
+    from engine.anonymize.language.source import ScriptSource
+    from engine.anonymize.language.syntax import Statement
 
 
-class Outcome(StrEnum):
+class ScriptOutcome(StrEnum):
     """What a script made of an object."""
 
     OK = "ok"
@@ -41,7 +41,7 @@ class Script:
     text: str
     """As written."""
     statements: tuple[Statement, ...] = field(repr=False)
-    source: Source = field(repr=False)
+    source: ScriptSource = field(repr=False)
 
     @classmethod
     def parse(cls, text: str, name: str = "script") -> Self:
@@ -64,8 +64,8 @@ class Script:
         lookup: LookupTable | None = None,
         ignore_rejection: bool = False,
         script_id: int | None = None,
-        surroundings: Surroundings | None = None,
-    ) -> Outcome:
+        script_context: ScriptContext | None = None,
+    ) -> ScriptOutcome:
         """Edit an object in place; discard it if this raises or the outcome is `REJECTED`.
 
         Args:
@@ -74,32 +74,32 @@ class Script:
             lookup: the table for ``lookup``, in place of that of the surroundings.
             ignore_rejection: whether ``reject`` does nothing, as in XNAT's relabelling.
             script_id: the number to record in (0012,0064); None or 0 records nothing.
-            surroundings: limits, UID maps and what else is the same for many objects.
+            script_context: limits, UID maps and what else is the same for many objects.
 
         Raises:
             ScriptRuntimeError: naming line, statement and cause, without element values.
             UneditableFile: if `script_id` can't be recorded.
         """
-        around = surroundings or Surroundings()
+        around = script_context or ScriptContext()
         around = replace(
             around,
             lookup=around.lookup if lookup is None else lookup,
             ignore_rejection=around.ignore_rejection or ignore_rejection,
         )
-        run = Run(ds, variables, around)
+        run = ScriptRun(ds, variables, around)
         try:
             execute(self.statements, run, self.source)
         except Rejected:
-            return Outcome.REJECTED
+            return ScriptOutcome.REJECTED
         self._follow_instance(run)
         if script_id:
             record(ds, [script_id])
-        return Outcome.OK
+        return ScriptOutcome.OK
 
-    def _follow_instance(self, run: Run) -> None:
+    def _follow_instance(self, run: ScriptRun) -> None:
         try:
             follow_instance(run)
-        except Failure as failure:
+        except StatementFailure as failure:
             line, where = len(self.source.lines), "the file meta information"
             raise ScriptRuntimeError(
                 line, where, failure.cause, failure.remedy, self.name

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from engine.certificates.revocation import NotAccepted
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
@@ -18,10 +20,6 @@ if TYPE_CHECKING:
     from engine.certificates.revocation import RevocationLists
 
 _DEVICE_NAMES = (x509.DNSName, x509.IPAddress, x509.UniformResourceIdentifier)
-
-
-class NotAccepted(Exception):
-    """A caller's certificate is not accepted; the text goes on after "the caller's certificate"."""
 
 
 @dataclass(frozen=True, slots=True)

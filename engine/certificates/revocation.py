@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
-from engine.certificates.callers import NotAccepted
 from engine.certificates.files import content, invalid
 from engine.model.tls import RevocationList
 
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
 _PEM = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
 _PARTIAL = (x509.DeltaCRLIndicator, x509.IssuingDistributionPoint)
 """Extensions of lists that don't tell of all certificates of their issuer."""
+
+
+class NotAccepted(Exception):
+    """A caller's certificate is not accepted; the text goes on after "the caller's certificate"."""
 
 
 @dataclass(frozen=True, slots=True)

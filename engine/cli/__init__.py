@@ -11,14 +11,14 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import terminal
 from engine.cli.commands import add_commands
 from engine.cli.completion import complete, is_asked
 from engine.cli.context import actor, settings_of
 from engine.cli.options import Parser, ShowVersion
 from engine.cli.running import add_engine_options
 from engine.errors import EngineError, NotTheOwner
-from engine.owner import become_owner
+from engine.host import terminal
+from engine.host.owner import become_owner
 
 if TYPE_CHECKING:
     import argparse

@@ -7,13 +7,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from engine import terminal
-from engine.cli.context import actor, store_of
+from engine.cli.context import actor, add_show_secrets, shown, shows_secrets, store_of
 from engine.cli.files import STANDARD_STREAM
 from engine.cli.live import running_engine
 from engine.cli.options import add_verb, add_verbs, text_of_file, text_or_file, whole_number
-from engine.cli.secrets import add_show_secrets, shown, shows_secrets
 from engine.errors import NotFound
+from engine.host import terminal
 from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def _delete(arguments: argparse.Namespace) -> None:
 
 def _test(arguments: argparse.Namespace) -> int:
     """Let the running engine send test alerts: their programs run as its user, never as ours."""
-    from engine.alerting.failure import NotDelivered
+    from engine.monitoring.alerts.webhook import NotDelivered
 
     with running_engine(arguments) as engine:
         # Of the file, which the engine may not have read again yet.

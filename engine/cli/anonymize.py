@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine import terminal
 from engine.cli.files import read_text
 from engine.cli.options import set_run
 from engine.cli.scripts import read_script
 from engine.errors import EngineError
+from engine.host import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engine.anonymize import Difference, Profile, Script, Surroundings
+    from engine.anonymize import ElementDifference, Profile, Script, ScriptContext
 
 _REJECTED = 3
 _WIDEST = 60
@@ -76,7 +76,7 @@ class _Result:
     """ok, rejected or failed."""
     reason: str = ""
     remedy: str = ""
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[ElementDifference, ...] = ()
 
     def to_record(self) -> dict[str, object]:
         """Return it for programs."""
@@ -91,9 +91,9 @@ def _anonymize(arguments: argparse.Namespace) -> int:
     if not pairs:
         raise NothingToDo("there is no file in the folders named", "name files, or other folders")
     results = []
-    with _surroundings(arguments) as surroundings:
+    with _surroundings(arguments) as script_context:
         for source, target in pairs:
-            result = _edit(script, source, target, surroundings, profile, arguments)
+            result = _edit(script, source, target, script_context, profile, arguments)
             results.append(result)
             if not arguments.json:
                 _print(result)
@@ -103,12 +103,12 @@ def _anonymize(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _surroundings(arguments: argparse.Namespace) -> Iterator[Surroundings]:
-    from engine.anonymize import LookupTable, Surroundings
-    from engine.sessions.uid_maps import SqliteUidMaps
+def _surroundings(arguments: argparse.Namespace) -> Iterator[ScriptContext]:
+    from engine.anonymize import LookupTable, ScriptContext
+    from engine.index.uid_maps import SqliteUidMaps
 
     lines = read_text(arguments.lookup).splitlines() if arguments.lookup else ()
-    around = Surroundings(lookup=LookupTable.parse(lines))
+    around = ScriptContext(lookup=LookupTable.parse(lines))
     if arguments.uid_map is None:
         yield around
         return
@@ -146,12 +146,12 @@ def _edit(
     script: Script,
     source: Path,
     target: Path,
-    surroundings: Surroundings,
+    script_context: ScriptContext,
     profile: Profile | None,
     arguments: argparse.Namespace,
 ) -> _Result:
     """Edit one file; whatever goes wrong with it must not keep the others from their turn."""
-    from engine.anonymize import Outcome, edit_file
+    from engine.anonymize import ScriptOutcome, edit_file
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -160,12 +160,12 @@ def _edit(
             target,
             [script] if profile is None else [profile, script],
             {name: text for name, text in vars(arguments).items() if name in _VARIABLES},
-            surroundings=surroundings,
+            script_context=script_context,
             script_ids=[arguments.script_id] if arguments.script_id else (),
             mark=arguments.mark,
             deflated=True,
         )
-        found = _differences(source, target, arguments) if outcome is Outcome.OK else ()
+        found = _differences(source, target, arguments) if outcome is ScriptOutcome.OK else ()
     except FileExistsError:
         remedy = "remove it, or choose another -o"
         return _Result(source, target, "failed", f"{target} exists already", remedy)
@@ -178,7 +178,7 @@ def _edit(
 
 def _differences(
     source: Path, target: Path, arguments: argparse.Namespace
-) -> tuple[Difference, ...]:
+) -> tuple[ElementDifference, ...]:
     if not arguments.diff:
         return ()
     from engine.anonymize import differences, read_object

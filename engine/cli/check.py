@@ -6,21 +6,21 @@ from dataclasses import asdict, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from engine import terminal
 from engine.cli.context import settings_of
 from engine.cli.options import set_run
-from engine.clock import SystemClock
-from engine.data_directory import access_faults, deep_faults
 from engine.errors import AlreadyRunning
-from engine.lock import EngineLock
+from engine.host import terminal
+from engine.host.clock import SystemClock
+from engine.host.data_directory import access_faults, deep_faults
+from engine.host.lock import EngineLock
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from engine.data_directory import AccessFault
-    from engine.intake.adoption import Adopted
+    from engine.host.data_directory import AccessFault
     from engine.sessions.audit import Audit
+    from engine.sessions.recovery import Adopted
     from engine.settings import EngineSettings
 
 _FOUND_SOMETHING = 1
@@ -45,7 +45,7 @@ def _check(arguments: argparse.Namespace) -> int:
     elif arguments.adopt:
         found, adopted = _adopt(settings)
     else:
-        found, adopted = look(settings), None
+        found, adopted = run_audit(settings), None
     faults = tuple(dict.fromkeys(chain(access_faults(settings), deep_faults(settings))))
     if arguments.json:
         record = asdict(found) | {"agrees": found.agrees}
@@ -64,7 +64,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _sweep(settings: EngineSettings) -> int:
     """Remove parts of objects that a killed engine left, if none runs now; return how many."""
-    from engine.intake.write import sweep
+    from engine.storage.incoming import sweep
 
     left = settings.incoming_dir
     if left.is_symlink() or not left.is_dir() or not any(left.iterdir()):
@@ -79,25 +79,25 @@ def _sweep(settings: EngineSettings) -> int:
         lock.release()
 
 
-def look(settings: EngineSettings) -> Audit:
+def run_audit(settings: EngineSettings) -> Audit:
     """Look without changing anything, also beside a running engine."""
-    from engine.session_keeping import areas_of
+    from engine.index.reader import IndexFile
     from engine.sessions.audit import audit
-    from engine.sessions.index_file import IndexFile
-    from engine.sessions.ledger import SessionLedger
+    from engine.sessions.ledger import SessionRepository
+    from engine.sessions.service import areas_of
 
     live = EngineLock.holder(settings.lock_file) is not None
     with IndexFile(settings.index_file) as index:
-        return audit(index, SessionLedger(index, SystemClock()), areas_of(settings), live=live)
+        return audit(index, SessionRepository(index, SystemClock()), areas_of(settings), live=live)
 
 
 def _adopt(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
     """Adopt what is on disk only; return what is left to say, and what that changed."""
-    from engine.session_keeping import sessions_without_engine
+    from engine.sessions.service import sessions_without_engine
 
-    with sessions_without_engine(settings, SystemClock()) as keeping:
-        adopted = keeping.adopt(keeping.audit())
-        return keeping.audit(), adopted
+    with sessions_without_engine(settings, SystemClock()) as session_service:
+        adopted = session_service.adopt(session_service.audit())
+        return session_service.audit(), adopted
 
 
 def _rebuild(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
@@ -105,20 +105,20 @@ def _rebuild(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
 
     Studies keep their labels and sessions their numbers, by which queues and people know them.
     """
-    from engine.programs.queue import highest_session
-    from engine.session_keeping import set_index_aside
-    from engine.sessions.session_numbers import given_numbers, keep_numbers
-    from engine.sessions.study_labels import carry_over
+    from engine.index.reader import read_session_numbers, restore_session_numbers
+    from engine.index.studies import carry_over
+    from engine.processing.command.queue import highest_session
+    from engine.sessions.service import set_index_aside
 
     name = set_index_aside(settings, SystemClock())
     aside = settings.index_file.with_name(name)
     terminal.say(f"the old index is {name} now")
     _, adopted = _adopt(settings)
     carry_over(aside, settings.index_file)
-    given = given_numbers(aside)
+    given = read_session_numbers(aside)
     highest = max(given.highest, highest_session(settings.commands_file))
-    keep_numbers(settings.index_file, replace(given, highest=highest))
-    return look(settings), adopted
+    restore_session_numbers(settings.index_file, replace(given, highest=highest))
+    return run_audit(settings), adopted
 
 
 def _print(found: Audit, adopted: Adopted | None) -> None:

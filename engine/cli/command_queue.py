@@ -5,18 +5,17 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from engine import terminal
-from engine.cli.audited import record
-from engine.cli.context import actor, settings_of, store_of
+from engine.cli.context import actor, record, settings_of, store_of
 from engine.cli.options import add_verb, add_verbs, add_yes, whole_number
 from engine.errors import NotFound
+from engine.host import terminal
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
     from engine.model.processor import Processor
-    from engine.programs.queue import Run, RunQueue
+    from engine.processing.command.queue import QueuedRun, RunQueue
 
 
 def add_queue(command: argparse.ArgumentParser) -> None:
@@ -33,7 +32,7 @@ def add_queue(command: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def _queue(arguments: argparse.Namespace) -> Iterator[RunQueue]:
-    from engine.programs.queue import RunQueue
+    from engine.processing.command.queue import RunQueue
 
     path = settings_of(arguments).commands_file
     if not path.exists():
@@ -43,7 +42,7 @@ def _queue(arguments: argparse.Namespace) -> Iterator[RunQueue]:
 
 
 def _processors(arguments: argparse.Namespace) -> dict[int, Processor]:
-    from engine.programs.processor import CLASS_ID
+    from engine.processing.command.processor import CLASS_ID
 
     processors = store_of(arguments).load().processors
     return {p.id: p for p in processors if p.processor_class == CLASS_ID}
@@ -71,7 +70,7 @@ def _list(arguments: argparse.Namespace) -> None:
     return terminal.print_table(heads, rows)
 
 
-def _record(run: Run, known: dict[int, Processor]) -> dict[str, object]:
+def _record(run: QueuedRun, known: dict[int, Processor]) -> dict[str, object]:
     label = known[run.processor].label if run.processor in known else f"#{run.processor}"
     return {
         "id": run.id,
@@ -84,7 +83,7 @@ def _record(run: Run, known: dict[int, Processor]) -> dict[str, object]:
 
 
 def _drop(arguments: argparse.Namespace) -> None:
-    from engine.delivery_events import RunsDropped
+    from engine.events.delivery import RunsDropped
 
     processor = _named(_processors(arguments), arguments.processor)
     terminal.confirm(f"Forget what {processor.label} has to run?", already=arguments.yes)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from engine.cli.options import Commands
 
 
-class Command(NamedTuple):
+class CommandEntry(NamedTuple):
     """One command."""
 
     name: str
@@ -34,106 +34,114 @@ class Command(NamedTuple):
 
 
 COMMANDS = (
-    Command("engine", "run the engine without a console", "running:add_engine"),
-    Command("receivers", "list and change receivers", "receivers:add_receivers"),
-    Command("whitelist", "try, review and extend whitelists", "whitelist:add_whitelist"),
-    Command("projects", "list and change projects", "projects:add_projects"),
-    Command(
+    CommandEntry("engine", "run the engine without a console", "running:add_engine"),
+    CommandEntry("receivers", "list and change receivers", "receivers:add_receivers"),
+    CommandEntry("whitelist", "try, review and extend whitelists", "whitelist:add_whitelist"),
+    CommandEntry("projects", "list and change projects", "projects:add_projects"),
+    CommandEntry(
         "processors",
         "list and change processors (custom processing)",
         "processors:add_processors",
     ),
-    Command(
+    CommandEntry(
         "study-routes",
         "list and change where announced studies go (identifier studyRouting)",
         "study_routes:add_study_routes",
     ),
-    Command("sessions", "show, archive, move and delete sessions", "sessions:add_sessions"),
-    Command("objects", "look at single objects of the running engine", "objects:add_objects"),
-    Command(
+    CommandEntry("sessions", "show, archive, move and delete sessions", "sessions:add_sessions"),
+    CommandEntry("objects", "look at single objects of the running engine", "objects:add_objects"),
+    CommandEntry(
         "trace",
         "tell what became of a SOP instance, a study, an accession number or a patient ID",
-        "tracing:add_trace",
+        "sessions:add_trace",
     ),
-    Command(
+    CommandEntry(
         "check",
         "compare the index with the disk and add up what became of every object",
         "check:add_check",
     ),
-    Command("site", "show and change the site settings", "site:add_site"),
-    Command("config", "show and bring back revisions of the configuration", "revisions:add_config"),
-    Command(
+    CommandEntry("site", "show and change the site settings", "site:add_site"),
+    CommandEntry(
+        "config", "show and bring back revisions of the configuration", "revisions:add_config"
+    ),
+    CommandEntry(
         "import-xnat",
         "tell what the receivers of an XNAT would change, or import them",
         "xnat:add_import_xnat",
     ),
-    Command(
+    CommandEntry(
         "export-xnat",
         "print receivers as XNAT's POST takes them: a list, or one record if one is named",
         "xnat:add_export_xnat",
     ),
-    Command(
+    CommandEntry(
         "plugins",
         "list identifiers, processors and file namers, and their errors",
         "plugins:add_plugins",
     ),
-    Command(
+    CommandEntry(
         "route", "show where files would be filed and why, without filing them", "route:add_route"
     ),
-    Command(
+    CommandEntry(
         "rule", "explain what one routing rule makes of a value", "rule:add_rule", as_caller=True
     ),
-    Command(
+    CommandEntry(
         "anonymize",
         "apply a DicomEdit 6 script to files",
         "anonymize:add_anonymize",
         as_caller=True,
     ),
-    Command("script", "check and try anonymization scripts", "scripts:add_script"),
-    Command(
+    CommandEntry("script", "check and try anonymization scripts", "scripts:add_script"),
+    CommandEntry(
         "forwarding",
         "show and steer the copies that Forward copy processors send on",
         "forwarding:add_forwarding",
     ),
-    Command(
+    CommandEntry(
         "commands",
         "show and drop what Command processors have to run",
         "command_queue:add_queue",
     ),
-    Command("echo", "ask a peer whether it answers (C-ECHO)", "peers:add_echo", as_caller=True),
-    Command(
+    CommandEntry(
+        "echo", "ask a peer whether it answers (C-ECHO)", "peers:add_echo", as_caller=True
+    ),
+    CommandEntry(
         "send",
         "send files to a peer as they are encoded (C-STORE)",
         "peers:add_send",
         as_caller=True,
     ),
-    Command(
+    CommandEntry(
         "selftest",
         "send a marked object to a receiver of the running engine, and remove it again",
-        "selftest:add_selftest",
+        "live:add_selftest",
     ),
-    Command("status", "show what runs and what is configured", "running:add_status"),
-    Command("events", "show what happened, oldest first", "events:add_events"),
-    Command("health", "say whether all is well with the running engine", "monitoring:add_health"),
-    Command(
+    CommandEntry("status", "show what runs and what is configured", "running:add_status"),
+    CommandEntry("events", "show what happened, oldest first", "events:add_events"),
+    CommandEntry(
+        "health", "say whether all is well with the running engine", "monitoring:add_health"
+    ),
+    CommandEntry(
         "metrics",
         "print what the running engine has counted, as Prometheus reads it",
         "monitoring:add_metrics",
     ),
-    Command("alerts", "tell people, by a command or a webhook, what is wrong", "alerts:add_alerts"),
-    Command(
+    CommandEntry(
+        "alerts", "tell people, by a command or a webhook, what is wrong", "alerts:add_alerts"
+    ),
+    CommandEntry(
         "associations",
         "show and abort associations of the running engine",
         "live:add_associations",
     ),
-    Command("senders", "who sends to the running engine", "senders:add_senders"),
-    Command("service", "run as a systemd service", "service:add_service", as_caller=True),
-    Command(
+    CommandEntry("senders", "who sends to the running engine", "senders:add_senders"),
+    CommandEntry("service", "run as a systemd service", "service:add_service", as_caller=True),
+    CommandEntry(
         "support-bundle",
         "write an archive for support: versions, settings, events and metrics, all masked",
-        "support:add_support_bundle",
+        "monitoring:add_support_bundle",
     ),
-    Command(
+    CommandEntry(
         "completion",
         'print what a shell reads to complete commands, such as: eval "$(... bash)"',
         "completion:add_completion",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from engine import terminal
+from engine.host import terminal
 
 if TYPE_CHECKING:
     import argparse

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from engine import EngineSettings, default_data_dir, terminal
-from engine.clock import SystemClock
 from engine.errors import NotFound
-from engine.model.identifier import DEFAULT_IDENTIFIERS
-from engine.owner import caller_uid
-from engine.users import SAYS, user_name
+from engine.host import terminal
+from engine.host.clock import SystemClock
+from engine.host.owner import SAYS, caller_uid, user_name
+from engine.model.plugins import DEFAULT_IDENTIFIERS
+from engine.settings import EngineSettings, default_data_dir
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from engine.config.store import ConfigurationStore
+    from engine.events import Event
+    from engine.events.journal import Journal
     from engine.model.configuration import Configuration
-    from engine.model.file_namer import FileNamerInfo
-    from engine.model.identifier import IdentifierInfo
+    from engine.model.plugins import FileNamerInfo, IdentifierInfo
     from engine.model.receiver import Receiver
+
 
 _PROCESS_SETTINGS = ("durability", "drain_seconds", "marker", "metrics", "log_level", "control_tcp",
                      "control_certificate", "control_key")  # fmt: skip
@@ -43,7 +46,6 @@ def store_of(
         arguments: what was given on the command line.
         identifiers: what receivers may use that are saved through it.
     """
-    from engine.cli.audited import record_saved
     from engine.config.store import ConfigurationStore  # TinyDB, and the model of everything
 
     settings = settings_of(arguments)
@@ -58,14 +60,14 @@ def store_of(
 
 def installed_identifiers() -> tuple[IdentifierInfo, ...]:
     """Return the identifiers that are installed here; loads the code of plugins."""
-    from engine.intake.installed import infos_of, load_identifiers
+    from engine.identification.installed import infos_of, load_identifiers
 
     return infos_of(load_identifiers())
 
 
 def installed_file_namers() -> tuple[FileNamerInfo, ...]:
     """Return the file namers that are installed here; loads the code of plugins."""
-    from engine.intake.file_namers import file_namers_of, load_file_namers
+    from engine.plugins.file_namers import file_namers_of, load_file_namers
 
     return file_namers_of(load_file_namers())
 
@@ -106,3 +108,69 @@ def receivers_named(configuration: Configuration, names: list[str]) -> list[Rece
     """Return the named receivers in the order of the configuration; all if none is named."""
     chosen = {receiver_named(configuration, name).id for name in names}
     return [r for r in configuration.receivers if not names or r.id in chosen]
+
+
+@contextmanager
+def journal_of(settings: EngineSettings) -> Iterator[Journal]:
+    """Give the journal to a command that does what an engine would do if one ran.
+
+    The umask of commands closes the folder and the files to others.
+    """
+    from engine.events.journal import Journal
+
+    with suppress(OSError):  # the journal warns of lines that can't be written
+        settings.log_dir.mkdir(exist_ok=True)
+    log, audit = settings.event_log, settings.audit_log
+    with closing(Journal(SystemClock(), log, audit_file=audit)) as journal:
+        yield journal
+
+
+def record(settings: EngineSettings, *events: Event) -> None:
+    """Write events into the logs of a data directory."""
+    with journal_of(settings) as journal:
+        for event in events:
+            journal.record(event)
+
+
+def record_saved(settings: EngineSettings, saved: Configuration) -> None:
+    """Record a new revision of the configuration, unless a running engine does when it applies."""
+    from engine.events import ConfigurationSaved
+    from engine.host.lock import EngineLock
+
+    if EngineLock.holder(settings.lock_file) is None:
+        record(settings, ConfigurationSaved(revision=saved.revision, by=saved.changed_by))
+
+
+def add_show_secrets(parser: argparse.ArgumentParser) -> None:
+    """Add the option."""
+    words = "show passwords and other secrets; the audit log keeps who saw them"
+    parser.add_argument("--show-secrets", action="store_true", help=words)
+
+
+def shows_secrets(arguments: argparse.Namespace, command: str) -> bool:
+    """Tell whether secrets are to be shown; if so, the audit log keeps who sees them.
+
+    Raises:
+        AlreadyRunning: if an engine runs and does not answer, so that nothing can be kept.
+    """
+    if not arguments.show_secrets:
+        return False
+    from engine.remote.attach import find_engine
+
+    settings = settings_of(arguments)
+    engine = find_engine(settings)
+    if engine is not None:
+        with closing(engine):
+            engine.view.monitoring.note_secrets_shown(command, actor())
+        return True
+    from engine.events import SecretsShown
+
+    record(settings, SecretsShown(by=actor(), what=command))
+    return True
+
+
+def shown(record: Mapping[str, object], *, secrets: bool) -> dict[str, object]:
+    """Return a record as it is printed: without secrets, unless they are wanted."""
+    from engine.model.secrets import without_secrets
+
+    return {n: v if secrets else without_secrets(n, v) for n, v in record.items()}

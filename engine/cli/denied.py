@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from engine.data_directory import access_faults
 from engine.errors import NotTheOwner, StorageUnusable
-from engine.owner import owner_of, user
+from engine.host.data_directory import access_faults
+from engine.host.owner import owner_of, user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,22 +8,22 @@ from collections import deque
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from engine import terminal
 from engine.cli.context import settings_of
 from engine.cli.options import set_run, severity, whole_number
-from engine.clock import SystemClock
 from engine.errors import NotFound
-from engine.event_log import EventLog
 from engine.events import Severity
-from engine.model.event_query import FIELDS, parse_event_query
-from engine.model.moment import MOMENT_REMEDY, parse_moment
+from engine.events.log_file import EventLog
+from engine.host import terminal
+from engine.host.clock import SystemClock
+from engine.model.queries import EVENT_FIELDS, parse_event_query
+from engine.model.text import MOMENT_REMEDY, parse_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from engine.event_log import Record
-    from engine.model.event_query import EventQuery
+    from engine.events.log_file import Record
+    from engine.model.queries import EventQuery
 
 _SHOWN = 1000
 _SHOWN_BEFORE_FOLLOWING = 10
@@ -32,7 +32,7 @@ _SHOWN_BEFORE_FOLLOWING = 10
 def add_events(parser: argparse.ArgumentParser) -> None:
     """Add the command that shows what happened."""
     set_run(parser, _events)
-    named = ", ".join(f"{field}:" for field in FIELDS)
+    named = ", ".join(f"{field}:" for field in EVENT_FIELDS)
     words = f"{named} with * and commas, such as receiver:CT1 kind:Object*; or words of the message"
     parser.add_argument("filters", metavar="FILTER", nargs="*", help=words)
     parser.add_argument("--follow", "-f", action="store_true", help="go on with what happens now")

@@ -56,9 +56,9 @@ def write_text(name: str, text: str) -> None:
 
 def _content(name: str) -> bytes:
     """Read one byte more than is acceptable, so that endless files end too."""
-    with contextlib.ExitStack() as opened:
+    with contextlib.ExitStack() as resources:
         if name == STANDARD_STREAM:
-            file = opened.enter_context(open(0, "rb", closefd=False))
+            file = resources.enter_context(open(0, "rb", closefd=False))
         else:
-            file = opened.enter_context(Path(name).open("rb"))
+            file = resources.enter_context(Path(name).open("rb"))
         return file.read(LARGEST_FILE_BYTES + 1)

@@ -6,21 +6,20 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from engine import terminal
-from engine.cli.audited import journal_of
-from engine.cli.context import actor, settings_of, store_of
+from engine.cli.context import actor, journal_of, settings_of, store_of
 from engine.cli.options import add_verb, add_verbs, add_yes, whole_number
-from engine.clock import SystemClock
 from engine.errors import NotFound
+from engine.host import terminal
+from engine.host.clock import SystemClock
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from engine.api.forwarding import DestinationStatus, ForwardingView
     from engine.model.configuration import Configuration
     from engine.model.processor import Processor
     from engine.settings import EngineSettings
-    from engine.view.forwarding import DestinationStatus, ForwardingView
 
 _HEADS = ("ID", "DESTINATION", "PEER", "STATE", "QUEUED", "FAILED", "SENT", "LAST ERROR", "NEXT")
 
@@ -45,14 +44,16 @@ def add_forwarding(command: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def _desk(arguments: argparse.Namespace) -> Iterator[tuple[ForwardingView, Configuration, bool]]:
+def _forwarding_control(
+    arguments: argparse.Namespace,
+) -> Iterator[tuple[ForwardingView, Configuration, bool]]:
     """Give the forward copies of the data directory, and whether an engine sends them.
 
     Raises:
         NotFound: if there is no destination.
     """
-    from engine.control.attach import find_engine
-    from engine.forwarding.desk import forward_copies
+    from engine.processing.forward.service import forward_copies
+    from engine.remote.attach import find_engine
 
     settings = settings_of(arguments)
     configuration = store_of(arguments).load()
@@ -71,21 +72,21 @@ def _desk(arguments: argparse.Namespace) -> Iterator[tuple[ForwardingView, Confi
 @contextmanager
 def _queue(settings: EngineSettings, configuration: Configuration) -> Iterator[ForwardingView]:
     """Give the queue itself, where no engine works with it."""
-    from engine.forwarding.desk import ForwardingDesk
-    from engine.forwarding.queue import ForwardingQueue
+    from engine.processing.forward.queue import ForwardingQueue
+    from engine.processing.forward.service import ForwardingControl
 
     with ForwardingQueue(settings.forwarding_file) as queue, journal_of(settings) as journal:
-        yield ForwardingDesk(queue, lambda: configuration, SystemClock(), journal.record)
+        yield ForwardingControl(queue, lambda: configuration, SystemClock(), journal.record)
 
 
 def _named(configuration: Configuration, name: str) -> Processor:
-    from engine.forwarding.desk import forward_copies, named
+    from engine.processing.forward.service import forward_copies, named
 
     return named(forward_copies(configuration), name)
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    with _desk(arguments) as (desk, _, runs):
+    with _forwarding_control(arguments) as (desk, _, runs):
         found = desk.destinations()
     if arguments.json:
         records = [asdict(destination) for destination in found]
@@ -101,7 +102,7 @@ def _row(found: DestinationStatus) -> tuple[object, ...]:
 
 
 def _failed(arguments: argparse.Namespace) -> None:
-    with _desk(arguments) as (desk, configuration, _):
+    with _forwarding_control(arguments) as (desk, configuration, _):
         chosen = arguments.destination
         number = _named(configuration, chosen).id if chosen else None
         found = desk.failed(number, arguments.limit)
@@ -113,7 +114,7 @@ def _failed(arguments: argparse.Namespace) -> None:
 
 
 def _retry(arguments: argparse.Namespace) -> None:
-    with _desk(arguments) as (desk, configuration, runs):
+    with _forwarding_control(arguments) as (desk, configuration, runs):
         number = _named(configuration, arguments.destination).id
         count = desk.retry(number, actor(), tuple(arguments.items))
     if arguments.json:
@@ -123,7 +124,7 @@ def _retry(arguments: argparse.Namespace) -> None:
 
 
 def _drop(arguments: argparse.Namespace) -> None:
-    with _desk(arguments) as (desk, configuration, _):
+    with _forwarding_control(arguments) as (desk, configuration, _):
         destination = _named(configuration, arguments.destination)
         what = "waits" if arguments.waiting else "was given up"
         question = f"Forget what {what} for {destination.label}?"

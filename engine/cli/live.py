@@ -6,18 +6,21 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from engine import terminal
-from engine.cli.context import actor, settings_of
-from engine.cli.options import add_verb, add_verbs, add_yes, whole_number
+from engine.api import PortState
+from engine.cli.context import actor, receiver_named, settings_of, store_of
+from engine.cli.options import add_verb, add_verbs, add_yes, set_run, whole_number
 from engine.errors import NotFound, PeerError
-from engine.view import PortState
+from engine.host import terminal
+from engine.host.clock import SystemClock
+from engine.model.peer import AETitle
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from engine.api import AssociationStatus, EngineSnapshot, EngineView, ReceiverStatus
     from engine.cli.options import Commands
-    from engine.view import AssociationStatus, EngineSnapshot, EngineView, ReceiverStatus
+
 
 _NOT_FREE = 1
 
@@ -51,7 +54,7 @@ def running_engine(arguments: argparse.Namespace) -> Iterator[EngineView]:
     Raises:
         NotFound: if none does.
     """
-    from engine.control.attach import find_engine
+    from engine.remote.attach import find_engine
 
     settings = settings_of(arguments)
     engine = find_engine(settings)
@@ -162,3 +165,32 @@ def _test_port(arguments: argparse.Namespace) -> int:
     else:
         terminal.print_table(tuple(map(str.upper, record)), [tuple(record.values())])
     return 0 if status.state in (PortState.FREE, PortState.OURS) else _NOT_FREE
+
+
+def add_selftest(parser: argparse.ArgumentParser) -> None:
+    """Add the command that sends a marked object to a receiver and removes it again."""
+    set_run(parser, _selftest)
+    parser.add_argument("receiver", metavar="RECEIVER", help="AE:PORT, id or AE title")
+    parser.add_argument("--as", dest="calling", required=True, metavar="AE",
+                        help="the AE title to call with, as a scanner would")  # fmt: skip
+
+
+def _selftest(arguments: argparse.Namespace) -> int:
+    from engine.app.selftest.run import SelfTest
+
+    calling = AETitle.parse(arguments.calling, "as")
+    configuration = store_of(arguments).load()
+    receiver = receiver_named(configuration, arguments.receiver)
+    test = SelfTest(settings_of(arguments), configuration, receiver, calling, SystemClock())
+    found = list(test.run())
+    bad = [step for step in found if not step.is_good]
+    if arguments.json:
+        steps = [asdict(step) for step in found]
+        terminal.print_json({"receiver": receiver.label, "ok": not bad, "steps": steps})
+    else:
+        rows = [(f.step, "ok" if f.is_good else "FAILED", f.detail) for f in found]
+        terminal.print_table(("STEP", "RESULT", "WHAT"), rows)
+        for step in bad:
+            if step.remedy:
+                terminal.say(f"{step.step}: {step.remedy}")
+    return max((step.exit_code for step in bad), default=0)

@@ -4,23 +4,57 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import struct
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import terminal
+from engine.api.objects import ObjectReference, RowChange, Window
 from engine.cli.context import actor
 from engine.cli.files import FileRefused
 from engine.cli.live import running_engine
-from engine.cli.object_names import HELP, object_name, stored
 from engine.cli.options import add_verb, add_verbs, whole_number
-from engine.model.trace import element_number
-from engine.view.objects import RowChange, Window
+from engine.errors import NotFound
+from engine.host import terminal
+from engine.model.identity import element_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from engine.view.objects import ComparedRow, ElementRow, Thumbnail
+    from engine.api import EngineView
+    from engine.api.objects import ComparedRow, ElementRow, Thumbnail
+
+
+HELP = "a SOP Instance UID as it arrived, or SESSION:FILE with the file below the session's folder"
+_UID = re.compile(r"[0-9.]{1,64}")
+_PLACE = re.compile(r"([0-9]{1,9}):(.{1,4096})", re.DOTALL)
+
+
+def object_name(text: str) -> ObjectReference:
+    """Read the name of an object."""
+    place = _PLACE.fullmatch(text)
+    if place:
+        return ObjectReference(int(place[1]), place[2])
+    if _UID.fullmatch(text):
+        return ObjectReference(sop_instance_uid=text)
+    raise argparse.ArgumentTypeError(f"{text[:70]!r} is neither a UID nor SESSION:FILE")
+
+
+def stored(engine: EngineView, named: ObjectReference) -> ObjectReference:
+    """Return where an object is stored that may be named by its UID alone.
+
+    Raises:
+        NotFound: if it is not.
+    """
+    if named.file:
+        return named
+    for step in reversed(engine.objects.trail(named).steps):
+        if step.session is not None and step.file:
+            return ObjectReference(step.session, step.file, named.sop_instance_uid)
+    raise NotFound("the object is not stored", "see what became of it with: objects trail")
+
 
 MASKED = "identifying values are masked; --show-values shows them, and the log keeps that"
 _LARGEST_PIXELS = 512
@@ -145,7 +179,6 @@ def _trail(arguments: argparse.Namespace) -> None:
 
 
 def _image(arguments: argparse.Namespace) -> int:
-    from engine.cli.png import png
 
     pixels = min(arguments.size, _LARGEST_PIXELS)
     with running_engine(arguments) as engine:
@@ -209,3 +242,28 @@ def _compared_cells(row: ComparedRow) -> tuple[object, ...]:
 def _say_masked(rows: Iterable[ElementRow]) -> None:
     if any(row.masked for row in rows):
         terminal.say(MASKED)
+
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_GREY, _COLOURS = 0, 2
+
+
+def png(width: int, height: int, samples: int, pixels: bytes) -> bytes:
+    """Return an image as a file.
+
+    Args:
+        width: columns.
+        height: rows.
+        samples: 1 for grey, 3 for red, green and blue.
+        pixels: row by row, one byte a sample.
+    """
+    colours = _GREY if samples == 1 else _COLOURS
+    header = struct.pack(">IIBBBBB", width, height, 8, colours, 0, 0, 0)
+    row = width * samples
+    rows = b"".join(b"\0" + pixels[at : at + row] for at in range(0, row * height, row))
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return _SIGNATURE + b"".join(_chunk(kind, data) for kind, data in chunks)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

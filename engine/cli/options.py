@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import argparse
 import re
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from engine import terminal
 from engine.cli.files import FileRefused, read_text
 from engine.errors import ConfigurationError
 from engine.events import Severity
-from engine.model.auto_archive import AutoArchive
-from engine.model.metrics_address import MetricsAddress
+from engine.host import terminal
+from engine.model.addresses import MetricsAddress
+from engine.model.anonymization import PROFILE, Retain
+from engine.model.project import AutoArchive
+from engine.model.tls import TLS_FILES, ClientCertificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    from collections.abc import Iterator
+
 
 AUTO_ARCHIVE_CODES = {code.name.lower(): int(code) for code in AutoArchive}
 
@@ -214,3 +220,82 @@ def _setting(text: str) -> tuple[str, object]:
     """Read NAME=VALUE, or for NAME=@FILE what the file says."""
     name, value = _limit(text)
     return name, text_or_file(value) if isinstance(value, str) else value
+
+
+_NOTHING = "nothing"
+_CHOICES = (*map(str, Retain), _NOTHING)
+
+
+def add_script_switch(parser: argparse.ArgumentParser, member: str, when: str) -> None:
+    """Add the pair of options that switches a script.
+
+    Args:
+        parser: the command.
+        member: what the switch is called in the record.
+        when: a clause saying when the script runs.
+    """
+    switch = parser.add_mutually_exclusive_group()
+    add = partial(switch.add_argument, dest=member, default=argparse.SUPPRESS)
+    add("--enable-script", action="store_true", help=f"let it run {when}")
+    add("--disable-script", action="store_false", help="keep it, but off")
+
+
+def add_profile(parser: argparse.ArgumentParser, when: str) -> None:
+    """Add the options of the basic profile; `when` says when it is applied."""
+    switch = parser.add_mutually_exclusive_group()
+    add = partial(switch.add_argument, dest="profile_enabled", default=argparse.SUPPRESS)
+    words = f"apply the basic profile of PS3.15 {when}, before any script"
+    add("--enable-profile", action="store_true", help=words)
+    add("--disable-profile", action="store_false", help="do not apply it")
+    add = partial(parser.add_argument, default=argparse.SUPPRESS)
+    words = f"what the profile keeps: {', '.join(Retain)}, or {_NOTHING}; repeatable; replaces all"
+    add("--retain", metavar="WHAT", action="append", choices=_CHOICES, help=words)
+    words = "keep dates with the profile, moved by N days; 0 takes them away again"
+    add("--shift-days", metavar="N", type=int, help=words)
+
+
+def with_profile(arguments: argparse.Namespace, before: object) -> dict[str, object]:
+    """Return the record's member of the profile with what was given in its place."""
+    known = dict(before) if isinstance(before, dict) else {}
+    return {PROFILE: known | dict(_given(arguments))}
+
+
+def _given(arguments: argparse.Namespace) -> Iterator[tuple[str, object]]:
+    if "profile_enabled" in arguments:
+        yield "enabled", arguments.profile_enabled
+    if "retain" in arguments:
+        yield "retain", [option for option in arguments.retain if option != _NOTHING]
+    if "shift_days" in arguments:
+        yield "shift_days", arguments.shift_days or None
+
+
+TLS_FIELDS = ("tls_enabled", *TLS_FILES, "tls_client")
+
+
+def add_tls(parser: argparse.ArgumentParser) -> None:
+    """Add the options that switch TLS on and say with which files."""
+    add = partial(parser.add_argument, default=argparse.SUPPRESS)
+    switch = "speak TLS only; naming a certificate switches it on"
+    add("--tls", dest="tls_enabled", action=argparse.BooleanOptionalAction, help=switch)
+    file = partial(add, metavar="FILE", type=_full_path)
+    file("--tls-certificate", help="PEM file with the certificate and its intermediate ones")
+    file("--tls-key", help="PEM file with its private key, without a passphrase")
+    file("--tls-ca", help="PEM file with the authorities of the callers' certificates")
+    lists = "PEM file with the authorities' revocation lists (CRLs); '' asks for none"
+    file("--tls-crl", help=lists)
+    choices = [str(choice) for choice in ClientCertificates]
+    asked = "whether callers must show a certificate (default: required)"
+    add("--tls-client", choices=choices, help=asked)
+
+
+def tls_given(given: Mapping[str, object]) -> dict[str, object]:
+    """Return the TLS fields among the options."""
+    fields = {name: given[name] for name in TLS_FIELDS if name in given}
+    if fields.get("tls_certificate"):
+        fields.setdefault("tls_enabled", True)
+    return fields
+
+
+def _full_path(text: str) -> str:
+    """Return a file name that an engine in another directory understands too."""
+    return str(Path(text).absolute()) if text else ""

@@ -9,10 +9,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import terminal
 from engine.cli.files import FileRefused
 from engine.cli.options import set_run
+from engine.dimse.store_status import SUCCESS, status_in_words
 from engine.errors import PeerError
+from engine.host import terminal
 from engine.model.peer import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
@@ -21,7 +22,6 @@ from engine.model.peer import (
     PeerDeadlines,
     parse_peer,
 )
-from engine.model.store_status import SUCCESS, status_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -127,7 +127,7 @@ def _send(arguments: argparse.Namespace) -> int:
 
 def _found(paths: Sequence[Path]) -> Iterator[Path]:
     """Yield the files that are named, and all DICOM files of the folders that are."""
-    from engine.intake.part10 import is_dicom_file
+    from engine.dicom.part10 import is_dicom_file
 
     for path in paths:
         if path.is_dir():

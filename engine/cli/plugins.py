@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine import terminal
 from engine.cli.options import set_run
+from engine.host import terminal
 
 if TYPE_CHECKING:
     import argparse
@@ -17,9 +17,9 @@ def add_plugins(parser: argparse.ArgumentParser) -> None:
 
 
 def _plugins(arguments: argparse.Namespace) -> int:
-    from engine.intake.file_namers import load_file_namers
-    from engine.intake.installed import load_identifiers
-    from engine.intake.installed_processors import load_processors
+    from engine.identification.installed import load_identifiers
+    from engine.plugins.file_namers import load_file_namers
+    from engine.processing.installed import load_processors
 
     infos = [
         *(plugin.info for plugin in load_identifiers()),

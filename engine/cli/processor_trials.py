@@ -6,34 +6,34 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import terminal
 from engine.cli.context import actor, receiver_named
 from engine.cli.live import running_engine
 from engine.cli.objects import MASKED
 from engine.cli.route import print_processing
+from engine.dicom.header import identifying_values_of
+from engine.dicom.part10 import read_file
 from engine.errors import NotFound, UnreadableObject
-from engine.intake.clauses import Routing
-from engine.intake.identifiers import Missing
-from engine.intake.installed import installed_identifiers
-from engine.intake.installed_processors import load_processors
-from engine.intake.offline import offline_processing
-from engine.intake.part10 import read_file
-from engine.intake.processors import Facts
-from engine.intake.router import Ruling
-from engine.intake.telling import identifying_values
+from engine.host import terminal
+from engine.identification.identifiers import MissingIdentifier
+from engine.identification.installed import installed_identifiers
+from engine.identification.sources import Routing
+from engine.intake.receiver_policy import ReceiverPolicy
+from engine.intake.rehearsal import processing_without_engine
 from engine.intake.trial import try_object
-from engine.model.identifying import NO_VALUES
+from engine.model.identity import NO_VALUES
 from engine.model.processing import Verdict
+from engine.processing.contract import Facts
+from engine.processing.installed import load_processors
 
 if TYPE_CHECKING:
     import argparse
 
-    from engine.intake.processing import Chain, Processing
     from engine.model.configuration import Configuration
-    from engine.model.identifying import IdentifyingValues
+    from engine.model.identity import IdentifyingValues
     from engine.model.processing import ProcessorStep
     from engine.model.processor import Processor
     from engine.model.receiver import Receiver
+    from engine.processing.chain import Processing, ProcessorChain
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +71,20 @@ def trials(
 ) -> list[Trial]:
     """Try a processor on every file; one that can't be read stops nothing."""
     site, projects = configuration.site, configuration.projects
-    identifier = installed_identifiers().get(receiver.identifier) or Missing(receiver.identifier)
+    identifier = installed_identifiers().get(receiver.identifier) or MissingIdentifier(
+        receiver.identifier
+    )
     routing = Routing.of(receiver, site.routing, projects)
     facts = Facts(receiver.label, arguments.calling)
     with (
-        offline_processing(load_processors()) as processing,
+        processing_without_engine(load_processors()) as processing,
         processing.preparing(processor, configuration) as chain,
     ):
-        ruling = Ruling(receiver, identifier, routing, site.sessions, chain=chain)
-        tried = [_tried(Path(name), processing, ruling, chain, facts) for name in arguments.files]
+        receiver_policy = ReceiverPolicy(receiver, identifier, routing, site.sessions, chain=chain)
+        tried = [
+            _tried(Path(name), processing, receiver_policy, chain, facts)
+            for name in arguments.files
+        ]
     if not arguments.mask:
         return tried
     return [one.masked(f"file {number}") for number, one in enumerate(tried, start=1)]
@@ -112,10 +117,16 @@ def newest(
     return int(any(step.verdict is Verdict.FAILED for step in trial.steps))
 
 
-def _tried(path: Path, processing: Processing, ruling: Ruling, chain: Chain, facts: Facts) -> Trial:
+def _tried(
+    path: Path,
+    processing: Processing,
+    receiver_policy: ReceiverPolicy,
+    chain: ProcessorChain,
+    facts: Facts,
+) -> Trial:
     try:
-        header = read_file(path, last_tag=ruling.last_tag)
+        header = read_file(path, last_tag=receiver_policy.last_tag)
     except UnreadableObject as error:
         return Trial(str(path), unreadable=error.detail)
-    steps = try_object(processing, ruling, chain, path, header, facts).steps
-    return Trial(str(path), steps, known=identifying_values(header))
+    steps = try_object(processing, receiver_policy, chain, path, header, facts).steps
+    return Trial(str(path), steps, known=identifying_values_of(header))

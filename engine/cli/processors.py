@@ -3,27 +3,69 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
-from engine import terminal
-from engine.cli.context import actor, receiver_named, settings_of
+from engine.cli.context import (
+    actor,
+    add_show_secrets,
+    receiver_named,
+    settings_of,
+    shown,
+    shows_secrets,
+)
 from engine.cli.objects import add_show_values
 from engine.cli.options import add_verb, add_verbs, add_yes, text_or_file
-from engine.cli.processor_statuses import print_statuses, status_record, statuses_of
 from engine.cli.route import print_processing
-from engine.cli.secrets import add_show_secrets, shown, shows_secrets
 from engine.errors import NotFound
-from engine.model.processor import Processor, ProcessorRules, parse_processor
-from engine.model.processor_class import Location
+from engine.host import terminal
+from engine.model.processor import Location, Processor, ProcessorRules, parse_processor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from engine.config.store import ConfigurationStore
     from engine.model.configuration import Configuration
-    from engine.model.processor_class import ProcessorClass
+    from engine.model.processing import ProcessorStatus
+    from engine.model.processor import ProcessorClass
     from engine.model.receiver import Receiver
+
+
+_COUNTS = ("runs", "rejects", "errors")
+
+
+def statuses_of(arguments: argparse.Namespace) -> dict[int, ProcessorStatus]:
+    """Return the statuses of all processors by their ids; none if no engine runs."""
+    from engine.remote.attach import find_engine
+
+    engine = find_engine(settings_of(arguments))
+    if engine is None:
+        return {}
+    with closing(engine):
+        return {status.processor.id: status for status in engine.view.processors.list()}
+
+
+def status_record(status: ProcessorStatus | None) -> dict[str, object] | None:
+    """Return a status for programs; None if no engine tells it."""
+    if status is None:
+        return None
+    names = (*_COUNTS, "receivers", "problem", "last_error", "last_error_at", "mean_seconds")
+    return {"state": str(status.state)} | {name: getattr(status, name) for name in names}
+
+
+def print_statuses(statuses: Mapping[int, ProcessorStatus]) -> None:
+    """Print what the processors did."""
+    heads = ("LABEL", "STATE", *(name.upper() for name in _COUNTS), "MS", "SEES", "PROBLEM")
+    rows = [
+        (
+            *(s.processor.label, str(s.state), s.runs, s.rejects, s.errors),
+            *(f"{1000 * s.mean_seconds:.1f}", ", ".join(s.receivers), s.problem or s.last_error),
+        )
+        for s in statuses.values()
+    ]
+    terminal.print_table(heads, rows)
+
 
 _LISTS = ("receivers_allowed", "receivers_denied", "projects")
 _FIELDS = ("label", "processor_class", "enabled", "location", "priority", *_LISTS)
@@ -98,12 +140,15 @@ def _classes(arguments: argparse.Namespace) -> int:
     else:
         terminal.print_table(
             ("CLASS", "NAME", "LOCATIONS", "PARAMETERS", "STATE"),
-            [(c.id, c.name, ", ".join(c.locations), _told(c), c.error or "ready") for c in classes],
+            [
+                (c.id, c.name, ", ".join(c.locations), _parameter_list(c), c.error or "ready")
+                for c in classes
+            ],
         )
     return int(any(known.error for known in classes))
 
 
-def _told(known: ProcessorClass) -> str:
+def _parameter_list(known: ProcessorClass) -> str:
     """List the parameters of a class, those that must be given with an asterisk."""
     return ", ".join(f"{p.name}{'*' if p.required else ''}" for p in known.parameters)
 
@@ -211,7 +256,7 @@ def processor_named(configuration: Configuration, name: str) -> Processor:
 
 def _rules() -> ProcessorRules:
     """Return what the installed classes say; loads the code of plugins."""
-    from engine.intake.installed_processors import load_processors, rules_of
+    from engine.processing.installed import load_processors, rules_of
 
     return rules_of(load_processors())
 
@@ -229,8 +274,8 @@ def _first_location(rules: ProcessorRules, class_id: str) -> Location:
 
 
 def _store(arguments: argparse.Namespace, rules: ProcessorRules) -> ConfigurationStore:
-    from engine.clock import SystemClock
     from engine.config.store import ConfigurationStore
+    from engine.host.clock import SystemClock
 
     settings = settings_of(arguments)
     return ConfigurationStore(

@@ -6,22 +6,23 @@ import argparse
 from functools import partial
 from typing import TYPE_CHECKING
 
-from engine import terminal
 from engine.cli.context import actor, settings_of, store_of
 from engine.cli.options import (
     AUTO_ARCHIVE_CODES,
+    add_profile,
+    add_script_switch,
     add_verb,
     add_verbs,
     add_yes,
     auto_archive,
     lines_in_words,
     text_of_file,
+    with_profile,
 )
-from engine.cli.profile import add_profile, add_script_switch, with_profile
+from engine.host import terminal
 from engine.model.anonymization import PROFILE
-from engine.model.identifier import PROJECT_FIELD
-from engine.model.pet_mr import SITES, PetMr
-from engine.model.project import PROJECT_TEXTS, Project
+from engine.model.plugins import PROJECT_FIELD
+from engine.model.project import PROJECT_TEXTS, SITES, PetMr, Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,7 +158,7 @@ def _given(arguments: argparse.Namespace) -> dict[str, object]:
 
 def _sessions(arguments: argparse.Namespace) -> dict[str, int]:
     """Return how many sessions of each project the index knows."""
-    from engine.sessions.observed import read_sessions_by_project
+    from engine.index.reader import read_sessions_by_project
 
     return read_sessions_by_project(settings_of(arguments).index_file)
 

@@ -6,32 +6,33 @@ import argparse
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from engine import terminal
-from engine.answers.tls_files import callers_record, certificate_record, tls_notes
 from engine.cli.context import (
     actor,
     installed_file_namers,
     installed_identifiers,
     receiver_named,
+    shown,
     store_of,
 )
 from engine.cli.live import add_port_verbs
 from engine.cli.options import (
     add_limits,
     add_switch,
+    add_tls,
     add_verb,
     add_verbs,
     add_yes,
     limits_given,
     text_of_file,
     text_or_file,
+    tls_given,
 )
-from engine.cli.secrets import shown
-from engine.cli.tls import add_tls, tls_given
-from engine.clock import SystemClock
-from engine.model.duplicates import DuplicatePolicy
+from engine.host import terminal
+from engine.host.clock import SystemClock
 from engine.model.limits import RECEIVER_LIMITS
 from engine.model.receiver import ROUTING_FIELDS, Receiver, ReceiverRules, parse_receiver
+from engine.model.site import DuplicatePolicy
+from engine.queries.tls_files import callers_record, certificate_record, tls_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from engine import terminal
-from engine.cli import differences as told
 from engine.cli.context import actor, store_of
 from engine.cli.options import add_verb, add_yes, whole_number
 from engine.errors import ConfigurationError, NotFound, Problem
+from engine.host import terminal
 from engine.model.configuration import Configuration
-from engine.model.configuration_diff import differences
+from engine.model.configuration_diff import by_member, differences, masked
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable, Iterator
 
     from engine.cli.options import Commands
-    from engine.config.recovery import Recoverable
+    from engine.config.recovery import RecoveryCandidate
     from engine.config.store import ConfigurationStore
+    from engine.model.configuration_diff import FieldDifference
+
+
+def sentences(made: Iterable[FieldDifference], *, secrets: bool = False) -> list[str]:
+    """Say every difference in one line; those of the limits one by one."""
+    return [difference.sentence() for difference in _members(made, secrets=secrets)]
+
+
+def records(made: Iterable[FieldDifference], *, secrets: bool = False) -> list[dict[str, object]]:
+    """Return the differences for programs."""
+    return [{**asdict(d), "sentence": d.sentence()} for d in _members(made, secrets=secrets)]
+
+
+def print_differences(made: Iterable[FieldDifference], *, secrets: bool = False) -> None:
+    """Write the differences for people."""
+    rows = [(sentence,) for sentence in sentences(made, secrets=secrets)]
+    terminal.print_table(("DIFFERENCE",), rows)
+
+
+def _members(made: Iterable[FieldDifference], *, secrets: bool) -> Iterator[FieldDifference]:
+    return by_member(made) if secrets else masked(made)
 
 
 class StillValid(ConfigurationError):
@@ -66,7 +88,7 @@ def _require_broken(store: ConfigurationStore) -> None:
     raise StillValid(problem)
 
 
-def _chosen(store: ConfigurationStore, number: int | None) -> Recoverable:
+def _chosen(store: ConfigurationStore, number: int | None) -> RecoveryCandidate:
     for found in store.recoverable():
         if number in (None, found.configuration.revision):
             return found
@@ -86,7 +108,7 @@ def _list(arguments: argparse.Namespace, store: ConfigurationStore) -> None:
     return terminal.print_table(("REVISION", "TIME", "AUTHOR", "RECEIVERS", "FILE"), rows)
 
 
-def _record(found: Recoverable) -> dict[str, object]:
+def _record(found: RecoveryCandidate) -> dict[str, object]:
     made = found.configuration
     return {
         "revision": made.revision,
@@ -98,7 +120,7 @@ def _record(found: Recoverable) -> dict[str, object]:
 
 
 def _report(
-    arguments: argparse.Namespace, chosen: Recoverable | None, revision: int | None
+    arguments: argparse.Namespace, chosen: RecoveryCandidate | None, revision: int | None
 ) -> None:
     """Say what was restored as which revision; None for a dry run."""
     if arguments.json:
@@ -108,5 +130,5 @@ def _report(
     if revision is not None:
         return terminal.say(f"restored {what}; revision {revision} is in force")
     settings = chosen.configuration if chosen else Configuration()
-    told.print_differences(differences(Configuration(), settings))
+    print_differences(differences(Configuration(), settings))
     return terminal.say(f"would restore {what}")

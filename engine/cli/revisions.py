@@ -6,14 +6,13 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from engine import terminal
-from engine.cli import differences as told
-from engine.cli.context import actor, store_of
+from engine.cli import recover as told
+from engine.cli.context import actor, add_show_secrets, shown, shows_secrets, store_of
 from engine.cli.options import add_verb, add_verbs, add_yes, flattened, whole_number
 from engine.cli.receivers import receiver_record
 from engine.cli.recover import add_recover
-from engine.cli.secrets import add_show_secrets, shown, shows_secrets
 from engine.errors import ChangedMeanwhile, ConfigurationError, NotFound, StorageUnusable
+from engine.host import terminal
 from engine.model.configuration import Configuration, parse_configuration
 from engine.model.configuration_diff import differences
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.config.store import ConfigurationStore, Revision
-    from engine.model.configuration_diff import Difference
+    from engine.model.configuration_diff import FieldDifference
 
 _SHOWN = 20
 
@@ -191,7 +190,7 @@ def _restore(arguments: argparse.Namespace) -> None:
 
 def _check_unchanged(seen: Configuration, now: Configuration) -> None:
     """Don't overwrite what somebody changed while the question was open."""
-    made: tuple[Difference, ...] = differences(seen, now)
+    made: tuple[FieldDifference, ...] = differences(seen, now)
     if made:
         what = "the configuration"
         raise ChangedMeanwhile(what, now.changed_by, now.changed_at, told.sentences(made))

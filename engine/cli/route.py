@@ -5,30 +5,32 @@ from __future__ import annotations
 import os
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import terminal
-from engine.cli.context import receiver_named, settings_of, store_of
+from engine.cli.context import actor, receiver_named, settings_of, store_of
 from engine.cli.files import read_text
+from engine.cli.live import running_engine
 from engine.cli.objects import MASKED, add_show_values
 from engine.cli.options import set_run
 from engine.errors import EngineError, UnreadableObject
-from engine.model.identity import DEFAULT_SESSION_LABEL, UNASSIGNED
+from engine.host import terminal
+from engine.intake.rehearsal import RoutingDryRunResult
+from engine.model.identity import DEFAULT_SESSION_LABEL, UNASSIGNED, Attribute
 from engine.model.routing_draft import SECTIONS, drafted
-from engine.model.trace import Attribute
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
 
-    from engine.intake.processing import Processing
-    from engine.intake.rehearsal import Rehearsal, Rehearsed
-    from engine.model.identity import Identification
-    from engine.model.processing import ProcessorStep
+    from engine.index.studies import Studies
+    from engine.intake.rehearsal import RoutingDryRun
+    from engine.model.identity import Identification, Step
+    from engine.model.processing import ProcessorStep, RoutingPreview
     from engine.model.receiver import Receiver
-    from engine.model.trace import Step
-    from engine.sessions.studies import Studies
+    from engine.processing.chain import Processing
+
 
 _FOUND = 1
 """Exit code: a file is unreadable, or its object would be refused."""
@@ -71,8 +73,6 @@ def _route(arguments: argparse.Namespace) -> int:
     _require_one_source(arguments)
     unreadable: list[Unreadable] = []
     if arguments.recent:
-        from engine.cli.recent_routes import recent_routes
-
         rehearsed = recent_routes(arguments)
     else:
         with _rehearsal(arguments) as rehearsal:
@@ -94,10 +94,10 @@ def _require_one_source(arguments: argparse.Namespace) -> None:
 
 
 def _tried(
-    rehearsal: Rehearsal, names: Iterable[str], is_masked: bool
-) -> tuple[list[Rehearsed], list[Unreadable]]:
+    rehearsal: RoutingDryRun, names: Iterable[str], is_masked: bool
+) -> tuple[list[RoutingDryRunResult], list[Unreadable]]:
     """Try every file; those that can't be read stop nothing."""
-    rehearsed: list[Rehearsed] = []
+    rehearsed: list[RoutingDryRunResult] = []
     unreadable: list[Unreadable] = []
     faults: list[OSError] = []
     for number, path in enumerate(_files(names, faults), start=1):
@@ -115,27 +115,32 @@ def _tried(
 
 
 @contextmanager
-def _rehearsal(arguments: argparse.Namespace) -> Iterator[Rehearsal]:
-    from engine.intake.clauses import Routing  # pydicom, which takes a while
-    from engine.intake.identifiers import Missing
-    from engine.intake.installed import installed_identifiers
-    from engine.intake.rehearsal import Rehearsal
-    from engine.intake.router import Ruling
+def _rehearsal(arguments: argparse.Namespace) -> Iterator[RoutingDryRun]:
+    from engine.identification.identifiers import MissingIdentifier
+    from engine.identification.installed import installed_identifiers
+    from engine.identification.sources import Routing  # pydicom, which takes a while
+    from engine.intake.receiver_policy import ReceiverPolicy
+    from engine.intake.rehearsal import RoutingDryRun
 
     configuration = store_of(arguments).load()
     receiver, site = receiver_named(configuration, arguments.receiver), configuration.site
-    identifier = installed_identifiers().get(receiver.identifier) or Missing(receiver.identifier)
+    identifier = installed_identifiers().get(receiver.identifier) or MissingIdentifier(
+        receiver.identifier
+    )
     projects, studies = configuration.projects, _studies(arguments)
     routing = Routing.of(receiver, site.routing, projects, studies)
     with _processing(receiver) as processing:
         chain = processing.chain(receiver, configuration) if processing else None
-        saved, draft = Ruling(receiver, identifier, routing, site.sessions, chain=chain), None
+        saved, draft = (
+            ReceiverPolicy(receiver, identifier, routing, site.sessions, chain=chain),
+            None,
+        )
         if arguments.rules is not None:
             text = read_text(arguments.rules)
             other, elsewhere = drafted(text, receiver, site.routing, arguments.rules)
             routing = Routing.of(other, elsewhere, projects, studies)
-            draft = Ruling(other, identifier, routing, site.sessions, chain=chain)
-        yield Rehearsal(saved, draft, processing=processing, calling_ae_title=arguments.calling)
+            draft = ReceiverPolicy(other, identifier, routing, site.sessions, chain=chain)
+        yield RoutingDryRun(saved, draft, processing=processing, calling_ae_title=arguments.calling)
 
 
 @contextmanager
@@ -144,18 +149,18 @@ def _processing(receiver: Receiver) -> Iterator[Processing | None]:
     if not receiver.custom_processing:
         yield None
         return
-    from engine.intake.installed_processors import load_processors
-    from engine.intake.offline import offline_processing
+    from engine.intake.rehearsal import processing_without_engine
+    from engine.processing.installed import load_processors
 
-    with offline_processing(load_processors()) as processing:
+    with processing_without_engine(load_processors()) as processing:
         yield processing
 
 
 def _studies(arguments: argparse.Namespace) -> Studies:
-    from engine.sessions.studies import StudiesToRead
+    from engine.index.studies import ReadOnlyStudies
 
     settings = settings_of(arguments)
-    return StudiesToRead(settings.study_routes_file, settings.index_file)
+    return ReadOnlyStudies(settings.study_routes_file, settings.index_file)
 
 
 def _files(names: Iterable[str], faults: list[OSError]) -> Iterator[Path]:
@@ -169,7 +174,9 @@ def _files(names: Iterable[str], faults: list[OSError]) -> Iterator[Path]:
             yield from (Path(folder, file) for file in sorted(files))
 
 
-def _print(rehearsed: list[Rehearsed], unreadable: list[Unreadable], *, is_draft: bool) -> None:
+def _print(
+    rehearsed: list[RoutingDryRunResult], unreadable: list[Unreadable], *, is_draft: bool
+) -> None:
     heads = ("CHANGE", "FILE", "PROJECT", "SUBJECT", "SESSION", "AUTO-ARCHIVE", "PATH OR REASON")
     rows = [(_change(f), f.file, *_identity_cells(f.draft), _where(f)) for f in rehearsed]
     first = 0 if is_draft else 1
@@ -193,7 +200,7 @@ def _identity_cells(found: Identification) -> tuple[object, ...]:
     return (*identity.labels, identity.auto_archive)
 
 
-def _where(found: Rehearsed) -> str:
+def _where(found: RoutingDryRunResult) -> str:
     identity = found.draft.identity
     if identity is None:
         return found.rejected or f"refused: {found.draft.failure}"
@@ -205,7 +212,7 @@ def _where(found: Rehearsed) -> str:
     return f"{place} ({'; '.join(notes)})" if notes else place
 
 
-def _change(found: Rehearsed) -> str:
+def _change(found: RoutingDryRunResult) -> str:
     """Say which attributes would change, each as it is and as it would be."""
     if not found.changes:
         return "same"
@@ -245,12 +252,12 @@ def _why(step: Step) -> str:
     return said or ("value cut to 64 characters" if step.cut else "")
 
 
-def _print_deciders(rehearsed: Iterable[Rehearsed]) -> None:
+def _print_deciders(rehearsed: Iterable[RoutingDryRunResult]) -> None:
     rows = [(*decider, objects) for decider, objects in _deciders(rehearsed)]
     terminal.print_table(("ATTRIBUTE", "DECIDED BY", "LINE", "RULE", "ELEMENT", "OBJECTS"), rows)
 
 
-def _deciders(rehearsed: Iterable[Rehearsed]) -> list[tuple[tuple[object, ...], int]]:
+def _deciders(rehearsed: Iterable[RoutingDryRunResult]) -> list[tuple[tuple[object, ...], int]]:
     """Return how often each rule or default decided, most often first for each attribute."""
     counts: dict[Attribute, Counter[tuple[object, ...]]] = {a: Counter() for a in Attribute}
     for found in rehearsed:
@@ -266,7 +273,9 @@ def _decider(attribute: Attribute, step: Step | None) -> tuple[object, ...]:
     return str(attribute), source, step.line, step.rule, step.element
 
 
-def _record(rehearsed: list[Rehearsed], unreadable: list[Unreadable]) -> dict[str, object]:
+def _record(
+    rehearsed: list[RoutingDryRunResult], unreadable: list[Unreadable]
+) -> dict[str, object]:
     names = ("attribute", "source", "line", "rule", "element")
     return {
         "objects": [_object_record(found) for found in rehearsed],
@@ -278,7 +287,7 @@ def _record(rehearsed: list[Rehearsed], unreadable: list[Unreadable]) -> dict[st
     }
 
 
-def _object_record(found: Rehearsed) -> dict[str, object]:
+def _object_record(found: RoutingDryRunResult) -> dict[str, object]:
     return {
         "file": found.file,
         **_identity_record(found.draft),
@@ -319,3 +328,34 @@ def step_record(step: Step) -> dict[str, object]:
         "why_not": step.why_not,
         "failed": step.failed,
     }
+
+
+def recent_routes(arguments: argparse.Namespace) -> list[RoutingDryRunResult]:
+    """Return what would become of a receiver's last objects, newest first.
+
+    Raises:
+        NotFound: if no engine runs, or there is no such receiver.
+    """
+    configuration = store_of(arguments).load()
+    receiver, site = receiver_named(configuration, arguments.receiver), configuration.site
+    if arguments.rules is not None:
+        text = read_text(arguments.rules)
+        receiver, routing = drafted(text, receiver, site.routing, arguments.rules)
+        site = replace(site, routing=routing)
+    with running_engine(arguments) as engine:
+        if arguments.show_values:
+            found = engine.shown_routing(receiver, actor(), site)
+        else:
+            found = engine.preview_routing(receiver, site)
+    return [_rehearsed(preview) for preview in found]
+
+
+def _rehearsed(preview: RoutingPreview) -> RoutingDryRunResult:
+    return RoutingDryRunResult(
+        f"{preview.at:%H:%M:%S} from {preview.calling_ae_title}",
+        preview.draft,
+        preview.saved,
+        (),
+        preview.draft_processing,
+        differs=preview.changes,
+    )

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import terminal
 from engine.cli.options import set_run
-from engine.model.identity import to_label
-from engine.model.trace import element_number
+from engine.host import terminal
+from engine.model.identity import element_number, to_label
 from engine.routing import parse_rule, slow_risk
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def _rule(arguments: argparse.Namespace) -> int:
 
 
 def _value_in(file: str, rule: Rule) -> str | None:
-    from engine.intake.part10 import read_file  # pydicom, which takes a while
+    from engine.dicom.part10 import read_file  # pydicom, which takes a while
 
     return read_file(Path(file), last_tag=rule.tag).text(rule.tag)
 

@@ -11,16 +11,17 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
-from engine import Durability, terminal
+from engine import Durability
 from engine.cli.context import settings_of
 from engine.cli.options import metrics_address, seconds, set_run, severity
 from engine.errors import ConfigurationError, EngineError
 from engine.events import Severity
+from engine.host import terminal
 
 if TYPE_CHECKING:
+    from engine.api import ReceiverStatus
+    from engine.app.status import EngineStatus
     from engine.events import RecordedEvent
-    from engine.status import EngineStatus
-    from engine.view import ReceiverStatus
 
 _WATCH_SECONDS = 2.0
 
@@ -85,10 +86,10 @@ def _file_name(text: str) -> str:
 
 def _engine(arguments: argparse.Namespace) -> None:
     from engine import Engine
-    from engine.control.host import require_tls, serve
-    from engine.headless import Signals, run
+    from engine.app.headless import Signals, run
+    from engine.app.systemd_notify import Notifier
     from engine.net.inherited import InheritedSockets
-    from engine.systemd.notify import Notifier
+    from engine.remote.host import require_tls, serve
 
     signals, notifier = Signals(), Notifier.from_environment()
     signals.install()
@@ -101,7 +102,7 @@ def _engine(arguments: argparse.Namespace) -> None:
         raise error if sys.stderr.isatty() else NotStarted(error) from None
     with ExitStack() as running:
         running.callback(engine.stop)
-        running.callback(serve(engine, settings, tell=engine.record))
+        running.callback(serve(engine, settings, report=engine.record))
         gc.freeze()  # what is here now stays: collections need not look at it again and again
         for receiver in engine.snapshot().receivers:
             terminal.say(_state_in_words(receiver))
@@ -149,7 +150,7 @@ def _watch(arguments: argparse.Namespace) -> NoReturn:
 
 
 def _read_status(arguments: argparse.Namespace) -> EngineStatus:
-    from engine.control.status import current_status
+    from engine.remote.status import current_status
 
     return current_status(settings_of(arguments))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from engine import terminal
 from engine.cli.live import running_engine
 from engine.cli.options import add_verb, add_verbs, whole_number
+from engine.host import terminal
 
 if TYPE_CHECKING:
     import argparse

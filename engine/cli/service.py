@@ -10,14 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import terminal
-from engine.cli.context import store_of
-from engine.cli.options import add_verb, add_verbs, add_yes, metrics_address, seconds
-from engine.errors import ConfigurationError
-from engine.owner import as_owner
-from engine.settings import DATA_VARIABLE
-from engine.systemd.install import (
-    in_words,
+from engine.app.systemd_install import (
+    describe_step,
     install,
     obstacle,
     removal,
@@ -25,15 +19,20 @@ from engine.systemd.install import (
     uninstall,
     unreachable,
 )
-from engine.systemd.places import Place
-from engine.systemd.units import NAME, STATE_ROOT, ServiceSettings, units
+from engine.app.systemd_units import NAME, STATE_ROOT, ListenPlace, ServiceSettings, units
+from engine.cli.context import store_of
+from engine.cli.options import add_verb, add_verbs, add_yes, metrics_address, seconds
+from engine.errors import ConfigurationError
+from engine.host import terminal
+from engine.host.owner import as_owner
+from engine.settings import DATA_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engine.systemd.install import NotInstallable
+    from engine.app.systemd_install import NotInstallable
 
-DEFAULT_LISTEN = (Place(8104),)
+DEFAULT_LISTEN = (ListenPlace(8104),)
 
 
 def add_service(command: argparse.ArgumentParser) -> None:
@@ -61,9 +60,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     add("--metrics", type=metrics_address, metavar="ADDRESS", help=scraped)
 
 
-def _place(text: str) -> Place:
+def _place(text: str) -> ListenPlace:
     try:
-        return Place.parse(text)
+        return ListenPlace.parse(text)
     except ConfigurationError as error:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is no port; use such as 8104") from error
 
@@ -82,14 +81,14 @@ def _print(arguments: argparse.Namespace) -> None:
 
 def _install(arguments: argparse.Namespace) -> None:
     settings = _settings(arguments)
-    todo = [in_words(step) for step in steps(settings)]
+    todo = [describe_step(step) for step in steps(settings)]
     if _is_to_be_done(arguments, todo, obstacle() or unreachable(settings)):
         install(settings, terminal.say)
     _report(arguments, todo)
 
 
 def _uninstall(arguments: argparse.Namespace) -> None:
-    todo = [in_words(step) for step in removal()]
+    todo = [describe_step(step) for step in removal()]
     if _is_to_be_done(arguments, todo, obstacle()):
         terminal.confirm("Stop the service and remove its units?", already=arguments.yes)
         uninstall(terminal.say)
@@ -136,7 +135,7 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
     )
 
 
-def _configured(arguments: argparse.Namespace) -> tuple[Place, ...]:
+def _configured(arguments: argparse.Namespace) -> tuple[ListenPlace, ...]:
     """Return where the configured receivers listen, as far as the configuration can be read."""
     try:
         with as_owner(arguments.data):
@@ -145,7 +144,7 @@ def _configured(arguments: argparse.Namespace) -> tuple[Place, ...]:
         terminal.say(f"the receivers are not known, so the default is taken: {error.detail}")
         return DEFAULT_LISTEN
     site = configuration.site.bind_address
-    places = (Place(r.port, r.bind_address or site) for r in configuration.receivers)
+    places = (ListenPlace(r.port, r.bind_address or site) for r in configuration.receivers)
     return tuple(dict.fromkeys(places)) or DEFAULT_LISTEN
 
 

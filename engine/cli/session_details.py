@@ -6,16 +6,16 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from engine import terminal
 from engine.cli.live import running_engine
 from engine.cli.options import add_verb, whole_number
+from engine.host import terminal
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
 
+    from engine.api.sessions import SessionDetail
     from engine.cli.options import Commands
-    from engine.view.sessions import SessionDetail
 
 _CONFLICT = 1
 _LONGEST_LOOK_SECONDS = 60.0

@@ -10,32 +10,33 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from engine import terminal
-from engine.cli.audited import record
-from engine.cli.context import actor, settings_of, store_of
-from engine.cli.options import add_verb, add_verbs, add_yes, seconds, whole_number
+from engine.cli.context import actor, record, settings_of, store_of
+from engine.cli.options import add_verb, add_verbs, add_yes, seconds, set_run, whole_number
 from engine.cli.session_details import (
     add_objects_verb,
     preview_archiving,
     print_detail,
     wait_until_settled,
 )
-from engine.clock import SystemClock
 from engine.errors import NotFound, SessionError
-from engine.lock import EngineLock
+from engine.host import terminal
+from engine.host.clock import SystemClock
+from engine.host.lock import EngineLock
 from engine.model.identity import UNASSIGNED
-from engine.model.session_query import FIELDS, parse_query
+from engine.model.queries import SESSION_FIELDS, parse_query
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable
 
+    from engine.api.sessions import SessionDetail
     from engine.model.session import Session
-    from engine.sessions.ledger import SessionLedger
+    from engine.sessions.ledger import SessionRepository
     from engine.settings import EngineSettings
-    from engine.view.sessions import SessionDetail
 
-    Ask = Callable[[SessionLedger, int], None]
+    Ask = Callable[[SessionRepository, int], None]
+    from engine.index.traces import TracedObject
+
 
 HEADS = ("ID", "PROJECT", "SUBJECT", "SESSION", "STATUS", "MODALITY", "OBJECTS", "MB", "LAST")
 _SHOWN = 1000
@@ -45,7 +46,9 @@ def add_sessions(command: argparse.ArgumentParser) -> None:
     """Add the commands that show and change sessions."""
     verbs = add_verbs(command)
     listed = add_verb(verbs, "list", _list, "list sessions, the most recently changed first")
-    words = f"such as status:READY,CONFLICT or since:2h; {', '.join(f'{f}:' for f in FIELDS)}"
+    words = (
+        f"such as status:READY,CONFLICT or since:2h; {', '.join(f'{f}:' for f in SESSION_FIELDS)}"
+    )
     listed.add_argument("filters", metavar="FILTER", nargs="*", help=words)
     many = f"how many at most (default: {_SHOWN})"
     listed.add_argument("--limit", type=whole_number, metavar="N", default=_SHOWN, help=many)
@@ -85,8 +88,8 @@ def _add_one(parser: argparse.ArgumentParser, count: str | None = None) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    from engine.sessions.index_file import IndexFile
-    from engine.sessions.listing import find_sessions
+    from engine.index.listing import find_sessions
+    from engine.index.reader import IndexFile
 
     query = parse_query(arguments.filters, SystemClock().now())
     with IndexFile(settings_of(arguments).index_file) as index:
@@ -106,14 +109,14 @@ def row_of(session: Session) -> tuple[object, ...]:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    from engine.session_keeping import areas_of
-    from engine.sessions.index_file import IndexFile
-    from engine.sessions.ledger import SessionLedger
-    from engine.sessions.listing import state_counts
+    from engine.index.listing import state_counts
+    from engine.index.reader import IndexFile
+    from engine.sessions.ledger import SessionRepository
+    from engine.sessions.service import areas_of
 
     settings = settings_of(arguments)
     with IndexFile(settings.index_file) as index:
-        session = SessionLedger(index, SystemClock()).session(arguments.session)
+        session = SessionRepository(index, SystemClock()).session(arguments.session)
         counts = state_counts(index, session.id)
     folder = areas_of(settings).folder(session)
     record = asdict(session) | {"path": str(folder), "states": [c._asdict() for c in counts]}
@@ -129,7 +132,7 @@ def _show(arguments: argparse.Namespace) -> None:
 
 def _detail(arguments: argparse.Namespace, settings: EngineSettings) -> SessionDetail | None:
     """Return what a running engine tells of a session; None without one."""
-    from engine.control.attach import find_engine
+    from engine.remote.attach import find_engine
 
     engine = find_engine(settings)
     if engine is None:
@@ -139,7 +142,7 @@ def _detail(arguments: argparse.Namespace, settings: EngineSettings) -> SessionD
 
 
 def _archive(arguments: argparse.Namespace) -> int:
-    from engine.sessions.operations import OperationKind, Request
+    from engine.index.operations import OperationKind, Request
 
     if arguments.dry_run:
         return preview_archiving(arguments)
@@ -150,7 +153,7 @@ def _archive(arguments: argparse.Namespace) -> int:
 
 
 def _move(arguments: argparse.Namespace) -> int:
-    from engine.sessions.operations import OperationKind, Request
+    from engine.index.operations import OperationKind, Request
 
     known = {project.id for project in store_of(arguments).load().projects.projects}
     if arguments.project not in known:
@@ -161,7 +164,7 @@ def _move(arguments: argparse.Namespace) -> int:
 
 
 def _delete(arguments: argparse.Namespace) -> int:
-    from engine.sessions.operations import OperationKind, Request
+    from engine.index.operations import OperationKind, Request
 
     counted = terminal.counted(len(arguments.session), "session")
     terminal.confirm(f"Move {counted} to the trash?", already=arguments.yes)
@@ -170,18 +173,18 @@ def _delete(arguments: argparse.Namespace) -> int:
 
 
 def _restore(arguments: argparse.Namespace) -> int:
-    from engine.sessions.operations import OperationKind, Request
+    from engine.index.operations import OperationKind, Request
 
     request = Request(OperationKind.RESTORE, actor())
     return _ask(arguments, lambda ledger, number: ledger.ask(number, request))
 
 
 def _rebuild(arguments: argparse.Namespace) -> int:
-    from engine.session_events import SessionRebuildAsked
-    from engine.sessions.workplace import project_of
+    from engine.events.sessions import SessionRebuildAsked
+    from engine.sessions.context import project_of
 
-    def rebuild(ledger: SessionLedger, number: int) -> None:
-        ledger.ask_to_build(number)
+    def rebuild(ledger: SessionRepository, number: int) -> None:
+        ledger.request_build(number)
         project = project_of(ledger.session(number))
         event = SessionRebuildAsked(session=number, project=project, by=actor())
         record(settings_of(arguments), event)
@@ -190,10 +193,10 @@ def _rebuild(arguments: argparse.Namespace) -> int:
 
 
 def _cancel(arguments: argparse.Namespace) -> int:
-    from engine.session_events import SessionCancelled
-    from engine.sessions.workplace import project_of
+    from engine.events.sessions import SessionCancelled
+    from engine.sessions.context import project_of
 
-    def cancel(ledger: SessionLedger, number: int) -> None:
+    def cancel(ledger: SessionRepository, number: int) -> None:
         ledger.cancel(number)
         project = project_of(ledger.session(number))
         event = SessionCancelled(session=number, project=project, by=actor())
@@ -204,24 +207,24 @@ def _cancel(arguments: argparse.Namespace) -> int:
 
 def _ask(arguments: argparse.Namespace, request: Ask) -> int:
     """Queue a request for each session; without an engine, carry it out at once."""
-    from engine.sessions.bell import ring
-    from engine.sessions.index_file import IndexFile
-    from engine.sessions.ledger import SessionLedger
+    from engine.index.reader import IndexFile
+    from engine.sessions.ledger import SessionRepository
+    from engine.sessions.worker import notify
 
     settings, clock = settings_of(arguments), SystemClock()
     with IndexFile(settings.index_file) as index:
         if EngineLock.holder(settings.lock_file):
-            ledger = SessionLedger(index, clock)
+            ledger = SessionRepository(index, clock)
             refused = _ask_each(arguments.session, ledger, request)
-            ring(settings.bell_file)
+            notify(settings.wakeup_file)
             late = not _waited(arguments, refused)
-            return _tell(arguments, ledger, refused) or int(late)
-    from engine.session_keeping import sessions_without_engine
+            return _print_outcome(arguments, ledger, refused) or int(late)
+    from engine.sessions.service import sessions_without_engine
 
-    with sessions_without_engine(settings, clock) as keeping:
-        refused = _ask_each(arguments.session, keeping.ledger, request)
-        keeping.run_requests()
-        return _tell(arguments, keeping.ledger, refused)
+    with sessions_without_engine(settings, clock) as session_service:
+        refused = _ask_each(arguments.session, session_service.ledger, request)
+        session_service.run_requests()
+        return _print_outcome(arguments, session_service.ledger, refused)
 
 
 def _waited(arguments: argparse.Namespace, refused: Iterable[int]) -> bool:
@@ -237,7 +240,7 @@ def _waited(arguments: argparse.Namespace, refused: Iterable[int]) -> bool:
 
 
 def _ask_each(
-    numbers: list[int], ledger: SessionLedger, request: Ask
+    numbers: list[int], ledger: SessionRepository, request: Ask
 ) -> dict[int, SessionError | NotFound]:
     """Return the sessions for which that is not possible; the others are not held up by them."""
     refused: dict[int, SessionError | NotFound] = {}
@@ -249,9 +252,9 @@ def _ask_each(
     return refused
 
 
-def _tell(
+def _print_outcome(
     arguments: argparse.Namespace,
-    ledger: SessionLedger,
+    ledger: SessionRepository,
     refused: dict[int, SessionError | NotFound],
 ) -> int:
     """Say what the sessions are now, and what was refused; return the exit code."""
@@ -266,10 +269,44 @@ def _tell(
     return max((error.exit_code for error in refused.values()), default=0)
 
 
-def _state(ledger: SessionLedger, number: int) -> tuple[str, str]:
+def _state(ledger: SessionRepository, number: int) -> tuple[str, str]:
     """Return a session's status and reason; one that was merged has no row of its own any more."""
     try:
         session = ledger.session(number)
     except NotFound:
         return "GONE", "merged into another session, or removed"
     return str(session.status), session.reason
+
+
+_OBJECT_HEADS = ("RECEIVED", "RECEIVER", "CALLER", "STATE", "STATUS", "SESSION", "FILE", "REASON")
+
+
+def add_trace(parser: argparse.ArgumentParser) -> None:
+    """Add the command that looks something up."""
+    set_run(parser, _trace)
+    what = "a SOP or Study Instance UID, an accession number or a patient ID"
+    parser.add_argument("value", metavar="VALUE", help=what)
+
+
+def _trace(arguments: argparse.Namespace) -> None:
+    from engine.index.reader import IndexFile
+    from engine.index.traces import TraceKey, trace
+
+    settings = settings_of(arguments)
+    with IndexFile(settings.index_file) as index:
+        path = settings.trace_key_file
+        found = trace(index, TraceKey(path) if path.exists() else None, arguments.value)
+    if not found.sessions and not found.objects:
+        raise NotFound("nothing of that was received", "check the value; letter case is ignored")
+    if arguments.json:
+        return terminal.print_json(asdict(found))
+    if found.objects:
+        rows = [_row(found_object) for found_object in found.objects]
+        terminal.print_table(_OBJECT_HEADS, rows)
+    return terminal.print_table(HEADS, map(row_of, found.sessions))
+
+
+def _row(found: TracedObject) -> tuple[object, ...]:
+    status = f"0x{found.status:04X}"
+    who = (found.at, found.receiver, found.calling_ae_title)
+    return (*who, found.state, status, found.session, found.file, found.reason)

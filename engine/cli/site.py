@@ -7,11 +7,12 @@ from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING
 
-from engine import terminal
-from engine.cli.context import actor, store_of
+from engine.cli.context import actor, shown, store_of
 from engine.cli.options import (
     AUTO_ARCHIVE_CODES,
     add_limits,
+    add_profile,
+    add_script_switch,
     add_settings,
     add_switch,
     add_verb,
@@ -21,21 +22,19 @@ from engine.cli.options import (
     lines_in_words,
     settings_given,
     text_of_file,
+    with_profile,
 )
-from engine.cli.profile import add_profile, add_script_switch, with_profile
-from engine.cli.secrets import shown
-from engine.model.anonymization import PROFILE
+from engine.host import terminal
+from engine.model.anonymization import ENABLED, PROFILE, SITE_SCRIPT
 from engine.model.limits import BOUNDS
-from engine.model.session_settings import SessionSettings
-from engine.model.site import SiteSettings
-from engine.model.site_routing import ATTRIBUTES, SITE_ROUTING_FIELDS
-from engine.model.site_script import ENABLED, SITE_SCRIPT
+from engine.model.routing import ATTRIBUTES, SITE_ROUTING_FIELDS
+from engine.model.site import SessionSettings, SiteSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from engine.model.anonymization import SiteScript
     from engine.model.configuration import Configuration
-    from engine.model.site_script import SiteScript
 
 _NAMES = ", ".join(ATTRIBUTES)
 _DEFAULT = "default"

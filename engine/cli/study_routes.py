@@ -6,15 +6,13 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from engine import terminal
-from engine.cli.audited import record
-from engine.cli.context import actor, settings_of, store_of
+from engine.cli.context import actor, record, settings_of, store_of
 from engine.cli.files import read_text
 from engine.cli.options import add_verb, add_verbs
-from engine.clock import SystemClock
 from engine.errors import NotFound
-from engine.model.study_route import FIELDS, parse_study_route
-from engine.model.study_route_csv import read_study_routes_csv
+from engine.host import terminal
+from engine.host.clock import SystemClock
+from engine.model.study_route import FIELDS, parse_study_route, read_study_routes_csv
 
 if TYPE_CHECKING:
     import argparse
@@ -47,7 +45,7 @@ def add_study_routes(command: argparse.ArgumentParser) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    from engine.sessions.study_routes import read_study_routes
+    from engine.index.studies import read_study_routes
 
     routes = read_study_routes(settings_of(arguments).study_routes_file)
     if arguments.json:
@@ -67,7 +65,7 @@ def _import(arguments: argparse.Namespace) -> None:
 
 def _delete(arguments: argparse.Namespace) -> None:
     from engine.events import StudyRouteChanged
-    from engine.sessions.study_routes import StudyRoutes
+    from engine.index.studies import StudyRoutes
 
     file = settings_of(arguments).study_routes_file
     if not file.exists():
@@ -79,7 +77,7 @@ def _delete(arguments: argparse.Namespace) -> None:
 
 
 def _save(arguments: argparse.Namespace, routes: Sequence[StudyRoute]) -> None:
-    from engine.sessions.study_routes import StudyRoutes
+    from engine.index.studies import StudyRoutes
 
     now = SystemClock().now()
     with StudyRoutes(settings_of(arguments).study_routes_file) as table:

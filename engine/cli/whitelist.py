@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import terminal
-from engine.answers.tls_files import authorities
 from engine.cli.context import receiver_named, receivers_named, settings_of, store_of
 from engine.cli.options import add_verb, add_verbs
 from engine.errors import ConfigurationError, InvalidReceiver, InvalidWhitelistEntry, Problem
-from engine.model.ae_title import AETitle
+from engine.host import terminal
+from engine.model.peer import AETitle
 from engine.model.whitelist import (
     WhitelistEntry,
     WhitelistVerdict,
+    also_admits,
     match,
     normalize_address,
     parse_whitelist,
+    proposals,
+    review,
 )
-from engine.model.whitelist_review import also_admits, proposals, review
+from engine.queries.tls_files import authorities
 
 if TYPE_CHECKING:
     import argparse
@@ -149,7 +151,7 @@ def _caller(arguments: argparse.Namespace) -> tuple[AETitle, Address]:
 def _certificate(arguments: argparse.Namespace) -> PeerCertificate | None:
     if arguments.certificate is None:
         return None
-    from engine.certificates import read_certificate  # which takes a while to load
+    from engine.certificates.tls_context import read_certificate  # which takes a while to load
 
     return read_certificate(arguments.certificate).identity
 
@@ -192,7 +194,7 @@ def _lint(arguments: argparse.Namespace) -> int:
 
 def _findings(receiver: Receiver, index_file: Path) -> list[_Finding]:
     """Return the oddities of the valid lines, and the invalid lines of a whitelist that is off."""
-    from engine.sessions.observed import read_whitelist_uses  # SQLite, which takes a while
+    from engine.index.reader import read_whitelist_uses  # SQLite, which takes a while
 
     lines = receiver.whitelist
     invalid: list[tuple[int, str, str, str]] = []

@@ -5,21 +5,21 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from engine import terminal
-from engine.cli import differences as told
+from engine.cli import recover as told
 from engine.cli.context import actor, installed_identifiers, receivers_named, store_of
 from engine.cli.files import STANDARD_STREAM, read_text, write_text
 from engine.cli.options import set_run
 from engine.cli.receivers import receiver_record
 from engine.config.xnat import (
     ImportItem,
-    Outcome,
+    ImportOutcome,
     objections,
     plan_import,
     read_records,
     to_xnat,
 )
 from engine.errors import EngineError
+from engine.host import terminal
 
 if TYPE_CHECKING:
     import argparse
@@ -57,8 +57,8 @@ def _import(arguments: argparse.Namespace) -> None:
     records = read_records(read_text(arguments.file))
     before = store.load()
     items = plan_import(records, before, identifiers)
-    wanted = [i.receiver for i in items if i.receiver and i.outcome is not Outcome.EQUAL]
-    refused = sum(item.outcome is Outcome.REFUSED for item in items)
+    wanted = [i.receiver for i in items if i.receiver and i.outcome is not ImportOutcome.EQUAL]
+    refused = sum(item.outcome is ImportOutcome.REFUSED for item in items)
     applies = arguments.apply and (not refused or arguments.skip_refused)
     # Saved before it is printed: what can't be saved must not look as if it were.
     revision = (store.save_receivers(wanted, actor()) if applies and wanted else before).revision
@@ -86,7 +86,7 @@ def _rows(item: ImportItem) -> Iterator[tuple[str, str, str]]:
     """Yield one row per difference or problem."""
     said = told.sentences(item.differences)
     said += [problem.sentence() for problem in item.problems]
-    if item.outcome is Outcome.CHANGED and not said:
+    if item.outcome is ImportOutcome.CHANGED and not said:
         said = ["only line ends of the rules differ"]
     yield item.label, item.outcome, said[0] if said else ""
     yield from (("", "", sentence) for sentence in said[1:])

@@ -9,18 +9,18 @@ from tinydb import TinyDB, where
 from tinydb.storages import MemoryStorage
 from tinydb.table import Document
 
+from engine.model.anonymization import REVISION, SITE_SCRIPT
 from engine.model.configuration import SCHEMA_VERSION
 from engine.model.project import Project
-from engine.model.site_script import REVISION, SITE_SCRIPT
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
     from tinydb.table import Table
 
-    from engine.clock import Clock
     from engine.config.history import PastRevision
     from engine.config.reading import Tables
+    from engine.host.clock import Clock
     from engine.model.configuration import Configuration
     from engine.model.processor import Processor
     from engine.model.project import ProjectRegistry

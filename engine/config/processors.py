@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from engine.config.masking import mask_problems
 from engine.errors import InvalidProcessor
-from engine.model.masked_settings import mask_problems
 from engine.model.processor import parse_processor
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ BACKUPS_KEPT = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Recoverable:
+class RecoveryCandidate:
     """An acceptable earlier configuration, and the file that holds it."""
 
     configuration: Configuration
@@ -47,7 +47,7 @@ def backups_of(path: Path) -> list[Path]:
     return [path.with_name(f"{path.name}.bak.{i}") for i in range(1, BACKUPS_KEPT + 1)]
 
 
-def recoverable(path: Path) -> Iterator[Recoverable]:
+def recoverable(path: Path) -> Iterator[RecoveryCandidate]:
     """Yield what a configuration file can be restored from, newest revision first.
 
     Files that can't be read, and configurations that are not acceptable, are left out; so is a
@@ -100,7 +100,7 @@ def remedy(path: Path) -> str:
     return f"restore {newest.words} with: {command}"
 
 
-def _age(found: Recoverable) -> int:
+def _age(found: RecoveryCandidate) -> int:
     return -found.configuration.revision
 
 
@@ -112,9 +112,9 @@ def _backups(path: Path) -> Iterator[tuple[Tables, Path]]:
                 yield tables, backup
 
 
-def _acceptable(files: Iterable[tuple[Tables, Path]]) -> Iterator[Recoverable]:
+def _acceptable(files: Iterable[tuple[Tables, Path]]) -> Iterator[RecoveryCandidate]:
     for tables, file in files:
         with suppress(ConfigurationError):
             configuration = parse_configuration(tables)
             require_scripts_in_force(configuration)
-            yield Recoverable(configuration, tables, file)
+            yield RecoveryCandidate(configuration, tables, file)

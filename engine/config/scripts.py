@@ -7,13 +7,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from engine.errors import ConfigurationError, InvalidProject, InvalidSite
-from engine.model.site_script import SITE_SCRIPT
+from engine.model.anonymization import SITE_SCRIPT
 
 if TYPE_CHECKING:
     from engine.errors import Problem
+    from engine.model.anonymization import SiteScript
     from engine.model.configuration import Configuration
     from engine.model.project import Project
-    from engine.model.site_script import SiteScript
 
 _FIELD = "anonymization_script"
 _REMEMBERED = 64

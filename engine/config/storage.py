@@ -18,7 +18,7 @@ from engine.config.history import flush_directory
 from engine.config.reading import LARGEST_FILE_BYTES, Unreadable, read_tables
 from engine.config.recovery import backups_of, remedy, was_configured
 from engine.errors import CorruptConfiguration, Problem, StorageUnusable
-from engine.lock import open_lock_file
+from engine.host.lock import open_lock_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -127,11 +127,11 @@ class AtomicJSONStorage(Storage):
             time.sleep(_PAUSE_SECONDS)
 
     @property
-    def _left_over_prefix(self) -> str:
+    def _temporary_prefix(self) -> str:
         return f".{self.path.name}.new-"
 
     def _sweep(self) -> None:
-        for left_over in self.path.parent.glob(f"{self._left_over_prefix}*"):
+        for left_over in self.path.parent.glob(f"{self._temporary_prefix}*"):
             with contextlib.suppress(OSError):
                 left_over.unlink()
 
@@ -139,7 +139,7 @@ class AtomicJSONStorage(Storage):
         directory = self.path.parent
         if self.path.is_symlink():
             raise OSError(errno.ELOOP, "it is a symbolic link")
-        descriptor, name = tempfile.mkstemp(prefix=self._left_over_prefix, dir=directory)
+        descriptor, name = tempfile.mkstemp(prefix=self._temporary_prefix, dir=directory)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -176,7 +176,7 @@ class AtomicJSONStorage(Storage):
         if backups[0].exists() and backups[0].samefile(self.path):
             return  # an earlier write was stopped between this step and the next
         # A link instead of a rename: the file's own name is never missing.
-        newest = self.path.with_name(f"{self._left_over_prefix}backup")
+        newest = self.path.with_name(f"{self._temporary_prefix}backup")
         newest.hardlink_to(self.path)
         newest.chmod(0o600)
         for older, newer in zip(reversed(backups), reversed(backups[:-1]), strict=False):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from engine.config.draft import Draft
 from engine.config.history import PastRevision, history_of
+from engine.config.masking import mask_problems
 from engine.config.processors import ProcessorTable
 from engine.config.recovery import backup_of_revision, newest_number, recoverable
 from engine.config.scripts import (
@@ -33,8 +34,7 @@ from engine.model.configuration import (
     project_conflicts,
 )
 from engine.model.configuration_diff import differences, masked
-from engine.model.identifier import DEFAULT_IDENTIFIERS
-from engine.model.masked_settings import mask_problems
+from engine.model.plugins import DEFAULT_IDENTIFIERS
 from engine.model.processor import ProcessorRules
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import DEFAULT_AE_TITLE, DEFAULT_PORT, ReceiverRules, parse_receiver
@@ -44,12 +44,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from engine.clock import Clock
     from engine.config.reading import Tables
-    from engine.config.recovery import Recoverable
-    from engine.model.configuration_diff import Difference
-    from engine.model.file_namer import FileNamerInfo
-    from engine.model.identifier import IdentifierInfo
+    from engine.config.recovery import RecoveryCandidate
+    from engine.host.clock import Clock
+    from engine.model.configuration_diff import FieldDifference
+    from engine.model.plugins import FileNamerInfo, IdentifierInfo
     from engine.model.receiver import Receiver
 
 BY_HAND = "an editor"
@@ -63,7 +62,7 @@ class Revision:
     """A configuration as it once was, and what it changed in the one before."""
 
     configuration: Configuration
-    made: tuple[Difference, ...]
+    made: tuple[FieldDifference, ...]
 
 
 class ConfigurationStore:
@@ -283,11 +282,11 @@ class ConfigurationStore:
         """
         return self._parse(self._past(number).tables)
 
-    def recoverable(self) -> Iterator[Recoverable]:
+    def recoverable(self) -> Iterator[RecoveryCandidate]:
         """Yield what a lost or broken file can be restored from, newest revision first."""
         return recoverable(self._path)
 
-    def recover(self, chosen: Recoverable | None, actor: str) -> Configuration:
+    def recover(self, chosen: RecoveryCandidate | None, actor: str) -> Configuration:
         """Replace a lost or broken file; a broken one is kept under another name.
 
         The newest revision comes back with its number and author. An earlier one, and the defaults,
@@ -407,7 +406,9 @@ class ConfigurationStore:
             raise InvalidReceiver(*masks)
         before = [known.tls for known in configuration.receivers if known.id == checked.id]
         if checked.tls is not None and checked.tls not in before:
-            from engine.certificates import load  # which takes a while, and is rarely needed
+            from engine.certificates.tls_context import (
+                load,  # which takes a while, and is rarely needed
+            )
 
             load(checked.tls)
         return checked

@@ -22,7 +22,7 @@ _STEP_MS = 200
 _logger = logging.getLogger(__name__)
 
 
-def watched(path: Path, on_change: Callable[[], None]) -> ConfigurationWatcher:
+def watch_file(path: Path, on_change: Callable[[], None]) -> ConfigurationWatcher:
     """Watch any other file in the same way; return what ends that."""
     watcher = ConfigurationWatcher(path, on_change)
     watcher.start()

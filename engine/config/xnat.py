@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from engine.config.masking import masked_receiver
 from engine.errors import ConfigurationError, InvalidReceiver, InvalidWhitelistEntry, Problem
-from engine.model.configuration_diff import Difference, differences
-from engine.model.identifier import DEFAULT_IDENTIFIER, DEFAULT_IDENTIFIERS
-from engine.model.masked_settings import masked_receiver
+from engine.model.configuration_diff import FieldDifference, differences
+from engine.model.plugins import DEFAULT_IDENTIFIER, DEFAULT_IDENTIFIERS
 from engine.model.receiver import Receiver, ReceiverRules, parse_receiver
 from engine.model.whitelist import parse_entry
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from engine.model.configuration import Configuration
-    from engine.model.identifier import IdentifierInfo
+    from engine.model.plugins import IdentifierInfo
 
 MOST_RECORDS = 1000
 
@@ -39,7 +39,7 @@ _NAMES = {
     "subjectRoutingExpression": "subject_routing",
     "sessionRoutingExpression": "session_routing",
 }
-_THEIRS = {ours: theirs for theirs, ours in _NAMES.items()}
+_XNAT_ONLY = {ours: theirs for theirs, ours in _NAMES.items()}
 _OVERWRITE = "directArchiveOverwrite"
 _APPENDS = {"append": True, "true": True, "delete": False, "false": False}
 _NULLABLE = ("fileNamer", *(name for name in _NAMES if name.endswith("Expression")))
@@ -52,7 +52,7 @@ class InvalidImport(ConfigurationError):
     title = "The file can't be imported"
 
 
-class Outcome(StrEnum):
+class ImportOutcome(StrEnum):
     """What an import would do with one record."""
 
     NEW = "new"
@@ -66,10 +66,10 @@ class ImportItem:
     """One record of the file and what becomes of it."""
 
     label: str
-    outcome: Outcome
+    outcome: ImportOutcome
     receiver: Receiver | None = None
     """What would be saved; its id is 0 if it is new."""
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[FieldDifference, ...] = ()
     """Of a changed receiver; none if its rules differ in their line ends only."""
     problems: tuple[Problem, ...] = ()
     """Why it is refused; the fields have XNAT's names."""
@@ -111,7 +111,7 @@ def plan_import(
         item = _plan(record, configuration, rules)
         if item.label in seen:
             problem = Problem("aeTitle", item.label, "is in the file twice", "remove one of them")
-            item = ImportItem(item.label, Outcome.REFUSED, problems=(*item.problems, problem))
+            item = ImportItem(item.label, ImportOutcome.REFUSED, problems=(*item.problems, problem))
         seen.add(item.label)
         if item.receiver is not None:
             planned[item.label] = item.receiver
@@ -201,17 +201,17 @@ def _plan(
     try:
         receiver = read_receiver(record, known, rules)
     except InvalidReceiver as error:
-        return ImportItem(label, Outcome.REFUSED, problems=error.problems)
+        return ImportItem(label, ImportOutcome.REFUSED, problems=error.problems)
     if known is None:
-        return ImportItem(receiver.label, Outcome.NEW, receiver)
+        return ImportItem(receiver.label, ImportOutcome.NEW, receiver)
     if sorted(receiver.whitelist) == sorted(known.whitelist):
         # XNAT keeps no order, so that another one is no change.
         receiver = replace(receiver, whitelist=known.whitelist)
     if receiver == known:
-        return ImportItem(label, Outcome.EQUAL, known)
+        return ImportItem(label, ImportOutcome.EQUAL, known)
     before = replace(configuration, receivers=(known,))
     after = replace(configuration, receivers=(receiver,))
-    return ImportItem(label, Outcome.CHANGED, receiver, differences(before, after))
+    return ImportItem(label, ImportOutcome.CHANGED, receiver, differences(before, after))
 
 
 def _label(record: Mapping[str, Any]) -> str:
@@ -240,7 +240,7 @@ def _to_raw(record: Mapping[str, Any], known: Receiver | None) -> dict[str, obje
 
 
 def _in_their_words(problem: Problem) -> Problem:
-    field = _THEIRS.get(problem.field, problem.field)
+    field = _XNAT_ONLY.get(problem.field, problem.field)
     if field == _OVERWRITE:
         message, remedy = "is neither append nor delete", "write append, delete, true or false"
         return replace(problem, field=field, message=message, remedy=remedy)

@@ -28,7 +28,7 @@ from engine.dimse.pdata import (
     PDataParser,
     ProtocolViolation,
 )
-from engine.dimse.state_table import OF_PDU_TYPE, TABLE, Action, Occurrence, State
+from engine.dimse.state_table import OF_PDU_TYPE, TABLE, Action, State, UpperLayerEvent
 from engine.errors import UnreadableObject
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ SLACK_BYTES = 4096
 class AssociateRequested(NamedTuple):
     """An A-ASSOCIATE-RQ is here whole; `accept` or `reject` answers it."""
 
-    proposal: acse.Proposal
+    proposal: acse.AssociateRQ
 
 
 class StoreStarted(NamedTuple):
@@ -155,39 +155,39 @@ class AcceptorConnection:
 
     def accept(self, negotiated: acse.Negotiated, limits: Limits) -> bytes:
         """Return the A-ASSOCIATE-AC; from now on these limits hold."""
-        self._act(Occurrence.ACCEPT_ASKED)
+        self._act(UpperLayerEvent.ACCEPT_ASKED)
         self._limits, self._contexts = limits, negotiated.contexts
         self._parser = PDataParser(limits.pdu_bytes + SLACK_BYTES)
         return negotiated.encoded
 
     def reject(self, result: int, source: int, reason: int) -> bytes:
         """Return the A-ASSOCIATE-RJ (PS3.8 9.3.4)."""
-        self._act(Occurrence.REJECT_ASKED)
+        self._act(UpperLayerEvent.REJECT_ASKED)
         return acse.encode_associate_rj(result, source, reason)
 
     def release(self) -> bytes:
         """Return the A-RELEASE-RP."""
-        self._act(Occurrence.RELEASE_ANSWER_ASKED)
+        self._act(UpperLayerEvent.RELEASE_ANSWER_ASKED)
         return acse.A_RELEASE_RP
 
     def abort(self) -> bytes:
         """Return the A-ABORT with which we, as the service user, break an association off."""
-        if (Occurrence.ABORT_ASKED, self.state) not in TABLE:
+        if (UpperLayerEvent.ABORT_ASKED, self.state) not in TABLE:
             return b""
-        self._act(Occurrence.ABORT_ASKED)
+        self._act(UpperLayerEvent.ABORT_ASKED)
         return acse.encode_abort(SERVICE_USER)
 
     def close(self) -> None:
         """Note that the connection is closed."""
-        if (Occurrence.CONNECTION_CLOSED, self.state) in TABLE:
-            self._act(Occurrence.CONNECTION_CLOSED)
+        if (UpperLayerEvent.CONNECTION_CLOSED, self.state) in TABLE:
+            self._act(UpperLayerEvent.CONNECTION_CLOSED)
 
     def fail(self, why: str, reason: int = INVALID_PARAMETER) -> ProtocolError:
         """End the association for what the peer did: it sent nonsense, or took too long."""
-        action = self._act(Occurrence.INVALID_PDU_CAME)
+        action = self._act(UpperLayerEvent.INVALID_PDU_CAME)
         return ProtocolError(why, _abort_of(action, reason))
 
-    def _act(self, occurrence: Occurrence) -> Action:
+    def _act(self, occurrence: UpperLayerEvent) -> Action:
         action, self.state = TABLE[occurrence, self.state]
         return action
 
@@ -269,7 +269,7 @@ class AcceptorConnection:
             return None
         if kind == _ASSOCIATE_RQ and self.state is State.AWAITING_REQUEST:
             proposal = acse.decode_associate_rq(encoded, self._limits)
-            self._act(Occurrence.ASSOCIATE_RQ_CAME)
+            self._act(UpperLayerEvent.ASSOCIATE_RQ_CAME)
             return AssociateRequested(proposal)
         return self._take_other(kind)
 

@@ -24,6 +24,7 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import PresentationContext
 
+from engine.dicom.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from engine.dimse.contexts import (
     IMPLICIT_LITTLE,
     ProposedContext,
@@ -33,15 +34,14 @@ from engine.dimse.contexts import (
 )
 from engine.dimse.pdata import PDU_HEAD_BYTES, ProtocolViolation
 from engine.errors import AssociationBroken, AssociationRefused, ContextRefused
-from engine.intake.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from engine.api import RefusedContext
     from engine.dimse.contexts import AcceptedUIDs
     from engine.model.limits import Limits
     from engine.model.peer import Peer
-    from engine.view import RefusedContext
 
 # pynetdicom logs values that peers send. What an admin needs is an event instead.
 logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
@@ -114,7 +114,7 @@ time, so that a hostile peer can't fill the memory.
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class AssociateRQ:
     """A decoded A-ASSOCIATE-RQ without its odd items; shared by all who send the same bytes."""
 
     encoded: bytes
@@ -145,7 +145,7 @@ class Negotiated:
     """The A-ASSOCIATE-AC."""
 
 
-def decode_associate_rq(encoded: bytes, limits: Limits) -> Proposal:
+def decode_associate_rq(encoded: bytes, limits: Limits) -> AssociateRQ:
     """Return what an A-ASSOCIATE-RQ PDU says (PS3.8 9.3.2).
 
     Raises:
@@ -155,7 +155,7 @@ def decode_associate_rq(encoded: bytes, limits: Limits) -> Proposal:
     return decode(encoded, limits)
 
 
-def negotiate(proposal: Proposal, pdu_bytes: int) -> Negotiated:
+def negotiate(proposal: AssociateRQ, pdu_bytes: int) -> Negotiated:
     """Return the answer of a receiver that accepts the association.
 
     Args:
@@ -166,7 +166,7 @@ def negotiate(proposal: Proposal, pdu_bytes: int) -> Negotiated:
     return (_negotiate if is_long else _cached_negotiate)(proposal, pdu_bytes)
 
 
-def _decode_rq(encoded: bytes, limits: Limits) -> Proposal:
+def _decode_rq(encoded: bytes, limits: Limits) -> AssociateRQ:
     body = encoded[PDU_HEAD_BYTES:]
     if len(body) < _FIXED.size:
         raise ProtocolViolation("its A-ASSOCIATE-RQ is too short")
@@ -184,7 +184,7 @@ def _decode_rq(encoded: bytes, limits: Limits) -> Proposal:
     implementation_class_uid, implementation_version = _implementation(
         user_information, limits.user_items
     )
-    return Proposal(
+    return AssociateRQ(
         encoded,
         limits,
         # PS3.8 9.3.2: only the bit of version 1 is tested; others may be set beside it.
@@ -238,7 +238,7 @@ def _implementation(user_information: bytes, max_items: int) -> tuple[str, str]:
     )
 
 
-def _negotiate(proposal: Proposal, pdu_bytes: int) -> Negotiated:
+def _negotiate(proposal: AssociateRQ, pdu_bytes: int) -> Negotiated:
     accepted, refused = answer_contexts(proposal.contexts)
     answer = _associate(proposal.called_ae_title, proposal.calling_ae_title, pdu_bytes)
     answer.result, answer.result_source = 0, 1

@@ -39,7 +39,7 @@ class StoreRequest(NamedTuple):
     sop_instance_uid: str
 
 
-class Command(NamedTuple):
+class RequestCommand(NamedTuple):
     """A request, with what is to be done about it."""
 
     has_data_set: bool
@@ -48,7 +48,7 @@ class Command(NamedTuple):
     """What to send once the message is complete, as a P-DATA-TF PDU; for a C-STORE it depends."""
 
 
-def read_command(encoded: bytes, context_id: int) -> Command:
+def read_command(encoded: bytes, context_id: int) -> RequestCommand:
     """Read a command set, which is always Implicit VR Little Endian (PS3.7 6.3.1).
 
     Raises:
@@ -61,14 +61,14 @@ def read_command(encoded: bytes, context_id: int) -> Command:
     field = _number(elements.get(_COMMAND_FIELD))
     has_data_set = _number(elements.get(_DATA_SET_TYPE)) != _NO_DATA_SET
     if field != _C_STORE_RQ:
-        return Command(has_data_set, None, _answer(field, elements, context_id))
+        return RequestCommand(has_data_set, None, _answer(field, elements, context_id))
     request = StoreRequest(
         context_id,
         _number(elements.get(_MESSAGE_ID)),
         _uid(elements.get(_AFFECTED_SOP_CLASS)),
         _uid(elements.get(_AFFECTED_SOP_INSTANCE)),
     )
-    return Command(has_data_set, request)
+    return RequestCommand(has_data_set, request)
 
 
 def store_response(request: StoreRequest, status: int, comment: str = "") -> bytes:
@@ -192,25 +192,25 @@ _GROUP_LENGTH_BYTES = 12
 _LAST_COMMAND = 0x03  # PS3.8 E.2: command, last fragment
 
 
-def _usual_store(encoded: bytes, context_id: int) -> Command | None:
+def _usual_store(encoded: bytes, context_id: int) -> RequestCommand | None:
     """Read a C-STORE-RQ with the elements that it must have and no others (PS3.7 9.3.1.1)."""
     if len(encoded) < _BEFORE_CLASS.size:
         return None
     *begins, class_bytes = _BEFORE_CLASS.unpack_from(encoded)
     class_end = _BEFORE_CLASS.size + class_bytes
     instance_at = class_end + _BEFORE_INSTANCE.size
-    if begins != _BEGINS_USUALLY or len(encoded) < instance_at:
+    if begins != _USUAL_PREFIX or len(encoded) < instance_at:
         return None
     asks, message_id, urges, brings, data_set_type, names, instance_bytes = (
         _BEFORE_INSTANCE.unpack_from(encoded, class_end)
     )
-    if (asks, urges, brings, names) != _GOES_ON_USUALLY:
+    if (asks, urges, brings, names) != _USUAL_MIDDLE:
         return None
     if len(encoded) != instance_at + instance_bytes:
         return None
     sop_class_uid = _uid(encoded[_BEFORE_CLASS.size : class_end])
     store = StoreRequest(context_id, message_id, sop_class_uid, _uid(encoded[instance_at:]))
-    return Command(data_set_type != _NO_DATA_SET, store)
+    return RequestCommand(data_set_type != _NO_DATA_SET, store)
 
 
 def _elements(encoded: bytes) -> dict[int, bytes]:
@@ -257,10 +257,10 @@ def _padded(text: str, padding: bytes) -> bytes:
 
 _BEFORE_CLASS = Struct("<8s4x4sI")
 """Group length, and the head of Affected SOP Class UID with its length."""
-_BEGINS_USUALLY = [_ELEMENT.pack(0, 0, 4), _ELEMENT.pack(0, _AFFECTED_SOP_CLASS, 0)[:4]]
+_USUAL_PREFIX = [_ELEMENT.pack(0, 0, 4), _ELEMENT.pack(0, _AFFECTED_SOP_CLASS, 0)[:4]]
 _BEFORE_INSTANCE = Struct("<18sH8s2x8sH4sI")
 """Message id, data set type and the length of Affected SOP Instance UID, with what is between."""
-_GOES_ON_USUALLY = (
+_USUAL_MIDDLE = (
     _short(_COMMAND_FIELD, _C_STORE_RQ) + _ELEMENT.pack(0, _MESSAGE_ID, 2),
     _ELEMENT.pack(0, _PRIORITY, 2),
     _ELEMENT.pack(0, _DATA_SET_TYPE, 2),

@@ -14,8 +14,8 @@ from pydicom import config
 from pydicom.uid import UID
 from pynetdicom import ALL_TRANSFER_SYNTAXES
 
-from engine.view import RefusedContext
-from engine.view.associations import AcceptedContext
+from engine.api import RefusedContext
+from engine.api.associations import AcceptedContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

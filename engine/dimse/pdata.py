@@ -170,7 +170,7 @@ class PDataParser:
                 if control:
                     data.low, self.expects_data = end, False
                     return Fragments(segments, True)
-                low = self._take_alike(data, end - low, end, segments)
+                low = self._take_equal_pdus(data, end - low, end, segments)
             elif control == _COMMAND | _LAST and not self._command:
                 self.pdus += 1
                 data.low, self._message_context_id = end, context_id
@@ -180,7 +180,7 @@ class PDataParser:
         data.low = low
         return None
 
-    def _take_alike(
+    def _take_equal_pdus(
         self, data: ReceiveBuffer, size: int, end: int, segments: list[memoryview]
     ) -> int:
         """Take whole PDUs that begin just as the one of `size` before `end`: often many do."""

@@ -35,7 +35,7 @@ from engine.dimse.pdata import (
     PDataParser,
     ProtocolViolation,
 )
-from engine.dimse.state_table import OF_PDU_TYPE, TABLE, Action, Occurrence, State
+from engine.dimse.state_table import OF_PDU_TYPE, TABLE, Action, State, UpperLayerEvent
 from engine.errors import AssociationBroken, ContextRefused, UnreadableObject
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class RequestorConnection:
 
     def associate(self) -> bytes:
         """Return the A-ASSOCIATE-RQ; the connection is open."""
-        self._act(Occurrence.CONNECTED)
+        self._act(UpperLayerEvent.CONNECTED)
         return acse.encode_associate_rq(self._peer, self._proposed)
 
     def echo(self) -> bytes:
@@ -182,25 +182,25 @@ class RequestorConnection:
 
     def release(self) -> bytes:
         """Return the A-RELEASE-RQ."""
-        self._act(Occurrence.RELEASE_ASKED)
+        self._act(UpperLayerEvent.RELEASE_ASKED)
         return acse.A_RELEASE_RQ
 
     def answer_release(self) -> bytes:
         """Return the A-RELEASE-RP to a peer that asks for the release."""
-        self._act(Occurrence.RELEASE_ANSWER_ASKED)
+        self._act(UpperLayerEvent.RELEASE_ANSWER_ASKED)
         return acse.A_RELEASE_RP
 
     def abort(self) -> bytes:
         """Return the A-ABORT with which we break the association off; empty if there is none."""
-        if (Occurrence.ABORT_ASKED, self.state) not in TABLE:
+        if (UpperLayerEvent.ABORT_ASKED, self.state) not in TABLE:
             return b""
-        action = self._act(Occurrence.ABORT_ASKED)
+        action = self._act(UpperLayerEvent.ABORT_ASKED)
         return acse.encode_abort(SERVICE_USER) if action is Action.AA_1 else b""
 
     def close(self) -> None:
         """Note that the connection is closed, by whichever side."""
-        if (Occurrence.CONNECTION_CLOSED, self.state) in TABLE:
-            self._act(Occurrence.CONNECTION_CLOSED)
+        if (UpperLayerEvent.CONNECTION_CLOSED, self.state) in TABLE:
+            self._act(UpperLayerEvent.CONNECTION_CLOSED)
 
     def next_event(self, data: ReceiveBuffer) -> Event | None:
         """Consume bytes up to the next event; None if more must come."""
@@ -219,17 +219,17 @@ class RequestorConnection:
 
     def _ask(self, command: int) -> int:
         """Note what is asked; return the message id."""
-        self._act(Occurrence.DATA_ASKED)
+        self._act(UpperLayerEvent.DATA_ASKED)
         self._asked = command
         self._message_id = self._message_id % 0xFFFF + 1
         return self._message_id
 
-    def _act(self, occurrence: Occurrence) -> Action:
+    def _act(self, occurrence: UpperLayerEvent) -> Action:
         action, self.state = TABLE[occurrence, self.state]
         return action
 
     def _take_response(self, found: CommandSet) -> Event:
-        self._act(Occurrence.DATA_CAME)
+        self._act(UpperLayerEvent.DATA_CAME)
         try:
             response = read_response(found.encoded)
         except UnreadableObject as error:
@@ -279,14 +279,14 @@ class RequestorConnection:
         try:
             self.accepted = acse.decode_associate_ac(encoded, self._proposed)
         except AssociationBroken as error:
-            self._act(Occurrence.INVALID_PDU_CAME)
+            self._act(UpperLayerEvent.INVALID_PDU_CAME)
             response = acse.encode_abort(SERVICE_PROVIDER, INVALID_PARAMETER)
             return ProtocolError(error.detail, response, error.remedy)
         return Accepted(self.accepted)
 
     def _fail(self, what: str, reason: int) -> ProtocolError:
         """End the association for what the peer did (AA-8)."""
-        self._act(Occurrence.INVALID_PDU_CAME)
+        self._act(UpperLayerEvent.INVALID_PDU_CAME)
         return ProtocolError(f"the peer {what}", acse.encode_abort(SERVICE_PROVIDER, reason))
 
 

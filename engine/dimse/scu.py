@@ -14,7 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from engine.certificates import caller, own_caller
+from engine.api import EchoResult
+from engine.certificates.tls_context import caller, own_caller
+from engine.dicom.sendable import open_sendable
 from engine.dimse import acse
 from engine.dimse.acse import MAX_CONTEXTS
 from engine.dimse.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE, VERIFICATION
@@ -31,6 +33,7 @@ from engine.dimse.requestor import (
     ResponseReceived,
 )
 from engine.dimse.state_table import State
+from engine.dimse.store_status import SUCCESS, RetryDecision, retry_decision, status_in_words
 from engine.errors import (
     AssociationBroken,
     AssociationRefused,
@@ -38,22 +41,19 @@ from engine.errors import (
     PeerUnreachable,
     UnreadableObject,
 )
-from engine.intake.sendable import open_sendable
 from engine.model.peer import OWN_AE_TITLE, Peer, PeerDeadlines
-from engine.model.store_status import SUCCESS, Verdict, status_in_words, verdict_of
 from engine.model.tls import ClientCertificates
 from engine.net.ports import calling_address, shown_address
-from engine.view import EchoResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from engine.clock import Clock
+    from engine.dicom.sendable import Sendable
     from engine.dimse.acse import Context
     from engine.dimse.commands import Response
     from engine.dimse.requestor import Event
-    from engine.intake.sendable import Sendable
+    from engine.host.clock import Clock
     from engine.model.receiver import Receiver
 
 _BUFFER_BYTES = 2 * MAX_PDU_BYTES
@@ -406,7 +406,7 @@ class SentObject:
     @property
     def is_stored(self) -> bool:
         """Whether the peer has it."""
-        return self.status is not None and verdict_of(self.status) is Verdict.DONE
+        return self.status is not None and retry_decision(self.status) is RetryDecision.DONE
 
 
 def store_one(association: OutgoingAssociation, sendable: Sendable) -> tuple[int, str]:
@@ -431,17 +431,17 @@ def send_files(
     peer: Peer,
     files: Sequence[Path],
     deadlines: PeerDeadlines,
-    tell: Callable[[SentObject], None],
+    on_result: Callable[[SentObject], None],
 ) -> None:
     """Send files one after the other, and tell what became of each.
 
     Raises:
         PeerError: if the association is rejected or breaks; the files not told of were not sent.
     """
-    for contexts, group in _groups(files, tell):
+    for contexts, group in _groups(files, on_result):
         with call(peer, contexts, deadlines) as association:
             for file in group:
-                tell(_send(association, file))
+                on_result(_send(association, file))
 
 
 def _send(association: OutgoingAssociation, file: Path) -> SentObject:
@@ -456,7 +456,7 @@ def _send(association: OutgoingAssociation, file: Path) -> SentObject:
 
 
 def _groups(
-    files: Sequence[Path], tell: Callable[[SentObject], None]
+    files: Sequence[Path], on_result: Callable[[SentObject], None]
 ) -> Iterator[tuple[list[Context], list[Path]]]:
     """Yield files whose contexts fit into one association, with these contexts."""
     contexts: dict[Context, None] = {}
@@ -466,10 +466,10 @@ def _groups(
             with open_sendable(file) as sendable:
                 context = sendable.context
         except UnreadableObject as error:
-            tell(SentObject(file, detail=error.detail))
+            on_result(SentObject(file, detail=error.detail))
             continue
         except OSError as error:
-            tell(SentObject(file, detail=_unreadable(error)))
+            on_result(SentObject(file, detail=_unreadable(error)))
             continue
         if context not in contexts and len(contexts) == MAX_CONTEXTS:
             yield list(contexts), group

@@ -27,7 +27,7 @@ class State(Enum):
     AWAITING_CLOSE = 13
 
 
-class Occurrence(Enum):
+class UpperLayerEvent(Enum):
     """The events of table 9-10, in its order: what comes from the peer, and what our side asks."""
 
     ASSOCIATE_ASKED = 1
@@ -87,62 +87,62 @@ class Action(Enum):
 _LATER = range(6, 13)
 """Sta6 to Sta12: an association, or the end of one."""
 
-_ROWS: dict[Occurrence, dict[Action, tuple[int, ...]]] = {
-    Occurrence.ASSOCIATE_ASKED: {Action.AE_1: (1,)},
-    Occurrence.CONNECTED: {Action.AE_2: (4,)},
-    Occurrence.ASSOCIATE_AC_CAME: {
+_ROWS: dict[UpperLayerEvent, dict[Action, tuple[int, ...]]] = {
+    UpperLayerEvent.ASSOCIATE_ASKED: {Action.AE_1: (1,)},
+    UpperLayerEvent.CONNECTED: {Action.AE_2: (4,)},
+    UpperLayerEvent.ASSOCIATE_AC_CAME: {
         Action.AA_1: (2,),
         Action.AA_8: (3, *_LATER),
         Action.AE_3: (5,),
         Action.AA_6: (13,),
     },
-    Occurrence.ASSOCIATE_RJ_CAME: {
+    UpperLayerEvent.ASSOCIATE_RJ_CAME: {
         Action.AA_1: (2,),
         Action.AA_8: (3, *_LATER),
         Action.AE_4: (5,),
         Action.AA_6: (13,),
     },
-    Occurrence.CONNECTION_CAME: {Action.AE_5: (1,)},
-    Occurrence.ASSOCIATE_RQ_CAME: {
+    UpperLayerEvent.CONNECTION_CAME: {Action.AE_5: (1,)},
+    UpperLayerEvent.ASSOCIATE_RQ_CAME: {
         Action.AE_6: (2,),
         Action.AA_8: (3, 5, *_LATER),
         Action.AA_7: (13,),
     },
-    Occurrence.ACCEPT_ASKED: {Action.AE_7: (3,)},
-    Occurrence.REJECT_ASKED: {Action.AE_8: (3,)},
-    Occurrence.DATA_ASKED: {Action.DT_1: (6,), Action.AR_7: (8,)},
-    Occurrence.DATA_CAME: {
+    UpperLayerEvent.ACCEPT_ASKED: {Action.AE_7: (3,)},
+    UpperLayerEvent.REJECT_ASKED: {Action.AE_8: (3,)},
+    UpperLayerEvent.DATA_ASKED: {Action.DT_1: (6,), Action.AR_7: (8,)},
+    UpperLayerEvent.DATA_CAME: {
         Action.AA_1: (2,),
         Action.AA_8: (3, 5, *range(8, 13)),
         Action.DT_2: (6,),
         Action.AR_6: (7,),
         Action.AA_6: (13,),
     },
-    Occurrence.RELEASE_ASKED: {Action.AR_1: (6,)},
-    Occurrence.RELEASE_RQ_CAME: {
+    UpperLayerEvent.RELEASE_ASKED: {Action.AR_1: (6,)},
+    UpperLayerEvent.RELEASE_RQ_CAME: {
         Action.AA_1: (2,),
         Action.AA_8: (3, 5, *range(8, 13)),
         Action.AR_2: (6,),
         Action.AR_8: (7,),
         Action.AA_6: (13,),
     },
-    Occurrence.RELEASE_RP_CAME: {
+    UpperLayerEvent.RELEASE_RP_CAME: {
         Action.AA_1: (2,),
         Action.AA_8: (3, 5, 6, 8, 9, 12),
         Action.AR_3: (7, 11),
         Action.AR_10: (10,),
         Action.AA_6: (13,),
     },
-    Occurrence.RELEASE_ANSWER_ASKED: {Action.AR_4: (8, 12), Action.AR_9: (9,)},
-    Occurrence.ABORT_ASKED: {Action.AA_1: (3, 5, *_LATER), Action.AA_2: (4,)},
-    Occurrence.ABORT_CAME: {Action.AA_2: (2, 13), Action.AA_3: (3, 5, *_LATER)},
-    Occurrence.CONNECTION_CLOSED: {
+    UpperLayerEvent.RELEASE_ANSWER_ASKED: {Action.AR_4: (8, 12), Action.AR_9: (9,)},
+    UpperLayerEvent.ABORT_ASKED: {Action.AA_1: (3, 5, *_LATER), Action.AA_2: (4,)},
+    UpperLayerEvent.ABORT_CAME: {Action.AA_2: (2, 13), Action.AA_3: (3, 5, *_LATER)},
+    UpperLayerEvent.CONNECTION_CLOSED: {
         Action.AA_5: (2,),
         Action.AA_4: (3, 4, 5, *_LATER),
         Action.AR_5: (13,),
     },
-    Occurrence.ARTIM_EXPIRED: {Action.AA_2: (2, 13)},
-    Occurrence.INVALID_PDU_CAME: {
+    UpperLayerEvent.ARTIM_EXPIRED: {Action.AA_2: (2, 13)},
+    UpperLayerEvent.INVALID_PDU_CAME: {
         Action.AA_1: (2,),
         Action.AA_8: (3, 5, *_LATER),
         Action.AA_7: (13,),
@@ -180,7 +180,7 @@ _NEXT: dict[Action, int] = {
     Action.AA_8: 13,
 }
 
-TABLE: dict[tuple[Occurrence, State], tuple[Action, State]] = {
+TABLE: dict[tuple[UpperLayerEvent, State], tuple[Action, State]] = {
     (occurrence, State(number)): (action, State(_NEXT[action]))
     for occurrence, actions in _ROWS.items()
     for action, numbers in actions.items()
@@ -188,13 +188,13 @@ TABLE: dict[tuple[Occurrence, State], tuple[Action, State]] = {
 }
 """What to do, and the state after it; a pair without an entry can't occur."""
 
-OF_PDU_TYPE: dict[int, Occurrence] = {
-    0x01: Occurrence.ASSOCIATE_RQ_CAME,
-    0x02: Occurrence.ASSOCIATE_AC_CAME,
-    0x03: Occurrence.ASSOCIATE_RJ_CAME,
-    0x04: Occurrence.DATA_CAME,
-    0x05: Occurrence.RELEASE_RQ_CAME,
-    0x06: Occurrence.RELEASE_RP_CAME,
-    0x07: Occurrence.ABORT_CAME,
+OF_PDU_TYPE: dict[int, UpperLayerEvent] = {
+    0x01: UpperLayerEvent.ASSOCIATE_RQ_CAME,
+    0x02: UpperLayerEvent.ASSOCIATE_AC_CAME,
+    0x03: UpperLayerEvent.ASSOCIATE_RJ_CAME,
+    0x04: UpperLayerEvent.DATA_CAME,
+    0x05: UpperLayerEvent.RELEASE_RQ_CAME,
+    0x06: UpperLayerEvent.RELEASE_RP_CAME,
+    0x07: UpperLayerEvent.ABORT_CAME,
 }
 """PS3.8 9.3.1."""

@@ -96,3 +96,16 @@ class EventPage:
 
 
 Listener = Callable[[RecordedEvent], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownEvent(Event):
+    """What happened, in the words of the engine that recorded it."""
+
+    severity: Severity = Severity.INFO  # type: ignore[misc] # others have one for the class
+    topic: str = "engine"  # type: ignore[misc]
+    message: str = ""
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return self.message

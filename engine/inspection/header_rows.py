@@ -13,12 +13,11 @@ from pydicom.filereader import read_dataset, read_partial
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
-from engine.anonymize.reading import UNREADABLE
+from engine.anonymize.datasets.reading import UNREADABLE
 from engine.anonymize.record import recorded
+from engine.api.objects import ElementRow
 from engine.inspection.job import HeaderJob, HeaderResult
-from engine.model.identifying import is_identifying, is_private
-from engine.model.trace import element_number
-from engine.view.objects import ElementRow
+from engine.model.identity import element_number, is_identifying, is_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from engine.view.scripts import TrialOutcome
+from engine.api.scripts import TrialOutcome
 
 if TYPE_CHECKING:
+    from engine.api.objects import ElementRow, Thumbnail, Window
+    from engine.api.scripts import EditedRow
     from engine.model.anonymization import Anonymization
-    from engine.model.identifying import IdentifyingValue
-    from engine.view.objects import ElementRow, Thumbnail, Window
-    from engine.view.scripts import EditedRow
+    from engine.model.identity import IdentifyingValue
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,23 +11,23 @@ from engine.events import IdentifyingValuesShown
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from engine.clock import Clock
     from engine.events import Event
-    from engine.sessions.traces import TraceKey
+    from engine.host.clock import Clock
+    from engine.index.traces import TraceKey
 
-AGAIN_SECONDS: Final = 60.0
+SUPPRESS_SECONDS: Final = 60.0
 """What a form shows anew at every key is noted once in this time."""
 _SOP_INSTANCE_UID: Final = 0x00080018
 _LONGEST_ACTOR: Final = 200
 _MOST_REMEMBERED: Final = 1_000
 
 
-class Showings:
+class PhiAccessLog:
     """Lets the journal keep who saw whose values; may be used by any thread."""
 
-    def __init__(self, tell: Callable[[Event], object], key: TraceKey, clock: Clock) -> None:
+    def __init__(self, report: Callable[[Event], object], key: TraceKey, clock: Clock) -> None:
         """Take the journal, and the key of the hashes that stand for the objects."""
-        self._tell = tell
+        self._report = report
         self._key = key
         self._clock = clock
         self._lock = threading.Lock()
@@ -49,7 +49,7 @@ class Showings:
     def _is_new(self, actor: str, found: str) -> bool:
         now = self._clock.monotonic()
         last = self._last.get((actor, found))
-        if last is not None and now - last < AGAIN_SECONDS:
+        if last is not None and now - last < SUPPRESS_SECONDS:
             return False
         self._last[actor, found] = now
         self._last.move_to_end((actor, found))
@@ -59,7 +59,7 @@ class Showings:
 
     def _record(self, actor: str, hashes: tuple[str, ...], session: int | None) -> None:
         first, *others = hashes
-        self._tell(
+        self._report(
             IdentifyingValuesShown(
                 by=actor[:_LONGEST_ACTOR], object=first, session=session, others=tuple(others)
             )

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from pydicom.multival import MultiValue
 
-from engine.anonymize.errors import Failure
-from engine.anonymize.reading import UNREADABLE
-from engine.anonymize.tree import Level
-from engine.model.identifying import IdentifyingValue, is_private, is_telling
+from engine.anonymize.datasets.reading import UNREADABLE
+from engine.anonymize.datasets.tree import Level
+from engine.anonymize.errors import StatementFailure
+from engine.model.identity import IdentifyingValue, identifies_anywhere, is_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ _MOST_BYTES: Final = 256
 """Longer binary values are no text that anybody would know."""
 
 
-def telling_values(ds: Dataset) -> Iterator[IdentifyingValue]:
+def identifying_values_in(ds: Dataset) -> Iterator[IdentifyingValue]:
     """Yield the values by which an object's patient may be known.
 
     Args:
@@ -36,11 +36,11 @@ def _in_level(level: Level, *, in_private: bool) -> Iterator[IdentifyingValue]:
         try:
             items = level.below(tag)
             element = level.ds[tag]
-        except (Failure, *UNREADABLE):
+        except (StatementFailure, *UNREADABLE):
             continue
         for item in items:
             yield from _in_level(item, in_private=private)
-        if element.VR != "SQ" and (in_private or is_telling(int(tag), element.VR)):
+        if element.VR != "SQ" and (in_private or identifies_anywhere(int(tag), element.VR)):
             yield from _values(element.value, element.VR, private)
 
 

@@ -17,8 +17,8 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import as_pixel_options, expand_ybr422
 from pydicom.uid import UID
 
-from engine.anonymize.reading import UNREADABLE
-from engine.view.objects import Thumbnail, Window
+from engine.anonymize.datasets.reading import UNREADABLE
+from engine.api.objects import Thumbnail, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable

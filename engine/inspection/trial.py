@@ -15,30 +15,30 @@ from pydicom.filereader import read_dataset
 from pydicom.uid import UID
 
 from engine.anonymize import (
-    Outcome,
     Profile,
     Script,
     ScriptError,
+    ScriptOutcome,
     ScriptRuntimeError,
     UneditableFile,
     differences,
     read_object,
 )
-from engine.anonymize.errors import Failure
-from engine.anonymize.reading import UNREADABLE
+from engine.anonymize.datasets.reading import UNREADABLE
+from engine.anonymize.errors import StatementFailure
+from engine.api.objects import RowChange
+from engine.api.scripts import EditedRow, TrialOutcome
 from engine.inspection.job import TrialResult
-from engine.inspection.telling import telling_values
-from engine.model.identifying import is_identifying
-from engine.view.objects import RowChange
-from engine.view.scripts import EditedRow, TrialOutcome
+from engine.inspection.telling import identifying_values_in
+from engine.model.identity import is_identifying
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from engine.anonymize import Difference
+    from engine.anonymize import ElementDifference
     from engine.inspection.job import TrialJob
     from engine.model.anonymization import Anonymization
-    from engine.model.identifying import IdentifyingValue
+    from engine.model.identity import IdentifyingValue
 
 MOST_ROWS: Final = 5_000
 _PIXELS: Final = 0x7FE00008
@@ -60,9 +60,9 @@ def try_out(job: TrialJob) -> TrialResult:
 
 def _tried_out(job: TrialJob, telling: list[IdentifyingValue]) -> TrialResult:
     try:
-        with ExitStack() as opened:
-            before, after = _read(job, opened), _read(job, opened)
-            telling += telling_values(before)
+        with ExitStack() as resources:
+            before, after = _read(job, resources), _read(job, resources)
+            telling += identifying_values_in(before)
             if _given(job.before, before, job) and _given(job.before, after, job):
                 return _tried(job, before, after)
             return TrialResult(TrialOutcome.REJECTED, why="rejected by the site script")
@@ -71,7 +71,7 @@ def _tried_out(job: TrialJob, telling: list[IdentifyingValue]) -> TrialResult:
     except ScriptRuntimeError as error:
         why = f"{error.name} line {error.line}: {error.cause}"
         return TrialResult(TrialOutcome.FAILED, (), why, error.remedy, error.line)
-    except (Failure, UneditableFile) as error:
+    except (StatementFailure, UneditableFile) as error:
         why = error.detail if isinstance(error, UneditableFile) else error.cause
         return TrialResult(TrialOutcome.FAILED, (), why, error.remedy)
     except (MemoryError, *UNREADABLE) as error:
@@ -94,14 +94,14 @@ def _given(steps: tuple[Anonymization, ...], ds: Dataset, job: TrialJob) -> bool
             Profile(frozenset(step.profile.retain), step.profile.shift_days).apply(ds)
         if step.text:
             script = Script.parse(step.text, step.script_name)
-            if script.apply(ds, variables, script_id=step.revision) is Outcome.REJECTED:
+            if script.apply(ds, variables, script_id=step.revision) is ScriptOutcome.REJECTED:
                 return False
     return True
 
 
-def _read(job: TrialJob, opened: ExitStack) -> Dataset:
+def _read(job: TrialJob, resources: ExitStack) -> Dataset:
     if job.path:
-        return read_object(opened.enter_context(Path(job.path).open("rb")))
+        return read_object(resources.enter_context(Path(job.path).open("rb")))
     syntax = UID(job.transfer_syntax_uid)
     ds = read_dataset(
         BytesIO(job.data),
@@ -117,7 +117,7 @@ def _read(job: TrialJob, opened: ExitStack) -> Dataset:
     return deepcopy(ds)
 
 
-def _row(found: Difference) -> EditedRow:
+def _row(found: ElementDifference) -> EditedRow:
     return EditedRow(
         found.path,
         found.keyword,
@@ -129,7 +129,7 @@ def _row(found: Difference) -> EditedRow:
     )
 
 
-def _is_identifying(found: Difference) -> bool:
+def _is_identifying(found: ElementDifference) -> bool:
     """Judge an element by its own tag; what is inside of private sequences is private too."""
     if "{" in found.path:
         return found.vr != "SQ"

@@ -1,1 +1,5 @@
-"""One object's way in: from the received bytes to its final file, in a straight line."""
+"""The straight line of one object, from its first byte to its file.
+
+In: C-STORE requests of `engine.reception`. Out: a file, a row of the index, and a status for the
+sender. Read `pipeline` first.
+"""

@@ -9,29 +9,29 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
-from engine.intake.placement import session_folder
-from engine.intake.write import out_of_resources
+from engine.model.identity import safe_part, timestamp
 from engine.model.project import FIRST_ARCHIVE_FOLDER
-from engine.model.safe_names import safe_part, timestamp
 from engine.model.session import SessionArea
-from engine.sessions.areas import archive_folder
+from engine.storage.areas import archive_folder
+from engine.storage.incoming import out_of_resources
+from engine.storage.placement import session_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from engine.index.store import SessionIndex, SessionKey, SessionOrigin, SessionPlace
     from engine.model.receiver import Receiver
-    from engine.sessions.index import SessionIndex, SessionKey, SessionOrigin, SessionPlace
 
 _TIMESTAMP_TRIES = 10_000
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class _Taken(Exception):
+class _NameTaken(Exception):
     """The archive has something where a direct session would go (XNAT 9.7)."""
 
 
-class Filed(NamedTuple):
+class FiledPlace(NamedTuple):
     """The session that an object joins, and the tree that its place is in."""
 
     place: SessionPlace
@@ -54,7 +54,7 @@ class Filing:
         self._prearchive_fd = prearchive_fd
         self._archive_fd = archive_fd
 
-    def goes_directly(self, receiver: Receiver, key: SessionKey) -> bool:
+    def archives_directly(self, receiver: Receiver, key: SessionKey) -> bool:
         """Tell whether an object would go into the archive, where nothing is in its way now.
 
         Raises:
@@ -67,7 +67,7 @@ class Filing:
 
     def file(
         self, receiver: Receiver, key: SessionKey, origin: SessionOrigin, *, directly: bool
-    ) -> Filed:
+    ) -> FiledPlace:
         """Find or make the session of an object and hold it.
 
         Args:
@@ -82,7 +82,7 @@ class Filing:
                 can be named.
         """
         if directly and key.project is not None:
-            with suppress(_Taken):
+            with suppress(_NameTaken):
                 return self._directly(key, origin)
         appends = receiver.direct_archive and receiver.direct_archive_append
         if appends and key.project is not None and origin.auto_archive is None:
@@ -90,9 +90,9 @@ class Filing:
         place = self._index.session_for(
             key, origin, lambda at: self._new_folder(key.project, key.label, at)
         )
-        return Filed(place, key.area)
+        return FiledPlace(place, key.area)
 
-    def _directly(self, key: SessionKey, origin: SessionOrigin) -> Filed:
+    def _directly(self, key: SessionKey, origin: SessionOrigin) -> FiledPlace:
         assert key.project is not None
         project, label = key.project, key.label
         names = iter((archive_folder(project, label, self._current(project)),))  # the only one
@@ -100,11 +100,11 @@ class Filing:
         def only_folder(_at: datetime) -> tuple[str, ...]:
             name = next(names, None)
             if name is None or self._is_archived(project, label):
-                raise _Taken
+                raise _NameTaken
             return name
 
         key = key._replace(area=SessionArea.ARCHIVE)
-        return Filed(self._index.session_for(key, origin, only_folder), key.area)
+        return FiledPlace(self._index.session_for(key, origin, only_folder), key.area)
 
     def _is_archived(self, project: str, label: str) -> bool:
         """Tell whether any archive folder of a project has something of a session's name."""

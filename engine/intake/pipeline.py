@@ -3,7 +3,7 @@
 An object comes from `engine.reception.storage_scp`: it is opened with `begin`, its bytes go to a
 part while they arrive, and `finish` takes it down this file: header → identity → processors →
 anonymization → session → place → published file. Nothing is queued on the way. Once the peer has
-its answer, `settle` does what nobody waits for: the part's name goes, one row, one count.
+its answer, `record_outcome` does what nobody waits for: the part's name goes, one row, one count.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from engine.errors import (
     UnreadableObject,
 )
 from engine.events import SessionOpened
-from engine.intake.dropped import Dropped
-from engine.intake.filing import Filed, Filing
-from engine.intake.incoming import Arrival, IncomingObject, Source
-from engine.intake.placement import distinct_name
-from engine.intake.resent import Resent
-from engine.intake.write import publish
+from engine.index.store import SessionOrigin
+from engine.index.writer import REPLACES, ObjectRow
+from engine.intake.duplicates import DuplicateFinder
+from engine.intake.filing import FiledPlace, Filing
+from engine.intake.object import AssociationContext, IncomingObject, ObjectArrival
 from engine.model.identity import UNASSIGNED
 from engine.model.session import ObjectState, ProjectScript, SessionArea
-from engine.sessions.folders import FlushedFolders, OpenFolders
-from engine.sessions.index import SessionOrigin
 from engine.sessions.object_changes import ALREADY_HERE
-from engine.sessions.rows import REPLACES, ObjectRow
 from engine.settings import Durability
+from engine.storage.folders import FlushedFolders, OpenFolders
+from engine.storage.incoming import publish
+from engine.storage.placement import ObjectFiltered, distinct_name
 
 if TYPE_CHECKING:
-    from engine.clock import Clock
-    from engine.intake.anonymizing import Anonymizer
-    from engine.intake.custom_processing import CustomProcessing
-    from engine.intake.header import HeaderView
-    from engine.intake.quarantine import Quarantine
-    from engine.intake.remembered import Series
-    from engine.intake.router import Router, Ruling
-    from engine.intake.storage_guard import StorageGuard
-    from engine.intake.write import IncomingArea, Part, Published
-    from engine.journal import Journal
+    from engine.dicom.header import HeaderView
+    from engine.events.journal import Journal
+    from engine.host.clock import Clock
+    from engine.identification.caches import SeriesDestination
+    from engine.index.store import Copy, SessionIndex, SessionKey, SessionPlace
+    from engine.index.traces import TraceIndex
+    from engine.intake.label_processing import CustomProcessing
+    from engine.intake.receiver_policy import ReceiverPolicy
+    from engine.intake.rules import ObjectRouter
     from engine.metrics import Metrics
     from engine.model.identity import Identity
     from engine.model.receiver import Receiver
-    from engine.sessions.index import Copy, SessionIndex, SessionKey, SessionPlace
-    from engine.sessions.traces import TraceBook
+    from engine.storage.guard import StorageGuard
+    from engine.storage.incoming import IncomingArea, PartFile, Published
+    from engine.storage.quarantine import Quarantine
+    from engine.workers.scripts import Anonymizer
 
 SUCCESS = 0x0000
 ABANDONED = 0xC000
@@ -59,7 +59,7 @@ COMMENT_CHARACTERS = 64
 """Longest Error Comment (0000,0902), an LO element."""
 
 
-class Outcome(NamedTuple):
+class ObjectOutcome(NamedTuple):
     """What finally became of an object."""
 
     state: ObjectState
@@ -79,7 +79,7 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class StorageAreas:
     """Where objects go on the way and in the end; all on one file system."""
 
     incoming: IncomingArea
@@ -95,14 +95,14 @@ class Pipeline:
 
     def __init__(
         self,
-        places: Places,
+        places: StorageAreas,
         index: SessionIndex,
         journal: Journal,
         metrics: Metrics,
         clock: Clock,
-        router: Router,
+        router: ObjectRouter,
         anonymizer: Anonymizer,
-        traces: TraceBook | None = None,
+        traces: TraceIndex | None = None,
         custom: CustomProcessing | None = None,
     ) -> None:
         self._places = places
@@ -117,31 +117,31 @@ class Pipeline:
         self._clock = clock
         self._router = router
         self._anonymizer = anonymizer
-        self._resent = Resent(anonymizer, places.durability)
+        self._resent = DuplicateFinder(anonymizer, places.durability)
         self._traces = traces
         self._custom = custom
 
     def source(
         self, receiver: Receiver, calling_ae_title: str, address: str, association: str
-    ) -> Source:
+    ) -> AssociationContext:
         """Return what the objects of one association have in common; its user closes it."""
         folders = {area: OpenFolders(fd, flushed) for area, (fd, flushed) in self._trees.items()}
-        return Source(receiver, calling_ae_title, address, association, folders)
+        return AssociationContext(receiver, calling_ae_title, address, association, folders)
 
     def may_block(self, incoming: IncomingObject) -> bool:
         """Tell whether `finish` may wait: for a process, a plug-in, a flush or much to be read."""
         return (
             self._places.durability is not Durability.NONE
             or incoming.size_bytes > LONGEST_AT_ONCE_BYTES
-            or not self._router.ruling(incoming.arrival.source.receiver).is_quick
+            or not self._router.receiver_policy(incoming.arrival.source.receiver).never_blocks
         )
 
-    def begin(self, arrival: Arrival) -> IncomingObject:
+    def begin(self, arrival: ObjectArrival) -> IncomingObject:
         """Open the object that is about to arrive; a storage that is full shows at its end."""
         now, guard = self._clock.monotonic(), self._places.guard
         incoming = IncomingObject(arrival, now)
         try:
-            refused = guard.refused if now < guard.look_at else guard.refusal()
+            refused = guard.refused if now < guard.next_check_at else guard.refusal()
             if refused:
                 raise OutOfResources(refused)
             incoming.open(self._places.incoming.create_part())
@@ -149,32 +149,32 @@ class Pipeline:
             incoming.fail(error)
         return incoming
 
-    def finish(self, incoming: IncomingObject) -> Outcome:
-        """Store a complete object durably, or say why not; `settle` follows the answer."""
+    def finish(self, incoming: IncomingObject) -> ObjectOutcome:
+        """Store a complete object durably, or say why not; `record_outcome` follows the answer."""
         try:
             return self._store(incoming)
-        except Dropped as dropped:
-            return Outcome(ObjectState.FILTERED, SUCCESS, dropped.reason)
+        except ObjectFiltered as dropped:
+            return ObjectOutcome(ObjectState.FILTERED, SUCCESS, dropped.reason)
         except DuplicateInstance as error:
-            return Outcome(ObjectState.REJECTED, error.status, error.detail)
+            return ObjectOutcome(ObjectState.REJECTED, error.status, error.detail)
         except IntakeError as error:
-            return Outcome(ObjectState.FAILED, error.status, error.detail)
+            return ObjectOutcome(ObjectState.FAILED, error.status, error.detail)
 
-    def settle(self, incoming: IncomingObject, outcome: Outcome) -> None:
+    def record_outcome(self, incoming: IncomingObject, outcome: ObjectOutcome) -> None:
         """Clean up after an object that was answered, and give it its one row and one count."""
         try:
             incoming.discard()
             self._record(incoming, outcome)
         finally:
             if incoming.held_session is not None:
-                self._index.holds.give_back(incoming.held_session)
+                self._index.session_writers.release(incoming.held_session)
 
     def abandon(self, incoming: IncomingObject, why: str) -> None:
         """Drop an object whose rest will not come; it has a row all the same."""
         reason = f"{why} after {incoming.size_bytes:,} bytes"
-        self.settle(incoming, Outcome(ObjectState.FAILED, ABANDONED, reason))
+        self.record_outcome(incoming, ObjectOutcome(ObjectState.FAILED, ABANDONED, reason))
 
-    def _record(self, incoming: IncomingObject, outcome: Outcome) -> None:
+    def _record(self, incoming: IncomingObject, outcome: ObjectOutcome) -> None:
         source, sop_class_uid, sop_instance_uid, transfer_syntax_uid = incoming.arrival
         size_bytes, now = incoming.size_bytes, self._clock.now()
         self._index.record(
@@ -206,32 +206,36 @@ class Pipeline:
             outcome.status,
         )
 
-    def _store(self, incoming: IncomingObject) -> Outcome:
+    def _store(self, incoming: IncomingObject) -> ObjectOutcome:
         arrival, part = incoming.arrival, incoming.complete(self._clock.monotonic())
-        ruling = self._router.ruling(arrival.source.receiver)
+        receiver_policy = self._router.receiver_policy(arrival.source.receiver)
         try:
-            header = self._read(incoming, ruling)
+            header = self._read(incoming, receiver_policy)
         except (UnreadableObject, SopClassMismatch) as error:
-            return self._refuse_content(part, arrival, error, keep=ruling.site_step is None)
-        header, series = self._identified(incoming, header, ruling)
-        if ruling.filters.are_any:
-            unwanted = ruling.filters.excluded_by(header, series.identity.project.value)
+            return self._refuse_content(
+                part, arrival, error, keep=receiver_policy.site_step is None
+            )
+        header, series = self._identified(incoming, header, receiver_policy)
+        if receiver_policy.filters.are_any:
+            unwanted = receiver_policy.filters.excluded_by(header, series.identity.project.value)
             if unwanted:
-                raise Dropped(unwanted)
-        if ruling.chain is not None and self._custom is not None:
-            header, series = self._custom.settled(incoming, header, ruling, ruling.chain, series)
+                raise ObjectFiltered(unwanted)
+        if receiver_policy.chain is not None and self._custom is not None:
+            header, series = self._custom.apply_label_processors(
+                incoming, header, receiver_policy, receiver_policy.chain, series
+            )
         source, identity = arrival.source, series.identity
-        directly = self._may_go_directly(source.receiver, series.key, ruling)
-        part = self._anonymized(incoming, identity, ruling, directly=directly)
+        directly = self._may_archive_directly(source.receiver, series.key, receiver_policy)
+        part = self._anonymized(incoming, identity, receiver_policy, directly=directly)
         filed = self._known_session(series.key, directly=directly)
         if filed is not None:
             incoming.held_session = filed.place.id
         copies: tuple[Copy, ...] = ()
         if filed is None or filed.place.has_history:  # else it can only be where it arrives
             copies = self._index.copies(series.key, arrival.sop_instance_uid)
-            same = self._resent.same(incoming, identity, ruling, copies)
+            same = self._resent.same(incoming, identity, receiver_policy, copies)
             if same is not None:
-                return Outcome(
+                return ObjectOutcome(
                     ObjectState.DUPLICATE, SUCCESS, ALREADY_HERE, same.session, same.file
                 )
         if filed is None:
@@ -240,26 +244,26 @@ class Pipeline:
         if self._traces is not None and source.traced != (filed.place.id, series.traced):
             self._traces.note(filed.place.id, series.traced)
             source.traced = filed.place.id, series.traced
-        published = self._publish(incoming, part, header, filed, ruling, series, copies)
+        published = self._publish(incoming, part, header, filed, receiver_policy, series, copies)
         return _outcome(published, filed.place, identity.warning)
 
     def _identified(
-        self, incoming: IncomingObject, header: HeaderView, ruling: Ruling
-    ) -> tuple[HeaderView, Series]:
+        self, incoming: IncomingObject, header: HeaderView, receiver_policy: ReceiverPolicy
+    ) -> tuple[HeaderView, SeriesDestination]:
         """Return the header as the first processors leave it, and where the object belongs."""
-        if ruling.chain is not None and self._custom is not None:
-            return self._custom.identified(incoming, header, ruling, ruling.chain)
-        return header, self._router.series(header, ruling, incoming.arrival.source)
+        if receiver_policy.chain is not None and self._custom is not None:
+            return self._custom.identified(incoming, header, receiver_policy, receiver_policy.chain)
+        return header, self._router.series(header, receiver_policy, incoming.arrival.source)
 
-    def _read(self, incoming: IncomingObject, ruling: Ruling) -> HeaderView:
+    def _read(self, incoming: IncomingObject, receiver_policy: ReceiverPolicy) -> HeaderView:
         arrival = incoming.arrival
-        header = incoming.read(ruling.last_tag)
+        header = incoming.read(receiver_policy.last_tag)
         _require_same_instance(header, arrival)
         return header
 
     def _refuse_content(
-        self, part: Part, arrival: Arrival, error: IntakeError, *, keep: bool
-    ) -> Outcome:
+        self, part: PartFile, arrival: ObjectArrival, error: IntakeError, *, keep: bool
+    ) -> ObjectOutcome:
         """Put an object into quarantine, unless it must not be kept as it came."""
         kept = keep and self._places.quarantine.keep(
             part,
@@ -275,39 +279,50 @@ class Pipeline:
             },
         )
         state = ObjectState.QUARANTINED if kept else ObjectState.FAILED
-        return Outcome(state, error.status, error.detail)
+        return ObjectOutcome(state, error.status, error.detail)
 
-    def _may_go_directly(self, receiver: Receiver, key: SessionKey, ruling: Ruling) -> bool:
+    def _may_archive_directly(
+        self, receiver: Receiver, key: SessionKey, receiver_policy: ReceiverPolicy
+    ) -> bool:
         """Decide early for a project that anonymizes: nothing else may get into its archive."""
-        if key.project in ruling.project_steps:
-            return self._filing.goes_directly(receiver, key)
+        if key.project in receiver_policy.project_steps:
+            return self._filing.archives_directly(receiver, key)
         return receiver.direct_archive
 
     def _anonymized(
-        self, incoming: IncomingObject, identity: Identity, ruling: Ruling, *, directly: bool
-    ) -> Part:
+        self,
+        incoming: IncomingObject,
+        identity: Identity,
+        receiver_policy: ReceiverPolicy,
+        *,
+        directly: bool,
+    ) -> PartFile:
         """Return the part after everything that must be done before it may be stored."""
         project = identity.project.value
         if not incoming.arrival.source.receiver.anonymization:
             incoming.project_script = ProjectScript.EXEMPT
-        elif directly and project in ruling.project_steps:
+        elif directly and project in receiver_policy.project_steps:
             incoming.project_script = ProjectScript.DONE
-        steps = ruling.steps(project, directly=directly)
+        if not receiver_policy.anonymizes:
+            return incoming.part
+        steps = receiver_policy.steps(project, directly=directly)
         if not steps:
             return incoming.part
         source = incoming.arrival.source
-        return incoming.become(self._anonymizer.edit(incoming.part, steps, identity.labels, source))
+        return incoming.replace_file(
+            self._anonymizer.edit(incoming.part, steps, identity.labels, source)
+        )
 
-    def _known_session(self, key: SessionKey, *, directly: bool) -> Filed | None:
+    def _known_session(self, key: SessionKey, *, directly: bool) -> FiledPlace | None:
         """Hold the session of an object that is not its first one; None if it may be."""
         if directly and key.project is not None:
             key = key._replace(area=SessionArea.ARCHIVE)
         place = self._index.place_of(key)
-        return None if place is None else Filed(place, key.area)
+        return None if place is None else FiledPlace(place, key.area)
 
     def _new_session(
-        self, key: SessionKey, source: Source, identity: Identity, *, directly: bool
-    ) -> Filed:
+        self, key: SessionKey, source: AssociationContext, identity: Identity, *, directly: bool
+    ) -> FiledPlace:
         filed = self._filing.file(
             source.receiver,
             key,
@@ -335,11 +350,11 @@ class Pipeline:
     def _publish(
         self,
         incoming: IncomingObject,
-        part: Part,
+        part: PartFile,
         header: HeaderView,
-        filed: Filed,
-        ruling: Ruling,
-        series: Series,
+        filed: FiledPlace,
+        receiver_policy: ReceiverPolicy,
+        series: SeriesDestination,
         copies: tuple[Copy, ...],
     ) -> Published:
         name = series.template.name(header.text)
@@ -354,12 +369,12 @@ class Pipeline:
             name,
             self._places.durability,
             body_offset=incoming.body_offset,
-            duplicates=ruling.duplicates,
-            otherwise="" if ruling.has_default_template else distinct_name(header, name),
+            duplicates=receiver_policy.duplicates,
+            otherwise="" if receiver_policy.has_default_template else distinct_name(header, name),
         )
 
 
-def _require_same_instance(header: HeaderView, arrival: Arrival) -> None:
+def _require_same_instance(header: HeaderView, arrival: ObjectArrival) -> None:
     sop_class_uid, sop_instance_uid = header.sop_class_uid, header.sop_instance_uid
     if not sop_class_uid or not sop_instance_uid:
         raise UnreadableObject("the data set has no SOP class or instance UID")
@@ -369,16 +384,16 @@ def _require_same_instance(header: HeaderView, arrival: Arrival) -> None:
         raise SopClassMismatch("SOP instance of data set and request differ")
 
 
-def _outcome(published: Published, place: SessionPlace, warning: str) -> Outcome:
+def _outcome(published: Published, place: SessionPlace, warning: str) -> ObjectOutcome:
     file = "/".join(published.path_parts[len(place.folder) :])
     if published.duplicate:
-        return Outcome(ObjectState.DUPLICATE, SUCCESS, ALREADY_HERE, place.id, file)
-    beside = _beside(published)
+        return ObjectOutcome(ObjectState.DUPLICATE, SUCCESS, ALREADY_HERE, place.id, file)
+    beside = _note_about_copy(published)
     reason = f"{warning}; {beside}" if warning and beside else warning or beside
-    return Outcome(ObjectState.STORED, SUCCESS, reason, place.id, file)
+    return ObjectOutcome(ObjectState.STORED, SUCCESS, reason, place.id, file)
 
 
-def _beside(published: Published) -> str:
+def _note_about_copy(published: Published) -> str:
     """Say what was there under an object's name already."""
     if published.replaced:
         return REPLACES

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from engine.dicom.header import identifying_values_of
+from engine.dicom.part10 import read_file
 from engine.errors import ProcessingFailed, UnreadableObject
-from engine.intake.part10 import read_file
-from engine.intake.placement import file_name, scan_folder, session_folder
-from engine.intake.processors import Facts
-from engine.intake.telling import identifying_values
+from engine.host.clock import SystemClock
 from engine.intake.trial import try_object
-from engine.model.identifying import NO_VALUES
-from engine.sessions.areas import archive_folder
+from engine.model.identity import NO_VALUES
+from engine.processing.builtin.label_tables import LabelTables
+from engine.processing.chain import Processing
+from engine.processing.contract import Facts
+from engine.processing.states import ProcessorStates
+from engine.processing.workers import ProcessorWorkers
+from engine.storage.areas import archive_folder
+from engine.storage.incoming import IncomingArea
+from engine.storage.placement import file_name, scan_folder, session_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
-    from engine.intake.header import HeaderView
-    from engine.intake.processing import Processing
-    from engine.intake.router import Ruling
-    from engine.intake.trial import Tried
-    from engine.model.identifying import IdentifyingValues
-    from engine.model.identity import Identification, Identity
+    from engine.dicom.header import HeaderView
+    from engine.intake.receiver_policy import ReceiverPolicy
+    from engine.intake.trial import DryRun
+    from engine.model.identity import Attribute, Identification, IdentifyingValues, Identity, Step
     from engine.model.processing import ProcessorStep
-    from engine.model.trace import Attribute, Step
+    from engine.plugins.loading import Plugin
+    from engine.processing.contract import ProcessorType
+
 
 MASK = "•"
 TIMESTAMP = "TIMESTAMP"
@@ -32,7 +41,7 @@ TIMESTAMP = "TIMESTAMP"
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsed:
+class RoutingDryRunResult:
     """What would become of one file."""
 
     file: str
@@ -65,7 +74,7 @@ class Rehearsed:
         failed = steps[-1] if steps and steps[-1].failed else None
         return self.draft.trace.deciding(attribute) or failed
 
-    def masked(self, file: str) -> Rehearsed:
+    def masked(self, file: str) -> RoutingDryRunResult:
         """Return the same under another name and without values of the object."""
         place = self.place
         if place:
@@ -85,13 +94,13 @@ class Rehearsed:
         )
 
 
-class Rehearsal:
+class RoutingDryRun:
     """Tries files on one receiver."""
 
     def __init__(
         self,
-        saved: Ruling,
-        draft: Ruling | None = None,
+        saved: ReceiverPolicy,
+        draft: ReceiverPolicy | None = None,
         *,
         processing: Processing | None = None,
         calling_ae_title: str = "",
@@ -102,52 +111,87 @@ class Rehearsal:
         self._processing = processing
         self._facts = Facts(saved.routing.receiver, calling_ae_title)
 
-    def of(self, path: Path) -> Rehearsed:
+    def of(self, path: Path) -> RoutingDryRunResult:
         """Return what would become of a file.
 
         Raises:
             UnreadableObject: if the engine would refuse it for its content.
         """
         rulings = (self._saved, self._draft or self._saved)
-        header = read_file(path, last_tag=max(ruling.last_tag for ruling in rulings))
+        header = read_file(
+            path, last_tag=max(receiver_policy.last_tag for receiver_policy in rulings)
+        )
         if not header.sop_class_uid or not header.sop_instance_uid:
             raise UnreadableObject("the data set has no SOP class or instance UID")
         saved = self._tried(self._saved, path, header)
         draft = saved if self._draft is None else self._tried(self._draft, path, header)
         found = draft.identification
         identity = found.identity
-        directly = _goes_directly(rulings[1], identity)
+        directly = _archives_directly(rulings[1], identity)
         place = _place(identity, draft.header, rulings[1], directly=directly) if identity else ()
-        return Rehearsed(
+        return RoutingDryRunResult(
             *(str(path), found, saved.identification, place, draft.steps, draft.rejected),
             filtered=_filtered(rulings[1], draft.header, identity),
             directly=directly,
-            known=identifying_values(header),
+            known=identifying_values_of(header),
         )
 
-    def _tried(self, ruling: Ruling, path: Path, header: HeaderView) -> Tried:
-        return try_object(self._processing, ruling, ruling.chain, path, header, self._facts)
+    def _tried(self, receiver_policy: ReceiverPolicy, path: Path, header: HeaderView) -> DryRun:
+        return try_object(
+            self._processing, receiver_policy, receiver_policy.chain, path, header, self._facts
+        )
 
 
-def _filtered(ruling: Ruling, header: HeaderView, identity: Identity | None) -> str:
+def _filtered(
+    receiver_policy: ReceiverPolicy, header: HeaderView, identity: Identity | None
+) -> str:
     if identity is None:
         return ""
     try:
-        return ruling.filters.excluded_by(header, identity.project.value)
+        return receiver_policy.filters.excluded_by(header, identity.project.value)
     except ProcessingFailed as error:
         return error.detail
 
 
-def _goes_directly(ruling: Ruling, identity: Identity | None) -> bool:
+def _archives_directly(receiver_policy: ReceiverPolicy, identity: Identity | None) -> bool:
     known = identity is not None and identity.project.value is not None
-    return known and ruling.receiver.direct_archive
+    return known and receiver_policy.receiver.direct_archive
 
 
 def _place(
-    identity: Identity, header: HeaderView, ruling: Ruling, *, directly: bool
+    identity: Identity, header: HeaderView, receiver_policy: ReceiverPolicy, *, directly: bool
 ) -> tuple[str, ...]:
     project, label = identity.project.value, identity.session_label
     folder = session_folder(project, TIMESTAMP, label)
     if directly and project is not None:
-        folder = archive_folder(project, label, ruling.routing.projects.archive_folder(project))
-    return (*folder, "SCANS", scan_folder(header), "DICOM", file_name(header, ruling.template))
+        folder = archive_folder(
+            project, label, receiver_policy.routing.projects.archive_folder(project)
+        )
+    return (
+        *folder,
+        "SCANS",
+        scan_folder(header),
+        "DICOM",
+        file_name(header, receiver_policy.template),
+    )
+
+
+@contextmanager
+def processing_without_engine(plugins: Sequence[Plugin[ProcessorType]]) -> Iterator[Processing]:
+    """Make processing with the installed classes; its files and processes go away at the end."""
+    with TemporaryDirectory(prefix="dicomdock-") as folder:
+        area = IncomingArea(Path(folder), "trial")
+        processing = Processing(
+            plugins,
+            area,
+            Path(folder, "uid-maps.sqlite"),
+            LabelTables(),
+            ProcessorWorkers(),
+            ProcessorStates(SystemClock()),
+            lambda _: None,
+        )
+        try:
+            yield processing
+        finally:
+            processing.close()
+            area.close()

@@ -6,32 +6,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from engine.dicom.file_meta import FileMeta
 from engine.errors import IntakeError
-from engine.intake.custom_processing import identify_processed, known_of
-from engine.intake.dropped import Dropped
-from engine.intake.file_meta import FileMeta
-from engine.intake.identifiers import explain
-from engine.intake.passing import Passing
-from engine.intake.processors import Facts, Known
-from engine.model.identity import Identification
-from engine.model.processor_class import Location
-from engine.model.trace import Attribute, Source, Step, Trace
+from engine.identification.identifiers import explain
+from engine.intake.label_processing import identify_processed, known_of
+from engine.model.identity import Attribute, Identification, Source, Step, Trace
+from engine.model.processor import Location
+from engine.processing.context import ProcessorRun
+from engine.processing.contract import Facts, Known
+from engine.storage.placement import ObjectFiltered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from engine.intake.header import HeaderView
-    from engine.intake.processing import Chain, Processing
-    from engine.intake.remembered import RecentHeader
-    from engine.intake.router import Ruling
-    from engine.intake.write import IncomingArea
+    from engine.dicom.header import HeaderView
+    from engine.identification.caches import RecentHeader
+    from engine.intake.receiver_policy import ReceiverPolicy
     from engine.model.identity import Identity
     from engine.model.processing import ProcessorStep
+    from engine.processing.chain import Processing, ProcessorChain
+    from engine.storage.incoming import IncomingArea
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class DryRun:
     """What would become of an object."""
 
     identification: Identification
@@ -45,46 +44,53 @@ class Tried:
 
 def try_object(
     processing: Processing | None,
-    ruling: Ruling,
-    chain: Chain | None,
+    receiver_policy: ReceiverPolicy,
+    chain: ProcessorChain | None,
     path: Path,
     header: HeaderView,
     facts: Facts,
-) -> Tried:
+) -> DryRun:
     """Take an object the way that it would go, without storing it and without counting it."""
     if chain is None or processing is None:
-        return Tried(explain(ruling.identifier, header, ruling.routing), header)
+        return DryRun(explain(receiver_policy.identifier, header, receiver_policy.routing), header)
     seen: list[Identification] = []
 
     def ask(header: HeaderView) -> Identity:
-        seen.append(explain(ruling.identifier, header, ruling.routing))
+        seen.append(explain(receiver_policy.identifier, header, receiver_policy.routing))
         if seen[-1].identity is None:
             raise IntakeError(seen[-1].failure)
         return seen[-1].identity
 
-    with Passing(path, header, facts, Known(), ruling.last_tag, is_trial=True) as passing:
+    with ProcessorRun(
+        path, header, facts, Known(), receiver_policy.last_tag, is_trial=True
+    ) as processor_run:
         try:
-            identity = identify_processed(processing, chain, passing, ruling, ask)
-            passing.known = known_of(identity)
-            processing.run(chain, Location.AFTER_SESSION_CREATED, passing)
-        except Dropped as dropped:
+            identity = identify_processed(processing, chain, processor_run, receiver_policy, ask)
+            processor_run.known = known_of(identity)
+            processing.run(chain, Location.AFTER_SESSION_CREATED, processor_run)
+        except ObjectFiltered as dropped:
             found = Identification(None, dropped.reason, _trace(seen))
-            return Tried(found, passing.header, tuple(passing.steps), dropped.reason)
+            return DryRun(found, processor_run.header, tuple(processor_run.steps), dropped.reason)
         except IntakeError as error:
             found = Identification(None, error.detail, _trace(seen))
-            return Tried(found, passing.header, tuple(passing.steps))
-        assigned = tuple(_assignments(passing, identity))
+            return DryRun(found, processor_run.header, tuple(processor_run.steps))
+        assigned = tuple(_assignments(processor_run, identity))
         told = {step.attribute for step in assigned}
         asked = (step for step in _trace(seen).steps if step.attribute not in told)
         found = Identification(identity, "", Trace((*assigned, *asked)))
-        return Tried(found, passing.header, tuple(passing.steps))
+        return DryRun(found, processor_run.header, tuple(processor_run.steps))
 
 
-def try_recent(processing: Processing, ruling: Ruling, chain: Chain, recent: RecentHeader) -> Tried:
+def try_recent(
+    processing: Processing,
+    receiver_policy: ReceiverPolicy,
+    chain: ProcessorChain,
+    recent: RecentHeader,
+) -> DryRun:
     """Try an object that arrived not long ago, as far as its header is still in memory."""
     facts = Facts(recent.receiver, recent.calling_ae_title)
     with _header_file(processing.area, recent.header, facts) as path:
-        return try_object(processing, ruling, chain, path, recent.header, facts)
+        return try_object(processing, receiver_policy, chain, path, recent.header, facts)
 
 
 @contextmanager
@@ -103,9 +109,9 @@ def _trace(seen: list[Identification]) -> Trace:
     return seen[-1].trace if seen else Trace()
 
 
-def _assignments(passing: Passing, identity: Identity) -> Iterator[Step]:
+def _assignments(processor_run: ProcessorRun, identity: Identity) -> Iterator[Step]:
     """Yield what processors decided, in the place of what else was asked."""
-    said = passing.assigned
+    said = processor_run.assigned
     for attribute, value, decision in (
         (Attribute.PROJECT, said.project, identity.project),
         (Attribute.SUBJECT, said.subject, identity.subject),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from engine.errors import Problem
+from engine.errors import InvalidSite, Problem
+from engine.model.session import ProjectScript
+from engine.model.text import text_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
 
 PROFILE = "profile"
 """What the member of a record is called that says how the profile is applied."""
@@ -133,3 +136,78 @@ def _shift_problems(record: Mapping[str, object]) -> Iterator[Problem]:
     elif Retain.DATES in ProfileSettings.of(record).retain:
         remedy = "either keep dates as they are, or move them"
         yield Problem(name, str(days), "contradicts the option dates", remedy)
+
+
+SITE_SCRIPT = "anonymization_script"
+"""What the text is called in records and problems."""
+ENABLED = "anonymization_script_enabled"
+REVISION = "anonymization_script_revision"
+
+
+@dataclass(frozen=True, slots=True)
+class SiteScript:
+    """A DicomEdit script for the objects of all receivers whose anonymization is on.
+
+    Whether it is one, `engine.config` checks: the model knows no script language.
+    """
+
+    enabled: bool = False
+    text: str = ""
+    revision: int = 0
+    """The revision of the configuration that brought the text; assigned by the store."""
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, object]) -> SiteScript:
+        """Return the script that a record of site settings describes.
+
+        Raises:
+            InvalidSite: with every problem at once.
+        """
+        problems = list(_faults(raw))
+        if problems:
+            raise InvalidSite(*problems)
+        revision = raw.get(REVISION) or 0
+        assert isinstance(revision, int)
+        return cls(bool(raw.get(ENABLED, False)), str(raw.get(SITE_SCRIPT, "")), revision)
+
+    def to_record(self) -> dict[str, object]:
+        """Return the members of the site's record that `parse` reads."""
+        return {ENABLED: self.enabled, SITE_SCRIPT: self.text, REVISION: self.revision}
+
+
+def _faults(raw: Mapping[str, object]) -> Iterator[Problem]:
+    text, enabled, revision = raw.get(SITE_SCRIPT, ""), raw.get(ENABLED, False), raw.get(REVISION)
+    yield from text_faults(SITE_SCRIPT, text)
+    if not isinstance(enabled, bool):
+        yield Problem(ENABLED, str(enabled)[:40], "is not a switch", "write true or false")
+    elif enabled and isinstance(text, str) and not text.strip():
+        remedy = "set a script, or switch it off"
+        yield Problem(ENABLED, "true", "is on, but there is no script", remedy)
+    if revision is not None and (
+        isinstance(revision, bool) or not isinstance(revision, int) or revision < 0
+    ):
+        yield Problem(REVISION, str(revision)[:40], "is not a whole number", "remove it")
+
+
+CREATOR_ELEMENT: Final = 0x00020100
+"""Private Information Creator UID."""
+NOTE_ELEMENT: Final = 0x00020102
+"""Private Information."""
+CREATOR_UID: Final = "2.25.186105016680874560506540094134239472899"
+EXEMPT: Final = b"anonymization was off "
+_DONE: Final = b"anonymized for "
+
+
+def done_for(project: str) -> bytes:
+    """Return the note of an object that a project's script or profile has run on."""
+    note = _DONE + project.encode()
+    return note + b" " * (len(note) % 2)
+
+
+def script_state(note: bytes, project: str | None) -> ProjectScript:
+    """Return what a note means for an object that is in a project now."""
+    if note == EXEMPT:
+        return ProjectScript.EXEMPT
+    if project is not None and note == done_for(project):
+        return ProjectScript.DONE
+    return ProjectScript.DUE

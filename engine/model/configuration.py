@@ -18,8 +18,8 @@ from engine.model.site import SITE_MEMBERS, SiteSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from engine.model.pet_mr import PetMr
     from engine.model.processor import Processor
+    from engine.model.project import PetMr
     from engine.model.receiver import Receiver
 
 SCHEMA_VERSION = 1

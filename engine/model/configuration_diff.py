@@ -23,7 +23,7 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class FieldDifference:
     """One difference: of a whole receiver, project or processor, or of one field."""
 
     subject: str
@@ -45,7 +45,7 @@ class Difference:
         return f"{self.subject} {self.field}: {_shown(self.before)} → {_shown(self.after)}"
 
 
-def differences(before: Configuration, after: Configuration) -> tuple[Difference, ...]:
+def differences(before: Configuration, after: Configuration) -> tuple[FieldDifference, ...]:
     """Return what changed from one configuration to another; revision and author don't count."""
     return (
         *_records("receiver", _receivers(before), _receivers(after)),
@@ -55,7 +55,7 @@ def differences(before: Configuration, after: Configuration) -> tuple[Difference
     )
 
 
-def by_member(made: Iterable[Difference]) -> Iterator[Difference]:
+def by_member(made: Iterable[FieldDifference]) -> Iterator[FieldDifference]:
     """Yield the differences, those of values with members one by one."""
     for difference in made:
         before, after = difference.before, difference.after
@@ -68,7 +68,7 @@ def by_member(made: Iterable[Difference]) -> Iterator[Difference]:
                 yield replace(difference, field=member, before=old, after=new)
 
 
-def masked(made: Iterable[Difference]) -> Iterator[Difference]:
+def masked(made: Iterable[FieldDifference]) -> Iterator[FieldDifference]:
     """Yield the differences member by member without secrets.
 
     Where only a secret differs, that is all that is said.
@@ -97,26 +97,26 @@ def _processors(configuration: Configuration) -> Records:
     return {p.id: (p.label, _plain(p.to_record())) for p in configuration.processors}
 
 
-def _records(kind: str, before: Records, after: Records) -> Iterator[Difference]:
+def _records(kind: str, before: Records, after: Records) -> Iterator[FieldDifference]:
     for key, (name, _) in before.items():
         if key not in after:
-            yield Difference(f"{kind} {name}", Change.REMOVED)
+            yield FieldDifference(f"{kind} {name}", Change.REMOVED)
     for key, (name, fields) in after.items():
         if key not in before:
-            yield Difference(f"{kind} {name}", Change.ADDED)
+            yield FieldDifference(f"{kind} {name}", Change.ADDED)
         else:
             yield from _fields(f"{kind} {before[key][0]}", before[key][1], fields)
 
 
 def _fields(
     subject: str, before: Mapping[str, object], after: Mapping[str, object]
-) -> Iterator[Difference]:
+) -> Iterator[FieldDifference]:
     for name in dict.fromkeys((*before, *after)):
         if before.get(name) != after.get(name):
-            yield Difference(subject, Change.CHANGED, name, before.get(name), after.get(name))
+            yield FieldDifference(subject, Change.CHANGED, name, before.get(name), after.get(name))
 
 
-_NOT_TOLD = {"id", "anonymization_script_revision"}
+_HIDDEN_FIELDS = {"id", "anonymization_script_revision"}
 """What follows from something else."""
 _TEXTS = ("_routing", "_script", "_filter")
 """How the names of texts of several lines end."""
@@ -124,7 +124,9 @@ _TEXTS = ("_routing", "_script", "_filter")
 
 def _plain(record: Mapping[str, object]) -> dict[str, object]:
     """Make nested members comparable one by one, and texts of several lines line by line."""
-    return {name: _as_lines(name, value) for name, value in _flat(record) if name not in _NOT_TOLD}
+    return {
+        name: _as_lines(name, value) for name, value in _flat(record) if name not in _HIDDEN_FIELDS
+    }
 
 
 def _flat(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:

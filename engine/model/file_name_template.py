@@ -10,7 +10,7 @@ from operator import mul
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidSite, Problem
-from engine.model.safe_names import DEVICE_NAME, safe_part
+from engine.model.identity import DEVICE_NAME, safe_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator

@@ -6,16 +6,13 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from engine.model.identifying import NO_VALUES
-from engine.model.identity import UNASSIGNED
-from engine.model.trace import masked
+from engine.model.identity import NO_VALUES, UNASSIGNED, Identification, masked
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from engine.model.identifying import IdentifyingValues
-    from engine.model.processor import Processor
-    from engine.model.processor_class import Location
+    from engine.model.identity import IdentifyingValues
+    from engine.model.processor import Location, Processor
 
 
 class Verdict(StrEnum):
@@ -42,7 +39,7 @@ class Assignment:
     session: str | None = None
 
     @property
-    def says_nothing(self) -> bool:
+    def assigns_nothing(self) -> bool:
         """Whether everything is left to what else decides."""
         return self == Assignment()
 
@@ -179,3 +176,50 @@ class ProcessorTrial:
 
 def _shown(value: str | None) -> str:
     return "nothing" if value is None else repr(value)
+
+
+TEST_ROOT = "2.25.235022223827495242976505035687323014033.9."
+"""Below the implementation class UID, of which no other object has one."""
+
+
+def is_test_object(sop_instance_uid: str) -> bool:
+    """Tell whether an object was made for a self-test."""
+    return sop_instance_uid.startswith(TEST_ROOT)
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingPreview:
+    """One object that arrived not long ago, as it would be identified."""
+
+    at: datetime
+    """When it arrived."""
+    receiver: str
+    """``AE:port``."""
+    calling_ae_title: str
+    saved: Identification
+    """With the settings in force."""
+    draft: Identification
+    """With the settings that are only being considered."""
+    saved_processing: tuple[ProcessorStep, ...] = ()
+    """What the receiver's processors do to it."""
+    draft_processing: tuple[ProcessorStep, ...] = ()
+    sop_instance_uid: str = ""
+    """As it arrived."""
+    differs: bool | None = None
+    """Whether the draft would file it elsewhere, where masked labels can't tell."""
+
+    @property
+    def changes(self) -> bool:
+        """Tell whether the draft would file the object elsewhere."""
+        return self.saved.outcome != self.draft.outcome if self.differs is None else self.differs
+
+    def masked(self, known: IdentifyingValues = NO_VALUES) -> RoutingPreview:
+        """Return the same without values of the object; `known` is what it says of its patient."""
+        return replace(
+            self,
+            saved=self.saved.masked(known),
+            draft=self.draft.masked(known),
+            saved_processing=tuple(step.masked(known) for step in self.saved_processing),
+            draft_processing=tuple(step.masked(known) for step in self.draft_processing),
+            differs=self.changes,
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, fields
+from enum import IntEnum, StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,6 @@ from engine.model.anonymization import (
     in_force,
     profile_problems,
 )
-from engine.model.auto_archive import AutoArchive
-from engine.model.pet_mr import SITES, PetMr, pet_mr_problems
 from engine.model.series_filter import filter_problems
 from engine.model.text import text_faults
 
@@ -23,6 +22,47 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from engine.model.anonymization import Anonymization
+
+
+class AutoArchive(IntEnum):
+    """Whether a project's complete sessions go into the archive, and over what is there."""
+
+    MANUAL = 0
+    ARCHIVE = 4
+    """Into the archive, but never over files that are there already."""
+    OVERWRITE = 5
+
+
+_WORDS = {"t": True, "true": True, "f": False, "false": False}
+
+
+def requested(text: str) -> bool | None:
+    """Return what a header asks for, None if it is no clear word (XNAT 5.2)."""
+    return _WORDS.get(text.lower())
+
+
+class PetMr(StrEnum):
+    """What a session with both PET and MR scans is, or becomes."""
+
+    PETMR = "petmr"
+    """One session of a type of its own."""
+    PET = "pet"
+    """One PET session."""
+    SEPARATE = "separate"
+    """Two sessions: the PET scans go to one of their own, the others stay."""
+
+
+SITES = "site"
+"""What a project says that has no wish of its own."""
+
+
+def pet_mr_problems(field: str, value: object, also: tuple[str, ...] = ()) -> Iterator[Problem]:
+    """Yield what is wrong with a wish, which may also be one of some other words."""
+    words = (*also, *PetMr)
+    if not isinstance(value, str) or value not in words:
+        message = "is no choice for studies with PET and MR"
+        yield Problem(field, str(value)[:40], message, f"use {', '.join(words)}")
+
 
 MAX_NAME_CHARACTERS = 255
 """Longest title or alias."""

@@ -11,21 +11,19 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from engine.addresses import is_address
 from engine.errors import ConfigurationError, InvalidReceiver, Problem
-from engine.model.ae_title import AETitle
-from engine.model.duplicates import DuplicatePolicy
-from engine.model.file_namer import file_namer_problems
-from engine.model.identifier import (
+from engine.model.addresses import is_address
+from engine.model.limits import parse_receiver_limits
+from engine.model.peer import AETitle
+from engine.model.plugins import (
     DEFAULT_IDENTIFIER,
     DEFAULT_IDENTIFIERS,
     IdentifierChoice,
+    file_namer_problems,
     identifier_problems,
 )
-from engine.model.limits import parse_receiver_limits
 from engine.model.routing import RoutingRules
-from engine.model.session_settings import duplicates_fault
-from engine.model.site import SiteSettings
+from engine.model.site import DuplicatePolicy, SiteSettings, duplicates_fault
 from engine.model.text import MAX_TEXT_CHARACTERS
 from engine.model.tls import TLS_FILES, ClientCertificates, TlsSettings
 from engine.model.whitelist import MOST_LINES, WhitelistEntry, parse_whitelist
@@ -34,9 +32,8 @@ from engine.routing import parse_rules
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from engine.model.file_namer import FileNamerInfo
-    from engine.model.identifier import IdentifierInfo
     from engine.model.limits import Limits
+    from engine.model.plugins import FileNamerInfo, IdentifierInfo
     from engine.model.project import ProjectRegistry
 
 DEFAULT_AE_TITLE = "XNAT"

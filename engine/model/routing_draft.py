@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigurationError, Problem
-from engine.model.site_routing import ATTRIBUTES
+from engine.model.routing import ATTRIBUTES
 from engine.routing import InvalidRule, parse_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from engine.model.receiver import Receiver
-    from engine.model.site_routing import SiteRouting
+    from engine.model.routing import SiteRouting
 
 _RECEIVER_SECTIONS = {name: f"{name}_routing" for name in ATTRIBUTES[:3]}
 _SITE_SECTIONS = {f"site {name.replace('_', '-')}": name for name in ATTRIBUTES}

@@ -88,14 +88,14 @@ WORKING = frozenset(
 )
 """The engine works on the session; nobody may ask for anything until it is done."""
 
-MAY_BE_WITHDRAWN = frozenset((_S.ARCHIVING, _S.SEPARATING))
+CANCELLABLE = frozenset((_S.ARCHIVING, _S.SEPARATING))
 """The engine works on the session, and a person may have that undone."""
 
-UNSETTLED = QUEUED | WORKING
+UNFINISHED = QUEUED | WORKING
 """Something waits or goes on, and its outcome is still to come."""
 
 
-def may_be_asked(status: SessionStatus) -> frozenset[SessionStatus]:
+def requestable(status: SessionStatus) -> frozenset[SessionStatus]:
     """Return what a person may ask for, as the states that it leads to (XNAT 9.5)."""
     return frozenset() if status in WORKING else TRANSITIONS[status] & QUEUED
 
@@ -106,8 +106,8 @@ def require_request(before: SessionStatus, after: SessionStatus) -> None:
     Raises:
         TransitionNotAllowed: naming what is possible instead.
     """
-    if after not in may_be_asked(before):
-        raise TransitionNotAllowed(before, after, sorted(may_be_asked(before)))
+    if after not in requestable(before):
+        raise TransitionNotAllowed(before, after, sorted(requestable(before)))
 
 
 def require_transition(before: SessionStatus, after: SessionStatus) -> None:
@@ -192,3 +192,34 @@ class Session:
     """Why it is in conflict or failed, in words."""
     changed_at: datetime | None = None
     """When its status changed last; None if it never did."""
+
+
+class SessionAction(StrEnum):
+    """What a person may ask for."""
+
+    ARCHIVE = "archive"
+    MOVE = "move"
+    DELETE = "delete"
+    REBUILD = "rebuild"
+    CANCEL = "cancel"
+    RESTORE = "restore"
+
+
+_ACTIONS = {
+    SessionStatus.QUEUED_ARCHIVING: SessionAction.ARCHIVE,
+    SessionStatus.QUEUED_MOVING: SessionAction.MOVE,
+    SessionStatus.QUEUED_DELETING: SessionAction.DELETE,
+    SessionStatus.QUEUED_BUILDING: SessionAction.REBUILD,
+}
+
+
+def possible_actions(session: Session) -> tuple[SessionAction, ...]:
+    """Return what a person may ask for now (XNAT 9.5)."""
+    if session.status in QUEUED | CANCELLABLE:
+        return (SessionAction.CANCEL,)
+    if session.area is SessionArea.TRASH:
+        return (SessionAction.RESTORE,) if requestable(session.status) else ()
+    possible = {_ACTIONS[status] for status in requestable(session.status)}
+    if session.project is None:
+        possible.discard(SessionAction.ARCHIVE)
+    return tuple(action for action in SessionAction if action in possible)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidStudyRoute, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from engine.model.project import ProjectRegistry
+
 
 FIELDS = ("study_instance_uid", "project", "subject", "session")
 MAX_UID_CHARACTERS = 64
@@ -41,7 +44,7 @@ class StudyRoute:
         return {**{name: getattr(self, name) for name in FIELDS},
                 "added_by": self.added_by, "added_at": self.added_at}  # fmt: skip
 
-    def says_the_same_as(self, other: StudyRoute) -> bool:
+    def has_same_target(self, other: StudyRoute) -> bool:
         """Tell whether both say the same, whoever added them."""
         return all(getattr(self, name) == getattr(other, name) for name in FIELDS)
 
@@ -72,3 +75,66 @@ def _faults(values: Mapping[str, str], projects: ProjectRegistry) -> Iterator[Pr
         if values[name] and not _LABEL.fullmatch(values[name]):
             remedy = "use 1 to 64 letters, digits, '_' or '-', or nothing"
             yield Problem(name, values[name][:80], "is not a label", remedy)
+
+
+REQUIRED = FIELDS[:2]
+MAX_PROBLEMS = 100
+"""How many are told; one is enough to refuse the file."""
+
+_DELIMITERS = (",", ";", "\t")
+
+
+def read_study_routes_csv(text: str, projects: ProjectRegistry) -> tuple[StudyRoute, ...]:
+    """Return the routes of a file whose first line names its columns, in any order.
+
+    Columns are separated by commas, semicolons or tabs, whichever the first line has.
+
+    Raises:
+        InvalidStudyRoute: with problems that name line and column.
+    """
+    found: dict[str, StudyRoute] = {}
+    problems: list[Problem] = []
+    for line, values in _records(text):
+        try:
+            route = parse_study_route(values, projects)
+        except InvalidStudyRoute as error:
+            problems.extend(replace(problem, line=line) for problem in error.problems)
+            continue
+        other = found.setdefault(route.study_instance_uid, route)
+        if not other.has_same_target(route):
+            message, remedy = "has another route on an earlier line", "remove one of the lines"
+            uid = route.study_instance_uid
+            problems.append(Problem("study_instance_uid", uid, message, remedy, line))
+    if problems:
+        raise InvalidStudyRoute(*problems[:MAX_PROBLEMS])
+    return tuple(found.values())
+
+
+def _records(text: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield line number and values of each record; blank lines don't count."""
+    delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        names = [name.strip().lower() for name in next(reader, ())]
+        _check_columns(names)
+        for values in reader:
+            if len(values) > len(names):
+                message = f"has {len(values)} values for {len(names)} columns"
+                raise _refused(delimiter.join(values), message, reader.line_num)
+            if any(values):
+                yield reader.line_num, dict(zip(names, values, strict=False))
+    except csv.Error as error:
+        raise _refused("", f"is not CSV: {error}", reader.line_num) from error
+
+
+def _check_columns(names: Sequence[str]) -> None:
+    for name in dict.fromkeys((*REQUIRED, *names)):
+        if name not in FIELDS:
+            raise _refused(name, "is not a column", 1)
+        if names.count(name) != 1:
+            raise _refused(name, "is there twice" if name in names else "is missing", 1)
+
+
+def _refused(value: str, message: str, line: int) -> InvalidStudyRoute:
+    remedy = f"write the columns {', '.join(FIELDS)}, named in the first line"
+    return InvalidStudyRoute(Problem("file", value[:60], message, remedy, line))

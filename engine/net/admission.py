@@ -11,23 +11,23 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
-from engine.addresses import origin_of
 from engine.events import ConnectionDropped
-from engine.journal import is_told
+from engine.events.journal import should_report_repeat
+from engine.events.repeats import Budget, Repetitions
+from engine.model.addresses import origin_of
 from engine.model.limits import Limits
-from engine.net.protocols import recognize
-from engine.repetitions import Budget, Repetitions
+from engine.net.protocols import describe_protocol
 
 if TYPE_CHECKING:
-    from engine.clock import Clock
-    from engine.journal import Journal
+    from engine.events.journal import Journal
+    from engine.host.clock import Clock
     from engine.model.whitelist import Address
 
-UNASSOCIATED = 50
-UNASSOCIATED_PER_ADDRESS = 5
-CROWDED = "too many connections wait for their association already"
-GAVE_WAY = "it was silent, and gave way to another connection when too many waited"
-LEFT_SILENTLY = "it was closed without a word"
+MAX_UNASSOCIATED = 50
+MAX_UNASSOCIATED_PER_ADDRESS = 5
+TOO_MANY_PENDING = "too many connections wait for their association already"
+DISPLACED = "it was silent, and gave way to another connection when too many waited"
+CLOSED_WITHOUT_DATA = "it was closed without a word"
 REPORTS_PER_MINUTE = 60
 """Of connections that ended so, from all addresses; the rest is a number."""
 
@@ -45,14 +45,14 @@ _OTHER_PDUS = {  # PS3.8 9.3.1
 _LONGEST_OTHER_PDU = 0x00FFFFFF
 
 
-class Pending(Protocol):
+class PendingConnection(Protocol):
     """A connection that has no association yet."""
 
     limits: Limits
     """Those of the site when it was taken."""
-    is_hasty: bool
+    is_rate_limited: bool
     """Whether its address asks for associations too fast."""
-    is_heard: bool
+    request_received: bool
     """Whether its A-ASSOCIATE-RQ has come and is being answered."""
     why: str
     """Why it is ended, if we do that."""
@@ -74,8 +74,8 @@ class PendingConnections:
         self,
         clock: Clock,
         journal: Journal,
-        unassociated: int = UNASSOCIATED,
-        unassociated_per_address: int = UNASSOCIATED_PER_ADDRESS,
+        unassociated: int = MAX_UNASSOCIATED,
+        unassociated_per_address: int = MAX_UNASSOCIATED_PER_ADDRESS,
     ) -> None:
         self.failed = FailedConnections(clock, journal)
         self.limits = Limits()
@@ -84,45 +84,45 @@ class PendingConnections:
         self._most = unassociated
         self._most_per_address = unassociated_per_address
         self._lock = threading.Condition()
-        self._waiting: dict[Pending, str] = {}
+        self._waiting: dict[PendingConnection, str] = {}
         """What each counts as, in the order in which they came."""
 
     def allows(self, address: Address, port: int) -> bool:
         """Tell whether one more connection from an address is taken; note it if not."""
         limits, counted = self.limits, origin_of(address)
-        if self._rates.ignores(counted, limits):
+        if self._rates.exceeds_rate(counted, limits):
             self.failed.record(address, port, too_fast(limits))
             return False
         with self._lock:
             has_room = Counter(self._waiting.values())[counted] < self._most_per_address
             is_full = len(self._waiting) >= self._most
-            gives_way = self._first_to_go() if has_room and is_full else None
+            gives_way = self._oldest_silent() if has_room and is_full else None
         if gives_way is not None:
-            gives_way.why = GAVE_WAY
+            gives_way.why = DISPLACED
             gives_way.hang_up()
         if not has_room:
-            self.failed.record(address, port, CROWDED)
+            self.failed.record(address, port, TOO_MANY_PENDING)
         return has_room
 
-    def _first_to_go(self) -> Pending | None:
+    def _oldest_silent(self) -> PendingConnection | None:
         """Take out a connection, of the address with most the one that has been silent longest."""
         numbers = Counter(self._waiting.values())
-        waiting = [one for one in self._waiting if not one.is_heard]
+        waiting = [one for one in self._waiting if not one.request_received]
         # The first of equals is the oldest.
         first = max(waiting, key=lambda a: (numbers[self._waiting[a]], a.is_silent), default=None)
         if first is not None:
             del self._waiting[first]
         return first
 
-    def add(self, connection: Pending, address: Address) -> None:
+    def add(self, connection: PendingConnection, address: Address) -> None:
         """Count a connection until it has its association, and note how fast they come."""
         counted = origin_of(address)
         connection.limits = self.limits
-        connection.is_hasty = not self._rates.arrive(counted, self.limits)
+        connection.is_rate_limited = not self._rates.arrive(counted, self.limits)
         with self._lock:
             self._waiting[connection] = counted
 
-    def remove(self, connection: Pending) -> None:
+    def remove(self, connection: PendingConnection) -> None:
         """Stop counting a connection: it has its association, or is closed."""
         with self._lock:
             self._waiting.pop(connection, None)
@@ -162,7 +162,7 @@ class ArrivalRates:
         """Tokens by address, and the monotonic time they were counted."""
         self._forget_from = _FORGET_FROM
 
-    def ignores(self, address: str, limits: Limits) -> bool:
+    def exceeds_rate(self, address: str, limits: Limits) -> bool:
         """Tell whether connections of an address are closed without an answer."""
         with self._lock:
             return self._tokens(address, limits) <= -limits.association_burst_per_address
@@ -203,7 +203,7 @@ class FailedConnections:
         """Note that a connection ended; it is told the 1st, 10th, 100th … time in a while."""
         times = self._repetitions.count((origin_of(address), port, why))
         # One connection without a word is any monitor's check of a port.
-        if not is_told(times) or (times == 1 and why == LEFT_SILENTLY):
+        if not should_report_repeat(times) or (times == 1 and why == CLOSED_WITHOUT_DATA):
             return
         left_out = self._budget.take()
         if left_out is not None:
@@ -230,7 +230,7 @@ def describe_end(first_bytes: bytes, longest_request: int, waited_seconds: float
     """
     if not first_bytes:
         waited = waited_seconds is not None
-        return f"nothing came for {waited_seconds:g} s" if waited else LEFT_SILENTLY
+        return f"nothing came for {waited_seconds:g} s" if waited else CLOSED_WITHOUT_DATA
     length = int.from_bytes(first_bytes[2:6], "big")
     if first_bytes[0] == _ASSOCIATE_RQ and first_bytes[1:2] in {b"", b"\0"}:
         if len(first_bytes) >= 6 and length > longest_request:
@@ -240,7 +240,7 @@ def describe_end(first_bytes: bytes, longest_request: int, waited_seconds: float
         return "it was closed in the middle of its A-ASSOCIATE-RQ"
     if _is_other_pdu(first_bytes):
         return f"it begins with {_OTHER_PDUS[first_bytes[0]]} instead of an A-ASSOCIATE-RQ"
-    return f"this is not DICOM but looks like {recognize(first_bytes)}"
+    return f"this is not DICOM but looks like {describe_protocol(first_bytes)}"
 
 
 def _is_other_pdu(head: bytes) -> bool:

@@ -25,7 +25,7 @@ _EVERYWHERE = frozenset({ALL_IPV4, ALL_IPV6})
 
 
 @dataclass(frozen=True, slots=True)
-class Unused:
+class UnusedDescriptor:
     """A descriptor that no receiver wants, and why."""
 
     name: str
@@ -33,7 +33,7 @@ class Unused:
 
 
 @dataclass(slots=True)
-class _Handed:
+class _InheritedDescriptor:
     """One descriptor: its name, and the socket if it is a listening one."""
 
     name: str
@@ -55,7 +55,7 @@ class _Handed:
 class InheritedSockets:
     """The sockets handed over to this process; any thread may take one."""
 
-    def __init__(self, handed: Sequence[_Handed] = ()) -> None:
+    def __init__(self, handed: Sequence[_InheritedDescriptor] = ()) -> None:
         self._lock = threading.Lock()
         self._handed = list(handed)
 
@@ -89,7 +89,7 @@ class InheritedSockets:
                     return handed.listening.dup()
         return None
 
-    def close_unused(self, places: Collection[tuple[str, int]]) -> tuple[Unused, ...]:
+    def close_unused(self, places: Collection[tuple[str, int]]) -> tuple[UnusedDescriptor, ...]:
         """Close what is at none of some places, and return what that was.
 
         Args:
@@ -111,7 +111,7 @@ class InheritedSockets:
                 one.listening.close()
 
 
-def _handed(index: int, names: Sequence[str]) -> _Handed:
+def _handed(index: int, names: Sequence[str]) -> _InheritedDescriptor:
     descriptor = FIRST_DESCRIPTOR + index
     name = names[index] if index < len(names) and names[index].isprintable() else ""
     shown = name[:255] or f"descriptor {descriptor}"
@@ -121,12 +121,12 @@ def _handed(index: int, names: Sequence[str]) -> _Handed:
     except OSError as error:
         with suppress(OSError):
             os.close(descriptor)
-        return _Handed(shown, None, f"it is no socket ({error.strerror})")
+        return _InheritedDescriptor(shown, None, f"it is no socket ({error.strerror})")
     fault = _fault(found)
     if fault:
         found.close()
-        return _Handed(shown, None, fault)
-    return _Handed(shown, found)
+        return _InheritedDescriptor(shown, None, fault)
+    return _InheritedDescriptor(shown, found)
 
 
 def _fault(found: socket.socket) -> str:
@@ -138,14 +138,14 @@ def _fault(found: socket.socket) -> str:
     return "it does not listen"
 
 
-def _closed(unused: Sequence[_Handed]) -> Iterator[Unused]:
+def _closed(unused: Sequence[_InheritedDescriptor]) -> Iterator[UnusedDescriptor]:
     for handed in unused:
         if handed.listening is None:
-            yield Unused(handed.name, handed.fault)
+            yield UnusedDescriptor(handed.name, handed.fault)
             continue
         where = shown_address(*handed.place)
         handed.listening.close()
-        yield Unused(handed.name, f"no receiver listens on {where}")
+        yield UnusedDescriptor(handed.name, f"no receiver listens on {where}")
 
 
 def _is_at(place: tuple[str, int], wanted: tuple[str, int]) -> bool:

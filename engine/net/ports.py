@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from engine.api import PortHolder, PortState, PortStatus
 from engine.errors import AddressNotLocal, ListenError, PortInUse, PortNotPermitted
-from engine.view import PortHolder, PortState, PortStatus
 
 if TYPE_CHECKING:
     from collections.abc import Collection

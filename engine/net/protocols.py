@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-GREETING_BYTES = 64
+SNIFFED_BYTES = 64
 """How many bytes of a connection are enough to recognize it."""
 
 _HTTP = b"GET POST HEAD PUT DELETE OPTIONS CONNECT TRACE PATCH PRI".split()
 _TEXT = frozenset(range(0x20, 0x7F)) | frozenset(b"\t\r\n")
 
 
-def recognize(first_bytes: bytes) -> str:
+def describe_protocol(first_bytes: bytes) -> str:
     """Say what a connection that begins with these bytes looks like; no byte of them is in it.
 
     Args:
-        first_bytes: up to `GREETING_BYTES` of what came first; none for a silent connection.
+        first_bytes: up to `SNIFFED_BYTES` of what came first; none for a silent connection.
     """
     if not first_bytes:
         return "nothing at all"

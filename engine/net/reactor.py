@@ -1,6 +1,6 @@
 """One loop that serves all connections of a process, and few threads for what may block.
 
-Whatever is registered is called on the loop's thread, and must not wait: `finish_elsewhere` is for
+Whatever is registered is called on the loop's thread, and must not wait: `run_in_pool` is for
 what may have to.
 """
 
@@ -64,7 +64,7 @@ class Reactor:
         """Returns the time in seconds; it never goes back."""
         self._epoll = select.epoll()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._handlers: dict[int, Handler] = {self._wake_fd: self._be_woken}
+        self._handlers: dict[int, Handler] = {self._wake_fd: self._drain_wakeups}
         self._epoll.register(self._wake_fd, READABLE)
         self._calls: deque[Call] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
@@ -90,7 +90,7 @@ class Reactor:
         """Tell whether the loop should run and does not."""
         return not self._stopping and not self._thread.is_alive()
 
-    def is_here(self) -> bool:
+    def is_loop_thread(self) -> bool:
         """Tell whether the calling thread is the loop's."""
         return threading.current_thread() is self._thread
 
@@ -115,7 +115,7 @@ class Reactor:
             finally:
                 done.set()
 
-        if self.is_here():
+        if self.is_loop_thread():
             perform()
         elif self._stopping or not self._thread.is_alive():
             return False
@@ -145,9 +145,7 @@ class Reactor:
         heapq.heappush(self._timers, (at, next(self._arrivals), timer))
         return timer
 
-    def finish_elsewhere(
-        self, work: Callable[[], Result], finished: Callable[[Result], object]
-    ) -> None:
+    def run_in_pool(self, work: Callable[[], Result], finished: Callable[[Result], object]) -> None:
         """Do work that may block on a thread of the pool, then go on here with what it returned.
 
         Work must not raise.
@@ -162,12 +160,12 @@ class Reactor:
     def _wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)
 
-    def _be_woken(self, _: int) -> None:
+    def _drain_wakeups(self, _: int) -> None:
         os.eventfd_read(self._wake_fd)
 
     def _run(self) -> None:
         while not self._stopping:
-            for fd, events in self._epoll.poll(self._patience()):
+            for fd, events in self._epoll.poll(self._poll_timeout()):
                 handler = self._handlers.get(fd)
                 if handler is not None:
                     self._guarded(handler, events)
@@ -176,7 +174,7 @@ class Reactor:
             while self._timers and self._timers[0][0] <= self.now():
                 self._guarded(heapq.heappop(self._timers)[2].expire)
 
-    def _patience(self) -> float | None:
+    def _poll_timeout(self) -> float | None:
         """Return the seconds until something is due; None for any time."""
         return max(0.0, self._timers[0][0] - self.now()) if self._timers else None
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.net.protocols import GREETING_BYTES
+from engine.net.protocols import SNIFFED_BYTES
 from engine.net.reactor import READABLE
-from engine.net.tls import Refused, greeting_refusal, handshake_words
+from engine.net.tls import TlsRefused, greeting_refusal, handshake_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from engine.net.tls import Handshake, PortTls
 
 
-class Securing:
+class TlsSetup:
     """What is done until a connection is secured; used on the loop's thread."""
 
     def __init__(
@@ -26,7 +26,7 @@ class Securing:
         stream: Stream,
         tls: PortTls,
         secured: Callable[[PeerCertificate | None], object],
-        refused: Callable[[Refused], object],
+        refused: Callable[[TlsRefused], object],
     ) -> None:
         """Begin with a plain connection.
 
@@ -47,40 +47,40 @@ class Securing:
         if self._handshake is None:
             self._greet()
         else:
-            self._shake_hands(self._handshake)
+            self._step_handshake(self._handshake)
 
     def _greet(self) -> None:
         """Look at the caller's first bytes, and leave them where they are."""
-        head = self._stream.peek(GREETING_BYTES)
+        head = self._stream.peek(SNIFFED_BYTES)
         refused = greeting_refusal(head)
         if refused is not None:
             self._refused(refused)
             return
         self._stream.wait_for(0)
-        self._reactor.finish_elsewhere(self._tls.prepare, self._prepared)
+        self._reactor.run_in_pool(self._tls.prepare, self._prepared)
 
-    def _prepared(self, handshake: Handshake | Refused) -> None:
+    def _prepared(self, handshake: Handshake | TlsRefused) -> None:
         if self._stream.is_closed:
             return
-        if isinstance(handshake, Refused):
+        if isinstance(handshake, TlsRefused):
             self._refused(handshake)
             return
         try:
             self._stream.secure(handshake)
         except OSError as error:
-            self._refused(Refused(handshake_words(error)))
+            self._refused(TlsRefused(handshake_words(error)))
             return
         self._handshake = handshake
         self._stream.wait_for(READABLE)
 
-    def _shake_hands(self, handshake: Handshake) -> None:
+    def _step_handshake(self, handshake: Handshake) -> None:
         try:
-            if not self._stream.shake_hands():
+            if not self._stream.step_handshake():
                 return
             certificate = self._tls.caller_of(self._stream.secured, handshake)
-        except Refused as refused:
+        except TlsRefused as refused:
             self._refused(refused)
         except OSError as error:
-            self._refused(Refused(handshake_words(error)))
+            self._refused(TlsRefused(handshake_words(error)))
         else:
             self._secured(certificate)

@@ -72,7 +72,7 @@ class Stream:
         assert isinstance(self._socket, TlsConnection)
         return self._socket
 
-    def shake_hands(self) -> bool:
+    def step_handshake(self) -> bool:
         """Go on with the TLS handshake; tell whether it is done.
 
         Raises:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from engine import certificates
-from engine.certificates.callers import NotAccepted
+from engine.certificates import tls_context
 from engine.certificates.files import stamp_of
+from engine.certificates.revocation import NotAccepted
 from engine.errors import InvalidReceiver
 from engine.events import (
     CertificateExpired,
@@ -21,19 +21,19 @@ from engine.events import (
     RevocationListExpired,
     RevocationListExpiring,
 )
-from engine.net.protocols import is_client_hello, is_plain_dicom, recognize
+from engine.net.protocols import describe_protocol, is_client_hello, is_plain_dicom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from engine.certificates import Credentials
     from engine.certificates.files import Stamp
-    from engine.clock import Clock
+    from engine.certificates.tls_context import Credentials
     from engine.events import Event
+    from engine.host.clock import Clock
     from engine.model.tls import Certificate, PeerCertificate, TlsSettings
 
-WARN_AGAIN_SECONDS = 24 * 60 * 60
+WARNING_INTERVAL_SECONDS = 24 * 60 * 60
 
 _VERIFY_WORDS = {  # X509_V_ERR_… of OpenSSL
     9: "is not valid yet",
@@ -63,7 +63,7 @@ _REASON_WORDS = {
 }
 
 
-class Refused(Exception):
+class TlsRefused(Exception):
     """A connection that got no TLS; the text says why, and nothing if there is nothing to tell."""
 
     def __init__(self, why: str, head: bytes = b"") -> None:
@@ -73,7 +73,7 @@ class Refused(Exception):
         """What the caller said instead of a ClientHello."""
 
 
-class Teller(Protocol):
+class EventRecorder(Protocol):
     """Records an event once for every receiver of a port."""
 
     def __call__(self, make: Callable[..., Event]) -> None:
@@ -137,10 +137,10 @@ class Handshake:
 class PortTls:
     """The TLS of one port; handshakes may happen in any number of threads."""
 
-    def __init__(self, settings: TlsSettings, clock: Clock, tell: Teller) -> None:
+    def __init__(self, settings: TlsSettings, clock: Clock, report: EventRecorder) -> None:
         self.settings = settings
         self._clock = clock
-        self._tell = tell
+        self._report = report
         self._lock = threading.Lock()
         self._credentials: Credentials | None = None
         self._seen: Stamp = ()
@@ -159,7 +159,7 @@ class PortTls:
         Raises:
             InvalidReceiver: with what is wrong with them.
         """
-        self._credentials = certificates.load(self.settings, TlsConnection)
+        self._credentials = tls_context.load(self.settings, TlsConnection)
         self._seen = self._credentials.stamp
 
     def refresh(self) -> None:
@@ -170,15 +170,15 @@ class PortTls:
                 return
             self._seen = stamp
             try:
-                self._credentials = certificates.load(self.settings, TlsConnection)
+                self._credentials = tls_context.load(self.settings, TlsConnection)
             except InvalidReceiver as error:
                 self.problem = error.detail
-                self._tell(partial(CertificateRefused, reason=error.detail))
+                self._report(partial(CertificateRefused, reason=error.detail))
                 return
             self.problem = ""
             found = self._credentials.certificate
             told = {"subject": found.subject, "expires": _minute(found.not_after)}
-            self._tell(partial(CertificateReplaced, **told))
+            self._report(partial(CertificateReplaced, **told))
         self.warn()
 
     def warn(self) -> None:
@@ -201,13 +201,15 @@ class PortTls:
 
     def _warn(self, kind: Callable[..., Event], expires: datetime, **about: Any) -> None:
         now = self._clock.monotonic()
-        self._warned = {k: at for k, at in self._warned.items() if now - at < WARN_AGAIN_SECONDS}
+        self._warned = {
+            k: at for k, at in self._warned.items() if now - at < WARNING_INTERVAL_SECONDS
+        }
         same = (kind, expires, about.get("issuer"))
         if same not in self._warned:
             self._warned[same] = now
-            self._tell(partial(kind, expires=_minute(expires), **about))
+            self._report(partial(kind, expires=_minute(expires), **about))
 
-    def prepare(self) -> Handshake | Refused:
+    def prepare(self) -> Handshake | TlsRefused:
         """Return what one handshake needs; may read files, and raises nothing."""
         try:
             self.refresh()
@@ -215,7 +217,7 @@ class PortTls:
             return Handshake(self._credentials, self._credentials.context())
         except Exception as error:
             # The border to one receiver's files: its callers are told, the others go on.
-            return Refused(f"there is no TLS at the moment ({error})")
+            return TlsRefused(f"there is no TLS at the moment ({error})")
 
     def caller_of(self, secured: TlsConnection, handshake: Handshake) -> PeerCertificate | None:
         """Return what the caller showed in its handshake.
@@ -228,18 +230,20 @@ class PortTls:
             try:
                 callers.check(secured, self._clock.now())
             except NotAccepted as error:
-                raise Refused(f"the caller's certificate {error}") from error
-        return certificates.identity_of(secured)
+                raise TlsRefused(f"the caller's certificate {error}") from error
+        return tls_context.identity_of(secured)
 
 
-def greeting_refusal(head: bytes) -> Refused | None:
+def greeting_refusal(head: bytes) -> TlsRefused | None:
     """Say why a caller gets no TLS, by its first bytes; None if they begin a handshake."""
     if not head:
-        return Refused("")  # a probe that only looks whether somebody listens
+        return TlsRefused("")  # a probe that only looks whether somebody listens
     if is_plain_dicom(head):
-        return Refused("the caller speaks plain DICOM, and this port wants TLS", head)
+        return TlsRefused("the caller speaks plain DICOM, and this port wants TLS", head)
     if not is_client_hello(head):
-        return Refused(f"this port wants TLS, and this looks like {recognize(head)}", head)
+        return TlsRefused(
+            f"this port wants TLS, and this looks like {describe_protocol(head)}", head
+        )
     return None
 
 

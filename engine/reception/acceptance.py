@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.addresses import origin_of
 from engine.dimse.acse import APPLICATION_CONTEXT
 from engine.model import whitelist
+from engine.model.addresses import origin_of
 from engine.model.site import SiteSettings
 from engine.net.admission import too_fast
 
@@ -27,14 +27,14 @@ class AssociationRequest:
     address: whitelist.Address
     application_context: str = APPLICATION_CONTEXT
     protocol_version: int = 1
-    is_hasty: bool = False
+    is_rate_limited: bool = False
     """Whether the address asks for associations faster than it may."""
     certificate: PeerCertificate | None = None
     """What the caller showed in the TLS handshake."""
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class Acceptance:
     """The association may be negotiated; its objects go to this receiver."""
 
     receiver: Receiver
@@ -68,7 +68,7 @@ class OpenAssociation:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class EngineLoad:
     """What is open, how much may be, and whether anything can be taken in at all."""
 
     open: Sequence[OpenAssociation] = ()
@@ -79,8 +79,8 @@ class Load:
 
 
 def decide(
-    request: AssociationRequest, port: int, receivers: Mapping[str, Receiver], load: Load
-) -> Accepted | Rejection:
+    request: AssociationRequest, port: int, receivers: Mapping[str, Receiver], load: EngineLoad
+) -> Acceptance | Rejection:
     """Decide on one request; the first reason to refuse wins (reliability-security 2.3).
 
     Args:
@@ -89,7 +89,7 @@ def decide(
         receivers: the enabled receivers of that port by AE title.
         load: what is open, and how much may be.
     """
-    if request.is_hasty:
+    if request.is_rate_limited:
         return Rejection(2, 3, 1, too_fast(load.site.limits))
     if request.protocol_version != 1:
         return Rejection(1, 2, 2, f"protocol version {request.protocol_version} is not DICOM's")
@@ -121,10 +121,12 @@ def decide(
     if load.draining:
         return Rejection(2, 3, 1, "the engine is stopping")
     full = load.storage_refusal or next(_limits_reached(request, receiver, load), "")
-    return Rejection(2, 3, 2, full) if full else Accepted(receiver, line)
+    return Rejection(2, 3, 2, full) if full else Acceptance(receiver, line)
 
 
-def _limits_reached(request: AssociationRequest, receiver: Receiver, load: Load) -> Iterator[str]:
+def _limits_reached(
+    request: AssociationRequest, receiver: Receiver, load: EngineLoad
+) -> Iterator[str]:
     """Yield which limits leave no room for one more association."""
     limits = receiver.limits_within(load.site)
     at_receiver = sum(o.receiver == receiver.label for o in load.open)

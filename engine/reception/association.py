@@ -17,6 +17,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from engine.api import AssociationEnd
 from engine.dimse.acceptor import (
     LONGEST_OTHER_PDU_BYTES,
     Aborted,
@@ -33,27 +34,26 @@ from engine.dimse.acse import INVALID_PARAMETER, UNSPECIFIED, encode_associate_r
 from engine.dimse.commands import store_response
 from engine.model.limits import Limits
 from engine.net.admission import describe_end
-from engine.net.protocols import GREETING_BYTES, ae_titles, is_plain_dicom
+from engine.net.protocols import SNIFFED_BYTES, ae_titles, is_plain_dicom
 from engine.net.reactor import READABLE, WRITABLE
-from engine.net.securing import Securing
+from engine.net.securing import TlsSetup
 from engine.net.stream import Stream
 from engine.net.tls import handshake_words
 from engine.reception.acceptance import Rejection
 from engine.reception.deadlines import MessageTimes
-from engine.view import AssociationEnd
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from engine.dimse.acse import Proposal
+    from engine.dimse.acse import AssociateRQ
     from engine.dimse.commands import StoreRequest
     from engine.dimse.pdata import ReceiveBuffer
-    from engine.intake.pipeline import Outcome
+    from engine.intake.pipeline import ObjectOutcome
     from engine.model.tls import PeerCertificate
     from engine.model.whitelist import Address
     from engine.net.reactor import Reactor, Timer
-    from engine.net.tls import PortTls, Refused
+    from engine.net.tls import PortTls, TlsRefused
     from engine.reception.associations import Associations
     from engine.reception.deadlines import Deadlines
     from engine.reception.live_association import LiveAssociation
@@ -70,14 +70,14 @@ _FOREVER = float("inf")
 _logger = logging.getLogger(__name__)
 
 
-class Port(Protocol):
+class ListeningPort(Protocol):
     """The listening port of a connection, as far as the connection needs it."""
 
     port: int
     tls: PortTls | None
 
     def admit(
-        self, connection: IncomingAssociation, proposal: Proposal
+        self, connection: IncomingAssociation, proposal: AssociateRQ
     ) -> tuple[LiveAssociation, Limits] | Rejection:
         """Decide on an association, which counts as open from then on if it is accepted."""
         ...
@@ -94,7 +94,7 @@ class Port(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
+class SharedServices:
     """What all connections of a loop share."""
 
     reactor: Reactor
@@ -121,15 +121,20 @@ class IncomingAssociation:
     """The accepting side of one connection; only `hang_up` may be called by other threads."""
 
     def __init__(
-        self, services: Services, port: Port, connected: socket.socket, address: Address, peer: str
+        self,
+        services: SharedServices,
+        port: ListeningPort,
+        connected: socket.socket,
+        address: Address,
+        peer: str,
     ) -> None:
         """Begin with a connection that does not block; `peer` is its other end, as it is shown."""
         self.address, self.peer = address, peer
         self.limits = Limits()
         """The site's, then those of the receiver."""
-        self.is_hasty = False
+        self.is_rate_limited = False
         """Whether its address asks for associations too fast."""
-        self.is_heard = False
+        self.request_received = False
         """Whether its A-ASSOCIATE-RQ has come and is being answered."""
         self.why = ""
         """Why it is ended before it has an association."""
@@ -141,11 +146,11 @@ class IncomingAssociation:
         self._deadlines = services.deadlines
         self._phase = Phase.TALKING
         self._stream = Stream(services.reactor, connected, self._on_ready)
-        self._securing: Securing | None = None
+        self._securing: TlsSetup | None = None
         if port.tls is not None:
             self._phase = Phase.SECURING
-            self._securing = Securing(
-                services.reactor, self._stream, port.tls, self._be_secured, self._refuse
+            self._securing = TlsSetup(
+                services.reactor, self._stream, port.tls, self._on_secured, self._refuse
             )
         self._acceptor = AcceptorConnection(self.limits)
         self._operation: StoreOperation | None = None
@@ -216,7 +221,7 @@ class IncomingAssociation:
 
     def _on_ready(self) -> None:
         """Go on where it stopped: the peer has sent or taken something."""
-        self._carefully(self._go_on)
+        self._guarded(self._go_on)
 
     def _go_on(self) -> None:
         if self._is_paused or self._phase is Phase.CLOSED:
@@ -233,25 +238,25 @@ class IncomingAssociation:
         elif self._securing is not None:
             self._securing.go_on()
 
-    def _carefully(self, step: Callable[[], object]) -> None:
+    def _guarded(self, step: Callable[[], object]) -> None:
         """Let whatever goes wrong with this connection end this one, and no other."""
         try:
             step()
         except OSError as error:
-            self._lose(error)
+            self._on_connection_lost(error)
         except Exception as error:
             _logger.exception("a connection failed while it was served")
             self._fail(f"internal error ({type(error).__name__})", UNSPECIFIED)
 
     # TLS, where the port wants it.
 
-    def _be_secured(self, certificate: PeerCertificate | None) -> None:
+    def _on_secured(self, certificate: PeerCertificate | None) -> None:
         self.certificate, self._phase = certificate, Phase.TALKING
         self._began = self._reactor.now()
         self._set_timer()
-        self._carefully(self._read)
+        self._guarded(self._read)
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: TlsRefused) -> None:
         """Part from a caller that gets no TLS; one that speaks DICOM is told so in DICOM."""
         if not refused.why:
             self.close()
@@ -273,11 +278,11 @@ class IncomingAssociation:
             data.begin(self._rest)
         received = self._stream.receive(data.view[data.high :])
         if received == 0:
-            self._lose()
+            self._on_connection_lost()
         elif received > 0:
             data.high += received
-            if not self.is_heard:
-                self._first_bytes = bytes(data.view[: min(data.high, GREETING_BYTES)])
+            if not self.request_received:
+                self._first_bytes = bytes(data.view[: min(data.high, SNIFFED_BYTES)])
             self._times.note_received(self._reactor.now(), received)
             if self._serve(data) and self._stream.has_pending:
                 self._reactor.call_soon(self._on_ready)
@@ -298,7 +303,7 @@ class IncomingAssociation:
         return not self._has_unread
 
     def _associate(self, event: AssociateRequested) -> None:
-        self.is_heard = True
+        self.request_received = True
         decision = self._port.admit(self, event.proposal)
         if isinstance(decision, Rejection):
             self._leave(self._acceptor.reject(*decision.code))
@@ -338,18 +343,20 @@ class IncomingAssociation:
             return
         self._is_paused = True
         self._stream.wait_for(0)
-        self._reactor.finish_elsewhere(
+        self._reactor.run_in_pool(
             operation.finish, partial(self._finished, event.request, operation)
         )
 
-    def _finished(self, request: StoreRequest, operation: StoreOperation, outcome: Outcome) -> None:
+    def _finished(
+        self, request: StoreRequest, operation: StoreOperation, outcome: ObjectOutcome
+    ) -> None:
         """Go on with a connection whose object is filed; it may have been closed meanwhile."""
         self._is_paused = False
         if self._phase is Phase.CLOSED:
             operation.record(outcome)
             self._end_source()
             return
-        self._carefully(partial(self._answer, request, operation, outcome))
+        self._guarded(partial(self._answer, request, operation, outcome))
         if self._phase is Phase.TALKING:
             self._times.note_resumed(self._reactor.now())
             self._stream.wait_for(WRITABLE if self._stream.unsent else READABLE)
@@ -358,7 +365,9 @@ class IncomingAssociation:
             else:
                 self._on_ready()
 
-    def _answer(self, request: StoreRequest, operation: StoreOperation, outcome: Outcome) -> None:
+    def _answer(
+        self, request: StoreRequest, operation: StoreOperation, outcome: ObjectOutcome
+    ) -> None:
         try:
             self._stream.send(store_response(request, outcome.status, outcome.comment))
         finally:  # also if the peer is gone, which changes nothing about the object
@@ -371,7 +380,7 @@ class IncomingAssociation:
     def _release(self, _: ReleaseRequested) -> None:
         self._end(AssociationEnd.RELEASED, self._acceptor.release())
 
-    def _violate(self, event: ProtocolError) -> None:
+    def _on_protocol_error(self, event: ProtocolError) -> None:
         self._note(event.why)
         self._end(AssociationEnd.ABORTED, event.response)
 
@@ -389,7 +398,7 @@ class IncomingAssociation:
     def _on_timer(self) -> None:
         at, expire = self._due()
         if self._reactor.now() >= at:
-            self._carefully(expire)
+            self._guarded(expire)
         if self._phase is not Phase.CLOSED:
             self._set_timer()
 
@@ -405,7 +414,7 @@ class IncomingAssociation:
         if self.live is None:
             return self._began + deadlines.negotiation_seconds, self.close
         if self._stream.unsent:
-            return self._stream.unsent_since + deadlines.pdu_seconds, self._lose
+            return self._stream.unsent_since + deadlines.pdu_seconds, self._on_connection_lost
         return self._times.overdue_at(limits), self._fail_overdue
 
     def _fail_handshake(self) -> None:
@@ -432,9 +441,9 @@ class IncomingAssociation:
         if self._phase is not Phase.TALKING:
             self.close()
         else:
-            self._violate(self._acceptor.fail(why, reason))
+            self._on_protocol_error(self._acceptor.fail(why, reason))
 
-    def _lose(self, error: OSError | None = None) -> None:
+    def _on_connection_lost(self, error: OSError | None = None) -> None:
         """The connection is broken, or the peer has nothing more to say."""
         if isinstance(error, ssl.SSLError) and self._phase is Phase.TALKING:
             self._note(handshake_words(error))
@@ -466,9 +475,9 @@ class IncomingAssociation:
         self._phase, self._left = Phase.LEAVING, self._reactor.now()
         self._stream.wait_for(READABLE)
         self._set_timer()
-        self._carefully(partial(self._part, last_words))
+        self._guarded(partial(self._reject_without_tls, last_words))
 
-    def _part(self, last_words: bytes) -> None:
+    def _reject_without_tls(self, last_words: bytes) -> None:
         if last_words:
             self._stream.send(last_words)
         if not self._stream.unsent:
@@ -490,5 +499,5 @@ _ACTIONS: dict[type, Callable[[IncomingAssociation, Any], None]] = {
     OtherRequestEnded: IncomingAssociation._answer_other,
     ReleaseRequested: IncomingAssociation._release,
     Aborted: lambda association, _: association.close(),
-    ProtocolError: IncomingAssociation._violate,
+    ProtocolError: IncomingAssociation._on_protocol_error,
 }

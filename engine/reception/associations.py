@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypedDict
 
-from engine.addresses import origin_of
+from engine.api import AssociationEnd, AssociationStatus
 from engine.dimse.contexts import named_contexts
 from engine.errors import NotFound
 from engine.events import (
@@ -22,31 +22,31 @@ from engine.events import (
     ObjectRefused,
     ObjectsStored,
 )
-from engine.journal import is_told
+from engine.events.journal import should_report_repeat
+from engine.events.repeats import Budget, Repetitions
+from engine.index.writer import WhitelistUse
+from engine.model.addresses import origin_of
 from engine.model.session import ObjectState
 from engine.reception.acceptance import OpenAssociation
-from engine.reception.callers import KnownAddresses, SenderNotes
+from engine.reception.callers import KnownAddresses, SenderStatistics
 from engine.reception.live_association import LiveAssociation
-from engine.repetitions import Budget, Repetitions
-from engine.sessions.rows import WhitelistUse
-from engine.view import AssociationEnd, AssociationStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from engine.clock import Clock
+    from engine.api import RefusedContext
+    from engine.api.associations import AcceptedContext
     from engine.dimse.contexts import AcceptedUIDs
     from engine.events import Event
-    from engine.journal import Journal
+    from engine.events.journal import Journal
+    from engine.host.clock import Clock
+    from engine.index.senders import SenderNote
     from engine.metrics import Metrics
     from engine.model.receiver import Receiver
-    from engine.reception.acceptance import Accepted, AssociationRequest, Rejection
-    from engine.sessions.senders import SenderNote
-    from engine.view import RefusedContext
-    from engine.view.associations import AcceptedContext
+    from engine.reception.acceptance import Acceptance, AssociationRequest, Rejection
 
 ENDED_KEPT = 50
-CALLERS_TOLD = 10
+MAX_REPORTED_CALLERS = 10
 """How many callers of one address are told of one by one, if they are rejected for one cause."""
 REJECTIONS_PER_MINUTE = 60
 """Reports of rejections, whatever the address; the rest is a number. One host may have a /48."""
@@ -56,7 +56,7 @@ FOLDED_WITHIN = timedelta(minutes=10)
 _REFUSED = frozenset((ObjectState.FAILED, ObjectState.QUARANTINED, ObjectState.REJECTED))
 
 
-class _About(TypedDict):
+class _EventFields(TypedDict):
     """What every event of an association says."""
 
     receiver: str
@@ -88,7 +88,7 @@ class Associations:
         self._journal = journal
         self._metrics = metrics
         self._count_use = count_use
-        self._notes = SenderNotes(clock, count_use)
+        self._notes = SenderStatistics(clock, count_use)
         self.admission = threading.Lock()
         """Held from the decision on an association until it counts, and while receivers change."""
         self._changed = threading.Condition()
@@ -105,7 +105,7 @@ class Associations:
 
     def open(
         self,
-        accepted: Accepted,
+        accepted: Acceptance,
         request: AssociationRequest,
         address: str,
         abort: Callable[[], None],
@@ -160,16 +160,16 @@ class Associations:
                 whitelist_line=live.whitelist_line,
             )
         )
-        self._tell_new_address(live)
+        self._report_new_address(live)
         if self._count_use and live.whitelist_line:
             at = live.since.isoformat()
             self._count_use(WhitelistUse(live.receiver.label, live.whitelist_line, at))
         words = tuple(f"{context.sop_class}, {context.reason}" for context in refused)
-        self._notes.came(live, implementation_class_uid, words)
+        self._notes.record_opened(live, implementation_class_uid, words)
         if refused:
             self._journal.record(ContextsRefused(**_about(live), contexts=words))
 
-    def _tell_new_address(self, live: LiveAssociation) -> None:
+    def _report_new_address(self, live: LiveAssociation) -> None:
         with self._changed:
             before = self._known_addresses.note(live.calling_ae_title, live.peer)
         if before:
@@ -199,7 +199,7 @@ class Associations:
             status = self._folded(status)
             self._keep(status)
         self._notes.rejected(request, status.receiver, now, rejection.why)
-        self._tell_rejected(status, request, rejection, port)
+        self._report_rejected(status, request, rejection, port)
 
     def _keep(self, ended: AssociationStatus) -> None:
         if len(self._ended) == ENDED_KEPT:
@@ -221,7 +221,7 @@ class Associations:
                 return replace(status, since=before.since, repeats=before.repeats + 1)
         return status
 
-    def _tell_rejected(
+    def _report_rejected(
         self,
         status: AssociationStatus,
         request: AssociationRequest,
@@ -235,9 +235,9 @@ class Associations:
         cause = origin_of(request.address), port, *rejection.code
         times = self._rejections.count(cause)
         is_new = self._rejected_callers.count((cause, status.receiver, status.calling_ae_title))
-        told = is_told(times)
+        told = should_report_repeat(times)
         if is_new == 1 and not told:
-            told = self._callers_by_cause.count(cause) < CALLERS_TOLD
+            told = self._callers_by_cause.count(cause) < MAX_REPORTED_CALLERS
             times = 1
         left_out = self._rejection_reports.take() if told else None
         if left_out is None:
@@ -296,7 +296,7 @@ class Associations:
             self._accepted[live.id] = live.accepted
             self._changed.notify_all()
         self._report(live)
-        self._notes.left(live, aborted=end is AssociationEnd.ABORTED)
+        self._notes.record_closed(live, aborted=end is AssociationEnd.ABORTED)
         self._journal.record(_ending(live, end, (now - live.since).total_seconds()))
 
     def abort(self, live: LiveAssociation, why: str) -> None:
@@ -348,7 +348,7 @@ class Associations:
         return f"A-{self._opened:04d}"
 
     def _report(self, live: LiveAssociation) -> None:
-        self._notes.stays(live)
+        self._notes.record_hour(live)
         objects, duplicates = live.unreported_objects, live.unreported_duplicates
         filtered = live.unreported_filtered
         if objects or duplicates or filtered:
@@ -368,7 +368,7 @@ def _ending(live: LiveAssociation, end: AssociationEnd, seconds: float) -> Event
     )
 
 
-def _about(live: LiveAssociation) -> _About:
+def _about(live: LiveAssociation) -> _EventFields:
     return {
         "receiver": live.receiver.label,
         "calling_ae_title": live.calling_ae_title,
@@ -379,9 +379,9 @@ def _about(live: LiveAssociation) -> _About:
 class AssociationControl:
     """Answers and acts on associations by their number; from any thread."""
 
-    def __init__(self, associations: Associations, tell: Callable[[Event], object]) -> None:
+    def __init__(self, associations: Associations, report: Callable[[Event], object]) -> None:
         self._associations = associations
-        self._tell = tell
+        self._record_event = report
 
     def contexts(self, association_id: str) -> tuple[AcceptedContext, ...]:
         """Return the accepted presentation contexts, in the order of their ids."""
@@ -398,5 +398,5 @@ class AssociationControl:
         live = next((a for a in self._associations.live() if a.id == association_id), None)
         if live is None:
             raise NotFound(f"association {association_id} has ended", "nothing needs to be aborted")
-        self._tell(AssociationAbortAsked(association=association_id, by=actor))
+        self._record_event(AssociationAbortAsked(association=association_id, by=actor))
         self._associations.abort(live, f"aborted by {actor}")

@@ -6,19 +6,19 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from engine.addresses import origin_of
+from engine.index.senders import contexts_in_words, hour_of, sender_note
+from engine.model.addresses import origin_of
 from engine.model.whitelist import normalize_address
-from engine.sessions.senders import contexts_in_words, hour_of, sender_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
-    from engine.clock import Clock
+    from engine.host.clock import Clock
+    from engine.index.senders import SenderNote
     from engine.model.whitelist import Address
     from engine.reception.acceptance import AssociationRequest
     from engine.reception.live_association import LiveAssociation
-    from engine.sessions.senders import SenderNote
 
 MOST_TITLES: Final = 5_000
 MOST_ADDRESSES: Final = 16
@@ -56,7 +56,7 @@ class KnownAddresses:
         return before
 
 
-class SenderNotes:
+class SenderStatistics:
     """Turns what happens to associations into notes; may be used by any thread."""
 
     def __init__(self, clock: Clock, record: Callable[[SenderNote], None] | None) -> None:
@@ -70,7 +70,7 @@ class SenderNotes:
             what: dict[str, str | int] = {"rejected": 1, "rejection": why}
             self._record(sender_note(who, at, receiver, what))
 
-    def came(
+    def record_opened(
         self, live: LiveAssociation, implementation_class_uid: str, refused: Sequence[str]
     ) -> None:
         """Note the outcome of the negotiation, with the refused contexts in words."""
@@ -83,17 +83,19 @@ class SenderNotes:
             refused_contexts=contexts_in_words(refused),
         )
 
-    def stays(self, live: LiveAssociation) -> None:
+    def record_hour(self, live: LiveAssociation) -> None:
         """Note what came in the hour before, once another one has begun."""
         hour = hour_of(self._clock.now())
         if live.noted_hour and hour != live.noted_hour:
-            self._note(live, **_unnoted(live))
+            self._note(live, **_unrecorded_counts(live))
         live.noted_hour = hour
 
-    def left(self, live: LiveAssociation, *, aborted: bool) -> None:
+    def record_closed(self, live: LiveAssociation, *, aborted: bool) -> None:
         """Note that an association ended, and what came since the last note."""
         error = (live.why or "the connection ended") if aborted else live.last_error
-        self._note(live, associations=1, aborted=int(aborted), error=error, **_unnoted(live))
+        self._note(
+            live, associations=1, aborted=int(aborted), error=error, **_unrecorded_counts(live)
+        )
 
     def _note(self, live: LiveAssociation, **what: str | int) -> None:
         if self._record:
@@ -101,7 +103,7 @@ class SenderNotes:
             self._record(sender_note(who, at, live.receiver.label, what))
 
 
-def _unnoted(live: LiveAssociation) -> dict[str, str | int]:
+def _unrecorded_counts(live: LiveAssociation) -> dict[str, str | int]:
     """Return what came since the sender's row was written, and take it as written."""
     now = (live.objects, live.bytes, live.failed)
     objects, size, failed = (count - noted for count, noted in zip(now, live.noted, strict=True))

@@ -15,23 +15,23 @@ from engine.errors import CertificateUnusable, InvalidReceiver
 from engine.model.whitelist import normalize_address
 from engine.net.ports import listen_error, shown_address
 from engine.net.tls import PortTls
-from engine.reception.acceptance import Accepted, AssociationRequest, Rejection, decide
+from engine.reception.acceptance import Acceptance, AssociationRequest, Rejection, decide
 from engine.reception.association import IncomingAssociation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from engine.clock import Clock
-    from engine.dimse.acse import Proposal
+    from engine.dimse.acse import AssociateRQ
     from engine.events import Event
-    from engine.journal import Journal
+    from engine.events.journal import Journal
+    from engine.host.clock import Clock
     from engine.model.limits import Limits
     from engine.model.receiver import Receiver
     from engine.model.tls import TlsSettings
     from engine.net.admission import PendingConnections
     from engine.net.inherited import InheritedSockets
-    from engine.reception.acceptance import Load
-    from engine.reception.association import Services
+    from engine.reception.acceptance import EngineLoad
+    from engine.reception.association import SharedServices
     from engine.reception.live_association import LiveAssociation
 
 BACKLOG = 256
@@ -49,12 +49,12 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ListenerContext:
     """What all ports of an engine share."""
 
-    services: Services
+    services: SharedServices
     pending: PendingConnections
-    load: Callable[[], Load]
+    load: Callable[[], EngineLoad]
     clock: Clock
     journal: Journal
     inherited: InheritedSockets | None = None
@@ -66,16 +66,20 @@ class PortListener:
     """Listens on one port for all its receivers, which may be replaced while it listens."""
 
     def __init__(
-        self, address: str, port: int, surroundings: Surroundings, tls: TlsSettings | None = None
+        self,
+        address: str,
+        port: int,
+        listener_context: ListenerContext,
+        tls: TlsSettings | None = None,
     ) -> None:
         self.address = address
         self.port = port
         self.receivers: Mapping[str, Receiver] = {}
         """The enabled receivers by AE title; replaced as a whole."""
-        self._surroundings = surroundings
-        self._services = surroundings.services
-        self._reactor = surroundings.services.reactor
-        self.tls = PortTls(tls, surroundings.clock, self._tell) if tls else None
+        self._context = listener_context
+        self._services = listener_context.services
+        self._reactor = listener_context.services.reactor
+        self.tls = PortTls(tls, listener_context.clock, self._report) if tls else None
         self._socket: socket.socket | None = None
         self._connections: set[IncomingAssociation] = set()
 
@@ -87,7 +91,7 @@ class PortListener:
         """
         if self.tls is not None:
             self._load_certificate(self.tls)
-        inherited = self._surroundings.inherited
+        inherited = self._context.inherited
         listening = inherited.take(self.address, self.port) if inherited else None
         try:
             self._socket = listening or _bound(self.address, self.port)
@@ -158,14 +162,14 @@ class PortListener:
 
     def _take(self, connected: socket.socket, host: str, peer_port: int) -> None:
         address = normalize_address(host)
-        if not self._surroundings.pending.allows(address, self.port):
+        if not self._context.pending.allows(address, self.port):
             connected.close()
             return
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         shown = shown_address(str(address), peer_port)
         connection = IncomingAssociation(self._services, self, connected, address, shown)
-        self._surroundings.pending.add(connection, address)
+        self._context.pending.add(connection, address)
         self._connections.add(connection)
         try:
             connection.begin()
@@ -175,7 +179,7 @@ class PortListener:
             raise
 
     def admit(
-        self, connection: IncomingAssociation, proposal: Proposal
+        self, connection: IncomingAssociation, proposal: AssociateRQ
     ) -> tuple[LiveAssociation, Limits] | Rejection:
         """Decide on an association, which counts as open from then on if it is accepted."""
         request = AssociationRequest(
@@ -184,7 +188,7 @@ class PortListener:
             address=connection.address,
             application_context=proposal.application_context,
             protocol_version=proposal.protocol_version,
-            is_hasty=connection.is_hasty,
+            is_rate_limited=connection.is_rate_limited,
             certificate=connection.certificate,
         )
         try:
@@ -194,21 +198,21 @@ class PortListener:
             return _CANNOT_DECIDE
         finally:
             # Only now, so that a caller is always counted: here, or as an open association.
-            self._surroundings.pending.remove(connection)
+            self._context.pending.remove(connection)
 
     def _decide(
         self, connection: IncomingAssociation, request: AssociationRequest
     ) -> tuple[LiveAssociation, Limits] | Rejection:
         associations = self._services.associations
         with associations.admission:
-            load = self._surroundings.load()
+            load = self._context.load()
             decision = decide(request, self.port, self.receivers, load)
-            if isinstance(decision, Accepted):
+            if isinstance(decision, Acceptance):
                 abort = partial(self._reactor.call_soon, connection.abort)
                 live = associations.open(decision, request, connection.peer, abort)
                 return live, decision.receiver.limits_within(load.site)
-        if request.is_hasty:  # whose AE titles may be guesses, each another one
-            self._surroundings.pending.failed.record(request.address, self.port, decision.why)
+        if request.is_rate_limited:  # whose AE titles may be guesses, each another one
+            self._context.pending.failed.record(request.address, self.port, decision.why)
         else:
             associations.rejected(request, decision, self.port, connection.peer)
         return decision
@@ -217,25 +221,25 @@ class PortListener:
         self, connection: IncomingAssociation, why: str, called: str = "", calling: str = ""
     ) -> None:
         """Note that a connection is closed before it could say what it wants."""
-        connection.is_heard = True
+        connection.request_received = True
         receiver = self.receivers.get(called)
         label = receiver.label if receiver is not None else ""
-        failed = self._surroundings.pending.failed
+        failed = self._context.pending.failed
         failed.record(connection.address, self.port, why, label, calling)
 
     def closed(self, connection: IncomingAssociation) -> None:
         """Forget a connection that is closed, and tell of one that brought no request."""
         self._connections.discard(connection)
-        self._surroundings.pending.remove(connection)
-        if not connection.is_heard:
-            failed = self._surroundings.pending.failed
+        self._context.pending.remove(connection)
+        if not connection.request_received:
+            failed = self._context.pending.failed
             failed.record(connection.address, self.port, connection.describe_end())
-        with self._surroundings.closing:
-            self._surroundings.closing.notify_all()
+        with self._context.closing:
+            self._context.closing.notify_all()
 
-    def _tell(self, make: Callable[..., Event]) -> None:
+    def _report(self, make: Callable[..., Event]) -> None:
         for receiver in self.receivers.values():
-            self._surroundings.journal.record(make(receiver=receiver.label))
+            self._context.journal.record(make(receiver=receiver.label))
 
 
 def _bound(address: str, port: int) -> socket.socket:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from engine.api import AssociationStatus
 from engine.metrics import SecondsRing
-from engine.view import AssociationStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from engine.api import RefusedContext
     from engine.dimse.contexts import AcceptedUIDs
-    from engine.intake.incoming import Source
+    from engine.intake.object import AssociationContext
     from engine.model.receiver import Receiver
     from engine.model.whitelist import Address
-    from engine.view import RefusedContext
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class LiveAssociation:
     why: str = ""
     """Why it was aborted, if we did it."""
     is_open: bool = True
-    source: Source | None = None
+    source: AssociationContext | None = None
     """What its objects have in common."""
     implementation: str = ""
     contexts_accepted: int = 0

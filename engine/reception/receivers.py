@@ -14,12 +14,12 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from engine.api import ListenFailure, ReceiverState
 from engine.errors import ListenError, PortInUse
 from engine.events import ReceiverFailed, ReceiverListening, ReceiverStopped, SocketUnused
 from engine.net.ports import find_holder, listening_address, shown_address
 from engine.reception.association import IncomingAssociation
 from engine.reception.listener import PortListener
-from engine.view import ListenFailure, ReceiverState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
     from engine.model.tls import Certificate, TlsSettings
-    from engine.reception.listener import Surroundings
+    from engine.reception.listener import ListenerContext
 
 CERTIFICATE_CHECK_SECONDS = 60 * 60
 """Revocation lists may hold for a few hours only."""
@@ -56,7 +56,7 @@ class ObservedState:
 
 
 @dataclass(slots=True)
-class _Port:
+class _PortState:
     """A wanted port: its listener, or why there is none yet."""
 
     listener: PortListener
@@ -75,23 +75,23 @@ class _Port:
 class Receivers:
     """The listeners of all ports; every method may be called from any thread."""
 
-    def __init__(self, surroundings: Surroundings, on_change: Callable[[], None]) -> None:
+    def __init__(self, listener_context: ListenerContext, on_change: Callable[[], None]) -> None:
         """Begin without a port.
 
         Args:
-            surroundings: what all ports share.
+            listener_context: what all ports share.
             on_change: is called after a port was bound or failed without `apply` being called.
         """
-        self._surroundings = surroundings
-        self._clock, self._journal = surroundings.clock, surroundings.journal
-        self._associations = surroundings.services.associations
-        self._reactor = surroundings.services.reactor
-        self._pending = surroundings.pending
-        self._inherited = surroundings.inherited
+        self._context = listener_context
+        self._clock, self._journal = listener_context.clock, listener_context.journal
+        self._associations = listener_context.services.associations
+        self._reactor = listener_context.services.reactor
+        self._pending = listener_context.pending
+        self._inherited = listener_context.inherited
         self._on_change = on_change
         self._lock = threading.RLock()
         self._wake = threading.Condition(self._lock)
-        self._ports: dict[tuple[str, int], _Port] = {}
+        self._ports: dict[tuple[str, int], _PortState] = {}
         self._retired: list[PortListener] = []
         """Listeners without a socket whose connections may still be open."""
         self._not_listening_since: dict[str, datetime] = {}
@@ -129,7 +129,7 @@ class Receivers:
             for (_, number), wanted in self._ports.items():
                 if number == port and wanted.failure is not None:
                     self._start(wanted)
-                    self._tell_change()
+                    self._report_change()
 
     def state_of(self, receiver: Receiver) -> ObservedState:
         """Return what the receiver really does."""
@@ -190,7 +190,7 @@ class Receivers:
                     self._journal.record(ReceiverStopped(receiver=receiver.label))
         self._supervisor.join()
 
-    def answer_the_waiting(self, seconds: float) -> None:
+    def answer_pending(self, seconds: float) -> None:
         """Let those who have connected already say what they want, for that long."""
         self._pending.wait_until_empty(seconds)
 
@@ -206,8 +206,8 @@ class Receivers:
 
         for end in (IncomingAssociation.abort, IncomingAssociation.close):
             self._reactor.call_and_wait(partial(end_all, end), _ABORT_SECONDS)
-            with self._surroundings.closing:
-                self._surroundings.closing.wait_for(
+            with self._context.closing:
+                self._context.closing.wait_for(
                     lambda: not any(listener.connections() for listener in listeners),
                     _ABORT_SECONDS,
                 )
@@ -228,25 +228,25 @@ class Receivers:
                 port.listener.receivers = by_title if port.tls == _tls_of(by_title) else {}
             self._associations.configure(receivers)
         for key, those in before.items():
-            self._tell_differences(self._ports[key], those)
+            self._report_changed_settings(self._ports[key], those)
 
-    def _tell_differences(self, port: _Port, before: Mapping[str, Receiver]) -> None:
+    def _report_changed_settings(self, port: _PortState, before: Mapping[str, Receiver]) -> None:
         after = port.listener.receivers
         for title in before.keys() - after.keys():
             self._journal.record(ReceiverStopped(receiver=before[title].label))
         for title in after.keys() - before.keys():
             if port.failure is None:
-                self._tell_listening(after[title], port.listener)
+                self._report_listening(after[title], port.listener)
             else:
-                self._tell_failed(after[title], port.failure)
+                self._report_failed(after[title], port.failure)
 
     def _open_port(self, key: tuple[str, int], by_title: dict[str, Receiver]) -> None:
-        listener = PortListener(*key, self._surroundings, _tls_of(by_title))
-        self._ports[key] = _Port(listener, self._clock.now())
+        listener = PortListener(*key, self._context, _tls_of(by_title))
+        self._ports[key] = _PortState(listener, self._clock.now())
         self._ports[key].listener.receivers = by_title
         self._start(self._ports[key])
 
-    def _start(self, wanted: _Port) -> None:
+    def _start(self, wanted: _PortState) -> None:
         listener = wanted.listener
         try:
             listener.start()
@@ -261,13 +261,13 @@ class Receivers:
             return
         wanted.failure, wanted.since = None, self._clock.now()
         for receiver in listener.receivers.values():
-            self._tell_listening(receiver, listener)
+            self._report_listening(receiver, listener)
         if listener.tls is not None:
             listener.tls.warn()
             wanted.check_at = self._clock.monotonic() + CERTIFICATE_CHECK_SECONDS
             self._wake.notify_all()
 
-    def _note_failure(self, wanted: _Port, error: ListenError) -> None:
+    def _note_failure(self, wanted: _PortState, error: ListenError) -> None:
         before, now = wanted.failure, self._clock.now()
         in_use = isinstance(error, PortInUse)
         holder = find_holder(error.port, error.address) if in_use else None
@@ -279,7 +279,7 @@ class Receivers:
         self._wake.notify_all()
         if before is None or before.reason != failure.reason:
             for receiver in wanted.listener.receivers.values():
-                self._tell_failed(receiver, failure)
+                self._report_failed(receiver, failure)
 
     def _close_port(self, key: tuple[str, int]) -> None:
         wanted = self._ports.pop(key)
@@ -287,16 +287,16 @@ class Receivers:
         self._retired = [r for r in self._retired if r.connections()]
         self._retired.append(wanted.listener)
 
-    def _tell_listening(self, receiver: Receiver, listener: PortListener) -> None:
+    def _report_listening(self, receiver: Receiver, listener: PortListener) -> None:
         shown = shown_address(listener.address, listener.port)
         self._journal.record(ReceiverListening(receiver=receiver.label, address=shown))
 
-    def _tell_failed(self, receiver: Receiver, failure: ListenFailure) -> None:
+    def _report_failed(self, receiver: Receiver, failure: ListenFailure) -> None:
         self._journal.record(
             ReceiverFailed(receiver=receiver.label, reason=failure.reason, remedy=failure.remedy)
         )
 
-    def _tell_change(self) -> None:
+    def _report_change(self) -> None:
         """Tell whoever wants to know; the supervisor must outlive what goes wrong there."""
         try:
             self._on_change()
@@ -329,7 +329,7 @@ class Receivers:
                 now = self._clock.monotonic()
                 for wanted in tuple(self._ports.values()):
                     with self._surviving():
-                        self._care_for(wanted, now)
+                        self._supervise_port(wanted, now)
                 with self._surviving():
                     self._abort_due(now)
                 failed = [w.retry_at for w in self._ports.values() if w.failure is not None]
@@ -345,7 +345,7 @@ class Receivers:
         except Exception:
             _logger.exception("a port or association could not be cared for")
 
-    def _care_for(self, wanted: _Port, now: float) -> None:
+    def _supervise_port(self, wanted: _PortState, now: float) -> None:
         """Retry a port that failed; look at TLS files, and warn of what expires.
 
         The next time is set first, so that what goes wrong is tried again, but not at once.
@@ -354,7 +354,7 @@ class Receivers:
             if wanted.retry_at <= now:
                 wanted.retry_at = now + RETRY_SECONDS[-1]
                 self._start(wanted)
-                self._tell_change()
+                self._report_change()
         elif wanted.listener.tls is not None and wanted.check_at <= now:
             wanted.check_at = now + CERTIFICATE_CHECK_SECONDS
             wanted.listener.tls.refresh()

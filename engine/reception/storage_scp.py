@@ -6,15 +6,15 @@ import logging
 from typing import TYPE_CHECKING
 
 from engine.errors import ProcessingFailed
-from engine.intake.incoming import Arrival
-from engine.intake.pipeline import ABANDONED, Outcome
+from engine.intake.object import ObjectArrival
+from engine.intake.pipeline import ABANDONED, ObjectOutcome
 from engine.model.session import ObjectState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.dimse.commands import StoreRequest
-    from engine.intake.incoming import IncomingObject
+    from engine.intake.object import IncomingObject
     from engine.intake.pipeline import Pipeline
     from engine.reception.associations import Associations
     from engine.reception.live_association import LiveAssociation
@@ -40,7 +40,7 @@ class StorageSCP:
             source = live.source = self._pipeline.source(
                 live.settings, live.calling_ae_title, live.address, live.id
             )
-        arrival = Arrival(
+        arrival = ObjectArrival(
             source, request.sop_class_uid, request.sop_instance_uid, transfer_syntax_uid
         )
         incoming = self._pipeline.begin(arrival)
@@ -76,7 +76,7 @@ class StoreOperation:
         """Tell whether `finish` may wait, and is not for the thread that serves all."""
         return self._pipeline.may_block(self._incoming)
 
-    def finish(self) -> Outcome:
+    def finish(self) -> ObjectOutcome:
         """Take the complete object through the pipeline; `record` follows the answer."""
         try:
             return self._pipeline.finish(self._incoming)
@@ -84,20 +84,20 @@ class StoreOperation:
             # The border: a defect of ours must not lose the association or go unrecorded.
             _logger.exception("object of %s failed", self._live.id)
             failure = ProcessingFailed(f"internal error ({type(error).__name__})")
-            return Outcome(ObjectState.FAILED, failure.status, failure.detail)
+            return ObjectOutcome(ObjectState.FAILED, failure.status, failure.detail)
 
-    def record(self, outcome: Outcome) -> None:
+    def record(self, outcome: ObjectOutcome) -> None:
         """Clean up, record and count what became of the object, now that the peer knows it."""
-        self._pipeline.settle(self._incoming, outcome)
+        self._pipeline.record_outcome(self._incoming, outcome)
         self._count(outcome)
 
     def abandon(self) -> None:
         """Drop the object, for its association ended before it did."""
         why = self._live.why or "the connection ended"
         self._pipeline.abandon(self._incoming, why)
-        self._count(Outcome(ObjectState.FAILED, ABANDONED, why))
+        self._count(ObjectOutcome(ObjectState.FAILED, ABANDONED, why))
 
-    def _count(self, outcome: Outcome) -> None:
+    def _count(self, outcome: ObjectOutcome) -> None:
         size = self._incoming.size_bytes
         self._associations.count_object(
             self._live, outcome.state, size, outcome.status, outcome.reason

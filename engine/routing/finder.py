@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from time import thread_time
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from engine.errors import Problem
 from engine.routing.errors import InvalidRule, PatternFault, RuleError, RuleTimeout
-from engine.routing.java_regex import compile_java
+from engine.routing.java.regex import compile_java
 
 if TYPE_CHECKING:
-    from engine.routing.java_regex import JavaPattern
+    from collections.abc import Callable
+
+    from engine.routing.java.regex import JavaPattern
+
 
 FIND_SECONDS: Final = 0.010
 _ANY_CASE: Final = "(?i)"
@@ -52,3 +56,36 @@ def parse_finder(pattern: str) -> Finder:
         column = max(0, fault.offset - len(_ANY_CASE)) + 1
         problem = Problem("pattern", pattern[:80], fault.reason, fault.remedy, None, column)
         raise InvalidRule(problem) from fault
+
+
+T = TypeVar("T")
+
+MOST_ATTEMPTS: Final = 4
+
+
+class WorkLimit:
+    """Time that one thread may work on something; other threads' work takes none of it."""
+
+    __slots__ = ("_began", "_seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._began = thread_time()
+
+    def run(self, attempt: Callable[[float], T]) -> T:
+        """Return what an attempt returns that is given a timeout in seconds.
+
+        An attempt that others have brought to its timeout is made again with twice the time.
+
+        Raises:
+            TimeoutError: if this thread's own time is used up, or too many attempts are.
+        """
+        for factor in (1 << n for n in range(MOST_ATTEMPTS)):
+            left = self._seconds - (thread_time() - self._began)
+            if left <= 0:
+                break
+            try:
+                return attempt(left * factor)
+            except TimeoutError:
+                continue
+        raise TimeoutError

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.errors import Problem
 from engine.routing.errors import InvalidRule, PatternFault
-from engine.routing.java_regex import MAX_PATTERN_CHARACTERS, JavaPattern, compile_java
+from engine.routing.java.regex import MAX_PATTERN_CHARACTERS, JavaPattern, compile_java
 from engine.routing.replacement import MAX_REPLACEMENT_CHARACTERS, Part, parse_replacement
 from engine.routing.rule import DEFAULT_GROUP, Rule
 

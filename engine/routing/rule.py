@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.routing.errors import RuleError, RuleTimeout
-from engine.routing.java_pieces import VALUE_UNITS
-from engine.routing.work_limit import WorkLimit
+from engine.routing.finder import WorkLimit
+from engine.routing.java.pieces import VALUE_UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import regex
 
-    from engine.routing.java_regex import JavaPattern
+    from engine.routing.java.regex import JavaPattern
     from engine.routing.replacement import Part
 
 DEFAULT_GROUP: Final = 1
@@ -59,13 +59,13 @@ class Rule:
     compiled: JavaPattern = field(repr=False, compare=False)
     compiled_target: JavaPattern | None = field(default=None, repr=False, compare=False)
     replacement_parts: tuple[Part, ...] = field(default=(), repr=False, compare=False)
-    is_quick: bool = field(init=False, repr=False, compare=False)
+    is_fast: bool = field(init=False, repr=False, compare=False)
     """Whether no short value keeps it busy for more than a few milliseconds."""
 
     def __post_init__(self) -> None:
         target = self.compiled_target
         ways = max(self.compiled.ways, target.ways * VALUE_UNITS if target else 0)
-        object.__setattr__(self, "is_quick", ways <= QUICK_WAYS)
+        object.__setattr__(self, "is_fast", ways <= QUICK_WAYS)
 
     def apply(
         self, value: str | None, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
@@ -103,7 +103,7 @@ class Rule:
     def _evaluate(
         self, value: str, timeout_seconds: float
     ) -> tuple[regex.Match[str] | None, str | None, str | None]:
-        unwatched = self.is_quick and len(value) <= VALUE_UNITS
+        unwatched = self.is_fast and len(value) <= VALUE_UNITS
         limit = None if unwatched else WorkLimit(timeout_seconds)
         try:
             match = _found(limit, self.compiled.compiled.fullmatch, value)

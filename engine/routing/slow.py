@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.routing.errors import RuleError
-from engine.routing.java_pieces import VALUE_UNITS
+from engine.routing.java.pieces import VALUE_UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

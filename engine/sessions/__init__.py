@@ -1,5 +1,5 @@
-"""What arrived and what becomes of it: the SQLite index, and the way of whole sessions.
+"""What becomes of whole sessions: built, archived, moved, merged, deleted.
 
-Every plan is in the index before its first step, and every step can be repeated, so that an engine
-that is killed at any point completes it (tests/engine/sessions/test_kill.py).
+In: requests of people and rules, kept in the index. Out: folders in their final places. One thread
+does the work. Read `worker` first, then `planner` (what is to be done) and `runner` (doing it).
 """

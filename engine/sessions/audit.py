@@ -5,24 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.model.safe_names import TIMESTAMP
+from engine.index.store import SESSION_COLUMNS, session_of
+from engine.model.identity import TIMESTAMP
 from engine.model.session import ObjectState, SessionArea, SessionStatus
-from engine.sessions.files import object_files
-from engine.sessions.index import SESSION_COLUMNS, session_of
 from engine.sessions.reconcile import compare
-from engine.sessions.scans import SCANS
+from engine.storage.files import object_files
+from engine.storage.scans import SCANS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from engine.index.session_reader import Connection
     from engine.model.session import Session
-    from engine.sessions.areas import Areas
-    from engine.sessions.ledger import SessionLedger
-    from engine.sessions.ledger_reader import Connection
+    from engine.sessions.ledger import SessionRepository
     from engine.sessions.reconcile import Differences
+    from engine.storage.areas import Areas
 
-RESTING = frozenset(
+IDLE_STATUSES = frozenset(
     (SessionStatus.READY, SessionStatus.CONFLICT, SessionStatus.ERROR, SessionStatus.ARCHIVED)
 )
 """Sessions that nothing happens to while they are looked at, even if an engine runs."""
@@ -34,7 +34,7 @@ _DEPTHS = {
 
 
 @dataclass(frozen=True, slots=True)
-class ReceiverCounts:
+class ReceiverBalance:
     """What became of the objects of one receiver."""
 
     receiver: str
@@ -72,7 +72,7 @@ class UnknownFolder:
 class Audit:
     """Everything that was found."""
 
-    receivers: tuple[ReceiverCounts, ...]
+    receivers: tuple[ReceiverBalance, ...]
     sessions: tuple[SessionFindings, ...]
     """Only those with findings."""
     unknown_folders: tuple[UnknownFolder, ...]
@@ -91,7 +91,7 @@ class Audit:
         return all(counts.add_up for counts in self.receivers)
 
 
-def audit(index: Connection, ledger: SessionLedger, areas: Areas, *, live: bool) -> Audit:
+def audit(index: Connection, ledger: SessionRepository, areas: Areas, *, live: bool) -> Audit:
     """Compare an index with its trees.
 
     Args:
@@ -103,7 +103,7 @@ def audit(index: Connection, ledger: SessionLedger, areas: Areas, *, live: bool)
     with index.changing() as connection:
         rows = connection.execute(f"SELECT {SESSION_COLUMNS} FROM sessions ORDER BY id").fetchall()
     sessions = [session_of(row) for row in rows]
-    looked_at = [s for s in sessions if s.status in RESTING or not live]
+    looked_at = [s for s in sessions if s.status in IDLE_STATUSES or not live]
     findings = (_findings(session, ledger, areas) for session in looked_at)
     return Audit(
         receivers=tuple(_counts(index)),
@@ -114,13 +114,13 @@ def audit(index: Connection, ledger: SessionLedger, areas: Areas, *, live: bool)
     )
 
 
-def _findings(session: Session, ledger: SessionLedger, areas: Areas) -> SessionFindings:
+def _findings(session: Session, ledger: SessionRepository, areas: Areas) -> SessionFindings:
     rows = ledger.stored_rows(session.id)
     differences = compare(areas.folder(session), rows)
     return SessionFindings(session.id, differences, session.objects, len(rows))
 
 
-def _counts(index: Connection) -> Iterator[ReceiverCounts]:
+def _counts(index: Connection) -> Iterator[ReceiverBalance]:
     sql = "SELECT receiver, state, COUNT(*) FROM objects GROUP BY receiver, state ORDER BY receiver"
     with index.changing() as connection:
         rows = connection.execute(sql).fetchall()
@@ -128,7 +128,7 @@ def _counts(index: Connection) -> Iterator[ReceiverCounts]:
     for receiver, state, count in rows:
         states.setdefault(receiver, {})[state] = count
     for receiver, counts in states.items():
-        yield ReceiverCounts(receiver, sum(counts.values()), counts)
+        yield ReceiverBalance(receiver, sum(counts.values()), counts)
 
 
 def _unknown_folders(sessions: list[Session], areas: Areas) -> Iterator[UnknownFolder]:

@@ -6,29 +6,29 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError, SessionConflict, TransitionNotAllowed
-from engine.model.pet_mr import PetMr
+from engine.events.sessions import SessionArchived, SessionBuilt, SessionFailed
+from engine.index.operations import OperationKind, Request
+from engine.model.project import PetMr
 from engine.model.session import SessionArea, SessionStatus
-from engine.session_events import SessionArchived, SessionBuilt, SessionFailed
-from engine.sessions.building import Moved, build
-from engine.sessions.files import flush_folder, holds_files, remove_empty_folders, remove_file
-from engine.sessions.operations import OperationKind, Request
+from engine.sessions.context import describe_error, is_full, project_of
+from engine.sessions.folders.building import Moved, build
+from engine.sessions.folders.transfer import remove_time_stamp
 from engine.sessions.reconcile import adopt, differences_of, require_readable
-from engine.sessions.scans import SCANS
 from engine.sessions.separation import pet_scans
-from engine.sessions.transfer import remove_time_stamp
-from engine.sessions.workplace import in_words, is_full, project_of
+from engine.storage.files import flush_folder, holds_files, remove_empty_folders, remove_file
+from engine.storage.scans import SCANS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from engine.index.operations import Plan
     from engine.model.session import Session
-    from engine.sessions.archive import Planner
-    from engine.sessions.operations import Plan
-    from engine.sessions.operator import Operator
-    from engine.sessions.scans import StoredObject
-    from engine.sessions.session_xml import BuiltSession
-    from engine.sessions.workplace import Workplace
+    from engine.sessions.context import SessionContext
+    from engine.sessions.folders.documents import BuiltSession
+    from engine.sessions.planner import Planner
+    from engine.sessions.runner import OperationRunner
+    from engine.storage.scans import StoredObject
 
 DIRECT_ARCHIVE = "direct archive"
 FAILED_DIRECTLY = "Attempt to direct-archive failed"
@@ -44,13 +44,13 @@ class Builder:
 
     def __init__(
         self,
-        workplace: Workplace,
+        session_context: SessionContext,
         planner: Planner,
-        operator: Operator,
+        operator: OperationRunner,
         follows: Callable[[Session], Request | None],
     ) -> None:
         """Take the parts, and what says what a session that is ready waits for by itself."""
-        self._at = workplace
+        self._context = session_context
         self._planner = planner
         self._operator = operator
         self._follows = follows
@@ -61,25 +61,25 @@ class Builder:
         Raises:
             TransitionNotAllowed: if it is in no state to be built in.
         """
-        before = self._at.ledger.session(session_id).reason
-        session = self._at.ledger.change(session_id, SessionStatus.BUILDING)
-        if not self._at.is_settled(session_id):
-            self._at.ledger.end_build(session_id, (SessionStatus.RECEIVING, ""))
+        before = self._context.ledger.session(session_id).reason
+        session = self._context.ledger.change(session_id, SessionStatus.BUILDING)
+        if not self._context.wait_for_writers(session_id):
+            self._context.ledger.end_build(session_id, (SessionStatus.RECEIVING, ""))
             return
         try:
-            self._at.areas.require_no_link(session.area, session.folder)
+            self._context.areas.require_no_link(session.area, session.folder)
             self._adopt(session)
-            files = self._at.ledger.stored_files(session_id)
+            files = self._context.ledger.stored_files(session_id)
             built = self._built(session, files) if files else None
         except (EngineError, OSError) as error:
             if is_full(error):
-                self._postpone(session, in_words(error), before)
+                self._postpone(session, describe_error(error), before)
             else:
-                self._fail(session, in_words(error), in_words(error, with_path=True))
+                self._fail(session, describe_error(error), describe_error(error, with_path=True))
         else:
             if built is not None:
                 self._finish(session, built)
-            elif holds_files(self._at.areas.folder(session)):
+            elif holds_files(self._context.areas.folder(session)):
                 self._fail(session, UNREADABLE)
             else:
                 self._forget(session)
@@ -92,24 +92,24 @@ class Builder:
         Raises:
             SessionError: if a file can't be read, which may be an object.
         """
-        found = differences_of(self._at, session)
+        found = differences_of(self._context, session)
         require_readable(found)
-        if found and self._at.ledger.session(session.id).status is SessionStatus.BUILDING:
-            adopt(self._at, session, FOUND_BY_BUILD, found)
+        if found and self._context.ledger.session(session.id).status is SessionStatus.BUILDING:
+            adopt(self._context, session, FOUND_BY_BUILD, found)
 
     def _built(self, session: Session, files: tuple[str, ...]) -> BuiltSession:
-        newest = self._at.ledger.newest_row()
-        folder = self._at.areas.folder(session)
-        objects = [self._at.read(folder, file) for file in files]
+        newest = self._context.ledger.newest_row()
+        folder = self._context.areas.folder(session)
+        objects = [self._context.read(folder, file) for file in files]
         objects = self._without_duplicates(session, folder, objects)
         moved: list[Moved] = []
         try:
             return build(
                 *(session, folder, objects, moved),
-                *(self._at.areas.roots, self._at.pet_mr(session.project)),
+                *(self._context.areas.roots, self._context.pet_mr(session.project)),
             )
         finally:  # an object that joins meanwhile may have the name that another one had
-            self._at.ledger.note_files(session.id, moved, up_to=newest)
+            self._context.ledger.note_files(session.id, moved, up_to=newest)
 
     def _without_duplicates(
         self, session: Session, folder: Path, objects: list[StoredObject]
@@ -119,12 +119,12 @@ class Builder:
         for stored in objects:
             others = kept.setdefault((stored.sop_class_uid, stored.sop_instance_uid), [])
             path = folder / stored.file
-            first = next((o for o in others if self._at.same(folder / o.file, path)), None)
+            first = next((o for o in others if self._context.same(folder / o.file, path)), None)
             if first is None:
                 others.append(stored)
             else:  # its row goes first: a file without one is only met again
-                self._at.ledger.note_duplicate(session.id, stored.file, first.file)
-                remove_file(path, roots=self._at.areas.roots)
+                self._context.ledger.note_duplicate(session.id, stored.file, first.file)
+                remove_file(path, roots=self._context.areas.roots)
                 flush_folder(path.parent)
         left = {stored.file for others in kept.values() for stored in others}
         return [stored for stored in objects if stored.file in left]
@@ -137,17 +137,17 @@ class Builder:
         status = SessionStatus.ARCHIVED if direct else SessionStatus.READY
         # In one transaction: a session must not stay behind for want of what was to follow.
         then = self._follows(session)
-        became = self._at.ledger.end_build(session.id, (status, ""), built, then)
+        became = self._context.ledger.end_build(session.id, (status, ""), built, then)
         if became is SessionStatus.RECEIVING:
             return
-        number, project, record = session.id, project_of(session), self._at.journal.record
+        number, project, record = session.id, project_of(session), self._context.journal.record
         scans = len(built.scans)
         record(SessionBuilt(session=number, project=project, objects=built.objects, scans=scans))
         if direct:
-            scans_folder = self._at.areas.folder(session) / SCANS
-            remove_empty_folders(scans_folder, roots=self._at.areas.roots)
+            scans_folder = self._context.areas.folder(session) / SCANS
+            remove_empty_folders(scans_folder, roots=self._context.areas.roots)
             record(SessionArchived(session=number, project=project, by=DIRECT_ARCHIVE))
-            self._at.archived(session)
+            self._context.archived(session)
 
     def _separate(self, session: Session) -> None:
         """Let the PET scans become a session of their own, in the prearchive (XNAT 9.5, 9.7)."""
@@ -162,22 +162,22 @@ class Builder:
 
     def _forget(self, session: Session) -> None:
         """Forget a session whose first object was announced and never came to be."""
-        if self._at.ledger.forget_empty(session.id):
-            folder = self._at.areas.folder(session)
-            remove_empty_folders(folder, itself=True, roots=self._at.areas.roots)
-            remove_time_stamp(self._at.areas, session)
+        if self._context.ledger.forget_empty(session.id):
+            folder = self._context.areas.folder(session)
+            remove_empty_folders(folder, itself=True, roots=self._context.areas.roots)
+            remove_time_stamp(self._context.areas, session)
         else:
-            self._at.ledger.end_build(session.id, (SessionStatus.RECEIVING, ""))
+            self._context.ledger.end_build(session.id, (SessionStatus.RECEIVING, ""))
 
     def _postpone(self, session: Session, why: str, before: str) -> None:
         """Let a session be built when there is room; that it waits is told once."""
         reason = f"{why}; it will be tried again"
-        self._at.ledger.end_build(session.id, (SessionStatus.RECEIVING, reason))
+        self._context.ledger.end_build(session.id, (SessionStatus.RECEIVING, reason))
         if reason != before:
-            self._tell_failure(session, reason)
+            self._report_failure(session, reason)
 
-    def _tell_failure(self, session: Session, why: str) -> None:
-        self._at.journal.record(
+    def _report_failure(self, session: Session, why: str) -> None:
+        self._context.journal.record(
             SessionFailed(session=session.id, project=project_of(session), reason=why)
         )
 
@@ -186,9 +186,9 @@ class Builder:
         if session.area is SessionArea.ARCHIVE:
             self._fall_back(session, why)
             return
-        became = self._at.ledger.end_build(session.id, (SessionStatus.ERROR, noted or why))
+        became = self._context.ledger.end_build(session.id, (SessionStatus.ERROR, noted or why))
         if became is SessionStatus.ERROR:
-            self._tell_failure(session, why)
+            self._report_failure(session, why)
 
     def _fall_back(self, session: Session, why: str) -> None:
         """Bring a session that can't be archived directly to the prearchive (XNAT 9.7)."""
@@ -198,8 +198,8 @@ class Builder:
 
     def _carry_out(self, session: Session, request: Request, plan: Plan) -> None:
         try:
-            plan = self._at.ledger.begin(session.id, request, plan)
+            plan = self._context.ledger.begin(session.id, request, plan)
         except (TransitionNotAllowed, SessionConflict):  # something came between: it is built again
-            self._at.ledger.end_build(session.id, (SessionStatus.RECEIVING, ""))
+            self._context.ledger.end_build(session.id, (SessionStatus.RECEIVING, ""))
             return
         self._operator.carry_out(session, request, plan)

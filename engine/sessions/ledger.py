@@ -8,65 +8,101 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from engine.errors import NotFound, SessionConflict, SessionError
+from engine.index.arrivals import note_finished
+from engine.index.database import stamp
+from engine.index.operations import QUEUED_STATUS, WORKING_STATUS, Plan, Request
+from engine.index.session_reader import (
+    Connection,
+    SessionReader,
+    in_trash,
+    operation_row,
+    possible_session,
+    session_row,
+)
+from engine.index.store import is_folder_in_use
+from engine.index.writer import ChangeSignal, recount
 from engine.model.session import (
-    MAY_BE_WITHDRAWN,
+    CANCELLABLE,
     QUEUED,
-    UNSETTLED,
+    UNFINISHED,
     ProjectScript,
     Session,
     SessionStatus,
     require_request,
     require_transition,
 )
-from engine.sessions.changes import Changes
-from engine.sessions.claims import is_claimed
-from engine.sessions.finished import note_finished
-from engine.sessions.ledger_reader import (
-    Connection,
-    LedgerReader,
-    in_trash,
-    operation_row,
-    possible_session,
-    session_row,
-)
-from engine.sessions.moments import stamp
 from engine.sessions.object_changes import (
-    give_rows,
-    give_to_merged,
+    has_rows,
+    insert_missing_rows,
+    move_rows_to_merged,
     note_anonymization,
     note_duplicate,
     rename,
 )
-from engine.sessions.operations import (
-    QUEUED_STATUS,
-    WORKING_STATUS,
-    Plan,
-    Request,
-)
-from engine.sessions.rows import recount
 from engine.sessions.separation import close_second, note_separation, open_second
-from engine.sessions.withdrawal import require_wanted, withdraw
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable
 
-    from engine.clock import Clock
-    from engine.sessions.building import Moved
-    from engine.sessions.rows import ObjectRow
-    from engine.sessions.session_xml import BuiltSession
+    from engine.host.clock import Clock
+    from engine.index.writer import ObjectRow
+    from engine.sessions.folders.building import Moved
+    from engine.sessions.folders.documents import BuiltSession
+
+
+class Withdrawn(Exception):
+    """Somebody took the request back: what was done of it is to be undone."""
+
+
+def withdraw(connection: sqlite3.Connection, session: Session) -> None:
+    """Mark the plan of a session that is being archived or separated as taken back.
+
+    Args:
+        connection: the index.
+        session: the session; of a separation, either of the two.
+
+    Raises:
+        SessionError: if the objects belong to the other session already.
+    """
+    query = (
+        "SELECT session, json_extract(plan, '$.into'), json_extract(plan, '$.leaves_rest')"
+        " FROM operations WHERE session = :id OR json_extract(plan, '$.into') = :id"
+    )
+    first, into, leaves_rest = connection.execute(query, {"id": session.id}).fetchone()
+    if leaves_rest and has_rows(connection, into):
+        raise SessionError("the session is separated already", "it is complete in a moment")
+    if not has_rows(connection, first):
+        raise SessionError("the session is merged already", "it is complete in a moment")
+    connection.execute(
+        "UPDATE operations SET plan = json_set(plan, '$.withdrawn', json('true'))"
+        " WHERE session = ?",
+        (first,),
+    )
+
+
+def require_wanted(connection: sqlite3.Connection, session_id: int) -> None:
+    """Return if nobody took a session's plan back.
+
+    Raises:
+        Withdrawn: if somebody did.
+    """
+    query = "SELECT json_extract(plan, '$.withdrawn') FROM operations WHERE session = ?"
+    row = connection.execute(query, (session_id,)).fetchone()
+    if row is not None and row[0]:
+        raise Withdrawn
 
 
 OUTRUN = "another session has got its place meanwhile"
 
 
-class SessionLedger(LedgerReader):
+class SessionRepository(SessionReader):
     """Reads and changes the rows of sessions; may be used by any thread."""
 
     def __init__(self, index: Connection, clock: Clock) -> None:
         super().__init__(index)
         self._clock = clock
-        self._changes = Changes()
+        self._changes = ChangeSignal()
 
     def change(self, session_id: int, status: SessionStatus, reason: str = "") -> Session:
         """Give a session another status; no object joins it any more without being noticed.
@@ -100,10 +136,10 @@ class SessionLedger(LedgerReader):
             note_finished(connection, session_id, status, stamp(self._clock.now()))
             if then is not None and status is SessionStatus.READY:
                 self._queue(connection, session_row(connection, session_id), then)
-        self._index.tell_finished()
+        self._index.notify_finished()
         return status
 
-    def ask_to_build(self, session_id: int) -> None:
+    def request_build(self, session_id: int) -> None:
         """Queue a rebuild of a session.
 
         Raises:
@@ -138,7 +174,7 @@ class SessionLedger(LedgerReader):
                 session_row(connection, session_id),
                 operation_row(connection, session_id),
             )
-            if session.status in MAY_BE_WITHDRAWN:
+            if session.status in CANCELLABLE:
                 withdraw(connection, session)
                 return
             if session.status not in QUEUED:
@@ -161,7 +197,7 @@ class SessionLedger(LedgerReader):
                 session = self.session(session_id)
             except NotFound:
                 return None
-            if session.status not in UNSETTLED:
+            if session.status not in UNFINISHED:
                 break
         return session
 
@@ -178,7 +214,7 @@ class SessionLedger(LedgerReader):
             status = session_row(connection, session_id).status
             self._set_status(connection, session_id, status, reason)
 
-    def take_back(self, session_id: int) -> None:
+    def return_to_queue(self, session_id: int) -> None:
         """Give a session the status that it had before a request whose steps are undone."""
         with self._index.changing() as connection:
             operation = operation_row(connection, session_id)
@@ -219,7 +255,7 @@ class SessionLedger(LedgerReader):
             session = session_row(connection, session_id)
             status = WORKING_STATUS[request.kind]
             require_transition(session.status, status)
-            if plan.into is None and is_claimed(connection, plan.folder, session_id):
+            if plan.into is None and is_folder_in_use(connection, plan.folder, session_id):
                 raise SessionConflict(OUTRUN)
             if plan.leaves_rest:
                 plan = open_second(connection, session, plan)
@@ -246,7 +282,7 @@ class SessionLedger(LedgerReader):
                     self._set_status(connection, each, plan.status, plan.reason)
             else:
                 self._finish_merge(connection, session_id, plan.into)
-        self._index.tell_finished()
+        self._index.notify_finished()
 
     def _finish_move(self, connection: sqlite3.Connection, session: Session, plan: Plan) -> None:
         connection.execute(
@@ -278,7 +314,7 @@ class SessionLedger(LedgerReader):
         Raises:
             Withdrawn: if somebody took the merge back meanwhile; no row has changed.
         """
-        give = note_separation if plan.leaves_rest else give_to_merged
+        give = note_separation if plan.leaves_rest else move_rows_to_merged
         with self._index.changing() as connection:
             require_wanted(connection, session_id)
             give(connection, session_id, plan)
@@ -290,10 +326,10 @@ class SessionLedger(LedgerReader):
         with self._index.changing() as connection:
             rename(connection, session_id, moved, up_to)
 
-    def give_rows(self, rows: Iterable[ObjectRow]) -> None:
+    def insert_missing_rows(self, rows: Iterable[ObjectRow]) -> None:
         """Give stored objects that have no row theirs."""
         with self._index.changing() as connection:
-            give_rows(connection, rows)
+            insert_missing_rows(connection, rows)
 
     def note_duplicate(self, session_id: int, file: str, of: str) -> None:
         """Note that an object is the same as another of its session, whose file stays."""

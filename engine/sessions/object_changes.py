@@ -7,30 +7,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.index.writer import OBJECT_COLUMNS, ObjectRow, insert_objects
 from engine.model.session import ObjectState, ProjectScript
-from engine.sessions.rows import OBJECT_COLUMNS, ObjectRow, insert_objects
-from engine.sessions.staging import REJECTED
+from engine.sessions.folders.staging import REJECTED
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable
 
-    from engine.sessions.building import Moved
-    from engine.sessions.operations import Plan
+    from engine.index.operations import Plan
+    from engine.sessions.folders.building import Moved
 
 ALREADY_HERE = "already here"
 
 
-def give_rows(connection: sqlite3.Connection, rows: Iterable[ObjectRow]) -> None:
+def insert_missing_rows(connection: sqlite3.Connection, rows: Iterable[ObjectRow]) -> None:
     """Give objects that have none their rows.
 
     If an object has arrived again as a duplicate, that row becomes its own: what was received
     stays counted once. It gets a new number, so that nobody who follows the rows misses it.
     """
-    insert_objects(connection, [_taken_over(connection, row) or row for row in rows])
+    insert_objects(connection, [_promote_duplicate(connection, row) or row for row in rows])
 
 
-def _taken_over(connection: sqlite3.Connection, row: ObjectRow) -> ObjectRow | None:
+def _promote_duplicate(connection: sqlite3.Connection, row: ObjectRow) -> ObjectRow | None:
     """Remove the newest duplicate's row of a file and return it as that of a stored object."""
     found = connection.execute(
         f"SELECT sequence, {OBJECT_COLUMNS} FROM objects WHERE session = ? AND file = ?"
@@ -81,7 +81,7 @@ def note_anonymization(
     )
 
 
-def give_to_merged(connection: sqlite3.Connection, session_id: int, plan: Plan) -> None:
+def move_rows_to_merged(connection: sqlite3.Connection, session_id: int, plan: Plan) -> None:
     """Give the rows of a session's objects to the one that it is merged into."""
     if not has_rows(connection, session_id):
         return

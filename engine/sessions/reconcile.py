@@ -14,11 +14,11 @@ from pydicom.filereader import read_file_meta_info
 
 from engine.errors import SessionError
 from engine.events import counted
-from engine.model.file_note import CREATOR_UID, noted
+from engine.index.writer import ObjectRow
+from engine.model.anonymization import CREATOR_UID, script_state
 from engine.model.session import ObjectState
-from engine.sessions.building import Moved
-from engine.sessions.files import object_files, remove_file
-from engine.sessions.rows import ObjectRow
+from engine.sessions.folders.building import Moved
+from engine.storage.files import object_files, remove_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import FileMetaDataset
 
-    from engine.clock import Clock
+    from engine.host.clock import Clock
+    from engine.index.session_reader import StoredRow
     from engine.model.session import Session
-    from engine.sessions.ledger_reader import StoredRow
-    from engine.sessions.workplace import Workplace
+    from engine.sessions.context import SessionContext
 
 SUCCESS = 0x0000
 
@@ -42,7 +42,7 @@ class Identified:
     sop_instance_uid: str
     transfer_syntax_uid: str
     note: bytes
-    """What was done to it, as `engine.model.file_note` says it."""
+    """What was done to it, as `engine.model.anonymization` says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,54 +137,61 @@ def _where_replaced(
     return next(iter(same_name or found), None)
 
 
-def differences_of(workplace: Workplace, session: Session) -> Differences:
+def differences_of(session_context: SessionContext, session: Session) -> Differences:
     """Compare a session's folder with its rows; changes nothing."""
-    return compare(workplace.areas.folder(session), workplace.ledger.stored_rows(session.id))
+    return compare(
+        session_context.areas.folder(session), session_context.ledger.stored_rows(session.id)
+    )
 
 
 def repair(
-    workplace: Workplace, session: Session, differences: Differences | None = None
+    session_context: SessionContext, session: Session, differences: Differences | None = None
 ) -> Differences:
     """Bring a session's rows to what a crash left on the disk, and return how they differed.
 
     What has no row, and rows without an object, are left for somebody to decide on.
     """
-    found = differences_of(workplace, session) if differences is None else differences
-    workplace.ledger.note_files(session.id, found.moved)
+    found = differences_of(session_context, session) if differences is None else differences
+    session_context.ledger.note_files(session.id, found.moved)
     for name in found.second_names:
-        path = workplace.areas.folder(session) / name
-        remove_file(path, roots=workplace.areas.roots)
+        path = session_context.areas.folder(session) / name
+        remove_file(path, roots=session_context.areas.roots)
     return found
 
 
 def adopt(
-    workplace: Workplace, session: Session, reason: str, differences: Differences | None = None
+    session_context: SessionContext,
+    session: Session,
+    reason: str,
+    differences: Differences | None = None,
 ) -> Differences:
     """Repair a session's rows, and give the objects that have none a row with a reason.
 
     No object may be on its way into the session; rows without an object are left as they are.
 
     Args:
-        workplace: the index and the trees.
+        session_context: the index and the trees.
         session: the session's row.
         reason: how the objects were found.
         differences: what was found, if somebody has compared already.
     """
-    found = repair(workplace, session, differences)
-    give_rows(workplace, session, found.unknown, reason)
+    found = repair(session_context, session, differences)
+    insert_missing_rows(session_context, session, found.unknown, reason)
     return found
 
 
-def give_rows(workplace: Workplace, session: Session, files: Iterable[str], reason: str) -> None:
+def insert_missing_rows(
+    session_context: SessionContext, session: Session, files: Iterable[str], reason: str
+) -> None:
     """Give objects of a session that have no row one that says how they were found."""
-    folder = workplace.areas.folder(session)
+    folder = session_context.areas.folder(session)
     rows = [
-        _row(folder / file, session, file, reason, workplace.clock)
+        _row(folder / file, session, file, reason, session_context.clock)
         for file in files
         if _is_text(file)  # nothing of ours has another name
     ]
-    workplace.ledger.give_rows(rows)
-    workplace.index.objects_written.tell()
+    session_context.ledger.insert_missing_rows(rows)
+    session_context.index.objects_written.wake_all()
 
 
 def _row(path: Path, session: Session, file: str, reason: str, clock: Clock) -> ObjectRow:
@@ -204,7 +211,7 @@ def _row(path: Path, session: Session, file: str, reason: str, clock: Clock) -> 
         session=session.id,
         file=file,
         bytes=path.stat().st_size,
-        project_script=noted(found.note, session.project),
+        project_script=script_state(found.note, session.project),
     )
 
 

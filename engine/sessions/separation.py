@@ -9,17 +9,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from engine.index.schema import NEXT_SESSION
 from engine.model.session import SessionStatus
-from engine.sessions.migrations import NEXT_SESSION
-from engine.sessions.modality import MR, PET, PET_MR
+from engine.storage.scans import MR, PET, PET_MR
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from engine.index.operations import Plan
     from engine.model.session import Session
-    from engine.sessions.operations import Plan
-    from engine.sessions.scans import Scan
+    from engine.storage.scans import Scan
 
 _TAKEN_OVER = (
     "project, subject, study_instance_uid, receiver, calling_ae_title, auto_archive,"

@@ -16,11 +16,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
+from engine.host.clock import SystemClock
+from engine.model.anonymization import SiteScript
 from engine.model.project import Project
 from engine.model.site import SiteSettings
-from engine.model.site_script import SiteScript
 from tests.bench.processes import Failed, process
 from tests.bench.sender import LOOPBACK
 from tests.bench.tape import CALLED

@@ -7,12 +7,12 @@ from statistics import median
 from time import thread_time
 from typing import TYPE_CHECKING
 
-from engine.clock import SystemClock
-from engine.intake.identify import DefaultIdentifier
-from engine.intake.incoming import Source
-from engine.intake.reading import read_complete
-from engine.intake.router import Router
-from engine.journal import Journal
+from engine.dicom.dataset import read_complete
+from engine.events.journal import Journal
+from engine.host.clock import SystemClock
+from engine.identification.builtin import DefaultIdentifier
+from engine.intake.object import AssociationContext
+from engine.intake.rules import ObjectRouter
 from engine.model.configuration import Configuration
 from engine.model.project import Project, ProjectRegistry
 from tests.bench.receivers import Dicomdock
@@ -25,7 +25,7 @@ from tests.running import make_receiver
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from engine.intake.identifiers import Identifier
+    from engine.identification.identifiers import Identifier
     from engine.model.receiver import Receiver
     from tests.bench.rounds import Bench
     from tests.bench.runs import Run, Spoilt
@@ -123,11 +123,11 @@ def identification_us(workload: Workload, receiver: Receiver, identifier: Identi
     data_sets = [made.data_set for made in objects]
     passes = []
     for _ in range(_PASSES):
-        router = Router(identifiers, lambda: configuration, Journal(clock), clock)
+        router = ObjectRouter(identifiers, lambda: configuration, Journal(clock), clock)
         headers = [read_complete(d, workload.transfer_syntax_uid) for d in data_sets]
-        source = Source(receiver, CALLING, "", "", {})
+        source = AssociationContext(receiver, CALLING, "", "", {})
         began = thread_time()
         for header in headers:
-            router.identify(header, router.ruling(receiver), source)
+            router.identify(header, router.receiver_policy(receiver), source)
         passes.append((thread_time() - began) / _OBJECTS * 1e6)
     return median(passes)

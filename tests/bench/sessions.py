@@ -12,23 +12,22 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from engine.clock import SystemClock
+from engine.api.sessions import SessionOrder
+from engine.host.clock import SystemClock
+from engine.index.database import stamp
+from engine.index.listing import find_sessions, session_page
+from engine.index.reader import IndexReader
+from engine.index.store import SessionIndex
+from engine.model.queries import parse_query
 from engine.model.session import SessionStatus
-from engine.model.session_query import parse_query
-from engine.sessions.index import SessionIndex
-from engine.sessions.ledger import SessionLedger
-from engine.sessions.listing import find_sessions
-from engine.sessions.moments import stamp
-from engine.sessions.pages import session_page
-from engine.sessions.reader import IndexReader
-from engine.view.sessions import SessionOrder
+from engine.sessions.ledger import SessionRepository
 from tests.bench.report import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from engine.model.session_query import SessionQuery
-    from engine.view.sessions import SessionPage
+    from engine.api.sessions import SessionPage
+    from engine.model.queries import SessionQuery
 
 BAR_MS = 50
 ROUNDS = 15
@@ -71,7 +70,7 @@ def fill(index: SessionIndex, sessions: int) -> None:
 def measure(index: SessionIndex, path: Path) -> Iterator[tuple[str, float]]:
     """Yield what was done and its median in milliseconds."""
     yield from _measure_pages(path)
-    ledger = SessionLedger(index, SystemClock())
+    ledger = SessionRepository(index, SystemClock())
     for words in (
         [],
         ["status:READY"],

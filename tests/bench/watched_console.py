@@ -63,7 +63,7 @@ class Watched:
 class WatchedConsole(ConsoleApp):
     """Goes to a screen, lets the sender send, and leaves when it is done."""
 
-    CSS_PATH = [Path(tui.app.__file__).with_name("styles") / Path(str(file)).name
+    CSS_PATH = [Path(tui.app.__file__).with_name(Path(str(file)).name)
                 for file in ConsoleApp.CSS_PATH]  # fmt: skip
     order: Order
     looks = 0
@@ -71,9 +71,9 @@ class WatchedConsole(ConsoleApp):
     def refresh_from_engine(self) -> None:
         """Look, and count it; begin with the first answer."""
         super().refresh_from_engine()
-        if not self.looks and self.reading.snapshot is not None:
+        if not self.looks and self.engine_state.snapshot is not None:
             self.run_worker(self._observe())
-        self.looks += self.reading.snapshot is not None
+        self.looks += self.engine_state.snapshot is not None
 
     async def _observe(self) -> None:
         order = self.order

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from engine.intake.incoming import Arrival
-from engine.service import Engine
+from engine.intake.object import ObjectArrival
+from engine.service.engine import Engine
 from engine.settings import EngineSettings
 from tests import dicom
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from engine.intake.pipeline import Outcome
+    from engine.intake.pipeline import ObjectOutcome
     from engine.model.session import Session
     from tests.fakes import FixedClock
 
@@ -72,7 +72,7 @@ class Dock:
         self.clock.advance(seconds)
         self.note(f"clock {self.clock.now().isoformat()}")
 
-    def store(self, sent: Sent) -> Outcome:
+    def store(self, sent: Sent) -> ObjectOutcome:
         """Take an object in; what its sender is told is noted in the record just before it is."""
         self.sent[sent.token] = sent
         engine: Any = self.engine
@@ -80,21 +80,21 @@ class Dock:
         receiver = next(r for r in receivers if str(r.ae_title) == sent.receiver)
         pipeline = engine._intake.pipeline
         source = pipeline.source(receiver, "CT", "192.0.2.1:50112", "A-0001")
-        arrival = Arrival(
+        arrival = ObjectArrival(
             source, sent.sop_class_uid, sent.sop_instance_uid, dicom.EXPLICIT_VR_LITTLE_ENDIAN
         )
         try:
             incoming = pipeline.begin(arrival)
             incoming.write([memoryview(sent.data_set)], len(sent.data_set))
-            outcome: Outcome = pipeline.finish(incoming)
+            outcome: ObjectOutcome = pipeline.finish(incoming)
             if outcome.status == 0:
                 self.note(f"stored {sent.token.hex()}")
-            pipeline.settle(incoming, outcome)
+            pipeline.record_outcome(incoming, outcome)
         finally:
             source.close()
         return outcome
 
-    def replace(self, old: Sent, new: Sent) -> Outcome:
+    def replace(self, old: Sent, new: Sent) -> ObjectOutcome:
         """Take in an object that replaces another."""
         self.note(f"may-go {old.token.hex()}")
         return self.store(new)
@@ -103,7 +103,7 @@ class Dock:
         """Do what is due for the sessions, as their thread does."""
         engine: Any = self.engine
         engine._index.flush(10)
-        engine._keeping._lifecycle.run_due()
+        engine._session_service._lifecycle.run_due()
 
     def fall_silent(self) -> None:
         """Let the idle time of all sessions pass, and what is due happen."""
@@ -143,9 +143,9 @@ def clockwork_stopped() -> Iterator[None]:
     Rows are written at once: nobody waits for others to join them, or for long if that fails.
     """
     with ExitStack() as stack:
-        stack.enter_context(patch("engine.sessions.rows.BATCH_SECONDS", 0))
-        stack.enter_context(patch("engine.sessions.rows.RETRY_SECONDS", 0.02))
-        for name in ("sessions.timer.SessionTimer", "config.watcher.ConfigurationWatcher"):
+        stack.enter_context(patch("engine.index.writer.BATCH_SECONDS", 0))
+        stack.enter_context(patch("engine.index.writer.RETRY_SECONDS", 0.02))
+        for name in ("sessions.worker.SessionWorker", "config.watcher.ConfigurationWatcher"):
             for method in ("start", "stop"):
                 stack.enter_context(patch(f"engine.{name}.{method}", lambda _self: None))
         yield

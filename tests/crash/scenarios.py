@@ -6,17 +6,15 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
-from engine.intake.installed import infos_of, load_identifiers
-from engine.model.ae_title import AETitle
-from engine.model.auto_archive import AutoArchive
-from engine.model.duplicates import DuplicatePolicy
+from engine.host.clock import SystemClock
+from engine.identification.installed import infos_of, load_identifiers
+from engine.model.anonymization import SiteScript
 from engine.model.limits import Limits
-from engine.model.project import Project
+from engine.model.peer import AETitle
+from engine.model.project import AutoArchive, Project
 from engine.model.receiver import Receiver
-from engine.model.site import SiteSettings
-from engine.model.site_script import SiteScript
+from engine.model.site import DuplicatePolicy, SiteSettings
 from tests.crash.dock import A_DAY, BEFORE_ARCHIVE, ON_RECEIPT, make
 
 if TYPE_CHECKING:

@@ -156,7 +156,9 @@ class Sweep:
             return [str(error)]
         dock.look()
         engine: Any = dock.engine
-        return [f"running, {fault}" for fault in faults_of_index(engine._keeping, live=True)]
+        return [
+            f"running, {fault}" for fault in faults_of_index(engine._session_service, live=True)
+        ]
 
     def _recovered(self, data: Path, *, killed: bool) -> list[str]:
         clock = FixedClock(self._told.now)

@@ -15,12 +15,12 @@ from xml.etree import ElementTree
 import pydicom
 
 from engine.config.store import ConfigurationStore
-from engine.data_directory import prepare
 from engine.errors import EngineError
-from engine.model.session import UNSETTLED, SessionStatus
-from engine.session_keeping import SessionKeeping, sessions_without_engine
+from engine.host.data_directory import prepare
+from engine.model.session import UNFINISHED, SessionStatus
 from engine.sessions.audit import audit
-from engine.sessions.building import document_of
+from engine.sessions.folders.building import document_of
+from engine.sessions.service import SessionService, sessions_without_engine
 from engine.settings import EngineSettings
 from tests.crash.dock import BEFORE_ARCHIVE, ON_RECEIPT, TOKEN_BYTES
 
@@ -76,16 +76,16 @@ def faults_after(
         return faults
     try:
         prepare(EngineSettings(data))
-        with sessions_without_engine(EngineSettings(data), clock) as keeping:
-            found = faults_of_index(keeping, live=not killed)
+        with sessions_without_engine(EngineSettings(data), clock) as session_service:
+            found = faults_of_index(session_service, live=not killed)
             faults += [f"after the start, {fault}" for fault in found]
             clock.advance(301)
-            lifecycle: Any = keeping._lifecycle
+            lifecycle: Any = session_service._lifecycle
             for _ in range(3):
                 lifecycle.run_due()
-            faults += [f"later, {fault}" for fault in faults_of_index(keeping, live=False)]
-            faults += _restless(keeping)
-            faults += _undocumented(keeping)
+            faults += [f"later, {fault}" for fault in faults_of_index(session_service, live=False)]
+            faults += _restless(session_service)
+            faults += _undocumented(session_service)
     except (EngineError, OSError, sqlite3.Error) as error:
         return [f"the start fails: {type(error).__name__}: {error}"]
     return faults + list(faults_of_objects(data, told, sent)) + list(_faults_of_documents(data))
@@ -116,30 +116,30 @@ def _faults_of_configuration(
             yield f"a revision can't be brought back: {error}"
 
 
-def faults_of_index(keeping: SessionKeeping, *, live: bool) -> Iterator[str]:
+def faults_of_index(session_service: SessionService, *, live: bool) -> Iterator[str]:
     """Compare index and disk as `dicomdock check` does, beside an engine that runs or without.
 
     A session that is being received may have a file whose flush failed: its build gives it a row.
     """
-    at = keeping._workplace
+    at = session_service._session_context
     found = audit(at.index, at.ledger, at.areas, live=live)
     if not found.agrees:
         yield f"the check says {found.sessions} {found.unknown_folders}"
 
 
-def _restless(keeping: SessionKeeping) -> list[str]:
-    ledger: Any = keeping.ledger
+def _restless(session_service: SessionService) -> list[str]:
+    ledger: Any = session_service.ledger
     restless = [
         f"session {s.label} stays {s.status}: {s.reason}"
-        for s in keeping._workplace.index.sessions()
-        if s.status in UNSETTLED | {SessionStatus.ERROR, SessionStatus.RECEIVING}
+        for s in session_service._session_context.index.sessions()
+        if s.status in UNFINISHED | {SessionStatus.ERROR, SessionStatus.RECEIVING}
     ]
     return restless + [f"an operation is left: {op}" for op in ledger.operations()]
 
 
-def _undocumented(keeping: SessionKeeping) -> Iterator[str]:
+def _undocumented(session_service: SessionService) -> Iterator[str]:
     """Look for the document and the catalogs of every session that is built."""
-    at = keeping._workplace
+    at = session_service._session_context
     for session in at.index.sessions():
         if session.status not in {SessionStatus.READY, SessionStatus.ARCHIVED}:
             continue

@@ -15,13 +15,13 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
 
-from engine.intake.clauses import Routing
-from engine.intake.identifiers import explain
-from engine.intake.identify import DefaultIdentifier
-from engine.intake.reading import read_complete
+from engine.dicom.dataset import read_complete
+from engine.identification.builtin import DefaultIdentifier
+from engine.identification.identifiers import explain
+from engine.identification.sources import Routing
+from engine.model.identity import Source
 from engine.model.project import Project, ProjectRegistry
-from engine.model.site_routing import SiteRouting
-from engine.model.trace import Source
+from engine.model.routing import SiteRouting
 from tests.bench.anonymizing import (
     STATEMENTS,
     bench_script,

@@ -8,9 +8,9 @@ import pytest
 
 from engine import events
 from engine.events import Event, counted
-from engine.session_events import SessionArchived
+from engine.events.sessions import SessionArchived
 from engine.sessions.builder import DIRECT_ARCHIVE, PET_MR_RULE
-from engine.sessions.lifecycle import AUTO_ARCHIVE
+from engine.sessions.worker import AUTO_ARCHIVE
 
 EXAMPLES: list[tuple[Event, str]] = [
     (

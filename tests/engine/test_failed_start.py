@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import StorageUnusable
 from engine.events import ObjectsAdopted
-from engine.service import Engine
+from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
 from tests.dicom import image
 from tests.peers.peer import Peer
@@ -56,7 +56,7 @@ def spoil_recovery(_: EngineSettings, patch: pytest.MonkeyPatch) -> None:
 
 
 def spoil_end_of_recovery(_: EngineSettings, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("engine.sessions.lifecycle.Lifecycle.recover", fail)
+    patch.setattr("engine.sessions.worker.Lifecycle.recover", fail)
 
 
 @pytest.mark.parametrize("spoil", [spoil_trace_key, spoil_recovery, spoil_end_of_recovery])

@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.clock import SystemClock
+from engine.app.support_bundle import collect
 from engine.config.store import ConfigurationStore
-from engine.control.host import serve
 from engine.errors import InvalidProcessor, InvalidSite
 from engine.events import ConfigurationRefused
-from engine.intake.processors import Settings
+from engine.host.clock import SystemClock
 from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
-from engine.model.processor import Processor
-from engine.model.processor_class import Location
+from engine.model.processor import Location, Processor
 from engine.model.secrets import MASK
-from engine.programs.processor import Command, program_of
-from engine.service import Engine
+from engine.processing.command.processor import Command, program_of
+from engine.processing.contract import Settings
+from engine.remote.host import serve
+from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
-from engine.support_bundle import collect
 from tests.running import configure, free_port, make_receiver
 from tests.serving import remote
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from engine.view import EngineView
+    from engine.api import EngineView
 
 HOOK = AlertTarget("slack", webhook="https://u:S3CRETPW@hooks.example/services/T0KEN")
 MAIL = AlertTarget("mail", command=("/bin/true", "--password=CMDSECRET"))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.cli.events import _local_time
-from engine.clock import local_midnight
 from engine.errors import ChangedMeanwhile
+from engine.host.clock import local_midnight
 from engine.metrics import _LocalDay
-from engine.model.safe_names import timestamp
+from engine.model.identity import timestamp
+from engine.monitoring.watch import _local
 from engine.sessions.trash import _since
-from engine.watch import _local
 from tests.conftest import zone
 
 if TYPE_CHECKING:

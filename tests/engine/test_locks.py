@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.connection_table import ConnectionLimits, ConnectionTable
-from engine.demo.sender import Demonstration
+from engine.app.demo.sender import Demonstration
 from engine.events import ReceiverStopped
-from engine.expiry import ExpiryClock
-from engine.inspection.showings import Showings
-from engine.journal import Journal
+from engine.events.journal import Journal
+from engine.index.traces import TraceKey
+from engine.inspection.showings import PhiAccessLog
 from engine.metrics import Metrics, Today
-from engine.sessions.traces import TraceKey
+from engine.net.connection_table import ConnectionLimits, ConnectionTable
+from engine.sessions.trash import ExpiryClock
 from tests.fakes import NOW, FixedClock
 from tests.guarded import guarded
 
@@ -68,9 +68,9 @@ def test_an_expiry_clock(tmp_path: Path) -> None:
 
 
 def test_what_was_shown_lately(tmp_path: Path) -> None:
-    showings = Showings(lambda event: None, TraceKey(tmp_path / "key"), FixedClock())
-    with guarded(showings, "_last", by=showings._lock):
-        showings.note_all("anna", ["1.2.3"])
+    phi_access_log = PhiAccessLog(lambda event: None, TraceKey(tmp_path / "key"), FixedClock())
+    with guarded(phi_access_log, "_last", by=phi_access_log._lock):
+        phi_access_log.note_all("anna", ["1.2.3"])
 
 
 def test_the_counts_of_a_demonstration() -> None:

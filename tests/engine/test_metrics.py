@@ -7,14 +7,20 @@ from datetime import timedelta
 
 import pytest
 
-from engine.counters import (
+from engine.metrics import (
     ANSWER_BOUNDS_MS,
     OTHER_SENDERS,
+    RATE_SECONDS,
     SENDERS_COUNTED,
+    WINDOW_SECONDS,
+    Latency,
+    Metrics,
     RejectionCount,
     SenderCounts,
+    Throughput,
+    Today,
+    Totals,
 )
-from engine.metrics import RATE_SECONDS, WINDOW_SECONDS, Latency, Metrics, Throughput, Today, Totals
 from tests.fakes import NOW, FixedClock
 
 MB = 1_000_000

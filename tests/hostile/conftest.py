@@ -88,7 +88,7 @@ def service(place: Path) -> Service:
 def can_run_code() -> bool:
     """Return whether another user may read this installation; a Python below /root is closed."""
     rights = {"user": NOBODY, "group": NOBODY, "extra_groups": ()} if os.geteuid() == 0 else {}
-    command = (PYTHON, "-c", "import engine.service")
+    command = (PYTHON, "-c", "import engine.service.engine")
     try:
         return not subprocess.run(command, capture_output=True, cwd="/", **rights).returncode  # type: ignore[call-overload]
     except OSError:

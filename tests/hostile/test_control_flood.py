@@ -59,15 +59,15 @@ def test_a_flood_of_connections_to_the_control_port_is_not_noticed(
     configure(data, make_receiver("XNAT", port))
     tls = ("--control-certificate", str(certificate), "--control-key", str(key))
     engine = EngineProcess(data, "--control-tcp", str(control), *tls, through=LIMITED)
-    with ExitStack() as opened:
-        opened.callback(engine.kill)
+    with ExitStack() as resources:
+        resources.callback(engine.kill)
         engine.wait_until_listening(1)
-        opened.enter_context(descriptors(5_000))
+        resources.enter_context(descriptors(5_000))
         echo(port)
         assert send(data / "control.sock", "GET", "/v1/projects")[0] == 200
         before, held = resident_bytes(engine), open_descriptors(engine)
         for number in range(4_000):
-            silent = opened.enter_context(socket.create_connection(("127.0.0.1", control), 20))
+            silent = resources.enter_context(socket.create_connection(("127.0.0.1", control), 20))
             if begun:
                 silent.send(begun)
             if number % 500 == 0:

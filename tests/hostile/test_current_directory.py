@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.demo.studies import CT_SCANNER, study
+from engine.app.demo.studies import CT_SCANNER, study
 from tests.hostile.conftest import SECONDS
 from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, configure, free_port, make_receiver
@@ -35,10 +35,24 @@ def hits(place: Path) -> Path:
     """Give the file in which traps write; they lie in every place that an import could look."""
     hits, traps = place / "hits", place / "traps"
     trap = f"import sys\nopen({str(hits)!r}, 'a').write(f'{{__name__}} {{sys.argv}}\\n')\n"
-    for package in ("", "engine", "engine/demo", "engine/intake", "tui", "pydicom", "argcomplete"):
+    for package in (
+        "",
+        "engine",
+        "engine/app",
+        "engine/app/demo",
+        "engine/intake",
+        "tui",
+        "pydicom",
+        "argcomplete",
+    ):
         (traps / package).mkdir(exist_ok=True)
         (traps / package / "__init__.py").write_text(trap)
-    for name in (*sys.stdlib_module_names, "sitecustomize", "engine/demo/sender", "engine/errors"):
+    for name in (
+        *sys.stdlib_module_names,
+        "sitecustomize",
+        "engine/app/demo/sender",
+        "engine/errors",
+    ):
         if not (traps / name).is_dir():
             (traps / f"{name}.py").write_text(trap)
     subprocess.run(

@@ -73,10 +73,10 @@ def test_rejections_from_many_addresses_push_no_line_out(attacked: Attacked) -> 
 
 def test_half_requests_of_one_address_keep_nobody_out(attacked: Attacked) -> None:
     get = b"GET /v1/projects HTTP/1.1\r\nhost: localhost\r\n"
-    with ExitStack() as opened:
+    with ExitStack() as resources:
         for _ in range(HALF):
             address = (LOOPBACK, attacked.control)
-            half = opened.enter_context(socket.create_connection(address, 20))
+            half = resources.enter_context(socket.create_connection(address, 20))
             half.sendall(get)
         for source in (LOOPBACK, "127.0.0.2"):
             assert attacked.ask(attacked.signed(get), source).startswith(b"HTTP/1.1 200")

@@ -17,18 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine.counters import Counters, SenderCounts
+from engine.app.systemd_units import ListenPlace, ServiceSettings, units
 from engine.errors import ConfigurationError
-from engine.exposition import render
+from engine.metrics import Counters, SenderCounts
 from engine.model.receiver import ReceiverRules, parse_receiver
 from engine.model.site import SiteSettings
-from engine.systemd.places import Place
-from engine.systemd.units import ServiceSettings, units
+from engine.monitoring.exposition import render
 from tests.fakes import make_snapshot
 from tests.running import configure, make_receiver
 
 if TYPE_CHECKING:
-    from engine.systemd.units import Unit
+    from engine.app.systemd_units import Unit
 
 INJECTED = 'fe80::1%lo\nExecStartPre=sh -c "id > .pwned"\nX='
 PROGRAM = ("/opt/dicomdock/bin/dicomdock",)
@@ -64,9 +63,9 @@ def test_no_address_of_a_receiver_or_site_holds_more_than_an_address(address: st
     places = []
     with suppress(ConfigurationError):
         values = {"ae_title": "CT", "port": 8104, "bind_address": address}
-        places.append(Place(8104, parse_receiver(values, ReceiverRules()).bind_address))
+        places.append(ListenPlace(8104, parse_receiver(values, ReceiverRules()).bind_address))
     with suppress(ConfigurationError):
-        places.append(Place(8104, SiteSettings.parse({"bind_address": address}).bind_address))
+        places.append(ListenPlace(8104, SiteSettings.parse({"bind_address": address}).bind_address))
     for place in places:
         unit = units(replace(PLAIN, listen=(place,)))[1]
         assert shape(unit) == shape(units(PLAIN)[1])
@@ -97,7 +96,7 @@ def test_no_setting_of_a_service_becomes_a_line_of_a_unit(
             assert specifiers(unit) == set()
         assert [unit.text.count("\n") for unit in user_file] == [1, 1]
     try:
-        Place(8104, address)
+        ListenPlace(8104, address)
     except ConfigurationError:
         return
     assert address.isprintable()
@@ -121,7 +120,9 @@ def test_an_address_with_a_scope_works_in_a_unit(address: str, tmp_path: Path) -
     program = tmp_path / "dicomdock"
     program.write_text("#!/bin/sh")
     program.chmod(0o755)
-    place = Place.parse(f"[{SiteSettings.parse({'bind_address': address}).bind_address}]:8104")
+    place = ListenPlace.parse(
+        f"[{SiteSettings.parse({'bind_address': address}).bind_address}]:8104"
+    )
     files = []
     for unit in units(replace(PLAIN, program=(str(program),), user="root", listen=(place,)))[:2]:
         files.append(tmp_path / unit.path.name)

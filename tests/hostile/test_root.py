@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
 from engine.errors import StorageUnusable
-from engine.intake.write import IncomingArea
+from engine.host.clock import SystemClock
+from engine.host.owner import CALLER
+from engine.index.store import SessionIndex
 from engine.model.alerts import AlertSettings, AlertTarget
-from engine.owner import CALLER
-from engine.sessions.index import SessionIndex
+from engine.storage.incoming import IncomingArea
 from tests.hostile.conftest import PYTHON, SECONDS, can_run_code
 from tests.running import configure, free_port, make_receiver
 

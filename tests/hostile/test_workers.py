@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.anonymize.values import MOST_CHARACTERS
+from engine.anonymize.language.values import MOST_CHARACTERS
 from engine.errors import ProcessingFailed
-from engine.intake import job_resources
-from engine.intake.job_resources import is_too_large, target_of
-from engine.intake.script_job import ScriptJob, Verdict, run_script
-from engine.intake.script_runner import ScriptRunner
-from engine.intake.worker_processes import Workers
 from engine.model.anonymization import Anonymization, ScriptScope
+from engine.workers import resources
+from engine.workers.pool import Workers
+from engine.workers.resources import is_too_large, target_of
+from engine.workers.scripts import ScriptJob, ScriptRunner, ScriptVerdict, run_script
 from tests.engine.cli.test_cli_route import dicom_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.intake.script_runner import ScriptWorkers
+    from engine.workers.scripts import ScriptWorkers
 
 START = ('version "6.1"', 'a := "0123456789abcdef"')
 DOUBLED = "a := concatenate[a, a]"
@@ -53,7 +52,7 @@ def test_a_script_that_doubles_a_text_fails_before_it_takes_memory(tmp_path: Pat
 def test_an_object_does_not_grow_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_resources, "MOST_GROWTH_BYTES", 1000)
+    monkeypatch.setattr(resources, "MOST_GROWTH_BYTES", 1000)
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(b"x" * 500)
     target.touch()
@@ -82,7 +81,7 @@ def test_a_result_is_never_written_through_a_link(tmp_path: Path) -> None:
 def test_a_result_that_is_too_large_is_the_scripts_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_resources, "MOST_GROWTH_BYTES", 400_000)
+    monkeypatch.setattr(resources, "MOST_GROWTH_BYTES", 400_000)
     job_source = tmp_path / "source.dcm"
     job_source.write_bytes(dicom_file())
     (tmp_path / "target.dcm").touch()
@@ -97,6 +96,6 @@ def test_a_result_that_is_too_large_is_the_scripts_fault(
         )
     )
     assert (result.verdict, result.why) == (
-        Verdict.FAILED,
+        ScriptVerdict.FAILED,
         "what it makes of the object is too large",
     )

@@ -7,12 +7,11 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from engine.demo.studies import CT_SCANNER, study
-from engine.model.processor import Processor
-from engine.model.processor_class import Location
+from engine.app.demo.studies import CT_SCANNER, study
+from engine.model.processor import Location, Processor
 from engine.model.project import Project
 from engine.model.study_route import StudyRoute
-from engine.service import Engine
+from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
 from tests.fakes import NOW, FixedClock
 from tests.peers.scu import Destination, SendingAssociation

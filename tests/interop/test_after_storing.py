@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.clock import SystemClock
+from engine.app.demo.studies import CT_SCANNER, study
 from engine.config.store import ConfigurationStore
-from engine.demo.studies import CT_SCANNER, study
-from engine.intake.installed_processors import load_processors, rules_of
+from engine.host.clock import SystemClock
 from engine.model.processor import parse_processor
-from engine.model.session_settings import SessionSettings
+from engine.model.site import SessionSettings
+from engine.processing.installed import load_processors, rules_of
 from tests.peers.scp import Mood, Scp
 from tests.peers.scu import Destination, SendingAssociation
 from tests.running import (

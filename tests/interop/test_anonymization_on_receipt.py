@@ -13,20 +13,20 @@ import psutil
 import pydicom
 import pytest
 
-from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
+from engine.dicom.file_meta import FileMeta
 from engine.events import (
     AnonymizationNotApplied,
     AnonymizationOutOfForce,
     ConfigurationRefused,
     ObjectsStored,
 )
-from engine.intake.file_meta import FileMeta
+from engine.host.clock import SystemClock
+from engine.model.anonymization import SiteScript
 from engine.model.project import Project
-from engine.model.site_script import SiteScript
 from engine.settings import Durability, EngineSettings
 from tests.dicom import CT_IMAGE_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN, image
-from tests.engine.test_service import NotingEngine
+from tests.engine.service.test_service import NotingEngine
 from tests.running import (
     LOOPBACK,
     LOOPBACK_SITE,

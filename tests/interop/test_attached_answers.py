@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.control.protocol import methods
+from engine.api.objects import ObjectReference
+from engine.api.scripts import ScriptTrial
 from engine.errors import SessionError
 from engine.model.anonymization import ScriptScope
-from engine.model.session_query import SessionQuery
-from engine.view.objects import ObjectReference
-from engine.view.scripts import ScriptTrial
+from engine.model.queries import SessionQuery
+from engine.remote.protocol import methods
 from tests.interop.at_work import CALLER, SCRIPT, engine_at_work
 from tests.kinds import kinds_in
 from tests.running import LOOPBACK
@@ -22,9 +22,9 @@ from tests.serving import attached
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from engine.api import EngineView
     from engine.model.processing import ProcessorStep
-    from engine.service import Engine
-    from engine.view import EngineView
+    from engine.service.engine import Engine
 
 
 @pytest.fixture(scope="module")

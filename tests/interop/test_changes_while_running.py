@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.clock import SystemClock
+from engine.api import ReceiverState
 from engine.config.store import ConfigurationStore
 from engine.errors import AlreadyRunning, CorruptConfiguration
 from engine.events import ConfigurationApplied
-from engine.service import Engine
+from engine.host.clock import SystemClock
+from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
-from engine.view import ReceiverState
 from tests.caller import Caller, call
-from tests.engine.test_service import NotingEngine
+from tests.engine.service.test_service import NotingEngine
 from tests.running import LOOPBACK, configure, engine_process, free_port, make_receiver
 
 if TYPE_CHECKING:

@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from engine.control.client import _mirror
-from engine.control.protocol import methods
+from engine.api import EngineView
+from engine.api.objects import ObjectReference
+from engine.api.scripts import ScriptTrial
+from engine.api.senders import SenderOrder
 from engine.errors import ChangedMeanwhile, ConfigurationError, EngineError, NotFound, SessionError
 from engine.events import SecretsShown
 from engine.model.alerts import AlertTarget
 from engine.model.anonymization import ScriptScope
-from engine.model.identifying import MASK
+from engine.model.identity import MASK
 from engine.model.processor import Processor
 from engine.model.project import Project
+from engine.model.queries import SessionQuery
 from engine.model.session import SessionStatus
-from engine.model.session_query import SessionQuery
 from engine.model.study_route import StudyRoute
-from engine.view import EngineView
-from engine.view.objects import ObjectReference
-from engine.view.scripts import ScriptTrial
-from engine.view.senders import SenderOrder
+from engine.remote.client import _mirror
+from engine.remote.protocol import methods
 from tests.fakes import busy, make_receiver
 from tests.interop.at_work import SCRIPT, engine_at_work
 from tests.kinds import kinds_in
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from engine.control.protocol import Method
     from engine.events import RecordedEvent
     from engine.model.receiver import Receiver
     from engine.model.session import Session
+    from engine.remote.protocol import Method
 
 WHO = "anna"
 UNKNOWN = 999_999

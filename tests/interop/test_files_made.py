@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.app.support_bundle import collect, write_bundle
 from engine.errors import EngineError
-from engine.model.processor import Processor
-from engine.model.processor_class import Location
-from engine.programs.output import Outputs
+from engine.model.processor import Location, Processor
+from engine.processing.command.output import Outputs
 from engine.settings import EngineSettings
-from engine.support_bundle import collect, write_bundle
 from tests.crash.dock import A_DAY, BEFORE_ARCHIVE, ON_RECEIPT, make, running
 from tests.crash.scenarios import configure, store_all
 from tests.fakes import FixedClock
@@ -104,7 +103,7 @@ def _all_kinds_of_work(dock: Dock, *, scripts: bool) -> dict[str, int]:
     dock.fall_silent()
     engine.sessions.delete(dock.session("E1").id, "test")
     dock.look()
-    engine._watching._watch.look()
+    engine._watching._watch.check()
     engine.undo("test")
     seen = modes(dock.data)
     dock.pass_time(40 * A_DAY)

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydicom import dcmread
 
+from engine.api import ReceiverState
+from engine.app.demo.studies import CT_SCANNER, study
 from engine.cli import main
-from engine.demo.studies import CT_SCANNER, study
 from engine.events import ObjectRefused, ReceiverFailed
+from engine.index.studies import StudyRoutes
 from engine.model.project import Project
 from engine.model.study_route import StudyRoute
-from engine.service import Engine
-from engine.sessions.study_routes import StudyRoutes
+from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
-from engine.view import ReceiverState
 from tests.engine.cli.outcome import Outcome
 from tests.peers.scu import Destination, SendingAssociation
 from tests.running import (
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-    from engine.sessions.rows import ObjectRow
+    from engine.index.writer import ObjectRow
 
 NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
 PLUGIN = Path(__file__).parents[1] / "plugin_distribution"

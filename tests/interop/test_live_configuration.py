@@ -23,16 +23,16 @@ from hypothesis.stateful import (
 )
 from pydicom.uid import CTImageStorage
 
-from engine.clock import SystemClock
+from engine.api import ReceiverState
+from engine.app.demo.studies import CT_SCANNER, study
 from engine.config.store import ConfigurationStore
-from engine.demo.studies import CT_SCANNER, study
 from engine.errors import CorruptConfiguration, InvalidReceiver
 from engine.events import AssociationAborted
-from engine.model.ae_title import AETitle
+from engine.host.clock import SystemClock
+from engine.model.peer import AETitle
 from engine.settings import Durability, EngineSettings
-from engine.view import ReceiverState
 from tests.caller import call
-from tests.engine.test_service import NotingEngine
+from tests.engine.service.test_service import NotingEngine
 from tests.peers.scu import Destination, SendingAssociation
 from tests.running import (
     LOOPBACK,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.intake.pipeline import LONGEST_AT_ONCE_BYTES, Pipeline
-from engine.model.site_script import SiteScript
+from engine.model.anonymization import SiteScript
 from tests.dicom import CT_IMAGE_STORAGE, image
 from tests.peers.dock import SLACK_SECONDS, Dock, limited
 from tests.peers.pdus import (
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from engine.intake.incoming import IncomingObject
-    from engine.intake.pipeline import Outcome
+    from engine.intake.object import IncomingObject
+    from engine.intake.pipeline import ObjectOutcome
     from tests.peers.peer import Peer
 
 PDU_SECONDS = 0.5
@@ -47,7 +47,7 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     finish = Pipeline.finish
 
-    def noting(pipeline: Pipeline, incoming: IncomingObject) -> Outcome:
+    def noting(pipeline: Pipeline, incoming: IncomingObject) -> ObjectOutcome:
         names.append(threading.current_thread().name)
         return finish(pipeline, incoming)
 

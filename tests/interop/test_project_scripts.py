@@ -9,18 +9,17 @@ import pydicom
 import pytest
 
 from engine.anonymize import recorded
-from engine.clock import SystemClock
+from engine.api.objects import ObjectReference, RowChange
+from engine.api.scripts import FindingKind, LeftText, ScriptTrial, TrialOutcome
 from engine.errors import NotFound
 from engine.events import IdentifyingValuesShown
-from engine.model.anonymization import ProfileSettings, Retain, ScriptScope
-from engine.model.identifying import MASK
+from engine.host.clock import SystemClock
+from engine.index.operations import OperationKind, Request
+from engine.model.anonymization import ProfileSettings, Retain, ScriptScope, SiteScript
+from engine.model.identity import MASK
 from engine.model.session import SessionStatus
-from engine.model.site_script import SiteScript
-from engine.session_keeping import sessions_without_engine
-from engine.sessions.operations import OperationKind, Request
+from engine.sessions.service import sessions_without_engine
 from engine.settings import EngineSettings
-from engine.view.objects import ObjectReference, RowChange
-from engine.view.scripts import FindingKind, LeftText, ScriptTrial, TrialOutcome
 from tests import dicom
 from tests.engine.cli.outcome import spawn
 from tests.interop.test_sessions import Hospital, make_object
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from engine.model.session import Session
-    from engine.sessions.ledger import SessionLedger
+    from engine.sessions.ledger import SessionRepository
 
 UNKNOWN_CLASS = "1.2.3.4.99999999999999999999999"
 BY_SITE = '(0008,0080) := "SITE"'
@@ -89,8 +88,10 @@ class Clinic(Hospital):
     def archived(self, label: str) -> Session:
         session = self.session(label)
         if session.status is SessionStatus.READY:
-            self.engine._keeping.ledger.ask(session.id, Request(OperationKind.ARCHIVE, "test"))
-            self.engine._keeping.run_requests()
+            self.engine._session_service.ledger.ask(
+                session.id, Request(OperationKind.ARCHIVE, "test")
+            )
+            self.engine._session_service.run_requests()
         return self.session(label)
 
     def files(self, area: str, label: str) -> dict[str, Dataset]:
@@ -210,8 +211,8 @@ def test_what_was_unassigned_meets_the_script_of_the_project_it_is_moved_to(
     session = clinic.session(label)
     assert session.project is None
     move = Request(OperationKind.MOVE, "test", project="MANUAL")
-    clinic.engine._keeping.ledger.ask(session.id, move)
-    clinic.engine._keeping.run_requests()
+    clinic.engine._session_service.ledger.ask(session.id, move)
+    clinic.engine._session_service.run_requests()
     assert clinic.archived(label).status == "ARCHIVED"
     ((name, ds),) = clinic.files("archive", label).items()
     assert (name, ds.InstitutionalDepartmentName) == ("4/DICOM/1", "PROJECT")
@@ -303,7 +304,7 @@ def test_a_script_is_tried_on_what_arrived_and_on_what_is_stored(clinic: Clinic)
     sent = make(1, AccessionNumber="ACC-9")
     clinic.receive(label, sent)
     session = clinic.session(label)
-    (file,) = clinic.engine._keeping.ledger.stored_files(session.id)
+    (file,) = clinic.engine._session_service.ledger.stored_files(session.id)
     scripts = clinic.engine.scripts
     copies = '(0018,1030) := (0010,0010)\n(0008,1030) := concatenate["of ", (0010,0010)]\n'
     text = f'version "6.1"\n{copies}(0010,0010) := session\n- (0008,0050)\n(0008,1040) := project\n'
@@ -370,18 +371,18 @@ def test_a_new_index_knows_of_every_object_what_has_been_done_to_it(tmp_path: Pa
             assert clinic.archived(label).status == "ARCHIVED"
         clinic.receive(due, make())
         clinic.session(due)
-        known = due_of(clinic.engine._keeping.ledger)
+        known = due_of(clinic.engine._session_service.ledger)
     finally:
         clinic.engine.stop()
     assert known == {done: 0, direct: 0, raw: 0, due: 1}
     outcome = spawn("engine", "--data", str(tmp_path / "data"), "check", "--rebuild-index")
     assert outcome.returncode == 0, outcome.stderr
     settings = EngineSettings(tmp_path / "data")
-    with sessions_without_engine(settings, SystemClock()) as keeping:
-        assert due_of(keeping.ledger) == known
+    with sessions_without_engine(settings, SystemClock()) as session_service:
+        assert due_of(session_service.ledger) == known
 
 
-def due_of(ledger: SessionLedger) -> dict[str, int]:
+def due_of(ledger: SessionRepository) -> dict[str, int]:
     """Return how many objects of each session wait for their project's script."""
     sessions = ledger.in_status(*SessionStatus)
     return {session.label: len(ledger.due_files(session.id)) for session in sessions}

@@ -14,16 +14,15 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from engine.cli import main
 from engine.errors import InvalidReceiver
 from engine.events import RuleFailed
-from engine.intake.identify import DefaultIdentifier
-from engine.intake.installed import load_identifiers
-from engine.model.identifier import IdentifierInfo
-from engine.model.plugin import IDENTIFIERS, PluginInfo
+from engine.identification.builtin import DefaultIdentifier
+from engine.identification.installed import load_identifiers
+from engine.model.plugins import IDENTIFIERS, IdentifierInfo, PluginInfo
 from engine.model.project import Project
-from engine.model.site_routing import SiteRouting
-from engine.parts import plugins
-from engine.plugins import Plugin
+from engine.model.routing import SiteRouting
+from engine.plugins.loading import Plugin
+from engine.service import storage
 from engine.settings import Durability, EngineSettings
-from tests.engine.test_service import NotingEngine
+from tests.engine.service.test_service import NotingEngine
 from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, configure, free_port, make_receiver, object_rows, sessions
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from engine.intake.identifiers import Identifier
+    from engine.identification.identifiers import Identifier
     from engine.model.receiver import Receiver
 
 JUNK = "notPatternOrProject"
@@ -128,7 +127,7 @@ def dqr_dock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dock]:
     dqr = PluginInfo(IDENTIFIERS, QueryRetrieve.info.id, "dqr:QueryRetrieve", "dqr", "1.0")
     made: Plugin[Identifier] = Plugin(dqr, QueryRetrieve())
     installed = (*load_identifiers(), made)
-    monkeypatch.setattr(plugins, "load_identifiers", lambda: installed)
+    monkeypatch.setattr(storage, "load_identifiers", lambda: installed)
     with running_dock(tmp_path / "data") as dock:
         yield dock
 

@@ -14,20 +14,16 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID
 
 from engine.cli import main
-from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
-from engine.model.auto_archive import AutoArchive
-from engine.model.duplicates import DuplicatePolicy
-from engine.model.project import Project
-from engine.model.session_settings import SessionSettings
-from engine.model.site import SiteSettings
+from engine.events.sessions import SessionConflicts
+from engine.host.clock import SystemClock
+from engine.index.operations import OperationKind, Request
+from engine.index.studies import StudyRoutes, read_study_routes
+from engine.index.traces import TraceKey, trace
+from engine.model.project import AutoArchive, Project
+from engine.model.site import DuplicatePolicy, SessionSettings, SiteSettings
 from engine.model.study_route import StudyRoute
-from engine.service import Engine
-from engine.session_events import SessionConflicts
-from engine.sessions.operations import OperationKind, Request
-from engine.sessions.study_routes import StudyRoutes, read_study_routes
-from engine.sessions.traces import TraceKey
-from engine.sessions.tracing import trace
+from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
 from tests import dicom
 from tests.peers.scu import Destination, SendingAssociation
@@ -81,7 +77,7 @@ class Hospital:
             EngineSettings(data_dir, durability=Durability.NONE), clock=self._clock
         )
         self.engine.start()
-        self.engine._keeping.stop()
+        self.engine._session_service.stop()
 
     def send(self, *objects: Dataset, direct: bool = False) -> None:
         assert self.statuses(*objects, direct=direct) == [0] * len(objects)
@@ -100,7 +96,7 @@ class Hospital:
     def fall_silent(self) -> list[Session]:
         self.engine._index.flush()
         self._clock.ahead += timedelta(seconds=IDLE_SECONDS)
-        self.engine._keeping._lifecycle.run_due()
+        self.engine._session_service._lifecycle.run_due()
         return sorted(self.engine._index.sessions(), key=lambda session: session.id)
 
     def objects(self, area: str) -> list[str]:
@@ -385,6 +381,8 @@ def test_the_route_of_a_study_is_gone_once_its_last_session_is_archived(hospital
     first = make_object("MANUAL", StudyInstanceUID=study, PatientID="E1")
     hospital.send(first, make_object("MANUAL", StudyInstanceUID=study, PatientID="E2"))
     for session, left in zip(hospital.fall_silent(), (1, 0), strict=True):
-        hospital.engine._keeping.ledger.ask(session.id, Request(OperationKind.ARCHIVE, "test"))
-        hospital.engine._keeping.run_requests()
+        hospital.engine._session_service.ledger.ask(
+            session.id, Request(OperationKind.ARCHIVE, "test")
+        )
+        hospital.engine._session_service.run_requests()
         assert len(read_study_routes(path)) == left

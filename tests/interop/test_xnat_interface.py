@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydicom.uid import generate_uid
 
-from engine.control.host import serve
+from engine.remote.host import serve
 from tests.caller import Caller
 from tests.interop.test_scenarios_routing import (
     COMMENT,

@@ -88,9 +88,11 @@ class MirroredFolder:
     """Chooses tests for a mutant where there is no map: its own, its kind's, then the others."""
 
     def tests_for(self, mutant: Mutant, _seconds: float) -> list[str]:
-        """Return all test files of the folder that mirrors the mutant's package."""
+        """Return all test files of the folder that mirrors the mutant's package, or one above."""
         module = ROOT / mutant.module
         folder = ROOT / "tests" / module.parent.relative_to(ROOT)
+        while not any(folder.glob("test_*.py")):
+            folder = folder.parent
         first = [f"test_{module.name}", OF_KIND.get(mutant.kind)]
         found = sorted(
             folder.glob("test_*.py"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import patch
 
 from engine.model.site import SiteSettings
-from engine.service import Engine
+from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
 from tests.dicom import image
 from tests.peers.peer import Peer
@@ -36,7 +36,7 @@ from tests.running import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from engine.clock import Clock
+    from engine.host.clock import Clock
     from engine.model.limits import Limits
 
 SETTLE_SECONDS = 6.0
@@ -258,7 +258,7 @@ class Dock:
 
 def start_pool(engine: Engine) -> None:
     """Let the pool begin its first thread, which stays, before the threads are counted."""
-    engine._receivers._reactor.finish_elsewhere(lambda: None, lambda _: None)
+    engine._receivers._reactor.run_in_pool(lambda: None, lambda _: None)
 
 
 class _Logged(logging.Handler):

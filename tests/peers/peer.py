@@ -38,7 +38,7 @@ from tests.running import LOOPBACK
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-WITHIN_SECONDS = 5.0
+WITHIN_SECONDS = 20.0
 """How long a peer waits for what it expects, unless a test says otherwise."""
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from engine.model.limits import Limits
 from engine.model.site import SiteSettings
-from engine.service import Engine
+from engine.service.engine import Engine
 from tests.peers.dock import (
     DEFAULTS,
     Dock,

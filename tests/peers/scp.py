@@ -18,7 +18,7 @@ from tests.running import LOOPBACK
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.dimse.commands import Command
+    from engine.dimse.commands import RequestCommand
 
 _HEAD = Struct(">BxI")
 _REJECT = bytes.fromhex("0300 00000004 00 01 01 07")
@@ -133,7 +133,7 @@ class _Association:
         self._scp = scp
         self._connection = connection
         self._syntaxes: dict[int, str] = {}
-        self._command: Command | None = None
+        self._command: RequestCommand | None = None
         self._data = bytearray()
 
     def serve(self) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import Dataset
 
-TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)

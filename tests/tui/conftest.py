@@ -16,7 +16,7 @@ from textual.css.stylesheet import Stylesheet
 from tests.serving import served
 from tests.tui.idle_loop import IdleLoop, run_in_idle_loop, until_idle
 from tests.tui.reaching import Stage, through
-from tui.places import PLACES
+from tui.places import SCREEN_SPECS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,20 +114,20 @@ def _fewer_searches_for_garbage() -> Iterator[None]:
 def _all_places(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let pictures have the tabs of all screens, so that a new screen changes none of them."""
     if request.module.__name__.endswith("_pictures"):
-        places = tuple(replace(p, screen=p.screen or PLACES[0].screen) for p in PLACES)
-        monkeypatch.setattr("tui.app.PLACES", places)
+        places = tuple(replace(p, screen=p.screen or SCREEN_SPECS[0].screen) for p in SCREEN_SPECS)
+        monkeypatch.setattr("tui.app.SCREEN_SPECS", places)
 
 
 @pytest.fixture
 def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what waits for a pause in typing be done at once, so that a pause of the pilot is one."""
     for delay in (
-        "preview_dialog.PreviewDialog.preview_delay_seconds",
-        "processor_dialog.ProcessorDialog.check_delay_seconds",
-        "receiver_dialog.ReceiverDialog.probe_delay_seconds",
-        "settings_dialog.ScriptDialog.delay_seconds",
+        "tui.shell.preview_dialog.PreviewDialog.preview_delay_seconds",
+        "tui.processors.dialog.ProcessorDialog.check_delay_seconds",
+        "tui.receivers.dialog.ReceiverDialog.probe_delay_seconds",
+        "tui.settings.dialog.ScriptDialog.delay_seconds",
     ):
-        monkeypatch.setattr(f"tui.screens.{delay}", 0.001)
+        monkeypatch.setattr(delay, 0.001)
 
 
 @pytest.fixture

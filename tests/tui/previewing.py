@@ -5,20 +5,20 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from engine.intake.identify import DefaultIdentifier
-from engine.intake.incoming import Source
-from engine.intake.router import Router
-from engine.journal import Journal
+from engine.events.journal import Journal
+from engine.identification.builtin import DefaultIdentifier
+from engine.intake.object import AssociationContext
+from engine.intake.rules import ObjectRouter
 from engine.model.configuration import Configuration
 from engine.model.project import Project, ProjectRegistry
-from tests.engine.intake.identifying import header_of
+from tests.engine.identification.identifying import header_of
 from tests.fakes import FixedClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from engine.intake.header import HeaderView
-    from engine.model.identity import RoutingPreview
+    from engine.dicom.header import HeaderView
+    from engine.model.processing import RoutingPreview
     from engine.model.receiver import Receiver
     from engine.model.site import SiteSettings
 
@@ -44,10 +44,12 @@ def preview_of(
     clock = FixedClock()
     configuration = Configuration(projects=PROJECTS, receivers=(receiver,))
     identifier = DefaultIdentifier()
-    router = Router({identifier.info.id: identifier}, lambda: configuration, Journal(clock), clock)
-    source = Source(receiver, "MR_PRISMA", "10.4.7.33:41880", "A-1", {})
+    router = ObjectRouter(
+        {identifier.info.id: identifier}, lambda: configuration, Journal(clock), clock
+    )
+    source = AssociationContext(receiver, "MR_PRISMA", "10.4.7.33:41880", "A-1", {})
     for header in objects() if headers is None else headers:
-        router.identify(header, router.ruling(receiver), source)
+        router.identify(header, router.receiver_policy(receiver), source)
         clock._now += timedelta(seconds=1)
 
     def preview(

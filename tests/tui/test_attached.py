@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.control import routes
-from engine.control.attach import find_engine
+from engine.remote import routes
+from engine.remote.attach import find_engine
 from engine.settings import EngineSettings
 from tests.fakes import busy
 from tests.running import (
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SAVE, QUIT = b"\x13", b"\x11"
 OF_ANOTHER_VERSION = """
 import sys
-from engine.control import routes
+from engine.remote import routes
 routes.fingerprint, routes.__version__ = lambda: "another", "9.9.9"
 from engine.cli import main
 sys.exit(main(sys.argv[4:]))

@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from engine.view import ReceiverState
+from engine.api import ReceiverState
 from tests.fakes import make_receiver, make_status
-from tui.bindings import KEYS, Scope, changes, possible
+from tui.keys import KEYS, Scope, changes, possible
 
 
 def test_every_key_has_its_own_id() -> None:

@@ -13,17 +13,17 @@ from textual.css.tokenizer import TokenError
 
 from tests.fakes import FakeEngine
 from tui.app import ConsoleApp
-from tui.loading import loading
-from tui.stylesheet import OnceParsed
+from tui.late_engine import loading
+from tui.theme import OnceParsed
 
 LATE = {
-    "engine.service": "the engine, which is loaded on a thread when the picture is there",
+    "engine.service.engine": "the engine, which is loaded on a thread when the picture is there",
     "engine.config.store": "TinyDB",
     "engine.model.receiver": "what the model of a receiver needs, for its dialog",
     "engine.model.whitelist": "whitelists, for letting in a rejected caller",
-    "tui.screens.associations": "any other screen",
-    "tui.commands.receivers": "any command",
-    "tui.forms.receiver_form": "any dialog",
+    "tui.associations.screen": "any other screen",
+    "tui.receivers.commands": "any command",
+    "tui.receivers.form": "any dialog",
     "pydicom": "DICOM",
     "pynetdicom": "DICOM",
     "uvicorn": "the control server",
@@ -37,7 +37,7 @@ def test_nothing_is_imported_that_the_first_picture_does_without() -> None:
     program = "import json, sys, tui.cli, tui.app; print(json.dumps(sorted(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     loaded = set(json.loads(ran.stdout))
-    assert "tui.screens.dashboard" in loaded
+    assert "tui.dashboard.screen" in loaded
     assert not loaded & LATE.keys()
 
 

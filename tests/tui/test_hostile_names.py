@@ -9,16 +9,14 @@ from textual.widget import Widget
 from engine.events import ReceiverFailed
 from tests.fakes import HOSTILE_NAMES, hostile_names
 from tui.app import ConsoleApp
-from tui.screens.confirm import ConfirmScreen
-from tui.screens.message import MessageScreen
-from tui.screens.receiver import ReceiverScreen
+from tui.associations.table import AssociationsTable
+from tui.log.events import EventsTable
+from tui.receivers.screen import ReceiverScreen
+from tui.receivers.table import ReceiversTable
+from tui.shell.dialogs import ConfirmDialog, MessageDialog
 from tui.text import safe
-from tui.widgets.associations_table import AssociationsTable
-from tui.widgets.events_table import EventsTable
-from tui.widgets.facts import Facts
-from tui.widgets.hanging_text import HangingText
-from tui.widgets.live_table import LiveTable
-from tui.widgets.receivers_table import ReceiversTable
+from tui.widgets.panel import Facts, HangingText
+from tui.widgets.table import LiveTable
 
 TUI = Path(__file__).resolve().parents[2] / "tui"
 MARKUP_WIDGETS = {"Static", "Label", "Button", "Checkbox", "RadioButton", "Option"}
@@ -51,7 +49,7 @@ async def test_a_name_is_literal_in_tables_titles_dialogs_toasts_and_palette(pla
         assert any(start in line for line in lines(dashboard.query_one(EventsTable)))
         assert name in title_of(dashboard.query_one("#selected"))
         await pilot.press("d")
-        assert isinstance(app.screen, ConfirmScreen)
+        assert isinstance(app.screen, ConfirmDialog)
         assert name in title_of(app.screen.query_one(".box"))
         await pilot.press("escape", "t")
         await app.workers.wait_for_complete()
@@ -87,7 +85,7 @@ async def test_urgent_news_and_errors_are_literal() -> None:
         await pilot.pause()
         toast = next(iter(app._notifications))
         assert toast.message == "[/x]:1 can't listen: ␛[2J; [b]r[/b]"
-        app.push_screen(MessageScreen("[/t]", "line\n[red]\x1b", "[@click=app.quit]A"))
+        app.push_screen(MessageDialog("[/t]", "line\n[red]\x1b", "[@click=app.quit]A"))
         await pilot.pause()
         shown = app.screen.query_one(HangingText).render()
         assert str(shown) == "line\n[red]␛\n\nWhat to do: [@click=app.quit]A"

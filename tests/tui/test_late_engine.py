@@ -9,15 +9,15 @@ from engine.errors import EngineError
 from tests.fakes import busy
 from tests.running import configure
 from tui.app import ConsoleApp
-from tui.late_engine import EngineStarting, LateEngine
-from tui.link import EngineLink, Reading
+from tui.engine_client import EngineLink, EngineState
+from tui.late_engine import EngineStarting, LazyEngine
 
 
 def test_an_engine_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
-    late = LateEngine(EngineSettings(tmp_path))
+    late = LazyEngine(EngineSettings(tmp_path))
     link = EngineLink(late, lambda message: None)
     link.start()
-    assert link.read() == Reading()
+    assert link.read() == EngineState()
     assert late.started() is None
     with pytest.raises(EngineStarting):
         late.snapshot()
@@ -28,7 +28,7 @@ def test_it_is_the_engine_from_its_start_to_its_stop_and_hears_who_came_before(
     tmp_path: Path,
 ) -> None:
     configure(tmp_path / "data")
-    late = LateEngine(EngineSettings(tmp_path / "data"))
+    late = LazyEngine(EngineSettings(tmp_path / "data"))
     heard: list[object] = []
     unsubscribe = late.subscribe(heard.append)
     late.start()
@@ -47,7 +47,7 @@ def test_it_is_the_engine_from_its_start_to_its_stop_and_hears_who_came_before(
 
 
 def test_it_is_not_started_after_the_console_was_left(tmp_path: Path) -> None:
-    late = LateEngine(EngineSettings(tmp_path / "data"))
+    late = LazyEngine(EngineSettings(tmp_path / "data"))
     late.stop()
     late.start()
     late.serve()

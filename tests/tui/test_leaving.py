@@ -12,7 +12,7 @@ from textual.worker import WorkerCancelled, WorkerFailed
 from tests.fakes import busy
 from tests.terminals import ALTERNATE_SCREEN_OFF, Terminal
 from tui.app import ConsoleApp
-from tui.widgets.status_line import StatusLine
+from tui.shell.status import StatusLine
 
 CONSOLE = """
 import sys

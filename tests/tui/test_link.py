@@ -4,11 +4,11 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from engine.api import EngineView
 from engine.errors import NotFound
 from engine.events import ObjectsStored, ReceiverFailed
-from engine.view import EngineView
 from tests.fakes import NOW, FakeEngine, busy
-from tui.link import EngineCall, EngineLink, News
+from tui.engine_client import EngineCall, EngineLink, UrgentEvent
 
 if TYPE_CHECKING:
     from textual.message import Message
@@ -48,10 +48,10 @@ def test_a_silent_engine_leaves_the_last_snapshot_and_says_since_when() -> None:
     link = EngineLink(engine, lambda message: None)
     link.read()
     engine.silent = OSError("connection refused")
-    reading = link.read()
-    assert reading.silent
-    assert reading.snapshot is engine.current
-    assert reading.silent_since == NOW
+    engine_state = link.read()
+    assert engine_state.silent
+    assert engine_state.snapshot is engine.current
+    assert engine_state.silent_since == NOW
 
 
 def test_an_engine_that_never_answered_is_silent_without_a_time() -> None:
@@ -68,7 +68,7 @@ def test_news_from_an_engine_thread_are_only_posted() -> None:
     thread = threading.Thread(target=engine.emit, args=(_failed("address in use"),))
     thread.start()
     thread.join()
-    assert [type(message) for message in posted] == [News]
+    assert [type(message) for message in posted] == [UrgentEvent]
     link.stop()
     assert engine.listeners == []
 

@@ -13,8 +13,9 @@ def test_every_picture_is_of_a_test() -> None:
     command = [sys.executable, "-m", "pytest", "-n", "0", "--collect-only", "-q"]
     command += ["-p", "no:cacheprovider", "tests/tui"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    tests = {line for line in listed.stdout.splitlines() if "::" in line}
+    lines = [line.partition("::") for line in listed.stdout.splitlines() if "::" in line]
+    tests = {f"{Path(file).stem}::{name}" for file, _, name in lines}
     pictures = [path.relative_to(ROOT) for path in (ROOT / "snapshots").glob("**/*.svg")]
     assert pictures
-    of_tests = {f"tests/tui/{picture.parent.name}.py::{picture.stem}" for picture in pictures}
+    of_tests = {f"{picture.parent.name}::{picture.stem}" for picture in pictures}
     assert sorted(of_tests - tests) == []

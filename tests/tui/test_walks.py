@@ -17,26 +17,24 @@ import textual.app
 import textual.pilot
 from textual.widgets import Input, TextArea
 
-from engine.clock import SystemClock
+from engine.app.demo.studies import CT_SCANNER, MR_SCANNER, study
 from engine.config.store import ConfigurationStore
-from engine.demo.studies import CT_SCANNER, MR_SCANNER, study
 from engine.events import IdentifyingValuesShown
-from engine.model.auto_archive import AutoArchive
-from engine.model.project import Project
+from engine.host.clock import SystemClock
+from engine.model.project import AutoArchive, Project
+from engine.model.queries import SessionQuery
 from engine.model.session import SessionArea
-from engine.model.session_query import SessionQuery
-from engine.model.session_settings import SessionSettings
-from engine.service import Engine
+from engine.model.site import SessionSettings
+from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
 from tests.caller import Caller
 from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, LOOPBACK_SITE, configure, free_port, make_receiver
 from tests.serving import attached
 from tui.app import ConsoleApp
-from tui.screens.sessions import SessionsScreen
-from tui.screens.settings_dialog import ScriptDialog
-from tui.widgets.scans_table import ObjectsTable
-from tui.widgets.sessions_table import SessionsTable
+from tui.sessions.list import SessionsScreen
+from tui.sessions.tables import ObjectsTable, SessionsTable
+from tui.settings.dialog import ScriptDialog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -45,9 +43,9 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
     from textual.widget import Widget
 
-    from engine.demo.studies import Scanner
+    from engine.api import EngineView
+    from engine.app.demo.studies import Scanner
     from engine.model.receiver import Receiver
-    from engine.view import EngineView
 
 pytestmark = pytest.mark.timeout(240)
 """An hour takes its time on a machine that does other things too."""

@@ -19,19 +19,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
-from engine.intake.installed import infos_of, load_identifiers
-from engine.model.ae_title import AETitle
-from engine.model.auto_archive import AutoArchive
-from engine.model.duplicates import DuplicatePolicy
+from engine.host.clock import SystemClock
+from engine.identification.installed import infos_of, load_identifiers
+from engine.model.anonymization import SiteScript
 from engine.model.limits import Limits
-from engine.model.processor import Processor
-from engine.model.processor_class import Location
-from engine.model.project import Project
+from engine.model.peer import AETitle
+from engine.model.processor import Location, Processor
+from engine.model.project import AutoArchive, Project
 from engine.model.receiver import Receiver
-from engine.model.site import SiteSettings
-from engine.model.site_script import SiteScript
+from engine.model.site import DuplicatePolicy, SiteSettings
 from engine.model.study_route import StudyRoute
 from tests.crash.dock import make, running
 from tests.fakes import FixedClock

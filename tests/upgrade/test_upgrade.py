@@ -88,4 +88,4 @@ def test_what_had_begun_goes_on_under_a_later_engine(data: Path, clock: FixedClo
 
 def keeping(dock: Dock) -> Any:
     engine: Any = dock.engine
-    return engine._keeping
+    return engine._session_service

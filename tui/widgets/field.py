@@ -1,4 +1,4 @@
-"""One row of a form: label, control and note, with a hint that gives way to what is wrong."""
+"""One row of a form: label, control, note, and the problem that replaces the note."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Static, Switch
 
+from engine.model.secrets import MASK, has_mask
 from tui.text import safe
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from textual.widgets import TextArea
 
 
-class Tone(StrEnum):
+class NoteTone(StrEnum):
     """How a note is meant; the words must say it without the color, too."""
 
     PLAIN = "plain"
@@ -37,7 +38,7 @@ class Note:
     """A few words beside a control."""
 
     text: str = ""
-    tone: Tone = Tone.DIM
+    tone: NoteTone = NoteTone.DIM
 
 
 class Field(Vertical):
@@ -117,7 +118,7 @@ class Field(Vertical):
         """Show the note in its tone."""
         for shown in self.query(".note").results(Static):
             shown.update(safe(note.text), layout=shown.styles.is_auto_height)
-            for tone in Tone:
+            for tone in NoteTone:
                 shown.set_class(tone is note.tone, f"-{tone}")
 
     def watch_hint(self) -> None:
@@ -173,9 +174,14 @@ class LineNotes(Widget):
 
 
 _STYLES = {
-    Tone.PLAIN: "",
-    Tone.DIM: "$text-muted",
-    Tone.GOOD: "$text-success",
-    Tone.WARNING: "$text-warning",
-    Tone.BAD: "$text-error",
+    NoteTone.PLAIN: "",
+    NoteTone.DIM: "$text-muted",
+    NoteTone.GOOD: "$text-success",
+    NoteTone.WARNING: "$text-warning",
+    NoteTone.BAD: "$text-error",
 }
+
+
+def mask_hint(text: str) -> str:
+    """Say what a mask in a field means; empty if there is none."""
+    return f"{MASK} is saved and not shown; leave it to keep it" if has_mask(text) else ""

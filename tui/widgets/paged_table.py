@@ -1,6 +1,6 @@
-"""A table of any length of which only the part that is seen is known: rows come as they are needed.
+"""A table of any length that asks for rows as they come into view.
 
-The cursor stays with its row, whatever comes above it; lines that are not known yet show dots.
+The cursor stays with its row. Lines that are not loaded yet show dots.
 """
 
 from __future__ import annotations
@@ -14,11 +14,21 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui.bindings import Scope, bindings
+from tui.keys import Scope, bindings
 from tui.text import fit
 from tui.theme import DARK, Palette, Tone, palette_of
-from tui.widgets.live_table import EMPTY_LINE, GAP, NO_CELL, Column, TableRow, fitted
-from tui.widgets.table_lines import HEADER, LineStyles, Piece, TableLines
+from tui.widgets.table import (
+    EMPTY_LINE,
+    GAP,
+    HEADER,
+    NO_CELL,
+    Column,
+    LineStyles,
+    Piece,
+    TableLines,
+    TableRow,
+    fitted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,11 +1,23 @@
-"""A framed part of the dashboard, whose frame shows where the focus is even without color."""
+"""The framed panel, and the two layouts in it: names with values, and text with hanging indents."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from typing import TYPE_CHECKING, ClassVar
 
+from rich.table import Table
+from rich.text import Text
 from textual.containers import Vertical
 from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from tui.theme import DARK, Palette, Tone, palette_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textual.geometry import Size
 
 
 class Panel(Vertical):
@@ -66,3 +78,82 @@ class Panel(Vertical):
         mark = "▸ " if self._focused else ""
         detail = f"   {self._detail}" if self._detail else ""
         self.border_title = Content.assemble(mark, (self._title, "bold"), detail)
+
+
+NAME_WIDTH = 16
+Fact = tuple[str, str]
+
+
+class Facts(Static):
+    """Shows facts; safe text only."""
+
+    def __init__(self, *, id: str, name_width: int = NAME_WIDTH) -> None:
+        super().__init__("", id=id, markup=False)
+        self._name_width = name_width
+        self._palette = palette_of(DARK)
+        self._facts: tuple[Fact, ...] = ()
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """What is shown."""
+        return self._facts
+
+    def paint(self, palette: Palette) -> None:
+        """Use other colors from now on."""
+        self._palette = palette
+        self.update(self._table())
+
+    def show(self, facts: Sequence[Fact]) -> None:
+        """Show other facts."""
+        if tuple(facts) != self._facts:
+            self._facts = tuple(facts)
+            self.update(self._table())
+
+    def _table(self) -> Table:
+        table = Table.grid(padding=(0, 1), expand=True)
+        table.add_column(width=self._name_width, no_wrap=True)
+        table.add_column(ratio=1, overflow="fold")
+        for name, value in self._facts:
+            table.add_row(Text(name, self._palette.style(Tone.MUTED)), Text(value))
+        return table
+
+
+_LABEL = re.compile(r" *\S.{0,21}? {2,}(?=\S)")
+"""A name and the gap before its value."""
+_MARGIN = re.compile(r" *")
+
+
+def hanging(line: Content, width: int, indent: int | None = None) -> list[Content]:
+    """Break a line; further lines begin `indent` cells in, by default below its value."""
+    column = _column(line.plain) if indent is None else indent
+    if line.cell_length <= width or column > width // 2:
+        return line.wrap(width)
+    first, *others = line[column:].wrap(width - column)
+    return [line[:column] + first, *(Content(" " * column) + other for other in others)]
+
+
+def _column(text: str) -> int:
+    found = _LABEL.match(text) or _MARGIN.match(text)
+    return found.end() if found else 0
+
+
+class HangingText(Widget):
+    """Shows lines that hang; safe text only."""
+
+    DEFAULT_CSS = "HangingText { height: auto; }"
+
+    def __init__(self, text: Content) -> None:
+        super().__init__()
+        self._text = text
+
+    def _lines(self, width: int) -> list[Content]:
+        lines = self._text.split("\n", allow_blank=True)
+        return [part for line in lines for part in hanging(line, max(1, width))]
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """Return how many lines there are at a width."""
+        return len(self._lines(width))
+
+    def render(self) -> Content:
+        """Return the lines at the width that there is."""
+        return Content("\n").join(self._lines(self.content_size.width))

@@ -4,35 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from engine.anonymize.errors import Failure
+from engine.anonymize.errors import StatementFailure
 from engine.anonymize.functions.function import Argument, Function
-from engine.anonymize.paths import Path
+from engine.anonymize.language.paths import Path
+from engine.anonymize.language.values import FALSE, TRUE, VOID, Void, boolean, flattened, is_true
 from engine.anonymize.run import Rejected
-from engine.anonymize.values import FALSE, TRUE, VOID, Void, boolean, flattened, is_true
 
 if TYPE_CHECKING:
-    from engine.anonymize.run import Run
-    from engine.anonymize.values import Value
+    from engine.anonymize.language.values import Value
+    from engine.anonymize.run import ScriptRun
 
 
-def _is_present(run: Run, arguments: tuple[Value, ...]) -> str:
+def _is_present(run: ScriptRun, arguments: tuple[Value, ...]) -> str:
     paths = list(flattened(arguments))
     if not all(isinstance(path, Path) for path in paths):
-        raise Failure("isPresent takes tag paths, not their text", "write the path without quotes")
+        raise StatementFailure(
+            "isPresent takes tag paths, not their text", "write the path without quotes"
+        )
     return boolean(all(run.locate(path) is not None for path in paths if isinstance(path, Path)))
 
 
-def _true(_run: Run, _arguments: tuple[Value, ...]) -> str:
+def _true(_run: ScriptRun, _arguments: tuple[Value, ...]) -> str:
     return TRUE
 
 
-def _false(_run: Run, _arguments: tuple[Value, ...]) -> str:
+def _false(_run: ScriptRun, _arguments: tuple[Value, ...]) -> str:
     return FALSE
 
 
-def _reject(run: Run, arguments: tuple[Value, ...]) -> Void:
+def _reject(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
     wanted = not arguments or is_true(run.text(arguments[0]) or "")
-    if wanted and not run.surroundings.ignore_rejection:
+    if wanted and not run.script_context.ignore_rejection:
         raise Rejected
     return VOID
 

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Final
 
 from pydicom.tag import BaseTag
 
-from engine.anonymize.date_time import SECONDS_PER_UNIT, days_between, moved
-from engine.anonymize.errors import Failure
+from engine.anonymize.datasets.reading import text_of, vr_of
+from engine.anonymize.datasets.writing import store
+from engine.anonymize.errors import StatementFailure
+from engine.anonymize.functions.date_time import SECONDS_PER_UNIT, days_between, moved
 from engine.anonymize.functions.function import Argument, Function, paths_in, whole_number
 from engine.anonymize.functions.in_place import change_each, hits_of
-from engine.anonymize.paths import Path, parse_path
-from engine.anonymize.reading import text_of, vr_of
-from engine.anonymize.values import VOID, Void
-from engine.anonymize.writing import store
+from engine.anonymize.language.paths import Path, parse_path
+from engine.anonymize.language.values import VOID, Void
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.anonymize.run import Run
-    from engine.anonymize.values import Value
+    from engine.anonymize.language.values import Value
+    from engine.anonymize.run import ScriptRun
 
 _STUDY_DATE: Final = BaseTag(0x00080020)
 _BIRTH_DATE: Final = BaseTag(0x00100030)
@@ -31,15 +31,15 @@ _OLDEST_AGE: Final = "089Y"
 _AGE_FORM = re.compile(r"[0-9]{3}[DWMY]")
 
 
-def _shift_date(run: Run, arguments: tuple[Value, ...]) -> str:
+def _shift_date(run: ScriptRun, arguments: tuple[Value, ...]) -> str:
     return _shifted(run, arguments, "days", ("DA",))
 
 
-def _shift_date_time(run: Run, arguments: tuple[Value, ...]) -> str:
+def _shift_date_time(run: ScriptRun, arguments: tuple[Value, ...]) -> str:
     return _shifted(run, arguments, "seconds", ("DA", "DT"))
 
 
-def _shifted(run: Run, arguments: tuple[Value, ...], unit: str, vrs: tuple[str, ...]) -> str:
+def _shifted(run: ScriptRun, arguments: tuple[Value, ...], unit: str, vrs: tuple[str, ...]) -> str:
     _check_vr(run, arguments[0], vrs)
     text = run.needed(arguments[0])
     unit = run.needed(arguments[2]) if len(arguments) > 2 else unit
@@ -47,32 +47,32 @@ def _shifted(run: Run, arguments: tuple[Value, ...], unit: str, vrs: tuple[str, 
     return "\\".join(moved(value, seconds) for value in text.split("\\"))
 
 
-def _check_vr(run: Run, value: Value, vrs: tuple[str, ...]) -> None:
+def _check_vr(run: ScriptRun, value: Value, vrs: tuple[str, ...]) -> None:
     hit = run.locate(value) if isinstance(value, Path) else None
     if hit is not None and vr_of(hit.level.ds, hit.tag) not in vrs:
-        raise Failure(f"{hit.tag} is not of VR {' or '.join(vrs)}")
+        raise StatementFailure(f"{hit.tag} is not of VR {' or '.join(vrs)}")
 
 
 def _seconds(number: str | None, unit: str) -> int:
     scale = SECONDS_PER_UNIT.get(unit.lower())
     if scale is None:
-        raise Failure("the unit is not known", f"use {', '.join(SECONDS_PER_UNIT)}")
+        raise StatementFailure("the unit is not known", f"use {', '.join(SECONDS_PER_UNIT)}")
     return whole_number(number) * scale
 
 
-def _shift_sequence(run: Run, arguments: tuple[Value, ...]) -> Void:
+def _shift_sequence(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
     seconds = whole_number(run.text(arguments[0]))
     _change_dates(run, paths_in(arguments[1:]), lambda text: _moved_or_same(text, seconds))
     return VOID
 
 
-def _shift_list(run: Run, arguments: tuple[Value, ...]) -> Void:
+def _shift_list(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
     seconds = _seconds(run.text(arguments[1]), run.needed(arguments[2]))
     change_each(run, paths_in(arguments[:1]), lambda text: moved(text, seconds))
     return VOID
 
 
-def _change_dates(run: Run, paths: list[Path], change: Callable[[str], str]) -> None:
+def _change_dates(run: ScriptRun, paths: list[Path], change: Callable[[str], str]) -> None:
     """Leave times alone: some read like dates, as 101112 does."""
     for hit in hits_of(run, paths):
         if vr_of(hit.level.ds, hit.tag) != "TM":
@@ -85,17 +85,17 @@ def _change_dates(run: Run, paths: list[Path], change: Callable[[str], str]) -> 
 def _moved_or_same(text: str, seconds: int) -> str:
     try:
         return moved(text, seconds)
-    except Failure:
+    except StatementFailure:
         return text
 
 
-def _scale_age(run: Run, _arguments: tuple[Value, ...]) -> Void:
+def _scale_age(run: ScriptRun, _arguments: tuple[Value, ...]) -> Void:
     """The root decides, all depths follow."""
     birth, study, age = (text_of(run.ds, tag) or "" for tag in (_BIRTH_DATE, _STUDY_DATE, _AGE))
     if birth and not study:
         return VOID
     if age and not _AGE_FORM.fullmatch(age):
-        raise Failure("the patient's age is not of the form nnnD, nnnW, nnnM or nnnY")
+        raise StatementFailure("the patient's age is not of the form nnnD, nnnW, nnnM or nnnY")
     too_old = (days_between(birth, study) or 0) - _OLDEST_DAYS
     if too_old > 0:
         seconds = too_old * SECONDS_PER_UNIT["days"]

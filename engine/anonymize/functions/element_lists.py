@@ -4,39 +4,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from engine.anonymize.errors import Failure
-from engine.anonymize.file_part import kept_element, part_of
+from engine.anonymize.datasets.reading import text_of, vr_of
+from engine.anonymize.datasets.writing import remove, store
+from engine.anonymize.errors import StatementFailure
+from engine.anonymize.files.values import kept_element, part_of
 from engine.anonymize.functions.function import Argument, Function, paths_in
 from engine.anonymize.functions.in_place import hits_of
-from engine.anonymize.paths import Path
-from engine.anonymize.reading import text_of, vr_of
-from engine.anonymize.values import VOID, Void, flattened
-from engine.anonymize.writing import remove, store
+from engine.anonymize.language.paths import Path
+from engine.anonymize.language.values import VOID, Void, flattened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engine.anonymize.run import Run
-    from engine.anonymize.tree import Hit
-    from engine.anonymize.values import Value
+    from engine.anonymize.datasets.tree import Hit
+    from engine.anonymize.language.values import Value
+    from engine.anonymize.run import ScriptRun
 
 _BLANKS: Final = " \0"
 _PADDING_BYTES: Final = 16
 """Encodings and padding make a value longer than its text, by less than a factor and this."""
 
 
-def _remove_tags(run: Run, arguments: tuple[Value, ...]) -> Void:
+def _remove_tags(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
     for path in paths_in(arguments):
         for hit in reversed(run.find(path)):
             remove(hit)
     return VOID
 
 
-def _collect_values(run: Run, arguments: tuple[Value, ...]) -> tuple[str, ...]:
+def _collect_values(run: ScriptRun, arguments: tuple[Value, ...]) -> tuple[str, ...]:
     return tuple(_collected(run, arguments))
 
 
-def _blank_values(run: Run, arguments: tuple[Value, ...]) -> Void:
+def _blank_values(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
     """Blank every element, wherever it is, whose whole text is one of the collected (9.6)."""
     unwanted = {text.strip(_BLANKS) for text in _collected(run, arguments)} - {""}
     if not unwanted:
@@ -48,7 +48,7 @@ def _blank_values(run: Run, arguments: tuple[Value, ...]) -> Void:
     return VOID
 
 
-def _collected(run: Run, arguments: tuple[Value, ...]) -> Iterator[str]:
+def _collected(run: ScriptRun, arguments: tuple[Value, ...]) -> Iterator[str]:
     for value in flattened(arguments):
         if isinstance(value, Path):
             for hit in hits_of(run, [value]):
@@ -56,7 +56,7 @@ def _collected(run: Run, arguments: tuple[Value, ...]) -> Iterator[str]:
         elif isinstance(value, str):
             yield value
         elif value is not None:
-            raise Failure("an argument is neither a tag path nor a text")
+            raise StatementFailure("an argument is neither a tag path nor a text")
 
 
 def _comparable(hit: Hit, longest: int) -> bool:

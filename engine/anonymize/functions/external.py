@@ -4,35 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from engine.anonymize.errors import Failure
+from engine.anonymize.errors import StatementFailure
 from engine.anonymize.functions.function import Function
 
 if TYPE_CHECKING:
-    from engine.anonymize.run import Run
-    from engine.anonymize.values import Value
+    from engine.anonymize.language.values import Value
+    from engine.anonymize.run import ScriptRun
 
 _LONGEST_ANSWER: Final = 1024
 
 
-def _lookup(run: Run, arguments: tuple[Value, ...]) -> str:
+def _lookup(run: ScriptRun, arguments: tuple[Value, ...]) -> str:
     """A miss is an error: null would leave the value that was to be replaced (9.5)."""
     key_type, key = (run.needed(value) for value in arguments)
-    value = run.surroundings.lookup.get(key_type, key)
+    value = run.script_context.lookup.get(key_type, key)
     if value is None:
-        raise Failure(
+        raise StatementFailure(
             f"the lookup table has no line for this value of {key_type[:40]}",
             f"add one, or a line {key_type[:40]}/* = … for all others",
         )
     return value
 
 
-def _get_url(run: Run, arguments: tuple[Value, ...]) -> str:
+def _get_url(run: ScriptRun, arguments: tuple[Value, ...]) -> str:
     url = run.needed(arguments[0])
-    if run.surroundings.fetch is None:
-        raise Failure("getURL is switched off", "use lookup, or variables")
-    answer = run.surroundings.fetch(url)
+    if run.script_context.fetch is None:
+        raise StatementFailure("getURL is switched off", "use lookup, or variables")
+    answer = run.script_context.fetch(url)
     if not 0 < len(answer) <= _LONGEST_ANSWER or not answer.isprintable():
-        raise Failure("the answer to getURL is no single line of text")
+        raise StatementFailure("the answer to getURL is no single line of text")
     return answer
 
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from engine.anonymize.errors import Failure, PathFault
-from engine.anonymize.paths import Path, parse_path
-from engine.anonymize.values import flattened
+from engine.anonymize.errors import PathFault, StatementFailure
+from engine.anonymize.language.paths import Path, parse_path
+from engine.anonymize.language.values import flattened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from engine.anonymize.run import Run
-    from engine.anonymize.values import Value
+    from engine.anonymize.language.values import Value
+    from engine.anonymize.run import ScriptRun
 
 
 class Argument(Enum):
@@ -39,7 +39,7 @@ class Argument(Enum):
 class Function:
     """A function; the last kind of argument holds for all further ones."""
 
-    run: Callable[[Run, tuple[Value, ...]], Value]
+    run: Callable[[ScriptRun, tuple[Value, ...]], Value]
     least: int
     most: int | None
     arguments: tuple[Argument, ...] = (Argument.TEXT,)
@@ -71,12 +71,12 @@ def _as_path(value: Value) -> Path:
     if isinstance(value, Path):
         return value
     if not isinstance(value, str):
-        raise Failure("an argument is no tag path")
+        raise StatementFailure("an argument is no tag path")
     try:
         return parse_path(value)
     except PathFault as fault:
         remedy = "keep a path in a variable as a list: name := {(gggg,eeee)}"
-        raise Failure(f"an argument is no tag path: it {fault.reason}", remedy) from fault
+        raise StatementFailure(f"an argument is no tag path: it {fault.reason}", remedy) from fault
 
 
 def whole_number(text: str | None) -> int:
@@ -87,5 +87,7 @@ def whole_number(text: str | None) -> int:
     """
     digits = (text or "").removeprefix("-").removeprefix("+")
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= 15):
-        raise Failure("an argument is no whole number", "write a number without a fraction")
+        raise StatementFailure(
+            "an argument is no whole number", "write a number without a fraction"
+        )
     return int(text or "")

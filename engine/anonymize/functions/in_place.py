@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.anonymize.reading import WHOLE_TEXTS, text_of, vr_of
-from engine.anonymize.writing import store
+from engine.anonymize.datasets.reading import WHOLE_TEXTS, text_of, vr_of
+from engine.anonymize.datasets.writing import store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from engine.anonymize.paths import Path
-    from engine.anonymize.run import Run
-    from engine.anonymize.tree import Hit
+    from engine.anonymize.datasets.tree import Hit
+    from engine.anonymize.language.paths import Path
+    from engine.anonymize.run import ScriptRun
 
 
-def hits_of(run: Run, paths: Iterable[Path]) -> list[Hit]:
+def hits_of(run: ScriptRun, paths: Iterable[Path]) -> list[Hit]:
     """Return the elements, no items and no sequences, that any of the paths means, each once."""
     found = {
         (id(hit.level.ds), hit.tag): hit
@@ -26,7 +26,7 @@ def hits_of(run: Run, paths: Iterable[Path]) -> list[Hit]:
     return list(found.values())
 
 
-def change_each(run: Run, paths: Iterable[Path], change: Callable[[str], str]) -> None:
+def change_each(run: ScriptRun, paths: Iterable[Path], change: Callable[[str], str]) -> None:
     """Replace every value that is not empty; VRs are kept."""
     for hit in hits_of(run, paths):
         run.tick()

@@ -4,42 +4,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from engine.anonymize.errors import Failure
+from engine.anonymize.datasets.items import UnreadableItems
+from engine.anonymize.datasets.private import is_creator, is_private
+from engine.anonymize.datasets.tree import roots
+from engine.anonymize.errors import StatementFailure
 from engine.anonymize.functions.function import Argument, Function, paths_in
-from engine.anonymize.items import UnreadableItems
-from engine.anonymize.private import is_creator, is_private
-from engine.anonymize.tree import roots
-from engine.anonymize.values import VOID, Void
+from engine.anonymize.language.values import VOID, Void
 
 if TYPE_CHECKING:
     from pydicom.tag import BaseTag
 
-    from engine.anonymize.paths import Path
-    from engine.anonymize.run import Run
-    from engine.anonymize.tree import Level
-    from engine.anonymize.values import Value
+    from engine.anonymize.datasets.tree import Level
+    from engine.anonymize.language.paths import Path
+    from engine.anonymize.language.values import Value
+    from engine.anonymize.run import ScriptRun
 
 _Kept = set[tuple[int, int]]
 """Identity of the data set, and tag."""
 
 
-def _retain_private_tags(run: Run, arguments: tuple[Value, ...]) -> Void:
+def _retain_private_tags(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
     paths = paths_in(arguments)
     for path in paths:
         if all(step.creator is None for step in path.tag_steps):
             remedy = "name private elements: (gggg,{CREATOR}ee)"
-            raise Failure(f"{path.text} names no private element", remedy)
+            raise StatementFailure(f"{path.text} names no private element", remedy)
     kept = _kept(run, paths)
     for level in roots(run.ds):
         _prune(level, kept, run)
     return VOID
 
 
-def _kept(run: Run, paths: list[Path]) -> _Kept:
+def _kept(run: ScriptRun, paths: list[Path]) -> _Kept:
     return {(id(hit.level.ds), hit.tag) for path in paths for hit in run.find(path)}
 
 
-def _prune(level: Level, kept: _Kept, run: Run) -> bool:
+def _prune(level: Level, kept: _Kept, run: ScriptRun) -> bool:
     """Remove what is not kept from a level and its items; tell whether anything is."""
     any_kept = False
     for tag in level.tags():
@@ -55,7 +55,7 @@ def _prune(level: Level, kept: _Kept, run: Run) -> bool:
     return any_kept
 
 
-def _prune_items(level: Level, tag: BaseTag, kept: _Kept, run: Run) -> bool:
+def _prune_items(level: Level, tag: BaseTag, kept: _Kept, run: ScriptRun) -> bool:
     try:
         items = level.below(tag)
     except UnreadableItems:

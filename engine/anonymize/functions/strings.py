@@ -4,77 +4,124 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from engine.anonymize.errors import Failure
+from engine.anonymize.errors import StatementFailure
 from engine.anonymize.functions.function import Argument, Function, whole_number
-from engine.anonymize.message_format import message
-from engine.anonymize.patterns import first_match, whole_match
-from engine.anonymize.values import boolean, flattened, joined, require_length
+from engine.anonymize.language.patterns import first_match, whole_match
+from engine.anonymize.language.values import boolean, flattened, joined, require_length
 
 if TYPE_CHECKING:
-    from engine.anonymize.run import Run
-    from engine.anonymize.values import Value
+    from collections.abc import Iterator, Sequence
+
+    from engine.anonymize.language.values import Value
+    from engine.anonymize.run import ScriptRun
+
+
+_REMEDY = "write {0}, {1} … for the arguments, and '{' for a brace"
+
+
+def message(pattern: str, arguments: Sequence[str]) -> str:
+    """Put arguments in their places; a place without an argument stays.
+
+    Raises:
+        Failure: if a brace has no partner, there is no number in a pair, or it is too long.
+    """
+    return joined(_filled(piece, arguments) for piece in _pieces(pattern))
+
+
+def _filled(piece: str | int, arguments: Sequence[str]) -> str:
+    if isinstance(piece, str):
+        return piece
+    return arguments[piece] if piece < len(arguments) else f"{{{piece}}}"
+
+
+def _pieces(pattern: str) -> Iterator[str | int]:
+    at = 0
+    quoted = False
+    while at < len(pattern):
+        character = pattern[at]
+        if pattern.startswith("''", at):
+            yield "'"
+            at += 1
+        elif character == "'":
+            quoted = not quoted
+        elif character == "{" and not quoted:
+            end = pattern.find("}", at)
+            yield _number(pattern[at + 1 : end] if end > 0 else "")
+            at = end
+        else:
+            yield character
+        at += 1
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 4):
+        raise StatementFailure("the pattern of format has a brace without a number", _REMEDY)
+    return int(text)
+
 
 Arguments = tuple["Value", ...]
 _LAST_ASCII: Final = "\x7f"
 
 
-def _concatenate(run: Run, arguments: Arguments) -> str:
+def _concatenate(run: ScriptRun, arguments: Arguments) -> str:
     return joined(run.needed(value) for value in arguments)
 
 
-def _format(run: Run, arguments: Arguments) -> str:
+def _format(run: ScriptRun, arguments: Arguments) -> str:
     pattern, *rest = flattened(arguments)
     texts = [run.text(value) for value in rest]
     if not rest:
         return message(run.needed(pattern), [])
     if texts[0] is None:
-        raise Failure("the first argument of format has no value", "guard it with isPresent")
+        raise StatementFailure(
+            "the first argument of format has no value", "guard it with isPresent"
+        )
     return message(run.needed(pattern), ["null" if text is None else text for text in texts])
 
 
-def _lowercase(run: Run, arguments: Arguments) -> str:
+def _lowercase(run: ScriptRun, arguments: Arguments) -> str:
     return run.needed(arguments[0]).lower()
 
 
-def _uppercase(run: Run, arguments: Arguments) -> str:
+def _uppercase(run: ScriptRun, arguments: Arguments) -> str:
     return run.needed(arguments[0]).upper()
 
 
-def _substring(run: Run, arguments: Arguments) -> str:
+def _substring(run: ScriptRun, arguments: Arguments) -> str:
     text = run.needed(arguments[0])
     begin, end = (whole_number(run.text(value)) for value in arguments[1:])
     if not 0 <= begin <= end <= len(text):
-        raise Failure(
+        raise StatementFailure(
             f"characters {begin} to {end} are not all in a text of {len(text)}",
             "check the length with ismatch before",
         )
     return text[begin:end]
 
 
-def _replace(run: Run, arguments: Arguments) -> str:
+def _replace(run: ScriptRun, arguments: Arguments) -> str:
     text, old, new = (run.needed(value) for value in arguments)
     require_length(len(text) + text.count(old) * (len(new) - len(old)))
     return text.replace(old, new)
 
 
-def _match(run: Run, arguments: Arguments) -> str | None:
+def _match(run: ScriptRun, arguments: Arguments) -> str | None:
     text, pattern = (run.needed(value) for value in arguments[:2])
     group = whole_number(run.text(arguments[2]))
     found = first_match(pattern, text)
     if found is None:
         return None
     if not 0 <= group <= found.re.groups:
-        raise Failure(f"the regular expression has no group {group}")
+        raise StatementFailure(f"the regular expression has no group {group}")
     captured: str | None = found[group]
     return captured
 
 
-def _ismatch(run: Run, arguments: Arguments) -> str:
+def _ismatch(run: ScriptRun, arguments: Arguments) -> str:
     text, pattern = (run.needed(value) for value in arguments)
     return boolean(whole_match(pattern, text))
 
 
-def _normalize(run: Run, arguments: Arguments) -> str | None:
+def _normalize(run: ScriptRun, arguments: Arguments) -> str | None:
     text = run.text(arguments[0])
     substitute = run.needed(arguments[1]) if len(arguments) > 1 else "_"
     if text is None:

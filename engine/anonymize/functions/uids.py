@@ -8,14 +8,14 @@ import uuid
 from hashlib import sha1
 from typing import TYPE_CHECKING, Final
 
-from engine.anonymize.errors import Failure
+from engine.anonymize.errors import StatementFailure
 from engine.anonymize.functions.function import Argument, Function, paths_in
 from engine.anonymize.functions.in_place import change_each
-from engine.anonymize.values import VOID, Void
+from engine.anonymize.language.values import VOID, Void
 
 if TYPE_CHECKING:
-    from engine.anonymize.run import Run
-    from engine.anonymize.values import Value
+    from engine.anonymize.language.values import Value
+    from engine.anonymize.run import ScriptRun
 
 UUID_ROOT: Final = "2.25."
 _ROOT = re.compile(r"[0-9]+(\.[0-9]+)*")
@@ -35,31 +35,31 @@ def hash_uid(text: str) -> str:
     return f"{UUID_ROOT}{int.from_bytes(digest)}"
 
 
-def _hash_uid(run: Run, arguments: tuple[Value, ...]) -> str | None:
+def _hash_uid(run: ScriptRun, arguments: tuple[Value, ...]) -> str | None:
     text = run.text(arguments[0])
     return None if text is None else hash_uid(text)
 
 
-def _hash_uid_list(run: Run, arguments: tuple[Value, ...]) -> Void:
+def _hash_uid_list(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
     change_each(run, paths_in(arguments), hash_uid)
     return VOID
 
 
-def _new_uid(_run: Run, _arguments: tuple[Value, ...]) -> str:
+def _new_uid(_run: ScriptRun, _arguments: tuple[Value, ...]) -> str:
     return f"{UUID_ROOT}{uuid.uuid4().int}"
 
 
-def _map_uid(run: Run, arguments: tuple[Value, ...]) -> str:
+def _map_uid(run: ScriptRun, arguments: tuple[Value, ...]) -> str:
     value, root = run.text(arguments[0]), run.needed(arguments[1])
-    return run.surroundings.uid_maps.uid_for(_MAP_UID, value, lambda: _random_uid(root))
+    return run.script_context.uid_maps.uid_for(_MAP_UID, value, lambda: _random_uid(root))
 
 
-def _map_referenced_uids(run: Run, arguments: tuple[Value, ...]) -> Void:
+def _map_referenced_uids(run: ScriptRun, arguments: tuple[Value, ...]) -> Void:
     root = run.needed(arguments[0])
     if len(root) > _LONGEST_ROOT or not _ROOT.fullmatch(root):
         remedy = f"write digits and dots, at most {_LONGEST_ROOT} characters"
-        raise Failure("the root of mapReferencedUIDs is none", remedy)
-    maps = run.surroundings.uid_maps
+        raise StatementFailure("the root of mapReferencedUIDs is none", remedy)
+    maps = run.script_context.uid_maps
     change_each(
         run,
         paths_in(arguments[1:]),

@@ -13,7 +13,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
-from engine.anonymize import Outcome, Script
+from engine.anonymize import Script, ScriptOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,7 +138,7 @@ def script(*lines: str, version: str = "6.7") -> Script:
     return Script.parse("\n".join([f'version "{version}"', *lines, ""]))
 
 
-def apply(ds: Dataset, *lines: str, **variables: str) -> Outcome:
+def apply(ds: Dataset, *lines: str, **variables: str) -> ScriptOutcome:
     """Run a script of these lines on an object, in place."""
     return script(*lines).apply(ds, variables)
 

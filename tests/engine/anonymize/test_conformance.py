@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydicom.dataelem import DataElement
 
-from engine.anonymize import LookupTable, MissingVersion, Outcome, Script, ScriptError
+from engine.anonymize import LookupTable, MissingVersion, Script, ScriptError, ScriptOutcome
 from engine.anonymize.errors import ScriptRuntimeError
 from tests.engine.anonymize.objects import find, make_object, text, value_at
 
@@ -52,7 +52,7 @@ def _run(case: dict[str, Any], ds: Dataset) -> str:
         return "de4"
     except (ScriptError, ScriptRuntimeError):
         return "error"
-    return "reject" if outcome is Outcome.REJECTED else "ok"
+    return "reject" if outcome is ScriptOutcome.REJECTED else "ok"
 
 
 def _holds(check: str, wanted: Any, path: str, before: Dataset, after: Dataset) -> bool:

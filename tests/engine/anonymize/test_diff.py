@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 from pydicom.data import get_testdata_file
 
-from engine.anonymize import Change, Difference, differences, edit_file, read_object
+from engine.anonymize import (
+    ElementChangeKind,
+    ElementDifference,
+    differences,
+    edit_file,
+    read_object,
+)
 from tests.engine.anonymize.objects import apply, make_object, script
 
 OBJECT = {
@@ -74,22 +80,27 @@ def test_long_and_unreadable_values_are_described() -> None:
     rows = differences(before, after)
     assert [(r.before or "")[:3] for r in rows] == ["AAA", "1,0"]
     assert len(rows[0].before or "") == 201
-    assert rows[1] == Difference(
-        "(0042,0011)", "EncapsulatedDocument", "OB", Change.CHANGED, "1,000 bytes", "1,000 bytes"
+    assert rows[1] == ElementDifference(
+        "(0042,0011)",
+        "EncapsulatedDocument",
+        "OB",
+        ElementChangeKind.CHANGED,
+        "1,000 bytes",
+        "1,000 bytes",
     )
 
 
 @pytest.mark.parametrize(
     ("line", "change"),
     [
-        ('(0010,0010) := "X"', Change.KEPT),
-        ('alterPixels["rectangle", "l=0,t=0,r=9,b=9", "solid", "v=0"]', Change.CHANGED),
-        ("-(7FE0,0010)", Change.REMOVED),
-        ('(7FE0,0010) := "x"', Change.CHANGED),
+        ('(0010,0010) := "X"', ElementChangeKind.KEPT),
+        ('alterPixels["rectangle", "l=0,t=0,r=9,b=9", "solid", "v=0"]', ElementChangeKind.CHANGED),
+        ("-(7FE0,0010)", ElementChangeKind.REMOVED),
+        ('(7FE0,0010) := "x"', ElementChangeKind.CHANGED),
     ],
 )
 def test_pixel_data_in_files_are_compared_without_being_loaded(
-    line: str, change: Change, tmp_path: Path
+    line: str, change: ElementChangeKind, tmp_path: Path
 ) -> None:
     source = Path(str(get_testdata_file("CT_small.dcm")))
     target = tmp_path / "out.dcm"

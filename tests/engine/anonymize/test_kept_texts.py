@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from engine.anonymize import Profile, differences, left_by
+from engine.anonymize import Profile, differences, texts_kept_by
 from tests.engine.anonymize.objects import make_object, script
 
 UNKNOWN = "(0018,9FF1)"
@@ -59,10 +59,10 @@ def test_without_asking_nothing_kept_is_listed() -> None:
     ],
 )
 def test_a_script_leaves_what_it_does_not_name(statement: str, gone: str) -> None:
-    whole = {text.path for text in left_by(script())}
+    whole = {text.path for text in texts_kept_by(script())}
     assert len(whole) == 5
-    assert whole - {text.path for text in left_by(script(statement))} == {gone}
+    assert whole - {text.path for text in texts_kept_by(script(statement))} == {gone}
 
 
 def test_a_script_that_names_everything_leaves_nothing() -> None:
-    assert left_by(script("-*")) == ()
+    assert texts_kept_by(script("-*")) == ()

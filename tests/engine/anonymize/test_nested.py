@@ -15,8 +15,8 @@ from pydicom.datadict import dictionary_has_tag
 
 from engine.anonymize import Profile, ScriptRuntimeError, UneditableFile, edit_file
 from tests import dicom
+from tests.engine.anonymize.files.test_edit_file import part10
 from tests.engine.anonymize.objects import script
-from tests.engine.anonymize.test_edit_file import part10
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
-from engine.anonymize import Profile, Retain, Surroundings, UneditableFile, edit_file
-from engine.anonymize.profile_table import Action, row_of, table
+from engine.anonymize import Profile, Retain, ScriptContext, UneditableFile, edit_file
+from engine.anonymize.profile_table import ProfileAction, row_of, table
 from tests.engine.anonymize.objects import find, make_object, result, script, value_at
 
 NESTED = "(5200,9230)[0]/(0008,9215)[0]/"
@@ -58,25 +58,27 @@ def test_the_table_is_that_of_2026d() -> None:
 @pytest.mark.parametrize(
     ("tag", "action"),
     [
-        (0x00080018, Action.UID),
-        (0x0020000D, Action.UID),
-        (0x00081155, Action.UID),
-        (0x00081140, Action.UID),
-        (0x00080020, Action.EMPTY),
-        (0x00080050, Action.EMPTY),
-        (0x00100010, Action.EMPTY),
-        (0x00080022, Action.EMPTY),
-        (0x00081030, Action.REMOVE),
-        (0x00104000, Action.REMOVE),
-        (0x60023000, Action.REMOVE),
-        (0x50020010, Action.REMOVE),
-        (0x0040A730, Action.DUMMY),
-        (0x00080080, Action.DUMMY),
-        (0x00080016, Action.KEEP),
-        (0x00280010, Action.KEEP),
+        (0x00080018, ProfileAction.UID),
+        (0x0020000D, ProfileAction.UID),
+        (0x00081155, ProfileAction.UID),
+        (0x00081140, ProfileAction.UID),
+        (0x00080020, ProfileAction.EMPTY),
+        (0x00080050, ProfileAction.EMPTY),
+        (0x00100010, ProfileAction.EMPTY),
+        (0x00080022, ProfileAction.EMPTY),
+        (0x00081030, ProfileAction.REMOVE),
+        (0x00104000, ProfileAction.REMOVE),
+        (0x60023000, ProfileAction.REMOVE),
+        (0x50020010, ProfileAction.REMOVE),
+        (0x0040A730, ProfileAction.DUMMY),
+        (0x00080080, ProfileAction.DUMMY),
+        (0x00080016, ProfileAction.KEEP),
+        (0x00280010, ProfileAction.KEEP),
     ],
 )
-def test_known_rows_have_the_action_that_is_right_for_every_type(tag: int, action: Action) -> None:
+def test_known_rows_have_the_action_that_is_right_for_every_type(
+    tag: int, action: ProfileAction
+) -> None:
     assert row_of(tag).basic is action
 
 
@@ -181,9 +183,9 @@ def test_a_script_runs_after_the_profile_and_has_the_last_word(tmp_path: Path) -
 def test_time_and_depth_are_bounded_for_the_profile_too(tmp_path: Path) -> None:
     source, target = Path(str(get_testdata_file("CT_small.dcm"))), tmp_path / "out.dcm"
     seconds = iter(range(10_000))
-    around = Surroundings(time_limit_seconds=5, monotonic=lambda: float(next(seconds)))
+    around = ScriptContext(time_limit_seconds=5, monotonic=lambda: float(next(seconds)))
     with pytest.raises(UneditableFile, match="the profile took longer"):
-        edit_file(source, target, [Profile()], {}, surroundings=around)
+        edit_file(source, target, [Profile()], {}, script_context=around)
     assert not target.exists()
 
 

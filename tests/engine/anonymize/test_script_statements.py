@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from engine.anonymize import Outcome, ScriptRuntimeError, ScriptTimeout, Surroundings
+from engine.anonymize import ScriptContext, ScriptOutcome, ScriptRuntimeError, ScriptTimeout
 from tests.engine.anonymize.objects import apply, find, make_object, script, value_at, vr_at
 
 NAME = "(0010,0010)"
@@ -177,9 +177,9 @@ def test_what_makes_no_sense_at_run_time_refuses_the_object(line: str, said: str
 def test_echo_reaches_whoever_listens_and_nobody_otherwise() -> None:
     heard: list[str] = []
     checked = script('echo concatenate["a", "b"]', "echo (0010,0020)")
-    checked.apply(make_object(), {}, surroundings=Surroundings(echo=heard.append))
+    checked.apply(make_object(), {}, script_context=ScriptContext(echo=heard.append))
     assert heard == ["ab", "None"]
-    assert checked.apply(make_object(), {}) is Outcome.OK
+    assert checked.apply(make_object(), {}) is ScriptOutcome.OK
 
 
 def test_file_meta_follows_the_instance_after_all_other_statements() -> None:
@@ -209,18 +209,18 @@ def test_an_object_without_file_meta_is_edited_all_the_same() -> None:
 def test_a_checked_script_can_be_sent_to_another_process() -> None:
     sent = pickle.loads(pickle.dumps(script("(0010,0020) := subject", "-*/(0019,{A}0X)[1]")))
     ds = make_object()
-    assert sent.apply(ds, {"subject": "S"}) is Outcome.OK
+    assert sent.apply(ds, {"subject": "S"}) is ScriptOutcome.OK
     assert value_at(ds, "(0010,0020)") == "S"
 
 
 def test_time_for_one_object_is_bounded_between_statements_and_elements() -> None:
     seconds = iter(range(1000))
-    around = Surroundings(time_limit_seconds=2.5, monotonic=lambda: float(next(seconds)))
+    around = ScriptContext(time_limit_seconds=2.5, monotonic=lambda: float(next(seconds)))
     ds = make_object({f"(0018,10{n:02d})": ("LO", "x") for n in range(10, 60)})
     with pytest.raises(ScriptTimeout, match=r"longer than 2\.5 s"):
-        script("-*/(0008,115X)").apply(ds, {}, surroundings=around)
+        script("-*/(0008,115X)").apply(ds, {}, script_context=around)
     with pytest.raises(ScriptTimeout):
-        script(*["-(0008,1155)"] * 5).apply(ds, {}, surroundings=around)
+        script(*["-(0008,1155)"] * 5).apply(ds, {}, script_context=around)
 
 
 def test_a_regular_expression_that_explodes_ends_at_its_time_limit() -> None:

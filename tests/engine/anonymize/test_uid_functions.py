@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from engine.anonymize import MemoryUidMaps, ScriptRuntimeError, Surroundings
+from engine.anonymize import MemoryUidMaps, ScriptContext, ScriptRuntimeError
 from tests.engine.anonymize.objects import apply, find, make_object, result, script, value_at, vr_at
 
 VECTORS = {
@@ -69,23 +69,23 @@ def test_new_uids_are_random() -> None:
 
 
 def test_mapped_uids_are_the_same_for_the_same_value_as_long_as_the_map_lives() -> None:
-    around = Surroundings(uid_maps=MemoryUidMaps())
+    around = ScriptContext(uid_maps=MemoryUidMaps())
     checked = script('(0020,000D) := mapUID[(0020,000D), "1.9"]')
     found = []
     for value in ("1.2.3", "1.2.3", "4.5"):
         ds = make_object({"(0020,000D)": ("UI", value)})
-        checked.apply(ds, {}, surroundings=around)
+        checked.apply(ds, {}, script_context=around)
         found.append(value_at(ds, "(0020,000D)"))
     assert found[0] == found[1] != found[2]
     assert re.fullmatch(r"1\.9\.\d{1,39}", found[0] or "")
 
 
 def test_null_is_a_value_like_any_other_for_mapping() -> None:
-    around = Surroundings()
+    around = ScriptContext()
     values = []
     for elements in ({}, {}, {"(0020,000D)": ("UI", "")}):
         ds = make_object(elements)
-        script('(0020,000D) := mapUID[(0020,000D), "1.9"]').apply(ds, {}, surroundings=around)
+        script('(0020,000D) := mapUID[(0020,000D), "1.9"]').apply(ds, {}, script_context=around)
         values.append(value_at(ds, "(0020,000D)"))
     assert values[0] == values[1] != values[2]
 
@@ -97,10 +97,10 @@ def test_references_are_mapped_in_place_by_a_map_of_their_own() -> None:
             "(0008,1140)[0]/(0008,1155)": ("UI", "1.2.3\\4.5"),
         }
     )
-    around = Surroundings()
+    around = ScriptContext()
     script(
         'mapReferencedUIDs["1.9", "*/(0008,1155)"]', '(0010,0020) := mapUID["1.2.3", "1.9"]'
-    ).apply(ds, {}, surroundings=around)
+    ).apply(ds, {}, script_context=around)
     one = value_at(ds, "(0008,1155)") or ""
     assert one.startswith("1.9.")
     assert (value_at(ds, "(0008,1140)[0]/(0008,1155)") or "").split("\\")[0] == one

@@ -19,14 +19,14 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from engine.certificates import (
+from engine.certificates.files import stamp_of
+from engine.certificates.tls_context import (
     CIPHER_SUITES,
     Credentials,
     load,
     read_authorities,
     read_certificate,
 )
-from engine.certificates.files import stamp_of
 from engine.errors import InvalidReceiver
 from engine.model.tls import ClientCertificates, TlsSettings
 from tests.caller import SERVER_NAME

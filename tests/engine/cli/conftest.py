@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.cli import main
-from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
+from engine.host.clock import SystemClock
 from tests.engine.cli.outcome import Outcome, Run, TypeIn
 
 if TYPE_CHECKING:

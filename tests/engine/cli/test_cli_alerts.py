@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.control.host import serve
 from engine.model.secrets import MASK
-from engine.service import Engine
+from engine.remote.host import serve
+from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
 from tests.engine.cli.outcome import spawn
 from tests.running import configure

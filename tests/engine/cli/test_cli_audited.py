@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.cli.context import actor
-from engine.clock import SystemClock
-from engine.lock import EngineLock
-from engine.sessions.index import SessionIndex
-from engine.sessions.ledger import SessionLedger
-from engine.sessions.operations import OperationKind, Request
-from tests.engine.sessions.depot import depot_in
+from engine.host.clock import SystemClock
+from engine.host.lock import EngineLock
+from engine.index.operations import OperationKind, Request
+from engine.index.store import SessionIndex
+from engine.sessions.ledger import SessionRepository
+from tests.engine.index.depot import depot_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,6 +79,8 @@ def test_what_is_asked_for_a_session_is_audited(run: Run, data: Path, verb: str,
         depot.fall_silent()
     with closing(SessionIndex(data / "index.sqlite", durable=False)) as index:
         if verb == "cancel":
-            SessionLedger(index, SystemClock()).ask(session, Request(OperationKind.DELETE, "anna"))
+            SessionRepository(index, SystemClock()).ask(
+                session, Request(OperationKind.DELETE, "anna")
+            )
     assert run("sessions", verb, str(session)).code == 0
     assert (kind, actor()) in audited(data)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.clock import SystemClock
-from engine.lock import EngineLock
-from engine.model.auto_archive import AutoArchive
+from engine.host.clock import SystemClock
+from engine.host.lock import EngineLock
+from engine.index.arrivals import Finished
+from engine.index.studies import LabelKey, StudyLabels
+from engine.model.project import AutoArchive
 from engine.model.session import SessionStatus
-from engine.programs.queue import RunQueue
-from engine.sessions import files
-from engine.sessions.finished import Finished
-from engine.sessions.study_labels import LabelKey, StudyLabels
+from engine.processing.command.queue import RunQueue
 from engine.settings import EngineSettings
-from tests.engine.sessions.depot import depot_in, open_depot
+from engine.storage import files
+from tests.engine.index.depot import depot_in, open_depot
 from tests.fakes import FixedClock
 
 if TYPE_CHECKING:

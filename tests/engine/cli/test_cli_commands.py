@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.index.arrivals import Finished
 from engine.model.session import SessionStatus
-from engine.programs.queue import RunQueue
-from engine.sessions.finished import Finished
+from engine.processing.command.queue import RunQueue
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import pytest
 from engine.cli import denied
 from engine.cli.denied import denial
 from engine.errors import NotFound, NotTheOwner, StorageUnusable
-from engine.owner import user
+from engine.host.owner import user
 from engine.settings import EngineSettings
 from tests.engine.cli.outcome import CT1
 

@@ -14,8 +14,8 @@ import pytest
 from pydicom.uid import UID
 from pynetdicom.ae import ApplicationEntity
 
-from engine.clock import SystemClock
-from engine.lock import EngineLock
+from engine.host.clock import SystemClock
+from engine.host.lock import EngineLock
 from tests.running import free_port
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.config.store import ConfigurationStore
-from engine.terminal import visible
+from engine.host.terminal import visible
 from tests.engine.cli.outcome import CT1, Run
 
 

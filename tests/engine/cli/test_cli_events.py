@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.clock import SystemClock
 from engine.events import ConfigurationApplied, ReceiverFailed, ReceiverListening
-from engine.journal import Journal
+from engine.events.journal import Journal
+from engine.host.clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,8 +119,8 @@ def test_following_ends_when_nobody_reads_any_more(
         elif look == 2:
             raise BrokenPipeError
 
-    monkeypatch.setattr("engine.terminal.flush", flush)
-    monkeypatch.setattr("engine.terminal.stop_writing", lambda: 0)
+    monkeypatch.setattr("engine.host.terminal.flush", flush)
+    monkeypatch.setattr("engine.host.terminal.stop_writing", lambda: 0)
     monkeypatch.setattr("threading.Event.wait", lambda *_: True)
     outcome = run("events", "--follow", "--limit", "1", "kind:ReceiverListening")
     assert outcome.code == 0

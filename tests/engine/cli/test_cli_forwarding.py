@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.cli.context import actor
-from engine.clock import SystemClock
-from engine.control.host import serve
-from engine.delivery_events import ForwardsDropped
-from engine.forwarding.queue import ForwardingQueue, Mark
-from engine.service import Engine
+from engine.events.delivery import ForwardsDropped
+from engine.host.clock import SystemClock
+from engine.processing.forward.queue import ForwardingQueue, Position
+from engine.remote.host import serve
+from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
 from tests.running import free_port
 
@@ -32,9 +32,9 @@ def queue(run: Run, data: Path) -> Path:
     assert added.code == 0
     file = EngineSettings(data).forwarding_file
     with ForwardingQueue(file) as queue:
-        queue.set_destinations([1], [1], Mark(0, ""))
+        queue.set_destinations([1], [1], Position(0, ""))
         objects = [(1, number, uid) for number, uid in enumerate(UIDS, start=1)]
-        queue.put(objects, Mark(3, "2026-01-01"), [1], "2026-01-01T00:00:00+00:00")
+        queue.put(objects, Position(3, "2026-01-01"), [1], "2026-01-01T00:00:00+00:00")
         for item, reason in ((1, "no room"), (2, "no\x1b[2J")):
             queue.fail(item, reason)
         queue.note_trouble(1, "connection refused", SystemClock().now(), None)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.control.host import serve
-from engine.service import Engine
+from engine.remote.host import serve
+from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
 from tests.caller import Caller
 from tests.running import LOOPBACK, configure, free_port, make_receiver

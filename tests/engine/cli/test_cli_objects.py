@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.control.host import serve
-from engine.demo.studies import CT_SCANNER, study
+from engine.app.demo.studies import CT_SCANNER, study
 from engine.events import IdentifyingValuesShown
-from engine.model.identifying import MASK
+from engine.model.identity import MASK
 from engine.model.processor import Processor
 from engine.model.project import Project
-from engine.service import Engine
+from engine.remote.host import serve
+from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
 from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, configure, free_port, make_receiver

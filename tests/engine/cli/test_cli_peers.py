@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.cli import main
-from engine.intake.file_meta import FileMeta
+from engine.dicom.file_meta import FileMeta
 from engine.model.project import Project
-from engine.service import Engine
+from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
 from tests import dicom
 from tests.certificates import Authority

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.clock import SystemClock
+from engine.host.clock import SystemClock
+from engine.index.store import SessionIndex, SessionKey, SessionOrigin
 from engine.model.project import Project
-from engine.sessions.index import SessionIndex, SessionKey, SessionOrigin
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.model.ae_title import AETitle
+from engine.model.peer import AETitle
 from engine.model.receiver import Receiver
 
 if TYPE_CHECKING:

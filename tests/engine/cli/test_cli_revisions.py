@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine import terminal
 from engine.config.store import BY_HAND, ConfigurationStore
 from engine.errors import StorageUnusable
-from engine.model.ae_title import AETitle
+from engine.host import terminal
+from engine.model.peer import AETitle
 from engine.model.project import Project
 from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings

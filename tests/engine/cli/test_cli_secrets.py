@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.control.host import serve
 from engine.events import SecretsShown
+from engine.host.owner import user_name
 from engine.model.alerts import AlertSettings, AlertTarget
-from engine.model.processor import Processor
-from engine.model.processor_class import Location
-from engine.service import Engine
+from engine.model.processor import Location, Processor
+from engine.remote.host import serve
+from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
-from engine.users import user_name
 from tests.running import configure, free_port, make_receiver
 
 if TYPE_CHECKING:

@@ -7,19 +7,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.app.systemd_install import (
+    NotInstallable,
+    NotInstalled,
+    RemovalStep,
+    describe_step,
+    steps,
+)
 from engine.cli import service
-from engine.systemd.install import NotInstallable, NotInstalled, Removal, in_words, steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.systemd.units import ServiceSettings
+    from engine.app.systemd_units import ServiceSettings
     from tests.engine.cli.outcome import Run
 
 
 @pytest.fixture(autouse=True)
 def _a_data_directory_that_a_service_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.systemd.units._CLEANED", ())
+    monkeypatch.setattr("engine.app.systemd_units._CLEANED", ())
     monkeypatch.setattr(service, "unreachable", lambda _: None)
 
 
@@ -67,7 +73,7 @@ def test_where_it_cannot_be_installed_it_says_why_and_what_it_would_do(
 
 def test_an_installation_says_each_step(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def install(settings: ServiceSettings, say: Callable[[str], None]) -> None:
-        say(in_words(steps(settings)[0]))
+        say(describe_step(steps(settings)[0]))
 
     monkeypatch.setattr(service, "obstacle", lambda: None)
     monkeypatch.setattr(service, "install", install)
@@ -92,7 +98,7 @@ def test_a_removal_asks_first_and_says_each_step_and_what_stays(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[bool] = []
-    plan = (Removal(Path("/etc/systemd/system/dicomdock.service")),)
+    plan = (RemovalStep(Path("/etc/systemd/system/dicomdock.service")),)
     monkeypatch.setattr(service, "removal", lambda: plan)
     monkeypatch.setattr(service, "obstacle", lambda: None)
     monkeypatch.setattr(service, "uninstall", lambda _: done.append(True))

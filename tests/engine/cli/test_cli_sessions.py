@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.clock import SystemClock
-from engine.lock import EngineLock
-from engine.model.auto_archive import AutoArchive
-from engine.model.project import Project
-from engine.sessions.bell import Bell
+from engine.host.clock import SystemClock
+from engine.host.lock import EngineLock
+from engine.model.project import AutoArchive, Project
+from engine.sessions.worker import WakeupPipe
 from engine.settings import EngineSettings
-from tests.engine.sessions.depot import Depot, depot_in
+from tests.engine.index.depot import Depot, depot_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,14 +134,17 @@ def test_a_session_is_built_at_once_on_demand(run: Run) -> None:
 
 def test_a_running_engine_is_asked_and_rung(run: Run, data: Path) -> None:
     settings = EngineSettings(data)
-    lock, bell = EngineLock.acquire(settings.lock_file, SystemClock()), Bell(settings.bell_file)
+    lock, wakeup_pipe = (
+        EngineLock.acquire(settings.lock_file, SystemClock()),
+        WakeupPipe(settings.wakeup_file),
+    )
     try:
         outcome = run("sessions", "archive", "1", "--overwrite", "--json")
         assert outcome.data["sessions"][0]["status"] == "QUEUED_ARCHIVING"
-        assert bell._poll.poll(0)
+        assert wakeup_pipe._poll.poll(0)
         assert run("sessions", "cancel", "1", "--json").data["sessions"][0]["status"] == "READY"
     finally:
-        bell.close()
+        wakeup_pipe.close()
         lock.release()
     assert states(run)[1] == "READY"
 

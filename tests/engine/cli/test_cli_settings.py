@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.cli import actor, main
-from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
+from engine.host.clock import SystemClock
 from engine.model.limits import BOUNDS, Limits
 from engine.model.site import SiteSettings
 from tests.engine.cli.outcome import CT1, Run

@@ -6,9 +6,9 @@ import json
 import tarfile
 from typing import TYPE_CHECKING
 
-from engine.clock import SystemClock
+from engine.host.clock import SystemClock
 from engine.model.alerts import AlertSettings, AlertTarget
-from engine.service import Engine
+from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
 from tests.peers.scu import Destination, SendingAssociation
 from tests.running import LOOPBACK, configure, free_port, make_receiver
@@ -35,8 +35,8 @@ def fill(run: Run, data: Path) -> int:
     """Make a data directory with patients, secrets and names wherever there may be some."""
     from dataclasses import replace
 
+    from engine.app.demo.studies import CT_SCANNER, study
     from engine.config.store import ConfigurationStore
-    from engine.demo.studies import CT_SCANNER, study
 
     port = free_port()
     configure(data, make_receiver("XNAT", port))

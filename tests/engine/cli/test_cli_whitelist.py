@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.sessions.index import SessionIndex
-from engine.sessions.rows import WhitelistUse
+from engine.index.store import SessionIndex
+from engine.index.writer import WhitelistUse
 from tests.engine.cli.outcome import CT1
 
 if TYPE_CHECKING:

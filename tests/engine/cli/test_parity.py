@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.cli import build_parser
-from engine.control.protocol import methods
-from tui.bindings import KEYS, Scope
+from engine.remote.protocol import methods
+from tui.keys import KEYS, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
+from engine.host.clock import SystemClock
 from engine.model.project import Project
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ WRITES = 20
 WRITER = """
 import sys
 from pathlib import Path
-from engine.clock import SystemClock
+from engine.host.clock import SystemClock
 from engine.config.store import ConfigurationStore
 from engine.errors import StorageUnusable
 from engine.model.project import Project

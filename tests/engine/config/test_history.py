@@ -14,7 +14,7 @@ import pytest
 from engine.config.history import REVISIONS_KEPT, History, flush_directory
 from engine.config.store import BY_HAND, ConfigurationStore
 from engine.errors import ChangedMeanwhile, ConfigurationError, NotFound
-from engine.model.ae_title import AETitle
+from engine.model.peer import AETitle
 from engine.model.project import Project
 from engine.model.receiver import Receiver
 from tests.fakes import FixedClock

@@ -13,7 +13,7 @@ import pytest
 from engine.config.recovery import newest_number
 from engine.config.store import ConfigurationStore
 from engine.errors import ConfigurationError, CorruptConfiguration, StorageUnusable
-from engine.model.ae_title import AETitle
+from engine.model.peer import AETitle
 from engine.model.receiver import Receiver
 from tests.fakes import FixedClock
 

@@ -7,10 +7,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from engine.clock import SystemClock
 from engine.config.store import ConfigurationStore
+from engine.host.clock import SystemClock
+from engine.host.owner import user_name
 from engine.model.configuration_diff import Change
-from engine.users import user_name
 
 if TYPE_CHECKING:
     from pathlib import Path

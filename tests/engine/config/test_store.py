@@ -22,14 +22,13 @@ from engine.errors import (
     NotFound,
     StorageUnusable,
 )
-from engine.model.ae_title import AETitle
-from engine.model.auto_archive import AutoArchive
+from engine.model.anonymization import SiteScript
 from engine.model.configuration import Configuration
-from engine.model.identifier import IdentifierInfo
-from engine.model.project import Project
+from engine.model.peer import AETitle
+from engine.model.plugins import IdentifierInfo
+from engine.model.project import AutoArchive, Project
 from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
-from engine.model.site_script import SiteScript
 from tests.fakes import FixedClock
 
 if TYPE_CHECKING:

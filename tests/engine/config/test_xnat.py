@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from engine.config.xnat import (
     ImportItem,
+    ImportOutcome,
     InvalidImport,
-    Outcome,
     objections,
     plan_import,
     read_records,
     to_xnat,
 )
-from engine.model.ae_title import AETitle
 from engine.model.configuration import Configuration
+from engine.model.peer import AETitle
 from engine.model.receiver import Receiver, ReceiverRules, parse_receiver
 from engine.model.site import SiteSettings
 
@@ -69,7 +69,7 @@ def test_the_example_of_an_answer_is_read() -> None:
     (item,) = plan(EXAMPLE)
     assert item == ImportItem(
         "PROJ_A:8104",
-        Outcome.NEW,
+        ImportOutcome.NEW,
         Receiver(
             0,
             AETitle("PROJ_A"),
@@ -157,7 +157,7 @@ def test_a_record_that_can_not_be_a_receiver_is_refused_in_xnats_names(
     members: dict[str, Any], field: str, message: str
 ) -> None:
     item = planned(**members)
-    assert (item.outcome, item.receiver) == (Outcome.REFUSED, None)
+    assert (item.outcome, item.receiver) == (ImportOutcome.REFUSED, None)
     problem = item.problems[0]
     assert problem.field == field
     assert problem.message.startswith(message)
@@ -167,7 +167,7 @@ def test_a_record_that_can_not_be_a_receiver_is_refused_in_xnats_names(
 @pytest.mark.parametrize("line", ["10.0.0.0/33", "10.0.0.0/abc", "999.1.1.1", "CT1@", "@10.1.2.3"])
 def test_a_line_that_only_xnat_takes_is_refused_while_the_whitelist_is_on(line: str) -> None:
     item = planned(whitelist=["CT1", line], whitelistEnabled=True)
-    assert item.outcome is Outcome.REFUSED
+    assert item.outcome is ImportOutcome.REFUSED
     assert (item.problems[0].field, item.problems[0].line) == ("whitelist", 2)
     assert received(whitelist=["CT1", line]).whitelist == ("CT1", line)
 
@@ -183,13 +183,13 @@ def test_a_rule_that_is_not_valid_is_refused_with_line_and_column_while_routing_
 @pytest.mark.parametrize("spelled", [{"aeTitle": " TITLE "}, {"port": "8104"}, {"port": "08104"}])
 def test_a_receiver_is_known_in_any_spelling_of_title_and_port(spelled: dict[str, Any]) -> None:
     (item,) = plan({**MINIMAL, **spelled}, known=(TITLE,))
-    assert (item.outcome, item.label) == (Outcome.EQUAL, "TITLE:8104")
+    assert (item.outcome, item.label) == (ImportOutcome.EQUAL, "TITLE:8104")
 
 
 def test_a_changed_receiver_keeps_its_id_and_what_xnat_does_not_know() -> None:
     own = replace(TITLE, bind_address="127.0.0.1", limits=(("idle_seconds", 90),))
     (item,) = plan({**MINIMAL, "enabled": False, "whitelist": ["A"]}, known=(own,))
-    assert item.outcome is Outcome.CHANGED
+    assert item.outcome is ImportOutcome.CHANGED
     assert item.receiver == replace(own, enabled=False, whitelist=("A",))
     assert [difference.sentence() for difference in item.differences] == [
         "receiver TITLE:8104 enabled: on → off",
@@ -199,36 +199,36 @@ def test_a_changed_receiver_keeps_its_id_and_what_xnat_does_not_know() -> None:
 
 def test_an_older_xnat_does_not_know_how_archived_sessions_are_merged() -> None:
     appending = replace(TITLE, direct_archive_append=True)
-    assert plan(MINIMAL, known=(appending,))[0].outcome is Outcome.EQUAL
+    assert plan(MINIMAL, known=(appending,))[0].outcome is ImportOutcome.EQUAL
     (item,) = plan({**MINIMAL, "directArchiveOverwrite": False}, known=(appending,))
-    assert item.outcome is Outcome.CHANGED
+    assert item.outcome is ImportOutcome.CHANGED
 
 
 def test_another_order_of_the_whitelist_is_no_change_because_xnat_keeps_none() -> None:
     ordered = replace(TITLE, whitelist=("B", "A"))
     (item,) = plan({**MINIMAL, "whitelist": ["A", "B"]}, known=(ordered,))
-    assert (item.outcome, item.receiver) == (Outcome.EQUAL, ordered)
+    assert (item.outcome, item.receiver) == (ImportOutcome.EQUAL, ordered)
 
 
 def test_rules_with_other_line_ends_are_a_change() -> None:
     known = replace(TITLE, project_routing="a\nb")
     (item,) = plan({**MINIMAL, "projectRoutingExpression": "a\r\nb"}, known=(known,))
-    assert (item.outcome, item.differences) == (Outcome.CHANGED, ())
+    assert (item.outcome, item.differences) == (ImportOutcome.CHANGED, ())
 
 
 def test_the_second_record_of_a_receiver_is_refused() -> None:
     first, second, third = plan(
         MINIMAL, {**MINIMAL, "aeTitle": "TITLE "}, {**MINIMAL, "port": 8105}
     )
-    assert (first.outcome, third.outcome) == (Outcome.NEW, Outcome.NEW)
-    assert second.outcome is Outcome.REFUSED
+    assert (first.outcome, third.outcome) == (ImportOutcome.NEW, ImportOutcome.NEW)
+    assert second.outcome is ImportOutcome.REFUSED
     assert second.problems[0].message == "is in the file twice"
 
 
 def test_a_record_that_no_address_is_left_for_is_refused() -> None:
     elsewhere = replace(TITLE, ae_title=AETitle("OTHER"), bind_address="127.0.0.1")
     (item,) = plan(MINIMAL, known=(elsewhere,))
-    assert item.outcome is Outcome.REFUSED
+    assert item.outcome is ImportOutcome.REFUSED
     assert item.problems[0].field == "bind_address"
 
 
@@ -351,10 +351,10 @@ def test_a_round_trip_loses_nothing(exported: list[Receiver]) -> None:
     known = tuple(replace(receiver, id=i) for i, receiver in enumerate(exported, start=1))
     text = json.dumps([to_xnat(receiver) for receiver in known], indent=2)
     here = plan_import(read_records(text), Configuration(site=SITE, receivers=known))
-    assert [item.outcome for item in here] == [Outcome.EQUAL] * len(known)
+    assert [item.outcome for item in here] == [ImportOutcome.EQUAL] * len(known)
     assert tuple(item.receiver for item in here) == known
     elsewhere = plan_import(read_records(text), Configuration(site=SITE))
-    assert [item.outcome for item in elsewhere] == [Outcome.NEW] * len(known)
+    assert [item.outcome for item in elsewhere] == [ImportOutcome.NEW] * len(known)
     assert [item.receiver for item in elsewhere] == [replace(r, id=0, limits=()) for r in known]
 
 
@@ -384,5 +384,5 @@ def test_what_an_identifier_is_told_stays_here_and_goes_with_it() -> None:
     assert (problem.field, problem.value) == ("identifier_settings", "project=P")
     assert problem.message == "has no place in XNAT's record and is left out"
     (item,) = plan(MINIMAL, known=(told,))
-    assert item.outcome is Outcome.CHANGED
+    assert item.outcome is ImportOutcome.CHANGED
     assert item.receiver == TITLE

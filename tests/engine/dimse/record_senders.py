@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pynetdicom import AE
 
 from engine.dimse.scu import SentObject, send_files
-from engine.intake.pipeline import Outcome
+from engine.intake.pipeline import ObjectOutcome
 from engine.model.peer import Peer, PeerDeadlines
 from engine.model.session import ObjectState
 from tests.bench.pdus import Context, Encoded
@@ -47,10 +47,10 @@ class TakesAll:
     def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
         """Keep nothing."""
 
-    def finish(self) -> Outcome:
-        return Outcome(ObjectState.STORED, 0)
+    def finish(self) -> ObjectOutcome:
+        return ObjectOutcome(ObjectState.STORED, 0)
 
-    def record(self, _outcome: Outcome) -> None:
+    def record(self, _outcome: ObjectOutcome) -> None:
         """Keep no account."""
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography import x509
 
+from engine.api import ReceiverState
 from engine.events import (
     CertificateRefused,
     CertificateReplaced,
@@ -18,7 +19,6 @@ from engine.events import (
     RevocationListExpired,
     RevocationListExpiring,
 )
-from engine.view import ReceiverState
 from tests.caller import Caller, call
 from tests.certificates import Authority, Party, party, revocations
 from tests.fakes import FixedClock

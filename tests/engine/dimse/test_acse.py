@@ -16,13 +16,14 @@ from pynetdicom.pdu import A_RELEASE_RP as RELEASE_RP_PDU
 from pynetdicom.pdu import A_RELEASE_RQ as RELEASE_RQ_PDU
 from pynetdicom.presentation import PresentationContext
 
+from engine.dicom.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from engine.dimse import acse
 from engine.dimse.acse import (
     MAX_CACHED,
     MAX_CACHED_BYTES,
     MAX_CONTEXTS,
+    AssociateRQ,
     Negotiated,
-    Proposal,
     decode_associate_ac,
     decode_associate_rq,
     encode_abort,
@@ -40,7 +41,6 @@ from engine.dimse.contexts import (
 )
 from engine.dimse.pdata import ProtocolViolation
 from engine.errors import AssociationBroken
-from engine.intake.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from engine.model.limits import Limits
 from engine.model.peer import Peer
 from tests.bench.pdus import Context as BenchContext
@@ -74,7 +74,7 @@ def nothing_is_cached() -> None:
     acse._cached_negotiate.cache_clear()
 
 
-def decoded(encoded: bytes, limits: Limits = LIMITS) -> Proposal:
+def decoded(encoded: bytes, limits: Limits = LIMITS) -> AssociateRQ:
     """Decode a request without the cache, which hypothesis would share between its examples."""
     return acse._decode_rq(encoded, limits)
 

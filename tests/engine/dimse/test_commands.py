@@ -17,7 +17,7 @@ from pynetdicom.dimse_messages import (
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 from pynetdicom.pdu import P_DATA_TF
 
-from engine.dimse.commands import Command, StoreRequest, read_command, store_response
+from engine.dimse.commands import RequestCommand, StoreRequest, read_command, store_response
 from engine.errors import UnreadableObject
 
 SOP_CLASS = "1.2.840.10008.5.1.4.1.1.2"
@@ -111,7 +111,7 @@ USUAL = (
     ],
 )
 def test_however_a_store_request_is_written_it_is_the_same(encoded: bytes) -> None:
-    assert read_command(encoded, 5) == Command(True, REQUEST)
+    assert read_command(encoded, 5) == RequestCommand(True, REQUEST)
 
 
 @pytest.mark.parametrize("place", [1, 6])

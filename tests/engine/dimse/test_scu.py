@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.dicom.file_meta import FileMeta
 from engine.dimse.acse import A_RELEASE_RQ, encode_abort
 from engine.dimse.contexts import VERIFICATION
 from engine.dimse.scu import OutgoingAssociation, SentObject, call, echo_peer, send_files
@@ -20,7 +21,6 @@ from engine.errors import (
     PeerError,
     PeerUnreachable,
 )
-from engine.intake.file_meta import FileMeta
 from engine.model.peer import CallingTls, Peer, PeerDeadlines
 from tests import dicom
 from tests.certificates import Authority

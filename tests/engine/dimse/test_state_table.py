@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pynetdicom.fsm import TRANSITION_TABLE
 
-from engine.dimse.state_table import OF_PDU_TYPE, TABLE, Action, Occurrence, State
+from engine.dimse.state_table import OF_PDU_TYPE, TABLE, Action, State, UpperLayerEvent
 from tests.peers import pdus
 
 COLUMNS = """
@@ -73,7 +73,7 @@ CELLS = [
 
 def test_there_are_19_events_and_13_states() -> None:
     assert [line.split()[0] for line in ROWS.strip().splitlines()] == [
-        f"Evt{occurrence.value}" for occurrence in Occurrence
+        f"Evt{occurrence.value}" for occurrence in UpperLayerEvent
     ]
     assert COLUMNS.split() == [f"Sta{state.value}" for state in State]
     assert len(CELLS) == 19 * 13
@@ -84,7 +84,7 @@ def test_there_are_19_events_and_13_states() -> None:
 def test_a_cell_has_the_action_of_the_standard_and_the_state_after_it(
     event: int, state: int, cell: str
 ) -> None:
-    entry = TABLE.get((Occurrence(event), State(state)))
+    entry = TABLE.get((UpperLayerEvent(event), State(state)))
     wanted = None if cell == "-" else (Action[cell.replace("-", "_")], State(NEXT[cell]))
     assert entry == wanted
     theirs = TRANSITION_TABLE.get((f"Evt{event}", f"Sta{state}"))
@@ -95,5 +95,5 @@ def test_each_pdu_type_is_the_event_that_the_standard_makes_of_it() -> None:
     types = (pdus.AC, pdus.RJ, pdus.RQ, pdus.P_DATA, pdus.RELEASE_RQ, pdus.RELEASE_RP, pdus.ABORT)
     events = (3, 4, 6, 10, 12, 13, 16)
     assert {
-        kind: Occurrence(event) for kind, event in zip(types, events, strict=True)
+        kind: UpperLayerEvent(event) for kind, event in zip(types, events, strict=True)
     } == OF_PDU_TYPE

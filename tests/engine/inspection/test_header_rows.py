@@ -7,10 +7,10 @@ from pathlib import Path
 import pydicom.data
 import pytest
 
+from engine.dicom.file_meta import FileMeta
 from engine.inspection import header_rows
 from engine.inspection.header_rows import read
 from engine.inspection.job import HeaderJob, HeaderResult
-from engine.intake.file_meta import FileMeta
 from tests import dicom
 from tests.dicom import Element, element
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.events import IdentifyingValuesShown
-from engine.inspection.showings import AGAIN_SECONDS, Showings
-from engine.sessions.traces import TraceKey
+from engine.index.traces import TraceKey
+from engine.inspection.showings import SUPPRESS_SECONDS, PhiAccessLog
 from tests.fakes import FixedClock
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 def test_objects_that_are_shown_again_and_again_are_noted_once_a_minute(tmp_path: Path) -> None:
     told: list[Event] = []
     clock = FixedClock()
-    showings = Showings(told.append, TraceKey(tmp_path / "key"), clock)
-    showings.note_all("anna", ("1.2.1", "1.2.2", "1.2.1"))
-    showings.note_all("anna", ("1.2.1", "1.2.2"))
-    showings.note_all("anna", ("1.2.2", "1.2.3"))
-    showings.note_all("berta", ("1.2.1",))
-    showings.note_all("berta", ())
-    clock.advance(AGAIN_SECONDS)
-    showings.note_all("anna", ("1.2.1",))
+    phi_access_log = PhiAccessLog(told.append, TraceKey(tmp_path / "key"), clock)
+    phi_access_log.note_all("anna", ("1.2.1", "1.2.2", "1.2.1"))
+    phi_access_log.note_all("anna", ("1.2.1", "1.2.2"))
+    phi_access_log.note_all("anna", ("1.2.2", "1.2.3"))
+    phi_access_log.note_all("berta", ("1.2.1",))
+    phi_access_log.note_all("berta", ())
+    clock.advance(SUPPRESS_SECONDS)
+    phi_access_log.note_all("anna", ("1.2.1",))
     events = [event for event in told if isinstance(event, IdentifyingValuesShown)]
     assert [(event.by, 1 + len(event.others)) for event in events] == [
         ("anna", 2),
@@ -39,9 +39,9 @@ def test_objects_that_are_shown_again_and_again_are_noted_once_a_minute(tmp_path
 
 def test_what_somebody_opens_is_noted_each_time(tmp_path: Path) -> None:
     told: list[Event] = []
-    showings = Showings(told.append, TraceKey(tmp_path / "key"), FixedClock())
+    phi_access_log = PhiAccessLog(told.append, TraceKey(tmp_path / "key"), FixedClock())
     for _ in range(2):
-        showings.note("a" * 999, "1.2.1", 7)
+        phi_access_log.note("a" * 999, "1.2.1", 7)
     assert len(told) == 2
     assert "of session 7 were shown to" in told[0].sentence()
     assert len(told[0].sentence()) < 300

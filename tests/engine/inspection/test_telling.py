@@ -7,9 +7,9 @@ import io
 import pytest
 from pydicom import dcmread
 
-from engine.inspection.telling import telling_values
+from engine.inspection.telling import identifying_values_in
 from tests import dicom
-from tests.engine.anonymize.test_edit_file import part10
+from tests.engine.anonymize.files.test_edit_file import part10
 from tests.engine.anonymize.test_nested import creators, names, nested
 
 
@@ -22,5 +22,5 @@ def test_a_name_in_a_nested_sequence_of_any_vr_is_known(vr: str, syntax: str) ->
     private = 0x00091001
     content = creators(private, syntax) + nested(private, vr, inner, syntax)
     ds = dcmread(io.BytesIO(part10(content, syntax)))
-    found = {value.text: value.is_private for value in telling_values(ds)}
+    found = {value.text: value.is_private for value in identifying_values_in(ds)}
     assert found == {"LEAK^NAME": True, "STAYS": True}

@@ -11,10 +11,10 @@ import pytest
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
+from engine.api.objects import Thumbnail, Window
+from engine.dicom.file_meta import FileMeta
 from engine.inspection.job import ThumbnailJob
 from engine.inspection.thumbnail import thumbnail
-from engine.intake.file_meta import FileMeta
-from engine.view.objects import Thumbnail, Window
 from tests import dicom
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.errors import OutOfResources
-from engine.intake.filing import Filed, Filing
+from engine.index.operations import OperationKind, Plan, Request
+from engine.index.store import SessionIndex, SessionKey, SessionOrigin
+from engine.intake.filing import FiledPlace, Filing
 from engine.model.session import SessionArea, SessionStatus
-from engine.sessions.index import SessionIndex, SessionKey, SessionOrigin
-from engine.sessions.ledger import SessionLedger
-from engine.sessions.operations import OperationKind, Plan, Request
+from engine.sessions.ledger import SessionRepository
 from tests.fakes import FixedClock, make_receiver
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Desk:
         self.index = SessionIndex(root / "index.sqlite", durable=False)
         self.filing = Filing(self.index, self.fds[0], self.fds[1], lambda _: self.current)
 
-    def file(self, receiver: Any = DIRECT, key: SessionKey = KEY) -> Filed:
+    def file(self, receiver: Any = DIRECT, key: SessionKey = KEY) -> FiledPlace:
         known = self.index.place_of(
             key._replace(area=SessionArea.ARCHIVE) if receiver.direct_archive else key
         )
@@ -69,18 +69,18 @@ def test_direct_objects_share_one_session_in_the_archive(desk: Desk) -> None:
 def test_what_another_archive_folder_has_is_in_the_way_too(desk: Desk) -> None:
     (desk.archive / "NEURO-01" / "arc001" / "E1").mkdir(parents=True)
     desk.current = "arc002"
-    assert not desk.filing.goes_directly(DIRECT, KEY)
+    assert not desk.filing.archives_directly(DIRECT, KEY)
     assert desk.file().area == "prearchive"
     other = KEY._replace(label="E2")
-    assert desk.filing.goes_directly(DIRECT, other)
+    assert desk.filing.archives_directly(DIRECT, other)
     assert desk.file(key=other).place.folder == ("NEURO-01", "arc002", "E2")
-    assert desk.filing.goes_directly(DIRECT, other)
+    assert desk.filing.archives_directly(DIRECT, other)
 
 
 def test_a_link_that_leads_nowhere_is_in_the_way_like_any_other(desk: Desk) -> None:
     (desk.archive / "NEURO-01" / "arc001").mkdir(parents=True)
     (desk.archive / "NEURO-01" / "arc001" / "E1").symlink_to("nowhere")
-    assert not desk.filing.goes_directly(DIRECT, KEY)
+    assert not desk.filing.archives_directly(DIRECT, KEY)
 
 
 def test_without_direct_archive_the_same_study_has_a_session_of_its_own(desk: Desk) -> None:
@@ -113,7 +113,7 @@ def test_another_study_that_is_being_archived_under_the_label_does_so_too(desk: 
 
 def test_a_session_on_its_way_into_the_archive_is_in_the_way_before_it_is_there(desk: Desk) -> None:
     moving = desk.file(make_receiver(1), KEY._replace(study_instance_uid="1.2.4"))
-    ledger = SessionLedger(desk.index, FixedClock())
+    ledger = SessionRepository(desk.index, FixedClock())
     ledger.change(moving.place.id, SessionStatus.BUILDING)
     ledger.end_build(moving.place.id, (SessionStatus.READY, ""))
     request = Request(OperationKind.ARCHIVE, "admin")
@@ -147,7 +147,7 @@ def test_what_stands_in_the_place_of_a_project_is_a_failure_of_the_storage(
     else:
         (desk.archive / "NEURO-01").symlink_to("/etc")
     with pytest.raises(OutOfResources):
-        desk.filing.goes_directly(DIRECT, KEY)
+        desk.filing.archives_directly(DIRECT, KEY)
 
 
 def test_a_label_in_the_archive_is_as_safe_as_one_in_the_prearchive(desk: Desk) -> None:

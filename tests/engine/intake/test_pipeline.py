@@ -14,37 +14,32 @@ import pytest
 
 from engine.errors import OutOfResources
 from engine.events import SessionOpened
-from engine.intake.anonymizing import Anonymizer
-from engine.intake.custom_processing import CustomProcessing
-from engine.intake.identify import DefaultIdentifier
-from engine.intake.incoming import Arrival, IncomingObject
-from engine.intake.pipeline import LONGEST_AT_ONCE_BYTES, Outcome, Pipeline, Places
-from engine.intake.quarantine import Quarantine
-from engine.intake.recovery import adopt
-from engine.intake.router import Router
-from engine.intake.script_runner import ScriptRunner
-from engine.intake.storage_guard import LOOK_SECONDS, StorageGuard
-from engine.intake.stored import read_stored
-from engine.intake.write import IncomingArea
-from engine.journal import Journal
+from engine.events.journal import Journal
+from engine.identification.builtin import DefaultIdentifier
+from engine.index.store import SessionIndex
+from engine.intake.label_processing import CustomProcessing
+from engine.intake.object import IncomingObject, ObjectArrival
+from engine.intake.pipeline import LONGEST_AT_ONCE_BYTES, ObjectOutcome, Pipeline, StorageAreas
+from engine.intake.rules import ObjectRouter
 from engine.metrics import Metrics
-from engine.model.ae_title import AETitle
-from engine.model.auto_archive import AutoArchive
 from engine.model.configuration import Configuration
-from engine.model.duplicates import DuplicatePolicy
 from engine.model.limits import Limits
-from engine.model.project import Project, ProjectRegistry
+from engine.model.peer import AETitle
+from engine.model.project import AutoArchive, Project, ProjectRegistry
 from engine.model.receiver import Receiver
 from engine.model.session import ObjectState, SessionStatus
-from engine.model.session_settings import SessionSettings
-from engine.model.site import SiteSettings
-from engine.sessions.areas import Areas
-from engine.sessions.index import SessionIndex
-from engine.sessions.ledger import SessionLedger
-from engine.sessions.lifecycle import Lifecycle
-from engine.sessions.policy import SessionPolicy
-from engine.sessions.workplace import Workplace
+from engine.model.site import DuplicatePolicy, SessionSettings, SiteSettings
+from engine.sessions.context import SessionContext, SessionPolicy
+from engine.sessions.folders.stored_objects import read_stored
+from engine.sessions.ledger import SessionRepository
+from engine.sessions.recovery import adopt
+from engine.sessions.worker import Lifecycle
 from engine.settings import Durability
+from engine.storage.areas import Areas
+from engine.storage.guard import CHECK_SECONDS, StorageGuard
+from engine.storage.incoming import IncomingArea
+from engine.storage.quarantine import Quarantine
+from engine.workers.scripts import Anonymizer, ScriptRunner
 from tests import dicom
 from tests.fakes import FixedClock
 
@@ -52,10 +47,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from engine.intake.processing import Processing
-    from engine.intake.script_job import ScriptJob, ScriptResult
-    from engine.intake.worker_processes import Workers
-    from engine.sessions.rows import ObjectRow
+    from engine.index.writer import ObjectRow
+    from engine.processing.chain import Processing
+    from engine.workers.pool import Workers
+    from engine.workers.scripts import ScriptJob, ScriptResult
 
     Processed = Callable[[IncomingArea, Journal], Processing]
 
@@ -90,23 +85,23 @@ class Bench:
     def begin(self, receiver: Receiver = RECEIVER, **requested: str) -> IncomingObject:
         source = self.pipeline.source(receiver, "CT_SCANNER_1", "10.4.7.21:50112", "A-0001")
         self.sources.callback(source.close)
-        return self.pipeline.begin(Arrival(source, **(REQUESTED | requested)))
+        return self.pipeline.begin(ObjectArrival(source, **(REQUESTED | requested)))
 
-    def receive(self, data_set: bytes, **arriving: Any) -> Outcome:
+    def receive(self, data_set: bytes, **arriving: Any) -> ObjectOutcome:
         incoming = self.begin(**arriving)
         incoming.write([memoryview(data_set)], len(data_set))
         outcome = self.pipeline.finish(incoming)
-        self.pipeline.settle(incoming, outcome)
+        self.pipeline.record_outcome(incoming, outcome)
         return outcome
 
     def rows(self) -> tuple[ObjectRow, ...]:
         self.index.flush()
         return self.index.objects()
 
-    def workplace(self) -> Workplace:
+    def session_context(self) -> SessionContext:
         areas = Areas(self.root / "prearchive", self.root / "archive", self.root / "trash")
-        ledger = SessionLedger(self.index, self.clock)
-        return Workplace(self.index, ledger, areas, read_stored, self.journal, self.clock)
+        ledger = SessionRepository(self.index, self.clock)
+        return SessionContext(self.index, ledger, areas, read_stored, self.journal, self.clock)
 
     def files(self) -> list[Path]:
         return sorted(path for path in (self.root / "prearchive").rglob("*") if path.is_file())
@@ -144,13 +139,13 @@ def open_bench(
     )
     configurations = [Configuration(site=site, projects=ProjectRegistry((NEURO_01,)))]
     processing = processed(incoming, journal) if processed else None
-    router = Router(
+    router = ObjectRouter(
         {RECEIVER.identifier: DefaultIdentifier()},
         *(lambda: configurations[-1], journal, clock),
         processing=processing,
     )
     pipeline = Pipeline(
-        Places(incoming, prearchive_fd, archive_fd, quarantine, Durability.FULL, guard),
+        StorageAreas(incoming, prearchive_fd, archive_fd, quarantine, Durability.FULL, guard),
         index,
         journal,
         metrics,
@@ -207,9 +202,9 @@ def test_an_object_holds_its_session_until_it_has_its_row(bench: Bench) -> None:
     incoming.write([dicom.image()], len(dicom.image()))
     outcome = bench.pipeline.finish(incoming)
     assert outcome.session is not None
-    assert not bench.index.holds.wait_until_free(outcome.session, 0)
-    bench.pipeline.settle(incoming, outcome)
-    assert bench.index.holds.wait_until_free(outcome.session, 0)
+    assert not bench.index.session_writers.wait_until_free(outcome.session, 0)
+    bench.pipeline.record_outcome(incoming, outcome)
+    assert bench.index.session_writers.wait_until_free(outcome.session, 0)
 
 
 def test_the_latency_of_an_answer_begins_with_the_last_byte(bench: Bench) -> None:
@@ -218,7 +213,7 @@ def test_the_latency_of_an_answer_begins_with_the_last_byte(bench: Bench) -> Non
     incoming.write([dicom.image()], len(dicom.image()))
     outcome = bench.pipeline.finish(incoming)
     bench.clock.advance(0.5)
-    bench.pipeline.settle(incoming, outcome)
+    bench.pipeline.record_outcome(incoming, outcome)
     assert bench.metrics.latency().p50_ms == pytest.approx(500, rel=0.3)
 
 
@@ -232,7 +227,7 @@ def test_finishing_may_block_for_a_flush_a_process_a_plug_in_or_a_large_object(
         pipeline._places = replace(pipeline._places, durability=durability)
         assert pipeline.may_block(incoming)
     pipeline._places = replace(pipeline._places, durability=Durability.NONE)
-    pipeline._router.ruling(RECEIVER).is_quick = False
+    pipeline._router.receiver_policy(RECEIVER).never_blocks = False
     assert pipeline.may_block(incoming)
     bench.configure()
     assert not pipeline.may_block(incoming)
@@ -456,8 +451,8 @@ def test_an_object_that_is_abandoned_has_a_row_with_a_status_that_nobody_was_tol
 
 def test_a_comment_for_the_peer_has_64_characters_at_most() -> None:
     words = "x" * 63 + "ÿz"
-    assert Outcome(ObjectState.FAILED, 0x0110, words).comment == "x" * 63 + "?"
-    assert Outcome(ObjectState.STORED, 0, words).comment == ""
+    assert ObjectOutcome(ObjectState.FAILED, 0x0110, words).comment == "x" * 63 + "?"
+    assert ObjectOutcome(ObjectState.STORED, 0, words).comment == ""
 
 
 @pytest.mark.parametrize("missing", ["SOPClassUID", "SOPInstanceUID"])
@@ -476,7 +471,7 @@ def test_every_object_ends_in_exactly_one_row_and_the_totals_agree(bench: Bench)
     bench.receive(b"")
     bench.receive(dicom.image(), sop_instance_uid="1.2.3")
     bench.pipeline._places.guard._limits = lambda: Limits(reserve_bytes=1 << 60)
-    bench.clock.advance(LOOK_SECONDS)
+    bench.clock.advance(CHECK_SECONDS)
     bench.receive(dicom.image())
     totals = bench.metrics.totals()
     assert sorted(row.state for row in bench.rows()) == [
@@ -531,9 +526,9 @@ def test_files_that_a_crash_kept_out_of_the_index_are_adopted_once(bench: Bench)
     (known,) = bench.files()
     lost = known.with_name("1.2-4-2-abc.dcm")
     lost.write_bytes(known.read_bytes())
-    recovered = adopt(bench.workplace())
+    recovered = adopt(bench.session_context())
     assert (recovered.objects, recovered.sessions) == (1, 1)
-    assert adopt(bench.workplace()).objects == 0
+    assert adopt(bench.session_context()).objects == 0
     newest = bench.rows()[0]
     assert (newest.reason, newest.sop_instance_uid) == (
         "found on disk after a crash",
@@ -557,7 +552,7 @@ def test_a_retry_completes_an_object_whose_last_flush_failed(
         assert bench.receive(dicom.image()).status == 0xA700
     assert bench.receive(dicom.image()).status == 0
     bench.index.flush()
-    lifecycle = Lifecycle(bench.workplace(), lambda: SessionPolicy(300, 30, lambda _: MANUAL))
+    lifecycle = Lifecycle(bench.session_context(), lambda: SessionPolicy(300, 30, lambda _: MANUAL))
     bench.clock.advance(300)
     lifecycle.run_due()
     (session,) = bench.index.sessions()
@@ -577,5 +572,5 @@ def test_a_session_whose_first_file_never_came_is_forgotten_after_a_crash(
     bench.receive(dicom.image())
     monkeypatch.undo()
     assert len(bench.index.sessions()) == 1
-    adopt(bench.workplace())
+    adopt(bench.session_context())
     assert bench.index.sessions() == ()

@@ -10,7 +10,7 @@ import pytest
 from engine.errors import RoutingFailed
 from engine.model.project import Project, ProjectRegistry
 from tests import dicom
-from tests.engine.intake.identifying import identified, receiver_with, routing_of
+from tests.engine.identification.identifying import identified, receiver_with, routing_of
 
 if TYPE_CHECKING:
     from engine.model.identity import Identity

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.intake.script_job import ScriptJob, ScriptResult, run_script
-from engine.intake.worker_processes import Workers
-from engine.model.auto_archive import AutoArchive
-from engine.model.duplicates import DuplicatePolicy
-from engine.model.project import Project
+from engine.index.operations import OperationKind, Request
+from engine.model.project import AutoArchive, Project
 from engine.model.session import ObjectState, SessionStatus
-from engine.sessions import builder, building
-from engine.sessions.ledger import SessionLedger
-from engine.sessions.lifecycle import Lifecycle
-from engine.sessions.operations import OperationKind, Request
-from engine.sessions.policy import SessionPolicy
+from engine.model.site import DuplicatePolicy
+from engine.sessions import builder
+from engine.sessions.context import SessionPolicy
+from engine.sessions.folders import building
+from engine.sessions.ledger import SessionRepository
+from engine.sessions.worker import Lifecycle
+from engine.workers.pool import Workers
+from engine.workers.scripts import ScriptJob, ScriptResult, run_script
 from tests import dicom
 from tests.engine.intake.test_pipeline import NEURO_01, RECEIVER, Bench, open_bench
 from tests.fakes import make_receiver
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from engine.intake.pipeline import Outcome
-    from engine.sessions.index import Copy, SessionKey
+    from engine.index.store import Copy, SessionKey
+    from engine.intake.pipeline import ObjectOutcome
 
 IDLE_SECONDS = 300
 BASIC_TEXT_SR = "1.2.840.10008.5.1.4.1.1.88.11"
@@ -44,7 +44,7 @@ class Site(Bench):
     The build moves two: the report to `secondary`, and the second series of number 4 to ``4-CT1``.
     """
 
-    def arrive(self, number: int, comment: str = "", **arriving: Any) -> Outcome:
+    def arrive(self, number: int, comment: str = "", **arriving: Any) -> ObjectOutcome:
         """Receive one object of the study."""
         uid = f"1.2.3.{number}"
         sop_class = BASIC_TEXT_SR if number == 2 else dicom.CT_IMAGE_STORAGE
@@ -69,12 +69,12 @@ class Site(Bench):
         self.index.flush()
         self.clock.advance(IDLE_SECONDS)
         policy = SessionPolicy(IDLE_SECONDS, 30, lambda _: code)
-        Lifecycle(self.workplace(), lambda: policy).run_due()
+        Lifecycle(self.session_context(), lambda: policy).run_due()
         (session,) = self.index.sessions()
         return session.status
 
     def ask(self, kind: OperationKind, session: int = 1) -> None:
-        SessionLedger(self.index, self.clock).ask(session, Request(kind, "admin"))
+        SessionRepository(self.index, self.clock).ask(session, Request(kind, "admin"))
 
     def objects(self) -> list[str]:
         return sorted(

@@ -11,34 +11,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.dicom.dataset import read_complete
 from engine.errors import RoutingFailed
 from engine.events import RuleFailed
-from engine.intake.identifiers import explain
-from engine.intake.identify import DefaultIdentifier
-from engine.intake.incoming import Source
-from engine.intake.inquiry import Failure
-from engine.intake.reading import read_complete
-from engine.intake.remembered import HEADERS_PER_RECEIVER, MAX_HEADER_BYTES
-from engine.intake.router import Router
-from engine.intake.slow_rules import TIMEOUTS_TO_SUSPENSION
-from engine.journal import Journal
-from engine.model.ae_title import AETitle
+from engine.events.journal import Journal
+from engine.identification.builtin import DefaultIdentifier
+from engine.identification.caches import HEADERS_PER_RECEIVER, MAX_HEADER_BYTES
+from engine.identification.evaluation import RoutingFailure
+from engine.identification.identifiers import explain
+from engine.intake.object import AssociationContext
+from engine.intake.receiver_policy import TIMEOUTS_TO_SUSPENSION
+from engine.intake.rules import ObjectRouter
 from engine.model.configuration import Configuration
-from engine.model.identity import Decision, Identity
+from engine.model.identity import Attribute, Decision, Identity
+from engine.model.peer import AETitle
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import Receiver
-from engine.model.session_settings import SessionSettings
-from engine.model.site import SiteSettings
-from engine.model.trace import Attribute
+from engine.model.site import SessionSettings, SiteSettings
 from engine.routing import RulesTimeout
 from tests import dicom
-from tests.engine.intake.identifying import header_of, receiver_with, site_with
+from tests.engine.identification.identifying import header_of, receiver_with, site_with
 from tests.fakes import FixedClock
 
 if TYPE_CHECKING:
-    from engine.intake.header import HeaderView
-    from engine.intake.identifiers import Identifier
-    from engine.intake.inquiry import Inquiry
+    from engine.dicom.header import HeaderView
+    from engine.identification.evaluation import RoutingEvaluation
+    from engine.identification.identifiers import Identifier
 
 PROJECTS = ProjectRegistry((Project("NEURO"), Project("CARDIO")))
 SLOW = r"(0010,4000):((a|aa)+)!"
@@ -56,12 +54,14 @@ class Desk:
     def __post_init__(self) -> None:
         self.journal = Journal(self.clock)
         identifiers = {self.identifier.info.id: self.identifier}
-        self.router = Router(identifiers, lambda: self.configuration, self.journal, self.clock)
+        self.router = ObjectRouter(
+            identifiers, lambda: self.configuration, self.journal, self.clock
+        )
 
     def identify(self, header: HeaderView, receiver: Receiver | None = None) -> Identity:
         receiver = receiver or self.configuration.receivers[0]
-        source = Source(receiver, "CT_1", "10.0.0.1:4711", "A-1", {})
-        return self.router.identify(header, self.router.ruling(receiver), source)
+        source = AssociationContext(receiver, "CT_1", "10.0.0.1:4711", "A-1", {})
+        return self.router.identify(header, self.router.receiver_policy(receiver), source)
 
     def told(self) -> list[RuleFailed]:
         page = self.journal.events_since(0, 1000)
@@ -107,8 +107,8 @@ def test_each_receiver_has_rules_of_its_own() -> None:
 def test_how_far_to_read_is_known_before_the_header() -> None:
     deep = replace(receiver_with(subject="(F215,1050):(.*)"), id=2)
     desk = desk_with(receiver_with(), deep)
-    assert desk.router.ruling(desk.configuration.receivers[0]).last_tag == 0x00324000
-    assert desk.router.ruling(deep).last_tag == 0xF2151050
+    assert desk.router.receiver_policy(desk.configuration.receivers[0]).last_tag == 0x00324000
+    assert desk.router.receiver_policy(deep).last_tag == 0xF2151050
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_how_far_to_read_is_known_before_the_header() -> None:
 )
 def test_filters_and_file_names_say_how_far_to_read_too(sessions: SessionSettings) -> None:
     desk = desk_with(site=SiteSettings(sessions=sessions))
-    assert desk.router.ruling(desk.configuration.receivers[0]).last_tag == 0x40080040
+    assert desk.router.receiver_policy(desk.configuration.receivers[0]).last_tag == 0x40080040
 
 
 @pytest.mark.parametrize("attribute", ["subject", "session"])
@@ -196,12 +196,12 @@ def test_the_rules_of_another_receiver_are_not_suspended_with_it() -> None:
 
 def test_rules_that_together_take_too_long_are_told_at_1_to_5_10_100_times() -> None:
     desk = desk_with()
-    ruling = desk.router.ruling(desk.configuration.receivers[0])
-    clause = ruling.routing.chains[Attribute.SUBJECT][0]
-    failure = Failure(Attribute.SUBJECT, clause, RulesTimeout("50 ms are used up"))
-    told = [ruling.slow_rules.note(failure) for _ in range(101)]
+    receiver_policy = desk.router.receiver_policy(desk.configuration.receivers[0])
+    clause = receiver_policy.routing.chains[Attribute.SUBJECT][0]
+    failure = RoutingFailure(Attribute.SUBJECT, clause, RulesTimeout("50 ms are used up"))
+    told = [receiver_policy.slow_rules.note(failure) for _ in range(101)]
     assert [times for times in told if times] == [1, 2, 3, 4, 5, 10, 100]
-    assert ruling.slow_rules.suspended == frozenset()
+    assert receiver_policy.slow_rules.suspended == frozenset()
 
 
 class CountingIdentifier(DefaultIdentifier):
@@ -211,9 +211,9 @@ class CountingIdentifier(DefaultIdentifier):
         self.is_settled_by_header = is_settled_by_header
         self.asked = 0
 
-    def identify(self, inquiry: Inquiry) -> Identity:
+    def identify(self, evaluation: RoutingEvaluation) -> Identity:
         self.asked += 1
-        return super().identify(inquiry)
+        return super().identify(evaluation)
 
 
 def test_objects_of_a_series_share_one_identification() -> None:
@@ -265,7 +265,7 @@ def test_objects_that_differ_in_what_decides_are_identified_apart(
     desk = desk_with()
     for values in (first, second, first):
         header = header_of(**values)
-        routing = desk.router.ruling(desk.configuration.receivers[0]).routing
+        routing = desk.router.receiver_policy(desk.configuration.receivers[0]).routing
         assert desk.identify(header) == explain(DefaultIdentifier(), header, routing).identity
 
 
@@ -276,7 +276,7 @@ _IDS = st.sampled_from(["", "A", "AB", "NEURO", "CARDIO", "Project:NEURO", "Sess
 @given(st.lists(st.tuples(_IDS, _IDS, _IDS, st.sampled_from(dicom.UNCOMPRESSED)), max_size=12))
 def test_sharing_changes_no_identity(objects: list[tuple[str, str, str, str]]) -> None:
     desk = desk_with(receiver_with(subject="(0008,1030):(.).*"))
-    routing = desk.router.ruling(desk.configuration.receivers[0]).routing
+    routing = desk.router.receiver_policy(desk.configuration.receivers[0]).routing
     for comment, description, patient_id, syntax in objects:
         data_set = dicom.image(
             syntax,
@@ -361,7 +361,7 @@ def test_headers_of_deleted_receivers_and_very_large_ones_are_not_kept() -> None
 def test_many_threads_get_what_each_would_get_alone_while_the_configuration_changes() -> None:
     desk = desk_with(receiver_with(subject="(0008,1030):(.).*"))
     receiver = desk.configuration.receivers[0]
-    routing = desk.router.ruling(receiver).routing
+    routing = desk.router.receiver_policy(receiver).routing
     wrong: list[tuple[Identity | None, Identity]] = []
 
     def identify(thread: int) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from engine.errors import RoutingFailed
 from engine.model.project import Project, ProjectRegistry
-from engine.model.site_routing import SiteRouting
+from engine.model.routing import SiteRouting
 from tests import dicom
-from tests.engine.intake.identifying import (
+from tests.engine.identification.identifying import (
     explained,
     header_of,
     identified,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InvalidAETitle
-from engine.model.ae_title import AETitle
+from engine.model.peer import AETitle
 
 XNAT_PATTERN = re.compile(r"(?=[^\\]*[^\s\\]+$)(?=^[^\s\\]+[^\\]*)[ -~]{1,16}")
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from engine.errors import ConfigurationError, CorruptConfiguration, NotFound
-from engine.model.ae_title import AETitle
 from engine.model.configuration import Configuration, parse_configuration
+from engine.model.peer import AETitle
 from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
 

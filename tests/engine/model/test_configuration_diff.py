@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.model.ae_title import AETitle
 from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
 from engine.model.configuration import Configuration
 from engine.model.configuration_diff import differences, in_one_line, masked
+from engine.model.peer import AETitle
 from engine.model.project import Project, ProjectRegistry
 from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings

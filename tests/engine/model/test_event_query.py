@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engine.events import Severity
-from engine.model.event_query import InvalidEventQuery, parse_event_query
-from engine.model.moment import parse_moment
+from engine.model.queries import InvalidEventQuery, parse_event_query
+from engine.model.text import parse_moment
 from tests.fakes import NOW
 
 RECORD: dict[str, object] = {

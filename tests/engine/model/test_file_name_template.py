@@ -7,7 +7,7 @@ from pydicom.datadict import tag_for_keyword
 
 from engine.errors import InvalidSite
 from engine.model.file_name_template import DEFAULT_TEMPLATE, parse_template
-from engine.model.session_settings import SessionSettings
+from engine.model.site import SessionSettings
 
 STUDY = "1.3.12.2.1107.5.2.32.35177.30000006121218324675000000034"
 INSTANCE = "1.3.12.2.1107.5.2.32.35177.3.2006121409365951632817982"

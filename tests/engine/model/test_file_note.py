@@ -9,8 +9,8 @@ import pytest
 from pydicom import dcmread
 
 from engine.anonymize import Profile, edit_file
-from engine.intake.file_meta import FileMeta
-from engine.model.file_note import EXEMPT, done_for, noted
+from engine.dicom.file_meta import FileMeta
+from engine.model.anonymization import EXEMPT, done_for, script_state
 from engine.model.session import ProjectScript
 from engine.sessions.reconcile import identify
 from tests import dicom
@@ -38,7 +38,7 @@ def test_a_note_counts_where_its_object_is_now(
     note: bytes, project: str | None, meaning: ProjectScript
 ) -> None:
     assert len(note) % 2 == 0 or note == b"anything else"
-    assert noted(note, project) is meaning
+    assert script_state(note, project) is meaning
 
 
 def stored(path: Path, *, anonymization: bool = True) -> Path:

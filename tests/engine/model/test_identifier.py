@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.errors import InvalidReceiver
-from engine.model.identifier import DEFAULT_IDENTIFIERS, IdentifierField, IdentifierInfo
+from engine.model.plugins import DEFAULT_IDENTIFIERS, IdentifierField, IdentifierInfo
 from engine.model.receiver import Receiver, ReceiverRules, parse_receiver
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.model.identifier import (
+from engine.model.plugins import (
     PROJECT_FIELD,
     IdentifierChoice,
     IdentifierField,

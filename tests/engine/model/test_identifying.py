@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from engine.model.identifying import is_identifying, is_private
+from engine.model.identity import is_identifying, is_private
 
 
 @pytest.mark.parametrize(

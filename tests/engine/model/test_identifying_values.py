@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from engine.model.identifying import (
+from engine.model.identity import (
     MASK,
     NO_VALUES,
     IdentifyingValue,
     IdentifyingValues,
-    is_telling,
+    identifies_anywhere,
 )
 
 KNOWN = IdentifyingValues(
@@ -51,7 +51,7 @@ def test_a_value_is_masked_wherever_it_stands(text: str, hidden: str) -> None:
     [("PAT-4711", True), ("4711", True), ("711", False), ("the ward", False), ("BRAIN", False)],
 )
 def test_a_part_of_a_value_tells_it_too_unless_it_is_of_a_long_text(text: str, told: bool) -> None:
-    assert KNOWN.are_told_by(text) is told
+    assert KNOWN.appear_in(text) is told
 
 
 def test_of_a_path_only_the_names_of_creators_say_anything() -> None:
@@ -64,12 +64,12 @@ def test_an_object_that_says_very_much_costs_little_and_hides_its_patient_all_th
     private = [IdentifyingValue(f"{number:05d}{'x' * 2_000}", "LO", True) for number in range(900)]
     known = IdentifyingValues((*private, IdentifyingValue("Doe^Jane", "PN")))
     assert known.hide("Jane Doe") == f"{MASK} {MASK}"
-    assert known.are_told_by(private[0].text)
+    assert known.appear_in(private[0].text)
 
 
 def test_where_nothing_is_known_nothing_is_hidden() -> None:
     assert NO_VALUES.hide("Doe^Jane") == "Doe^Jane"
-    assert not NO_VALUES.are_told_by("Doe^Jane")
+    assert not NO_VALUES.appear_in("Doe^Jane")
 
 
 @pytest.mark.parametrize(
@@ -86,4 +86,4 @@ def test_where_nothing_is_known_nothing_is_hidden() -> None:
 def test_dates_give_a_person_away_only_where_they_are_the_patients(
     tag: int, vr: str, gives_away: bool
 ) -> None:
-    assert is_telling(tag, vr) is gives_away
+    assert identifies_anywhere(tag, vr) is gives_away

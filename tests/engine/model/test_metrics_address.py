@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import ConfigurationError
-from engine.model.metrics_address import MetricsAddress
+from engine.model.addresses import MetricsAddress
 
 
 @pytest.mark.parametrize(

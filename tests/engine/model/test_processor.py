@@ -10,12 +10,14 @@ import pytest
 from engine.errors import ConfigurationError, InvalidProcessor, Problem
 from engine.model.configuration import Configuration, parse_configuration
 from engine.model.configuration_diff import differences
-from engine.model.processor import Processor, ProcessorRules, parse_processor
-from engine.model.processor_class import (
+from engine.model.processor import (
     Location,
     ParameterKind,
+    Processor,
     ProcessorClass,
     ProcessorParameter,
+    ProcessorRules,
+    parse_processor,
 )
 from engine.model.project import Project, ProjectRegistry
 

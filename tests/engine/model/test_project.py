@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from engine.errors import InvalidProject, InvalidSite, NotFound
-from engine.model.auto_archive import AutoArchive
-from engine.model.project import Project, ProjectRegistry
+from engine.model.project import AutoArchive, Project, ProjectRegistry
 from engine.model.site import SiteSettings
 
 REGISTRY = ProjectRegistry(

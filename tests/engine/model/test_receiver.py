@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from engine.errors import InvalidReceiver, Problem
-from engine.model.ae_title import AETitle
-from engine.model.identifier import DEFAULT_IDENTIFIER, IdentifierInfo
+from engine.model.peer import AETitle
+from engine.model.plugins import DEFAULT_IDENTIFIER, IdentifierInfo
 from engine.model.receiver import Receiver, ReceiverRules, parse_receiver
 from engine.model.site import SiteSettings
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from engine.model.ae_title import AETitle
+from engine.model.peer import AETitle
 from engine.model.receiver import Receiver
+from engine.model.routing import SiteRouting
 from engine.model.routing_draft import InvalidDraft, drafted
-from engine.model.site_routing import SiteRouting
 
 RECEIVER = Receiver(
     1, AETitle("XNAT"), 8104, routing_enabled=True, session_routing="(0010,0020):(.*)"

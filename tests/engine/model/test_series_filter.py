@@ -8,7 +8,7 @@ from pydicom.datadict import tag_for_keyword
 from engine.errors import InvalidProject, InvalidSite
 from engine.model.project import Project
 from engine.model.series_filter import filter_problems, parse_series_filter
-from engine.model.session_settings import SessionSettings
+from engine.model.site import SessionSettings
 from engine.routing import RuleTimeout
 
 

@@ -9,7 +9,7 @@ from engine.model.session import (
     QUEUED,
     TRANSITIONS,
     SessionStatus,
-    may_be_asked,
+    requestable,
     require_request,
     require_transition,
     status_on_arrival,
@@ -38,7 +38,7 @@ S = SessionStatus
 def test_what_a_person_may_ask_for_depends_on_the_state(
     status: SessionStatus, asked: set[str]
 ) -> None:
-    assert {str(s).removeprefix("QUEUED_") for s in may_be_asked(status)} == asked
+    assert {str(s).removeprefix("QUEUED_") for s in requestable(status)} == asked
 
 
 @pytest.mark.parametrize(

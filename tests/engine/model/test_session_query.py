@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from engine.model.queries import InvalidQuery, SessionQuery, parse_query
 from engine.model.session import SessionStatus
-from engine.model.session_query import InvalidQuery, SessionQuery, parse_query
 
 NOW = datetime(2026, 8, 24, 14, 3, 22, tzinfo=UTC)
 

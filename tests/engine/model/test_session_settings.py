@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import InvalidSite
-from engine.model.duplicates import DuplicatePolicy
-from engine.model.session_settings import SessionSettings
+from engine.model.site import DuplicatePolicy, SessionSettings
 
 
 def test_settings_read_back_as_they_were_written() -> None:

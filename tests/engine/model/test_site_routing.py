@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from engine.errors import InvalidSite
-from engine.model.auto_archive import AutoArchive
 from engine.model.configuration import Configuration
 from engine.model.configuration_diff import differences
+from engine.model.project import AutoArchive
+from engine.model.routing import ATTRIBUTES, SiteRouting
 from engine.model.site import SiteSettings
-from engine.model.site_routing import ATTRIBUTES, SiteRouting
 
 RULE = "(0008,1030):(.*)"
 

@@ -6,8 +6,7 @@ import pytest
 
 from engine.errors import InvalidStudyRoute
 from engine.model.project import Project, ProjectRegistry
-from engine.model.study_route import StudyRoute, parse_study_route
-from engine.model.study_route_csv import read_study_routes_csv
+from engine.model.study_route import StudyRoute, parse_study_route, read_study_routes_csv
 
 PROJECTS = ProjectRegistry((Project("NEURO-01", aliases=("neuro",)), Project("CARDIO")))
 HEAD = "study_instance_uid,project,subject,session\n"

@@ -20,8 +20,15 @@ from engine.model.tls import (
     TlsSettings,
     peer_certificate,
 )
-from engine.model.whitelist import match, normalize_address, parse_entry, parse_whitelist
-from engine.model.whitelist_review import Oddity, also_admits, review
+from engine.model.whitelist import (
+    Oddity,
+    also_admits,
+    match,
+    normalize_address,
+    parse_entry,
+    parse_whitelist,
+    review,
+)
 
 FILES: dict[str, Any] = {"tls_certificate": "/c.pem", "tls_key": "/k.pem", "tls_ca": "/ca.pem"}
 SAFE: dict[str, Any] = {"ae_title": "SAFE", "port": 2762, "tls_enabled": True, **FILES}

@@ -8,8 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.model.whitelist import normalize_address, parse_entry
-from engine.model.whitelist_review import Oddity, also_admits, proposals, review
+from engine.model.whitelist import (
+    Oddity,
+    also_admits,
+    normalize_address,
+    parse_entry,
+    proposals,
+    review,
+)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from engine.events import ConnectionDropped
-from engine.journal import Journal
+from engine.events.journal import Journal
 from engine.model.limits import Limits
 from engine.model.whitelist import normalize_address
-from engine.net.admission import CROWDED, GAVE_WAY, PendingConnections, too_fast
+from engine.net.admission import DISPLACED, TOO_MANY_PENDING, PendingConnections, too_fast
 from tests.caller import Caller
 from tests.fakes import FixedClock
 from tests.running import LOOPBACK, Dock, free_port, make_receiver
@@ -23,10 +23,10 @@ class Waiting:
     """A connection that has no association yet."""
 
     limits: Limits
-    is_hasty: bool
+    is_rate_limited: bool
 
-    def __init__(self, *, is_silent: bool = True, is_heard: bool = False) -> None:
-        self.is_silent, self.is_heard = is_silent, is_heard
+    def __init__(self, *, is_silent: bool = True, request_received: bool = False) -> None:
+        self.is_silent, self.request_received = is_silent, request_received
         self.why = ""
         self.is_gone = False
 
@@ -68,7 +68,7 @@ def test_when_it_is_full_the_oldest_of_the_busiest_address_gives_way(
     busy = [knock(pending, "10.0.0.1") for _ in range(3)]
     assert knock(pending, "10.0.0.3")
     assert [one.is_gone for one in (alone, *busy)] == [False, True, False, False]
-    assert busy[0].why == GAVE_WAY
+    assert busy[0].why == DISPLACED
     assert knock(pending, "10.0.0.4")
     assert [one.is_gone for one in (alone, *busy)] == [False, True, True, False]
 
@@ -83,8 +83,8 @@ def test_who_is_silent_gives_way_before_who_has_begun_to_speak(pending: PendingC
 
 
 def test_who_is_being_answered_does_not_give_way(pending: PendingConnections) -> None:
-    heard = [knock(pending, "10.0.0.1", Waiting(is_heard=True)) for _ in range(3)]
-    knock(pending, "10.0.0.2", Waiting(is_heard=True))
+    heard = [knock(pending, "10.0.0.1", Waiting(request_received=True)) for _ in range(3)]
+    knock(pending, "10.0.0.2", Waiting(request_received=True))
     assert knock(pending, "10.0.0.3")
     assert not any(one.is_gone for one in heard)
 
@@ -202,5 +202,5 @@ def test_three_addresses_that_say_nothing_keep_nobody_out() -> None:
         told = dock.told(ConnectionDropped)
         for caller in silent:
             caller.socket.close()
-    assert any(CROWDED in sentence for sentence in told)
-    assert any(GAVE_WAY in sentence for sentence in told)
+    assert any(TOO_MANY_PENDING in sentence for sentence in told)
+    assert any(DISPLACED in sentence for sentence in told)

@@ -50,12 +50,12 @@ def test_who_goes_on_is_ignored_in_the_end_and_heard_again_after_a_rest(
     rates: ArrivalRates, clock: FixedClock
 ) -> None:
     arrivals(rates, 9)
-    assert not rates.ignores(HERE, LIMITS)
+    assert not rates.exceeds_rate(HERE, LIMITS)
     arrivals(rates, 1)
-    assert rates.ignores(HERE, LIMITS)
-    assert not rates.ignores(THERE, LIMITS)
+    assert rates.exceeds_rate(HERE, LIMITS)
+    assert not rates.exceeds_rate(THERE, LIMITS)
     clock.advance(0.5)
-    assert not rates.ignores(HERE, LIMITS)
+    assert not rates.exceeds_rate(HERE, LIMITS)
     clock.advance(4.5)
     assert arrivals(rates, 6) == [True] * 5 + [False]
 
@@ -68,7 +68,7 @@ def test_a_rest_saves_up_no_more_than_a_burst(rates: ArrivalRates, clock: FixedC
 
 def test_a_new_limit_counts_at_once(rates: ArrivalRates) -> None:
     arrivals(rates, 10)
-    assert not rates.ignores(HERE, Limits())
+    assert not rates.exceeds_rate(HERE, Limits())
 
 
 def test_addresses_at_rest_are_forgotten(

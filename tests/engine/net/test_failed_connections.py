@@ -8,10 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.journal import Journal
+from engine.events.journal import Journal
+from engine.events.repeats import FOLDED_WITHIN_SECONDS, KEPT, Repetitions
 from engine.model.whitelist import Address, normalize_address
-from engine.net.admission import LEFT_SILENTLY, REPORTS_PER_MINUTE, FailedConnections, describe_end
-from engine.repetitions import FOLDED_WITHIN_SECONDS, KEPT, Repetitions
+from engine.net.admission import (
+    CLOSED_WITHOUT_DATA,
+    REPORTS_PER_MINUTE,
+    FailedConnections,
+    describe_end,
+)
 from tests.fakes import FixedClock
 
 LONGEST = 1_000
@@ -102,9 +107,9 @@ def test_silent_checks_of_a_port_are_told_from_the_tenth_on(
     failed: FailedConnections, journal: Journal
 ) -> None:
     for _ in range(9):
-        failed.record(HERE, 104, LEFT_SILENTLY)
+        failed.record(HERE, 104, CLOSED_WITHOUT_DATA)
     assert told(journal) == []
-    failed.record(HERE, 104, LEFT_SILENTLY)
+    failed.record(HERE, 104, CLOSED_WITHOUT_DATA)
     assert len(told(journal)) == 1
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.api import ReceiverState
 from engine.events import SocketUnused
 from engine.net import inherited as inherited_module
-from engine.net.inherited import InheritedSockets, Unused
-from engine.view import ReceiverState
+from engine.net.inherited import InheritedSockets, UnusedDescriptor
 from tests.caller import Caller, call
 from tests.running import LOOPBACK, Dock, free_port, make_receiver
 
@@ -133,9 +133,9 @@ def test_what_does_not_listen_on_tcp_is_refused_by_its_name(hand_over: HandOver)
     os.close(reading)
     os.close(writing)
     assert inherited.close_unused(()) == (
-        Unused("pipe", "it is no socket (Socket operation on non-socket)"),
-        Unused(f"descriptor {hand_over.first + 1}", "it does not listen"),
-        Unused("datagrams", "it is not a TCP socket"),
+        UnusedDescriptor("pipe", "it is no socket (Socket operation on non-socket)"),
+        UnusedDescriptor(f"descriptor {hand_over.first + 1}", "it does not listen"),
+        UnusedDescriptor("datagrams", "it is not a TCP socket"),
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.api import PortHolder, PortState, ReceiverState
 from engine.errors import (
     AddressNotLocal,
     InvalidReceiver,
@@ -25,9 +26,8 @@ from engine.events import AssociationAborted, ReceiverFailed, ReceiverListening,
 from engine.model.site import SiteSettings
 from engine.net.ports import find_holder, listen_error, listening_address, probe
 from engine.reception.receivers import RETRY_SECONDS
-from engine.service import Engine
+from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
-from engine.view import PortHolder, PortState, ReceiverState
 from tests.caller import Caller, call
 from tests.fakes import FixedClock
 from tests.running import LOOPBACK, Dock, configure, free_port, make_receiver
@@ -35,8 +35,8 @@ from tests.running import LOOPBACK, Dock, configure, free_port, make_receiver
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from engine.api import ListenFailure
     from engine.model.receiver import Receiver
-    from engine.view import ListenFailure
 
 SECOND_LOOPBACK = "127.0.0.2"
 IPV6_LOOPBACK = "::1"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.net.protocols import ae_titles, is_client_hello, is_plain_dicom, recognize
+from engine.net.protocols import ae_titles, describe_protocol, is_client_hello, is_plain_dicom
 from tests.caller import echo_bytes
 
 
@@ -38,12 +38,12 @@ from tests.caller import echo_bytes
     ],
 )
 def test_a_connection_is_recognized_by_its_first_bytes(first_bytes: bytes, what: str) -> None:
-    assert recognize(first_bytes) == what
+    assert describe_protocol(first_bytes) == what
 
 
 @given(st.binary(max_size=80))
 def test_whatever_comes_the_words_are_ours(first_bytes: bytes) -> None:
-    said = recognize(first_bytes)
+    said = describe_protocol(first_bytes)
     assert said.isascii()
     assert said.isprintable()
     assert 0 < len(said) < 40

@@ -59,13 +59,13 @@ def test_calls_of_other_threads_are_made_on_the_loops_thread_in_their_order(
     made: list[tuple[int, bool]] = []
 
     def call(number: int) -> None:
-        made.append((number, reactor.is_here()))
+        made.append((number, reactor.is_loop_thread()))
 
     for number in range(100):
         reactor.call_soon(partial(call, number))
     on_loop(reactor)
     assert made == [(number, True) for number in range(100)]
-    assert not reactor.is_here()
+    assert not reactor.is_loop_thread()
 
 
 def test_a_call_that_asks_for_another_lets_the_others_have_their_turn(reactor: Reactor) -> None:
@@ -226,9 +226,9 @@ def test_the_loop_rests_until_it_is_called_or_a_timer_is_due(
     ready: list[list[int]] = []
     on_loop(reactor, lambda: ready.append(select.select([reactor._wake_fd], [], [], 0)[0]))
     assert ready == [[]]
-    assert reactor._patience() is None
+    assert reactor._poll_timeout() is None
     on_loop(reactor, lambda: reactor.call_at(time.seconds + 5, fail))
-    assert reactor._patience() == 5
+    assert reactor._poll_timeout() == 5
 
 
 def test_the_loop_wakes_by_itself_when_a_timer_is_due() -> None:
@@ -277,13 +277,13 @@ def test_work_that_may_block_is_done_elsewhere_and_its_result_comes_back_to_the_
 
     def work() -> bool:
         assert may_end.wait(SOON_SECONDS)
-        return reactor.is_here()
+        return reactor.is_loop_thread()
 
     def finished(was_on_loop: bool) -> None:
-        found.append((f"work on the loop: {was_on_loop}", reactor.is_here()))
+        found.append((f"work on the loop: {was_on_loop}", reactor.is_loop_thread()))
         ended.set()
 
-    on_loop(reactor, lambda: reactor.finish_elsewhere(work, finished))
+    on_loop(reactor, lambda: reactor.run_in_pool(work, finished))
     on_loop(reactor)  # which goes on meanwhile
     assert found == []
     may_end.set()
@@ -299,7 +299,7 @@ def test_work_of_more_than_a_receivers_associations_is_done_at_once(reactor: Rea
 
     def begin() -> None:
         for _ in range(POOL_THREADS):
-            reactor.finish_elsewhere(work, lambda _: ended.release())
+            reactor.run_in_pool(work, lambda _: ended.release())
 
     on_loop(reactor, begin)
     for _ in range(POOL_THREADS):
@@ -316,7 +316,7 @@ def test_a_stop_waits_for_no_work_and_what_work_returns_after_it_is_dropped() ->
         assert may_end.wait(SOON_SECONDS)
         ended.set()
 
-    on_loop(reactor, lambda: reactor.finish_elsewhere(work, finished.append))
+    on_loop(reactor, lambda: reactor.run_in_pool(work, finished.append))
     assert begun.wait(SOON_SECONDS)
     reactor.stop()
     may_end.set()
@@ -335,8 +335,8 @@ def test_work_that_has_not_begun_at_a_stop_is_not_done_and_its_threads_end() -> 
 
     def begin() -> None:
         for _ in range(POOL_THREADS):
-            reactor.finish_elsewhere(work, lambda _: None)
-        reactor.finish_elsewhere(lambda: done.append("one more"), lambda _: None)
+            reactor.run_in_pool(work, lambda _: None)
+        reactor.run_in_pool(lambda: done.append("one more"), lambda _: None)
 
     on_loop(reactor, begin)
     for _ in range(POOL_THREADS):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from engine.certificates import load
+from engine.certificates.tls_context import load
 from engine.model.tls import ClientCertificates, TlsSettings
 from engine.net.reactor import READABLE, Reactor
 from engine.net.stream import Stream
@@ -86,7 +86,7 @@ def secure(wire: Wire, authority: Authority) -> None:
     is_done = threading.Event()
 
     def go_on() -> None:
-        if wire.stream.shake_hands():
+        if wire.stream.step_handshake():
             wire.on_ready = lambda: wire.stream.wait_for(0)
             is_done.set()
 
@@ -281,7 +281,7 @@ def test_after_a_handshake_that_ends_with_sending_a_silent_peer_is_waited_for_wi
             raise ssl.SSLWantWriteError
 
     def go_on() -> None:
-        if not is_done.is_set() and plain.stream.shake_hands():
+        if not is_done.is_set() and plain.stream.step_handshake():
             is_done.set()
 
     monkeypatch.setattr(TlsConnection, "do_handshake", shake_late)
@@ -392,7 +392,7 @@ def test_a_handshake_with_a_peer_that_speaks_something_else_fails(
 
     def shake() -> None:
         try:
-            plain.stream.shake_hands()
+            plain.stream.step_handshake()
         except ssl.SSLError as error:
             failed.append(error.reason)
         plain.stream.wait_for(0)
@@ -406,6 +406,6 @@ def test_a_handshake_waits_for_the_peer_without_holding_up_the_loop(
 ) -> None:
     prepared = handshake(Authority(tmp_path / "pki"))
     plain.do(lambda: plain.stream.secure(prepared))
-    assert not plain.do(plain.stream.shake_hands)
+    assert not plain.do(plain.stream.step_handshake)
     plain.peer.close()
     plain.wait_until_ready()

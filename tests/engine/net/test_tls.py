@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 
+from engine.api import ReceiverState
 from engine.dimse.scu import echo
 from engine.events import (
     AssociationRejected,
@@ -29,8 +30,7 @@ from engine.events import (
     ReceiverStopped,
 )
 from engine.model.tls import ClientCertificates
-from engine.net.securing import Securing
-from engine.view import ReceiverState
+from engine.net.securing import TlsSetup
 from tests.caller import Caller, call
 from tests.certificates import LONG_AGO, OVER, Authority, party
 from tests.fakes import FixedClock
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.events import Event
-    from engine.net.tls import Handshake, Refused
+    from engine.net.tls import Handshake, TlsRefused
 
 CLIENT = "ct1.hospital.example"
 
@@ -141,13 +141,13 @@ def test_who_is_cut_off_while_certificates_are_read_holds_up_nobody_and_nothing_
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port, reading, go_on = free_port(), threading.Event(), threading.Event()
-    with Dock(time=SettableTime()) as dock, calls_of(Securing, "_prepared") as read:
+    with Dock(time=SettableTime()) as dock, calls_of(TlsSetup, "_prepared") as read:
         dock.apply(make_receiver("SAFE", port, **authority.settings()))
         tls = next(iter(dock.receivers._ports.values())).listener.tls
         assert tls is not None
         prepare = tls.prepare
 
-        def read_when_told() -> Handshake | Refused:
+        def read_when_told() -> Handshake | TlsRefused:
             reading.set()
             assert go_on.wait(20)
             return prepare()
@@ -160,7 +160,7 @@ def test_who_is_cut_off_while_certificates_are_read_holds_up_nobody_and_nothing_
             caller.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
             assert reading.wait(20)
             dock.settle()
-            with calls_of(Securing, "go_on") as called:
+            with calls_of(TlsSetup, "go_on") as called:
                 dock.settle()
                 assert not called.acquire(blocking=False)
             dock.pass_time(10.1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.certificates import load
+from engine.certificates.tls_context import load
 from engine.events import AssociationAborted, AssociationReleased, ConnectionDropped
 from engine.model.tls import ClientCertificates, TlsSettings
 from engine.net.tls import TlsConnection, handshake_words

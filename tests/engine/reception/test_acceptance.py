@@ -7,20 +7,20 @@ from ipaddress import ip_address
 
 import pytest
 
-from engine.model.ae_title import AETitle
 from engine.model.limits import Limits
+from engine.model.peer import AETitle
 from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
 from engine.reception.acceptance import (
-    Accepted,
+    Acceptance,
     AssociationRequest,
-    Load,
+    EngineLoad,
     OpenAssociation,
     Rejection,
     decide,
 )
 
-ROOM = Load()
+ROOM = EngineLoad()
 
 
 def request(
@@ -40,7 +40,7 @@ GUARDED = Receiver(
 
 
 def test_a_call_to_an_enabled_receiver_is_accepted_by_that_receiver() -> None:
-    assert decide(request(), 8104, receivers(XNAT, GUARDED), ROOM) == Accepted(XNAT)
+    assert decide(request(), 8104, receivers(XNAT, GUARDED), ROOM) == Acceptance(XNAT)
 
 
 @pytest.mark.parametrize("called", ["xnat", "XNAT2", "", "ANY", "*"])
@@ -70,7 +70,7 @@ def test_a_caller_outside_the_whitelist_is_rejected_with_1_1_3_naming_the_neares
 )
 def test_a_caller_on_the_whitelist_is_accepted(calling: str, address: str, line: str) -> None:
     decision = decide(request("GUARDED", calling, address), 8104, receivers(GUARDED), ROOM)
-    assert decision == Accepted(GUARDED, whitelist_line=line)
+    assert decision == Acceptance(GUARDED, whitelist_line=line)
 
 
 def test_an_empty_enabled_whitelist_keeps_everybody_out() -> None:
@@ -82,7 +82,7 @@ def test_an_empty_enabled_whitelist_keeps_everybody_out() -> None:
 
 def test_the_list_of_a_switched_off_whitelist_is_ignored() -> None:
     receiver = Receiver(3, AETitle("OPEN"), 8104, whitelist=("10.0.0.0/33", "nobody"))
-    assert decide(request("OPEN"), 8104, receivers(receiver), ROOM) == Accepted(receiver)
+    assert decide(request("OPEN"), 8104, receivers(receiver), ROOM) == Acceptance(receiver)
 
 
 LIMITS = Limits(
@@ -121,24 +121,24 @@ def an_open(
 def test_beyond_each_limit_callers_are_rejected_for_now_with_2_3_2(
     open_ones: list[OpenAssociation], words: str
 ) -> None:
-    full = Load(tuple(open_ones), SiteSettings(limits=LIMITS))
+    full = EngineLoad(tuple(open_ones), SiteSettings(limits=LIMITS))
     decision = decide(request(), 8104, receivers(XNAT), full)
     assert isinstance(decision, Rejection)
     assert (decision.result, decision.source, decision.reason) == (2, 3, 2)
     assert decision.why == f"{words}, and no more are allowed"
-    room = Load(tuple(open_ones[1:]), SiteSettings(limits=LIMITS))
-    assert decide(request(), 8104, receivers(XNAT), room) == Accepted(XNAT)
+    room = EngineLoad(tuple(open_ones[1:]), SiteSettings(limits=LIMITS))
+    assert decide(request(), 8104, receivers(XNAT), room) == Acceptance(XNAT)
 
 
 def test_a_receivers_own_limit_takes_the_place_of_the_sites() -> None:
     generous = replace(XNAT, limits=(("associations_per_receiver", 10),))
     open_ones = tuple(an_open(n, ae_title="XNAT") for n in range(4))
-    load = Load(open_ones, SiteSettings(limits=LIMITS))
-    assert decide(request(), 8104, receivers(generous), load) == Accepted(generous)
+    load = EngineLoad(open_ones, SiteSettings(limits=LIMITS))
+    assert decide(request(), 8104, receivers(generous), load) == Acceptance(generous)
 
 
 def test_a_stopping_engine_rejects_for_now_with_2_3_1() -> None:
-    decision = decide(request(), 8104, receivers(XNAT), Load(draining=True))
+    decision = decide(request(), 8104, receivers(XNAT), EngineLoad(draining=True))
     assert isinstance(decision, Rejection)
     assert (decision.result, decision.source, decision.reason) == (2, 3, 1)
 
@@ -151,7 +151,7 @@ def test_a_foreign_application_context_is_rejected_with_1_1_2() -> None:
 
 
 def test_strangers_learn_nothing_about_the_load_of_a_full_engine() -> None:
-    full = Load(tuple(an_open(n) for n in range(9)), SiteSettings(limits=LIMITS))
+    full = EngineLoad(tuple(an_open(n) for n in range(9)), SiteSettings(limits=LIMITS))
     decision = decide(request("NOBODY"), 8104, receivers(XNAT), full)
     assert isinstance(decision, Rejection)
     assert decision.reason == 7
@@ -159,13 +159,13 @@ def test_strangers_learn_nothing_about_the_load_of_a_full_engine() -> None:
 
 def test_a_storage_that_takes_nothing_is_a_transient_rejection() -> None:
     """PS3.8 9.3.4: rejected-transient, presentation related, local limit exceeded."""
-    load = Load(storage_refusal="only 3 MB free on the storage")
+    load = EngineLoad(storage_refusal="only 3 MB free on the storage")
     verdict = decide(request(), 8104, receivers(XNAT), load)
     assert verdict == Rejection(2, 3, 2, "only 3 MB free on the storage")
 
 
 def test_a_caller_that_comes_too_fast_is_rejected_for_now_whoever_is_called() -> None:
-    verdict = decide(replace(request("NOBODY"), is_hasty=True), 8104, receivers(XNAT), ROOM)
+    verdict = decide(replace(request("NOBODY"), is_rate_limited=True), 8104, receivers(XNAT), ROOM)
     allowed = Limits().associations_per_second_per_address
     assert verdict == Rejection(
         2, 3, 1, f"its address asks for more than {allowed} associations a second"

@@ -12,7 +12,7 @@ import pytest
 
 from engine.events import AssociationAborted, AssociationRejected, ConnectionDropped
 from engine.model.limits import Limits
-from engine.net.admission import CROWDED
+from engine.net.admission import TOO_MANY_PENDING
 from engine.reception.listener import EXHAUSTED_SECONDS
 from tests.caller import Caller, call
 from tests.fakes import FixedClock
@@ -98,7 +98,7 @@ def test_one_connection_too_many_without_an_association_is_closed_and_told() -> 
                 assert other.associate("XNAT") is None
             assert silent.associate("XNAT") is None
         (told,) = dock.told(ConnectionDropped)
-        assert told.endswith(f"to port {port} ended without an association: {CROWDED}")
+        assert told.endswith(f"to port {port} ended without an association: {TOO_MANY_PENDING}")
 
 
 class FewDescriptors:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.events import AssociationAborted, AssociationReleased, ConnectionDropped
-from engine.intake.pipeline import Outcome
+from engine.intake.pipeline import ObjectOutcome
 from engine.model.limits import Limits
 from engine.model.session import ObjectState
-from engine.net.admission import GAVE_WAY, LEFT_SILENTLY
+from engine.net.admission import CLOSED_WITHOUT_DATA, DISPLACED
 from engine.reception.association import (
     LINGER_SECONDS,
     MAX_DISCARDED_BYTES,
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 SOON_SECONDS = 20
 PDU_SECONDS = Deadlines().pdu_seconds
 ECHO = message(C_ECHO, context_id=3)
-STORED = Outcome(ObjectState.STORED, 0)
+STORED = ObjectOutcome(ObjectState.STORED, 0)
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Object:
     def may_block(self) -> bool:
         return self.uid in self.storage.slow
 
-    def finish(self) -> Outcome:
+    def finish(self) -> ObjectOutcome:
         self.fate.append("finished")
         self.storage.order.append(self.uid)
         if self.may_block():
@@ -85,7 +85,7 @@ class Object:
             assert self.storage.go_on.acquire(timeout=SOON_SECONDS)
         return self.storage.outcome
 
-    def record(self, outcome: Outcome) -> None:
+    def record(self, outcome: ObjectOutcome) -> None:
         assert outcome == self.storage.outcome
         self.fate.append("recorded")
         self.storage.recorded.release()
@@ -253,7 +253,7 @@ def test_an_object_is_finished_then_answered_then_recorded(
 def wait_until_closed(dock: Dock) -> None:
     """Return when no connection is open any more."""
     listeners = [port.listener for port in dock.receivers._ports.values()]
-    closing = dock.receivers._surroundings.closing
+    closing = dock.receivers._context.closing
     with closing:
         assert closing.wait_for(lambda: not any(x.connections() for x in listeners), SOON_SECONDS)
 
@@ -432,10 +432,10 @@ def test_the_first_reason_why_a_connection_ends_is_the_one_that_is_told(
     with Caller(port) as caller:
         dock.wait_until(lambda: connections(dock) != [])
         (connection,) = connections(dock)
-        connection.why = GAVE_WAY
+        connection.why = DISPLACED
         caller.ask("XNAT", more=UNKNOWN_IDENTITY[:-2])
         assert caller.is_aborted()
-    assert dropped(dock).endswith(GAVE_WAY)
+    assert dropped(dock).endswith(DISPLACED)
 
 
 def test_a_user_identity_of_an_unknown_type_is_ignored(port: int) -> None:
@@ -714,7 +714,7 @@ def test_who_has_not_begun_to_speak_gives_way_before_those_who_have(dock: Dock, 
             silent.expect_closed()
             third.request().expect_accept()
         speaking.send(associate_rq()[1:]).expect_accept()
-    assert dropped(dock).endswith(GAVE_WAY)
+    assert dropped(dock).endswith(DISPLACED)
 
 
 def test_dripping_a_request_gives_no_more_time(dock: Dock, port: int) -> None:
@@ -731,7 +731,7 @@ def test_one_look_at_the_port_is_not_told_and_the_tenth_is(dock: Dock, port: int
         with socket.create_connection((LOOPBACK, port)):
             pass
         dock.settle()
-    assert LEFT_SILENTLY in dropped(dock)
+    assert CLOSED_WITHOUT_DATA in dropped(dock)
 
 
 def test_a_request_may_come_byte_by_byte_and_right_before_the_first_messages(

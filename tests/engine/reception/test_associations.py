@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydicom.uid import UID
 
+from engine.api import AssociationEnd, RefusedContext
 from engine.dimse.contexts import AcceptedUIDs
 from engine.errors import NotFound
 from engine.events import (
@@ -24,22 +25,21 @@ from engine.events import (
     ObjectRefused,
     ObjectsStored,
 )
-from engine.journal import Journal
-from engine.model.ae_title import AETitle
+from engine.events.journal import Journal
+from engine.index.senders import SenderNote
+from engine.index.writer import WhitelistUse
+from engine.model.peer import AETitle
 from engine.model.receiver import Receiver
 from engine.model.session import ObjectState
 from engine.model.whitelist import normalize_address
-from engine.reception.acceptance import Accepted, AssociationRequest, Rejection
+from engine.reception.acceptance import Acceptance, AssociationRequest, Rejection
 from engine.reception.associations import (
-    CALLERS_TOLD,
     ENDED_KEPT,
+    MAX_REPORTED_CALLERS,
     REJECTIONS_PER_MINUTE,
     AssociationControl,
     Associations,
 )
-from engine.sessions.rows import WhitelistUse
-from engine.sessions.senders import SenderNote
-from engine.view import AssociationEnd, RefusedContext
 from tests.fakes import FixedClock
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Setting:
     def open(
         self, whitelist_line: str = "", request: AssociationRequest = REQUEST
     ) -> LiveAssociation:
-        accepted = Accepted(RECEIVER, whitelist_line)
+        accepted = Acceptance(RECEIVER, whitelist_line)
         return self.associations.open(accepted, request, ADDRESS, lambda: None)
 
     def events(self, kind: type[Event]) -> list[Event]:
@@ -212,7 +212,7 @@ def test_many_ae_titles_of_one_address_are_few_lines(setting: Setting) -> None:
     for number in range(1_000):
         rejected(setting, f"GUESS{number}", f"2001:db8::{number:x}")
     times = times_told(setting)
-    assert len(times) == CALLERS_TOLD + 3
+    assert len(times) == MAX_REPORTED_CALLERS + 3
     assert [count for count in times if count > 1] == [10, 100, 1_000]
 
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydicom.uid import CTImageStorage
 
-from engine.demo.studies import CT_SCANNER, study
+from engine.api import ReceiverState
+from engine.app.demo.studies import CT_SCANNER, study
 from engine.events import AssociationAborted, AssociationReleased
-from engine.intake.pipeline import Outcome
+from engine.intake.pipeline import ObjectOutcome
 from engine.model.limits import Limits
 from engine.model.session import ObjectState
 from engine.model.site import SiteSettings
-from engine.reception.acceptance import Accepted, Rejection, decide
+from engine.reception.acceptance import Acceptance, Rejection, decide
 from engine.reception.association import IncomingAssociation
-from engine.service import Engine
+from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
-from engine.view import ReceiverState
 from tests.caller import Caller, call
 from tests.certificates import Authority
 from tests.fakes import FixedClock
@@ -226,7 +226,7 @@ def test_who_is_being_decided_on_meanwhile_is_not_forgotten(
     dock.apply(xnat)
     deciding, go_on = threading.Event(), threading.Event()
 
-    def decide_when_told(*what: Any) -> Accepted | Rejection:
+    def decide_when_told(*what: Any) -> Acceptance | Rejection:
         decision = decide(*what)
         deciding.set()
         assert go_on.wait(20)
@@ -302,13 +302,13 @@ class HeldStorage:
     def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
         """Keep nothing."""
 
-    def record(self, _outcome: Outcome) -> None:
+    def record(self, _outcome: ObjectOutcome) -> None:
         """Keep no account."""
 
-    def finish(self) -> Outcome:
+    def finish(self) -> ObjectOutcome:
         self.arrived.release()
         assert self.let_go.acquire(timeout=20)
-        return Outcome(ObjectState.STORED, 0)
+        return ObjectOutcome(ObjectState.STORED, 0)
 
 
 class Sender:

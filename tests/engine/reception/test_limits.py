@@ -13,13 +13,13 @@ import pytest
 from pydicom.uid import CTImageStorage
 from pynetdicom import AE
 
-from engine.demo.studies import CT_SCANNER, study
+from engine.app.demo.studies import CT_SCANNER, study
 from engine.events import AssociationAborted, AssociationRejected
-from engine.intake.pipeline import Outcome
+from engine.intake.pipeline import ObjectOutcome
 from engine.model.limits import Limits
 from engine.model.session import ObjectState
-from engine.reception.acceptance import Accepted, Rejection, decide
-from engine.service import Engine
+from engine.reception.acceptance import Acceptance, Rejection, decide
+from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
 from tests.caller import VERIFICATION, Caller, call
 from tests.peers.scu import Destination, SendingAssociation
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import Dataset
 
-    from engine.view import AssociationStatus
+    from engine.api import AssociationStatus
 
 OTHER_LOOPBACK = "127.0.0.2"
 FULL = (2, 3, 2)
@@ -128,7 +128,7 @@ def _slow_decisions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave room between a decision and what follows from it."""
     never = threading.Event()
 
-    def decide_slowly(*what: Any) -> Accepted | Rejection:
+    def decide_slowly(*what: Any) -> Acceptance | Rejection:
         decision = decide(*what)
         never.wait(0.01)
         return decision
@@ -275,11 +275,11 @@ class SlowStorage:
     def write(self, segments: Sequence[memoryview], size_bytes: int) -> None:
         """Keep nothing."""
 
-    def finish(self) -> Outcome:
+    def finish(self) -> ObjectOutcome:
         self._time.seconds += 1000
-        return Outcome(ObjectState.STORED, 0)
+        return ObjectOutcome(ObjectState.STORED, 0)
 
-    def record(self, _outcome: Outcome) -> None:
+    def record(self, _outcome: ObjectOutcome) -> None:
         """Keep no account."""
 
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from engine.journal import Journal
+from engine.api import AssociationEnd
+from engine.events.journal import Journal
+from engine.events.repeats import Repetitions
 from engine.model.limits import Limits
 from engine.model.session import ObjectState
 from engine.net.admission import ArrivalRates, PendingConnections
-from engine.net.inherited import InheritedSockets, _Handed
+from engine.net.inherited import InheritedSockets, _InheritedDescriptor
 from engine.net.tls import PortTls
-from engine.reception.acceptance import Accepted, AssociationRequest, Rejection
+from engine.reception.acceptance import Acceptance, AssociationRequest, Rejection
 from engine.reception.associations import Associations
-from engine.repetitions import Repetitions
-from engine.view import AssociationEnd
 from tests.certificates import Authority
 from tests.fakes import FixedClock
 from tests.guarded import guarded
@@ -40,7 +40,7 @@ class Connection:
     """Stands for a connection."""
 
     limits: Limits
-    is_hasty = is_heard = False
+    is_rate_limited = request_received = False
     is_silent = True
     why = ""
 
@@ -55,7 +55,7 @@ def associations() -> Associations:
 
 
 def opened(associations: Associations) -> LiveAssociation:
-    return associations.open(Accepted(RECEIVER, ""), REQUEST, "here", lambda: None)
+    return associations.open(Acceptance(RECEIVER, ""), REQUEST, "here", lambda: None)
 
 
 def test_the_associations(associations: Associations) -> None:
@@ -114,7 +114,7 @@ def test_the_pending_connections(act: str) -> None:
 def test_the_arrival_rates() -> None:
     rates = ArrivalRates(FixedClock())
     with guarded(rates, "_buckets", by=rates._lock):
-        rates.ignores("10.0.0.1", Limits())
+        rates.exceeds_rate("10.0.0.1", Limits())
     with guarded(rates, "_buckets", "_forget_from", by=rates._lock):
         rates.arrive("10.0.0.1", Limits())
 
@@ -128,7 +128,7 @@ def test_repetitions() -> None:
 def test_inherited_sockets() -> None:
     with socket.create_server((LOOPBACK, 0)) as listening:
         place = listening.getsockname()
-        inherited = InheritedSockets([_Handed("web", listening.dup())])
+        inherited = InheritedSockets([_InheritedDescriptor("web", listening.dup())])
         with guarded(inherited, "_handed", by=inherited._lock):
             taken = inherited.take(*place)
             inherited.close_unused([place])

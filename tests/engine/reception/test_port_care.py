@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.api import ReceiverState
 from engine.events import AssociationAborted, CertificateRefused
 from engine.reception import receivers as receivers_module
 from engine.reception.listener import _bound
 from engine.reception.receivers import CERTIFICATE_CHECK_SECONDS, RETRY_SECONDS
-from engine.view import ReceiverState
 from tests.caller import Caller, call
 from tests.certificates import Authority, half_readable
 from tests.fakes import FixedClock

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.clock import SystemClock
+from engine.api import AssociationEnd, ReceiverState
 from engine.dimse.scu import echo
 from engine.events import AssociationRejected, ReceiverFailed, ReceiverListening, ReceiverStopped
-from engine.model.ae_title import AETitle
+from engine.host.clock import SystemClock
 from engine.model.limits import Limits
+from engine.model.peer import AETitle
 from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
-from engine.view import AssociationEnd, ReceiverState
 from tests import running
 from tests.caller import Caller, call
 from tests.peers.peer import Peer

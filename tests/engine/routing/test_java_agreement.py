@@ -10,7 +10,7 @@ import pytest
 
 from engine.routing import InvalidRule, parse_rule
 from engine.routing.errors import PatternFault
-from engine.routing.java_regex import compile_java
+from engine.routing.java.regex import compile_java
 
 CASES: list[dict[str, Any]] = json.loads(
     Path(__file__).with_name("java_cases.json").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.routing import parse_rule
-from engine.routing.work_limit import MOST_ATTEMPTS, WorkLimit
+from engine.routing.finder import MOST_ATTEMPTS, WorkLimit
 
 ID = "(0010,0020):"
 
@@ -66,7 +66,7 @@ def test_own_work_ends_it_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rest", "is_quick"),
+    ("rest", "is_fast"),
     [
         ("(.*)", True),
         (r".*site-1[-_ ]?(\w+).*:1", True),
@@ -92,9 +92,9 @@ def test_own_work_ends_it_at_once() -> None:
     ],
 )
 def test_only_rules_with_few_ways_through_them_run_without_a_clock(
-    rest: str, is_quick: bool
+    rest: str, is_fast: bool
 ) -> None:
-    assert parse_rule(ID + rest).is_quick is is_quick
+    assert parse_rule(ID + rest).is_fast is is_fast
 
 
 _ATOMS = st.sampled_from(["a", ".", r"\w", "[ab]", "[^b]", r"\s", "(a)", "(a|b)", "(?:b)"])
@@ -107,7 +107,7 @@ _PATTERNS = st.lists(st.tuples(_ATOMS, _QUANTIFIERS).map("".join), min_size=1, m
 def test_no_value_keeps_a_quick_rule_busy(pattern: str, unit: str, is_replacing: bool) -> None:
     rule = parse_rule(f"{ID}{pattern}!:0" + (f" t:{pattern} r:" if is_replacing else ""))
     value = (unit * 64)[:63] + "?"
-    if rule.is_quick:
+    if rule.is_fast:
         assert min(_seconds(rule.apply, value) for _ in range(3)) < 0.01
 
 

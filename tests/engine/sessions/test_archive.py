@@ -14,9 +14,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from engine.errors import OutOfResources, SessionError
-from engine.model.auto_archive import AutoArchive
-from engine.model.session import SessionArea, SessionStatus
-from engine.session_events import (
+from engine.events.sessions import (
     SessionArchived,
     SessionConflicts,
     SessionDeleted,
@@ -25,18 +23,22 @@ from engine.session_events import (
     SessionRestored,
     TrashPurged,
 )
-from engine.sessions import builder, building, files, ledger, operator, transfer
-from engine.sessions.archive import Planner
-from engine.sessions.index import SessionKey, SessionOrigin
-from engine.sessions.lifecycle import Lifecycle
-from engine.sessions.operations import OperationKind, Request
-from tests.engine.sessions.depot import Depot, depot_in, open_depot
+from engine.index.operations import OperationKind, Request
+from engine.index.store import SessionKey, SessionOrigin
+from engine.model.project import AutoArchive
+from engine.model.session import SessionArea, SessionStatus
+from engine.sessions import builder, ledger, runner
+from engine.sessions.folders import building, transfer
+from engine.sessions.planner import Planner
+from engine.sessions.worker import Lifecycle
+from engine.storage import files
+from tests.engine.index.depot import Depot, depot_in, open_depot
 from tests.fakes import FixedClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from engine.sessions.operations import Plan
+    from engine.index.operations import Plan
 
 pytestmark = pytest.mark.usefixtures("quick")
 S = SessionStatus
@@ -72,8 +74,8 @@ def test_a_new_archive_folder_is_for_new_sessions_and_old_ones_stay_where_they_a
     depot: Depot,
 ) -> None:
     archived(depot)
-    depot.workplace = replace(depot.workplace, archive_folder=lambda _: "arc002")
-    depot.lifecycle = Lifecycle(depot.workplace, depot.policy)
+    depot.session_context = replace(depot.session_context, archive_folder=lambda _: "arc002")
+    depot.lifecycle = Lifecycle(depot.session_context, depot.policy)
     archived(depot, label="E2")
     ask(depot, ready(depot, SeriesNumber="5", SeriesInstanceUID="1.5"), OperationKind.ARCHIVE,
         merge=True)  # fmt: skip
@@ -304,7 +306,7 @@ def test_no_direct_session_gets_the_folder_that_another_is_just_moving_into(
             depot.receive(direct=True)
         carry_out(*arguments)
 
-    monkeypatch.setattr(operator, "carry_out", while_it_moves)
+    monkeypatch.setattr(runner, "carry_out", while_it_moves)
     ask(depot, session, OperationKind.ARCHIVE)
     assert depot.session(session).status is S.ARCHIVED
     assert depot.objects() == ["NEURO-01/arc001/E1/SCANS/4/DICOM/1.dcm"]
@@ -375,7 +377,7 @@ def test_a_storage_that_fails_before_anything_happened_makes_an_error(
     row = depot.session(session)
     assert (row.status, row.reason) == (S.ERROR, "the storage failed: Permission denied")
     monkeypatch.undo()
-    depot.ledger.ask_to_build(session)
+    depot.ledger.request_build(session)
     depot.lifecycle.run_requests()
     ask(depot, session, OperationKind.ARCHIVE)
     assert depot.session(session).status is S.ARCHIVED
@@ -508,11 +510,11 @@ STEPS = {
     "rest": (transfer, "_remove_rest"),
     "rename": (files, "rename_new"),
     "unlink": (Path, "unlink"),
-    "begin": (ledger.SessionLedger, "begin"),
-    "finish": (ledger.SessionLedger, "finish"),
-    "end of build": (ledger.SessionLedger, "end_build"),
-    "note merge": (ledger.SessionLedger, "note_merge"),
-    "rebuild": (operator, "build"),
+    "begin": (ledger.SessionRepository, "begin"),
+    "finish": (ledger.SessionRepository, "finish"),
+    "end of build": (ledger.SessionRepository, "end_build"),
+    "note merge": (ledger.SessionRepository, "note_merge"),
+    "rebuild": (runner, "build"),
     "build": (builder, "build"),
 }
 
@@ -613,7 +615,7 @@ def test_a_storage_that_fails_at_any_step_loses_nothing_and_can_be_gone_on_with(
     depot.fall_silent()
     for session in depot.ledger.in_status(S.ERROR):
         assert session.reason == f"the storage failed: {os.strerror(code)}"
-        depot.ledger.ask_to_build(session.id)
+        depot.ledger.request_build(session.id)
     depot.lifecycle.run_requests()
     depot.fall_silent()
     depot.index.flush()

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.model.session import SessionArea, SessionStatus
-from engine.model.session_actions import SessionAction, possible_actions
-from engine.session_events import SessionFailed
-from engine.sessions import operator, transfer
-from engine.sessions.operations import OperationKind
-from tests.engine.sessions.depot import Depot, depot_in
+from engine.events.sessions import SessionFailed
+from engine.index.operations import OperationKind
+from engine.model.session import SessionAction, SessionArea, SessionStatus, possible_actions
+from engine.sessions import runner
+from engine.sessions.folders import transfer
+from tests.engine.index.depot import Depot, depot_in
 from tests.engine.sessions.test_archive import archived, ask, ready
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def unreadable(depot: Depot) -> int:
 
 
 def rebuild(depot: Depot, session: int) -> None:
-    depot.ledger.ask_to_build(session)
+    depot.ledger.request_build(session)
     depot.lifecycle.run_requests()
 
 
@@ -129,7 +129,7 @@ def test_a_merge_whose_documents_can_not_be_written_is_complete(
 ) -> None:
     into, second = archived(depot), ready(depot)
     with monkeypatch.context() as patched:
-        patched.setattr(operator, "build", failing(errno.EISDIR))
+        patched.setattr(runner, "build", failing(errno.EISDIR))
         ask(depot, second, ARCHIVE, merge=True)
     (row,) = depot.index.sessions()
     assert (row.id, row.status, row.objects) == (into, S.ARCHIVED, 2)

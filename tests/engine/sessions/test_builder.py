@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.model.auto_archive import AutoArchive
+from engine.index.arrivals import Arrivals
+from engine.model.project import AutoArchive
 from engine.model.session import ObjectState, ProjectScript, SessionStatus
-from engine.sessions import builder, building, files
-from engine.sessions.arrivals import Arrivals
+from engine.sessions import builder
 from engine.sessions.builder import FOUND_BY_BUILD
+from engine.sessions.folders import building
 from engine.sessions.reconcile import differences_of
-from tests.engine.sessions.depot import Depot, depot_in
+from engine.storage import files
+from tests.engine.index.depot import Depot, depot_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from engine.model.session import Session
+    from engine.sessions.context import SessionContext
     from engine.sessions.reconcile import Differences
-    from engine.sessions.workplace import Workplace
 
 pytestmark = pytest.mark.usefixtures("quick")
 S = SessionStatus
@@ -103,7 +105,7 @@ def test_a_session_is_not_forgotten_if_its_folder_can_not_be_listed(
         depot.fall_silent()
     failed = depot.session(session)
     assert (failed.status, failed.reason) == (S.ERROR, "the storage failed: Input/output error")
-    depot.ledger.ask_to_build(session)
+    depot.ledger.request_build(session)
     depot.lifecycle.run_requests()
     assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 1)
 
@@ -113,12 +115,12 @@ def test_an_object_that_joins_while_the_disk_is_looked_at_has_one_row(
 ) -> None:
     session = depot.receive()
 
-    def joined(workplace: Workplace, looked_at: Session) -> Differences:
+    def joined(session_context: SessionContext, looked_at: Session) -> Differences:
         depot.receive()
         with depot.index.changing() as connection:  # its row is still on the way
             row = connection.execute("SELECT * FROM objects ORDER BY sequence DESC").fetchone()
             connection.execute("DELETE FROM objects WHERE sequence = ?", row[:1])
-        found = differences_of(workplace, looked_at)
+        found = differences_of(session_context, looked_at)
         with depot.index.changing() as connection:
             marks = ", ".join("?" * len(row))
             connection.execute(f"INSERT INTO objects VALUES ({marks})", row)
@@ -205,7 +207,7 @@ def test_an_object_that_is_replaced_just_before_a_build_moves_it_keeps_its_row(
     depot.fall_silent()
     built = depot.session(session)
     assert (built.status, built.reason, built.objects) == (S.READY, "", 2)
-    assert not differences_of(depot.workplace, built)
+    assert not differences_of(depot.session_context, built)
     assert b"new" in (depot.areas.folder(built) / "SCANS/4/secondary/a.dcm").read_bytes()
 
 
@@ -230,13 +232,13 @@ def test_a_session_with_a_file_that_can_not_be_read_is_not_built_without_it(
     depot.receive(name="b.dcm")
     forget_newest_row(depot)
     with monkeypatch.context() as patched:
-        patched.setattr("engine.sessions.files.is_object", unreadable_if("b.dcm"))
+        patched.setattr("engine.storage.files.is_object", unreadable_if("b.dcm"))
         depot.fall_silent()
         failed = depot.session(session)
         assert failed.status is S.ERROR
-        assert differences_of(depot.workplace, failed).unreadable == ("SCANS/4/DICOM/b.dcm",)
-        assert differences_of(depot.workplace, failed).missing == ()
-    depot.ledger.ask_to_build(session)
+        assert differences_of(depot.session_context, failed).unreadable == ("SCANS/4/DICOM/b.dcm",)
+        assert differences_of(depot.session_context, failed).missing == ()
+    depot.ledger.request_build(session)
     depot.lifecycle.run_requests()
     assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 2)
 
@@ -264,14 +266,14 @@ def test_a_session_whose_only_file_can_not_be_read_is_not_forgotten(
     session = depot.receive()
     forget_rows(depot)
     with monkeypatch.context() as patched:
-        patched.setattr("engine.sessions.files.is_object", unreadable)
+        patched.setattr("engine.storage.files.is_object", unreadable)
         depot.fall_silent()
     failed = depot.session(session)
     assert failed.status is S.ERROR
     assert failed.reason == (
         "1 file in its folder can't be read; check disk and permissions, then rebuild the session"
     )
-    depot.ledger.ask_to_build(session)
+    depot.ledger.request_build(session)
     depot.lifecycle.run_requests()
     assert (depot.session(session).status, depot.session(session).objects) == (S.READY, 1)
 

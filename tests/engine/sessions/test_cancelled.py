@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.errors import SessionError
-from engine.model.pet_mr import PetMr
-from engine.model.session import SessionStatus
-from engine.model.session_actions import SessionAction, possible_actions
-from engine.session_events import SessionFailed, SessionSeparated
-from engine.sessions import ledger, transfer
-from engine.sessions.operations import OperationKind
-from engine.sessions.operator import NOT_SEPARATED
+from engine.events.sessions import SessionFailed, SessionSeparated
+from engine.index.operations import OperationKind
+from engine.model.project import PetMr
+from engine.model.session import SessionAction, SessionStatus, possible_actions
+from engine.sessions import ledger
+from engine.sessions.folders import transfer
+from engine.sessions.runner import NOT_SEPARATED
+from tests.engine.index.test_merge import FULL, failing
 from tests.engine.sessions.test_archive import archived, ask, ready
-from tests.engine.sessions.test_links import replace_by_link
-from tests.engine.sessions.test_merge import FULL, failing
 from tests.engine.sessions.test_separation import receive_study, told_of
+from tests.engine.storage.test_links import replace_by_link
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.engine.sessions.depot import Depot
+    from tests.engine.index.depot import Depot
 
 pytestmark = pytest.mark.usefixtures("quick")
 S = SessionStatus
@@ -62,7 +62,7 @@ def test_a_separation_that_does_not_end_is_cancelled_on_either_session(
     assert depot.session(both[0]).reason == NOT_SEPARATED
     assert depot.ledger.operations() == ()
     assert len(list((depot.areas.prearchive / "NEURO-01").iterdir())) == 1
-    depot.ledger.ask_to_build(both[0])
+    depot.ledger.request_build(both[0])
     depot.lifecycle.run_requests()
     assert told_of(depot) == {"E1": ("READY", "MR", ["2"]), "E1_PET": ("READY", "PT", ["1", "1"])}
 
@@ -94,7 +94,7 @@ def test_a_separation_whose_rows_are_given_away_is_completed(
 ) -> None:
     session = receive_study(depot)
     with monkeypatch.context() as patched:
-        patched.setattr(ledger.SessionLedger, "finish", failing(FULL))
+        patched.setattr(ledger.SessionRepository, "finish", failing(FULL))
         with pytest.raises(OSError, match="No space"):
             depot.lifecycle._operator.carry_out(*begun(depot, session))
     for number in (session, session + 1):
@@ -141,7 +141,7 @@ def test_a_separation_before_a_link_names_it_and_can_be_cancelled(
     assert depot.session(session).reason == NOT_SEPARATED
     assert folder.is_symlink()
     assert list(outside.iterdir()) == []
-    depot.ledger.ask_to_build(session)
+    depot.ledger.request_build(session)
     depot.lifecycle.run_requests()
     assert told_of(depot) == {"E1": ("READY", "MR", ["2"]), "E1_PET": ("READY", "PT", ["1", "1"])}
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.sessions.conflicts import conflicts_between, conflicts_within, plan_merge
-from engine.sessions.scans import scans_of
-from engine.sessions.session_xml import BuiltSession
-from tests.engine.sessions.test_scans import CT, ENHANCED_MR, RT_STRUCTURE_SET, stored
+from engine.sessions.folders.documents import BuiltSession
+from engine.sessions.planner import conflicts_between, conflicts_within, plan_merge
+from engine.storage.scans import scans_of
+from tests.engine.storage.test_scans import CT, ENHANCED_MR, RT_STRUCTURE_SET, stored
 
 if TYPE_CHECKING:
-    from engine.sessions.scans import StoredObject
+    from engine.storage.scans import StoredObject
 
 
 def session(*objects: StoredObject, **changes: object) -> BuiltSession:

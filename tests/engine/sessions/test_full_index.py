@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.model.auto_archive import AutoArchive
-from engine.model.pet_mr import PetMr
+from engine.events.sessions import SessionFailed
+from engine.model.project import AutoArchive, PetMr
 from engine.model.session import SessionStatus
-from engine.session_events import SessionFailed
 from engine.sessions import ledger
-from engine.sessions.lifecycle import RETRY_SECONDS
-from tests.engine.sessions.depot import Depot, depot_in
+from engine.sessions.worker import RETRY_SECONDS
+from tests.engine.index.depot import Depot, depot_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +38,7 @@ def full_at(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     def full(*_arguments: Any, **_options: Any) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(ledger.SessionLedger, name, full)
+    monkeypatch.setattr(ledger.SessionRepository, name, full)
 
 
 def fall_silent_while_full(depot: Depot, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
@@ -77,7 +76,7 @@ def test_a_session_that_there_is_no_room_to_build_is_built_once_there_is_some(
         raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patched:
-        patched.setattr("engine.sessions.building.write_atomically", full)
+        patched.setattr("engine.sessions.folders.building.write_atomically", full)
         for _ in range(3):
             assert depot.fall_silent() == RETRY_SECONDS
         reason = f"the storage failed: {os.strerror(code)}; it will be tried again"
@@ -112,10 +111,10 @@ def test_an_object_that_was_moved_is_found_after_a_fault_that_nobody_foresaw(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
-        patched.setattr("engine.sessions.building.catalog", broken)
+        patched.setattr("engine.sessions.folders.building.catalog", broken)
         depot.fall_silent()
     assert depot.session(session).status is S.ERROR
-    depot.ledger.ask_to_build(session)
+    depot.ledger.request_build(session)
     depot.lifecycle.run_requests()
     assert depot.session(session).status is S.READY
     assert depot.ledger.stored_files(session) == ("SCANS/4/secondary/1.dcm",)
@@ -131,7 +130,7 @@ def test_an_interrupted_build_that_can_not_be_looked_at_holds_up_no_other_sessio
         raise PermissionError(errno.EACCES, "Permission denied")
 
     with monkeypatch.context() as patched:
-        patched.setattr("engine.sessions.lifecycle.repair", unreadable)
+        patched.setattr("engine.sessions.worker.repair", unreadable)
         depot.fall_silent()
     assert depot.session(other).status is S.READY
     row = depot.session(odd)
@@ -143,14 +142,14 @@ def test_a_session_that_archives_by_itself_does_so_even_if_the_engine_ends_once_
 ) -> None:
     depot.codes["NEURO-01"] = AutoArchive.ARCHIVE
     session = depot.receive()
-    end_build = ledger.SessionLedger.end_build
+    end_build = ledger.SessionRepository.end_build
 
     def end(*arguments: Any, **options: Any) -> None:
         end_build(*arguments, **options)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(ledger.SessionLedger, "end_build", end)
+        patched.setattr(ledger.SessionRepository, "end_build", end)
         with pytest.raises(KeyboardInterrupt):
             depot.fall_silent()
     depot.fall_silent()

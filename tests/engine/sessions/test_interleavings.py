@@ -25,15 +25,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from engine.errors import NotFound, OutOfResources, SessionError
-from engine.intake.recovery import adopt
-from engine.model.auto_archive import AutoArchive
-from engine.model.session import UNSETTLED, SessionStatus
-from engine.model.session_actions import SessionAction, possible_actions
-from engine.sessions import builder, building, files, operator, transfer
-from engine.sessions.archive import Planner
-from engine.sessions.ledger import SessionLedger
-from engine.sessions.operations import OperationKind, Request
-from tests.engine.sessions.depot import open_depot
+from engine.index.operations import OperationKind, Request
+from engine.model.project import AutoArchive
+from engine.model.session import UNFINISHED, SessionAction, SessionStatus, possible_actions
+from engine.sessions import builder, runner
+from engine.sessions.folders import building, transfer
+from engine.sessions.ledger import SessionRepository
+from engine.sessions.planner import Planner
+from engine.sessions.recovery import adopt
+from engine.storage import files
+from tests.engine.index.depot import open_depot
 from tests.fakes import FixedClock
 
 if TYPE_CHECKING:
@@ -41,23 +42,23 @@ if TYPE_CHECKING:
 
 POINTS: Final[dict[str, tuple[object, str]]] = {
     "plan": (Planner, "plan"),
-    "begin": (SessionLedger, "begin"),
-    "free names": (operator, "with_free_names"),
-    "carry out": (operator, "carry_out"),
+    "begin": (SessionRepository, "begin"),
+    "free names": (runner, "with_free_names"),
+    "carry out": (runner, "carry_out"),
     "aside": (transfer, "_put_aside"),
     "rename": (files, "rename_new"),
     "rest": (transfer, "_remove_rest"),
-    "put back": (operator, "put_back"),
-    "note merge": (SessionLedger, "note_merge"),
+    "put back": (runner, "undo_move"),
+    "note merge": (SessionRepository, "note_merge"),
     "document": (building, "write_atomically"),
     "build": (builder, "build"),
-    "rebuild": (operator, "build"),
-    "end of build": (SessionLedger, "end_build"),
-    "finish": (SessionLedger, "finish"),
-    "take back": (SessionLedger, "take_back"),
+    "rebuild": (runner, "build"),
+    "end of build": (SessionRepository, "end_build"),
+    "finish": (SessionRepository, "finish"),
+    "take back": (SessionRepository, "return_to_queue"),
 }
 HELD_SECONDS = 20
-RESTING = frozenset(SessionStatus) - UNSETTLED - {SessionStatus.RECEIVING}
+RESTING = frozenset(SessionStatus) - UNFINISHED - {SessionStatus.RECEIVING}
 PROJECTS = ("MANUAL", "OVER", "AUTO")
 
 
@@ -121,7 +122,7 @@ class Interleaved(RuleBasedStateMachine):
         super().__init__()
         self._opened = ExitStack()
         self._opened.enter_context(patch.object(os, "fsync", lambda _fd: None))
-        self._opened.enter_context(patch("engine.sessions.rows.BATCH_SECONDS", 0))
+        self._opened.enter_context(patch("engine.index.writer.BATCH_SECONDS", 0))
         root = Path(self._opened.enter_context(tempfile.TemporaryDirectory()))
         self.depot = open_depot(root, FixedClock())
         self._opened.callback(lambda: self.depot.index.close())
@@ -222,8 +223,8 @@ class Interleaved(RuleBasedStateMachine):
     def _restart(self) -> None:
         received, self.depot = self.depot._received, self.depot.restarted()
         self.depot._received = received
-        self.depot.lifecycle.take_back_builds()
-        adopt(self.depot.workplace)
+        self.depot.lifecycle.requeue_builds()
+        adopt(self.depot.session_context)
         self.depot.lifecycle.recover()
 
     def _in_another_thread(self, change: Change) -> None:
@@ -249,7 +250,7 @@ class Interleaved(RuleBasedStateMachine):
         if action is SessionAction.CANCEL:
             ledger.cancel(session.id)
         elif action is SessionAction.REBUILD:
-            ledger.ask_to_build(session.id)
+            ledger.request_build(session.id)
         else:
             other = PROJECTS[(PROJECTS.index(session.project or "AUTO") + 1) % len(PROJECTS)]
             kind = OperationKind(action)
@@ -280,7 +281,7 @@ class Interleaved(RuleBasedStateMachine):
 def _raise(fault: Fail | Crash, point: str) -> None:
     if isinstance(fault, Crash):
         raise Ended
-    if POINTS[point][0] is SessionLedger:
+    if POINTS[point][0] is SessionRepository:
         raise sqlite3.OperationalError(os.strerror(fault.code))
     raise OSError(fault.code, os.strerror(fault.code))
 

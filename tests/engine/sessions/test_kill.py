@@ -11,10 +11,10 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from engine.intake.recovery import adopt
-from engine.intake.write import IncomingArea
 from engine.model.session import SessionStatus
-from tests.engine.sessions.depot import Depot, open_depot
+from engine.sessions.recovery import adopt
+from engine.storage.incoming import IncomingArea
+from tests.engine.index.depot import Depot, open_depot
 from tests.fakes import FixedClock
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -23,7 +23,7 @@ RESTING = {SessionStatus.READY, SessionStatus.ARCHIVED, SessionStatus.DELETED}
 
 def run_until(root: Path, changes: int) -> set[str]:
     """Let the mortal live for that many changes of the disk; return what it had received."""
-    command = [sys.executable, "-m", "tests.engine.sessions.mortal", str(root)]
+    command = [sys.executable, "-m", "tests.engine.storage.mortal", str(root)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
     assert process.stdout is not None
     said = b""
@@ -51,8 +51,8 @@ def test_whatever_was_answered_with_success_is_there_once_and_intact(
         incoming = IncomingArea(tmp_path / "incoming", "boot-2")
         incoming.sweep()
         incoming.close()
-        depot.lifecycle.take_back_builds()
-        adopt(depot.workplace)
+        depot.lifecycle.requeue_builds()
+        adopt(depot.session_context)
         depot.lifecycle.recover()
         depot.fall_silent()
         _assert_all_there(depot, received)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.index.operations import OperationKind, Request
 from engine.model.session import SessionStatus
-from engine.sessions.operations import OperationKind, Request
-from tests.engine.sessions.depot import Depot, depot_in
+from tests.engine.index.depot import Depot, depot_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,7 +94,7 @@ def test_a_session_whose_steps_are_undone_is_what_it_was_before_the_request(depo
     depot.fall_silent()
     depot.ledger.refuse(session, S.CONFLICT, "a label is taken")
     archive(depot, session)
-    depot.ledger.take_back(session)
+    depot.ledger.return_to_queue(session)
     assert depot.session(session).status is S.CONFLICT
     assert depot.ledger.operations() == ()
 
@@ -104,5 +104,5 @@ def test_a_session_whose_request_is_gone_is_ready_once_its_steps_are_undone(depo
     depot.fall_silent()
     archive(depot, session)
     depot.ledger.drop_request(session)
-    depot.ledger.take_back(session)
+    depot.ledger.return_to_queue(session)
     assert depot.session(session).status is S.READY

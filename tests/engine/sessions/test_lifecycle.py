@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.errors import SessionError, TransitionNotAllowed, UnreadableObject
-from engine.intake.stored import read_stored
-from engine.model.auto_archive import AutoArchive
+from engine.events.sessions import SessionArchived, SessionBuilt, SessionFailed
+from engine.index.operations import OperationKind, Request
+from engine.model.project import AutoArchive
 from engine.model.session import SessionArea, SessionStatus
-from engine.session_events import SessionArchived, SessionBuilt, SessionFailed
-from engine.sessions import builder, building
-from engine.sessions.ledger import SessionLedger
-from engine.sessions.operations import OperationKind, Request
-from engine.sessions.policy import effective_code
-from tests.engine.sessions.depot import IDLE_SECONDS, Depot, depot_in
+from engine.sessions import builder
+from engine.sessions.context import effective_code
+from engine.sessions.folders import building
+from engine.sessions.folders.stored_objects import read_stored
+from engine.sessions.ledger import SessionRepository
+from tests.engine.index.depot import IDLE_SECONDS, Depot, depot_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,12 +111,12 @@ def test_a_late_object_for_a_session_on_its_way_out_opens_a_second_one(
 def test_objects_still_on_their_way_are_waited_for(
     depot: Depot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.sessions.workplace.SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr("engine.sessions.context.IDLE_WAIT_SECONDS", 0.01)
     session = depot.receive()
-    depot.index.holds.take(session)
+    depot.index.session_writers.acquire(session)
     depot.fall_silent()
     assert depot.session(session).status is S.RECEIVING
-    depot.index.holds.give_back(session)
+    depot.index.session_writers.release(session)
     depot.lifecycle.run_due()
     assert depot.session(session).status is S.READY
 
@@ -147,7 +148,7 @@ def test_a_damaged_object_makes_an_error_that_says_why_and_can_be_built_again(
     assert failed.reason.startswith("an object of scan 4 can't be read")
     assert depot.told(SessionFailed) == [f"session {session} in NEURO-01 failed: {failed.reason}"]
     file.write_bytes(content)
-    depot.ledger.ask_to_build(session)
+    depot.ledger.request_build(session)
     depot.lifecycle.run_requests()
     assert (depot.session(session).status, depot.session(session).reason) == (S.READY, "")
 
@@ -171,11 +172,11 @@ def test_a_fault_nobody_foresaw_in_one_session_does_not_hold_up_the_others(
             raise fault
         return read_stored(folder, file)
 
-    depot.workplace = type(depot.workplace)(
+    depot.session_context = type(depot.session_context)(
         *(depot.index, depot.ledger, depot.areas),
         *(faulty, depot.journal, depot.clock),  # type: ignore[arg-type]
     )
-    depot.lifecycle = type(depot.lifecycle)(depot.workplace, depot.policy)
+    depot.lifecycle = type(depot.lifecycle)(depot.session_context, depot.policy)
     depot.fall_silent()
     assert depot.session(first).status is S.ERROR
     assert depot.session(first).reason == reason
@@ -262,14 +263,14 @@ def test_an_object_that_arrives_while_an_empty_session_is_forgotten_saves_it(
 ) -> None:
     session = depot.receive()
     depot.index.flush()
-    stored_files = SessionLedger.stored_files
+    stored_files = SessionRepository.stored_files
 
-    def empty(ledger: SessionLedger, number: int) -> tuple[str, ...]:
+    def empty(ledger: SessionRepository, number: int) -> tuple[str, ...]:
         assert depot.receive() == number
-        monkeypatch.setattr(SessionLedger, "stored_files", stored_files)
+        monkeypatch.setattr(SessionRepository, "stored_files", stored_files)
         return ()
 
-    monkeypatch.setattr(SessionLedger, "stored_files", empty)
+    monkeypatch.setattr(SessionRepository, "stored_files", empty)
     depot.fall_silent()
     assert depot.session(session).status is S.RECEIVING
     depot.fall_silent()
@@ -285,11 +286,11 @@ def test_a_direct_session_that_objects_join_while_it_fails_is_built_again(depot:
             raise UnreadableObject("for now")
         return read_stored(folder, file)
 
-    depot.workplace = type(depot.workplace)(
+    depot.session_context = type(depot.session_context)(
         *(depot.index, depot.ledger, depot.areas),
         *(damaged, depot.journal, depot.clock),  # type: ignore[arg-type]
     )
-    depot.lifecycle = type(depot.lifecycle)(depot.workplace, depot.policy)
+    depot.lifecycle = type(depot.lifecycle)(depot.session_context, depot.policy)
     depot.fall_silent()
     assert depot.session(session).status is S.RECEIVING
     depot.fall_silent()

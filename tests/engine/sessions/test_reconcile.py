@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.intake.file_meta import FileMeta
-from engine.model.file_note import CREATOR_UID, EXEMPT
-from engine.sessions.building import Moved
-from engine.sessions.ledger_reader import StoredRow
+from engine.dicom.file_meta import FileMeta
+from engine.index.session_reader import StoredRow
+from engine.model.anonymization import CREATOR_UID, EXEMPT
+from engine.sessions.folders.building import Moved
 from engine.sessions.reconcile import Differences, Identified, compare, identify
 from tests import dicom
 

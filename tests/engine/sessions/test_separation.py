@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.model.auto_archive import AutoArchive
+from engine.events.sessions import SessionMoved, SessionSeparated
 from engine.model.configuration import Configuration
-from engine.model.pet_mr import PetMr
-from engine.model.project import Project, ProjectRegistry
+from engine.model.project import AutoArchive, PetMr, Project, ProjectRegistry
 from engine.model.session import SessionStatus
-from engine.model.session_settings import SessionSettings
-from engine.model.site import SiteSettings
-from engine.session_events import SessionMoved, SessionSeparated
-from engine.sessions import ledger, operator, transfer
-from tests.engine.sessions.depot import Depot, depot_in, open_depot
+from engine.model.site import SessionSettings, SiteSettings
+from engine.sessions import ledger, runner
+from engine.sessions.folders import transfer
+from tests.engine.index.depot import Depot, depot_in, open_depot
 from tests.fakes import FixedClock
 
 if TYPE_CHECKING:
@@ -28,10 +26,10 @@ S = SessionStatus
 STEPS = {
     "files": (transfer, "move_file"),
     "rest": (transfer, "_remove_rest"),
-    "transfer": (operator, "carry_out"),
-    "begin": (ledger.SessionLedger, "begin"),
-    "rows": (ledger.SessionLedger, "note_merge"),
-    "finish": (ledger.SessionLedger, "finish"),
+    "transfer": (runner, "carry_out"),
+    "begin": (ledger.SessionRepository, "begin"),
+    "rows": (ledger.SessionRepository, "note_merge"),
+    "finish": (ledger.SessionRepository, "finish"),
 }
 
 

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.expiry import ExpiryClock
+from engine.events.sessions import TrashPurged
 from engine.model.session import SessionArea
-from engine.session_events import TrashPurged
-from engine.sessions.trash import PURGE_SECONDS, Trash, put_into_trash_at
-from tests.engine.sessions.depot import Depot, depot_in
+from engine.sessions.trash import PURGE_SECONDS, ExpiryClock, Trash, put_into_trash_at
+from tests.engine.index.depot import Depot, depot_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

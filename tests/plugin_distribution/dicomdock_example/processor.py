@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.errors import Problem
-from engine.intake.processors import Continue, Reject
-from engine.model.processor_class import Location, ProcessorClass, ProcessorParameter
+from engine.model.processor import Location, ProcessorClass, ProcessorParameter
+from engine.processing.contract import Continue, Reject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engine.intake.processors import Context, Settings
+    from engine.processing.contract import Context, Settings
 
 STATION_NAME = 0x00081010
 PATIENT_COMMENTS = 0x00104000

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.model.identifier import PROJECT_FIELD, IdentifierInfo
-from engine.model.identity import Identity
-from engine.model.trace import Attribute
+from engine.model.identity import Attribute, Identity
+from engine.model.plugins import PROJECT_FIELD, IdentifierInfo
 
 if TYPE_CHECKING:
-    from engine.intake.inquiry import Inquiry
+    from engine.identification.evaluation import RoutingEvaluation
 
 STATION_NAME = 0x00081010
 
@@ -21,13 +20,13 @@ class StationIdentifier:
     tags = frozenset({STATION_NAME})
     is_settled_by_header = True
 
-    def identify(self, inquiry: Inquiry) -> Identity:
-        station = inquiry.header.text(STATION_NAME)
+    def identify(self, evaluation: RoutingEvaluation) -> Identity:
+        station = evaluation.header.text(STATION_NAME)
         if station is None:
-            raise LookupError("no station name for " + str(inquiry.header.text(0x00100010)))
-        project = inquiry.routing.projects.find(inquiry.routing.settings["project"])
+            raise LookupError("no station name for " + str(evaluation.header.text(0x00100010)))
+        project = evaluation.routing.projects.find(evaluation.routing.settings["project"])
         return Identity(
-            inquiry.settle(Attribute.PROJECT, project, "the receiver"),
-            inquiry.settle(Attribute.SUBJECT, station, "(0008,1010) StationName"),
-            inquiry.session(),
+            evaluation.settle(Attribute.PROJECT, project, "the receiver"),
+            evaluation.settle(Attribute.SUBJECT, station, "(0008,1010) StationName"),
+            evaluation.session(),
         )

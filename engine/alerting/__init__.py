@@ -1,1 +1,0 @@
-"""Alerts: which events people must hear of, how often, and how they are told."""

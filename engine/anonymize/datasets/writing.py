@@ -1,0 +1,195 @@
+"""From text to elements (dicomedit 4.3): whatever a script writes is written, valid or not."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag, Tag
+
+from engine.anonymize.datasets.character_sets import (
+    SPECIFIC_CHARACTER_SET,
+    keep_text,
+    make_writable,
+)
+from engine.anonymize.datasets.decoding import text_element
+from engine.anonymize.datasets.private import reserve
+from engine.anonymize.datasets.reading import FLOATS, OF_CHARACTER_SET, TEXTS, known_vr, vr_of
+from engine.anonymize.datasets.tree import Hit, Level, root_of
+from engine.anonymize.errors import StatementFailure
+
+if TYPE_CHECKING:
+    from engine.anonymize.language.paths import Path, TagStep
+
+MAX_MISSING_ITEMS: Final = 1000
+_PIXEL_REPRESENTATION: Final = BaseTag(0x00280103)
+_INTEGERS: Final = {
+    "US": (0, 2**16 - 1),
+    "SS": (-(2**15), 2**15 - 1),
+    "UL": (0, 2**32 - 1),
+    "SL": (-(2**31), 2**31 - 1),
+    "UV": (0, 2**64 - 1),
+    "SV": (-(2**63), 2**63 - 1),
+}
+
+
+def assign(ds: Dataset, path: Path, text: str) -> None:
+    """Store a text in the element that a singular path names; create what is missing.
+
+    Raises:
+        Failure: if the text is no value for the element, or the path leads nowhere.
+    """
+    *outer, last = path.tag_steps
+    level: Level | None = None
+    for step in outer:
+        level = _enter(level or _root(ds, step.tag), step)
+    level = level or _root(ds, last.tag)
+    store(Hit(level, _resolve(level, last)), text)
+
+
+def store(hit: Hit, text: str) -> None:
+    """Store a text in an element, which keeps its VR if it exists.
+
+    Raises:
+        Failure: if the text is no value for the VR.
+    """
+    level, tag = hit.level, hit.tag
+    if tag == SPECIFIC_CHARACTER_SET:
+        keep_text(level)
+    vr = vr_of(level.ds, tag) if tag in level.ds else _new_vr(level.ds, tag)
+    if vr in OF_CHARACTER_SET:
+        make_writable(level, text)
+    elif vr in TEXTS and not _fits_default_repertoire(text):
+        raise StatementFailure(f"{tag} ({vr}) holds no letters beyond Latin-1", "write plain ASCII")
+    level.ds[tag] = _element(tag, vr, text)
+
+
+def remove(hit: Hit) -> None:
+    """Remove an element, or one item of a sequence."""
+    if hit.tag == SPECIFIC_CHARACTER_SET:
+        keep_text(hit.level)
+    if hit.item is None:
+        if hit.tag in hit.level.ds:
+            del hit.level.ds[hit.tag]
+        return
+    items = hit.level.sequence(hit.tag)
+    if items and hit.item < len(items):
+        del items[hit.item]
+
+
+def _root(ds: Dataset, tag: int) -> Level:
+    if tag >> 16 == 0:
+        raise StatementFailure("group 0000 is not part of an object", "name another element")
+    return root_of(ds, tag)
+
+
+def _enter(level: Level, step: TagStep) -> Level:
+    """Return the item that a step names, after creating the sequence and items up to it."""
+    tag = _resolve(level, step)
+    items = level.sequence(tag)
+    if items is None:
+        if tag in level.ds:
+            raise StatementFailure(f"{tag} exists and is no sequence")
+        level.ds[tag] = DataElement(tag, "SQ", Sequence())
+        items = level.ds[tag].value
+    item = step.item or 0
+    if item - len(items) > MAX_MISSING_ITEMS:
+        raise StatementFailure(
+            f"item {item} of {tag} is more than {MAX_MISSING_ITEMS} beyond the last"
+        )
+    while len(items) <= item:
+        items.append(Dataset())
+    return Level(items[item], level)
+
+
+def _resolve(level: Level, step: TagStep) -> BaseTag:
+    """Return the tag that a step means in a data set; its creator gets a block if it has none."""
+    if step.creator is None:
+        return BaseTag(step.tag)
+    return BaseTag(step.tag | reserve(level.ds, step.group, step.creator) << 8)
+
+
+def _new_vr(ds: Dataset, tag: BaseTag) -> str:
+    """LO for private elements that nobody knows: text in UN reads badly elsewhere."""
+    if tag.element == 0:
+        return "UL"
+    vr = known_vr(ds, tag) or ("LO" if tag.is_private else "UN")
+    if vr == "US or SS":  # PS3.3 C.7.6.3: Pixel Representation decides
+        signed = _PIXEL_REPRESENTATION in ds and ds[_PIXEL_REPRESENTATION].value == 1
+        return "SS" if signed else "US"
+    return vr[:2]
+
+
+def _element(tag: BaseTag, vr: str, text: str) -> DataElement:
+    if vr == "SQ":
+        return DataElement(tag, vr, Sequence())
+    if vr in TEXTS:
+        return text_element(tag, vr, text)
+    if vr in _INTEGERS:
+        numbers = [_integer(part, vr) for part in _parts(text)]
+        return DataElement(tag, vr, _one_or_all(numbers), already_converted=len(numbers) < 2)
+    if vr in FLOATS:
+        return _float_element(tag, vr, text)
+    if vr == "AT":
+        tags = [_tag(part) for part in _parts(text)]
+        return DataElement(tag, vr, _one_or_all(tags))
+    encoded = text.encode()
+    return DataElement(tag, vr, encoded + b"\0" * (len(encoded) % 2), already_converted=True)
+
+
+def _float_element(tag: BaseTag, vr: str, text: str) -> DataElement:
+    numbers = [_float(part) for part in _parts(text)]
+    code = FLOATS[vr]
+    try:
+        packed = struct.pack(f"<{len(numbers)}{code}", *numbers)
+    except (OverflowError, struct.error) as error:
+        raise StatementFailure(f"a number is too large for {vr}") from error
+    if vr in ("OF", "OD"):
+        return DataElement(tag, vr, packed, already_converted=True)
+    return DataElement(tag, vr, _one_or_all(numbers))
+
+
+def _parts(text: str) -> list[str]:
+    return text.split("\\") if text else []
+
+
+def _one_or_all(values: list[int] | list[float] | list[BaseTag]) -> object:
+    return None if not values else values[0] if len(values) == 1 else values
+
+
+def _integer(text: str, vr: str) -> int:
+    low, high = _INTEGERS[vr]
+    try:
+        number = int(text.strip())
+    except ValueError as error:
+        raise StatementFailure(f"the value is no whole number, which {vr} needs") from error
+    if not low <= number <= high:
+        raise StatementFailure(f"the number is not in the range of {vr}, {low} to {high}")
+    return number
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text.strip())
+    except ValueError as error:
+        raise StatementFailure("the value is no number") from error
+
+
+def _tag(text: str) -> BaseTag:
+    digits = text.strip().strip("()").replace(",", "")
+    if len(digits) != 8:
+        raise StatementFailure("the value is no tag of eight hexadecimal digits, which AT needs")
+    try:
+        return Tag(int(digits, 16))
+    except ValueError as error:
+        raise StatementFailure(
+            "the value is no tag of eight hexadecimal digits, which AT needs"
+        ) from error
+
+
+def _fits_default_repertoire(text: str) -> bool:
+    """Latin-1 is what pydicom writes where the character set does not count."""
+    return text.isascii() or all(character <= "\xff" for character in text)

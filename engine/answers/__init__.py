@@ -1,1 +1,0 @@
-"""What answers the questions of `engine.view`: one module for each group of them."""

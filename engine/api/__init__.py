@@ -1,0 +1,33 @@
+"""What an engine shows and does for a console: the `EngineView` protocol and its frozen values."""
+
+from engine.api.protocol import EngineView
+from engine.api.status import (
+    AssociationEnd,
+    AssociationStatus,
+    EchoResult,
+    EngineSnapshot,
+    ListenFailure,
+    PortHolder,
+    PortState,
+    PortStatus,
+    ReceiverState,
+    ReceiverStatus,
+    RefusedContext,
+    StorageStatus,
+)
+
+__all__ = [
+    "AssociationEnd",
+    "AssociationStatus",
+    "EchoResult",
+    "EngineSnapshot",
+    "EngineView",
+    "ListenFailure",
+    "PortHolder",
+    "PortState",
+    "PortStatus",
+    "ReceiverState",
+    "ReceiverStatus",
+    "RefusedContext",
+    "StorageStatus",
+]

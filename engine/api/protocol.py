@@ -1,0 +1,238 @@
+"""What a console may ask of an engine: the `EngineView` protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.api.associations import AssociationsView
+    from engine.api.forwarding import ForwardingView
+    from engine.api.history import HistoryView
+    from engine.api.monitoring import MonitoringView
+    from engine.api.objects import ObjectsView
+    from engine.api.processors import ProcessorsView
+    from engine.api.scripts import ScriptsView
+    from engine.api.senders import SendersView
+    from engine.api.sessions import SessionsView
+    from engine.api.status import EchoResult, EngineSnapshot, PortStatus
+    from engine.api.study_routes import StudyRoutesView
+    from engine.events import EventPage, Listener, RecordedEvent
+    from engine.model.plugins import FileNamerInfo, IdentifierInfo
+    from engine.model.processing import RoutingPreview
+    from engine.model.project import Project
+    from engine.model.receiver import Receiver
+    from engine.model.site import SiteSettings
+
+
+class EngineView(Protocol):
+    """An engine as a console sees it, in this process or another.
+
+    `snapshot` and `events_since` are cheap; every other method may block and belongs in a worker.
+    Commands raise `EngineError` with title, detail and remedy.
+    """
+
+    @property
+    def sessions(self) -> SessionsView:
+        """The sessions in prearchive, archive and trash."""
+        ...
+
+    @property
+    def history(self) -> HistoryView:
+        """The revisions of the configuration."""
+        ...
+
+    @property
+    def senders(self) -> SendersView:
+        """Who calls, since when, and how much came."""
+        ...
+
+    @property
+    def objects(self) -> ObjectsView:
+        """Single objects: headers, images, and where they went."""
+        ...
+
+    @property
+    def scripts(self) -> ScriptsView:
+        """Anonymization scripts: checked, and tried on objects."""
+        ...
+
+    @property
+    def study_routes(self) -> StudyRoutesView:
+        """Where studies go that were announced before they come."""
+        ...
+
+    @property
+    def forwarding(self) -> ForwardingView:
+        """Where stored objects are sent on to, and what waits."""
+        ...
+
+    @property
+    def monitoring(self) -> MonitoringView:
+        """Counters, metrics and health."""
+        ...
+
+    @property
+    def associations(self) -> AssociationsView:
+        """Live associations and those that ended lately."""
+        ...
+
+    def snapshot(self) -> EngineSnapshot:
+        """Return what the dashboard shows; ten times a second is fine."""
+        ...
+
+    def events_since(self, sequence: int, limit: int = 500) -> EventPage:
+        """Return journal events from `sequence` on, oldest first."""
+        ...
+
+    def audited(self, limit: int = 1000) -> tuple[RecordedEvent, ...]:
+        """Return what people did, from the audit log and oldest first: the newest events of it.
+
+        Those of earlier runs are there too, whose sequences began anew. Every event is known by
+        its words only.
+
+        Args:
+            limit: how many events at most; 5,000 is the most.
+        """
+        ...
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with urgent events from engine threads; return how to end that."""
+        ...
+
+    def identifiers(self) -> tuple[IdentifierInfo, ...]:
+        """Return the installed identifiers, the default one first; broken ones with their error."""
+        ...
+
+    def file_namers(self) -> tuple[FileNamerInfo, ...]:
+        """Return the file namers that other distributions add; broken ones with their error."""
+        ...
+
+    def site(self) -> SiteSettings:
+        """Return the site settings in force."""
+        ...
+
+    def projects(self) -> tuple[Project, ...]:
+        """Return the registered projects."""
+        ...
+
+    def save_receiver(
+        self, receiver: Receiver, actor: str, *, replacing: Receiver | None = None
+    ) -> Receiver:
+        """Store a new (id 0) or changed receiver and bring it into force; return it with its id.
+
+        Args:
+            receiver: what is to be stored.
+            actor: who changes it.
+            replacing: the receiver as its editor saw it; None replaces whatever is there.
+
+        Raises:
+            InvalidReceiver: if it conflicts with the configuration as it is now.
+            ChangedMeanwhile: if somebody else changed the receiver after its editor saw it.
+            NotFound: if the receiver to change does not exist any more.
+        """
+        ...
+
+    def receiver_notes(self, receiver_id: int) -> tuple[str, ...]:
+        """Say what an administrator must know of a receiver that is no error; reads its TLS files.
+
+        Such as: a certificate among the authorities is one device's, or one expires soon.
+
+        Raises:
+            NotFound: if the receiver does not exist any more.
+        """
+        ...
+
+    def set_enabled(self, receiver_id: int, enabled: bool, actor: str) -> Receiver:
+        """Enable or disable a receiver; open associations may finish."""
+        ...
+
+    def delete_receiver(self, receiver_id: int, actor: str) -> None:
+        """Remove a receiver; open associations may finish."""
+        ...
+
+    def save_project(
+        self, project: Project, actor: str, *, replacing: Project | None = None
+    ) -> Project:
+        """Add a project, or replace one that its editor saw; return it as it is stored.
+
+        Raises:
+            InvalidProject: if its id or an alias names another project.
+            ChangedMeanwhile: if somebody else changed the project after its editor saw it.
+            NotFound: if the project to replace does not exist any more.
+        """
+        ...
+
+    def delete_project(self, project_id: str, actor: str) -> None:
+        """Remove a project; what was received for it stays where it is.
+
+        Raises:
+            NotFound: if it does not exist any more.
+        """
+        ...
+
+    def set_site(
+        self, site: SiteSettings, actor: str, *, replacing: SiteSettings | None = None
+    ) -> None:
+        """Replace the site settings and bring them into force.
+
+        Args:
+            site: what is to hold from now on.
+            actor: who changes them.
+            replacing: the settings as their editor saw them; None replaces whatever is there.
+
+        Raises:
+            ConfigurationError: if a value is not acceptable, or a receiver not under the new ones.
+            ChangedMeanwhile: if somebody else changed them after their editor saw them.
+        """
+        ...
+
+    def undo(self, actor: str) -> None:
+        """Take back the newest change of the configuration, as a new revision.
+
+        Raises:
+            NotFound: if there is no earlier revision.
+        """
+        ...
+
+    @property
+    def processors(self) -> ProcessorsView:
+        """Custom processing: the processors and what they do."""
+        ...
+
+    def retry_receiver(self, receiver_id: int, actor: str) -> None:
+        """Try again at once to listen for a failed receiver; the audit log keeps who asked."""
+        ...
+
+    def echo(self, receiver_id: int, actor: str) -> EchoResult:
+        """Send a C-ECHO to the receiver as a peer would; the audit log keeps who asked."""
+        ...
+
+    def preview_routing(
+        self, receiver: Receiver, site: SiteSettings | None = None
+    ) -> tuple[RoutingPreview, ...]:
+        """Identify the last objects anew, as saved and as by settings that are not saved.
+
+        Values that tell who a patient is are masked. The headers of each receiver's last 20
+        objects are kept in memory; they hold patient data.
+
+        Args:
+            receiver: a receiver as it might be saved; a new one (id 0) is tried on the objects of
+                all receivers.
+            site: site settings as they might be saved; None means those in force.
+
+        Returns:
+            The objects, newest first; none if nothing arrived since the engine started.
+        """
+        ...
+
+    def shown_routing(
+        self, receiver: Receiver, actor: str, site: SiteSettings | None = None
+    ) -> tuple[RoutingPreview, ...]:
+        """Return what `preview_routing` does unmasked; the journal keeps that `actor` saw it."""
+        ...
+
+    def port_status(self, port: int) -> PortStatus:
+        """Tell whether a receiver could listen on a port now."""
+        ...

@@ -1,0 +1,1 @@
+"""A demonstration: an engine in a temporary directory, and a sender of made-up studies."""

@@ -1,0 +1,174 @@
+"""Where the engine has filed the marked object, and its removal from there."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from engine.dicom.sendable import open_sendable
+from engine.errors import NotFound, SessionError, UnreadableObject
+from engine.index.operations import OperationKind, Request
+from engine.index.reader import IndexFile
+from engine.model.identity import UNASSIGNED
+from engine.model.processing import is_test_object
+from engine.model.session import ObjectState, SessionArea, SessionStatus
+from engine.sessions.ledger import SessionRepository
+from engine.sessions.service import areas_of
+from engine.sessions.worker import notify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.host.clock import Clock
+    from engine.index.arrivals import Arrivals, ObjectPlace
+    from engine.model.session import Session
+    from engine.settings import EngineSettings
+
+
+class SelfTestStep(StrEnum):
+    """One thing that is looked at, in the order of an object's way."""
+
+    ENGINE = "engine"
+    RECEIVER = "receiver"
+    WHITELIST = "whitelist"
+    TLS = "TLS"
+    ASSOCIATION = "association"
+    CONTEXTS = "contexts"
+    ECHO = "C-ECHO"
+    STORE = "C-STORE"
+    ROUTE = "route"
+    DISK = "disk"
+    REMOVAL = "removal"
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What was found at one step."""
+
+    step: SelfTestStep
+    is_good: bool
+    detail: str
+    remedy: str = ""
+    exit_code: int = 0
+    """What a command says that ends here; 0 if it is good."""
+
+
+ROW_SECONDS = 10.0
+"""How long the object's row may take, which is written with its batch."""
+REMOVAL_SECONDS = 30.0
+"""How long the engine may take to delete a session."""
+_LOOK_SECONDS = 0.05
+_FAILED = 1
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class FiledObject:
+    """Where the object is."""
+
+    place: ObjectPlace
+    session: Session
+    warning: str
+
+
+def find_filed(
+    settings: EngineSettings, arrivals: Arrivals, before: int, uid: str, clock: Clock
+) -> FiledObject | StepResult:
+    """Wait for the object's row and return where the object is, or what went wrong."""
+    row = _wait(ROW_SECONDS, lambda: arrivals.first_of(uid, before))
+    if row is None:
+        detail = f"the index has no row of the object after {ROW_SECONDS:g} s"
+        return StepResult(
+            SelfTestStep.ROUTE, False, detail, "see the engine's log and the disk", _FAILED
+        )
+    sequence, state, reason = row
+    place = arrivals.place(sequence) if state == ObjectState.STORED else None
+    if place is None:
+        detail = f"the object is {state}, not stored: {reason}"
+        remedy = "that is a filter, script or processor of the site; the way up to there is good"
+        return StepResult(SelfTestStep.ROUTE, False, detail, remedy, _FAILED)
+    with IndexFile(settings.index_file) as index:
+        session = SessionRepository(index, clock).session(place.session)
+    return FiledObject(place, session, reason)
+
+
+def route(found: FiledObject) -> StepResult:
+    """Say where the object was filed; Unassigned is what most sites' rules make of it."""
+    session = found.session
+    names = [
+        f"project {session.project or UNASSIGNED}",
+        f"subject {session.subject}",
+        f"session {session.label}",
+    ]
+    warning = f" ({found.warning})" if found.warning else ""
+    return StepResult(
+        SelfTestStep.ROUTE, True, f"{', '.join(names)}, in the {session.area}{warning}"
+    )
+
+
+def on_disk(settings: EngineSettings, found: FiledObject, content: bytes) -> StepResult:
+    """Compare what is on the disk with what was sent."""
+    place = found.place
+    path = areas_of(settings).path(place.area, str(place.folder)) / place.file
+    try:
+        with open_sendable(path) as sendable:
+            same = content.endswith(b"".join(sendable.pieces()))
+            size = sendable.size_bytes
+    except (OSError, UnreadableObject) as error:
+        return StepResult(
+            SelfTestStep.DISK, False, f"the file can't be read: {error}", "see the disk", _FAILED
+        )
+    usage = shutil.disk_usage(settings.data_dir)
+    how = "as it was sent" if same else "changed by script or processor"
+    free = f"{usage.free / 1e9:.1f} GB free"
+    return StepResult(
+        SelfTestStep.DISK, True, f"the data set of {size:,} bytes is there {how}; {free}"
+    )
+
+
+def remove(settings: EngineSettings, found: FiledObject, by: str, clock: Clock) -> StepResult:
+    """Let the engine delete the object's session, and take it out of the trash at once."""
+    session = found.session
+    try:
+        with IndexFile(settings.index_file) as index:
+            ledger = SessionRepository(index, clock)
+            if not is_test_object(session.study_instance_uid) or session.objects > 1:
+                return _left(session, "it is not the object's own")
+            ledger.ask(session.id, Request(OperationKind.DELETE, f"selftest as {by}"))
+            notify(settings.wakeup_file)
+            trashed = _wait(REMOVAL_SECONDS, lambda: _in_trash(ledger, session.id))
+            if trashed is None:
+                return _left(session, f"the engine has not deleted it in {REMOVAL_SECONDS:g} s")
+            entry = Path(trashed.folder).parts[0]
+            shutil.rmtree(areas_of(settings).trash / entry, ignore_errors=True)
+            ledger.forget(session.id)
+    except (SessionError, NotFound) as error:
+        return _left(session, error.detail)
+    return StepResult(
+        SelfTestStep.REMOVAL, True, "object and session are gone; the history keeps its row"
+    )
+
+
+def _left(session: Session, why: str) -> StepResult:
+    remedy = f"remove it with: sessions delete {session.id}"
+    return StepResult(
+        SelfTestStep.REMOVAL, False, f"session {session.id} stays: {why}", remedy, _FAILED
+    )
+
+
+def _in_trash(ledger: SessionRepository, number: int) -> Session | None:
+    session = ledger.session(number)
+    done = session.status is SessionStatus.DELETED and session.area is SessionArea.TRASH
+    return session if done else None
+
+
+def _wait(seconds: float, look: Callable[[], _T | None]) -> _T | None:
+    """Look again and again, as another process can't tell us; return what is found, if it is."""
+    until = time.monotonic() + seconds
+    while (found := look()) is None and time.monotonic() < until:
+        time.sleep(_LOOK_SECONDS)
+    return found

@@ -1,0 +1,70 @@
+"""What lock, configuration and index of a data directory say, without asking an engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.config.store import ConfigurationStore
+from engine.errors import ConfigurationError
+from engine.host.clock import SystemClock, local_midnight
+from engine.host.lock import EngineLock
+from engine.index.reader import read_counts, read_observed
+from engine.model.configuration import Configuration
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from engine.host.lock import Holder
+    from engine.index.reader import ObservedReceiver
+    from engine.model.receiver import Receiver
+    from engine.settings import EngineSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverSummary:
+    """One configured receiver and what the running engine last said of it."""
+
+    label: str
+    enabled: bool
+    state: str
+    reason: str
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """What `dicomdock status` tells without asking the engine."""
+
+    running: Holder | None
+    revision: int
+    receivers: tuple[ReceiverSummary, ...]
+    objects_today: int
+    sessions_receiving: int
+    configuration_problem: str = ""
+    """Why the configuration file is not acceptable, if so; the receivers are unknown then."""
+
+
+def read_status(settings: EngineSettings) -> EngineStatus:
+    """Return what lock, configuration and index of a data directory say."""
+    clock = SystemClock()
+    running = EngineLock.holder(settings.lock_file)
+    try:
+        store = ConfigurationStore(settings.config_file, clock=clock, in_use=settings.in_use_files)
+        configuration, problem = store.load(), ""
+    except ConfigurationError as error:
+        configuration, problem = Configuration(), error.detail
+    observed = {o.receiver: o for o in read_observed(settings.index_file)} if running else {}
+    otherwise = "not applied yet" if running else "not running"
+    receivers = tuple(
+        _summary(receiver, observed.get(receiver.label), otherwise)
+        for receiver in configuration.receivers
+    )
+    objects, sessions = read_counts(settings.index_file, local_midnight(clock.now()))
+    return EngineStatus(running, configuration.revision, receivers, objects, sessions, problem)
+
+
+def _summary(receiver: Receiver, said: ObservedReceiver | None, otherwise: str) -> ReceiverSummary:
+    if said is None:
+        return ReceiverSummary(receiver.label, receiver.enabled, otherwise, "", None)
+    return ReceiverSummary(receiver.label, receiver.enabled, said.state, said.reason, said.since)

@@ -1,0 +1,109 @@
+"""What a service tells systemd: ready, reloading, stopping, its state in words, and that it lives.
+
+The protocol of sd_notify(3): lines of NAME=VALUE in one datagram to the socket in NOTIFY_SOCKET.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping
+
+STATUS_SECONDS = 10.0
+"""How often the state in words is looked at."""
+_PINGS_PER_PERIOD = 3
+"""More often than systemd asks for, so that one that comes late does no harm."""
+
+
+class Notifier:
+    """Tells the service manager what becomes of us; says nothing if there is none."""
+
+    def __init__(self, address: str = "", watchdog_seconds: float | None = None) -> None:
+        """Take the address of the socket, ``@`` first for an abstract one.
+
+        Args:
+            address: empty if nobody listens.
+            watchdog_seconds: within what time the manager wants to hear that we live.
+        """
+        self._address = address.replace("@", "\0", 1) if address.startswith("@") else address
+        self._watchdog_seconds = watchdog_seconds
+        self._status = ""
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @classmethod
+    def from_environment(
+        cls, environment: MutableMapping[str, str] | None = None, pid: int | None = None
+    ) -> Notifier:
+        """Take over what the manager says of its socket, which is not meant for our children."""
+        variables = os.environ if environment is None else environment
+        address = variables.pop("NOTIFY_SOCKET", "")
+        period, wanted_of = variables.pop("WATCHDOG_USEC", ""), variables.pop("WATCHDOG_PID", "")
+        ours = wanted_of in ("", str(os.getpid() if pid is None else pid))
+        watched = ours and period.isascii() and period.isdecimal() and int(period[:15]) > 0
+        if not address.startswith(("/", "@")):
+            return cls()
+        return cls(address, int(period[:15]) / 1e6 if watched else None)
+
+    def ready(self, status: str) -> None:
+        """Say that start or reload is complete."""
+        self._send(f"READY=1\nSTATUS={self._noted(status)}")
+
+    def reloading(self) -> None:
+        """Say that the configuration is being read again; `ready` follows."""
+        microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={microseconds}")
+
+    def stopping(self, status: str) -> None:
+        """Say that the end has begun."""
+        self._send(f"STOPPING=1\nSTATUS={self._noted(status)}")
+
+    def watch(self, is_alive: Callable[[], bool], status: Callable[[], str]) -> None:
+        """Tell from now on that we live, while that is so, and our state in words.
+
+        Args:
+            is_alive: must come back soon; while it does not, nothing is told.
+            status: one line; may wait for a disk, so that it is asked on another thread.
+        """
+        if not self._address:
+            return
+        self._thread = threading.Thread(target=self._send_status, args=(status,), daemon=True)
+        self._thread.start()
+        if self._watchdog_seconds is not None:
+            period = self._watchdog_seconds / _PINGS_PER_PERIOD
+            threading.Thread(target=self._ping, args=(is_alive, period), daemon=True).start()
+
+    def close(self) -> None:
+        """Tell nothing more."""
+        self._stopping.set()
+
+    def _ping(self, is_alive: Callable[[], bool], period: float) -> None:
+        while not self._stopping.is_set():
+            if is_alive():
+                self._send("WATCHDOG=1")
+            self._stopping.wait(period)
+
+    def _send_status(self, status: Callable[[], str]) -> None:
+        while not self._stopping.wait(STATUS_SECONDS):
+            before, now = self._status, self._noted(status())
+            if now != before and not self._stopping.is_set():
+                self._send(f"STATUS={now}")
+
+    def _noted(self, status: str) -> str:
+        """Return a status as one line, and keep it."""
+        self._status = " ".join(status.split())
+        return self._status
+
+    def _send(self, message: str) -> None:
+        if not self._address:
+            return
+        # A manager that does not listen any more is no reason to fail.
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+            out.connect(self._address)
+            out.sendall(message.encode())

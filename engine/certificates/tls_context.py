@@ -1,0 +1,305 @@
+"""Certificate files: read, checked against each other, and made into a TLS context."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from engine.certificates.callers import Callers, is_device, is_doubtful
+from engine.certificates.files import Stamp, content, cut, in_memory, invalid, stamp_of
+from engine.certificates.revocation import read_lists
+from engine.errors import InvalidReceiver, Problem
+from engine.model.tls import (
+    Authority,
+    Certificate,
+    ClientCertificates,
+    PeerCertificate,
+    RevocationList,
+    TlsSettings,
+    peer_certificate,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from engine.model.peer import CallingTls
+
+CIPHER_SUITES = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+)
+"""What RFC 9325 4.2 (BCP 195) recommends for TLS 1.2; those of TLS 1.3 are all good."""
+
+_Read = TypeVar("_Read")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The files of one port as they were when they were read."""
+
+    certificate: Certificate
+    stamp: Stamp
+    callers: Callers | None
+    """Whose certificates are accepted; None if callers are not asked for one."""
+    _tls: TlsSettings
+    _chain: bytes
+    _key: bytes
+    _connection_class: type[ssl.SSLSocket]
+
+    def context(self) -> ssl.SSLContext:
+        """Return what one handshake needs.
+
+        Every handshake has a context of its own, so that no session is ever resumed: a resumed
+        one would stand for a certificate that was good once (OpenSSL keeps sessions by context).
+
+        Raises:
+            InvalidReceiver: if OpenSSL does not accept the files.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.sslsocket_class = self._connection_class
+        _restrict(context)
+        _load_pair(context, self._tls, self._chain, self._key)
+        if self.callers is not None:
+            _require_certificates(context, self.callers.trusted, self._tls.ca)
+        return context
+
+
+def load(tls: TlsSettings, connection_class: type[ssl.SSLSocket] = ssl.SSLSocket) -> Credentials:
+    """Read the files and return what a port needs for its handshakes.
+
+    The profile is that of BCP 195 (PS3.15 B.9 and B.10): TLS 1.2 or newer without downgrade,
+    forward secrecy, AEAD; no renegotiation, compression, session tickets or resumption.
+
+    Raises:
+        InvalidReceiver: naming the field, the file, what is wrong with it and what to do. No other
+            exception comes out of this, whatever the files hold.
+    """
+    stamp = stamp_of(tls)  # taken first, so that a change from now on is noticed
+    problems: list[Problem] = []
+    required = tls.client is ClientCertificates.REQUIRED
+    own = _attempt(_own_chain, "tls_certificate", tls.certificate, problems)
+    key = _attempt(content, "tls_key", tls.key, problems)
+    callers = _attempt(_trusted, "tls_ca", tls.ca, problems) if required else ()
+    has_lists = bool(required and tls.crl)
+    lists = _attempt(read_lists, "tls_crl", tls.crl, problems) if has_lists else None
+    if problems or own is None or key is None or callers is None:
+        raise InvalidReceiver(*problems)
+    chain, certificate = own
+    accepted = Callers(callers, lists) if required else None
+    credentials = Credentials(certificate, stamp, accepted, tls, chain, key, connection_class)
+    try:
+        credentials.context()
+    except InvalidReceiver:
+        raise
+    except Exception as error:  # the border to OpenSSL, which looks at more than has been read
+        message = f"can't be used for TLS ({type(error).__name__}: {error})"
+        remedy = "look at it with: openssl x509 -text"
+        raise invalid("tls_certificate", tls.certificate, message, remedy) from error
+    return credentials
+
+
+def own_caller(tls: TlsSettings) -> ssl.SSLContext:
+    """Return what the engine needs to call its own port; it shows the port's own certificate.
+
+    The port's certificate is not verified: it is for another name than the local address that is
+    called. TLS 1.2 lets a refusal be seen in the handshake (RFC 8446 4.4.2.4 has it afterwards).
+
+    Raises:
+        InvalidReceiver: if certificate and key can't be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    _load_files(context, tls)
+    return context
+
+
+def caller(tls: CallingTls) -> ssl.SSLContext:
+    """Return what an association as requestor needs, with the profile of BCP 195 (PS3.15 B.9).
+
+    Raises:
+        InvalidReceiver: naming the file that can't be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = tls.check_name
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(":".join(CIPHER_SUITES))
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    if tls.ca:
+        _require_certificates(context, _certificates("tls_ca", tls.ca), tls.ca)
+    else:
+        context.load_default_certs()
+    if tls.certificate:
+        _load_files(context, TlsSettings(tls.certificate, tls.key, tls.ca))
+    return context
+
+
+def read_certificate(path: Path, field: str = "certificate") -> Certificate:
+    """Return the first certificate of a PEM file.
+
+    Raises:
+        InvalidReceiver: naming the file and what is wrong with it.
+    """
+    return _described(_certificates(field, str(path))[0])
+
+
+def read_authorities(path: Path) -> tuple[Authority, ...]:
+    """Return what each certificate of ``tls_ca`` stands for, in the order of the file.
+
+    Raises:
+        InvalidReceiver: naming the file and what is wrong with it.
+    """
+    return tuple(
+        Authority(found.subject.rfc4514_string(), is_device(found), is_doubtful(found))
+        for found in _certificates("tls_ca", str(path))
+    )
+
+
+def read_revocation_lists(path: Path) -> tuple[RevocationList, ...]:
+    """Return from whom the lists of ``tls_crl`` are, and until when they hold.
+
+    Raises:
+        InvalidReceiver: naming the file and what is wrong with it.
+    """
+    return read_lists("tls_crl", str(path)).described()
+
+
+def identity_of(connection: ssl.SSLSocket) -> PeerCertificate | None:
+    """Return what the peer's verified certificate says; None if it showed none."""
+    encoded = connection.getpeercert(binary_form=True)
+    return None if encoded is None else _identity(x509.load_der_x509_certificate(encoded))
+
+
+def _restrict(context: ssl.SSLContext) -> None:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(":".join(CIPHER_SUITES))
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
+    context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.num_tickets = 0
+
+
+def _load_files(context: ssl.SSLContext, tls: TlsSettings) -> None:
+    chain, _ = _own_chain("tls_certificate", tls.certificate)
+    _load_pair(context, tls, chain, content("tls_key", tls.key))
+
+
+def _load_pair(context: ssl.SSLContext, tls: TlsSettings, chain: bytes, key: bytes) -> None:
+    try:
+        with in_memory(chain) as chain_file, in_memory(key) as key_file:
+            # Without a callback OpenSSL would ask on the terminal.
+            context.load_cert_chain(chain_file, key_file, password=_refuse_passphrase)
+    except _PassphraseWanted as error:
+        remedy = "remove it: openssl pkey -in KEY -out KEY.open; keep the file's mode at 0600"
+        raise invalid("tls_key", tls.key, "is protected by a passphrase", remedy) from error
+    except ssl.SSLError as error:
+        raise InvalidReceiver(_pair_problem(error, tls)) from error
+
+
+def _pair_problem(error: ssl.SSLError, tls: TlsSettings) -> Problem:
+    reason = error.reason or ""
+    if reason == "KEY_VALUES_MISMATCH":
+        message, remedy = "does not belong to the certificate", "name the certificate's own key"
+        return Problem("tls_key", cut(tls.key), message, remedy)
+    if reason in {"EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK"}:
+        message = f"is too weak ({reason.replace('_', ' ').lower()})"
+        remedy = "use a certificate with RSA from 2048 bits or ECDSA, and SHA-256"
+        return Problem("tls_certificate", cut(tls.certificate), message, remedy)
+    remedy = "write one in PEM form (-----BEGIN PRIVATE KEY-----)"
+    return Problem("tls_key", cut(tls.key), "holds no private key that can be used", remedy)
+
+
+def _require_certificates(
+    context: ssl.SSLContext, trusted: Sequence[x509.Certificate], path: str
+) -> None:
+    try:
+        context.load_verify_locations(cadata=_pem(trusted).decode("ascii"))
+    except ssl.SSLError as error:
+        reason = (error.reason or "no reason given").replace("_", " ").lower()
+        message, remedy = f"holds a certificate that OpenSSL refuses ({reason})", "leave it out"
+        raise invalid("tls_ca", path, message, remedy) from error
+    context.verify_mode = ssl.CERT_REQUIRED
+    # An intermediate authority, or a single device's certificate, may be trusted by itself.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
+def _own_chain(field: str, path: str) -> tuple[bytes, Certificate]:
+    chain = _certificates(field, path)
+    return _pem(chain), _described(chain[0])
+
+
+def _trusted(field: str, path: str) -> tuple[x509.Certificate, ...]:
+    """Return the certificates of a file, all of which can be read to the end."""
+    found = _certificates(field, path)
+    for certificate in found:
+        _described(certificate)
+    return tuple(found)
+
+
+def _certificates(field: str, path: str) -> Sequence[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(content(field, path))
+    except ValueError as error:
+        remedy = "write certificates in PEM form (-----BEGIN CERTIFICATE-----)"
+        raise invalid(field, path, "holds no certificate that can be read", remedy) from error
+
+
+def _pem(certificates: Sequence[x509.Certificate]) -> bytes:
+    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
+
+
+def _described(certificate: x509.Certificate) -> Certificate:
+    return Certificate(
+        subject=certificate.subject.rfc4514_string(),
+        issuer=certificate.issuer.rfc4514_string(),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        identity=_identity(certificate),
+    )
+
+
+def _identity(certificate: x509.Certificate) -> PeerCertificate:
+    """Return a certificate's fingerprint, and its names if all of them can be read."""
+    fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        return peer_certificate(fingerprint)
+    named = extension.value.get_values_for_type
+    return peer_certificate(
+        fingerprint,
+        dns=named(x509.DNSName),
+        addresses=map(str, named(x509.IPAddress)),
+        uris=named(x509.UniformResourceIdentifier),
+        emails=named(x509.RFC822Name),
+    )
+
+
+def _attempt(
+    read: Callable[[str, str], _Read], field: str, path: str, problems: list[Problem]
+) -> _Read | None:
+    """Read one file; whatever is wrong with it becomes a problem of that file."""
+    try:
+        return read(field, path)
+    except InvalidReceiver as error:
+        problems.extend(error.problems)
+    except Exception as error:
+        # The border to a file that may hold anything, and to a library that reads it bit by bit.
+        message = f"holds something that can't be read ({type(error).__name__})"
+        problems.append(Problem(field, cut(path), message, "look at it with: openssl x509 -text"))
+    return None
+
+
+class _PassphraseWanted(Exception):
+    """The private key is encrypted."""
+
+
+def _refuse_passphrase() -> NoReturn:
+    raise _PassphraseWanted

@@ -1,0 +1,91 @@
+"""What the code says by standard logging becomes an event, so that the event log has it too.
+
+Only the words of the code are kept, with numbers and reasons of known errors in them: texts of
+other errors, and tracebacks, may hold parts of objects; they go to standard error as ever.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import ConfigurationError, EngineError
+from engine.events.journal import should_report_repeat
+from engine.events.monitoring import Unforeseen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.events.journal import Journal
+
+LOGGER = "engine"
+_JOURNAL = "engine.events.journal"
+"""Tells that the event log can't be written: that can't be written there."""
+_KINDS_COUNTED = 200
+
+
+class JournalHandler(logging.Handler):
+    """Records warnings and worse; the same is told the 1st, 10th, 100th time."""
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(logging.WARNING)
+        self._journal = journal
+        self._times: dict[tuple[str, str], int] = {}
+        self._recording = threading.local()
+
+    def attach(self) -> Callable[[], None]:
+        """Listen from now on; return how to end that."""
+        logger = logging.getLogger(LOGGER)
+        logger.addHandler(self)
+        return lambda: logger.removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Record one line, unless it is about the recording itself."""
+        if not logging.getLogger().handlers and logging.lastResort is not None:
+            logging.lastResort.handle(record)
+        if record.name == _JOURNAL or getattr(self._recording, "busy", False):
+            return
+        times = self._count((record.name, str(record.msg)))
+        if not should_report_repeat(times):
+            return
+        self._recording.busy = True
+        try:
+            self._journal.record(Unforeseen(source=record.name, what=_words(record), times=times))
+        finally:
+            self._recording.busy = False
+
+    def _count(self, kind: tuple[str, str]) -> int:
+        if kind not in self._times and len(self._times) >= _KINDS_COUNTED:
+            self._times.clear()
+        self._times[kind] = self._times.get(kind, 0) + 1
+        return self._times[kind]
+
+
+def _words(record: logging.LogRecord) -> str:
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    try:
+        words = str(record.msg) % tuple(map(_shown, arguments)) if arguments else str(record.msg)
+    except (TypeError, ValueError):
+        words = str(record.msg)
+    error = record.exc_info[1] if record.exc_info else None
+    if error is None:
+        return words
+    *_, last = traceback.extract_tb(error.__traceback__) or [None]
+    place = f" in {Path(last.filename).name} line {last.lineno}" if last else ""
+    return f"{words}: {type(error).__name__}{place}"
+
+
+def _shown(argument: object) -> object:
+    """Return an argument if it can hold nothing of an object, else what it is."""
+    if isinstance(argument, int | float):
+        return argument
+    if isinstance(argument, ConfigurationError):
+        return argument.without_values()
+    if isinstance(argument, EngineError):
+        return argument.detail
+    if isinstance(argument, OSError) and argument.strerror:
+        return argument.strerror
+    return type(argument).__name__

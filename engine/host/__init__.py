@@ -1,0 +1,5 @@
+"""The machine that the engine runs on: clock, users, data directory, locks, terminal.
+
+Everything may use it; it uses only `engine.errors` and `engine.settings`. Read `data_directory`
+first.
+"""

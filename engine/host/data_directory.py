@@ -1,0 +1,179 @@
+"""The data directory before an engine uses it: mounted, made, its owner's alone, of one piece."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import StorageUnusable
+from engine.host.owner import ROOT, Owner, owner_of, user
+from engine.settings import Durability
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.settings import EngineSettings
+
+
+_BESIDE = re.compile(r"(-wal|-shm|-journal|\.lock|\.bak\.\d+|\.\d+)\Z")
+"""How the names end that SQLite, the store of the configuration and the logs add to a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessFault:
+    """A file or folder of the data directory that its owner does not have for itself."""
+
+    path: Path
+    what: str
+    remedy: str
+
+
+def prepare(settings: EngineSettings) -> None:
+    """Make every directory that is not there yet, and check who else may write.
+
+    Raises:
+        StorageUnusable: if its storage is not mounted, a directory can't be made or written, or
+            another user may change what is in it.
+    """
+    if settings.marker and not (settings.data_dir / settings.marker).exists():
+        raise StorageUnusable(
+            f"{settings.data_dir} has no file {settings.marker}, so its storage is not mounted",
+            "mount it; if this is the right storage, make that file once",
+        )
+    if not os.path.exists(settings.data_dir):  # noqa: PTH110 - does not raise
+        _make(settings.data_dir)
+    for fault in (*_faults_of_process(settings.data_dir), *access_faults(settings)):
+        raise StorageUnusable(f"{fault.path} {fault.what}", fault.remedy)
+    for directory in (settings.data_dir, *_areas(settings), settings.log_dir):
+        _make(directory)
+    if settings.durability is Durability.FULL:
+        _flush(settings.data_dir.absolute().parent)
+        _flush(settings.data_dir)
+
+
+def access_faults(settings: EngineSettings) -> Iterator[AccessFault]:
+    """Yield what another user may change in a data directory, and what is a link there.
+
+    Looks at the directory and at what an engine opens in it by name.
+    """
+    top = settings.data_dir
+    with suppress(OSError):
+        if top.stat().st_mode & stat.S_IWOTH:
+            yield _writable(top)
+    owner = owner_of(top)
+    for path in _entries(settings):
+        with suppress(OSError):
+            found = path.lstat()
+            is_configuration = path == settings.config_file and found.st_uid == ROOT
+            yield from _faults(path, found, found.st_uid if is_configuration else owner.uid, owner)
+
+
+def deep_faults(settings: EngineSettings) -> Iterator[AccessFault]:
+    """Yield the same for all that is below the folders: looks at every file."""
+    owner = owner_of(settings.data_dir)
+    tops = [path for path in _named(settings).values() if path.parent == settings.data_dir]
+    for folder, folders, files in chain.from_iterable(
+        os.walk(top) for top in tops if not top.is_symlink()
+    ):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            with suppress(OSError):
+                yield from _faults(path, path.lstat(), owner.uid, owner)
+
+
+def require_one_file_system(settings: EngineSettings) -> None:
+    """Check that what arrives can be moved to where it belongs in one step.
+
+    Raises:
+        StorageUnusable: if it can't.
+    """
+    for area in _areas(settings):
+        if settings.incoming_dir.stat().st_dev != area.stat().st_dev:
+            raise StorageUnusable(
+                f"incoming and {area.name} are on different file systems",
+                "keep both on one, so that objects and sessions can be moved in one step",
+            )
+
+
+def _areas(settings: EngineSettings) -> tuple[Path, ...]:
+    return settings.prearchive_dir, settings.archive_dir, settings.trash_dir
+
+
+def _flush(directory: Path) -> None:
+    """Return when the names in a directory are on the disk, whoever made them.
+
+    Raises:
+        StorageUnusable: if it can't be flushed.
+    """
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except PermissionError:
+        return  # a directory above ours that we may not list is not ours to flush
+    except OSError as error:
+        raise StorageUnusable(
+            f"{directory} can't be flushed: {error.strerror}", "check the disk"
+        ) from error
+
+
+def _named(settings: EngineSettings) -> dict[str, Path]:
+    """Return every path that the settings give a name, by that name."""
+    members = vars(type(settings)).items()
+    values = {name: getattr(settings, name) for name, of in members if isinstance(of, property)}
+    return {name: value for name, value in values.items() if isinstance(value, Path)}
+
+
+def _entries(settings: EngineSettings) -> Iterator[Path]:
+    """Yield what the settings name, there or not, and what an engine keeps beside its files."""
+    named = _named(settings)
+    yield from named.values()
+    files = {path for name, path in named.items() if not name.endswith("_dir")}
+    for folder in {path.parent for path in files}:
+        with suppress(OSError):
+            for path in folder.iterdir():
+                ending = _BESIDE.search(path.name)
+                if ending and path.with_name(path.name[: ending.start()]) in files:
+                    yield path
+
+
+def _faults_of_process(top: Path) -> Iterator[AccessFault]:
+    """Yield that this process is not the directory's owner."""
+    owner = owner_of(top)
+    if owner.uid != os.geteuid():
+        remedy = f"run the engine as that user: runuser -u {owner} -- dicomdock ..."
+        yield AccessFault(top, f"belongs to {owner}, not to the user of this engine", remedy)
+
+
+def _faults(path: Path, found: os.stat_result, uid: int, owner: Owner) -> Iterator[AccessFault]:
+    """Yield what is wrong with one file or folder, which should belong to a user."""
+    if stat.S_ISLNK(found.st_mode):
+        yield AccessFault(path, "is a symbolic link", "put what it leads to in its place")
+    elif found.st_uid != uid:
+        remedy = f"chown -hR {owner.uid}:{owner.gid} {path}"
+        yield AccessFault(path, f"belongs to {user(found.st_uid)}, not to {owner}", remedy)
+    elif found.st_mode & stat.S_IWOTH:
+        yield _writable(path)
+
+
+def _writable(path: Path) -> AccessFault:
+    return AccessFault(path, "may be written by every user", f"chmod o-w {path}")
+
+
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageUnusable(
+            f"{path} can't be created: {error.strerror}", "choose another --data directory"
+        ) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise StorageUnusable(f"{path} is not writable", "change its owner or mode")

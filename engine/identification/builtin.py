@@ -1,0 +1,152 @@
+"""The default identifier: receiver rules, site rules, then XNAT's built-in defaults (XNAT 5).
+
+What an identifier is, and how to write another one, says `engine.identification.identifiers`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from engine.dicom.header import MODALITY, STUDY_INSTANCE_UID
+from engine.model.identity import DEFAULT_SESSION_LABEL, Attribute, Decision, Identity, to_label
+from engine.model.plugins import DEFAULT_IDENTIFIERS, PROJECT_FIELD, IdentifierField, IdentifierInfo
+
+if TYPE_CHECKING:
+    from engine.identification.evaluation import RoutingEvaluation
+    from engine.model.study_route import StudyRoute
+
+
+class DefaultIdentifier:
+    """XNAT's ``dicomObjectIdentifier`` (XNAT 5.2)."""
+
+    info = DEFAULT_IDENTIFIERS[0]
+    tags: frozenset[int] = frozenset()
+    is_settled_by_header = True
+
+    def identify(self, evaluation: RoutingEvaluation) -> Identity:
+        """Return project, subject and session as rules and defaults say.
+
+        Raises:
+            RoutingFailed: if a subject, session or auto-archive rule fails.
+        """
+        project = evaluation.project()
+        subject, session = evaluation.subject(), evaluation.session()
+        return Identity(project, subject, session, evaluation.auto_archive(), evaluation.warning)
+
+
+NO_MODALITY = "OT"
+"""Other (PS3.3 C.7.3.1.1.1), for objects that don't say."""
+MODALITY_CHARACTERS = 16
+"""A CS value is not longer (PS3.5 6.2)."""
+
+_SUBJECT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def _subject_fault(text: str) -> str:
+    return "" if _SUBJECT.fullmatch(text) else "is not a label"
+
+
+SUBJECT_FIELD = IdentifierField(
+    "subject", "Subject", "use 1 to 64 letters, digits, '_' or '-'", check=_subject_fault
+)
+
+
+class FixedProjectSubject:
+    """XNAT's FixedProjectSubject, with project and subject in the receiver (XNAT 7.2)."""
+
+    info = IdentifierInfo(
+        "fixedProjectSubject",
+        "One project and subject for all objects",
+        can_route=False,
+        fields=(PROJECT_FIELD, SUBJECT_FIELD),
+    )
+    tags = frozenset({STUDY_INSTANCE_UID, MODALITY})
+    is_settled_by_header = True
+
+    def identify(self, evaluation: RoutingEvaluation) -> Identity:
+        """Return the receiver's project and subject, and the study's label ``<subject>_CT1``.
+
+        Raises:
+            OutOfResources: if the label can't be looked up or kept.
+            RoutingFailed: if an auto-archive rule fails.
+        """
+        settings = evaluation.routing.settings
+        named, label = settings.get("project", ""), settings.get("subject", "")
+        project = evaluation.routing.projects.find(named)
+        missing = "" if project else f"the receiver's project {named!r} does not exist"
+        modality = to_label(evaluation.header.modality or NO_MODALITY)[:MODALITY_CHARACTERS]
+        session = evaluation.running_label(project, label, modality)
+        return Identity(
+            evaluation.settle(Attribute.PROJECT, project, "the receiver's project", missing),
+            evaluation.settle(Attribute.SUBJECT, label, "the receiver's subject"),
+            evaluation.settle(Attribute.SESSION, session, "the subject's next free label"),
+            evaluation.auto_archive(),
+            missing,
+        )
+
+
+PATIENT_NAME = 0x00100010
+STUDY_ID = 0x00200010
+ACCESSION_NUMBER = 0x00080050
+
+_ROUTE = "the study's route"
+_NAMES = {
+    PATIENT_NAME: "(0010,0010) PatientName",
+    STUDY_ID: "(0020,0010) StudyID",
+    ACCESSION_NUMBER: "(0008,0050) AccessionNumber",
+}
+
+
+class StudyRouting:
+    """XNAT's RoutedStudy, with labels as its query-retrieve identifier has them (XNAT 7.3, 7.4)."""
+
+    info = IdentifierInfo("studyRouting", "Where each study was announced to go", can_route=False)
+    tags = frozenset(_NAMES)
+    is_settled_by_header = False
+    """A route may be announced, or taken back, at any time."""
+
+    def identify(self, evaluation: RoutingEvaluation) -> Identity:
+        """Return the project and labels of the study's route; without one it is unassigned.
+
+        Raises:
+            OutOfResources: if the routes can't be read.
+            RoutingFailed: if an auto-archive rule fails.
+        """
+        route = evaluation.study_route()
+        project, warning = _project(evaluation, route)
+        subject = _label(
+            evaluation, Attribute.SUBJECT, route.subject if route else "", PATIENT_NAME
+        )
+        session = _label(
+            evaluation,
+            Attribute.SESSION,
+            route.session if route else "",
+            STUDY_ID,
+            ACCESSION_NUMBER,
+        )
+        return Identity(project, subject, session, evaluation.auto_archive(), warning)
+
+
+def _project(evaluation: RoutingEvaluation, route: StudyRoute | None) -> tuple[Decision, str]:
+    """Return the announced project; none of the usual values stands in for it (XNAT 7.3)."""
+    if route is None:
+        why = "no route was announced for the study"
+        return evaluation.settle(Attribute.PROJECT, None, _ROUTE, why), why
+    project = evaluation.routing.projects.find(route.project)
+    why = "" if project else f"the route's project {route.project!r} does not exist"
+    return evaluation.settle(Attribute.PROJECT, project, _ROUTE, why), why
+
+
+def _label(
+    evaluation: RoutingEvaluation, attribute: Attribute, routed: str, *tags: int
+) -> Decision:
+    """Return the route's label, else the first element's value that there is."""
+    if routed:
+        return evaluation.settle(attribute, to_label(routed), _ROUTE)
+    for tag in tags:
+        text = evaluation.header.text(tag)
+        if text and not text.isspace():
+            return evaluation.settle(attribute, to_label(text), _NAMES[tag])
+    otherwise = DEFAULT_SESSION_LABEL if attribute is Attribute.SESSION else None
+    return evaluation.settle(attribute, otherwise, f"no value names a {attribute}", "no value")

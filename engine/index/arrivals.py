@@ -1,0 +1,214 @@
+"""Stored objects in the order of their rows, for whatever acts after storing.
+
+Every stored object gets one row: with its batch, or after a crash when it is adopted from the disk.
+Rows are numbered as they are committed, by one writer, and numbers are never used again. So whoever
+keeps the number of the last row it has dealt with misses no object, whenever it is killed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+from engine.index.database import translate_sqlite_errors
+from engine.model.session import ObjectState, SessionArea, SessionStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+
+_AFTER = (
+    "SELECT o.sequence, o.at, o.state, o.receiver, s.project, o.sop_instance_uid"
+    " FROM objects o LEFT JOIN sessions s ON s.id = o.session"
+    " WHERE o.sequence > ? ORDER BY o.sequence LIMIT ?"
+)
+_PLACE = (
+    "SELECT s.id, s.area, s.folder, s.status, o.file, o.sop_instance_uid"
+    " FROM objects o JOIN sessions s ON s.id = o.session WHERE o.sequence = ?"
+)
+
+
+class Arrived(NamedTuple):
+    """What the row of one object says."""
+
+    sequence: int
+    at: str
+    state: str
+    receiver: str
+    project: str | None
+    sop_instance_uid: str
+    """As it came; an anonymization script may have put another one into the file."""
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether there is a file of it."""
+        return self.state == ObjectState.STORED
+
+
+class ObjectPlace(NamedTuple):
+    """Where an object is now."""
+
+    session: int
+    area: SessionArea
+    folder: PurePosixPath
+    """The session's, relative to its area."""
+    status: SessionStatus
+    file: PurePosixPath
+    """Relative to the session's folder."""
+    sop_instance_uid: str
+    """As it came."""
+
+
+class Arrivals:
+    """Reads the index beside its writer, which it never holds up; used by any thread."""
+
+    def __init__(self, index_file: Path) -> None:
+        """Open the index, which must exist.
+
+        Raises:
+            StorageUnusable: if it can't be opened.
+        """
+        self._lock = threading.Lock()
+        with translate_sqlite_errors():
+            uri = f"{index_file.absolute().as_uri()}?mode=ro"
+            self._connection = sqlite3.connect(
+                uri, timeout=10, check_same_thread=False, uri=True, isolation_level=None
+            )
+
+    def after(self, sequence: int, limit: int) -> tuple[Arrived, ...]:
+        """Return the rows behind one, oldest first.
+
+        Raises:
+            StorageUnusable: if the index can't be read.
+        """
+        with translate_sqlite_errors(), self._lock:
+            return tuple(map(Arrived._make, self._connection.execute(_AFTER, (sequence, limit))))
+
+    def newest(self) -> int:
+        """Return the highest number that a row has or had.
+
+        Raises:
+            StorageUnusable: if the index can't be read.
+        """
+        query = "SELECT seq FROM sqlite_sequence WHERE name = 'objects'"
+        with translate_sqlite_errors(), self._lock:
+            row = self._connection.execute(query).fetchone()
+        return int(row[0]) if row else 0
+
+    def time_of(self, sequence: int) -> str:
+        """Return when the object of a row came; empty if there is no such row (any more).
+
+        Raises:
+            StorageUnusable: if the index can't be read.
+        """
+        query = "SELECT at FROM objects WHERE sequence = ?"
+        with translate_sqlite_errors(), self._lock:
+            row = self._connection.execute(query, (sequence,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def place(self, sequence: int) -> ObjectPlace | None:
+        """Return where an object is; None if it is nowhere, or its row is gone.
+
+        Raises:
+            StorageUnusable: if the index can't be read.
+        """
+        with translate_sqlite_errors(), self._lock:
+            row = self._connection.execute(_PLACE, (sequence,)).fetchone()
+        if row is None or not row[4]:
+            return None
+        session, area, folder, status, file, uid = row
+        return ObjectPlace(
+            session,
+            SessionArea(area),
+            PurePosixPath(folder),
+            SessionStatus(status),
+            PurePosixPath(file),
+            uid,
+        )
+
+    def latest_of(self, sop_instance_uid: str) -> int | None:
+        """Return the newest row of a stored SOP instance.
+
+        Raises:
+            StorageUnusable: if the index can't be read.
+        """
+        query = "SELECT MAX(sequence) FROM objects WHERE sop_instance_uid = ? AND state = ?"
+        values = (sop_instance_uid, ObjectState.STORED)
+        with translate_sqlite_errors(), self._lock:
+            row = self._connection.execute(query, values).fetchone()
+        return row[0] if row else None
+
+    def first_of(self, sop_instance_uid: str, after: int) -> tuple[int, str, str] | None:
+        """Return row, state and reason of the first object of a UID behind a row.
+
+        Raises:
+            StorageUnusable: if the index can't be read.
+        """
+        query = (
+            "SELECT sequence, state, reason FROM objects"
+            " WHERE sequence > ? AND sop_instance_uid = ? ORDER BY sequence LIMIT 1"
+        )
+        with translate_sqlite_errors(), self._lock:
+            row = self._connection.execute(query, (after, sop_instance_uid)).fetchone()
+        return (int(row[0]), str(row[1]), str(row[2])) if row else None
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._connection.close()
+
+
+FINISHED = frozenset((SessionStatus.READY, SessionStatus.ARCHIVED))
+
+
+class Finished(NamedTuple):
+    """One session that was finished once; it may be so again when more objects have come."""
+
+    sequence: int
+    session: int
+    status: SessionStatus
+    at: str
+    """UTC, ISO 8601."""
+
+
+def note_finished(
+    connection: sqlite3.Connection, session_id: int, status: SessionStatus, at: str
+) -> None:
+    """Note that a session is finished, if that is what its new status says."""
+    if status in FINISHED:
+        connection.execute(
+            "INSERT INTO finished (session, status, at) VALUES (?, ?, ?)", (session_id, status, at)
+        )
+
+
+class FinishedSessions:
+    """Reads and removes the notes; may be used by any thread.
+
+    Every method raises `StorageUnusable` if the index can't be used.
+    """
+
+    def __init__(self, changing: Callable[[], AbstractContextManager[sqlite3.Connection]]) -> None:
+        """Take what gives the index for one transaction."""
+        self._index = changing
+
+    def all(self) -> tuple[Finished, ...]:
+        """Return all notes, oldest first."""
+        query = "SELECT sequence, session, status, at FROM finished ORDER BY sequence"
+        with self._changing() as connection:
+            rows = connection.execute(query).fetchall()
+        return tuple(Finished(n, session, SessionStatus(s), at) for n, session, s, at in rows)
+
+    def remove(self, up_to: int) -> None:
+        """Remove what was taken up."""
+        with self._changing() as connection:
+            connection.execute("DELETE FROM finished WHERE sequence <= ?", (up_to,))
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        with translate_sqlite_errors(), self._index() as connection:
+            yield connection

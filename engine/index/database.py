@@ -1,0 +1,234 @@
+"""SQLite files beside the index, each the owner's alone and shared by commands and an engine."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+
+from engine.errors import StorageDamaged, StorageUnusable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+
+LOCK_WAIT_SECONDS = 10.0
+"""For another process that is just writing."""
+MAKE_ROOM = "make room on the disk, and try again; nothing is lost"
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateFile:
+    """What one such file is, and how its faults are spoken of."""
+
+    name: str
+    """As in "the queue of commands"."""
+    schema: str
+    version: int
+    """Of the schema; files of a later one are not touched."""
+    remedy: str
+    """What to do if it can't be used."""
+    steps: Mapping[int, str] = field(default_factory=dict)
+    """What brings a file to a version from the one before."""
+    synchronous: str = "FULL"
+    """Whether what is written survives a power cut (``FULL``), or may be undone (``NORMAL``)."""
+
+    def open(self, path: Path) -> sqlite3.Connection:
+        """Return a connection for all threads; the file is made if it is not there.
+
+        Raises:
+            StorageUnusable: if it can't be used, or a later version made it.
+        """
+        with self.in_words():
+            _create(path)
+            connection = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, check_same_thread=False)
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def check(self, connection: sqlite3.Connection) -> None:
+        """Read the whole file.
+
+        Raises:
+            StorageDamaged: if it is not what was written.
+        """
+        with self.in_words():
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise StorageDamaged(f"{self.name} is damaged: {found}", "set the file aside")
+
+    @contextmanager
+    def in_words(self) -> Iterator[None]:
+        """Say of which file it is that something can't be done."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            kind = StorageDamaged if _is(error, *_DAMAGE) else StorageUnusable
+            remedy = MAKE_ROOM if _is(error, sqlite3.SQLITE_FULL) else self.remedy
+            raise kind(f"{self.name} can't be used: {error}", remedy) from error
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {self.synchronous}")
+        if self._version_of(connection) == self.version:
+            return
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            version = self._version_of(connection)  # another process may have been faster
+            steps = range(max(version, 1) + 1, self.version + 1) if version else ()
+            for script in (self.schema, *(self.steps[step] for step in steps)):
+                for statement in _statements(script):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {self.version}")
+
+    def _version_of(self, connection: sqlite3.Connection) -> int:
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > self.version:
+            raise StorageUnusable(
+                f"{self.name} has schema {version}, this version uses {self.version}",
+                "run the newer dicomdock",
+            )
+        return version
+
+
+class PrivateTables:
+    """The open tables of such a file; every method may be called from any thread and any process.
+
+    Methods raise `StorageUnusable` if the file can't be used.
+    """
+
+    def __init__(self, file: PrivateFile, path: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        """Guards the connection."""
+        self._connection = file.open(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def check(self) -> None:
+        """Read the whole file.
+
+        Raises:
+            StorageDamaged: if it is not what was written.
+        """
+        with self._lock:
+            self._file.check(self._connection)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection for one transaction."""
+        with self._file.in_words(), self._lock, self._connection:
+            # Others write here too: nothing may change between our reading and writing.
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
+
+
+def _create(path: Path) -> None:
+    """Make the file if it is not there, closed to others."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Yield the statements of a script: `executescript` would end the transaction that is open."""
+    statement = ""
+    for part in script.split(";"):
+        statement += f"{part};"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _is(error: Exception, *codes: int) -> bool:
+    # Extended codes have the primary one in their last byte.
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF in codes
+
+
+class Queue(Protocol):
+    """A queue in a file of its own."""
+
+    def check(self) -> None:
+        """Read the whole file; raises `StorageDamaged`."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+Q = TypeVar("Q", bound=Queue)
+_FILES = ("-wal", "-shm", "")
+"""What SQLite appends to the name of a file for those that belong to it."""
+
+
+def open_or_recreate(opening: Callable[[Path], Q], path: Path) -> tuple[Q, str]:
+    """Return a queue that works, and the new name of the file that did not; empty if it did.
+
+    Only the last damaged file is kept.
+
+    Raises:
+        StorageUnusable: if there can't be one, for another reason than damage.
+    """
+    try:
+        return _checked(opening(path)), ""
+    except StorageDamaged:
+        name = f"{path.name}.damaged"
+    try:
+        for suffix in _FILES:
+            path.with_name(name + suffix).unlink(missing_ok=True)
+        for suffix in _FILES:
+            with suppress(FileNotFoundError):
+                path.with_name(path.name + suffix).rename(path.with_name(name + suffix))
+    except OSError as error:
+        reason = f"{path.name} is damaged and can't be set aside: {error.strerror}"
+        raise StorageUnusable(reason, "check the directory") from error
+    return opening(path), name
+
+
+def _checked(queue: Q) -> Q:
+    try:
+        queue.check()
+    except BaseException:
+        queue.close()
+        raise
+    return queue
+
+
+def storage_unusable(error: sqlite3.Error) -> StorageUnusable:
+    """Return the error of ours that one of SQLite means; neither holds values of any row."""
+    return StorageUnusable(
+        f"the session index can't be used: {error}",
+        "look for room on the disk, and try again; the received files are not affected",
+    )
+
+
+@contextmanager
+def translate_sqlite_errors() -> Iterator[None]:
+    """Raise `StorageUnusable` for what SQLite raises; also a decorator."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise storage_unusable(error) from error
+
+
+def stamp(moment: datetime) -> str:
+    """Return a time as the index keeps it: UTC, ISO 8601, comparable as text."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")

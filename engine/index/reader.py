@@ -1,0 +1,251 @@
+"""The index looked at while an engine writes to it: neither waits for the other.
+
+SQLite's write-ahead log gives a connection of its own the last committed state at any time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import count
+from typing import TYPE_CHECKING, Self
+
+from engine.errors import NotFound, StorageUnusable
+from engine.index.database import stamp, translate_sqlite_errors
+from engine.index.schema import SCHEMA_VERSION
+from engine.model.session import SessionStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+READ_WAIT_SECONDS = 5.0
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Return a connection that changes nothing, for one thread; the caller closes it.
+
+    Raises:
+        sqlite3.Error: if there is no index, or it can't be opened.
+    """
+    address = f"{path.resolve().as_uri()}?mode=ro"
+    return sqlite3.connect(address, uri=True, timeout=READ_WAIT_SECONDS)
+
+
+class IndexReader:
+    """Reads an existing index; may be used by any thread, one after the other."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        address = f"{path.absolute().as_uri()}?mode=ro"
+        self._connection = sqlite3.connect(
+            address,
+            uri=True,
+            timeout=READ_WAIT_SECONDS,
+            check_same_thread=False,
+            isolation_level=None,
+        )
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection for questions about one state of the index.
+
+        Raises:
+            StorageUnusable: if the index can't be read.
+        """
+        with translate_sqlite_errors(), self._lock:
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                self._connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._connection.close()
+
+
+WRITE_WAIT_SECONDS = 10.0
+"""How long an engine may keep us from writing."""
+
+
+class IndexFile:
+    """A connection to an existing index; used by one thread, in a `with` block."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            raise NotFound("there is no session index", "nothing was received here yet")
+        with translate_sqlite_errors():
+            self._connection = sqlite3.connect(path, timeout=WRITE_WAIT_SECONDS)
+            version = self._version()
+        if version != SCHEMA_VERSION:
+            self._connection.close()
+            raise StorageUnusable(
+                f"the session index has schema {version}, this version uses {SCHEMA_VERSION}",
+                "start the engine of this version once, or use the version that wrote it",
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def _version(self) -> int:
+        """Return the schema's version; a file that is none is closed."""
+        try:
+            return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        except sqlite3.Error:
+            self._connection.close()
+            raise
+
+    @contextmanager
+    def changing(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection for one transaction, which nobody else's comes between.
+
+        Raises:
+            StorageUnusable: if the index can't be read or written.
+        """
+        with translate_sqlite_errors(), self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
+
+    def notify_finished(self) -> None:
+        """The engine sees itself what it has to take up."""
+
+    def forget_place(self, session_id: int) -> None:
+        """The engine looks a session up itself before it works on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedReceiver:
+    """What the running engine last said of one receiver."""
+
+    receiver: str
+    state: str
+    reason: str
+    since: datetime
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """Open an index of a possibly running engine for reading; None if there is none."""
+    if not path.exists():
+        yield None
+        return
+    connection = open_to_read(path)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def read_observed(path: Path) -> tuple[ObservedReceiver, ...]:
+    """Return what the running engine last said of its receivers."""
+    with _reading(path) as connection:
+        if connection is None:
+            return ()
+        rows = connection.execute("SELECT receiver, state, reason, since FROM observed").fetchall()
+    return tuple(ObservedReceiver(r, s, why, datetime.fromisoformat(at)) for r, s, why, at in rows)
+
+
+def read_counts(path: Path, midnight: datetime) -> tuple[int, int]:
+    """Return the objects kept since local `midnight` and the sessions being received."""
+    with _reading(path) as connection:
+        if connection is None:
+            return 0, 0
+        objects: int = connection.execute(
+            "SELECT COUNT(*) FROM objects WHERE at >= ? AND state IN ('stored', 'duplicate')",
+            (stamp(midnight),),
+        ).fetchone()[0]
+        sessions: int = connection.execute(
+            "SELECT COUNT(*) FROM sessions WHERE status = ?", (SessionStatus.RECEIVING,)
+        ).fetchone()[0]
+    return objects, sessions
+
+
+def read_whitelist_uses(path: Path, receiver: str) -> dict[str, int] | None:
+    """Return how often each whitelist line of a receiver let a caller in; None if never counted."""
+    with _reading(path) as connection:
+        if connection is None:
+            return None
+        rows = connection.execute(
+            "SELECT line, uses FROM whitelist_uses WHERE receiver = ?", (receiver,)
+        ).fetchall()
+    return dict(rows)
+
+
+def read_sessions_by_project(path: Path) -> dict[str, int]:
+    """Return how many sessions of each project there are."""
+    with _reading(path) as connection:
+        if connection is None:
+            return {}
+        query = "SELECT project, COUNT(*) FROM sessions WHERE project NOT NULL GROUP BY project"
+        return dict(connection.execute(query).fetchall())
+
+
+_REFERENCES = (("objects", "session"), ("finished", "session"), ("operations", "session"),
+               ("traces", "session"))  # fmt: skip
+_HIGHEST = """
+    SELECT MAX(
+        (SELECT COALESCE(MAX(highest), 0) FROM session_numbers),
+        (SELECT COALESCE(MAX(id), 0) FROM sessions),
+        (SELECT COALESCE(MAX(session), 0) FROM finished)
+    )
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionNumbers:
+    """The numbers that an index has given."""
+
+    highest: int = 0
+    by_place: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """The numbers of its sessions, by area and folder."""
+
+
+def read_session_numbers(index_file: Path) -> SessionNumbers:
+    """Return the numbers that an index has given, as far as it can be read."""
+    with suppress(sqlite3.Error), closing(open_to_read(index_file)) as connection:
+        (highest,) = connection.execute(_HIGHEST).fetchone()
+        rows = connection.execute("SELECT id, area, folder FROM sessions").fetchall()
+        return SessionNumbers(highest, {(area, folder): number for number, area, folder in rows})
+    return SessionNumbers()
+
+
+def restore_session_numbers(index_file: Path, given: SessionNumbers) -> None:
+    """Give the sessions of a new index their old numbers, and others such that none ever had.
+
+    Args:
+        index_file: the new index, which nobody else uses.
+        given: what the old one gave, or else the highest number that anybody is known to remember.
+    """
+    with closing(sqlite3.connect(index_file, timeout=10)) as connection, connection:
+        rows = connection.execute("SELECT id, area, folder FROM sessions ORDER BY id").fetchall()
+        unused = count(given.highest + 1)
+        chosen = {
+            number: given.by_place.get((area, folder)) or next(unused)
+            for number, area, folder in rows
+        }
+        connection.execute("CREATE TEMP TABLE chosen (before INTEGER PRIMARY KEY, after INTEGER)")
+        connection.executemany("INSERT INTO chosen VALUES (?, ?)", chosen.items())
+        for table, column in _REFERENCES:
+            _renumber(connection, table, column)
+        _renumber(connection, "sessions", "id")
+        connection.execute(
+            "UPDATE session_numbers SET highest = MAX(highest, ?)", (next(unused) - 1,)
+        )
+
+
+def _renumber(connection: sqlite3.Connection, table: str, column: str) -> None:
+    """Put the chosen numbers in the place of others, by way of negative ones: each is used once."""
+    chosen = f"(SELECT -after FROM chosen WHERE before = {column})"
+    connection.execute(
+        f"UPDATE {table} SET {column} = {chosen} WHERE {column} IN (SELECT before FROM chosen)"
+    )
+    connection.execute(f"UPDATE {table} SET {column} = -{column} WHERE {column} < 0")

@@ -1,0 +1,199 @@
+"""The tables of the index, and how its file is opened: made, or brought to this version."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from engine.errors import StorageUnusable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+FIRST_VERSION = 1
+
+_STEPS = {
+    2: """
+        ALTER TABLE sessions ADD COLUMN area TEXT NOT NULL DEFAULT 'prearchive';
+        ALTER TABLE sessions ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+        ALTER TABLE sessions ADD COLUMN modality TEXT NOT NULL DEFAULT '';
+        ALTER TABLE sessions ADD COLUMN changed_at TEXT;
+        CREATE INDEX sessions_by_idleness ON sessions (status, last_object_at);
+        CREATE INDEX sessions_by_last_object ON sessions (last_object_at);
+        CREATE INDEX sessions_by_place ON sessions (project, label, area);
+        CREATE TABLE operations (
+            session INTEGER PRIMARY KEY REFERENCES sessions (id),
+            kind TEXT NOT NULL,
+            previous TEXT NOT NULL,
+            asked_by TEXT NOT NULL,
+            asked_at TEXT NOT NULL,
+            arguments TEXT NOT NULL,
+            plan TEXT
+        );
+    """,
+    3: """
+        CREATE TABLE traces (hash BLOB, session INTEGER, PRIMARY KEY (hash, session)) WITHOUT ROWID;
+        CREATE INDEX objects_by_instance ON objects (sop_instance_uid);
+        CREATE INDEX objects_by_place ON objects (session, file);
+        DROP INDEX IF EXISTS objects_by_session;
+    """,
+    4: """
+        CREATE INDEX sessions_by_area ON sessions (area, status, objects, bytes);
+        CREATE TABLE senders (
+            calling_ae_title TEXT NOT NULL,
+            address TEXT NOT NULL,
+            first_seen TEXT NOT NULL,
+            last_seen TEXT NOT NULL,
+            associations INTEGER NOT NULL DEFAULT 0,
+            aborted INTEGER NOT NULL DEFAULT 0,
+            rejected INTEGER NOT NULL DEFAULT 0,
+            last_rejection TEXT NOT NULL DEFAULT '',
+            last_rejection_at TEXT,
+            objects INTEGER NOT NULL DEFAULT 0,
+            failed INTEGER NOT NULL DEFAULT 0,
+            bytes INTEGER NOT NULL DEFAULT 0,
+            last_error TEXT NOT NULL DEFAULT '',
+            last_error_at TEXT,
+            receiver TEXT NOT NULL DEFAULT '',
+            implementation TEXT NOT NULL DEFAULT '',
+            implementation_class_uid TEXT NOT NULL DEFAULT '',
+            contexts_proposed INTEGER NOT NULL DEFAULT 0,
+            contexts_refused INTEGER NOT NULL DEFAULT 0,
+            refused_contexts TEXT NOT NULL DEFAULT '[]',
+            PRIMARY KEY (calling_ae_title, address)
+        ) WITHOUT ROWID;
+        CREATE INDEX senders_by_last_seen ON senders (last_seen);
+        CREATE TABLE sender_hours (
+            calling_ae_title TEXT NOT NULL,
+            address TEXT NOT NULL,
+            hour TEXT NOT NULL,
+            objects INTEGER NOT NULL,
+            bytes INTEGER NOT NULL,
+            failed INTEGER NOT NULL,
+            PRIMARY KEY (calling_ae_title, address, hour)
+        ) WITHOUT ROWID;
+        CREATE INDEX sender_hours_by_hour ON sender_hours (hour);
+    """,
+    5: """
+        ALTER TABLE objects ADD COLUMN project_script TEXT NOT NULL DEFAULT 'due';
+    """,
+    6: """
+        CREATE TABLE session_numbers (highest INTEGER NOT NULL);
+        INSERT INTO session_numbers SELECT MAX(
+            (SELECT COALESCE(MAX(id), 0) FROM sessions),
+            (SELECT COALESCE(MAX(session), 0) FROM finished)
+        );
+        CREATE TRIGGER sessions_removed AFTER DELETE ON sessions BEGIN
+            UPDATE session_numbers SET highest = MAX(highest, OLD.id);
+        END;
+    """,
+}
+SCHEMA_VERSION = max(_STEPS)
+NEXT_SESSION = (
+    "(SELECT 1 + MAX(highest, (SELECT COALESCE(MAX(id), 0) FROM sessions)) FROM session_numbers)"
+)
+"""The number of a new session: queues, traces and people still know those of removed ones."""
+
+
+def migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Bring an index from a version to this one's; a crash leaves it at some version between."""
+    for step in range(max(version, FIRST_VERSION) + 1, SCHEMA_VERSION + 1):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_STEPS[step]} PRAGMA user_version = {step}; COMMIT;"
+        )
+
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS sessions (
+    id INTEGER PRIMARY KEY,
+    project TEXT,
+    subject TEXT,
+    label TEXT NOT NULL,
+    study_instance_uid TEXT NOT NULL,
+    folder TEXT NOT NULL UNIQUE,
+    status TEXT NOT NULL,
+    receiver TEXT NOT NULL,
+    calling_ae_title TEXT NOT NULL,
+    auto_archive INTEGER,
+    first_object_at TEXT NOT NULL,
+    last_object_at TEXT NOT NULL,
+    objects INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS sessions_by_study ON sessions (study_instance_uid, label, project);
+CREATE INDEX IF NOT EXISTS sessions_by_status ON sessions (status);
+CREATE TABLE IF NOT EXISTS objects (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    at TEXT NOT NULL,
+    receiver TEXT NOT NULL,
+    calling_ae_title TEXT NOT NULL,
+    address TEXT NOT NULL,
+    association TEXT NOT NULL,
+    sop_class_uid TEXT NOT NULL,
+    sop_instance_uid TEXT NOT NULL,
+    transfer_syntax_uid TEXT NOT NULL,
+    state TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    session INTEGER REFERENCES sessions (id),
+    file TEXT NOT NULL,
+    bytes INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS objects_by_time ON objects (at);
+CREATE TABLE IF NOT EXISTS observed (
+    receiver TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    since TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS whitelist_uses (
+    receiver TEXT NOT NULL,
+    line TEXT NOT NULL,
+    uses INTEGER NOT NULL,
+    last_at TEXT NOT NULL,
+    PRIMARY KEY (receiver, line)
+);
+CREATE TABLE IF NOT EXISTS finished (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    session INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    at TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS engine (clean_stop INTEGER NOT NULL);
+"""
+
+
+def open_index(path: Path, durable: bool) -> sqlite3.Connection:
+    """Return a connection for all threads to an index, which is made if it is not there.
+
+    Raises:
+        StorageUnusable: if it can't be opened, or belongs to a later version.
+    """
+    try:
+        connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
+        try:
+            path.chmod(0o600)
+            _prepare(connection, durable)
+        except BaseException:
+            connection.close()
+            raise
+    except (sqlite3.Error, OSError) as error:
+        raise StorageUnusable(
+            f"the session index {path.name} can't be opened: {error}",
+            "check the disk; the received files are not affected",
+        ) from error
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, durable: bool) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise StorageUnusable(
+            f"the session index has schema {version}, this version reads {SCHEMA_VERSION}",
+            "run the newer dicomdock",
+        )
+    connection.executescript(_SCHEMA)
+    migrate(connection, version)

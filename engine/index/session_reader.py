@@ -1,0 +1,229 @@
+"""What the index says of sessions, their objects, and what is asked for; changes nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from json import loads
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from engine.errors import NotFound, SessionError
+from engine.index.operations import (
+    QUEUED_STATUS,
+    Operation,
+    OperationKind,
+    Plan,
+    Request,
+    plan_from_json,
+)
+from engine.index.store import SESSION_COLUMNS, is_folder_in_use, session_of
+from engine.index.writer import REPLACES
+from engine.model.session import (
+    ObjectState,
+    ProjectScript,
+    Session,
+    SessionArea,
+    SessionStatus,
+    require_request,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+    from contextlib import AbstractContextManager
+
+_OPERATION_COLUMNS = "session, kind, previous, asked_by, arguments, plan"
+
+
+class StoredRow(NamedTuple):
+    """What the index knows of a stored object."""
+
+    file: str
+    """Relative to the session's folder."""
+    sop_instance_uid: str
+    bytes: int
+    """Of its data set."""
+    project_script: str = ProjectScript.DUE
+    replaces: bool = False
+    """Whether it took the place of a file that was there."""
+
+
+class AskedOperation(NamedTuple):
+    """An operation and when it was asked for."""
+
+    operation: Operation
+    asked_at: datetime
+
+
+class Connection(Protocol):
+    """The index, in the process of its engine or beside it."""
+
+    def changing(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Give the connection for one transaction."""
+        ...
+
+    def forget_place(self, session_id: int) -> None:
+        """Look a session up anew when its next object arrives."""
+        ...
+
+    def notify_finished(self) -> None:
+        """Wake whoever acts on finished sessions."""
+        ...
+
+
+class SessionReader:
+    """Reads the rows of sessions; may be used by any thread."""
+
+    def __init__(self, index: Connection) -> None:
+        self._index = index
+
+    def session(self, session_id: int) -> Session:
+        """Return a session.
+
+        Raises:
+            NotFound: if there is none of this number.
+        """
+        with self._index.changing() as connection:
+            return session_row(connection, session_id)
+
+    def in_status(self, *statuses: SessionStatus) -> tuple[Session, ...]:
+        """Return the sessions in some states, the one that was silent for longest first."""
+        marks = ", ".join("?" * len(statuses))
+        query = (
+            f"SELECT {SESSION_COLUMNS} FROM sessions WHERE status IN ({marks})"
+            " ORDER BY last_object_at"
+        )
+        with self._index.changing() as connection:
+            return tuple(map(session_of, connection.execute(query, statuses)))
+
+    def receiving(self) -> tuple[tuple[int, str], ...]:
+        """Return the sessions being received, each with the time of its last object."""
+        query = "SELECT id, last_object_at FROM sessions WHERE status = ?"
+        with self._index.changing() as connection:
+            return tuple(connection.execute(query, (SessionStatus.RECEIVING,)).fetchall())
+
+    def archived_as(self, project: str, label: str) -> Session | None:
+        """Return the session that is, or is becoming, the archive's of a project and label."""
+        query = (
+            f"SELECT {SESSION_COLUMNS} FROM sessions"
+            " WHERE project = ? AND label = ? AND area = ? ORDER BY id DESC LIMIT 1"
+        )
+        with self._index.changing() as connection:
+            row = connection.execute(query, (project, label, SessionArea.ARCHIVE)).fetchone()
+        return session_of(row) if row else None
+
+    def is_folder_in_use(self, folder: str) -> bool:
+        """Tell whether a folder is a session's, or will be."""
+        with self._index.changing() as connection:
+            return is_folder_in_use(connection, folder)
+
+    def stored_rows(self, session_id: int) -> tuple[StoredRow, ...]:
+        """Return the objects that the index says a session has, in the order of arrival."""
+        query = (
+            "SELECT file, sop_instance_uid, bytes, project_script, INSTR(reason, ?) > 0"
+            " FROM objects WHERE session = ? AND state = ? ORDER BY sequence"
+        )
+        values = (REPLACES, session_id, ObjectState.STORED)
+        with self._index.changing() as connection:
+            rows = connection.execute(query, values).fetchall()
+        found = [StoredRow(*row)._replace(replaces=bool(row[-1])) for row in rows]
+        return tuple({row.file: row for row in found}.values())
+
+    def newest_row(self) -> int:
+        """Return the number of the newest row of an object; later ones have higher numbers."""
+        with self._index.changing() as connection:
+            query = "SELECT COALESCE(MAX(sequence), 0) FROM objects"
+            return int(connection.execute(query).fetchone()[0])
+
+    def stored_files(self, session_id: int) -> tuple[str, ...]:
+        """Return the objects of a session in the order of arrival, relative to its folder."""
+        return tuple(row.file for row in self.stored_rows(session_id))
+
+    def waits_in_prearchive(self, study_instance_uid: str) -> bool:
+        """Tell whether a study has a session that is not in the archive yet."""
+        query = "SELECT 1 FROM sessions WHERE study_instance_uid = ? AND area = ? LIMIT 1"
+        values = (study_instance_uid, SessionArea.PREARCHIVE)
+        with self._index.changing() as connection:
+            return connection.execute(query, values).fetchone() is not None
+
+    def due_files(self, session_id: int) -> tuple[str, ...]:
+        """Return the objects of a session that its project's anonymization is due for."""
+        rows = self.stored_rows(session_id)
+        return tuple(row.file for row in rows if row.project_script == ProjectScript.DUE)
+
+    def possible(self, session_id: int, request: Request) -> Session:
+        """Return a session for which a request may be made; raises as `ask` does."""
+        with self._index.changing() as connection:
+            return possible_session(connection, session_id, request)
+
+    def operation(self, session_id: int) -> AskedOperation | None:
+        """Return what somebody asked for and is not done yet."""
+        query = f"SELECT {_OPERATION_COLUMNS}, asked_at FROM operations WHERE session = ?"
+        with self._index.changing() as connection:
+            row = connection.execute(query, (session_id,)).fetchone()
+        if row is None:
+            return None
+        return AskedOperation(_operation_of(row[:-1]), datetime.fromisoformat(row[-1]))
+
+    def operations(self) -> tuple[Operation, ...]:
+        """Return what is to be done, in the order in which it was asked for."""
+        query = f"SELECT {_OPERATION_COLUMNS} FROM operations ORDER BY asked_at, session"
+        with self._index.changing() as connection:
+            rows = connection.execute(query).fetchall()
+        return tuple(map(_operation_of, rows))  # a plan may name a hundred thousand files
+
+    def plans(self) -> tuple[Plan, ...]:
+        """Return the plans whose steps are not all made yet."""
+        return tuple(op.plan for op in self.operations() if op.plan is not None)
+
+
+def session_row(connection: sqlite3.Connection, session_id: int) -> Session:
+    """Return a session, inside a transaction; raises as `SessionReader.session` does."""
+    query = f"SELECT {SESSION_COLUMNS} FROM sessions WHERE id = ?"
+    row = connection.execute(query, (session_id,)).fetchone()
+    if row is None:
+        raise NotFound(f"there is no session {session_id}", "list them with: sessions list")
+    return session_of(row)
+
+
+def operation_row(connection: sqlite3.Connection, session_id: int) -> Operation | None:
+    """Return what is asked for a session, inside a transaction."""
+    query = f"SELECT {_OPERATION_COLUMNS} FROM operations WHERE session = ?"
+    row = connection.execute(query, (session_id,)).fetchone()
+    return _operation_of(row) if row else None
+
+
+def in_trash(connection: sqlite3.Connection, entry: str) -> list[tuple[int, str]]:
+    """Return number and status of the sessions in one folder of the trash."""
+    query = "SELECT id, status FROM sessions WHERE area = ? AND substr(folder, 1, ?) = ?"
+    values = (SessionArea.TRASH, len(entry) + 1, f"{entry}/")
+    return connection.execute(query, values).fetchall()
+
+
+def _operation_of(row: tuple[object, ...]) -> Operation:
+    session_id, kind, previous, _, arguments, plan = row
+    request = Request(**loads(str(arguments)) | {"kind": OperationKind(str(kind))})
+    assert isinstance(session_id, int)
+    return Operation(
+        session_id,
+        request,
+        SessionStatus(str(previous)),
+        plan_from_json(str(plan)) if plan else None,
+    )
+
+
+def possible_session(connection: sqlite3.Connection, session_id: int, request: Request) -> Session:
+    """Return a session for which a request may be made; raises as `SessionRepository.ask` does."""
+    session = session_row(connection, session_id)
+    _require_sense(session, request)
+    require_request(session.status, QUEUED_STATUS[request.kind])
+    return session
+
+
+def _require_sense(session: Session, request: Request) -> None:
+    if request.kind is OperationKind.ARCHIVE and session.project is None:
+        raise SessionError("a session without a project can't be archived", "move it to one first")
+    if request.kind is OperationKind.MOVE and session.area is SessionArea.TRASH:
+        raise SessionError("the session is in the trash", "restore it, and move it then")
+    if request.kind is OperationKind.RESTORE and session.area is not SessionArea.TRASH:
+        raise SessionError("the session is not in the trash", "there is nothing to restore")
+    if request.kind is OperationKind.MOVE and session.project == request.project:
+        raise SessionError(f"the session is in {request.project} already", "name another project")

@@ -1,0 +1,465 @@
+"""The SQLite index: sessions, and one row with the final state of every received object.
+
+The files are the truth and the index follows: a session's row is committed before its first file,
+object rows come in batches from one writer thread, and `engine.sessions.recovery` adopts what a
+crash kept out of the index.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from engine.errors import OutOfResources
+from engine.index.database import stamp, storage_unusable, translate_sqlite_errors
+from engine.index.schema import NEXT_SESSION, open_index
+from engine.index.writer import OBJECT_COLUMNS, ObjectRow, RowWriter, WakeupCallbacks
+from engine.metrics import Today
+from engine.model.session import (
+    ObjectState,
+    ProjectScript,
+    Session,
+    SessionArea,
+    SessionStatus,
+    status_on_arrival,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from engine.index.reader import ObservedReceiver
+    from engine.index.writer import Backlog
+
+
+_FOLDER_IN_USE = (
+    "SELECT 1 FROM sessions WHERE folder = ?1 AND id IS NOT ?2"
+    " UNION ALL SELECT 1 FROM operations WHERE plan IS NOT NULL AND session IS NOT ?2"
+    " AND json_extract(plan, '$.folder') = ?1 LIMIT 1"
+)
+
+
+def is_folder_in_use(connection: sqlite3.Connection, folder: str, but: int | None = None) -> bool:
+    """Tell whether a folder is a session's, or will be once its plan is carried out.
+
+    Args:
+        connection: the index.
+        folder: relative to its area; no two areas have one of the same name.
+        but: a session that does not count.
+    """
+    return connection.execute(_FOLDER_IN_USE, (folder, but)).fetchone() is not None
+
+
+_FOLDER_TRIES = 1000
+_LEAVING = frozenset(
+    (
+        *(SessionStatus.QUEUED_MOVING, SessionStatus.MOVING),
+        *(SessionStatus.QUEUED_DELETING, SessionStatus.DELETING, SessionStatus.DELETED),
+    )
+)
+_COPIES = (
+    "SELECT s.id, s.area, s.folder, o.file, o.project_script, s.status FROM objects AS o"
+    " JOIN sessions AS s ON s.id = o.session"
+    f" WHERE o.sop_instance_uid = ? AND o.state = '{ObjectState.STORED}' AND o.file <> ''"
+    " AND s.study_instance_uid = ? AND s.label = ? AND s.project IS ?"
+    " GROUP BY s.id, o.file ORDER BY MIN(o.sequence)"
+)
+_SAME_KEY = (
+    "SELECT 1 FROM sessions WHERE project IS ? AND study_instance_uid = ? AND label = ? LIMIT 1"
+)
+
+_logger = logging.getLogger(__name__)
+SESSION_COLUMNS = ", ".join(f.name for f in fields(Session))
+
+
+class SessionKey(NamedTuple):
+    """What makes a session one (XNAT 8.3)."""
+
+    project: str | None
+    study_instance_uid: str
+    label: str
+    area: SessionArea = SessionArea.PREARCHIVE
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOrigin:
+    """What the first object of a session contributes to its row."""
+
+    subject: str | None
+    auto_archive: bool | None
+    receiver: str
+    calling_ae_title: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPlace:
+    """A session's number and its folder's parts, relative to its area."""
+
+    id: int
+    folder: tuple[str, ...]
+    is_new: bool = False
+    has_history: bool = False
+    """Whether the index knows objects of it, or of another session of its key, from before."""
+
+
+class Copy(NamedTuple):
+    """Where a stored SOP instance is."""
+
+    session: int
+    area: SessionArea
+    folder: str
+    """The session's, relative to its area."""
+    file: str
+    """Relative to the session's folder."""
+    project_script: ProjectScript
+    """Whether its project's script has changed it since it came."""
+
+
+class SessionIndex:
+    """The one door to the index; every method may be called from any thread."""
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self._connection = open_index(path, durable)
+        self._lock = threading.RLock()
+        """Guards the connection."""
+        self._places_lock = threading.Lock()
+        """Guards the places: an object of a known session waits for no batch of rows."""
+        self._places: dict[SessionKey, SessionPlace] = {}
+        self.session_writers = SessionWriters()
+        """Taken by `place_of` and `session_for`; given back once the object's row is queued."""
+        self._receiving = self._count_receiving()
+        self._run_is_confirmed = False
+        """Whether this run recovered and started, so that its end may count as a clean stop."""
+        self.objects_written, self.sessions_finished = WakeupCallbacks(), WakeupCallbacks()
+        self._writer = RowWriter(self._connection, self._lock, self.objects_written.wake_all)
+        self.record = self._writer.record
+        """Queues the row of one object, or a use; it is written within the batch time."""
+
+    def place_of(self, key: SessionKey) -> SessionPlace | None:
+        """Return where a session's files go and hold it; None if this engine has not met it yet."""
+        with self._places_lock:
+            place = self._places.get(key)
+            if place is not None:
+                self.session_writers.acquire(place.id)
+            return place
+
+    def is_open(self, key: SessionKey) -> bool:
+        """Tell whether there is a session that an object of this key would join."""
+        with self._places_lock:
+            if key in self._places:
+                return True
+        with self._lock:
+            return any(joins is not None for *_, joins in self._candidates(key))
+
+    def session_for(
+        self,
+        key: SessionKey,
+        origin: SessionOrigin,
+        make_folder: Callable[[datetime], tuple[str, ...]],
+    ) -> SessionPlace:
+        """Find or create the row of a session and hold it; the row is committed then.
+
+        Args:
+            key: project, study and label that make the session one.
+            origin: what a new row is filled with.
+            make_folder: names the folder of a new session, relative to its area.
+
+        Raises:
+            OutOfResources: if the row can't be written.
+        """
+        with self._lock:
+            place = self.place_of(key)
+            if place is not None:  # another thread was faster
+                return place
+            try:
+                place = self._find(key) or self._create(key, origin, make_folder)
+            except sqlite3.Error as error:
+                raise OutOfResources(f"session index: {error}") from error
+            with self._places_lock:
+                self._places[key] = replace(place, is_new=False)
+                self.session_writers.acquire(place.id)
+            return place
+
+    def copies(self, key: SessionKey, sop_instance_uid: str) -> tuple[Copy, ...]:
+        """Return where a SOP instance, as it came, is in all sessions of a key, oldest first.
+
+        Sessions that are to be moved elsewhere or deleted don't count.
+
+        Raises:
+            OutOfResources: if the index can't be read.
+        """
+        try:
+            with self._lock:
+                rows = self._connection.execute(
+                    _COPIES, (sop_instance_uid, key.study_instance_uid, key.label, key.project)
+                ).fetchall()
+        except sqlite3.Error as error:
+            raise OutOfResources(f"session index: {error}") from error
+        return tuple(
+            Copy(session, SessionArea(area), folder, file, ProjectScript(script))
+            for session, area, folder, file, script, status in rows
+            if SessionStatus(status) not in _LEAVING
+        )
+
+    @contextmanager
+    def changing(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection for one transaction, to the other modules of this package."""
+        with self._lock, self._connection:
+            # Commands write to the index too: nothing may change between our reading and writing.
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
+
+    def notify_finished(self) -> None:
+        """Wake whoever acts on finished sessions."""
+        self.sessions_finished.wake_all()
+
+    def forget_place(self, session_id: int) -> None:
+        """Look a session up anew when its next object arrives, for its status has changed."""
+        self._forget(session_id)
+        with self._lock:
+            self._receiving = self._count_receiving()
+
+    def _forget(self, session_id: int) -> None:
+        with self._places_lock:
+            self._places = {k: p for k, p in self._places.items() if p.id != session_id}
+
+    def flush(self, seconds: float | None = None) -> bool:
+        """Return whether everything queued so far is written, waiting for it that long."""
+        return self._writer.flush(seconds)
+
+    def sessions(self, status: SessionStatus | None = None) -> tuple[Session, ...]:
+        """Return the sessions in a status (or all), the most recently changed first."""
+        where, values = ("WHERE status = ?", (str(status),)) if status else ("", ())
+        query = f"SELECT {SESSION_COLUMNS} FROM sessions {where} ORDER BY last_object_at DESC"
+        with self._lock:
+            rows = self._connection.execute(query, values).fetchall()
+        return tuple(session_of(row) for row in rows)
+
+    def objects(self, limit: int = 1000) -> tuple[ObjectRow, ...]:
+        """Return the newest object rows, newest first."""
+        query = f"SELECT {OBJECT_COLUMNS} FROM objects ORDER BY sequence DESC LIMIT ?"
+        with self._lock:
+            rows = self._connection.execute(query, (limit,)).fetchall()
+        return tuple(ObjectRow(*row) for row in rows)
+
+    def stored_files(self, session_id: int) -> frozenset[str]:
+        """Return the files of a session that the index knows, relative to its folder."""
+        query = "SELECT file FROM objects WHERE session = ? AND state = ?"
+        with self._lock:
+            rows = self._connection.execute(query, (session_id, ObjectState.STORED)).fetchall()
+        return frozenset(row[0] for row in rows)
+
+    def receiving(self) -> int:
+        """Return how many sessions are being received."""
+        return self._receiving
+
+    def forget_empty(self, session_id: int) -> None:
+        """Remove the row of a session whose first file never came to be."""
+        with self._lock, self._connection:
+            self._connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+            self._forget(session_id)
+            self._receiving = self._count_receiving()
+
+    def today(self, midnight: datetime) -> Mapping[str, Today]:
+        """Return what each receiver got since local `midnight`, for counters that go on."""
+        query = (
+            "SELECT receiver, SUM(state IN ('stored', 'duplicate')),"
+            " SUM(CASE WHEN state IN ('stored', 'duplicate') THEN bytes ELSE 0 END),"
+            " SUM(state NOT IN ('stored', 'duplicate', 'filtered')), MAX(at)"
+            " FROM objects WHERE at >= ? GROUP BY receiver"
+        )
+        with self._lock:
+            rows = self._connection.execute(query, (stamp(midnight),)).fetchall()
+        day = midnight.date()
+        return {
+            receiver: Today(day, objects, size, failed, datetime.fromisoformat(last))
+            for receiver, objects, size, failed, last in rows
+        }
+
+    def known_callers(self) -> tuple[tuple[str, str], ...]:
+        """Return calling AE titles and addresses that had an association, the last ones last."""
+        query = (
+            "SELECT calling_ae_title, address FROM senders WHERE associations > 0"
+            " ORDER BY last_seen"
+        )
+        with self._lock:
+            return tuple(self._connection.execute(query).fetchall())
+
+    def counts_by_status(self) -> tuple[tuple[str, int], ...]:
+        """Return how many sessions are in each status."""
+        query = "SELECT status, COUNT(*) FROM sessions GROUP BY status"
+        with self._lock:
+            return tuple(self._connection.execute(query).fetchall())
+
+    def backlog(self) -> Backlog:
+        """Return how many object rows are not written yet."""
+        return self._writer.backlog()
+
+    def is_alive(self) -> bool:
+        """Tell whether somebody writes the rows of objects."""
+        return self._writer.is_alive()
+
+    @translate_sqlite_errors()
+    def observe(self, observed: tuple[ObservedReceiver, ...]) -> None:
+        """Replace what is said of the receivers, for `dicomdock status`."""
+        rows = [(o.receiver, o.state, o.reason, stamp(o.since)) for o in observed]
+        with self._lock, self._connection:
+            self._connection.execute("DELETE FROM observed")
+            self._connection.executemany("INSERT INTO observed VALUES (?, ?, ?, ?)", rows)
+
+    @translate_sqlite_errors()
+    def begin_run(self) -> bool:
+        """Note that a run begins; return whether the one before it ended with a clean stop.
+
+        Until `confirm_run` and `close`, the index says that this run crashed.
+        """
+        with self._lock:
+            with self._connection:
+                row = self._connection.execute("SELECT clean_stop FROM engine").fetchone()
+                self._connection.execute("DELETE FROM engine")
+                self._connection.execute("INSERT INTO engine VALUES (0)")
+            # Without FULL durability a power cut would bring the clean stop before this run back.
+            self._connection.execute("PRAGMA wal_checkpoint")
+        return row is None or bool(row[0])
+
+    def confirm_run(self) -> None:
+        """Let `close` note a clean stop: every object has its row, and the start succeeded."""
+        self._run_is_confirmed = True
+
+    def close(self) -> None:
+        """Write what is queued, note the clean stop of a confirmed run, and close."""
+        self._writer.close()
+        with self._lock, closing(self._connection):
+            if not self._run_is_confirmed or self._writer.lost_rows:
+                return
+            try:
+                self._note_clean_stop()
+            except sqlite3.Error as error:
+                _logger.warning(
+                    "%s; the next start looks for missing rows", storage_unusable(error)
+                )
+
+    def _note_clean_stop(self) -> None:
+        with self._connection:
+            self._connection.execute("UPDATE engine SET clean_stop = 1")
+
+    def _candidates(self, key: SessionKey) -> list[tuple[int, str, str, SessionStatus | None]]:
+        """Return number, folder, status of a key's sessions, and what an object makes of each."""
+        rows = self._connection.execute(
+            "SELECT id, folder, status FROM sessions WHERE study_instance_uid = ? AND label = ?"
+            " AND project IS ? AND area = ? ORDER BY id DESC",
+            (key.study_instance_uid, key.label, key.project, key.area),
+        ).fetchall()
+        return [(*row, status_on_arrival(SessionStatus(row[2]))) for row in rows]
+
+    def _find(self, key: SessionKey) -> SessionPlace | None:
+        for session_id, folder, status, becomes in self._candidates(key):
+            if becomes is not None:
+                self._join(session_id, status, becomes)
+                return SessionPlace(session_id, tuple(folder.split("/")), has_history=True)
+        return None
+
+    def _join(self, session_id: int, status: str, becomes: SessionStatus) -> None:
+        """Bring a session back to receiving, for an object has arrived (XNAT 8.3)."""
+        if becomes == status:
+            return
+        with self._connection:
+            self._connection.execute(
+                "UPDATE sessions SET status = ?, reason = '' WHERE id = ?", (becomes, session_id)
+            )
+        self._receiving = self._count_receiving()
+
+    def _create(
+        self,
+        key: SessionKey,
+        origin: SessionOrigin,
+        make_folder: Callable[[datetime], tuple[str, ...]],
+    ) -> SessionPlace:
+        has_history = self._connection.execute(_SAME_KEY, key[:3]).fetchone() is not None
+        folder, at = self._free_folder(make_folder, origin.at), stamp(origin.at)
+        with self._connection:
+            cursor = self._connection.execute(
+                "INSERT INTO sessions (id, project, subject, label, study_instance_uid, folder,"
+                " status, receiver, calling_ae_title, auto_archive, first_object_at,"
+                " last_object_at, area)"
+                f" VALUES ({NEXT_SESSION}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    key.project,
+                    origin.subject,
+                    key.label,
+                    key.study_instance_uid,
+                    "/".join(folder),
+                    SessionStatus.RECEIVING,
+                    origin.receiver,
+                    origin.calling_ae_title,
+                    origin.auto_archive,
+                    at,
+                    at,
+                    key.area,
+                ),
+            )
+        self._receiving += 1
+        assert cursor.lastrowid is not None
+        return SessionPlace(cursor.lastrowid, folder, is_new=True, has_history=has_history)
+
+    def _free_folder(
+        self, make_folder: Callable[[datetime], tuple[str, ...]], at: datetime
+    ) -> tuple[str, ...]:
+        """Name a folder that no session has, not even one that has nothing on disk yet."""
+        for milliseconds in range(_FOLDER_TRIES):
+            folder = make_folder(at + timedelta(milliseconds=milliseconds))
+            if not is_folder_in_use(self._connection, "/".join(folder)):
+                return folder
+        raise OutOfResources("no free session folder name")
+
+    def _count_receiving(self) -> int:
+        query = "SELECT COUNT(*) FROM sessions WHERE status = ?"
+        with self._lock:
+            count: int = self._connection.execute(query, (SessionStatus.RECEIVING,)).fetchone()[0]
+        return count
+
+
+def session_of(row: tuple[object, ...]) -> Session:
+    """Return the session that a row of `SESSION_COLUMNS` describes."""
+    values = dict(zip((f.name for f in fields(Session)), row, strict=True))
+    values["status"] = SessionStatus(str(values["status"]))
+    values["area"] = SessionArea(str(values["area"]))
+    if values["auto_archive"] is not None:
+        values["auto_archive"] = bool(values["auto_archive"])
+    for name in ("first_object_at", "last_object_at", "changed_at"):
+        values[name] = datetime.fromisoformat(str(values[name])) if values[name] else None
+    return Session(**values)  # type: ignore[arg-type]
+
+
+class SessionWriters:
+    """Counts the objects that are on their way into each session; used by any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._counts: dict[int, int] = {}
+
+    def acquire(self, session_id: int) -> None:
+        """An object is on its way into a session."""
+        with self._lock:
+            self._counts[session_id] = self._counts.get(session_id, 0) + 1
+
+    def release(self, session_id: int) -> None:
+        """The object is there, with its row, or has failed."""
+        with self._lock:
+            left = self._counts.pop(session_id) - 1
+            if left:
+                self._counts[session_id] = left
+            else:
+                self._changed.notify_all()
+
+    def wait_until_free(self, session_id: int, seconds: float) -> bool:
+        """Return whether nothing is on its way into a session, waiting for it that long."""
+        with self._changed:
+            return self._changed.wait_for(lambda: session_id not in self._counts, seconds)

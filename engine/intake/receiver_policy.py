@@ -1,0 +1,164 @@
+"""What decides about the objects of one receiver under one configuration, compiled once."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from engine.dicom.header import DEFAULT_LAST_TAG
+from engine.errors import ProcessingFailed
+from engine.events.journal import should_report_repeat
+from engine.identification.caches import (
+    IdentityCache,
+    SeriesCache,
+)
+from engine.model.series_filter import parse_series_filter
+from engine.model.site import SessionSettings
+from engine.routing import RuleError, RuleSuspended, RuleTimeout
+
+if TYPE_CHECKING:
+    from engine.dicom.header import HeaderView
+    from engine.identification.evaluation import RoutingFailure
+    from engine.identification.identifiers import Identifier
+    from engine.identification.sources import Routing, ValueSource
+    from engine.model.anonymization import Anonymization
+    from engine.model.plugins import FileNamers
+    from engine.model.project import ProjectRegistry
+    from engine.model.receiver import Receiver
+    from engine.processing.chain import ProcessorChain
+
+
+TIMEOUTS_TO_SUSPENSION = 5
+
+
+class SlowRules:
+    """The failures of one receiver's rules under one configuration; for all threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failures: Counter[ValueSource] = Counter()
+        self._timeouts: Counter[ValueSource] = Counter()
+        self.suspended: frozenset[ValueSource] = frozenset()
+        """The rules that are not asked any more; an object that needs one fails at once."""
+
+    def note(self, failure: RoutingFailure) -> int:
+        """Count a failure; return the times if somebody should be told, else 0.
+
+        The first ones are told, then the 10th, 100th, 1000th …; that a suspended rule was not
+        asked is no news.
+        """
+        clause, error = failure.clause, failure.error
+        if isinstance(error, RuleSuspended):
+            return 0
+        with self._lock:
+            self._failures[clause] += 1
+            self._timeouts[clause] += isinstance(error, RuleTimeout)
+            times = self._failures[clause]
+            if self._timeouts[clause] >= TIMEOUTS_TO_SUSPENSION:
+                self.suspended |= {clause}
+        return times if times <= TIMEOUTS_TO_SUSPENSION or should_report_repeat(times) else 0
+
+
+class SeriesFilters:
+    """The filters of the site and of all projects, put together once per configuration."""
+
+    def __init__(self, settings: SessionSettings, projects: ProjectRegistry) -> None:
+        texts: dict[str | None, str] = {None: settings.series_filter}
+        texts.update(projects.series_filters.items())
+        self._filters = {whose: parse_series_filter(text) for whose, text in texts.items() if text}
+        """By project; None is the site."""
+        self.are_any = bool(self._filters)
+        self.last_tag = max((f.last_tag for f in self._filters.values()), default=0)
+        """The greatest tag that one asks for, whatever project an object belongs to."""
+
+    def excluded_by(self, header: HeaderView, project: str | None) -> str:
+        """Name the filter, and its line, by which an object is not wanted; nothing if it is.
+
+        Raises:
+            ProcessingFailed: if a pattern takes too long; nobody knows then whether it is wanted.
+        """
+        try:
+            for whose in (None,) if project is None else (None, project):
+                series_filter = self._filters.get(whose)
+                why = series_filter.excludes(header.joined) if series_filter else ""
+                if why:
+                    owner = "site" if whose is None else f"project {whose}"
+                    return f"filtered by the {owner}'s series import filter, {why}"
+        except RuleError as error:
+            raise ProcessingFailed(f"a series import filter failed: {error.detail}") from error
+        return ""
+
+
+class ReceiverPolicy:
+    """What decides about the objects of one receiver under one configuration."""
+
+    __slots__ = (
+        "anonymizes",
+        "chain",
+        "duplicates",
+        "filters",
+        "has_default_template",
+        "identifier",
+        "last_tag",
+        "never_blocks",
+        "project_steps",
+        "receiver",
+        "remembered",
+        "routing",
+        "site_step",
+        "slow_rules",
+        "template",
+    )
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        identifier: Identifier,
+        routing: Routing,
+        sessions: SessionSettings = SessionSettings(),
+        anonymization: Anonymization | None = None,
+        chain: ProcessorChain | None = None,
+        file_namers: FileNamers = MappingProxyType({}),
+    ) -> None:
+        tags = routing.tags | identifier.tags
+        self.receiver = receiver
+        self.identifier = identifier
+        self.routing = routing
+        self.duplicates = receiver.duplicates or sessions.duplicates
+        named = file_namers.get(receiver.file_namer) if receiver.file_namer else None
+        self.template = named or sessions.template
+        self.has_default_template = named is None and sessions.has_default_template
+        self.filters = SeriesFilters(sessions, routing.projects)
+        self.chain = chain
+        """The processors that see its objects; None if there are none."""
+        processed = chain.last_tag if chain else 0
+        read = (self.template.last_tag, self.filters.last_tag, processed)
+        self.last_tag = max(DEFAULT_LAST_TAG, *read, *tags)
+        """The greatest tag that must be read (XNAT 5.7)."""
+        self.site_step = anonymization if receiver.anonymization else None
+        """What must be done to each object before it is stored."""
+        self.project_steps = routing.projects.anonymizations if receiver.anonymization else {}
+        """What projects, by id, do to objects before they are in the archive."""
+        self.anonymizes = bool(self.site_step or self.project_steps)
+        """Whether anything may have to be done to an object before it is stored or archived."""
+        self.slow_rules = SlowRules()
+        self.remembered = IdentityCache(tags) if identifier.is_settled_by_header else None
+        waits = self.site_step or self.project_steps or chain
+        self.never_blocks = not waits and self.remembered is not None
+        """Whether no script, processor or plug-in is waited for."""
+
+    def steps(self, project: str | None, *, directly: bool) -> tuple[Anonymization, ...]:
+        """Return what must be done to an object before it is stored.
+
+        Args:
+            project: where it belongs.
+            directly: whether it may go into the archive at once, without its session's archiving.
+        """
+        due = self.project_steps.get(project) if directly and project is not None else None
+        return tuple(step for step in (self.site_step, due) if step is not None)
+
+    def series_memory(self) -> SeriesCache | None:
+        """Return a memory for the series of one association; None if each object may differ."""
+        return SeriesCache(self.remembered.tags) if self.remembered else None

@@ -1,0 +1,284 @@
+"""Which rules are in force for which object: from a header to an identity, for all receivers.
+
+The pipeline asks for an object's `ReceiverPolicy` before it reads the header, because the policy
+says how far to read, and then for the identity. Policies are compiled once per configuration.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from engine.dicom.header import identifying_values_of
+from engine.events import RuleFailed
+from engine.identification.caches import (
+    RecentHeader,
+    RecentHeaders,
+    SeriesDestination,
+)
+from engine.identification.evaluation import RoutingEvaluation
+from engine.identification.identifiers import MissingIdentifier, explain
+from engine.identification.sources import Routing
+from engine.index.studies import NO_STUDIES
+from engine.intake.receiver_policy import ReceiverPolicy
+from engine.intake.trial import DryRun, try_recent
+from engine.model.identity import UNASSIGNED, Identification, Trace
+from engine.model.processing import ProcessorTrial, RoutingPreview
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from engine.dicom.header import HeaderView
+    from engine.events.journal import Journal
+    from engine.host.clock import Clock
+    from engine.identification.evaluation import RoutingFailure
+    from engine.identification.identifiers import Identifier
+    from engine.index.studies import Studies
+    from engine.intake.object import AssociationContext
+    from engine.model.configuration import Configuration
+    from engine.model.identity import Identity
+    from engine.model.plugins import FileNamers
+    from engine.model.processor import Processor
+    from engine.model.receiver import Receiver
+    from engine.model.site import SiteSettings
+    from engine.processing.chain import Processing
+
+
+PREVIEW_SECONDS = 5.0
+"""After so long, the processors see no further object of a preview."""
+
+
+class _CompiledConfiguration:
+    """One configuration, and what was put together for it."""
+
+    __slots__ = ("configuration", "rulings")
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self.rulings: dict[int, ReceiverPolicy] = {}
+        """By the identity of the receiver's value, which each ruling keeps alive."""
+
+
+class ObjectRouter:
+    """Identifies objects by the configuration in force; for all threads."""
+
+    def __init__(
+        self,
+        identifiers: Mapping[str, Identifier],
+        configuration: Callable[[], Configuration],
+        journal: Journal,
+        clock: Clock,
+        studies: Studies = NO_STUDIES,
+        processing: Processing | None = None,
+        file_namers: FileNamers = MappingProxyType({}),
+    ) -> None:
+        self._processing = processing
+        self._file_namers = file_namers
+        self._identifiers = identifiers
+        self._configuration = configuration
+        self._journal = journal
+        self._clock = clock
+        self._studies = studies
+        self._compiled = _CompiledConfiguration(configuration())
+        self._recent = RecentHeaders()
+
+    def receiver_policy(self, receiver: Receiver) -> ReceiverPolicy:
+        """Return what decides about an object of a receiver as it is configured."""
+        era = self._compiled
+        if era.configuration is not self._configuration():
+            era = self._recompile()
+        receiver_policy = era.rulings.get(id(receiver))
+        if receiver_policy is None:
+            receiver_policy = self._ruled(receiver, era.configuration, era.configuration.site)
+            receiver_policy = era.rulings.setdefault(id(receiver), receiver_policy)
+        return receiver_policy
+
+    def identify(
+        self, header: HeaderView, receiver_policy: ReceiverPolicy, source: AssociationContext
+    ) -> Identity:
+        """Return where an object belongs.
+
+        Raises:
+            RoutingFailed: if a subject, session or auto-archive rule fails.
+        """
+        return self.series(header, receiver_policy, source).identity
+
+    def series(
+        self, header: HeaderView, receiver_policy: ReceiverPolicy, source: AssociationContext
+    ) -> SeriesDestination:
+        """Return where an object belongs, and what else it has in common with its series.
+
+        Raises:
+            RoutingFailed: if a subject, session or auto-archive rule fails.
+        """
+        self.note(header, receiver_policy, source)
+        if source.receiver_policy is not receiver_policy:
+            source.receiver_policy, source.series = receiver_policy, receiver_policy.series_memory()
+        known = source.series.find(header) if source.series else None
+        return known or self._new_series(header, receiver_policy, source)
+
+    def note(
+        self, header: HeaderView, receiver_policy: ReceiverPolicy, source: AssociationContext
+    ) -> None:
+        """Keep a header as it arrived, for previews."""
+        origin = (
+            receiver_policy.receiver.id,
+            receiver_policy.routing.receiver,
+            source.calling_ae_title,
+        )
+        self._recent.put(RecentHeader(self._clock.now(), *origin, header))
+
+    def ask(
+        self, header: HeaderView, receiver_policy: ReceiverPolicy, source: AssociationContext
+    ) -> tuple[Identity, bool]:
+        """Return where an object belongs that was noted already, and whether that is settled.
+
+        Raises:
+            RoutingFailed: if a subject, session or auto-archive rule fails.
+        """
+        known = receiver_policy.remembered.find(header) if receiver_policy.remembered else None
+        return (known, True) if known is not None else self._ask(header, receiver_policy, source)
+
+    def _new_series(
+        self, header: HeaderView, receiver_policy: ReceiverPolicy, source: AssociationContext
+    ) -> SeriesDestination:
+        identity, is_settled = self.ask(header, receiver_policy, source)
+        series = SeriesDestination.of(header, identity, receiver_policy.template)
+        if source.series is not None and is_settled:
+            source.series.put(header, series)
+        return series
+
+    def archive_folder(self, project: str) -> str:
+        """Return where a project's sessions are archived just now."""
+        return self._configuration().projects.archive_folder(project)
+
+    def recent(self) -> tuple[RecentHeader, ...]:
+        """Return all headers that are in memory, the newest first."""
+        return self._recent.everything()
+
+    def labels_of(self, recent: RecentHeader) -> tuple[str, str, str]:
+        """Return project, subject and session of an object that arrived not long ago."""
+        receivers = self._configuration().receivers
+        receiver = next((r for r in receivers if r.id == recent.receiver_id), None)
+        found = _explained(self.receiver_policy(receiver), recent.header) if receiver else None
+        identity = found.identity if found else None
+        return identity.labels if identity else (UNASSIGNED, "", "")
+
+    def preview(
+        self, receiver: Receiver, site: SiteSettings | None = None, *, shown: bool = False
+    ) -> tuple[RoutingPreview, ...]:
+        """Identify the last objects anew, as saved and by a receiver and site that are not.
+
+        The objects are those of the receiver, newest first; of all receivers if it is new. Values
+        that tell who a patient is are masked unless they are to be shown.
+        """
+        configuration = self._configuration()
+        draft = self._ruled(receiver, configuration, site or configuration.site)
+        in_force = {r.id: self.receiver_policy(r) for r in configuration.receivers}
+        until = self._clock.monotonic() + PREVIEW_SECONDS
+        previews = []
+        for recent in self._recent.of(receiver.id):
+            saved = self._tried(in_force.get(recent.receiver_id, draft), recent, until)
+            preview = _preview(recent, saved, self._tried(draft, recent, until))
+            previews.append(
+                preview if shown else preview.masked(identifying_values_of(recent.header))
+            )
+        return tuple(previews)
+
+    def try_processor(
+        self, processor: Processor, receiver: str, *, shown: bool = False
+    ) -> ProcessorTrial:
+        """Try one processor on the newest object of a receiver, or of any if none is named.
+
+        Values that tell who a patient is are masked unless they are to be shown.
+        """
+        configuration, processing = self._configuration(), self._processing
+        ids = [r.id for r in configuration.receivers if r.label == receiver]
+        recent = next(iter(self._recent.of(ids[0] if ids else 0)), None)
+        if recent is None or processing is None:
+            return ProcessorTrial(None, receiver, "", "", ())
+        receiver_policy = self.receiver_policy(configuration.receiver(recent.receiver_id))
+        with processing.preparing(processor, configuration) as chain:
+            tried = try_recent(processing, receiver_policy, chain, recent)
+        uid = recent.header.sop_instance_uid or ""
+        origin = (recent.at, recent.receiver, recent.calling_ae_title)
+        trial = ProcessorTrial(*origin, uid, tried.steps)
+        return trial if shown else trial.masked(identifying_values_of(recent.header))
+
+    def _tried(self, receiver_policy: ReceiverPolicy, recent: RecentHeader, until: float) -> DryRun:
+        if self._processing is None or receiver_policy.chain is None:
+            return DryRun(_explained(receiver_policy, recent.header), recent.header)
+        if self._clock.monotonic() > until:
+            late = Identification(None, "not tried: the processors take too long", Trace())
+            return DryRun(late, recent.header)
+        return try_recent(self._processing, receiver_policy, receiver_policy.chain, recent)
+
+    def _ask(
+        self, header: HeaderView, receiver_policy: ReceiverPolicy, source: AssociationContext
+    ) -> tuple[Identity, bool]:
+        """Return an identity, and whether objects with equal elements have the same."""
+        evaluation = RoutingEvaluation(
+            header, receiver_policy.routing, receiver_policy.slow_rules.suspended
+        )
+        try:
+            identity = receiver_policy.identifier.identify(evaluation)
+        finally:
+            for failure in evaluation.failures:
+                self._report(failure, receiver_policy, source)
+        if receiver_policy.remembered and not evaluation.failures:
+            receiver_policy.remembered.put(header, identity)
+        return identity, not evaluation.failures
+
+    def _recompile(self) -> _CompiledConfiguration:
+        """Forget what was put together for another configuration, and with it all failures."""
+        configuration = self._configuration()
+        self._compiled = era = _CompiledConfiguration(configuration)
+        self._recent.forget_all_but(r.id for r in configuration.receivers)
+        return era
+
+    def _ruled(
+        self, receiver: Receiver, configuration: Configuration, site: SiteSettings
+    ) -> ReceiverPolicy:
+        routing = Routing.of(receiver, site.routing, configuration.projects, self._studies)
+        identifier = self._identifiers.get(receiver.identifier)
+        found = identifier or MissingIdentifier(receiver.identifier)
+        chain = self._processing.chain(receiver, configuration) if self._processing else None
+        namers = self._file_namers
+        return ReceiverPolicy(
+            receiver, found, routing, site.sessions, site.anonymization, chain, namers
+        )
+
+    def _report(
+        self, failure: RoutingFailure, receiver_policy: ReceiverPolicy, source: AssociationContext
+    ) -> None:
+        times = receiver_policy.slow_rules.note(failure)
+        if times:
+            self._journal.record(
+                RuleFailed(
+                    receiver=source.receiver_label,
+                    calling_ae_title=source.calling_ae_title,
+                    association=source.association,
+                    attribute=failure.attribute,
+                    rule=failure.clause.name,
+                    reason=failure.error.detail,
+                    times=times,
+                    suspended=failure.clause in receiver_policy.slow_rules.suspended,
+                )
+            )
+
+
+def _preview(recent: RecentHeader, saved: DryRun, draft: DryRun) -> RoutingPreview:
+    return RoutingPreview(
+        recent.at,
+        recent.receiver,
+        recent.calling_ae_title,
+        saved.identification,
+        draft.identification,
+        saved.steps,
+        draft.steps,
+        recent.header.sop_instance_uid or "",
+    )
+
+
+def _explained(receiver_policy: ReceiverPolicy, header: HeaderView) -> Identification:
+    return explain(receiver_policy.identifier, header, receiver_policy.routing)

@@ -1,0 +1,112 @@
+"""What a monitoring system may ask of a running engine: counters, metrics and health."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from engine.config.masking import revealed_target
+from engine.errors import EngineError
+from engine.events import SecretsShown
+from engine.events.monitoring import AlertTried
+from engine.host.terminal import visible
+from engine.metrics import QueueCounts
+from engine.monitoring.alerts.delivery import send_test_alert
+from engine.monitoring.alerts.webhook import NotDelivered
+from engine.monitoring.exposition import render
+from engine.monitoring.health import judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from engine.api import EngineSnapshot
+    from engine.api.forwarding import DestinationStatus
+    from engine.api.monitoring import Health
+    from engine.events import Event
+    from engine.host.clock import Clock
+    from engine.index.store import SessionIndex
+    from engine.metrics import Counters, Metrics
+    from engine.model.alerts import AlertTarget
+    from engine.model.configuration import Configuration
+
+
+_LONGEST_COMMAND = 40
+
+
+class Monitoring:
+    """Answers from what the parts of an engine say; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        index: SessionIndex,
+        clock: Clock,
+        snapshot: Callable[[], EngineSnapshot],
+        dead: Callable[[], tuple[str, ...]],
+        storage_refusal: Callable[[], str],
+        destinations: Callable[[], Sequence[DestinationStatus]],
+        report: Callable[[Event], object],
+        configuration: Callable[[], Configuration],
+    ) -> None:
+        self._metrics = metrics
+        self._index = index
+        self._clock = clock
+        self._snapshot = snapshot
+        self._dead = dead
+        self._storage_refusal = storage_refusal
+        self._destinations = destinations
+        self._report = report
+        self._configuration = configuration
+
+    def counters(self) -> Counters:
+        """Return what was counted since the engine started, and what the index holds."""
+        backlog = self._index.backlog()
+        wait = 0.0
+        if backlog.oldest_at is not None:
+            oldest = datetime.fromisoformat(backlog.oldest_at)
+            wait = max(0.0, (self._clock.now() - oldest).total_seconds())
+        return replace(
+            self._metrics.counters(),
+            sessions=self._index.counts_by_status(),
+            queues=self._queues(),
+            rows_waiting=backlog.rows,
+            rows_lost=backlog.lost,
+            longest_wait_seconds=wait,
+        )
+
+    def _queues(self) -> tuple[QueueCounts, ...]:
+        """Return what waits to be sent on; nothing while the queue can't be read."""
+        with suppress(EngineError):
+            return tuple(
+                QueueCounts(d.label, d.queued, d.failed, d.sent) for d in self._destinations()
+            )
+        return ()
+
+    def metrics(self) -> bytes:
+        """Return everything as Prometheus text."""
+        return render(self._snapshot(), self.counters())
+
+    def health(self) -> Health:
+        """Return whether all is well, and what is not."""
+        return judge(self._snapshot(), self.counters(), self._dead(), self._storage_refusal())
+
+    def try_alert(self, target: AlertTarget, actor: str) -> None:
+        """Send a made-up alert to a target, and note who did; masks stand for its secrets."""
+        meant = revealed_target(target, self._configuration().site)
+        try:
+            send_test_alert(meant, self._clock.now())
+        except NotDelivered as error:
+            self._report(AlertTried(target=target.name, by=actor, why=error.detail))
+            raise
+        self._report(AlertTried(target=target.name, by=actor))
+
+    def note_secrets_shown(self, what: str, actor: str) -> None:
+        """Let the journal keep that somebody is shown secrets of the configuration file."""
+        self._report(SecretsShown(by=actor, what=visible(what[:_LONGEST_COMMAND])))
+
+    def is_alive(self) -> bool:
+        """Tell whether every part that must run does, without waiting for a disk."""
+        self._metrics.totals()  # a lock that is never given back shows here
+        return not self._dead()

@@ -1,0 +1,90 @@
+"""What a file namer is, and which are installed. Plugins begin here.
+
+A plugin is a class that is made without arguments, and an entry point of the group
+``dicomdock.file_namers`` whose name is its ``id``. It has a ``name`` for people and a ``template``,
+written as the site's own (``sessions.file_name_template``), such as
+``${StationName}-${SOPInstanceUID}``; a receiver that names it has its files named so. The template
+is checked when the engine starts, and nothing of the plugin runs while objects arrive.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from engine.errors import InvalidSite
+from engine.events import PluginBroken
+from engine.model.file_name_template import parse_template
+from engine.model.plugins import FILE_NAMERS, FileNamerInfo
+from engine.plugins.guarded import is_a
+from engine.plugins.loading import NotAPlugin, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from engine.events import Event
+    from engine.model.plugins import FileNamers
+    from engine.plugins.loading import Plugin
+
+
+class FileNamer(Protocol):
+    """A template with a name."""
+
+    @property
+    def id(self) -> str:
+        """The entry point's name."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        ...
+
+    @property
+    def template(self) -> str:
+        """How files are named."""
+        ...
+
+
+def load_file_namers() -> tuple[Plugin[FileNamerInfo], ...]:
+    """Load the installed file namers; broken ones say what is wrong."""
+    return load(FILE_NAMERS, _checked)
+
+
+def file_namers_of(plugins: Iterable[Plugin[FileNamerInfo]]) -> tuple[FileNamerInfo, ...]:
+    """Return what must be known of each, broken ones included."""
+    found: dict[str, FileNamerInfo] = {}
+    for plugin in plugins:
+        broken = FileNamerInfo(plugin.info.id, plugin.info.id, error=plugin.info.error)
+        found.setdefault(plugin.info.id, plugin.loaded or broken)
+    return tuple(found.values())
+
+
+def templates_of(
+    plugins: Iterable[Plugin[FileNamerInfo]], report: Callable[[Event], object]
+) -> FileNamers:
+    """Return the templates by the namer's id, and tell of namers that can't be used."""
+    templates = {}
+    for plugin in plugins:
+        if plugin.loaded is None:
+            info = plugin.info
+            report(PluginBroken(plugin=f"{info.id} of {info.origin}", error=info.error))
+        else:
+            templates[plugin.info.id] = parse_template(plugin.loaded.template)
+    return templates
+
+
+def _checked(plugin_id: str, named: object) -> FileNamerInfo:
+    if not callable(named):
+        raise NotAPlugin("is neither a class nor a function that makes a file namer")
+    made: FileNamer = named()
+    if made.id != plugin_id:
+        raise NotAPlugin(f"calls itself {made.id!r} but is installed as {plugin_id!r}")
+    if not is_a(str, made.name) or not made.name.strip() or not made.name.isprintable():
+        raise NotAPlugin("name is not a name")
+    if not is_a(str, made.template):
+        raise NotAPlugin("template is not text")
+    try:
+        parse_template(made.template)
+    except InvalidSite as error:
+        raise NotAPlugin(f"its template: {error.problems[0].message}") from error
+    return FileNamerInfo(plugin_id, made.name, made.template)

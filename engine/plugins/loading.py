@@ -1,0 +1,136 @@
+"""Loads what other distributions add through entry points; a broken one is named, never fatal."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from engine.model.plugins import PluginInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+OWN_DISTRIBUTION = "dicomdock"
+MAX_ERROR_CHARACTERS = 300
+
+T = TypeVar("T")
+
+
+class NotAPlugin(Exception):
+    """What an entry point names is not what its group wants; says why in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin(Generic[T]):
+    """An entry point and what it turned out to be."""
+
+    info: PluginInfo
+    loaded: T | None
+    """None if it can't be used; `info` says why."""
+
+
+def load(group: str, check: Callable[[str, object], T]) -> tuple[Plugin[T], ...]:
+    """Load every entry point of a group, our own first, then by name.
+
+    Args:
+        group: the entry point group.
+        check: returns the plugin of an id and the object it names; raises `NotAPlugin`, or
+            whatever the object itself raises when looked at.
+    """
+    by_id: dict[str, list[tuple[PluginInfo, EntryPoint]]] = defaultdict(list)
+    for info, entry_point in _entry_points(group):
+        by_id[info.id].append((info, entry_point))
+    found = (plugin for rivals in by_id.values() for plugin in _load_rivals(rivals, check))
+    return tuple(sorted(found, key=_rank))
+
+
+def describe_error(error: BaseException) -> str:
+    """Say in one line what kind of error it is, and what it says."""
+    kind = type(error).__name__
+    try:
+        said = " ".join(str(error).split())
+    except Exception:  # its __str__ is as foreign as the rest of it
+        said = ""
+    text = f"{kind}: {said}" if said else kind
+    return text if len(text) <= MAX_ERROR_CHARACTERS else f"{text[: MAX_ERROR_CHARACTERS - 1]}…"
+
+
+def kind_and_place(error: BaseException) -> str:
+    """Say of which kind an error of foreign code is, and where it arose; not what it says."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else "nowhere"
+    return f"{type(error).__name__} in {where}"
+
+
+def _rank(plugin: Plugin[T]) -> tuple[bool, str, str]:
+    info = plugin.info
+    return info.distribution != OWN_DISTRIBUTION, info.id, info.distribution
+
+
+def _entry_points(group: str) -> Iterator[tuple[PluginInfo, EntryPoint]]:
+    """Yield a group's entry points, each distribution once: the first on the path counts."""
+    seen: set[str] = set()
+    for distribution in distributions():
+        wanted = [entry for entry in _entries_of(distribution) if entry.group == group]
+        name, version = _name_of(distribution) if wanted else ("", "")
+        if name not in seen:
+            for entry in wanted:
+                yield PluginInfo(group, entry.name, entry.value, name, version), entry
+        if wanted:
+            seen.add(name)
+
+
+def _entries_of(distribution: Distribution) -> Sequence[EntryPoint]:
+    try:
+        return tuple(distribution.entry_points)
+    except Exception:  # a damaged distribution must not hide the others
+        return ()
+
+
+def _name_of(distribution: Distribution) -> tuple[str, str]:
+    try:
+        metadata = distribution.metadata
+        return metadata["Name"] or "unnamed", metadata["Version"] or ""
+    except Exception:  # as above
+        return "unnamed", ""
+
+
+def _load_rivals(
+    rivals: Sequence[tuple[PluginInfo, EntryPoint]], check: Callable[[str, object], T]
+) -> Iterator[Plugin[T]]:
+    """Load the only one of an id, or our own; never choose between two of other distributions."""
+    own = [rival for rival in rivals if rival[0].distribution == OWN_DISTRIBUTION]
+    chosen = own[:1] or (rivals if len(rivals) == 1 else [])
+    for rival in rivals:
+        info, entry_point = rival
+        if rival in chosen:
+            yield _load_one(info, entry_point, check)
+        else:
+            others = ", ".join(o.origin for o, _ in rivals if o is not info)
+            error = f"{others} has the same id {info.id}; uninstall one of them"
+            yield Plugin(replace(info, error=error), None)
+
+
+def _load_one(
+    info: PluginInfo, entry_point: EntryPoint, check: Callable[[str, object], T]
+) -> Plugin[T]:
+    if not EntryPoint.pattern.match(entry_point.value):
+        error = f"{entry_point.value!r} is not module:object"
+        return Plugin(replace(info, error=error), None)
+    try:
+        # Standard output is data; what a plugin prints is not.
+        with contextlib.redirect_stdout(sys.stderr):
+            return Plugin(info, check(info.id, entry_point.load()))
+    except NotAPlugin as error:
+        return Plugin(replace(info, error=str(error)), None)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the border to code of others, which may even sys.exit()
+        told = replace(info, error=kind_and_place(error), said=describe_error(error))
+        return Plugin(told, None)

@@ -1,0 +1,382 @@
+"""Custom processing: the processors of a receiver see an object, one after the other (XNAT 10).
+
+Which they are is decided once per receiver and configuration (`Processing.chain`). The pipeline
+and every dry run take an object through them with the same `ProcessorRun`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from engine.dicom.file_meta import body_offset
+from engine.dicom.part10 import read_file
+from engine.errors import OutOfResources, ProcessingFailed, UnreadableObject
+from engine.events import ProcessorFailed
+from engine.model.identity import UNASSIGNED
+from engine.model.processing import ProcessorStep, Verdict
+from engine.plugins.loading import OWN_DISTRIBUTION
+from engine.processing.context import known_with
+from engine.processing.contract import Context, Preparing, Reject, Settings
+from engine.processing.editor import NoEditor
+from engine.processing.installed import settings_of
+from engine.processing.job import FailureKind, PluginCall, ProcessorJob, ProcessorResult
+from engine.storage.incoming import out_of_resources
+from engine.storage.placement import ObjectFiltered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from engine.errors import IntakeError
+    from engine.events import Event
+    from engine.model.configuration import Configuration
+    from engine.model.processor import Location, Processor
+    from engine.model.project import ProjectRegistry
+    from engine.model.receiver import Receiver
+    from engine.plugins.loading import Plugin
+    from engine.processing.builtin.label_tables import LabelTables
+    from engine.processing.context import ProcessorRun
+    from engine.processing.contract import Facts, Known, PreparedProcessor, ProcessorType
+    from engine.processing.states import ProcessorStates
+    from engine.processing.workers import ProcessorWorkers
+    from engine.storage.incoming import IncomingArea, PartFile
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorStage:
+    """One instance, ready to see objects."""
+
+    processor: Processor
+    settings: Settings
+    prepared: PreparedProcessor | None
+    """What runs on the thread that files the object; None if a process does the work."""
+    call: PluginCall | None
+    fault: str = ""
+    """Why it can't see any object; they fail then."""
+
+    @property
+    def needs_process(self) -> bool:
+        """Whether a process does some of its work."""
+        runs_scripts = self.prepared is not None and self.prepared.runs_scripts
+        return self.call is not None or runs_scripts
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorChain:
+    """All that sees the objects of one receiver under one configuration."""
+
+    stages: Mapping[Location, tuple[ProcessorStage, ...]]
+    """Before storing, by location; those without a stage are left out."""
+    projects: ProjectRegistry
+    last_tag: int
+    """The greatest tag that a stage reads from the header."""
+
+
+class Processing:
+    """Takes objects through processors; for all threads."""
+
+    def __init__(
+        self,
+        plugins: Sequence[Plugin[ProcessorType]],
+        area: IncomingArea,
+        uid_maps_file: Path,
+        tables: LabelTables,
+        workers: ProcessorWorkers,
+        states: ProcessorStates,
+        report: Callable[[Event], object],
+    ) -> None:
+        self._plugins = {plugin.info.id: plugin for plugin in reversed(plugins)}
+        self.area = area
+        """Where objects lie on their way."""
+        self._uid_maps_file = uid_maps_file.absolute()
+        self._tables = tables
+        self._workers = workers
+        self._states = states
+        self._report = report
+        self._lock = threading.Lock()
+        self._prepared: dict[_Told, PreparedProcessor] = {}
+
+    def apply(self, configuration: Configuration) -> None:
+        """Let go of what instances held that are not in force any more, and prepare the others."""
+        known = {p.id for p in configuration.processors}
+        enabled = {p for p in configuration.processors if p.enabled}
+        self._workers.keep_only({p.id for p in enabled})
+        self._states.forget_all_but(known)
+        with self._lock:
+            gone = set(self._prepared).difference(map(_compiled_parameters, enabled))
+            closing = [self._prepared.pop(told) for told in gone]
+        for prepared in closing:
+            prepared.close()
+        for processor in enabled:
+            self._stage(processor)
+
+    def start_ahead(self, configuration: Configuration) -> None:
+        """Start a process for every instance that will need one, without waiting for it."""
+        seen = {
+            processor
+            for receiver in configuration.receivers
+            if receiver.enabled
+            for processor in configuration.processors_of(receiver)
+            if processor.location.is_before_storing
+        }
+        for stage in map(self._stage, seen):
+            if stage.needs_process:
+                self._workers.start_ahead(stage.processor.id, stage.call)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._workers.close()
+        with self._lock:
+            closing, self._prepared = list(self._prepared.values()), {}
+        for prepared in closing:
+            prepared.close()
+
+    def problem_of(self, processor: Processor) -> str:
+        """Say why an instance can't work as it should; nothing if it can."""
+        stage = self._stage(processor)
+        return stage.fault or (stage.prepared.problem if stage.prepared else "")
+
+    def chain(self, receiver: Receiver, configuration: Configuration) -> ProcessorChain | None:
+        """Return what sees a receiver's objects; None if nothing does."""
+        admitted = configuration.processors_of(receiver)
+        processors = [p for p in admitted if p.location.is_before_storing]
+        return self.chain_of(processors, configuration) if processors else None
+
+    def chain_of(
+        self, processors: Sequence[Processor], configuration: Configuration
+    ) -> ProcessorChain:
+        """Return some instances as a chain, in the order in which they are given."""
+        stages: dict[Location, list[ProcessorStage]] = {}
+        for processor in processors:
+            if processor.location.is_before_storing:
+                stages.setdefault(processor.location, []).append(self._stage(processor))
+        tags = [
+            tag
+            for several in stages.values()
+            for stage in several
+            for tag in (stage.prepared.tags if stage.prepared else ())
+        ]
+        return ProcessorChain(
+            {location: tuple(several) for location, several in stages.items()},
+            configuration.projects,
+            max(tags, default=0),
+        )
+
+    @contextmanager
+    def preparing(
+        self, processor: Processor, configuration: Configuration
+    ) -> Iterator[ProcessorChain]:
+        """Give a chain of one processor that may not be saved, for as long as it is tried."""
+        tried = replace(processor, enabled=True)
+        try:
+            yield self.chain_of((tried,), configuration)
+        finally:
+            if _compiled_parameters(tried) not in {
+                _compiled_parameters(p) for p in configuration.processors if p.enabled
+            }:
+                with self._lock:
+                    prepared = self._prepared.pop(_compiled_parameters(tried), None)
+                if prepared is not None:
+                    prepared.close()
+
+    def run(self, chain: ProcessorChain, location: Location, processor_run: ProcessorRun) -> None:
+        """Let the stages at a location see an object, until one rejects it.
+
+        Raises:
+            Dropped: if a stage rejects it.
+            ProcessingFailed: if a stage fails; somebody is told.
+            OutOfResources: if the storage fails.
+        """
+        for stage in chain.stages.get(location, ()):
+            processor = stage.processor
+            if not processor.admits_project(processor_run.known.project, chain.projects):
+                why = f"its project is {processor_run.known.project or UNASSIGNED}"
+                _note_step(processor_run, stage, ProcessorResult(Verdict.NOT_SEEN, why), 0.0)
+                continue
+            answer = self._answer(stage, processor_run, chain.projects)
+            if answer.verdict is Verdict.FAILED:
+                raise _failure(answer, processor)
+            if answer.verdict is Verdict.REJECTED:
+                raise ObjectFiltered.by_processor(processor.label, answer.why)
+            processor_run.assign(answer.assigned, processor.label, chain.projects)
+
+    def _answer(
+        self, stage: ProcessorStage, processor_run: ProcessorRun, projects: ProjectRegistry
+    ) -> ProcessorResult:
+        began = monotonic()
+        try:
+            answer = self._asked(stage, processor_run, projects)
+        except OutOfResources as error:
+            answer = ProcessorResult(Verdict.FAILED, error.detail, FailureKind.RESOURCES)
+        except ProcessingFailed as error:
+            answer = ProcessorResult(Verdict.FAILED, error.detail)
+        seconds = monotonic() - began
+        for line in answer.log:
+            _logger.info("processor %s: %r", stage.processor.label, line)
+        _note_step(processor_run, stage, answer, seconds)
+        if not processor_run.is_trial:
+            times = self._states.note(stage.processor, answer.verdict, seconds, answer.why)
+            if times:
+                self._report_failure(stage.processor, answer, processor_run.facts, times)
+        return answer
+
+    def _asked(
+        self, stage: ProcessorStage, processor_run: ProcessorRun, projects: ProjectRegistry
+    ) -> ProcessorResult:
+        if stage.fault:
+            raise ProcessingFailed(stage.fault)
+        if stage.prepared is None:
+            return self._work(stage, processor_run, stage.call, "")
+        context = _context(stage, processor_run)
+        said = stage.prepared.process(context)
+        if said is None:
+            return ProcessorResult(Verdict.SKIPPED)
+        if isinstance(said, Reject):
+            return ProcessorResult(Verdict.REJECTED, said.reason)
+        if not said.script:
+            return ProcessorResult(Verdict.CONTINUED, assigned=context.assigned)
+        known = known_with(processor_run.known, context.assigned, projects)
+        answer = self._work(stage, processor_run, None, said.script, known)
+        return replace(answer, assigned=context.assigned)
+
+    def _work(
+        self,
+        stage: ProcessorStage,
+        processor_run: ProcessorRun,
+        call: PluginCall | None,
+        script: str,
+        known: Known | None = None,
+    ) -> ProcessorResult:
+        """Let a process do the work, from the object's file to another one."""
+        target = self.area.create_part()
+        try:
+            job = ProcessorJob(
+                source=str(processor_run.path),
+                target=str(self.area.path_of(target)),
+                location=stage.processor.location,
+                facts=processor_run.facts,
+                known=known or processor_run.known,
+                uid_maps="" if processor_run.is_trial else str(self._uid_maps_file),
+                plugin=call,
+                script=script,
+                wants_changes=processor_run.is_trial,
+            )
+            answer = self._workers.run(stage.processor.id, job)
+            if answer.edited and answer.verdict is Verdict.CONTINUED:
+                self._replace_file(processor_run, target)
+        except BaseException:
+            target.discard()
+            raise
+        if processor_run.edited is not target:
+            target.discard()
+        return answer
+
+    def _replace_file(self, processor_run: ProcessorRun, target: PartFile) -> None:
+        """Let the object be what a process has left, if that is a file of ours."""
+        try:
+            if body_offset(target.fd) is None:
+                raise ProcessingFailed("it left no DICOM file")
+        except OSError as error:
+            raise out_of_resources(error) from error
+        path = self.area.path_of(target)
+        try:
+            header = read_file(path, last_tag=processor_run.last_tag)
+        except UnreadableObject as error:
+            raise ProcessingFailed(f"it left what can't be read: {error.detail}") from error
+        processor_run.replace_file(target, path, header)
+
+    def _stage(self, processor: Processor) -> ProcessorStage:
+        plugin = self._plugins.get(processor.processor_class)
+        loaded = plugin.loaded if plugin else None
+        if plugin is None or loaded is None:
+            said = f"can't be used: {plugin.info.error}" if plugin else "is not installed"
+            return ProcessorStage(processor, Settings(), None, None, f"its class {said}")
+        settings = settings_of(loaded.info, processor)
+        if plugin.info.distribution == OWN_DISTRIBUTION and isinstance(loaded, Preparing):
+            return ProcessorStage(
+                processor, settings, self._ready(loaded, processor, settings), None
+            )
+        call = PluginCall(plugin.info.id, plugin.info.target, settings)
+        return ProcessorStage(processor, settings, None, call)
+
+    def _ready(
+        self, preparing: Preparing, processor: Processor, settings: Settings
+    ) -> PreparedProcessor:
+        """Return what runs on the thread that files the object, made once for all receivers."""
+        with self._lock:
+            known = self._prepared.get(_compiled_parameters(processor))
+        if known is not None:
+            return known
+        made = preparing.prepare(settings, self._tables.of(processor.label))
+        with self._lock:
+            known = self._prepared.setdefault(_compiled_parameters(processor), made)
+        if known is not made:
+            made.close()
+        return known
+
+    def _report_failure(
+        self, processor: Processor, answer: ProcessorResult, facts: Facts, times: int
+    ) -> None:
+        self._report(
+            ProcessorFailed(
+                receiver=facts.receiver,
+                calling_ae_title=facts.calling_ae_title,
+                association=facts.association,
+                processor=processor.label,
+                why=answer.why,
+                times=times,
+            )
+        )
+
+
+_Told = tuple[int, str, str, tuple[tuple[str, str], ...]]
+"""All of an instance that matters to what is prepared for it: its table outlives other changes."""
+
+
+def _compiled_parameters(processor: Processor) -> _Told:
+    return processor.id, processor.label, processor.processor_class, processor.parameters
+
+
+def _context(stage: ProcessorStage, processor_run: ProcessorRun) -> Context:
+    return Context(
+        location=stage.processor.location,
+        header=processor_run.header,
+        edit=NoEditor(),
+        facts=processor_run.facts,
+        identity=processor_run.known,
+        settings=stage.settings,
+        log=lambda message: _logger.info("processor %s: %s", stage.processor.label, message),
+    )
+
+
+def _failure(answer: ProcessorResult, processor: Processor) -> IntakeError:
+    if answer.failure is FailureKind.RESOURCES:
+        return OutOfResources(answer.why)
+    return ProcessingFailed(f"processor {processor.label}: {answer.why}")
+
+
+def _note_step(
+    processor_run: ProcessorRun, stage: ProcessorStage, answer: ProcessorResult, seconds: float
+) -> None:
+    """Keep what a stage said, if somebody wants to see it."""
+    if processor_run.is_trial:
+        processor = stage.processor
+        processor_run.steps.append(
+            ProcessorStep(
+                processor.label,
+                processor.processor_class,
+                processor.location,
+                answer.verdict,
+                answer.why,
+                answer.assigned,
+                answer.changes,
+                seconds,
+            )
+        )

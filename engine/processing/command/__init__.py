@@ -1,0 +1,4 @@
+"""*Command*: external programs, run for sessions that became ready or archived.
+
+Read `commands` first; `runner` takes runs from the queue.
+"""

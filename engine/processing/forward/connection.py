@@ -1,0 +1,77 @@
+"""The association with one destination: opened when objects need it, and used for many of them."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from engine.dimse.acse import MAX_CONTEXTS
+from engine.dimse.scu import call
+from engine.errors import AssociationBroken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from engine.dimse.acse import Context
+    from engine.dimse.scu import OutgoingAssociation
+    from engine.processing.forward.destination import Destination
+
+
+class DestinationConnection:
+    """Used by its sender's thread; only `hang_up` and `is_open` are for others."""
+
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
+        self._lock = threading.Lock()
+        """Guards the association against being hung up while it is made."""
+        self._association: OutgoingAssociation | None = None
+        self._hung_up = False
+        self._contexts: dict[Context, None] = {}
+        """What was proposed, in the order in which it was needed first."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is an association."""
+        association = self._association
+        return association is not None and association.is_open
+
+    def require(self, contexts: Iterable[Context]) -> OutgoingAssociation:
+        """Return an association that these contexts were proposed for.
+
+        Raises:
+            PeerError: if there is none.
+            InvalidReceiver: if a certificate file can't be used.
+        """
+        wanted = dict.fromkeys(contexts)
+        association = self._association
+        if (
+            association is not None
+            and association.is_quiet()
+            and wanted.keys() <= self._contexts.keys()
+        ):
+            return association
+        self.close()
+        # What it took before it will need again: proposed at once, it needs no new association.
+        proposed = dict.fromkeys([*wanted, *self._contexts][:MAX_CONTEXTS])
+        made = call(self._destination.peer, list(proposed), self._destination.deadlines)
+        self._contexts = proposed
+        with self._lock:
+            self._association = made
+            if self._hung_up:
+                made.hang_up()
+                raise AssociationBroken("the engine stops")
+        return made
+
+    def close(self) -> None:
+        """Release the association, if there is one."""
+        with self._lock:
+            association, self._association = self._association, None
+        if association is not None:
+            association.release()
+
+    def hang_up(self) -> None:
+        """End the association from another thread, and let no other be made."""
+        with self._lock:
+            self._hung_up = True
+            if self._association is not None:
+                self._association.hang_up()

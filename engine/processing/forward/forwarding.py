@@ -1,0 +1,197 @@
+"""The forward copies of one engine, put together: a queue, one follower, a sender for each peer."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from engine.errors import ConfigurationError, StorageUnusable
+from engine.events.delivery import (
+    ForwardingFollowsNewIndex,
+    ForwardingHalted,
+    ForwardingResumed,
+    ForwardsDropped,
+    QueueSetAside,
+)
+from engine.index.arrivals import Arrivals
+from engine.index.database import open_or_recreate
+from engine.processing.forward.delivery import ForwardingContext
+from engine.processing.forward.destination import destination_of
+from engine.processing.forward.follower import Follower
+from engine.processing.forward.processor import ForwardCopy
+from engine.processing.forward.queue import ForwardingQueue
+from engine.processing.forward.sender import DestinationSender
+from engine.processing.forward.service import ForwardingControl, forward_copies
+from engine.processing.installed import settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from engine.events.journal import Journal
+    from engine.host.clock import Clock
+    from engine.index.store import SessionIndex
+    from engine.model.configuration import Configuration
+    from engine.model.processor import Processor
+    from engine.processing.forward.destination import Destination
+    from engine.sessions.trash import ExpiryClock
+    from engine.settings import EngineSettings
+    from engine.storage.areas import Areas
+
+RETRY_SECONDS = 10.0
+
+_logger = logging.getLogger(__name__)
+
+
+class Forwarding:
+    """Follows the index and sends; `apply` and the desk may be used by any thread."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        index: SessionIndex,
+        areas: Areas,
+        journal: Journal,
+        clock: Clock,
+        configuration: Callable[[], Configuration],
+        expiry: ExpiryClock,
+    ) -> None:
+        """Open the queue; called before a crash is recovered from, which brings new rows.
+
+        Raises:
+            StorageUnusable: if queue or index can't be used.
+        """
+        self._journal = journal
+        self._configuration = configuration
+        self._senders: dict[int, DestinationSender] = {}
+        self._is_registered = False
+        """Whether the queue knows which destinations are configured."""
+        self._stopping, self._news = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="forwarding")
+        with ExitStack() as resources:
+            self._queue, self._set_aside = open_or_recreate(
+                ForwardingQueue, settings.forwarding_file
+            )
+            resources.callback(self._queue.close)
+            arrivals = Arrivals(settings.index_file)
+            resources.callback(arrivals.close)
+            self._context = ForwardingContext(self._queue, arrivals, areas, journal, clock, expiry)
+            self._follower = Follower(self._queue, arrivals, configuration, clock)
+            if self._follower.begin():
+                journal.record(ForwardingFollowsNewIndex())
+            self._queue.forget_waits()
+            resources.callback(index.objects_written.add(self._object_stored))
+            self._open = resources.pop_all()
+        self.desk = ForwardingControl(
+            self._queue, configuration, clock, journal.record, self._is_sending, self._news.set
+        )
+
+    def apply(self, configuration: Configuration) -> None:
+        """Let destinations take objects from now on, or not any more; senders follow at once."""
+        try:
+            self._register(configuration)
+        except StorageUnusable as error:
+            self._journal.record(ForwardingHalted(reason=error.detail))
+        self._news.set()
+
+    def start(self) -> None:
+        """Begin to follow and to send."""
+        if self._set_aside:
+            self._journal.record(QueueSetAside(kept_as=self._set_aside))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End all threads; what waits stays in the queue, and so does what is half sent."""
+        self._stopping.set()
+        self._news.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._end(tuple(self._senders.values()))
+
+    def close(self) -> None:
+        """Close queue, index and bell."""
+        self._open.close()
+
+    def _register(self, configuration: Configuration) -> None:
+        self._is_registered = False
+        copies = forward_copies(configuration)
+        dropped = self._queue.set_destinations(
+            [processor.id for processor in copies],
+            [processor.id for processor in copies if processor.enabled],
+            self._follower.newest(),
+        )
+        self._is_registered = True
+        if dropped:
+            self._journal.record(ForwardsDropped(objects=dropped))
+
+    def _object_stored(self) -> None:
+        """Wake the follower if there is anybody who may want an object."""
+        if self._senders:
+            self._news.set()
+
+    def _is_sending(self, destination: int) -> bool:
+        sender = self._senders.get(destination)
+        return sender is not None and sender.is_sending
+
+    def _run(self) -> None:
+        halted = ""
+        while not self._stopping.is_set():
+            seconds: float | None = None
+            try:
+                self._serve()
+                if halted:
+                    halted = ""
+                    self._journal.record(ForwardingResumed())
+            except StorageUnusable as error:
+                if error.detail != halted:
+                    halted = error.detail
+                    self._journal.record(ForwardingHalted(reason=halted))
+                seconds = RETRY_SECONDS
+            except Exception:
+                _logger.exception("following the index failed; trying again")
+                seconds = RETRY_SECONDS
+            if not self._stopping.is_set():
+                self._news.wait(seconds)
+                self._news.clear()
+
+    def _serve(self) -> None:
+        """Bring the senders to what is configured, and queue what is new."""
+        if not self._is_registered:
+            self._register(self._configuration())
+        copies = [p for p in forward_copies(self._configuration()) if p.enabled]
+        self._bring_to(list(self._destinations(copies)))
+        processors = {processor.id: processor for processor in copies}
+        self._follower.follow(processors, self._stopping.is_set)
+        for sender in self._senders.values():
+            sender.notify()
+
+    def _destinations(self, copies: Iterable[Processor]) -> Iterable[Destination]:
+        for processor in copies:
+            try:
+                yield destination_of(processor, settings_of(ForwardCopy.info, processor))
+            except ConfigurationError as error:
+                halted = ForwardingHalted(destination=processor.label, reason=error.detail)
+                self._journal.record(halted)
+
+    def _bring_to(self, wanted: list[Destination]) -> None:
+        """End senders whose settings changed or that are not wanted, and begin the others."""
+        before = self._senders
+        kept = {d.id: before[d.id] for d in wanted if _is_for(before.get(d.id), d)}
+        self._senders = kept  # whatever comes next, none that has ended is taken for one at work
+        self._end([sender for number, sender in before.items() if number not in kept])
+        made = {d.id: DestinationSender(d, self._context) for d in wanted if d.id not in kept}
+        self._senders = kept | made
+        for sender in made.values():
+            sender.start()
+
+    def _end(self, senders: Iterable[DestinationSender]) -> None:
+        ending = tuple(senders)
+        for sender in ending:
+            sender.request_stop()
+        for sender in ending:
+            sender.join()
+
+
+def _is_for(sender: DestinationSender | None, destination: Destination) -> bool:
+    return sender is not None and sender.destination == destination

@@ -1,0 +1,104 @@
+"""The processes of processors: each instance has its own, so that none waits for another's."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import partial
+from typing import Final
+
+from engine.errors import ProcessingFailed
+from engine.processing.job import (
+    PluginCall,
+    ProcessorJob,
+    ProcessorResult,
+    get_ready,
+    run_processor,
+)
+from engine.workers.pool import Workers, worker_faults
+
+PROCESSES_PER_INSTANCE: Final = 2
+CPU_SECONDS: Final = 20.0
+WALL_SECONDS: Final = 30.0
+"""The longest that a processor may take for one object, whatever it waits for."""
+
+_logger = logging.getLogger(__name__)
+
+
+class ProcessorWorkers:
+    """The processes of all instances, by id; every method may be called from any thread."""
+
+    def __init__(
+        self, *, cpu_seconds: float = CPU_SECONDS, wall_seconds: float = WALL_SECONDS
+    ) -> None:
+        """No process is started yet."""
+        self._limits = (cpu_seconds, wall_seconds)
+        self._lock = threading.Lock()
+        self._of: dict[int, Workers[ProcessorJob, ProcessorResult]] = {}
+        self._in_use: set[int] | None = None
+        """The instances that the configuration has; None as long as all are kept."""
+        self._closed = False
+
+    def run(self, instance_id: int, job: ProcessorJob) -> ProcessorResult:
+        """Let an instance's process do a job.
+
+        Raises:
+            ProcessingFailed: if it hangs, crashes or breaks.
+            OutOfResources: if no process can be started.
+        """
+        workers = self._workers(instance_id)
+        try:
+            with worker_faults():
+                return workers.run(job)
+        finally:
+            if self._in_use is not None and instance_id not in self._in_use:
+                workers.rest()
+
+    def start_ahead(self, instance_id: int, call: PluginCall | None) -> None:
+        """Start an instance's first process, if it has none; nobody waits for it.
+
+        Args:
+            instance_id: the processor's number.
+            call: the plugin that it is; None for a script.
+        """
+        try:
+            self._workers(instance_id).start_ahead(partial(get_ready, call))
+        except OSError as error:
+            _logger.warning("no process for a processor can be started yet: %s", error.strerror)
+
+    def keep_only(self, instance_ids: set[int]) -> None:
+        """End the processes of other instances, once they have done what they are at."""
+        with self._lock:
+            self._in_use = set(instance_ids)
+            idle = [workers for number, workers in self._of.items() if number not in instance_ids]
+        for workers in idle:
+            workers.rest()
+
+    def processes(self) -> int:
+        """Return how many processes there are now."""
+        with self._lock:
+            known = tuple(self._of.values())
+        return sum(workers.processes for workers in known)
+
+    def close(self) -> None:
+        """Kill all processes; calls that wait for one end at once."""
+        with self._lock:
+            self._closed = True
+            known = tuple(self._of.values())
+        for workers in known:
+            workers.close()
+
+    def _workers(self, instance_id: int) -> Workers[ProcessorJob, ProcessorResult]:
+        with self._lock:
+            if self._closed:
+                raise ProcessingFailed("the engine stops")
+            found = self._of.get(instance_id)
+            if found is None:
+                cpu_seconds, wall_seconds = self._limits
+                found = self._of[instance_id] = Workers(
+                    run_processor,
+                    processes=PROCESSES_PER_INSTANCE,
+                    cpu_seconds=cpu_seconds,
+                    wall_seconds=wall_seconds,
+                )
+            return found

@@ -1,0 +1,106 @@
+"""`HistoryView` of an engine in this process: revisions of its configuration, told in words."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from engine.api.history import ChangeRow, RevisionPage, RevisionSummary
+from engine.errors import ChangedMeanwhile
+from engine.host.owner import SAYS
+from engine.model.configuration import Configuration
+from engine.model.configuration_diff import differences, in_one_line, masked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from engine.config.store import ConfigurationStore, Revision
+    from engine.model.configuration_diff import FieldDifference
+
+LONGEST_PAGE = 200
+_SUMMARY_ROWS = 5
+_MOST_SUBJECTS = 200
+_LONGEST_TEXT = 20_000
+_BETWEEN = " from "
+"""Between login and address in the name of who made a change."""
+
+
+class HistoryQueries:
+    """Reads the kept revisions; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        store: ConfigurationStore,
+        in_force: Callable[[], Configuration],
+        changing: Callable[[], AbstractContextManager[ConfigurationStore]],
+        apply: Callable[[Configuration], None],
+    ) -> None:
+        """Take the store, and how the engine changes what is in force."""
+        self._store = store
+        self._in_force = in_force
+        self._changing = changing
+        self._apply = apply
+
+    def revisions(self, *, before: int | None = None, limit: int = 50) -> RevisionPage:
+        """Return revisions older than one, newest first."""
+        limit = min(max(0, limit), LONGEST_PAGE)
+        found = list(islice(self._store.revisions(before), limit + 1))
+        shown = tuple(map(_summary, found[:limit]))
+        return RevisionPage(shown, self._in_force().revision, more=len(found) > limit)
+
+    def diff(self, before: int, after: int | None = None) -> tuple[ChangeRow, ...]:
+        """Return what differs between two revisions."""
+        earlier = self._store.revision(before) if before else Configuration()
+        later = self._in_force() if after is None else self._store.revision(after)
+        return tuple(map(_row, masked(differences(earlier, later))))
+
+    def restore(self, number: int, actor: str, *, replacing: int | None = None) -> int:
+        """Bring back a revision, as a new one, into force; return the number of that."""
+        with self._changing() as store:
+            now = store.load()
+            if replacing is not None and now.revision != replacing:
+                made = [row.sentence() for row in masked(self._since(replacing, now))]
+                raise ChangedMeanwhile("the configuration", now.changed_by, now.changed_at, made)
+            configuration = store.restore(number, actor)
+            if configuration != self._in_force():
+                self._apply(configuration)
+            return configuration.revision
+
+    def _since(self, number: int, now: Configuration) -> tuple[FieldDifference, ...]:
+        return differences(self._store.revision(number), now)
+
+
+def _summary(revision: Revision) -> RevisionSummary:
+    made, configuration = list(masked(revision.made)), revision.configuration
+    # An address that a client only says it has stays behind the name, marked as said.
+    name, says, said = configuration.changed_by.partition(SAYS)
+    who, _, where = name.partition(_BETWEEN)
+    return RevisionSummary(
+        number=configuration.revision,
+        changed_at=configuration.changed_at,
+        changed_by=f"{who}{says}{said}",
+        changed_from=where,
+        changes=len(made),
+        summary=tuple(difference.sentence() for difference in made[:_SUMMARY_ROWS]),
+        subjects=tuple(dict.fromkeys(d.subject for d in made))[:_MOST_SUBJECTS],
+    )
+
+
+def _row(difference: FieldDifference) -> ChangeRow:
+    return ChangeRow(
+        subject=difference.subject,
+        change=difference.change,
+        field=difference.field,
+        before=_text(difference.before),
+        after=_text(difference.after),
+        sentence=difference.sentence()[:_LONGEST_TEXT],
+    )
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list | tuple):
+        return "\n".join(map(in_one_line, value))[:_LONGEST_TEXT]
+    return "" if value is None else str(value)[:_LONGEST_TEXT]

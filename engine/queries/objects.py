@@ -1,0 +1,357 @@
+"""`ObjectsView` of an engine in this process: headers and images read in a process of their own."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from engine.api.objects import (
+    ComparedRow,
+    Comparison,
+    ElementRow,
+    ObjectHeader,
+    ObjectReference,
+    ObjectTrail,
+    RecentObject,
+    RowChange,
+    Thumbnail,
+)
+from engine.errors import EngineError, NotFound, UnreadableObject
+from engine.index import contents
+from engine.index.contents import session_row, sop_class_name
+from engine.inspection.job import HeaderJob, HeaderResult, ThumbnailJob, run
+from engine.model.identity import (
+    MASK,
+    UNASSIGNED,
+    IdentifyingValue,
+    IdentifyingValues,
+    identifies_anywhere,
+)
+from engine.workers.pool import JobFailed, WorkerLost, Workers, WorkerTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from engine.api.objects import Window
+    from engine.identification.caches import RecentHeader
+    from engine.index.contents import RecentRow
+    from engine.index.reader import IndexReader
+    from engine.inspection.job import Job, Result
+    from engine.inspection.showings import PhiAccessLog
+    from engine.intake.rules import ObjectRouter
+    from engine.model.session import Session
+    from engine.sessions.service import SessionService
+
+
+_META_GROUP = 0x0002
+
+
+def compared(
+    received: Sequence[ElementRow], stored: Sequence[ElementRow], last_tag: int
+) -> tuple[ComparedRow, ...]:
+    """Return the rows of both headers in one order, unmasked ones.
+
+    Args:
+        received: the elements as they arrived.
+        stored: the elements of the file; its file meta is not compared.
+        last_tag: the greatest tag that `received` may hold; later ones are left out.
+    """
+    before, after = _by_path(received, last_tag), _by_path(stored, last_tag)
+    rows = []
+    for path in _merged(list(before), list(after)):
+        old, new = before.get(path), after.get(path)
+        rows.append(ComparedRow(_change(old, new), old, new))
+    return tuple(rows)
+
+
+def _by_path(rows: Iterable[ElementRow], last_tag: int) -> dict[str, ElementRow]:
+    kept: dict[str, ElementRow] = {}
+    within = False
+    for row in rows:
+        if not row.depth:
+            within = row.tag >> 16 != _META_GROUP and row.tag <= last_tag
+        if within:
+            kept[row.path] = row
+    return kept
+
+
+def _change(old: ElementRow | None, new: ElementRow | None) -> RowChange:
+    if old is None:
+        return RowChange.ADDED
+    if new is None:
+        return RowChange.REMOVED
+    same = old.value == new.value and (old.length == new.length or not old.cut)
+    return RowChange.EQUAL if same else RowChange.CHANGED
+
+
+def _merged(before: list[str], after: list[str]) -> list[str]:
+    """Return all paths; both lists are in order, and so is the outcome."""
+    return sorted({*before, *after}, key=_order)
+
+
+def _order(path: str) -> tuple[tuple[str, int], ...]:
+    """Return a key by which an item follows its sequence, and item 2 precedes item 10."""
+    parts = []
+    for part in path.split("."):
+        tag, _, number = part.partition("[")
+        parts.append((tag, int(number[:-1]) if number else 0))
+    return tuple(parts)
+
+
+CPU_SECONDS: Final = 10.0
+WALL_SECONDS: Final = 20.0
+MEMORY_BYTES: Final = 2 * 1024**3
+"""Decoders believe what an image says of its size."""
+
+
+class ObjectQueries:
+    """Every method may be called from any thread."""
+
+    def __init__(
+        self,
+        session_service: SessionService,
+        reader: IndexReader,
+        router: ObjectRouter,
+        phi_access_log: PhiAccessLog,
+    ) -> None:
+        self._session_service = session_service
+        self._reader = reader
+        self._router = router
+        self._phi_access_log = phi_access_log
+        self._workers: Workers[Job, Result] = Workers(
+            run,
+            processes=1,
+            cpu_seconds=CPU_SECONDS,
+            wall_seconds=WALL_SECONDS,
+            memory_bytes=MEMORY_BYTES,
+        )
+
+    def close(self) -> None:
+        """End the process that reads objects."""
+        self._workers.close()
+
+    def recent(
+        self, *, receiver: str = "", calling_ae_title: str = "", limit: int = 50
+    ) -> tuple[RecentObject, ...]:
+        """Return the objects that arrived last, newest first."""
+        with self._reader.reading() as connection:
+            rows = contents.newest(connection, receiver, calling_ae_title, limit)
+        kept = {recent.header.sop_instance_uid: recent for recent in self._router.recent()}
+        return tuple(_recent(row, kept.get(row.sop_instance_uid)) for row in rows)
+
+    def header(self, reference: ObjectReference, *, as_received: bool = False) -> ObjectHeader:
+        """Return the elements of an object, with identifying values masked."""
+        header = self._header(reference, as_received)
+        return replace(header, elements=masked(header.elements))
+
+    def compare(self, reference: ObjectReference) -> Comparison:
+        """Return a stored object's header beside the one that arrived."""
+        return masked_comparison(self._comparison(reference))
+
+    def shown(
+        self, reference: ObjectReference, actor: str, *, as_received: bool = False
+    ) -> ObjectHeader:
+        """Return a header with nothing masked, and note who saw it."""
+        header = self._header(reference, as_received)
+        self.record_phi_access(reference, actor)
+        return header
+
+    def shown_comparison(self, reference: ObjectReference, actor: str) -> Comparison:
+        """Return a comparison with nothing masked, and note who saw it."""
+        comparison = self._comparison(reference)
+        self.record_phi_access(reference, actor)
+        return comparison
+
+    def record_phi_access(self, reference: ObjectReference, actor: str) -> None:
+        """Let the journal keep that somebody saw what an object says of its patient."""
+        if reference.file:
+            with self._reader.reading() as connection:
+                uid = contents.instance_of(connection, reference)
+        else:
+            uid = self.received(reference).header.sop_instance_uid or ""
+        self._phi_access_log.note(actor, uid, reference.session or None)
+
+    def trail(self, reference: ObjectReference) -> ObjectTrail:
+        """Return where an object went."""
+        with self._reader.reading() as connection:
+            uid = reference.sop_instance_uid or contents.instance_of(connection, reference)
+            steps = contents.steps(connection, uid)
+            if not steps:
+                raise _not_found()
+            known = dict.fromkeys(step.session for step in steps if step.session is not None)
+            sessions = tuple(session_row(connection, number) for number in known)
+        return ObjectTrail(steps, sessions)
+
+    def thumbnail(
+        self,
+        reference: ObjectReference,
+        *,
+        frame: int = 1,
+        width: int = 256,
+        height: int = 256,
+        window: Window | None = None,
+    ) -> Thumbnail:
+        """Return one frame of a stored object."""
+        path = self.path(reference)
+        try:
+            made = self.run(ThumbnailJob(str(path), frame, width, height, window))
+        except UnreadableObject as error:
+            return Thumbnail(frame=frame, problem=error.detail, remedy=error.remedy)
+        assert isinstance(made, Thumbnail)
+        return made
+
+    def _header(self, reference: ObjectReference, as_received: bool) -> ObjectHeader:
+        if as_received or not reference.file:
+            recent = self.received(reference)
+            result, size = self._read(_job_of(recent)), recent.header.size_bytes
+        else:
+            path = self.path(reference)
+            result, size = self._read(HeaderJob(str(path))), _size(path)
+        return ObjectHeader(
+            reference=reference,
+            elements=result.elements,
+            complete=result.complete,
+            transfer_syntax=sop_class_name(result.transfer_syntax_uid),
+            sop_class=sop_class_name(result.sop_class_uid),
+            bytes=size,
+            frames=result.frames,
+            has_pixels=result.has_pixels,
+            anonymized_by=result.anonymized_by,
+        )
+
+    def _comparison(self, reference: ObjectReference) -> Comparison:
+        recent = self.received(reference)
+        received = self._read(_job_of(recent))
+        stored = self._read(HeaderJob(str(self.path(reference))))
+        last_tag = max((row.tag for row in received.elements if not row.depth), default=0)
+        last_tag = max(last_tag, recent.header.last_tag)
+        rows = compared(received.elements, stored.elements, last_tag)
+        return Comparison(rows, last_tag, complete=received.complete and stored.complete)
+
+    def run(self, job: Job) -> Result:
+        """Have a job done in the process that reads objects.
+
+        Raises:
+            UnreadableObject: if that takes too long, or the process does not survive it.
+        """
+        with _worker_errors_translated():
+            return self._workers.run(job)
+
+    def session(self, reference: ObjectReference) -> Session:
+        """Return the session of a stored object; raises as `header` does."""
+        with self._reader.reading() as connection:
+            contents.instance_of(connection, reference)
+            return session_row(connection, reference.session)
+
+    def _read(self, job: HeaderJob) -> HeaderResult:
+        result = self.run(job)
+        assert isinstance(result, HeaderResult)
+        if result.problem:
+            raise UnreadableObject(result.problem, "look at the file with another program")
+        return result
+
+    def path(self, reference: ObjectReference) -> Path:
+        """Return the file of an object that the index knows; no other name becomes a path."""
+        session = self.session(reference)
+        path = self._session_service.folder(session) / reference.file
+        if path.is_symlink() or not path.is_file():
+            raise NotFound("the object is not where it was", "look at the list again")
+        return path
+
+    def received(self, reference: ObjectReference) -> RecentHeader:
+        """Return an object's header as it arrived; raises as `header` does."""
+        uid = reference.sop_instance_uid
+        if not uid and reference.file:
+            with self._reader.reading() as connection:
+                uid = contents.instance_of(connection, reference)
+        for recent in self._router.recent():
+            if recent.header.sop_instance_uid == uid:
+                return recent
+        raise NotFound(
+            "what was received is not in memory any more",
+            "only the last 20 headers of each receiver are kept, until the engine stops",
+        )
+
+
+def masked(elements: tuple[ElementRow, ...]) -> tuple[ElementRow, ...]:
+    """Hide the identifying values of a header."""
+    return tuple(hidden for row in elements if (hidden := _masked(row)))
+
+
+def masked_comparison(comparison: Comparison) -> Comparison:
+    """Hide the identifying values of both headers, also where a script has copied them to."""
+    known = IdentifyingValues(
+        IdentifyingValue(row.value, row.vr, row.private)
+        for row in (compared.received for compared in comparison.rows)
+        if row is not None
+        and row.identifying
+        and (row.private or identifies_anywhere(row.tag, row.vr))
+    )
+    return replace(comparison, rows=tuple(_masked_pair(row, known) for row in comparison.rows))
+
+
+def _masked_pair(row: ComparedRow, known: IdentifyingValues) -> ComparedRow:
+    received, stored = _masked(row.received), _masked(row.stored)
+    if stored is not None and row.change in {RowChange.CHANGED, RowChange.ADDED}:
+        stored = _hidden(stored) if known.appear_in(stored.value) else stored
+    return replace(row, received=received, stored=stored)
+
+
+def _masked(row: ElementRow | None) -> ElementRow | None:
+    if row is None or not (row.identifying and row.value):
+        return row
+    return _hidden(row)
+
+
+def _hidden(row: ElementRow) -> ElementRow:
+    return replace(row, value=MASK, masked=True, first_bytes=b"")
+
+
+def _recent(row: RecentRow, kept: RecentHeader | None) -> RecentObject:
+    in_session = row.session is not None and row.label is not None
+    return RecentObject(
+        reference=ObjectReference(row.session or 0, row.file, row.sop_instance_uid),
+        at=row.at,
+        receiver=row.receiver,
+        calling_ae_title=row.calling_ae_title,
+        sop_class=sop_class_name(row.sop_class_uid),
+        modality=(kept.header.modality if kept else None) or row.modality or "",
+        project=(row.project or UNASSIGNED) if in_session else "",
+        label=row.label or "",
+        bytes=row.bytes,
+        state=row.state,
+        status=row.status,
+        reason=row.reason,
+        as_received=kept is not None,
+    )
+
+
+def _job_of(recent: RecentHeader) -> HeaderJob:
+    header = recent.header
+    return HeaderJob(data=header.kept_bytes, transfer_syntax_uid=header.transfer_syntax_uid)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _not_found() -> EngineError:
+    return NotFound("there is no such object", "look at the list again")
+
+
+@contextmanager
+def _worker_errors_translated() -> Iterator[None]:
+    """Say what the end of the process means to whoever looks at an object."""
+    try:
+        yield
+    except WorkerTimeout as error:
+        raise UnreadableObject("the object took too long to read", "use a viewer") from error
+    except (WorkerLost, JobFailed, OSError) as error:
+        raise UnreadableObject(
+            f"the object can't be read ({type(error).__name__})", "use a viewer"
+        ) from error

@@ -1,0 +1,182 @@
+"""`ScriptsView` of an engine in this process: texts are checked here, objects tried elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from engine.api.scripts import FindingKind, LeftText, ScriptFinding, ScriptPreview
+from engine.errors import UnreadableObject
+from engine.inspection.job import TrialJob, TrialResult
+from engine.model.anonymization import Anonymization, ScriptScope
+from engine.model.identity import MASK, UNASSIGNED, IdentifyingValues
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.api.objects import ObjectReference
+    from engine.api.scripts import EditedRow, ScriptTrial
+    from engine.errors import Problem
+    from engine.intake.rules import ObjectRouter
+    from engine.model.anonymization import ProfileSettings
+    from engine.model.configuration import Configuration
+    from engine.queries.objects import ObjectQueries
+
+
+class ScriptQueries:
+    """Every method may be called from any thread."""
+
+    def __init__(
+        self,
+        objects: ObjectQueries,
+        router: ObjectRouter,
+        configuration: Callable[[], Configuration],
+    ) -> None:
+        self._objects = objects
+        self._router = router
+        self._configuration = configuration
+
+    def check(self, text: str) -> tuple[ScriptFinding, ...]:
+        """Return what is wrong with a text, or odd about it; an empty one is no script at all."""
+        from engine.anonymize import Script, ScriptError, lint
+
+        if not text.strip():
+            return ()
+        try:
+            script = Script.parse(text)
+        except ScriptError as error:
+            return tuple(map(_finding, error.problems))
+        return tuple(
+            ScriptFinding(FindingKind.TRAP, f.line, 1, f.message, f.remedy, f.trap)
+            for f in lint(script)
+        )
+
+    def left(self, text: str) -> tuple[LeftText, ...]:
+        """Return which texts neither a script nor the basic profile removes."""
+        from engine.anonymize import Script, ScriptError, texts_kept_by
+
+        if not text.strip():
+            return ()
+        try:
+            return tuple(
+                LeftText(left.path, left.name) for left in texts_kept_by(Script.parse(text))
+            )
+        except ScriptError:
+            return ()
+
+    def default_script(self) -> str:
+        """Return XNAT's script for a site."""
+        from engine.anonymize import DEFAULT_SITE_SCRIPT
+
+        return DEFAULT_SITE_SCRIPT
+
+    def preview(
+        self,
+        trial: ScriptTrial,
+        reference: ObjectReference,
+        *,
+        as_received: bool = False,
+        equal: bool = False,
+    ) -> ScriptPreview:
+        """Apply a trial to a copy of an object, with identifying values masked."""
+        made, known = self._preview(trial, reference, as_received=as_received, equal=equal)
+        rows = tuple(_masked(row, known) for row in made.rows)
+        return replace(made, rows=rows, why=known.hide(made.why))
+
+    def shown_preview(
+        self,
+        trial: ScriptTrial,
+        reference: ObjectReference,
+        actor: str,
+        *,
+        as_received: bool = False,
+        equal: bool = False,
+    ) -> ScriptPreview:
+        """Apply a trial with nothing masked, and note who saw it."""
+        made, _ = self._preview(trial, reference, as_received=as_received, equal=equal)
+        self._objects.record_phi_access(reference, actor)
+        return made
+
+    def _preview(
+        self, trial: ScriptTrial, reference: ObjectReference, *, as_received: bool, equal: bool
+    ) -> tuple[ScriptPreview, IdentifyingValues]:
+        """Return what a trial comes to, unmasked, and what the object says of its patient."""
+        step = self._step(trial)
+        job = self._job(trial, reference, as_received=as_received or not reference.file)
+        job = replace(job, steps=(step,), equal=equal)
+        result = self._objects.run(job)
+        assert isinstance(result, TrialResult)
+        if result.problem:
+            raise UnreadableObject(result.problem, "look at the file with another program")
+        preview = ScriptPreview(
+            result.outcome,
+            result.rows,
+            result.why,
+            result.remedy,
+            result.line,
+            job.labels,
+            complete=result.complete,
+        )
+        return preview, IdentifyingValues(result.telling)
+
+    def _step(self, trial: ScriptTrial) -> Anonymization:
+        """Return what is tried: the draft, in the place of what is saved."""
+        configuration = self._configuration()
+        saved = _saved_of_site(configuration)
+        if trial.scope is ScriptScope.PROJECT:
+            saved = _saved_of_project(configuration, trial.project)
+        text, revision, profile = saved
+        profile = trial.profile or profile
+        return Anonymization(
+            trial.scope,
+            text if trial.text is None else trial.text,
+            revision or configuration.revision + 1,
+            profile if profile.enabled else None,
+        )
+
+    def _job(
+        self, trial: ScriptTrial, reference: ObjectReference, *, as_received: bool
+    ) -> TrialJob:
+        if not as_received:
+            session = self._objects.session(reference)
+            labels = (session.project or UNASSIGNED, session.subject or "", session.label)
+            path = self._objects.path(reference)
+            return TrialJob(path=str(path), labels=trial.labels or labels)
+        recent = self._objects.received(reference)
+        site = self._configuration().site.anonymization
+        is_projects = trial.scope is ScriptScope.PROJECT
+        return TrialJob(
+            data=recent.header.kept_bytes,
+            transfer_syntax_uid=recent.header.transfer_syntax_uid,
+            labels=trial.labels or self._router.labels_of(recent),
+            before=(site,) if site and is_projects else (),
+        )
+
+
+def _finding(problem: Problem) -> ScriptFinding:
+    line, column = problem.line or 1, problem.column or 1
+    return ScriptFinding(FindingKind.ERROR, line, column, problem.message, problem.remedy)
+
+
+def _saved_of_site(configuration: Configuration) -> tuple[str, int, ProfileSettings]:
+    site = configuration.site
+    return site.script.text, site.script.revision, site.profile
+
+
+def _saved_of_project(
+    configuration: Configuration, project_id: str
+) -> tuple[str, int, ProfileSettings]:
+    project = configuration.projects.project(project_id)
+    return project.anonymization_script, project.anonymization_script_revision, project.profile
+
+
+def _masked(row: EditedRow, known: IdentifyingValues) -> EditedRow:
+    """Hide what an identifying element says, and what any other repeats of one."""
+    before, after = (
+        MASK if text and (row.identifying or known.appear_in(text)) else text
+        for text in (row.before, row.after)
+    )
+    masked = (before, after) != (row.before, row.after)
+    return replace(
+        row, path=known.hide_in_path(row.path), before=before, after=after, masked=masked
+    )

@@ -1,0 +1,246 @@
+"""`SessionsView` of an engine in this process: pages, details, and requests for the lifecycle."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from engine.api.sessions import (
+    ArchivePreview,
+    ScanSummary,
+    SessionDetail,
+    SessionMoment,
+    SessionOrder,
+    SessionOutcome,
+    WaitingRequest,
+)
+from engine.errors import NotFound, UnreadableObject
+from engine.events.sessions import SessionCancelled, SessionRebuildAsked
+from engine.index import contents
+from engine.index.database import translate_sqlite_errors
+from engine.index.listing import session_page
+from engine.index.operations import OperationKind, Plan, Request
+from engine.model.session import UNFINISHED, ObjectState, SessionAction, possible_actions
+from engine.sessions.context import project_of
+from engine.sessions.folders.stored_objects import scripts_of
+from engine.sessions.trash import put_into_trash_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from engine.api.sessions import ScanObjectPage, SessionPage
+    from engine.events.journal import Journal
+    from engine.index.contents import ScanRow
+    from engine.index.reader import IndexReader
+    from engine.index.session_reader import AskedOperation
+    from engine.model.configuration import Configuration
+    from engine.model.queries import SessionQuery
+    from engine.model.session import Session
+    from engine.sessions.service import SessionService
+    from engine.storage.scans import ReadStored
+
+LONGEST_WAIT_SECONDS = 60.0
+_MOST_SCANS_READ = 200
+"""One object of each scan is read for its description; the scans after these have none."""
+_MOST_EVENTS = 5_000
+_AUTOMATIC_EVENTS = (OperationKind.FALL_BACK, OperationKind.SEPARATE)
+
+
+class SessionQueries:
+    """Reads through a connection of its own; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        session_service: SessionService,
+        reader: IndexReader,
+        journal: Journal,
+        configuration: Callable[[], Configuration],
+    ) -> None:
+        self._session_service = session_service
+        self._reader = reader
+        self._journal = journal
+        self._configuration = configuration
+
+    def list(
+        self,
+        query: SessionQuery,
+        *,
+        order: SessionOrder = SessionOrder.CHANGED,
+        descending: bool = True,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> SessionPage:
+        """Return a page of sessions, with the totals of all that the query means."""
+        return session_page(
+            self._reader, query, order, descending=descending, offset=offset, limit=limit
+        )
+
+    @translate_sqlite_errors()
+    def detail(self, session_id: int) -> SessionDetail:
+        """Return all that is shown of a session."""
+        with self._reader.reading() as connection:
+            session = contents.session_row(connection, session_id)
+            rows = contents.scan_rows(connection, session_id)
+            states = contents.state_amounts(connection, session_id)
+            sources = contents.sources(connection, session_id)
+            warnings = contents.warnings(connection, session_id)
+        folder = self._session_service.folder(session)
+        asked = self._session_service.ledger.operation(session_id)
+        return SessionDetail(
+            session=session,
+            folder=folder,
+            scans=_summaries(folder, rows, self._session_service.read),
+            states=states,
+            sources=sources,
+            warnings=warnings,
+            duplicates=sum(part.objects for part in states if part.state == ObjectState.DUPLICATE),
+            anonymized_by=scripts_of(folder / rows[0].first_file) if rows else (),
+            request=_request(asked) if asked else None,
+            actions=possible_actions(session),
+            history=self._history(session),
+            purged_at=self._purged_at(session),
+        )
+
+    def objects(
+        self, session_id: int, scan_id: str, *, offset: int = 0, limit: int = 100
+    ) -> ScanObjectPage:
+        """Return objects of a scan, in the order of their arrival."""
+        with self._reader.reading() as connection:
+            contents.session_row(connection, session_id)
+            return contents.scan_objects(connection, session_id, scan_id, offset, limit)
+
+    @translate_sqlite_errors()
+    def preview_archive(
+        self, session_id: int, *, merge: bool = False, overwrite: bool = False
+    ) -> ArchivePreview:
+        """Say what archiving would come to; changes nothing."""
+        request = Request(OperationKind.ARCHIVE, "", merge=merge, overwrite=overwrite)
+        session = self._session_service.ledger.possible(session_id, request)
+        assert session.project is not None
+        into = self._session_service.ledger.archived_as(session.project, session.label)
+        plan = self._session_service.preview(session, request)
+        if not isinstance(plan, Plan):
+            return ArchivePreview(plan, into)
+        added = len(plan.files) or session.objects
+        return ArchivePreview((), into, added, len(plan.replaced))
+
+    def archive(
+        self, session_id: int, actor: str, *, merge: bool = False, overwrite: bool = False
+    ) -> SessionOutcome:
+        """Ask for a session to be archived."""
+        request = Request(OperationKind.ARCHIVE, actor, merge=merge, overwrite=overwrite)
+        return self._ask(session_id, request)
+
+    def move(self, session_id: int, project: str, actor: str) -> SessionOutcome:
+        """Ask for a session to be moved to another project."""
+        known = {known.id for known in self._configuration().projects.projects}
+        if project not in known:
+            raise NotFound(f"there is no project {project[:80]!r}", "add it first")
+        return self._ask(session_id, Request(OperationKind.MOVE, actor, project=project))
+
+    def delete(self, session_id: int, actor: str) -> SessionOutcome:
+        """Ask for a session to be moved to the trash."""
+        return self._ask(session_id, Request(OperationKind.DELETE, actor))
+
+    def restore(self, session_id: int, actor: str) -> SessionOutcome:
+        """Ask for a session to be taken out of the trash."""
+        return self._ask(session_id, Request(OperationKind.RESTORE, actor))
+
+    @translate_sqlite_errors()
+    def rebuild(self, session_id: int, actor: str) -> SessionOutcome:
+        """Ask for a session's scans and documents to be made anew."""
+        self._session_service.ledger.request_build(session_id)
+        session = self._session_service.ledger.session(session_id)
+        self._journal.record(
+            SessionRebuildAsked(session=session_id, project=project_of(session), by=actor)
+        )
+        self._session_service.notify()
+        return _outcome(session)
+
+    @translate_sqlite_errors()
+    def cancel(self, session_id: int, actor: str) -> SessionOutcome:
+        """Take back a request that waits, or an archiving or a separation that goes on."""
+        self._session_service.ledger.cancel(session_id)
+        session = self._session_service.ledger.session(session_id)
+        self._journal.record(
+            SessionCancelled(session=session_id, project=project_of(session), by=actor)
+        )
+        self._session_service.notify()
+        return _outcome(session)
+
+    @translate_sqlite_errors()
+    def settled(self, session_id: int, *, wait_seconds: float = 10.0) -> SessionOutcome:
+        """Wait until nothing waits or works on a session; say where it stands."""
+        seconds = min(max(0.0, wait_seconds), LONGEST_WAIT_SECONDS)
+        return _outcome(self._session_service.ledger.wait_until_settled(session_id, seconds))
+
+    @translate_sqlite_errors()
+    def _ask(self, session_id: int, request: Request) -> SessionOutcome:
+        self._session_service.ledger.ask(session_id, request)
+        self._session_service.notify()
+        return _outcome(self._session_service.ledger.wait_until_settled(session_id, 0))
+
+    def _history(self, session: Session) -> tuple[SessionMoment, ...]:
+        """Return what is known of a session's life, from its row and from the journal."""
+        moments = [
+            SessionMoment(session.first_object_at, "first object received"),
+            SessionMoment(session.last_object_at, "last object received"),
+        ]
+        if session.changed_at is not None:
+            why = f": {session.reason}" if session.reason else ""
+            moments.append(SessionMoment(session.changed_at, f"{session.status}{why}"))
+        moments += [
+            SessionMoment(recorded.at, recorded.event.sentence())
+            for recorded in self._journal.events_since(0, _MOST_EVENTS).events
+            if getattr(recorded.event, "session", None) == session.id
+        ]
+        return tuple(sorted(moments, key=lambda moment: moment.at))
+
+    def _purged_at(self, session: Session) -> datetime | None:
+        since = put_into_trash_at(session)
+        days = self._configuration().site.sessions.trash_days
+        return since + timedelta(days=days) if since else None
+
+
+def _summaries(
+    folder: Path, rows: tuple[ScanRow, ...], read: ReadStored
+) -> tuple[ScanSummary, ...]:
+    return tuple(
+        _summary(folder, row, read if number < _MOST_SCANS_READ else None)
+        for number, row in enumerate(rows)
+    )
+
+
+def _summary(folder: Path, row: ScanRow, read: ReadStored | None) -> ScanSummary:
+    """Describe a scan by one of its objects, which may be gone or moved just now."""
+    uid, modality, description = "", "", ""
+    try:
+        if read is not None:
+            stored = read(folder, row.first_file)
+            uid, modality = stored.series_instance_uid, stored.modality
+            description = stored.series_description
+    except (UnreadableObject, OSError):
+        pass
+    return ScanSummary(row.id, uid, modality, description, row.objects, row.bytes, row.first_file)
+
+
+def _request(asked: AskedOperation) -> WaitingRequest | None:
+    operation = asked.operation
+    if operation.request.kind in _AUTOMATIC_EVENTS:
+        return None
+    return WaitingRequest(
+        SessionAction(operation.request.kind),
+        operation.request.by,
+        asked.asked_at,
+        begun=operation.plan is not None,
+    )
+
+
+def _outcome(session: Session | None) -> SessionOutcome:
+    if session is None:
+        return SessionOutcome(None, settled=True, text="merged into another session, or removed")
+    words = str(session.status).lower().replace("_", " ")
+    text = f"{words}: {session.reason}" if session.reason else words
+    return SessionOutcome(session, settled=session.status not in UNFINISHED, text=text)

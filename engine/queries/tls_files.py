@@ -1,0 +1,84 @@
+"""What the TLS files of a receiver say now, and what an administrator must know about them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import InvalidReceiver
+from engine.events import counted
+from engine.model.tls import EXPIRY_WARNING_DAYS, ClientCertificates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from engine.model.receiver import Receiver
+    from engine.model.tls import Authority, RevocationList
+
+
+def certificate_record(receiver: Receiver, now: datetime) -> dict[str, object] | None:
+    """Return what the certificate file says now; None without TLS."""
+    if receiver.tls is None:
+        return None
+    from engine.certificates.tls_context import read_certificate  # which takes a while to load
+
+    try:
+        found = read_certificate(Path(receiver.tls_certificate), "tls_certificate")
+    except InvalidReceiver as error:
+        return {"problem": error.detail}
+    return {**found.to_record(now), "problem": "has expired" if found.is_expired(now) else ""}
+
+
+def callers_record(receiver: Receiver) -> dict[str, object] | None:
+    """Return whose certificates are accepted by what the files say now; None if none are asked."""
+    if receiver.tls is None or receiver.tls.client is not ClientCertificates.REQUIRED:
+        return None
+    try:
+        return {
+            "authorities": [one.to_record() for one in authorities(receiver)],
+            "revocation_lists": [one.to_record() for one in _revocation_lists(receiver)],
+            "problem": "",
+        }
+    except InvalidReceiver as error:
+        return {"problem": error.detail}
+
+
+def authorities(receiver: Receiver) -> tuple[Authority, ...]:
+    """Return what is trusted for callers; nothing where no certificate is asked for.
+
+    Raises:
+        InvalidReceiver: if the file can't be read.
+    """
+    if receiver.tls is None or receiver.tls.client is not ClientCertificates.REQUIRED:
+        return ()
+    from engine.certificates.tls_context import read_authorities  # which takes a while to load
+
+    return read_authorities(Path(receiver.tls_ca))
+
+
+def _revocation_lists(receiver: Receiver) -> tuple[RevocationList, ...]:
+    if not authorities(receiver) or not receiver.tls_crl:
+        return ()
+    from engine.certificates.tls_context import read_revocation_lists
+
+    return read_revocation_lists(Path(receiver.tls_crl))
+
+
+def tls_notes(receiver: Receiver, now: datetime) -> Iterator[str]:
+    """Say what an administrator should know about the files: what has to be renewed, who counts."""
+    record = certificate_record(receiver, now) or {}
+    left = record.get("days_left")
+    if isinstance(left, int) and left < EXPIRY_WARNING_DAYS:
+        when = "has expired" if record["problem"] else f"expires in {counted(left, 'day')}"
+        yield f"the certificate {when}, at {record['not_after']}; renew it"
+    with suppress(InvalidReceiver):  # a file that is gone is a matter of the port
+        for one in authorities(receiver):
+            if one.is_device or one.is_doubtful:
+                yield f"tls_ca: {one.meaning()}"
+        for held in _revocation_lists(receiver):
+            if held.expires_soon(now):
+                when = "has expired" if held.is_expired(now) else "expires soon"
+                until = f"{held.next_update:%Y-%m-%d %H:%M} UTC"
+                yield f"tls_crl: the list of {held.issuer} {when}, at {until}; replace the file"

@@ -1,0 +1,249 @@
+"""`RemoteEngine`: an engine in another process, with the methods of `EngineView`."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import replace
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic_core import ValidationError as Refused
+
+from engine.api import EngineView
+from engine.remote.channel import HttpChannel
+from engine.remote.failures import EngineSilent
+from engine.remote.protocol import NEWS, Method, event_of, groups, methods
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import httpcore
+
+    from engine.api import EngineSnapshot
+    from engine.events import Listener
+
+
+POLL_WAIT_SECONDS = 0.3
+"""How long the first look waits for its answer."""
+
+
+class BackgroundPoller:
+    """Asks on a thread of its own; `poll` is for one caller's thread."""
+
+    def __init__(
+        self, ask: Callable[[str, bytes], bytes], patience_seconds: float = POLL_WAIT_SECONDS
+    ) -> None:
+        """Take what asks: it gets the path of a method and its arguments, and may take long."""
+        self._ask = ask
+        self._patience_seconds = patience_seconds
+        self._questions: SimpleQueue[tuple[str, bytes, Future[bytes]] | None] = SimpleQueue()
+        self._asked: dict[str, tuple[bytes, Future[bytes]]] = {}
+        self._thread: threading.Thread | None = None
+
+    def poll(self, path: str, arguments: bytes) -> bytes:
+        """Return an answer if there is one soon enough; it may come from an earlier look.
+
+        Raises:
+            EngineSilent: if the engine has not answered yet; its answer is kept for the next look.
+        """
+        asked, future = self._asked.get(path, (None, None))
+        patience = 0.0
+        if future is None or asked != arguments:
+            future, patience = self._put(path, arguments), self._patience_seconds
+        try:
+            return future.result(patience)
+        except TimeoutError:
+            raise EngineSilent("it has not answered yet", "it is asked on") from None
+        finally:
+            if future.done():
+                del self._asked[path]
+
+    def close(self) -> None:
+        """Ask no more; what is being asked ends when its connection does."""
+        if self._thread is not None:
+            self._questions.put(None)
+
+    def _put(self, path: str, arguments: bytes) -> Future[bytes]:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="looks", daemon=True)
+            self._thread.start()
+        future: Future[bytes] = Future()
+        self._asked[path] = arguments, future
+        self._questions.put((path, arguments, future))
+        return future
+
+    def _run(self) -> None:
+        while (question := self._questions.get()) is not None:
+            path, arguments, future = question
+            try:
+                future.set_result(self._ask(path, arguments))
+            except Exception as error:  # whatever it is belongs to who looks
+                future.set_exception(error)
+
+
+FIRST_PAUSE_SECONDS = 0.25
+LONGEST_PAUSE_SECONDS = 5.0
+JOIN_SECONDS = 2.0
+MAX_LINE_BYTES = 1024 * 1024
+
+_logger = logging.getLogger(__name__)
+
+
+class EventSubscription:
+    """One subscription; the listener is called from its thread."""
+
+    def __init__(self, channel: HttpChannel, listener: Listener) -> None:
+        """Begin to hear."""
+        self._channel = channel
+        self._listener = listener
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._connected: socket.socket | None = None
+        self._thread = threading.Thread(target=self._run, name="news", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Hear no more."""
+        self._ended.set()
+        with self._lock, suppress(OSError):
+            if self._connected is not None:
+                self._connected.shutdown(socket.SHUT_RDWR)
+        self._thread.join(JOIN_SECONDS)
+
+    def _run(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while not self._ended.is_set():
+            try:
+                with self._channel.stream("news") as response:
+                    pause = FIRST_PAUSE_SECONDS
+                    self._read_events(response)
+            except EngineSilent:
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            self._ended.wait(pause)
+
+    def _read_events(self, response: httpcore.Response) -> None:
+        with self._lock:
+            self._connected = response.extensions["network_stream"].get_extra_info("socket")
+        try:
+            for line in _lines_of(response):
+                if self._ended.is_set():
+                    return
+                self._report(line)
+        finally:
+            with self._lock:
+                self._connected = None
+
+    def _report(self, line: bytes) -> None:
+        data = event_of(line)
+        if data is None:
+            return
+        try:
+            self._listener(NEWS.load(data))
+        except Refused:
+            _logger.debug("news of an unknown kind", exc_info=True)
+
+
+def _lines_of(response: httpcore.Response) -> Iterator[bytes]:
+    begun = b""
+    for part in response.iter_stream():
+        *lines, begun = (begun + part).split(b"\n")
+        yield from lines
+        if len(begun) > MAX_LINE_BYTES:
+            return
+
+
+POLLED = frozenset({"snapshot", "events_since"})
+"""What a console asks several times a second, on the thread that draws."""
+
+
+class RemoteEngine:
+    """An engine that is reached over its control socket; `view` is what a console works with."""
+
+    def __init__(self, socket_file: Path, *, patience_seconds: float = POLL_WAIT_SECONDS) -> None:
+        """Take the engine's control socket; nothing is sent yet.
+
+        Args:
+            socket_file: where the engine listens.
+            patience_seconds: how long a look waits before the engine counts as silent.
+        """
+        self.channel = HttpChannel(socket_file)
+        self._poller = BackgroundPoller(self._ask_with_deadline, patience_seconds)
+        self.view = cast("EngineView", _mirror(EngineView, "", self._call, self._subscribe))
+
+    def meet(self) -> None:
+        """Look once, for as long as it takes.
+
+        Raises:
+            EngineSilent: if there is no answer, or none that is understood.
+        """
+        method = methods()["snapshot"]
+        self._read(method, self.channel.ask(method.path, method.arguments.dump({})))
+
+    def close(self) -> None:
+        """End every connection; the engine goes on."""
+        self._poller.close()
+        self.channel.close()
+
+    def _call(self, method: Method, arguments: dict[str, Any]) -> Any:
+        if method.changes:
+            self.channel.require_same_protocol()
+        content = method.arguments.dump(arguments)
+        if method.path in POLLED:
+            answer = self._poller.poll(method.path, content)
+        else:
+            answer = self.channel.ask(method.path, content)
+        return self._read(method, answer)
+
+    def _ask_with_deadline(self, path: str, arguments: bytes) -> bytes:
+        return self.channel.ask(path, arguments, patient=False)
+
+    def _read(self, method: Method, answer: bytes) -> Any:
+        try:
+            result = method.result.load(answer)
+        except Refused as refused:
+            reason = self.channel.counterpart.mismatch or "it can't be read"
+            raise EngineSilent(
+                f"its answer to {method.path} is not understood: {reason}",
+                "use the console of the engine's version",
+            ) from refused
+        mismatch = self.channel.counterpart.mismatch
+        if mismatch and method.path == "snapshot":
+            return replace(cast("EngineSnapshot", result), read_only=mismatch)
+        return result
+
+    def _subscribe(self, listener: Listener) -> Callable[[], None]:
+        return EventSubscription(self.channel, listener).end
+
+
+def _mirror(
+    protocol: type,
+    prefix: str,
+    call: Callable[[Method, dict[str, Any]], Any],
+    subscribe: Callable[[Listener], Callable[[], None]] | None = None,
+) -> object:
+    """Return an object with the methods and groups of a protocol, each of which is a call."""
+    members: dict[str, object] = {"__slots__": (), "__doc__": protocol.__doc__}
+    for path, method in methods().items():
+        parent, _, name = path.rpartition("/")
+        if parent == prefix.rstrip("/"):
+            members[name] = _caller(method, call)
+    for name, group in groups(protocol).items():
+        members[name] = _mirror(group, f"{prefix}{name}/", call)
+    if subscribe is not None:
+        members["subscribe"] = staticmethod(subscribe)
+    return type(f"Remote{protocol.__name__}", (), members)()
+
+
+def _caller(method: Method, call: Callable[[Method, dict[str, Any]], Any]) -> object:
+    def called(*arguments: Any, **named: Any) -> Any:
+        return call(method, method.signature.bind(*arguments, **named).arguments)
+
+    called.__name__ = method.function.__name__
+    called.__doc__ = method.function.__doc__
+    called.__signature__ = method.signature  # type: ignore[attr-defined]
+    return staticmethod(called)

@@ -1,0 +1,219 @@
+"""Everything it takes to serve an engine: its socket, and a TCP port if one is asked for."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import ssl
+from contextlib import suppress
+from dataclasses import asdict
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from engine.errors import (
+    CertificateUnusable,
+    ConfigurationError,
+    PortInUse,
+    Problem,
+    StorageUnusable,
+)
+from engine.monitoring.exposition import CONTENT_TYPE
+from engine.remote.server import ControlServer
+from engine.remote.sockets import BACKLOG, listen_at
+from engine.remote.xnat import xnat_routes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from starlette.requests import Request
+    from starlette.routing import BaseRoute
+
+    from engine.api import EngineView
+    from engine.events import Event
+    from engine.settings import EngineSettings
+
+
+def metrics_routes() -> tuple[BaseRoute, ...]:
+    """Return ``/metrics`` and ``/health``, as `engine.monitoring.listener` serves them too."""
+    return (Route("/metrics", _metrics), Route("/health", _health))
+
+
+async def _metrics(request: Request) -> Response:
+    engine: EngineView = request.app.state.engine
+    text = await run_in_threadpool(engine.monitoring.metrics)
+    # Said in full, for Starlette would add a character set of its own.
+    return Response(text, headers={"Content-Type": CONTENT_TYPE})
+
+
+async def _health(request: Request) -> Response:
+    engine: EngineView = request.app.state.engine
+    health = await run_in_threadpool(engine.monitoring.health)
+    status = HTTPStatus.OK if health.ok else HTTPStatus.SERVICE_UNAVAILABLE
+    return JSONResponse({"ok": health.ok, **asdict(health)}, status)
+
+
+LOOPBACK = "127.0.0.1"
+_SHORTEST_TOKEN = 16
+_LONGEST_TOKEN_BYTES = 4096
+
+
+def serve(
+    engine: EngineView,
+    settings: EngineSettings,
+    *,
+    more: Sequence[BaseRoute] = (),
+    report: Callable[[Event], object] = lambda _event: None,
+) -> Callable[[], None]:
+    """Serve an engine that has started; return how to end that.
+
+    Args:
+        engine: what is served; it holds the lock of its data directory.
+        settings: where the socket is, and whether there is a TCP port.
+        more: further routes, see `engine.remote.routes.application`.
+        report: records events in the engine's journal, such as who uses the control API.
+
+    Raises:
+        StorageUnusable: if the socket can't be made.
+        ConfigurationError: if the options of the TCP port are not acceptable.
+        PortInUse: if the TCP port can't be had.
+        CertificateUnusable: if its certificate can't be.
+    """
+    remote, token, tls = _remote(settings)
+    try:
+        local = listen_at(settings.control_file)
+    except OSError as error:
+        if remote is not None:
+            remote.close()
+        raise StorageUnusable(
+            f"{settings.control_file} can't be made: {error.strerror or error}",
+            "check the directory and its permissions",
+        ) from error
+    routes = (*xnat_routes(), *metrics_routes(), *more)
+    server = ControlServer(
+        engine, local, remote=remote, token=token, tls=tls, more=routes, report=report
+    )
+    server.start()
+
+    def end() -> None:
+        server.stop()
+        with suppress(OSError):
+            settings.control_file.unlink()
+
+    return end
+
+
+def token_of(file: Path) -> str:
+    """Return the token that a file holds; a file that is not there is made, with a new one.
+
+    Raises:
+        ConfigurationError: if others may read the file, or it holds no token.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with suppress(FileExistsError):
+            _make_token(file)
+        descriptor = os.open(file, flags)
+    except OSError as error:
+        raise _invalid("token_file", str(file), error.strerror or str(error)) from error
+    try:
+        mode = os.fstat(descriptor).st_mode
+        token = os.read(descriptor, _LONGEST_TOKEN_BYTES).decode("ascii", "replace").strip()
+    finally:
+        os.close(descriptor)
+    if mode & 0o077:
+        raise _invalid("token_file", str(file), "others may read it", "chmod 600 it")
+    if len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
+        shortest = f"holds no token of {_SHORTEST_TOKEN} characters or more"
+        raise _invalid("token_file", str(file), shortest, "remove it; a new one is made")
+    return token
+
+
+def address_of(text: str) -> tuple[str, int]:
+    """Return host and port of ``PORT``, ``ADDRESS:PORT`` or ``[ADDRESS]:PORT``.
+
+    Raises:
+        ConfigurationError: if the text is none of these.
+    """
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") or LOOPBACK
+    try:
+        ip_address(host)
+    except ValueError as error:
+        raise _invalid("control_tcp", text, "names no address", "write ADDRESS:PORT") from error
+    if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
+        raise _invalid("control_tcp", text, "names no port", "write PORT or ADDRESS:PORT")
+    return host, int(port)
+
+
+def require_tls(settings: EngineSettings) -> None:
+    """Refuse a TCP port that others could listen in on.
+
+    Raises:
+        ConfigurationError: if it is beyond the loopback and has no certificate, or is no address.
+    """
+    if not settings.control_tcp or settings.control_certificate:
+        return
+    if not ip_address(address_of(settings.control_tcp)[0]).is_loopback:
+        raise _invalid(
+            "control_tcp",
+            settings.control_tcp,
+            "would send the token in the clear beyond the loopback",
+            "give --control-certificate and --control-key, or listen on 127.0.0.1",
+        )
+
+
+def _remote(settings: EngineSettings) -> tuple[socket.socket | None, str, ssl.SSLContext | None]:
+    if not settings.control_tcp:
+        return None, "", None
+    require_tls(settings)
+    host, port = address_of(settings.control_tcp)
+    token = token_of(settings.control_token_file)
+    tls = _tls(settings)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise PortInUse(host, port, error.strerror or str(error)) from error
+    return listening, token, tls
+
+
+def _tls(settings: EngineSettings) -> ssl.SSLContext | None:
+    if not settings.control_certificate:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(
+            settings.control_certificate, settings.control_key or None, _no_passphrase
+        )
+    except (OSError, ValueError) as error:
+        host, port = address_of(settings.control_tcp)
+        why = f"the control certificate can't be used: {error}"
+        remedy = "give a certificate and its key as PEM files without a passphrase"
+        raise CertificateUnusable(host, port, why, remedy) from error
+    return context
+
+
+def _no_passphrase() -> str:
+    raise ValueError("the key has a passphrase")
+
+
+def _make_token(file: Path) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, f"{secrets.token_urlsafe(32)}\n".encode())
+    finally:
+        os.close(descriptor)
+
+
+def _invalid(
+    field: str, value: str, message: str, remedy: str = "check the file"
+) -> ConfigurationError:
+    return ConfigurationError(Problem(field, value[:200], message, remedy))

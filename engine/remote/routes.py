@@ -1,0 +1,278 @@
+"""The ASGI application: one route for each method of the view, and whatever else is mounted."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import ValidationError as Refused
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from engine import __version__
+from engine.errors import EngineError
+from engine.events import ControlRefused, ControlUsed
+from engine.events.journal import should_report_repeat
+from engine.events.repeats import Budget, Repetitions
+from engine.host import terminal
+from engine.remote.callers import actor_of, admitted, authorized, origin_of_request
+from engine.remote.failures import ReadOnly, dump_error, status_of
+from engine.remote.openapi import describe
+from engine.remote.protocol import (
+    ACTOR,
+    JSON,
+    PREFIX,
+    PROTOCOL_HEADER,
+    VERSION_HEADER,
+    fingerprint,
+    methods,
+)
+from engine.remote.schema import describe_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from starlette.requests import Request
+    from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from engine.api import EngineView
+    from engine.events import Event
+    from engine.remote.protocol import Method
+    from engine.remote.stream import EventStream
+
+
+REFUSALS_PER_HOUR = 20
+"""Reports of refusals, whatever their number: strangers must not fill the audit log."""
+_HOUR_SECONDS = 3_600.0
+
+
+class AccessLog:
+    """Turns single requests into few events; used by one event loop."""
+
+    def __init__(
+        self, report: Callable[[Event], object], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Take the journal's `record`, and a clock in seconds."""
+        self._report = report
+        self._uses, self._refusals = Repetitions(monotonic), Repetitions(monotonic)
+        self._budget = Budget(REFUSALS_PER_HOUR, _HOUR_SECONDS, monotonic)
+
+    def used(self, name: str) -> None:
+        """Note an admitted request; the first one after a while is reported."""
+        if self._uses.count(name) == 1:
+            self._report(ControlUsed(by=name))
+
+    def refused(self, address: str, why: str) -> None:
+        """Note a refused request; the 1st, 10th, 100th … of one address and reason is reported."""
+        times = self._refusals.count((address, why))
+        if not should_report_repeat(times):
+            return
+        left_out = self._budget.take()
+        if left_out is not None:
+            self._report(ControlRefused(address=address, why=why, times=times, left_out=left_out))
+
+
+_logger = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+
+class Fault(EngineError):
+    """A failure that nobody foresaw."""
+
+    http_status = 500
+
+    def __init__(self, fault: EngineError) -> None:
+        super().__init__(fault.detail, fault.remedy)
+
+
+class RequestRefused(EngineError):
+    """A request that is not even looked at."""
+
+    title = "The request is not valid"
+    exit_code = 2
+
+    def __init__(self, http_status: int, detail: str, remedy: str) -> None:
+        super().__init__(detail, remedy)
+        self.http_status = http_status
+
+
+def application(
+    engine: EngineView,
+    *,
+    more: Sequence[BaseRoute] = (),
+    news: EventStream | None = None,
+    report: Callable[[Event], object] = lambda _event: None,
+) -> ASGIApp:
+    """Return the application that serves an engine.
+
+    Args:
+        engine: what is asked and commanded.
+        more: further routes, such as those of another API; they find the engine in
+            ``request.app.state.engine`` and who asks by `engine.remote.callers.actor_of`.
+        news: where the stream of urgent events comes from.
+        report: records in the engine's journal who uses the API and who is refused.
+    """
+    routes: list[BaseRoute] = [
+        Route(f"{PREFIX}/hello", _hello),
+        Route(f"{PREFIX}/openapi.json", _openapi),
+        *(_route(engine, method) for method in methods().values()),
+        *more,
+    ]
+    if news is not None:
+        routes.append(Route(f"{PREFIX}/news", news.respond))
+    handlers: Any = {EngineError: _engine_error_response, HTTPException: _http_error_response}
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    app.state.engine, app.state.access_log = engine, AccessLog(report)
+    return _Guarded(app, app.state.access_log)
+
+
+class _Guarded:
+    """Lets in who may come in, and tells versions with every answer."""
+
+    def __init__(self, app: ASGIApp, log: AccessLog) -> None:
+        self._app = app
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+
+        async def stamped(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_stamps()]
+            await send(message)
+
+        refused = _refusal(scope)
+        if refused is None:
+            self._log.used(actor_of(scope))
+            await self._app(scope, receive, stamped)
+        else:
+            self._log.refused(origin_of_request(scope), refused.detail)
+            await _response(refused)(scope, receive, stamped)
+
+
+def _refusal(scope: Scope) -> RequestRefused | None:
+    """Return why a request is not even read, if it is not."""
+    names = {name for name, _ in scope["headers"]}
+    if {b"content-length", b"transfer-encoding"} <= names:
+        both = "Content-Length and Transfer-Encoding contradict each other"
+        return RequestRefused(400, both, "send one of them")
+    if not authorized(scope):
+        return RequestRefused(401, "a bearer token is required", "send the one of its file")
+    if not admitted(scope):
+        return RequestRefused(503, "too many connections are open", "close some, or try again")
+    return None
+
+
+def _stamps() -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (VERSION_HEADER.encode(), __version__.encode()),
+        (PROTOCOL_HEADER.encode(), fingerprint().encode()),
+    )
+
+
+def _route(engine: EngineView, method: Method) -> Route:
+    verbs = ["POST"] if method.signature.parameters else ["GET", "POST"]
+    respond = partial(_respond, engine, method)
+    return Route(f"{PREFIX}/{method.path}", respond, methods=verbs, name=method.path)
+
+
+async def _respond(engine: EngineView, method: Method, request: Request) -> Response:
+    content = await read_body(request) if request.method == "POST" else b"{}"
+    _require_same_protocol(method, request)
+    try:
+        arguments = method.arguments.load(content)
+    except Refused as refused:
+        raise describe_problems(refused) from None
+    if method.changes:
+        arguments[ACTOR] = actor_of(request.scope, arguments.get(ACTOR, ""))
+    return Response(await run_in_threadpool(_call, engine, method, arguments), media_type=JSON)
+
+
+def _call(engine: EngineView, method: Method, arguments: dict[str, Any]) -> bytes:
+    try:
+        return method.result.dump(method.of(engine)(**arguments))
+    except EngineError:
+        raise
+    except Exception as error:  # the border: a fault is told, and the server goes on
+        _logger.exception("%s failed", method.path)
+        raise Fault(terminal.fault(error)) from error
+
+
+def _require_same_protocol(method: Method, request: Request) -> None:
+    theirs = request.headers.get(PROTOCOL_HEADER, fingerprint())
+    if method.changes and theirs != fingerprint():
+        access_log: AccessLog = request.app.state.access_log
+        access_log.refused(actor_of(request.scope), "it is another version of dicomdock")
+        version = terminal.visible(request.headers.get(VERSION_HEADER, "")[:40])
+        raise ReadOnly(
+            f"the engine is dicomdock {__version__}, the console {version or 'another version'}",
+            "use the version of the engine, or restart it with yours",
+        )
+
+
+async def read_body(request: Request) -> bytes:
+    """Return a request's body; without one, an empty JSON object.
+
+    Raises:
+        RequestRefused: if it is no JSON, or too long.
+    """
+    content = bytearray()
+    with contextlib.suppress(ClientDisconnect):
+        async for part in request.stream():
+            content += part
+            if len(content) > MAX_BODY_BYTES:
+                limit = f"the body is longer than {MAX_BODY_BYTES:,} bytes"
+                raise RequestRefused(413, limit, "send less")
+    # Only now: a client whose body is not taken may lose the answer to it.
+    # A web page can send other kinds, or none, to an address of its reader's network.
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != JSON:
+        raise RequestRefused(415, f"Content-Type {kind[:80]!r} is not {JSON}", f"send {JSON}")
+    return bytes(content) or b"{}"
+
+
+async def _hello(_request: Request) -> Response:
+    return JSONResponse(
+        {
+            "version": __version__,
+            "protocol": fingerprint(),
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+        }
+    )
+
+
+async def _openapi(_request: Request) -> Response:
+    return JSONResponse(await run_in_threadpool(describe))
+
+
+async def _engine_error_response(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, EngineError)
+    return _response(error)
+
+
+async def _http_error_response(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    remedy = f"see {PREFIX}/openapi.json for what there is"
+    response = _response(RequestRefused(error.status_code, error.detail, remedy))
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _response(error: EngineError) -> Response:
+    # What is left of the body of a refused request is not waited for.
+    headers = {"connection": "close"} if isinstance(error, RequestRefused) else None
+    return Response(dump_error(error), status_of(error), headers, JSON)

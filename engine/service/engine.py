@@ -1,0 +1,471 @@
+"""The Engine: builds the parts, starts and stops them, and is the `EngineView` of this process."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import shutil
+import socket
+import threading
+from collections import Counter
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from engine import __version__
+from engine.api import EngineSnapshot, ReceiverState, StorageStatus
+from engine.config.masking import (
+    masked_configuration,
+    masked_receiver,
+    revealed_receiver,
+    revealed_site,
+)
+from engine.config.watcher import ConfigurationWatcher
+from engine.dimse.scu import echo
+from engine.errors import ConfigurationError, CorruptConfiguration, Problem
+from engine.events import (
+    ConfigurationApplied,
+    ConfigurationRefused,
+    EchoAsked,
+    EngineStarted,
+    EngineStopping,
+    ReceiverRetryAsked,
+)
+from engine.host.clock import SystemClock
+from engine.model.configuration import Configuration
+from engine.net.inherited import InheritedSockets
+from engine.net.ports import listening_address, probe
+from engine.queries.audit import audited
+from engine.queries.tls_files import tls_notes
+from engine.reception.acceptance import EngineLoad
+from engine.reception.associations import AssociationControl
+from engine.service.intake import Intake
+from engine.service.processors import ConfigurationAccess
+from engine.service.queries import ViewGroups
+from engine.service.reception import associations_of, receivers_of
+from engine.service.states import ReceiverStates
+from engine.service.storage import Plugins, open_storage
+from engine.service.warnings import settings_without_effect
+from engine.service.workers import MonitoringService, PostStoreWorkers, start_alerts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from engine.api import EchoResult, PortStatus
+    from engine.api.forwarding import ForwardingView
+    from engine.api.history import HistoryView
+    from engine.api.objects import ObjectsView
+    from engine.api.processors import ProcessorsView
+    from engine.api.scripts import ScriptsView
+    from engine.api.senders import SendersView
+    from engine.api.sessions import SessionsView
+    from engine.api.study_routes import StudyRoutesView
+    from engine.config.store import ConfigurationStore
+    from engine.events import Event, EventPage, Listener, RecordedEvent
+    from engine.host.clock import Clock
+    from engine.model.plugins import FileNamerInfo, IdentifierInfo
+    from engine.model.processing import RoutingPreview
+    from engine.model.project import Project
+    from engine.model.receiver import Receiver
+    from engine.model.site import SiteSettings
+    from engine.reception.receivers import Receivers
+    from engine.service.storage import Storage
+    from engine.settings import EngineSettings
+
+
+WANTED = 65_536
+FEW = 4_096
+"""An association takes up to some twenty: its connection, its object, and folders kept open."""
+
+_logger = logging.getLogger(__name__)
+
+
+def raise_limit() -> int:
+    """Raise the limit of this process as far as the system lets it, and return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        with suppress(OSError, ValueError):  # some systems refuse what they said was allowed
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+            soft = allowed
+    if soft != resource.RLIM_INFINITY and soft < FEW:
+        _logger.warning(
+            "only %d files and connections may be open at once; "
+            "raise the limit (ulimit -n, LimitNOFILE=) for more than a few associations",
+            soft,
+        )
+    return soft
+
+
+_ABORT_SECONDS = 5.0
+_ANSWER_SECONDS = 2.0
+"""How long a stop waits for the requests of those who have connected already."""
+
+
+class Engine:
+    """One engine on one data directory; public methods may be called from any thread."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        *,
+        clock: Clock | None = None,
+        inherited: InheritedSockets | None = None,
+    ) -> None:
+        """Take the settings, and the listening sockets that the parent process handed over."""
+        self._settings = settings
+        self._inherited = inherited or InheritedSockets()
+        self._clock = clock or SystemClock()
+        self._lock = threading.RLock()
+        """Guards changes of the configuration."""
+        self._configuration = Configuration()
+        self._shown = Configuration()
+        """The same without its secrets, as every client gets it."""
+        self._configuration_problem = ""
+        self._plugins = Plugins.load()
+        # Asked for with every object: without a frame of Python.
+        current = partial(getattr, self, "_configuration")
+        self._access = ConfigurationAccess(current, self._changing, self._apply)
+        self._started_at = self._clock.now()
+        self._stopping = self._draining = False
+        self._open = ExitStack()
+        """Undoes, in reverse order, whatever `start` has set up."""
+
+    def start(self) -> None:
+        """Take the data directory, recover what a crash left, and listen.
+
+        A port that can't be bound is a state of its receiver, not an error.
+
+        Raises:
+            AlreadyRunning: if another engine holds the data directory.
+            ConfigurationError: if the configuration file is not acceptable.
+            StorageUnusable: if the directory can't hold what must be kept there.
+        """
+        raise_limit()
+        with ExitStack() as resources:
+            self._build(resources)
+            self._follow_ups.recover()
+            self._apply(self._configuration)
+            self._follow_ups.start(resources)
+            self._watcher = ConfigurationWatcher(self._settings.config_file, self._reload)
+            self._watcher.start()
+            resources.callback(self._watcher.stop)
+            self._watching.start(resources)
+            self._reload()  # the file may have been changed since it was read
+            self._index.confirm_run()
+            self._open = resources.pop_all()
+        enabled = [r for r in self._configuration.receivers if r.enabled]
+        states = [self._states.observed(receiver).state for receiver in enabled]
+        self._journal.record(
+            EngineStarted(
+                version=__version__,
+                listening=states.count(ReceiverState.LISTENING),
+                enabled=len(enabled),
+            )
+        )
+
+    def stop(self, drain_seconds: float | None = None) -> None:
+        """Refuse new associations, let open ones finish until the deadline, abort the rest."""
+        seconds = self._settings.drain_seconds if drain_seconds is None else drain_seconds
+        self._stopping = True
+        self._journal.record(EngineStopping(open_associations=len(self._associations.live())))
+        self._watcher.stop()
+        self._receivers.stop_accepting()
+        # Whoever came in before that is served: with inherited sockets a restart refuses nobody.
+        self._receivers.answer_pending(min(seconds, _ANSWER_SECONDS))
+        self._draining = True
+        self._associations.wait_until_none(seconds)
+        self._receivers.abort_all()
+        self._associations.wait_until_none(_ABORT_SECONDS)
+        self._open.close()
+
+    @property
+    def forwarding(self) -> ForwardingView:
+        """Where stored objects are sent on to."""
+        return self._follow_ups.forwarding.desk
+
+    def snapshot(self) -> EngineSnapshot:
+        """Return everything the dashboard shows."""
+        associations = self._associations.statuses()
+        open_by_receiver = Counter(association.receiver for association in associations)
+        configuration = self._configuration
+        usage = shutil.disk_usage(self._settings.data_dir)
+        return EngineSnapshot(
+            taken_at=self._clock.now(),
+            started_at=self._started_at,
+            version=__version__,
+            host=socket.gethostname(),
+            data_dir=str(self._settings.data_dir),
+            durability=str(self._settings.durability),
+            revision=configuration.revision,
+            receivers=tuple(
+                self._states.status(receiver, open_by_receiver[receiver.label])
+                for receiver in self._shown.receivers
+            ),
+            associations=associations,
+            ended_associations=self._associations.ended(),
+            maximum_associations=configuration.site.limits.associations,
+            throughput=self._metrics.throughput(),
+            totals=self._metrics.totals(),
+            latency=self._metrics.latency(),
+            storage=StorageStatus(str(self._settings.data_dir), usage.total, usage.free),
+            sessions_receiving=self._index.receiving(),
+            configuration_problem=self._configuration_problem,
+        )
+
+    @property
+    def associations(self) -> AssociationControl:
+        """Live associations and those that ended lately."""
+        return AssociationControl(self._associations, self._journal.record)
+
+    def events_since(self, sequence: int, limit: int = 500) -> EventPage:
+        """Return journal events from `sequence` on, oldest first."""
+        return self._journal.events_since(sequence, limit)
+
+    def record(self, event: Event) -> None:
+        """Add an event to the journal: for what serves this engine to others."""
+        self._journal.record(event)
+
+    def audited(self, limit: int = 1000) -> tuple[RecordedEvent, ...]:
+        """Return what people did, from the audit log and oldest first."""
+        return audited(self._settings.audit_log, limit)
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with urgent events from engine threads; return how to end that."""
+        return self._journal.subscribe(listener)
+
+    def identifiers(self) -> tuple[IdentifierInfo, ...]:
+        """Return the installed identifiers, the default one first."""
+        return self._plugins.identifier_infos
+
+    def file_namers(self) -> tuple[FileNamerInfo, ...]:
+        """Return the file namers that other distributions add."""
+        return self._plugins.file_namer_infos
+
+    def site(self) -> SiteSettings:
+        """Return the site settings in force, without secrets."""
+        return self._shown.site
+
+    def projects(self) -> tuple[Project, ...]:
+        """Return the registered projects."""
+        return self._configuration.projects.projects
+
+    def save_receiver(
+        self, receiver: Receiver, actor: str, *, replacing: Receiver | None = None
+    ) -> Receiver:
+        """Store a new (id 0) or changed receiver and bring it into force."""
+        with self._changing() as store:
+            meant = revealed_receiver(receiver, self._configuration)
+            seen = replacing and revealed_receiver(replacing, self._configuration)
+            configuration, saved = store.save_receiver(meant, actor, replacing=seen)
+            self._apply(configuration)
+        return masked_receiver(saved)
+
+    def receiver_notes(self, receiver_id: int) -> tuple[str, ...]:
+        """Say what an administrator must know of a receiver that is no error."""
+        return tuple(tls_notes(self._configuration.receiver(receiver_id), self._clock.now()))
+
+    def set_enabled(self, receiver_id: int, enabled: bool, actor: str) -> Receiver:
+        """Enable or disable a receiver; open associations may finish."""
+        with self._changing() as store:
+            configuration, saved = store.set_enabled(receiver_id, enabled, actor)
+            self._apply(configuration)
+        return masked_receiver(saved)
+
+    def delete_receiver(self, receiver_id: int, actor: str) -> None:
+        """Remove a receiver; open associations may finish."""
+        with self._changing() as store:
+            self._apply(store.delete_receiver(receiver_id, actor))
+
+    def save_project(
+        self, project: Project, actor: str, *, replacing: Project | None = None
+    ) -> Project:
+        """Add a project, or replace one that its editor saw."""
+        with self._changing() as store:
+            configuration, saved = store.save_project(project, actor, replacing=replacing)
+            self._apply(configuration)
+        return saved
+
+    def delete_project(self, project_id: str, actor: str) -> None:
+        """Remove a project; what was received for it stays where it is."""
+        with self._changing() as store:
+            self._apply(store.delete_project(project_id, actor))
+
+    def set_site(
+        self, site: SiteSettings, actor: str, *, replacing: SiteSettings | None = None
+    ) -> None:
+        """Replace the site settings and bring them into force."""
+        with self._changing() as store:
+            meant = revealed_site(site, self._configuration.site)
+            seen = replacing and revealed_site(replacing, self._configuration.site)
+            self._apply(store.set_site(meant, actor, replacing=seen))
+
+    def undo(self, actor: str) -> None:
+        """Take back the newest change of the configuration, as a new revision."""
+        with self._changing() as store:
+            self._apply(store.undo(actor))
+
+    @property
+    def processors(self) -> ProcessorsView:
+        """Custom processing: the processors and what they do."""
+        return self._intake.processors
+
+    def retry_receiver(self, receiver_id: int, actor: str) -> None:
+        """Try again at once to listen for a failed receiver."""
+        receiver = self._configuration.receiver(receiver_id)
+        self._journal.record(ReceiverRetryAsked(receiver=receiver.label, by=actor))
+        self._receivers.retry(receiver.port)
+
+    def echo(self, receiver_id: int, actor: str) -> EchoResult:
+        """Send a C-ECHO to the receiver as a peer would."""
+        receiver = self._configuration.receiver(receiver_id)
+        self._journal.record(EchoAsked(receiver=receiver.label, by=actor))
+        address = listening_address(receiver.bind_address or self.site().bind_address)
+        return echo(receiver, address, self._clock)
+
+    def preview_routing(
+        self, receiver: Receiver, site: SiteSettings | None = None
+    ) -> tuple[RoutingPreview, ...]:
+        """Identify the last objects anew, as saved and as by settings that are not saved."""
+        return self._intake.router.preview(self._revealed(receiver), site)
+
+    def shown_routing(
+        self, receiver: Receiver, actor: str, site: SiteSettings | None = None
+    ) -> tuple[RoutingPreview, ...]:
+        """Return what `preview_routing` does with nothing masked, and note who saw it."""
+        previews = self._intake.router.preview(self._revealed(receiver), site, shown=True)
+        self._intake.phi_access_log.note_all(actor, (one.sop_instance_uid for one in previews))
+        return previews
+
+    def _revealed(self, receiver: Receiver) -> Receiver:
+        return revealed_receiver(receiver, self._configuration)
+
+    def port_status(self, port: int) -> PortStatus:
+        """Tell whether a receiver could listen on a port now."""
+        return probe(port, self.site().bind_address, self._receivers.listening_on(port))
+
+    def reload(self) -> None:
+        """Look at the configuration file now, and try again to listen where that failed."""
+        self._reload()
+        self._receivers.retry_all()
+
+    def _build(self, resources: ExitStack) -> None:
+        """Take the data directory and connect the parts, from the storage up to the listeners."""
+        settings, clock, access = self._settings, self._clock, self._access
+        storage = open_storage(settings, clock, self._plugins, resources)
+        self._configuration = storage.configuration
+        self._store, self._journal, self._index = storage.store, storage.journal, storage.index
+        self._runner = storage.runner
+        self._follow_ups = PostStoreWorkers(settings, storage, clock, access.current, resources)
+        self._session_service = self._follow_ups.session_service
+        start_alerts(self._journal, clock, access.current, resources)
+        self._intake = Intake(settings, storage, clock, self._plugins, access, resources)
+        self._metrics, self._guard = self._intake.metrics, self._intake.guard
+        self._associations = associations_of(storage, self._intake, clock)
+        self._receivers = self._build_receivers(storage, resources)
+        self._states = ReceiverStates(
+            self._receivers, self._intake.faults, self._metrics, self._index
+        )
+        self._watching = MonitoringService(
+            *(settings, storage, self._intake, self._follow_ups, clock),
+            *(self.snapshot, self._dead, access.current),
+        )
+        self.monitoring = self._watching.monitoring
+        self._build_answers(storage, resources)
+
+    def _build_receivers(self, storage: Storage, resources: ExitStack) -> Receivers:
+        return receivers_of(
+            *(self._settings, storage, self._intake, self._associations, self._clock),
+            *(self._load, self._publish_states, self._inherited, resources),
+        )
+
+    def _build_answers(self, storage: Storage, resources: ExitStack) -> None:
+        """Connect what answers the console."""
+        answers = ViewGroups(
+            *(self._settings, storage, self._intake, self._session_service, self._associations),
+            *(self._clock, self._access, resources),
+        )
+        self.objects: ObjectsView = answers.objects
+        self.scripts: ScriptsView = answers.scripts
+        self.sessions: SessionsView = answers.sessions
+        self.history: HistoryView = answers.history
+        self.senders: SendersView = answers.senders
+        self.study_routes: StudyRoutesView = answers.study_routes
+
+    @contextmanager
+    def _changing(self) -> Iterator[ConfigurationStore]:
+        """Hold off other changes, and refuse while the file on disk is not the one in force."""
+        with self._lock:
+            if self._configuration_problem:
+                raise CorruptConfiguration(
+                    Problem(
+                        "config.json",
+                        self._settings.config_file.name,
+                        self._configuration_problem,
+                        "correct the file, or restore it with: config recover; "
+                        "changes are possible then",
+                    )
+                )
+            yield self._store
+
+    def _apply(self, configuration: Configuration) -> None:
+        self._intake.processors.processing.apply(configuration)
+        before, self._configuration = self._configuration, configuration
+        self._shown = masked_configuration(configuration)
+        served = self._intake.faults.sort_out(configuration.receivers)
+        self._receivers.apply(served, configuration.site)
+        self._publish_states()
+        self._follow_ups.apply(configuration)
+        enabled = sum(receiver.enabled for receiver in configuration.receivers)
+        if before is configuration or before != configuration:  # a start, or a new revision
+            self._journal.record(
+                ConfigurationApplied(
+                    revision=configuration.revision,
+                    receivers=len(configuration.receivers),
+                    enabled=enabled,
+                    by=configuration.changed_by,
+                )
+            )
+        known = None if before is configuration else before
+        for event in settings_without_effect(known, configuration, self._plugins.file_namer_infos):
+            self._journal.record(event)
+        self._intake.start_ahead(configuration)
+
+    def _reload(self) -> None:
+        """Apply the configuration file after it changed on disk; called by the watcher.
+
+        A change by hand becomes a revision first.
+        """
+        with self._lock:
+            configuration, problem = self._configuration, ""
+            try:
+                configuration = self._store.adopt()
+            except ConfigurationError as error:
+                problem = error.detail
+                if problem != self._configuration_problem:
+                    reason = f"{error.without_values()}; {error.remedy_without_values}"
+                    self._journal.record(ConfigurationRefused(reason=reason))
+            self._configuration_problem = problem
+            if configuration != self._configuration:
+                self._apply(configuration)
+
+    def _load(self) -> EngineLoad:
+        site = self._configuration.site
+        return EngineLoad(
+            self._associations.open_ones(), site, self._draining, self._guard.refusal()
+        )
+
+    def _dead(self) -> tuple[str, ...]:
+        """Name the parts that should run and do not; waits for no disk."""
+        if self._stopping:
+            return ()
+        parts = (
+            ("the index", self._index.is_alive()),
+            ("the care for sessions", self._session_service.is_alive()),
+            ("the look at the configuration", self._watcher.is_alive()),
+        )
+        return (*self._receivers.dead(), *(name for name, alive in parts if not alive))
+
+    def _publish_states(self) -> None:
+        """Let `dicomdock status` know what the receivers really do."""
+        self._states.publish(self._configuration.receivers)

@@ -1,0 +1,124 @@
+"""The way of an object from its bytes to its file, connected for one engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from engine.host.clock import local_midnight
+from engine.identification.faults import IdentifierFaults
+from engine.identification.installed import usable
+from engine.index.studies import KnownStudies
+from engine.index.traces import TraceIndex, TraceKey
+from engine.inspection.showings import PhiAccessLog
+from engine.intake.pipeline import Pipeline, StorageAreas
+from engine.intake.rules import ObjectRouter
+from engine.metrics import Metrics
+from engine.plugins.file_namers import templates_of
+from engine.service.processors import ProcessorService
+from engine.storage.guard import StorageGuard
+from engine.storage.quarantine import Quarantine
+from engine.workers.scripts import Anonymizer
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from engine.host.clock import Clock
+    from engine.model.configuration import Configuration
+    from engine.service.processors import ConfigurationAccess
+    from engine.service.storage import Plugins, Storage
+    from engine.settings import EngineSettings
+
+QUARANTINE_BYTES: Final = 1024**3
+
+
+class Intake:
+    """What takes objects in, and what decides about them."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        storage: Storage,
+        clock: Clock,
+        plugins: Plugins,
+        access: ConfigurationAccess,
+        resources: ExitStack,
+    ) -> None:
+        """Connect it; `opened` closes it."""
+        self._settings, self._storage, self._clock = settings, storage, clock
+        self.metrics = Metrics(clock)
+        self.metrics.resume_today(storage.index.today(local_midnight(clock.now())))
+        self.guard = self._guard(access)
+        report = storage.journal.record
+        self.trace_key = TraceKey(settings.trace_key_file)
+        self.phi_access_log = PhiAccessLog(report, self.trace_key, clock)
+        """Whose values somebody saw."""
+        self.processors = ProcessorService(
+            *(plugins.processors, storage.incoming, settings.uid_maps_file, report, clock, access),
+            self.phi_access_log,
+        )
+        resources.callback(self.processors.close)
+        self.faults = IdentifierFaults(plugins.identifier_infos, clock, report)
+        """The receivers whose identifier can't be used."""
+        self.router = self._router(plugins, access, resources)
+        self.pipeline = self._pipeline(resources)
+
+    def start_ahead(self, configuration: Configuration) -> None:
+        """Let the first object find the processes that it will need; waits for none of them."""
+        if configuration.anonymizes:
+            self._storage.runner.start_ahead()
+        self.processors.processing.start_ahead(configuration)
+
+    def _guard(self, access: ConfigurationAccess) -> StorageGuard:
+        return StorageGuard(
+            self._settings.data_dir,
+            self._storage.prearchive_fd,
+            self._settings.marker,
+            lambda: access.current().site.limits,
+            lambda: self.metrics.throughput().bytes_rate,
+            self._storage.journal,
+            self._clock,
+        )
+
+    def _router(
+        self, plugins: Plugins, access: ConfigurationAccess, resources: ExitStack
+    ) -> ObjectRouter:
+        """Connect what identifies objects with what is known of their studies."""
+        studies = KnownStudies(self._settings.study_routes_file, self._settings.index_file)
+        resources.callback(studies.close)
+        journal = self._storage.journal
+        return ObjectRouter(
+            usable(plugins.identifiers, journal.record, self._clock),
+            access.current,
+            journal,
+            self._clock,
+            studies,
+            self.processors.processing,
+            templates_of(plugins.file_namers, journal.record),
+        )
+
+    def _pipeline(self, resources: ExitStack) -> Pipeline:
+        storage = self._storage
+        return Pipeline(
+            self._places(resources),
+            storage.index,
+            storage.journal,
+            self.metrics,
+            self._clock,
+            self.router,
+            Anonymizer(storage.incoming, storage.runner, storage.journal),
+            TraceIndex(storage.index, self.trace_key),
+            self.processors.custom(self.router),
+        )
+
+    def _places(self, resources: ExitStack) -> StorageAreas:
+        storage, settings = self._storage, self._settings
+        quarantine = Quarantine(settings.quarantine_dir, QUARANTINE_BYTES, self._clock)
+        resources.callback(quarantine.close)
+        return StorageAreas(
+            incoming=storage.incoming,
+            prearchive_fd=storage.prearchive_fd,
+            archive_fd=storage.archive_fd,
+            quarantine=quarantine,
+            durability=settings.durability,
+            guard=self.guard,
+        )

@@ -1,0 +1,157 @@
+"""Custom processing of one engine: its parts put together, and what a console asks of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from engine.config.masking import masked_processor, revealed_processor
+from engine.config.watcher import watch_file
+from engine.events import ProcessorProblem
+from engine.intake.label_processing import CustomProcessing
+from engine.model.processor import parse_processor
+from engine.processing.builtin.label_tables import LabelTables
+from engine.processing.chain import Processing
+from engine.processing.installed import classes_of, report_broken, rules_of
+from engine.processing.states import ProcessorStates
+from engine.processing.workers import ProcessorWorkers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from engine.config.store import ConfigurationStore
+    from engine.events import Event
+    from engine.host.clock import Clock
+    from engine.inspection.showings import PhiAccessLog
+    from engine.intake.rules import ObjectRouter
+    from engine.model.configuration import Configuration
+    from engine.model.processing import ProcessorStatus, ProcessorTrial
+    from engine.model.processor import Processor, ProcessorClass
+    from engine.plugins.loading import Plugin
+    from engine.processing.contract import ProcessorType
+    from engine.storage.incoming import IncomingArea
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationAccess:
+    """How the configuration in force is read and changed."""
+
+    current: Callable[[], Configuration]
+    changing: Callable[[], AbstractContextManager[ConfigurationStore]]
+    apply: Callable[[Configuration], None]
+
+
+class ProcessorService:
+    """Satisfies `engine.api.processors.ProcessorsView`; for all threads."""
+
+    def __init__(
+        self,
+        plugins: Sequence[Plugin[ProcessorType]],
+        area: IncomingArea,
+        uid_maps_file: Path,
+        report: Callable[[Event], object],
+        clock: Clock,
+        access: ConfigurationAccess,
+        phi_access_log: PhiAccessLog,
+    ) -> None:
+        """Take the installed classes, where objects lie on their way, and the configuration.
+
+        The showings keep who saw values of objects.
+        """
+        self._plugins = plugins
+        self._area = area
+        self._access = access
+        self._phi_access_log = phi_access_log
+        self._states = ProcessorStates(clock)
+        report_broken(plugins, report)
+
+        def report_problem(processor: str, problem: str) -> None:
+            report(ProcessorProblem(processor=processor, problem=problem))
+
+        self.processing = Processing(
+            plugins,
+            area,
+            uid_maps_file,
+            LabelTables(watch_file, report_problem),
+            ProcessorWorkers(),
+            self._states,
+            report,
+        )
+        self._router: ObjectRouter | None = None
+
+    def custom(self, router: ObjectRouter) -> CustomProcessing:
+        """Return what takes arriving objects through their receivers' processors."""
+        self._router = router
+        return CustomProcessing(self.processing, router, self._area)
+
+    def close(self) -> None:
+        """End all processes and watches."""
+        self.processing.close()
+
+    def classes(self) -> tuple[ProcessorClass, ...]:
+        """Return the installed classes, our own first; broken ones with their error."""
+        return classes_of(self._plugins)
+
+    def list(self) -> tuple[ProcessorStatus, ...]:
+        """Return the processors in the order in which they act, with what they did."""
+        configuration = self._access.current()
+        ordered = sorted(configuration.processors, key=lambda processor: processor.order)
+        return tuple(self._status(processor, configuration) for processor in ordered)
+
+    def save(
+        self, processor: Processor, actor: str, *, replacing: Processor | None = None
+    ) -> Processor:
+        """Store a new (id 0) or changed processor and bring it into force."""
+        with self._access.changing() as store:
+            in_force = self._access.current()
+            meant = revealed_processor(processor, in_force)
+            seen = replacing and revealed_processor(replacing, in_force)
+            saved = store.processors.save(meant, actor, replacing=seen)
+            self._access.apply(saved[0])
+        return masked_processor(saved[1])
+
+    def set_enabled(self, processor_id: int, enabled: bool, actor: str) -> Processor:
+        """Enable or disable a processor, from the next object on."""
+        with self._access.changing() as store:
+            saved = store.processors.set_enabled(processor_id, enabled, actor)
+            self._access.apply(saved[0])
+        return masked_processor(saved[1])
+
+    def delete(self, processor_id: int, actor: str) -> None:
+        """Remove a processor."""
+        with self._access.changing() as store:
+            self._access.apply(store.processors.delete(processor_id, actor))
+
+    def test(self, processor: Processor, receiver: str = "") -> ProcessorTrial:
+        """Try a processor, as it might be saved, on the newest object, with values masked."""
+        return self._tried(processor, receiver, shown=False)
+
+    def shown_test(self, processor: Processor, actor: str, receiver: str = "") -> ProcessorTrial:
+        """Try a processor likewise with nothing masked, and note who saw it."""
+        trial = self._tried(processor, receiver, shown=True)
+        if trial.steps:
+            self._phi_access_log.note(actor, trial.sop_instance_uid)
+        return trial
+
+    def _tried(self, processor: Processor, receiver: str, *, shown: bool) -> ProcessorTrial:
+        configuration = self._access.current()
+        rules = replace(
+            rules_of(self._plugins),
+            others=configuration.processors,
+            projects=configuration.projects,
+        )
+        meant = revealed_processor(processor, configuration)
+        parsed = parse_processor(meant.to_record(), rules)
+        assert self._router is not None
+        return self._router.try_processor(parsed, receiver, shown=shown)
+
+    def _status(self, processor: Processor, configuration: Configuration) -> ProcessorStatus:
+        seen = tuple(
+            receiver.label
+            for receiver in configuration.receivers
+            if processor in configuration.processors_of(receiver)
+        )
+        problem = self.processing.problem_of(processor) if processor.enabled else ""
+        return self._states.of(masked_processor(processor), seen, problem)

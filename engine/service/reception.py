@@ -1,0 +1,78 @@
+"""Where peers come in: the listeners, and the associations that they ask for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.dimse.pdata import BUFFER_BYTES, ReceiveBuffer
+from engine.net.admission import PendingConnections
+from engine.net.reactor import Reactor
+from engine.reception.association import SharedServices
+from engine.reception.associations import Associations
+from engine.reception.deadlines import Deadlines
+from engine.reception.listener import ListenerContext
+from engine.reception.receivers import Receivers
+from engine.reception.storage_scp import StorageSCP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import ExitStack
+
+    from engine.host.clock import Clock
+    from engine.net.inherited import InheritedSockets
+    from engine.reception.acceptance import EngineLoad
+    from engine.service.intake import Intake
+    from engine.service.storage import Storage
+    from engine.settings import EngineSettings
+
+
+def associations_of(storage: Storage, intake: Intake, clock: Clock) -> Associations:
+    """Return the book of the associations, with none yet."""
+    index = storage.index
+    known = index.known_callers()
+    return Associations(clock, storage.journal, index.record, intake.metrics, known)
+
+
+def receivers_of(
+    settings: EngineSettings,
+    storage: Storage,
+    intake: Intake,
+    associations: Associations,
+    clock: Clock,
+    load: Callable[[], EngineLoad],
+    changed: Callable[[], None],
+    inherited: InheritedSockets,
+    resources: ExitStack,
+) -> Receivers:
+    """Return the receivers, none of which listens yet; `opened` ends them.
+
+    Args:
+        settings: of the engine.
+        storage: its open data directory.
+        intake: what takes the objects in.
+        associations: the book of the associations.
+        clock: the engine's.
+        load: says how much there is to do.
+        changed: is called when a receiver's state has changed.
+        inherited: the listening sockets that the parent process handed over.
+        resources: ends what is begun here.
+    """
+    services = SharedServices(
+        Reactor(),
+        ReceiveBuffer(BUFFER_BYTES),
+        associations,
+        StorageSCP(intake.pipeline, associations),
+        Deadlines(settings.negotiation_seconds, settings.pdu_seconds, settings.handshake_seconds),
+    )
+    pending = PendingConnections(
+        clock,
+        storage.journal,
+        settings.unassociated_peers,
+        settings.unassociated_peers_per_address,
+    )
+    listener_context = ListenerContext(services, pending, load, clock, storage.journal, inherited)
+    receivers = Receivers(listener_context, changed)
+    resources.callback(inherited.close)
+    resources.callback(receivers.abort_all)
+    resources.callback(receivers.stop_accepting)
+    return receivers

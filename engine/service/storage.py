@@ -1,0 +1,130 @@
+"""The data directory, taken by one engine: everything in it that is opened, and closed again."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from engine.config.store import ConfigurationStore
+from engine.events.journal import Journal
+from engine.events.logging_handler import JournalHandler
+from engine.host import data_directory
+from engine.host.lock import EngineLock
+from engine.identification.installed import infos_of, load_identifiers
+from engine.index.store import SessionIndex
+from engine.plugins.file_namers import file_namers_of, load_file_namers
+from engine.processing.installed import load_processors, rules_of
+from engine.sessions.trash import ExpiryClock
+from engine.settings import Durability
+from engine.storage.incoming import IncomingArea
+from engine.workers.scripts import ScriptRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import ExitStack
+    from pathlib import Path
+
+    from engine.host.clock import Clock
+    from engine.identification.identifiers import Identifier
+    from engine.model.configuration import Configuration
+    from engine.model.plugins import FileNamerInfo, IdentifierInfo
+    from engine.model.processor import ProcessorRules
+    from engine.plugins.loading import Plugin
+    from engine.processing.contract import ProcessorType
+    from engine.settings import EngineSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """What an engine has open in its data directory."""
+
+    store: ConfigurationStore
+    configuration: Configuration
+    """As the file has it at the start."""
+    journal: Journal
+    expiry: ExpiryClock
+    prearchive_fd: int
+    archive_fd: int
+    incoming: IncomingArea
+    index: SessionIndex
+    runner: ScriptRunner
+
+
+def open_storage(
+    settings: EngineSettings, clock: Clock, plugins: Plugins, resources: ExitStack
+) -> Storage:
+    """Take a data directory and open what is in it; `opened` closes it, also after an error.
+
+    Raises:
+        AlreadyRunning: if another engine holds the data directory.
+        ConfigurationError: if the configuration file is not acceptable.
+        StorageUnusable: if the directory can't hold what must be kept there.
+    """
+    data_directory.prepare(settings)
+    lock = EngineLock.acquire(settings.lock_file, clock)
+    resources.callback(lock.release)
+    store = _open_store(settings, clock, plugins)
+    configuration = store.create_default("first start")
+    journal = Journal(clock, settings.event_log, settings.log_level, audit_file=settings.audit_log)
+    resources.callback(journal.close)
+    resources.callback(JournalHandler(journal).attach())
+    prearchive_fd = _open_folder(settings.prearchive_dir, resources)
+    archive_fd = _open_folder(settings.archive_dir, resources)
+    incoming = IncomingArea(settings.incoming_dir, uuid.uuid4().hex[:12])
+    resources.callback(incoming.close)
+    data_directory.require_one_file_system(settings)
+    index = SessionIndex(settings.index_file, durable=settings.durability is Durability.FULL)
+    resources.callback(index.close)
+    runner = ScriptRunner(settings.uid_maps_file)
+    resources.callback(runner.close)
+    folders = (prearchive_fd, archive_fd)
+    expiry = ExpiryClock(clock, journal, settings.clock_file)
+    return Storage(store, configuration, journal, expiry, *folders, incoming, index, runner)
+
+
+def _open_store(settings: EngineSettings, clock: Clock, plugins: Plugins) -> ConfigurationStore:
+    return ConfigurationStore(
+        settings.config_file,
+        clock=clock,
+        identifiers=plugins.identifier_infos,
+        processors=plugins.processor_rules,
+        file_namers=plugins.file_namer_infos,
+        in_use=settings.in_use_files,
+    )
+
+
+def _open_folder(path: Path, resources: ExitStack) -> int:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    resources.callback(os.close, fd)
+    return fd
+
+
+@dataclass(frozen=True, slots=True)
+class Plugins:
+    """All installed plugins, the default identifier first."""
+
+    identifiers: Sequence[Plugin[Identifier]]
+    processors: Sequence[Plugin[ProcessorType]]
+    file_namers: Sequence[Plugin[FileNamerInfo]]
+
+    @classmethod
+    def load(cls) -> Self:
+        """Return what is installed; what can't be used says why."""
+        return cls(load_identifiers(), load_processors(), load_file_namers())
+
+    @property
+    def identifier_infos(self) -> tuple[IdentifierInfo, ...]:
+        """What the dialog must know about the identifiers."""
+        return infos_of(self.identifiers)
+
+    @property
+    def file_namer_infos(self) -> tuple[FileNamerInfo, ...]:
+        """What the dialog must know about the file namers."""
+        return file_namers_of(self.file_namers)
+
+    @property
+    def processor_rules(self) -> ProcessorRules:
+        """What processors must be like with these classes."""
+        return rules_of(self.processors)

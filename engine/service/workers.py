@@ -1,0 +1,138 @@
+"""What follows once objects are stored: sessions are kept, objects forwarded, programs run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.events import LeftoversSwept, ObjectsAdopted
+from engine.events.monitoring import MetricsUnavailable
+from engine.model.addresses import MetricsAddress
+from engine.monitoring.alerts.dispatcher import AlertDispatcher
+from engine.monitoring.listener import MetricsListener
+from engine.monitoring.monitoring import Monitoring
+from engine.monitoring.watch import SilenceDetector, WatchThread
+from engine.processing.command.commands import Programs
+from engine.processing.forward.forwarding import Forwarding
+from engine.sessions.service import SessionService, areas_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import ExitStack
+
+    from engine.api import EngineSnapshot
+    from engine.events.journal import Journal
+    from engine.host.clock import Clock
+    from engine.model.configuration import Configuration
+    from engine.service.intake import Intake
+    from engine.service.storage import Storage
+    from engine.settings import EngineSettings
+
+
+class PostStoreWorkers:
+    """The threads that work on what is stored; every method is called by the engine."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        storage: Storage,
+        clock: Clock,
+        configuration: Callable[[], Configuration],
+        resources: ExitStack,
+    ) -> None:
+        """Open their queues; `opened` closes them."""
+        self._storage = storage
+        index, journal, areas = storage.index, storage.journal, areas_of(settings)
+        self.session_service = SessionService(
+            settings, index, journal, clock, configuration, storage.runner, storage.expiry
+        )
+        resources.callback(self.session_service.close)
+        self.forwarding = Forwarding(
+            settings, index, areas, journal, clock, configuration, storage.expiry
+        )
+        resources.callback(self.forwarding.close)
+        ledger = self.session_service.ledger
+        self.programs = Programs(settings, index, ledger, areas, journal, configuration)
+        resources.callback(self.programs.close)
+
+    def recover(self) -> None:
+        """Complete what an earlier engine left, before any object arrives."""
+        record = self._storage.journal.record
+        swept = self._storage.incoming.sweep()
+        if swept:
+            record(LeftoversSwept(files=swept))
+        recovered = self.session_service.recover(clean=self._storage.index.begin_run())
+        if recovered is not None and recovered.objects:
+            record(ObjectsAdopted(objects=recovered.objects, sessions=recovered.sessions))
+
+    def start(self, resources: ExitStack) -> None:
+        """Start the threads; `opened` ends them."""
+        for part in (self.session_service, self.forwarding, self.programs):
+            part.start()
+            resources.callback(part.stop)
+
+    def apply(self, configuration: Configuration) -> None:
+        """Follow a configuration that came into force."""
+        self.forwarding.apply(configuration)
+        self.programs.notify()
+        self.session_service.notify()
+
+
+def start_alerts(
+    journal: Journal, clock: Clock, configuration: Callable[[], Configuration], resources: ExitStack
+) -> None:
+    """Tell others of what goes wrong from now on; `opened` ends that."""
+    alerts = AlertDispatcher(journal, clock, lambda: configuration().site.alerts)
+    alerts.start()
+    resources.callback(alerts.stop)
+
+
+class MonitoringService:
+    """Looks at the other parts; every method is called by the engine."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        storage: Storage,
+        intake: Intake,
+        follow_ups: PostStoreWorkers,
+        clock: Clock,
+        snapshot: Callable[[], EngineSnapshot],
+        dead: Callable[[], tuple[str, ...]],
+        configuration: Callable[[], Configuration],
+    ) -> None:
+        """Connect it; nothing is looked at yet."""
+        self._settings = settings
+        self._journal = storage.journal
+        self.monitoring = Monitoring(
+            intake.metrics,
+            storage.index,
+            clock,
+            snapshot,
+            dead,
+            intake.guard.refusal,
+            follow_ups.forwarding.desk.destinations,
+            storage.journal.record,
+            configuration,
+        )
+        silence = SilenceDetector(settings.sender_hours_file, storage.journal)
+        self._watch = WatchThread(
+            *(self.monitoring, silence, clock, settings.metrics_file),
+            *(intake.guard.refusal, storage.expiry),
+        )
+
+    def start(self, resources: ExitStack) -> None:
+        """Serve metrics and begin to look; `opened` ends that."""
+        self._serve_metrics(resources)
+        self._watch.start()
+        resources.callback(self._watch.stop)
+
+    def _serve_metrics(self, resources: ExitStack) -> None:
+        """Let metrics be read over HTTP, if that is wanted; no reception depends on it."""
+        if not self._settings.metrics:
+            return
+        try:
+            place = MetricsAddress.parse(self._settings.metrics)
+            resources.callback(MetricsListener(place, self.monitoring).close)
+        except OSError as error:
+            why = error.strerror or str(error)
+            self._journal.record(MetricsUnavailable(address=self._settings.metrics, why=why))

@@ -1,0 +1,160 @@
+"""The session document: project, subject, dates, modality and scans, with XNAT's names (9.1)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from engine.model.project import PetMr
+from engine.storage.scans import DICOM, SECONDARY, lead_modality, scan_type, session_type
+
+if TYPE_CHECKING:
+    from engine.storage.scans import Resource, Scan
+
+
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def clean(text: str) -> str:
+    """Replace characters that no XML 1.0 document may have, not even escaped."""
+    return _NOT_XML.sub("\ufffd", text)
+
+
+def document(root: ET.Element) -> bytes:
+    """Return an element as an indented document in UTF-8."""
+    ET.indent(root)
+    encoded: bytes = ET.tostring(root, encoding="UTF-8", xml_declaration=True)
+    return encoded + b"\n"
+
+
+XNAT_NAMESPACE = "http://nrg.wustl.edu/xnat"
+_XSI = "http://www.w3.org/2001/XMLSchema-instance"
+_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)")
+_TIME = re.compile(r"(\d\d)(\d\d)(\d\d)(?:\.\d*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltSession:
+    """A session as it was built from its files."""
+
+    project: str | None
+    subject: str | None
+    label: str
+    study_instance_uid: str
+    scans: tuple[Scan, ...]
+    pet_mr: PetMr = PetMr.PETMR
+    """What PET and MR together make it."""
+
+    @property
+    def modality(self) -> str:
+        """The modality that gives the session its type (XNAT 12.12)."""
+        return lead_modality({scan.modality for scan in self.scans}, self.pet_mr)
+
+    @property
+    def objects(self) -> int:
+        """How many objects it has."""
+        return sum(len(scan.objects) for scan in self.scans)
+
+    @property
+    def bytes(self) -> int:
+        """The size of its objects."""
+        return sum(resource.bytes for scan in self.scans for resource in scan.resources)
+
+
+def session_xml(session: BuiltSession) -> bytes:
+    """Return the document as UTF-8 XML."""
+    ET.register_namespace("xnat", XNAT_NAMESPACE)
+    ET.register_namespace("xsi", _XSI)
+    root = ET.Element(_name(session_type(session.modality)))
+    root.set("project", session.project or "")
+    root.set("label", clean(session.label))
+    root.set("UID", clean(_study_instance_uid(session)))
+    root.set("modality", clean(session.modality))
+    dates = {"date": _date(session), "time": _time(session), "dcmSubject": session.subject or ""}
+    for name, value in dates.items():
+        if value:
+            ET.SubElement(root, _name(name)).text = clean(value)
+    scans = ET.SubElement(root, _name("scans"))
+    for scan in session.scans:
+        _add_scan(scans, scan)
+    return document(root)
+
+
+def _add_scan(scans: ET.Element, scan: Scan) -> None:
+    has_images = any(resource.label == DICOM for resource in scan.resources)
+    element = ET.SubElement(scans, _name("scan"))
+    element.set("ID", scan.id)
+    element.set("type", clean(scan.description))
+    element.set("UID", clean(scan.series_instance_uid))
+    kind = scan_type(scan.modality, has_images=has_images)
+    element.set(f"{{{_XSI}}}type", f"xnat:{kind}")
+    for name, value in (
+        ("series_description", scan.description),
+        ("modality", scan.modality),
+        ("frames", str(scan.frames)),
+    ):
+        ET.SubElement(element, _name(name)).text = clean(value)
+    for resource in scan.resources:
+        _add_resource(element, scan, resource)
+
+
+def _add_resource(scan_element: ET.Element, scan: Scan, resource: Resource) -> None:
+    element = ET.SubElement(scan_element, _name("file"))
+    element.set(f"{{{_XSI}}}type", "xnat:resourceCatalog")
+    element.set("label", resource.label)
+    element.set("format", DICOM)
+    element.set("content", "RAW" if resource.label == DICOM else resource.label)
+    element.set("URI", scan.folder(resource))
+    element.set("file_count", str(len(resource.entries)))
+    element.set("file_size", str(resource.bytes))
+
+
+def _study_instance_uid(session: BuiltSession) -> str:
+    """Return the study's UID as its objects have it, which scripts may have changed."""
+    uids = (o.study_instance_uid for scan in session.scans for o in scan.objects)
+    return next(filter(None, uids), session.study_instance_uid)
+
+
+def _date(session: BuiltSession) -> str:
+    """Return the study's date as XML has it, from the first object that says a valid one."""
+    dates = (_DATE.fullmatch(o.study_date) for scan in session.scans for o in scan.objects)
+    found = next(filter(None, dates), None)
+    return "-".join(found.groups()) if found else ""
+
+
+def _time(session: BuiltSession) -> str:
+    times = (_TIME.fullmatch(o.study_time) for scan in session.scans for o in scan.objects)
+    found = next(filter(None, times), None)
+    return ":".join(found.groups()) if found else ""
+
+
+def _name(name: str) -> str:
+    return f"{{{XNAT_NAMESPACE}}}{name}"
+
+
+CATALOG_NAMESPACE = "http://nrg.wustl.edu/catalog"
+
+
+def catalog_name(scan: Scan, resource: Resource) -> str:
+    """Return a catalog's file name; it lies among the objects it lists."""
+    label = f"{scan.id}_{SECONDARY}" if resource.label == SECONDARY else scan.id
+    return f"scan_{label}_catalog.xml"
+
+
+def catalog(scan: Scan, resource: Resource) -> bytes:
+    """Return the catalog as UTF-8 XML, its entries relative to itself."""
+    ET.register_namespace("cat", CATALOG_NAMESPACE)
+    ET.register_namespace("xsi", _XSI)
+    root = ET.Element(f"{{{CATALOG_NAMESPACE}}}DCMCatalog")
+    root.set("UID", clean(scan.series_instance_uid))
+    entries = ET.SubElement(root, f"{{{CATALOG_NAMESPACE}}}entries")
+    for entry in resource.entries:
+        element = ET.SubElement(entries, f"{{{CATALOG_NAMESPACE}}}entry")
+        element.set(f"{{{_XSI}}}type", "cat:dcmEntry")
+        element.set("URI", clean(entry.name))
+        element.set("UID", clean(entry.stored.sop_instance_uid))
+        if entry.stored.instance_number:
+            element.set("instanceNumber", clean(entry.stored.instance_number))
+    return document(root)

@@ -1,0 +1,201 @@
+"""Carrying out a plan on the disk, so that it can be repeated after a crash at any point."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+from dataclasses import replace
+from os.path import lexists
+from typing import TYPE_CHECKING
+
+from engine.model.session import SessionArea, SessionStatus
+from engine.sessions.folders.building import document_of
+from engine.sessions.folders.staging import remove_staging
+from engine.storage.files import (
+    flush_folder,
+    is_there,
+    make_folder,
+    move_file,
+    move_folder,
+    remove_empty_folder,
+    remove_empty_folders,
+    remove_file,
+    remove_parts,
+    replace_file,
+    same_file,
+)
+from engine.storage.scans import SCANS, free_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from engine.index.operations import Plan
+    from engine.model.session import Session
+    from engine.storage.areas import Areas
+
+CATALOGS = f"{SCANS}/*/*/scan_*_catalog.xml"
+
+
+def carry_out(areas: Areas, session: Session, plan: Plan) -> None:
+    """Make every step of a plan that is not made yet.
+
+    Args:
+        areas: where sessions are.
+        session: the session's row from before the plan.
+        plan: what is to be done.
+
+    Raises:
+        OSError: if the storage fails; to repeat it is safe. `FileExistsError` if a merged object's
+            name is another file's: `with_free_names` gives it another one.
+    """
+    source, target = areas.folder(session), areas.path(plan.area, plan.folder)
+    remove_staging(source, roots=areas.roots)
+    if plan.into is None:
+        _move_whole(areas, source, target, plan)
+    else:
+        _put_aside(areas, target, plan)
+        _merge(areas, source, target, plan)
+    remove_time_stamp(areas, session)
+    # What was removed must not come back after a power cut, for no row knows it by then.
+    flush_folder(next(folder for folder in source.parents if folder.is_dir()))
+
+
+def with_free_names(areas: Areas, session: Session, plan: Plan) -> Plan:
+    """Return a plan that gives no merged object a name that another file has on the disk.
+
+    The index need not know that file. Objects that have moved already keep their names.
+    """
+    source, target = areas.folder(session), areas.path(plan.area, plan.folder)
+    trash = areas.path(SessionArea.TRASH, plan.trash)
+    leaving = {f for f in plan.replaced if _is_to_be_put_aside(target / f, trash / f)}
+    used = {
+        file
+        for folder in _folders(plan.files.values())
+        for file in _files(target, folder)
+        if file not in leaving
+    }
+    taken = [
+        before
+        for before, after in plan.files.items()
+        if after in used
+        and (source / before).exists()
+        and not same_file(source / before, target / after)
+    ]
+    if not taken:
+        return plan
+    used.update(plan.files.values())
+    files = dict(plan.files)
+    for before in taken:
+        folder, _, name = files[before].rpartition("/")
+        beside = {file.rpartition("/")[2] for file in used if file.startswith(f"{folder}/")}
+        files[before] = f"{folder}/{free_name(name, beside)}"
+        used.add(files[before])
+    return replace(plan, files=files)
+
+
+def undo_move(areas: Areas, session: Session, plan: Plan) -> None:
+    """Undo the steps of a merge or separation that are made, flushed; what it replaced comes back.
+
+    Where nothing has to come back from, links are left alone.
+
+    Raises:
+        NotADirectoryError: if a link stands on a way that something has to take.
+        OSError: if the storage fails; to repeat it is safe.
+    """
+    source, target = areas.folder(session), areas.path(plan.area, plan.folder)
+    trash = areas.path(SessionArea.TRASH, plan.trash)
+    for before, after in plan.files.items():
+        if is_there(source / before, roots=areas.roots):
+            continue
+        if is_there(target / after, roots=areas.roots):
+            make_folder((source / before).parent, roots=areas.roots)
+            move_file(target / after, source / before, roots=areas.roots)
+    for file in plan.replaced:
+        if is_there(trash / file, roots=areas.roots):
+            move_file(trash / file, target / file, roots=areas.roots)
+    for folder in _folders(plan.files):
+        flush_folder(source / folder)
+    for folder in _folders((*plan.files.values(), *plan.replaced)):
+        if (target / folder).is_dir():
+            flush_folder(target / folder)
+    remove_empty_folders(target / SCANS, roots=areas.roots)
+    if plan.leaves_rest:
+        remove_empty_folder(target, roots=areas.roots)
+        remove_empty_folder(target.parent, roots=areas.roots)
+    if plan.trash:
+        remove_empty_folders(trash, itself=True, roots=areas.roots)
+        remove_empty_folder(trash.parent, roots=areas.roots)
+
+
+def has_moved(areas: Areas, session: Session, plan: Plan) -> bool:
+    """Tell whether a session that is moved as a whole is in its new place already."""
+    if plan.into is not None:
+        return False
+    source, target = areas.folder(session), areas.path(plan.area, plan.folder)
+    return lexists(target) and not lexists(source)
+
+
+def remove_time_stamp(areas: Areas, session: Session) -> None:
+    """Remove the folder that only one session of the prearchive had, for its time stamp."""
+    if session.area is SessionArea.PREARCHIVE:
+        remove_empty_folder(areas.folder(session).parent, roots=areas.roots)
+
+
+def _move_whole(areas: Areas, source: Path, target: Path, plan: Plan) -> None:
+    if plan.status is SessionStatus.DELETED and not (source.exists() or target.exists()):
+        # a session whose first object never came to be has none
+        make_folder(source, roots=areas.roots)
+    if document_of(target).is_dir():  # found later, it would hold up a session that has moved
+        raise FileExistsError(errno.EEXIST, "a folder has the name of its document")
+    remove_empty_folders(source / SCANS, roots=areas.roots)
+    move_folder(source, target, roots=areas.roots)
+    with suppress(FileNotFoundError):
+        replace_file(document_of(source), document_of(target), roots=areas.roots)
+    flush_folder(target.parent)
+
+
+def _put_aside(areas: Areas, target: Path, plan: Plan) -> None:
+    """Move replaced files to the trash; where that is done, another one has the name by now."""
+    trash = areas.path(SessionArea.TRASH, plan.trash)
+    leaving = [f for f in plan.replaced if _is_to_be_put_aside(target / f, trash / f)]
+    for folder in _folders(leaving):
+        make_folder(trash / folder, roots=areas.roots)
+    for file in leaving:
+        move_file(target / file, trash / file, roots=areas.roots)
+    for folder in _folders(leaving):
+        flush_folder(trash / folder)
+
+
+def _merge(areas: Areas, source: Path, target: Path, plan: Plan) -> None:
+    moving = {before: after for before, after in plan.files.items() if (source / before).exists()}
+    for folder in _folders(moving.values()):
+        make_folder(target / folder, roots=areas.roots)
+    for before, after in moving.items():
+        move_file(source / before, target / after, roots=areas.roots)
+    for folder in _folders(plan.files.values()):
+        flush_folder(target / folder)
+    _remove_rest(areas, source)
+
+
+def _is_to_be_put_aside(file: Path, kept: Path) -> bool:
+    return file.exists() and (not kept.exists() or same_file(file, kept))
+
+
+def _folders(files: Iterable[str]) -> set[str]:
+    return {file.rpartition("/")[0] for file in files}
+
+
+def _files(target: Path, folder: str) -> Iterator[str]:
+    """Yield what is in a folder of a session, relative to the session's."""
+    with suppress(FileNotFoundError):
+        for path in (target / folder).iterdir():
+            yield f"{folder}/{path.name}"
+
+
+def _remove_rest(areas: Areas, source: Path) -> None:
+    """Remove what a merged session leaves: documents that can be made again, and empty folders."""
+    remove_parts(source, roots=areas.roots)
+    for path in (*source.glob(CATALOGS), document_of(source)):
+        remove_file(path, roots=areas.roots)
+    remove_empty_folders(source, itself=True, roots=areas.roots)

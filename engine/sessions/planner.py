@@ -1,0 +1,338 @@
+"""Deciding how a session is archived, moved or deleted: every step, before the first is made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from engine.errors import SessionConflict, SessionError
+from engine.index.operations import OperationKind, Plan
+from engine.model.identity import safe_part, timestamp
+from engine.model.project import FIRST_ARCHIVE_FOLDER, PetMr
+from engine.model.session import SessionArea, SessionStatus
+from engine.sessions.folders.documents import BuiltSession
+from engine.sessions.folders.transfer import with_free_names
+from engine.sessions.separation import pet_label, pet_scans
+from engine.storage.areas import archive_folder
+from engine.storage.scans import SCANS, free_name, free_scan_id, scans_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from engine.host.clock import Clock
+    from engine.index.operations import Request
+    from engine.model.session import Session
+    from engine.sessions.folders.staging import Staged
+    from engine.sessions.ledger import SessionRepository
+    from engine.storage.areas import Areas
+    from engine.storage.scans import Entry, ReadStored, Resource, Scan
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """How the objects of one session are added to another, relative to the sessions' folders."""
+
+    files: dict[str, str]
+    """Where each object is, and where it goes."""
+    replaced: tuple[str, ...]
+    """Objects of the other session that make room."""
+
+
+def conflicts_within(incoming: BuiltSession, *, overwrite: bool) -> Iterator[str]:
+    """Yield what is odd about a session by itself, in words."""
+    if overwrite:
+        return
+    for scan in incoming.scans:
+        for resource in scan.resources:
+            counts = Counter(entry.stored.sop_instance_uid for entry in resource.entries)
+            doubled = sum(count > 1 for count in counts.values())
+            if doubled:
+                yield (
+                    f"scan {scan.id} has {doubled} SOP instance UIDs that several objects share; "
+                    "overwrite to archive them all"
+                )
+
+
+def conflicts_between(
+    incoming: BuiltSession, existing: BuiltSession, *, merge: bool, overwrite: bool
+) -> Iterator[str]:
+    """Yield every reason against adding a session to another, in words and without patient data.
+
+    Args:
+        incoming: the session that is to be archived.
+        existing: the archived session of the same project and label.
+        merge: whether it may be added to.
+        overwrite: whether it may be added to, and objects that it has already may be replaced.
+    """
+    if not (merge or overwrite):
+        yield "session already exists, retry with merge or overwrite"
+    if (incoming.subject or "").casefold() != (existing.subject or "").casefold():
+        yield "the archived session belongs to another subject"
+    if incoming.modality != existing.modality:
+        yield f"the archived session is {existing.modality}, this one {incoming.modality}"
+    if incoming.study_instance_uid != existing.study_instance_uid:
+        yield "the archived session is another study: the Study Instance UIDs differ"
+    if not overwrite:
+        yield from _conflicts_of_scans(incoming, existing)
+
+
+def plan_merge(incoming: BuiltSession, existing: BuiltSession) -> Merge:
+    """Return where each object goes; what is the same object already is replaced."""
+    merge = Merge({}, ())
+    taken = {scan.id for scan in existing.scans}
+    for scan in incoming.scans:
+        counterpart = _counterpart(scan, existing)
+        scan_id = counterpart.id if counterpart else scan.id
+        if counterpart is None and scan_id in taken:
+            scan_id = free_scan_id(scan.number, scan.modality, taken)
+        taken.add(scan_id)
+        for resource in scan.resources:
+            merge = _with_resource(merge, scan, resource, scan_id, counterpart)
+    return merge
+
+
+def _conflicts_of_scans(incoming: BuiltSession, existing: BuiltSession) -> Iterator[str]:
+    for scan in incoming.scans:
+        counterpart = _counterpart(scan, existing)
+        if counterpart is None:
+            continue
+        if counterpart.number != scan.number:
+            yield (
+                f"scan {scan.id} is the archived scan {counterpart.id}: "
+                "one series has two series numbers"
+            )
+        known = {(o.sop_class_uid, o.sop_instance_uid) for o in counterpart.objects}
+        again = sum((o.sop_class_uid, o.sop_instance_uid) in known for o in scan.objects)
+        if again:
+            yield f"session already exists with matching files: {again} in scan {counterpart.id}"
+
+
+def _counterpart(scan: Scan, existing: BuiltSession) -> Scan | None:
+    """Return the archived scan of the same series."""
+    return next(
+        (
+            other
+            for other in existing.scans
+            if other.series_instance_uid == scan.series_instance_uid
+            and (scan.series_instance_uid or other.number == scan.number)
+        ),
+        None,
+    )
+
+
+def _with_resource(
+    merge: Merge, scan: Scan, resource: Resource, scan_id: str, counterpart: Scan | None
+) -> Merge:
+    """Add the objects of one resource to a plan."""
+    others = _entries(counterpart, resource.label)
+    wanted = {(e.stored.sop_class_uid, e.stored.sop_instance_uid) for e in resource.entries}
+    replaced = {
+        e.name for e in others if (e.stored.sop_class_uid, e.stored.sop_instance_uid) in wanted
+    }
+    used = {entry.name for entry in others} - replaced
+    files = dict(merge.files)
+    for entry in resource.entries:
+        name = free_name(entry.name, used)
+        used.add(name)
+        # Where it is: a script may have given it to another scan since the session was built.
+        files[entry.stored.file] = f"{SCANS}/{scan_id}/{resource.label}/{name}"
+    gone = tuple(f"{SCANS}/{scan_id}/{resource.label}/{name}" for name in sorted(replaced))
+    return Merge(files, (*merge.replaced, *gone))
+
+
+def _entries(scan: Scan | None, label: str) -> tuple[Entry, ...]:
+    resources = scan.resources if scan else ()
+    return next((resource.entries for resource in resources if resource.label == label), ())
+
+
+EMPTY = "Empty sessions cannot be archived."
+BEING_MERGED = "another session is just being merged into the archived one, retry after it"
+_FOLDER_TRIES = 1000
+
+
+class Planner:
+    """Makes plans; changes nothing."""
+
+    def __init__(
+        self,
+        areas: Areas,
+        ledger: SessionRepository,
+        read: ReadStored,
+        clock: Clock,
+        current: Callable[[str], str] = lambda _: FIRST_ARCHIVE_FOLDER,
+        pet_mr: Callable[[str | None], PetMr] = lambda _: PetMr.PETMR,
+    ) -> None:
+        """Take where sessions and rows are, and what projects want just now."""
+        self._areas = areas
+        self._ledger = ledger
+        self._read = read
+        self._clock = clock
+        self._current = current
+        self._pet_mr = pet_mr
+
+    def plan(self, session: Session, request: Request, staged: Staged | None = None) -> Plan:
+        """Decide on every step of a request.
+
+        Args:
+            session: the session's row.
+            request: what somebody asked for.
+            staged: for the archive, what its project's anonymization makes of its objects.
+
+        Raises:
+            SessionConflict: if the archive has a session that this one does not go together with.
+            SessionError: if it can't be done at all.
+            UnreadableObject: if an object can't be read back.
+            OSError: if the storage fails.
+        """
+        if request.kind is OperationKind.ARCHIVE:
+            return self._archive(session, request, staged)
+        if request.kind is OperationKind.DELETE:
+            folder = f"{self._trash(session)}/{session.folder.rpartition('/')[2]}"
+            return Plan(SessionArea.TRASH, folder, SessionStatus.DELETED, session.project)
+        if request.kind is OperationKind.RESTORE:
+            return self._restore(session)
+        if request.kind is OperationKind.SEPARATE:
+            return self._separation(session)
+        return self._to_prearchive(session, request)
+
+    def preview(self, session: Session, request: Request) -> Plan | tuple[str, ...]:
+        """Return the plan for the archive, or every reason against it; raises as `plan` does."""
+        try:
+            return self.plan(session, request)
+        except SessionConflict as conflict:
+            return tuple(conflict.reasons)
+
+    def describe(self, session: Session, staged: Staged | None = None) -> BuiltSession:
+        """Return what a session is, from the headers of its objects, or of their copies."""
+        folder = self._areas.folder(session)
+        files = self._ledger.stored_files(session.id)
+        if staged is None:
+            objects = [self._read(folder, file) for file in files]
+        else:
+            kept = (file for file in files if file not in staged.rejected)
+            objects = [
+                self._read(staged.folder if file in staged.edited else folder, file)
+                for file in kept
+            ]
+        return BuiltSession(
+            session.project,
+            session.subject,
+            session.label,
+            session.study_instance_uid,
+            scans_of(objects),
+            self._pet_mr(session.project),
+        )
+
+    def _archive(self, session: Session, request: Request, staged: Staged | None) -> Plan:
+        plan = self._into_archive(session, request, self.describe(session, staged))
+        if staged is None:
+            return plan
+        return replace(plan, edited=staged.edited, rejected=staged.rejected)
+
+    def _into_archive(self, session: Session, request: Request, incoming: BuiltSession) -> Plan:
+        assert session.project is not None
+        if not incoming.scans:
+            raise SessionError(EMPTY, "delete it")
+        reasons = list(conflicts_within(incoming, overwrite=request.overwrite))
+        existing = self._ledger.archived_as(session.project, session.label)
+        current = self._current(session.project)
+        folder = "/".join(archive_folder(session.project, session.label, current))
+        if existing is None and self._areas.is_archived(session.project, session.label):
+            reasons.append(self._folder_owner(folder))
+        if existing is not None:
+            return self._merge(incoming, existing, request, reasons, session)
+        if reasons:
+            raise SessionConflict(*reasons)
+        return Plan(SessionArea.ARCHIVE, folder, SessionStatus.ARCHIVED, session.project)
+
+    def _folder_owner(self, folder: str) -> str:
+        """Say what has a folder of the archive that no archived session has."""
+        if any(plan.folder == folder for plan in self._ledger.plans()):
+            return "another session of this label is just being archived, retry after it"
+        return "the archive has a folder of this name that the index does not know"
+
+    def _merge(
+        self,
+        incoming: BuiltSession,
+        existing: Session,
+        request: Request,
+        reasons: list[str],
+        session: Session,
+    ) -> Plan:
+        if existing.status is not SessionStatus.ARCHIVED:
+            raise SessionConflict(*reasons, f"the archived session is {existing.status} just now")
+        if any(plan.into == existing.id for plan in self._ledger.plans()):
+            raise SessionConflict(*reasons, BEING_MERGED)
+        archived = self.describe(existing)
+        reasons += conflicts_between(
+            incoming, archived, merge=request.merge, overwrite=request.overwrite
+        )
+        if reasons:
+            raise SessionConflict(*reasons)
+        merge = plan_merge(incoming, archived)
+        plan = Plan(
+            SessionArea.ARCHIVE,
+            existing.folder,
+            SessionStatus.ARCHIVED,
+            session.project,
+            into=existing.id,
+            files=merge.files,
+            replaced=merge.replaced,
+            trash=f"{self._trash(session)}/replaced",
+        )
+        return with_free_names(self._areas, session, plan)
+
+    def _to_prearchive(self, session: Session, request: Request) -> Plan:
+        """Plan a move to another project, or out of the archive after a failure there."""
+        falls_back = request.kind is OperationKind.FALL_BACK
+        project = session.project if falls_back else request.project
+        assert project is not None
+        *_, stamp, label = session.folder.split("/")
+        if falls_back:
+            stamp = self._stamp()
+        status = SessionStatus.ERROR if falls_back else SessionStatus.QUEUED_BUILDING
+        folder = self._free_folder(safe_part(project), stamp, label, "DA" if falls_back else "")
+        return Plan(SessionArea.PREARCHIVE, folder, status, project)
+
+    def _separation(self, session: Session) -> Plan:
+        """Plan the way of the PET scans into a session of their own, beside this one."""
+        leaving = pet_scans(self.describe(session).scans)
+        files = [stored.file for scan in leaving for stored in scan.objects]
+        *project, stamp, _ = session.folder.split("/")
+        label = safe_part(pet_label(session.label))
+        return Plan(
+            SessionArea.PREARCHIVE,
+            self._free_folder("/".join(project), stamp, label, ""),
+            SessionStatus.QUEUED_BUILDING,
+            session.project,
+            files={file: file for file in files},
+            leaves_rest=True,
+        )
+
+    def _restore(self, session: Session) -> Plan:
+        """Plan the way out of the trash, as if the session had been received just now."""
+        project = safe_part(session.project) if session.project is not None else ""
+        label = session.folder.rpartition("/")[2]
+        folder = self._free_folder(project, self._stamp(), label, "")
+        return Plan(SessionArea.PREARCHIVE, folder, SessionStatus.QUEUED_BUILDING, session.project)
+
+    def _free_folder(self, project: str, stamp: str, label: str, mark: str) -> str:
+        """Return a folder of the prearchive that nobody has (XNAT 9.7: ``_DA`` if taken)."""
+        marks = [
+            "",
+            f"_{mark}" if mark else "_1",
+            *(f"_{mark}{n}" for n in range(2, _FOLDER_TRIES)),
+        ]
+        for suffix in marks:
+            folder = "/".join(filter(None, (project, f"{stamp}{suffix}", label)))
+            on_disk = self._areas.path(SessionArea.PREARCHIVE, folder).exists()
+            if not on_disk and not self._ledger.is_folder_in_use(folder):
+                return folder
+        raise SessionError("no free folder in the prearchive", "move away what is there")
+
+    def _trash(self, session: Session) -> str:
+        return f"{self._stamp()}_{session.id}"
+
+    def _stamp(self) -> str:
+        return timestamp(self._clock.now())

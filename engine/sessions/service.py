@@ -1,0 +1,257 @@
+"""The parts that look after whole sessions, put together for an engine or for a single command."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from engine.config.store import ConfigurationStore
+from engine.dicom.file_meta import body_offset
+from engine.errors import EngineError, ProcessingFailed, StorageUnusable
+from engine.events.journal import Journal
+from engine.host.lock import EngineLock
+from engine.index.database import translate_sqlite_errors
+from engine.index.store import SessionIndex
+from engine.index.studies import StudyRoutes
+from engine.model.identity import timestamp
+from engine.sessions.audit import audit
+from engine.sessions.context import SessionContext, SessionPolicy
+from engine.sessions.folders.staging import Interrupted
+from engine.sessions.folders.stored_objects import read_stored, same_data_set
+from engine.sessions.ledger import SessionRepository
+from engine.sessions.planner import Planner
+from engine.sessions.recovery import adopt, adopt_findings
+from engine.sessions.worker import Lifecycle, SessionWorker, WakeupPipe
+from engine.settings import Durability
+from engine.storage.areas import Areas
+from engine.workers.scripts import ScriptRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from engine.host.clock import Clock
+    from engine.index.operations import Plan, Request
+    from engine.model.anonymization import Anonymization
+    from engine.model.configuration import Configuration
+    from engine.model.session import Session
+    from engine.sessions.audit import Audit
+    from engine.sessions.recovery import Adopted, Recovered
+    from engine.sessions.trash import ExpiryClock
+    from engine.settings import EngineSettings
+    from engine.storage.scans import StoredObject
+
+
+class ProjectScripts:
+    """Is the `engine.sessions.folders.staging.ArchiveScripts` of an engine; for all threads."""
+
+    def __init__(self, runner: ScriptRunner, configuration: Callable[[], Configuration]) -> None:
+        self._runner = runner
+        self._configuration = configuration
+        self._stopping = threading.Event()
+
+    def of(self, project: str) -> Anonymization | None:
+        """Return what a project does, None for nothing."""
+        return self._configuration().projects.anonymizations.get(project)
+
+    def run(
+        self, source: Path, target: Path, step: Anonymization, labels: tuple[str, str, str]
+    ) -> bool:
+        """Anonymize a file into one that exists; return whether the object is to be kept."""
+        if self._stopping.is_set():
+            raise Interrupted
+        if self._runner.run(source.absolute(), target.absolute(), (step,), labels):
+            return False
+        with target.open("rb") as file:
+            if body_offset(file.fileno()) is None:
+                raise ProcessingFailed(f"{step.script_name}: it left no DICOM file")
+        return True
+
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Let no more objects be begun meanwhile."""
+        self._stopping.set()
+        yield
+        self._stopping.clear()
+
+
+_logger = logging.getLogger(__name__)
+
+
+class SessionService:
+    """Builds, archives, moves and deletes the sessions of one data directory."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        index: SessionIndex,
+        journal: Journal,
+        clock: Clock,
+        configuration: Callable[[], Configuration],
+        runner: ScriptRunner,
+        expiry: ExpiryClock | None = None,
+    ) -> None:
+        self._configuration = configuration
+        self._study_routes_file = settings.study_routes_file
+        self.ledger = SessionRepository(index, clock)
+        self._scripts = ProjectScripts(runner, configuration)
+        self._session_context = SessionContext(
+            *(index, self.ledger, areas_of(settings), read_stored, journal, clock),
+            *(self._scripts, self._forget_route),
+            lambda project: configuration().projects.archive_folder(project),
+            same_data_set,
+            lambda project: configuration().pet_mr(project),
+        )
+        self._lifecycle = Lifecycle(self._session_context, self._policy, expiry)
+        self._wakeup_pipe = WakeupPipe(settings.wakeup_file)
+        self._timer = SessionWorker(self._lifecycle, self._wakeup_pipe)
+
+    @translate_sqlite_errors()
+    def recover(self, *, clean: bool) -> Recovered | None:
+        """Complete what an earlier run left, before any object arrives.
+
+        Args:
+            clean: whether that run stopped in good order, so that every file has its row.
+
+        Raises:
+            StorageUnusable: if the index can't be read or written.
+        """
+        self._lifecycle.requeue_builds()
+        recovered = None if clean else adopt(self._session_context)
+        self._lifecycle.recover()  # which must know all objects of what it moves
+        return recovered
+
+    def folder(self, session: Session) -> Path:
+        """Return where a session is."""
+        return self._session_context.areas.folder(session)
+
+    def read(self, folder: Path, file: str) -> StoredObject:
+        """Read an object back; raises as `ReadStored` does."""
+        return self._session_context.read(folder, file)
+
+    def preview(self, session: Session, request: Request) -> Plan | tuple[str, ...]:
+        """Return what archiving a session would come to; raises as `Planner.plan` does."""
+        at = self._session_context
+        planner = Planner(at.areas, at.ledger, at.read, at.clock, at.archive_folder, at.pet_mr)
+        return planner.preview(session, request)
+
+    def run_requests(self) -> None:
+        """Carry out what was asked for, on this thread."""
+        self._lifecycle.run_requests()
+
+    def audit(self) -> Audit:
+        """Compare index and disk; nothing else may happen to the sessions meanwhile."""
+        at = self._session_context
+        return audit(at.index, at.ledger, at.areas, live=False)
+
+    @translate_sqlite_errors()
+    def adopt(self, found: Audit) -> Adopted:
+        """Bring the index to what the disk says, and return what that changed.
+
+        Raises:
+            StorageUnusable: if the index can't be written.
+        """
+        return adopt_findings(self._session_context, found)
+
+    def start(self) -> None:
+        """Look after the sessions on a thread of its own."""
+        self._timer.start()
+
+    def notify(self) -> None:
+        """Let the thread look for requests, or at changed settings, at once."""
+        self._wakeup_pipe.notify()
+
+    def is_alive(self) -> bool:
+        """Tell whether the thread runs."""
+        return self._timer.is_alive()
+
+    def stop(self) -> None:
+        """End the thread after the step that it is working on."""
+        with self._scripts.held_back():
+            self._timer.stop()
+
+    def close(self) -> None:
+        """Let go of the doorbell."""
+        self._wakeup_pipe.close()
+
+    def _forget_route(self, session: Session) -> None:
+        """Remove the route of a study whose last session is archived: it has served its purpose."""
+        study, path = session.study_instance_uid, self._study_routes_file
+        if not path.exists() or self.ledger.waits_in_prearchive(study):
+            return
+        try:
+            with StudyRoutes(path) as routes:
+                routes.fulfil(study)
+        except EngineError as error:
+            # The session is archived all the same; the route can be deleted by hand.
+            _logger.warning("the route of an archived study is not removed: %s", error.detail)
+
+    def _policy(self) -> SessionPolicy:
+        configuration = self._configuration()
+        sessions = configuration.site.sessions
+        return SessionPolicy(
+            idle_seconds=sessions.idle_seconds,
+            trash_days=sessions.trash_days,
+            archive_code=configuration.projects.archive_code,
+        )
+
+
+@contextmanager
+def sessions_without_engine(settings: EngineSettings, clock: Clock) -> Iterator[SessionService]:
+    """Look after the sessions of a data directory on which no engine runs, for one command.
+
+    Raises:
+        AlreadyRunning: if one does.
+        ConfigurationError: if the configuration file is not acceptable.
+        StorageUnusable: if the index can't be used.
+    """
+    with ExitStack() as resources:
+        lock = EngineLock.acquire(settings.lock_file, clock)
+        resources.callback(lock.release)
+        store = ConfigurationStore(settings.config_file, clock=clock, in_use=settings.in_use_files)
+        configuration = store.load()
+        journal = Journal(
+            clock, settings.event_log, settings.log_level, audit_file=settings.audit_log
+        )
+        resources.callback(journal.close)
+        index = SessionIndex(settings.index_file, durable=settings.durability is Durability.FULL)
+        resources.callback(index.close)
+        runner = ScriptRunner(settings.uid_maps_file)
+        resources.callback(runner.close)
+        session_service = SessionService(
+            settings, index, journal, clock, lambda: configuration, runner
+        )
+        resources.callback(session_service.close)
+        session_service.recover(clean=index.begin_run())
+        index.confirm_run()
+        yield session_service
+
+
+def set_index_aside(settings: EngineSettings, clock: Clock) -> str:
+    """Give the index another name, so that a new one is begun; return that name.
+
+    Raises:
+        AlreadyRunning: if an engine uses it.
+        StorageUnusable: if it can't be renamed.
+    """
+    lock = EngineLock.acquire(settings.lock_file, clock)
+    try:
+        name = f"{settings.index_file.name}.{timestamp(clock.now())}"
+        for suffix in ("-wal", "-shm", ""):
+            path = settings.index_file.with_name(settings.index_file.name + suffix)
+            if path.exists():
+                path.rename(path.with_name(name + suffix))
+    except OSError as error:
+        raise StorageUnusable(
+            f"the session index can't be set aside: {error.strerror}", "check the directory"
+        ) from error
+    finally:
+        lock.release()
+    return name
+
+
+def areas_of(settings: EngineSettings) -> Areas:
+    """Return the trees of a data directory."""
+    return Areas(settings.prearchive_dir, settings.archive_dir, settings.trash_dir)

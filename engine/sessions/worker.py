@@ -1,0 +1,352 @@
+"""What becomes of sessions by themselves and on request: built, archived, moved, deleted.
+
+Everything here happens one session after the other: on the thread of `engine.sessions.worker` while
+an engine runs, or on that of a command if none does. Objects may arrive at any time; what they
+join or interrupt is decided by `SessionIndex.session_for`.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import math
+import os
+import select
+import sqlite3
+import stat
+import threading
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from engine.errors import EngineError, NotFound, StorageUnusable, TransitionNotAllowed
+from engine.index.database import translate_sqlite_errors
+from engine.index.operations import OperationKind, Request
+from engine.model.project import AutoArchive
+from engine.model.session import SessionStatus
+from engine.sessions.builder import Builder
+from engine.sessions.context import describe_error, effective_code
+from engine.sessions.folders.staging import Interrupted
+from engine.sessions.planner import Planner
+from engine.sessions.reconcile import repair
+from engine.sessions.runner import OperationRunner
+from engine.sessions.trash import ExpiryClock, Trash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from engine.host.clock import Clock
+    from engine.index.operations import Operation
+    from engine.model.session import Session
+    from engine.sessions.context import SessionContext, SessionPolicy
+
+
+class _LastObject(NamedTuple):
+    stamp: str
+    """When the last object came, as the index has it."""
+    at: float
+    """The same, by the monotonic clock."""
+
+
+class IdleTimes:
+    """Remembers when each session was heard; used by one thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._heard: dict[int, _LastObject] = {}
+        self._looked_at = -math.inf
+
+    def seconds(self, receiving: Iterable[tuple[int, str]]) -> Mapping[int, float]:
+        """Return for how long sessions have been silent, the longest first.
+
+        Args:
+            receiving: all sessions that are being received, with the time of their last object.
+        """
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        since_last_look = monotonic - self._looked_at
+        heard = {}
+        for session, stamp in receiving:
+            known = self._heard.get(session)
+            if known is None or known.stamp != stamp:
+                age = (now - datetime.fromisoformat(stamp)).total_seconds()
+                # A time in the future counts as now, and no time that is new as older than a look.
+                known = _LastObject(stamp, monotonic - min(max(age, 0.0), since_last_look))
+            heard[session] = known
+        self._heard, self._looked_at = heard, monotonic
+        silent = {session: monotonic - known.at for session, known in heard.items()}
+        return dict(sorted(silent.items(), key=lambda item: -item[1]))
+
+
+AUTO_ARCHIVE = "auto-archive"
+RETRY_SECONDS = 5.0
+"""How soon is tried again what could not be done."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Lifecycle:
+    """Does whatever is due; used by one thread at a time."""
+
+    def __init__(
+        self,
+        session_context: SessionContext,
+        policy: Callable[[], SessionPolicy],
+        expiry: ExpiryClock | None = None,
+    ) -> None:
+        """Take the parts, and the time by which the trash expires, if others use it too."""
+        self._context = session_context
+        self._policy = policy
+        self._silence = IdleTimes(session_context.clock)
+        self._trash = Trash(
+            *(
+                session_context.areas,
+                session_context.ledger,
+                session_context.journal,
+                session_context.clock,
+            ),
+            expiry or ExpiryClock(session_context.clock, session_context.journal),
+        )
+        planner = Planner(
+            *(
+                session_context.areas,
+                session_context.ledger,
+                session_context.read,
+                session_context.clock,
+            ),
+            *(session_context.archive_folder, session_context.pet_mr),
+        )
+        self._operator = OperationRunner(session_context, planner)
+        self._builder = Builder(session_context, planner, self._operator, self._archived_by_itself)
+
+    def recover(self) -> None:
+        """Take up what an earlier run did not complete: it was killed, or the index failed it."""
+        self.requeue_builds()
+        self._resume()
+
+    def requeue_builds(self) -> None:
+        """Let sessions that were just being built be received again."""
+        ledger = self._context.ledger
+        interrupted = ledger.in_status(SessionStatus.BUILDING, SessionStatus.RECEIVING_INTERRUPT)
+        for session in interrupted:
+            with self._only(session.id):
+                repair(self._context, session)
+                ledger.change(session.id, SessionStatus.RECEIVING)
+
+    def run_due(self, stopping: Callable[[], bool] = lambda: False) -> float:
+        """Do everything that is due and return after how many seconds to look again.
+
+        Args:
+            stopping: asked between two sessions; the rest is left for the next run if it says so.
+        """
+        self.recover()
+        policy, later = self._policy(), _targets(self._operations())
+        for session_id, seconds in self._silence.seconds(self._context.ledger.receiving()).items():
+            if seconds < policy.idle_seconds:
+                break
+            if stopping():
+                return 0
+            if session_id not in later:
+                self._build(session_id)
+        self.run_requests(stopping)
+        self._trash.purge(policy.trash_days)
+        return self._pause(policy.idle_seconds)
+
+    def run_requests(self, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Carry out everything that somebody has asked for, and what follows from it."""
+        while not stopping():
+            operations = self._operations()
+            later = _targets(operations)
+            queued = self._context.ledger.in_status(SessionStatus.QUEUED_BUILDING)
+            builds = [session.id for session in queued if session.id not in later]
+            requests = [op for op in operations if op.plan is None and op.session not in later]
+            if builds:
+                self._build(builds[0])
+            elif requests:
+                self._perform(requests[0])
+            else:
+                return
+
+    def _operations(self) -> tuple[Operation, ...]:
+        return self._context.ledger.operations()
+
+    def _resume(self) -> None:
+        for operation in self._operations():
+            if operation.plan is not None:
+                self._perform(operation)
+
+    def _perform(self, operation: Operation) -> None:
+        begun = operation.plan is not None
+        with self._only(operation.session, begun=begun):
+            try:
+                self._operator.perform(operation)
+            except (TransitionNotAllowed, NotFound):
+                if not begun:  # the session has changed, so that the request makes no sense
+                    self._context.ledger.drop_request(operation.session)
+
+    def _build(self, session_id: int) -> None:
+        with self._only(session_id):
+            self._builder.build(session_id)
+
+    @contextmanager
+    def _only(self, session_id: int, *, begun: bool = False) -> Iterator[None]:
+        """Keep what goes wrong with one session from the others; what was begun is kept."""
+        try:
+            yield
+        except (TransitionNotAllowed, NotFound):
+            pass  # it has changed since it was looked at, or is gone
+        except Interrupted:
+            pass  # the engine stops; what was asked for is still noted
+        except sqlite3.Error:
+            raise  # that is about all of them
+        except Exception as error:
+            _logger.exception("session %d can't be worked on", session_id)
+            if not begun:
+                self._context.ledger.refuse(
+                    session_id, SessionStatus.ERROR, _describe_defect(error)
+                )
+
+    def _archived_by_itself(self, session: Session) -> Request | None:
+        """Return the request for the archive, if header or project want it (XNAT 9.5)."""
+        if session.project is None:
+            return None
+        code = effective_code(session.auto_archive, self._policy().archive_code(session.project))
+        if code is AutoArchive.MANUAL:
+            return None
+        overwrite = code is AutoArchive.OVERWRITE
+        return Request(OperationKind.ARCHIVE, AUTO_ARCHIVE, merge=True, overwrite=overwrite)
+
+    def _pause(self, idle_seconds: float) -> float:
+        """A session that is new by then can't be due before the idle time is over."""
+        if any(operation.plan for operation in self._operations()):
+            return RETRY_SECONDS
+        silences = self._silence.seconds(self._context.ledger.receiving()).values()
+        left = idle_seconds - next(iter(silences), 0.0)
+        return left if left > 0 else RETRY_SECONDS
+
+
+def _targets(operations: Iterable[Operation]) -> frozenset[int | None]:
+    """Return the sessions that a merge is not complete with: until then they must stay."""
+    return frozenset(operation.plan.into for operation in operations if operation.plan)
+
+
+def _describe_defect(error: Exception) -> str:
+    if isinstance(error, EngineError | OSError):
+        return describe_error(error)
+    return f"internal error: {type(error).__name__}; it is in the engine's log"
+
+
+class SessionWorker:
+    """Runs a lifecycle until it is stopped."""
+
+    def __init__(self, lifecycle: Lifecycle, wakeup_pipe: WakeupPipe) -> None:
+        self._lifecycle = lifecycle
+        self._wakeup_pipe = wakeup_pipe
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="session-timer")
+
+    def start(self) -> None:
+        """Begin to look for what is due."""
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Tell whether the thread runs."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """End the thread after the session that it is working on."""
+        self._stopping.set()
+        self._wakeup_pipe.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                seconds = self._look()
+            except (EngineError, OSError) as error:
+                _logger.warning("the sessions can't be looked after: %s", error)
+                seconds = RETRY_SECONDS
+            except Exception:
+                # One session that nobody foresaw must not end the care for all the others.
+                _logger.exception("looking after the sessions failed; trying again")
+                seconds = RETRY_SECONDS
+            if not self._stopping.is_set():
+                self._wakeup_pipe.wait(seconds)
+
+    @translate_sqlite_errors()
+    def _look(self) -> float:
+        return self._lifecycle.run_due(self._stopping.is_set)
+
+
+_DRAINED_BYTES = 4096
+_NO_FIFOS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS))
+_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class WakeupPipe:
+    """Waited for by one thread, rung by any."""
+
+    def __init__(self, path: Path) -> None:
+        self._fds = _open(path)
+        self._lock = threading.Lock()
+        """Guards the descriptor for ringing: closed ones belong to somebody else soon."""
+        self._is_closed = False
+        self._poll = select.poll()
+        self._poll.register(self._fds[0], select.POLLIN)
+
+    def wait(self, seconds: float) -> None:
+        """Return when it rings or the time is over."""
+        if self._poll.poll(seconds * 1000):
+            with suppress(BlockingIOError):  # another process has heard it
+                os.read(self._fds[0], _DRAINED_BYTES)
+
+    def notify(self) -> None:
+        """Wake the thread that waits, or the next one that would; once closed, nobody."""
+        with self._lock:
+            if not self._is_closed:
+                _notify(self._fds[1])
+
+    def close(self) -> None:
+        """Forget the FIFO, which stays for the next run; nobody may wait any more."""
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            for fd in set(self._fds):
+                os.close(fd)
+
+
+def notify(path: Path) -> bool:
+    """Ring from another process; return whether anybody listens."""
+    try:
+        fd = os.open(path, os.O_WRONLY | _FLAGS)
+    except OSError:
+        return False
+    try:
+        _notify(fd)
+    finally:
+        os.close(fd)
+    return True
+
+
+def _open(path: Path) -> tuple[int, int]:
+    """Return where to listen and where to ring."""
+    try:
+        with suppress(FileExistsError):
+            os.mkfifo(path, 0o600)
+        if not stat.S_ISFIFO(path.lstat().st_mode):
+            raise FileExistsError(errno.EEXIST, "something else is there")
+        # Opened for writing too, so that there is no end of file when a ringer leaves.
+        fd = os.open(path, os.O_RDWR | _FLAGS)
+    except OSError as error:
+        if error.errno in _NO_FIFOS:
+            return os.pipe2(_FLAGS & ~os.O_NOFOLLOW)
+        raise StorageUnusable(
+            f"{path}: {error.strerror}", "remove it, and let the engine make it"
+        ) from error
+    return fd, fd
+
+
+def _notify(fd: int) -> None:
+    with suppress(BlockingIOError):  # so many have rung that it is full of it
+        os.write(fd, b"!")

@@ -1,0 +1,226 @@
+"""Durable changes of files and folders of a session, none of which ever overwrites an object.
+
+Every function may be repeated after a crash: what it did the first time is found done.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from engine.storage.folders import FlushedFolders, opened, rename_new
+from engine.storage.scans import SCANS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+FILE_MODE = 0o640
+PART_SUFFIX = ".part"
+
+_PART_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_CATALOG = re.compile(r"scan_.*_catalog\.xml")
+_MAGIC, _MAGIC_OFFSET = b"DICM", 128  # PS3.10 7.1
+
+
+def write_atomically(path: Path, content: bytes, *, roots: Collection[Path] = ()) -> None:
+    """Give a file new content: afterwards, or after a crash, it has the old or the new, flushed.
+
+    No link is followed below the roots.
+    """
+    part = f".{path.name}{PART_SUFFIX}"
+    with opened(path.parent, roots) as folder_fd:
+        fd = os.open(part, _PART_FLAGS, FILE_MODE, dir_fd=folder_fd)
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+            os.fchmod(fd, FILE_MODE)
+            os.fsync(fd)
+        except OSError:
+            with suppress(FileNotFoundError):
+                os.unlink(part, dir_fd=folder_fd)
+            raise
+        finally:
+            os.close(fd)
+        os.replace(part, path.name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+        os.fsync(folder_fd)
+
+
+def make_folder(path: Path, *, roots: Collection[Path]) -> None:
+    """Make a folder and those above it, up to the root that it is in.
+
+    Their names are on the disk then, whoever made them; no link is followed below the root.
+
+    Raises:
+        OSError: if the storage fails, or something else has the name of a folder.
+    """
+    with opened(path, roots, FlushedFolders(), make=True):
+        pass
+
+
+def move_file(source: Path, target: Path, *, roots: Collection[Path] = ()) -> None:
+    """Give a file another name in one step, in an existing folder of the same file system.
+
+    No link is followed below the roots.
+
+    Raises:
+        FileExistsError: if another file has that name.
+    """
+    try:
+        rename_new(source, target, roots=roots)
+    except FileExistsError:
+        if not same_file(source, target):
+            raise
+        source.unlink()  # its second name, from an engine that moved files in two steps
+
+
+def replace_file(source: Path, target: Path, *, roots: Collection[Path]) -> None:
+    """Move a file over another in one step; no link is followed below the roots.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    with opened(source.parent, roots) as old_fd, opened(target.parent, roots) as new_fd:
+        os.rename(source.name, target.name, src_dir_fd=old_fd, dst_dir_fd=new_fd)
+
+
+def is_there(path: Path, *, roots: Collection[Path]) -> bool:
+    """Tell whether anything has a name, also a link.
+
+    Raises:
+        NotADirectoryError: if a link stands in the way below the roots.
+    """
+    with suppress(FileNotFoundError), opened(path.parent, roots) as folder_fd:
+        os.stat(path.name, dir_fd=folder_fd, follow_symlinks=False)
+        return True
+    return False
+
+
+def remove_file(path: Path, *, roots: Collection[Path]) -> None:
+    """Remove a file if it is there; no link is followed below the roots."""
+    with suppress(FileNotFoundError), opened(path.parent, roots) as folder_fd:
+        os.unlink(path.name, dir_fd=folder_fd)
+
+
+def move_folder(source: Path, target: Path, *, roots: Collection[Path]) -> None:
+    """Move a folder with all it holds, flushed; that it is there already is fine.
+
+    No link is followed below the roots.
+
+    Raises:
+        FileExistsError: if both exist.
+        FileNotFoundError: if neither does.
+    """
+    make_folder(target.parent, roots=roots)
+    if source.exists() or not target.exists():
+        rename_new(source, target, roots=roots)
+    flush_folder(target.parent)
+    with suppress(FileNotFoundError):
+        flush_folder(source.parent)
+
+
+def remove_empty_folders(top: Path, *, itself: bool = False, roots: Collection[Path] = ()) -> None:
+    """Remove the empty folders below a folder, and itself if it is one then.
+
+    No link is followed below the roots: nothing is removed where one leads.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError), opened(top, roots) as top_fd:
+        for _, folders, _, folder_fd in os.fwalk(".", topdown=False, dir_fd=top_fd):
+            for name in folders:
+                with suppress(OSError):
+                    os.rmdir(name, dir_fd=folder_fd)
+    if itself:
+        remove_empty_folder(top, roots=roots)
+
+
+def remove_empty_folder(path: Path, *, roots: Collection[Path] = ()) -> None:
+    """Remove a folder if it is empty; no link is followed below the roots."""
+    with suppress(OSError), opened(path.parent, roots) as parent_fd:
+        os.rmdir(path.name, dir_fd=parent_fd)
+
+
+def flush_folder(path: Path) -> None:
+    """Return when the names in a folder are on the disk."""
+    fd = os.open(path, _FOLDER_FLAGS)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Tell whether two names are of one file."""
+    with suppress(FileNotFoundError):
+        mine, theirs = one.lstat(), other.lstat()
+        return (mine.st_dev, mine.st_ino) == (theirs.st_dev, theirs.st_ino)
+    return False
+
+
+def object_files(session_folder: Path, unreadable: list[Path]) -> Iterator[Path]:
+    """Yield the objects of a session: files with a DICOM header in the folder of a resource.
+
+    Args:
+        session_folder: where the session is.
+        unreadable: gets the files that can't be read, which may be objects.
+
+    Raises:
+        OSError: if a folder can't be listed; an object that nobody saw would be forgotten.
+    """
+    for scan in _folders(session_folder / SCANS):
+        for resource in _folders(scan):
+            for path in _listed(resource):
+                try:
+                    if is_object(path):
+                        yield path
+                except OSError:
+                    unreadable.append(path)
+
+
+def _folders(top: Path) -> Iterator[Path]:
+    return (path for path in _listed(top) if path.is_dir() and not path.is_symlink())
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Return what is in a folder, by name; nothing if there is no such folder."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def holds_files(session_folder: Path) -> bool:
+    """Tell whether a session has any file but documents that can be made anew; reads none.
+
+    One that can't be read now, and so is not seen to be an object, may have been confirmed.
+    """
+    return any(
+        not _CATALOG.fullmatch(path.name) and not path.name.startswith(".")
+        for path in session_folder.glob(f"{SCANS}/*/*/*")
+    )
+
+
+def is_object(path: Path) -> bool:
+    """Tell whether something is a regular file that begins as PS3.10 7.1 says.
+
+    Raises:
+        OSError: if it can't be read: it may be an object.
+    """
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return False
+        with path.open("rb") as file:
+            file.seek(_MAGIC_OFFSET)
+            return file.read(len(_MAGIC)) == _MAGIC
+    except FileNotFoundError:
+        return False
+
+
+def remove_parts(session_folder: Path, *, roots: Collection[Path]) -> None:
+    """Remove what a crash left of catalogs that were being written."""
+    for part in session_folder.glob(f"{SCANS}/*/*/.*{PART_SUFFIX}"):
+        remove_file(part, roots=roots)

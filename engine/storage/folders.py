@@ -1,0 +1,338 @@
+"""Folders below a root: made where they are missing, opened step by step, never through a link."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+
+from engine.errors import ProcessingFailed
+from engine.settings import Durability
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+    from pathlib import Path
+
+
+FOLDER_MODE = 0o750
+KEPT_OPEN = 8
+"""How many folders stay open: an association may mix the series of a study."""
+
+_KNOWN_FOLDERS = 10_000
+"""Then they are found out anew, at the price of a flush each."""
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def require_name(name: str) -> None:
+    """Refuse a name that leads elsewhere; that nobody asks for one is `placement`'s promise.
+
+    Raises:
+        ProcessingFailed: if it is not the name of one entry of a folder.
+    """
+    if "/" in name or "\0" in name or name in {"", ".", ".."}:
+        raise ProcessingFailed("a folder or file name is unsafe")
+
+
+class FlushedFolders:
+    """Which folders below a root are known to be on the disk by name; for all threads of a run.
+
+    A folder that is there says nothing about that: whoever made it may be flushing still, or have
+    failed, or have been killed before.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inodes: dict[tuple[str, ...], object] = {}
+        """The device and inode of each; a mark of its own for a folder that is being made."""
+
+    def seen(self, path: tuple[str, ...]) -> object:
+        """Return what is known of a path, for `flush` to compare."""
+        return self._inodes.get(path)
+
+    def begin_to_make(self, path: tuple[str, ...]) -> object:
+        """Forget a path before a folder is made there, which may get an inode used before."""
+        mark = object()
+        with self._lock:
+            self._inodes[path] = mark
+        return mark
+
+    def flush(self, path: tuple[str, ...], fd: int, parent_fd: int, seen: object) -> None:
+        """Return when the name of an open folder is on the disk.
+
+        Args:
+            path: where the folder is, relative to the root.
+            fd: the folder.
+            parent_fd: the folder that it is in.
+            seen: what was known of the path before the folder was opened.
+
+        Raises:
+            OSError: if it can't be flushed; nobody relies on it then.
+        """
+        status = os.fstat(fd)
+        inode = status.st_dev, status.st_ino
+        if seen == inode:
+            return
+        os.fsync(parent_fd)
+        with self._lock:
+            if self._inodes.get(path) is not seen:
+                return  # it is being made anew
+            if len(self._inodes) >= _KNOWN_FOLDERS:
+                self._inodes.clear()
+            self._inodes[path] = inode
+
+
+def open_folder(
+    root_fd: int,
+    parts: tuple[str, ...],
+    flushed: FlushedFolders | None = None,
+    *,
+    make: bool = True,
+) -> int:
+    """Open a folder below another one step by step, without following links, and make it if needed.
+
+    Args:
+        root_fd: the other one.
+        parts: the names on the way.
+        flushed: what is known of the folders below it, if their names must be on the disk.
+        make: whether it is made if it is missing.
+
+    Returns:
+        A descriptor that the caller closes.
+    """
+    fd = os.dup(root_fd)
+    try:
+        for depth in range(1, len(parts) + 1):
+            inner = _enter(fd, parts[:depth], flushed, make=make)
+            os.close(fd)
+            fd = inner
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+@contextmanager
+def opened(
+    folder: Path,
+    roots: Iterable[Path],
+    flushed: FlushedFolders | None = None,
+    *,
+    make: bool = False,
+) -> Iterator[int]:
+    """Give a descriptor of a folder, to which no link leads below the root that it is in.
+
+    Args:
+        folder: where it is.
+        roots: folders that may be reached through links; below them, none is followed.
+        flushed: what is known of the folders below its root, if their names must be on the disk.
+        make: whether it and its root are made if they are missing.
+    """
+    root = next((root for root in roots if folder.is_relative_to(root)), folder)
+    if make:
+        root.mkdir(FOLDER_MODE, parents=True, exist_ok=True)  # somebody may have removed it
+    root_fd = os.open(root, _FOLDER_FLAGS & ~os.O_NOFOLLOW)
+    try:
+        fd = open_folder(root_fd, folder.relative_to(root).parts, flushed, make=make)
+    finally:
+        os.close(root_fd)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _enter(
+    parent_fd: int, path: tuple[str, ...], flushed: FlushedFolders | None, *, make: bool
+) -> int:
+    seen = flushed.seen(path) if flushed else None
+    try:
+        fd = os.open(path[-1], _FOLDER_FLAGS, dir_fd=parent_fd)
+    except FileNotFoundError:
+        if not make:
+            raise
+        seen = flushed.begin_to_make(path) if flushed else None
+        fd = _make(parent_fd, path[-1])
+    try:
+        if flushed:
+            flushed.flush(path, fd, parent_fd, seen)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _make(parent_fd: int, name: str) -> int:
+    with suppress(FileExistsError):  # another thread was faster
+        os.mkdir(name, FOLDER_MODE, dir_fd=parent_fd)
+    fd = os.open(name, _FOLDER_FLAGS, dir_fd=parent_fd)
+    try:
+        os.fchmod(fd, FOLDER_MODE)  # whatever the umask
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenFolder:
+    fd: int
+    path: str
+    device: int
+    inode: int
+
+
+class OpenFolders:
+    """The folders that one thread files into, kept open until they are elsewhere or closed."""
+
+    def __init__(self, root_fd: int, flushed: FlushedFolders | None = None) -> None:
+        """Take the root, and what the threads of this run know of the folders below it."""
+        self._root_fd = root_fd
+        self._flushed = flushed or FlushedFolders()
+        self._kept: dict[tuple[str, ...], _OpenFolder] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def open(self, parts: tuple[str, ...], durability: Durability, *, make: bool = True) -> int:
+        """Return a descriptor of a folder, which stays ours.
+
+        Args:
+            parts: the names of the folders on the way.
+            durability: if it is full, their names are on the disk then.
+            make: whether they are made where they are missing.
+
+        Raises:
+            OSError: if it can't be made or opened, or if a link stands in its way.
+            ProcessingFailed: if a name is none.
+        """
+        kept = self._kept.get(parts)
+        if kept is not None:
+            if self._is_where_it_was(kept):
+                return kept.fd
+            self._forget(parts)
+        for name in parts:
+            require_name(name)
+        if len(self._kept) == KEPT_OPEN:
+            self._forget(next(iter(self._kept)))
+        flushed = self._flushed if durability is Durability.FULL else None
+        fd = open_folder(self._root_fd, parts, flushed, make=make)
+        try:
+            status = os.fstat(fd)
+        except OSError:
+            os.close(fd)
+            raise
+        self._kept[parts] = _OpenFolder(fd, "/".join(parts), status.st_dev, status.st_ino)
+        return fd
+
+    def close(self) -> None:
+        """Close them all."""
+        for parts in tuple(self._kept):
+            self._forget(parts)
+
+    def _is_where_it_was(self, kept: _OpenFolder) -> bool:
+        """Tell whether the path still leads to the folder: it may have been moved or removed."""
+        try:
+            status = os.stat(kept.path, dir_fd=self._root_fd, follow_symlinks=False)
+        except OSError:
+            return False
+        return status.st_ino == kept.inode and status.st_dev == kept.device
+
+    def _forget(self, parts: tuple[str, ...]) -> None:
+        os.close(self._kept.pop(parts).fd)
+
+
+_NOREPLACE = 1
+_LACKING = frozenset((errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP))
+_RESERVED = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE_MODE = 0o640
+
+
+class _Call(Protocol):
+    """``renameat2`` of the C library."""
+
+    def __call__(self, old_fd: int, old: bytes, new_fd: int, new: bytes, flags: int, /) -> int: ...
+
+
+def rename_new(source: Path, target: Path, *, roots: Collection[Path] = ()) -> None:
+    """Give a file or folder a new name on the same file system; links are moved, not followed.
+
+    Where the file system has no call for it, a name that only an empty file has counts as free.
+
+    Args:
+        source: what is moved.
+        target: its new name, in a folder that is there.
+        roots: folders below which no link is followed, also none that is made at this moment.
+
+    Raises:
+        FileExistsError: if something has that name.
+        OSError: if the storage fails, or a link stands in the way.
+    """
+    with opened(source.parent, roots) as old_fd, opened(target.parent, roots) as new_fd:
+        old, new = _Name(old_fd, source.name), _Name(new_fd, target.name)
+        code = _rename_at_once(old, new)
+        if code in _LACKING:
+            _rename_reserved(old, new)
+        elif code:
+            raise OSError(code, os.strerror(code), str(source), None, str(target))
+
+
+class _Name(NamedTuple):
+    """A name in an open folder."""
+
+    fd: int
+    name: str
+
+    def status(self) -> os.stat_result:
+        return os.stat(self.name, dir_fd=self.fd, follow_symlinks=False)
+
+
+def _rename_at_once(old: _Name, new: _Name) -> int:
+    """Return 0, or the number of the error."""
+    call = _renameat2()
+    if call is None:
+        return errno.ENOSYS
+    if call(old.fd, os.fsencode(old.name), new.fd, os.fsencode(new.name), _NOREPLACE) == 0:
+        return 0
+    return ctypes.get_errno()
+
+
+@cache
+def _renameat2() -> _Call | None:
+    """Return the call; None if the C library is too old for it."""
+    call: _Call | None = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    return call
+
+
+def _rename_reserved(old: _Name, new: _Name) -> None:
+    if stat.S_ISDIR(old.status().st_mode):
+        _rename(old, new)  # which replaces no folder that holds anything
+        return
+    if not _is_reserved(new):
+        os.close(os.open(new.name, _RESERVED, _FILE_MODE, dir_fd=new.fd))
+    try:
+        _rename(old, new)
+    except OSError:
+        if _is_reserved(new):
+            os.unlink(new.name, dir_fd=new.fd)
+        raise
+
+
+def _rename(old: _Name, new: _Name) -> None:
+    os.rename(old.name, new.name, src_dir_fd=old.fd, dst_dir_fd=new.fd)
+
+
+def _is_reserved(name: _Name) -> bool:
+    """Tell whether a file is empty, as a crash leaves a name that was reserved."""
+    with suppress(FileNotFoundError):
+        status = name.status()
+        return stat.S_ISREG(status.st_mode) and status.st_size == 0
+    return False

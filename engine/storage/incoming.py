@@ -1,0 +1,436 @@
+"""From a part to the final file: flushed, published without overwriting, and flushed again.
+
+A part is what an object is called while it arrives. Parts come from `IncomingArea`; `publish` gives
+them their final name, and whatever happens no part stays behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import stat
+from contextlib import suppress
+from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from engine.dicom.file_meta import body_offset as body_offset_of
+from engine.errors import DuplicateInstance, OutOfResources, StorageUnusable
+from engine.model.site import DuplicatePolicy
+from engine.settings import Durability
+from engine.storage.folders import FOLDER_MODE, open_folder, require_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from engine.dicom.elements import Buffer
+    from engine.storage.folders import OpenFolders
+
+
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+BECAME_SOMETHING_ELSE = frozenset((errno.ELOOP, errno.ENOENT, errno.ENXIO))
+"""Why a file can't be opened any more that was there a moment ago."""
+_META = 128 + 4 + 12  # PS3.10 7.1: preamble, DICM, and the group length itself
+_LONGEST_BYTES = 2048
+_TRANSFER_SYNTAX = Struct("<HH2s").pack(0x0002, 0x0010, b"UI")
+
+
+def is_same_instance(part_fd: int, folder_fd: int, name: str) -> bool:
+    """Tell whether a file is of the part's SOP class and instance, by the file metas of both.
+
+    Everything before the element of the transfer syntax is the same for two objects of one SOP
+    instance, as the engine writes all file metas itself, in one order.
+
+    Raises:
+        OSError: if the storage fails.
+    """
+    try:
+        fd = os.open(name, _FLAGS, dir_fd=folder_fd)
+    except OSError as error:
+        if error.errno in BECAME_SOMETHING_ELSE:
+            return False
+        raise
+    try:
+        mine = _identity(part_fd)
+        return bool(mine) and stat.S_ISREG(os.fstat(fd).st_mode) and mine == _identity(fd)
+    finally:
+        os.close(fd)
+
+
+def _identity(fd: int) -> bytes:
+    """Return version, SOP class and SOP instance as a file meta begins; nothing if it has none."""
+    meta, transfer_syntax, _ = os.pread(fd, _LONGEST_BYTES, _META).partition(_TRANSFER_SYNTAX)
+    return meta if transfer_syntax else b""
+
+
+FILE_MODE = 0o640
+INCOMING_MODE = 0o700
+"""Of the folder of parts, which have their final mode from the beginning."""
+MAX_SUFFIX = 99
+"""How many different objects of one name are kept."""
+
+_MAX_BUFFERS = 1024  # IOV_MAX of Linux
+_COMPARED_BYTES = 256 * 1024
+_PART_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# A device or FIFO must not block us between the look at it and its opening.
+_COMPARE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+_DENIED = "no permission on the storage; see dicomdock check"
+_WORDS = {
+    errno.ENOSPC: "no space or no inodes left on the storage",
+    errno.EDQUOT: "the storage quota is exhausted",
+    errno.EROFS: "the storage is read-only",
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.EIO: "the storage reports an input/output error",
+    errno.EMFILE: "too many open files",
+    errno.ENFILE: "too many open files on this machine",
+    errno.EFBIG: "the object is larger than the storage admits",
+    errno.ENOMEM: "out of memory",
+    errno.ELOOP: "a link stands where a folder belongs",
+    errno.ENOTDIR: "something else stands where a folder belongs",
+    errno.ENOENT: "a folder of the storage is gone",
+    errno.ENAMETOOLONG: "the storage does not admit names of this length",
+    errno.EXDEV: "incoming and final folder are on different file systems",
+    errno.ESTALE: "the storage was unmounted",
+}
+
+
+def out_of_resources(error: OSError) -> OutOfResources:
+    """Return what an operating system error means to the peer, without any path."""
+    code = error.errno or 0
+    name = errno.errorcode.get(code, str(code))
+    return OutOfResources(_WORDS.get(code, f"the storage failed with {name}"))
+
+
+class PartFile:
+    """An object that is arriving; used by one thread, gone after `discard` or `publish`."""
+
+    def __init__(self, folder_fd: int, name: str, fd: int) -> None:
+        self.folder_fd = folder_fd
+        self.name = name
+        self.fd = fd
+
+    @property
+    def size_bytes(self) -> int:
+        """What has been written, the file meta included."""
+        return os.fstat(self.fd).st_size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+    def writev(self, buffers: Sequence[Buffer]) -> None:
+        """Append buffers of bytes, all of them.
+
+        Raises:
+            OutOfResources: if the storage does not take them; the part is worthless then.
+        """
+        wanted = sum(map(len, buffers))
+        try:
+            written = os.writev(self.fd, buffers[:_MAX_BUFFERS])
+            if written < wanted:
+                self._write_rest(buffers, written)
+        except OSError as error:
+            raise out_of_resources(error) from error
+
+    def _write_rest(self, buffers: Sequence[Buffer], skip: int) -> None:
+        for buffer in buffers:
+            rest = memoryview(buffer)[skip:]
+            skip = max(0, skip - len(buffer))
+            while rest:
+                written = os.write(self.fd, rest)
+                rest = rest[written:]
+
+    def discard(self) -> None:
+        """Remove the part; again has no effect. What can't be removed is swept at next start."""
+        if self.fd < 0:
+            return
+        fd, self.fd = self.fd, -1
+        # `suppress` would take half as long as the calls themselves.
+        try:  # noqa: SIM105
+            os.unlink(self.name, dir_fd=self.folder_fd)
+        except OSError:
+            pass
+        try:  # noqa: SIM105
+            os.close(fd)
+        except OSError:
+            pass
+
+
+class IncomingArea:
+    """Where objects are while they arrive, one folder per run; may be used by any thread."""
+
+    def __init__(self, root: Path, boot_id: str) -> None:
+        try:
+            root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                self._folder_fd = open_folder(root_fd, (boot_id,))
+                os.fchmod(self._folder_fd, INCOMING_MODE)
+            finally:
+                os.close(root_fd)
+        except OSError as error:
+            raise StorageUnusable(
+                f"objects can't be received into {root}: {error}",
+                "make it a folder that this user may write to",
+            ) from error
+        self._root = root
+        self._boot_id = boot_id
+        self._folder = root.absolute() / boot_id
+        self._numbers = itertools.count(1)
+        self._is_masked = _umask() & FILE_MODE != 0
+        """Whether the mode of a new file is not the one it is opened with."""
+
+    def create_part(self) -> PartFile:
+        """Create an empty part.
+
+        Raises:
+            OutOfResources: if the storage does not admit one.
+        """
+        while True:
+            name = f"{next(self._numbers):08d}.part"
+            try:
+                fd = os.open(name, _PART_FLAGS, FILE_MODE, dir_fd=self._folder_fd)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise out_of_resources(error) from error
+            part = PartFile(self._folder_fd, name, fd)
+            if self._is_masked:
+                _unmask(part)
+            return part
+
+    def path_of(self, part: PartFile) -> Path:
+        """Return where a part is, for another process."""
+        return self._folder / part.name
+
+    def sweep(self) -> int:
+        """Remove what other runs left behind and return how many files that were."""
+        return sweep(self._root, but=self._boot_id)
+
+    def close(self) -> None:
+        """Forget the folder, and remove it if nothing is arriving any more."""
+        os.close(self._folder_fd)
+        with suppress(OSError):
+            (self._root / self._boot_id).rmdir()
+
+
+def sweep(root: Path, *, but: str = "") -> int:
+    """Remove what killed engines left of arriving objects, which nothing has anonymized yet.
+
+    Args:
+        root: the folder of all incoming areas; no other engine may use it.
+        but: the name of the area that stays.
+
+    Returns:
+        How many files were removed.
+    """
+    if not root.is_dir():
+        return 0
+    return sum(_remove_tree(path) for path in root.iterdir() if path.name != but)
+
+
+def _unmask(part: PartFile) -> None:
+    """Give a part the mode that the umask has taken from it."""
+    try:
+        os.fchmod(part.fd, FILE_MODE)
+    except OSError as error:
+        part.discard()
+        raise out_of_resources(error) from error
+
+
+def _umask() -> int:
+    """Return the umask, which can't be read without setting it: to ours, for that moment."""
+    umask = os.umask(0o777 & ~FOLDER_MODE)
+    os.umask(umask)
+    return umask
+
+
+def _remove_tree(top: Path) -> int:
+    """Remove a file or a folder with all it holds; links are removed, never followed."""
+    files = 0
+    for _, folders, names, fd in os.fwalk(top, topdown=False):
+        files += sum(_remove(name, fd) for name in (*names, *folders))
+    return files + _remove(str(top))
+
+
+def _remove(name: str, folder_fd: int | None = None) -> bool:
+    """Remove one entry if possible and tell whether it was no folder."""
+    try:
+        os.unlink(name, dir_fd=folder_fd)
+    except IsADirectoryError:
+        with suppress(OSError):
+            os.rmdir(name, dir_fd=folder_fd)
+        return False
+    except OSError:
+        return False
+    return True
+
+
+class Published(NamedTuple):
+    """Where an object is now."""
+
+    path_parts: tuple[str, ...]
+    """Folders and file name, relative to the root."""
+    duplicate: bool = False
+    """The same bytes were there already; nothing was written."""
+    renamed: bool = False
+    """Other bytes have the name, so that the file's has a suffix."""
+    same_instance: bool = False
+    """The other bytes are of the same SOP instance."""
+    replaced: bool = False
+    """It took the place of other bytes of the same SOP instance."""
+
+
+def publish(
+    part: PartFile,
+    folders: OpenFolders,
+    parts: tuple[str, ...],
+    name: str,
+    durability: Durability,
+    *,
+    body_offset: int,
+    duplicates: DuplicatePolicy = DuplicatePolicy.KEEP,
+    otherwise: str = "",
+) -> Published:
+    """Flush a part and give it its final name, without overwriting.
+
+    The part keeps its own name as well until it is discarded, unless it took another file's place.
+
+    Args:
+        part: the complete object.
+        folders: opens the folders below the root that it goes to.
+        parts: the names of the folders on the way; made where they are missing.
+        name: the file name, with an extension.
+        durability: what is flushed before this returns.
+        body_offset: where the part's data set begins; the file meta is not compared.
+        duplicates: what becomes of another data set of a SOP instance that is there; only
+            `DuplicatePolicy.REPLACE` overwrites anything.
+        otherwise: the file name if another SOP instance has `name`; without it, or if that is
+            taken too, the name gets a number.
+
+    Raises:
+        DuplicateInstance: if the policy rejects the object.
+        OutOfResources: if the storage fails, or something else stands in the way. If it is the
+            last flush that fails, the complete file stays, as another sender may count on it.
+    """
+    try:
+        require_name(name)
+        if otherwise:
+            require_name(otherwise)
+        if durability is not Durability.NONE:
+            os.fdatasync(part.fd)
+        folder_fd = folders.open(parts, durability)
+        names = (name, otherwise) if otherwise else (name,)
+        published = _link(part, folder_fd, parts, names, durability, body_offset, duplicates)
+        if durability is Durability.FULL:
+            os.fsync(folder_fd)
+    except OSError as error:
+        raise out_of_resources(error) from error
+    return published
+
+
+def is_stored(
+    part: PartFile,
+    folders: OpenFolders,
+    parts: tuple[str, ...],
+    name: str,
+    durability: Durability,
+    *,
+    body_offset: int,
+) -> bool:
+    """Tell whether a file holds the data set of a part; if so, it is flushed as `publish` does.
+
+    Raises:
+        OutOfResources: if the storage fails.
+    """
+    try:
+        folder_fd = folders.open(parts, durability, make=False)
+        if not _is_same(part, folder_fd, name, durability, body_offset):
+            return False
+        if durability is Durability.FULL:
+            os.fsync(folder_fd)
+    except (FileNotFoundError, NotADirectoryError):
+        return False  # it is being moved, or somebody has taken it away
+    except OSError as error:
+        raise out_of_resources(error) from error
+    return True
+
+
+def _link(
+    part: PartFile,
+    folder_fd: int,
+    parts: tuple[str, ...],
+    names: tuple[str, ...],
+    durability: Durability,
+    body_offset: int,
+    duplicates: DuplicatePolicy,
+) -> Published:
+    """Give the part the first name that is free, or find one that holds the same data set."""
+    same_instance = False
+    for final in _candidates(names):
+        try:
+            os.link(part.name, final, src_dir_fd=part.folder_fd, dst_dir_fd=folder_fd)
+        except FileExistsError:
+            if _is_same(part, folder_fd, final, durability, body_offset):
+                return Published((*parts, final), duplicate=True, renamed=final != names[0])
+            if is_same_instance(part.fd, folder_fd, final):
+                same_instance = True
+                if duplicates is not DuplicatePolicy.KEEP:
+                    _replace(part, folder_fd, final, duplicates)
+                    return Published((*parts, final), same_instance=True, replaced=True)
+        else:
+            renamed = final != names[0]
+            return Published((*parts, final), renamed=renamed, same_instance=same_instance)
+    raise OutOfResources(f"more than {MAX_SUFFIX} different objects of one name")
+
+
+def _candidates(names: tuple[str, ...]) -> Iterator[str]:
+    yield from names
+    stem, dot, extension = names[-1].rpartition(".")
+    for number in range(1, MAX_SUFFIX + 1):
+        yield f"{stem}_{number}{dot}{extension}"
+
+
+def _replace(part: PartFile, folder_fd: int, name: str, duplicates: DuplicatePolicy) -> None:
+    """Replace other content of the same SOP instance, or refuse to."""
+    if duplicates is DuplicatePolicy.REJECT:
+        raise DuplicateInstance("the SOP instance is here already with other content")
+    os.replace(part.name, name, src_dir_fd=part.folder_fd, dst_dir_fd=folder_fd)
+
+
+def _is_same(
+    part: PartFile, folder_fd: int, name: str, durability: Durability, body_offset: int
+) -> bool:
+    """Compare the data sets; the file metas differ in who sent the object."""
+    try:
+        if not stat.S_ISREG(os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode):
+            return False
+        fd = os.open(name, _COMPARE_FLAGS, dir_fd=folder_fd)
+    except OSError as error:
+        if error.errno in BECAME_SOMETHING_ELSE:
+            return False
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode) or not _same_body(part, fd, body_offset):
+            return False
+        if durability is not Durability.NONE:
+            os.fdatasync(fd)  # it may have been stored before flushing was switched on
+    finally:
+        os.close(fd)
+    return True
+
+
+def _same_body(part: PartFile, fd: int, body_offset: int) -> bool:
+    start = body_offset_of(fd)
+    if start is None or os.fstat(fd).st_size - start != part.size_bytes - body_offset:
+        return False
+    for offset in range(0, part.size_bytes - body_offset, _COMPARED_BYTES):
+        mine = os.pread(part.fd, _COMPARED_BYTES, body_offset + offset)
+        if mine != os.pread(fd, _COMPARED_BYTES, start + offset):
+            return False
+    return True

@@ -1,0 +1,62 @@
+"""Names of folders and files: what a peer says never becomes a path by itself (XNAT 9)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from engine.model.file_name_template import (
+    DEFAULT_TEMPLATE,
+    FileNameTemplate,
+    hash_text,
+    java_list_hash,
+    parse_template,
+)
+from engine.model.identity import safe_part, scan_name
+
+if TYPE_CHECKING:
+    from engine.dicom.header import HeaderView
+
+
+_DEFAULT = parse_template(DEFAULT_TEMPLATE)
+
+
+def session_folder(project: str | None, timestamp: str, session_label: str) -> tuple[str, ...]:
+    """Return a session's folder inside the prearchive (XNAT 9.1)."""
+    parts = (timestamp, session_label) if project is None else (project, timestamp, session_label)
+    return tuple(map(safe_part, parts))
+
+
+def scan_folder(header: HeaderView) -> str:
+    """Return the folder of an object's scan: series number, else series UID, else NA (XNAT 9.3)."""
+    return scan_name(header.series_number, header.series_instance_uid)
+
+
+def file_name(header: HeaderView, template: FileNameTemplate = _DEFAULT) -> str:
+    """Return an object's file name by a template (XNAT 9.3), without separators."""
+    return template.name(header.text)
+
+
+def distinct_name(header: HeaderView, name: str) -> str:
+    """Return a name for an object whose own one another SOP instance has."""
+    stem, dot, extension = name.rpartition(".")
+    uids = (header.sop_class_uid or "", header.sop_instance_uid or "")
+    return f"{stem}-{hash_text(java_list_hash(uids))}{dot}{extension}"
+
+
+class ObjectFiltered(Exception):
+    """Nobody wants to keep an object, which is no failure."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        """Who dropped it, and why, as its row has it."""
+
+    @classmethod
+    def by_processor(cls, label: str, why: str) -> Self:
+        """Return what it is that a processor rejects an object."""
+        return cls(f"rejected by processor {label}: {why}")
+
+    @classmethod
+    def by_script(cls, script: str) -> Self:
+        """Return what it is that an anonymization script rejects an object."""
+        return cls(f"rejected by the {script}")

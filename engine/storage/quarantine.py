@@ -1,0 +1,127 @@
+"""Objects that were refused for their content, kept with the reason and ready to be replayed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from engine.errors import StorageUnusable
+from engine.host.clock import Clock, SystemClock
+from engine.storage.folders import FOLDER_MODE, open_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from engine.storage.incoming import PartFile
+
+KEPT_MODE = 0o600
+"""Of what is kept: it was refused, and nothing has anonymized it."""
+RECOUNT_SECONDS = 60.0
+
+_NUMBERED = re.compile(r"([0-9]{1,18})\.(?:dcm|json)")
+_RECORD_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Quarantine:
+    """A folder per day of refused objects, bounded in size; may be used by any thread."""
+
+    def __init__(self, root: Path, max_bytes: int, clock: Clock | None = None) -> None:
+        self._root = root
+        self._max_bytes = max_bytes
+        self._clock = clock or SystemClock()
+        self._lock = threading.Lock()
+        try:
+            root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            self._root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._used_bytes, highest = _inventory(root)
+        except OSError as error:
+            raise StorageUnusable(
+                f"refused objects can't be kept in {root}: {error}",
+                "make it a folder that this user may write to",
+            ) from error
+        self._counted_at = self._clock.monotonic()
+        self._numbers = itertools.count(highest + 1)
+
+    def keep(self, part: PartFile, reason: Mapping[str, object]) -> bool:
+        """Move a part here with the reason; if there is no room, discard it and return False."""
+        record = json.dumps(dict(reason), indent=1, default=str).encode("ascii")
+        size_bytes = part.size_bytes + len(record)
+        with part:
+            if not self._reserve(size_bytes):
+                return False
+            try:
+                self._move(part, record)
+            except OSError:
+                self._release(size_bytes)
+                return False
+        return True
+
+    def close(self) -> None:
+        """Forget the folder."""
+        os.close(self._root_fd)
+
+    def _reserve(self, size_bytes: int) -> bool:
+        with self._lock:
+            if self._used_bytes + size_bytes > self._max_bytes:
+                self._count_again()
+            if self._used_bytes + size_bytes > self._max_bytes:
+                return False
+            self._used_bytes += size_bytes
+            return True
+
+    def _count_again(self) -> None:
+        """Notice that somebody has cleared the folder; not for every object of a flood."""
+        if self._clock.monotonic() - self._counted_at < RECOUNT_SECONDS:
+            return
+        self._counted_at = self._clock.monotonic()
+        with suppress(OSError):
+            self._used_bytes, _ = _inventory(self._root)
+
+    def _release(self, size_bytes: int) -> None:
+        with self._lock:
+            self._used_bytes -= size_bytes
+
+    def _move(self, part: PartFile, record: bytes) -> None:
+        day = f"{self._clock.now().astimezone():%Y%m%d}"
+        folder_fd = open_folder(self._root_fd, (day,))
+        try:
+            number = f"{next(self._numbers):06d}"
+            _write_record(folder_fd, f"{number}.json", record)
+            try:
+                os.fchmod(part.fd, KEPT_MODE)
+                os.link(part.name, f"{number}.dcm", src_dir_fd=part.folder_fd, dst_dir_fd=folder_fd)
+            except OSError:
+                os.unlink(f"{number}.json", dir_fd=folder_fd)
+                raise
+        finally:
+            os.close(folder_fd)
+
+
+def _write_record(folder_fd: int, name: str, record: bytes) -> None:
+    fd = os.open(name, _RECORD_FLAGS, KEPT_MODE, dir_fd=folder_fd)
+    try:
+        rest = memoryview(record)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+    except OSError:
+        os.unlink(name, dir_fd=folder_fd)
+        raise
+    finally:
+        os.close(fd)
+
+
+def _inventory(root: Path) -> tuple[int, int]:
+    """Return how many bytes are kept and the highest number in use."""
+    used_bytes = highest = 0
+    for path in root.glob("*/*"):
+        with suppress(FileNotFoundError):
+            used_bytes += path.lstat().st_size
+        numbered = _NUMBERED.fullmatch(path.name)
+        highest = max(highest, int(numbered[1]) if numbered else 0)
+    return used_bytes, highest

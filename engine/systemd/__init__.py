@@ -1,1 +1,0 @@
-"""dicomdock as a systemd service: what it tells systemd, its units, and their installation."""

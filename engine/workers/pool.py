@@ -1,0 +1,349 @@
+"""Processes that run one function for others: what hangs or crashes there is killed there.
+
+Each call has a process for itself, so that nobody else's work is lost with it. Processes are
+started when they are first needed, one of them ahead if that is wanted, and end when their parent
+does, however it ends.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import threading
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Pipe, wait
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from engine.errors import ProcessingFailed
+from engine.storage.incoming import out_of_resources
+from engine.workers.quiet import detach_from_terminal
+from engine.workers.start import Start, end_process, start_process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from multiprocessing.connection import Connection
+
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+MOST_PROCESSES: Final = 4
+CPU_SECONDS: Final = 20.0
+WALL_SECONDS: Final = 600.0
+"""For a process that stands still; work has a limit of processor time, whatever the disk does."""
+MEMORY_BYTES: Final = 4 * 1024**3
+"""Of addresses, for one process. An image of a gigabyte is decoded and packed again within it; a
+script that asks for more is at fault, and must not take the memory of the engine."""
+_TRIES: Final = 2
+_READY: Final = True
+"""What a process says that was started ahead, before its first result."""
+
+
+class WorkerTimeout(Exception):
+    """The function took too long, and its process was killed."""
+
+
+class WorkerLost(Exception):
+    """The process died under the function, again at the second try."""
+
+
+class WorkersClosed(Exception):
+    """No process is started any more."""
+
+
+class JobFailed(Exception):
+    """The function raised an error; only its type is told, for its text may be anything."""
+
+
+class WorkerOutOfMemory(JobFailed):
+    """The function needed more memory than a process may have."""
+
+
+class Workers(Generic[J, R]):
+    """A few processes for one function; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        function: Callable[[J], R],
+        *,
+        processes: int | None = None,
+        cpu_seconds: float = CPU_SECONDS,
+        wall_seconds: float = WALL_SECONDS,
+        memory_bytes: int = MEMORY_BYTES,
+        start: Start = Start.ANEW,
+    ) -> None:
+        """Take an importable function; no process is started yet."""
+        most = processes or min(os.cpu_count() or 1, MOST_PROCESSES)
+        self._function = function
+        self._cpu_seconds = cpu_seconds
+        self._wall_seconds = wall_seconds
+        self._memory_bytes = memory_bytes
+        self._start = start
+        self._places = threading.BoundedSemaphore(most)
+        self._lock = threading.Lock()
+        """Guards the lists; nobody starts a process meanwhile, which may take a while."""
+        self._idle: list[_Worker[J, R]] = []
+        self._busy: set[_Worker[J, R]] = set()
+        self._closed = False
+
+    def run(self, job: J) -> R:
+        """Call the function in a process, once more if that one dies; wait for one to be free.
+
+        Raises:
+            WorkerTimeout: if it took too long.
+            WorkerLost: if the process died each time.
+            JobFailed: if the function raised an error; `WorkerOutOfMemory` if memory was short.
+            WorkersClosed: after `close`.
+            OSError: if no process can be started.
+        """
+        with self._places:
+            for _ in range(_TRIES):
+                try:
+                    return self._call(job)
+                except (EOFError, ConnectionError):
+                    continue
+        raise WorkerLost
+
+    def start_ahead(self, get_ready: Callable[[], object]) -> None:
+        """Start a process if there is none, so that the first call need not wait for it.
+
+        Args:
+            get_ready: what the process does before its first job, such as slow imports; an
+                importable function, of which nobody waits for the end.
+
+        Raises:
+            OSError: if no process can be started.
+        """
+        with self._lock:
+            if not (self._closed or self._idle or self._busy):
+                self._idle.append(self._new_worker(get_ready))
+
+    @property
+    def processes(self) -> int:
+        """How many processes there are now."""
+        with self._lock:
+            return len(self._idle) + len(self._busy)
+
+    def rest(self) -> None:
+        """End the processes that do nothing; later calls start new ones."""
+        with self._lock:
+            idle = self._idle.copy()
+            self._idle.clear()
+        for worker in idle:
+            worker.end()
+
+    def close(self) -> None:
+        """Kill all processes; calls that wait for one end at once."""
+        with self._lock:
+            self._closed = True
+            for worker in self._busy:
+                worker.process.kill()
+        self.rest()
+
+    def _call(self, job: J) -> R:
+        worker = self._take()
+        try:
+            result = worker.call(job, self._wall_seconds)
+        except BaseException as error:
+            code = self._end(worker)
+            if isinstance(error, (EOFError, ConnectionError)):
+                if self._closed:
+                    raise WorkersClosed from error
+                if code == -signal.SIGPROF and not isinstance(error, _NeverReady):
+                    raise WorkerTimeout from error
+            raise
+        if not isinstance(result, _Raised):
+            self._give_back(worker)
+            return result
+        if result.kind == MemoryError.__name__:
+            self._end(worker)  # the next job would find what is left of the memory in pieces
+            raise WorkerOutOfMemory(result.kind)
+        self._give_back(worker)
+        raise JobFailed(result.kind)
+
+    def _take(self) -> _Worker[J, R]:
+        with self._lock:
+            worker = self._idle_one()
+        worker = worker or self._new_worker()
+        with self._lock:
+            self._busy.add(worker)
+            if not self._closed:
+                return worker
+        self._end(worker)
+        raise WorkersClosed
+
+    def _idle_one(self) -> _Worker[J, R] | None:
+        if self._closed:
+            raise WorkersClosed
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.is_alive:
+                return worker
+            worker.end()
+        return None
+
+    def _new_worker(self, get_ready: Callable[[], object] | None = None) -> _Worker[J, R]:
+        limits = (self._cpu_seconds, self._memory_bytes)
+        return _Worker(self._start, self._function, limits, get_ready)
+
+    def _give_back(self, worker: _Worker[J, R]) -> None:
+        with self._lock:
+            if not self._closed:
+                self._busy.remove(worker)
+                self._idle.append(worker)
+                return
+        self._end(worker)
+
+    def _end(self, worker: _Worker[J, R]) -> int | None:
+        with self._lock:
+            self._busy.discard(worker)
+        return worker.end()
+
+
+class _NeverReady(EOFError):
+    """A process that was started ahead died before it saw a job."""
+
+
+class _Raised:
+    """Takes the place of a result."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+
+class _Worker(Generic[J, R]):
+    """One process and the pipe to it; used by one thread at a time."""
+
+    def __init__(
+        self,
+        start: Start,
+        function: Callable[[J], R],
+        limits: tuple[float, int],
+        get_ready: Callable[[], object] | None = None,
+    ) -> None:
+        self._pipe, theirs = Pipe()
+        self._gets_ready = get_ready is not None
+        arguments = (theirs, function, *limits, get_ready)
+        try:
+            self.process = start_process(start, _serve, arguments)
+        except BaseException:
+            self._pipe.close()
+            raise
+        finally:
+            theirs.close()
+
+    def call(self, job: J, seconds: float) -> R | _Raised:
+        """Return what the function makes of a job; raises EOFError if the process dies."""
+        if self._gets_ready:
+            self._wait_until_ready(seconds)
+        self._pipe.send(job)
+        return self._receive(seconds)
+
+    def _wait_until_ready(self, seconds: float) -> None:
+        try:
+            self._receive(seconds)
+        except (EOFError, ConnectionError) as error:
+            raise _NeverReady from error
+        self._gets_ready = False
+
+    def _receive(self, seconds: float) -> R | _Raised:
+        if not self._pipe.poll(seconds):
+            raise WorkerTimeout
+        result: R | _Raised = self._pipe.recv()
+        return result
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process is still there."""
+        return not wait([self.process.sentinel], 0)
+
+    def end(self) -> int | None:
+        """Kill the process, if it is still there, and return its exit code."""
+        self._pipe.close()
+        return end_process(self.process)
+
+
+def _serve(
+    pipe: Connection[R | _Raised | bool, J],
+    function: Callable[[J], R],
+    cpu_seconds: float,
+    memory_bytes: int,
+    get_ready: Callable[[], object] | None,
+) -> None:
+    """Be such a process: call the function for each job until the parent is gone."""
+    detach_from_terminal()
+    _limit_memory(memory_bytes)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if get_ready is not None:
+        with _cpu_limited(cpu_seconds), suppress(Exception):  # a job will meet the same, and say so
+            get_ready()
+        pipe.send(_READY)
+    while True:
+        try:
+            job = pipe.recv()
+        except EOFError:
+            return
+        with _cpu_limited(cpu_seconds):
+            result = _run_job(function, job)
+        pipe.send(result)
+
+
+def _limit_memory(size_bytes: int) -> None:
+    """Have this process refused more memory than that, for good."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = size_bytes if hard == resource.RLIM_INFINITY else min(size_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+@contextmanager
+def _cpu_limited(cpu_seconds: float) -> Iterator[None]:
+    """Be killed after some time of the processor; nothing in this process can delay it."""
+    signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+    yield
+    signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _run_job(function: Callable[[J], R], job: J) -> R | _Raised:
+    try:
+        return function(job)
+    except Exception as error:
+        return _Raised(type(error).__name__)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+@contextmanager
+def worker_faults(who: str = "") -> Iterator[None]:
+    """Turn what `Workers.run` raises into what the object's row says.
+
+    Args:
+        who: what is at fault, which comes first; empty if that is said elsewhere.
+
+    Raises:
+        ProcessingFailed: if the process hung, died or failed, or the engine stops.
+        OutOfResources: if none can be started.
+    """
+    at_fault = f"{who}: " if who else ""
+    try:
+        yield
+    except WorkerTimeout as error:
+        raise ProcessingFailed(f"{at_fault}it took too long and was killed") from error
+    except WorkerLost as error:
+        raise ProcessingFailed(f"{at_fault}its process died twice") from error
+    except WorkersClosed as error:
+        raise ProcessingFailed(f"{at_fault}the engine stops") from error
+    except WorkerOutOfMemory as error:
+        raise ProcessingFailed(
+            f"{at_fault}it needed more memory than a process may have"
+        ) from error
+    except JobFailed as error:
+        raise ProcessingFailed(f"{at_fault}internal error ({error})") from error
+    except OSError as error:
+        raise out_of_resources(error) from error

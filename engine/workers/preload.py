@@ -1,0 +1,22 @@
+"""Imported, for what that does, by the process that script workers are forked from, before a fork.
+
+Loads all that a worker needs for its first object, so that none loads it for itself.
+"""
+
+from __future__ import annotations
+
+import gc
+from contextlib import suppress
+
+from engine.workers.quiet import detach_from_terminal
+
+detach_from_terminal()
+with suppress(Exception):  # a job will meet the same, and say so
+    from engine.anonymize import Script
+    from engine.anonymize.profile_table import table
+    from engine.index import uid_maps  # noqa: F401
+
+    Script.parse('version "6.1"\n')
+    table()
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,258 @@
+"""Anonymization on receipt: a part becomes an anonymized part, or the object is not stored.
+
+Nothing else is ever done with an object that should have been anonymized (fails closed).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from engine.dicom.file_meta import body_offset
+from engine.errors import OutOfResources, ProcessingFailed, StorageUnusable
+from engine.events import AnonymizationFailed
+from engine.events.journal import should_report_repeat
+from engine.model.anonymization import ScriptScope
+from engine.storage.incoming import out_of_resources
+from engine.storage.placement import ObjectFiltered
+from engine.workers.pool import Workers, worker_faults
+from engine.workers.resources import VARIABLES, is_too_large, parsed_script, target_of, uid_maps_in
+from engine.workers.start import Start, load_ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.anonymize import Profile, Script
+    from engine.events.journal import Journal
+    from engine.intake.object import AssociationContext
+    from engine.model.anonymization import Anonymization
+    from engine.storage.incoming import IncomingArea, PartFile
+
+    Steps = tuple[Anonymization, ...]
+
+
+_KNOWN_FAILURES: Final = 1_000
+"""A script has few lines, and each few ways to fail."""
+
+
+class Anonymizer:
+    """Anonymizes received objects; for all threads."""
+
+    def __init__(self, incoming: IncomingArea, runner: ScriptRunner, journal: Journal) -> None:
+        self._incoming = incoming
+        self._runner = runner
+        self._journal = journal
+        self._lock = threading.Lock()
+        self._failures: Counter[tuple[int, str]] = Counter()
+        """By the script's revision and the cause, which names the line."""
+
+    def edit(
+        self, part: PartFile, steps: Steps, labels: tuple[str, str, str], source: AssociationContext
+    ) -> PartFile:
+        """Return an anonymized copy of a part.
+
+        Raises:
+            Dropped: if a script rejects the object.
+            ProcessingFailed: if that can't be done; somebody is told.
+            OutOfResources: if the storage fails.
+        """
+        try:
+            return self._edit(part, steps, labels)
+        except ProcessingFailed as error:
+            self._report(error, steps, source)
+            raise
+
+    def _edit(self, part: PartFile, steps: Steps, labels: tuple[str, str, str]) -> PartFile:
+        edited = self._incoming.create_part()
+        try:
+            paths = self._incoming.path_of(part), self._incoming.path_of(edited)
+            dropped_by = self._runner.run(*paths, steps, labels)
+            if dropped_by:
+                raise ObjectFiltered.by_script(dropped_by)  # noqa: TRY301
+            _require_file(edited, steps)
+        except BaseException:
+            edited.discard()
+            raise
+        return edited
+
+    def _report(self, error: ProcessingFailed, steps: Steps, source: AssociationContext) -> None:
+        """Tell of a failure at the first time, the 10th, the 100th and so on."""
+        revision = max(step.revision for step in steps)
+        with self._lock:
+            if len(self._failures) >= _KNOWN_FAILURES:
+                self._failures.clear()
+            self._failures[revision, error.detail] += 1
+            times = self._failures[revision, error.detail]
+        if should_report_repeat(times):
+            self._journal.record(
+                AnonymizationFailed(
+                    receiver=source.receiver_label,
+                    calling_ae_title=source.calling_ae_title,
+                    association=source.association,
+                    revision=revision,
+                    why=error.detail,
+                    times=times,
+                )
+            )
+
+
+def _require_file(part: PartFile, steps: Steps) -> None:
+    """Check that what a worker wrote is a file of ours."""
+    try:
+        offset = body_offset(part.fd)
+    except OSError as error:
+        raise out_of_resources(error) from error
+    if offset is None:
+        raise ProcessingFailed(f"{steps[0].script_name}: it left no DICOM file")
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptJob:
+    """One object to anonymize."""
+
+    source: str
+    """The path of a DICOM file."""
+    target: str
+    """The path of a file that exists and may be overwritten."""
+    steps: tuple[Anonymization, ...]
+    """What is done, in this order."""
+    labels: tuple[str, str, str]
+    """Project, subject and session, which scripts are given."""
+    uid_maps: str
+    """The path of the SQLite file that remembers mapped UIDs."""
+
+
+class ScriptVerdict(StrEnum):
+    """What became of a job."""
+
+    EDITED = "edited"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    NO_RESOURCES = "no resources"
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptResult:
+    """How a job ended; only after `EDITED` the target is of use."""
+
+    verdict: ScriptVerdict
+    why: str = ""
+    """A clause without element values."""
+    where: str = ""
+    """The script that is at fault, with its line, or that rejected the object; else empty."""
+
+
+def run_script(job: ScriptJob) -> ScriptResult:
+    """Anonymize one object; what may go wrong with it is in the result."""
+    from engine.anonymize import ScriptRuntimeError, UneditableFile
+
+    try:
+        return _edit(job)
+    except ScriptRuntimeError as error:
+        return ScriptResult(ScriptVerdict.FAILED, error.cause, f"{error.name} line {error.line}")
+    except UneditableFile as error:
+        return ScriptResult(ScriptVerdict.FAILED, f"the object can't be edited: {error.detail}")
+    except OSError as error:
+        if is_too_large(error):
+            return ScriptResult(ScriptVerdict.FAILED, "what it makes of the object is too large")
+        return ScriptResult(ScriptVerdict.NO_RESOURCES, out_of_resources(error).detail)
+    except OutOfResources as error:
+        return ScriptResult(ScriptVerdict.NO_RESOURCES, error.detail)
+    except StorageUnusable:
+        return ScriptResult(ScriptVerdict.NO_RESOURCES, "the table of UIDs can't be used")
+
+
+def _edit(job: ScriptJob) -> ScriptResult:
+    from engine.anonymize import ScriptContext, ScriptOutcome, edit_file
+
+    begun: list[str] = []
+    scopes = {step.scope for step in job.steps}
+    uid_maps = uid_maps_in(job.uid_maps)
+    with target_of(job.target, job.source, job.uid_maps) as target:
+        outcome = edit_file(
+            Path(job.source),
+            target,
+            _steps(job, begun),
+            dict(zip(VARIABLES, job.labels, strict=True)),
+            script_context=ScriptContext(uid_maps=uid_maps),
+            script_ids=[step.revision for step in job.steps if step.text],
+            done_for=job.labels[0] if ScriptScope.PROJECT in scopes else "",
+        )
+    if outcome is ScriptOutcome.REJECTED:
+        return ScriptResult(ScriptVerdict.REJECTED, where=begun[-1])
+    return ScriptResult(ScriptVerdict.EDITED)
+
+
+def _steps(job: ScriptJob, begun: list[str]) -> Iterator[Profile | Script]:
+    """Yield what each step consists of, its profile, then its script, and note which has begun."""
+    from engine.anonymize import Profile
+
+    for step in job.steps:
+        begun.append(step.script_name)
+        if step.profile is not None:
+            yield Profile(frozenset(step.profile.retain), step.profile.shift_days)
+        if step.text:
+            yield parsed_script(step.text, step.script_name)
+
+
+_logger = logging.getLogger(__name__)
+
+
+ScriptWorkers = Workers[ScriptJob, ScriptResult]
+
+
+class ScriptRunner:
+    """Runs what sites and projects do to their objects; for all threads."""
+
+    def __init__(self, uid_maps_file: Path, workers: ScriptWorkers | None = None) -> None:
+        self._uid_maps_file = uid_maps_file.absolute()
+        self._workers: ScriptWorkers = workers or Workers(run_script, start=Start.FORKED)
+
+    def run(
+        self,
+        source: Path,
+        target: Path,
+        steps: tuple[Anonymization, ...],
+        labels: tuple[str, str, str],
+    ) -> str:
+        """Anonymize a file into another, and return what dropped it: empty, or a script's name.
+
+        Args:
+            source: a DICOM file.
+            target: a file that exists and may be overwritten; of no use if this raises.
+            steps: what is done.
+            labels: project, subject and session, which scripts are given.
+
+        Raises:
+            ProcessingFailed: if that can't be done.
+            OutOfResources: if the storage fails.
+        """
+        job = ScriptJob(str(source), str(target), steps, labels, str(self._uid_maps_file))
+        with worker_faults(steps[0].script_name):
+            result = self._workers.run(job)
+        if result.verdict is ScriptVerdict.NO_RESOURCES:
+            raise OutOfResources(result.why)
+        if result.verdict is ScriptVerdict.FAILED:
+            raise ProcessingFailed(f"{result.where or steps[0].script_name}: {result.why}")
+        return result.where
+
+    def start_ahead(self) -> None:
+        """Load what scripts need, so that the first object need not wait; nobody waits for it."""
+        try:
+            load_ahead()
+        except OSError as error:
+            _logger.warning("no process for scripts can be started yet: %s", error.strerror)
+
+    @property
+    def processes(self) -> int:
+        """How many processes there are now."""
+        return self._workers.processes
+
+    def close(self) -> None:
+        """End all processes."""
+        self._workers.close()

@@ -1,0 +1,205 @@
+"""Files beside the index: what survives a power cut, and one writer at a time."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from engine.errors import StorageUnusable
+from engine.index import database, studies
+from engine.index.database import PrivateFile, PrivateTables
+from engine.index.reader import IndexFile
+from engine.index.store import SessionIndex
+from engine.index.studies import LabelKey, StudyLabels, StudyRoutes
+from engine.index.uid_maps import SqliteUidMaps
+from engine.processing.command.queue import RunQueue
+from engine.processing.forward.queue import ForwardingQueue
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NORMAL, FULL = 1, 2
+ADD = "ALTER TABLE t ADD COLUMN b"
+
+
+def pragmas(connection: sqlite3.Connection) -> tuple[str, int]:
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    (synchronous,) = connection.execute("PRAGMA synchronous").fetchone()
+    return mode, synchronous
+
+
+@pytest.mark.parametrize(
+    ("opening", "synchronous"), [(RunQueue, FULL), (StudyRoutes, FULL), (ForwardingQueue, NORMAL)]
+)
+def test_what_a_power_cut_must_not_undo_is_flushed_with_each_transaction(
+    tmp_path: Path, opening: type[RunQueue | StudyRoutes | ForwardingQueue], synchronous: int
+) -> None:
+    with opening(tmp_path / "file.sqlite") as tables:
+        assert pragmas(tables._connection) == ("wal", synchronous)
+
+
+def test_the_index_survives_a_power_cut_unless_its_user_does_without(tmp_path: Path) -> None:
+    with closing(SessionIndex(tmp_path / "index.sqlite")) as index:
+        assert pragmas(index._connection) == ("wal", FULL)
+
+
+@pytest.mark.parametrize(("durable", "synchronous"), [(True, FULL), (False, NORMAL)])
+def test_the_index_is_flushed_with_each_transaction_if_it_is_to_be_durable(
+    tmp_path: Path, durable: bool, synchronous: int
+) -> None:
+    with closing(SessionIndex(tmp_path / "index.sqlite", durable=durable)) as index:
+        assert pragmas(index._connection) == ("wal", synchronous)
+
+
+def test_nobody_else_reads_or_writes_between_the_reading_and_writing_of_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LOCK_WAIT_SECONDS", 0.01)
+    path = tmp_path / "file.sqlite"
+    with RunQueue(path) as mine, RunQueue(path) as others:
+        with mine._changing(), pytest.raises(StorageUnusable, match="locked"), others._changing():
+            pass
+        with others._changing():
+            pass
+
+
+def test_a_thread_waits_for_the_transaction_of_another(tmp_path: Path) -> None:
+    entered: list[str] = []
+    with RunQueue(tmp_path / "file.sqlite") as tables:
+
+        def change() -> None:
+            waiting.set()
+            with tables._changing():
+                entered.append("second")
+
+        waiting = threading.Event()
+        second = threading.Thread(target=change)
+        with tables._changing():
+            second.start()
+            assert waiting.wait(20)
+            assert tables._lock.locked()
+            entered.append("first")
+        second.join(20)
+    assert entered == ["first", "second"]
+
+
+def test_a_file_that_is_a_link_is_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "file.sqlite").symlink_to(tmp_path / "foreign")
+    with pytest.raises(StorageUnusable):
+        PrivateTables(database.PrivateFile("it", "", 1, ""), tmp_path / "file.sqlite")
+    assert not (tmp_path / "foreign").exists()
+
+
+def test_two_processes_that_bring_one_file_to_this_version_do_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second is done between the first one's look at the version and its change."""
+    path = tmp_path / "file.sqlite"
+    first = PrivateFile("it", "CREATE TABLE IF NOT EXISTS t (a)", 1, "")
+    second = PrivateFile("it", "CREATE TABLE IF NOT EXISTS t (a, b)", 2, "", {2: ADD})
+    first.open(path).close()
+    others = iter([second])
+
+    class Outrun(sqlite3.Connection):
+        def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+            cursor = super().execute(sql, *arguments)
+            if sql == "PRAGMA user_version" and (other := next(others, None)):
+                other.open(path).close()
+            return cursor
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Outrun))
+    with closing(second.open(path)) as connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(t)")]
+        assert columns == ["a", "b"]
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_nobody_else_writes_while_a_file_is_brought_to_this_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file.sqlite"
+    PrivateFile("it", "CREATE TABLE t (a)", 1, "").open(path).close()
+    connect = sqlite3.connect
+    refused: list[str] = []
+
+    class Watched(sqlite3.Connection):
+        def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+            if sql == "PRAGMA user_version" and self.in_transaction:
+                with closing(connect(path, timeout=0)) as other:
+                    try:
+                        other.execute("BEGIN IMMEDIATE")
+                    except sqlite3.OperationalError as error:
+                        refused.append(str(error))
+            return super().execute(sql, *arguments)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(connect, factory=Watched))
+    PrivateFile("it", "", 2, "", {2: ADD}).open(path).close()
+    assert refused == ["database is locked"]
+
+
+def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "file.sqlite"
+    PrivateFile("it", "CREATE TABLE t (a)", 1, "").open(path).close()
+    failing = PrivateFile("it", "", 2, "", {2: f"{ADD}; ALTER TABLE missing ADD COLUMN c"})
+    with pytest.raises(StorageUnusable, match="no such table"):
+        failing.open(path)
+    PrivateFile("it", "", 2, "", {2: ADD}).open(path).close()
+
+
+def test_what_replaces_uids_and_labels_is_written_beside_its_readers(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    with closing(SqliteUidMaps(tmp_path / "uid-maps.sqlite")) as maps:
+        assert pragmas(maps._connection)[0] == "wal"
+    with closing(SessionIndex(path, durable=True)), closing(StudyLabels(path)) as labels:
+        assert pragmas(labels._connection) == ("wal", NORMAL)
+
+
+@pytest.mark.parametrize("how", ["engine", "command"])
+def test_nobody_else_writes_between_the_reading_and_writing_of_the_index(
+    tmp_path: Path, how: str
+) -> None:
+    path = tmp_path / "index.sqlite"
+    with closing(SessionIndex(path, durable=False)) as index, IndexFile(path) as file:
+        changing = index.changing if how == "engine" else file.changing
+        with closing(sqlite3.connect(path, timeout=0)) as other:
+            with changing(), pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")
+            other.execute("BEGIN IMMEDIATE")
+
+
+def test_nobody_else_writes_between_the_search_for_a_free_label_and_its_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "index.sqlite"
+    real, refused = studies._looked_up, []
+
+    def look_up(*arguments: Any) -> Any:
+        with closing(sqlite3.connect(path, timeout=0)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                refused.append(str(error))
+        return real(*arguments)
+
+    monkeypatch.setattr(studies, "_looked_up", look_up)
+    with closing(SessionIndex(path, durable=False)), closing(StudyLabels(path)) as labels:
+        assert labels.label(LabelKey("NEURO-01", "S1", "1.2.3"), "MR") == "S1_MR1"
+        labels.label(LabelKey("NEURO-01", "S1", "1.2.4"), "MR", take=False)
+    assert refused == ["database is locked"]
+
+
+@pytest.mark.parametrize("opened", [PrivateTables, SessionIndex])
+def test_a_file_is_the_owners_alone_whatever_the_umask(tmp_path: Path, opened: Any) -> None:
+    path = tmp_path / "file.sqlite"
+    umask = os.umask(0)
+    try:
+        with closing(StudyRoutes(path) if opened is PrivateTables else SessionIndex(path)):
+            assert path.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(umask)

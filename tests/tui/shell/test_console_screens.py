@@ -1,0 +1,323 @@
+"""The frame of the screens: going from one to another, what they keep, what is hidden."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from engine.api import EngineView
+from engine.errors import EngineError
+from tests.fakes import FakeEngine, barred, busy, empty, port_in_use
+from tests.tui.shell.second_screen import DeepScreen, Numbers, SecondScreen
+from tui.app import ConsoleApp
+from tui.dashboard.screen import DashboardScreen
+from tui.engine_client import CallRequested, EngineCall, WorkOutcome, WorkRequested
+from tui.keys import KEYS, Scope
+from tui.places import SCREEN_SPECS, ScreenSpec
+from tui.receivers.failure import FailurePanel
+from tui.shell.dialogs import MessageDialog
+from tui.shell.help import all_keys
+from tui.shell.key_line import active_hints
+from tui.shell.palette import ConsoleCommands
+from tui.shell.screen import ConsoleScreen, TabRow, arranged
+from tui.shell.status import StatusLine
+from tui.shell.work import ProgressDialog, failures_report, progress_bar
+from tui.theme import DARK, palette_of
+from tui.widgets.filter import FilterBar
+
+TWO = (
+    SCREEN_SPECS[0],
+    ScreenSpec("log", "4", "Log", "Log", "tests.tui.shell.second_screen:SecondScreen"),
+)
+
+
+@asynccontextmanager
+async def running(
+    engine: FakeEngine, size: tuple[int, int] = (120, 40), **options: Any
+) -> AsyncIterator[tuple[ConsoleApp, Pilot[None]]]:
+    options = {"places": TWO} | options
+    app = ConsoleApp(engine, refresh_hz=0, blink=False, **options)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await pilot.pause()
+        yield app, pilot
+
+
+async def settle(app: ConsoleApp, pilot: Pilot[None]) -> None:
+    await app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+def second(app: ConsoleApp) -> SecondScreen:
+    assert isinstance(app.screen, SecondScreen)
+    return app.screen
+
+
+def offers(app: ConsoleApp) -> list[str]:
+    return [offer.name for offer in ConsoleCommands(app.screen)._entries()]
+
+
+def toasts(app: ConsoleApp) -> list[str]:
+    return [notification.message for notification in app._notifications]
+
+
+@pytest.mark.parametrize(
+    "place", [p for p in SCREEN_SPECS if p.screen], ids=lambda place: place.name
+)
+def test_every_place_is_a_screen_whose_keys_do_one_thing_each(place: ScreenSpec) -> None:
+    screen = ConsoleApp(busy())._screen_of(place)
+    assert place.name == type(screen).PLACE
+    scopes = (*screen.SCOPES, Scope.VIEW, Scope.LISTS, Scope.SCREENS, Scope.EVERYWHERE)
+    keys = [key.keys for key in KEYS if key.scope in scopes]
+    assert {key for key in keys if keys.count(key) > 1} <= {"s", "B"}
+
+
+async def test_a_number_key_goes_to_a_screen_that_keeps_cursor_filter_and_marks() -> None:
+    async with running(busy()) as (app, pilot):
+        await pilot.press("4", "slash", "1", "enter", "j", "space")
+        first, table = second(app), app.screen.query_one(Numbers)
+        assert table.marked == ("10",)
+        await pilot.press("1")
+        assert isinstance(app.screen, DashboardScreen)
+        await pilot.press("4")
+        await pilot.pause()
+        assert second(app) is first
+        assert first.query_one(FilterBar).value == "1"
+        assert (table.chosen, table.marked) == ("11", ("10",))
+
+
+async def test_only_the_screen_that_is_seen_is_shown_readings() -> None:
+    async with running(busy()) as (app, pilot):
+        await pilot.click(TabRow, offset=(17, 0))
+        screen = second(app)
+        await pilot.press("1")
+        await pilot.pause()
+        before = screen.shown
+        app.refresh_from_engine()
+        assert screen.shown == before
+        app.go("log")
+        assert screen.shown > before
+
+
+async def test_a_screen_that_does_not_exist_has_no_key_and_a_number_in_an_input_is_text() -> None:
+    async with running(busy()) as (app, pilot):
+        await pilot.press("5", "slash", "4")
+        assert app.screen is app.dashboard
+        assert app.screen.query_one("#filter", Input).value == "4"
+        assert str(app.screen.query_one(TabRow).render()) == " [1 Dashboard] 4 Log "
+        ways = [name for name in offers(app) if name.startswith("go:")]
+        assert [name for name in ways if "Receiver" not in name] == ["go: Log"]
+        assert "go to screen 5" not in all_keys(palette_of(DARK), app.dashboard).plain
+
+
+async def test_escape_and_the_number_lead_back_from_a_deeper_screen() -> None:
+    async with running(busy(), (80, 24)) as (app, pilot):
+        await pilot.press("4")
+        base = second(app)
+        for key in ("escape", "4"):
+            app.push_screen(DeepScreen(app.frame))
+            await pilot.pause()
+            deep = app.screen
+            assert deep is not base
+            assert "Numbers ▸ XNAT:8104" in str(app.screen.query_one("#crumbs").render())
+            if key == "4":
+                await pilot.press("1", "4")
+                assert app.screen is deep
+            await pilot.press(key)
+            assert app.screen is base
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [(120, " 6 Site & projects "), (80, " 6 Site "), (40, " 6 ")],
+)
+def test_names_of_screens_get_shorter_with_the_terminal(width: int, expected: str) -> None:
+    tabs = arranged(SCREEN_SPECS, "log", width)
+    assert tabs[5].text == expected
+    assert [tab.text for tab in tabs if tab.present] == ["[4 Log]"]
+    assert sum(len(tab.text) for tab in tabs) < width
+
+
+async def test_all_rows_are_marked_and_a_filtered_one_is_not_any_more() -> None:
+    async with running(busy()) as (app, pilot):
+        await pilot.press("4", "asterisk")
+        table = app.screen.query_one(Numbers)
+        assert len(table.marked) == 20
+        app.screen.query_one(FilterBar).value = "!1"
+        await pilot.pause()
+        assert table.marked == ("0", *"23456789")
+        await pilot.press("asterisk")
+        assert table.targets == (table.chosen,)
+
+
+# Read-only
+
+
+async def test_in_a_read_only_console_nothing_that_changes_anything_is_reachable() -> None:
+    engine = barred()
+    async with running(engine, read_only=True) as (app, pilot):
+        shown = {hint.key.id for hint in active_hints(app.dashboard)}
+        assert not shown & {key.id for key in KEYS if key.changes}
+        assert "READ-ONLY" in app.dashboard.query_one(StatusLine).render().plain
+        assert not any(" B " in str(static.render()) for static in app.screen.query("#barred"))
+        words = ("New", "Edit", "Delete", "Undo", "Allow", "Start", "Stop")
+        assert not [name for name in offers(app) if any(word in name for word in words)]
+        await pilot.press("n", "e", "d", "s", "B", "r", "w")
+        app._history_commands.undo()
+        app.call_engine(EngineCall("change it", 1, lambda e: e.undo("me"), print))
+        await settle(app, pilot)
+        assert not [call for call in engine.calls if call[0] not in ("snapshot", "subscribe")]
+
+
+@pytest.mark.parametrize("scenario", [empty, port_in_use])
+async def test_a_read_only_console_names_no_key_that_changes(scenario: Any) -> None:
+    async with running(scenario(), read_only=True) as (app, _):
+        welcome = str(app.dashboard.query_one("#welcome").render())
+        failure = str(app.dashboard.query_one(FailurePanel).render())
+        assert "Create a receiver" not in welcome
+        assert "edit the receiver" not in failure
+        assert "create a receiver" not in all_keys(palette_of(DARK), app.dashboard).plain
+
+
+# Calls and long work
+
+
+async def test_a_newer_call_for_a_list_replaces_the_one_that_waits() -> None:
+    made: list[int] = []
+    got: list[int] = []
+
+    def call(number: int) -> EngineCall:
+        def look(engine: EngineView) -> int:
+            made.append(number)
+            return number
+
+        return EngineCall("list", "numbers", look, got.append, changes=False, latest=True)
+
+    async with running(busy()) as (app, pilot):
+        for number in range(4):
+            app.screen.post_message(CallRequested(call(number)))
+        await pilot.pause()
+        await settle(app, pilot)
+        await settle(app, pilot)
+        assert (made[0], made[-1]) == (0, 3)
+        assert got == made
+
+
+async def test_an_error_goes_to_whoever_asked_for_it() -> None:
+    errors: list[EngineError] = []
+
+    def fail(engine: EngineView) -> None:
+        raise EngineError("no", "wait")
+
+    async with running(busy()) as (app, pilot):
+        app.call_engine(EngineCall("x", 1, fail, print, errors.append, changes=False))
+        await settle(app, pilot)
+        assert [error.detail for error in errors] == ["no"]
+        assert not isinstance(app.screen, MessageDialog)
+
+
+def step(number: int, *, failing: bool) -> EngineCall:
+    def run(engine: EngineView) -> None:
+        if failing:
+            raise EngineError("disk \x1b[full]", "free some space")
+
+    return EngineCall(f"move session {number}", "work", run, print)
+
+
+def steps(number: int, *, failing: int = -1) -> tuple[EngineCall, ...]:
+    return tuple(step(n, failing=n == failing) for n in range(number))
+
+
+async def test_long_work_that_succeeds_closes_by_itself() -> None:
+    outcomes: list[WorkOutcome] = []
+    async with running(busy()) as (app, pilot):
+        app.screen.post_message(WorkRequested("Move", steps(5), outcomes.append))
+        await pilot.pause()
+        await settle(app, pilot)
+        assert outcomes == [WorkOutcome(5)]
+        assert isinstance(app.screen, ConsoleScreen)
+
+
+async def test_long_work_goes_on_after_a_failure_and_tells_cause_and_remedy() -> None:
+    outcomes: list[WorkOutcome] = []
+    async with running(busy()) as (app, pilot):
+        app.screen.post_message(WorkRequested("Move", steps(5, failing=2), outcomes.append))
+        await pilot.pause()
+        await settle(app, pilot)
+        assert isinstance(app.screen, ProgressDialog)
+        report = failures_report("Move", app.screen.outcome)
+        assert "4 done, 1 failed" in report
+        assert "✗ move session 2" in report
+        assert "disk ␛[full]" in report
+        assert "What to do: free some space" in report
+        await pilot.press("y", "j")
+        assert app.clipboard == report
+        await pilot.press("escape")
+        assert outcomes[0].done == 4
+
+
+async def test_long_work_ends_between_two_steps_when_it_is_cancelled() -> None:
+    screens: list[ProgressDialog] = []
+    outcomes: list[WorkOutcome] = []
+
+    def cancel(engine: EngineView) -> None:
+        screens[0].cancelled.set()
+
+    calls = (EngineCall("first", "work", cancel, print), *steps(3))
+    async with running(busy()) as (app, pilot):
+        screens.append(ProgressDialog("Move", calls))
+        app._calls.work_on(screens[0], calls, outcomes.append)
+        await settle(app, pilot)
+        assert app.screen is screens[0]
+        await pilot.press("escape")
+        assert outcomes == [WorkOutcome(1, left=3)]
+
+
+@pytest.mark.parametrize(("done", "total", "full"), [(0, 3, 0), (1, 2, 20), (3, 3, 40), (0, 0, 40)])
+def test_the_progress_bar_has_a_fixed_width(done: int, total: int, full: int) -> None:
+    bar = progress_bar(done, total)
+    assert (len(bar), bar.count("█")) == (40, full)
+
+
+# Settings
+
+
+async def test_a_chosen_theme_is_kept_for_the_next_time(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "console.json"
+    async with running(busy(), settings_path=path) as (app, _):
+        app.choose_theme("light")
+        assert ConsoleApp(busy(), settings_path=path).theme == "light"
+        assert ConsoleApp(busy(), settings_path=path, theme_name="dark").theme == "dark"
+    path.write_text('{"theme": "no such"}')
+    async with running(busy(), settings_path=path) as (app, _):
+        assert app.theme == "dark"
+        assert any("no theme “no such”" in toast for toast in toasts(app))
+
+
+async def test_a_theme_of_the_user_is_offered_and_a_wrong_one_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "console.json"
+    mine = {"base": "light", "panel": "#ddeeff"}
+    themes = {"mine": mine, "odd": {"base": "none"}}
+    path.write_text(json.dumps({"theme": "mine", "themes": themes}))
+    app = ConsoleApp(busy(), refresh_hz=0, blink=False, settings_path=path)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await pilot.pause()
+        assert app.theme == "mine"
+        assert any("theme “odd” needs" in toast for toast in toasts(app))
+        offered = {offer.name for offer in ConsoleCommands(app.screen)._entries()}
+        assert {"theme: dark", "theme: colour-blind"} <= offered
+        app.choose_theme("dark")
+        assert json.loads(path.read_text()) == {"theme": "dark", "themes": themes}
+
+
+async def test_a_theme_that_cannot_be_kept_is_used_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    async with running(busy(), settings_path=tmp_path / "file" / "console.json") as (app, pilot):
+        app.choose_theme("light")
+        await pilot.pause()
+        assert app.theme == "light"
+        assert any("can't be written" in toast for toast in toasts(app))

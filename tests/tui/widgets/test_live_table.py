@@ -1,0 +1,186 @@
+"""The live table: cursor by key, only changed cells written, columns by width."""
+
+from typing import Any
+
+import pytest
+from textual.app import App, ComposeResult
+
+from tui.widgets.table import Cell, Column, LiveTable, TableRow, fitted
+
+NAMES = Column("name", "Name", 8)
+NUMBERS = Column("number", "Number", 6, right=True)
+WIDE = Column("wide", "Wide", 10, at_least=60, flexible=True, max_width=30)
+
+
+class SmallTable(LiveTable):
+    COLUMNS = (NAMES, NUMBERS, WIDE)
+    written: list[tuple[str, str]]
+
+    def update_cell(self, row_key: Any, column_key: Any, value: Any, **options: Any) -> None:
+        assert options.get("update_width", False) is False
+        self.written.append((str(row_key), str(column_key)))
+        super().update_cell(row_key, column_key, value, **options)
+
+
+class TableApp(App[None]):
+    def compose(self) -> ComposeResult:
+        table = SmallTable(id="table")
+        table.written = []
+        yield table
+
+    @property
+    def table(self) -> SmallTable:
+        return self.query_one(SmallTable)
+
+
+def rows(**numbers: int) -> list[TableRow]:
+    return [
+        TableRow(name, {"name": Cell(name), "number": Cell(str(n), order=n)})
+        for name, n in numbers.items()
+    ]
+
+
+def order(table: LiveTable) -> list[str]:
+    return [
+        str(key.value)
+        for key in (
+            table.coordinate_to_cell_key((i, 0)).row_key  # type: ignore[arg-type]
+            for i in range(table.row_count)
+        )
+    ]
+
+
+async def test_a_row_that_is_the_same_is_not_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        before = rows(a=1, b=2)
+        app.table.show(before)
+        await pilot.pause()
+        looked: list[str] = []
+        write = app.table._write
+
+        def note(row: TableRow) -> None:
+            looked.append(row.key)
+            write(row)
+
+        monkeypatch.setattr(app.table, "_write", note)
+        app.table.show(before)
+        app.table.show([before[0], *rows(b=3)])
+        assert looked == ["b"]
+
+
+async def test_only_cells_that_changed_are_written() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.table.show(rows(a=1, b=2))
+        await pilot.pause()
+        app.table.written.clear()
+        app.table.show(rows(a=1, b=3))
+        assert app.table.written == [("b", "number")]
+
+
+async def test_the_cursor_stays_on_its_row_when_others_come_and_go() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.table.show(rows(a=1, b=2, c=3))
+        app.table.focus()
+        await pilot.press("j", "j")
+        assert app.table.chosen == "c"
+        app.table.show(rows(x=9, y=9, c=3, a=1))
+        await pilot.pause()
+        assert app.table.chosen == "c"
+        assert app.table.cursor_row == 2
+        assert order(app.table) == ["x", "y", "c", "a"]
+
+
+async def test_a_move_of_the_cursor_is_known_at_once_and_no_new_row_takes_it_back() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.table.show(rows(a=1, b=2, c=3))
+        await pilot.pause()
+        app.table.action_scroll_bottom()
+        app.table.action_cursor_up()
+        assert app.table.chosen == "b"
+        app.table.show(rows(z=0, a=1, b=2, c=3))
+        assert app.table.chosen == "b"
+        await pilot.pause()
+        assert app.table.chosen == "b"
+
+
+async def test_the_cursor_moves_to_a_neighbour_when_its_row_is_gone() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.table.show(rows(a=1, b=2, c=3))
+        app.table.focus()
+        await pilot.press("G")
+        app.table.show(rows(a=1, b=2))
+        await pilot.pause()
+        assert app.table.chosen == "b"
+        app.table.show([])
+        await pilot.pause()
+        assert app.table.chosen is None
+
+
+async def test_vim_keys_move_the_cursor() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.table.show(rows(**{f"r{i:02}": i for i in range(40)}))
+        app.table.focus()
+        for key, expected in (("j", 1), ("k", 0), ("G", 39), ("g", 0), ("ctrl+d", 8)):
+            await pilot.press(key)
+            assert abs(app.table.cursor_row - expected) <= 1, key
+        await pilot.press("ctrl+u")
+        assert app.table.cursor_row == 0
+
+
+async def test_sorting_goes_up_then_down_then_back_to_the_given_order() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.table.show(rows(b=10, a=9, c=2))
+        await pilot.pause()
+        app.table.sort_by("number")
+        assert order(app.table) == ["c", "a", "b"]
+        app.table.sort_by("number")
+        assert order(app.table) == ["b", "a", "c"]
+        app.table.sort_by("number")
+        assert order(app.table) == ["b", "a", "c"]
+        assert app.table.sorted_by is None
+
+
+async def test_a_click_on_a_head_sorts_by_it() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.table.show(rows(b=10, a=9, c=2))
+        await pilot.pause()
+        await pilot.click("#table", offset=(3, 0))
+        assert app.table.sorted_by == "name"
+        assert order(app.table) == ["a", "b", "c"]
+
+
+async def test_a_click_on_a_row_chooses_it() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.table.show(rows(a=1, b=2, c=3))
+        await pilot.pause()
+        await pilot.click("#table", offset=(3, 2))
+        assert app.table.chosen == "b"
+
+
+def test_columns_are_shown_from_a_width_on_and_fill_it_up_to_their_maximum() -> None:
+    assert [c.key for c in fitted((NAMES, NUMBERS, WIDE), 40)] == ["name", "number"]
+    assert [(c.key, c.width) for c in fitted((NAMES, WIDE), 60)] == [("name", 8), ("wide", 30)]
+    assert fitted((NAMES, WIDE), 1000)[1].width == 30
+
+
+async def test_columns_follow_the_width_and_the_cursor_stays() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.table.show(rows(a=1, b=2))
+        app.table.focus()
+        await pilot.press("j")
+        await pilot.resize_terminal(90, 10)
+        await pilot.pause()
+        assert "wide" in [c.key for c in app.table.shown_columns]
+        assert app.table.chosen == "b"

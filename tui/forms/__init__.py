@@ -1,1 +1,0 @@
-"""Forms as plain values and rules; drawn by screens, tested without Textual."""

@@ -1,0 +1,116 @@
+"""The commands on the history: undo and restore, each after showing its changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.errors import NotFound
+from tui.engine_client import SITE, EngineCall
+from tui.history.revisions import made_by, rows_in_words
+from tui.shell.dialogs import ConfirmDialog
+
+if TYPE_CHECKING:
+    from engine.api import EngineView
+    from engine.api.history import ChangeRow, RevisionSummary
+    from tui.app import CommandApp
+
+LOOKED_THROUGH = 10
+"""Revisions among which the one before the present one is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionReturn:
+    """What bringing back a revision means now."""
+
+    number: int
+    in_force: int
+    present: RevisionSummary | None
+    """Who made the revision in force, if that is known."""
+    rows: tuple[ChangeRow, ...]
+    """What would change."""
+
+
+class HistoryCommands:
+    """Carries out commands on the history for one console."""
+
+    def __init__(self, app: CommandApp, actor: str) -> None:
+        self._app = app
+        self._actor = actor
+
+    def undo(self) -> None:
+        """Take back the newest change of the configuration, after showing it."""
+        what = "look at the last change"
+        self._app.call_engine(EngineCall(what, SITE, last_change, self._ask_undo))
+
+    def _ask_undo(self, change: RevisionReturn) -> None:
+        sentence = f"{undo_sentence(change)}\n\n{rows_in_words(change.rows)}"
+        confirm = ConfirmDialog("Undo the last change?", sentence, "Undo it")
+        self._ask(confirm, change, "undo the last change", "last change undone")
+
+    def restore(self, number: int) -> None:
+        """Bring back a revision, after showing what that changes."""
+
+        def look(engine: EngineView) -> RevisionReturn:
+            in_force = engine.history.revisions(limit=1).in_force
+            return RevisionReturn(number, in_force, None, engine.history.diff(in_force, number))
+
+        what = f"compare revision {number} with what is in force"
+        self._app.call_engine(EngineCall(what, SITE, look, self._ask_restore))
+
+    def _ask_restore(self, change: RevisionReturn) -> None:
+        if not change.rows:
+            self._app.show_toast(f"revision {change.number} says what is in force already")
+            return
+        sentence = f"{restore_sentence(change)}\n\n{rows_in_words(change.rows)}"
+        confirm = ConfirmDialog(f"Restore revision {change.number}?", sentence, "Restore it")
+        what = f"restore revision {change.number}"
+        self._ask(confirm, change, what, f"revision {change.number} restored")
+
+    def _ask(self, screen: ConfirmDialog, change: RevisionReturn, what: str, done: str) -> None:
+        def restore(engine: EngineView) -> int:
+            return engine.history.restore(change.number, self._actor, replacing=change.in_force)
+
+        def told(revision: int) -> None:
+            self._app.refresh_from_engine()
+            self._app.show_saved(f"{done}: revision {revision} is in force")
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._app.call_engine(EngineCall(what, SITE, restore, told))
+
+        self._app.push_screen(screen, answered)
+
+
+def last_change(engine: EngineView) -> RevisionReturn:
+    """Return what taking back the newest change means; runs on a worker thread.
+
+    Raises:
+        NotFound: if there is no earlier revision.
+    """
+    page = engine.history.revisions(limit=LOOKED_THROUGH)
+    earlier = [revision for revision in page.revisions if revision.number < page.in_force]
+    if not earlier:
+        raise NotFound("there is nothing to undo", "earlier revisions are kept from now on")
+    number = earlier[0].number
+    present = next((r for r in page.revisions if r.number == page.in_force), None)
+    return RevisionReturn(
+        number, page.in_force, present, engine.history.diff(page.in_force, number)
+    )
+
+
+def undo_sentence(change: RevisionReturn) -> str:
+    """Say which revision is taken back, and who made it, as far as that is known."""
+    made = f", changed by {made_by(change.present)}," if change.present else ""
+    return (
+        f"Revision {change.in_force}{made} is taken back by a new revision; "
+        "open associations may finish. This changes:"
+    )
+
+
+def restore_sentence(change: RevisionReturn) -> str:
+    """Say which revision takes the place of which."""
+    return (
+        f"What revision {change.number} said takes the place of revision {change.in_force}, as a "
+        "new revision; open associations may finish. This changes:"
+    )

@@ -1,0 +1,309 @@
+"""The dialog for a new or existing processor, and its trial on the newest object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on, work
+from textual.binding import Binding
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Select, Static
+
+from engine.errors import EngineError
+from engine.model.processing import ProcessorTrial, Verdict
+from engine.model.processor import Location, Processor
+from tui.engine_client import CallRequested, EngineCall
+from tui.processors.fields import ProcessorFields
+from tui.shell.form_dialog import FormDialog, form_bindings
+from tui.text import clock, safe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from textual.app import ComposeResult
+    from textual.timer import Timer
+
+    from engine.api import EngineView
+    from engine.api.processors import ProcessorsView
+    from engine.api.scripts import ScriptFinding, ScriptsView
+    from engine.model.processing import ProcessorStep
+    from tui.processors.form import ProcessorForm
+
+
+NO_OBJECT = "no object arrived since the engine started; send one and try again"
+GLYPHS = {
+    Verdict.NOT_SEEN: "–",
+    Verdict.SKIPPED: "–",
+    Verdict.CONTINUED: "✓",
+    Verdict.REJECTED: "▲",
+    Verdict.FAILED: "✗",
+}
+MEANINGS = {
+    Verdict.NOT_SEEN: "its projects don't include the object's; nothing would change",
+    Verdict.SKIPPED: "its class does not want this object; nothing would change",
+    Verdict.CONTINUED: "the object would go on",
+    Verdict.REJECTED: "the object would not be stored, and its sender hear of success",
+    Verdict.FAILED: "the object would be refused with 0x0110",
+}
+
+
+def trial_head(trial: ProcessorTrial) -> str:
+    """Say which object was tried; safe text."""
+    if not trial.steps or trial.at is None:
+        return NO_OBJECT
+    sender = f"from {safe(trial.calling_ae_title)}, {safe(trial.receiver)}"
+    return f"the newest object: {clock(trial.at)} {sender}\n{safe(trial.sop_instance_uid)}"
+
+
+def step_lines(step: ProcessorStep) -> tuple[str, ...]:
+    """Say what a processor made of the object, one line for each thing; safe text."""
+    meaning = MEANINGS[step.verdict]
+    lines = [f"{GLYPHS[step.verdict]} {step.verdict}: {meaning}"]
+    lines += [f"  why      {safe(step.why)}"] if step.why else []
+    if not step.assigned.assigns_nothing:
+        lines.append(f"  assigns  {safe(step.assigned.words())}")
+    lines += [f"  {change.change:<8} {safe(change.words())}" for change in step.changes]
+    if step.verdict is Verdict.CONTINUED and len(lines) == 1:
+        lines.append("  changes  nothing")
+    lines.append(f"  took     {step.seconds * 1000:,.1f} ms")
+    return tuple(lines)
+
+
+class TrialScreen(ModalScreen[None]):
+    """Shows a masked trial; `v` asks the engine for its values, which is recorded there."""
+
+    BINDINGS = [
+        Binding("escape,q", "dismiss", "Close"),
+        Binding("v", "unmask", "Show values"),
+        Binding("y", "copy", "Copy"),
+        Binding("j,down", "scroll('down')", "Down", show=False),
+        Binding("k,up", "scroll('up')", "Up", show=False),
+    ]
+    show_seconds: ClassVar[float] = 60
+    """Values of patients are masked again by themselves."""
+
+    def __init__(
+        self,
+        label: str,
+        masked: ProcessorTrial,
+        unmask: Callable[[EngineView], ProcessorTrial],
+    ) -> None:
+        """Take the processor's label, its trial, and how the engine is asked for the values."""
+        super().__init__()
+        self._label = label
+        self._masked = masked
+        self._shown: ProcessorTrial | None = None
+        self._unmask = unmask
+        self._problem = ""
+
+    def compose(self) -> ComposeResult:
+        """Build the box."""
+        with Vertical(classes="box -wide", id="trial") as box:
+            box.border_title = Content(f"Try {safe(self._label)}")
+            with VerticalScroll(can_focus=False, classes="scroll"):
+                yield Static("", id="trial-words", markup=False)
+
+    def on_mount(self) -> None:
+        """Show the masked trial."""
+        self._draw()
+
+    @property
+    def words(self) -> str:
+        """What is shown."""
+        trial = self._shown or self._masked
+        lines = [trial_head(trial)]
+        for step in trial.steps:
+            lines += ["", *step_lines(step)]
+        lines += ["", f"✗ {self._problem}"] if self._problem else []
+        lines += ["", "Nothing was stored or counted."] if trial.steps else []
+        return "\n".join(lines)
+
+    def _draw(self) -> None:
+        if not self.query("#trial-words"):
+            return  # it was closed while the engine answered
+        self.query_one("#trial-words", Static).update(self.words)
+        values = "v masks values" if self._shown else "v shows values"
+        keys = f"{values}   y copy   esc close" if self._masked.steps else "esc close"
+        self.query_one("#trial").border_subtitle = Content(keys)
+
+    def action_unmask(self) -> None:
+        """Ask for the values, or mask them again."""
+        if self._shown is not None:
+            self._mask()
+        elif self._masked.steps:
+            call = EngineCall(
+                "show values", "trial", self._unmask, self._take, self._refuse, changes=False
+            )
+            self.post_message(CallRequested(call))
+
+    def _take(self, trial: ProcessorTrial) -> None:
+        self._shown, self._problem = trial, ""
+        self.set_timer(self.show_seconds, self._mask)
+        self._draw()
+
+    def _refuse(self, error: EngineError) -> None:
+        self._problem = safe(error.detail)
+        self._draw()
+
+    def _mask(self) -> None:
+        self._shown = None
+        self._draw()
+
+    def action_copy(self) -> None:
+        """Copy what is shown."""
+        self.app.copy_to_clipboard(f"Try {safe(self._label)}\n{self.words}")
+        self.app.notify("copied", markup=False, timeout=2)
+
+    def action_scroll(self, way: str) -> None:
+        """Scroll by a line."""
+        box = self.query_one(VerticalScroll)
+        (box.scroll_down if way == "down" else box.scroll_up)(animate=False)
+
+
+GONE = "The processor does not exist any more; nothing can be saved here"
+NOT_TRIED = "only what acts before storing can be tried; this acts on what is stored"
+
+
+class ProcessorDialog(FormDialog[Processor]):
+    """Edits one processor; dismisses with the saved processor, or with None when given up."""
+
+    AUTO_FOCUS = "#label"
+    BINDINGS = form_bindings(Binding("ctrl+t", "test", "Try it", id="dialog.try"))
+    FOOT_NOTE = "* required"
+    TEST = ("test", "Try it")
+    check_delay_seconds: ClassVar[float] = 0.3
+
+    def __init__(
+        self,
+        form: ProcessorForm,
+        *,
+        processors: Callable[[], ProcessorsView],
+        scripts: Callable[[], ScriptsView],
+        actor: str,
+        blink: bool = True,
+    ) -> None:
+        """Take the form, the engine's groups, asked on worker threads only, and who edits."""
+
+        def save(changed: Processor, seen: Processor | None) -> Processor:
+            return processors().save(changed, actor, replacing=seen)
+
+        def current(processor_id: int) -> Processor | None:
+            found = (status.processor for status in processors().list())
+            return next((processor for processor in found if processor.id == processor_id), None)
+
+        super().__init__(save)
+        self.form: ProcessorForm = form
+        self._current = current
+        self._touched = set(form.problems()) if form.original else set()
+        self._processors = processors
+        self._scripts = scripts
+        self._actor = actor
+        self._blink = blink
+        self._check_timer: Timer | None = None
+
+    def fields(self) -> ProcessorFields:
+        """Build the body."""
+        return ProcessorFields(self.form, self._blink)
+
+    def name_of_form(self) -> str:
+        """Return the title."""
+        original = self.form.original
+        return f"Edit processor · {safe(original.label)}" if original else "New processor"
+
+    def name_of_original(self) -> str:
+        """Return which processor is changed."""
+        return safe(self.form.original.label) if self.form.original else ""
+
+    @on(Select.Changed)
+    def choose(self, event: Select.Changed) -> None:
+        """Take over what was chosen."""
+        event.stop()
+        name, value = event.select.id or "", event.value
+        wanted = "" if value is Select.NULL else str(value)
+        if self.form.text(name) != wanted:
+            self.form.set(name, wanted)
+            self._refused = {}
+            self.sync()
+
+    # Scripts are checked while they are typed
+
+    def sync(self) -> None:
+        """Show what the form says; scripts are checked once nothing was typed for a moment."""
+        super().sync()
+        if all(map(self.form.is_checked, self.form.scripts())):
+            return
+        if self._check_timer is not None:
+            self._check_timer.stop()
+        self._check_timer = self.set_timer(self.check_delay_seconds, self._check)
+
+    def _check(self) -> None:
+        for name in self.form.scripts():
+            text = self.form.text(name)
+            if not text.strip():
+                self.form.take_findings(name, text, ())
+            elif not self.form.is_checked(name):
+                self._ask_check(name, text)
+
+    @work(thread=True, exclusive=True, group="script-check", exit_on_error=False)
+    def _ask_check(self, name: str, text: str) -> tuple[str, str, tuple[ScriptFinding, ...]]:
+        return name, text, self._scripts().check(text)
+
+    # Trying it on an object
+
+    def action_test(self) -> None:
+        """Try the processor as it is typed on the newest object."""
+        if not Location(self.form.text("location")).is_before_storing:
+            self._refusal = f"✗ Not tried: {NOT_TRIED}"
+            self.sync()
+        elif not self.refuse_problems():
+            self._last_field = self.body.focused_field() or self.form.field_order[0]
+            self._try(self.form.result())
+
+    @work(thread=True, exclusive=True, group="trial", exit_on_error=False)
+    def _try(self, processor: Processor) -> tuple[Processor, ProcessorTrial] | EngineError:
+        try:
+            return processor, self._processors().test(processor)
+        except EngineError as error:
+            return error
+
+    # Taking over what others did meanwhile
+
+    def action_reload(self) -> None:
+        """Look again at the processor, off this thread."""
+        if self.form.original is not None:
+            self._look_again(self.form.original.id)
+
+    @work(thread=True, exclusive=True, group="reload", exit_on_error=False)
+    def _look_again(self, processor_id: int) -> Processor | EngineError | None:
+        try:
+            return self._current(processor_id)
+        except EngineError as error:
+            return error
+
+    def finished(self, group: str, outcome: Any) -> None:
+        """Take over what another worker than the one that saves brought."""
+        match group, outcome:
+            case "script-check", (str() as name, str() as text, tuple() as findings):
+                self.form.take_findings(name, text, findings)
+                self.sync()
+            case "trial", (Processor() as processor, ProcessorTrial() as trial):
+                self._show_trial(processor, trial)
+            case "trial", failure:
+                self.show_refusal(failure, "tried")
+            case "reload", (None | Processor()) as current:
+                self.go_on_with(current, GONE)
+            case "reload", failure:
+                self.show_refusal(failure, "reloaded")
+            case _:
+                pass  # a check that failed is asked for again by the next key
+
+    def _show_trial(self, processor: Processor, trial: ProcessorTrial) -> None:
+        actor = self._actor
+        screen = TrialScreen(
+            processor.label,
+            trial,
+            lambda engine: engine.processors.shown_test(processor, actor),
+        )
+        self.app.push_screen(screen)

@@ -1,0 +1,296 @@
+"""The screen of one receiver: settings, traffic, associations, contexts, objects and events."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from rich.text import Text
+from textual import on
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widget import Widget
+
+from engine.api import ReceiverState
+from engine.metrics import Throughput
+from tui.associations.actions import AssociationActions
+from tui.associations.contexts import ContextsFetch, ContextsTable, context_rows, context_title
+from tui.associations.table import AllAssociationsTable, association_of
+from tui.keys import Scope
+from tui.log.events import ReceiverEventsTable
+from tui.places import HOME
+from tui.receivers.actions import ReceiverActions
+from tui.receivers.failure import FailurePanel, FreePorts
+from tui.receivers.objects import (
+    NOTHING,
+    LastObjectsTable,
+    RecentObjectsFetch,
+    last_object_rows,
+    object_facts,
+    object_style,
+)
+from tui.receivers.panel import Fact, receiver_facts
+from tui.shell.details import Details, in_lines, receiver_details, row_details
+from tui.shell.offers import PaletteEntry, caller_entries, key_entries, receiver_entries
+from tui.text import clock, fit, megabytes, moment, safe, sparkrows
+from tui.theme import DARK, RECEIVER_STYLES, Palette, Tone, palette_of
+from tui.widgets.panel import Facts, Panel
+from tui.widgets.table import LiveTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from textual.app import ComposeResult
+
+    from engine.api import AssociationStatus, EngineSnapshot, ReceiverStatus
+    from engine.api.objects import RecentObject
+    from tui.engine_client import EngineState
+    from tui.shell.screen import ScreenContext
+
+
+AXIS_WIDTH = 7
+
+
+class RateChart(Widget, can_focus=True):
+    """Draws a bar for each second, a scale at the left, and the times below."""
+
+    HELP_TITLE = "Throughput"
+    HELP = (
+        "One bar per second of the last minute, the newest at the right, in MB/s. The best second "
+        "fills the height. z shows the chart large."
+    )
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._rate = Throughput()
+        self._palette = palette_of(DARK)
+
+    def paint(self, palette: Palette) -> None:
+        """Use other colors from now on."""
+        self._palette = palette
+        self.refresh()
+
+    def show(self, rate: Throughput) -> None:
+        """Show another minute."""
+        if rate != self._rate:
+            self._rate = rate
+            self.refresh()
+
+    def render(self) -> Text:
+        """Return as many lines as there is room for; one line is enough."""
+        width, height = self.size
+        lines = self._tall(width, height) if height >= 4 else [self._flat(width)]
+        return Text("\n", end="", no_wrap=True).join(lines)
+
+    def _flat(self, width: int) -> Text:
+        head = f"{'▸' if self.has_focus else ' '} MB/s "
+        tail = f" {megabytes(self._rate.bytes_rate)}   max {megabytes(self._best)} MB/s"
+        room = max(0, width - cell_len(head) - cell_len(tail))
+        bars = sparkrows(self._rate.bytes_per_second, room, 1, self._best)[0]
+        line = Text(head, "bold" if self.has_focus else self._palette.style(Tone.MUTED))
+        return line.append(fit(bars, room, right=True), self._palette.key).append(tail, "bold")
+
+    def _tall(self, width: int, height: int) -> list[Text]:
+        rate, room = self._rate, max(0, width - AXIS_WIDTH - 2)
+        quiet = self._palette.style(Tone.MUTED)
+        head = f"now {megabytes(rate.bytes_rate)} MB/s   {rate.objects_rate:,.0f} objects/s"
+        lines = [Text(fit(head, width, right=True), "bold")]
+        rows = sparkrows(rate.bytes_per_second, room, height - 2, self._best)
+        for i, bars in enumerate(rows):
+            label = megabytes(self._best) if i == 0 else ("0" if i == len(rows) - 1 else "")
+            line = Text(f"{fit(label, AXIS_WIDTH, right=True)} ┤", quiet)
+            lines.append(line.append(fit(bars, room, right=True), self._palette.key))
+        foot = fit("60 s ago", room - 3) + "now"
+        lines.append(Text(" " * (AXIS_WIDTH + 2) + foot, quiet))
+        return lines
+
+    @property
+    def _best(self) -> int:
+        return max(self._rate.bytes_per_second, default=0)
+
+
+NOBODY_LATELY = "nobody has called this receiver lately"
+GONE = (("receiver", "does not exist any more; esc goes back"),)
+
+
+class ReceiverScreen(ReceiverActions, AssociationActions):
+    """Shows the receiver with one id; the brackets go to its neighbours."""
+
+    PLACE = HOME
+    SCOPES = (Scope.RECEIVERS, Scope.ASSOCIATIONS, Scope.NEIGHBOURS)
+    PANELS = ("associations", "contexts", "objects", "events", "settings", "throughput")
+    AUTO_FOCUS = "#associations-table"
+    CSS_PATH = "style.tcss"
+
+    def __init__(self, frame: ScreenContext, receiver_id: int) -> None:
+        super().__init__(frame)
+        self._receiver_id = receiver_id
+        self._label = ""
+        self._contexts = ContextsFetch(self.ask, self.show_again)
+        self._objects = RecentObjectsFetch(self.ask, self.show_again)
+        self._free_ports = FreePorts(self.ask, self.show_again)
+
+    def compose_body(self) -> ComposeResult:
+        """Build what it is above, what happens there below."""
+        with Vertical(id="body"):
+            with Horizontal(id="top", classes="panels"):
+                with Panel("Settings", id="settings"), VerticalScroll(classes="scroll"):
+                    yield Facts(id="settings-facts")
+                with Panel("Throughput", id="throughput"):
+                    yield RateChart(id="rate")
+            yield FailurePanel(id="failure", read_only=self.frame.read_only)
+            with Panel("Associations", id="associations"):
+                yield AllAssociationsTable(id="associations-table")
+            with Horizontal(id="below", classes="panels"):
+                with Panel("Contexts", id="contexts"):
+                    yield ContextsTable(id="contexts-table")
+                with Panel("Last objects", id="objects"):
+                    yield LastObjectsTable(id="objects-table")
+            with Panel("Events", id="events"):
+                yield ReceiverEventsTable(id="events-table")
+
+    # What is shown
+
+    @property
+    def selected(self) -> ReceiverStatus | None:
+        """The receiver, as the newest reading has it."""
+        return self._engine_state.receiver(self._receiver_id)
+
+    def crumbs(self) -> tuple[str, ...]:
+        """Return the way from the dashboard to the receiver."""
+        status = self.selected
+        if status is not None:
+            self._label = safe(status.receiver.label)
+        return ("Receivers", self._label or "–")
+
+    def show_panels(self, engine_state: EngineState, snapshot: EngineSnapshot) -> None:
+        """Show a reading in all panels."""
+        status = engine_state.receiver(self._receiver_id)
+        failed = status is not None and status.state is ReceiverState.FAILED
+        self.set_class(failed, "-failed")
+        if failed and status is not None:
+            free = self._free_ports.near(status, snapshot)
+            self.query_one(FailurePanel).show(status, snapshot, free)
+        self.query_one(Facts).show(settings_facts(status, snapshot) if status else GONE)
+        self.panel("settings").describe(state_title(status, snapshot) if status else "")
+        if status is not None:
+            self.query_one(RateChart).show(status.throughput)
+        self._show_associations(snapshot, status)
+        label = status.receiver.label if status else ""
+        here = (r for r in engine_state.events if label and r.event.receiver == label)
+        self.query_one(ReceiverEventsTable).show_events(here, "nothing happened lately")
+
+    def _show_associations(self, snapshot: EngineSnapshot, status: ReceiverStatus | None) -> None:
+        label = status.receiver.label if status else ""
+        live = [a for a in snapshot.associations if a.receiver == label]
+        ended = [a for a in snapshot.ended_associations if a.receiver == label]
+        table = self.query_one(AllAssociationsTable)
+        table.show_associations((*live, *ended), snapshot.taken_at, NOBODY_LATELY)
+        marked = f"   {len(table.marked)} marked" if table.marked else ""
+        self.panel("associations").describe(f"{len(live)} live   {len(ended)} ended{marked}")
+        self._show_chosen(snapshot)
+
+    def _show_chosen(self, snapshot: EngineSnapshot) -> None:
+        """Show what is of the association under the cursor."""
+        self._show_contexts(snapshot)
+        self._show_objects(snapshot)
+
+    def _show_contexts(self, snapshot: EngineSnapshot) -> None:
+        chosen = self._chosen(snapshot)
+        rows = context_rows(chosen, self._contexts.of(chosen))
+        self.query_one(ContextsTable).show(rows, "none is known")
+        name = f"{safe(chosen.calling_ae_title)} · {context_title(chosen)}" if chosen else ""
+        self.panel("contexts").describe(name)
+
+    def _show_objects(self, snapshot: EngineSnapshot) -> None:
+        status, chosen = self.shown_reading.receiver(self._receiver_id), self._chosen(snapshot)
+        if status is None:
+            self.query_one(LastObjectsTable).show((), "")
+            return
+        caller = chosen.calling_ae_title if chosen else ""
+        found = self._objects.of(status, caller, snapshot.taken_at)
+        self.query_one(LastObjectsTable).show(last_object_rows(found), NOTHING)
+        who = f"from {safe(caller)}" if chosen else "from everybody"
+        self.panel("objects").describe(who, "⏎ opens the header" if found else "")
+
+    def _chosen(self, snapshot: EngineSnapshot) -> AssociationStatus | None:
+        return association_of(snapshot, self.query_one(AllAssociationsTable).chosen)
+
+    def associations_here(self) -> tuple[AssociationStatus, ...]:
+        """Return the marked associations, else the one under the cursor."""
+        snapshot = self._engine_state.snapshot
+        if snapshot is None or not self._built:
+            return ()
+        targets = self.query_one(AllAssociationsTable).targets
+        found = (association_of(snapshot, key) for key in targets)
+        return tuple(association for association in found if association is not None)
+
+    def details(self) -> Details | None:
+        """Return the row under the cursor; the receiver itself where there is none."""
+        panel, snapshot = self.focused_panel() or "", self.shown_reading.snapshot
+        if panel == "objects":
+            one = self._objects.find(self.query_one(LastObjectsTable).chosen)
+            return object_details(one) if one is not None else None
+        if panel in ("associations", "events"):
+            chosen = self.query_one(f"#{panel}-table", LiveTable).chosen
+            if chosen is not None:
+                return row_details(self.shown_reading, panel, chosen)
+        status = self.selected
+        return receiver_details(status, snapshot) if status and snapshot else None
+
+    def palette_entries(self) -> Iterator[PaletteEntry]:
+        """Offer what can be done with this receiver first."""
+        yield from receiver_entries(self, self.selected)
+        yield from caller_entries(self, self.rejected_caller)
+        yield from key_entries(self, (Scope.NEIGHBOURS, Scope.VIEW))
+
+    # What happens
+
+    @on(LiveTable.Chosen, "#associations-table")
+    def _row_chosen(self) -> None:
+        snapshot = self.shown_reading.snapshot
+        if snapshot is not None:
+            self._show_chosen(snapshot)
+            self.refresh_bindings()
+
+    def action_open(self) -> None:
+        """Open the header of a stored object, else show everything about the row."""
+        one = self._objects.find(self.query_one(LastObjectsTable).chosen)
+        if self.focused_panel() != "objects" or one is None or not one.reference.file:
+            super().action_open()
+            return
+        from tui.inspector.screen import ReceivedObjectScreen
+
+        screen = ReceivedObjectScreen(self.frame, one.reference, self.crumbs())
+        screen.show(self._engine_state)
+        self.app.push_screen(screen)
+
+    def action_neighbour(self, step: int) -> None:
+        """Show the receiver before or after this one."""
+        snapshot = self._engine_state.snapshot
+        ids = [status.receiver.id for status in snapshot.receivers] if snapshot else []
+        if self._receiver_id in ids:
+            at = (ids.index(self._receiver_id) + step) % len(ids)
+            self._receiver_id = ids[at]
+            self.show(self._engine_state)
+            self.show_again()
+
+
+def settings_facts(status: ReceiverStatus, snapshot: EngineSnapshot) -> tuple[Fact, ...]:
+    """Return what the receiver is told and did, without what other panels show."""
+    facts = dict(receiver_facts(status, snapshot))
+    failed = facts.pop("failed today").partition(" ")[0]
+    facts["today"] = f"{facts['today']}, {failed} failed"
+    facts.pop("open now")
+    return tuple(facts.items())
+
+
+def object_details(one: RecentObject) -> Details:
+    """Return what is known about an object that arrived."""
+    facts = object_facts(one)
+    return Details(f"{object_style(one)} at {clock(one.at)}", in_lines(facts), asdict(one))
+
+
+def state_title(status: ReceiverStatus, snapshot: EngineSnapshot) -> str:
+    """Return the state in a word, and since when."""
+    return f"{RECEIVER_STYLES[status.state]} since {moment(status.since, snapshot.taken_at)}"

@@ -1,0 +1,370 @@
+"""The session keys: each asks for confirmation, a project or a way, then runs with progress."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from engine.errors import SessionError
+from engine.model.session import SessionAction, possible_actions
+from tui.engine_client import EngineCall, WorkRequested
+from tui.sessions.words import (
+    VERBS,
+    action_title,
+    archive_question,
+    archive_question_many,
+    delete_question,
+    done_words,
+    failure,
+    matching_projects,
+    name_of,
+)
+from tui.shell.dialogs import ConfirmDialog, OptionsDialog
+from tui.shell.screen import ConsoleScreen
+from tui.text import counted, safe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from textual.app import ComposeResult
+
+    from engine.api import EngineView
+    from engine.api.sessions import ArchivePreview, SessionOutcome
+    from engine.model.project import Project
+    from engine.model.session import Session
+    from tui.engine_client import WorkOutcome
+
+    Ask = Callable[[EngineView, int], SessionOutcome]
+    from engine.api import EngineSnapshot
+    from tui.engine_client import EngineState
+
+
+NO_PROJECTS = "There is no project yet; `dicomdock projects add ID` makes one."
+
+
+class ProjectDialog(ModalScreen[str]):
+    """Returns the id of a project; escape returns nothing."""
+
+    BINDINGS = [
+        Binding("escape", "dismiss", "Cancel"),
+        Binding("down", "move(1)", "Next", show=False),
+        Binding("up", "move(-1)", "Previous", show=False),
+    ]
+
+    def __init__(
+        self, title: str, sentence: str, projects: Sequence[Project], *, blink: bool
+    ) -> None:
+        """Take safe texts and the projects there are."""
+        super().__init__()
+        self._question = title
+        self._sentence = sentence
+        self._projects = tuple(projects)
+        self._shown: list[Project] = []
+        self._blink = blink
+
+    def compose(self) -> ComposeResult:
+        """Build the box."""
+        with Vertical(classes="box") as box:
+            box.border_title = Content(self._question)
+            box.border_subtitle = Content("type to find   ↑↓ choose   ⏎ move   esc cancel")
+            yield Static(self._sentence, markup=False, classes="sentence")
+            field = Input(id="project", compact=True, placeholder="id or title of a project")
+            field.cursor_blink = self._blink
+            yield field
+            options = OptionList(id="projects", compact=True, markup=False)
+            options.can_focus = False
+            yield options
+            yield Static("", id="no-project", markup=False)
+
+    def on_mount(self) -> None:
+        """Show all projects."""
+        self._list("")
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        self._list(event.value)
+
+    def _list(self, typed: str) -> None:
+        self._shown = matching_projects(self._projects, typed)
+        options = self.query_one(OptionList)
+        options.clear_options()
+        options.add_options([Option(Content(_words(project))) for project in self._shown])
+        options.highlighted = 0 if self._shown else None
+        note = "" if self._shown else (f"no project is called “{safe(typed, 40)}”")
+        self.query_one("#no-project", Static).update(
+            Content(note if self._projects else NO_PROJECTS)
+        )
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._choose()
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self._choose()
+
+    def _choose(self) -> None:
+        place = self.query_one(OptionList).highlighted
+        if place is not None:
+            self.dismiss(self._shown[place].id)
+
+    def action_move(self, step: int) -> None:
+        """Go to another project of the list."""
+        options = self.query_one(OptionList)
+        if step > 0:
+            options.action_cursor_down()
+        else:
+            options.action_cursor_up()
+
+
+def _words(project: Project) -> str:
+    title = f"   {safe(project.title, 48)}" if project.title else ""
+    return f"{safe(project.id)}{title}"
+
+
+WAIT_SECONDS = 20.0
+"""So long one session is waited for; after that it goes on by itself."""
+WAYS = (("archive", "Archive"), ("merge", "Merge"), ("overwrite", "Overwrite"))
+
+
+class SessionActions(ConsoleScreen):
+    """A screen whose `Scope.SESSIONS` keys act on `sessions_here`."""
+
+    def sessions_here(self) -> tuple[Session, ...]:
+        """Return the marked sessions, else the one under the cursor."""
+        return ()
+
+    def sessions_changed(self) -> None:
+        """Take notice that something was done to sessions."""
+
+    def check_own(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide what the sessions' states forbid."""
+        if action == "session":
+            return bool(self._fit_for(SessionAction(str(parameters[0]))))
+        if action == "copy_uid":
+            return bool(self.sessions_here())
+        return super().check_own(action, parameters)
+
+    def _fit_for(self, action: SessionAction) -> tuple[Session, ...]:
+        return tuple(s for s in self.sessions_here() if action in possible_actions(s))
+
+    def action_session(self, name: str) -> None:
+        """Carry out an action on the sessions that allow it, after what has to be asked."""
+        action = SessionAction(name)
+        sessions = self._fit_for(action)
+        left = len(self.sessions_here()) - len(sessions)
+        if sessions and left:
+            text = f"{counted(left, 'session')} skipped: not possible in their current state"
+            self.app.notify(text, markup=False, timeout=5)
+        if not sessions:
+            return
+        match action:
+            case SessionAction.ARCHIVE:
+                self._prepare_archive(sessions)
+            case SessionAction.MOVE:
+                self._prepare_move(sessions)
+            case SessionAction.DELETE:
+                self._prepare_delete(sessions)
+            case _:
+                self._work(action, sessions, partial(_plainly, action, self.frame.actor))
+
+    def action_copy_uid(self) -> None:
+        """Copy the Study Instance UIDs."""
+        uids = [session.study_instance_uid for session in self.sessions_here()]
+        self.app.copy_to_clipboard("\n".join(uids))
+        self.app.notify(f"{counted(len(uids), 'UID')} copied", markup=False, timeout=2)
+
+    # Archive
+
+    def _prepare_archive(self, sessions: tuple[Session, ...]) -> None:
+        title = f"{action_title(SessionAction.ARCHIVE, sessions)}?"
+        if len(sessions) > 1:
+            self._ask_archive(title, archive_question_many(sessions), sessions, WAYS)
+            return
+
+        def asked(previews: tuple[ArchivePreview, ...]) -> None:
+            text = archive_question(sessions[0], previews)
+            ways = [way for way, p in zip(WAYS, previews, strict=False) if not p.conflicts]
+            self._ask_archive(title, text, sessions, ways)
+
+        self._look(
+            f"look at what archiving {name_of(sessions[0])} means", _previews, asked, *sessions
+        )
+
+    def _ask_archive(
+        self,
+        title: str,
+        text: str,
+        sessions: tuple[Session, ...],
+        ways: Sequence[tuple[str, str]],
+    ) -> None:
+        def answered(way: str | None) -> None:
+            if way is not None:
+                ask = partial(_archived, self.frame.actor, way)
+                self._work(SessionAction.ARCHIVE, sessions, ask)
+
+        self.app.push_screen(OptionsDialog(title, text, ways), answered)
+
+    # Move
+
+    def _prepare_move(self, sessions: tuple[Session, ...]) -> None:
+        title = f"{action_title(SessionAction.MOVE, sessions)} to a project"
+        sentence = "Objects, scans and documents go along; the session is built anew there.\n"
+
+        def asked(projects: tuple[Project, ...]) -> None:
+            choice = ProjectDialog(title, sentence, projects, blink=self.frame.blink)
+            self.app.push_screen(choice, answered)
+
+        def answered(project: str | None) -> None:
+            if project:
+                ask = partial(_moved, self.frame.actor, project)
+                self._work(SessionAction.MOVE, sessions, ask)
+
+        self._look("list the projects", lambda engine: engine.projects(), asked)
+
+    # Delete
+
+    def _prepare_delete(self, sessions: tuple[Session, ...]) -> None:
+        title = f"{action_title(SessionAction.DELETE, sessions)}?"
+
+        def asked(days: int) -> None:
+            snapshot = self._engine_state.snapshot
+            if snapshot is not None:
+                until = snapshot.taken_at + timedelta(days=days)
+                sentence = delete_question(sessions, days, until)
+                self.app.push_screen(ConfirmDialog(title, sentence, "Delete"), answered)
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                ask = partial(_plainly, SessionAction.DELETE, self.frame.actor)
+                self._work(SessionAction.DELETE, sessions, ask)
+
+        self._look("look at how long the trash is kept", _trash_days, asked)
+
+    # Calls
+
+    def _look(
+        self,
+        what: str,
+        look: Callable[..., object],
+        then: Callable[..., None],
+        *sessions: Session,
+    ) -> None:
+        ids = tuple(session.id for session in sessions)
+        run = partial(_fetch_details, look, ids)
+        self.ask(EngineCall(what, "session-question", run, then, changes=False))
+
+    def _work(self, action: SessionAction, sessions: tuple[Session, ...], ask: Ask) -> None:
+        calls = [
+            EngineCall(
+                f"{VERBS[action][0]} {name_of(session)}",
+                ("session", session.id),
+                partial(_carried_out, action, session.id, ask),
+                lambda _: None,
+            )
+            for session in sessions
+        ]
+
+        def over(outcome: WorkOutcome) -> None:
+            self.sessions_changed()
+            if outcome.done:
+                words = done_words(action, outcome.done, sessions)
+                self.app.notify(words, markup=False, timeout=5)
+
+        self.post_message(WorkRequested(action_title(action, sessions), calls, over))
+
+
+def _fetch_details(look: Callable[..., object], ids: tuple[int, ...], engine: EngineView) -> object:
+    return look(engine, *ids)
+
+
+def _trash_days(engine: EngineView) -> int:
+    return engine.site().sessions.trash_days
+
+
+def _previews(engine: EngineView, session_id: int) -> tuple[ArchivePreview, ...]:
+    """Return what archiving comes to; in a conflict also what merging and overwriting would."""
+    plain = engine.sessions.preview_archive(session_id)
+    if not plain.conflicts:
+        return (plain,)
+    merged = engine.sessions.preview_archive(session_id, merge=True)
+    overwritten = engine.sessions.preview_archive(session_id, merge=True, overwrite=True)
+    return plain, merged, overwritten
+
+
+def _archived(actor: str, way: str, engine: EngineView, session_id: int) -> SessionOutcome:
+    merge, overwrite = way in ("merge", "overwrite"), way == "overwrite"
+    return engine.sessions.archive(session_id, actor, merge=merge, overwrite=overwrite)
+
+
+def _moved(actor: str, project: str, engine: EngineView, session_id: int) -> SessionOutcome:
+    return engine.sessions.move(session_id, project, actor)
+
+
+def _plainly(
+    action: SessionAction, actor: str, engine: EngineView, session_id: int
+) -> SessionOutcome:
+    """Ask for what needs nothing but the session."""
+    match action:
+        case SessionAction.DELETE:
+            return engine.sessions.delete(session_id, actor)
+        case SessionAction.REBUILD:
+            return engine.sessions.rebuild(session_id, actor)
+        case SessionAction.RESTORE:
+            return engine.sessions.restore(session_id, actor)
+        case SessionAction.CANCEL:
+            return engine.sessions.cancel(session_id, actor)
+        case _:
+            raise ValueError(action)
+
+
+def _carried_out(
+    action: SessionAction, session_id: int, ask: Ask, engine: EngineView
+) -> SessionOutcome:
+    """Ask for something and wait for what comes of it.
+
+    Raises:
+        SessionError: if it came to nothing, or is not done yet.
+    """
+    outcome = ask(engine, session_id)
+    if action is not SessionAction.CANCEL:
+        outcome = engine.sessions.settled(session_id, wait_seconds=WAIT_SECONDS)
+        if not outcome.settled:
+            raise SessionError(
+                f"it is not done yet: {outcome.text}", "it goes on; look again later"
+            )
+    reason = failure(action, outcome)
+    if reason:
+        raise SessionError(reason, "enter shows the session; then choose what suits it")
+    return outcome
+
+
+TOPICS = frozenset({"session", "c-store"})
+EVENTS_LOOKED_AT = 200
+
+
+class SessionChanges:
+    """Remembers what was known at the last look."""
+
+    def __init__(self) -> None:
+        self._known: object = None
+
+    def came(self, engine_state: EngineState, snapshot: EngineSnapshot) -> bool:
+        """Tell whether there is a newer event, revision or engine; the first look is news."""
+        events = islice(engine_state.events, EVENTS_LOOKED_AT)
+        newest = next((r for r in events if r.event.topic in TOPICS), None)
+        known = (newest.sequence if newest else None, snapshot.revision, snapshot.started_at)
+        changed, self._known = known != self._known, known
+        return changed

@@ -1,0 +1,418 @@
+"""The settings dialogs: plain fields, routing rules with a preview, and scripts with a trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+from textual import on, work
+from textual.binding import Binding
+from textual.widgets import Select, TextArea
+
+from engine.errors import EngineError, NotFound
+from engine.model.anonymization import SITE_SCRIPT
+from engine.model.identity import Source
+from engine.model.site import SiteSettings
+from tui.settings.before_after import (
+    BeforeAfter,
+    errors,
+    finding_remarks,
+    findings_in_words,
+    problem_of,
+)
+from tui.settings.form import SettingsFields, note_of
+from tui.shell.form_dialog import FormDialog, form_bindings
+from tui.shell.preview_dialog import Preview, PreviewDialog
+from tui.text import safe
+from tui.widgets.routing_preview import RoutingPreviewPanel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from textual.app import ComposeResult
+    from textual.timer import Timer
+
+    from engine.api.objects import RecentObject
+    from engine.api.scripts import LeftText, ScriptFinding, ScriptPreview, ScriptTrial
+    from engine.errors import Problem
+    from engine.model.processing import RoutingPreview
+    from tui.settings.form import SettingsForm
+    from tui.settings.site_forms import RoutingForm
+    from tui.widgets.field import Note
+
+
+class ScriptFields(SettingsFields):
+    """Has the script last, and below it what it does to a recent object."""
+
+    _findings: tuple[ScriptFinding, ...] = ()
+
+    def compose_more(self) -> ComposeResult:
+        """Build the trial."""
+        yield BeforeAfter()
+
+    def take_findings(
+        self,
+        findings: tuple[ScriptFinding, ...],
+        left: tuple[LeftText, ...],
+        *,
+        checked: bool,
+    ) -> None:
+        """Take what was found in the script as it is, and what it leaves."""
+        self._findings = findings
+        text = self.form.text(SITE_SCRIPT)
+        self._hints = {
+            SITE_SCRIPT: findings_in_words(findings, left, text) if checked else "checking…"
+        }
+
+    def line_notes(self, name: str) -> tuple[Note, ...]:
+        """Return what is said beside each line."""
+        if name != SITE_SCRIPT:
+            return super().line_notes(name)
+        return tuple(map(note_of, finding_remarks(self.form.text(name), self._findings)))
+
+
+class SiteRoutingFields(SettingsFields):
+    """Has the preview below the rules, and its result below each text."""
+
+    def compose_more(self) -> ComposeResult:
+        """Build the preview."""
+        yield RoutingPreviewPanel(Source.SITE)
+
+    def show_preview(self, previews: tuple[RoutingPreview, ...], note: str = "") -> None:
+        """Show a dry run of the rules, or say why there is none."""
+        self.query_one(RoutingPreviewPanel).show(previews, note)
+        self._show_results()
+
+    @on(RoutingPreviewPanel.Moved)
+    def _show_results(self) -> None:
+        panel = self.query_one(RoutingPreviewPanel)
+        words = panel.words if panel.is_current else None
+        self.say_below(
+            {
+                f"{found.attribute.replace('-', '_')}_routing": found.in_one_line
+                for found in (words.attributes if words else ())
+            }
+        )
+
+
+R = TypeVar("R")
+LOOKS, CHECKS, TRIES = "look-again", "script-check", "script-try"
+RECENT, BEGINS = "recent-objects", "usual-script"
+
+
+class SettingsDialog(FormDialog[R]):
+    """Edits one `SettingsForm`."""
+
+    BINDINGS = form_bindings()
+    form: SettingsForm[R]
+
+    def __init__(
+        self,
+        form: SettingsForm[R],
+        title: str,
+        *,
+        save: Callable[[R, R | None], R],
+        current: Callable[[], R],
+        blink: bool,
+    ) -> None:
+        """Take the form and its ways to the engine.
+
+        Args:
+            form: what is edited.
+            title: safe text.
+            save: stores what replaces another; may block.
+            current: looks again at what is edited; may block.
+            blink: whether text cursors blink.
+        """
+        super().__init__(save)
+        self.form = form
+        self._form_title = title
+        self._current = current
+        self._blink = blink
+        self._touched = set(form.problems()) if form.original is not None else set()
+
+    def fields(self) -> SettingsFields:
+        """Build the body."""
+        return SettingsFields(self.form, self._blink)
+
+    def name_of_form(self) -> str:
+        """Return the title."""
+        return self._form_title
+
+    def name_of_original(self) -> str:
+        """Return what is changed."""
+        return self._form_title if self.form.original is not None else ""
+
+    @on(Select.Changed)
+    def choose(self, event: Select.Changed) -> None:
+        """Take over what was chosen."""
+        event.stop()
+        if event.value is not Select.NULL:
+            self.take(event.select.id or "", str(event.value))
+
+    def action_reload(self) -> None:
+        """Edit what is there now, with the changes that were made here."""
+        self._look_again()
+
+    @work(thread=True, exclusive=True, group=LOOKS, exit_on_error=False)
+    def _look_again(self) -> R | EngineError:
+        try:
+            return self._current()
+        except EngineError as error:
+            return error
+
+    def finished(self, group: str, outcome: Any) -> None:
+        """Take over what a worker brought."""
+        if group != LOOKS:
+            super().finished(group, outcome)
+        elif isinstance(outcome, NotFound):
+            self.go_on_with(None, "It does not exist any more; nothing can be saved here")
+        elif isinstance(outcome, BaseException):
+            self.app.notify("the engine did not answer", severity="error", markup=False)
+        else:
+            self.go_on_with(outcome, "")
+
+
+class RoutingDialog(SettingsDialog[SiteSettings], PreviewDialog[SiteSettings]):
+    """Edits the rules of the site, and tries them on recent objects of all receivers."""
+
+    form: RoutingForm
+
+    def __init__(
+        self,
+        form: RoutingForm,
+        *,
+        save: Callable[[SiteSettings, SiteSettings | None], SiteSettings],
+        current: Callable[[], SiteSettings],
+        preview: Preview[SiteSettings],
+        blink: bool,
+    ) -> None:
+        """Take, besides, what tries a draft of the site's settings; may block."""
+        SettingsDialog.__init__(self, form, form.TITLE, save=save, current=current, blink=blink)
+        self._preview = preview
+
+    def fields(self) -> SiteRoutingFields:
+        """Build the body with the preview in it."""
+        return SiteRoutingFields(self.form, self._blink)
+
+    def previews(self) -> bool:
+        """Tell whether a dry run matters: always, it shows what would be asked."""
+        return True
+
+    def draft(self) -> SiteSettings:
+        """Return the site as the form says."""
+        return self.form.result()
+
+
+class ScriptForm(Protocol):
+    """A form with a script in it."""
+
+    def trial(self) -> ScriptTrial | None:
+        """Return what is to be tried on an object; None if it can't be."""
+        ...
+
+    def untried(self) -> str:
+        """Say why nothing can be tried."""
+        ...
+
+    def is_on(self, name: str) -> bool:
+        """Tell whether a switch is on."""
+        ...
+
+    def text(self, name: str) -> str:
+        """Return the raw value of a text field."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptCalls:
+    """A script dialog's questions to the engine; each may block."""
+
+    check: Callable[[str], tuple[ScriptFinding, ...]]
+    left: Callable[[str], tuple[LeftText, ...]]
+    """Which texts that may identify somebody a script leaves."""
+    recent: Callable[[], tuple[RecentObject, ...]]
+    attempt: Callable[[ScriptTrial, RecentObject, bool], ScriptPreview]
+    """Trial, object, and whether its values are to be shown, which is recorded."""
+    usual: Callable[[], str] | None = None
+    """Returns the script to begin with; None if there is none."""
+
+
+class ScriptDialog(SettingsDialog[R]):
+    """Edits settings with a script: checks it while it is typed, and tries it on an object."""
+
+    BINDINGS = form_bindings(Binding("f6", "begin", "XNAT's script", id="dialog.begin"))
+    delay_seconds: ClassVar[float] = 0.3
+
+    def __init__(self, form: SettingsForm[R], title: str, calls: ScriptCalls, **ways: Any) -> None:
+        """Take, besides, what is asked about the script."""
+        super().__init__(form, title, **ways)
+        self._calls = calls
+        self._findings: tuple[ScriptFinding, ...] = ()
+        self._left: tuple[LeftText, ...] = ()
+        self._checked: str | None = None
+        self._tried_with: tuple[object, ...] | None = None
+        self._timer: Timer | None = None
+
+    @property
+    def script(self) -> ScriptForm:
+        """The form, as one with a script."""
+        return self.form  # type: ignore[return-value]
+
+    @property
+    def _panel(self) -> BeforeAfter:
+        return self.query_one(BeforeAfter)
+
+    def fields(self) -> ScriptFields:
+        """Build the body with the trial in it."""
+        return ScriptFields(self.form, self._blink)
+
+    def on_mount(self) -> None:
+        """Look for objects to try the script on."""
+        self._look_for_objects()
+
+    def show_fields(self, problems: dict[str, tuple[Problem, ...]]) -> None:
+        """Make the body show what the form says, and what was found in the script."""
+        current = self._checked == self.script.text(SITE_SCRIPT)
+        body = self.body
+        assert isinstance(body, ScriptFields)
+        found = (self._findings, self._left) if current else ((), ())
+        body.take_findings(*found, checked=current)
+        super().show_fields(problems)
+
+    def sync(self) -> None:
+        """Make every widget show what the form says; check and try the script soon."""
+        super().sync()
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(self.delay_seconds, self._ask)
+
+    def found_problems(self) -> dict[str, tuple[Problem, ...]]:
+        """Return all that keeps the form from being saved, the script's errors with it."""
+        found = super().found_problems()
+        if self._checked == self.script.text(SITE_SCRIPT) and errors(self._findings):
+            found[SITE_SCRIPT] = (*found.get(SITE_SCRIPT, ()), *errors(self._findings))
+        return {name: found[name] for name in self.form.field_order if name in found}
+
+    def shown_problems(self) -> dict[str, tuple[Problem, ...]]:
+        """Return the problems to show; those of the script at once, as they are by line."""
+        shown = super().shown_problems()
+        found = self.found_problems()
+        if SITE_SCRIPT in found:
+            shown = {**shown, SITE_SCRIPT: found[SITE_SCRIPT]}
+        return {name: shown[name] for name in self.form.field_order if name in shown}
+
+    def stops(self) -> dict[str, tuple[Problem, ...]]:
+        """Return what the key for the next problem goes to: problems, and remarks on lines."""
+        remarks = tuple(map(problem_of, self._findings))
+        shown = self.shown_problems()
+        return {**shown, SITE_SCRIPT: remarks} if remarks else shown
+
+    def action_next_problem(self) -> None:
+        """Go to the next remark of the script, then to the next field with a problem."""
+        if self.body.focused_field() == SITE_SCRIPT:
+            line = self.query_one(f"#{SITE_SCRIPT}", TextArea).cursor_location[0] + 1
+            stops = self.stops().get(SITE_SCRIPT, ())
+            later = [p for p in stops if (p.line or 0) > line]
+            if later or len(self.stops()) == 1:
+                goal = (later or list(stops))[0]
+                self.body.focus_field(SITE_SCRIPT, goal.line, goal.column)
+                return
+        super().action_next_problem()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer a script to begin with as long as there is none."""
+        if action == "begin":
+            return self._calls.usual is not None and not self.script.text(SITE_SCRIPT).strip()
+        return super().check_action(action, parameters)
+
+    def action_begin(self) -> None:
+        """Begin with the script that is usual, which only relabels."""
+        self._begin()
+
+    @work(thread=True, exclusive=True, group=BEGINS, exit_on_error=False)
+    def _begin(self) -> str:
+        return self._calls.usual() if self._calls.usual else ""
+
+    def taken_over(self, name: str) -> None:
+        """Offer what the changed text allows."""
+        self.refresh_bindings()
+
+    # Checking and trying
+
+    @on(BeforeAfter.Wanted)
+    def _ask(self) -> None:
+        text = self.script.text(SITE_SCRIPT)
+        if not text.strip():
+            self._take_findings(text, (), ())
+        elif text != self._checked:
+            self._check(text)
+        self._try()
+
+    def _try(self) -> None:
+        panel, trial = self._panel, self.script.trial()
+        if trial is None:
+            panel.explain(self.script.untried())
+        elif panel.chosen is not None:
+            asked = (trial, panel.chosen, panel.masked)
+            if asked != self._tried_with:
+                self._tried_with = asked
+                self._attempt(trial, panel.chosen, not panel.masked)
+
+    @work(thread=True, exclusive=True, group=RECENT, exit_on_error=False)
+    def _look_for_objects(self) -> tuple[RecentObject, ...] | EngineError:
+        try:
+            return self._calls.recent()
+        except EngineError as error:
+            return error
+
+    @work(thread=True, exclusive=True, group=CHECKS, exit_on_error=False)
+    def _check(self, text: str) -> tuple[str, tuple[ScriptFinding, ...], tuple[LeftText, ...]]:
+        return text, self._calls.check(text), self._calls.left(text)
+
+    @work(thread=True, exclusive=True, group=TRIES, exit_on_error=False)
+    def _attempt(
+        self, trial: ScriptTrial, recent: RecentObject, shown: bool
+    ) -> ScriptPreview | EngineError:
+        try:
+            return self._calls.attempt(trial, recent, shown)
+        except EngineError as error:
+            return error
+
+    def finished(self, group: str, outcome: Any) -> None:
+        """Take over what a worker brought."""
+        if group not in (RECENT, CHECKS, TRIES, BEGINS):
+            super().finished(group, outcome)
+        elif isinstance(outcome, BaseException):
+            self._failed(group, outcome)
+        elif group == BEGINS:
+            self.query_one(f"#{SITE_SCRIPT}", TextArea).text = outcome
+            self.body.focus_field(SITE_SCRIPT)
+        elif group == RECENT:
+            self._panel.choose_from(outcome)
+            self._try()
+        elif group == CHECKS:
+            self._take_findings(*outcome)
+        else:
+            self._panel.show(outcome)
+
+    def _take_findings(
+        self, text: str, findings: tuple[ScriptFinding, ...], left: tuple[LeftText, ...]
+    ) -> None:
+        if (text, findings) != (self._checked, self._findings):
+            self._checked, self._findings, self._left = text, findings, left
+            self.sync()
+            self.refresh_bindings()
+
+    def _failed(self, group: str, error: BaseException) -> None:
+        """Say why nothing could be tried; an unchecked script is checked when it is saved."""
+        if group == CHECKS:
+            return
+        self._tried_with = None
+        if group == TRIES and isinstance(error, NotFound) and self._panel.take_as_stored():
+            self._try()
+            return
+        why = safe(f"an unexpected error ({type(error).__name__}: {error})")
+        if isinstance(error, EngineError):
+            why = safe(f"{error.detail}; {error.remedy}" if error.remedy else error.detail)
+        self._panel.explain(f"no preview: {why}")

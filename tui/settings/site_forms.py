@@ -1,0 +1,536 @@
+"""The forms of the site's settings: receivers, routing, anonymization, sessions, series filter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from engine.api.scripts import ScriptTrial
+from engine.errors import InvalidSite
+from engine.model.anonymization import (
+    ENABLED,
+    PROFILE,
+    SITE_SCRIPT,
+    ProfileSettings,
+    Retain,
+    ScriptScope,
+)
+from engine.model.file_name_template import parse_template
+from engine.model.identity import element_number
+from engine.model.limits import BOUNDS, Limits
+from engine.model.project import AutoArchive
+from engine.model.routing import ATTRIBUTES
+from engine.model.series_filter import FilterMode, Presence, filter_problems, parse_series_filter
+from engine.model.site import DuplicatePolicy, SessionSettings, SiteSettings
+from tui.settings.form import FieldKind, FieldSpec, Remark, SettingsForm, number_in
+from tui.text import counted, safe, with_unit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from engine.errors import Problem
+    from engine.model.series_filter import SeriesFilter
+    from tui.settings.form import Values
+
+
+PROFILE_ENABLED = "profile_enabled"
+SHIFT = "shift_days"
+_KEEP = "keep_"
+_LABELS = {
+    Retain.UIDS: "  Keep UIDs",
+    Retain.DEVICE: "  Keep device",
+    Retain.INSTITUTION: "  Keep institution",
+    Retain.PATIENT_CHARACTERISTICS: "  Keep patient",
+    Retain.DATES: "  Keep dates",
+}
+_KEPT = {
+    Retain.UIDS: ("off: UIDs are replaced, each by always the same", "on: UIDs stay as they are"),
+    Retain.DEVICE: ("off: station and serial numbers go", "on: station and serial numbers stay"),
+    Retain.INSTITUTION: ("off: name and address go", "on: name and address of the hospital stay"),
+    Retain.PATIENT_CHARACTERISTICS: ("off: age, size, weight go", "on: age, size, weight stay"),
+    Retain.DATES: ("off: dates and times go, or move", "on: dates and times stay as they are"),
+}
+_SCRIPT_HELP = """A script in the language of XNAT's DicomEdit 6, such as
+
+  version "6.1"
+  (0010,0010) := subject
+  (0010,0020) := session
+  -(0010,1000)
+  -(50XX,XXXX)
+
+It is checked while it is typed; f8 goes to the next line
+with a remark. Below it a recent object is shown before and
+after, by the script as it stands here, without being saved.
+
+  dicomdock script check FILE"""
+_PROFILE_HELP = """The basic application confidentiality profile of
+PS3.15 Annex E: it removes, empties or replaces some 600
+elements and all private ones. It runs before the script."""
+
+
+def anonymization_specs(when: str, off: str) -> tuple[FieldSpec, ...]:
+    """Return the fields.
+
+    Args:
+        when: a clause saying when they run.
+        off: what an object is then if the script is off.
+    """
+    head = "Anonymization"
+    return (
+        FieldSpec(ENABLED, FieldKind.SWITCH, "Script", f"On: the script runs {when}.\nOff: {off}.",
+                  section=head,
+                  words=(f"off: {off}", f"on: runs {when}")),
+        FieldSpec(PROFILE_ENABLED, FieldKind.SWITCH, "Profile", _PROFILE_HELP, section=head,
+                  words=("off: only the script decides", "on: applied before any script")),
+        *(
+            FieldSpec(_KEEP + option.replace("-", "_"), FieldKind.SWITCH, _LABELS[option],
+                      _PROFILE_HELP, section=head, needs=PROFILE_ENABLED, words=_KEPT[option])
+            for option in Retain
+        ),
+        FieldSpec(SHIFT, FieldKind.NUMBER, "  Move dates by", "Dates are kept, but moved by so "
+                  "many days, forward or,\nwith a minus, back; the days between them stay.",
+                  section=head, needs=PROFILE_ENABLED, usual="not kept", hint="days; -30 is back"),
+        FieldSpec(SITE_SCRIPT, FieldKind.SCRIPT, "Script text", _SCRIPT_HELP, section="Script text",
+                  by_line=True),
+    )  # fmt: skip
+
+
+def anonymization_values(record: Mapping[str, object]) -> Values:
+    """Return the raw values of a record of the site or a project."""
+    profile = ProfileSettings.of(record[PROFILE])
+    shift = profile.shift_days
+    return {
+        ENABLED: bool(record[ENABLED]),
+        PROFILE_ENABLED: profile.enabled,
+        **{_KEEP + option.replace("-", "_"): option in profile.retain for option in Retain},
+        SHIFT: "" if shift is None else str(shift),
+        SITE_SCRIPT: str(record[SITE_SCRIPT]),
+    }
+
+
+def anonymization_record(values: Mapping[str, str | bool]) -> dict[str, object]:
+    """Return the members of a record that `anonymization_values` reads."""
+    shift = str(values[SHIFT])
+    profile = {
+        "enabled": values[PROFILE_ENABLED],
+        "retain": [str(o) for o in Retain if values[_KEEP + o.replace("-", "_")]],
+        "shift_days": number_in(shift, 0) if shift.strip() else None,
+    }
+    return {ENABLED: values[ENABLED], SITE_SCRIPT: values[SITE_SCRIPT], PROFILE: profile}
+
+
+def profile_of(values: Mapping[str, str | bool]) -> ProfileSettings | None:
+    """Return the profile to try a script with; None if its fields are wrong."""
+    record = anonymization_record(values)[PROFILE]
+    shift = record["shift_days"] if isinstance(record, dict) else None
+    return None if isinstance(shift, str) else ProfileSettings.of(record)
+
+
+def field_of_profile(name: str) -> str:
+    """Return the field that a problem of the profile is shown at."""
+    return {"enabled": PROFILE_ENABLED, "retain": PROFILE_ENABLED, PROFILE: PROFILE_ENABLED}.get(
+        name, name
+    )
+
+
+_MODES = {
+    FilterMode.BLACKLIST: "what a line below applies to is not wanted",
+    FilterMode.WHITELIST: "only what a line below applies to is wanted",
+}
+
+
+def filter_remarks(text: str) -> tuple[Remark, ...]:
+    """Return one remark per line: what it does, or why it is wrong."""
+    lines = text.split("\n")
+    wrong = _wrong_lines(text)
+    kept = "\n".join("" if n in wrong else line for n, line in enumerate(lines, start=1))
+    parsed = parse_series_filter(kept)
+    return tuple(
+        Remark(f"✗ {wrong[number]}", is_wrong=True)
+        if number in wrong
+        else _remark(number, line.strip(), parsed)
+        for number, line in enumerate(lines, start=1)
+    )
+
+
+def _wrong_lines(text: str) -> dict[int, str]:
+    """Return what is wrong, by 1-based line."""
+    found = filter_problems("series_filter", text)
+    return {p.line: f"{p.message}; {p.remedy}" for p in found if p.line is not None}
+
+
+def _remark(number: int, line: str, parsed: SeriesFilter) -> Remark:
+    if not line or line.startswith("#"):
+        return Remark()
+    if line.lower() in set(FilterMode):
+        return Remark(f"✓ {_MODES[FilterMode(line.lower())]}", is_good=True)
+    if line.startswith("["):
+        return Remark("the lines below look at this element")
+    found = next((known for known in parsed.lines if known.number == number), None)
+    if found is None:  # XNAT's literal \\n makes several lines of one
+        return Remark()
+    means = {Presence.EXISTS: "is present", Presence.ABSENT: "is absent"}
+    condition = found.condition
+    what = means[condition] if isinstance(condition, Presence) else "contains a match"
+    return Remark(f"✓ if {_name(found.tag)} {what}", is_good=True)
+
+
+def _name(tag: int) -> str:
+    from pydicom.datadict import keyword_for_tag
+
+    return keyword_for_tag(tag) or element_number(tag)
+
+
+STORAGE = ("low_space_percent", "low_space_bytes", "reserve_percent", "reserve_bytes")
+"""Limits that are about the storage, not about peers."""
+AUTO_ARCHIVE_WORDS = {
+    AutoArchive.MANUAL: "wait until somebody archives them",
+    AutoArchive.ARCHIVE: "archived, never over files that are there",
+    AutoArchive.OVERWRITE: "archived, over files that are there",
+}
+DUPLICATE_WORDS = {
+    DuplicatePolicy.KEEP: "keep both",
+    DuplicatePolicy.REPLACE: "replace the one that is there",
+    DuplicatePolicy.REJECT: "refuse the newcomer (0x0111)",
+}
+_LIMIT_LABELS = {
+    "associations": "All at once",
+    "associations_per_receiver": "Per receiver",
+    "associations_per_address": "Per address",
+    "associations_per_calling_ae_title": "Per caller",
+    "associations_per_second_per_address": "Per second",
+    "association_burst_per_address": "After a rest",
+    "association_seconds": "Longest, seconds",
+    "transfer_syntaxes_per_context": "Syntaxes/context",
+    "user_items": "User items",
+    "idle_seconds": "Idle seconds",
+    "message_seconds": "Message seconds",
+    "pdu_bytes": "PDU bytes",
+    "data_set_bytes": "Data set bytes",
+    "drain_seconds": "Drain seconds",
+    "low_space_percent": "Warn below, %",
+    "low_space_bytes": "Warn below, B",
+    "reserve_percent": "Refuse below, %",
+    "reserve_bytes": "Refuse below, B",
+}
+_LIMIT_HELP = {
+    "associations": "Associations open at once, over all receivers.",
+    "associations_per_receiver": "Associations open at once to one receiver.",
+    "associations_per_address": "Associations open at once from one address.",
+    "associations_per_calling_ae_title": "Associations open at once from one calling AE title.",
+    "associations_per_second_per_address": "New associations in a second from one address;\n"
+    "more are rejected for now, then closed unanswered.",
+    "association_burst_per_address": "So many may come at once from an address that rested.",
+    "association_seconds": "An association that is open for this long ends before\n"
+    "its next message.",
+    "transfer_syntaxes_per_context": "Further ones in a proposed context are ignored.",
+    "user_items": "Further items of the user information of a request\nare ignored.",
+    "idle_seconds": "An association on which nothing arrives for this long\nis aborted.",
+    "message_seconds": "One DIMSE message may take this long.",
+    "pdu_bytes": "Maximum length received, as offered to the peer.",
+    "data_set_bytes": "A larger data set is refused.",
+    "drain_seconds": "How long open associations of a receiver that was\nswitched off may go on.",
+    "low_space_percent": "Free space below which a warning is given.",
+    "low_space_bytes": "The same in bytes; the greater of both counts.",
+    "reserve_percent": "Free space below which associations and objects are\nrefused.",
+    "reserve_bytes": "The same in bytes; the greater of both counts.",
+}
+_RULES_HELP = r"""One rule per line, tried from top to bottom, after the
+receiver's own rules and before the defaults:
+
+  (gggg,eeee):pattern:group
+  (gggg,eeee):pattern:group t:text r:replacement
+
+The pattern must match the whole value, of which the first
+64 characters are seen. The group is 1 if left out.
+
+  (0010,4000):.*Project:\s*([\w-]+).*:1
+  (0008,1030):([A-Z]+-\d+).*:1"""
+_EXAMPLE = {
+    0x00080016: "1.2.840.10008.5.1.4.1.1.2",
+    0x00080018: "1.2.840.99999.1.3.112",
+    0x00080060: "CT",
+    0x0020000D: "1.2.840.99999.1",
+    0x0020000E: "1.2.840.99999.1.3",
+    0x00200011: "3",
+    0x00200013: "112",
+}
+
+
+class SiteForm(SettingsForm[SiteSettings]):
+    """A form that changes some of the site's settings."""
+
+    def __init__(self, site: SiteSettings) -> None:
+        super().__init__(site, site)
+
+    def record(self) -> dict[str, Any]:
+        """Return the members of the site's record that the form is about."""
+        raise NotImplementedError
+
+    def result(self) -> SiteSettings:
+        """Return the site with the form's values in it."""
+        assert self.original is not None
+        before = self.original.to_record()
+        return SiteSettings.parse(before | self.record())
+
+
+def _limit(name: str, section: str) -> FieldSpec:
+    usual = getattr(Limits(), name)
+    allowed = BOUNDS[name]
+    hint = f"{allowed.start:,} to {allowed.stop - 1:,}; {usual:,} if empty"
+    return FieldSpec(
+        name, FieldKind.NUMBER, _LIMIT_LABELS[name], _LIMIT_HELP[name], section, hint=hint,
+        usual=str(usual),
+    )  # fmt: skip
+
+
+class ReceiversForm(SiteForm):
+    """The switch over all receivers, their ports, and what peers may use."""
+
+    TITLE = "Receivers of this site"
+    SPECS = (
+        FieldSpec("receivers_allowed", FieldKind.SWITCH, "Receivers",
+                  "The switch over all receivers. Off: none listens, whatever its own switch says.",
+                  words=("off: no receiver of this site listens", "on: enabled receivers listen")),
+        FieldSpec("allow_low_ports", FieldKind.SWITCH, "Any port",
+                  "Whether receivers may use ports outside 1024 to 49151.\n"
+                  "Ports below 1024 need a privilege of the process.",
+                  words=("off: ports 1024 to 49151", "on: ports 1 to 65535")),
+        FieldSpec("bind_address", FieldKind.LINE, "Bind address",
+                  "The local address that receivers listen on, unless one\nhas its own.",
+                  hint="empty for all addresses, IPv4 and IPv6", usual="all addresses"),
+        *(_limit(name, "Limits of associations") for name in list(BOUNDS)[:9]),
+        *(_limit(n, "Limits of messages") for n in list(BOUNDS)[9:] if n not in STORAGE),
+    )  # fmt: skip
+    LIMITS: ClassVar[tuple[str, ...]] = tuple(name for name in BOUNDS if name not in STORAGE)
+
+    def values_of(self, thing: SiteSettings) -> Values:
+        """Return the raw values."""
+        return {
+            "receivers_allowed": thing.receivers_allowed,
+            "allow_low_ports": thing.allow_low_ports,
+            "bind_address": thing.bind_address,
+            **_limit_values(thing, self.LIMITS),
+        }
+
+    def record(self) -> dict[str, Any]:
+        """Return the members."""
+        assert self.original is not None
+        return {
+            "receivers_allowed": self.is_on("receivers_allowed"),
+            "allow_low_ports": self.is_on("allow_low_ports"),
+            "bind_address": self.text("bind_address").strip(),
+            "limits": self.original.limits.to_record() | _limits_record(self, self.LIMITS),
+        }
+
+    def remark(self, name: str) -> Remark:
+        """Return what a number is in words."""
+        return _number_remark(self, name) or super().remark(name)
+
+    def summary(self) -> str:
+        """Say what saving would do to open associations."""
+        if not self.is_on("receivers_allowed"):
+            return "! No receiver will listen; open associations may finish."
+        return "Open associations are not disturbed; limits hold for the next ones."
+
+
+class RoutingForm(SiteForm):
+    """Rules for the objects of all receivers, one text for each attribute."""
+
+    TITLE = "Site-wide routing"
+    SPECS = (
+        *(
+            spec
+            for name in ATTRIBUTES
+            for spec in (
+                FieldSpec(f"{name}_enabled", FieldKind.SWITCH, name.replace("_", "-").capitalize(),
+                          "Whether these rules are asked, after those of the receiver.",
+                          words=("off: these rules are not asked",
+                                 "on: asked after the receiver's own rules")),
+                FieldSpec(f"{name}_routing", FieldKind.LINES, "  Rules", _RULES_HELP,
+                          needs=f"{name}_enabled"),
+            )
+        ),
+        FieldSpec("tolerant_comments", FieldKind.SWITCH, "Comments",
+                  "Whether Project: Subject: Session: in comments may stand\n"
+                  "on lines of their own; XNAT reads one line only.",
+                  words=("off: as XNAT, all in one line", "on: lines of their own are found too")),
+    )  # fmt: skip
+
+    def values_of(self, thing: SiteSettings) -> Values:
+        """Return the raw values."""
+        record = thing.routing.to_record()
+        return {name: _raw(record[name]) for name in self.specs}
+
+    def record(self) -> dict[str, Any]:
+        """Return the members."""
+        return {"routing": {name: self.value(name) for name in self.specs}}
+
+    def summary(self) -> str:
+        """Say which rules would be in force."""
+        on = [n.replace("_", "-") for n in ATTRIBUTES if self.is_on(f"{n}_enabled")]
+        asked = ", ".join(on) or "none"
+        return f"In force for all receivers: {asked}. Stored objects stay where they are."
+
+
+class AnonymizationForm(SiteForm):
+    """What is done to each object on receipt, where the receiver's anonymization is on."""
+
+    TITLE = "Anonymization on receipt"
+    SCOPE = ScriptScope.SITE
+    SPECS = anonymization_specs("when an object arrives", "objects are stored as they arrive")
+
+    def values_of(self, thing: SiteSettings) -> Values:
+        """Return the raw values."""
+        return anonymization_values(thing.to_record())
+
+    def record(self) -> dict[str, Any]:
+        """Return the members."""
+        return anonymization_record(self._values)
+
+    def field_of(self, problem: Problem) -> str:
+        """Return the field of a problem; those of the profile have no field of their own name."""
+        return field_of_profile(super().field_of(problem))
+
+    def trial(self) -> ScriptTrial | None:
+        """Return what is to be tried on an object; None if a value is wrong."""
+        profile = profile_of(self._values)
+        if profile is None:
+            return None
+        return ScriptTrial(self.SCOPE, text=self.text(SITE_SCRIPT), profile=profile)
+
+    def untried(self) -> str:
+        """Say why nothing can be tried."""
+        return "the preview waits until what is marked ✗ is mended"
+
+    def summary(self) -> str:
+        """Say what objects would be stored as."""
+        names = {PROFILE_ENABLED: "profile", ENABLED: "script"}
+        on = [words for name, words in names.items() if self.is_on(name)]
+        if not on:
+            return "! Nothing is anonymized on receipt; objects are stored as they arrive."
+        runs = "run" if len(on) > 1 else "runs"
+        return (
+            f"{' and '.join(on).capitalize()} {runs} on receipt; what can't be edited is refused."
+        )
+
+
+class SessionsForm(SiteForm):
+    """When sessions are complete, how files are named, what is kept and what is not wanted."""
+
+    TITLE = "Sessions and storage"
+    SPECS = (
+        FieldSpec("idle_seconds", FieldKind.NUMBER, "Complete after",
+                  "A session is complete when no object came for so many\nseconds.",
+                  hint="1 to 86,400 seconds; 300 if empty", usual="300"),
+        FieldSpec("new_project_auto_archive", FieldKind.CHOICE, "New projects",
+                  "What becomes of complete sessions of a project that is\n"
+                  "made from now on; each project can say otherwise.",
+                  choices=tuple((words, str(int(code)))
+                                for code, words in AUTO_ARCHIVE_WORDS.items())),
+        FieldSpec("duplicates", FieldKind.CHOICE, "Duplicates",
+                  "For an object that is in its session already, with other\n"
+                  "content; a receiver can say otherwise. The same content\n"
+                  "again is answered with success and not written twice.",
+                  choices=tuple((words, str(p)) for p, words in DUPLICATE_WORDS.items())),
+        FieldSpec("trash_days", FieldKind.NUMBER, "Trash",
+                  "How long deleted sessions and replaced objects are kept.",
+                  hint="1 to 3,650 days; 30 if empty", usual="30"),
+        FieldSpec("file_name_template", FieldKind.LINE, "File names",
+                  "How stored objects are named. ${Keyword} stands for the\n"
+                  "value of that element, ${HashAWithB} for a hash of two:\n\n"
+                  "  ${SeriesNumber}-${InstanceNumber}-${SOPInstanceUID}"),
+        FieldSpec("series_filter", FieldKind.LINES, "Not wanted", by_line=True, help=
+                  "Which objects are not kept, one pattern per line; they\n"
+                  "are answered with success. A pattern looks into the\n"
+                  "Series Description, or the element named above it:\n\n"
+                  "  whitelist\n  [Modality]\n  CT|MR\n  [(0008,103E)]\n  .*localizer.*"),
+        *(_limit(name, "Free space") for name in STORAGE),
+    )  # fmt: skip
+
+    def values_of(self, thing: SiteSettings) -> Values:
+        """Return the raw values."""
+        sessions = thing.sessions
+        return {
+            "idle_seconds": str(sessions.idle_seconds),
+            "new_project_auto_archive": str(int(thing.new_project_auto_archive)),
+            "duplicates": str(sessions.duplicates),
+            "trash_days": str(sessions.trash_days),
+            "file_name_template": sessions.file_name_template,
+            "series_filter": sessions.series_filter,
+            **_limit_values(thing, STORAGE),
+        }
+
+    def record(self) -> dict[str, Any]:
+        """Return the members."""
+        assert self.original is not None
+        usual = SessionSettings()
+        sessions = {
+            "idle_seconds": number_in(self.text("idle_seconds"), usual.idle_seconds),
+            "trash_days": number_in(self.text("trash_days"), usual.trash_days),
+            "duplicates": self.text("duplicates"),
+            "file_name_template": self.text("file_name_template").strip(),
+            "series_filter": self.text("series_filter"),
+        }
+        return {
+            "sessions": self.original.sessions.to_record() | sessions,
+            "new_project_auto_archive": int(self.text("new_project_auto_archive")),
+            "limits": self.original.limits.to_record() | _limits_record(self, STORAGE),
+        }
+
+    def remark(self, name: str) -> Remark:
+        """Return what a number is in words."""
+        return _number_remark(self, name) or super().remark(name)
+
+    def hint(self, name: str) -> str:
+        """Return what a file name would look like."""
+        if name == "file_name_template":
+            return example_name(self.text(name).strip())
+        return super().hint(name)
+
+    def line_remarks(self, name: str) -> tuple[Remark, ...]:
+        """Return what each line of the filter does."""
+        return filter_remarks(self.text(name)) if name == "series_filter" else ()
+
+
+def example_name(template: str) -> str:
+    """Return the name that a made-up object would get; nothing if the template is wrong."""
+    try:
+        parsed = parse_template(template)
+    except InvalidSite:
+        return ""
+    return f"such as {safe(parsed.name(lambda tag: _EXAMPLE.get(tag, 'value')))}"
+
+
+def _limit_values(site: SiteSettings, names: tuple[str, ...]) -> Values:
+    return {name: str(getattr(site.limits, name)) for name in names}
+
+
+def _limits_record(form: SiteForm, names: tuple[str, ...]) -> dict[str, object]:
+    return {name: number_in(form.text(name), getattr(Limits(), name)) for name in names}
+
+
+def _number_remark(form: SiteForm, name: str) -> Remark | None:
+    spec = form.specs[name]
+    if spec.kind is not FieldKind.NUMBER or name in form.problems():
+        return None
+    typed = form.text(name).strip()
+    said = with_unit(name, typed or spec.usual)
+    return Remark(said if typed else f"{said}, the default")
+
+
+def _raw(value: object) -> str | bool:
+    return value if isinstance(value, bool) else str(value)
+
+
+def section_words(site: SiteSettings) -> dict[str, str]:
+    """Return the state of each section in a few words, for the list of sections."""
+    rules = [name for name in ATTRIBUTES if site.routing.is_enabled(name)]
+    steps = [w for w, on in (("profile", site.profile.enabled), ("script", site.script.enabled))
+             if on]  # fmt: skip
+    return {
+        "receivers": "on" if site.receivers_allowed else "✗ all off",
+        "routing": counted(len(rules), "text") + " on" if rules else "off",
+        "anonymization": " + ".join(steps) or "off",
+        "sessions": f"{with_unit('idle_seconds', str(site.sessions.idle_seconds))} idle",
+        "alerts": counted(len(site.alerts.targets), "target") if site.alerts.targets else "nobody",
+    }

@@ -1,0 +1,98 @@
+"""The command palette: it lists every action that applies now, by name."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider, SearchIcon
+from textual.content import Content
+from textual.widgets import Input
+
+from tui.keys import BY_ID
+from tui.receivers.actions import ReceiverActions
+from tui.shell.offers import PaletteEntry, navigation_entries
+from tui.shell.screen import ConsoleScreen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from textual.style import Style
+
+    from tui.app import ConsoleApp
+
+
+class ConsoleCommands(Provider):
+    """Offers every action that applies now."""
+
+    async def discover(self) -> Hits:
+        """Offer everything."""
+        for offer in self._entries():
+            yield DiscoveryHit(_display(Content(offer.name), offer), offer.run, offer.name)
+
+    async def search(self, query: str) -> Hits:
+        """Offer what matches, the matching letters marked."""
+        matcher = self.matcher(query)
+        for offer in self._entries():
+            score, offsets = matcher.fuzzy_search.match(query, offer.name)
+            if score > 0:
+                name = _marked(offer.name, offsets, self.match_style)
+                yield Hit(score, _display(name, offer), offer.run, offer.name)
+
+    def _entries(self) -> Iterator[PaletteEntry]:
+        app = cast("ConsoleApp", self.app)
+        if isinstance(self.screen, ConsoleScreen):
+            yield from self.screen.palette_entries()
+            if not isinstance(self.screen, ReceiverActions):
+                yield from navigation_entries(self.screen)
+            yield from _navigation_entries(app, self.screen)
+        yield from _app_entries(app)
+
+
+def _navigation_entries(app: ConsoleApp, screen: ConsoleScreen) -> Iterator[PaletteEntry]:
+    for place in screen.frame.places:
+        if place.screen and (place.name != screen.PLACE or screen.crumbs()):
+            shown, go = place.number, partial(app.go, place.name)
+            yield PaletteEntry(f"go: {place.label}", f"screen {place.number}", shown, go)
+
+
+def _app_entries(app: ConsoleApp) -> Iterator[PaletteEntry]:
+    if not app.frame.read_only:
+        detail = "shows what that changes, and asks"
+        yield PaletteEntry("configuration: Undo last change", detail, "Z", app.action_undo)
+    for key_id in ("app.help", "app.help_here", "app.diagnostics"):
+        key = BY_ID[key_id]
+        run = getattr(app, f"action_{key.action}")
+        yield PaletteEntry(f"help: {key.label}", key.help, key.shown, run)
+    for theme in app.console_themes:
+        if theme.name != app.theme:
+            choose = partial(app.choose_theme, theme.name)
+            yield PaletteEntry(f"theme: {theme.name}", "change the colors", "", choose)
+    quit_key = BY_ID["app.quit"]
+    yield PaletteEntry("console: Quit", quit_key.help, quit_key.shown, app.action_quit)
+
+
+def _marked(name: str, offsets: Any, style: Style | None) -> Content:
+    content = Content(name)
+    for offset in offsets:
+        if style is not None and not name[offset].isspace():
+            content = content.stylize(style, offset, offset + 1)
+    return content
+
+
+def _display(name: Content, offer: PaletteEntry) -> Content:
+    key = f"   {offer.shown}" if offer.shown else ""
+    return Content.assemble(name, (key, "$key"), "\n  ", (offer.detail, "dim not bold"))
+
+
+class ConsolePalette(CommandPalette):
+    """The palette with our look and no wide glyphs."""
+
+    def __init__(self, *, blink: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self._blink = blink
+
+    def on_mount(self) -> None:
+        """Set up the parts that Textual made."""
+        self.query_one(SearchIcon).icon = ">"
+        self.query_one(Input).cursor_blink = self._blink

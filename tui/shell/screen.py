@@ -1,0 +1,557 @@
+"""The base classes of the screens: frame, tabs, pause, zoom, filter, copy, and the way back.
+
+A screen sets class variables and implements `compose_body` and `show_panels`. It needs a line in
+`tui.places`, its keys in `tui.keys` under its own `Scope`, and panels with ids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+from rich.cells import cell_len
+from textual import on
+from textual.content import Content
+from textual.screen import Screen
+from textual.style import Style
+from textual.widget import Widget
+from textual.widgets import DataTable, Input, Static
+
+from tui.engine_client import (
+    CallRequested,
+    ChoiceRequested,
+    EngineCall,
+    EngineState,
+    RefreshRequested,
+)
+from tui.keys import KEYS, Scope, bindings, changes
+from tui.places import HOME, SCREEN_SPECS, ScreenSpec
+from tui.shell.dialogs import MessageDialog
+from tui.shell.key_line import KeyLine
+from tui.shell.offers import PaletteEntry, key_entries
+from tui.shell.status import STATUS, Banners, StatusLine, stopping_sentence
+from tui.text import clock, counted, cut, safe
+from tui.theme import palette_of
+from tui.widgets.filter import FilterBar
+from tui.widgets.paged_table import PagedTable
+from tui.widgets.panel import Panel
+from tui.widgets.table import LiveTable, MarkableTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from textual.app import ComposeResult
+
+    from engine.api import EngineSnapshot
+    from engine.errors import EngineError
+    from tui.shell.details import Details
+    from tui.theme import Palette
+
+
+BACK = "esc back"
+
+
+class Breadcrumb(Widget):
+    """Shows where one is, and the key that leads back."""
+
+    def __init__(self) -> None:
+        super().__init__(id="crumbs")
+        self._crumbs: tuple[str, ...] = ()
+
+    def show(self, crumbs: tuple[str, ...]) -> None:
+        """Show the way to here; safe text."""
+        if crumbs != self._crumbs:
+            self._crumbs = crumbs
+            self.refresh()
+
+    def render(self) -> Content:
+        """Return the way at the left, the key at the right."""
+        if not self._crumbs:
+            return Content("")
+        width = self.size.width - 2
+        *before, here = self._crumbs
+        way = "".join(f"{crumb} ▸ " for crumb in before)
+        here = cut(here, max(8, width - cell_len(way) - len(BACK) - 2))
+        gap = " " * max(1, width - cell_len(way + here) - len(BACK))
+        return Content.assemble(" ", way, (here, "bold"), gap, BACK)
+
+
+class Tab(NamedTuple):
+    """One name as it is drawn."""
+
+    place: ScreenSpec
+    text: str
+    present: bool
+
+
+class TabRow(Widget):
+    """Shows the screens there are; each is also a mouse target."""
+
+    auto_links = False
+    COMPONENT_CLASSES = {"tab-row--key", "tab-row--present"}
+
+    def __init__(self, places: Sequence[ScreenSpec], present: str) -> None:
+        super().__init__(id="tabs")
+        self._places = tuple(place for place in places if place.screen)
+        self._present = present
+
+    def render(self) -> Content:
+        """Return the longest form that fits."""
+        tabs = arranged(self._places, self._present, self.size.width - 1)
+        return Content.assemble(" ", *(self._drawn(tab) for tab in tabs))
+
+    def _drawn(self, tab: Tab) -> Content:
+        if tab.present:
+            return Content.styled(tab.text, self.get_visual_style("tab-row--present"))
+        target = Style.from_meta({"@click": f"app.go('{tab.place.name}')"})
+        key = self.get_visual_style("tab-row--key", partial=True)
+        at = tab.text.index(tab.place.number)
+        return Content(tab.text).stylize(key, at, at + 1).stylize(target)
+
+
+def arranged(places: Sequence[ScreenSpec], present: str, width: int) -> list[Tab]:
+    """Return the tabs in the longest form that fits: whole names, short ones, numbers."""
+    forms = (
+        [f"{place.number} {place.label}" for place in places],
+        [f"{place.number} {place.short}" for place in places],
+        [f"{p.number} {p.short}" if p.name == present else p.number for p in places],
+    )
+    rows = [[_tab(p, words, present) for p, words in zip(places, f, strict=True)] for f in forms]
+    fitting = (tabs for tabs in rows if sum(cell_len(tab.text) for tab in tabs) <= width)
+    return next(fitting, rows[-1])
+
+
+def _tab(place: ScreenSpec, word: str, present: str) -> Tab:
+    here = place.name == present
+    return Tab(place, f"[{word}]" if here else f" {word} ", here)
+
+
+_DECIDING = ("receivers", "associations", "ended_associations", "read_only")
+"""What of a snapshot decides which keys there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenContext:
+    """What all screens of one console have in common."""
+
+    blink: bool = True
+    demo: bool = False
+    read_only: bool = False
+    places: tuple[ScreenSpec, ...] = SCREEN_SPECS
+    actor: str = "console"
+    """Who acts, for histories and the journal."""
+
+
+@runtime_checkable
+class Painted(Protocol):
+    """A widget that is told its colors."""
+
+    def paint(self, palette: Palette) -> None:
+        """Use other colors from now on."""
+        ...
+
+
+class ConsoleScreen(Screen[None]):
+    """Shows one reading after another while it is seen; asks for commands by message."""
+
+    PLACE: ClassVar[str] = HOME
+    """The place in `tui.places` that it is, or that it lies behind."""
+    SCOPES: ClassVar[tuple[Scope, ...]] = ()
+    """Whose keys work on it, besides those of every screen."""
+    PANELS: ClassVar[tuple[str, ...]] = ()
+    """Ids of the panels that can be focused; the first is home."""
+    BINDINGS = bindings(Scope.SCREENS, Scope.VIEW)
+
+    def __init_subclass__(cls, **options: object) -> None:
+        """Bind the keys of the screen's scopes."""
+        if "SCOPES" in cls.__dict__:
+            cls.BINDINGS = bindings(*cls.SCOPES)
+        super().__init_subclass__(**options)  # type: ignore[arg-type]
+
+    def __init__(self, frame: ScreenContext) -> None:
+        super().__init__()
+        self.frame = frame
+        self._engine_state = EngineState()
+        self._paused_reading: EngineState | None = None
+        self._painted: tuple[Palette, bool] | None = None
+        self._built = False
+        self._bar: FilterBar | None = None
+        self._tables: dict[str, LiveTable | PagedTable] = {}
+        self._stopping = False
+        self._words = ""
+
+    # What a screen says about itself
+
+    def compose_body(self) -> ComposeResult:
+        """Build everything between the tabs and the key line."""
+        yield from ()
+
+    def show_panels(self, engine_state: EngineState, snapshot: EngineSnapshot) -> None:
+        """Show a reading in the panels; called often, so write only what changed."""
+
+    def crumbs(self) -> tuple[str, ...]:
+        """Return the way to a deeper screen, safe text; none for a screen with a number."""
+        return ()
+
+    def details(self) -> Details | None:
+        """Return what opening or copying the row under the cursor gives."""
+        return None
+
+    def copied(self) -> Details | None:
+        """Return what copying gives: the row under the cursor, if the screen says nothing else."""
+        return self.details()
+
+    def palette_entries(self) -> Iterator[PaletteEntry]:
+        """Return what the palette offers on this screen."""
+        yield from key_entries(self, (*self.SCOPES, Scope.VIEW))
+
+    @property
+    def has_content(self) -> bool:
+        """Whether there is anything to filter, sort, pause, zoom or copy."""
+        return self._engine_state.snapshot is not None
+
+    def check_own(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Decide on an action of the screen's own scopes, as `check_action` does."""
+        return True
+
+    # What is shown
+
+    @property
+    def engine_state(self) -> EngineState:
+        """The newest reading."""
+        return self._engine_state
+
+    @property
+    def shown_reading(self) -> EngineState:
+        """The reading in the panels: the newest, or the one that is held."""
+        return self._paused_reading or self._engine_state
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the console is taking the screen's widgets away."""
+        return self._pruning
+
+    def compose(self) -> ComposeResult:
+        """Build the frame and the body in it."""
+        yield StatusLine(demo=self.frame.demo, read_only=self.frame.read_only)
+        yield Banners(read_only=self.frame.read_only)
+        yield TabRow(self.frame.places, self.PLACE)
+        yield Breadcrumb()
+        yield from self.compose_body()
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Show what is known before the first paint."""
+        self._built = True
+        self._bar = next(iter(self.query(FilterBar)), None)
+        found = self.query("LiveTable, PagedTable")
+        self._tables = {str(t.id): t for t in found if isinstance(t, LiveTable | PagedTable)}
+        if self._words:
+            self.look_for(self._words)
+        self.set_class(bool(self.crumbs()), "-deep")
+        self.paint(palette_of(self.app.current_theme))
+        self.show(self._engine_state)
+
+    def on_screen_resume(self) -> None:
+        """Ask for the newest reading: while hidden there was none."""
+        self.post_message(RefreshRequested())
+
+    def show(self, engine_state: EngineState) -> None:
+        """Show a new reading; the panels stand still while paused."""
+        before, self._engine_state = self._engine_state, engine_state
+        if not self._built:
+            return
+        self.query_one(StatusLine).show(engine_state)
+        self.set_class(engine_state.silent, "-silent")
+        if self._painted is not None and self._painted[1] != engine_state.silent:
+            self.paint(self._painted[0])
+        snapshot = engine_state.snapshot
+        if snapshot is not None:
+            self.query_one(Banners).show(snapshot)
+            self.query_one(Breadcrumb).show(self.crumbs())
+        if snapshot is not None and self._paused_reading is None:
+            self.show_panels(engine_state, snapshot)
+        if _keys_may_differ(before, engine_state):
+            self.refresh_bindings()
+
+    def show_again(self) -> None:
+        """Show the panels once more, after a filter or a choice changed."""
+        engine_state = self.shown_reading
+        if self._built and engine_state.snapshot is not None:
+            self.show_panels(engine_state, engine_state.snapshot)
+            self.refresh_bindings()
+
+    def paint(self, palette: Palette) -> None:
+        """Use other colors from now on; what may be outdated is greyed."""
+        painted = (palette, self._engine_state.silent)
+        if not self._built or self._painted == painted:
+            return
+        self._painted = painted
+        panels = palette.greyed() if self._engine_state.silent else palette
+        for widget in self.query("*"):
+            if isinstance(widget, Painted):
+                widget.paint(palette if widget.id == STATUS else panels)
+
+    def announce_stop(self) -> None:
+        """Say that the engine is being stopped and take no more commands."""
+        self._stopping = True
+        if self._built:
+            self.query_one(StatusLine).stopping(stopping_sentence(self._engine_state.snapshot))
+            self.refresh_bindings()
+
+    def panel(self, name: str) -> Panel:
+        """Return a panel by its id."""
+        return self.query_one(f"#{name}", Panel)
+
+    def focused_panel(self) -> str | None:
+        """Return the id of the panel that the focus is in."""
+        focused: Widget | None = self.focused
+        path = focused.ancestors_with_self if focused is not None else ()
+        return next((str(node.id) for node in path if node.id in self.PANELS), None)
+
+    def table_here(self) -> LiveTable | PagedTable | None:
+        """Return the table of the focused panel, else of the first panel with one."""
+        names = (f"{name}-table" for name in (self.focused_panel(), *self.PANELS))
+        return next((self._tables[name] for name in names if name in self._tables), None)
+
+    def filter_bar(self) -> FilterBar | None:
+        """Return the filter line, if the screen has one."""
+        return self._bar
+
+    def look_for(self, words: str) -> None:
+        """Filter by some words, now or when it is built; none show everything."""
+        self._words = words
+        bar = self.filter_bar()
+        if bar is not None:
+            bar.value = words
+
+    def invited(self, fact: str, step: str) -> str:
+        """Return a fact with the next step; a read-only console names none."""
+        return fact if self.frame.read_only else f"{fact}: {step}"
+
+    def ask(self, call: EngineCall) -> None:
+        """Have a call made on a worker thread."""
+        self.post_message(CallRequested(call))
+
+    # What happens
+
+    @on(Input.Changed, "FilterBar")
+    def _filter_changed(self) -> None:
+        self.show_again()
+
+    @on(Input.Submitted, "FilterBar")
+    def _filter_kept(self) -> None:
+        bar = self.filter_bar()
+        if bar is not None:
+            bar.close()
+        table = self.table_here()
+        if table is not None:
+            table.focus()
+        self.show_again()
+
+    @on(DataTable.RowSelected)
+    def _row_opened(self) -> None:
+        self.action_open()
+
+    @on(MarkableTable.MarksChanged)
+    def _marks_changed(self) -> None:
+        self.show_again()
+
+    # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide what makes no sense here, grey what makes none for this row."""
+        if self.frame.read_only and changes(action, parameters):
+            return False
+        if self._stopping and action in _own_actions(type(self)):
+            return False
+        if action == "back":
+            return self._can_go_back()
+        if action in ("order", "pause", "zoom", "copy", "open") and not self.has_content:
+            return False
+        if action == "order":
+            table = self.table_here()
+            return isinstance(table, LiveTable) or (table is not None and table.SORTS)
+        if action == "filter":
+            bar = self.filter_bar()
+            return bar is not None and not bar.has_focus and self.has_content
+        return self.check_own(action, parameters)
+
+    def _can_go_back(self) -> bool:
+        bar = self.filter_bar()
+        filtering = bar is not None and bar.active
+        held = self.has_class("-zoomed") or self._paused_reading is not None
+        return self._built and (filtering or held or bool(self.crumbs()))
+
+    def action_filter(self) -> None:
+        """Show the filter line."""
+        bar = self.filter_bar()
+        if bar is not None:
+            bar.open()
+            self.show_again()
+
+    def action_order(self) -> None:
+        """Choose the column that rows are sorted by."""
+        table = self.table_here()
+        if table is None:
+            return
+        choices: list[tuple[str, Callable[[], None]]] = [
+            (table.UNSORTED, partial(table.sort_by, None)),
+            *((f"by {c.label}", partial(table.sort_by, c.key)) for c in table.shown_columns),
+        ]
+        self.post_message(ChoiceRequested(f"Sort {table.NOUN}s…", choices))
+
+    def action_pause(self) -> None:
+        """Hold the panels still, or let them go on."""
+        paused = self._paused_reading is None and self._engine_state.snapshot is not None
+        self._paused_reading = self._engine_state if paused else None
+        self.set_class(paused, "-paused")
+        at = clock(self._engine_state.snapshot.taken_at) if self._engine_state.snapshot else ""
+        note = f"‖ PAUSED at {at}   p goes on" if paused else ""
+        for panel in self.query(Panel):
+            panel.override_note(note)
+        self.show(self._engine_state)
+        self.refresh_bindings()
+
+    def action_zoom(self) -> None:
+        """Give the focused panel the whole screen, or end that."""
+        self.zoom_on(self.focused_panel() if not self.has_class("-zoomed") else None)
+
+    def zoom_on(self, name: str | None) -> None:
+        """Give a panel the whole screen; none ends that."""
+        for panel in self.query(Panel):
+            panel.set_class(panel.id == name, "-zoom")
+        for group in self.query(".panels"):
+            inside = name is not None and self.panel(name) in group.walk_children()
+            group.set_class(inside, "-zoom")
+        self.set_class(name is not None, "-zoomed")
+        self.refresh_bindings()
+
+    def action_back(self) -> None:
+        """End filter, then zoom, then pause; then go back."""
+        bar = self.filter_bar()
+        if bar is not None and bar.active:
+            bar.value = ""
+            self._filter_kept()
+        elif self.has_class("-zoomed"):
+            self.action_zoom()
+        elif self._paused_reading is not None:
+            self.action_pause()
+        elif self.crumbs():
+            self.dismiss()
+            return
+        self.refresh_bindings()
+
+    def action_open(self) -> None:
+        """Show everything about the row under the cursor."""
+        details = self.details()
+        if details is not None:
+            self.app.push_screen(MessageDialog(details.title, details.text, error=False))
+
+    def action_copy(self, form: str) -> None:
+        """Copy the row under the cursor, or the marked ones."""
+        details = self.copied()
+        if details is None:
+            return
+        text = f"{details.title}\n{details.text}" if form == "text" else details.to_json()
+        self.app.copy_to_clipboard(text)
+        lines = counted(len(text.splitlines()), "line")
+        kind = "JSON" if form == "json" else "text"
+        self.app.notify(f"{lines} of {kind} copied", markup=False, timeout=2)
+
+
+def _keys_may_differ(before: EngineState, now: EngineState) -> bool:
+    """Tell whether anything changed on which it depends what a key can do.
+
+    Which keys those are is asked of every one of them; not for a clock that went on.
+    """
+    old, new = before.snapshot, now.snapshot
+    if old is None or new is None or before.silent != now.silent:
+        return True
+    return any(getattr(old, name) != getattr(new, name) for name in _DECIDING)
+
+
+def _own_actions(screen: type[ConsoleScreen]) -> frozenset[str]:
+    """Return the actions that need the engine or its values."""
+    scopes = (*screen.SCOPES, Scope.VIEW)
+    return frozenset(key.verb for key in KEYS if key.scope in scopes)
+
+
+RETRY = "asks again by itself, r at once"
+
+
+class FetchingScreen(ConsoleScreen):
+    """Subclasses say in `problem` why what they show may be old."""
+
+    def __init__(self, frame: ScreenContext) -> None:
+        super().__init__(frame)
+        self._stale = False
+        self._wants_news = False
+        self._was_seen = False
+
+    @property
+    def problem(self) -> EngineError | None:
+        """Why the last answer is missing; None if it is there."""
+        return None
+
+    def paint(self, palette: Palette) -> None:
+        """Use other colors from now on."""
+        super().paint(palette)
+        if self._stale:
+            self._paint_body(palette.greyed())
+
+    def show_staleness(self) -> None:
+        """Grey what may be old and say why, or end that."""
+        if not self._built:
+            return
+        self._say_problem()
+        stale = self.problem is not None
+        if stale != self._stale:
+            self._stale = stale
+            palette = palette_of(self.app.current_theme)
+            grey = stale or self._engine_state.silent
+            self._paint_body(palette.greyed() if grey else palette)
+
+    def _paint_body(self, palette: Palette) -> None:
+        for widget in self.query("#body *"):
+            if isinstance(widget, Painted):
+                widget.paint(palette)
+
+    def problem_line(self) -> Static:
+        """Return the line that says why what is shown may be old; seen only then."""
+        line = Static("", id="not-read", markup=False)
+        line.display = False
+        return line
+
+    def _say_problem(self) -> None:
+        line, words = self.query_one("#not-read", Static), problem_words(self.problem)
+        if words:
+            line.update(f"✗ not read: {words}; {RETRY}")
+        line.display = bool(words)
+
+    def palette_entries(self) -> Iterator[PaletteEntry]:
+        """Offer the error too, for a report."""
+        words = problem_words(self.problem)
+        if words:
+            copy = partial(self.app.copy_to_clipboard, words)
+            yield PaletteEntry("error: Copy why nothing newer is read", cut(words, 70), "", copy)
+        yield from super().palette_entries()
+
+    def on_screen_resume(self) -> None:
+        """Ask anew: while hidden nothing was asked."""
+        self._wants_news, self._was_seen = self._was_seen, True
+        super().on_screen_resume()
+
+    def action_look_again(self) -> None:
+        """Ask the engine again now."""
+        self._wants_news = True
+        self.show_again()
+
+
+def problem_words(error: EngineError | None) -> str:
+    """Return what went wrong and what to do; safe text, empty without an error."""
+    if error is None:
+        return ""
+    remedy = f"; {safe(error.remedy)}" if error.remedy else ""
+    return safe(error.detail) + remedy

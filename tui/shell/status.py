@@ -1,0 +1,237 @@
+"""The status line at the top, and the banners that concern the whole installation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.cells import cell_len
+from rich.text import Text
+from textual.containers import Vertical
+from textual.widget import Widget
+from textual.widgets import Static
+
+from engine.api import ReceiverState
+from tui.text import clock, counted, megabytes, safe
+from tui.theme import DARK, RECEIVER_STYLES, Palette, Tone, palette_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from textual.app import ComposeResult
+
+    from engine.api import EngineSnapshot
+    from tui.engine_client import EngineState
+
+
+_STATE_WORDS = {
+    ReceiverState.LISTENING: "listening",
+    ReceiverState.DISABLED: "stopped",
+    ReceiverState.FAILED: "failed",
+    ReceiverState.DRAINING: "draining",
+    ReceiverState.NOT_ALLOWED: "not allowed",
+}
+STATUS = "status"
+DISK_WARNING_PERCENT = 90
+DISK_ERROR_PERCENT = 97
+
+
+class Item(NamedTuple):
+    """One statement of the line, in a long and a short form."""
+
+    long: str
+    short: str
+    tone: Tone = Tone.PLAIN
+    rank: int = 0
+    """The highest is left out first when there is no room; 0 never."""
+
+
+class StatusLine(Widget):
+    """Counts of receivers by state, load, disk, host and the engine's time."""
+
+    def __init__(self, *, demo: bool = False, read_only: bool = False, id: str = STATUS) -> None:
+        super().__init__(id=id)
+        self._read_only = read_only
+        self._demo = demo
+        self._engine_state: EngineState | None = None
+        self._palette = palette_of(DARK)
+        self._stopping = ""
+        self._shown: tuple[object, ...] = ()
+
+    def paint(self, palette: Palette) -> None:
+        """Use other colors from now on."""
+        self._palette = palette
+        self.refresh()
+
+    def show(self, engine_state: EngineState) -> None:
+        """Show a new reading."""
+        self._engine_state = engine_state
+        shown = (*self._items(), self._right(short=False))
+        if shown != self._shown:
+            self._shown = shown
+            self.refresh()
+
+    def stopping(self, sentence: str) -> None:
+        """Say that the engine is being stopped, in place of everything else."""
+        self._stopping = sentence
+        self.refresh()
+
+    def render(self) -> Text:
+        """Return the line, in the longest form that fits."""
+        items = list(self._items())
+        width = self.size.width - 2
+        for short, no_host in ((False, False), (False, True), (True, True)):
+            right = self._right(short=no_host)
+            if _width(items, short=short) + 1 + cell_len(right) <= width:
+                return self._line(items, right, width, short=short)
+        while _width(items, short=True) > width and any(i.rank for i in items):
+            items.remove(max(items, key=lambda item: item.rank))
+        room = width - _width(items, short=True) - 1
+        right = self._right(short=True)
+        return self._line(items, right if room >= cell_len(right) else "", width, short=True)
+
+    def _line(self, items: list[Item], right: str, width: int, *, short: bool) -> Text:
+        line = Text(" ", no_wrap=True, overflow="ellipsis", end="")
+        for i, item in enumerate(items):
+            text = item.short if short else item.long
+            gap = " " if short else "  "
+            line.append(("" if i == 0 else gap) + text, self._palette.style(item.tone))
+        line.append(" " * max(0, width + 1 - line.cell_len - cell_len(right)))
+        return line.append(right, self._palette.style(Tone.MUTED))
+
+    def _right(self, *, short: bool) -> str:
+        snapshot = self._engine_state.snapshot if self._engine_state else None
+        if snapshot is None:
+            return ""
+        at = clock(snapshot.taken_at)
+        return at if short else f"{safe(snapshot.host, 24)}  {at}"
+
+    def _items(self) -> Iterator[Item]:
+        yield Item("dicomdock", "dicomdock", Tone.STRONG)
+        if self._demo:
+            yield Item("DEMO", "DEMO", Tone.WARNING)
+        if self._read_only:
+            yield Item("READ-ONLY", "READ-ONLY", Tone.WARNING)
+        if self._stopping:
+            yield Item(f"◐ {self._stopping}", f"◐ {self._stopping}", Tone.WARNING)
+            return
+        engine_state = self._engine_state
+        if engine_state is None or engine_state.snapshot is None:
+            silent = engine_state is not None and engine_state.silent
+            words = "✗ engine does not answer" if silent else "waiting for the engine"
+            yield Item(words, words, Tone.ERROR if silent else Tone.MUTED)
+            return
+        if engine_state.silent_since is not None:
+            words = f"✗ engine does not answer since {clock(engine_state.silent_since)}"
+            yield Item(f"{words}, last known:", words, Tone.ERROR)
+        greyed = engine_state.silent
+        for item in (*_states(engine_state.snapshot), *_load(engine_state.snapshot)):
+            yield item._replace(tone=Tone.MUTED, rank=item.rank or 1) if greyed else item
+
+
+def _states(snapshot: EngineSnapshot) -> Iterator[Item]:
+    if not snapshot.receivers:
+        yield Item("no receivers yet", "no receivers yet", Tone.MUTED)
+        return
+    states = Counter(status.state for status in snapshot.receivers)
+    for state, look in RECEIVER_STYLES.items():
+        number = states[state]
+        if number:
+            long = f"{look.glyph} {number} {_STATE_WORDS[state]}"
+            yield Item(long, f"{look.glyph}{number}", look.tone)
+
+
+def _load(snapshot: EngineSnapshot) -> Iterator[Item]:
+    open_now, most = len(snapshot.associations), snapshot.maximum_associations
+    full = open_now >= most
+    associations = f"{'▲ ' if full else ''}assoc {open_now}/{most}"
+    yield Item(associations, associations, Tone.WARNING if full else Tone.PLAIN, rank=2)
+    rate = snapshot.throughput
+    speed = f"{megabytes(rate.bytes_rate)} MB/s"
+    yield Item(speed, speed, rank=1)
+    objects = f"{rate.objects_rate:,.0f} obj/s"
+    yield Item(objects, objects, rank=4)
+    yield _disk(snapshot)
+
+
+def _disk(snapshot: EngineSnapshot) -> Item:
+    percent = snapshot.storage.used_percent
+    text = f"disk {percent}%"
+    if percent >= DISK_ERROR_PERCENT:
+        return Item(f"✗ {text} full", f"✗ {text}", Tone.ERROR)
+    if percent >= DISK_WARNING_PERCENT:
+        return Item(f"▲ {text} full", f"▲ {text}", Tone.WARNING)
+    return Item(text, text, rank=3)
+
+
+def _width(items: list[Item], *, short: bool) -> int:
+    gap = 1 if short else 2
+    texts = [item.short if short else item.long for item in items]
+    return sum(map(cell_len, texts)) + gap * max(0, len(texts) - 1)
+
+
+def stopping_sentence(snapshot: EngineSnapshot | None) -> str:
+    """Return what is said while the engine stops."""
+    open_now = len(snapshot.associations) if snapshot else 0
+    if not open_now:
+        return "stopping"
+    return f"stopping, {counted(open_now, 'association')} may finish"
+
+
+class Banners(Vertical):
+    """One line for each such thing, and no room for those that are in order."""
+
+    def __init__(self, *, read_only: bool = False) -> None:
+        super().__init__()
+        self._read_only = read_only
+
+    def compose(self) -> ComposeResult:
+        """Prepare all of them."""
+        yield Static("", id="banner", markup=False)
+        yield Static("", id="read-only", markup=False)
+        yield Static("", id="barred", markup=False)
+
+    def show(self, snapshot: EngineSnapshot) -> None:
+        """Show what concerns the installation now."""
+        self._say("#banner", configuration_words(snapshot))
+        self._say("#read-only", read_only_words(snapshot))
+        self._say("#barred", barred_words(snapshot, read_only=self._read_only))
+
+    def _say(self, selector: str, words: str) -> None:
+        banner = self.query_one(selector, Static)
+        banner.display = bool(words)
+        if words and words != str(banner.content):
+            banner.update(words)
+
+
+def configuration_words(snapshot: EngineSnapshot) -> str:
+    """Say that the configuration file is refused, if it is."""
+    if not snapshot.configuration_problem:
+        return ""
+    kept = f"revision {snapshot.revision}, the last good one, stays in force"
+    return f"✗ The configuration file is refused; {kept}: {safe(snapshot.configuration_problem)}"
+
+
+def read_only_words(snapshot: EngineSnapshot) -> str:
+    """Say why nothing can be changed from here, if so."""
+    if not snapshot.read_only:
+        return ""
+    return f"⊘ Nothing can be changed from here: {safe(snapshot.read_only)}"
+
+
+def barred_words(snapshot: EngineSnapshot, *, read_only: bool = False) -> str:
+    """Say that the site allows no receivers, if that keeps some from listening."""
+    barred = sum(s.state is ReceiverState.NOT_ALLOWED for s in snapshot.receivers)
+    if not barred:
+        return ""
+    kept = counted(barred, "enabled receiver")
+    verb = "does" if barred == 1 else "do"
+    site = "⊘ DICOM receivers are not allowed on this site"
+    remedy = "" if read_only else " B allows them again"
+    return f"{site}: {kept} {verb} not listen.{remedy}"
+
+
+def is_barred(snapshot: EngineSnapshot | None) -> bool:
+    """Tell whether receivers are seen that the site does not allow."""
+    receivers = snapshot.receivers if snapshot is not None else ()
+    return any(status.state is ReceiverState.NOT_ALLOWED for status in receivers)

@@ -1,0 +1,180 @@
+"""The filter line above a list, and its language: words, `!word`, `field:value`; all must match.
+
+A value matches anywhere in its field, ignoring case; `field:=value` must match the whole field.
+Quotes keep words together.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.widgets import Input
+
+from tui.keys import Scope, bindings
+from tui.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+TERMS = re.compile(
+    r'(?P<no>!)?(?:(?P<field>[A-Za-z_-]+):(?P<exact>=)?)?(?:"(?P<quoted>[^"]*)"?|(?P<word>\S+))'
+)
+"""One term; a quoted value may have spaces, and its closing quote may still be missing."""
+_UNTYPED = re.compile(r'[^ -~]+|"')
+"""What nobody types: all but printable ASCII, and the quote that would end a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One condition."""
+
+    word: str
+    """In lower case; must occur somewhere."""
+    field: str = ""
+    """Where it must occur; empty means in any field."""
+    excludes: bool = False
+    """Whether it must not occur."""
+    exact: bool = False
+    """Whether it must be all of the field."""
+
+    def holds(self, row: Mapping[str, str]) -> bool:
+        """Tell whether a row, its values in lower case, fulfils it."""
+        if self.exact:
+            found = self.word == row.get(self.field, "")
+        elif self.field:
+            found = self.word in row.get(self.field, "")
+        else:
+            found = any(self.word in value for value in row.values())
+        return found is not self.excludes
+
+
+@dataclass(frozen=True, slots=True)
+class RowFilter:
+    """All conditions that a row must fulfil; without any it is false and matches everything."""
+
+    terms: tuple[Term, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.terms)
+
+    def matches(self, row: Mapping[str, str]) -> bool:
+        """Tell whether a row is wanted; its values must be in lower case (see `folded`)."""
+        return all(term.holds(row) for term in self.terms)
+
+
+NO_FILTER = RowFilter()
+
+
+def parse_filter(text: str, fields: Sequence[str]) -> RowFilter:
+    """Return the filter that a line means.
+
+    A ``field:`` that is none of `fields` belongs to the word, so that ``XNAT:8104`` is found. A
+    field may be abbreviated as long as it is clear which is meant. A term that is not finished,
+    such as ``level:`` or ``!``, asks for nothing yet.
+    """
+    terms = (_term(match, fields) for match in TERMS.finditer(text))
+    return RowFilter(tuple(term for term in terms if term is not None))
+
+
+def _term(match: re.Match[str], fields: Sequence[str]) -> Term | None:
+    word = match["quoted"] if match["quoted"] is not None else match["word"]
+    if is_unfinished(match, word, fields):
+        return None
+    field = ""
+    if match["field"]:
+        field = field_named(match["field"].casefold(), fields)
+        if not field:
+            word = f"{match['field']}:{match['exact'] or ''}{word}"
+    exact = bool(field and match["exact"])
+    return Term(word.casefold(), field, bool(match["no"]), exact) if word else None
+
+
+def is_unfinished(match: re.Match[str], word: str, fields: Sequence[str]) -> bool:
+    """Tell whether a term is only begun, such as ``level:``, ``level:=`` or ``!``."""
+    if word == "!" and not match["no"]:
+        return True
+    if match["field"]:
+        begun = match["field"] if word == "=" and not match["exact"] else ""
+    else:
+        begun = word[:-1] if word.endswith(":") else ""
+    return bool(begun) and bool(field_named(begun.casefold(), fields))
+
+
+def field_named(name: str, fields: Sequence[str]) -> str:
+    """Return the field of a name, which may be abbreviated while it is clear; empty for none."""
+    if name in fields:
+        return name
+    meant = [field for field in fields if field.startswith(name)]
+    return meant[0] if len(meant) == 1 else ""
+
+
+def folded(**values: object) -> dict[str, str]:
+    """Return the values of a row as a filter reads them: text in lower case, by field."""
+    return {field: str(value).casefold() for field, value in values.items()}
+
+
+def typed(value: str) -> str:
+    """Return the longest part of a value that can be typed into a filter line."""
+    return max(_UNTYPED.split(value), key=len, default="").strip()
+
+
+def term(field: str, value: str, *, exact: bool = False) -> str:
+    """Return the term that asks for what can be typed of a value; empty if that is nothing.
+
+    Args:
+        field: where it is looked for.
+        value: what a row has there.
+        exact: whether rows with more than the value are not meant, as far as all can be typed.
+    """
+    word = typed(value)
+    quoted = f'"{word}"' if " " in word or word.startswith(("!", "=")) else word
+    whole = "=" if exact and word == value else ""
+    return f"{field}:{whole}{quoted}" if word else ""
+
+
+class FilterBar(Input):
+    """Takes words, ``!word`` and ``field:value``; the screen asks for its `wanted` filter."""
+
+    BINDINGS = bindings(Scope.FILTER)
+
+    def __init__(
+        self, fields: Sequence[str], *, blink: bool, placeholder: str, id: str = "filter"
+    ) -> None:
+        super().__init__(placeholder=placeholder, id=id, compact=True, select_on_focus=False)
+        self.cursor_blink = blink
+        self._fields = tuple(fields)
+        self._parsed = ("", parse_filter("", self._fields))
+
+    @property
+    def wanted(self) -> RowFilter:
+        """What is typed, as a filter."""
+        if self._parsed[0] != self.value:
+            self._parsed = (self.value, parse_filter(self.value, self._fields))
+        return self._parsed[1]
+
+    @property
+    def active(self) -> bool:
+        """Whether it is seen or keeps rows away."""
+        return bool(self.display or self.value)
+
+    def open(self) -> None:
+        """Let the user type."""
+        self.display = True
+        self.focus()
+
+    def close(self) -> None:
+        """Hide the line; what is typed stays in force."""
+        self.display = False
+
+    def count(self, matching: int, total: int) -> str:
+        """Return for a title how many rows match, safe text."""
+        if not self.wanted:
+            return f"{total:,}"
+        return f"{matching:,} of {total:,} match “{safe(self.value.strip(), 40)}”"
+
+    def empty(self, otherwise: str) -> str:
+        """Return why there are no rows: the filter, else something else."""
+        return "no row matches the filter; esc shows all" if self.wanted else otherwise

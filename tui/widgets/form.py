@@ -1,0 +1,220 @@
+"""The body of a form dialog, and the protocol of the form behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from textual.containers import VerticalScroll
+from textual.widgets import Input, Select, Switch, TextArea
+
+from tui.text import safe
+from tui.widgets.field import Field, Note, NoteTone
+from tui.widgets.whitelist import LineState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from textual.widget import Widget
+
+    from engine.errors import Problem
+    from tui.widgets.whitelist import LineVerdict
+
+
+T = TypeVar("T")
+
+
+class Form(Protocol[T]):
+    """Raw values of one thing while it is edited.
+
+    Values of hidden fields are kept, but they are neither checked nor in force.
+    """
+
+    @property
+    def field_order(self) -> tuple[str, ...]:
+        """Every field from top to bottom."""
+        ...
+
+    @property
+    def original(self) -> T | None:
+        """The thing as it is replaced on saving; None for a new one."""
+        ...
+
+    def set(self, name: str, value: str | bool) -> None:
+        """Take over what was typed or switched."""
+        ...
+
+    def value(self, name: str) -> str | bool:
+        """Return the raw value of a field, hidden or not."""
+        ...
+
+    def text(self, name: str) -> str:
+        """Return the raw value of a text field."""
+        ...
+
+    def is_on(self, name: str) -> bool:
+        """Tell whether a switch is on."""
+        ...
+
+    def visible_fields(self) -> frozenset[str]:
+        """Return the names of the fields that matter with the present values."""
+        ...
+
+    def problems(self) -> dict[str, tuple[Problem, ...]]:
+        """Return what is wrong, by visible field, from top to bottom."""
+        ...
+
+    def by_field(self, problems: Sequence[Problem]) -> dict[str, tuple[Problem, ...]]:
+        """Sort problems under the visible fields that they are to be shown at."""
+        ...
+
+    def is_dirty(self) -> bool:
+        """Tell whether anything differs from what the form started with."""
+        ...
+
+    def rebase(self, current: T) -> tuple[str, ...]:
+        """Edit the thing as it is now, keep the fields that were changed here; name those."""
+        ...
+
+    def label(self, name: str) -> str:
+        """Return what stands before a field."""
+        ...
+
+    def help(self, name: str) -> str:
+        """Explain a field, with examples."""
+        ...
+
+    def summary(self) -> str:
+        """Say in one sentence what saving would mean."""
+        ...
+
+    def result(self) -> T:
+        """Return what the form describes.
+
+        Raises:
+            ConfigurationError: with every problem at once.
+        """
+        ...
+
+
+LABEL_WIDTH = 18
+
+
+class FormFields(VerticalScroll, can_focus=False):
+    """Draws one form; subclasses say which controls there are and what is said beside them."""
+
+    form: Form[Any]
+
+    def __init__(self, blink: bool) -> None:
+        super().__init__()
+        self._blink = blink
+
+    def show(self, problems: Mapping[str, Iterable[Problem]]) -> None:
+        """Make every field show what the form says, with the given problems."""
+        visible = self.form.visible_fields()
+        for field in self.query(Field):
+            name = field.name or ""
+            field.show(name in visible)
+            field.hint = self.hint(name)
+            field.note = self.note(name)
+            field.problems = tuple(map(problem_sentence, problems.get(name, ())))
+        with self.prevent(Select.Changed, Switch.Changed):
+            for switch in self.query(Switch):
+                switch.value = self.form.is_on(switch.id or "")
+            self.show_values()
+        hidden = self.focused_field()
+        if hidden is not None and hidden not in visible:
+            self.focus_field(self.hidden_by(hidden, visible))
+
+    def hint(self, name: str) -> str:
+        """Return what is said below a field; safe text."""
+        raise NotImplementedError
+
+    def note(self, name: str) -> Note:
+        """Return what is said beside a field."""
+        raise NotImplementedError
+
+    def show_values(self) -> None:
+        """Show in lists, and in what stands beside the fields, what the form says."""
+
+    def hidden_by(self, name: str, visible: frozenset[str]) -> str:
+        """Return which field hid this one: the focus goes there, for it is among the visible."""
+        raise NotImplementedError
+
+    def refill(self) -> None:
+        """Put the form's values into what is typed in, after it took over others."""
+        with self.prevent(Input.Changed, TextArea.Changed):
+            for entry in self.query(Input):
+                if entry.value != self.form.text(entry.id or ""):
+                    entry.value = self.form.text(entry.id or "")
+            for area in self.query(TextArea):
+                text = without_controls(self.form.text(area.id or ""))
+                if area.text != text:
+                    area.text = text
+
+    def focused_field(self) -> str | None:
+        """Return the name of the field that has the focus; an open list belongs to its field."""
+        focused = self.screen.focused
+        ids = [] if focused is None else [node.id for node in focused.ancestors_with_self]
+        return next((name for name in ids if name in self.form.field_order), None)
+
+    def focus_field(self, name: str, line: int | None = None, column: int | None = None) -> None:
+        """Focus a field, and in a text area the 1-based line and column."""
+        control = self.query_one(f"#{name}")
+        control.focus()
+        if isinstance(control, TextArea) and line is not None:
+            control.move_cursor((line - 1, (column or 1) - 1))
+
+    def area(self, name: str) -> TextArea:
+        """Return a text area with the form's text in it; tab leaves it."""
+        area = TextArea(
+            without_controls(self.form.text(name)),
+            id=name,
+            soft_wrap=False,
+            tab_behavior="focus",
+            highlight_cursor_line=False,
+        )
+        area.cursor_blink = self._blink
+        return area
+
+    def entry(self, name: str, **how: Any) -> Input:
+        """Return a control of one line with the form's text in it."""
+        entry = Input(self.form.text(name), id=name, select_on_focus=False, **how)
+        entry.cursor_blink = self._blink
+        return entry
+
+    def field(
+        self, name: str, make: Callable[[], Widget], label: str, classes: str = "", hint: str = ""
+    ) -> Field:
+        """Return the row of a field, whose control is made when it is first shown."""
+        shown = name in self.form.visible_fields()
+        field = Field(name, label, make, hint=hint, classes=classes, shown=shown)
+        field.id = f"field-{name}"
+        return field
+
+
+def without_controls(text: str) -> str:
+    """Make control characters of a stored text visible; line ends and tabs stay."""
+    lines = text.splitlines()
+    return "\n".join("\t".join(map(safe, line.split("\t"))) for line in lines)
+
+
+def problem_sentence(problem: Problem) -> str:
+    """Say place, message and remedy of a problem whose field is in view."""
+    places = (("line", problem.line), ("column", problem.column))
+    where = ", ".join(f"{name} {number}" for name, number in places if number is not None)
+    return f"{where}{': ' if where else ''}{problem.message}; {problem.remedy}"
+
+
+def verdict_note(verdict: LineVerdict) -> Note:
+    """Return the note beside a line."""
+    match verdict.state:
+        case LineState.GOOD:
+            return Note(f"✓ {verdict.words}", NoteTone.GOOD)
+        case LineState.ODD:
+            return Note(f"! {verdict.words}", NoteTone.WARNING)
+        case LineState.REPEATED:
+            return Note(f"= {verdict.words}", NoteTone.WARNING)
+        case LineState.BLANK:
+            return Note()
+        case LineState.BAD:
+            return Note(f"✗ {verdict.words}", NoteTone.BAD)
