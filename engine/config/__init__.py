@@ -1,1 +1,6 @@
-"""Configuration on disk: TinyDB over an atomic file, and the watcher that notices changes."""
+"""Configuration on disk: TinyDB over an atomic file, its history, and the watcher of changes.
+
+In: changes of the console, the commands, XNAT's interface or an editor. Out: a valid
+`engine.model.configuration.Configuration`, or a refusal that names field, value and remedy.
+Read `store` first, then `storage` (the file) and `history` (its revisions).
+"""

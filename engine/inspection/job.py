@@ -83,18 +83,3 @@ class TrialResult:
 
 Job = HeaderJob | ThumbnailJob | TrialJob
 Result: TypeAlias = "HeaderResult | Thumbnail | TrialResult"
-
-
-def run(job: Job) -> Result:
-    """Do a job; what is wrong with the object is in the result."""
-    if isinstance(job, TrialJob):
-        from engine.inspection.trial import try_out
-
-        return try_out(job)
-    if isinstance(job, HeaderJob):
-        from engine.inspection.header_rows import read
-
-        return read(job)
-    from engine.inspection.thumbnail import thumbnail
-
-    return thumbnail(job)

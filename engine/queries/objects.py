@@ -20,7 +20,8 @@ from engine.api.objects import (
 from engine.errors import EngineError, NotFound, UnreadableObject
 from engine.index import contents
 from engine.index.contents import session_row, sop_class_name
-from engine.inspection.job import HeaderJob, HeaderResult, ThumbnailJob, run
+from engine.inspection.job import HeaderJob, HeaderResult, ThumbnailJob
+from engine.inspection.run import run
 from engine.model.identity import (
     MASK,
     UNASSIGNED,
