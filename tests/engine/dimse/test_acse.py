@@ -495,7 +495,14 @@ def test_items_that_are_unknown_do_not_make_an_answer_unreadable() -> None:
 
 @pytest.mark.parametrize(
     ("max_length", "seen"),
-    [(b"\0\0\x40\0", 16_384), (b"\0\0\0\0", 0), (b"\0\0\0\x7f", 0), (b"", 0), (b"\1", 0)],
+    [
+        (b"\0\0\x40\0", 16_384),
+        (b"\0\0\0\x80", 128),
+        (b"\0\0\0\x7f", 0),
+        (b"\0\0\0\0", 0),
+        (b"", 0),
+        (b"\1", 0),
+    ],
 )
 def test_a_maximum_length_that_leaves_no_room_counts_as_none(max_length: bytes, seen: int) -> None:
     items = result(1) + item(0x50, item(0x51, max_length))
@@ -515,6 +522,22 @@ def test_a_rejection_is_told_in_words() -> None:
     found = rejection(encode_associate_rj(1, 1, 3), PEER)
     assert found.detail.endswith("for good: the calling AE title CT1 is not allowed")
     assert (found.result, found.source, found.reason) == (1, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason", "words"),
+    [
+        (1, 1, "no reason given"),
+        (1, 2, "the application context is not supported"),
+        (1, 7, "there is no AE title PACS"),
+        (2, 1, "no reason given by its service provider"),
+        (2, 2, "its protocol version is another"),
+        (3, 1, "it is busy"),
+        (3, 2, "it has as many associations as it admits"),
+    ],
+)
+def test_each_reason_of_the_standard_has_its_words(source: int, reason: int, words: str) -> None:
+    assert rejection(encode_associate_rj(2, source, reason), PEER).detail.endswith(f": {words}")
 
 
 def test_an_unknown_or_short_rejection_is_one_too() -> None:

@@ -425,3 +425,7 @@ def test_a_session_gives_the_same_events_wherever_it_is_cut(session: str) -> Non
 def test_a_session_gives_the_same_events_received_in_any_pieces(data: st.DataObject) -> None:
     stream, events = SESSIONS[data.draw(st.sampled_from(sorted(SESSIONS)))]
     assert replay(stream, data.draw(st.lists(st.integers(0, len(stream)), max_size=20))) == events
+
+
+def test_before_the_answer_nothing_is_accepted() -> None:
+    assert RequestorConnection(PEER, CONTEXTS).accepted == acse.AcceptedContexts({}, 0)
