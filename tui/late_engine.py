@@ -97,6 +97,7 @@ class LazyEngine:
                 engine = Engine(self._settings)
                 engine.start()
             self._running.callback(engine.stop)
+            self._serve_metrics(engine)
             with self._subscribing:
                 self._engine = engine
                 for listener in self._listeners:
@@ -113,6 +114,14 @@ class LazyEngine:
             engine = self._engine
             self._running.callback(serve(engine, self._settings, report=engine.record))
             self._served = True
+
+    def _serve_metrics(self, engine: Engine) -> None:
+        if not self._settings.metrics:
+            return
+        with loading():
+            from engine.remote.metrics import serve_metrics
+
+        engine.before_closing(serve_metrics(engine, self._settings.metrics, engine.record))
 
     def stop(self) -> None:
         """Stop it, and what uses it before; waits for a start that goes on."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from engine.metrics import Counters  # noqa: TC001 - engine.remote evaluates the hints
+
 if TYPE_CHECKING:
-    from engine.metrics import Counters
     from engine.model.alerts import AlertTarget
 
 

@@ -90,6 +90,7 @@ def _engine(arguments: argparse.Namespace) -> None:
     from engine.app.systemd_notify import Notifier
     from engine.net.inherited import InheritedSockets
     from engine.remote.host import require_tls, serve
+    from engine.remote.metrics import serve_metrics
 
     signals, notifier = Signals(), Notifier.from_environment()
     signals.install()
@@ -102,6 +103,8 @@ def _engine(arguments: argparse.Namespace) -> None:
         raise error if sys.stderr.isatty() else NotStarted(error) from None
     with ExitStack() as running:
         running.callback(engine.stop)
+        # Metrics are served while the engine drains, the control API is not.
+        engine.before_closing(serve_metrics(engine, settings.metrics, engine.record))
         running.callback(serve(engine, settings, report=engine.record))
         gc.freeze()  # what is here now stays: collections need not look at it again and again
         for receiver in engine.snapshot().receivers:

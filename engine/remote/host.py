@@ -7,14 +7,8 @@ import secrets
 import socket
 import ssl
 from contextlib import suppress
-from dataclasses import asdict
-from http import HTTPStatus
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
-
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from engine.errors import (
     CertificateUnusable,
@@ -23,7 +17,7 @@ from engine.errors import (
     Problem,
     StorageUnusable,
 )
-from engine.monitoring.exposition import CONTENT_TYPE
+from engine.remote.metrics import metrics_routes
 from engine.remote.server import ControlServer
 from engine.remote.sockets import BACKLOG, listen_at
 from engine.remote.xnat import xnat_routes
@@ -32,31 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from starlette.requests import Request
     from starlette.routing import BaseRoute
 
     from engine.api import EngineView
     from engine.events import Event
     from engine.settings import EngineSettings
-
-
-def metrics_routes() -> tuple[BaseRoute, ...]:
-    """Return ``/metrics`` and ``/health``, as `engine.monitoring.listener` serves them too."""
-    return (Route("/metrics", _metrics), Route("/health", _health))
-
-
-async def _metrics(request: Request) -> Response:
-    engine: EngineView = request.app.state.engine
-    text = await run_in_threadpool(engine.monitoring.metrics)
-    # Said in full, for Starlette would add a character set of its own.
-    return Response(text, headers={"Content-Type": CONTENT_TYPE})
-
-
-async def _health(request: Request) -> Response:
-    engine: EngineView = request.app.state.engine
-    health = await run_in_threadpool(engine.monitoring.health)
-    status = HTTPStatus.OK if health.ok else HTTPStatus.SERVICE_UNAVAILABLE
-    return JSONResponse({"ok": health.ok, **asdict(health)}, status)
 
 
 LOOPBACK = "127.0.0.1"

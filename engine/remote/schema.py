@@ -7,16 +7,13 @@ union: such objects have a member ``kind``, the name of the class.
 
 from __future__ import annotations
 
-import ast
 import collections.abc
 import enum
 import importlib
 import inspect
-import itertools
 import json
 import pkgutil
 import sys
-import textwrap
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
@@ -34,8 +31,6 @@ from engine.events import Event
 from engine.events.event import UnknownEvent
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from pydantic_core import ErrorDetails
     from pydantic_core.core_schema import CoreSchema
 
@@ -58,40 +53,24 @@ def hints_of(owner: type | Callable[..., Any]) -> Mapping[str, Any]:
 
 
 @cache
-def _names_of(module: ModuleType) -> dict[str, Any]:
-    names: dict[str, Any] = {}
-    for statement in ast.parse(_for_type_checkers(inspect.getsource(module))).body:
-        names |= _import(statement)
-    return names | vars(module)
+def _names_of(module: types.ModuleType) -> Mapping[str, Any]:
+    return {**_names_of_values(), **vars(module)}
 
 
-def _for_type_checkers(source: str) -> str:
-    """Return what stands under ``if TYPE_CHECKING:``; to parse the rest would take far longer."""
-    _, _, after = source.partition("\nif TYPE_CHECKING:\n")
-    lines = itertools.takewhile(lambda line: not line or line[0].isspace(), after.splitlines())
-    return textwrap.dedent("\n".join(lines))
+@cache
+def _names_of_values() -> Mapping[str, Any]:
+    """Return the public names of the packages that values are of, each as it is defined there.
 
-
-def _import(statement: ast.stmt) -> dict[str, Any]:
-    if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
-        module = importlib.import_module(statement.module)
-        return {name.asname or name.name: _member(module, name.name) for name in statement.names}
-    if isinstance(statement, ast.Import):
-        plain = (name for name in statement.names if name.asname is None)
-        return {name.name.split(".")[0]: _root(name.name) for name in plain}
-    return {}
-
-
-def _member(module: ModuleType, name: str) -> Any:
-    try:
-        return getattr(module, name)
-    except AttributeError:
-        return importlib.import_module(f"{module.__name__}.{name}")
-
-
-def _root(name: str) -> ModuleType:
-    importlib.import_module(name)
-    return sys.modules[name.split(".")[0]]
+    Their modules import one another for type checkers only, so that the console's first picture
+    loads few of them. A name that means different things in two modules is left out.
+    """
+    meanings: dict[str, dict[int, Any]] = {}
+    for module in ("engine.api", "engine.model", "engine.events"):
+        for each in modules_of(module):
+            for name, value in vars(each).items():
+                if not name.startswith("_"):
+                    meanings.setdefault(name, {})[id(value)] = value
+    return {name: next(iter(found.values())) for name, found in meanings.items() if len(found) == 1}
 
 
 KIND = "kind"
@@ -239,10 +218,16 @@ class Schemas:
         return core.dataclass_field(field.name, schema, kw_only=field.kw_only is True)
 
 
-def event_modules() -> Iterator[types.ModuleType]:
-    """Yield the modules of `engine.events`, which define all kinds of events."""
-    modules = pkgutil.iter_modules(sys.modules["engine.events"].__path__, "engine.events.")
-    yield from map(importlib.import_module, sorted(m.name for m in modules))
+def event_modules() -> Sequence[types.ModuleType]:
+    """Return the modules of `engine.events`, which define all kinds of events."""
+    return modules_of("engine.events")
+
+
+@cache
+def modules_of(package: str) -> Sequence[types.ModuleType]:
+    """Import the modules of a package, in order of their names."""
+    found = pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}.")
+    return [importlib.import_module(name) for name in sorted(module.name for module in found)]
 
 
 def _carried(cls: type) -> Iterator[Field[Any]]:
@@ -259,7 +244,7 @@ def _concrete(cls: Any) -> list[type]:
     if not (isinstance(cls, type) and is_dataclass(cls)):
         return [cls]
     if issubclass(cls, Event):
-        tuple(event_modules())
+        event_modules()
     derived = {d.__name__: d for d in _derived(cls)}
     return [derived[name] for name in sorted(derived)] or [cls]
 

@@ -1,4 +1,4 @@
-"""The control server: one thread with an event loop, which serves an engine until it is stopped."""
+"""HTTP servers: each is one thread with an event loop, which serves until it is stopped."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import logging
 import resource
 import socket
 import threading
+from abc import ABC, abstractmethod
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp
 
     from engine.api import EngineView
     from engine.events import Event
@@ -101,7 +105,7 @@ class ControlListener:
 
     def _rest(self, error: OSError) -> None:
         """Accept nobody for a moment: who waits to be accepted keeps waiting."""
-        _logger.warning("control: no connection accepted: %s", error.strerror)
+        _logger.warning("no connection accepted: %s", error.strerror)
         self._loop.remove_reader(self._listening)
         self._loop.call_later(REST_SECONDS, self._listen)
 
@@ -170,12 +174,30 @@ READER_SECONDS = 20.0
 IDLE_SECONDS = 30
 
 
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long one connection may take, in seconds."""
+
+    request: float
+    """See `REQUEST_SECONDS`."""
+    reader: float
+    """See `READER_SECONDS`."""
+
+
 class ControlConnection(H11Protocol):
     """Ends itself when its peer is too slow; lives in the server's event loop."""
 
-    def __init__(self, *arguments: Any, peer: ApiCaller, entry: TableEntry, **named: Any) -> None:
-        """Take what uvicorn gives, who is at the other end, and its place in the table."""
+    def __init__(
+        self,
+        *arguments: Any,
+        peer: ApiCaller,
+        entry: TableEntry,
+        deadlines: Deadlines,
+        **named: Any,
+    ) -> None:
+        """Take what uvicorn gives, who is at the other end, its place in the table, its time."""
         super().__init__(*arguments, **named)
+        self._deadlines = deadlines
         # uvicorn gives each request a copy.
         self.app_state = {"peer": peer, "entry": entry}
         self._lost: asyncio.Future[None] = self.loop.create_future()
@@ -214,7 +236,7 @@ class ControlConnection(H11Protocol):
     def pause_writing(self) -> None:
         """Begin to count how long nothing is read."""
         super().pause_writing()
-        self._writing = self.loop.call_later(READER_SECONDS, self.transport.abort)
+        self._writing = self.loop.call_later(self._deadlines.reader, self.transport.abort)
 
     def resume_writing(self) -> None:
         """Stop counting."""
@@ -223,7 +245,7 @@ class ControlConnection(H11Protocol):
 
     def _expect_request(self) -> None:
         if self._reading is None:
-            self._reading = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
+            self._reading = self.loop.call_later(self._deadlines.request, self.transport.abort)
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:
@@ -237,8 +259,55 @@ GRACE_SECONDS = 2
 JOIN_SECONDS = 15.0
 
 
-class ControlServer:
-    """Serves an engine on listening sockets; `start` and `stop` may be called from any thread."""
+class HttpServer(ABC):
+    """Serves listening sockets; `start` and `stop` may be called from any thread."""
+
+    def __init__(self, name: str, sockets: Sequence[socket.socket]) -> None:
+        """Take the name of the thread, and sockets that listen; they are closed at the end."""
+        self._name = name
+        self._sockets = sockets
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve; connections made before are waiting already."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let requests finish for a moment, then end every connection."""
+        self._ready.wait(JOIN_SECONDS)
+        if self._loop is not None and self._stopping is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join(JOIN_SECONDS)
+
+    @abstractmethod
+    def _listen(self, state: ServerState, ending: ExitStack) -> None:
+        """Begin to accept on every socket, in the event loop; `ending` ends that there."""
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except Exception:
+            _logger.exception("the %s server ended", self._name)
+        finally:
+            self._ready.set()
+            for listening in self._sockets:
+                listening.close()
+
+    async def _serve(self) -> None:
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        state = ServerState()
+        with ExitStack() as ending:
+            self._listen(state, ending)
+            self._ready.set()
+            await self._stopping.wait()
+        await _finish(state)
+
+
+class ControlServer(HttpServer):
+    """Serves an engine's control API."""
 
     def __init__(
         self,
@@ -262,6 +331,7 @@ class ControlServer:
             more: further routes, see `application`.
             report: records events in the engine's journal.
         """
+        super().__init__("control", [local] if remote is None else [local, remote])
         self._engine = engine
         self._local = local
         self._remote = remote
@@ -269,51 +339,18 @@ class ControlServer:
         self._tls = tls
         self._more = more
         self._report = report
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="control", daemon=True)
 
-    def start(self) -> None:
-        """Begin to serve; connections made before are waiting already."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Let requests finish for a moment, then end every connection."""
-        self._ready.wait(JOIN_SECONDS)
-        if self._loop is not None and self._stopping is not None:
-            self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join(JOIN_SECONDS)
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except Exception:
-            _logger.exception("the control server ended")
-        finally:
-            self._ready.set()
-            for listening in (self._local, self._remote):
-                if listening is not None:
-                    listening.close()
-
-    async def _serve(self) -> None:
-        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+    def _listen(self, state: ServerState, ending: ExitStack) -> None:
         news = EventStream(self._engine)
-        config = _config(application(self._engine, more=self._more, news=news, report=self._report))
-        state = ServerState()
-        connection = partial(_connection, config, state)
-        listeners = [ControlListener(self._local, _table(), connection)]
+        ending.callback(news.end)  # its answers would go on for ever
+        app = application(self._engine, more=self._more, news=news, report=self._report)
+        connection = partial(_connection, configure(app), state)
+        ending.callback(ControlListener(self._local, _table(), connection).close)
         if self._remote is not None:
             remote = ControlListener(
                 self._remote, _table(), connection, token=self._token, tls=self._tls
             )
-            listeners.append(remote)
-        self._ready.set()
-        await self._stopping.wait()
-        for listener in listeners:
-            listener.close()
-        news.end()
-        await _finish(state)
+            ending.callback(remote.close)
 
 
 async def _finish(state: ServerState) -> None:
@@ -335,10 +372,12 @@ def _table() -> ConnectionTable:
 def _connection(
     config: uvicorn.Config, state: ServerState, peer: ApiCaller, entry: TableEntry
 ) -> ControlConnection:
-    return ControlConnection(config, state, {}, peer=peer, entry=entry)
+    deadlines = Deadlines(REQUEST_SECONDS, READER_SECONDS)
+    return ControlConnection(config, state, {}, peer=peer, entry=entry, deadlines=deadlines)
 
 
-def _config(app: Any) -> uvicorn.Config:
+def configure(app: ASGIApp) -> uvicorn.Config:
+    """Return how uvicorn's connections serve an application."""
     config = uvicorn.Config(
         app,
         loop="asyncio",

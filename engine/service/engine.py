@@ -179,6 +179,10 @@ class Engine:
         self._associations.wait_until_none(_ABORT_SECONDS)
         self._open.close()
 
+    def before_closing(self, end: Callable[[], None]) -> None:
+        """Have something ended by `stop`: after the drain, before any part of the engine closes."""
+        self._open.callback(end)
+
     @property
     def forwarding(self) -> ForwardingView:
         """Where stored objects are sent on to."""

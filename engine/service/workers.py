@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.events import LeftoversSwept, ObjectsAdopted
-from engine.events.monitoring import MetricsUnavailable
-from engine.model.addresses import MetricsAddress
 from engine.monitoring.alerts.dispatcher import AlertDispatcher
-from engine.monitoring.listener import MetricsListener
 from engine.monitoring.monitoring import Monitoring
 from engine.monitoring.watch import SilenceDetector, WatchThread
 from engine.processing.command.commands import Programs
@@ -101,8 +98,6 @@ class MonitoringService:
         configuration: Callable[[], Configuration],
     ) -> None:
         """Connect it; nothing is looked at yet."""
-        self._settings = settings
-        self._journal = storage.journal
         self.monitoring = Monitoring(
             intake.metrics,
             storage.index,
@@ -121,18 +116,6 @@ class MonitoringService:
         )
 
     def start(self, resources: ExitStack) -> None:
-        """Serve metrics and begin to look; `opened` ends that."""
-        self._serve_metrics(resources)
+        """Begin to look; `opened` ends that."""
         self._watch.start()
         resources.callback(self._watch.stop)
-
-    def _serve_metrics(self, resources: ExitStack) -> None:
-        """Let metrics be read over HTTP, if that is wanted; no reception depends on it."""
-        if not self._settings.metrics:
-            return
-        try:
-            place = MetricsAddress.parse(self._settings.metrics)
-            resources.callback(MetricsListener(place, self.monitoring).close)
-        except OSError as error:
-            why = error.strerror or str(error)
-            self._journal.record(MetricsUnavailable(address=self._settings.metrics, why=why))

@@ -1,5 +1,6 @@
 """The engine of the console's own process: asked before it is there, started, failed, stopped."""
 
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from engine import EngineSettings
 from engine.errors import EngineError
 from tests.fakes import busy
-from tests.running import configure
+from tests.running import LOOPBACK, configure, free_port
 from tui.app import ConsoleApp
 from tui.engine_client import EngineLink, EngineState
 from tui.late_engine import EngineStarting, LazyEngine
@@ -44,6 +45,20 @@ def test_it_is_the_engine_from_its_start_to_its_stop_and_hears_who_came_before(
         assert len(heard) == 1
     finally:
         late.stop()
+
+
+def test_its_metrics_are_served_from_its_start_to_its_stop(tmp_path: Path) -> None:
+    configure(tmp_path / "data")
+    port = free_port()
+    late = LazyEngine(EngineSettings(tmp_path / "data", metrics=str(port)))
+    late.start()
+    connection = HTTPConnection(LOOPBACK, port, timeout=20)
+    connection.request("GET", "/health")
+    assert connection.getresponse().status == 200
+    connection.close()
+    late.stop()
+    with pytest.raises(ConnectionRefusedError):
+        connection.connect()
 
 
 def test_it_is_not_started_after_the_console_was_left(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import pkgutil
 import sys
@@ -18,8 +19,9 @@ from pydantic_core import ValidationError
 import engine
 from engine.errors import InvalidWhitelistEntry
 from engine.events import Event
+from engine.remote import schema
 from engine.remote.protocol import fingerprint, methods
-from engine.remote.schema import Codec, NotPlain, event_modules
+from engine.remote.schema import Codec, NotPlain, event_modules, hints_of
 from tests.fakes import busy, make_receiver
 
 if TYPE_CHECKING:
@@ -153,3 +155,21 @@ def test_looking_four_times_a_second_costs_little_and_the_protocol_has_one_finge
     assert len(fingerprint()) == 16
     fingerprint.cache_clear()
     assert fingerprint() == fingerprint()
+
+
+def test_hints_are_understood_where_there_is_no_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = fingerprint()
+
+    def missing(_: object) -> str:
+        raise OSError("could not get source code")
+
+    monkeypatch.setattr(inspect, "getsource", missing)
+    for kept in (fingerprint, hints_of, schema._names_of):
+        kept.cache_clear()
+    assert fingerprint() == expected
+
+
+def test_a_name_that_means_two_things_is_not_guessed() -> None:
+    names = schema._names_of_values()
+    assert names["Receiver"] is type(make_receiver(1))
+    assert "masked" not in names  # two modules of the model have one
