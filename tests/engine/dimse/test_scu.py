@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.dicom.file_meta import FileMeta
-from engine.dimse.acse import A_RELEASE_RQ, encode_abort
+from engine.dimse.acse import A_RELEASE_RQ, encode_abort, encode_associate_rj
 from engine.dimse.contexts import VERIFICATION
-from engine.dimse.scu import OutgoingAssociation, SentObject, call, echo_peer, send_files
+from engine.dimse.scu import OutgoingAssociation, SentObject, call, echo, echo_peer, send_files
 from engine.errors import (
     AssociationBroken,
     AssociationRefused,
@@ -21,6 +21,7 @@ from engine.errors import (
     PeerError,
     PeerUnreachable,
 )
+from engine.host.clock import SystemClock
 from engine.model.peer import CallingTls, Peer, PeerDeadlines
 from tests import dicom
 from tests.certificates import Authority
@@ -397,3 +398,30 @@ def test_tls_that_the_peer_does_not_speak_is_said_so(tmp_path: Path) -> None:
     hurried = PeerDeadlines(connect_seconds=0.2)
     with Scp() as scp, pytest.raises(PeerUnreachable, match="no TLS: the handshake was not answer"):
         echo_peer(peer(scp.port, tls=CallingTls(str(ca))), hurried)
+
+
+@pytest.mark.parametrize(
+    ("whitelist_enabled", "source", "reason", "is_answer", "detail"),
+    [
+        (True, 1, 3, True, "answers; its whitelist keeps out DICOMDOCK, as configured"),
+        (False, 1, 3, False, "rejects the association (source 1, reason 3)"),
+        (True, 1, 7, False, "rejects the called AE title XNAT"),
+        (True, 3, 2, False, "rejects the association (source 3, reason 2)"),
+    ],
+)
+def test_an_echo_of_a_receiver_counts_a_rejection_by_its_own_whitelist_as_an_answer(
+    whitelist_enabled: bool, source: int, reason: int, is_answer: bool, detail: str
+) -> None:
+    with Scripted(encode_associate_rj(1, source, reason)) as scripted:
+        receiver = make_receiver("XNAT", scripted.port, whitelist_enabled=whitelist_enabled)
+        result = echo(receiver, LOOPBACK, SystemClock())
+    assert (result.ok, result.detail) == (is_answer, detail)
+
+
+def test_an_echo_of_a_receiver_that_does_not_speak_tls_is_no_answer(tmp_path: Path) -> None:
+    files = Authority(tmp_path / "ca").settings()
+    with Scripted(encode_abort(0)) as scripted:
+        receiver = make_receiver("SAFE", scripted.port, **files)
+        result = echo(receiver, LOOPBACK, SystemClock())
+    assert not result.ok
+    assert result.detail.startswith("no TLS: ")
