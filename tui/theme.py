@@ -53,6 +53,15 @@ RECEIVER_STYLES = {
     ReceiverState.NOT_ALLOWED: StateStyle("⊘", "BARRED", Tone.WARNING),
 }
 
+RECEIVER_FLAGS = (
+    ("A", "anonymization", "anonymize"),
+    ("W", "whitelist_enabled", "whitelist"),
+    ("R", "routing_enabled", "routing"),
+    ("P", "custom_processing", "processing"),
+)
+"""Letter, the receiver's switch, word for the legend."""
+FLAGS_LEGEND = "   ".join(f"{letter} {word}" for letter, _, word in RECEIVER_FLAGS)
+
 ASSOCIATION_STYLES = {
     None: StateStyle("●", "live", Tone.OK),
     AssociationEnd.RELEASED: StateStyle("○", "closed", Tone.MUTED),

@@ -1,16 +1,24 @@
-"""The association keys, for every screen that lists associations."""
+"""The association keys and palette entries, and what helps, on every screen with associations."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.api import AssociationEnd
+from tui.associations.table import repeated, row_key, when_rejected
 from tui.engine_client import AbortRequested, AllowRequested
-from tui.shell.screen import ConsoleScreen
+from tui.shell.screen import ConsoleScreen, PaletteEntry
+from tui.text import clock, host_of, safe
 from tui.widgets.table import MarkableTable
 
 if TYPE_CHECKING:
-    from engine.api import AssociationStatus
+    from collections.abc import Iterator
+
+    from engine.api import AssociationStatus, EngineSnapshot
+
+MAX_CALLERS = 10
+"""So many rejected callers are offered to be let in, the newest first."""
 
 
 class AssociationActions(ConsoleScreen):
@@ -52,3 +60,42 @@ class AssociationActions(ConsoleScreen):
     def _aborted(self) -> None:
         for table in self.query(MarkableTable):
             table.unmark()
+
+
+def caller_entries(
+    screen: ConsoleScreen, chosen: AssociationStatus | None
+) -> Iterator[PaletteEntry]:
+    """Offer to let rejected callers in."""
+    from tui.associations.allow import allow_form
+
+    snapshot = screen.engine_state.snapshot
+    if snapshot is None or screen.frame.read_only:
+        return
+    rejected = [a for a in snapshot.ended_associations if allow_form(a, snapshot)]
+    for association in rejected[:MAX_CALLERS]:
+        caller, called = safe(association.calling_ae_title), safe(association.called_ae_title)
+        yield PaletteEntry(
+            f"association: Allow {caller} in {called}",
+            f"rejected {when_rejected(association)} from {safe(host_of(association.address))}",
+            "w" if association == chosen else "",
+            partial(screen.post_message, AllowRequested(association)),
+        )
+
+
+def explanation(snapshot: EngineSnapshot, chosen: str | None, *, read_only: bool = False) -> str:
+    """Return why the chosen, else the newest rejected association was rejected; empty if none."""
+    rejected = [a for a in snapshot.ended_associations if a.end is AssociationEnd.REJECTED]
+    if not rejected:
+        return ""
+    shown = next((a for a in rejected if row_key(a) == chosen), rejected[0])
+    last = shown.ended_at or shown.since
+    when = f"{repeated(shown)}, last {clock(last)}" if shown.repeats > 1 else clock(last)
+    if row_key(shown) == chosen and not read_only:
+        when += f", {_what_helps(shown, snapshot)}"
+    return f"✗ rejected {when}: {safe(shown.why)}"
+
+
+def _what_helps(rejected: AssociationStatus, snapshot: EngineSnapshot) -> str:
+    from tui.associations.allow import allow_form  # whitelists, which the first picture needs not
+
+    return "w allows it" if allow_form(rejected, snapshot) else "w says what helps"

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.containers import Horizontal, Vertical, VerticalScroll
 
-from tui.associations.actions import AssociationActions
+from tui.associations.actions import AssociationActions, caller_entries
 from tui.associations.contexts import ContextsFetch, ContextsTable, context_rows, context_title
+from tui.associations.details import association_details, association_facts
 from tui.associations.table import (
     FIELDS,
     NOBODY,
@@ -18,8 +19,6 @@ from tui.associations.table import (
     association_title,
 )
 from tui.keys import Scope
-from tui.shell.details import Details, association_details, association_facts
-from tui.shell.offers import PaletteEntry, caller_entries, key_entries
 from tui.widgets.filter import FilterBar
 from tui.widgets.panel import Facts, Panel
 from tui.widgets.table import LiveTable
@@ -31,7 +30,8 @@ if TYPE_CHECKING:
 
     from engine.api import AssociationStatus, EngineSnapshot
     from tui.engine_client import EngineState
-    from tui.shell.screen import ScreenContext
+    from tui.shell.details import Details
+    from tui.shell.screen import PaletteEntry, ScreenContext
 
 
 class AssociationsScreen(AssociationActions):
@@ -114,7 +114,7 @@ class AssociationsScreen(AssociationActions):
     def palette_entries(self) -> Iterator[PaletteEntry]:
         """Offer to let in every rejected caller, not only the chosen one."""
         yield from caller_entries(self, self.rejected_caller)
-        for offer in key_entries(self, (Scope.ASSOCIATIONS, Scope.VIEW)):
+        for offer in self.key_entries(Scope.ASSOCIATIONS, Scope.VIEW):
             if offer.shown != "w":
                 yield offer
 

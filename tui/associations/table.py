@@ -160,25 +160,6 @@ def contexts(association: AssociationStatus) -> str:
     return f"{association.contexts_accepted}/{association.contexts_proposed}"
 
 
-def explanation(snapshot: EngineSnapshot, chosen: str | None, *, read_only: bool = False) -> str:
-    """Return why the chosen, else the newest rejected association was rejected; empty if none."""
-    rejected = [a for a in snapshot.ended_associations if a.end is AssociationEnd.REJECTED]
-    if not rejected:
-        return ""
-    shown = next((a for a in rejected if row_key(a) == chosen), rejected[0])
-    last = shown.ended_at or shown.since
-    when = f"{repeated(shown)}, last {clock(last)}" if shown.repeats > 1 else clock(last)
-    if row_key(shown) == chosen and not read_only:
-        when += f", {_what_helps(shown, snapshot)}"
-    return f"✗ rejected {when}: {safe(shown.why)}"
-
-
-def _what_helps(rejected: AssociationStatus, snapshot: EngineSnapshot) -> str:
-    from tui.associations.allow import allow_form  # whitelists, which the first picture needs not
-
-    return "w allows it" if allow_form(rejected, snapshot) else "w says what helps"
-
-
 def when_rejected(association: AssociationStatus) -> str:
     """Say when, and how often, a caller was rejected."""
     first = clock(association.since)

@@ -9,31 +9,25 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from engine.api import ReceiverState
-from tui.associations.actions import AssociationActions
+from tui.associations.actions import AssociationActions, caller_entries, explanation
 from tui.associations.table import (
     NOBODY,
     AssociationsTable,
     association_of,
     association_title,
-    explanation,
 )
 from tui.dashboard.panels import EmptyState, ThroughputChart
 from tui.engine_client import EngineState, SwitchRequested
 from tui.keys import Scope
 from tui.log.events import EventsTable, event_title
 from tui.places import HOME
-from tui.receivers.actions import ReceiverActions
+from tui.receivers.actions import ReceiverActions, receiver_entries
 from tui.receivers.failure import FailurePanel, FreePorts
-from tui.receivers.panel import ReceiverFacts, receiver_title
-from tui.receivers.table import FIELDS, ReceiversTable, flags_legend, receiver_rows
-from tui.shell.offers import (
-    PaletteEntry,
-    caller_entries,
-    key_entries,
-    receiver_entries,
-    site_entries,
-)
+from tui.receivers.panel import ReceiverFacts, receiver_details, receiver_title
+from tui.receivers.table import FIELDS, ReceiversTable, receiver_rows
+from tui.shell.offers import site_entries
 from tui.shell.status import is_barred
+from tui.theme import FLAGS_LEGEND
 from tui.widgets.filter import FilterBar
 from tui.widgets.panel import Panel
 from tui.widgets.table import LiveTable
@@ -45,7 +39,7 @@ if TYPE_CHECKING:
 
     from engine.api import AssociationStatus, EngineSnapshot, ReceiverStatus
     from tui.shell.details import Details
-    from tui.shell.screen import ScreenContext
+    from tui.shell.screen import PaletteEntry, ScreenContext
 
 RECEIVERS_SHARE = 0.4
 """The receivers table takes at most so much of the screen."""
@@ -138,7 +132,7 @@ class DashboardScreen(ReceiverActions, AssociationActions):
             table.choose(str(self._to_select))
             self._to_select = None
         matching = bar.count(len(rows), len(snapshot.receivers))
-        self.panel("receivers").describe(matching, flags_legend())
+        self.panel("receivers").describe(matching, FLAGS_LEGEND)
         self._matching = len(rows)
         self._fit_receivers(self._matching)
 
@@ -175,20 +169,26 @@ class DashboardScreen(ReceiverActions, AssociationActions):
 
     def details(self) -> Details | None:
         """Return what is known about the row under the cursor; a receiver's by default."""
-        from tui.shell.details import row_details
+        from tui.associations.details import association_row_details
+        from tui.log.advice import event_row_details
 
-        panel = self.focused_panel()
-        if panel not in ("associations", "events"):
-            panel = "receivers"
-        chosen = self.query_one(f"#{panel}-table", LiveTable).chosen
-        return row_details(self._engine_state, panel, chosen)
+        panel, engine_state = self.focused_panel(), self._engine_state
+        snapshot, status = engine_state.snapshot, self.selected
+        if snapshot is None:
+            return None
+        if panel == "associations":
+            chosen = self.query_one(AssociationsTable).chosen
+            return association_row_details(snapshot, chosen)
+        if panel == "events":
+            return event_row_details(engine_state, self.query_one(EventsTable).chosen)
+        return receiver_details(status, snapshot) if status else None
 
     def palette_entries(self) -> Iterator[PaletteEntry]:
         """Offer the actions on every receiver and caller, not only on the selected one."""
         yield from receiver_entries(self, self.selected)
         yield from caller_entries(self, self.rejected_caller)
         yield from site_entries(self)
-        yield from key_entries(self, (Scope.VIEW,))
+        yield from self.key_entries(Scope.VIEW)
 
     # What happens
 

@@ -10,6 +10,7 @@ from textual import on
 from textual.containers import Horizontal, Vertical, VerticalScroll
 
 from engine.api.objects import ComparedRow, ObjectReference, RowChange
+from engine.model.identity import UNASSIGNED
 from tui.engine_client import Fetch
 from tui.inspector.header import (
     FIELDS,
@@ -27,7 +28,6 @@ from tui.inspector.header import (
 from tui.inspector.image import InspectorImage, Picture
 from tui.keys import Scope
 from tui.places import HOME
-from tui.sessions.words import AREA_NAMES, name_of, project_of
 from tui.shell.details import Details
 from tui.shell.dialogs import MessageDialog
 from tui.shell.screen import ConsoleScreen
@@ -60,8 +60,8 @@ def trail_facts(trail: ObjectTrail, scripts: Sequence[str], now: datetime) -> li
     """Return the sessions an object is in, and every time that it arrived."""
     facts = list[Fact]()
     for session in trail.sessions:
-        where = AREA_NAMES[session.area].lower()
-        facts.append(("session", f"{name_of(session)} in {project_of(session)}, {where}"))
+        label, project = safe(session.label, 60), safe(session.project or UNASSIGNED, 60)
+        facts.append(("session", f"{label} in {project}, {session.area}"))
     ran = ", ".join(safe(number, 20) for number in scripts)
     facts.append(("anonymized", f"script {ran}; c compares" if ran else "no script has run"))
     for step in trail.steps[-MOST_STEPS:]:

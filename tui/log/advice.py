@@ -1,4 +1,4 @@
-"""Advice for events that do not name a remedy themselves."""
+"""What is known about one event, with advice where the event names no remedy itself."""
 
 from __future__ import annotations
 
@@ -28,10 +28,16 @@ from engine.events import (
 )
 from engine.events.monitoring import ClockStepped
 from engine.events.sessions import SessionConflicts, SessionFailed
-from tui.text import safe, sentence_case
+from tui.log.events import event_key
+from tui.shell.details import Details, in_lines
+from tui.text import moment, safe, sentence_case
+from tui.theme import SEVERITY_STYLES
 
 if TYPE_CHECKING:
-    from engine.events import Event
+    from datetime import datetime
+
+    from engine.events import Event, RecordedEvent
+    from tui.engine_client import EngineState
 
 _ADVICE: dict[type[Event], str] = {
     AssociationRejected: "Screen 2 says what lets this caller in; w on its row allows it.",
@@ -66,3 +72,28 @@ def what_to_do(event: Event) -> str:
             f"{safe(event.remedy)}; on screen 1, e edits the receiver and r retries."
         )
     return _ADVICE.get(type(event), "")
+
+
+def event_row_details(engine_state: EngineState, chosen: str | None) -> Details | None:
+    """Return what is known about the event with this row key, if it is (still) there."""
+    snapshot = engine_state.snapshot
+    found = next((r for r in engine_state.events if event_key(r) == chosen), None)
+    return event_details(found, snapshot.taken_at) if found and snapshot else None
+
+
+def event_details(recorded: RecordedEvent, now: datetime) -> Details:
+    """Return an event with its whole sentence."""
+    event = recorded.event
+    look = SEVERITY_STYLES[event.severity]
+    facts = [
+        ("receiver", safe(event.receiver) or "–"),
+        ("calling AE title", safe(event.calling_ae_title) or "–"),
+        ("association", safe(event.association) or "–"),
+        ("topic", safe(event.topic)),
+    ]
+    advice_here = what_to_do(event)
+    if advice_here:
+        facts.append(("what to do", advice_here))
+    title = f"{look.glyph} {look.word} {moment(recorded.at, now)}"
+    record = {"at": recorded.at.isoformat(), **event.to_record()}
+    return Details(title, f"{safe(event.sentence())}\n\n{in_lines(facts)}", record)

@@ -18,10 +18,9 @@ from engine.errors import EngineError
 from engine.events import Severity
 from tui.engine_client import EngineCall
 from tui.keys import Scope
-from tui.log.advice import what_to_do
+from tui.log.advice import event_details, what_to_do
 from tui.log.event_log import FIELDS, LEVELS, LogModel
 from tui.log.view import LogView, TimeFormat
-from tui.shell.details import Details, event_details
 from tui.shell.dialogs import PromptDialog
 from tui.shell.screen import ConsoleScreen, ScreenContext
 from tui.text import counted, moment, safe
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from engine.events import RecordedEvent
     from tui.engine_client import EngineState
     from tui.log.event_log import LogEntry
+    from tui.shell.details import Details
     from tui.widgets.panel import Fact
 
 

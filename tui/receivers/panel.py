@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual.widget import Widget
 
 from engine.api import ReceiverState
+from tui.receivers.failure import failure_report
+from tui.shell.details import Details
 from tui.text import count, counted, cut, fit, moment, safe, size
 from tui.theme import DARK, RECEIVER_STYLES, Palette, Tone, palette_of
 
@@ -148,3 +151,21 @@ def receiver_report(status: ReceiverStatus, snapshot: EngineSnapshot) -> str:
     """Return all facts as lines of text."""
     lines = [f"{fit(name, LABEL_WIDTH)}{value}" for name, value in receiver_facts(status, snapshot)]
     return "\n".join(lines)
+
+
+def receiver_details(status: ReceiverStatus, snapshot: EngineSnapshot) -> Details:
+    """Return what is known about a receiver."""
+    report = failure_report(status, snapshot)
+    text = receiver_report(status, snapshot)
+    record = {
+        "receiver": status.receiver.to_record(),
+        "state": status.state,
+        "since": status.since.isoformat(),
+        "address": status.address,
+        "failure": asdict(status.failure) if status.failure else None,
+        "open_associations": status.open_associations,
+        "objects_today": status.objects_today,
+        "bytes_today": status.bytes_today,
+        "failed_today": status.failed_today,
+    }
+    return Details(receiver_title(status), report or text, record)

@@ -13,13 +13,15 @@ from textual.widget import Widget
 
 from engine.api import ReceiverState
 from engine.metrics import Throughput
-from tui.associations.actions import AssociationActions
+from tui.associations.actions import AssociationActions, caller_entries
 from tui.associations.contexts import ContextsFetch, ContextsTable, context_rows, context_title
+from tui.associations.details import association_row_details
 from tui.associations.table import AllAssociationsTable, association_of
 from tui.keys import Scope
+from tui.log.advice import event_row_details
 from tui.log.events import ReceiverEventsTable
 from tui.places import HOME
-from tui.receivers.actions import ReceiverActions
+from tui.receivers.actions import ReceiverActions, receiver_entries
 from tui.receivers.failure import FailurePanel, FreePorts
 from tui.receivers.objects import (
     NOTHING,
@@ -29,9 +31,8 @@ from tui.receivers.objects import (
     object_facts,
     object_style,
 )
-from tui.receivers.panel import Fact, receiver_facts
-from tui.shell.details import Details, in_lines, receiver_details, row_details
-from tui.shell.offers import PaletteEntry, caller_entries, key_entries, receiver_entries
+from tui.receivers.panel import Fact, receiver_details, receiver_facts
+from tui.shell.details import Details, in_lines
 from tui.text import clock, fit, megabytes, moment, safe, sparkrows
 from tui.theme import DARK, RECEIVER_STYLES, Palette, Tone, palette_of
 from tui.widgets.panel import Facts, Panel
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from engine.api import AssociationStatus, EngineSnapshot, ReceiverStatus
     from engine.api.objects import RecentObject
     from tui.engine_client import EngineState
-    from tui.shell.screen import ScreenContext
+    from tui.shell.screen import PaletteEntry, ScreenContext
 
 
 AXIS_WIDTH = 7
@@ -231,10 +232,14 @@ class ReceiverScreen(ReceiverActions, AssociationActions):
         if panel == "objects":
             one = self._objects.find(self.query_one(LastObjectsTable).chosen)
             return object_details(one) if one is not None else None
-        if panel in ("associations", "events"):
-            chosen = self.query_one(f"#{panel}-table", LiveTable).chosen
+        if panel == "associations" and snapshot is not None:
+            chosen = self.query_one(AllAssociationsTable).chosen
             if chosen is not None:
-                return row_details(self.shown_reading, panel, chosen)
+                return association_row_details(snapshot, chosen)
+        if panel == "events":
+            chosen = self.query_one(ReceiverEventsTable).chosen
+            if chosen is not None:
+                return event_row_details(self.shown_reading, chosen)
         status = self.selected
         return receiver_details(status, snapshot) if status and snapshot else None
 
@@ -242,7 +247,7 @@ class ReceiverScreen(ReceiverActions, AssociationActions):
         """Offer what can be done with this receiver first."""
         yield from receiver_entries(self, self.selected)
         yield from caller_entries(self, self.rejected_caller)
-        yield from key_entries(self, (Scope.NEIGHBOURS, Scope.VIEW))
+        yield from self.key_entries(Scope.NEIGHBOURS, Scope.VIEW)
 
     # What happens
 

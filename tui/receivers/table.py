@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from engine.api import ReceiverState
 from tui.text import age, count, megabytes, safe, size
-from tui.theme import RECEIVER_STYLES, Tone
+from tui.theme import RECEIVER_FLAGS, RECEIVER_STYLES, Tone
 from tui.widgets.filter import NO_FILTER, folded
 from tui.widgets.table import Cell, Column, LiveTable, TableRow
 
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
 
 FIELDS = ("receiver", "state", "port", "identifier", "to")
 """What a filter can ask for by name."""
-FLAGS = (
-    ("A", "anonymization", "anonymize"),
-    ("W", "whitelist_enabled", "whitelist"),
-    ("R", "routing_enabled", "routing"),
-    ("P", "custom_processing", "processing"),
-)
-"""Letter, the receiver's switch, word for the legend."""
 
 
 class ReceiversTable(LiveTable):
@@ -127,9 +120,4 @@ def _destination(receiver: Receiver) -> str:
 
 def flags(receiver: Receiver) -> str:
     """Return one letter for each switch that is on, a dot for the others."""
-    return "".join(letter if getattr(receiver, name) else "·" for letter, name, _ in FLAGS)
-
-
-def flags_legend() -> str:
-    """Return what the letters mean."""
-    return "   ".join(f"{letter} {word}" for letter, _, word in FLAGS)
+    return "".join(letter if getattr(receiver, name) else "·" for letter, name, _ in RECEIVER_FLAGS)

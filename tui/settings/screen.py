@@ -35,8 +35,8 @@ from tui.settings.tables import (
     target_rows,
 )
 from tui.shell.details import Details
-from tui.shell.offers import PaletteEntry, key_entries, site_entries
-from tui.shell.screen import ConsoleScreen
+from tui.shell.offers import site_entries
+from tui.shell.screen import ConsoleScreen, PaletteEntry
 from tui.shell.status import is_barred
 from tui.text import counted, safe
 from tui.widgets.filter import FilterBar
@@ -349,7 +349,7 @@ class SiteScreen(ConsoleScreen):
             yield from self._target_offers(self._known.settings)
             yield from self._project_offers(self._known.settings)
         yield from site_entries(self)
-        yield from key_entries(self, (Scope.VIEW,))
+        yield from self.key_entries(Scope.VIEW)
 
     def _target_offers(self, settings: SiteAndProjects) -> Iterator[PaletteEntry]:
         for target in settings.site.alerts.targets:

@@ -19,10 +19,10 @@ from textual.widgets import Static
 
 from engine.api import ReceiverState
 from tui.keys import KEYS, Key, Scope
-from tui.receivers.table import FLAGS
 from tui.text import counted, duration, fit, moment, safe, size
 from tui.theme import (
     ASSOCIATION_STYLES,
+    FLAGS_LEGEND,
     RECEIVER_STYLES,
     Palette,
     Tone,
@@ -162,7 +162,7 @@ def _append_states(page: Text, palette: Palette) -> None:
     page.append("\nAssociations\n", "bold")
     looks = "   ".join(str(look) for look in ASSOCIATION_STYLES.values())
     page.append(f"  {looks}\n\nFlags\n")
-    page.append("  " + "   ".join(f"{letter} {word}" for letter, _, word in FLAGS) + "\n")
+    page.append(f"  {FLAGS_LEGEND}\n")
 
 
 PACKAGES = ("dicomdock", "textual", "rich", "pynetdicom", "pydicom")

@@ -10,9 +10,8 @@ from textual.content import Content
 from textual.widgets import Input
 
 from tui.keys import BY_ID
-from tui.receivers.actions import ReceiverActions
-from tui.shell.offers import PaletteEntry, navigation_entries
-from tui.shell.screen import ConsoleScreen
+from tui.shell.offers import navigation_entries
+from tui.shell.screen import ConsoleScreen, PaletteEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +42,7 @@ class ConsoleCommands(Provider):
         app = cast("ConsoleApp", self.app)
         if isinstance(self.screen, ConsoleScreen):
             yield from self.screen.palette_entries()
-            if not isinstance(self.screen, ReceiverActions):
+            if not self.screen.OFFERS_RECEIVERS:
                 yield from navigation_entries(self.screen)
             yield from _navigation_entries(app, self.screen)
         yield from _app_entries(app)

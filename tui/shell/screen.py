@@ -29,7 +29,6 @@ from tui.keys import KEYS, Scope, bindings, changes
 from tui.places import HOME, SCREEN_SPECS, ScreenSpec
 from tui.shell.dialogs import MessageDialog
 from tui.shell.key_line import KeyLine
-from tui.shell.offers import PaletteEntry, key_entries
 from tui.shell.status import STATUS, Banners, StatusLine, stopping_sentence
 from tui.text import clock, counted, cut, safe
 from tui.theme import palette_of
@@ -152,6 +151,17 @@ class Painted(Protocol):
         ...
 
 
+class PaletteEntry(NamedTuple):
+    """One line of the palette."""
+
+    name: str
+    """Such as ``receiver: Edit XNAT:8104``; safe text."""
+    detail: str
+    shown: str
+    """The key, if there is one."""
+    run: Callable[[], object]
+
+
 class ConsoleScreen(Screen[None]):
     """Shows one reading after another while it is seen; asks for commands by message."""
 
@@ -161,6 +171,8 @@ class ConsoleScreen(Screen[None]):
     """Whose keys work on it, besides those of every screen."""
     PANELS: ClassVar[tuple[str, ...]] = ()
     """Ids of the panels that can be focused; the first is home."""
+    OFFERS_RECEIVERS: ClassVar[bool] = False
+    """Whether `palette_entries` names each receiver itself."""
     BINDINGS = bindings(Scope.SCREENS, Scope.VIEW)
 
     def __init_subclass__(cls, **options: object) -> None:
@@ -204,7 +216,15 @@ class ConsoleScreen(Screen[None]):
 
     def palette_entries(self) -> Iterator[PaletteEntry]:
         """Return what the palette offers on this screen."""
-        yield from key_entries(self, (*self.SCOPES, Scope.VIEW))
+        yield from self.key_entries(*self.SCOPES, Scope.VIEW)
+
+    def key_entries(self, *scopes: Scope) -> Iterator[PaletteEntry]:
+        """Offer what keys of some scopes do, as far as they work now."""
+        for key in KEYS:
+            parameters = (key.argument,) if key.argument else ()
+            if key.scope in scopes and self.check_action(key.verb, parameters):
+                name = f"{key.scope.lower()}: {key.label}"
+                yield PaletteEntry(name, key.help, key.shown, partial(self.run_action, key.action))
 
     @property
     def has_content(self) -> bool:
