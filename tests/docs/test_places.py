@@ -1,0 +1,47 @@
+"""What developers' documents say of places in the code and in each other is true."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
+GUIDES = [ROOT / "docs" / "developers" / name for name in ("ways.md", "reception.md")]
+STEP = re.compile(r"`((?:engine|tui)/[\w/]+\.py)`\s+`([\w.]+)`")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_to_a_file(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#:\s]+)[^):]*\)", document.read_text())
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
+def test_every_module_that_a_guide_names_is_there(guide: Path) -> None:
+    named = set(re.findall(r"(?<![\w/.<>-])(?:\w+/)+\w+\.py\b", guide.read_text()))
+    missing = {
+        name for name in named if not any((top / name).exists() for top in (ROOT, ROOT / "engine"))
+    }
+    assert missing == set()
+
+
+def test_every_function_that_a_way_names_is_there() -> None:
+    steps = STEP.findall((ROOT / "docs" / "developers" / "ways.md").read_text())
+    assert len(steps) > 50
+    assert [step for step in steps if step[1] not in _defined(ROOT / step[0])] == []
+
+
+def _defined(path: Path) -> set[str]:
+    """Return the classes, functions and methods of a module, methods with and without class."""
+    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, kinds):
+            names.add(node.name)
+            inner = (child for child in node.body if isinstance(child, kinds))
+            names |= {f"{node.name}.{child.name}" for child in inner}
+    return names
