@@ -378,6 +378,12 @@ class PeerFull(PeerError):
     exit_code = 9
 
 
+class NotDelivered(EngineError):
+    """A target of alerts could not be told."""
+
+    title = "The alert was not delivered"
+
+
 class StorageUnusable(EngineError):
     """The data directory can't hold what the engine must keep there."""
 

@@ -11,7 +11,7 @@ from engine.cli.context import actor, add_show_secrets, shown, shows_secrets, st
 from engine.cli.files import STANDARD_STREAM
 from engine.cli.live import running_engine
 from engine.cli.options import add_verb, add_verbs, text_of_file, text_or_file, whole_number
-from engine.errors import NotFound
+from engine.errors import NotDelivered, NotFound
 from engine.host import terminal
 from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
 
@@ -93,8 +93,6 @@ def _delete(arguments: argparse.Namespace) -> None:
 
 def _test(arguments: argparse.Namespace) -> int:
     """Let the running engine send test alerts: their programs run as its user, never as ours."""
-    from engine.monitoring.alerts.webhook import NotDelivered
-
     with running_engine(arguments) as engine:
         # Of the file, which the engine may not have read again yet.
         alerts = store_of(arguments).load().site.alerts

@@ -8,13 +8,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from engine.config.masking import revealed_target
-from engine.errors import EngineError
+from engine.errors import EngineError, NotDelivered
 from engine.events import SecretsShown
 from engine.events.monitoring import AlertTried
 from engine.host.terminal import visible
 from engine.metrics import QueueCounts
 from engine.monitoring.alerts.delivery import send_test_alert
-from engine.monitoring.alerts.webhook import NotDelivered
 from engine.monitoring.exposition import render
 from engine.monitoring.health import judge
 

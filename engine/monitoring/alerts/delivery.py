@@ -15,9 +15,9 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from engine.errors import NotDelivered
 from engine.model.alerts import AlertSettings
 from engine.monitoring.alerts.throttle import Alert
-from engine.monitoring.alerts.webhook import NotDelivered, post
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +47,8 @@ def deliver(target: AlertTarget, alert: Alert, cut_off: Callable[[], bool] = lam
     if target.command:
         _run(target.command, body, alert, cut_off)
     else:
+        from engine.monitoring.alerts.webhook import post
+
         post(target.webhook, body)
 
 

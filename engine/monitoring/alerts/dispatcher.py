@@ -7,11 +7,11 @@ import queue
 import threading
 from typing import TYPE_CHECKING
 
+from engine.errors import NotDelivered
 from engine.events.monitoring import AlertFailed
 from engine.monitoring.alerts.conditions import concerns
 from engine.monitoring.alerts.delivery import deliver
 from engine.monitoring.alerts.throttle import AlertThrottle
-from engine.monitoring.alerts.webhook import NotDelivered
 
 if TYPE_CHECKING:
     from collections.abc import Callable

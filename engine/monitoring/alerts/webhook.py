@@ -1,42 +1,37 @@
 """Posts an alert to a webhook, in a time that the other end can't make longer.
 
-Redirections are not followed, for they could lead to addresses that nobody configured.
+This is httpcore, as in `engine.remote.channel`. It follows no redirection: that could lead to an
+address that nobody configured. Loaded with the first alert for a webhook, see `delivery`.
 """
 
 from __future__ import annotations
 
-import io
 import ssl
 import time
 from base64 import b64encode
-from functools import partial
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import TYPE_CHECKING, Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import unquote_to_bytes, urlsplit
-from urllib.request import (
-    HTTPHandler,
-    HTTPRedirectHandler,
-    HTTPSHandler,
-    OpenerDirector,
-    Request,
-    build_opener,
-)
+from urllib.request import getproxies, proxy_bypass
 
-from engine.errors import EngineError
+import httpcore
+
+from engine.errors import NotDelivered
 
 if TYPE_CHECKING:
-    import socket
-
-
-class NotDelivered(EngineError):
-    """A target could not be told."""
-
-    title = "The alert was not delivered"
-
+    from collections.abc import Iterable
+    from urllib.parse import SplitResult
 
 WEBHOOK_SECONDS = 10.0
 """From the call to the end of the answer's header; its body is not read."""
+
+_FAILURES = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+    OSError,
+    ValueError,
+)
 
 
 def post(url: str, body: bytes) -> None:
@@ -45,102 +40,120 @@ def post(url: str, body: bytes) -> None:
     Raises:
         NotDelivered: in words that say why, without what may be secret.
     """
-    headers = {"Content-Type": "application/json", "User-Agent": "dicomdock"}
-    url, login = _without_login(url)
-    if login:
-        headers["Authorization"] = f"Basic {b64encode(login).decode()}"
-    request = Request(url, body, headers, method="POST")
     until = time.monotonic() + WEBHOOK_SECONDS
+    address, login = _without_login(urlsplit(url))
+    headers: dict[bytes | str, bytes | str] = {
+        "Host": address.netloc,  # httpcore's own lacks the brackets of an IPv6 address
+        "Content-Type": "application/json",
+        "User-Agent": "dicomdock",
+        "Connection": "close",
+    }
+    if login is not None:
+        headers["Authorization"] = f"Basic {b64encode(b':'.join(login)).decode()}"
     try:
-        with _opener(until).open(request, timeout=WEBHOOK_SECONDS):
-            return
-    except HTTPError as error:
-        with error:
-            raise NotDelivered(f"the webhook answered {error.code}", "check its address") from None
-    except (URLError, OSError, ValueError, HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        if isinstance(reason, TimeoutError):
-            late = f"the webhook took longer than {WEBHOOK_SECONDS:g} s"
-            raise NotDelivered(late, "let it answer first and work then") from None
-        why = getattr(reason, "strerror", None) or type(reason).__name__
+        with (
+            httpcore.ConnectionPool(
+                ssl_context=_trust(address),
+                proxy=_proxy_for(address),
+                network_backend=_TimedBackend(until),
+            ) as pool,
+            pool.stream("POST", address.geturl(), headers=headers, content=body) as answer,
+        ):
+            status = answer.status
+    except (httpcore.TimeoutException, TimeoutError):
+        late = f"the webhook took longer than {WEBHOOK_SECONDS:g} s"
+        raise NotDelivered(late, "let it answer first and work then") from None
+    except _FAILURES as error:
+        why = _in_words(error)
         raise NotDelivered(f"the webhook can't be reached: {why}", "check its address") from None
+    if not 200 <= status < 300:
+        raise NotDelivered(f"the webhook answered {status}", "check its address")
 
 
-def _without_login(url: str) -> tuple[str, bytes]:
-    """Return an address as it is called, and the login that it names; nothing for none."""
-    parts = urlsplit(url)
-    login, at, host = parts.netloc.rpartition("@")
+def _in_words(error: Exception) -> str:
+    if isinstance(error, httpcore.RemoteProtocolError):
+        return "it gave no HTTP answer"
+    reason = error.__context__ or error  # httpcore's errors stand for those of the system
+    return getattr(reason, "strerror", None) or type(reason).__name__
+
+
+def _without_login(url: SplitResult) -> tuple[SplitResult, tuple[bytes, bytes] | None]:
+    """Return an address as it is called, and the login that it names."""
+    login, at, host = url.netloc.rpartition("@")
     user, _, password = (unquote_to_bytes(part) for part in login.partition(":"))
-    return parts._replace(netloc=host).geturl(), user + b":" + password if at else b""
+    return url._replace(netloc=host), (user, password) if at else None
 
 
-def _opener(until: float) -> OpenerDirector:
-    return build_opener(_NoRedirection, _Plain(until), _Secure(until))
+def _trust(address: SplitResult) -> ssl.SSLContext | None:
+    """Return the system's authorities; httpcore's own are those of a package."""
+    return ssl.create_default_context() if address.scheme == "https" else None
 
 
-class _NoRedirection(HTTPRedirectHandler):
-    """Leaves a redirection as the answer that it is."""
-
-    def redirect_request(self, *_: object, **__: object) -> None:
-        """Follow none."""
-
-
-class _Plain(HTTPHandler):
-    """Calls ``http:`` addresses."""
-
-    def __init__(self, until: float) -> None:
-        super().__init__()
-        self._until = until
-
-    def http_open(self, request: Request) -> Any:
-        """Open an address, as `OpenerDirector` asks for it."""
-        return self.do_open(partial(_timed, HTTPConnection, self._until), request)
+def _proxy_for(address: SplitResult) -> httpcore.Proxy | None:
+    """Return the proxy that the environment names for an address."""
+    named = getproxies().get(address.scheme)
+    if not named or proxy_bypass(address.netloc):
+        return None
+    proxy, login = _without_login(urlsplit(named if "://" in named else f"http://{named}"))
+    return httpcore.Proxy(proxy.geturl(), auth=login, ssl_context=_trust(proxy))
 
 
-class _Secure(HTTPSHandler):
-    """Calls ``https:`` addresses."""
+class _TimedBackend(httpcore.SyncBackend):
+    """Connects; whatever is done with a connection must be done by one moment."""
 
     def __init__(self, until: float) -> None:
-        super().__init__()
         self._until = until
 
-    def https_open(self, request: Request) -> Any:
-        """Open an address, as `OpenerDirector` asks for it."""
-        made = partial(_timed, HTTPSConnection, self._until, context=ssl.create_default_context())
-        return self.do_open(made, request)
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect, as httpcore asks for it."""
+        left = _left(self._until)
+        stream = super().connect_tcp(host, port, left, local_address, socket_options)
+        return _TimedStream(stream, self._until)
 
 
-def _timed(kind: type[HTTPConnection], until: float, host: str, **options: Any) -> HTTPConnection:
-    """Return a connection whose answer is read until a moment and no longer."""
-    connection = kind(host, **options)
-    connection.response_class = partial(_TimedResponse, until)  # type: ignore[assignment]
-    return connection
+class _TimedStream(httpcore.NetworkStream):
+    """A connection; the time that each step may take is what is left of the whole."""
 
-
-class _TimedResponse(HTTPResponse):
-    """An answer of which every byte must be there in time."""
-
-    def __init__(self, until: float, sock: socket.socket, *rest: Any, **options: Any) -> None:
-        super().__init__(sock, *rest, **options)
-        self.fp.close()
-        self.fp = io.BufferedReader(_TimedReader(sock, until))
-
-
-class _TimedReader(io.RawIOBase):
-    """Reads from a socket; the time that a read may take is what is left of the whole."""
-
-    def __init__(self, sock: socket.socket, until: float) -> None:
-        self._socket = sock
+    def __init__(self, stream: httpcore.NetworkStream, until: float) -> None:
+        self._stream = stream
         self._until = until
 
-    def readable(self) -> bool:
-        """Say that it can be read."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read what is there."""
-        left = self._until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._socket.settimeout(left)
-        return self._socket.recv_into(buffer)
+        return self._stream.read(max_bytes, _left(self._until))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Write; an alert is less than the kernel takes at once, and can't be drawn out."""
+        self._stream.write(buffer, _left(self._until))
+
+    def close(self) -> None:
+        """Close it."""
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        """Shake hands."""
+        left = _left(self._until)
+        return _TimedStream(self._stream.start_tls(ssl_context, server_hostname, left), self._until)
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what the connection knows of itself."""
+        return self._stream.get_extra_info(info)
+
+
+def _left(until: float) -> float:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left

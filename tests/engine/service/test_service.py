@@ -26,6 +26,7 @@ from engine.errors import (
     CorruptConfiguration,
     InvalidReceiver,
     InvalidSite,
+    NotDelivered,
     NotFound,
     StorageUnusable,
 )
@@ -35,7 +36,6 @@ from engine.index.store import SessionIndex
 from engine.model.alerts import AlertTarget
 from engine.model.anonymization import SiteScript
 from engine.model.project import Project
-from engine.monitoring.alerts.webhook import NotDelivered
 from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings
 from tests.caller import SERVER_NAME, Caller, call

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.errors import NotDelivered
 from engine.model.study_route import StudyRoute
-from engine.monitoring.alerts.webhook import NotDelivered
 from tests.fakes import NOW
 from tests.tui.reaching import reach
 from tests.tui.settings.settled_site import ERROR, hostile, settled

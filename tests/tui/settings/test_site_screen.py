@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 from textual.widgets import Button, Input, Static, TextArea
 
 from engine.api.scripts import ScriptPreview, TrialOutcome
-from engine.errors import EngineError, InvalidProject, NotFound, Problem
+from engine.errors import EngineError, InvalidProject, NotDelivered, NotFound, Problem
 from engine.model.project import Project
 from engine.model.site import SiteSettings
 from engine.model.study_route import StudyRoute
-from engine.monitoring.alerts.webhook import NotDelivered
 from tests.fakes import NOW, FakeEngine, busy
 from tests.tui.settings.settled_site import ERROR, PROJECTS, SITE, TARGETS, TRAP, settled
 from tui.app import ConsoleApp

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.errors import NotDelivered
 from engine.events import ReceiverFailed
 from engine.events.journal import Journal
 from engine.events.monitoring import AlertFailed
@@ -23,7 +24,6 @@ from engine.monitoring.alerts import delivery, dispatcher, webhook
 from engine.monitoring.alerts.delivery import deliver
 from engine.monitoring.alerts.dispatcher import AlertDispatcher
 from engine.monitoring.alerts.throttle import Alert
-from engine.monitoring.alerts.webhook import NotDelivered
 from tests.certificates import Authority
 from tests.running import WatchedJournal
 
@@ -38,16 +38,21 @@ FAILED = ReceiverFailed(receiver="CT1:8105", reason="port in use", remedy="stop 
 class Hook(HTTPServer):
     """A webhook that notes what it is told and gives the answers that it was given."""
 
-    def __init__(self, *answers: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Told)
+    def __init__(self, *answers: int, host: str) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, 0), _Told)
         self.answers = list(answers)
         self.told: list[dict[str, object]] = []
         self.logins: list[str | None] = []
+        self.asked: list[str] = []
+        self.hosts: list[str | None] = []
+        self.proxy_logins: list[str | None] = []
         self.changed = threading.Condition()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/secret"
+        host, port = self.server_address[:2]
+        return f"http://{f'[{host!s}]' if ':' in str(host) else host!s}:{port}/secret"
 
 
 class _Told(BaseHTTPRequestHandler):
@@ -59,6 +64,9 @@ class _Told(BaseHTTPRequestHandler):
         with self.server.changed:
             self.server.told.append(json.loads(body))
             self.server.logins.append(self.headers["Authorization"])
+            self.server.asked.append(self.path)
+            self.server.hosts.append(self.headers["Host"])
+            self.server.proxy_logins.append(self.headers["Proxy-Authorization"])
             self.server.changed.notify_all()
         self.send_response(status)
         self.send_header("Location", self.server.url)
@@ -69,8 +77,8 @@ class _Told(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def hook(*answers: int) -> Iterator[Hook]:
-    with Hook(*answers) as server:
+def hook(*answers: int, host: str = "127.0.0.1") -> Iterator[Hook]:
+    with Hook(*answers, host=host) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield server
@@ -120,7 +128,7 @@ def test_a_webhook_gets_the_alert_and_no_redirection_is_followed() -> None:
                 deliver(target, ALERT)
             assert "secret" not in caught.value.detail
         assert [told["subject"] for told in server.told] == ["CT1:8105"] * 3
-    with pytest.raises(NotDelivered, match="can't be reached"):
+    with pytest.raises(NotDelivered, match="can't be reached: Connection refused"):
         deliver(target, ALERT)
 
 
@@ -147,7 +155,7 @@ def test_what_answers_without_being_a_webhook_is_told_in_words() -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        with pytest.raises(NotDelivered, match="BadStatusLine") as caught:
+        with pytest.raises(NotDelivered, match="it gave no HTTP answer") as caught:
             deliver(target, ALERT)
         thread.join()
     assert "secret" not in caught.value.detail
@@ -176,6 +184,38 @@ def test_a_webhook_that_answers_byte_by_byte_holds_nobody_up(
         finally:
             gone.set()
             thread.join()
+
+
+def test_a_webhook_that_shakes_hands_for_ever_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(webhook, "WEBHOOK_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:  # connects, and says nothing
+        target = AlertTarget("ops", webhook=f"https://localhost:{server.getsockname()[1]}/")
+        with pytest.raises(NotDelivered, match=r"took longer than 0\.3 s"):
+            deliver(target, ALERT)
+
+
+def test_a_webhook_is_reached_by_the_proxy_that_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with hook() as proxy:
+        place = proxy.url.removeprefix("http://").removesuffix("/secret")
+        monkeypatch.setenv("http_proxy", f"http://me:p%40ss@{place}")
+        monkeypatch.setenv("no_proxy", "elsewhere.example")
+        deliver(AlertTarget("ops", webhook="http://hook.example:1/secret"), ALERT)
+        with pytest.raises(NotDelivered, match="can't be reached"):
+            deliver(AlertTarget("ops", webhook="http://elsewhere.example:1/secret"), ALERT)
+    assert proxy.asked == ["http://hook.example:1/secret"]
+    (login,) = proxy.proxy_logins
+    assert b64decode((login or "").removeprefix("Basic ")) == b"me:p@ss"
+
+
+def test_a_webhook_hears_under_which_name_it_is_called() -> None:
+    with hook(host="::1") as server:
+        deliver(AlertTarget("ops", webhook=f"{server.url}?to=%20#not-sent"), ALERT)
+    assert server.hosts == [f"[::1]:{server.server_address[1]}"]
+    assert server.asked == ["/secret?to=%20"]
 
 
 def test_a_webhook_over_tls_must_show_a_certificate_that_we_trust(tmp_path: Path) -> None:
