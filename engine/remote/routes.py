@@ -1,7 +1,8 @@
-"""The ASGI application: one route for each method of the view, and whatever else is mounted."""
+"""The ASGI application: a route for each method of the view, urgent events, and further routes."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -15,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from engine import __version__
@@ -29,26 +30,28 @@ from engine.remote.failures import ReadOnly, dump_error, status_of
 from engine.remote.openapi import describe
 from engine.remote.protocol import (
     ACTOR,
+    BEAT,
+    BEAT_SECONDS,
     JSON,
     PREFIX,
     PROTOCOL_HEADER,
     VERSION_HEADER,
     fingerprint,
     methods,
+    written,
 )
 from engine.remote.schema import describe_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from engine.api import EngineView
-    from engine.events import Event
+    from engine.events import Event, RecordedEvent
     from engine.remote.protocol import Method
-    from engine.remote.stream import EventStream
 
 
 REFUSALS_PER_HOUR = 20
@@ -105,6 +108,62 @@ class RequestRefused(EngineError):
     def __init__(self, http_status: int, detail: str, remedy: str) -> None:
         super().__init__(detail, remedy)
         self.http_status = http_status
+
+
+MAX_WAITING = 200
+"""News that a slow reader has not taken yet; more are left out, `events_since` has them all."""
+
+
+class EventStream:
+    """Streams the urgent events of an engine; lives in one event loop."""
+
+    def __init__(self, engine: EngineView) -> None:
+        self._engine = engine
+        self._ended = asyncio.Event()
+        self._streams: set[asyncio.Queue[RecordedEvent | None]] = set()
+
+    async def respond(self, _request: Request) -> Response:
+        """Answer with a stream that goes on until one side ends it."""
+        headers = {"cache-control": "no-store"}
+        return StreamingResponse(self._news(), media_type="text/event-stream", headers=headers)
+
+    def end(self) -> None:
+        """End all streams; called in the event loop."""
+        self._ended.set()
+        for waiting in self._streams:
+            with contextlib.suppress(asyncio.QueueFull):
+                waiting.put_nowait(None)
+
+    async def _news(self) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Queue[RecordedEvent | None] = asyncio.Queue(MAX_WAITING)
+
+        def put(recorded: RecordedEvent) -> None:
+            with contextlib.suppress(asyncio.QueueFull):
+                waiting.put_nowait(recorded)
+
+        def on_event(recorded: RecordedEvent) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has just ended
+                loop.call_soon_threadsafe(put, recorded)
+
+        unsubscribe = self._engine.subscribe(on_event)
+        self._streams.add(waiting)
+        try:
+            yield BEAT
+            while not self._ended.is_set():
+                yield await _next(waiting)
+        finally:
+            self._streams.discard(waiting)
+            unsubscribe()
+
+
+async def _next(waiting: asyncio.Queue[RecordedEvent | None]) -> bytes:
+    try:
+        async with asyncio.timeout(BEAT_SECONDS):
+            recorded = await waiting.get()
+    except TimeoutError:
+        return BEAT
+    return BEAT if recorded is None else written(recorded)
 
 
 def application(

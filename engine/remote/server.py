@@ -23,8 +23,7 @@ from uvicorn.server import ServerState
 from engine.model.addresses import origin_of
 from engine.net.connection_table import ConnectionLimits, ConnectionTable
 from engine.remote.callers import ApiCaller, local_peer
-from engine.remote.routes import application
-from engine.remote.stream import EventStream
+from engine.remote.routes import EventStream, application
 
 if TYPE_CHECKING:
     import ssl

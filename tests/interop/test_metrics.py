@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from http.client import HTTPConnection
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -55,3 +56,21 @@ def test_what_arrived_is_counted_on_the_socket_and_on_the_port(tmp_path: Path) -
     }
     for found in ways:
         assert {name: found.get(name) for name in expected} == expected
+
+
+def test_metrics_are_read_while_the_engine_drains(tmp_path: Path) -> None:
+    data, port, metrics = tmp_path / "data", free_port(), free_port()
+    configure(data, make_receiver("XNAT", port))
+    options = ("--drain-seconds", "20", "--metrics", f"{LOOPBACK}:{metrics}")
+    with engine_process(data, 1, *options) as running:
+        destination = Destination(LOOPBACK, port, "XNAT", "CT_SCANNER_1")
+        with SendingAssociation(destination, [CT_SCANNER.sop_class_uid]):
+            running.process.terminate()
+            end = time.monotonic() + 20
+            while (data / "control.sock").exists():  # it goes when the drain begins
+                assert time.monotonic() < end
+            found = scraped(HTTPConnection(LOOPBACK, metrics, timeout=20))
+        assert running.process.wait(20) == 0
+        assert running.process.stderr is not None
+        running.process.stderr.close()
+    assert found[f"dicomdock_associations_accepted_total XNAT:{port}"] == 1
