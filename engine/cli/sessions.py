@@ -207,9 +207,9 @@ def _cancel(arguments: argparse.Namespace) -> int:
 
 def _ask(arguments: argparse.Namespace, request: Ask) -> int:
     """Queue a request for each session; without an engine, carry it out at once."""
+    from engine.host.wakeup import notify
     from engine.index.reader import IndexFile
     from engine.sessions.ledger import SessionRepository
-    from engine.sessions.worker import notify
 
     settings, clock = settings_of(arguments), SystemClock()
     with IndexFile(settings.index_file) as index:

@@ -1,12 +1,13 @@
-"""One change of the configuration: its tables in memory until the whole is known to be good."""
+"""One change of the configuration file, a TinyDB database: written once the whole is good."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tinydb import TinyDB, where
-from tinydb.storages import MemoryStorage
+from tinydb.middlewares import CachingMiddleware
 from tinydb.table import Document
 
 from engine.model.anonymization import REVISION, SITE_SCRIPT
@@ -14,12 +15,13 @@ from engine.model.configuration import SCHEMA_VERSION
 from engine.model.project import Project
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, MutableMapping
 
     from tinydb.table import Table
 
     from engine.config.history import PastRevision
     from engine.config.reading import Tables
+    from engine.config.storage import AtomicJSONStorage
     from engine.host.clock import Clock
     from engine.model.configuration import Configuration
     from engine.model.processor import Processor
@@ -27,23 +29,36 @@ if TYPE_CHECKING:
     from engine.model.receiver import Receiver
 
 
+_LAST_ID = {"receivers": "last_receiver_id", "processors": "last_processor_id"}
+"""Where the table `meta` notes the highest id that was given to a record of another."""
+
+
 class Draft:
-    """The tables as one change makes them; discarded unless the whole of it is good."""
+    """The file as one change makes it under its lock; discarded unless it comes to `save`."""
 
     def __init__(
-        self, tables: Tables | None, configuration: Configuration, newest: PastRevision
+        self,
+        storage: AtomicJSONStorage,
+        newest: PastRevision,
+        parse: Callable[[Tables], Configuration],
+        tables: Tables | None = None,
     ) -> None:
-        """Take what the file says, and the newest kept revision: no number is given twice."""
-        self.configuration = configuration
+        """Open the file, or take `tables` instead of what a lost or broken one says.
+
+        The newest kept revision counts too: no number is given twice.
+        """
+        self._file = CachingMiddleware(lambda: storage)
+        self._file.WRITE_CACHE_SIZE = sys.maxsize  # a change of any length is one write: `save`
+        self._database = TinyDB(storage=self._file)
+        if tables is not None or self._file.read() is None:
+            self._file.write(tables or {})
+        self.configuration = parse(self.tables)
         self._newest = newest.number
-        self._database = TinyDB(storage=MemoryStorage)
-        self._database.storage.write(tables or {})
         metas = [*self.table("meta"), *newest.tables.get("meta", {}).values()]
-        ids = [receiver.id for receiver in configuration.receivers]
-        self._last_id = max([0, *ids, *(_number(meta, "last_receiver_id") for meta in metas)])
-        ids = [processor.id for processor in configuration.processors]
-        last = (_number(meta, "last_processor_id") for meta in metas)
-        self._last_processor_id = max([0, *ids, *last])
+        self._last_ids = {}
+        for name, last in _LAST_ID.items():
+            ids = (record.doc_id for record in self.table(name))
+            self._last_ids[name] = max([0, *ids, *(_number(meta, last) for meta in metas)])
 
     @property
     def next_revision(self) -> int:
@@ -53,42 +68,43 @@ class Draft:
     @property
     def had_receivers(self) -> bool:
         """Whether a receiver exists or existed once."""
-        return bool(self._last_id > 0)
+        return self._last_ids["receivers"] > 0
 
     @property
     def tables(self) -> Tables:
         """The tables as they have become."""
-        return self._database.storage.read() or {}
+        tables: Tables = self._file.read()
+        return tables
+
+    def save(self) -> None:
+        """Replace the file's content by the tables; `StorageUnusable` if that fails."""
+        self._file.flush()
 
     def table(self, name: str) -> Table:
         """Return one of TinyDB's tables."""
         return self._database.table(name)
 
     def put_receiver(self, receiver: Receiver) -> int:
-        """Insert or replace a receiver and return its id.
-
-        An id is never used twice, so that a dialog that was opened before a deletion can't
-        overwrite a receiver that was added after it.
-        """
-        record = receiver.to_record()
-        del record["id"]
+        """Insert or replace a receiver and return its id."""
         if receiver.id:
             self.configuration.receiver(receiver.id)
-            self.table("receivers").update(record, doc_ids=[receiver.id])
-            return receiver.id
-        self._last_id += 1
-        return self.table("receivers").insert(Document(record, self._last_id))
+        return self._put("receivers", receiver.to_record())
 
     def put_processor(self, processor: Processor) -> int:
-        """Insert or replace a processor and return its id, which is never used twice either."""
-        record = processor.to_record()
-        del record["id"]
+        """Insert or replace a processor and return its id."""
         if processor.id:
             self.configuration.processor(processor.id)
-            self.table("processors").update(record, doc_ids=[processor.id])
-            return processor.id
-        self._last_processor_id += 1
-        return self.table("processors").insert(Document(record, self._last_processor_id))
+        return self._put("processors", processor.to_record())
+
+    def _put(self, name: str, record: dict[str, Any]) -> int:
+        # An id is never used twice, so that a dialog that was opened before a deletion can't
+        # overwrite what was added after it.
+        number: int = record.pop("id")
+        if number:
+            self.table(name).update(record, doc_ids=[number])
+            return number
+        self._last_ids[name] += 1
+        return self.table(name).insert(Document(record, self._last_ids[name]))
 
     def put_project(self, project: Project) -> None:
         """Insert a project, or replace the one with its id."""
@@ -118,8 +134,7 @@ class Draft:
 
     def replace_tables(self, tables: Tables) -> None:
         """Take over all tables of another revision except the one that counts revisions."""
-        meta = self.tables.get("meta", {})
-        self._database.storage.write({**tables, "meta": meta})
+        self._file.write({**tables, "meta": self.tables.get("meta", {})})
 
     def put_single(self, name: str, record: Mapping[str, Any]) -> None:
         """Set the members of a table's only record."""
@@ -134,8 +149,7 @@ class Draft:
             "revision": self.next_revision,
             "changed_by": actor,
             "changed_at": clock.now().isoformat(timespec="seconds"),
-            "last_receiver_id": self._last_id,
-            "last_processor_id": self._last_processor_id,
+            **{_LAST_ID[name]: number for name, number in self._last_ids.items()},
         }
         self.put_single("meta", record)
 

@@ -304,16 +304,16 @@ class ConfigurationStore:
             known = next(self.recoverable(), None)
             newest = PastRevision(newest_number(self._path), known.tables if known else {})
             tables = chosen.tables if chosen else {}
-            draft = Draft(tables, self._parse(tables), newest)
+            draft = Draft(storage, newest, self._parse, tables)
             if chosen is None:
                 draft.put_receiver(_first_receiver())
             if not self._is_acceptable():
                 storage.set_aside()
             if chosen and draft.configuration.revision == newest.number:
-                storage.write(tables)
+                draft.save()
                 self._keep(newest.number, tables)
             else:
-                self._write(storage, draft, actor, draft.configuration)
+                self._write(draft, actor, draft.configuration)
         return draft.configuration
 
     def _is_acceptable(self) -> bool:
@@ -330,25 +330,22 @@ class ConfigurationStore:
     def _change(self, actor: str) -> Iterator[Draft]:
         storage = self._storage()
         with storage.locked():
-            tables = storage.read()
             newest = self._newest_kept()
-            draft = Draft(tables, self._parse(tables or {}), newest)
+            draft = Draft(storage, newest, self._parse)
             replaced = self._replaced(draft.configuration, newest)
             if replaced is not None:
-                self._write(storage, draft, BY_HAND, replaced)
-            elif tables:
-                self._keep(draft.configuration.revision, tables)
+                self._write(draft, BY_HAND, replaced)
+            elif draft.tables:
+                self._keep(draft.configuration.revision, draft.tables)
             yield draft
             if self._parse(draft.tables) != draft.configuration:
-                self._write(storage, draft, actor, draft.configuration)
+                self._write(draft, actor, draft.configuration)
 
-    def _write(
-        self, storage: AtomicJSONStorage, draft: Draft, actor: str, before: Configuration
-    ) -> None:
+    def _write(self, draft: Draft, actor: str, before: Configuration) -> None:
         draft.stamp(actor, self._clock)
         draft.stamp_scripts(before)
         draft.configuration = self._parse(draft.tables)
-        storage.write(draft.tables)
+        draft.save()
         self._keep(draft.configuration.revision, draft.tables)
         self._saved(draft.configuration)
 

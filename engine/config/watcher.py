@@ -22,11 +22,11 @@ _STEP_MS = 200
 _logger = logging.getLogger(__name__)
 
 
-def watch_file(path: Path, on_change: Callable[[], None]) -> ConfigurationWatcher:
+def watch_file(path: Path, on_change: Callable[[], None]) -> Callable[[], None]:
     """Watch any other file in the same way; return what ends that."""
     watcher = ConfigurationWatcher(path, on_change)
     watcher.start()
-    return watcher
+    return watcher.stop
 
 
 class ConfigurationWatcher:

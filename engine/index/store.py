@@ -16,9 +16,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
+from engine.host.wakeup import ChangeSignal
 from engine.index.database import stamp, storage_unusable, translate_sqlite_errors
 from engine.index.schema import NEXT_SESSION, open_index
-from engine.index.writer import OBJECT_COLUMNS, ObjectRow, RowWriter, WakeupCallbacks
+from engine.index.writer import OBJECT_COLUMNS, ObjectRow, RowWriter
 from engine.metrics import Today
 from engine.model.session import (
     ObjectState,
@@ -136,8 +137,8 @@ class SessionIndex:
         self._receiving = self._count_receiving()
         self._run_is_confirmed = False
         """Whether this run recovered and started, so that its end may count as a clean stop."""
-        self.objects_written, self.sessions_finished = WakeupCallbacks(), WakeupCallbacks()
-        self._writer = RowWriter(self._connection, self._lock, self.objects_written.wake_all)
+        self.objects_written, self.sessions_finished = ChangeSignal(), ChangeSignal()
+        self._writer = RowWriter(self._connection, self._lock, self.objects_written.notify)
         self.record = self._writer.record
         """Queues the row of one object, or a use; it is written within the batch time."""
 
@@ -217,7 +218,7 @@ class SessionIndex:
 
     def notify_finished(self) -> None:
         """Wake whoever acts on finished sessions."""
-        self.sessions_finished.wake_all()
+        self.sessions_finished.notify()
 
     def forget_place(self, session_id: int) -> None:
         """Look a session up anew when its next object arrives, for its status has changed."""

@@ -6,7 +6,6 @@ import logging
 import sqlite3
 import threading
 from itertools import chain
-from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.index.database import storage_unusable
@@ -264,51 +263,3 @@ def _session_changes(batch: Sequence[ObjectRow]) -> list[tuple[int, int, str, in
         objects, size, _ = changes.get(row.session, (0, 0, ""))
         changes[row.session] = (objects + stored, size + row.bytes * stored, row.at)
     return [(objects, size, at, session) for session, (objects, size, at) in changes.items()]
-
-
-class WakeupCallbacks:
-    """Functions that only wake somebody; told by whichever thread has written."""
-
-    def __init__(self) -> None:
-        self._watchers: tuple[Callable[[], None], ...] = ()
-
-    def add(self, watcher: Callable[[], None]) -> Callable[[], None]:
-        """Call a function whenever there is something new; return what ends that."""
-        self._watchers = (*self._watchers, watcher)
-        return lambda: self._remove(watcher)
-
-    def wake_all(self) -> None:
-        """Let all know that there is something new."""
-        for watcher in self._watchers:
-            watcher()
-
-    def _remove(self, watcher: Callable[[], None]) -> None:
-        self._watchers = tuple(w for w in self._watchers if w != watcher)
-
-
-class ChangeSignal:
-    """Counts changes, for those who wait for one."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._count = 0
-
-    def note(self) -> None:
-        """Wake all who wait; what was changed may still have to be committed."""
-        with self._changed:
-            self._count += 1
-            self._changed.notify_all()
-
-    def until(self, deadline: float) -> Iterator[None]:
-        """Yield at once, and after each change until a moment of the monotonic clock."""
-        while True:
-            with self._changed:
-                seen = self._count
-            yield  # without the lock, for who changes something holds others
-            if not self._wait(seen, deadline):
-                return
-
-    def _wait(self, seen: int, deadline: float) -> bool:
-        with self._changed:
-            left = deadline - monotonic()
-            return left > 0 and self._changed.wait_for(lambda: self._count != seen, left)

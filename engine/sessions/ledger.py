@@ -8,6 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from engine.errors import NotFound, SessionConflict, SessionError
+from engine.host.wakeup import ChangeSignal
 from engine.index.arrivals import note_finished
 from engine.index.database import stamp
 from engine.index.operations import QUEUED_STATUS, WORKING_STATUS, Plan, Request
@@ -20,7 +21,7 @@ from engine.index.session_reader import (
     session_row,
 )
 from engine.index.store import is_folder_in_use
-from engine.index.writer import ChangeSignal, recount
+from engine.index.writer import recount
 from engine.model.session import (
     CANCELLABLE,
     QUEUED,
@@ -301,7 +302,7 @@ class SessionRepository(SessionReader):
         connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
         self._index.forget_place(session_id)
         note_finished(connection, into, SessionStatus.ARCHIVED, stamp(self._clock.now()))
-        self._changes.note()
+        self._changes.notify()
 
     def note_anonymized(self, session_id: int, plan: Plan, *, lost: Collection[str] = ()) -> None:
         """Note what became of objects by their project's script; again has no effect."""
@@ -353,7 +354,7 @@ class SessionRepository(SessionReader):
             if is_empty:
                 connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
                 self._index.forget_place(session_id)
-                self._changes.note()
+                self._changes.notify()
         return is_empty
 
     def forget(self, session_id: int) -> None:
@@ -393,7 +394,7 @@ class SessionRepository(SessionReader):
             (status, reason, stamp(self._clock.now()), session_id),
         )
         self._index.forget_place(session_id)
-        self._changes.note()
+        self._changes.notify()
 
 
 def _forget(connection: sqlite3.Connection, session_id: int) -> None:

@@ -191,7 +191,7 @@ def insert_missing_rows(
         if _is_text(file)  # nothing of ours has another name
     ]
     session_context.ledger.insert_missing_rows(rows)
-    session_context.index.objects_written.wake_all()
+    session_context.index.objects_written.notify()
 
 
 def _row(path: Path, session: Session, file: str, reason: str, clock: Clock) -> ObjectRow:

@@ -12,6 +12,7 @@ from engine.dicom.file_meta import body_offset
 from engine.errors import EngineError, ProcessingFailed, StorageUnusable
 from engine.events.journal import Journal
 from engine.host.lock import EngineLock
+from engine.host.wakeup import WakeupPipe
 from engine.index.database import translate_sqlite_errors
 from engine.index.store import SessionIndex
 from engine.index.studies import StudyRoutes
@@ -23,7 +24,7 @@ from engine.sessions.folders.stored_objects import read_stored, same_data_set
 from engine.sessions.ledger import SessionRepository
 from engine.sessions.planner import Planner
 from engine.sessions.recovery import adopt, adopt_findings
-from engine.sessions.worker import Lifecycle, SessionWorker, WakeupPipe
+from engine.sessions.worker import Lifecycle, SessionWorker
 from engine.settings import Durability
 from engine.storage.areas import Areas
 from engine.workers.scripts import ScriptRunner

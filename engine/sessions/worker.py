@@ -7,19 +7,15 @@ join or interrupt is decided by `SessionIndex.session_for`.
 
 from __future__ import annotations
 
-import errno
 import logging
 import math
-import os
-import select
 import sqlite3
-import stat
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.errors import EngineError, NotFound, StorageUnusable, TransitionNotAllowed
+from engine.errors import EngineError, NotFound, TransitionNotAllowed
 from engine.index.database import translate_sqlite_errors
 from engine.index.operations import OperationKind, Request
 from engine.model.project import AutoArchive
@@ -34,9 +30,9 @@ from engine.sessions.trash import ExpiryClock, Trash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from engine.host.clock import Clock
+    from engine.host.wakeup import WakeupPipe
     from engine.index.operations import Operation
     from engine.model.session import Session
     from engine.sessions.context import SessionContext, SessionPolicy
@@ -276,77 +272,3 @@ class SessionWorker:
     @translate_sqlite_errors()
     def _look(self) -> float:
         return self._lifecycle.run_due(self._stopping.is_set)
-
-
-_DRAINED_BYTES = 4096
-_NO_FIFOS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS))
-_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
-
-
-class WakeupPipe:
-    """Waited for by one thread, rung by any."""
-
-    def __init__(self, path: Path) -> None:
-        self._fds = _open(path)
-        self._lock = threading.Lock()
-        """Guards the descriptor for ringing: closed ones belong to somebody else soon."""
-        self._is_closed = False
-        self._poll = select.poll()
-        self._poll.register(self._fds[0], select.POLLIN)
-
-    def wait(self, seconds: float) -> None:
-        """Return when it rings or the time is over."""
-        if self._poll.poll(seconds * 1000):
-            with suppress(BlockingIOError):  # another process has heard it
-                os.read(self._fds[0], _DRAINED_BYTES)
-
-    def notify(self) -> None:
-        """Wake the thread that waits, or the next one that would; once closed, nobody."""
-        with self._lock:
-            if not self._is_closed:
-                _notify(self._fds[1])
-
-    def close(self) -> None:
-        """Forget the FIFO, which stays for the next run; nobody may wait any more."""
-        with self._lock:
-            if self._is_closed:
-                return
-            self._is_closed = True
-            for fd in set(self._fds):
-                os.close(fd)
-
-
-def notify(path: Path) -> bool:
-    """Ring from another process; return whether anybody listens."""
-    try:
-        fd = os.open(path, os.O_WRONLY | _FLAGS)
-    except OSError:
-        return False
-    try:
-        _notify(fd)
-    finally:
-        os.close(fd)
-    return True
-
-
-def _open(path: Path) -> tuple[int, int]:
-    """Return where to listen and where to ring."""
-    try:
-        with suppress(FileExistsError):
-            os.mkfifo(path, 0o600)
-        if not stat.S_ISFIFO(path.lstat().st_mode):
-            raise FileExistsError(errno.EEXIST, "something else is there")
-        # Opened for writing too, so that there is no end of file when a ringer leaves.
-        fd = os.open(path, os.O_RDWR | _FLAGS)
-    except OSError as error:
-        if error.errno in _NO_FIFOS:
-            return os.pipe2(_FLAGS & ~os.O_NOFOLLOW)
-        raise StorageUnusable(
-            f"{path}: {error.strerror}", "remove it, and let the engine make it"
-        ) from error
-    return fd, fd
-
-
-def _notify(fd: int) -> None:
-    with suppress(BlockingIOError):  # so many have rung that it is full of it
-        os.write(fd, b"!")

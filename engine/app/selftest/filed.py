@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from engine.dicom.sendable import open_sendable
 from engine.errors import NotFound, SessionError, UnreadableObject
+from engine.host.wakeup import notify
 from engine.index.operations import OperationKind, Request
 from engine.index.reader import IndexFile
 from engine.model.identity import UNASSIGNED
@@ -18,7 +19,6 @@ from engine.model.processing import is_test_object
 from engine.model.session import ObjectState, SessionArea, SessionStatus
 from engine.sessions.ledger import SessionRepository
 from engine.sessions.service import areas_of
-from engine.sessions.worker import notify
 
 if TYPE_CHECKING:
     from collections.abc import Callable

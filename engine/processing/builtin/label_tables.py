@@ -13,7 +13,7 @@ import stat
 import threading
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from engine.errors import Problem
 
@@ -158,14 +158,6 @@ def read_table_file(path: Path) -> str:
         raise BadTable(f"the file is not UTF-8 text (byte {error.start})") from error
 
 
-class FileWatch(Protocol):
-    """Something that calls back when a file changes, until it is stopped."""
-
-    def stop(self) -> None:
-        """End it; after this there is no further call."""
-        ...
-
-
 class LabelTable:
     """One table and what is wrong with its newest text; asked by any thread."""
 
@@ -174,7 +166,8 @@ class LabelTable:
         self._rows: dict[str, LabelRow] | None = None
         self.problem = ""
         """Why the newest text is not in force; empty if it is."""
-        self.watch: FileWatch | None = None
+        self.close: Callable[[], None] = lambda: None
+        """Ends the watch over the file; after this there is no further call."""
 
     def refresh(self) -> None:
         """Read the text again; if it is no table, the last good one stays in force."""
@@ -191,25 +184,20 @@ class LabelTable:
         """The last good table; None if there never was one."""
         return self._rows
 
-    def close(self) -> None:
-        """Stop watching the file."""
-        if self.watch is not None:
-            self.watch.stop()
-
 
 class LabelTables:
     """Opens tables and keeps them fresh; for all threads."""
 
     def __init__(
         self,
-        watch: Callable[[Path, Callable[[], None]], FileWatch] | None = None,
+        watch: Callable[[Path, Callable[[], None]], Callable[[], None]] | None = None,
         report: Callable[[str, str], object] | None = None,
         label: str = "",
     ) -> None:
         """Take what watches files, if anything does, and what is told of new problems.
 
         Args:
-            watch: begins to watch a file, and calls back after it changed.
+            watch: begins to watch a file, and calls back after it changed; returns what ends that.
             report: gets `label` and the problem, which is empty once it is over.
             label: whose tables these are.
         """
@@ -240,7 +228,7 @@ class LabelTables:
                     self._report(self._label, table.problem)
 
         if self._watch is not None:
-            table.watch = self._watch(path, refresh)
+            table.close = self._watch(path, refresh)
         refresh()
         return table
 

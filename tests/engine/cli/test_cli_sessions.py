@@ -9,8 +9,8 @@ import pytest
 
 from engine.host.clock import SystemClock
 from engine.host.lock import EngineLock
+from engine.host.wakeup import WakeupPipe
 from engine.model.project import AutoArchive, Project
-from engine.sessions.worker import WakeupPipe
 from engine.settings import EngineSettings
 from tests.engine.index.depot import Depot, depot_in
 

@@ -9,8 +9,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tinydb import TinyDB
 
 from engine.config.draft import Draft
+from engine.config.history import PastRevision
+from engine.config.storage import AtomicJSONStorage
 from engine.config.store import ConfigurationStore
 from engine.errors import (
     ChangedMeanwhile,
@@ -423,6 +426,17 @@ def test_a_change_waits_for_another_and_is_made_on_top_of_it(
     assert second_waits
     now = store.load()
     assert (len(now.receivers), len(now.projects.projects)) == (2, 1)
+
+
+def test_a_change_of_any_number_of_steps_is_one_write_of_the_database(path: Path) -> None:
+    storage = AtomicJSONStorage(path)
+    draft = Draft(storage, PastRevision(0, {}), lambda _: Configuration())
+    for number in range(1100):
+        draft.put_single("site", {"name": f"Site {number}"})
+    assert not path.exists()
+    draft.save()
+    with TinyDB(path, access_mode="r") as database:
+        assert database.table("site").all() == [{"name": "Site 1099"}]
 
 
 def test_of_a_file_with_other_faults_the_fields_are_named_and_not_the_file(

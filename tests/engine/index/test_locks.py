@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.host.wakeup import ChangeSignal, WakeupPipe
 from engine.index.arrivals import Arrivals
 from engine.index.reader import IndexReader
 from engine.index.store import SessionIndex, SessionWriters
 from engine.index.studies import LabelKey, StudyLabels, StudyRoutes
 from engine.index.uid_maps import SqliteUidMaps
-from engine.index.writer import ChangeSignal
-from engine.sessions.worker import WakeupPipe
 from engine.storage.folders import FlushedFolders
 from tests.engine.index.test_index import KEY, NOW, ORIGIN, folder
 from tests.guarded import guarded
@@ -185,7 +184,7 @@ def test_the_count_of_changes() -> None:
     with guarded(changes, "_count", by=changes._changed):
         until = changes.until(monotonic() + 60)
         next(until)
-        changes.note()
+        changes.notify()
         next(until)
 
 

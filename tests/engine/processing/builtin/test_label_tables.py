@@ -171,9 +171,9 @@ class Watches:
         self.on_change: Callable[[], None] = lambda: None
         self.stopped = 0
 
-    def __call__(self, path: Path, on_change: Callable[[], None]) -> Watches:
+    def __call__(self, path: Path, on_change: Callable[[], None]) -> Callable[[], None]:
         self.on_change = on_change
-        return self
+        return self.stop
 
     def stop(self) -> None:
         self.stopped += 1
