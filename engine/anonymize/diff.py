@@ -1,4 +1,4 @@
-"""What anonymization did to an object: two data sets to rows, one for each element."""
+"""Compares two data sets element by element, to show the effect of anonymization."""
 
 from __future__ import annotations
 

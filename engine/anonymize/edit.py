@@ -1,4 +1,4 @@
-"""Scripts and profiles applied to a file: its header is edited, everything long is spliced."""
+"""Applies scripts and profiles to a file: edits the header and splices long values."""
 
 from __future__ import annotations
 

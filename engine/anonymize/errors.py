@@ -1,4 +1,4 @@
-"""What can be wrong with a script: when it is written, and when it runs on an object."""
+"""Errors of scripts: at parse time and at run time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts that may say who the patient is and stay: table E.1-1 of PS3.15 does not list them.
+"""Free-text attributes that table E.1-1 of PS3.15 does not list and that may identify the patient.
 
 No program can tell whether they do; people must know that they are there.
 """

@@ -1,4 +1,4 @@
-"""What an object tells of its anonymization: (0012,0064), and on demand (0012,0062/0063)."""
+"""Records the anonymization in the object: (0012,0064), optionally (0012,0062) and (0012,0063)."""
 
 from __future__ import annotations
 

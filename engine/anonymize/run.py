@@ -1,4 +1,4 @@
-"""One application of a script to one object: what it works on, and what bounds it."""
+"""The state and the limits of one run of a script on one object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which new UID stands for which value, as long as studies must stay linked (9.3)."""
+"""Maps UIDs to their replacements, so that studies stay linked (dicomedit 9.3)."""
 
 from __future__ import annotations
 

@@ -65,10 +65,10 @@ class Notifier:
         self._send(f"STOPPING=1\nSTATUS={self._noted(status)}")
 
     def watch(self, is_alive: Callable[[], bool], status: Callable[[], str]) -> None:
-        """Tell from now on that we live, while that is so, and our state in words.
+        """Send watchdog pings while `is_alive` is true, and the state as STATUS=.
 
         Args:
-            is_alive: must come back soon; while it does not, nothing is told.
+            is_alive: must return soon; until it does, no ping is sent.
             status: one line; may wait for a disk, so that it is asked on another thread.
         """
         if not self._address:

@@ -1,4 +1,4 @@
-"""Whose certificates are accepted from callers: authorities, single devices, revocations."""
+"""Decides which client certificates are accepted: authorities, single devices, revocations."""
 
 from __future__ import annotations
 

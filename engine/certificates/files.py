@@ -1,4 +1,4 @@
-"""Certificate files: read once and whole, and what is wrong with a file in words."""
+"""Reads certificate files once and whole, and describes what is wrong with them."""
 
 from __future__ import annotations
 

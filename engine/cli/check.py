@@ -1,4 +1,4 @@
-"""`check`: does the index say what the disk says, and did every object end in one state?"""
+"""`check`: compares the index with the disk, and checks that every object has one final state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands there are, in the order of the help.
+"""The table of all commands, in the order of the help.
 
 What a command needs is imported when the command is given and not before: all of them together
 take longer to import than the console takes to draw.

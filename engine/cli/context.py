@@ -1,4 +1,4 @@
-"""What a command acts on, and who gives it."""
+"""Common inputs of commands: settings, configuration store, and who runs the command."""
 
 from __future__ import annotations
 

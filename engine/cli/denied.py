@@ -1,4 +1,4 @@
-"""Errors of ownership: a command failed because files of the data directory are another user's."""
+"""Permission errors: files of the data directory belong to another user."""
 
 from __future__ import annotations
 

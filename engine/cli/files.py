@@ -1,4 +1,4 @@
-"""Files that a command is given: read up to a size, refused in words."""
+"""Reads and writes files named on the command line, with a size limit and clear errors."""
 
 from __future__ import annotations
 

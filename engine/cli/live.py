@@ -1,4 +1,4 @@
-"""What only a running engine can tell or do: its associations and its ports."""
+"""Commands that need a running engine: associations and ports."""
 
 from __future__ import annotations
 

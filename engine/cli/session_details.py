@@ -1,4 +1,4 @@
-"""What only a running engine tells of a session: its scans, its objects, what archiving means."""
+"""Details of a session from a running engine: scans, objects, preview of archiving."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time, injected everywhere so that tests never wait."""
+"""The clock that is injected everywhere, so that tests need not wait."""
 
 from __future__ import annotations
 

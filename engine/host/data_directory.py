@@ -1,4 +1,4 @@
-"""The data directory before an engine uses it: mounted, made, its owner's alone, of one piece."""
+"""Prepares the data directory: mount, permissions, owner, one file system."""
 
 from __future__ import annotations
 

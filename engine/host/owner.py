@@ -1,4 +1,4 @@
-"""Root gives up its rights: what is done with a data directory is done as the directory's owner.
+"""Drops root: commands act as the owner of the data directory.
 
 Whoever owns a data directory decides which programs run and where its folders lead. So root never
 works there as root; and all that a command makes there belongs to the owner.

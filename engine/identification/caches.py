@@ -1,4 +1,4 @@
-"""What is remembered of objects in memory: identities, series, and the last headers.
+"""In-memory caches: identities, series and recent headers.
 
 A series of objects that have the same elements where it counts is looked at once.
 """

@@ -1,4 +1,4 @@
-"""Who saw values that tell who a patient is: the one place where that is noted."""
+"""The audit log of access to identifying values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_REMEMBERED: Final = 1_000
 
 
 class PhiAccessLog:
-    """Lets the journal keep who saw whose values; may be used by any thread."""
+    """Records in the journal who saw identifying values; any thread."""
 
     def __init__(self, report: Callable[[Event], object], key: TraceKey, clock: Clock) -> None:
         """Take the journal, and the key of the hashes that stand for the objects."""

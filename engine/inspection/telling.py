@@ -1,4 +1,4 @@
-"""What an object says of its patient, at every depth of its data set."""
+"""The identifying values of an object, at every depth of its data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects that arrive again: found where a build, or the archive, has put them since.
+"""Finds objects that arrive again after their session was built or archived.
 
 `engine.storage.incoming` finds an object under the name that it gets on arrival. One that has been
 moved from there is found by its SOP instance in the index, and compared with its file.

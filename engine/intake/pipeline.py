@@ -141,11 +141,15 @@ class Pipeline:
         now, guard = self._clock.monotonic(), self._places.guard
         incoming = IncomingObject(arrival, now)
         try:
+            # The guard looks at the file system at intervals. In between its last answer is read
+            # here without a call, for this runs for each object.
             refused = guard.refused if now < guard.next_check_at else guard.refusal()
             if refused:
                 raise OutOfResources(refused)
             incoming.open(self._places.incoming.create_part())
         except IntakeError as error:
+            # Not raised: the data set follows the request in any case, and the answer comes at its
+            # end.
             incoming.fail(error)
         return incoming
 
@@ -166,6 +170,8 @@ class Pipeline:
             incoming.discard()
             self._record(incoming, outcome)
         finally:
+            # After the row is queued: whoever moves the session waits for this, then flushes the
+            # rows, and so sees every object.
             if incoming.held_session is not None:
                 self._index.session_writers.release(incoming.held_session)
 
@@ -210,12 +216,21 @@ class Pipeline:
         arrival, part = incoming.arrival, incoming.complete(self._clock.monotonic())
         receiver_policy = self._router.receiver_policy(arrival.source.receiver)
         try:
+            # The whole data set is checked before anything is decided: what a peer has cut off must
+            # not become an object of a session.
             header = self._read(incoming, receiver_policy)
         except (UnreadableObject, SopClassMismatch) as error:
             return self._refuse_content(
-                part, arrival, error, keep=receiver_policy.site_step is None
+                # Kept as it came only where nothing would have been removed: what can't be read
+                # can't be anonymized.
+                part,
+                arrival,
+                error,
+                keep=receiver_policy.site_step is None,
             )
         header, series = self._identified(incoming, header, receiver_policy)
+        # As soon as the project is known, for it may have filters of its own: an unwanted object
+        # costs no script.
         if receiver_policy.filters.are_any:
             unwanted = receiver_policy.filters.excluded_by(header, series.identity.project.value)
             if unwanted:
@@ -226,8 +241,12 @@ class Pipeline:
             )
         source, identity = arrival.source, series.identity
         directly = self._may_archive_directly(source.receiver, series.key, receiver_policy)
+        # Before duplicates are looked for: what is stored was anonymized, and only the same can be
+        # compared with it.
         part = self._anonymized(incoming, identity, receiver_policy, directly=directly)
         filed = self._known_session(series.key, directly=directly)
+        # `place_of` holds the session, before copies are looked up in it: it must not move between
+        # that look and the publishing. It is noted here for the release.
         if filed is not None:
             incoming.held_session = filed.place.id
         copies: tuple[Copy, ...] = ()
@@ -238,6 +257,8 @@ class Pipeline:
                 return ObjectOutcome(
                     ObjectState.DUPLICATE, SUCCESS, ALREADY_HERE, same.session, same.file
                 )
+        # As late as possible: an object that is rejected, filtered or a duplicate leaves no empty
+        # session.
         if filed is None:
             filed = self._new_session(series.key, source, identity, directly=directly)
             incoming.held_session = filed.place.id

@@ -1,4 +1,4 @@
-"""Which rules are in force for which object: from a header to an identity, for all receivers.
+"""Compiles the rules of all receivers and derives an identity from a header.
 
 The pipeline asks for an object's `ReceiverPolicy` before it reads the header, because the policy
 says how far to read, and then for the identity. Policies are compiled once per configuration.

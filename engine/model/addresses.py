@@ -1,4 +1,4 @@
-"""IP addresses: what is one in settings and unit files, and what limits per address count."""
+"""Parses IP addresses of settings and unit files; gives the prefix that limits count."""
 
 from __future__ import annotations
 

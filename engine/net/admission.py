@@ -1,4 +1,4 @@
-"""Which connections are taken before they have an association, and what is told of those that end.
+"""Limits on connections that have no association yet: in total, per address and per second.
 
 An address may have only so many of them, and may make only so many a second. When there are too
 many over all addresses, the oldest silent one of the address with most gives way, so that nobody
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from engine.host.clock import Clock
     from engine.model.whitelist import Address
 
+# A connection that says nothing is closed after `Deadlines.negotiation_seconds`; until then it
+# counts here, so that silent ones do not use up the descriptors.
 MAX_UNASSOCIATED = 50
 MAX_UNASSOCIATED_PER_ADDRESS = 5
 TOO_MANY_PENDING = "too many connections wait for their association already"
@@ -95,6 +97,9 @@ class PendingConnections:
             return False
         with self._lock:
             has_room = Counter(self._waiting.values())[counted] < self._most_per_address
+            # If all places are taken, the newcomer gets one, and a silent connection goes:
+            # otherwise silent ones would keep every scanner out. If the places of its own address
+            # are taken, the newcomer goes.
             is_full = len(self._waiting) >= self._most
             gives_way = self._oldest_silent() if has_room and is_full else None
         if gives_way is not None:
@@ -182,6 +187,8 @@ class ArrivalRates:
         return min(full, tokens + gained)
 
     def _forget(self, limits: Limits) -> None:
+        # Addresses that rest long enough have full buckets, and knowing them changes nothing. The
+        # next look is at twice the number, so that the cost for each connection stays the same.
         if len(self._buckets) < self._forget_from:
             return
         full = limits.association_burst_per_address

@@ -1,4 +1,4 @@
-"""Limits on the open connections of one listening socket, counted from the moment of accept.
+"""Limits on open connections of one listening socket, counted from accept.
 
 A connection is silent until its first request is admitted. When there are too many silent ones,
 the oldest of the busiest origin is closed, so that one host can't keep the others out.

@@ -1,4 +1,4 @@
-"""What the first bytes of a connection that is no DICOM look like, in words for the journal."""
+"""Guesses the protocol of a connection that is not DICOM from its first bytes."""
 
 from __future__ import annotations
 

@@ -63,6 +63,7 @@ class Reactor:
         self.now = monotonic
         """Returns the time in seconds; it never goes back."""
         self._epoll = select.epoll()
+        # One descriptor and eight bytes for any number of wake-ups; a pipe has two and can be full.
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._handlers: dict[int, Handler] = {self._wake_fd: self._drain_wakeups}
         self._epoll.register(self._wake_fd, READABLE)
@@ -72,6 +73,7 @@ class Reactor:
         self._arrivals = count()
         self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix=f"{name}-pool")
         self._stopping = False
+        # A daemon: a loop that hangs in a handler must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -82,6 +84,7 @@ class Reactor:
         self._stopping = True
         self._wake()
         self._thread.join()
+        # Not waited for: a processor that hangs would hold up this stop.
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._epoll.close()
         os.close(self._wake_fd)
@@ -98,6 +101,8 @@ class Reactor:
 
     def call_soon(self, call: Call) -> None:
         """Let something be called on the loop's thread."""
+        # Append, then wake: in the other order the loop could wake, find nothing, and sleep again.
+        # A deque needs no lock for it.
         self._calls.append(call)
         if not self._stopping:
             self._wake()
@@ -125,6 +130,7 @@ class Reactor:
 
     def register(self, fd: int, handler: Handler, events: int = READABLE) -> None:
         """Call a handler whenever a descriptor is ready; `forget` it before it is closed."""
+        # The handler first: the loop may see the descriptor before this thread goes on.
         self._handlers[fd] = handler
         self._epoll.register(fd, events)
 
@@ -166,11 +172,16 @@ class Reactor:
     def _run(self) -> None:
         while not self._stopping:
             for fd, events in self._epoll.poll(self._poll_timeout()):
+                # An earlier handler of the same round may have closed this connection.
                 handler = self._handlers.get(fd)
                 if handler is not None:
                     self._guarded(handler, events)
+            # Only as many as there are now: calls that ask for calls must not starve the
+            # connections.
             for _ in range(len(self._calls)):
                 self._guarded(self._calls.popleft())
+            # After the connections: bytes that are here count as received before a deadline is
+            # looked at.
             while self._timers and self._timers[0][0] <= self.now():
                 self._guarded(heapq.heappop(self._timers)[2].expire)
 

@@ -41,6 +41,7 @@ class Stream:
 
     def wait_for(self, events: int) -> None:
         """Let the loop tell when it can be read or written; 0 for not at all."""
+        # Nearly every call asks for what is waited for already: no system call for it.
         if events == self._waits_for:
             return
         if not self._waits_for:
@@ -56,6 +57,8 @@ class Stream:
 
     def peek(self, size: int) -> bytes:
         """Return the first bytes of a plain connection, and leave them where they are."""
+        # The TLS library must find the ClientHello where it is: what was read could not be given
+        # back.
         return self._socket.recv(size, socket.MSG_PEEK)
 
     def secure(self, handshake: Handshake) -> None:
@@ -80,6 +83,8 @@ class Stream:
         """
         try:
             self.secured.do_handshake()
+        # TLS says what it waits for. The other direction would be ready at once, and the loop would
+        # spin.
         except ssl.SSLWantReadError:
             self.wait_for(READABLE)
             return False
@@ -101,6 +106,7 @@ class Stream:
             return self._socket.recv_into(view)
         except (BlockingIOError, ssl.SSLWantReadError):
             return -1
+        # TLS may have to answer the peer before it can read on, for example for new keys.
         except ssl.SSLWantWriteError:
             self.wait_for(READABLE | WRITABLE)
             return -1
@@ -108,6 +114,8 @@ class Stream:
     @property
     def has_pending(self) -> bool:
         """Whether more can be received that the descriptor does not tell of: within TLS."""
+        # The TLS library reads whole records. What it has decrypted and not handed out is no longer
+        # in the socket, so epoll does not report it.
         return isinstance(self._socket, TlsConnection) and self._socket.pending() > 0
 
     def send(self, data: bytes) -> None:
@@ -116,6 +124,7 @@ class Stream:
         Raises:
             OSError: if the connection is broken.
         """
+        # What follows unsent bytes must not overtake them.
         if not self.unsent:
             try:
                 sent = self._socket.send(data)
@@ -136,6 +145,8 @@ class Stream:
         unsent, since, self.unsent = self.unsent, self.unsent_since, b""
         self.send(unsent)
         if self.unsent:
+            # A peer that takes a few bytes now and then has the same deadline: it begins with the
+            # first byte that was not taken.
             self.unsent_since = since
             return False
         self.wait_for(READABLE)
@@ -155,6 +166,7 @@ class Stream:
     def discard(self, view: memoryview) -> int:
         """Receive what comes and forget it: its size, 0 if the peer has ended its side, too."""
         try:
+            # Past TLS: what is thrown away need not be decrypted.
             return socket.socket.recv_into(self._socket, view)
         except BlockingIOError:
             return -1
@@ -173,4 +185,6 @@ class Stream:
     def hang_up(self) -> None:
         """Break the connection; callable from any thread, and returns at once."""
         with suppress(OSError):
+            # Not closed: the number of the descriptor could be another connection's before the
+            # loop's thread has forgotten it. The loop sees the end of the stream, and closes.
             self._socket.shutdown(socket.SHUT_RDWR)

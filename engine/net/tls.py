@@ -64,7 +64,7 @@ _REASON_WORDS = {
 
 
 class TlsRefused(Exception):
-    """A connection that got no TLS; the text says why, and nothing if there is nothing to tell."""
+    """TLS was refused; the text is the reason, empty if nothing is to be reported."""
 
     def __init__(self, why: str, head: bytes = b"") -> None:
         super().__init__(why)

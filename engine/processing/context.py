@@ -1,4 +1,4 @@
-"""One object on its way through processors: its file, its header, and what is said of its place."""
+"""The state of one object while processors run: file, header, labels."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class ProcessorRun:
         return edited
 
     def replace_file(self, part: PartFile, path: Path, header: HeaderView) -> None:
-        """Be an edited object from now on."""
+        """Continue with the edited file and its header."""
         if self.edited is not None:
             self.edited.discard()
         self.edited, self.path, self.header = part, path, header

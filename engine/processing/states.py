@@ -36,7 +36,7 @@ class ProcessorStates:
         self._tallies: dict[int, _Tally] = {}
 
     def note(self, processor: Processor, verdict: Verdict, seconds: float, why: str) -> int:
-        """Count one object; return how often this error came, if it is worth to be told."""
+        """Count one object; return how often this error came if it is to be reported, else 0."""
         with self._lock:
             tally = self._tallies.setdefault(processor.id, _Tally())
             tally.runs += 1

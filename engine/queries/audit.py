@@ -1,4 +1,4 @@
-"""The audit log, read again: what people did, in this run of the engine and before it."""
+"""Reads the audit log of this and earlier runs of the engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the TLS files of a receiver say now, and what an administrator must know about them."""
+"""Reads the TLS files of a receiver: certificates, expiry, warnings."""
 
 from __future__ import annotations
 

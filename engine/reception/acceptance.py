@@ -89,8 +89,12 @@ def decide(
         receivers: the enabled receivers of that port by AE title.
         load: what is open, and how much may be.
     """
+    # The order matters: the caller gets one reason, and the log has the same. First the rate of the
+    # address: the titles in such requests may be guesses, each another one. Then what the standard
+    # wants, the called title, the caller, and last whether there is room.
     if request.is_rate_limited:
         return Rejection(2, 3, 1, too_fast(load.site.limits))
+    # PS3.8 9.3.4: result, source, reason. Source 2 is the ACSE part of the service provider.
     if request.protocol_version != 1:
         return Rejection(1, 2, 2, f"protocol version {request.protocol_version} is not DICOM's")
     if request.application_context != APPLICATION_CONTEXT:
@@ -99,6 +103,7 @@ def decide(
         )
     receiver = receivers.get(request.called_ae_title)
     if receiver is None:
+        # Before the whitelist, because the whitelist is the receiver's.
         answering = ", ".join(sorted(receivers)) or "none"
         return Rejection(
             1,
@@ -118,8 +123,11 @@ def decide(
         if verdict.admitted_by is None:
             return Rejection(1, 1, 3, verdict.why)
         line = verdict.admitted_by.text
+    # Transient (result 2), so that the sender asks again: the engine may be back in a moment.
     if load.draining:
         return Rejection(2, 3, 1, "the engine is stopping")
+    # Last of all. A stranger must not learn how full the storage is, and the answer "local limit
+    # exceeded" (2/3/2) makes senders repeat what would be rejected for good.
     full = load.storage_refusal or next(_limits_reached(request, receiver, load), "")
     return Rejection(2, 3, 2, full) if full else Acceptance(receiver, line)
 

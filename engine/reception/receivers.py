@@ -297,7 +297,7 @@ class Receivers:
         )
 
     def _report_change(self) -> None:
-        """Tell whoever wants to know; the supervisor must outlive what goes wrong there."""
+        """Call the listener; its errors must not end the supervisor."""
         try:
             self._on_change()
         except Exception:

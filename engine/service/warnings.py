@@ -1,4 +1,4 @@
-"""What receivers ask for and does not happen, told once whenever that becomes so; pure."""
+"""Finds settings of receivers that have no effect; each is reported once. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows once objects are stored: sessions are kept, objects forwarded, programs run."""
+"""Builds what runs beside reception: sessions, forwarding, programs, metrics, alerts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What everything needs that works on whole sessions, and how it waits for their last objects."""
+"""The dependencies of session work, and the wait for a session's last objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deciding how a session is archived, moved or deleted: every step, before the first is made."""
+"""Plans archiving, moving and deleting of sessions: all steps, before the first is made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Carrying out one request on one session: planned, begun, made, and finished in its row."""
+"""Runs one operation on one session: plan, begin, execute, finish."""
 
 from __future__ import annotations
 

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from engine.storage.folders import OpenFolders
 
 
+# No link is followed, and a FIFO or device does not block the thread.
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 BECAME_SOMETHING_ELSE = frozenset((errno.ELOOP, errno.ENOENT, errno.ENXIO))
 """Why a file can't be opened any more that was there a moment ago."""
+# The group length differs with the transfer syntax and the sender, so it is not compared.
 _META = 128 + 4 + 12  # PS3.10 7.1: preamble, DICM, and the group length itself
 _LONGEST_BYTES = 2048
 _TRANSFER_SYNTAX = Struct("<HH2s").pack(0x0002, 0x0010, b"UI")
@@ -71,7 +73,9 @@ MAX_SUFFIX = 99
 """How many different objects of one name are kept."""
 
 _MAX_BUFFERS = 1024  # IOV_MAX of Linux
+# Two pieces of this size are in memory while an object is compared, however large it is.
 _COMPARED_BYTES = 256 * 1024
+# Exclusive: a part that is there is never written to, `create_part` takes the next number.
 _PART_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # A device or FIFO must not block us between the look at it and its opening.
 _COMPARE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -131,7 +135,10 @@ class PartFile:
         """
         wanted = sum(map(len, buffers))
         try:
+            # One system call for all fragments that one receive has brought, without joining them.
             written = os.writev(self.fd, buffers[:_MAX_BUFFERS])
+            # More buffers than the system takes at once, or a short write, as on a disk that is
+            # nearly full: then writing the rest raises the error.
             if written < wanted:
                 self._write_rest(buffers, written)
         except OSError as error:
@@ -152,6 +159,7 @@ class PartFile:
         fd, self.fd = self.fd, -1
         # `suppress` would take half as long as the calls themselves.
         try:  # noqa: SIM105
+            # The final name is another link to the same file: it stays.
             os.unlink(self.name, dir_fd=self.folder_fd)
         except OSError:
             pass
@@ -322,11 +330,15 @@ def publish(
         require_name(name)
         if otherwise:
             require_name(otherwise)
+        # Contents before the name, so that no crash leaves a name of an incomplete file. If it
+        # fails it is never tried again: the system may have dropped the pages, and the second
+        # answer would be a lie. The peer sends the object again.
         if durability is not Durability.NONE:
             os.fdatasync(part.fd)
         folder_fd = folders.open(parts, durability)
         names = (name, otherwise) if otherwise else (name,)
         published = _link(part, folder_fd, parts, names, durability, body_offset, duplicates)
+        # The name after the contents: success is answered when both are on the disk.
         if durability is Durability.FULL:
             os.fsync(folder_fd)
     except OSError as error:
@@ -374,8 +386,12 @@ def _link(
     same_instance = False
     for final in _candidates(names):
         try:
+            # A link never overwrites, and is atomic: of two threads with one name exactly one gets
+            # it. A look before it would be a race.
             os.link(part.name, final, src_dir_fd=part.folder_fd, dst_dir_fd=folder_fd)
         except FileExistsError:
+            # First whether it is the same data set: a sender that repeats an object after a lost
+            # answer gets success, whatever the policy for duplicates is.
             if _is_same(part, folder_fd, final, durability, body_offset):
                 return Published((*parts, final), duplicate=True, renamed=final != names[0])
             if is_same_instance(part.fd, folder_fd, final):
@@ -419,6 +435,8 @@ def _is_same(
         if not stat.S_ISREG(os.fstat(fd).st_mode) or not _same_body(part, fd, body_offset):
             return False
         if durability is not Durability.NONE:
+            # Success for a duplicate promises the same as for the first: that the bytes are on the
+            # disk.
             os.fdatasync(fd)  # it may have been stored before flushing was switched on
     finally:
         os.close(fd)

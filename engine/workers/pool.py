@@ -36,6 +36,8 @@ WALL_SECONDS: Final = 600.0
 MEMORY_BYTES: Final = 4 * 1024**3
 """Of addresses, for one process. An image of a gigabyte is decoded and packed again within it; a
 script that asks for more is at fault, and must not take the memory of the engine."""
+# A process may have died for reasons of its own, such as the system's lack of memory. If it dies
+# again under the same job, the job is at fault.
 _TRIES: Final = 2
 _READY: Final = True
 """What a process says that was started ahead, before its first result."""
@@ -138,6 +140,7 @@ class Workers(Generic[J, R]):
         """Kill all processes; calls that wait for one end at once."""
         with self._lock:
             self._closed = True
+            # Killed, not asked: the thread that waits gets the end of the pipe at once.
             for worker in self._busy:
                 worker.process.kill()
         self.rest()
@@ -151,6 +154,8 @@ class Workers(Generic[J, R]):
             if isinstance(error, (EOFError, ConnectionError)):
                 if self._closed:
                     raise WorkersClosed from error
+                # The timer of processor time ends a process by this signal; any other end is a
+                # crash.
                 if code == -signal.SIGPROF and not isinstance(error, _NeverReady):
                     raise WorkerTimeout from error
             raise
@@ -166,9 +171,11 @@ class Workers(Generic[J, R]):
     def _take(self) -> _Worker[J, R]:
         with self._lock:
             worker = self._idle_one()
+        # Outside the lock: a start may take a while.
         worker = worker or self._new_worker()
         with self._lock:
             self._busy.add(worker)
+            # Asked again: `close` may have run during the start, and has not seen this process.
             if not self._closed:
                 return worker
         self._end(worker)
@@ -294,12 +301,14 @@ def _limit_memory(size_bytes: int) -> None:
     """Have this process refused more memory than that, for good."""
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     most = size_bytes if hard == resource.RLIM_INFINITY else min(size_bytes, hard)
+    # The hard limit too, so that a script can not raise it again.
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 @contextmanager
 def _cpu_limited(cpu_seconds: float) -> Iterator[None]:
     """Be killed after some time of the processor; nothing in this process can delay it."""
+    # Processor time, not time of day: a slow disk or a busy machine must not fail an object.
     signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
     yield
     signal.setitimer(signal.ITIMER_PROF, 0)
@@ -309,12 +318,14 @@ def _run_job(function: Callable[[J], R], job: J) -> R | _Raised:
     try:
         return function(job)
     except Exception as error:
+        # Only the type: an error's text may quote values of the patient.
         return _Raised(type(error).__name__)
 
 
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
+    # Also if the engine was killed: no process of ours outlives it.
     wait([parent.sentinel])
     os._exit(1)
 

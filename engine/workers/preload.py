@@ -1,4 +1,4 @@
-"""Imported, for what that does, by the process that script workers are forked from, before a fork.
+"""Preloads modules in the fork server so that script workers start fast.
 
 Loads all that a worker needs for its first object, so that none loads it for itself.
 """

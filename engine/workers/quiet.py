@@ -1,4 +1,4 @@
-"""What every process of ours does first that only works for others."""
+"""Set-up that all worker processes share: no output to the terminal, no signals from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Character sets of data sets: what one can hold, and how text survives a change of it."""
+"""Character sets of data sets: what each can encode, and how to keep text when it changes."""
 
 from __future__ import annotations
 

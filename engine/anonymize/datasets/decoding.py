@@ -1,4 +1,4 @@
-"""Elements that were not decoded yet, decoded without a word about what is wrong with them.
+"""Decodes raw elements with pydicom's warnings suppressed.
 
 pydicom itself would validate values while it converts them, and write what it finds to the log.
 """

@@ -1,4 +1,4 @@
-"""Sequences decoded by one walk that must fit to the last byte; what is in the items stays raw.
+"""Decodes sequences in one strict pass; the elements of the items stay raw.
 
 The only reader of sequences in this package. pydicom's own stops without a word where something
 does not fit, so that what stands behind it would be copied unseen. Nested sequences stay undecoded

@@ -1,4 +1,4 @@
-"""Which elements of a data set a path means (dicomedit 3.2).
+"""Finds the elements of a data set that a tag path selects (dicomedit 3.2).
 
 The data set is walked once with the set of steps that may come next, so that a path costs no more
 than the walk, whatever its wildcards.

@@ -1,4 +1,4 @@
-"""From an element to its text, as scripts see it (dicomedit 4.2), without judging the value."""
+"""Converts an element to text as scripts see it (dicomedit 4.2); the value is not validated."""
 
 from __future__ import annotations
 

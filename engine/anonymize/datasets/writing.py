@@ -1,4 +1,4 @@
-"""From text to elements (dicomedit 4.3): whatever a script writes is written, valid or not."""
+"""Converts text to elements (dicomedit 4.3); invalid values are written as they are."""
 
 from __future__ import annotations
 

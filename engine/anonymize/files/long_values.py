@@ -1,4 +1,4 @@
-"""Which values stay in the file when an object is read, and which are needed to edit it."""
+"""Decides which values stay in the file when an object is read, and which are loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a DICOM file to an object whose long values stay in the file (PS3.10)."""
+"""Reads a DICOM file; long values stay in the file (PS3.10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file that an object was read from: what nobody changed is copied from there, byte for byte.
+"""The file of an object; unchanged elements are copied from it byte for byte.
 
 Undecoded elements are immutable, so that one that is still the same object has still the same
 bytes; there is no mark that somebody who changes an object could forget to set.

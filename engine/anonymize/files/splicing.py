@@ -1,4 +1,4 @@
-"""What an edited object consists of: ranges of its file, and elements that must be encoded.
+"""Splits an edited object into ranges of its file and elements to encode.
 
 Only elements that are new or not what they were are encoded; between them whole ranges are copied,
 whatever is in them, so that private and broken elements keep every byte.

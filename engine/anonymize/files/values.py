@@ -1,4 +1,4 @@
-"""Values that stay in their file: pixel data and other long ones, copied without being read."""
+"""Long values, such as pixel data, that stay in their file and are copied without being read."""
 
 from __future__ import annotations
 

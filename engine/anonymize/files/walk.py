@@ -1,4 +1,4 @@
-"""Reading a file by one walk over its heads: elements stay undecoded, long values in the file.
+"""Fast path of reading: one pass over the heads; elements stay raw, long values in the file.
 
 Only for what is encoded by the rules, as nearly everything is: pydicom's own reader, which takes
 many times as long, makes the best of the rest (`reading_files`).

@@ -1,4 +1,4 @@
-"""From an edited object to a DICOM file; long values are copied inside the kernel (PS3.10)."""
+"""Writes an edited object to a DICOM file; the kernel copies long values (PS3.10)."""
 
 from __future__ import annotations
 

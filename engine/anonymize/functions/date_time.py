@@ -1,4 +1,4 @@
-"""Moving DICOM dates and times without pretending to know more than they say (dicomedit 9.4).
+"""Shifts DICOM dates and times and keeps their precision (dicomedit 9.4).
 
 The middle of the stated period is moved, and only the parts that were there are printed.
 """

@@ -1,4 +1,4 @@
-"""What a function of the language is: its code, and what can be checked before it runs."""
+"""A DicomEdit function: its code, and the checks of its arguments before it runs."""
 
 from __future__ import annotations
 

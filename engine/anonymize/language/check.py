@@ -1,4 +1,4 @@
-"""What can be known to be wrong with a parsed script before it runs (dicomedit 8)."""
+"""Static checks of a parsed script (dicomedit 8)."""
 
 from __future__ import annotations
 

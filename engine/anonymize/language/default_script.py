@@ -1,4 +1,4 @@
-"""The script that a site is offered first: it relabels, as XNAT's does, and removes nothing."""
+"""The default site script: it relabels objects as XNAT's does, and removes nothing."""
 
 from __future__ import annotations
 

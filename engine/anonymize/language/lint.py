@@ -1,4 +1,4 @@
-"""Valid scripts that probably do something else than meant: the traps of DicomEdit (12)."""
+"""Lints scripts: valid statements that probably do something unintended (dicomedit 12)."""
 
 from __future__ import annotations
 

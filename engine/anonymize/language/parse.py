@@ -1,4 +1,4 @@
-"""From a script's text to its statements, with the place of whatever is wrong."""
+"""Parses a script's text to statements; errors have line and column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A script's text made ready for the grammar: lines joined, comments gone, places kept."""
+"""Prepares a script's text for the grammar: joins lines, removes comments, keeps positions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every statement, value and path of a parsed script, wherever it stands."""
+"""Iterates over all statements, values and paths of a parsed script."""
 
 from __future__ import annotations
 

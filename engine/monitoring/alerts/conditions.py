@@ -1,4 +1,4 @@
-"""Which events begin or end a condition that people must hear of; pure."""
+"""Maps events to alert conditions that begin or end. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells one target: a command gets the alert on its input, a webhook gets it posted, both as JSON.
+"""Delivers an alert as JSON to one target: to a command by standard input, to a webhook by POST.
 
 Neither is trusted: both have a time limit, and no shell reads anything.
 """

@@ -1,4 +1,4 @@
-"""The one thread that tells people: it takes events from any thread, and holds up none of them."""
+"""The alert thread: takes events from any thread without blocking it, and delivers alerts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was told already: the same is not told twice in a while, nor anything too often."""
+"""Throttles alerts: repeats are suppressed for a while, and the number per hour is limited."""
 
 from __future__ import annotations
 

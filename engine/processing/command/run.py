@@ -124,7 +124,7 @@ class _ProgramProcess:
         self._pidfd = os.pidfd_open(process.pid)
 
     def write_input(self, text: bytes) -> None:
-        """Write its standard input; whether it reads it is its own affair."""
+        """Write its standard input; the program need not read it."""
         with suppress(BrokenPipeError):
             self._stdin.write(text)
         with suppress(BrokenPipeError):

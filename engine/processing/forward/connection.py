@@ -1,4 +1,4 @@
-"""The association with one destination: opened when objects need it, and used for many of them."""
+"""The association with one destination: opened on demand and reused for many objects."""
 
 from __future__ import annotations
 

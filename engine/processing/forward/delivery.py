@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 
 FIRST_SECONDS = 2.0
+# Beyond any longest wait; a float would overflow after a thousand failures.
 _MOST_DOUBLINGS = 30
 
 
@@ -156,6 +157,8 @@ class Delivery:
             except UnreadableObject as error:
                 self._give_up(item, f"the stored file {error.detail}")
             except OSError as error:
+                # Asked again after the failure: the session may have moved between the look and the
+                # opening. That is not the object's fault, so no attempt is counted.
                 if located.is_moving or self._has_moved(item, located):
                     self._postpone(item, BUSY_SECONDS, "its session is being moved", attempts=0)
                 else:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.model.processor import Processor
     from engine.processing.forward.queue import ForwardingQueue
 
+# One transaction for so many rows. A stop waits for one of them at most.
 ROWS_AT_ONCE = 500
 
 
@@ -85,6 +86,8 @@ class Follower:
             marks = self._queue.marks()
             if not marks:
                 return
+            # Each destination has a mark of its own: one that was added today must not get what
+            # came before.
             begin = min(mark.sequence for mark in marks.values())
             rows = self._arrivals.after(begin, ROWS_AT_ONCE)
             if not rows:

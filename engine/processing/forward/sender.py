@@ -81,7 +81,7 @@ class DestinationSender:
             self._wake.notify_all()
 
     def request_stop(self) -> None:
-        """Let it end, also in the middle of an object, which stays in the queue."""
+        """Request the end, also in the middle of an object, which stays in the queue."""
         with self._wake:
             self._stopping = True
             self._wake.notify_all()
@@ -213,6 +213,7 @@ class DestinationSender:
 
     def _hold_back(self, error: EngineError) -> None:
         """Leave the destination alone for a while, longer each time."""
+        # Whatever is wrong may be the association itself; the next try gets a new one.
         self._connection.close()
         self._failures += 1
         at, longest = self._context, self.destination.longest_wait_seconds

@@ -1,4 +1,4 @@
-"""What people see of forward copies, and do about them; with an engine or beside it."""
+"""Implements `ForwardingView`: queue and state of forward copies, retry and drop."""
 
 from __future__ import annotations
 
