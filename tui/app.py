@@ -9,22 +9,17 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from textual import on, work
-from textual.app import App, ScreenStackError
+from textual.app import ScreenStackError
 from textual.command import SimpleProvider
 
+from engine.errors import EngineError
 from tui.console_settings import ConsoleSettings, load_settings, save_settings
 from tui.dashboard.screen import DashboardScreen
-from tui.engine_calls import EngineCalls
 from tui.engine_client import (
     CONSOLES,
     AbortRequested,
     AllowRequested,
-    CallRequested,
     ChoiceRequested,
-    EngineAnswered,
-    EngineCall,
-    EngineLink,
-    EngineState,
     EngineStopped,
     ForwardingCommand,
     GoRequested,
@@ -37,15 +32,14 @@ from tui.engine_client import (
     SwitchRequested,
     UndoRequested,
     UrgentEvent,
-    WorkRequested,
 )
 from tui.keys import Scope, bindings
 from tui.places import HOME, SCREEN_SPECS, ScreenSpec
 from tui.shell.dialogs import TooSmallScreen, is_too_small
+from tui.shell.engine_app import EngineApp
 from tui.shell.palette import ConsoleCommands, ConsolePalette
 from tui.shell.screen import ConsoleScreen, ScreenContext
 from tui.terminal import CHECK_SECONDS, TerminalWatch, end_at_once
-from tui.text import safe
 from tui.theme import DARK, QUIET, THEMES, OnceParsed, palette_of, user_theme
 
 if TYPE_CHECKING:
@@ -53,12 +47,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from textual.events import Resize
-    from textual.notifications import SeverityLevel
     from textual.theme import Theme
 
     from engine.api import EngineView
-    from engine.errors import EngineError
-    from engine.model.receiver import Receiver
     from tui.associations.commands import AssociationCommands
     from tui.history.commands import HistoryCommands
     from tui.processors.commands import ProcessorCommands
@@ -66,156 +57,105 @@ if TYPE_CHECKING:
     from tui.settings.commands import SettingsCommands, SiteCommands
 
 
-MAX_TOAST_CELLS = 400
-
-
-class CommandApp(App[None]):
-    """Takes commands, makes calls to the engine for them, and tells what came of it.
+class CommandApp(EngineApp):
+    """Takes commands and has them carried out.
 
     Each group of commands is imported when the first of them is given. They bring the model of
     everything that can be configured, which the first picture does without.
     """
 
     def __init__(self, engine: EngineView, frame: ScreenContext) -> None:
-        super().__init__()
-        self.blink = frame.blink
+        super().__init__(engine, read_only=frame.read_only, actor=frame.actor, blink=frame.blink)
         self.frame = frame
-        self.engine_state = EngineState()
         self.dashboard = DashboardScreen(frame)
-        self._engine = engine
-        self._link = EngineLink(engine, self.post_message)
-        self._calls = EngineCalls(self, self._link)
         self._stopping = False
+
+    def select_receiver(self, receiver_id: int) -> None:
+        """Put the cursor of the dashboard on a receiver."""
+        self.dashboard.select(receiver_id)
 
     @cached_property
     def _receiver_commands(self) -> ReceiverCommands:
         from tui.receivers.commands import ReceiverCommands
 
-        return ReceiverCommands(self, self._engine, self.frame.actor)
+        return ReceiverCommands(self)
 
     @cached_property
     def _association_commands(self) -> AssociationCommands:
         from tui.associations.commands import AssociationCommands
 
-        return AssociationCommands(self, self._engine, self.frame.actor)
+        return AssociationCommands(self)
 
     @cached_property
     def _site_commands(self) -> SiteCommands:
         from tui.settings.commands import SiteCommands
 
-        return SiteCommands(self, self.frame.actor)
+        return SiteCommands(self)
 
     @cached_property
     def _settings_commands(self) -> SettingsCommands:
         from tui.settings.commands import SettingsCommands
 
-        return SettingsCommands(self, self._engine, self.frame.actor)
+        return SettingsCommands(self)
 
     @cached_property
     def _history_commands(self) -> HistoryCommands:
         from tui.history.commands import HistoryCommands
 
-        return HistoryCommands(self, self.frame.actor)
+        return HistoryCommands(self)
 
     @cached_property
     def _processor_commands(self) -> ProcessorCommands:
         from tui.processors.commands import ProcessorCommands
 
-        return ProcessorCommands(self, self._engine, self.frame.actor)
-
-    def refresh_from_engine(self) -> None:
-        """Look at the engine once."""
-        self.engine_state = self._link.read()
-
-    def refresh_receiver(self, receiver_id: int) -> Receiver | None:
-        """Look at the engine again and return a receiver as it is now."""
-        self.refresh_from_engine()
-        status = self.engine_state.receiver(receiver_id)
-        return status.receiver if status is not None else None
-
-    def may(self, *, changing: bool = True) -> bool:
-        """Tell whether commands are taken now; a read-only console says why not."""
-        if changing and self.frame.read_only:
-            self.show_toast("this console is read-only: nothing is changed", "warning")
-            return False
-        return not self._stopping
-
-    def show_toast(
-        self, sentence: str, severity: SeverityLevel = "information", seconds: float = 0
-    ) -> None:
-        """Show a toast; whatever is in the sentence is shown as it is."""
-        timeout = seconds or (12 if severity == "error" else 5)
-        text = safe(sentence, MAX_TOAST_CELLS)
-        self.notify(text, severity=severity, timeout=timeout, markup=False)
-
-    def show_saved(self, sentence: str, severity: SeverityLevel = "information") -> None:
-        """Tell what became of a change, and how to take it back."""
-        self.show_toast(f"{sentence}   Z undoes it", severity)
-
-    # Calls to the engine
-
-    def call_engine(self, call: EngineCall) -> None:
-        """Make a call that may block, one at a time for each thing that calls are about."""
-        self._calls.make(call)
-
-    @on(CallRequested)
-    def _call(self, request: CallRequested) -> None:
-        self._calls.make(request.call)
-
-    @on(EngineAnswered)
-    def _answered(self, answer: EngineAnswered) -> None:
-        self._calls.answered(answer)
-
-    @on(WorkRequested)
-    def _begin_work(self, request: WorkRequested) -> None:
-        self._calls.work(request)
+        return ProcessorCommands(self)
 
     # Commands
 
     @on(ReceiverCommand)
     def _command_receiver(self, command: ReceiverCommand) -> None:
         if self.may(changing=command.action != "echo"):
-            self._receiver_commands.run(command.action, command.receiver_id)
+            self.carry_out(self._receiver_commands.run, command.action, command.receiver_id)
 
     @on(AllowRequested)
     def _allow_caller(self, request: AllowRequested) -> None:
         if self.may():
-            self._association_commands.allow(request.association)
+            self.carry_out(self._association_commands.allow, request.association)
 
     @on(AbortRequested)
     def _abort_associations(self, request: AbortRequested) -> None:
         if self.may():
-            self._association_commands.abort(request)
+            self.carry_out(self._association_commands.abort, request.associations, request.then)
 
     @on(ProcessorCommand)
     def _command_processor(self, command: ProcessorCommand) -> None:
         if self.may(changing=command.action != "test"):
-            self._processor_commands.run(command)
+            self.carry_out(self._processor_commands.run, command)
 
     @on(ForwardingCommand)
     def _command_forwarding(self, command: ForwardingCommand) -> None:
         if self.may():
-            self._processor_commands.forwarding(command)
+            self.carry_out(self._processor_commands.forwarding, command)
 
     @on(SwitchRequested)
     def _switch_receivers(self, request: SwitchRequested) -> None:
         if self.may():
-            self._site_commands.switch(allowed=request.allowed)
+            self.carry_out(self._site_commands.switch, request.allowed)
 
     @on(SettingsCommand)
     def _command_settings(self, command: SettingsCommand) -> None:
         if self.may():
-            self._settings_commands.run(command)
+            self.carry_out(self._settings_commands.run, command)
 
     @on(UndoRequested)
     def _undo(self) -> None:
         if self.may():
-            self._history_commands.undo()
+            self.carry_out(self._history_commands.undo)
 
     @on(RestoreRequested)
     def _restore(self, request: RestoreRequested) -> None:
         if self.may():
-            self._history_commands.restore(request.number)
+            self.carry_out(self._history_commands.restore, request.number)
 
 
 REDRAW_SECONDS = 0.2
@@ -276,6 +216,7 @@ class ConsoleApp(CommandApp):
         super().__init__(engine, frame)
         self.stylesheet = OnceParsed(variables=self.get_css_variables())
         self._settings_path = settings_path
+        self._was_silent = False
         self._refresh_hz = refresh_hz
         self._on_start = on_start
         self._on_quit = on_quit
@@ -329,7 +270,7 @@ class ConsoleApp(CommandApp):
             if problem:
                 self.show_toast(problem, "warning")
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         """Look for the first time and start everything that goes on by itself."""
         self._terminal_watch.begin()
         self._link.start()
@@ -337,52 +278,40 @@ class ConsoleApp(CommandApp):
             self.show_toast(self._settings_problem, "warning")
         self.theme_changed_signal.subscribe(self, self._repaint)
         self.set_interval(CHECK_SECONDS, self._terminal_watch.check)
-        self.refresh_from_engine()
+        await self.look()
         if self._refresh_hz > 0:
             self.set_interval(1 / self._refresh_hz, self.refresh_from_engine)
-        if self._on_start is None:
-            self.call_after_refresh(self._begin_serving)
-        else:
-            self.call_after_refresh(self._start_engine, self._on_start)
+        self.call_after_refresh(self._begin)
 
-    def _start_engine(self, start: Callable[[], None]) -> None:
-        def started(_: object) -> None:
-            self.refresh_from_engine()
-            self._begin_serving()
+    def _begin(self) -> None:
+        self.carry_out(self._start_engine)
 
-        call = EngineCall(
-            "start the engine",
-            CONSOLES,
-            lambda _: start(),
-            started,
-            otherwise=self._not_started,
-            changes=False,
-        )
-        self.call_engine(call)
-
-    def _not_started(self, error: EngineError) -> None:
-        self.start_failure = error
-        self.exit()
-
-    def _begin_serving(self) -> None:
+    async def _start_engine(self) -> None:
+        if self._on_start is not None:
+            try:
+                await self._call_back("start the engine", self._on_start)
+            except EngineError as error:
+                self.start_failure = error
+                self.exit()
+                return
+            await self.look()
         if self._on_shown is not None:
-            shown = self._on_shown
-            call = EngineCall(
-                "serve consoles", CONSOLES, lambda _: shown(), lambda _: None, changes=False
-            )
-            self.call_engine(call)
+            await self._call_back("serve consoles", self._on_shown)
+
+    async def _call_back(self, what: str, run: Callable[[], None]) -> None:
+        await self.engine.call(what, lambda _: run(), about=CONSOLES, changes=False)
 
     def on_unmount(self) -> None:
         """Hear no more news."""
         self._link.stop()
+        self.engine.close()
 
     # Looking at the engine
 
-    def refresh_from_engine(self) -> None:
-        """Look at the engine once and show what changed."""
-        was_silent = self.engine_state.silent
-        super().refresh_from_engine()
+    def looked(self) -> None:
+        """Show what changed."""
         self._show_reading()
+        was_silent, self._was_silent = self._was_silent, self.engine_state.silent
         if self.engine_state.silent != was_silent and self.screen is not self._seen():
             # What changes behind a dialog is not always drawn, and no other change follows.
             self.set_timer(REDRAW_SECONDS, self._redraw)
@@ -538,7 +467,7 @@ class ConsoleApp(CommandApp):
         if self._stopping:
             return
         self._stopping = True
-        self._calls.stop()
+        self.stop_work()
         for screen in self._screens():
             screen.announce_stop()
         if self._on_quit is None:
@@ -563,6 +492,7 @@ class ConsoleApp(CommandApp):
             self._leave()
             return
         self._stopping = self.hung_up = True
+        self.stop_work()
         self._terminal_watch.release_signals()
         self._on_hangup()
         self.exit()

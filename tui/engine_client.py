@@ -1,17 +1,19 @@
 """The console's only way to the engine: snapshots, events, calls, and answers that are kept.
 
-`EngineLink.read` runs on the UI thread. The subscribed callable runs on engine threads and only
-posts a message.
+`EngineClient` asks on threads and is awaited on the UI thread. The subscribed callable runs on
+engine threads and only posts a message.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, TypeVarTuple
 
 from textual.message import Message
 
@@ -19,7 +21,7 @@ from engine.errors import EngineError
 from tui.late_engine import EngineStarting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Sequence
     from datetime import datetime
 
     from engine.api import AssociationStatus, EngineSnapshot, EngineView, ReceiverStatus
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from engine.events import RecordedEvent
     from engine.model.processor import Processor
 
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 EVENTS_KEPT = 10_000
 PAGE = 500
@@ -187,75 +191,8 @@ class ChoiceRequested(Message):
         self.choices = choices
 
 
-@dataclass(frozen=True, slots=True)
-class EngineCall:
-    """A call that may block, to be made on a worker thread."""
-
-    what: str
-    """Such as ``stop XNAT:8104``."""
-    about: Hashable
-    """What is kept busy meanwhile: a receiver's id (0 for a new one), `SITE`, or any other name."""
-    run: Callable[[EngineView], Any]
-    """Runs on the worker thread."""
-    then: Callable[[Any], None]
-    """Gets the result, on the UI thread."""
-    otherwise: Callable[[EngineError], None] | None = None
-    """Gets the error, on the UI thread; None shows it in a box."""
-    changes: bool = True
-    """Whether it changes anything; a read-only console makes no such call."""
-    latest: bool = False
-    """Whether it may wait for the one before it, and gives way to a newer one (for lists)."""
-
-
-class CallRequested(Message):
-    """A screen wants a call to be made."""
-
-    def __init__(self, call: EngineCall) -> None:
-        super().__init__()
-        self.call = call
-
-
-class WorkRequested(Message):
-    """A screen wants many calls to be made, one after the other, with progress and a way out."""
-
-    def __init__(
-        self,
-        title: str,
-        calls: Sequence[EngineCall],
-        then: Callable[[WorkOutcome], None],
-    ) -> None:
-        """Take a safe title, the calls, and who gets the outcome on the UI thread."""
-        super().__init__()
-        self.title = title
-        self.calls = tuple(calls)
-        self.then = then
-
-
-@dataclass(frozen=True, slots=True)
-class WorkOutcome:
-    """What became of many calls."""
-
-    done: int
-    """Calls that succeeded."""
-    failures: tuple[tuple[EngineCall, EngineError], ...] = ()
-    left: int = 0
-    """Calls that were not made because the work was cancelled."""
-
-
 class RefreshRequested(Message):
     """A screen is seen again and wants to show what is known now."""
-
-
-class EngineAnswered(Message):
-    """A call is over."""
-
-    def __init__(
-        self, call: EngineCall, result: object = None, error: EngineError | None = None
-    ) -> None:
-        super().__init__()
-        self.call = call
-        self.result = result
-        self.error = error
 
 
 class EngineStopped(Message):
@@ -263,7 +200,7 @@ class EngineStopped(Message):
 
 
 class EngineLink:
-    """Reads an engine for one console; only `_on_event` may be called from other threads."""
+    """Reads an engine for one console; `read` runs on one thread at a time, never the UI's."""
 
     def __init__(self, engine: EngineView, post: Callable[[Message], object]) -> None:
         self._engine = engine
@@ -297,16 +234,6 @@ class EngineLink:
             return EngineState(self._snapshot, True, tuple(self._events), self._dropped)
         return EngineState(self._snapshot, False, tuple(self._events), self._dropped)
 
-    def perform(self, call: EngineCall) -> EngineAnswered:
-        """Make a call on this (worker) thread and return its answer."""
-        try:
-            return EngineAnswered(call, call.run(self._engine))
-        except EngineError as error:
-            return EngineAnswered(call, error=error)
-        except Exception as error:  # the worker's border: an unforeseen failure becomes a message
-            detail = f"{call.what}: {type(error).__name__}: {error}"
-            return EngineAnswered(call, error=EngineError(detail, "this is a defect; report it"))
-
     def _take(self, snapshot: EngineSnapshot) -> None:
         before, self._snapshot = self._snapshot, snapshot
         if before is not None and before.started_at != snapshot.started_at:
@@ -334,7 +261,123 @@ class EngineLink:
         self._post(UrgentEvent(recorded))
 
 
-T = TypeVar("T")
+class NotNow(EngineError):
+    """A call is not made: by a read-only console, or as the one before it is not done yet."""
+
+    title = "Not now"
+
+
+class EngineClient:
+    """Asks an engine on threads: looks, and calls of which one at a time is about the same.
+
+    All methods belong to the UI thread, which never waits for the engine.
+    """
+
+    def __init__(self, engine: EngineView, link: EngineLink, *, read_only: bool = False) -> None:
+        self._engine = engine
+        self._link = link
+        self._read_only = read_only
+        self._stopping = False
+        self._looking = asyncio.Lock()
+        self._lookers = ThreadPoolExecutor(1, "look")
+        """Looks have a thread of their own, so that no number of slow calls holds them up."""
+        self._busy: dict[Hashable, asyncio.Future[Any]] = {}
+        self._newest: dict[Hashable, object] = {}
+
+    def stop(self) -> None:
+        """Make no more calls; those that are made go on."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """Look no more."""
+        self._lookers.shutdown(wait=False)
+
+    async def look(self) -> EngineState:
+        """Look at the engine once; never raises."""
+        async with self._looking:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._lookers, self._link.read)
+
+    def check(self, *, changes: bool) -> None:
+        """See that a call may be made now.
+
+        Raises:
+            NotNow: if it changes something and the console is read-only.
+            CancelledError: if the console is being left.
+        """
+        if changes and self._read_only:
+            raise NotNow("this console is read-only: nothing is changed", "")
+        if self._stopping:
+            raise asyncio.CancelledError
+
+    async def call(
+        self,
+        what: str,
+        run: Callable[[EngineView, *Ts], T],
+        *args: *Ts,
+        about: Hashable = None,
+        changes: bool = True,
+        latest: bool = False,
+    ) -> T:
+        """Make a call that may block, on a thread, and return its result.
+
+        Args:
+            what: such as ``stop XNAT:8104``.
+            run: gets the engine and `args`.
+            args: of `run`.
+            about: what is busy meanwhile: a receiver's id (0 for a new one), `SITE`, or any other
+                name; None for nothing.
+            changes: whether it changes anything; a read-only console makes no such call.
+            latest: whether it waits for the one before it, and gives way to a newer one.
+
+        Raises:
+            EngineError: what the engine says, and `NotNow` if it is not asked.
+            CancelledError: if it gives way, or the console is being left.
+        """
+        self.check(changes=changes)
+        if about in self._busy:
+            if not latest:
+                raise NotNow(f"{what}: wait, the last command is not done yet", "")
+            await self._turn(about)
+            self.check(changes=changes)
+        job = asyncio.ensure_future(asyncio.to_thread(run, self._engine, *args))
+        if about is not None:
+            self._busy[about] = job
+            job.add_done_callback(partial(self._done, about))
+        try:
+            return await asyncio.shield(job)  # who asked may go; the thread is busy until its end
+        except EngineError:
+            raise
+        except Exception as error:  # the one border: an unforeseen failure becomes a message
+            detail = f"{what}: {type(error).__name__}: {error}"
+            raise EngineError(detail, "this is a defect; report it") from error
+
+    def _done(self, about: Hashable, job: asyncio.Future[Any]) -> None:
+        del self._busy[about]
+        if not job.cancelled():
+            job.exception()  # whoever asked may be gone, and then nobody takes it
+
+    async def _turn(self, about: Hashable) -> None:
+        """Wait until nothing is busy with it; only the newest who waits gets through."""
+        turn = self._newest[about] = object()
+        while about in self._busy:
+            await asyncio.wait([self._busy[about]])
+            if self._newest.get(about) is not turn:
+                raise asyncio.CancelledError
+        del self._newest[about]
+
+
+class Asker(Protocol):
+    """A screen that asks the engine and stops asking when it goes."""
+
+    @property
+    def engine(self) -> EngineClient:
+        """The way to the engine."""
+
+    def ask(self, asking: Callable[[*Ts], Awaitable[None]], *args: *Ts) -> None:
+        """Run what asks; an error of the engine that it does not handle is shown."""
+
+
 AT_MOST_EVERY = timedelta(seconds=1)
 AGAIN_AFTER_FAILURE = timedelta(seconds=5)
 
@@ -342,12 +385,10 @@ AGAIN_AFTER_FAILURE = timedelta(seconds=5)
 class Fetch(Generic[T]):
     """Asks one thing at a time; the newest wish counts, and what was there stays until then."""
 
-    def __init__(
-        self, what: str, ask: Callable[[EngineCall], None], changed: Callable[[], None]
-    ) -> None:
-        """Take what is asked for in words, how calls are made, and who is told of an answer."""
+    def __init__(self, what: str, asker: Asker, changed: Callable[[], None]) -> None:
+        """Take what is asked for in words, who asks, and who is told of an answer."""
         self._what = what
-        self._ask = ask
+        self._asker = asker
         self._changed = changed
         self._asked: Hashable = None
         self._asked_at: datetime | None = None
@@ -385,17 +426,7 @@ class Fetch(Generic[T]):
         if wish == self._asked and not at_once and not self._is_time(now):
             return
         self._asked, self._asked_at, self._due = wish, now, False
-        self._ask(
-            EngineCall(
-                self._what,
-                (self._what, id(self)),
-                look,
-                partial(self._take, wish),
-                partial(self._miss, wish),
-                changes=False,
-                latest=True,
-            )
-        )
+        self._asker.ask(self._fetch, wish, look)
 
     def forget(self) -> None:
         """Keep nothing, and ask again when something is wanted."""
@@ -406,11 +437,16 @@ class Fetch(Generic[T]):
         failed = self.problem is not None and since >= AGAIN_AFTER_FAILURE
         return failed or (self._due and since >= AT_MOST_EVERY)
 
-    def _take(self, wish: Hashable, answer: T) -> None:
-        self.wish, self.answer, self.problem = wish, answer, None
-        self._changed()
-
-    def _miss(self, wish: Hashable, error: EngineError) -> None:
-        if wish == self._asked:
+    async def _fetch(self, wish: Hashable, look: Callable[[EngineView], T]) -> None:
+        about = (self._what, id(self))
+        try:
+            answer = await self._asker.engine.call(
+                self._what, look, about=about, changes=False, latest=True
+            )
+        except EngineError as error:
+            if wish != self._asked:
+                return
             self.problem = error
-            self._changed()
+        else:
+            self.wish, self.answer, self.problem = wish, answer, None
+        self._changed()

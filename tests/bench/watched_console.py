@@ -68,9 +68,9 @@ class WatchedConsole(ConsoleApp):
     order: Order
     looks = 0
 
-    def refresh_from_engine(self) -> None:
-        """Look, and count it; begin with the first answer."""
-        super().refresh_from_engine()
+    def looked(self) -> None:
+        """Count a look; begin with the first answer."""
+        super().looked()
         if not self.looks and self.engine_state.snapshot is not None:
             self.run_worker(self._observe())
         self.looks += self.engine_state.snapshot is not None

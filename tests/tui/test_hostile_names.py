@@ -52,7 +52,7 @@ async def test_a_name_is_literal_in_tables_titles_dialogs_toasts_and_palette(pla
         assert isinstance(app.screen, ConfirmDialog)
         assert name in title_of(app.screen.query_one(".box"))
         await pilot.press("escape", "t")
-        await app.workers.wait_for_complete()
+        await pilot.pause()
         await pilot.pause()
         toast = next(iter(app._notifications))
         assert name in toast.message
@@ -70,7 +70,7 @@ async def test_the_palette_shows_names_literally_and_finds_them() -> None:
         await pilot.pause()
         await pilot.press("ctrl+p", *"red")
         await pilot.pause()
-        await app.workers.wait_for_complete()
+        await pilot.pause()
         await pilot.pause()
         prompts = [str(option.prompt) for option in app.screen.query_one("CommandList").options]  # type: ignore[attr-defined]
         assert any("receiver: Edit [red]CT[/red]:8106" in prompt for prompt in prompts)

@@ -78,7 +78,7 @@ async def test_an_engine_that_can_not_be_started_ends_the_console_with_its_reaso
 
     app = ConsoleApp(busy(), refresh_hz=0, blink=False, on_start=start)
     async with app.run_test() as pilot:
-        await app.workers.wait_for_complete()
+        await pilot.pause()
         await pilot.pause()
         assert app.start_failure is failure
         assert not app.is_running
@@ -96,7 +96,7 @@ async def test_others_are_served_when_the_engine_is_started_even_by_a_read_only_
     )
     async with app.run_test() as pilot:
         await pilot.pause()
-        await app.workers.wait_for_complete()
         await pilot.pause()
-        await app.workers.wait_for_complete()
+        await pilot.pause()
+        await pilot.pause()
     assert done == ["started", "served"]

@@ -4,11 +4,13 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from engine.api import EngineView
-from engine.errors import NotFound
+from engine.errors import EngineError, NotFound
 from engine.events import ObjectsStored, ReceiverFailed
 from tests.fakes import NOW, FakeEngine, busy
-from tui.engine_client import EngineCall, EngineLink, UrgentEvent
+from tui.engine_client import EngineClient, EngineLink, UrgentEvent
 
 if TYPE_CHECKING:
     from textual.message import Message
@@ -83,18 +85,19 @@ def test_the_same_news_is_told_once_a_minute_and_other_news_at_once() -> None:
     assert len(posted) == 2
 
 
-def _call(error: Exception) -> EngineCall:
+async def _refusal(error: Exception) -> EngineError:
     def run(engine: EngineView) -> None:
         raise error
 
-    return EngineCall("delete XNAT:8104", 1, run, lambda result: None)
+    engine = FakeEngine()
+    client = EngineClient(engine, EngineLink(engine, lambda message: None))
+    with pytest.raises(EngineError) as refused:
+        await client.call("delete XNAT:8104", run, about=1)
+    return refused.value
 
 
-def test_a_refusal_comes_back_with_its_remedy_and_a_defect_as_one() -> None:
-    link = EngineLink(FakeEngine(), lambda message: None)
-    refused = link.perform(_call(NotFound("receiver 1 is gone", "look again")))
-    assert refused.error is not None
-    assert refused.error.remedy == "look again"
-    broken = link.perform(_call(KeyError("x")))
-    assert broken.error is not None
-    assert broken.error.detail == "delete XNAT:8104: KeyError: 'x'"
+async def test_a_refusal_comes_back_with_its_remedy_and_a_defect_as_one() -> None:
+    refused = await _refusal(NotFound("receiver 1 is gone", "look again"))
+    assert refused.remedy == "look again"
+    broken = await _refusal(KeyError("x"))
+    assert broken.detail == "delete XNAT:8104: KeyError: 'x'"

@@ -6,39 +6,41 @@ from typing import TYPE_CHECKING
 
 from tui.associations.allow import advice, allow_form
 from tui.associations.table import when_rejected
-from tui.engine_client import EngineCall, WorkRequested
 from tui.shell.dialogs import ConfirmDialog, MessageDialog
+from tui.shell.work import WorkStep
 from tui.text import counted, safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from engine.api import AssociationStatus, EngineSnapshot, EngineView
+    from engine.api import AssociationStatus, EngineSnapshot
     from engine.model.receiver import Receiver
-    from tui.app import CommandApp
-    from tui.associations.allow import AllowForm
-    from tui.engine_client import AbortRequested, WorkOutcome
+    from tui.associations.allow import AllowDialog, AllowForm
+    from tui.shell.engine_app import EngineApp
 
 
 class AssociationCommands:
     """Carries out commands on associations for one console."""
 
-    def __init__(self, app: CommandApp, engine: EngineView, actor: str) -> None:
+    def __init__(self, app: EngineApp) -> None:
         self._app = app
-        self._engine = engine
-        self._actor = actor
+        self._engine = app.view
+        self._actor = app.actor
 
-    def allow(self, association: AssociationStatus) -> None:
+    async def allow(self, association: AssociationStatus) -> None:
         """Offer the lines that would let a rejected caller in, if that is what it needs."""
-        self._app.refresh_from_engine()
-        snapshot = self._app.engine_state.snapshot
+        snapshot = (await self._app.look()).snapshot
         if snapshot is None:
             return
         form = allow_form(association, snapshot)
         if form is None:
             self._explain(association, snapshot)
-        else:
-            self._open_dialog(form)
+            return
+        receiver = await self._app.push_screen_wait(self._dialog(form))
+        if receiver is not None:
+            await self._app.look()
+            caller, line = safe(association.calling_ae_title), safe(receiver.whitelist[-1])
+            self._app.show_saved(f"{safe(receiver.label)} lets {caller} in now, by line {line}")
 
     def _explain(self, association: AssociationStatus, snapshot: EngineSnapshot) -> None:
         title = f"{association.calling_ae_title} can't be allowed by a whitelist line"
@@ -46,50 +48,36 @@ class AssociationCommands:
         helps = advice(association, snapshot)
         self._app.push_screen(MessageDialog(title, detail, helps, error=False))
 
-    def _open_dialog(self, form: AllowForm) -> None:
+    def _dialog(self, form: AllowForm) -> AllowDialog:
         from tui.associations.allow import AllowDialog
 
-        caller = safe(form.association.calling_ae_title)
+        def current() -> Receiver | None:
+            found = (status.receiver for status in self._engine.snapshot().receivers)
+            return next((one for one in found if one.id == form.receiver.id), None)
 
-        def saved(receiver: Receiver | None) -> None:
-            if receiver is not None:
-                self._app.refresh_from_engine()
-                line = safe(receiver.whitelist[-1])
-                self._app.show_saved(f"{safe(receiver.label)} lets {caller} in now, by line {line}")
-
-        dialog = AllowDialog(
+        return AllowDialog(
             form,
             save=lambda changed, seen: self._engine.save_receiver(
                 changed, self._actor, replacing=seen
             ),
-            current=lambda: self._app.refresh_receiver(form.receiver.id),
+            current=current,
         )
-        self._app.push_screen(dialog, saved)
 
-    def abort(self, request: AbortRequested) -> None:
+    async def abort(
+        self, associations: Sequence[AssociationStatus], then: Callable[[], None]
+    ) -> None:
         """Abort live associations, after a yes."""
-        associations = request.associations
-        confirm = ConfirmDialog(abort_question(associations), abort_sentence(associations), "Abort")
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._abort([self._aborting(a) for a in associations], request.then)
-
-        self._app.push_screen(confirm, answered)
-
-    def _abort(self, calls: list[EngineCall], then: Callable[[], None]) -> None:
-        def over(outcome: WorkOutcome) -> None:
+        question, sentence = abort_question(associations), abort_sentence(associations)
+        if await self._app.push_screen_wait(ConfirmDialog(question, sentence, "Abort")):
+            steps = [self._aborting(association) for association in associations]
+            outcome = await self._app.work_through("Abort associations", steps)
             then()
             self._app.show_toast(f"{counted(outcome.done, 'association')} aborted")
 
-        self._app.post_message(WorkRequested("Abort associations", calls, over))
-
-    def _aborting(self, association: AssociationStatus) -> EngineCall:
-        return EngineCall(
+    def _aborting(self, association: AssociationStatus) -> WorkStep:
+        return WorkStep(
             f"abort {safe(association.calling_ae_title)} {safe(association.id)}",
-            association.id,
             lambda engine: engine.associations.abort(association.id, self._actor),
-            lambda _: None,
         )
 
 

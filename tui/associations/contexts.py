@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
-from tui.engine_client import EngineCall
+from engine.errors import EngineError
 from tui.text import safe
 from tui.theme import Tone
 from tui.widgets.table import Cell, Column, LiveTable, TableRow
@@ -13,9 +12,9 @@ from tui.widgets.table import Cell, Column, LiveTable, TableRow
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from engine.api import AssociationStatus, EngineView
+    from engine.api import AssociationStatus
     from engine.api.associations import AcceptedContext
-    from engine.errors import EngineError
+    from tui.engine_client import Asker
 
 
 class ContextsTable(LiveTable):
@@ -86,8 +85,8 @@ KEPT = 100
 class ContextsFetch:
     """Asks the engine for one association at a time; the newest wish counts."""
 
-    def __init__(self, ask: Callable[[EngineCall], None], changed: Callable[[], None]) -> None:
-        self._ask = ask
+    def __init__(self, asker: Asker, changed: Callable[[], None]) -> None:
+        self._asker = asker
         self._changed = changed
         self._known: dict[str, tuple[AcceptedContext, ...]] = {}
         self._asked = ""
@@ -99,28 +98,21 @@ class ContextsFetch:
         known = self._known.get(association.id)
         if known is None and self._asked != association.id:
             self._asked = association.id
-            self._ask(self._call(association.id))
+            self._asker.ask(self._fetch, association.id)
         return known or ()
 
-    def _call(self, association_id: str) -> EngineCall:
-        def look(engine: EngineView) -> tuple[AcceptedContext, ...]:
-            return engine.associations.contexts(association_id)
-
-        return EngineCall(
-            f"look at the contexts of {association_id}",
-            "contexts",
-            look,
-            partial(self._take, association_id),
-            partial(self._miss, association_id),
-            changes=False,
-            latest=True,
-        )
-
-    def _take(self, association_id: str, contexts: tuple[AcceptedContext, ...]) -> None:
+    async def _fetch(self, association_id: str) -> None:
+        try:
+            contexts = await self._asker.engine.call(
+                f"look at the contexts of {association_id}",
+                lambda engine: engine.associations.contexts(association_id),
+                about="contexts",
+                changes=False,
+                latest=True,
+            )
+        except EngineError:
+            contexts = ()
         if len(self._known) >= KEPT:
             self._known.clear()
         self._known[association_id] = contexts
         self._changed()
-
-    def _miss(self, association_id: str, error: EngineError) -> None:
-        self._take(association_id, ())

@@ -45,7 +45,7 @@ class AssociationsScreen(AssociationActions):
 
     def __init__(self, frame: ScreenContext) -> None:
         super().__init__(frame)
-        self._contexts = ContextsFetch(self.ask, self.show_again)
+        self._contexts = ContextsFetch(self, self.show_again)
 
     def compose_body(self) -> ComposeResult:
         """Build the list above, the chosen association below."""

@@ -61,7 +61,7 @@ class DashboardScreen(ReceiverActions, AssociationActions):
         super().__init__(frame)
         self._matching = 0
         self._to_select: str | None = None
-        self._free_ports = FreePorts(self.ask, self.show_again)
+        self._free_ports = FreePorts(self, self.show_again)
 
     def compose_body(self) -> ComposeResult:
         """Build all panels once; which of them are seen is decided by classes."""

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.errors import NotFound
-from tui.engine_client import SITE, EngineCall
+from tui.engine_client import SITE
 from tui.history.revisions import made_by, rows_in_words
 from tui.shell.dialogs import ConfirmDialog
 
 if TYPE_CHECKING:
     from engine.api import EngineView
     from engine.api.history import ChangeRow, RevisionSummary
-    from tui.app import CommandApp
+    from tui.shell.engine_app import EngineApp
 
 LOOKED_THROUGH = 10
 """Revisions among which the one before the present one is looked for."""
@@ -34,21 +34,19 @@ class RevisionReturn:
 class HistoryCommands:
     """Carries out commands on the history for one console."""
 
-    def __init__(self, app: CommandApp, actor: str) -> None:
+    def __init__(self, app: EngineApp) -> None:
         self._app = app
-        self._actor = actor
+        self._actor = app.actor
 
-    def undo(self) -> None:
+    async def undo(self) -> None:
         """Take back the newest change of the configuration, after showing it."""
-        what = "look at the last change"
-        self._app.call_engine(EngineCall(what, SITE, last_change, self._ask_undo))
-
-    def _ask_undo(self, change: RevisionReturn) -> None:
+        change = await self._app.engine.call("look at the last change", last_change, about=SITE)
         sentence = f"{undo_sentence(change)}\n\n{rows_in_words(change.rows)}"
-        confirm = ConfirmDialog("Undo the last change?", sentence, "Undo it")
-        self._ask(confirm, change, "undo the last change", "last change undone")
+        question = ConfirmDialog("Undo the last change?", sentence, "Undo it")
+        if await self._app.push_screen_wait(question):
+            await self._bring_back(change, "undo the last change", "last change undone")
 
-    def restore(self, number: int) -> None:
+    async def restore(self, number: int) -> None:
         """Bring back a revision, after showing what that changes."""
 
         def look(engine: EngineView) -> RevisionReturn:
@@ -56,30 +54,26 @@ class HistoryCommands:
             return RevisionReturn(number, in_force, None, engine.history.diff(in_force, number))
 
         what = f"compare revision {number} with what is in force"
-        self._app.call_engine(EngineCall(what, SITE, look, self._ask_restore))
-
-    def _ask_restore(self, change: RevisionReturn) -> None:
+        change = await self._app.engine.call(what, look, about=SITE)
         if not change.rows:
-            self._app.show_toast(f"revision {change.number} says what is in force already")
+            self._app.show_toast(f"revision {number} says what is in force already")
             return
         sentence = f"{restore_sentence(change)}\n\n{rows_in_words(change.rows)}"
-        confirm = ConfirmDialog(f"Restore revision {change.number}?", sentence, "Restore it")
-        what = f"restore revision {change.number}"
-        self._ask(confirm, change, what, f"revision {change.number} restored")
+        question = ConfirmDialog(f"Restore revision {number}?", sentence, "Restore it")
+        if await self._app.push_screen_wait(question):
+            what, done = f"restore revision {number}", f"revision {number} restored"
+            await self._bring_back(change, what, done)
 
-    def _ask(self, screen: ConfirmDialog, change: RevisionReturn, what: str, done: str) -> None:
-        def restore(engine: EngineView) -> int:
-            return engine.history.restore(change.number, self._actor, replacing=change.in_force)
-
-        def told(revision: int) -> None:
-            self._app.refresh_from_engine()
-            self._app.show_saved(f"{done}: revision {revision} is in force")
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._app.call_engine(EngineCall(what, SITE, restore, told))
-
-        self._app.push_screen(screen, answered)
+    async def _bring_back(self, change: RevisionReturn, what: str, done: str) -> None:
+        revision = await self._app.engine.call(
+            what,
+            lambda engine: engine.history.restore(
+                change.number, self._actor, replacing=change.in_force
+            ),
+            about=SITE,
+        )
+        await self._app.look()
+        self._app.show_saved(f"{done}: revision {revision} is in force")
 
 
 def last_change(engine: EngineView) -> RevisionReturn:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.containers import Vertical, VerticalScroll
 
-from tui.engine_client import EngineCall, Fetch, RestoreRequested
+from engine.errors import EngineError
+from tui.engine_client import Fetch, RestoreRequested
 from tui.history.diff import DiffLine, RevisionDiff, as_text, diff_lines
 from tui.history.revisions import FIELDS, RevisionsTable, made_by, revision_fields, revision_rows
 from tui.keys import Scope
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 
     from engine.api import EngineSnapshot, EngineView
     from engine.api.history import ChangeRow, RevisionPage, RevisionSummary
-    from engine.errors import EngineError
-    from tui.engine_client import EngineState
+    from tui.engine_client import Asker, EngineState
     from tui.shell.screen import ScreenContext
 
 
@@ -39,10 +39,10 @@ PAGE = 50
 class RevisionList:
     """Keeps what was read; revisions never change, so no page is read twice but the newest."""
 
-    def __init__(self, ask: Callable[[EngineCall], None], changed: Callable[[], None]) -> None:
-        self._ask = ask
+    def __init__(self, asker: Asker, changed: Callable[[], None]) -> None:
+        self._asker = asker
         self._changed = changed
-        self._newest: Fetch[RevisionPage] = Fetch("list the revisions", ask, self._take_newest)
+        self._newest: Fetch[RevisionPage] = Fetch("list the revisions", asker, self._take_newest)
         self._taken: RevisionPage | None = None
         self._reading_older = False
         self._older_problem: EngineError | None = None
@@ -73,13 +73,23 @@ class RevisionList:
         if self._reading_older or not self.more or not self.revisions:
             return
         self._reading_older = True
-        oldest = self.revisions[-1].number
+        self._asker.ask(self._read_older, self.revisions[-1].number)
 
-        def look(engine: EngineView) -> RevisionPage:
-            return engine.history.revisions(before=oldest, limit=PAGE)
-
-        what = "list older revisions"
-        self._ask(EngineCall(what, what, look, self._take_older, self._miss_older, changes=False))
+    async def _read_older(self, oldest: int) -> None:
+        try:
+            page = await self._asker.engine.call(
+                "list older revisions",
+                lambda engine: engine.history.revisions(before=oldest, limit=PAGE),
+                changes=False,
+            )
+        except EngineError as error:
+            self._older_problem = error
+        else:
+            self._older_problem = None
+            self._put_below(page)
+        finally:
+            self._reading_older = False
+        self._changed()
 
     def _take_newest(self) -> None:
         page = self._newest.answer
@@ -98,16 +108,10 @@ class RevisionList:
         else:
             self.revisions = (*page.revisions, *older)
 
-    def _take_older(self, page: RevisionPage) -> None:
-        self._reading_older, self._older_problem = False, None
+    def _put_below(self, page: RevisionPage) -> None:
         oldest = self.revisions[-1].number if self.revisions else 0
         below = tuple(revision for revision in page.revisions if revision.number < oldest)
         self.revisions, self.more = (*self.revisions, *below), page.more
-        self._changed()
-
-    def _miss_older(self, error: EngineError) -> None:
-        self._reading_older, self._older_problem = False, error
-        self._changed()
 
 
 def _newest_page(engine: EngineView) -> RevisionPage:
@@ -130,9 +134,9 @@ class HistoryScreen(FetchingScreen):
 
     def __init__(self, frame: ScreenContext) -> None:
         super().__init__(frame)
-        self._list = RevisionList(self.ask, self._list_answered)
+        self._list = RevisionList(self, self._list_answered)
         self._difference: Fetch[Difference] = Fetch(
-            "compare two revisions", self.ask, self._difference_answered
+            "compare two revisions", self, self._difference_answered
         )
         self._drawn: Hashable = None
 

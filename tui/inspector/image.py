@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from engine.api import EngineView
     from engine.api.objects import ObjectReference, Thumbnail
-    from tui.engine_client import EngineCall
+    from tui.engine_client import Asker
 
 
 UPPER_HALF: Final = "▀"
@@ -212,8 +212,8 @@ BY_HAND = "set"
 class InspectorImage:
     """Keeps what is wanted of the image; the newest wish counts."""
 
-    def __init__(self, ask: Callable[[EngineCall], None], changed: Callable[[], None]) -> None:
-        self._image: Fetch[Thumbnail] = Fetch("draw the image", ask, changed)
+    def __init__(self, asker: Asker, changed: Callable[[], None]) -> None:
+        self._image: Fetch[Thumbnail] = Fetch("draw the image", asker, changed)
         self._frame = 1
         self._named: NamedWindow = OWN
         self.frames = 1

@@ -120,11 +120,11 @@ class InspectorScreen(ConsoleScreen):
         self._lines: dict[str, HeaderLine] = {}
         self._pairs: tuple[object, tuple[ComparedRow, ...]] = (None, ())
         self._drawn: tuple[tuple[ComparedRow, ...], HeaderTreeState] = ((), HeaderTreeState())
-        self._header: Fetch[ObjectHeader] = Fetch("read the header", self.ask, self._answered)
-        self._both: Fetch[Comparison] = Fetch("compare headers", self.ask, self._compared)
-        self._trail: Fetch[ObjectTrail] = Fetch("look where it went", self.ask, self._answered)
-        self._next: Fetch[ScanObjectPage] = Fetch("find an object", self.ask, self._found)
-        self._image = InspectorImage(self.ask, self._answered)
+        self._header: Fetch[ObjectHeader] = Fetch("read the header", self, self._answered)
+        self._both: Fetch[Comparison] = Fetch("compare headers", self, self._compared)
+        self._trail: Fetch[ObjectTrail] = Fetch("look where it went", self, self._answered)
+        self._next: Fetch[ScanObjectPage] = Fetch("find an object", self, self._found)
+        self._image = InspectorImage(self, self._answered)
 
     def compose_body(self) -> ComposeResult:
         """Build the header at the left; image, trail and element beside or below it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ from textual.widget import Widget
 
 from engine.errors import EngineError
 from engine.events import Severity
-from tui.engine_client import EngineCall
 from tui.keys import Scope
 from tui.log.advice import event_details, what_to_do
 from tui.log.event_log import FIELDS, LEVELS, LogModel
@@ -301,29 +299,25 @@ class LogScreen(ConsoleScreen):
     def _ask_for_older(self, audit: LogModel) -> None:
         self._older_audited = "reading older ones…"
 
-        def told(events: tuple[RecordedEvent, ...]) -> None:
-            audit.put_before(events)
-            say("")
+        self.ask(self._read_older, audit)
 
-        def refused(error: EngineError) -> None:
-            say(f"older ones can't be read: {safe(error.detail)}")
-
-        def say(words: str) -> None:
-            if audit is self._audit:
-                self._older_audited = words
-                self.show_again()
-
-        self.ask(
-            EngineCall(
+    async def _read_older(self, audit: LogModel) -> None:
+        words = ""
+        try:
+            events = await self.engine.call(
                 "read the audit log",
-                "audit",
                 lambda engine: engine.audited(),
-                told,
-                refused,
+                about="audit",
                 changes=False,
                 latest=True,
             )
-        )
+        except EngineError as error:
+            words = f"older ones can't be read: {safe(error.detail)}"
+        else:
+            audit.put_before(events)
+        if audit is self._audit:
+            self._older_audited = words
+            self.show_again()
 
     def action_mark_here(self) -> None:
         """Draw a line above the newest event."""
@@ -353,26 +347,22 @@ class LogScreen(ConsoleScreen):
     def action_save(self) -> None:
         """Write what is shown to a file."""
         snapshot, entries = self._engine_state.snapshot, self._log.oldest_first()
-        if snapshot is None:
-            return
+        if snapshot is not None:
+            self.ask(self._save, entries, usual_name(snapshot.taken_at))
+
+    async def _save(self, entries: tuple[LogEntry, ...], suggested: str) -> None:
         shown = counted(len(entries), "line")
         sentence = f"What is shown ({shown}) as text; a name in .jsonl asks for JSON lines.\n"
-        prompt = PromptDialog(
-            "Save events", sentence, usual_name(snapshot.taken_at), blink=self.frame.blink
-        )
-
-        def answered(name: str | None) -> None:
-            if name:
-                run = partial(save_entries, name, entries)
-                call = EngineCall(
-                    f"save {safe(name)}", "log", lambda _: run(), self._saved, changes=False
-                )
-                self.ask(call)
-
-        self.app.push_screen(prompt, answered)
-
-    def _saved(self, path: Path) -> None:
-        self.app.notify(f"saved to {safe(str(path))}", markup=False, timeout=5)
+        prompt = PromptDialog("Save events", sentence, suggested, blink=self.frame.blink)
+        name = await self.app.push_screen_wait(prompt)
+        if name:
+            path = await self.engine.call(
+                f"save {safe(name)}",
+                lambda _: save_entries(name, entries),
+                about="log",
+                changes=False,
+            )
+            self.app.notify(f"saved to {safe(str(path))}", markup=False, timeout=5)
 
 
 def event_headline(recorded: RecordedEvent, snapshot: EngineSnapshot) -> str:

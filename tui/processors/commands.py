@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.model.processor import ProcessorRules
 from engine.model.project import ProjectRegistry
-from tui.engine_client import EngineCall
 from tui.processors.table import moved
 from tui.shell.dialogs import ConfirmDialog
 from tui.text import counted, safe
@@ -15,10 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.api import EngineView
+    from engine.model.processing import ProcessorTrial
     from engine.model.processor import Processor
-    from tui.app import CommandApp
     from tui.engine_client import ForwardingCommand, ProcessorCommand
+    from tui.processors.dialog import ProcessorDialog
+    from tui.shell.engine_app import EngineApp
 
+T = TypeVar("T")
 PROCESSORS = "processors"
 """What calls about a processor are about: one at a time, as they change the order."""
 
@@ -26,60 +28,55 @@ PROCESSORS = "processors"
 class ProcessorCommands:
     """Carries out commands on processors for one console."""
 
-    def __init__(self, app: CommandApp, engine: EngineView, actor: str) -> None:
+    def __init__(self, app: EngineApp) -> None:
         self._app = app
-        self._engine = engine
-        self._actor = actor
+        self._engine = app.view
+        self._actor = app.actor
 
-    def run(self, command: ProcessorCommand) -> None:
+    async def run(self, command: ProcessorCommand) -> None:
         """Do what was asked for."""
-        processor, then = command.processor, command.then
+        processor = command.processor
+        done = ""
         if command.action == "new":
-            self._open_dialog(None, then)
+            done = await self._edit(None)
+        elif processor is not None and command.action == "test":
+            await self._test(processor)
         elif processor is not None:
-            self._on_processor(command.action, processor, then)
+            done = await self._change(command.action, processor)
+        if done:
+            await self._done(command.then, done)
 
-    def _on_processor(self, action: str, processor: Processor, then: Callable[[], None]) -> None:
+    async def _change(self, action: str, processor: Processor) -> str:
+        """Do it and return what was done, empty if nothing was."""
         match action:
             case "edit":
-                self._open_dialog(processor, then)
+                return await self._edit(processor)
             case "duplicate":
-                self._open_dialog(processor, then, copy=True)
+                return await self._edit(processor, copy=True)
             case "enable" | "disable":
-                self._enable(processor, then, enabled=action == "enable")
+                return await self._enable(processor, enabled=action == "enable")
             case "delete":
-                self._delete(processor, then)
-            case "test":
-                self._test(processor)
+                return await self._delete(processor)
             case "up" | "down":
-                self._move(processor, -1 if action == "up" else 1, then)
+                return await self._move(processor, -1 if action == "up" else 1)
             case _:
                 raise ValueError(action)
 
     # The dialog
 
-    def _open_dialog(
-        self, processor: Processor | None, then: Callable[[], None], *, copy: bool = False
-    ) -> None:
+    async def _edit(self, processor: Processor | None, *, copy: bool = False) -> str:
         def around(engine: EngineView) -> tuple[Any, Any, Any]:
             group = engine.processors
             return group.classes(), group.list(), ProjectRegistry(engine.projects())
 
-        def opened(known: tuple[Any, Any, Any]) -> None:
-            self._dialog(processor, then, copy, *known)
-
         what = f"open the dialog of {name_of(processor)}" if processor else "open the dialog"
-        self._app.call_engine(EngineCall(what, PROCESSORS, around, opened))
+        known = await self._call(what, around)
+        saved = await self._app.push_screen_wait(self._dialog(processor, copy, *known))
+        return f"processor {name_of(saved)} saved" if saved is not None else ""
 
     def _dialog(
-        self,
-        processor: Processor | None,
-        then: Callable[[], None],
-        copy: bool,
-        classes: Any,
-        statuses: Any,
-        projects: Any,
-    ) -> None:
+        self, processor: Processor | None, copy: bool, classes: Any, statuses: Any, projects: Any
+    ) -> ProcessorDialog:
         from tui.processors.dialog import ProcessorDialog
         from tui.processors.form import ProcessorForm
 
@@ -95,7 +92,7 @@ class ProcessorCommands:
             form = ProcessorForm.duplicate(processor, rules, receivers)
         else:
             form = ProcessorForm.edit(processor, rules, receivers)
-        dialog = ProcessorDialog(
+        return ProcessorDialog(
             form,
             processors=lambda: self._engine.processors,
             scripts=lambda: self._engine.scripts,
@@ -103,73 +100,59 @@ class ProcessorCommands:
             blink=self._app.blink,
         )
 
-        def saved(result: Processor | None) -> None:
-            if result is not None:
-                self._done(then, f"processor {name_of(result)} saved")
-
-        self._app.push_screen(dialog, saved)
-
     # One call
 
-    def _enable(self, processor: Processor, then: Callable[[], None], *, enabled: bool) -> None:
+    async def _enable(self, processor: Processor, *, enabled: bool) -> str:
         words = "enabled" if enabled else "disabled"
+        await self._call(
+            f"{words[:-1]} {name_of(processor)}",
+            lambda engine: engine.processors.set_enabled(processor.id, enabled, self._actor),
+        )
+        return f"processor {name_of(processor)} {words}, from the next object on"
 
-        def change(engine: EngineView) -> None:
-            engine.processors.set_enabled(processor.id, enabled, self._actor)
-
-        done = f"processor {name_of(processor)} {words}, from the next object on"
-        self._call(f"{words[:-1]} {name_of(processor)}", change, lambda _: self._done(then, done))
-
-    def _delete(self, processor: Processor, then: Callable[[], None]) -> None:
+    async def _delete(self, processor: Processor) -> str:
         name = name_of(processor)
 
         def look(engine: EngineView) -> int:
             found = (d for d in engine.forwarding.destinations() if d.id == processor.id)
             return sum(d.queued + d.failed for d in found)
 
-        def ask(queued: int) -> None:
-            waits = f" {counted(queued, 'object')} for its destination will not be sent."
-            sentence = (
-                "It sees no object from now on; what it did stays as it is."
-                f"{waits if queued else ''} Undo on the History screen brings it back"
-                f"{', without those objects' if queued else ''}."
-            )
-            confirm = ConfirmDialog(f"Delete processor {name}?", sentence, "Delete it")
-            self._ask(confirm, delete)
+        queued = await self._call(f"look at {name}", look)
+        waits = f" {counted(queued, 'object')} for its destination will not be sent."
+        sentence = (
+            "It sees no object from now on; what it did stays as it is."
+            f"{waits if queued else ''} Undo on the History screen brings it back"
+            f"{', without those objects' if queued else ''}."
+        )
+        question = ConfirmDialog(f"Delete processor {name}?", sentence, "Delete it")
+        if not await self._app.push_screen_wait(question):
+            return ""
+        await self._call(
+            f"delete {name}", lambda engine: engine.processors.delete(processor.id, self._actor)
+        )
+        return f"processor {name} deleted"
 
-        def delete() -> None:
-            self._call(
-                f"delete {name}",
-                lambda engine: engine.processors.delete(processor.id, self._actor),
-                lambda _: self._done(then, f"processor {name} deleted"),
-            )
-
-        self._call(f"look at {name}", look, ask)
-
-    def _test(self, processor: Processor) -> None:
+    async def _test(self, processor: Processor) -> None:
         from tui.processors.dialog import TrialScreen
 
-        actor = self._actor
+        def shown(engine: EngineView) -> ProcessorTrial:
+            return engine.processors.shown_test(processor, self._actor)
 
-        def show(trial: Any) -> None:
-            self._app.push_screen(
-                TrialScreen(
-                    processor.label,
-                    trial,
-                    lambda engine: engine.processors.shown_test(processor, actor),
-                )
-            )
-
-        call = EngineCall(
+        trial = await self._app.engine.call(
             f"try {name_of(processor)}",
-            PROCESSORS,
             lambda engine: engine.processors.test(processor),
-            show,
+            about=PROCESSORS,
             changes=False,
         )
-        self._app.call_engine(call)
+        self._app.push_screen(
+            TrialScreen(
+                processor.label,
+                trial,
+                shown,
+            )
+        )
 
-    def _move(self, processor: Processor, step: int, then: Callable[[], None]) -> None:
+    async def _move(self, processor: Processor, step: int) -> str:
         name = name_of(processor)
 
         def move(engine: EngineView) -> bool:
@@ -179,31 +162,25 @@ class ProcessorCommands:
                 engine.processors.save(new, self._actor, replacing=known[new.id])
             return changed is not None
 
-        def told(done: bool) -> None:
-            if done:
-                where = "earlier" if step < 0 else "later"
-                self._done(then, f"processor {name} acts {where} now")
-            else:
-                end = "first" if step < 0 else "last"
-                self._app.show_toast(f"{name} is the {end} at its location; e changes the location")
-
-        self._call(f"move {name}", move, told)
+        if await self._call(f"move {name}", move):
+            return f"processor {name} acts {'earlier' if step < 0 else 'later'} now"
+        end = "first" if step < 0 else "last"
+        self._app.show_toast(f"{name} is the {end} at its location; e changes the location")
+        return ""
 
     # Destinations
 
-    def forwarding(self, command: ForwardingCommand) -> None:
+    async def forwarding(self, command: ForwardingCommand) -> None:
         """Try a destination again, or forget objects for it after a yes."""
         destination, items = command.destination, command.items
         name = safe(destination.label)
         if command.action == "retry":
-            self._call(
+            again = await self._call(
                 f"retry {name}",
                 lambda engine: engine.forwarding.retry(destination.id, self._actor, items),
-                lambda again: self._done(
-                    command.then,
-                    f"{name} is tried now; {counted(again, 'given-up object')} queued again",
-                ),
             )
+            queued = f"{counted(again, 'given-up object')} queued again"
+            await self._done(command.then, f"{name} is tried now; {queued}")
             return
         waiting = command.action == "drop_waiting"
         number = len(items) or (destination.queued if waiting else destination.failed)
@@ -213,37 +190,22 @@ class ProcessorCommands:
             "They stay stored here. This can't be undone."
         )
         question = f"Drop {counted(number, f'{kind} object')} for {name}?"
-        drop = self._dropping(command, waiting=waiting)
-        self._ask(ConfirmDialog(question, sentence, "Drop"), drop)
-
-    def _dropping(self, command: ForwardingCommand, *, waiting: bool) -> Callable[[], None]:
-        destination, items = command.destination, command.items
-        name = safe(destination.label)
-
-        def drop(engine: EngineView) -> int:
-            return engine.forwarding.drop(destination.id, self._actor, items, waiting=waiting)
-
-        def told(dropped: int) -> None:
-            self._done(command.then, f"{counted(dropped, 'object')} for {name} dropped")
-
-        return lambda: self._call(f"drop objects for {name}", drop, told)
+        if await self._app.push_screen_wait(ConfirmDialog(question, sentence, "Drop")):
+            dropped = await self._call(
+                f"drop objects for {name}",
+                lambda engine: engine.forwarding.drop(
+                    destination.id, self._actor, items, waiting=waiting
+                ),
+            )
+            await self._done(command.then, f"{counted(dropped, 'object')} for {name} dropped")
 
     # What all have
 
-    def _call(
-        self, what: str, run: Callable[[EngineView], Any], then: Callable[[Any], None]
-    ) -> None:
-        self._app.call_engine(EngineCall(what, PROCESSORS, run, then))
+    async def _call(self, what: str, run: Callable[[EngineView], T]) -> T:
+        return await self._app.engine.call(what, run, about=PROCESSORS)
 
-    def _ask(self, screen: ConfirmDialog, then: Callable[[], None]) -> None:
-        def answered(yes: bool | None) -> None:
-            if yes:
-                then()
-
-        self._app.push_screen(screen, answered)
-
-    def _done(self, then: Callable[[], None], sentence: str) -> None:
-        self._app.refresh_from_engine()
+    async def _done(self, then: Callable[[], None], sentence: str) -> None:
+        await self._app.look()
         then()
         self._app.show_toast(sentence)
 

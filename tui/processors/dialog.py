@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import on, work
 from textual.binding import Binding
@@ -14,7 +14,6 @@ from textual.widgets import Select, Static
 from engine.errors import EngineError
 from engine.model.processing import ProcessorTrial, Verdict
 from engine.model.processor import Location, Processor
-from tui.engine_client import CallRequested, EngineCall
 from tui.processors.fields import ProcessorFields
 from tui.shell.form_dialog import FormDialog, form_bindings
 from tui.text import clock, safe
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from engine.api.scripts import ScriptFinding, ScriptsView
     from engine.model.processing import ProcessorStep
     from tui.processors.form import ProcessorForm
+    from tui.shell.engine_app import EngineApp
 
 
 NO_OBJECT = "no object arrived since the engine started; send one and try again"
@@ -121,8 +121,6 @@ class TrialScreen(ModalScreen[None]):
         return "\n".join(lines)
 
     def _draw(self) -> None:
-        if not self.query("#trial-words"):
-            return  # it was closed while the engine answered
         self.query_one("#trial-words", Static).update(self.words)
         values = "v masks values" if self._shown else "v shows values"
         keys = f"{values}   y copy   esc close" if self._masked.steps else "esc close"
@@ -133,18 +131,17 @@ class TrialScreen(ModalScreen[None]):
         if self._shown is not None:
             self._mask()
         elif self._masked.steps:
-            call = EngineCall(
-                "show values", "trial", self._unmask, self._take, self._refuse, changes=False
-            )
-            self.post_message(CallRequested(call))
+            self.run_worker(self._show_values(), exclusive=True)
 
-    def _take(self, trial: ProcessorTrial) -> None:
-        self._shown, self._problem = trial, ""
-        self.set_timer(self.show_seconds, self._mask)
-        self._draw()
-
-    def _refuse(self, error: EngineError) -> None:
-        self._problem = safe(error.detail)
+    async def _show_values(self) -> None:
+        engine = cast("EngineApp", self.app).engine
+        try:
+            self._shown = await engine.call("show values", self._unmask, changes=False)
+            self._problem = ""
+        except EngineError as error:
+            self._problem = safe(error.detail)
+        else:
+            self.set_timer(self.show_seconds, self._mask)
         self._draw()
 
     def _mask(self) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from engine.api.forwarding import DestinationState
-from tui.engine_client import EngineCall
+from engine.errors import EngineError
 from tui.text import safe
 
 if TYPE_CHECKING:
@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 
     from engine.api import EngineView
     from engine.api.forwarding import DestinationStatus, NotForwarded
-    from engine.errors import EngineError
     from engine.model.processing import ProcessorStatus
     from engine.model.processor import ProcessorClass
-    from tui.engine_client import EngineState
+    from tui.engine_client import Asker, EngineState
 
 LEAST_SECONDS: Final = 1.0
 """Between two questions, whatever happens."""
@@ -84,12 +83,12 @@ class ProcessorFetch:
 
     def __init__(
         self,
-        ask: Callable[[EngineCall], None],
+        asker: Asker,
         changed: Callable[[], None],
         destination: int | None = None,
     ) -> None:
         """Take how to ask, what is called after an answer, and whose failed objects matter."""
-        self._ask = ask
+        self._asker = asker
         self._changed = changed
         self._destination = destination
         self._asked: RefreshState | None = None
@@ -108,17 +107,24 @@ class ProcessorFetch:
 
     def refresh_now(self) -> None:
         """Ask at once."""
-        self._ask(
-            EngineCall(
+        self._asker.ask(self._fetch)
+
+    async def _fetch(self) -> None:
+        try:
+            known = await self._asker.engine.call(
                 "look at the processors",
-                ("processors", self._destination),
                 self._read,
-                self._take,
-                self._miss,
+                about=("processors", self._destination),
                 changes=False,
                 latest=True,
             )
-        )
+        except EngineError as error:
+            self.problem = safe(error.detail)
+            self._changed()
+            return
+        if known != self.known or self.problem:
+            self.known, self.problem = known, ""
+            self._changed()
 
     def _read(self, engine: EngineView) -> ProcessorData:
         destinations = engine.forwarding.destinations()
@@ -126,12 +132,3 @@ class ProcessorFetch:
             failed = engine.forwarding.failed(self._destination, MOST_FAILED)
             return ProcessorData(destinations=destinations, failed=failed)
         return ProcessorData(engine.processors.list(), engine.processors.classes(), destinations)
-
-    def _take(self, known: ProcessorData) -> None:
-        if known != self.known or self.problem:
-            self.known, self.problem = known, ""
-            self._changed()
-
-    def _miss(self, error: EngineError) -> None:
-        self.problem = safe(error.detail)
-        self._changed()

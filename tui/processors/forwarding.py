@@ -171,7 +171,7 @@ class ForwardingScreen(ConsoleScreen):
     def __init__(self, frame: ScreenContext, destination: int) -> None:
         super().__init__(frame)
         self._destination = destination
-        self._news = ProcessorFetch(self.ask, self._news_came, destination)
+        self._news = ProcessorFetch(self, self._news_came, destination)
 
     def compose_body(self) -> ComposeResult:
         """Build the destination above, the given-up objects below."""

@@ -69,7 +69,7 @@ class ProcessorsScreen(ConsoleScreen):
 
     def __init__(self, frame: ScreenContext) -> None:
         super().__init__(frame)
-        self._news = ProcessorFetch(self.ask, self._news_came)
+        self._news = ProcessorFetch(self, self._news_came)
 
     def compose_body(self) -> ComposeResult:
         """Build the processors above, the chosen one and the classes below, destinations last."""

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.api import EchoResult, ReceiverState
+from engine.api import ReceiverState
 from engine.model.project import ProjectRegistry
 from engine.model.receiver import Receiver, ReceiverRules
-from tui.engine_client import EngineCall
 from tui.keys import possible
 from tui.shell.dialogs import ConfirmDialog
 from tui.text import counted, safe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from textual.notifications import SeverityLevel
 
     from engine.api import EngineView, ReceiverStatus
     from engine.model.processing import RoutingPreview
-    from tui.app import CommandApp
+    from tui.receivers.dialog import ReceiverDialog
     from tui.receivers.form import ReceiverForm
+    from tui.shell.engine_app import EngineApp
 
 
 NOTE_SECONDS = 15
@@ -30,41 +28,41 @@ NOTE_SECONDS = 15
 class ReceiverCommands:
     """Carries out receiver commands for one console: asks, calls the engine, tells the outcome."""
 
-    def __init__(self, app: CommandApp, engine: EngineView, actor: str) -> None:
+    def __init__(self, app: EngineApp) -> None:
         self._app = app
-        self._engine = engine
-        self._actor = actor
+        self._engine = app.view
+        self._actor = app.actor
 
-    def run(self, action: str, receiver_id: int) -> None:
+    async def run(self, action: str, receiver_id: int) -> None:
         """Carry out an action, if it (still) makes sense."""
         status = self._app.engine_state.receiver(receiver_id)
         if not possible(action, status):
             return
         if action == "new":
-            self._open_dialog(None)
+            await self._edit(None)
         elif action == "duplicate" and status is not None:
-            self._open_dialog(status.receiver, is_new=True)
+            await self._edit(status.receiver, is_new=True)
         elif status is not None:
-            self._on_receiver(action, status)
+            await self._on_receiver(action, status)
 
-    def _on_receiver(self, action: str, status: ReceiverStatus) -> None:
+    async def _on_receiver(self, action: str, status: ReceiverStatus) -> None:
         match action:
             case "edit":
-                self._open_dialog(status.receiver)
+                await self._edit(status.receiver)
             case "stop":
-                self._stop(status)
+                await self._stop(status)
             case "start":
-                self._enable(status, enabled=True)
+                await self._enable(status, enabled=True)
             case "delete":
-                self._delete(status)
+                await self._delete(status)
             case "retry":
-                self._retry(status)
+                await self._retry(status)
             case "echo":
-                self._echo(status)
+                await self._echo(status)
             case _:
                 raise ValueError(action)
 
-    def _open_dialog(self, receiver: Receiver | None, *, is_new: bool = False) -> None:
+    async def _edit(self, receiver: Receiver | None, *, is_new: bool = False) -> None:
         def settings(engine: EngineView) -> tuple[Any, ...]:
             processors = tuple(status.processor for status in engine.processors.list())
             projects = ProjectRegistry(engine.projects())
@@ -73,11 +71,11 @@ class ReceiverCommands:
 
         receiver_id = receiver.id if receiver and not is_new else 0
         what = f"open the dialog of {name_of(receiver)}" if receiver else "open the dialog"
-
-        def answered(found: tuple[Any, ...]) -> None:
-            self._dialog(self._form(receiver, *found, is_new=is_new))
-
-        self._app.call_engine(EngineCall(what, receiver_id, settings, answered))
+        found = await self._app.engine.call(what, settings, about=receiver_id)
+        form = self._form(receiver, *found, is_new=is_new)
+        saved = await self._app.push_screen_wait(self._dialog(form))
+        if saved is not None:
+            await self.saved(saved)
 
     def _form(
         self,
@@ -104,129 +102,99 @@ class ReceiverCommands:
         form.processors = processors
         return form
 
-    def _dialog(self, form: ReceiverForm) -> None:
+    def _dialog(self, form: ReceiverForm) -> ReceiverDialog:
         from tui.receivers.dialog import ReceiverDialog
 
-        dialog = ReceiverDialog(
+        return ReceiverDialog(
             form,
             port_status=self._engine.port_status,
             save=lambda changed, seen: self._engine.save_receiver(
                 changed, self._actor, replacing=seen
             ),
-            current=self._app.refresh_receiver,
+            current=lambda receiver_id: receiver_now(self._engine, receiver_id),
             preview=self._preview,
             blink=self._app.blink,
         )
-        self._app.push_screen(dialog, self._saved)
 
     def _preview(self, draft: Receiver, shown: bool) -> tuple[RoutingPreview, ...]:
         if shown:
             return self._engine.shown_routing(draft, self._actor)
         return self._engine.preview_routing(draft)
 
-    def _saved(self, receiver: Receiver | None) -> None:
-        if receiver is not None:
-            self._app.dashboard.select(receiver.id)
-            self._show_outcome(receiver.id, f"{name_of(receiver)} saved", saved=True)
-            self._show_notes(receiver)
-
-    def _show_notes(self, receiver: Receiver) -> None:
-        """Say what the engine finds worth knowing of what was saved."""
-
-        def told(notes: tuple[str, ...]) -> None:
-            for note in notes:
-                self._app.show_toast(f"{name_of(receiver)}: {note}", "warning", NOTE_SECONDS)
-
-        call = EngineCall(
-            f"look at the files of {name_of(receiver)}",
-            ("notes", receiver.id),
+    async def saved(self, receiver: Receiver) -> None:
+        """Show a receiver that was saved, and say what the engine finds worth knowing of it."""
+        name = name_of(receiver)
+        self._app.select_receiver(receiver.id)
+        await self._app.look()
+        self._show_outcome(receiver.id, f"{name} saved", saved=True)
+        notes = await self._app.engine.call(
+            f"look at the files of {name}",
             lambda engine: engine.receiver_notes(receiver.id),
-            told,
+            about=("notes", receiver.id),
             changes=False,
         )
-        self._app.call_engine(call)
+        for note in notes:
+            self._app.show_toast(f"{name}: {note}", "warning", NOTE_SECONDS)
 
-    def _stop(self, status: ReceiverStatus) -> None:
+    async def _stop(self, status: ReceiverStatus) -> None:
         open_now = status.open_associations
-        if not open_now:
-            self._enable(status, enabled=False)
-            return
         name = name_of(status.receiver)
         sentence = (
             f"{name} takes no new associations any more. "
             f"{counted(open_now, 'open association')} may finish."
         )
-        confirm = ConfirmDialog(f"Stop {name}?", sentence, "Stop it")
-        self._ask(confirm, lambda: self._enable(status, enabled=False))
+        question = ConfirmDialog(f"Stop {name}?", sentence, "Stop it")
+        if not open_now or await self._app.push_screen_wait(question):
+            await self._enable(status, enabled=False)
 
-    def _enable(self, status: ReceiverStatus, *, enabled: bool) -> None:
-        receiver_id = status.receiver.id
-        name = name_of(status.receiver)
-        call = EngineCall(
+    async def _enable(self, status: ReceiverStatus, *, enabled: bool) -> None:
+        receiver_id, name = status.receiver.id, name_of(status.receiver)
+        await self._app.engine.call(
             f"{'start' if enabled else 'stop'} {name}",
-            receiver_id,
             lambda engine: engine.set_enabled(receiver_id, enabled, self._actor),
-            lambda _: self._show_outcome(receiver_id, name),
+            about=receiver_id,
         )
-        self._app.call_engine(call)
+        await self._app.look()
+        self._show_outcome(receiver_id, name)
 
-    def _delete(self, status: ReceiverStatus) -> None:
-        receiver_id = status.receiver.id
-        name = name_of(status.receiver)
-        call = EngineCall(
-            f"delete {name}",
-            receiver_id,
-            lambda engine: engine.delete_receiver(receiver_id, self._actor),
-            lambda _: self._deleted(name),
-        )
-        confirm = ConfirmDialog(f"Delete {name}?", _consequence(status), "Delete it")
-        self._ask(confirm, lambda: self._app.call_engine(call))
+    async def _delete(self, status: ReceiverStatus) -> None:
+        receiver_id, name = status.receiver.id, name_of(status.receiver)
+        question = ConfirmDialog(f"Delete {name}?", _consequence(status), "Delete it")
+        if await self._app.push_screen_wait(question):
+            await self._app.engine.call(
+                f"delete {name}",
+                lambda engine: engine.delete_receiver(receiver_id, self._actor),
+                about=receiver_id,
+            )
+            await self._app.look()
+            self._app.show_saved(f"{name} deleted")
 
-    def _deleted(self, name: str) -> None:
-        self._app.refresh_from_engine()
-        self._app.show_saved(f"{name} deleted")
-
-    def _retry(self, status: ReceiverStatus) -> None:
-        receiver_id = status.receiver.id
-        name = name_of(status.receiver)
-        call = EngineCall(
+    async def _retry(self, status: ReceiverStatus) -> None:
+        receiver_id, name = status.receiver.id, name_of(status.receiver)
+        await self._app.engine.call(
             f"retry {name}",
-            receiver_id,
             lambda engine: engine.retry_receiver(receiver_id, self._actor),
-            lambda _: self._show_outcome(receiver_id, name),
+            about=receiver_id,
         )
-        self._app.call_engine(call)
+        await self._app.look()
+        self._show_outcome(receiver_id, name)
 
-    def _echo(self, status: ReceiverStatus) -> None:
-        receiver_id = status.receiver.id
-        name = name_of(status.receiver)
-
-        def told(result: EchoResult) -> None:
-            detail = f"C-ECHO to {name}: {safe(result.detail)} ({safe(result.address)})"
-            if result.ok:
-                self._app.show_toast(f"✓ {detail}")
-            else:
-                self._app.show_toast(f"✗ {detail}", "error")
-
-        call = EngineCall(
+    async def _echo(self, status: ReceiverStatus) -> None:
+        receiver_id, name = status.receiver.id, name_of(status.receiver)
+        result = await self._app.engine.call(
             f"test {name}",
-            receiver_id,
             lambda engine: engine.echo(receiver_id, self._actor),
-            told,
+            about=receiver_id,
             changes=False,
         )
-        self._app.call_engine(call)
-
-    def _ask(self, screen: ConfirmDialog, then: Callable[[], None]) -> None:
-        def answered(yes: bool | None) -> None:
-            if yes:
-                then()
-
-        self._app.push_screen(screen, answered)
+        detail = f"C-ECHO to {name}: {safe(result.detail)} ({safe(result.address)})"
+        if result.ok:
+            self._app.show_toast(f"✓ {detail}")
+        else:
+            self._app.show_toast(f"✗ {detail}", "error")
 
     def _show_outcome(self, receiver_id: int, beginning: str, *, saved: bool = False) -> None:
-        """Look at the engine again and say what became of the receiver."""
-        self._app.refresh_from_engine()
+        """Say what became of the receiver, as the newest look has it."""
         show_toast = self._app.show_saved if saved else self._app.show_toast
         status = self._app.engine_state.receiver(receiver_id)
         if status is None:
@@ -234,6 +202,12 @@ class ReceiverCommands:
             return
         sentence, severity = outcome(status)
         show_toast(f"{beginning}, {sentence}", severity)
+
+
+def receiver_now(engine: EngineView, receiver_id: int) -> Receiver | None:
+    """Return a receiver as it is now, None if it is gone; runs on a worker thread."""
+    found = (status.receiver for status in engine.snapshot().receivers)
+    return next((receiver for receiver in found if receiver.id == receiver_id), None)
 
 
 def outcome(status: ReceiverStatus) -> tuple[str, SeverityLevel]:

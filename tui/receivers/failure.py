@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from engine.api import EngineSnapshot, EngineView, ListenFailure, PortHolder, ReceiverStatus
-    from tui.engine_client import EngineCall
+    from tui.engine_client import Asker
 
 
 LABEL_WIDTH = 12
@@ -183,8 +183,8 @@ LOOKED_AT = 20
 class FreePorts:
     """Asks the engine about one failed receiver at a time."""
 
-    def __init__(self, ask: Callable[[EngineCall], None], changed: Callable[[], None]) -> None:
-        self._fetch: Fetch[tuple[int, ...]] = Fetch("look for free ports", ask, changed)
+    def __init__(self, asker: Asker, changed: Callable[[], None]) -> None:
+        self._fetch: Fetch[tuple[int, ...]] = Fetch("look for free ports", asker, changed)
 
     def near(self, status: ReceiverStatus, snapshot: EngineSnapshot) -> tuple[int, ...]:
         """Return a few ports that a receiver could have; none if nobody holds its own."""

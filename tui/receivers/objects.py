@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from engine.api import EngineView, ReceiverStatus
     from engine.api.objects import RecentObject
-    from tui.engine_client import EngineCall
+    from tui.engine_client import Asker
 
 
 NOTHING = "no object arrived lately"
@@ -108,8 +108,8 @@ SHOWN = 50
 class RecentObjectsFetch:
     """Asks the engine for one receiver and caller at a time."""
 
-    def __init__(self, ask: Callable[[EngineCall], None], changed: Callable[[], None]) -> None:
-        self._fetch: Fetch[tuple[RecentObject, ...]] = Fetch("list last objects", ask, changed)
+    def __init__(self, asker: Asker, changed: Callable[[], None]) -> None:
+        self._fetch: Fetch[tuple[RecentObject, ...]] = Fetch("list last objects", asker, changed)
         self._counted: object = None
 
     def of(self, status: ReceiverStatus, caller: str, now: datetime) -> tuple[RecentObject, ...]:

@@ -127,9 +127,9 @@ class ReceiverScreen(ReceiverActions, AssociationActions):
         super().__init__(frame)
         self._receiver_id = receiver_id
         self._label = ""
-        self._contexts = ContextsFetch(self.ask, self.show_again)
-        self._objects = RecentObjectsFetch(self.ask, self.show_again)
-        self._free_ports = FreePorts(self.ask, self.show_again)
+        self._contexts = ContextsFetch(self, self.show_again)
+        self._objects = RecentObjectsFetch(self, self.show_again)
+        self._free_ports = FreePorts(self, self.show_again)
 
     def compose_body(self) -> ComposeResult:
         """Build what it is above, what happens there below."""

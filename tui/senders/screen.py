@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from engine.api.associations import AcceptedContext
     from engine.api.senders import Sender, SenderDetail
     from engine.errors import EngineError
-    from tui.engine_client import EngineCall, EngineState
+    from tui.engine_client import Asker, EngineState
     from tui.senders.senders import Who
     from tui.shell.screen import ScreenContext
 
@@ -65,8 +65,8 @@ WRITTEN = timedelta(seconds=3)
 class SenderList:
     """Keeps the newest list; what was there stays while a newer one is asked for."""
 
-    def __init__(self, ask: Callable[[EngineCall], None], changed: Callable[[], None]) -> None:
-        self._fetch: Fetch[tuple[Sender, ...]] = Fetch("list the senders", ask, changed)
+    def __init__(self, asker: Asker, changed: Callable[[], None]) -> None:
+        self._fetch: Fetch[tuple[Sender, ...]] = Fetch("list the senders", asker, changed)
         self._heard: Hashable = None
         self._asked_at: datetime | None = None
         self._look_again_at: datetime | None = None
@@ -125,9 +125,9 @@ class SendersScreen(AssociationActions, FetchingScreen):
 
     def __init__(self, frame: ScreenContext) -> None:
         super().__init__(frame)
-        self._list = SenderList(self.ask, self._list_answered)
-        self._detail: Fetch[SenderDetail] = Fetch("look at a sender", self.ask, self.show_again)
-        self._contexts = ContextsFetch(self.ask, self.show_again)
+        self._list = SenderList(self, self._list_answered)
+        self._detail: Fetch[SenderDetail] = Fetch("look at a sender", self, self.show_again)
+        self._contexts = ContextsFetch(self, self.show_again)
         self._known: dict[str, Sender] = {}
         self._drawn: Hashable = None
         self._counts = (0, 0, 0)

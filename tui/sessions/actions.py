@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from textual import on
 from textual.binding import Binding
@@ -17,7 +17,6 @@ from textual.widgets.option_list import Option
 
 from engine.errors import SessionError
 from engine.model.session import SessionAction, possible_actions
-from tui.engine_client import EngineCall, WorkRequested
 from tui.sessions.words import (
     VERBS,
     action_title,
@@ -31,6 +30,7 @@ from tui.sessions.words import (
 )
 from tui.shell.dialogs import ConfirmDialog, OptionsDialog
 from tui.shell.screen import ConsoleScreen
+from tui.shell.work import WorkStep
 from tui.text import counted, safe
 
 if TYPE_CHECKING:
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     from engine.api.sessions import ArchivePreview, SessionOutcome
     from engine.model.project import Project
     from engine.model.session import Session
-    from tui.engine_client import WorkOutcome
 
     Ask = Callable[[EngineView, int], SessionOutcome]
     from engine.api import EngineSnapshot
     from tui.engine_client import EngineState
 
 
+T = TypeVar("T")
 NO_PROJECTS = "There is no project yet; `dicomdock projects add ID` makes one."
 
 
@@ -172,13 +172,13 @@ class SessionActions(ConsoleScreen):
             return
         match action:
             case SessionAction.ARCHIVE:
-                self._prepare_archive(sessions)
+                self.ask(self._archive, sessions)
             case SessionAction.MOVE:
-                self._prepare_move(sessions)
+                self.ask(self._move, sessions)
             case SessionAction.DELETE:
-                self._prepare_delete(sessions)
+                self.ask(self._delete, sessions)
             case _:
-                self._work(action, sessions, partial(_plainly, action, self.frame.actor))
+                self.ask(self._work, action, sessions, partial(_plainly, action, self.frame.actor))
 
     def action_copy_uid(self) -> None:
         """Copy the Study Instance UIDs."""
@@ -186,115 +186,68 @@ class SessionActions(ConsoleScreen):
         self.app.copy_to_clipboard("\n".join(uids))
         self.app.notify(f"{counted(len(uids), 'UID')} copied", markup=False, timeout=2)
 
-    # Archive
-
-    def _prepare_archive(self, sessions: tuple[Session, ...]) -> None:
+    async def _archive(self, sessions: tuple[Session, ...]) -> None:
         title = f"{action_title(SessionAction.ARCHIVE, sessions)}?"
         if len(sessions) > 1:
-            self._ask_archive(title, archive_question_many(sessions), sessions, WAYS)
-            return
-
-        def asked(previews: tuple[ArchivePreview, ...]) -> None:
-            text = archive_question(sessions[0], previews)
+            text, ways = archive_question_many(sessions), list(WAYS)
+        else:
+            session = sessions[0]
+            what = f"look at what archiving {name_of(session)} means"
+            previews = await self._look(what, partial(_previews, session.id))
+            text = archive_question(session, previews)
             ways = [way for way, p in zip(WAYS, previews, strict=False) if not p.conflicts]
-            self._ask_archive(title, text, sessions, ways)
+        way = await self.app.push_screen_wait(OptionsDialog(title, text, ways))
+        if way is not None:
+            ask = partial(_archived, self.frame.actor, way)
+            await self._work(SessionAction.ARCHIVE, sessions, ask)
 
-        self._look(
-            f"look at what archiving {name_of(sessions[0])} means", _previews, asked, *sessions
-        )
-
-    def _ask_archive(
-        self,
-        title: str,
-        text: str,
-        sessions: tuple[Session, ...],
-        ways: Sequence[tuple[str, str]],
-    ) -> None:
-        def answered(way: str | None) -> None:
-            if way is not None:
-                ask = partial(_archived, self.frame.actor, way)
-                self._work(SessionAction.ARCHIVE, sessions, ask)
-
-        self.app.push_screen(OptionsDialog(title, text, ways), answered)
-
-    # Move
-
-    def _prepare_move(self, sessions: tuple[Session, ...]) -> None:
+    async def _move(self, sessions: tuple[Session, ...]) -> None:
         title = f"{action_title(SessionAction.MOVE, sessions)} to a project"
         sentence = "Objects, scans and documents go along; the session is built anew there.\n"
+        projects = await self._look("list the projects", lambda engine: engine.projects())
+        choice = ProjectDialog(title, sentence, projects, blink=self.frame.blink)
+        project = await self.app.push_screen_wait(choice)
+        if project:
+            ask = partial(_moved, self.frame.actor, project)
+            await self._work(SessionAction.MOVE, sessions, ask)
 
-        def asked(projects: tuple[Project, ...]) -> None:
-            choice = ProjectDialog(title, sentence, projects, blink=self.frame.blink)
-            self.app.push_screen(choice, answered)
-
-        def answered(project: str | None) -> None:
-            if project:
-                ask = partial(_moved, self.frame.actor, project)
-                self._work(SessionAction.MOVE, sessions, ask)
-
-        self._look("list the projects", lambda engine: engine.projects(), asked)
-
-    # Delete
-
-    def _prepare_delete(self, sessions: tuple[Session, ...]) -> None:
+    async def _delete(self, sessions: tuple[Session, ...]) -> None:
         title = f"{action_title(SessionAction.DELETE, sessions)}?"
-
-        def asked(days: int) -> None:
-            snapshot = self._engine_state.snapshot
-            if snapshot is not None:
-                until = snapshot.taken_at + timedelta(days=days)
-                sentence = delete_question(sessions, days, until)
-                self.app.push_screen(ConfirmDialog(title, sentence, "Delete"), answered)
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                ask = partial(_plainly, SessionAction.DELETE, self.frame.actor)
-                self._work(SessionAction.DELETE, sessions, ask)
-
-        self._look("look at how long the trash is kept", _trash_days, asked)
+        days = await self._look("look at how long the trash is kept", _trash_days)
+        snapshot = self._engine_state.snapshot
+        if snapshot is None:
+            return
+        until = snapshot.taken_at + timedelta(days=days)
+        sentence = delete_question(sessions, days, until)
+        if await self.app.push_screen_wait(ConfirmDialog(title, sentence, "Delete")):
+            ask = partial(_plainly, SessionAction.DELETE, self.frame.actor)
+            await self._work(SessionAction.DELETE, sessions, ask)
 
     # Calls
 
-    def _look(
-        self,
-        what: str,
-        look: Callable[..., object],
-        then: Callable[..., None],
-        *sessions: Session,
-    ) -> None:
-        ids = tuple(session.id for session in sessions)
-        run = partial(_fetch_details, look, ids)
-        self.ask(EngineCall(what, "session-question", run, then, changes=False))
+    async def _look(self, what: str, look: Callable[[EngineView], T]) -> T:
+        return await self.engine.call(what, look, about="session-question", changes=False)
 
-    def _work(self, action: SessionAction, sessions: tuple[Session, ...], ask: Ask) -> None:
-        calls = [
-            EngineCall(
+    async def _work(self, action: SessionAction, sessions: tuple[Session, ...], ask: Ask) -> None:
+        steps = [
+            WorkStep(
                 f"{VERBS[action][0]} {name_of(session)}",
-                ("session", session.id),
                 partial(_carried_out, action, session.id, ask),
-                lambda _: None,
             )
             for session in sessions
         ]
-
-        def over(outcome: WorkOutcome) -> None:
-            self.sessions_changed()
-            if outcome.done:
-                words = done_words(action, outcome.done, sessions)
-                self.app.notify(words, markup=False, timeout=5)
-
-        self.post_message(WorkRequested(action_title(action, sessions), calls, over))
-
-
-def _fetch_details(look: Callable[..., object], ids: tuple[int, ...], engine: EngineView) -> object:
-    return look(engine, *ids)
+        outcome = await self.console.work_through(action_title(action, sessions), steps)
+        self.sessions_changed()
+        if outcome.done:
+            words = done_words(action, outcome.done, sessions)
+            self.app.notify(words, markup=False, timeout=5)
 
 
 def _trash_days(engine: EngineView) -> int:
     return engine.site().sessions.trash_days
 
 
-def _previews(engine: EngineView, session_id: int) -> tuple[ArchivePreview, ...]:
+def _previews(session_id: int, engine: EngineView) -> tuple[ArchivePreview, ...]:
     """Return what archiving comes to; in a conflict also what merging and overwriting would."""
     plain = engine.sessions.preview_archive(session_id)
     if not plain.conflicts:

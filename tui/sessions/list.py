@@ -200,8 +200,8 @@ class SessionsScreen(SessionActions):
     def __init__(self, frame: ScreenContext) -> None:
         super().__init__(frame)
         self._area = SessionArea.PREARCHIVE
-        self._list: Fetch[SessionPage] = Fetch("list sessions", self.ask, self._answered)
-        self._detail: Fetch[SessionDetail] = Fetch("look at a session", self.ask, self._answered)
+        self._list: Fetch[SessionPage] = Fetch("list sessions", self, self._answered)
+        self._detail: Fetch[SessionDetail] = Fetch("look at a session", self, self._answered)
         self._known: dict[str, Session] = {}
         self._first = 0
         self._wanted: object = None
@@ -400,7 +400,7 @@ class SessionsScreen(SessionActions):
             return
         wanted = session_filter(self.query_one(FilterBar).value, self._area, snapshot.taken_at)
         look = partial(_page, wanted.query, table.order, table.descending, 0, limit=MOST_MARKED)
-        every: Fetch[SessionPage] = Fetch("list sessions to mark", self.ask, lambda: marked())
+        every: Fetch[SessionPage] = Fetch("list sessions to mark", self, lambda: marked())
 
         def marked() -> None:
             if every.answer is not None and not self.leaving:

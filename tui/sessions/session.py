@@ -80,8 +80,8 @@ class SessionScreen(SessionActions):
         self._first = 0
         self._changed = False
         self._news = SessionChanges()
-        self._detail: Fetch[SessionDetail] = Fetch("look at a session", self.ask, self._answered)
-        self._objects: Fetch[ScanObjectPage] = Fetch("list objects", self.ask, self._answered)
+        self._detail: Fetch[SessionDetail] = Fetch("look at a session", self, self._answered)
+        self._objects: Fetch[ScanObjectPage] = Fetch("list objects", self, self._answered)
 
     def compose_body(self) -> ComposeResult:
         """Build facts above, scans and their objects below."""

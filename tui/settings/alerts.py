@@ -11,11 +11,11 @@ from textual.binding import Binding
 from engine.errors import InvalidSite, Problem
 from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
 from engine.model.site import SiteSettings
-from tui.engine_client import EngineCall, WorkRequested
 from tui.settings.dialog import SettingsDialog
 from tui.settings.form import FieldKind, FieldSpec, Remark, number_in
 from tui.settings.site_forms import SiteForm
 from tui.shell.form_dialog import form_bindings
+from tui.shell.work import WorkStep
 from tui.text import counted, safe, with_unit
 from tui.widgets.field import mask_hint
 
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.api import EngineView
-    from tui.app import CommandApp
-    from tui.engine_client import WorkOutcome
     from tui.settings.form import Values
+    from tui.shell.engine_app import EngineApp
 
 
 COMMAND, WEBHOOK = "command", "webhook"
@@ -194,43 +193,37 @@ class TargetDialog(SettingsDialog[SiteSettings]):
             self._send(self.form.target_typed())
 
 
-ABOUT = "test-alert"
-
-
 class AlertCommands:
     """Sends test alerts for one console; a target may take half a minute, so progress is seen."""
 
-    def __init__(self, app: CommandApp, actor: str) -> None:
+    def __init__(self, app: EngineApp) -> None:
         self._app = app
-        self._actor = actor
 
-    def test(self, site: SiteSettings, name: str) -> None:
+    async def test(self, site: SiteSettings, name: str) -> None:
         """Tell one target, or all if none is named."""
-        alerts = site.alerts
-        found = [target for target in alerts.targets if name in ("", target.name)]
+        found = [target for target in site.alerts.targets if name in ("", target.name)]
         if found:
-            self.send(tuple(found))
+            await self.send(tuple(found))
         else:
             self._app.show_toast(
                 "there is nobody to send a test alert to; n adds a target", "warning"
             )
 
-    def send(self, targets: tuple[AlertTarget, ...]) -> None:
+    async def send(self, targets: tuple[AlertTarget, ...]) -> None:
         """Tell some targets, one after the other."""
-        calls = [_call(target, self._actor) for target in targets]
-        names = ", ".join(safe(target.name) for target in targets)
-
-        def told(outcome: WorkOutcome) -> None:
-            if not outcome.failures and outcome.done:
-                self._app.show_toast(f"✓ {counted(outcome.done, 'test alert')} delivered: {names}")
-
-        title = f"Test {counted(len(targets), 'alert target')}"
-        self._app.post_message(WorkRequested(title, calls, told))
-
-
-def _call(target: AlertTarget, actor: str) -> EngineCall:
-    run: Callable[[EngineView], None] = partial(_try, target, actor)
-    return EngineCall(f"send a test alert to {safe(target.name)}", ABOUT, run, lambda _: None)
+        steps = [
+            WorkStep(
+                f"send a test alert to {safe(target.name)}",
+                partial(_try, target, self._app.actor),
+            )
+            for target in targets
+        ]
+        outcome = await self._app.work_through(
+            f"Test {counted(len(targets), 'alert target')}", steps
+        )
+        if not outcome.failures and outcome.done:
+            names = ", ".join(safe(target.name) for target in targets)
+            self._app.show_toast(f"✓ {counted(outcome.done, 'test alert')} delivered: {names}")
 
 
 def _try(target: AlertTarget, actor: str, engine: EngineView) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.model.plugins import PROJECT_FIELD
 from engine.model.project import Project, ProjectRegistry
 from engine.model.queries import SessionQuery
 from engine.model.site import SiteSettings
-from tui.engine_client import SITE, EngineCall
+from tui.engine_client import SITE
 from tui.settings.alerts import AlertCommands
 from tui.settings.study_routes import StudyRouteCommands
 from tui.shell.dialogs import ConfirmDialog
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
     from engine.model.alerts import AlertTarget
     from engine.model.processing import RoutingPreview
     from engine.model.receiver import Receiver
-    from tui.app import CommandApp
     from tui.engine_client import SettingsCommand
     from tui.settings.dialog import ScriptCalls
+    from tui.settings.projects import ProjectForm
+    from tui.shell.engine_app import EngineApp
 
 
+T = TypeVar("T")
 RECENT_OBJECTS = 20
 """So many objects can be chosen to try a script on."""
 
@@ -36,42 +39,40 @@ RECENT_OBJECTS = 20
 class SettingsCommands:
     """Carries out commands on settings and projects for one console."""
 
-    def __init__(self, app: CommandApp, engine: EngineView, actor: str) -> None:
+    def __init__(self, app: EngineApp) -> None:
         self._app = app
-        self._engine = engine
-        self._actor = actor
-        self._alerts = AlertCommands(app, actor)
-        self._routes = StudyRouteCommands(app, engine, actor)
+        self._engine = app.view
+        self._actor = app.actor
+        self._alerts = AlertCommands(app)
+        self._routes = StudyRouteCommands(app)
 
-    def run(self, command: SettingsCommand) -> None:
+    async def run(self, command: SettingsCommand) -> None:
         """Carry out a command on a section, a project, an alert target or a study route."""
         name = command.name
         match command.action, command.section:
             case "new", "projects":
-                self._with_site(self._new_project)
+                await self._new_project()
             case "edit", "projects":
-                self._call(f"open project {safe(name)}", lambda engine: _project(engine, name),
-                           self._edit_project)  # fmt: skip
+                await self._edit_project(name)
             case "delete", "projects":
-                self._call(f"look at project {safe(name)}", lambda engine: _fate(engine, name),
-                           self._delete_project)  # fmt: skip
+                await self._delete_project(name)
             case action, "studies":
-                self._routes.run(action, name)
+                await self._routes.run(action, name)
             case "test", "alerts":
-                self._with_site(lambda site: self._alerts.test(site, name))
+                await self._alerts.test(await self._site(), name)
             case "delete", "alerts":
-                self._with_site(lambda site: self._delete_target(site, name))
+                await self._delete_target(await self._site(), name)
             case action, "alerts" if name or action == "new":
-                self._with_site(lambda site: self._target(site, name))
+                await self._edit_target(await self._site(), name)
             case _, section:
-                self._with_site(lambda site: self._section(section, site))
+                await self._edit_section(section, await self._site())
 
     # The site
 
-    def _with_site(self, then: Callable[[SiteSettings], None]) -> None:
-        self._call("look at the site settings", lambda engine: engine.site(), then)
+    async def _site(self) -> SiteSettings:
+        return await self._call("look at the site settings", lambda engine: engine.site())
 
-    def _section(self, section: str, site: SiteSettings) -> None:
+    async def _edit_section(self, section: str, site: SiteSettings) -> None:
         from tui.settings.alerts import AlertsForm
         from tui.settings.dialog import RoutingDialog, ScriptDialog, SettingsDialog
         from tui.settings.site_forms import (
@@ -93,20 +94,24 @@ class SettingsCommands:
             forms = {"receivers": ReceiversForm, "sessions": SessionsForm, "alerts": AlertsForm}
             form = forms[section](site)
             dialog = SettingsDialog(form, form.TITLE, **ways)
-        self._app.push_screen(dialog, self._site_saved)
+        await self._edit_site(dialog)
 
-    def _target(self, site: SiteSettings, name: str) -> None:
+    async def _edit_target(self, site: SiteSettings, name: str) -> None:
         from tui.settings.alerts import TargetDialog, TargetForm
 
         def send(target: AlertTarget) -> None:
             if self._app.may():
-                self._alerts.send((target,))
+                self._app.carry_out(self._alerts.send, (target,))
 
         title = f"Alert target · {safe(name)}" if name else "New alert target"
-        dialog = TargetDialog(TargetForm(site, name), title, send=send, **self._ways_of_site())
-        self._app.push_screen(dialog, self._site_saved)
+        form = TargetForm(site, name)
+        await self._edit_site(TargetDialog(form, title, send=send, **self._ways_of_site()))
 
-    def _delete_target(self, site: SiteSettings, name: str) -> None:
+    async def _edit_site(self, dialog: Any) -> None:
+        if await self._app.push_screen_wait(dialog) is not None:
+            await self._told("site settings saved")
+
+    async def _delete_target(self, site: SiteSettings, name: str) -> None:
         from tui.settings.alerts import without_target
 
         target = site.alerts.target(name)
@@ -114,10 +119,13 @@ class SettingsCommands:
             return
         changed = SiteSettings.parse(without_target(site, name))
         sentence = f"{safe(name)} ({safe(target.shown)}) is told of nothing any more."
-        confirm = ConfirmDialog(f"Delete alert target {safe(name)}?", sentence, "Delete it")
-        self._ask(confirm, f"delete alert target {safe(name)}",
-                  lambda engine: engine.set_site(changed, self._actor, replacing=site),
-                  f"alert target {safe(name)} deleted")  # fmt: skip
+        question = ConfirmDialog(f"Delete alert target {safe(name)}?", sentence, "Delete it")
+        if await self._app.push_screen_wait(question):
+            await self._call(
+                f"delete alert target {safe(name)}",
+                lambda engine: engine.set_site(changed, self._actor, replacing=site),
+            )
+            await self._told(f"alert target {safe(name)} deleted")
 
     def _ways_of_site(self) -> dict[str, Any]:
         def save(changed: SiteSettings, seen: SiteSettings | None) -> SiteSettings:
@@ -125,10 +133,6 @@ class SettingsCommands:
             return changed
 
         return {"save": save, "current": self._engine.site, "blink": self._app.blink}
-
-    def _site_saved(self, site: SiteSettings | None) -> None:
-        if site is not None:
-            self._told("site settings saved")
 
     def _preview_site(self, site: SiteSettings, shown: bool) -> tuple[RoutingPreview, ...]:
         """Try the site's rules after those of the receiver that each object came to."""
@@ -165,17 +169,18 @@ class SettingsCommands:
 
     # Projects
 
-    def _new_project(self, site: SiteSettings) -> None:
+    async def _new_project(self) -> None:
         from tui.settings.projects import ProjectForm
 
-        self._open_project(ProjectForm.new(site), "New project")
+        await self._open_project(ProjectForm.new(await self._site()), "New project")
 
-    def _edit_project(self, project: Project) -> None:
+    async def _edit_project(self, name: str) -> None:
         from tui.settings.projects import ProjectForm
 
-        self._open_project(ProjectForm.edit(project), f"Project · {safe(project.id)}")
+        project = await self._call(f"open project {safe(name)}", partial(_project, name))
+        await self._open_project(ProjectForm.edit(project), f"Project · {safe(project.id)}")
 
-    def _open_project(self, form: Any, title: str) -> None:
+    async def _open_project(self, form: ProjectForm, title: str) -> None:
         from tui.settings.dialog import ScriptDialog
 
         project_id = form.original.id if form.original else ""
@@ -186,52 +191,44 @@ class SettingsCommands:
             save=lambda changed, seen: self._engine.save_project(
                 changed, self._actor, replacing=seen
             ),
-            current=lambda: _project(self._engine, project_id),
+            current=lambda: _project(project_id, self._engine),
             blink=self._app.blink,
         )
-        self._app.push_screen(dialog, self._project_saved)
-
-    def _project_saved(self, project: Project | None) -> None:
+        project = await self._app.push_screen_wait(dialog)
         if project is not None:
-            self._told(f"project {safe(project.id)} saved")
+            await self._told(f"project {safe(project.id)} saved")
 
-    def _delete_project(self, fate: tuple[Project, int, tuple[str, ...]]) -> None:
+    async def _delete_project(self, name: str) -> None:
         from tui.settings.projects import deletion_sentence
 
-        name = safe(fate[0].id)
-        confirm = ConfirmDialog(f"Delete project {name}?", deletion_sentence(*fate), "Delete it")
-        self._ask(confirm, f"delete project {name}",
-                  lambda engine: engine.delete_project(fate[0].id, self._actor),
-                  f"project {name} deleted; its sessions stay")  # fmt: skip
+        fate = await self._call(f"look at project {safe(name)}", partial(_fate, name))
+        project_id = fate[0].id
+        shown = safe(project_id)
+        question = ConfirmDialog(f"Delete project {shown}?", deletion_sentence(*fate), "Delete it")
+        if await self._app.push_screen_wait(question):
+            await self._call(
+                f"delete project {shown}",
+                lambda engine: engine.delete_project(project_id, self._actor),
+            )
+            await self._told(f"project {shown} deleted; its sessions stay")
 
     # All of them
 
-    def _call(
-        self, what: str, run: Callable[[EngineView], Any], then: Callable[[Any], None]
-    ) -> None:
-        self._app.call_engine(EngineCall(what, SITE, run, then))
+    async def _call(self, what: str, run: Callable[[EngineView], T]) -> T:
+        return await self._app.engine.call(what, run, about=SITE)
 
-    def _ask(
-        self, confirm: ConfirmDialog, what: str, run: Callable[[EngineView], Any], told: str
-    ) -> None:
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._call(what, run, lambda _: self._told(told))
-
-        self._app.push_screen(confirm, answered)
-
-    def _told(self, sentence: str) -> None:
-        self._app.refresh_from_engine()
+    async def _told(self, sentence: str) -> None:
+        await self._app.look()
         self._app.show_saved(sentence)
 
 
-def _project(engine: EngineView, project_id: str) -> Project:
+def _project(project_id: str, engine: EngineView) -> Project:
     return ProjectRegistry(engine.projects()).project(project_id)
 
 
-def _fate(engine: EngineView, project_id: str) -> tuple[Project, int, tuple[str, ...]]:
+def _fate(project_id: str, engine: EngineView) -> tuple[Project, int, tuple[str, ...]]:
     """Return a project, how many sessions it has, and the receivers that name it."""
-    project = _project(engine, project_id)
+    project = _project(project_id, engine)
     page = engine.sessions.list(SessionQuery(project=project_id), limit=1)
     receivers = [status.receiver for status in engine.snapshot().receivers]
     return project, page.total.sessions, tuple(_naming(project, receivers))
@@ -247,47 +244,31 @@ def _naming(project: Project, receivers: list[Receiver]) -> Iterator[str]:
 class SiteCommands:
     """Carries out commands on the installation for one console."""
 
-    def __init__(self, app: CommandApp, actor: str) -> None:
+    def __init__(self, app: EngineApp) -> None:
         self._app = app
-        self._actor = actor
+        self._actor = app.actor
 
-    def switch(self, *, allowed: bool) -> None:
+    async def switch(self, allowed: bool) -> None:
         """Allow DICOM receivers, or none; the latter asks first."""
+        site = await self._app.engine.call(
+            "look at the site settings", lambda engine: engine.site(), about=SITE
+        )
+        snapshot = self._app.engine_state.snapshot
+        if site.receivers_allowed == allowed:
+            self._app.show_toast(f"DICOM receivers are {_word(allowed)} already")
+            return
+        if not allowed and snapshot is not None:
+            sentence = barring_sentence(snapshot)
+            question = ConfirmDialog("Allow no DICOM receivers?", sentence, "Bar them all")
+            if not await self._app.push_screen_wait(question):
+                return
 
-        def decide(site: SiteSettings) -> None:
-            snapshot = self._app.engine_state.snapshot
-            if site.receivers_allowed == allowed:
-                self._app.show_toast(f"DICOM receivers are {_word(allowed)} already")
-            elif allowed or snapshot is None:
-                self._set(allowed=allowed)
-            else:
-                sentence = barring_sentence(snapshot)
-                confirm = ConfirmDialog("Allow no DICOM receivers?", sentence, "Bar them all")
-                self._ask(confirm, lambda: self._set(allowed=False))
-
-        self._call("look at the site settings", lambda engine: engine.site(), decide)
-
-    def _set(self, *, allowed: bool) -> None:
         def change(engine: EngineView) -> None:
             engine.set_site(replace(engine.site(), receivers_allowed=allowed), self._actor)
 
-        def told(_: object) -> None:
-            self._app.refresh_from_engine()
-            self._app.show_saved(f"DICOM receivers are {_word(allowed)} now")
-
-        self._call("change the site settings", change, told)
-
-    def _call(
-        self, what: str, run: Callable[[EngineView], Any], then: Callable[[Any], None]
-    ) -> None:
-        self._app.call_engine(EngineCall(what, SITE, run, then))
-
-    def _ask(self, screen: ConfirmDialog, then: Callable[[], None]) -> None:
-        def answered(yes: bool | None) -> None:
-            if yes:
-                then()
-
-        self._app.push_screen(screen, answered)
+        await self._app.engine.call("change the site settings", change, about=SITE)
+        await self._app.look()
+        self._app.show_saved(f"DICOM receivers are {_word(allowed)} now")
 
 
 def barring_sentence(snapshot: EngineSnapshot) -> str:

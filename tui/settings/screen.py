@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.containers import Horizontal, Vertical, VerticalScroll
 
+from engine.errors import EngineError
 from engine.model.queries import SessionQuery
-from tui.engine_client import EngineCall, Fetch, SettingsCommand, SwitchRequested
+from tui.engine_client import Fetch, SettingsCommand, SwitchRequested
 from tui.keys import Scope
 from tui.settings.tables import (
     NO_ROUTES,
@@ -51,12 +52,11 @@ if TYPE_CHECKING:
 
     from engine.api import EngineSnapshot, EngineView
     from engine.api.study_routes import StudyRoutePage
-    from engine.errors import EngineError
     from engine.model.alerts import AlertTarget
     from engine.model.project import Project
     from engine.model.site import SiteSettings
     from engine.model.study_route import StudyRoute
-    from tui.engine_client import EngineState
+    from tui.engine_client import Asker, EngineState
     from tui.shell.screen import ScreenContext
 
 
@@ -82,8 +82,8 @@ class SiteAndProjects:
 class SettingsFetch:
     """Asks the engine once for each revision, and when somebody wants to know anew."""
 
-    def __init__(self, ask: Callable[[EngineCall], None], changed: Callable[[], None]) -> None:
-        self._ask = ask
+    def __init__(self, asker: Asker, changed: Callable[[], None]) -> None:
+        self._asker = asker
         self._changed = changed
         self._revision = -1
         self._asked_at: datetime | None = None
@@ -103,19 +103,16 @@ class SettingsFetch:
         if snapshot.revision == self._revision and not (self.problem and waited):
             return
         self._revision, self._asked_at = snapshot.revision, snapshot.taken_at
-        self._ask(
-            EngineCall(
-                "look at the settings", "settings", _settings, self._take, self._miss,
-                changes=False, latest=True,
+        self._asker.ask(self._fetch)
+
+    async def _fetch(self) -> None:
+        try:
+            self.settings = await self._asker.engine.call(
+                "look at the settings", _settings, about="settings", changes=False, latest=True
             )
-        )  # fmt: skip
-
-    def _take(self, settings: SiteAndProjects) -> None:
-        self.settings, self.problem = settings, ""
-        self._changed()
-
-    def _miss(self, error: EngineError) -> None:
-        self.problem = safe(f"not up to date: {error.detail}")
+            self.problem = ""
+        except EngineError as error:
+            self.problem = safe(f"not up to date: {error.detail}")
         self._changed()
 
 
@@ -135,8 +132,8 @@ WISH = "study routes"
 class RoutesFetch:
     """Keeps the newest routes while somebody looks at them."""
 
-    def __init__(self, ask: Callable[[EngineCall], None], changed: Callable[[], None]) -> None:
-        self._routes: Fetch[StudyRoutePage] = Fetch("list study routes", ask, changed)
+    def __init__(self, asker: Asker, changed: Callable[[], None]) -> None:
+        self._routes: Fetch[StudyRoutePage] = Fetch("list study routes", asker, changed)
         self._looked_at: datetime | None = None
         self._forced = False
 
@@ -195,8 +192,8 @@ class SiteScreen(ConsoleScreen):
 
     def __init__(self, frame: ScreenContext) -> None:
         super().__init__(frame)
-        self._known = SettingsFetch(self.ask, self.show_again)
-        self._routes = RoutesFetch(self.ask, self.show_again)
+        self._known = SettingsFetch(self, self.show_again)
+        self._routes = RoutesFetch(self, self.show_again)
 
     def compose_body(self) -> ComposeResult:
         """Build the list of sections, and what each of them shows."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.api.study_routes import MOST_ROUTES
 from engine.errors import NotFound
 from engine.model.project import ProjectRegistry
 from engine.model.study_route import FIELDS, StudyRoute, parse_study_route
-from tui.engine_client import EngineCall, RefreshRequested
+from tui.engine_client import RefreshRequested
 from tui.settings.form import FieldKind, FieldSpec, Remark, SettingsForm
 from tui.shell.dialogs import ConfirmDialog
 from tui.text import cut, safe
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.api import EngineView
-    from tui.app import CommandApp
     from tui.settings.form import Values
+    from tui.shell.engine_app import EngineApp
 
 
 PROJECTS_NAMED = 4
@@ -100,26 +100,28 @@ MAX_TITLE_CELLS = 36
 class StudyRouteCommands:
     """Carries out commands on study routes for one console."""
 
-    def __init__(self, app: CommandApp, engine: EngineView, actor: str) -> None:
+    def __init__(self, app: EngineApp) -> None:
         self._app = app
-        self._engine = engine
-        self._actor = actor
+        self._engine = app.view
+        self._actor = app.actor
 
-    def run(self, action: str, study_instance_uid: str) -> None:
+    async def run(self, action: str, study_instance_uid: str) -> None:
         """Carry out an action, on one route unless a new one is wanted."""
         uid = study_instance_uid
         what = f"look at the route of study {safe(uid)}" if uid else "look at the projects"
-        look = partial(_fetch_route, uid)
-        then = self._delete if action == "delete" else self._open
-        self._app.call_engine(EngineCall(what, ABOUT, look, lambda found: then(*found)))
+        route, projects = await self._app.engine.call(what, partial(_fetch_route, uid), about=ABOUT)
+        if action != "delete":
+            await self._edit(route, projects)
+        elif route is not None:
+            await self._delete(route)
 
-    def _open(self, route: StudyRoute | None, projects: ProjectRegistry) -> None:
+    async def _edit(self, route: StudyRoute | None, projects: ProjectRegistry) -> None:
         from tui.settings.dialog import SettingsDialog
 
         uid = safe(route.study_instance_uid, MAX_TITLE_CELLS) if route else ""
         title = f"Study route · {uid}" if route else "New study route"
         form = StudyRouteForm(route, projects, self._users())
-        dialog: Any = SettingsDialog(
+        dialog: SettingsDialog[StudyRoute] = SettingsDialog(
             form,
             title,
             save=lambda changed, seen: self._engine.study_routes.save(
@@ -128,7 +130,9 @@ class StudyRouteCommands:
             current=lambda: _route(self._engine, route.study_instance_uid if route else ""),
             blink=self._app.blink,
         )
-        self._app.push_screen(dialog, self._saved)
+        saved = await self._app.push_screen_wait(dialog)
+        if saved is not None:
+            self._told(f"route of study {safe(saved.study_instance_uid)} saved")
 
     def _users(self) -> tuple[str, ...]:
         """Return the receivers that ask for study routes."""
@@ -136,30 +140,20 @@ class StudyRouteCommands:
         receivers = [status.receiver for status in snapshot.receivers] if snapshot else []
         return tuple(r.label for r in receivers if r.identifier == IDENTIFIER)
 
-    def _saved(self, route: StudyRoute | None) -> None:
-        if route is not None:
-            self._told(f"route of study {safe(route.study_instance_uid)} saved")
-
-    def _delete(self, route: StudyRoute | None, _: ProjectRegistry) -> None:
-        if route is None:
-            return
+    async def _delete(self, route: StudyRoute) -> None:
         uid = route.study_instance_uid
         sentence = (
             f"{safe(uid)}, which was to go to {safe(route.project)}. New objects of it become "
             "Unassigned; what arrived stays where it is."
         )
-        call = EngineCall(
-            f"delete the route of study {safe(uid)}",
-            ABOUT,
-            lambda engine: engine.study_routes.delete(uid, self._actor),
-            lambda _: self._told(f"route of study {safe(uid)} deleted"),
-        )
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._app.call_engine(call)
-
-        self._app.push_screen(ConfirmDialog("Delete this route?", sentence, "Delete it"), answered)
+        question = ConfirmDialog("Delete this route?", sentence, "Delete it")
+        if await self._app.push_screen_wait(question):
+            await self._app.engine.call(
+                f"delete the route of study {safe(uid)}",
+                lambda engine: engine.study_routes.delete(uid, self._actor),
+                about=ABOUT,
+            )
+            self._told(f"route of study {safe(uid)} deleted")
 
     def _told(self, sentence: str) -> None:
         self._app.show_toast(sentence)

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    ClassVar,
+    NamedTuple,
+    Protocol,
+    TypeVarTuple,
+    cast,
+    runtime_checkable,
+)
 
 from rich.cells import cell_len
-from textual import on
+from textual import on, work
 from textual.content import Content
 from textual.screen import Screen
 from textual.style import Style
@@ -19,9 +27,7 @@ from textual.widget import Widget
 from textual.widgets import DataTable, Input, Static
 
 from tui.engine_client import (
-    CallRequested,
     ChoiceRequested,
-    EngineCall,
     EngineState,
     RefreshRequested,
 )
@@ -38,16 +44,19 @@ from tui.widgets.panel import Panel
 from tui.widgets.table import LiveTable, MarkableTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from textual.app import ComposeResult
 
     from engine.api import EngineSnapshot
     from engine.errors import EngineError
+    from tui.engine_client import EngineClient
     from tui.shell.details import Details
+    from tui.shell.engine_app import EngineApp
     from tui.theme import Palette
 
 
+Ts = TypeVarTuple("Ts")
 BACK = "esc back"
 
 
@@ -350,9 +359,23 @@ class ConsoleScreen(Screen[None]):
         """Return a fact with the next step; a read-only console names none."""
         return fact if self.frame.read_only else f"{fact}: {step}"
 
-    def ask(self, call: EngineCall) -> None:
-        """Have a call made on a worker thread."""
-        self.post_message(CallRequested(call))
+    @property
+    def console(self) -> EngineApp:
+        """The app, as what asks the engine and says what came of it."""
+        return cast("EngineApp", self.app)
+
+    @property
+    def engine(self) -> EngineClient:
+        """The way to the engine."""
+        return self.console.engine
+
+    def ask(self, asking: Callable[[*Ts], Awaitable[None]], *args: *Ts) -> None:
+        """Run what asks the engine, until the screen goes; an error not handled there is shown."""
+        self._ask(partial(asking, *args))
+
+    @work(group="asking", description="question")
+    async def _ask(self, asking: Callable[[], Awaitable[None]]) -> None:
+        await self.console.told(asking)
 
     # What happens
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -13,27 +13,49 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tui.engine_client import EngineAnswered, EngineCall, WorkOutcome
 from tui.shell.dialogs import SCROLL_KEYS
 from tui.text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from textual.app import ComposeResult
     from textual.events import Key
 
+    from engine.api import EngineView
     from engine.errors import EngineError
 
 BAR_CELLS = 40
 
 
+@dataclass(frozen=True, slots=True)
+class WorkStep:
+    """One of many calls."""
+
+    what: str
+    """Such as ``rebuild session S0042``."""
+    run: Callable[[EngineView], object]
+    """Runs on a worker thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOutcome:
+    """What became of many calls."""
+
+    done: int
+    """Calls that succeeded."""
+    failures: tuple[tuple[WorkStep, EngineError], ...] = ()
+    left: int = 0
+    """Calls that were not made because the work was cancelled."""
+
+
 class WorkAnswered(Message):
     """One of the calls is over."""
 
-    def __init__(self, answer: EngineAnswered) -> None:
+    def __init__(self, step: WorkStep, error: EngineError | None = None) -> None:
         super().__init__()
-        self.answer = answer
+        self.step = step
+        self.error = error
 
 
 class WorkEnded(Message):
@@ -43,14 +65,15 @@ class WorkEnded(Message):
 class ProgressDialog(ModalScreen[WorkOutcome]):
     """Follows calls that somebody else makes; closes by itself when all of them succeeded."""
 
-    def __init__(self, title: str, calls: Sequence[EngineCall]) -> None:
+    def __init__(self, title: str, calls: Sequence[WorkStep]) -> None:
         """Take a safe title and the calls in their order."""
         super().__init__()
-        self.cancelled = threading.Event()
+        self.cancelled = False
+        """Whether no more of them is wanted."""
         self._title = title
         self._calls = tuple(calls)
         self._answered = 0
-        self._failures: list[tuple[EngineCall, EngineError]] = []
+        self._failures: list[tuple[WorkStep, EngineError]] = []
         self._ended = False
 
     def compose(self) -> ComposeResult:
@@ -74,8 +97,8 @@ class ProgressDialog(ModalScreen[WorkOutcome]):
     @on(WorkAnswered)
     def _count(self, event: WorkAnswered) -> None:
         self._answered += 1
-        if event.answer.error is not None:
-            self._failures.append((event.answer.call, event.answer.error))
+        if event.error is not None:
+            self._failures.append((event.step, event.error))
         self._draw()
 
     @on(WorkEnded)
@@ -98,7 +121,7 @@ class ProgressDialog(ModalScreen[WorkOutcome]):
         elif self._ended:
             self.dismiss(self.outcome)
         elif event.key == "escape":
-            self.cancelled.set()
+            self.cancelled = True
             self._draw()
 
     def _draw(self) -> None:
@@ -113,7 +136,7 @@ class ProgressDialog(ModalScreen[WorkOutcome]):
         copy = "y copy   " if self._failures else ""
         if self._ended:
             return f"{copy}any other key closes"
-        return f"{copy}ends after this step" if self.cancelled.is_set() else f"{copy}esc cancel"
+        return f"{copy}ends after this step" if self.cancelled else f"{copy}esc cancel"
 
     def _progress(self) -> str:
         total = len(self._calls)
@@ -137,7 +160,7 @@ def outcome_sentence(outcome: WorkOutcome) -> str:
     return f"{outcome.done:,} done{failed}{left}"
 
 
-def failures_text(failures: Sequence[tuple[EngineCall, EngineError]]) -> str:
+def failures_text(failures: Sequence[tuple[WorkStep, EngineError]]) -> str:
     """Return a paragraph for each failure: what, why, what to do; safe text."""
     return "\n".join(_failure(call, error) for call, error in failures)
 
@@ -147,7 +170,7 @@ def failures_report(title: str, outcome: WorkOutcome) -> str:
     return f"{title}\n{outcome_sentence(outcome)}\n{failures_text(outcome.failures)}"
 
 
-def _failure(call: EngineCall, error: EngineError) -> str:
+def _failure(call: WorkStep, error: EngineError) -> str:
     lines = [f"\n✗ {safe(call.what)}", f"  {safe(error.title)}: {safe(error.detail)}"]
     if error.remedy:
         lines.append(f"  What to do: {safe(error.remedy)}")

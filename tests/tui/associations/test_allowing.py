@@ -85,7 +85,7 @@ async def test_the_cursor_stays_with_a_caller_that_keeps_trying() -> None:
         again = replace(before, id="A-0500", repeats=2, ended_at=NOW)
         others = [a for a in engine.current.ended_associations if a is not before]
         engine.current = replace(engine.current, ended_associations=(again, *others))
-        app.refresh_from_engine()
+        await app.look()
         await pilot.pause()
         assert app.dashboard.rejected_caller == again
         assert words(app, "#why").startswith("✗ rejected ×2, last 14:03:22, w allows it")

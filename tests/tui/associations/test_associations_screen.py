@@ -35,7 +35,7 @@ async def running(
 
 async def settle(app: ConsoleApp, pilot: Pilot[None]) -> None:
     await pilot.pause()
-    await app.workers.wait_for_complete()
+    await pilot.pause()
     await pilot.pause()
 
 
@@ -66,7 +66,7 @@ async def test_contexts_of_the_chosen_association_are_named_refused_ones_first()
         engine.error = NotFound("gone", "nothing")
         await pilot.press("j")
         await settle(app, pilot)
-        app.refresh_from_engine()
+        await app.look()
         await settle(app, pilot)
         assert engine.named("contexts") == [("A-0412",), ("A-0413",)]
         assert app.screen is screen

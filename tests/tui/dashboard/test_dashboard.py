@@ -50,7 +50,7 @@ async def running(
 
 
 async def settle(app: ConsoleApp, pilot: Pilot[None]) -> None:
-    await app.workers.wait_for_complete()
+    await pilot.pause()
     await pilot.pause()
 
 
@@ -119,7 +119,7 @@ async def test_the_first_receiver_brings_the_tables() -> None:
     engine = empty()
     async with running(engine) as (app, pilot):
         engine.current = busy().current
-        app.refresh_from_engine()
+        await app.look()
         await pilot.pause()
         assert shown(app, "#receivers")
         assert not shown(app, "#empty")
@@ -130,7 +130,7 @@ async def test_numbers_follow_the_engine_when_asked() -> None:
     async with running(engine) as (app, pilot):
         first = replace(engine.current.receivers[0], objects_today=50_000)
         engine.current = replace(engine.current, receivers=(first, *engine.current.receivers[1:]))
-        app.refresh_from_engine()
+        await app.look()
         await pilot.pause()
         table = app.dashboard.query_one(ReceiversTable)
         assert str(table.get_cell("1", "today")) == "50,000"
@@ -140,12 +140,12 @@ async def test_a_silent_engine_is_named_with_the_time_of_its_last_answer() -> No
     engine = busy()
     async with running(engine) as (app, pilot):
         engine.silent = OSError("connection refused")
-        app.refresh_from_engine()
+        await app.look()
         await pilot.pause()
         assert "engine does not answer since 14:03:22" in header(app)
         assert app.dashboard.has_class("-silent")
         engine.silent = None
-        app.refresh_from_engine()
+        await app.look()
         await pilot.pause()
         assert "does not answer" not in header(app)
 
@@ -181,7 +181,7 @@ async def test_a_failed_receiver_says_when_it_is_retried_and_counts_down() -> No
         panel = app.dashboard.query_one("#failure", Static)
         for seconds, said in ((0, "in 24 s"), (0.9, "in 24 s"), (1, "in 23 s"), (30, ", due now")):
             engine.current = replace(engine.current, taken_at=NOW + timedelta(seconds=seconds))
-            app.refresh_from_engine()
+            await app.look()
             await pilot.pause()
             assert f"retry       automatic{' ' * said.startswith('in')}{said}" in str(panel.content)
 
@@ -197,7 +197,7 @@ async def test_the_error_panel_is_drawn_at_most_once_a_second(
         for quarter in range(1, 9):
             at = NOW + timedelta(seconds=quarter / 4)
             engine.current = replace(engine.current, taken_at=at)
-            app.refresh_from_engine()
+            await app.look()
     assert len(drawn) == 2
 
 
@@ -245,14 +245,14 @@ async def test_new_events_appear_on_top_while_the_cursor_is_there() -> None:
     async with running(engine) as (app, pilot):
         table = app.dashboard.query_one(EventsTable)
         engine.record(ReceiverFailed(receiver="A:1", reason="r", remedy="s"))
-        app.refresh_from_engine()
+        await app.look()
         await pilot.pause()
         assert table.chosen == event_key(engine.events[-1])
         table.focus()
         await pilot.press("j", "j")
         held = table.chosen
         engine.record(ReceiverFailed(receiver="B:1", reason="r", remedy="s"))
-        app.refresh_from_engine()
+        await app.look()
         await pilot.pause()
         assert table.chosen == held
 
@@ -401,7 +401,7 @@ async def test_after_saving_the_receiver_is_selected_and_its_address_told() -> N
         from tests.fakes import make_receiver
 
         saved = engine.save_receiver(make_receiver(0, "XNAT_2", 8107), "console")
-        app._receiver_commands._saved(saved)
+        app.carry_out(app._receiver_commands.saved, saved)
         await pilot.pause()
         assert toasts(app) == ["XNAT_2:8107 saved, listening on [::]:8107   Z undoes it"]
         assert app.dashboard.selected is not None
@@ -463,7 +463,7 @@ async def test_pause_holds_the_panels_but_not_the_header() -> None:
         gone = engine.current.receivers[1:]
         later = NOW + timedelta(seconds=9)
         engine.current = replace(engine.current, receivers=gone, taken_at=later)
-        app.refresh_from_engine()
+        await app.look()
         await pilot.pause()
         table = app.dashboard.query_one(ReceiversTable)
         assert table.row_count == 5

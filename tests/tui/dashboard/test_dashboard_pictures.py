@@ -1,13 +1,11 @@
 """Pictures of the dashboard: one state each, at the two sizes that terminals have."""
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
-from textual.worker import WorkerCancelled
 
 from tests.fakes import (
     FakeEngine,
@@ -47,9 +45,6 @@ def choose(app: ConsoleApp, association: str) -> None:
 
 async def settled(pilot: Pilot[Any]) -> None:
     """Wait until what was typed has started its search and the search is over."""
-    await pilot.pause()
-    with contextlib.suppress(WorkerCancelled):
-        await pilot.app.workers.wait_for_complete()
     await pilot.pause()
 
 
@@ -140,7 +135,7 @@ def test_engine_does_not_answer(snap_compare: Compare, size: tuple[int, int]) ->
     async def go_silent(pilot: Pilot[Any]) -> None:
         await pilot.pause()
         engine.silent = OSError("connection refused")
-        app.refresh_from_engine()
+        await app.look()
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=size, run_before=go_silent)

@@ -48,7 +48,7 @@ async def test_a_refresh_with_its_repaint_stays_cheap() -> None:
         for step in range(LOOKS):
             change_everything(engine, step)
             begin = time.process_time()
-            app.refresh_from_engine()
+            await app.look()
             await pilot.pause()
             costs.append(time.process_time() - begin)
     assert median(costs) < MAX_MEDIAN_SECONDS
@@ -60,7 +60,7 @@ async def test_a_refresh_that_changes_nothing_repaints_no_table() -> None:
         await pilot.pause()
         tables = list(app.dashboard.query("LiveTable"))
         before = [table._update_count for table in tables]  # type: ignore[attr-defined]
-        app.refresh_from_engine()
+        await app.look()
         await pilot.pause()
         assert [table._update_count for table in tables] == before  # type: ignore[attr-defined]
 
@@ -75,10 +75,10 @@ async def test_a_look_that_brings_only_another_time_asks_for_no_key(
         asked: list[str] = []
         monkeypatch.setattr(app.dashboard, "check_own", lambda action, _: asked.append(action))
         engine.current = replace(engine.current, taken_at=NOW + timedelta(seconds=1))
-        app.refresh_from_engine()
+        await app.look()
         await pilot.pause()
         assert not asked
         engine.current = replace(engine.current, ended_associations=())
-        app.refresh_from_engine()
+        await app.look()
         await pilot.pause()
         assert asked

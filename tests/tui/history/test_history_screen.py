@@ -156,7 +156,7 @@ async def test_older_revisions_are_read_when_the_cursor_comes_to_the_last_one() 
         assert "revision 70 → revision 71" in title(screen, "difference")
         engine.history.known.insert(0, replace(engine.history.known[0], number=121))
         engine.current = replace(engine.current, revision=121)
-        app.refresh_from_engine()
+        await app.look()
         await settle(app, pilot)
         assert "101 read" in title(screen, "revisions")
         assert screen.query_one(RevisionsTable).chosen == "71"
@@ -186,7 +186,7 @@ async def test_what_can_not_be_read_is_said_and_nothing_is_lost() -> None:
         engine.history.revisions = ask  # type: ignore[method-assign]
         await press(app, pilot, "escape")
         engine.current = replace(engine.current, taken_at=NOW + timedelta(seconds=9))
-        app.refresh_from_engine()
+        await app.look()
         await settle(app, pilot)
         assert not line.display
         engine.history.known = [r for r in engine.history.known if r.number != 3]

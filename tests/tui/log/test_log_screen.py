@@ -70,12 +70,12 @@ async def test_it_follows_the_newest_event_until_the_cursor_moves_down() -> None
     async with running(engine) as (app, screen, pilot):
         assert chosen(screen).startswith("stored 118")
         engine.record(stored(1))
-        app.refresh_from_engine()
+        await app.look()
         assert chosen(screen).startswith("stored 1 ")
         await pilot.press("j")
         held, at = chosen(screen), screen.query_one(LogView).row
         engine.record(stored(2), stored(3))
-        app.refresh_from_engine()
+        await app.look()
         assert chosen(screen) == held
         assert screen.query_one(LogView).row == at + 2
         await pilot.click(LogView, offset=(30, 3))
@@ -92,7 +92,7 @@ async def test_what_is_seen_stands_still_while_events_arrive_above() -> None:
         await pilot.press(*["ctrl+d"] * 3)
         before = lines(screen)
         engine.record(*(stored(n) for n in range(5)))
-        app.refresh_from_engine()
+        await app.look()
         await pilot.pause()
         assert lines(screen) == before
         await pilot.press("G")
@@ -162,7 +162,7 @@ async def test_what_is_shown_is_saved_to_a_file(tmp_path: Path) -> None:
         for name in ("events.log", "no/such.log"):
             field.value = str(tmp_path / name)
             await pilot.press("enter")
-            await app.workers.wait_for_complete()
+            await pilot.pause()
             await pilot.pause()
             if isinstance(app.screen, MessageDialog):
                 break
@@ -179,7 +179,7 @@ async def test_pause_holds_the_log() -> None:
         await pilot.press("p")
         before = lines(screen)
         engine.record(stored(1))
-        app.refresh_from_engine()
+        await app.look()
         assert lines(screen) == before
         assert "‖ paused" in str(screen.query_one(LogSwitches).render())
         await pilot.press("p")
@@ -198,12 +198,12 @@ async def test_ten_thousand_events_stay_fast_to_look_at() -> None:
     engine.record(*(ReceiverListening(receiver="X:1", address=str(n)) for n in range(10_000)))
     async with running(engine) as (app, screen, pilot):
         for _ in range(6):
-            app.refresh_from_engine()
+            await app.look()
         await pilot.press("j")
         begin = time.process_time()
         for n in range(10):
             engine.record(stored(n))
-            app.refresh_from_engine()
+            await app.look()
             await pilot.pause()
         assert (time.process_time() - begin) / 10 < 0.06
         assert "10,000" in title(screen)
@@ -234,9 +234,9 @@ async def test_the_audit_log_shows_what_people_did_now_and_before() -> None:
     engine.older_audited = of_yesterday("anna", "bert")
     async with running(engine) as (app, screen, pilot):
         engine.record(ControlUsed(by="carl"), stored(1))
-        app.refresh_from_engine()
+        await app.look()
         await pilot.press("a")
-        await app.workers.wait_for_complete()
+        await pilot.pause()
         await pilot.pause()
         assert title(screen).startswith("▸ Audit log   4")
         shown = lines(screen)[1:5]
@@ -246,7 +246,7 @@ async def test_the_audit_log_shows_what_people_did_now_and_before() -> None:
         assert "saved by anna" in shown[3]
         assert "08-23 14:03" in shown[3]
         engine.record(stored(2), ControlUsed(by="dora"))
-        app.refresh_from_engine()
+        await app.look()
         assert chosen(screen) == "control API used by dora"
         await pilot.press("a")
         assert title(screen).startswith("▸ Events")
@@ -259,17 +259,17 @@ async def test_an_audit_log_that_can_not_be_read_says_so_and_shows_what_was_seen
     engine = busy()
     engine.record(ControlUsed(by="carl"))
     engine.error = EngineError("the engine is gone", "start it")
-    async with running(engine) as (app, screen, pilot):
+    async with running(engine) as (_, screen, pilot):
         await pilot.press("a")
-        await app.workers.wait_for_complete()
+        await pilot.pause()
         await pilot.pause()
         assert "older ones can't be read: the engine is gone" in title(screen)
         assert chosen(screen) == "control API used by carl"
 
 
 async def test_an_empty_audit_log_says_that_nobody_did_anything() -> None:
-    async with running(FakeEngine()) as (app, screen, pilot):
+    async with running(FakeEngine()) as (_, screen, pilot):
         await pilot.press("a")
-        await app.workers.wait_for_complete()
+        await pilot.pause()
         await pilot.pause()
         assert any("nobody did anything yet" in line for line in lines(screen))

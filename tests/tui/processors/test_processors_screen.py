@@ -406,6 +406,6 @@ async def test_one_refresh_of_a_busy_screen_writes_only_what_changed() -> None:
         before = [table._update_count for table in tables]
         screen.refetch()
         await settle(app, pilot)
-        app.refresh_from_engine()
+        await app.look()
         await settle(app, pilot)
         assert [table._update_count for table in tables] == before

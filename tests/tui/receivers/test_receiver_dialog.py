@@ -154,7 +154,7 @@ def edit_form(receiver: Receiver, *others: Receiver, several: bool = True) -> Re
 
 async def settle(pilot: Pilot[None]) -> None:
     await pilot.pause()
-    await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
     await pilot.pause()
 
 

@@ -65,7 +65,7 @@ async def test_the_receivers_keys_work_on_it() -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(app, pilot, "j", "j")
         await pilot.press("s")
-        await app.workers.wait_for_complete()
+        await pilot.pause()
         await pilot.pause()
         assert engine.named("set_enabled") == [(3, False, "console")]
         assert dict(screen.query_one(Facts).facts)["state"].startswith("stopped")
@@ -79,7 +79,7 @@ async def test_a_receiver_that_is_deleted_meanwhile_says_so() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(app, pilot)
         engine.current = replace(engine.current, receivers=engine.current.receivers[1:])
-        app.refresh_from_engine()
+        await app.look()
         assert "does not exist any more" in dict(screen.query_one(Facts).facts)["receiver"]
         assert screen.crumbs() == ("Receivers", "XNAT:8104")
         await pilot.press("e", "s", "right_square_bracket", "enter", "escape")
@@ -98,7 +98,7 @@ async def test_a_failed_receiver_says_what_to_do_and_copies_that() -> None:
 async def settle(app: ConsoleApp, pilot: Pilot[None]) -> None:
     for _ in range(2):
         await pilot.pause()
-        await app.workers.wait_for_complete()
+        await pilot.pause()
     await pilot.pause()
 
 
@@ -116,7 +116,7 @@ async def test_the_last_objects_are_those_of_the_caller_under_the_cursor() -> No
         assert screen.query_one("#objects", Panel)._detail == "from MR_PRISMA"
         assert objects.row_count == 10
         engine.current = replace(engine.current, associations=(), ended_associations=())
-        app.refresh_from_engine()
+        await app.look()
         await settle(app, pilot)
         assert screen.query_one("#objects", Panel)._detail == "from everybody"
         assert objects.row_count == 50
@@ -130,11 +130,11 @@ async def test_new_objects_are_listed_and_a_quiet_receiver_is_not_asked_about_ag
         await settle(app, pilot)
         engine.objects.known = engine.objects.known[:7]
         later(engine, seconds=5)
-        app.refresh_from_engine()
+        await app.look()
         await settle(app, pilot)
         assert screen.query_one(LastObjectsTable).row_count == 30
         later(engine, seconds=5, objects=1)
-        app.refresh_from_engine()
+        await app.look()
         await settle(app, pilot)
         assert screen.query_one(LastObjectsTable).row_count == 5
 
@@ -176,7 +176,7 @@ async def test_a_failed_receiver_is_offered_ports_that_are_free() -> None:
         await settle(app, pilot)
         assert "free ports  8108   8109   8110" in str(screen.query_one(FailurePanel).content)
         asked = len(engine.named("port_status"))
-        app.refresh_from_engine()
+        await app.look()
         await settle(app, pilot)
         assert len(engine.named("port_status")) == asked
 

@@ -175,7 +175,7 @@ def host(receiver: Receiver) -> Host:
 async def settle(pilot: Pilot[None]) -> None:
     for _ in range(2):
         await pilot.pause()
-        await pilot.app.workers.wait_for_complete()
+        await pilot.pause()
     await pilot.pause()
 
 

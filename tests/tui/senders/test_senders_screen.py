@@ -60,7 +60,7 @@ async def look(app: ConsoleApp, pilot: Pilot[None], engine: FakeEngine, seconds:
     engine.current = replace(
         engine.current, taken_at=engine.current.taken_at + timedelta(seconds=seconds)
     )
-    app.refresh_from_engine()
+    await app.look()
     await settle(app, pilot)
 
 

@@ -68,7 +68,7 @@ async def press(app: ConsoleApp, pilot: Pilot[None], *keys: str) -> None:
 async def settle(app: ConsoleApp, pilot: Pilot[None]) -> None:
     for _ in range(2):
         await pilot.pause()
-        await app.workers.wait_for_complete()
+        await pilot.pause()
     await pilot.pause()
 
 
@@ -176,12 +176,12 @@ async def test_the_cursor_stays_with_its_session_and_news_bring_a_new_look() -> 
         assert (table.chosen, table.row) == ("416", 4)
         engine.sessions.known.insert(0, make_session(900, last_object_at=engine.current.taken_at))
         engine.current = replace(engine.current, revision=engine.current.revision + 1)
-        app.refresh_from_engine()
+        await app.look()
         await settle(app, pilot)
         assert "18" in title(app)  # only a moment ago it was asked
         later = engine.current.taken_at.replace(minute=30)
         engine.current = replace(engine.current, taken_at=later)
-        app.refresh_from_engine()
+        await app.look()
         await settle(app, pilot)
         assert "19" in title(app)
         assert (table.chosen, table.row) == ("416", 5)
@@ -189,7 +189,7 @@ async def test_the_cursor_stays_with_its_session_and_news_bring_a_new_look() -> 
         engine.emit(SessionDeleted(**about))
         engine.sessions.list = missing  # type: ignore[method-assign]
         engine.current = replace(engine.current, taken_at=later.replace(minute=31))
-        app.refresh_from_engine()
+        await app.look()
         await settle(app, pilot)
         assert "the index is away" in note(app)
         assert any("S0041_CT_01" in line for line in lines(app))

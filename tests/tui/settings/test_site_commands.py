@@ -146,7 +146,7 @@ async def test_a_receiver_started_while_none_is_allowed_says_why_it_does_not_lis
     status = make_status(make_receiver(1), ReceiverState.NOT_ALLOWED)
     engine = FakeEngine(make_snapshot(receivers=(status,)))
     async with running(engine) as (app, pilot):
-        app._receiver_commands._saved(status.receiver)
+        app.carry_out(app._receiver_commands.saved, status.receiver)
         await pilot.pause()
         assert toasts(app) == [
             "XNAT:8104 saved, but the site allows no receivers now   Z undoes it"

@@ -70,7 +70,7 @@ async def press(app: ConsoleApp, pilot: Pilot[None], *keys: str) -> None:
 async def settle(app: ConsoleApp, pilot: Pilot[None]) -> None:
     for _ in range(2):
         await pilot.pause()
-        await app.workers.wait_for_complete()
+        await pilot.pause()
     await pilot.pause()
 
 
@@ -118,7 +118,7 @@ async def test_sections_show_what_is_in_force_and_are_read_again_after_a_change(
         await press(app, pilot, "k")
         engine.site_settings = replace(SITE, allow_low_ports=True)
         engine.undo("bert")
-        app.refresh_from_engine()
+        await app.look()
         await settle(app, pilot)
         assert facts(app)["ports"] == "1–65535"
 
@@ -132,7 +132,7 @@ async def test_what_cannot_be_read_is_said_and_what_was_there_stays() -> None:
 
         engine.site = fail  # type: ignore[method-assign]
         engine.undo("bert")
-        app.refresh_from_engine()
+        await app.look()
         await settle(app, pilot)
         assert app.screen.query_one("#sections").border_subtitle is not None
         assert "the store is locked" in str(app.screen.query_one("#sections").border_subtitle)

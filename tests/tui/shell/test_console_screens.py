@@ -1,6 +1,8 @@
 """The frame of the screens: going from one to another, what they keep, what is hidden."""
 
+import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,13 +12,12 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from engine.api import EngineView
+from engine.api import EngineSnapshot, EngineView
 from engine.errors import EngineError
 from tests.fakes import FakeEngine, barred, busy, empty, port_in_use
 from tests.tui.shell.second_screen import DeepScreen, Numbers, SecondScreen
 from tui.app import ConsoleApp
 from tui.dashboard.screen import DashboardScreen
-from tui.engine_client import CallRequested, EngineCall, WorkOutcome, WorkRequested
 from tui.keys import KEYS, Scope
 from tui.places import SCREEN_SPECS, ScreenSpec
 from tui.receivers.failure import FailurePanel
@@ -26,7 +27,13 @@ from tui.shell.key_line import active_hints
 from tui.shell.palette import ConsoleCommands
 from tui.shell.screen import ConsoleScreen, TabRow, arranged
 from tui.shell.status import StatusLine
-from tui.shell.work import ProgressDialog, failures_report, progress_bar
+from tui.shell.work import (
+    ProgressDialog,
+    WorkOutcome,
+    WorkStep,
+    failures_report,
+    progress_bar,
+)
 from tui.theme import DARK, palette_of
 from tui.widgets.filter import FilterBar
 
@@ -48,7 +55,7 @@ async def running(
 
 
 async def settle(app: ConsoleApp, pilot: Pilot[None]) -> None:
-    await app.workers.wait_for_complete()
+    await pilot.pause()
     await pilot.pause()
 
 
@@ -97,7 +104,7 @@ async def test_only_the_screen_that_is_seen_is_shown_readings() -> None:
         await pilot.press("1")
         await pilot.pause()
         before = screen.shown
-        app.refresh_from_engine()
+        await app.look()
         assert screen.shown == before
         app.go("log")
         assert screen.shown > before
@@ -167,8 +174,9 @@ async def test_in_a_read_only_console_nothing_that_changes_anything_is_reachable
         words = ("New", "Edit", "Delete", "Undo", "Allow", "Start", "Stop")
         assert not [name for name in offers(app) if any(word in name for word in words)]
         await pilot.press("n", "e", "d", "s", "B", "r", "w")
-        app._history_commands.undo()
-        app.call_engine(EngineCall("change it", 1, lambda e: e.undo("me"), print))
+        app.carry_out(app._history_commands.undo)
+        await settle(app, pilot)
+        assert toasts(app) == ["this console is read-only: nothing is changed"]
         await settle(app, pilot)
         assert not [call for call in engine.calls if call[0] not in ("snapshot", "subscribe")]
 
@@ -189,64 +197,129 @@ async def test_a_read_only_console_names_no_key_that_changes(scenario: Any) -> N
 async def test_a_newer_call_for_a_list_replaces_the_one_that_waits() -> None:
     made: list[int] = []
     got: list[int] = []
+    first_may_go, newest_came = threading.Event(), asyncio.Event()
 
-    def call(number: int) -> EngineCall:
-        def look(engine: EngineView) -> int:
-            made.append(number)
-            return number
+    def look(engine: EngineView, number: int) -> int:
+        if not made:
+            first_may_go.wait(20)
+        made.append(number)
+        return number
 
-        return EngineCall("list", "numbers", look, got.append, changes=False, latest=True)
+    async def ask(number: int) -> None:
+        got.append(
+            await app.engine.call("list", look, number, about="list", changes=False, latest=True)
+        )
+        if number == 3:
+            newest_came.set()
 
     async with running(busy()) as (app, pilot):
         for number in range(4):
-            app.screen.post_message(CallRequested(call(number)))
+            app.carry_out(ask, number)
         await pilot.pause()
+        assert not got
+        first_may_go.set()
+        await newest_came.wait()
+        assert made == got == [0, 3]
+
+
+async def test_a_second_command_about_the_same_is_told_to_wait() -> None:
+    first_may_end, first_ended = threading.Event(), asyncio.Event()
+
+    async def stop() -> None:
+        await app.engine.call("stop it", lambda _: first_may_end.wait(20), about=1)
+        first_ended.set()
+
+    async with running(busy()) as (app, pilot):
+        app.carry_out(stop)
+        await pilot.pause()
+        app.carry_out(stop)
+        await pilot.pause()
+        first_may_end.set()
+        await first_ended.wait()
+        assert toasts(app) == ["stop it: wait, the last command is not done yet"]
+        app.carry_out(stop)
         await settle(app, pilot)
-        await settle(app, pilot)
-        assert (made[0], made[-1]) == (0, 3)
-        assert got == made
+        assert len(toasts(app)) == 1
 
 
-async def test_an_error_goes_to_whoever_asked_for_it() -> None:
-    errors: list[EngineError] = []
-
+async def test_an_error_that_a_command_does_not_handle_is_shown_with_its_remedy() -> None:
     def fail(engine: EngineView) -> None:
         raise EngineError("no", "wait")
 
+    async def handling() -> None:
+        with pytest.raises(EngineError, match="no"):
+            await app.engine.call("x", fail, changes=False)
+
+    async def leaving_it() -> None:
+        await app.engine.call("x", fail, changes=False)
+
     async with running(busy()) as (app, pilot):
-        app.call_engine(EngineCall("x", 1, fail, print, errors.append, changes=False))
+        app.carry_out(handling)
         await settle(app, pilot)
-        assert [error.detail for error in errors] == ["no"]
         assert not isinstance(app.screen, MessageDialog)
+        app.carry_out(leaving_it)
+        await settle(app, pilot)
+        assert isinstance(app.screen, MessageDialog)
 
 
-def step(number: int, *, failing: bool) -> EngineCall:
+async def test_keys_are_taken_while_the_engine_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers, asked = threading.Event(), threading.Event()
+    waited_in_vain: list[bool] = []
+    engine = busy()
+    snapshot = engine.snapshot
+
+    def held() -> EngineSnapshot:
+        asked.set()
+        if not answers.wait(5):
+            waited_in_vain.append(True)
+        return snapshot()
+
+    async with running(engine) as (app, pilot):
+        monkeypatch.setattr(engine, "snapshot", held)
+        app.refresh_from_engine()
+        await pilot.press("4", "slash", "7")
+        assert asked.is_set()
+        assert second(app).query_one(FilterBar).value == "7"
+        answers.set()
+        assert not waited_in_vain
+
+
+def step(number: int, *, failing: bool) -> WorkStep:
     def run(engine: EngineView) -> None:
         if failing:
             raise EngineError("disk \x1b[full]", "free some space")
 
-    return EngineCall(f"move session {number}", "work", run, print)
+    return WorkStep(f"move session {number}", run)
 
 
-def steps(number: int, *, failing: int = -1) -> tuple[EngineCall, ...]:
+def steps(number: int, *, failing: int = -1) -> tuple[WorkStep, ...]:
     return tuple(step(n, failing=n == failing) for n in range(number))
 
 
-async def test_long_work_that_succeeds_closes_by_itself() -> None:
+def begin_work(app: ConsoleApp, steps: tuple[WorkStep, ...]) -> list[WorkOutcome]:
+    """Begin to move; return where the outcome comes."""
     outcomes: list[WorkOutcome] = []
+
+    async def move() -> None:
+        outcomes.append(await app.work_through("Move", steps))
+
+    app.carry_out(move)
+    return outcomes
+
+
+async def test_long_work_that_succeeds_closes_by_itself() -> None:
     async with running(busy()) as (app, pilot):
-        app.screen.post_message(WorkRequested("Move", steps(5), outcomes.append))
-        await pilot.pause()
+        outcomes = begin_work(app, steps(5))
         await settle(app, pilot)
         assert outcomes == [WorkOutcome(5)]
         assert isinstance(app.screen, ConsoleScreen)
 
 
 async def test_long_work_goes_on_after_a_failure_and_tells_cause_and_remedy() -> None:
-    outcomes: list[WorkOutcome] = []
     async with running(busy()) as (app, pilot):
-        app.screen.post_message(WorkRequested("Move", steps(5, failing=2), outcomes.append))
-        await pilot.pause()
+        outcomes = begin_work(app, steps(5, failing=2))
         await settle(app, pilot)
         assert isinstance(app.screen, ProgressDialog)
         report = failures_report("Move", app.screen.outcome)
@@ -261,18 +334,14 @@ async def test_long_work_goes_on_after_a_failure_and_tells_cause_and_remedy() ->
 
 
 async def test_long_work_ends_between_two_steps_when_it_is_cancelled() -> None:
-    screens: list[ProgressDialog] = []
-    outcomes: list[WorkOutcome] = []
-
     def cancel(engine: EngineView) -> None:
-        screens[0].cancelled.set()
+        assert isinstance(app.screen, ProgressDialog)
+        app.screen.cancelled = True
 
-    calls = (EngineCall("first", "work", cancel, print), *steps(3))
     async with running(busy()) as (app, pilot):
-        screens.append(ProgressDialog("Move", calls))
-        app._calls.work_on(screens[0], calls, outcomes.append)
+        outcomes = begin_work(app, (WorkStep("first", cancel), *steps(3)))
         await settle(app, pilot)
-        assert app.screen is screens[0]
+        assert isinstance(app.screen, ProgressDialog)
         await pilot.press("escape")
         assert outcomes == [WorkOutcome(1, left=3)]
 

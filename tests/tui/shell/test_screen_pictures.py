@@ -1,13 +1,11 @@
 """Pictures of associations, log, receiver and frame: one state each, at both sizes."""
 
-import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.worker import WorkerCancelled
 
 from engine.errors import EngineError
 from engine.events import ControlUsed, RecordedEvent
@@ -25,10 +23,9 @@ from tests.fakes import (
 )
 from tests.tui.reaching import reach
 from tui.app import ConsoleApp
-from tui.engine_client import EngineAnswered, EngineCall
 from tui.shell.dialogs import MessageDialog
 from tui.shell.help import ConsoleFacts, diagnostics
-from tui.shell.work import ProgressDialog, WorkAnswered
+from tui.shell.work import ProgressDialog, WorkAnswered, WorkStep
 from tui.widgets.filter import FilterBar
 
 SIZES = [pytest.param((120, 40), id="120x40"), pytest.param((80, 24), id="80x24")]
@@ -52,9 +49,6 @@ def pressing(*keys: str, words: str = "") -> Before:
             bar = pilot.app.screen.query_one(FilterBar)
             bar.open()
             bar.value = words
-        await pilot.pause()
-        with contextlib.suppress(WorkerCancelled):
-            await pilot.app.workers.wait_for_complete()
         await pilot.pause()
 
     return before
@@ -209,16 +203,14 @@ def test_receiver_unfolds_its_events(snap_compare: Compare) -> None:
 @small_only
 def test_long_work(snap_compare: Compare, size: tuple[int, int]) -> None:
     """How far the work is, what it does now, what went wrong, and the keys."""
-    calls = tuple(
-        EngineCall(f"move session {n} to NEURO-01", n, lambda _: None, print) for n in range(8)
-    )
+    steps = tuple(WorkStep(f"move session {n} to NEURO-01", lambda _: None) for n in range(8))
     error = EngineError("archive [2] is full", "free some space")
 
     async def before(pilot: Pilot[Any]) -> None:
-        screen = ProgressDialog("Move 8 sessions", calls)
+        screen = ProgressDialog("Move 8 sessions", steps)
         await pilot.app.push_screen(screen)
-        for n, call in enumerate(calls[:5]):
-            screen.post_message(WorkAnswered(EngineAnswered(call, error=error if n == 3 else None)))
+        for n, step in enumerate(steps[:5]):
+            screen.post_message(WorkAnswered(step, error if n == 3 else None))
         await pilot.pause()
 
     assert snap_compare(console(busy()), terminal_size=size, run_before=before)
