@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from engine.events.event import Event, Severity, and_left_out, counted
+from engine.events.event import Event, Severity, and_left_out, by_now, counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AssociationEstablished(Event):
+class AssociationEstablished(
+    Event,
+    topic="associate",
+    template="association established from {self.address}, "
+    "{self.contexts_accepted} of {self.contexts_proposed} contexts accepted",
+):
     """An association was accepted."""
-
-    topic: ClassVar[str] = "associate"
 
     address: str
     contexts_accepted: int
@@ -20,35 +22,23 @@ class AssociationEstablished(Event):
     whitelist_line: str = ""
     """The line that let the caller in; empty while the whitelist is off."""
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return (
-            f"association established from {self.address}, "
-            f"{self.contexts_accepted} of {self.contexts_proposed} contexts accepted"
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CalledFromNewAddress(Event):
+class CalledFromNewAddress(
+    Event,
+    topic="associate",
+    template="calls from a new address, {self.address}; until now from {self.before}",
+):
     """An AE title that is known called from where it never called before."""
-
-    topic: ClassVar[str] = "associate"
 
     address: str
     before: str
     """Where it called from until now."""
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"calls from a new address, {self.address}; until now from {self.before}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AssociationRejected(Event):
+class AssociationRejected(Event, severity=Severity.WARNING, topic="associate"):
     """An association was refused (PS3.8 9.3.4)."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "associate"
 
     called_ae_title: str
     address: str
@@ -64,17 +54,14 @@ class AssociationRejected(Event):
 
     def sentence(self) -> str:
         """Say what happened."""
-        again = f", {self.times:,} times by now" if self.times > 1 else ""
         triple = f"{self.result}/{self.source}/{self.reason}"
-        return f"association rejected ({triple}){again}: {self.why}{and_left_out(self.left_out)}"
+        what = f"association rejected ({triple}){by_now(self.times)}: {self.why}"
+        return what + and_left_out(self.left_out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionDropped(Event):
+class ConnectionDropped(Event, severity=Severity.WARNING, topic="connect"):
     """A connection ended before it was an association."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "connect"
 
     address: str
     port: int
@@ -87,18 +74,14 @@ class ConnectionDropped(Event):
 
     def sentence(self) -> str:
         """Say what happened."""
-        again = f", {self.times:,} times by now" if self.times > 1 else ""
         where = f"from {self.address} to port {self.port}"
-        what = f"connection {where} ended without an association{again}: {self.why}"
+        what = f"connection {where} ended without an association{by_now(self.times)}: {self.why}"
         return what + and_left_out(self.left_out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContextsRefused(Event):
+class ContextsRefused(Event, severity=Severity.WARNING, topic="associate"):
     """Some presentation contexts of an accepted association were refused."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "associate"
 
     contexts: tuple[str, ...]
     """Each with SOP class and reason."""
@@ -109,10 +92,8 @@ class ContextsRefused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AssociationReleased(Event):
+class AssociationReleased(Event, topic="release"):
     """The caller ended its association in good order."""
-
-    topic: ClassVar[str] = "release"
 
     objects: int
     bytes: int
@@ -124,11 +105,8 @@ class AssociationReleased(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AssociationAborted(Event):
+class AssociationAborted(Event, severity=Severity.WARNING, topic="abort"):
     """An association ended without a release."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "abort"
 
     objects: int
     bytes: int

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from engine.events.event import Event, Severity, and_left_out, counted
+from engine.events.event import Event, Severity, and_left_out, by_now, counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ControlUsed(Event):
+class ControlUsed(Event, topic="control", template="control API used by {self.by}"):
     """A user or address uses the control API again after a while, or for the first time."""
-
-    topic: ClassVar[str] = "control"
 
     by: str
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"control API used by {self.by}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ControlRefused(Event):
+class ControlRefused(Event, severity=Severity.WARNING, topic="control", audited=True):
     """A request to the control API was refused for who sent it."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "control"
-    audited: ClassVar[bool] = True
 
     address: str
     """Of the client, or its login; the network of an IPv6 address."""
@@ -39,55 +28,36 @@ class ControlRefused(Event):
 
     def sentence(self) -> str:
         """Say what happened."""
-        again = f", {self.times:,} times by now" if self.times > 1 else ""
-        what = f"control request from {self.address} refused{again}: {self.why}"
+        what = f"control request from {self.address} refused{by_now(self.times)}: {self.why}"
         return what + and_left_out(self.left_out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AssociationAbortAsked(Event):
+class AssociationAbortAsked(
+    Event, topic="control", template="{self.by} asked to abort the association"
+):
     """Somebody had an association aborted."""
 
-    topic: ClassVar[str] = "control"
-
     by: str
-
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"{self.by} asked to abort the association"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiverRetryAsked(Event):
+class ReceiverRetryAsked(Event, topic="control", template="{self.by} asked to listen again"):
     """Somebody had the engine try again to listen for a receiver."""
 
-    topic: ClassVar[str] = "control"
-
     by: str
-
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"{self.by} asked to listen again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EchoAsked(Event):
+class EchoAsked(Event, topic="control", template="{self.by} sent the receiver a C-ECHO"):
     """Somebody had the engine send a C-ECHO to one of its receivers."""
 
-    topic: ClassVar[str] = "control"
-
     by: str
-
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"{self.by} sent the receiver a C-ECHO"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StudyRouteChanged(Event):
+class StudyRouteChanged(Event, topic="config"):
     """Somebody announced where studies go, or took that back."""
-
-    topic: ClassVar[str] = "config"
 
     by: str
     project: str = ""

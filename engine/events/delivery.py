@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from engine.events import Event, Severity, counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DestinationFails(Event):
+class DestinationFails(Event, severity=Severity.WARNING, topic="forward"):
     """A destination of forward copies can't be reached, refuses, or breaks off."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "forward"
 
     destination: str
     """The label of its processor."""
@@ -34,10 +30,8 @@ class DestinationFails(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DestinationRecovered(Event):
+class DestinationRecovered(Event, topic="forward"):
     """A destination takes objects again."""
-
-    topic: ClassVar[str] = "forward"
 
     destination: str
     queued: int
@@ -48,12 +42,8 @@ class DestinationRecovered(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectsNotForwarded(Event):
+class ObjectsNotForwarded(Event, severity=Severity.ERROR, topic="forward", urgent=True):
     """Objects were given up; a person decides whether they are sent again."""
-
-    severity: ClassVar[Severity] = Severity.ERROR
-    topic: ClassVar[str] = "forward"
-    urgent: ClassVar[bool] = True
 
     destination: str
     objects: int
@@ -67,11 +57,8 @@ class ObjectsNotForwarded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForwardsDropped(Event):
+class ForwardsDropped(Event, severity=Severity.WARNING, topic="forward"):
     """Objects are not sent any more, because somebody said so or removed their destination."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "forward"
 
     objects: int
     destination: str = ""
@@ -87,10 +74,8 @@ class ForwardsDropped(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForwardsRetried(Event):
+class ForwardsRetried(Event, topic="forward"):
     """Somebody wants a destination to be tried at once."""
-
-    topic: ClassVar[str] = "forward"
 
     destination: str
     objects: int
@@ -104,24 +89,18 @@ class ForwardsRetried(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForwardingFollowsNewIndex(Event):
+class ForwardingFollowsNewIndex(
+    Event,
+    severity=Severity.WARNING,
+    topic="forward",
+    template="the session index was replaced; what it holds already is not forwarded again",
+):
     """The session index is another one than before."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "forward"
-
-    def sentence(self) -> str:
-        """Say what happened."""
-        return "the session index was replaced; what it holds already is not forwarded again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForwardingHalted(Event):
+class ForwardingHalted(Event, severity=Severity.ERROR, topic="forward", urgent=True):
     """Queue or index can't be used; nothing is lost, and it is tried again."""
-
-    severity: ClassVar[Severity] = Severity.ERROR
-    topic: ClassVar[str] = "forward"
-    urgent: ClassVar[bool] = True
 
     reason: str
     destination: str = ""
@@ -134,10 +113,8 @@ class ForwardingHalted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForwardingResumed(Event):
+class ForwardingResumed(Event, topic="forward"):
     """Queue and index can be used again."""
-
-    topic: ClassVar[str] = "forward"
 
     destination: str = ""
     """Empty if it concerns all."""
@@ -149,44 +126,36 @@ class ForwardingResumed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QueueSetAside(Event):
+class QueueSetAside(
+    Event,
+    severity=Severity.ERROR,
+    topic="forward",
+    urgent=True,
+    template="a queue was damaged, and what waited in it is lost; kept as {self.kept_as}",
+):
     """A queue on disk was damaged; an empty one takes its place."""
-
-    severity: ClassVar[Severity] = Severity.ERROR
-    topic: ClassVar[str] = "forward"
-    urgent: ClassVar[bool] = True
 
     kept_as: str
     """What its file is called now."""
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"a queue was damaged, and what waited in it is lost; kept as {self.kept_as}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProgramEnded(Event):
+class ProgramEnded(
+    Event,
+    topic="command",
+    template="{self.processor} ran for session {self.session}, {self.seconds:.1f} s",
+):
     """An external program ran for a session, and says that all is well."""
-
-    topic: ClassVar[str] = "command"
 
     processor: str
     """The label of its processor."""
     session: int
     seconds: float
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"{self.processor} ran for session {self.session}, {self.seconds:.1f} s"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProgramFailed(Event):
+class ProgramFailed(Event, severity=Severity.ERROR, topic="command", urgent=True):
     """An external program could not run, failed or was killed."""
-
-    severity: ClassVar[Severity] = Severity.ERROR
-    topic: ClassVar[str] = "command"
-    urgent: ClassVar[bool] = True
 
     processor: str
     session: int | None
@@ -207,25 +176,16 @@ class ProgramFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CommandsResumed(Event):
+class CommandsResumed(Event, topic="command", template="{self.processor}: the queue works again"):
     """Programs run again after their queue could not be used."""
-
-    topic: ClassVar[str] = "command"
 
     processor: str
     """The label of its processor; ``commands`` for all of them."""
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"{self.processor}: the queue works again"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunsDropped(Event):
+class RunsDropped(Event, severity=Severity.WARNING, topic="command"):
     """Programs do not run any more, because somebody said so or removed their processor."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "command"
 
     runs: int
     processor: str = ""

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from engine.events.event import Event, Severity, counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EngineStarted(Event):
+class EngineStarted(
+    Event,
+    audited=True,
+    template="engine {self.version} started: {self.listening} of {self.enabled} listening",
+):
     """The engine is up and its listeners have been started."""
-
-    audited: ClassVar[bool] = True
 
     version: str
     listening: int
     enabled: int
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"engine {self.version} started: {self.listening} of {self.enabled} listening"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EngineStopping(Event):
+class EngineStopping(Event, audited=True):
     """The engine takes no new associations and drains the open ones."""
-
-    audited: ClassVar[bool] = True
 
     open_associations: int
 
@@ -37,10 +32,8 @@ class EngineStopping(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IdentifyingValuesShown(Event):
+class IdentifyingValuesShown(Event, topic="privacy"):
     """Somebody saw values that tell who a patient is."""
-
-    topic: ClassVar[str] = "privacy"
 
     by: str
     object: str
@@ -59,25 +52,21 @@ class IdentifyingValuesShown(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SecretsShown(Event):
+class SecretsShown(
+    Event,
+    topic="privacy",
+    template="secrets of the configuration were shown to {self.by} by: {self.what}",
+):
     """Somebody saw passwords and the like of the configuration."""
-
-    topic: ClassVar[str] = "privacy"
 
     by: str
     what: str
     """The command that showed them."""
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"secrets of the configuration were shown to {self.by} by: {self.what}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigurationApplied(Event):
+class ConfigurationApplied(Event, topic="config"):
     """A configuration is in force."""
-
-    topic: ClassVar[str] = "config"
 
     revision: int
     receivers: int
@@ -94,56 +83,48 @@ class ConfigurationApplied(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigurationSaved(Event):
+class ConfigurationSaved(
+    Event,
+    topic="config",
+    template="configuration revision {self.revision} saved by {self.by}; no engine runs",
+):
     """A command changed the configuration while no engine ran."""
-
-    topic: ClassVar[str] = "config"
 
     revision: int
     by: str
     """A login, or ``an editor`` for an edited file."""
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"configuration revision {self.revision} saved by {self.by}; no engine runs"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigurationRefused(Event):
+class ConfigurationRefused(
+    Event,
+    severity=Severity.ERROR,
+    topic="config",
+    urgent=True,
+    audited=True,
+    template="configuration file refused, the last good settings stay in force: {self.reason}",
+):
     """The configuration file is not acceptable; the last good settings stay in force."""
-
-    severity: ClassVar[Severity] = Severity.ERROR
-    topic: ClassVar[str] = "config"
-    urgent: ClassVar[bool] = True
-    audited: ClassVar[bool] = True
 
     reason: str
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"configuration file refused, the last good settings stay in force: {self.reason}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OptionNotApplied(Event):
+class OptionNotApplied(
+    Event,
+    severity=Severity.WARNING,
+    topic="config",
+    template="{self.option} is on but not applied: {self.instead}",
+):
     """A receiver asks for something that is not done."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "config"
 
     option: str
     instead: str
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"{self.option} is on but not applied: {self.instead}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnonymizationNotApplied(Event):
+class AnonymizationNotApplied(Event, topic="config"):
     """Receivers want their objects anonymized, and there is no script and no profile yet."""
-
-    topic: ClassVar[str] = "config"
 
     receivers: tuple[str, ...]
     """``AE:port`` each."""
@@ -157,11 +138,8 @@ class AnonymizationNotApplied(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnonymizationOutOfForce(Event):
+class AnonymizationOutOfForce(Event, severity=Severity.WARNING, topic="config"):
     """The last script or profile was taken from receivers that want their objects anonymized."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "config"
 
     receivers: tuple[str, ...]
     """``AE:port`` each."""
@@ -175,11 +153,8 @@ class AnonymizationOutOfForce(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeftoversSwept(Event):
+class LeftoversSwept(Event, severity=Severity.WARNING, topic="recovery"):
     """Half-received objects of an earlier engine were removed; their senders had no success."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "recovery"
 
     files: int
 
@@ -189,11 +164,8 @@ class LeftoversSwept(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectsAdopted(Event):
+class ObjectsAdopted(Event, severity=Severity.WARNING, topic="recovery"):
     """Files that were stored but not indexed when an earlier engine died are indexed now."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "recovery"
 
     objects: int
     sessions: int

@@ -35,15 +35,40 @@ class Event:
     audited: ClassVar[bool] = False
     """Whether the audit log has it although it names nobody who did it; see `is_audited`."""
 
+    template: ClassVar[str]
+    """What `sentence` says unless a class has its own: ``listening on {self.address}``."""
+
     receiver: str = ""
     """``AE:port``; empty when the event is not about one receiver."""
     calling_ae_title: str = ""
     association: str = ""
     """The association's number, such as ``A-0412``."""
 
+    def __init_subclass__(
+        cls,
+        *,
+        severity: Severity | None = None,
+        topic: str | None = None,
+        urgent: bool | None = None,
+        audited: bool | None = None,
+        template: str | None = None,
+    ) -> None:
+        """Take what all events of a class have; what is not given is as in its base."""
+        given = {
+            "severity": severity,
+            "topic": topic,
+            "urgent": urgent,
+            "audited": audited,
+            "template": template,
+        }
+        # A dataclass with slots is made twice, the second time with nothing given.
+        for name, value in given.items():
+            if value is not None:
+                setattr(cls, name, value)
+
     def sentence(self) -> str:
         """Say what happened, without repeating receiver and caller."""
-        raise NotImplementedError
+        return self.template.format(self=self)
 
     def is_audited(self) -> bool:
         """Tell whether the audit log has the event too: somebody did it, or was refused.
@@ -68,6 +93,11 @@ class Event:
 def counted(number: int, thing: str) -> str:
     """Return a number with its noun, in the singular or plural."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def by_now(times: int) -> str:
+    """Return the part of a sentence that says how often it happened, unless it was once."""
+    return f", {times:,} times by now" if times > 1 else ""
 
 
 def and_left_out(reports: int) -> str:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from engine.events.event import Event, Severity, counted
+from engine.events.event import Event, Severity, by_now, counted
 
 _SMALL = 100_000
 """Bytes below which megabytes with one decimal say too little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectsStored(Event):
+class ObjectsStored(Event, topic="c-store"):
     """How many objects an association brought since the last such event."""
-
-    topic: ClassVar[str] = "c-store"
 
     objects: int
     duplicates: int
@@ -33,27 +30,21 @@ class ObjectsStored(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectRefused(Event):
+class ObjectRefused(
+    Event,
+    severity=Severity.WARNING,
+    topic="c-store",
+    template="object refused with status 0x{self.status:04X}: {self.why}",
+):
     """An object was answered with a failure status."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "c-store"
 
     status: int
     why: str
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"object refused with status 0x{self.status:04X}: {self.why}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnonymizationFailed(Event):
+class AnonymizationFailed(Event, severity=Severity.ERROR, topic="script", urgent=True):
     """The site script could not be applied, so that objects are refused."""
-
-    severity: ClassVar[Severity] = Severity.ERROR
-    topic: ClassVar[str] = "script"
-    urgent: ClassVar[bool] = True
 
     revision: int
     """That of the configuration that brought the script."""
@@ -64,17 +55,13 @@ class AnonymizationFailed(Event):
 
     def sentence(self) -> str:
         """Say what happened."""
-        again = f", {self.times:,} times by now" if self.times > 1 else ""
+        again = by_now(self.times)
         return f"an object is not stored{again}: {self.why} (script of revision {self.revision})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessorFailed(Event):
+class ProcessorFailed(Event, severity=Severity.ERROR, topic="processing", urgent=True):
     """A processor could not process an object, so that it is refused."""
-
-    severity: ClassVar[Severity] = Severity.ERROR
-    topic: ClassVar[str] = "processing"
-    urgent: ClassVar[bool] = True
 
     processor: str
     """The instance's label."""
@@ -85,16 +72,13 @@ class ProcessorFailed(Event):
 
     def sentence(self) -> str:
         """Say what happened."""
-        again = f", {self.times:,} times by now" if self.times > 1 else ""
+        again = by_now(self.times)
         return f"an object is not stored{again}: processor {self.processor}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessorProblem(Event):
+class ProcessorProblem(Event, severity=Severity.WARNING, topic="processing"):
     """A processor can't work as it is configured, or can again."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "processing"
 
     processor: str
     """The instance's label."""
@@ -107,12 +91,8 @@ class ProcessorProblem(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RuleFailed(Event):
+class RuleFailed(Event, severity=Severity.ERROR, topic="routing", urgent=True):
     """A routing rule took too long, or failed otherwise; it is never taken for "no match"."""
-
-    severity: ClassVar[Severity] = Severity.ERROR
-    topic: ClassVar[str] = "routing"
-    urgent: ClassVar[bool] = True
 
     attribute: str
     """What was to be decided, such as ``project``."""
@@ -134,45 +114,37 @@ class RuleFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IdentifierSlow(Event):
+class IdentifierSlow(
+    Event,
+    severity=Severity.WARNING,
+    topic="routing",
+    template="identifier {self.identifier} took {self.seconds:.1f} s for one object",
+):
     """A plugin holds up senders: it needs long to say where an object belongs."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "routing"
 
     identifier: str
     seconds: float
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"identifier {self.identifier} took {self.seconds:.1f} s for one object"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PluginBroken(Event):
+class PluginBroken(
+    Event,
+    severity=Severity.ERROR,
+    topic="plugin",
+    template="plugin {self.plugin} can't be used: {self.error}",
+):
     """A plugin is installed but can't be used."""
-
-    severity: ClassVar[Severity] = Severity.ERROR
-    topic: ClassVar[str] = "plugin"
 
     plugin: str
     """Its id and distribution."""
     error: str
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"plugin {self.plugin} can't be used: {self.error}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionOpened(Event):
+class SessionOpened(
+    Event, topic="session", template="session {self.session} opened in {self.project}"
+):
     """The first object of a session arrived."""
-
-    topic: ClassVar[str] = "session"
 
     session: int
     project: str
-
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"session {self.session} opened in {self.project}"

@@ -3,104 +3,78 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from engine.events.event import Event, Severity, counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiverListening(Event):
+class ReceiverListening(Event, topic="listen", template="listening on {self.address}"):
     """The receiver accepts associations."""
-
-    topic: ClassVar[str] = "listen"
 
     address: str
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"listening on {self.address}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiverStopped(Event):
+class ReceiverStopped(Event, topic="listen", template="stopped"):
     """The receiver accepts no associations any more, on purpose."""
 
-    topic: ClassVar[str] = "listen"
-
-    def sentence(self) -> str:
-        """Say what happened."""
-        return "stopped"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiverFailed(Event):
+class ReceiverFailed(
+    Event,
+    severity=Severity.ERROR,
+    topic="listen",
+    urgent=True,
+    template="can't listen: {self.reason}; {self.remedy}",
+):
     """The receiver should listen but can't."""
-
-    severity: ClassVar[Severity] = Severity.ERROR
-    topic: ClassVar[str] = "listen"
-    urgent: ClassVar[bool] = True
 
     reason: str
     remedy: str
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"can't listen: {self.reason}; {self.remedy}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SocketUnused(Event):
+class SocketUnused(
+    Event,
+    severity=Severity.WARNING,
+    topic="listen",
+    template="inherited socket {self.name} is closed unused: {self.why}",
+):
     """A listening socket that this process inherited belongs to no receiver and was closed."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "listen"
 
     name: str
     why: str
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"inherited socket {self.name} is closed unused: {self.why}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateReplaced(Event):
+class CertificateReplaced(
+    Event,
+    topic="tls",
+    template="new handshakes use the changed TLS files; the certificate {self.subject} is valid "
+    "to {self.expires}",
+):
     """New handshakes use TLS files that changed."""
-
-    topic: ClassVar[str] = "tls"
 
     subject: str
     expires: str
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return (
-            f"new handshakes use the changed TLS files; the certificate {self.subject} is valid "
-            f"to {self.expires}"
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateRefused(Event):
+class CertificateRefused(
+    Event,
+    severity=Severity.ERROR,
+    topic="tls",
+    urgent=True,
+    template="changed TLS files refused, the certificate before stays in force: {self.reason}",
+):
     """A certificate file changed and can't be used; the certificate before stays in force."""
-
-    severity: ClassVar[Severity] = Severity.ERROR
-    topic: ClassVar[str] = "tls"
-    urgent: ClassVar[bool] = True
 
     reason: str
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"changed TLS files refused, the certificate before stays in force: {self.reason}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateExpiring(Event):
+class CertificateExpiring(Event, severity=Severity.WARNING, topic="tls"):
     """The receiver's certificate has to be renewed soon."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "tls"
 
     subject: str
     expires: str
@@ -113,53 +87,43 @@ class CertificateExpiring(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateExpired(Event):
+class CertificateExpired(
+    Event,
+    severity=Severity.ERROR,
+    topic="tls",
+    urgent=True,
+    template="the certificate {self.subject} expired at {self.expires}; callers will refuse it",
+):
     """The receiver's certificate is no longer valid; callers will refuse it."""
-
-    severity: ClassVar[Severity] = Severity.ERROR
-    topic: ClassVar[str] = "tls"
-    urgent: ClassVar[bool] = True
 
     subject: str
     expires: str
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"the certificate {self.subject} expired at {self.expires}; callers will refuse it"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RevocationListExpiring(Event):
+class RevocationListExpiring(
+    Event,
+    severity=Severity.WARNING,
+    topic="tls",
+    template="the revocation list of {self.issuer} expires at {self.expires}; "
+    "from then on callers with its certificates are rejected",
+):
     """The revocation list of an authority has to be replaced soon."""
 
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "tls"
-
     issuer: str
     expires: str
-
-    def sentence(self) -> str:
-        """Say what happened."""
-        return (
-            f"the revocation list of {self.issuer} expires at {self.expires}; "
-            "from then on callers with its certificates are rejected"
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RevocationListExpired(Event):
+class RevocationListExpired(
+    Event,
+    severity=Severity.ERROR,
+    topic="tls",
+    urgent=True,
+    template="the revocation list of {self.issuer} expired at {self.expires}: callers with its "
+    "certificates are rejected; replace the file in tls_crl",
+):
     """The revocation list of an authority is no longer valid, so its certificates are rejected."""
-
-    severity: ClassVar[Severity] = Severity.ERROR
-    topic: ClassVar[str] = "tls"
-    urgent: ClassVar[bool] = True
 
     issuer: str
     expires: str
-
-    def sentence(self) -> str:
-        """Say what happened."""
-        return (
-            f"the revocation list of {self.issuer} expired at {self.expires}: callers with its "
-            "certificates are rejected; replace the file in tls_crl"
-        )

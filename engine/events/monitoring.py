@@ -4,46 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import ClassVar
 
-from engine.events import Event, Severity
+from engine.events.event import Event, Severity, by_now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SenderSilent(Event):
+class SenderSilent(
+    Event,
+    severity=Severity.WARNING,
+    topic="silence",
+    urgent=True,
+    template="has sent nothing since {self.since}, {self.hours} hours in which it usually sends",
+):
     """A caller sends nothing in hours in which it usually does."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "silence"
-    urgent: ClassVar[bool] = True
 
     since: str
     """The local hour of its last object, such as ``2026-01-31 16:00``."""
     hours: int
     """In how many hours since then it usually sends."""
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"has sent nothing since {self.since}, {self.hours} hours in which it usually sends"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SenderHeard(Event):
+class SenderHeard(Event, topic="silence", template="sends again"):
     """A caller that was silent sends again."""
 
-    topic: ClassVar[str] = "silence"
-
-    def sentence(self) -> str:
-        """Say what happened."""
-        return "sends again"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClockStepped(Event):
+class ClockStepped(Event, severity=Severity.WARNING, topic="clock"):
     """The wall clock went another way than the monotonic clock by more than a minute."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "clock"
 
     seconds: int
     """Forward; backward if negative."""
@@ -60,25 +48,21 @@ class ClockStepped(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AlertFailed(Event):
+class AlertFailed(
+    Event,
+    severity=Severity.WARNING,
+    topic="alert",
+    template="{self.target} could not be told: {self.why}",
+):
     """An alert could not be delivered."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "alert"
 
     target: str
     why: str
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"{self.target} could not be told: {self.why}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AlertTried(Event):
+class AlertTried(Event, topic="alert"):
     """Somebody had a made-up alert sent."""
-
-    topic: ClassVar[str] = "alert"
 
     target: str
     by: str
@@ -92,24 +76,18 @@ class AlertTried(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MetricsUnavailable(Event):
+class MetricsUnavailable(
+    Event, severity=Severity.ERROR, template="metrics can't be read at {self.address}: {self.why}"
+):
     """Metrics can't be read over HTTP; everything else goes on."""
-
-    severity: ClassVar[Severity] = Severity.ERROR
 
     address: str
     why: str
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"metrics can't be read at {self.address}: {self.why}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unforeseen(Event):
+class Unforeseen(Event, severity=Severity.WARNING):
     """Something went wrong inside the engine that has no event of its own."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
 
     source: str
     """The module that says so."""
@@ -120,5 +98,4 @@ class Unforeseen(Event):
 
     def sentence(self) -> str:
         """Say what happened."""
-        again = f", {self.times:,} times by now" if self.times > 1 else ""
-        return f"{self.what} ({self.source}){again}"
+        return f"{self.what} ({self.source}){by_now(self.times)}"

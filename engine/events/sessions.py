@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from engine.events import Event, Severity, counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionEvent(Event):
+class SessionEvent(Event, topic="session"):
     """Something happened to one session as a whole."""
-
-    topic: ClassVar[str] = "session"
 
     session: int
     project: str
@@ -48,105 +45,90 @@ class SessionArchived(SessionEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionMoved(SessionEvent):
+class SessionMoved(
+    SessionEvent, template="session {self.session} moved to {self.project} by {self.by}"
+):
     """A session is in another project."""
 
     by: str
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"session {self.session} moved to {self.project} by {self.by}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionSeparated(SessionEvent):
+class SessionSeparated(
+    SessionEvent,
+    template="session {self.session} in {self.project}: its PET scans are session {self.pet} now",
+):
     """The PET scans of a session with PET and MR are a session of their own now."""
 
     pet: int
     """The session that has them."""
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"session {self.session} in {self.project}: its PET scans are session {self.pet} now"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionRestored(SessionEvent):
+class SessionRestored(
+    SessionEvent,
+    template="session {self.session} in {self.project} taken out of the trash by {self.by}",
+):
     """A session is out of the trash again."""
 
     by: str
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"session {self.session} in {self.project} taken out of the trash by {self.by}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionRebuildAsked(SessionEvent):
+class SessionRebuildAsked(
+    SessionEvent, template="{self.by} asked to build session {self.session} again"
+):
     """Somebody asked for a session to be built again."""
 
     by: str
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"{self.by} asked to build session {self.session} again"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionCancelled(SessionEvent):
+class SessionCancelled(
+    SessionEvent, template="{self.by} took back what was asked for session {self.session}"
+):
     """Somebody took a request for a session back."""
 
     by: str
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"{self.by} took back what was asked for session {self.session}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionDeleted(SessionEvent):
+class SessionDeleted(
+    SessionEvent,
+    template="session {self.session} in {self.project} moved to the trash by {self.by}",
+):
     """A session is in the trash."""
 
     by: str
 
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"session {self.session} in {self.project} moved to the trash by {self.by}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionConflicts(SessionEvent):
+class SessionConflicts(
+    SessionEvent,
+    severity=Severity.WARNING,
+    urgent=True,
+    template="session {self.session} in {self.project} is in conflict: {self.reason}",
+):
     """A session can't be archived as it is; it waits for a decision."""
 
-    severity: ClassVar[Severity] = Severity.WARNING
-    urgent: ClassVar[bool] = True
-
     reason: str
-
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"session {self.session} in {self.project} is in conflict: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionFailed(SessionEvent):
+class SessionFailed(
+    SessionEvent,
+    severity=Severity.ERROR,
+    urgent=True,
+    template="session {self.session} in {self.project} failed: {self.reason}",
+):
     """Building, archiving, moving or deleting a session failed."""
 
-    severity: ClassVar[Severity] = Severity.ERROR
-    urgent: ClassVar[bool] = True
-
     reason: str
-
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"session {self.session} in {self.project} failed: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrashPurged(Event):
+class TrashPurged(Event, topic="session"):
     """What was in the trash for long enough is gone for good."""
-
-    topic: ClassVar[str] = "session"
 
     entries: int
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from engine.events import Event, Severity
 
@@ -11,10 +10,8 @@ _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StorageSuffices(Event):
+class StorageSuffices(Event, topic="storage"):
     """There is enough space again."""
-
-    topic: ClassVar[str] = "storage"
 
     free_bytes: int
 
@@ -24,12 +21,8 @@ class StorageSuffices(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StorageLow(Event):
+class StorageLow(Event, severity=Severity.WARNING, topic="storage", urgent=True):
     """Space runs out; objects are still taken in."""
-
-    severity: ClassVar[Severity] = Severity.WARNING
-    topic: ClassVar[str] = "storage"
-    urgent: ClassVar[bool] = True
 
     free_bytes: int
     full_in_seconds: float | None
@@ -46,18 +39,16 @@ class StorageLow(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StorageRefuses(Event):
+class StorageRefuses(
+    Event,
+    severity=Severity.ERROR,
+    topic="storage",
+    urgent=True,
+    template="nothing is taken in any more: {self.reason}",
+):
     """There is no room; associations and objects are refused for now."""
 
-    severity: ClassVar[Severity] = Severity.ERROR
-    topic: ClassVar[str] = "storage"
-    urgent: ClassVar[bool] = True
-
     reason: str
-
-    def sentence(self) -> str:
-        """Say what happened."""
-        return f"nothing is taken in any more: {self.reason}"
 
 
 def describe_forecast(seconds: float) -> str:

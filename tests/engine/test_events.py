@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
+from string import Formatter
 
 import pytest
 
@@ -269,3 +271,24 @@ def test_what_people_did_is_audited_and_what_other_machines_did_is_not() -> None
 )
 def test_what_a_setting_did_is_not_audited(by: str, audited: bool) -> None:
     assert SessionArchived(session=1, project="P1", by=by).is_audited() is audited
+
+
+def kinds(of: type[Event]) -> list[type[Event]]:
+    return [kind for sub in of.__subclasses__() for kind in (sub, *kinds(sub))]
+
+
+def test_a_template_names_only_what_its_event_has() -> None:
+    with_template = [kind for kind in kinds(Event) if "template" in vars(kind)]
+    for kind in with_template:
+        named = {name for _, name, _, _ in Formatter().parse(kind.template) if name is not None}
+        assert named <= {f"self.{field.name}" for field in fields(kind)}, kind
+    assert with_template
+
+
+def test_an_event_without_words_is_a_fault() -> None:
+    with pytest.raises(AttributeError, match="template"):
+        Event().sentence()
+
+
+def test_what_is_not_given_is_as_in_the_base() -> None:
+    assert (SessionArchived.topic, SessionArchived.urgent) == ("session", False)
