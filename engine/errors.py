@@ -188,7 +188,7 @@ class CorruptConfiguration(ConfigurationError):
 
 
 class ChangedMeanwhile(EngineError):
-    """Somebody else changed what is to be saved after its editor saw it; it was left as it is."""
+    """Rejected: the record was changed by another user after the editor had read it."""
 
     title = "Changed meanwhile"
     exit_code = 6
@@ -392,7 +392,7 @@ class StorageUnusable(EngineError):
 
 
 class StorageDamaged(StorageUnusable):
-    """A file of the data directory holds what nobody wrote there."""
+    """A file of the data directory has content that this program did not write."""
 
 
 class NotTheOwner(EngineError):

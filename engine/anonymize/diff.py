@@ -115,7 +115,7 @@ def _compare(before: Level, after: Level, prefix: str) -> Iterator[ElementDiffer
 
 
 def _items(level: Level, tag: BaseTag) -> list[Level]:
-    """Return the items of an element; none if there are none, or nobody can read them."""
+    """Return the items of an element; none if there are none, or they can't be read."""
     try:
         return level.below(tag)
     except UnreadableItems:

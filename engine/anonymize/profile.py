@@ -182,12 +182,12 @@ def _is_time(ds: Dataset, tag: BaseTag) -> bool:
 
 
 def _may_be_free_text(ds: Dataset, tag: BaseTag) -> bool:
-    """Tell whether an element holds what somebody wrote; codes say the same of everybody."""
+    """Tell whether an element holds free text; codes don't identify a patient."""
     return vr_of(ds, tag) in _FREE_TEXT_VRS and not _FIRST_CODE <= tag <= _LAST_CODE
 
 
 def _keep_needed_meta(level: Level) -> None:
-    """Names of programs and hosts are for whoever sent the file (PS3.15 E.1.1)."""
+    """Remove names of programs and hosts, which describe the sender (PS3.15 E.1.1)."""
     for tag in level.tags():
         if tag.element not in _NEEDED_META:
             del level.ds[tag]

@@ -1,4 +1,4 @@
-"""What a console asks of associations beyond the snapshot: negotiated contexts, and an abort."""
+"""Associations for the console, beyond the snapshot: negotiated contexts, and abort."""
 
 from __future__ import annotations
 

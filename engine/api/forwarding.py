@@ -1,4 +1,4 @@
-"""What a console asks of forward copies: where objects go, what waits, and what was given up."""
+"""Forward copies for the console: destinations, waiting objects, and objects given up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a console asks of the configuration's history: revisions, their changes, and a return."""
+"""The configuration's history for the console: revisions, their changes, undo and restore."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a monitoring system asks of an engine: is it well, and what has it counted."""
+"""Health and counters of an engine for monitoring systems."""
 
 from __future__ import annotations
 

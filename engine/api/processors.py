@@ -1,4 +1,4 @@
-"""What a console asks of custom processing: classes, processors, what they did, and trials."""
+"""Custom processing for the console: classes, processors, their results, and trials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a console may ask of an engine: the `EngineView` protocol."""
+"""The `EngineView` protocol: all questions and commands of a console."""
 
 from __future__ import annotations
 

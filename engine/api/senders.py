@@ -1,4 +1,4 @@
-"""What a console asks of the senders: who calls, since when, how much, and what went wrong."""
+"""Senders for the console: who calls, since when, how much, and what failed."""
 
 from __future__ import annotations
 

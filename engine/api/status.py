@@ -1,4 +1,4 @@
-"""What an engine shows a console of receivers, associations and storage: frozen values."""
+"""The snapshot of an engine: receivers, associations and storage, as frozen values."""
 
 from __future__ import annotations
 

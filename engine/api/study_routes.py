@@ -1,4 +1,4 @@
-"""What a console asks of study routes: where studies go that were announced before they come."""
+"""Study routes for the console: destinations of studies that were announced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lock, configuration and index of a data directory say, without asking an engine."""
+"""Status of a data directory from its lock, configuration and index, without an engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What helps somebody else to find a fault here, without patients, secrets and names in it."""
+"""The support bundle: what helps to find a fault, without patients, secrets and names."""
 
 from __future__ import annotations
 

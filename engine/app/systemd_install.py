@@ -259,7 +259,7 @@ def _is_data_directory_or_empty(directory: Path) -> bool:
 
 
 def _write(path: Path, text: str) -> None:
-    """Put a file in the place of another at once, so that nobody reads half of one."""
+    """Replace a file by one rename: readers see the old or the new one, never half of it."""
     beside = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -73,7 +73,7 @@ def _log_file(arguments: argparse.Namespace) -> Path:
 
 
 def _follow(log: EventLog, arguments: argparse.Namespace, query: EventQuery) -> None:
-    """Show what is added, until we are interrupted or nobody reads any more."""
+    """Show new events until the command is interrupted or its output is closed."""
     from engine.config.watcher import ConfigurationWatcher
 
     changed = threading.Event()

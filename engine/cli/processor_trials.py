@@ -54,7 +54,7 @@ class Trial:
 
     @property
     def is_bad(self) -> bool:
-        """Whether somebody should look at it."""
+        """Whether an administrator should look at it."""
         return bool(self.unreadable) or any(s.verdict is Verdict.FAILED for s in self.steps)
 
     def to_record(self) -> dict[str, object]:

@@ -138,7 +138,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _watch(arguments: argparse.Namespace) -> NoReturn:
-    """Show the status again and again, until we are interrupted or nobody reads any more."""
+    """Repeat the status until the command is interrupted or its output is closed."""
     shown = None
     on_terminal = sys.stdout.isatty() and not arguments.json
     while True:

@@ -1,4 +1,4 @@
-"""What stands before the data set in a file: the preamble and the file meta (PS3.10 7.1)."""
+"""Makes the head of a file: preamble and file meta (PS3.10 7.1)."""
 
 from __future__ import annotations
 

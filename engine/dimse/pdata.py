@@ -74,7 +74,7 @@ class ReceiveBuffer:
 
 
 class CommandSet(NamedTuple):
-    """A complete command set; whoever reads it says with `expects_data` what follows."""
+    """A complete command set; its reader sets `expects_data`, which says what follows."""
 
     context_id: int
     encoded: bytes
@@ -101,7 +101,7 @@ class PDataParser:
         """The presentation context that the message began on; all its fragments must be on it."""
         self._command = bytearray()
         self.expects_data = False
-        """Whether a data set is due: set by whoever has read the command set."""
+        """Whether a data set is due: set by the reader of the command set."""
         self.pdus = 0
         """How many PDUs have begun."""
 

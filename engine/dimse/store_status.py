@@ -1,4 +1,4 @@
-"""What a peer's C-STORE status means for whoever sends (PS3.4 table B.2-1, PS3.7 annex C)."""
+"""Meaning of C-STORE statuses for a sender (PS3.4 table B.2-1, PS3.7 annex C)."""
 
 from __future__ import annotations
 

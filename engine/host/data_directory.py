@@ -106,7 +106,7 @@ def _areas(settings: EngineSettings) -> tuple[Path, ...]:
 
 
 def _flush(directory: Path) -> None:
-    """Return when the names in a directory are on the disk, whoever made them.
+    """Flush a directory: return when the names in it are on the disk.
 
     Raises:
         StorageUnusable: if it can't be flushed.

@@ -85,7 +85,7 @@ class EngineLock:
         return None
 
     def release(self) -> None:
-        """Free the lock; the file stays, so that nobody ever locks a deleted one."""
+        """Free the lock. The file stays: otherwise a process could lock a deleted one."""
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, 0)

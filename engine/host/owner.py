@@ -125,7 +125,7 @@ def become_owner(directory: Path) -> None:
 
 
 def caller_uid() -> int:
-    """Return the user who started this process, whoever it has become since."""
+    """Return the user who started this process, also after it has changed its user."""
     return _left[0] if _left else os.getuid()
 
 

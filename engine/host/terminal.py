@@ -41,13 +41,13 @@ def accept_any_text() -> None:
 
 
 def stop_writing() -> int:
-    """Write nothing more, for whoever reads our output has seen enough; that is no failure."""
+    """Write nothing more: the reader of the output has closed it, which is no failure."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
 def flush() -> None:
-    """Hand all data over to whoever reads it.
+    """Write all data to the reader of the output.
 
     Raises:
         OutputFailed: if it can't be written.
@@ -153,7 +153,7 @@ def problem_record(problem: Problem) -> dict[str, object]:
 
 
 def fault(error: Exception) -> EngineError:
-    """Return an error that nobody foresaw, in one line that helps to find it."""
+    """Return an unexpected error as one line that helps to find it."""
     *_, last = traceback.extract_tb(error.__traceback__)
     place = f"{Path(last.filename).name} line {last.lineno}"
     return EngineError(

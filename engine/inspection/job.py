@@ -1,4 +1,4 @@
-"""What such a process is asked: a header's elements, one frame made small, or a script tried."""
+"""Jobs of the inspection process: list a header, make a thumbnail, or try a script."""
 
 from __future__ import annotations
 

@@ -35,11 +35,11 @@ class PhiAccessLog:
         """When each object was shown last to whom; guarded by the lock."""
 
     def note(self, actor: str, sop_instance_uid: str, session: int | None = None) -> None:
-        """Note that somebody saw what an object says."""
+        """Record that the identifying values of an object were shown."""
         self._record(actor, (self._hash(sop_instance_uid),), session)
 
     def note_all(self, actor: str, sop_instance_uids: Iterable[str]) -> None:
-        """Note that somebody saw what several objects say, those left out that were just noted."""
+        """Record the same of several objects, except those that were recorded a moment ago."""
         hashes = dict.fromkeys(map(self._hash, sop_instance_uids))
         with self._lock:
             new = tuple(found for found in hashes if self._is_new(actor, found))

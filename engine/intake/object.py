@@ -111,7 +111,7 @@ class IncomingObject:
         self.complete_at = begun_at
         """Monotonic time at which the last byte had arrived."""
         self.held_session: int | None = None
-        """The session that it joins, which nobody moves until its row is queued."""
+        """The session that it joins. It is not moved until the row of this object is queued."""
         self.project_script = ProjectScript.DUE
         """Whether its project's anonymization is yet to come."""
         self._preamble = b""

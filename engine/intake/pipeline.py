@@ -230,7 +230,7 @@ class Pipeline:
             )
         header, series = self._identified(incoming, header, receiver_policy)
         # As soon as the project is known, for it may have filters of its own: an unwanted object
-        # costs no script.
+        # costs no anonymization.
         if receiver_policy.filters.are_any:
             unwanted = receiver_policy.filters.excluded_by(header, series.identity.project.value)
             if unwanted:

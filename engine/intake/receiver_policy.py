@@ -44,7 +44,7 @@ class SlowRules:
         """The rules that are not asked any more; an object that needs one fails at once."""
 
     def note(self, failure: RoutingFailure) -> int:
-        """Count a failure; return the times if somebody should be told, else 0.
+        """Count a failure; return the number of times if it is to be reported, else 0.
 
         The first ones are told, then the 10th, 100th, 1000th …; that a suspended rule was not
         asked is no news.

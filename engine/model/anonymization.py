@@ -1,4 +1,4 @@
-"""What is done to objects so that they tell less: a profile, a script, or both, in that order."""
+"""Settings of anonymization: a profile, a script, or both, applied in that order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differs between two configurations, field by field, in words."""
+"""Compares two configurations field by field, and describes the differences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How stored objects are named: XNAT's file name template (XNAT 9.3)."""
+"""Names of stored files: XNAT's file name template (XNAT 9.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an object belongs, and which element said so."""
+"""The identity of an object: project, subject and session, with the element each came from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much one site, and one receiver, lets its peers use (reliability-security 4)."""
+"""Limits for peers: of the site, and of one receiver (reliability-security 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What processors made of one object, step by step, in values for consoles and programs."""
+"""The results of processors on one object, step by step, as values for console and commands."""
 
 from __future__ import annotations
 

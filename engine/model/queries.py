@@ -1,4 +1,4 @@
-"""Which events somebody wants to see: words such as ``receiver:CT1 kind:Object*``; pure."""
+"""Filters of events and sessions: words such as ``receiver:CT1 kind:Object*``. Pure."""
 
 from __future__ import annotations
 

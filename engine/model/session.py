@@ -86,7 +86,7 @@ WORKING = frozenset(
         *(_S.MOVING, _S.SEPARATING, _S.DELETING),
     )
 )
-"""The engine works on the session; nobody may ask for anything until it is done."""
+"""The engine works on the session; no request is possible until it is done."""
 
 CANCELLABLE = frozenset((_S.ARCHIVING, _S.SEPARATING))
 """The engine works on the session, and a person may have that undone."""

@@ -62,7 +62,7 @@ class SessionSettings:
     file_name_template: str = DEFAULT_TEMPLATE
     """How stored objects are named (XNAT 9.3)."""
     series_filter: str = ""
-    """Which objects nobody wants (XNAT 11.2); empty for no filter."""
+    """Which objects are not stored (XNAT 11.2); empty for no filter."""
     pet_mr: PetMr = PetMr.PETMR
     """What becomes of studies with PET and MR, unless their project says else (XNAT 9.5)."""
 

@@ -45,7 +45,7 @@ class StudyRoute:
                 "added_by": self.added_by, "added_at": self.added_at}  # fmt: skip
 
     def has_same_target(self, other: StudyRoute) -> bool:
-        """Tell whether both say the same, whoever added them."""
+        """Tell whether both have the same destination; who added them does not count."""
         return all(getattr(self, name) == getattr(other, name) for name in FIELDS)
 
 

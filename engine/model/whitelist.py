@@ -175,7 +175,7 @@ def match(
     address: Address,
     certificate: PeerCertificate | None = None,
 ) -> WhitelistVerdict:
-    """Decide whether a caller passes; an empty list lets nobody in (XNAT 4.1).
+    """Decide whether a caller passes; an empty list rejects every caller (XNAT 4.1).
 
     Args:
         entries: the lines, of which any may let the caller in.

@@ -1,4 +1,4 @@
-"""What a monitoring system may ask of a running engine: counters, metrics and health."""
+"""Implements `MonitoringView`: counters, metrics and health of a running engine."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Monitoring:
         self._report(AlertTried(target=target.name, by=actor))
 
     def note_secrets_shown(self, what: str, actor: str) -> None:
-        """Let the journal keep that somebody is shown secrets of the configuration file."""
+        """Record in the journal that secrets of the configuration file are shown."""
         self._report(SecretsShown(by=actor, what=visible(what[:_LONGEST_COMMAND])))
 
     def is_alive(self) -> bool:

@@ -134,7 +134,7 @@ class PendingConnections:
             self._lock.notify_all()
 
     def wait_until_empty(self, seconds: float) -> bool:
-        """Return whether nobody waits for an association any more, waiting for it that long."""
+        """Wait until no connection waits for its association; return False after that time."""
         with self._lock:
             return self._lock.wait_for(lambda: not self._waiting, seconds)
 

@@ -1,4 +1,4 @@
-"""What is known about a TCP port: whether it can be bound, and who holds it if not."""
+"""Tests TCP ports: whether a port can be bound, and which process holds it if not."""
 
 from __future__ import annotations
 

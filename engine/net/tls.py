@@ -92,6 +92,8 @@ class TlsConnection(ssl.SSLSocket):
             ssl.SSLWantWriteError: if a key update wants an answer first (RFC 8446 4.6.3).
         """
         received = 0
+        # A record has 16 KiB at most. A call for each would bring little to write at once, so the
+        # buffer is filled.
         while received < len(buffer):
             try:
                 count = self.read(len(buffer) - received, buffer[received:])
@@ -166,8 +168,11 @@ class PortTls:
         """Take over files that changed, if they are good; else keep what there is, and say so."""
         with self._lock:
             stamp = stamp_of(self.settings)
+            # Stamps of the files, not their contents: this is asked before every handshake.
             if stamp == self._seen:
                 return
+            # Noted before the files are read: files that are wrong are reported once, not at every
+            # handshake.
             self._seen = stamp
             try:
                 self._credentials = tls_context.load(self.settings, TlsConnection)

@@ -1,4 +1,4 @@
-"""What a processor's worker process does: one plugin or script on one object, file to file."""
+"""The job of a processor's worker process: one plugin or script on one object, file to file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of the objects that each processor saw, since the engine started."""
+"""Counts results and errors of each processor since the engine started."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class ProcessorWorkers:
                 workers.rest()
 
     def start_ahead(self, instance_id: int, call: PluginCall | None) -> None:
-        """Start an instance's first process, if it has none; nobody waits for it.
+        """Start an instance's first process, if it has none, without waiting for it.
 
         Args:
             instance_id: the processor's number.

@@ -166,7 +166,7 @@ class ObjectQueries:
         return comparison
 
     def record_phi_access(self, reference: ObjectReference, actor: str) -> None:
-        """Let the journal keep that somebody saw what an object says of its patient."""
+        """Record in the journal that identifying values of an object were shown."""
         if reference.file:
             with self._reader.reading() as connection:
                 uid = contents.instance_of(connection, reference)
@@ -347,7 +347,7 @@ def _not_found() -> EngineError:
 
 @contextmanager
 def _worker_errors_translated() -> Iterator[None]:
-    """Say what the end of the process means to whoever looks at an object."""
+    """Describe the end of the worker process to the user who looks at an object."""
     try:
         yield
     except WorkerTimeout as error:

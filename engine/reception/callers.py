@@ -1,4 +1,4 @@
-"""What is remembered of callers: from where each AE title calls, and what it brings and when."""
+"""Records callers: the addresses of each AE title, and what it sends and when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a peer may take, and how long it has taken: times go in, what is overdue comes out."""
+"""Deadlines of a peer: notes the times of what arrives, and returns what is overdue."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class MessageTimes:
         if self._is_inside_pdu:
             longest = max(self._pdu_seconds, self._pdu_bytes / MIN_BYTES_PER_SECOND)
             at = self._pdu_began + longest
-            # To the deadline it is all the same, but not to whoever looks for the reason.
+            # The deadline is the same in both cases; the reason in the log is not.
             has_stopped = at - self._heard >= self._pdu_seconds / 2
             what = "stopped in the middle of a PDU" if has_stopped else "sends a PDU too slowly"
             ends.append((at, f"the peer {what}"))

@@ -1,4 +1,4 @@
-"""What can be wrong with a routing rule: when it is written, and when it runs."""
+"""Errors of routing rules: at parse time and at run time."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Intake:
         report = storage.journal.record
         self.trace_key = TraceKey(settings.trace_key_file)
         self.phi_access_log = PhiAccessLog(report, self.trace_key, clock)
-        """Whose values somebody saw."""
+        """Records whose identifying values were shown."""
         self.processors = ProcessorService(
             *(plugins.processors, storage.incoming, settings.uid_maps_file, report, clock, access),
             self.phi_access_log,

@@ -62,6 +62,8 @@ class Builder:
             TransitionNotAllowed: if it is in no state to be built in.
         """
         before = self._context.ledger.session(session_id).reason
+        # The status first, then the wait: from now on an object that joins interrupts the build,
+        # and those from before are waited for.
         session = self._context.ledger.change(session_id, SessionStatus.BUILDING)
         if not self._context.wait_for_writers(session_id):
             self._context.ledger.end_build(session_id, (SessionStatus.RECEIVING, ""))
@@ -72,6 +74,7 @@ class Builder:
             files = self._context.ledger.stored_files(session_id)
             built = self._built(session, files) if files else None
         except (EngineError, OSError) as error:
+            # A full disk is no fault of the session: the build is tried again when there is room.
             if is_full(error):
                 self._postpone(session, describe_error(error), before)
             else:

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 
 class Withdrawn(Exception):
-    """Somebody took the request back: what was done of it is to be undone."""
+    """The request was cancelled: the steps that were made must be undone."""
 
 
 def withdraw(connection: sqlite3.Connection, session: Session) -> None:
@@ -83,7 +83,7 @@ def withdraw(connection: sqlite3.Connection, session: Session) -> None:
 
 
 def require_wanted(connection: sqlite3.Connection, session_id: int) -> None:
-    """Return if nobody took a session's plan back.
+    """Return if a session's plan was not cancelled.
 
     Raises:
         Withdrawn: if somebody did.
@@ -224,7 +224,7 @@ class SessionRepository(SessionReader):
             self._set_status(connection, session_id, before, "")
 
     def amend(self, session_id: int, plan: Plan) -> None:
-        """Keep a changed plan before its next step, unless somebody took it back meanwhile.
+        """Keep a changed plan before its next step, unless it was cancelled meanwhile.
 
         Raises:
             Withdrawn: if somebody did.

@@ -318,7 +318,7 @@ class Planner:
         return Plan(SessionArea.PREARCHIVE, folder, SessionStatus.QUEUED_BUILDING, session.project)
 
     def _free_folder(self, project: str, stamp: str, label: str, mark: str) -> str:
-        """Return a folder of the prearchive that nobody has (XNAT 9.7: ``_DA`` if taken)."""
+        """Return a free folder name of the prearchive (XNAT 9.7: ``_DA`` if taken)."""
         marks = [
             "",
             f"_{mark}" if mark else "_1",

@@ -77,9 +77,13 @@ class OperationRunner:
         if not self._context.wait_for_writers(session.id):
             return
         try:
+            # A cancelled plan is undone before anything else of it is done. What has moved as a
+            # whole is not undone but completed.
             if plan.withdrawn and self._is_undone(session, plan):
                 return
             self._require_no_link(session, plan)
+            # Before the move: an object must not be in the archive for a moment without the
+            # anonymization of its project.
             if plan.anonymizes and not self._anonymize(session, plan):
                 return
             plan = self._move(session, plan)
@@ -91,6 +95,8 @@ class OperationRunner:
         except (EngineError, OSError) as error:
             self._fail(session, plan, error)
             return
+        # The rows after the files: a crash before this line repeats the plan, whose steps find
+        # themselves done.
         self._context.ledger.finish(session.id, plan)
         self._context.journal.record(_event(session, request, plan))
         if request.kind is OperationKind.ARCHIVE:
@@ -99,7 +105,8 @@ class OperationRunner:
     def _move(self, session: Session, plan: Plan) -> Plan:
         """Move the objects and give their rows away; return the plan as it was carried out."""
         free = with_free_names(self._context.areas, session, plan)
-        if free is not plan:  # somebody took a name after the plan was made
+        if free is not plan:  # a name was taken after the plan was made
+            # Kept before the first file moves: after a crash the same names must be taken.
             self._context.ledger.amend(session.id, free)
         carry_out(self._context.areas, session, free)
         if free.into is not None:
@@ -109,7 +116,7 @@ class OperationRunner:
         return free
 
     def _is_undone(self, session: Session, plan: Plan) -> bool:
-        """Undo what somebody took back; no if the session has moved as a whole."""
+        """Undo a cancelled request; return False if the session has moved as a whole."""
         if has_moved(self._context.areas, session, plan):
             return False
         folder = self._context.areas.folder(session)
@@ -150,6 +157,8 @@ class OperationRunner:
 
     def _decide(self, session: Session, request: Request) -> Plan | None:
         try:
+            # Looked for before planning, as planning reads the folder, and again for the places of
+            # the plan.
             self._context.areas.require_no_link(session.area, session.folder)
             plan = self._planner.plan(session, request, self._staged(session, request))
             self._require_no_link(session, plan)

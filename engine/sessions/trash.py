@@ -132,7 +132,7 @@ class TrustedTime:
 
 
 class ExpiryClock:
-    """Compares the clocks whenever somebody asks; may be used by any thread."""
+    """Compares the clocks at each call; may be used by any thread."""
 
     def __init__(self, clock: Clock, journal: Journal, file: Path | None = None) -> None:
         """Go on from what an earlier run left in a file, if there is one."""
@@ -185,7 +185,7 @@ def _judged(
 
 
 def _resumed(before: TrustedTime | None, wall: datetime) -> TrustedTime:
-    """Judge the wall clock at the start: nobody knows how long no engine ran."""
+    """Judge the wall clock at the start, where the time without an engine is not known."""
     if before is None or wall <= before.at + BELIEVED_AFTER:
         return TrustedTime(wall)
     return replace(before, ahead_for=before.ahead_for or timedelta())

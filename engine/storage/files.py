@@ -40,6 +40,8 @@ def write_atomically(path: Path, content: bytes, *, roots: Collection[Path] = ()
             while rest:
                 rest = rest[os.write(fd, rest) :]
             os.fchmod(fd, FILE_MODE)
+            # Contents first, then the name, then the folder: whichever of the three a crash cuts
+            # off, the old or the new content is there as a whole.
             os.fsync(fd)
         except OSError:
             with suppress(FileNotFoundError):
@@ -117,8 +119,10 @@ def move_folder(source: Path, target: Path, *, roots: Collection[Path]) -> None:
         FileNotFoundError: if neither does.
     """
     make_folder(target.parent, roots=roots)
+    # If only the target is there, a run before a crash has moved it already.
     if source.exists() or not target.exists():
         rename_new(source, target, roots=roots)
+    # The new name first: in the other order a crash could leave the folder under no name.
     flush_folder(target.parent)
     with suppress(FileNotFoundError):
         flush_folder(source.parent)

@@ -76,8 +76,12 @@ class FlushedFolders:
         """
         status = os.fstat(fd)
         inode = status.st_dev, status.st_ino
+        # The inode as well as the path: a folder that was removed and made again has the same path,
+        # and its name may not be on the disk.
         if seen == inode:
             return
+        # The name of a folder is an entry of the one above, which is what is flushed. Outside the
+        # lock: a flush may take milliseconds, and other folders' threads need not wait for it.
         os.fsync(parent_fd)
         with self._lock:
             if self._inodes.get(path) is not seen:
@@ -216,11 +220,14 @@ class OpenFolders:
         """
         kept = self._kept.get(parts)
         if kept is not None:
+            # One look at the path for each object: the session may have been moved since, and a
+            # file put into the kept descriptor would move with it.
             if self._is_where_it_was(kept):
                 return kept.fd
             self._forget(parts)
         for name in parts:
             require_name(name)
+        # The folder that was opened first makes room.
         if len(self._kept) == KEPT_OPEN:
             self._forget(next(iter(self._kept)))
         flushed = self._flushed if durability is Durability.FULL else None
@@ -278,6 +285,8 @@ def rename_new(source: Path, target: Path, *, roots: Collection[Path] = ()) -> N
     """
     with opened(source.parent, roots) as old_fd, opened(target.parent, roots) as new_fd:
         old, new = _Name(old_fd, source.name), _Name(new_fd, target.name)
+        # rename(2) would replace an empty folder, or a file. Only renameat2 with RENAME_NOREPLACE
+        # refuses, in one step.
         code = _rename_at_once(old, new)
         if code in _LACKING:
             _rename_reserved(old, new)
@@ -317,6 +326,8 @@ def _rename_reserved(old: _Name, new: _Name) -> None:
         _rename(old, new)  # which replaces no folder that holds anything
         return
     if not _is_reserved(new):
+        # The name is reserved by an empty file, which fails if anything has it; then the rename
+        # replaces only that file.
         os.close(os.open(new.name, _RESERVED, _FILE_MODE, dir_fd=new.fd))
     try:
         _rename(old, new)

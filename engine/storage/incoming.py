@@ -367,7 +367,7 @@ def is_stored(
         if durability is Durability.FULL:
             os.fsync(folder_fd)
     except (FileNotFoundError, NotADirectoryError):
-        return False  # it is being moved, or somebody has taken it away
+        return False  # it is being moved, or was removed
     except OSError as error:
         raise out_of_resources(error) from error
     return True

@@ -44,7 +44,7 @@ def distinct_name(header: HeaderView, name: str) -> str:
 
 
 class ObjectFiltered(Exception):
-    """Nobody wants to keep an object, which is no failure."""
+    """The object is discarded on purpose, which is no failure."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

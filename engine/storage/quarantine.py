@@ -76,7 +76,7 @@ class Quarantine:
             return True
 
     def _count_again(self) -> None:
-        """Notice that somebody has cleared the folder; not for every object of a flood."""
+        """Notice that the folder was cleared; the look is not made for every object."""
         if self._clock.monotonic() - self._counted_at < RECOUNT_SECONDS:
             return
         self._counted_at = self._clock.monotonic()

@@ -85,7 +85,7 @@ class Workers(Generic[J, R]):
         self._start = start
         self._places = threading.BoundedSemaphore(most)
         self._lock = threading.Lock()
-        """Guards the lists; nobody starts a process meanwhile, which may take a while."""
+        """Guards the lists. Not held while a process starts, which may take a while."""
         self._idle: list[_Worker[J, R]] = []
         self._busy: set[_Worker[J, R]] = set()
         self._closed = False

@@ -242,7 +242,7 @@ class ScriptRunner:
         return result.where
 
     def start_ahead(self) -> None:
-        """Load what scripts need, so that the first object need not wait; nobody waits for it."""
+        """Begin to load what scripts need, so that the first object need not wait."""
         try:
             load_ahead()
         except OSError as error:

@@ -68,7 +68,7 @@ def _started(
 
 
 def load_ahead() -> None:
-    """Start the process that others are forked from, if it is not there; nobody waits for it.
+    """Start the fork server, if it does not run, without waiting for it.
 
     Raises:
         OSError: if it can't be started.

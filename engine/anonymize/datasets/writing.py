@@ -113,7 +113,7 @@ def _resolve(level: Level, step: TagStep) -> BaseTag:
 
 
 def _new_vr(ds: Dataset, tag: BaseTag) -> str:
-    """LO for private elements that nobody knows: text in UN reads badly elsewhere."""
+    """LO for unknown private elements: other programs can't show text in UN."""
     if tag.element == 0:
         return "UL"
     vr = known_vr(ds, tag) or ("LO" if tag.is_private else "UN")

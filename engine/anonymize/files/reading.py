@@ -158,7 +158,7 @@ class _Reader:
         return ds
 
     def _pixel_data(self) -> DataElement:
-        """Find the end of the pixel data, which nobody reads."""
+        """Find the end of the pixel data without reading it."""
         start = self._file.tell()
         tag, vr, length, head = self._head()
         if tag not in PIXEL_ELEMENTS:

@@ -267,7 +267,7 @@ class _Walk:
         return raw
 
     def _pixel_data(self, special: _Special, encoding: Encoding) -> DataElement:
-        """Find the end of pixel data, which nobody reads."""
+        """Find the end of pixel data without reading it."""
         number, tag, vr, length, value_start = special
         start, undefined = self.reached, length == UNDEFINED_LENGTH
         end = self._end_of_fragments(value_start, encoding) if undefined else value_start + length
@@ -330,7 +330,7 @@ class _Walk:
 
 
 def _may_be_sequence(number: int) -> bool:
-    """Tell whether an element without VR is a sequence, or nobody knows."""
+    """Tell whether an element without VR is, or may be, a sequence."""
     try:
         return dictionary_VR(number) == "SQ"
     except KeyError:

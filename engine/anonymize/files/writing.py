@@ -142,7 +142,7 @@ def _write_meta(ds: Dataset, buffer: DicomBytesIO) -> None:
 
 
 def _write_spliced(ds: Dataset, source: SourceFile, output: _Output) -> None:
-    """Copy what nobody changed from the file that the object was read from."""
+    """Copy what was not changed from the file that the object was read from."""
     meta = _encoded_meta(ds.file_meta, source)
     output.buffer.write(_META_LENGTH + struct.pack("<I", len(meta)) + meta)
     implicit, little = ds.original_encoding
@@ -196,7 +196,7 @@ def _encode(ds: Dataset, tag: BaseTag, output: _Output) -> None:
 
 
 def _write_as_read(ds: Dataset, output: _Output) -> None:
-    """Write elements that nobody touched as they were encoded."""
+    """Write elements that were not changed as they were encoded."""
     implicit, little = ds.original_encoding
     output.buffer.is_implicit_VR, output.buffer.is_little_endian = bool(implicit), bool(little)
     for tag in sorted(ds.keys()):

@@ -1,4 +1,4 @@
-"""What a parsed script consists of: statements, conditions and values, each with its place."""
+"""The syntax tree of a script: statements, conditions and values, each with its position."""
 
 from __future__ import annotations
 

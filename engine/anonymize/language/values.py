@@ -1,4 +1,4 @@
-"""What expressions evaluate to: text, null, a path, a list, or nothing at all (dicomedit 4.1)."""
+"""Values of expressions: text, null, a path, a list, or no value (dicomedit 4.1)."""
 
 from __future__ import annotations
 

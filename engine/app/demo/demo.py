@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 IDLE_SECONDS = 15
-"""So that nobody waits long for sessions to become ready."""
+"""Short, so that sessions become ready while the user watches."""
 FIRST_PORT = 11112
 _SENDER_SECONDS = 30
 

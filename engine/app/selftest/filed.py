@@ -1,4 +1,4 @@
-"""Where the engine has filed the marked object, and its removal from there."""
+"""Finds the file of the self-test's object, and removes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What failed programs wrote, in files of their own: it may name patients, as no event does."""
+"""Keeps the output of failed programs in files, not in events: it may name patients."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Outputs:
-    """A folder with the ends of outputs, for nobody but the engine's user; for all threads."""
+    """A folder with the ends of outputs, readable by the engine's user only; for all threads."""
 
     def __init__(self, folder: Path) -> None:
         """Take the folder, which is made when it is needed."""

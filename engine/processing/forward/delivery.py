@@ -56,7 +56,7 @@ def delay_seconds(failures: int, longest_seconds: float, chance: float) -> float
 
 
 BUSY_SECONDS = 2.0
-"""How long is waited for somebody who works on the session."""
+"""How long to wait while the session is being worked on."""
 
 _BEING_REMOVED = frozenset((SessionStatus.QUEUED_DELETING, SessionStatus.DELETING))
 

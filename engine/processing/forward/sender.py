@@ -75,7 +75,7 @@ class DestinationSender:
         self._thread.start()
 
     def notify(self) -> None:
-        """Let it look for what is due, or for what somebody asked, at once."""
+        """Let the thread look at once for what is due or was requested."""
         with self._wake:
             self._notified = True
             self._wake.notify_all()
@@ -191,7 +191,7 @@ class DestinationSender:
         return seconds
 
     def _held_back(self) -> float:
-        """Return for how long the destination is left alone; nothing if somebody asked for it."""
+        """Return the seconds until the next try; 0 if a user asked for a try now."""
         asked = self._context.queue.asked(self.destination.id)
         if asked != self._asked:
             self._asked, self._retry_at = asked, 0.0

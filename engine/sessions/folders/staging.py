@@ -152,6 +152,8 @@ def put_in_place(folder: Path, plan: Plan, *, roots: Collection[Path]) -> None:
     """
     copies = staging_of(folder) / "objects"
     for file, inode in plan.edited.items():
+        # By inode, not by name: after a crash this tells a copy that is still to be moved from one
+        # that is in its place.
         if _inode(copies / file) == inode:
             replace_file(copies / file, folder / file, roots=roots)
     for file, inode in plan.rejected.items():
@@ -176,6 +178,7 @@ def _copy(
             remove_file(target, roots=roots)
             return None
         os.fchmod(descriptor, FILE_MODE)
+        # A copy takes the place of the only original, so it must be on the disk before.
         os.fsync(descriptor)
         return os.fstat(descriptor).st_ino
     finally:

@@ -57,7 +57,7 @@ def read_stored(folder: Path, file: str) -> StoredObject:
 
 
 def same_data_set(one: Path, other: Path) -> bool:
-    """Tell whether two stored files hold the same data set, whoever sent them.
+    """Tell whether two stored files hold the same data set; the file meta does not count.
 
     Raises:
         OSError: if one of them can't be read.

@@ -51,6 +51,8 @@ def carry_out(areas: Areas, session: Session, plan: Plan) -> None:
     """
     source, target = areas.folder(session), areas.path(plan.area, plan.folder)
     remove_staging(source, roots=areas.roots)
+    # A whole session is one rename. A merge moves file by file, and first puts aside what it
+    # replaces, so that no step overwrites anything.
     if plan.into is None:
         _move_whole(areas, source, target, plan)
     else:
@@ -173,6 +175,8 @@ def _merge(areas: Areas, source: Path, target: Path, plan: Plan) -> None:
         make_folder(target / folder, roots=areas.roots)
     for before, after in moving.items():
         move_file(source / before, target / after, roots=areas.roots)
+    # The objects are on the disk under their new names before anything of the old folder is
+    # removed.
     for folder in _folders(plan.files.values()):
         flush_folder(target / folder)
     _remove_rest(areas, source)
