@@ -13,7 +13,7 @@ from tui.associations.table import AssociationsTable
 from tui.log.events import EventsTable
 from tui.receivers.screen import ReceiverScreen
 from tui.receivers.table import ReceiversTable
-from tui.shell.dialogs import ConfirmDialog, MessageDialog
+from tui.shell.dialogs import MessageDialog, QuestionDialog
 from tui.text import safe
 from tui.widgets.panel import Facts, HangingText
 from tui.widgets.table import LiveTable
@@ -49,7 +49,7 @@ async def test_a_name_is_literal_in_tables_titles_dialogs_toasts_and_palette(pla
         assert any(start in line for line in lines(dashboard.query_one(EventsTable)))
         assert name in title_of(dashboard.query_one("#selected"))
         await pilot.press("d")
-        assert isinstance(app.screen, ConfirmDialog)
+        assert isinstance(app.screen, QuestionDialog)
         assert name in title_of(app.screen.query_one(".box"))
         await pilot.press("escape", "t")
         await pilot.pause()

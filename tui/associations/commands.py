@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tui.associations.allow import advice, allow_form
 from tui.associations.table import when_rejected
-from tui.shell.dialogs import ConfirmDialog, MessageDialog
+from tui.shell.dialogs import MessageDialog, QuestionDialog
 from tui.shell.work import WorkStep
 from tui.text import counted, safe
 
@@ -68,7 +68,7 @@ class AssociationCommands:
     ) -> None:
         """Abort live associations, after a yes."""
         question, sentence = abort_question(associations), abort_sentence(associations)
-        if await self._app.push_screen_wait(ConfirmDialog(question, sentence, "Abort")):
+        if await self._app.push_screen_wait(QuestionDialog.confirm(question, sentence, "Abort")):
             steps = [self._aborting(association) for association in associations]
             outcome = await self._app.work_through("Abort associations", steps)
             then()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from engine.errors import NotFound
 from tui.engine_client import SITE
 from tui.history.revisions import made_by, rows_in_words
-from tui.shell.dialogs import ConfirmDialog
+from tui.shell.dialogs import QuestionDialog
 
 if TYPE_CHECKING:
     from engine.api import EngineView
@@ -42,7 +42,7 @@ class HistoryCommands:
         """Take back the newest change of the configuration, after showing it."""
         change = await self._app.engine.call("look at the last change", last_change, about=SITE)
         sentence = f"{undo_sentence(change)}\n\n{rows_in_words(change.rows)}"
-        question = ConfirmDialog("Undo the last change?", sentence, "Undo it")
+        question = QuestionDialog.confirm("Undo the last change?", sentence, "Undo it")
         if await self._app.push_screen_wait(question):
             await self._bring_back(change, "undo the last change", "last change undone")
 
@@ -59,7 +59,7 @@ class HistoryCommands:
             self._app.show_toast(f"revision {number} says what is in force already")
             return
         sentence = f"{restore_sentence(change)}\n\n{rows_in_words(change.rows)}"
-        question = ConfirmDialog(f"Restore revision {number}?", sentence, "Restore it")
+        question = QuestionDialog.confirm(f"Restore revision {number}?", sentence, "Restore it")
         if await self._app.push_screen_wait(question):
             what, done = f"restore revision {number}", f"revision {number} restored"
             await self._bring_back(change, what, done)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from engine.model.processor import ProcessorRules
 from engine.model.project import ProjectRegistry
 from tui.processors.table import moved
-from tui.shell.dialogs import ConfirmDialog
+from tui.shell.dialogs import QuestionDialog
 from tui.text import counted, safe
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class ProcessorCommands:
             f"{waits if queued else ''} Undo on the History screen brings it back"
             f"{', without those objects' if queued else ''}."
         )
-        question = ConfirmDialog(f"Delete processor {name}?", sentence, "Delete it")
+        question = QuestionDialog.confirm(f"Delete processor {name}?", sentence, "Delete it")
         if not await self._app.push_screen_wait(question):
             return ""
         await self._call(
@@ -190,7 +190,7 @@ class ProcessorCommands:
             "They stay stored here. This can't be undone."
         )
         question = f"Drop {counted(number, f'{kind} object')} for {name}?"
-        if await self._app.push_screen_wait(ConfirmDialog(question, sentence, "Drop")):
+        if await self._app.push_screen_wait(QuestionDialog.confirm(question, sentence, "Drop")):
             dropped = await self._call(
                 f"drop objects for {name}",
                 lambda engine: engine.forwarding.drop(

@@ -8,7 +8,7 @@ from engine.api import ReceiverState
 from engine.model.project import ProjectRegistry
 from engine.model.receiver import Receiver, ReceiverRules
 from tui.keys import possible
-from tui.shell.dialogs import ConfirmDialog
+from tui.shell.dialogs import QuestionDialog
 from tui.text import counted, safe
 
 if TYPE_CHECKING:
@@ -143,9 +143,10 @@ class ReceiverCommands:
             f"{name} takes no new associations any more. "
             f"{counted(open_now, 'open association')} may finish."
         )
-        question = ConfirmDialog(f"Stop {name}?", sentence, "Stop it")
-        if not open_now or await self._app.push_screen_wait(question):
-            await self._enable(status, enabled=False)
+        question = QuestionDialog.confirm(f"Stop {name}?", sentence, "Stop it")
+        if open_now and not await self._app.push_screen_wait(question):
+            return
+        await self._enable(status, enabled=False)
 
     async def _enable(self, status: ReceiverStatus, *, enabled: bool) -> None:
         receiver_id, name = status.receiver.id, name_of(status.receiver)
@@ -159,7 +160,7 @@ class ReceiverCommands:
 
     async def _delete(self, status: ReceiverStatus) -> None:
         receiver_id, name = status.receiver.id, name_of(status.receiver)
-        question = ConfirmDialog(f"Delete {name}?", _consequence(status), "Delete it")
+        question = QuestionDialog.confirm(f"Delete {name}?", _consequence(status), "Delete it")
         if await self._app.push_screen_wait(question):
             await self._app.engine.call(
                 f"delete {name}",

@@ -28,7 +28,7 @@ from tui.sessions.words import (
     matching_projects,
     name_of,
 )
-from tui.shell.dialogs import ConfirmDialog, OptionsDialog
+from tui.shell.dialogs import QuestionDialog
 from tui.shell.screen import ConsoleScreen
 from tui.shell.work import WorkStep
 from tui.text import counted, safe
@@ -196,7 +196,7 @@ class SessionActions(ConsoleScreen):
             previews = await self._look(what, partial(_previews, session.id))
             text = archive_question(session, previews)
             ways = [way for way, p in zip(WAYS, previews, strict=False) if not p.conflicts]
-        way = await self.app.push_screen_wait(OptionsDialog(title, text, ways))
+        way = await self.app.push_screen_wait(QuestionDialog(title, text, ways))
         if way is not None:
             ask = partial(_archived, self.frame.actor, way)
             await self._work(SessionAction.ARCHIVE, sessions, ask)
@@ -219,7 +219,7 @@ class SessionActions(ConsoleScreen):
             return
         until = snapshot.taken_at + timedelta(days=days)
         sentence = delete_question(sessions, days, until)
-        if await self.app.push_screen_wait(ConfirmDialog(title, sentence, "Delete")):
+        if await self.app.push_screen_wait(QuestionDialog.confirm(title, sentence, "Delete")):
             ask = partial(_plainly, SessionAction.DELETE, self.frame.actor)
             await self._work(SessionAction.DELETE, sessions, ask)
 

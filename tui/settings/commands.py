@@ -13,7 +13,7 @@ from engine.model.site import SiteSettings
 from tui.engine_client import SITE
 from tui.settings.alerts import AlertCommands
 from tui.settings.study_routes import StudyRouteCommands
-from tui.shell.dialogs import ConfirmDialog
+from tui.shell.dialogs import QuestionDialog
 from tui.text import counted, safe
 
 if TYPE_CHECKING:
@@ -119,7 +119,9 @@ class SettingsCommands:
             return
         changed = SiteSettings.parse(without_target(site, name))
         sentence = f"{safe(name)} ({safe(target.shown)}) is told of nothing any more."
-        question = ConfirmDialog(f"Delete alert target {safe(name)}?", sentence, "Delete it")
+        question = QuestionDialog.confirm(
+            f"Delete alert target {safe(name)}?", sentence, "Delete it"
+        )
         if await self._app.push_screen_wait(question):
             await self._call(
                 f"delete alert target {safe(name)}",
@@ -204,7 +206,9 @@ class SettingsCommands:
         fate = await self._call(f"look at project {safe(name)}", partial(_fate, name))
         project_id = fate[0].id
         shown = safe(project_id)
-        question = ConfirmDialog(f"Delete project {shown}?", deletion_sentence(*fate), "Delete it")
+        question = QuestionDialog.confirm(
+            f"Delete project {shown}?", deletion_sentence(*fate), "Delete it"
+        )
         if await self._app.push_screen_wait(question):
             await self._call(
                 f"delete project {shown}",
@@ -259,7 +263,7 @@ class SiteCommands:
             return
         if not allowed and snapshot is not None:
             sentence = barring_sentence(snapshot)
-            question = ConfirmDialog("Allow no DICOM receivers?", sentence, "Bar them all")
+            question = QuestionDialog.confirm("Allow no DICOM receivers?", sentence, "Bar them all")
             if not await self._app.push_screen_wait(question):
                 return
 

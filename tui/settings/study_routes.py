@@ -11,7 +11,7 @@ from engine.model.project import ProjectRegistry
 from engine.model.study_route import FIELDS, StudyRoute, parse_study_route
 from tui.engine_client import RefreshRequested
 from tui.settings.form import FieldKind, FieldSpec, Remark, SettingsForm
-from tui.shell.dialogs import ConfirmDialog
+from tui.shell.dialogs import QuestionDialog
 from tui.text import cut, safe
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class StudyRouteCommands:
             f"{safe(uid)}, which was to go to {safe(route.project)}. New objects of it become "
             "Unassigned; what arrived stays where it is."
         )
-        question = ConfirmDialog("Delete this route?", sentence, "Delete it")
+        question = QuestionDialog.confirm("Delete this route?", sentence, "Delete it")
         if await self._app.push_screen_wait(question):
             await self._app.engine.call(
                 f"delete the route of study {safe(uid)}",

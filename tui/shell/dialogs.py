@@ -1,4 +1,4 @@
-"""Small dialogs: message, confirmation, choice, answers, prompt, and “terminal too small”."""
+"""Small dialogs: message, question, choice, prompt, and “terminal too small”."""
 
 from __future__ import annotations
 
@@ -73,49 +73,12 @@ class MessageDialog(ModalScreen[None]):
         return f"{self._title}\n{self._text().plain}"
 
 
-class ConfirmDialog(ModalScreen[bool]):
-    """Shows what will happen and returns whether it may."""
-
-    BINDINGS = [
-        Binding("escape", "answer(False)", "Cancel"),
-        Binding("left,up", "app.focus_previous", "Previous", show=False),
-        Binding("right,down", "app.focus_next", "Next", show=False),
-    ]
-
-    def __init__(self, title: str, sentence: str, verb: str) -> None:
-        """Take safe texts: the question, its consequence, and the word for doing it."""
-        super().__init__()
-        self._question = title
-        self._sentence = sentence
-        self._verb = verb
-
-    def compose(self) -> ComposeResult:
-        """Build the box, Cancel first."""
-        with Vertical(classes="box -danger") as box:
-            box.border_title = Content(self._question)
-            yield Static(self._sentence, markup=False, classes="sentence")
-            with Horizontal(classes="buttons"):
-                yield Button(Content("Cancel  esc"), id="cancel")
-                yield Button(Content(self._verb), id="confirm", variant="error")
-
-    @on(Button.Pressed, "#cancel")
-    def _cancel(self) -> None:
-        self.dismiss(False)
-
-    @on(Button.Pressed, "#confirm")
-    def _confirm(self) -> None:
-        self.dismiss(True)
-
-    def action_answer(self, answer: bool) -> None:
-        """Answer by key."""
-        self.dismiss(answer)
-
-
 CANCEL = "cancel"
+CONFIRM = "confirm"
 
 
-class OptionsDialog(ModalScreen[str]):
-    """Returns the id of the chosen answer; escape and Cancel return None."""
+class QuestionDialog(ModalScreen[str]):
+    """Asks one question; returns the id of the answer, and None for Cancel or escape."""
 
     AUTO_FOCUS = f"#{CANCEL}"
     BINDINGS = [
@@ -133,6 +96,11 @@ class OptionsDialog(ModalScreen[str]):
         self._text = text
         self._answers = tuple(answers)
         self._danger = danger
+
+    @classmethod
+    def confirm(cls, title: str, consequence: str, verb: str) -> QuestionDialog:
+        """Return one with a single answer, which does what can't be undone without effort."""
+        return cls(title, consequence, ((CONFIRM, verb),), danger=True)
 
     def compose(self) -> ComposeResult:
         """Build the box, Cancel first."""

@@ -13,7 +13,7 @@ from tui.associations.allow import AllowDialog
 from tui.associations.contexts import ContextsTable
 from tui.associations.screen import AssociationsScreen
 from tui.associations.table import AllAssociationsTable
-from tui.shell.dialogs import ConfirmDialog, MessageDialog
+from tui.shell.dialogs import MessageDialog, QuestionDialog
 from tui.shell.key_line import active_hints
 from tui.shell.screen import ConsoleScreen
 from tui.shell.work import ProgressDialog
@@ -99,8 +99,8 @@ async def test_a_live_association_is_aborted_after_a_yes() -> None:
     engine = busy()
     async with running(engine, actor="anna") as (app, screen, pilot):
         await pilot.press("x")
-        assert isinstance(app.screen, ConfirmDialog)
-        assert "1,204 objects so far" in app.screen._sentence
+        assert isinstance(app.screen, QuestionDialog)
+        assert "1,204 objects so far" in app.screen._text
         await pilot.press("escape")
         assert engine.named("abort") == []
         await pilot.press("x", "right", "enter")

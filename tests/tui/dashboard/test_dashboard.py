@@ -33,7 +33,7 @@ from tui.associations.table import AssociationsTable, row_key
 from tui.dashboard.panels import ThroughputChart
 from tui.log.events import EventsTable, event_key
 from tui.receivers.table import ReceiversTable
-from tui.shell.dialogs import ConfirmDialog, MessageDialog, TooSmallScreen
+from tui.shell.dialogs import MessageDialog, QuestionDialog, TooSmallScreen
 from tui.shell.help import HelpScreen
 from tui.shell.key_line import KeyLine, active_hints
 from tui.shell.status import StatusLine
@@ -273,7 +273,7 @@ async def test_stop_asks_when_associations_are_open_and_names_how_many() -> None
     engine = busy()
     async with running(engine) as (app, pilot):
         await pilot.press("s")
-        assert isinstance(app.screen, ConfirmDialog)
+        assert isinstance(app.screen, QuestionDialog)
         sentence = str(app.screen.query_one(".sentence", Static).content)
         assert "3 open associations may finish" in sentence
         await pilot.press("tab", "enter")
@@ -306,7 +306,7 @@ async def test_delete_asks_with_cancel_first_and_does_nothing_on_enter() -> None
     engine = busy()
     async with running(engine) as (app, pilot):
         await pilot.press("d")
-        assert isinstance(app.screen, ConfirmDialog)
+        assert isinstance(app.screen, QuestionDialog)
         assert app.screen.query_one("#cancel", Button).has_focus
         assert "XNAT:8104" in str(app.screen.query_one(".box").border_title)
         sentence = str(app.screen.query_one(".sentence", Static).content)

@@ -17,7 +17,7 @@ from tui.app import ConsoleApp
 from tui.history.diff import RevisionDiff
 from tui.history.revisions import RevisionsTable
 from tui.history.screen import HistoryScreen
-from tui.shell.dialogs import ConfirmDialog, MessageDialog
+from tui.shell.dialogs import MessageDialog, QuestionDialog
 from tui.shell.palette import ConsoleCommands
 from tui.widgets.filter import FilterBar
 
@@ -47,7 +47,7 @@ def many(count: int) -> list[RevisionSummary]:
 
 
 def sentence(app: ConsoleApp) -> str:
-    assert isinstance(app.screen, ConfirmDialog)
+    assert isinstance(app.screen, QuestionDialog)
     assert app.screen.query_one("#cancel", Button).has_focus
     return str(app.screen.query_one(".sentence", Static).content)
 

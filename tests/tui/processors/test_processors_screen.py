@@ -32,7 +32,7 @@ from tui.processors.fetch import RefreshState, is_due
 from tui.processors.forwarding import DestinationsTable, ForwardingScreen, NotForwardedTable
 from tui.processors.screen import ProcessorsScreen
 from tui.processors.table import ClassesTable, ProcessorsTable
-from tui.shell.dialogs import ChoiceDialog, ConfirmDialog, MessageDialog
+from tui.shell.dialogs import ChoiceDialog, MessageDialog, QuestionDialog
 from tui.shell.key_line import active_hints
 from tui.widgets.field import Field
 from tui.widgets.filter import FilterBar
@@ -273,8 +273,8 @@ async def test_it_is_disabled_enabled_duplicated_and_deleted_after_a_yes() -> No
         assert engine.processors.calls[-1][1] == replace(COPY, id=0, label="Copy to PACS 2")
         screen.query_one(ProcessorsTable).choose("4")
         await press(app, pilot, "d")
-        assert isinstance(app.screen, ConfirmDialog)
-        assert "1,277 objects for its destination will not be sent" in app.screen._sentence
+        assert isinstance(app.screen, QuestionDialog)
+        assert "1,277 objects for its destination will not be sent" in app.screen._text
         await press(app, pilot, "escape")
         assert engine.processors.calls[-1][0] == "save"
         await press(app, pilot, "d", "right", "enter")
@@ -305,7 +305,7 @@ async def test_given_up_objects_are_sent_again_or_forgotten_the_marked_ones_only
         await press(app, pilot, "enter")
         assert "0xA900: data set does not match" in app.screen._detail  # type: ignore[attr-defined]
         await press(app, pilot, "escape", "space", "space", "x")
-        assert isinstance(app.screen, ConfirmDialog)
+        assert isinstance(app.screen, QuestionDialog)
         assert "Drop 2 given-up objects for Copy to PACS?" in app.screen._question
         await press(app, pilot, "right", "enter")
         assert ("drop", 4, "anna", (100, 99), False) in engine.forwarding.calls

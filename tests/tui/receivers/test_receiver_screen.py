@@ -17,7 +17,7 @@ from tui.receivers.dialog import ReceiverDialog
 from tui.receivers.failure import FailurePanel
 from tui.receivers.objects import LastObjectsTable
 from tui.receivers.screen import ReceiverScreen
-from tui.shell.dialogs import ConfirmDialog, MessageDialog
+from tui.shell.dialogs import MessageDialog, QuestionDialog
 from tui.shell.help import ConsoleFacts, diagnostics
 from tui.shell.palette import ConsoleCommands
 from tui.widgets.filter import FilterBar
@@ -70,7 +70,7 @@ async def test_the_receivers_keys_work_on_it() -> None:
         assert engine.named("set_enabled") == [(3, False, "console")]
         assert dict(screen.query_one(Facts).facts)["state"].startswith("stopped")
         await pilot.press("d")
-        assert isinstance(app.screen, ConfirmDialog)
+        assert isinstance(app.screen, QuestionDialog)
 
 
 async def test_a_receiver_that_is_deleted_meanwhile_says_so() -> None:

@@ -23,7 +23,7 @@ from tui.senders import screen as sender_list
 from tui.senders.chart import VolumeChart
 from tui.senders.screen import SendersScreen
 from tui.senders.senders import SendersTable
-from tui.shell.dialogs import ConfirmDialog, MessageDialog
+from tui.shell.dialogs import MessageDialog, QuestionDialog
 from tui.widgets.filter import FilterBar
 from tui.widgets.panel import Facts
 
@@ -189,7 +189,8 @@ async def test_open_associations_of_a_sender_are_aborted_and_marked_senders_copi
     engine = busy()
     async with running(engine, actor="anna") as (app, _, pilot):
         await pilot.press("x")
-        assert isinstance(app.screen, ConfirmDialog)
+        question: object = app.screen
+        assert isinstance(question, QuestionDialog)
         await pilot.press("right", "enter")
         await settle(app, pilot)
         assert engine.named("abort") == [("A-0412", "anna")]

@@ -20,7 +20,7 @@ from tui.sessions.actions import ProjectDialog
 from tui.sessions.list import SessionsScreen
 from tui.sessions.session import SessionScreen
 from tui.sessions.tables import ObjectsTable, SessionsTable
-from tui.shell.dialogs import ConfirmDialog, OptionsDialog
+from tui.shell.dialogs import QuestionDialog
 from tui.shell.key_line import active_hints
 from tui.shell.work import ProgressDialog
 from tui.widgets.filter import FilterBar
@@ -203,7 +203,7 @@ async def test_a_conflict_is_told_in_words_before_archiving_and_overwritten_on_r
     engine = busy()
     at_conflict = ["j"] * 6
     async with running(engine, *at_conflict, "a", actor="anna") as (app, _, pilot):
-        assert isinstance(app.screen, OptionsDialog)
+        assert isinstance(app.screen, QuestionDialog)
         assert "▲ session already exists with matching files: 318" in app.screen._text
         assert isinstance(app.focused, Button)
         assert app.focused.id == "cancel"
@@ -248,8 +248,8 @@ async def test_marked_sessions_move_to_a_project_found_by_typing() -> None:
 async def test_deleting_says_until_when_and_the_trash_gives_back() -> None:
     engine = busy()
     async with running(engine, *["j"] * 4, "d") as (app, _, pilot):
-        assert isinstance(app.screen, ConfirmDialog)
-        assert "restored until 2026-09-23 14:03 (30 days)" in app.screen._sentence
+        assert isinstance(app.screen, QuestionDialog)
+        assert "restored until 2026-09-23 14:03 (30 days)" in app.screen._text
         await press(app, pilot, "right", "enter")
         assert engine.sessions.detail(416).session.area is SessionArea.TRASH
         await press(app, pilot, "left_square_bracket", "u")

@@ -21,7 +21,7 @@ from tests.tui.dashboard.test_dashboard import footer, header, running, settle, 
 from tui.app import ConsoleApp
 from tui.keys import possible
 from tui.receivers.table import ReceiversTable
-from tui.shell.dialogs import ConfirmDialog
+from tui.shell.dialogs import QuestionDialog
 from tui.shell.palette import ConsoleCommands
 from tui.shell.status import Banners
 
@@ -43,7 +43,7 @@ async def test_barring_asks_first_and_names_receivers_and_associations() -> None
     async with running(engine) as (app, pilot):
         await pilot.press("B")
         await settle(app, pilot)
-        assert isinstance(app.screen, ConfirmDialog)
+        assert isinstance(app.screen, QuestionDialog)
         assert sentence(app) == (
             "4 enabled receivers will take no associations until this is switched on again. "
             "4 open associations may finish."

@@ -21,7 +21,7 @@ from tui.settings.before_after import BeforeAfter
 from tui.settings.dialog import RoutingDialog, ScriptDialog
 from tui.settings.screen import SiteScreen
 from tui.settings.tables import ProjectsTable, StudyRoutesTable
-from tui.shell.dialogs import ConfirmDialog, MessageDialog
+from tui.shell.dialogs import MessageDialog, QuestionDialog
 from tui.shell.key_line import active_hints
 from tui.shell.palette import ConsoleCommands
 from tui.widgets.field import Field, LineNotes
@@ -315,7 +315,7 @@ async def test_a_project_is_added_changed_and_deleted_with_what_becomes_of_its_d
         assert engine.named("save_project")[-1] == (changed, "anna", PROJECTS[0])
         app.screen.query_one(ProjectsTable).choose("NEURO-01")
         await press(app, pilot, "d")
-        assert isinstance(app.screen, ConfirmDialog)
+        assert isinstance(app.screen, QuestionDialog)
         assert app.screen.query_one("#cancel", Button).has_focus
         sentence = str(app.screen.query_one(".sentence", Static).content)
         assert "sessions of it lie here; their files stay where they are" in sentence
@@ -359,7 +359,7 @@ async def test_targets_are_added_and_deleted_and_their_secrets_not_shown() -> No
     async with running(engine, "alerts", "enter", "j") as (app, pilot):
         assert facts(app)["told by"] == "webhook https://chat.example/…"
         await press(app, pilot, "d")
-        assert isinstance(app.screen, ConfirmDialog)
+        assert isinstance(app.screen, QuestionDialog)
         assert "secret" not in str(app.screen.query_one(".sentence", Static).content)
         await press(app, pilot, "right", "enter")
         assert [target.name for target in engine.site_settings.alerts.targets] == ["pager"]
