@@ -1,5 +1,6 @@
 """Associations: current, ended and rejected ones, and the whitelist line for a rejected caller.
 
 In: `AssociationStatus` from the snapshot. Out: aborts, and new whitelist lines. Dashboard,
-receivers and senders use `table`, `contexts` and `actions`. Read `screen` first, then `allow`.
+receivers and senders use `table`, `contexts`, `actions` and `details`. Read `screen` first, then
+`allow`.
 """

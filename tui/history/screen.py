@@ -274,7 +274,7 @@ class HistoryScreen(FetchingScreen):
     def _row_chosen(self) -> None:
         table = self.query_one(RevisionsTable)
         self.query_one("#difference VerticalScroll", VerticalScroll).scroll_home(animate=False)
-        if table.cursor_row == table.row_count - 1:
+        if table.row == table.row_count - 1:
             self._list.read_older()
         self.show_again()
 

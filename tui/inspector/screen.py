@@ -99,7 +99,7 @@ class InspectorScreen(ConsoleScreen):
     SCOPES = (Scope.INSPECTOR,)
     PANELS = ("header", "picture", "trail", "element")
     AUTO_FOCUS = "#header-table"
-    CSS_PATH = ["../widgets/style.tcss", "style.tcss"]
+    CSS_PATH = "style.tcss"
 
     def __init__(
         self,

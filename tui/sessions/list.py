@@ -195,7 +195,7 @@ class SessionsScreen(SessionActions):
     SCOPES = (Scope.SESSIONS, Scope.AREAS)
     PANELS = ("sessions", "scans", "chosen", "history")
     AUTO_FOCUS = "#sessions-table"
-    CSS_PATH = ["../widgets/style.tcss", "style.tcss"]
+    CSS_PATH = "style.tcss"
 
     def __init__(self, frame: ScreenContext) -> None:
         super().__init__(frame)
@@ -272,7 +272,7 @@ class SessionsScreen(SessionActions):
         empty = self.query_one(FilterBar).empty(EMPTY[self._area])
         table.show(self._rows, empty, offset=page.offset, total=page.total.sessions)
         if self._list.is_current:
-            table.choose()
+            table.choose_here()
         self._describe(page, filter_problem or (_failed(problem) if problem else ""))
 
     def _grey(self, table: SessionsTable, *, outdated: bool) -> None:
@@ -355,7 +355,7 @@ class SessionsScreen(SessionActions):
         if self.is_mounted and not self.leaving:
             self.show_again()
 
-    @on(PagedTable.Chosen)
+    @on(PagedTable.Chosen, "#sessions-table")
     @on(PagedTable.Sorted)
     def _row_chosen(self) -> None:
         self.show_again()

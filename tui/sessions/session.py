@@ -70,7 +70,7 @@ class SessionScreen(SessionActions):
     SCOPES = (Scope.SESSIONS,)
     PANELS = ("scans", "objects", "chosen", "history")
     AUTO_FOCUS = "#scans-table"
-    CSS_PATH = ["../widgets/style.tcss", "style.tcss"]
+    CSS_PATH = "style.tcss"
 
     def __init__(self, frame: ScreenContext, session: Session, scan: str | None = None) -> None:
         super().__init__(frame)

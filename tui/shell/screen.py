@@ -24,7 +24,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.style import Style
 from textual.widget import Widget
-from textual.widgets import DataTable, Input, Static
+from textual.widgets import Input, Static
 
 from tui.engine_client import (
     ChoiceRequested,
@@ -392,10 +392,6 @@ class ConsoleScreen(Screen[None]):
         if table is not None:
             table.focus()
         self.show_again()
-
-    @on(DataTable.RowSelected)
-    def _row_opened(self) -> None:
-        self.action_open()
 
     @on(MarkableTable.MarksChanged)
     def _marks_changed(self) -> None:

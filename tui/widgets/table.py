@@ -1,6 +1,6 @@
-"""A table that compares rows by key and writes only changed cells; rows can be marked.
+"""The tables: rows drawn on demand, of which only changed lines are written; rows can be marked.
 
-The cursor and the scroll position stay with their row when rows are added, removed or sorted.
+The cursor stays with its row when rows are added, removed or sorted.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar
 
 from rich.segment import Segment
 from rich.style import Style
-from rich.text import Text
-from textual import on
+from textual.binding import Binding
+from textual.geometry import Region, Size
 from textual.message import Message
+from textual.scroll_view import ScrollView
 from textual.strip import Strip
-from textual.widgets import DataTable
 
 from tui.keys import Scope, bindings
 from tui.text import fit
@@ -24,8 +24,7 @@ from tui.theme import DARK, Palette, Tone, palette_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
-    from textual.events import Resize
-    from textual.geometry import Region
+    from textual.events import Click, Resize
 
 
 MAX_STRIPS = 1000
@@ -113,18 +112,16 @@ class Column:
     max_width: int = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class RowMark:
-    """The first column: shows which row is chosen, and carries the row's key for sorting."""
-
-    key: str
-    chosen: bool = False
-
-    def __rich__(self) -> Text:
-        return Text("▸" if self.chosen else " ", end="")
-
-
-MARK = "mark"
+MOVES = {
+    "down": "cursor_down",
+    "up": "cursor_up",
+    "home": "scroll_top",
+    "ctrl+home": "scroll_top",
+    "end": "scroll_bottom",
+    "ctrl+end": "scroll_bottom",
+    "pagedown": "page_down",
+    "pageup": "page_up",
+}
 EMPTY_LINE = 2
 """Where a table without rows says why."""
 GAP = 1
@@ -146,54 +143,83 @@ def fitted(columns: Sequence[Column], width: int) -> tuple[Column, ...]:
     return tuple(shown)
 
 
-class LiveTable(DataTable[Text | RowMark]):
-    """Shows `TableRow`s; subclasses say which columns there are."""
+class DrawnLine(NamedTuple):
+    """What a line of the screen shows: a row, if it is known, in pieces."""
+
+    known: TableRow | None
+    pointer: Piece
+    pieces: tuple[Piece, ...]
+    kind: str
+
+
+NO_LINE = DrawnLine(None, Piece(""), (), "row")
+
+
+class Table(ScrollView, can_focus=True):
+    """Shows rows, or a part of them; subclasses say which columns there are."""
 
     COLUMNS: ClassVar[tuple[Column, ...]] = ()
     NOUN: ClassVar[str] = "row"
     """What a row is, for sentences."""
     UNSORTED: ClassVar[str] = "as they come"
     """What the order is called that no column gives."""
+    SORTS: ClassVar[bool] = True
+    """Whether its rows can be had in another order."""
     POINTER_WIDTH: ClassVar[int] = 1
-    """Cells of the first column."""
-    FOLLOWS_TOP: ClassVar[bool] = False
-    """Whether a cursor on the first row stays on whatever is the first row."""
-    BINDINGS = bindings(Scope.LISTS)
+    """Cells of the first column, which shows the row under the cursor."""
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES = {"table--cursor", "table--header"}
+    BINDINGS = [
+        *bindings(Scope.LISTS),
+        *(Binding(key, action, show=False) for key, action in MOVES.items()),
+    ]
 
     class Chosen(Message):
         """Another row is under the cursor."""
 
-        def __init__(self, table: LiveTable, key: str | None) -> None:
+        def __init__(self, table: Table) -> None:
             super().__init__()
             self.table = table
-            self.key = key
 
         @property
-        def control(self) -> LiveTable:
+        def control(self) -> Table:
             """The table."""
             return self.table
 
     def __init__(self, *, id: str) -> None:
-        super().__init__(id=id, cursor_type="row", cell_padding=0, zebra_stripes=False)
-        self._rows: tuple[TableRow, ...] = ()
-        self._written: dict[str, dict[str, Cell]] = {}
-        self._sources: dict[str, TableRow] = {}
-        """What was written, by key."""
-        self._order: list[str] = []
+        super().__init__(id=id)
+        self._shown: tuple[TableRow, ...] = ()
+        self._offset = 0
+        """Number of the first row of those."""
+        self._total = 0
+        self._empty = ""
+        self._cursor = 0
+        self._chosen: str | None = None
         self._fitted: tuple[Column, ...] = ()
         self._palette: Palette = palette_of(DARK)
         self._lines = TableLines()
-        self._line_styles: dict[str, LineStyles] = {}
-        self._chosen: str | None = None
-        self._empty = ""
+        self._styles: dict[str, LineStyles] = {}
+        self._drawn: dict[int, DrawnLine] = {}
+        """What the lines below the heads show."""
         self.sorted_by: str | None = None
         self.descending = False
 
+    # What is shown
+
     @property
     def chosen(self) -> str | None:
-        """Key of the row under the cursor, also before its message of that has come."""
-        row = self.cursor_row
-        return self._order[row] if 0 <= row < len(self._order) else None
+        """Key of the row under the cursor; None while that is not known."""
+        return self._chosen
+
+    @property
+    def row(self) -> int:
+        """Number of the row under the cursor, from 0."""
+        return self._cursor
+
+    @property
+    def row_count(self) -> int:
+        """How many rows there are, known or not."""
+        return self._total
 
     @property
     def shown_columns(self) -> tuple[Column, ...]:
@@ -204,7 +230,203 @@ class LiveTable(DataTable[Text | RowMark]):
         """Use other colors from now on."""
         if palette != self._palette:
             self._palette = palette
-            self._rebuild()
+            self.refresh()
+
+    def sort_by(self, column: str | None) -> None:
+        """Sort by a column; the same again turns the order round."""
+        if column is not None and column == self.sorted_by:
+            self.descending = not self.descending
+        else:
+            self.descending = False
+        self.sorted_by = column
+        self.refresh()
+
+    def go_to(self, row: int) -> None:
+        """Put the cursor on a row."""
+        row = max(0, min(self._total - 1, row))
+        if row == self._cursor:
+            return
+        self._cursor = row
+        self._see(row)
+        self.choose_here()
+        self.refresh_changed()
+
+    def choose_here(self) -> None:
+        """Choose the row under the cursor."""
+        row = self._known(self._cursor)
+        chosen = row.key if row is not None else None
+        if chosen != self._chosen:
+            self._chosen = chosen
+            self.post_message(self.Chosen(self))
+
+    def _place_of(self, key: str | None) -> int:
+        keys = (place for place, row in enumerate(self._shown, self._offset) if row.key == key)
+        here = next(keys, self._cursor) if key is not None else self._cursor
+        return max(0, min(self._total - 1, here))
+
+    def _known(self, row: int) -> TableRow | None:
+        at = row - self._offset
+        return self._shown[at] if 0 <= at < len(self._shown) else None
+
+    # Where it is
+
+    def _measure(self) -> None:
+        self.virtual_size = Size(self.scrollable_content_region.width, self._total + 1)
+
+    def _scroll(self, top: int) -> None:
+        self.scroll_to(y=max(0, top), animate=False, force=True, immediate=True)
+
+    def _see(self, row: int) -> None:
+        height, top = self.size.height - 1, self.scroll_offset.y
+        if row < top:
+            self._scroll(row)
+        elif height > 0 and row >= top + height:
+            self._scroll(row + 1 - height)
+
+    def on_resize(self, event: Resize) -> None:
+        """Choose the columns that fit the new width."""
+        width = self.scrollable_content_region.width
+        self._fitted = fitted(self.COLUMNS, width - self.POINTER_WIDTH + 1)
+        self._measure()
+        self._see(self._cursor)
+        self.refresh()
+
+    # Drawing
+
+    def refresh_changed(self) -> None:
+        """Have the lines written that show something else now."""
+        height = self.size.height
+        if not self._total or len(self._drawn) < height - 1:
+            self.refresh()
+            return
+        top, width = self.scroll_offset.y, self.size.width
+        for y in range(1, height):
+            if self._drawn.get(y) != self._line(y - 1 + top, self._drawn.get(y)):
+                self.refresh(Region(0, y, width, 1))
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return the visible lines; the styles under them are worked out once for all."""
+        base = self.rich_style
+        cursor = self.get_component_rich_style("table--cursor")
+        header = self.get_component_rich_style("table--header")
+        self._styles = {
+            "header": LineStyles(base, header),
+            "cursor": LineStyles(base, cursor),
+            "row": LineStyles(base, NO_STYLE),
+        }
+        return super().render_lines(crop)
+
+    def render_line(self, y: int) -> Strip:
+        """Return the heads for the first line, then rows from where it is scrolled to."""
+        width = self.size.width
+        if y == 0:
+            heads = (Piece(self._label(column)) for column in self._fitted)
+            pieces = (Piece(" " * self.POINTER_WIDTH), *heads)
+            return self._lines.strip(HEADER, pieces, self._styles["header"], width)
+        if not self._total:
+            return self._empty_strip(y - EMPTY_LINE)
+        row = y - 1 + self.scroll_offset.y
+        line = self._drawn[y] = self._line(row, None)
+        if row >= self._total:
+            return Strip.blank(width, self._styles["row"].base)
+        pieces = (line.pointer, *line.pieces)
+        return self._lines.strip(row, pieces, self._styles[line.kind], width)
+
+    def _empty_strip(self, number: int) -> Strip:
+        """Return a line of the words that say why there are no rows."""
+        self._drawn.clear()
+        styles, width = self._styles["row"], self.size.width
+        lines = [""]
+        for word in self._empty.split():
+            if len(lines[-1]) + len(word) + 4 > width:
+                lines.append("")
+            lines[-1] += f" {word}"
+        if not 0 <= number < len(lines) or not lines[number]:
+            return Strip.blank(width, styles.base)
+        note = Piece(f" {lines[number]}", self._palette.style(Tone.MUTED))
+        return self._lines.strip(HEADER, (note,), styles, width)
+
+    def _line(self, row: int, before: DrawnLine | None) -> DrawnLine:
+        """Return what a line shows; a row that was drawn there is not made into pieces again."""
+        if row >= self._total:
+            return NO_LINE
+        known, here = self._known(row), row == self._cursor
+        kind = "cursor" if here else "row"
+        pointer = self._pointer(known.key if known else "", here=here)
+        if known is None:
+            dots = Piece(" …", self._palette.style(Tone.MUTED))
+            return DrawnLine(None, pointer, (dots,), kind)
+        if before is not None and before.known is known:
+            return before._replace(pointer=pointer, kind=kind)
+        cells = ((column, known.cells.get(column.key, NO_CELL)) for column in self._fitted)
+        pieces = tuple(
+            Piece(
+                fit(cell.text, column.width, right=column.right) + " " * GAP,
+                self._palette.style(cell.tone),
+            )
+            for column, cell in cells
+        )
+        return DrawnLine(known, pointer, pieces, kind)
+
+    def _pointer(self, key: str, *, here: bool) -> Piece:
+        return Piece("▸" if here else " ")
+
+    def _label(self, column: Column) -> str:
+        if column.key != self.sorted_by:
+            return fit(column.label, column.width, right=column.right) + " "
+        arrow = "▼" if self.descending else "▲"
+        label = fit(column.label, min(len(column.label), column.width - 1)) + arrow
+        return fit(label, column.width, right=column.right) + " "
+
+    # Keys and mouse
+
+    def action_cursor_down(self) -> None:
+        """Go to the next row."""
+        self.go_to(self._cursor + 1)
+
+    def action_cursor_up(self) -> None:
+        """Go to the row before."""
+        self.go_to(self._cursor - 1)
+
+    def action_scroll_top(self) -> None:
+        """Go to the first row."""
+        self.go_to(0)
+
+    def action_scroll_bottom(self) -> None:
+        """Go to the last row."""
+        self.go_to(self._total - 1)
+
+    def action_page_down(self) -> None:
+        """Go a page down."""
+        self.go_to(self._cursor + max(1, self.size.height - 2))
+
+    def action_page_up(self) -> None:
+        """Go a page up."""
+        self.go_to(self._cursor - max(1, self.size.height - 2))
+
+    async def on_click(self, event: Click) -> None:
+        """Go to the row that was clicked, open it if it is the cursor's; sort by a clicked head."""
+        row = event.style.meta.get("row")
+        if row == HEADER:
+            place = event.style.meta.get("column", 0) - 1
+            if self.SORTS and 0 <= place < len(self._fitted):
+                self.sort_by(self._fitted[place].key)
+        elif row is not None and row == self._cursor:
+            await self.run_action("screen.open")
+        elif row is not None:
+            self.go_to(row)
+
+
+class LiveTable(Table):
+    """Shows all of its rows, and sorts them itself."""
+
+    FOLLOWS_TOP: ClassVar[bool] = False
+    """Whether a cursor on the first row stays on whatever is the first row."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._rows: tuple[TableRow, ...] = ()
+        """The rows as they were given."""
 
     def show(self, rows: Sequence[TableRow], empty: str = "") -> None:
         """Show these rows, writing only what differs; without any, say why (safe text)."""
@@ -213,41 +435,31 @@ class LiveTable(DataTable[Text | RowMark]):
             self._empty = empty
             self.refresh()
         if self._rows != before:
-            self._write_all()
+            self._show_sorted()
 
-    def _write_all(self) -> None:
-        if not self._fitted:
-            return
-        self._mark_cursor_row()  # it may have been moved since; keys come faster than messages
-        ordered = self._sorted(self._rows)
-        keys = [row.key for row in ordered]
-        wanted = self._chosen if not self._stays_on_top() else None
-        place = self.cursor_row
-        self._remove_all_but(set(keys))
-        for row in ordered:
-            if self._sources.get(row.key) is not row:
-                self._write(row)
-        if self._order != keys:
-            self._reorder(keys)
-        self._restore_cursor(wanted, place)
+    def _show_sorted(self) -> None:
+        on_top = self.FOLLOWS_TOP and self._cursor == 0
+        self._shown, before = tuple(self._sorted(self._rows)), self._cursor
+        if len(self._shown) != self._total:
+            self._total = len(self._shown)
+            self._measure()
+        self._cursor = self._place_of(self._chosen if not on_top else None)
+        if self._cursor != before:
+            self._see(self._cursor)
+        self.choose_here()
+        self.refresh_changed()
 
     def choose(self, key: str) -> None:
         """Put the cursor on a row, if it is there."""
-        if key in self._order:
-            self.move_cursor(row=self._order.index(key))
-            self._mark_cursor_row()
+        self.go_to(self._place_of(key))
 
     def sort_by(self, column: str | None) -> None:
         """Sort by a column; the same again turns the order round, a third time ends it."""
-        if column is not None and column == self.sorted_by:
-            column, self.descending = (column, True) if not self.descending else (None, False)
-        else:
-            self.descending = False
-        self.sorted_by = column
-        self._rebuild()
-
-    def _stays_on_top(self) -> bool:
-        return self.FOLLOWS_TOP and self.cursor_row == 0
+        chosen = self._chosen
+        super().sort_by(None if self.descending and column == self.sorted_by else column)
+        self._show_sorted()
+        if chosen is not None:
+            self.choose(chosen)
 
     def _sorted(self, rows: tuple[TableRow, ...]) -> list[TableRow]:
         column = self.sorted_by
@@ -260,147 +472,17 @@ class LiveTable(DataTable[Text | RowMark]):
 
         return sorted(rows, key=position, reverse=self.descending)
 
-    def _remove_all_but(self, keys: set[str]) -> None:
-        for key in [key for key in self._order if key not in keys]:
-            self.remove_row(key)
-            self._order.remove(key)
-            del self._written[key], self._sources[key]
+    def action_page_down(self) -> None:
+        """Go a page down, and scroll as far."""
+        self._page(self.size.height - 1)
 
-    def _write(self, row: TableRow) -> None:
-        self._sources[row.key] = row
-        written = self._written.get(row.key)
-        if written is None:
-            cells = {c.key: row.cells.get(c.key, NO_CELL) for c in self._fitted}
-            texts = [self._text(c, cells[c.key]) for c in self._fitted]
-            self.add_row(RowMark(row.key), *texts, key=row.key, height=1)
-            self._written[row.key] = cells
-            self._order.append(row.key)
-            return
-        for column in self._fitted:
-            cell = row.cells.get(column.key, NO_CELL)
-            if cell[:2] != written[column.key][:2]:
-                self.update_cell(row.key, column.key, self._text(column, cell), update_width=False)
-            written[column.key] = cell
+    def action_page_up(self) -> None:
+        """Go a page up, and scroll as far."""
+        self._page(1 - self.size.height)
 
-    def _text(self, column: Column, cell: Cell) -> Text:
-        return Text(cell.text, no_wrap=True, end="")
-
-    def render_lines(self, crop: Region) -> list[Strip]:
-        """Return the visible lines; the styles under them are worked out once for all."""
-        base = self.rich_style
-        cursor = self.get_component_rich_style("datatable--cursor")
-        header = self.get_component_rich_style("datatable--header")
-        self._line_styles = {
-            "header": LineStyles(base, header),
-            "cursor": LineStyles(base, cursor),
-            "row": LineStyles(base, NO_STYLE),
-        }
-        return super().render_lines(crop)
-
-    def render_line(self, y: int) -> Strip:
-        """Return the heads for the first line, then rows from where the table is scrolled to."""
-        width = self.size.width
-        if y == 0:
-            heads = tuple(Piece(self._label(column)) for column in self._fitted)
-            return self._lines.strip(
-                HEADER,
-                (Piece(" " * self.POINTER_WIDTH), *heads),
-                self._line_styles["header"],
-                width,
-            )
-        row = y - 1 + self.scroll_offset.y
-        if not self._order and y == EMPTY_LINE and self._empty:
-            note = Piece(f"  {self._empty}", self._palette.style(Tone.MUTED))
-            return self._lines.strip(HEADER, (note,), self._line_styles["row"], width)
-        if row >= len(self._order):
-            return Strip.blank(width, self._line_styles["row"].base)
-        key = self._order[row]
-        kind = "cursor" if row == self.cursor_row else "row"
-        mark = self._pointer(key)
-        cells = self._written[key]
-        pieces = (mark, *(self._piece(column, cells[column.key]) for column in self._fitted))
-        return self._lines.strip(row, pieces, self._line_styles[kind], width)
-
-    def _pointer(self, key: str) -> Piece:
-        return Piece("▸" if key == self._chosen else " ")
-
-    def _piece(self, column: Column, cell: Cell) -> Piece:
-        text = fit(cell.text, column.width, right=column.right)
-        return Piece(text + " " * GAP, self._palette.style(cell.tone))
-
-    def _reorder(self, keys: list[str]) -> None:
-        places = {key: place for place, key in enumerate(keys)}
-
-        def place_of(mark: Text | RowMark) -> int:
-            assert isinstance(mark, RowMark)
-            return places[mark.key]
-
-        self.sort(MARK, key=place_of)
-        self._order = keys
-
-    def _restore_cursor(self, wanted: str | None, place: int) -> None:
-        if self._order:
-            row = self._order.index(wanted) if wanted in self._order else place
-            row = min(row, len(self._order) - 1)
-            if row != self.cursor_row:
-                self.move_cursor(row=row, scroll=False)
-        self._mark_cursor_row()
-
-    def _mark_cursor_row(self) -> None:
-        chosen = self.chosen
-        if chosen == self._chosen:
-            return
-        if self._chosen in self._written:
-            self.update_cell(self._chosen, MARK, RowMark(self._chosen))
-        if chosen is not None:
-            self.update_cell(chosen, MARK, RowMark(chosen, chosen=True))
-        self._chosen = chosen
-        self.post_message(self.Chosen(self, chosen))
-
-    def _rebuild(self) -> None:
-        width = self.scrollable_content_region.width
-        if not width:
-            return
-        chosen = self._chosen
-        self._fitted = self._columns(width)
-        self.clear(columns=True)
-        self._written.clear()
-        self._sources.clear()
-        self._order.clear()
-        self.add_column(" ", width=self.POINTER_WIDTH, key=MARK)
-        for column in self._fitted:
-            self.add_column(Text(column.label), width=column.width + GAP, key=column.key)
-        self._chosen = None
-        self._write_all()
-        if chosen is not None:
-            self.choose(chosen)
-
-    def _columns(self, width: int) -> tuple[Column, ...]:
-        return fitted(self.COLUMNS, width - self.POINTER_WIDTH + 1)
-
-    def _label(self, column: Column) -> str:
-        if column.key != self.sorted_by:
-            return fit(column.label, column.width, right=column.right) + " "
-        arrow = "▼" if self.descending else "▲"
-        label = fit(column.label, min(len(column.label), column.width - 1)) + arrow
-        return fit(label, column.width, right=column.right) + " "
-
-    def on_resize(self, event: Resize) -> None:
-        """Choose the columns that fit the new width."""
-        width = self.scrollable_content_region.width
-        if width and self._fitted != self._columns(width):
-            self._rebuild()
-
-    @on(DataTable.RowHighlighted)
-    def _cursor_moved(self, event: DataTable.RowHighlighted) -> None:
-        event.stop()
-        self._mark_cursor_row()
-
-    @on(DataTable.HeaderSelected)
-    def _header_clicked(self, event: DataTable.HeaderSelected) -> None:
-        event.stop()
-        if event.column_key.value not in (None, MARK):
-            self.sort_by(event.column_key.value)
+    def _page(self, rows: int) -> None:
+        self._scroll(self.scroll_offset.y + rows)
+        self.go_to(self._cursor + rows)
 
 
 class MarkableTable(LiveTable):
@@ -419,7 +501,7 @@ class MarkableTable(LiveTable):
     @property
     def marked(self) -> tuple[str, ...]:
         """Keys of the marked rows, in their order on the screen."""
-        return tuple(key for key in self._order if key in self._marked)
+        return tuple(row.key for row in self._shown if row.key in self._marked)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -441,23 +523,21 @@ class MarkableTable(LiveTable):
 
     def action_mark_all(self) -> None:
         """Mark all rows, or none if all are marked."""
-        rows = frozenset(self._order)
+        rows = frozenset(row.key for row in self._shown)
         self._mark(frozenset() if self._marked == rows else rows)
 
     def _mark(self, keys: frozenset[str]) -> None:
-        changed = self._marked ^ keys
-        self._marked = keys
-        for key in changed.intersection(self._order):
-            self.refresh_row(self._order.index(key))
-        if changed:
+        if keys != self._marked:
+            self._marked = keys
+            self.refresh_changed()
             self.post_message(self.MarksChanged())
 
-    def _remove_all_but(self, keys: set[str]) -> None:
-        super()._remove_all_but(keys)
-        self._marked &= keys
+    def _show_sorted(self) -> None:
+        self._marked &= {row.key for row in self._rows}
+        super()._show_sorted()
 
-    def _pointer(self, key: str) -> Piece:
-        pointer = super()._pointer(key).text
+    def _pointer(self, key: str, *, here: bool) -> Piece:
+        pointer = super()._pointer(key, here=here).text
         mark = "✓" if key in self._marked else " "
         return Piece(pointer + mark, self._palette.style(Tone.KEY))
 

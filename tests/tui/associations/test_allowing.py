@@ -20,6 +20,7 @@ from tests.fakes import (
     whitelist_rejections,
 )
 from tests.tui.dashboard.test_dashboard import footer, row, running, settle, toasts
+from tests.tui.tables import cell
 from tui.app import ConsoleApp
 from tui.associations.allow import AllowDialog, WhitelistPreview, advice, allow_form, sent_as
 from tui.associations.table import AssociationsTable
@@ -70,8 +71,8 @@ def options(app: ConsoleApp) -> list[str]:
 async def test_repeats_are_counted_in_the_table_and_in_the_reason() -> None:
     async with at_row(whitelist_rejections()) as (app, _):
         table = app.dashboard.query_one(AssociationsTable)
-        assert str(table.get_cell(row(app, OLD_WS), "objects")) == "×25"
-        assert str(table.get_cell(row(app, "A-0424"), "objects")) == "–"
+        assert cell(table, row(app, OLD_WS), "objects") == "×25"
+        assert cell(table, row(app, "A-0424"), "objects") == "–"
         why = words(app, "#why")
         said = "✗ rejected ×25, last 14:03:19, w allows it: calling AE title OLD_WS from 10.4.2.77"
         assert why.startswith(said)

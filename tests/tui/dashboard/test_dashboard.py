@@ -28,6 +28,7 @@ from tests.fakes import (
     shared_port_in_use,
     whitelist_rejections,
 )
+from tests.tui.tables import cell
 from tui.app import ConsoleApp
 from tui.associations.table import AssociationsTable, row_key
 from tui.dashboard.panels import ThroughputChart
@@ -133,7 +134,7 @@ async def test_numbers_follow_the_engine_when_asked() -> None:
         await app.look()
         await pilot.pause()
         table = app.dashboard.query_one(ReceiversTable)
-        assert str(table.get_cell("1", "today")) == "50,000"
+        assert cell(table, "1", "today") == "50,000"
 
 
 async def test_a_silent_engine_is_named_with_the_time_of_its_last_answer() -> None:
@@ -222,7 +223,7 @@ async def test_the_error_panel_goes_when_another_receiver_is_selected() -> None:
 async def test_a_rejected_caller_is_a_row_with_its_reason_in_words() -> None:
     async with running(whitelist_rejections()) as (app, pilot):
         table = app.dashboard.query_one(AssociationsTable)
-        assert str(table.get_cell(row(app, "A-0425"), "state")) == "✗ reject"
+        assert cell(table, row(app, "A-0425"), "state") == "✗ reject"
         why = app.dashboard.query_one("#why", Static)
         assert "OLD_WS from 10.4.2.77 is on no whitelist line of CT_INTAKE" in str(why.content)
         table.focus()

@@ -131,7 +131,7 @@ async def test_filter_and_order_choose_among_more_senders_than_are_shown(
         table.sort_by("objects")
         table.sort_by("objects")
         await pilot.pause()
-        assert table._order[0] == "CT0399\n10.1.1.149"
+        assert table._shown[0].key == "CT0399\n10.1.1.149"
         assert table.row_count == 300
         screen.query_one(FilterBar).value = "caller:ct0007"
         await pilot.pause()

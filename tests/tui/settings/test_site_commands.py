@@ -18,6 +18,7 @@ from tests.fakes import (
     make_status,
 )
 from tests.tui.dashboard.test_dashboard import footer, header, running, settle, shown, toasts
+from tests.tui.tables import cell
 from tui.app import ConsoleApp
 from tui.keys import possible
 from tui.receivers.table import ReceiversTable
@@ -82,7 +83,7 @@ async def test_a_barred_site_says_so_above_everything(size: tuple[int, int]) -> 
         assert shown(app, "#barred")
         assert banner(app).startswith("⊘ DICOM receivers are not allowed on this site: 4 enabled")
         table = app.dashboard.query_one(ReceiversTable)
-        assert str(table.get_cell("1", "state")) == "⊘ BARRED"
+        assert cell(table, "1", "state") == "⊘ BARRED"
         assert "⊘" in header(app)
 
 

@@ -1,9 +1,9 @@
-"""The live table: cursor by key, only changed cells written, columns by width."""
+"""The live table: cursor by key, only changed lines written, columns by width."""
 
 from typing import Any
 
-import pytest
 from textual.app import App, ComposeResult
+from textual.geometry import Region
 
 from tui.widgets.table import Cell, Column, LiveTable, TableRow, fitted
 
@@ -14,19 +14,19 @@ WIDE = Column("wide", "Wide", 10, at_least=60, flexible=True, max_width=30)
 
 class SmallTable(LiveTable):
     COLUMNS = (NAMES, NUMBERS, WIDE)
-    written: list[tuple[str, str]]
 
-    def update_cell(self, row_key: Any, column_key: Any, value: Any, **options: Any) -> None:
-        assert options.get("update_width", False) is False
-        self.written.append((str(row_key), str(column_key)))
-        super().update_cell(row_key, column_key, value, **options)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.written: list[str] = []
+
+    def refresh(self, *regions: Region, **options: Any) -> "SmallTable":
+        self.written += [str(region.y) for region in regions] or ["all"]
+        return super().refresh(*regions, **options)
 
 
 class TableApp(App[None]):
     def compose(self) -> ComposeResult:
-        table = SmallTable(id="table")
-        table.written = []
-        yield table
+        yield SmallTable(id="table")
 
     @property
     def table(self) -> SmallTable:
@@ -41,44 +41,35 @@ def rows(**numbers: int) -> list[TableRow]:
 
 
 def order(table: LiveTable) -> list[str]:
-    return [
-        str(key.value)
-        for key in (
-            table.coordinate_to_cell_key((i, 0)).row_key  # type: ignore[arg-type]
-            for i in range(table.row_count)
-        )
-    ]
+    return [table.render_line(y).text.lstrip("▸").split()[0] for y in range(1, table.row_count + 1)]
 
 
-async def test_a_row_that_is_the_same_is_not_looked_at_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_only_lines_that_changed_are_written() -> None:
     app = TableApp()
     async with app.run_test(size=(40, 10)) as pilot:
-        before = rows(a=1, b=2)
-        app.table.show(before)
-        await pilot.pause()
-        looked: list[str] = []
-        write = app.table._write
-
-        def note(row: TableRow) -> None:
-            looked.append(row.key)
-            write(row)
-
-        monkeypatch.setattr(app.table, "_write", note)
-        app.table.show(before)
-        app.table.show([before[0], *rows(b=3)])
-        assert looked == ["b"]
-
-
-async def test_only_cells_that_changed_are_written() -> None:
-    app = TableApp()
-    async with app.run_test(size=(40, 10)) as pilot:
-        app.table.show(rows(a=1, b=2))
+        app.table.show(before := rows(a=1, b=2, c=3))
         await pilot.pause()
         app.table.written.clear()
-        app.table.show(rows(a=1, b=3))
-        assert app.table.written == [("b", "number")]
+        app.table.show(rows(a=1, b=2, c=3))
+        app.table.show([*before[:1], *rows(b=7), *before[2:]])
+        assert app.table.written == ["2"]
+        await pilot.pause()
+        app.table.written.clear()
+        app.table.go_to(2)
+        assert app.table.written == ["1", "3"]
+
+
+async def test_rows_that_come_back_to_an_empty_table_are_written() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.table.show(before := rows(a=1, b=2))
+        await pilot.pause()
+        app.table.show((), "none")
+        await pilot.pause()
+        assert "none" in app.table.render_line(2).text
+        app.table.written.clear()
+        app.table.show(before, "none")
+        assert "all" in app.table.written
 
 
 async def test_the_cursor_stays_on_its_row_when_others_come_and_go() -> None:
@@ -91,7 +82,7 @@ async def test_the_cursor_stays_on_its_row_when_others_come_and_go() -> None:
         app.table.show(rows(x=9, y=9, c=3, a=1))
         await pilot.pause()
         assert app.table.chosen == "c"
-        assert app.table.cursor_row == 2
+        assert app.table.row == 2
         assert order(app.table) == ["x", "y", "c", "a"]
 
 
@@ -130,9 +121,9 @@ async def test_vim_keys_move_the_cursor() -> None:
         app.table.focus()
         for key, expected in (("j", 1), ("k", 0), ("G", 39), ("g", 0), ("ctrl+d", 8)):
             await pilot.press(key)
-            assert abs(app.table.cursor_row - expected) <= 1, key
+            assert abs(app.table.row - expected) <= 1, key
         await pilot.press("ctrl+u")
-        assert app.table.cursor_row == 0
+        assert app.table.row == 0
 
 
 async def test_sorting_goes_up_then_down_then_back_to_the_given_order() -> None:
