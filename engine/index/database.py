@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
@@ -31,12 +32,13 @@ class PrivateFile:
     name: str
     """As in "the queue of commands"."""
     schema: str
+    """The tables of the first version, each made only if it is not there."""
     version: int
     """Of the schema; files of a later one are not touched."""
     remedy: str
     """What to do if it can't be used."""
     steps: Mapping[int, str] = field(default_factory=dict)
-    """What brings a file to a version from the one before."""
+    """What brings a file to a version from the one before; a new file takes all of them."""
     synchronous: str = "FULL"
     """Whether what is written survives a power cut (``FULL``), or may be undone (``NORMAL``)."""
 
@@ -50,11 +52,39 @@ class PrivateFile:
             _create(path)
             connection = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, check_same_thread=False)
             try:
-                self._prepare(connection)
+                self.prepare(connection, path)
             except BaseException:
                 connection.close()
                 raise
             return connection
+
+    def prepare(self, connection: sqlite3.Connection, path: Path) -> None:
+        """Make the tables, or bring those of an earlier version to this one, all steps or none.
+
+        What an earlier version made is copied first, as ``<file>.schema-<its version>``.
+
+        Raises:
+            StorageUnusable: if a later version made it.
+            sqlite3.Error: if it can't be read or written.
+            OSError: if the copy can't be written.
+        """
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {self.synchronous}")
+        if self._version_of(connection) == self.version:
+            return
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            version = self._version_of(connection)  # another process may have been faster
+            if version == self.version:
+                return
+            # The first versions wrote no number into their files.
+            if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+                _copy_aside(path, version)
+            steps = range(max(version, 1) + 1, self.version + 1)
+            for script in (self.schema, *(self.steps[step] for step in steps)):
+                for statement in _statements(script):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {self.version}")
 
     def check(self, connection: sqlite3.Connection) -> None:
         """Read the whole file.
@@ -76,20 +106,6 @@ class PrivateFile:
             kind = StorageDamaged if _is(error, *_DAMAGE) else StorageUnusable
             remedy = MAKE_ROOM if _is(error, sqlite3.SQLITE_FULL) else self.remedy
             raise kind(f"{self.name} can't be used: {error}", remedy) from error
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {self.synchronous}")
-        if self._version_of(connection) == self.version:
-            return
-        with connection:
-            connection.execute("BEGIN IMMEDIATE")
-            version = self._version_of(connection)  # another process may have been faster
-            steps = range(max(version, 1) + 1, self.version + 1) if version else ()
-            for script in (self.schema, *(self.steps[step] for step in steps)):
-                for statement in _statements(script):
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {self.version}")
 
     def _version_of(self, connection: sqlite3.Connection) -> int:
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -145,6 +161,44 @@ class PrivateTables:
 def _create(path: Path) -> None:
     """Make the file if it is not there, closed to others."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+
+
+def _copy_aside(path: Path, version: int) -> None:
+    """Copy a file as it was last committed, durably, and remove its copy of another version.
+
+    The caller holds the lock for writing, so that nobody changes the file or copies it as well.
+    """
+    copy = path.with_name(f"{path.name}.schema-{version}")
+    part = path.with_name(f"{path.name}.schema.part")
+    part.unlink(missing_ok=True)
+    try:
+        _create(part)
+        address = f"{path.absolute().as_uri()}?mode=ro"
+        with (
+            closing(sqlite3.connect(address, uri=True, timeout=LOCK_WAIT_SECONDS)) as source,
+            closing(sqlite3.connect(part)) as target,
+        ):
+            # A part is made anew after a crash: a journal would only be left behind.
+            target.execute("PRAGMA journal_mode = OFF")
+            source.backup(target)
+        _flush(part)
+        part.replace(copy)
+        _flush(path.parent)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+    for other in path.parent.iterdir():
+        if re.fullmatch(rf"{re.escape(path.name)}\.schema-\d+", other.name) and other != copy:
+            other.unlink()
+
+
+def _flush(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.errors import StorageUnusable
+from engine.index.database import LOCK_WAIT_SECONDS, PrivateFile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-FIRST_VERSION = 1
 
 _STEPS = {
     2: """
@@ -96,14 +96,6 @@ NEXT_SESSION = (
 """The number of a new session: queues, traces and people still know those of removed ones."""
 
 
-def migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Bring an index from a version to this one's; a crash leaves it at some version between."""
-    for step in range(max(version, FIRST_VERSION) + 1, SCHEMA_VERSION + 1):
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {_STEPS[step]} PRAGMA user_version = {step}; COMMIT;"
-        )
-
-
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (
     id INTEGER PRIMARY KEY,
@@ -164,36 +156,27 @@ CREATE TABLE IF NOT EXISTS engine (clean_stop INTEGER NOT NULL);
 """
 
 
+_REMEDY = "check the disk; the received files are not affected"
+_FILE = PrivateFile("the session index", _SCHEMA, SCHEMA_VERSION, _REMEDY, _STEPS)
+
+
 def open_index(path: Path, durable: bool) -> sqlite3.Connection:
     """Return a connection for all threads to an index, which is made if it is not there.
 
     Raises:
         StorageUnusable: if it can't be opened, or belongs to a later version.
     """
+    file = _FILE if durable else replace(_FILE, synchronous="NORMAL")
     try:
-        connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
+        # Unlike the files beside it, an index may be a link to a faster disk.
+        connection = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, check_same_thread=False)
         try:
             path.chmod(0o600)
-            _prepare(connection, durable)
+            file.prepare(connection, path)
         except BaseException:
             connection.close()
             raise
     except (sqlite3.Error, OSError) as error:
-        raise StorageUnusable(
-            f"the session index {path.name} can't be opened: {error}",
-            "check the disk; the received files are not affected",
-        ) from error
+        reason = f"the session index {path.name} can't be opened: {error}"
+        raise StorageUnusable(reason, _REMEDY) from error
     return connection
-
-
-def _prepare(connection: sqlite3.Connection, durable: bool) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise StorageUnusable(
-            f"the session index has schema {version}, this version reads {SCHEMA_VERSION}",
-            "run the newer dicomdock",
-        )
-    connection.executescript(_SCHEMA)
-    migrate(connection, version)

@@ -25,7 +25,6 @@ CREATE TABLE IF NOT EXISTS runs (
     session INTEGER NOT NULL,
     status TEXT NOT NULL,
     begun INTEGER NOT NULL DEFAULT 0,
-    study TEXT NOT NULL DEFAULT '',
     UNIQUE (processor, finished, finished_at)
 );
 """

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from engine.errors import StorageUnusable
+from engine.index import schema
 from engine.index.reader import IndexFile
 from engine.index.schema import SCHEMA_VERSION
 from engine.index.store import SessionIndex, SessionKey
@@ -60,6 +62,29 @@ def test_an_old_index_is_brought_to_this_version_once(old: Path) -> None:
         assert (session.id, session.status, session.area, session.auto_archive) == (
             *(7, SessionStatus.RECEIVING, SessionArea.PREARCHIVE, True),
         )
+
+
+def test_an_old_index_is_copied_before_it_is_brought_to_this_version(old: Path) -> None:
+    SessionIndex(old, durable=False).close()
+    copy = sqlite3.connect(old.with_name("index.sqlite.schema-1"))
+    (version,) = copy.execute("PRAGMA user_version").fetchone()
+    sessions = copy.execute("SELECT id, label FROM sessions").fetchall()
+    copy.close()
+    assert (version, sessions) == (1, [(7, "E")])
+
+
+def test_an_index_that_can_not_be_migrated_stays_as_it_was(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = {**schema._STEPS, SCHEMA_VERSION: "ALTER TABLE missing ADD COLUMN a"}
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "_FILE", replace(schema._FILE, steps=last))
+        with pytest.raises(StorageUnusable, match="no such table"):
+            SessionIndex(old, durable=False)
+    connection = sqlite3.connect(old)
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    connection.close()
+    SessionIndex(old, durable=False).close()
 
 
 def test_the_number_of_a_session_that_is_gone_is_never_anothers(old: Path) -> None:
