@@ -9,8 +9,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FACADE = "engine"
 """It imports the engine inside a function, and the engine asks it for the version."""
-APP = "tui.app"
-"""What it imports names its type."""
 
 
 def module_of(file: Path) -> str:
@@ -41,7 +39,7 @@ def imports_of(package: str, *, late: bool = False) -> dict[str, set[str]]:
     files = {module_of(file): file for file in (ROOT / package).rglob("*.py")}
     return {
         module: imports_at_the_top(ast.parse(file.read_text("utf-8")), late=late)
-        & files.keys() - {FACADE, APP, module}
+        & files.keys() - {FACADE, module}
         for module, file in files.items()
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider, SearchIcon
 from textual.content import Content
@@ -14,11 +14,33 @@ from tui.shell.offers import navigation_entries
 from tui.shell.screen import ConsoleScreen, PaletteEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Iterator, Sequence
 
     from textual.style import Style
+    from textual.theme import Theme
 
-    from tui.app import ConsoleApp
+    from tui.shell.screen import ScreenContext
+
+
+class PaletteHost(Protocol):
+    """The part of `tui.app.ConsoleApp` that the palette offers."""
+
+    console_themes: Sequence[Theme]
+    theme: str
+    frame: ScreenContext
+
+    def go(self, name: str) -> None:
+        """Show a screen."""
+
+    def choose_theme(self, name: str) -> None:
+        """Use a theme."""
+
+    def action_undo(self) -> None:
+        """Ask to take back the newest change."""
+
+    def action_quit(self) -> Awaitable[None]:
+        """Leave the console."""
+        ...
 
 
 class ConsoleCommands(Provider):
@@ -39,7 +61,7 @@ class ConsoleCommands(Provider):
                 yield Hit(score, _display(name, offer), offer.run, offer.name)
 
     def _entries(self) -> Iterator[PaletteEntry]:
-        app = cast("ConsoleApp", self.app)
+        app = cast("PaletteHost", self.app)
         if isinstance(self.screen, ConsoleScreen):
             yield from self.screen.palette_entries()
             if not self.screen.OFFERS_RECEIVERS:
@@ -48,14 +70,14 @@ class ConsoleCommands(Provider):
         yield from _app_entries(app)
 
 
-def _navigation_entries(app: ConsoleApp, screen: ConsoleScreen) -> Iterator[PaletteEntry]:
+def _navigation_entries(app: PaletteHost, screen: ConsoleScreen) -> Iterator[PaletteEntry]:
     for place in screen.frame.places:
         if place.screen and (place.name != screen.PLACE or screen.crumbs()):
             shown, go = place.number, partial(app.go, place.name)
             yield PaletteEntry(f"go: {place.label}", f"screen {place.number}", shown, go)
 
 
-def _app_entries(app: ConsoleApp) -> Iterator[PaletteEntry]:
+def _app_entries(app: PaletteHost) -> Iterator[PaletteEntry]:
     if not app.frame.read_only:
         detail = "shows what that changes, and asks"
         yield PaletteEntry("configuration: Undo last change", detail, "Z", app.action_undo)
