@@ -1,4 +1,4 @@
-"""Counters and rates of what arrives: per second, in total, and how long an answer took."""
+"""Counters and rates: objects and bytes per second and in total, and the latency of answers."""
 
 from __future__ import annotations
 

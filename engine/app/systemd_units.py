@@ -1,4 +1,4 @@
-"""The units of dicomdock as a systemd service, as texts; pure.
+"""The systemd units of dicomdock as texts, and the addresses of its socket unit; pure.
 
 The socket unit holds the ports, so that a restart of the service refuses no caller. The service
 sees its data directory and nothing else that it could change (systemd.exec(5)).

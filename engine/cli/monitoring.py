@@ -1,4 +1,4 @@
-"""`health` and `metrics`: what monitoring systems ask, for those that run commands."""
+"""`health`, `metrics` and `support-bundle`: for monitoring systems and for support."""
 
 from __future__ import annotations
 

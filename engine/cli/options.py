@@ -1,4 +1,4 @@
-"""How commands are declared: verbs, switches, and options whose values need reading."""
+"""How commands declare verbs, switches and options."""
 
 from __future__ import annotations
 

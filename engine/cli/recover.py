@@ -1,4 +1,4 @@
-"""`config recover`: restore a configuration file that is missing or can't be read."""
+"""`config recover`: restores a configuration that is missing or can't be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sessions`: what has arrived, and what is to become of it.
+"""`sessions` and `trace`: what has arrived, and what happens to it.
 
 A running engine is asked by a row in its index and a ring at its door; without one, the command
 does the work itself.

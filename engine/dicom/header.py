@@ -1,4 +1,4 @@
-"""The header of a received object: the text of single elements, decoded once and when asked.
+"""The header of a received object: texts of elements, decoded once and on demand (PS3.5).
 
 `engine.dicom.dataset` finds the elements; identify and placement read the `HeaderView`.
 """

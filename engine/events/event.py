@@ -1,4 +1,4 @@
-"""What every event has, and its place in the journal."""
+"""The base of all events, its place in the journal, and events of kinds that are not known here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The default identifier: receiver rules, site rules, then XNAT's built-in defaults (XNAT 5).
+"""The built-in identifiers: rules and defaults (XNAT 5), fixed project, study routing.
 
 What an identifier is, and how to write another one, says `engine.identification.identifiers`.
 """

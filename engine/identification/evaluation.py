@@ -1,4 +1,4 @@
-"""One object's inquiry: clauses are asked in order, in limited time, and noted if wanted."""
+"""Evaluates the rules for one object: in order, in limited time, with a trace on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an identifier is: the part that says where an object belongs. Plugins begin here.
+"""The contract of identifiers: plug-ins begin here.
 
 A plugin is a class with the members of `Identifier` that is made without arguments, and an entry
 point of the group ``dicomdock.identifiers`` whose name is ``info.id``. It is loaded when the engine

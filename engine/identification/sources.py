@@ -1,4 +1,4 @@
-"""What may name an attribute's value: a routing rule, an assignment in a comment, a whole element.
+"""The sources of a label: routing rules, assignments in comments, whole elements.
 
 `Routing` puts the clauses of one receiver in order, once per configuration (XNAT 5.1, 5.2).
 """

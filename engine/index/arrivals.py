@@ -1,4 +1,4 @@
-"""Stored objects in the order of their rows, for whatever acts after storing.
+"""Stored objects and finished sessions in order, for forwarding and commands.
 
 Every stored object gets one row: with its batch, or after a crash when it is adopted from the disk.
 Rows are numbered as they are committed, by one writer, and numbers are never used again. So whoever

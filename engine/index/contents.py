@@ -1,4 +1,4 @@
-"""What a session holds, by its rows: scans and their objects, states, senders and warnings."""
+"""The scans and objects of a session, by its rows: states, senders, warnings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQLite files beside the index, each the owner's alone and shared by commands and an engine."""
+"""SQLite files: private to their owner, shared by processes, set aside when damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions looked up in an index, also while an engine writes to it."""
+"""Lists, pages and totals of sessions, readable while an engine writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index looked at while an engine writes to it: neither waits for the other.
+"""Connections that read the index while an engine writes to it.
 
 SQLite's write-ahead log gives a connection of its own the last committed state at any time.
 """

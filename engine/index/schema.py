@@ -1,4 +1,4 @@
-"""The tables of the index, and how its file is opened: made, or brought to this version."""
+"""The tables of the index, and the migrations from earlier versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SQLite index: sessions, and one row with the final state of every received object.
+"""The index of a running engine: sessions, and the final state of every received object.
 
 The files are the truth and the index follows: a session's row is committed before its first file,
 object rows come in batches from one writer thread, and `engine.sessions.recovery` adopts what a

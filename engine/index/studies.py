@@ -1,4 +1,4 @@
-"""What is known of a study besides its objects: where it was announced to go, and its label."""
+"""Study routes and running labels: what is known of a study besides its objects."""
 
 from __future__ import annotations
 

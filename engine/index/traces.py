@@ -1,4 +1,4 @@
-"""Which sessions an accession number or patient ID belongs to, kept as keyed hashes only.
+"""Finds sessions by UID, accession number or patient ID; the latter two are kept as keyed hashes.
 
 The key is a file beside the index; whoever has the index alone can neither read nor try values.
 """

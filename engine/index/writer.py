@@ -1,4 +1,4 @@
-"""The rows that come with every object, written in batches by one thread, so that nobody waits."""
+"""Writes the rows of objects in batches on one thread, and wakes whoever waits for them."""
 
 from __future__ import annotations
 

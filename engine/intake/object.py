@@ -1,4 +1,4 @@
-"""One object while it arrives: its bytes go to a part on the disk, behind our own file meta."""
+"""One object on its way in: its association, its request, and its file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dry run of files: what the engine would make of each, by rules that are saved or drafted."""
+"""Dry runs of files: where each would go by saved or drafted rules; nothing is stored."""
 
 from __future__ import annotations
 

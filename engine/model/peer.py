@@ -1,4 +1,4 @@
-"""A peer that we call: its address, both AE titles, how TLS is spoken, and how long it may take."""
+"""A peer that we call: address, AE titles (PS3.5 6.2), TLS and time limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plugins as they are shown: what another distribution adds, or why it could not."""
+"""Classes that plug-ins add: identifiers, file namers, and why one could not be loaded."""
 
 from __future__ import annotations
 

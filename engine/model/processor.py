@@ -1,4 +1,4 @@
-"""Processor instances: which class sees the objects of which receivers, where, and in what order.
+"""Processors: their classes, parameters, receivers, location and order.
 
 `parse_processor` is the one place where raw values become a `Processor`: the dialog, the command
 line and the configuration file all go through it.

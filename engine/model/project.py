@@ -1,4 +1,4 @@
-"""Projects: what received sessions are sorted into, and how a name finds one."""
+"""Projects: what sessions are sorted into, and how a name or alias finds one."""
 
 from __future__ import annotations
 

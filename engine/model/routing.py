@@ -1,4 +1,4 @@
-"""Routing rules by what they decide: those of a receiver, or those of the whole site."""
+"""Routing rules by what they decide, of a receiver or of the site."""
 
 from __future__ import annotations
 

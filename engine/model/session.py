@@ -1,4 +1,4 @@
-"""Imaging sessions: a study inside a project, and every state it may be in, one after the other."""
+"""Imaging sessions: their states, and which actions each state allows."""
 
 from __future__ import annotations
 

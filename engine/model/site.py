@@ -1,4 +1,4 @@
-"""Site settings: what holds for all receivers of this installation."""
+"""Site settings: what holds for all receivers, and how sessions are treated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Study routes: where a study goes that was announced before its objects arrive (XNAT 7.3)."""
+"""Study routes: where an announced study goes (XNAT 7.3), and their CSV form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts of several lines, such as scripts and filters: how long they may be, and of what."""
+"""Texts of several lines, such as scripts: allowed characters and length; and moments as text."""
 
 from __future__ import annotations
 

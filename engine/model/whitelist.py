@@ -1,4 +1,4 @@
-"""Whitelist entries and the one decision whether a caller passes.
+"""Whitelist entries, the decision whether a caller passes, and a review of odd entries.
 
 An entry is an AE title, an address or network, or AE@address (XNAT 4.1), with three deviations:
 text that looks like an address but is none is refused instead of silently becoming an AE title,

@@ -1,4 +1,4 @@
-"""What a processor is: the part that may change, relabel or reject an object. Plugins begin here.
+"""The contract of processors: plug-ins begin here.
 
 A plugin is a class that is made without arguments, and an entry point of the group
 ``dicomdock.processors`` whose name is ``info.id``. It has the members of `ObjectProcessor`:

@@ -1,4 +1,4 @@
-"""The installed processor classes: loaded from entry points and checked; broken ones are named."""
+"""The installed processor classes: loaded from entry points and checked; faulty ones are named."""
 
 from __future__ import annotations
 

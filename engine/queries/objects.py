@@ -1,4 +1,4 @@
-"""`ObjectsView` of an engine in this process: headers and images read in a process of their own."""
+"""`ObjectsView` of an engine in this process: headers, images and comparisons of objects."""
 
 from __future__ import annotations
 

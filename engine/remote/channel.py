@@ -1,4 +1,4 @@
-"""The client's way to an engine: HTTP over its UNIX socket.
+"""The HTTP client of the control API, over the engine's UNIX socket.
 
 This is httpcore, httpx' lower half: httpx itself loads the terminal libraries of its command.
 """

@@ -1,4 +1,4 @@
-"""`RemoteEngine`: an engine in another process, with the methods of `EngineView`."""
+"""`RemoteEngine`: an engine in another process, polled and followed, as an `EngineView`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything it takes to serve an engine: its socket, and a TCP port if one is asked for."""
+"""Serves an engine: control socket, optional TCP port, metrics and health."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every method of `EngineView` and of its groups: where it is, what it takes, what it returns."""
+"""The control protocol: a path, parameters and a result for each method of `EngineView`."""
 
 from __future__ import annotations
 

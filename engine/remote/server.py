@@ -1,4 +1,4 @@
-"""HTTP servers: each is one thread with an event loop, which serves until it is stopped."""
+"""The control server: accepts, limits and serves connections on a thread with an event loop."""
 
 from __future__ import annotations
 

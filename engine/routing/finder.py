@@ -1,4 +1,4 @@
-"""A Java pattern looked for anywhere in a value, whatever the case of its letters (XNAT 11.2)."""
+"""Finds a Java pattern in a value, ignoring case, within a limit of work (XNAT 11.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Engine: builds the parts, starts and stops them, and is the `EngineView` of this process."""
+"""The `Engine`: builds, starts and stops the parts, and is the `EngineView` of this process."""
 
 from __future__ import annotations
 

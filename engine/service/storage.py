@@ -1,4 +1,4 @@
-"""The data directory, taken by one engine: everything in it that is opened, and closed again."""
+"""The data directory, locked by one engine: opens and closes all its files, loads plug-ins."""
 
 from __future__ import annotations
 

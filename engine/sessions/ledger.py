@@ -1,4 +1,4 @@
-"""Every change of a session's status, and every request for one, each in one transaction."""
+"""Changes of a session's status and requests for them, each in one transaction."""
 
 from __future__ import annotations
 

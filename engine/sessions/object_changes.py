@@ -1,4 +1,4 @@
-"""How the rows of objects follow their files, in the transaction of whoever moves those.
+"""Changes the rows of objects in the transaction that moves their files.
 
 Each may be repeated after a crash: what was noted the first time stays as it is.
 """

@@ -1,4 +1,4 @@
-"""After a crash: adopt what is on disk but not in the index, forget what never came to be.
+"""After a crash: adopts files without a row, and removes rows without a file.
 
 The files are the truth. An object whose sender was told "success" is on disk under its final name;
 at worst its row is missing. Nothing here touches an object.

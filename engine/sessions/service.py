@@ -1,4 +1,4 @@
-"""The parts that look after whole sessions, put together for an engine or for a single command."""
+"""The parts that work on sessions, built for an engine or for a single command."""
 
 from __future__ import annotations
 

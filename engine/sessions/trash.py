@@ -1,4 +1,4 @@
-"""The trash: deleted sessions and replaced objects, removed for good when their time is over."""
+"""The trash of deleted sessions and replaced objects, and when its contents expire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of sessions by themselves and on request: built, archived, moved, deleted.
+"""The thread that works on sessions: it sleeps until one is due or a command wakes it.
 
 Everything here happens one session after the other: on the thread of `engine.sessions.worker` while
 an engine runs, or on that of a command if none does. Objects may arrive at any time; what they

@@ -1,4 +1,4 @@
-"""Folders below a root: made where they are missing, opened step by step, never through a link."""
+"""Folders below a root: made, opened and renamed step by step, never through a link."""
 
 from __future__ import annotations
 

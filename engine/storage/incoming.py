@@ -1,4 +1,4 @@
-"""From a part to the final file: flushed, published without overwriting, and flushed again.
+"""Incoming files: written, flushed, published without overwriting, and flushed again.
 
 A part is what an object is called while it arrives. Parts come from `IncomingArea`; `publish` gives
 them their final name, and whatever happens no part stays behind.

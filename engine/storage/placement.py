@@ -1,4 +1,4 @@
-"""Names of folders and files: what a peer says never becomes a path by itself (XNAT 9)."""
+"""Safe names of folders and files: peer text never becomes a path by itself (XNAT 9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which scan and which resource each object of a session belongs to (XNAT 9.3, 9.4); pure.
+"""Scan, resource and modality of each object of a session (XNAT 9.3, 9.4, 12.12); pure.
 
 Objects come in the order in which they arrived, so that a scan keeps its id when later objects
 join the session.

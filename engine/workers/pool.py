@@ -1,4 +1,4 @@
-"""Processes that run one function for others: what hangs or crashes there is killed there.
+"""A pool of processes that run one function; one that hangs or crashes is killed and replaced.
 
 Each call has a process for itself, so that nobody else's work is lost with it. Processes are
 started when they are first needed, one of them ahead if that is wanted, and end when their parent

@@ -1,4 +1,4 @@
-"""Anonymization on receipt: a part becomes an anonymized part, or the object is not stored.
+"""Anonymization on receipt: a script's result replaces the file, or the object is refused.
 
 Nothing else is ever done with an object that should have been anonymized (fails closed).
 """

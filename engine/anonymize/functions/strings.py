@@ -1,4 +1,4 @@
-"""Functions on text (dicomedit 9.1)."""
+"""Functions on text, and Java's MessageFormat as far as they need it (dicomedit 9.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way of the marked object, step by step in words; the first that fails ends it."""
+"""The self-test of one receiver: a marked object is sent, followed and removed, step by step."""
 
 from __future__ import annotations
 

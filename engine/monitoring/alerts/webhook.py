@@ -1,4 +1,4 @@
-"""Posts an alert to a webhook, in a time that the other end can't make longer.
+"""Posts an alert to a webhook, with a deadline that the other end can't extend.
 
 This is httpcore, as in `engine.remote.channel`. It follows no redirection: that could lead to an
 address that nobody configured. Loaded with the first alert for a webhook, see `delivery`.

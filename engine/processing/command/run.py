@@ -1,4 +1,4 @@
-"""One run of an external program: no shell, a bare environment, bounded in time and output."""
+"""Runs one external program: no shell, a bare environment, limits of time and output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Some objects of one destination: opened, sent, and what became of each noted in the queue."""
+"""Sends some objects to one destination, and notes the result of each in the queue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue of objects to be sent, in a file of its own: an engine works with it, or a command.
+"""The durable queue of objects to be forwarded; shared by an engine and commands.
 
 Numbers of rows seen and objects queued are one transaction, and so are answers and what they end.
 A power cut may undo the last of them, always whole ones: then rows are followed again, or an object

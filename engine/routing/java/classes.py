@@ -1,4 +1,4 @@
-"""Bracketed character classes of Java patterns as sets of the `regex` package (version 1).
+"""Escapes, properties and bracketed classes of Java patterns as sets of `regex`.
 
 Unions, intersections and negations nest as in Java 9 and later, where ``[^a[b]]`` negates all of
 it. The result is explicit: no flag of `regex` changes its meaning.

@@ -1,4 +1,4 @@
-"""Parts of a translated pattern, with what must be known about them to join them."""
+"""Groups, quantifiers and anchors of Java patterns, and how translated pieces are joined."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The session document: project, subject, dates, modality and scans, with XNAT's names (9.1)."""
+"""The XML documents of a session: session document and catalogs, as XNAT writes them (9.1, 9.4)."""
 
 from __future__ import annotations
 
