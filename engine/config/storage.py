@@ -78,15 +78,21 @@ class AtomicJSONStorage(Storage):
             CorruptConfiguration: if the file is lost or broken, naming the place of the fault and
                 what restores it.
         """
+        tables = self._tables()
+        signs = was_configured(self.path, self._in_use) if tables is None else ""
+        if signs:
+            # Another process may have made the first file, and its history, since we looked.
+            tables = self._tables()
+        if signs and tables is None:
+            raise self._corrupt(f"is missing, but was there once: see {signs}", remedy(self.path))
+        return tables
+
+    def _tables(self) -> Tables | None:
         try:
-            tables = read_tables(self.path)
+            return read_tables(self.path)
         except Unreadable as fault:
             how = f"correct it, or {remedy(self.path)}"
             raise self._corrupt(fault.message, how, fault.line, fault.column) from fault
-        signs = was_configured(self.path, self._in_use) if tables is None else ""
-        if signs:
-            raise self._corrupt(f"is missing, but was there once: see {signs}", remedy(self.path))
-        return tables
 
     def write(self, data: Tables) -> None:
         """Replace the file's content; the former one becomes the first backup.

@@ -66,6 +66,19 @@ def test_an_absent_file_is_a_new_one(path: Path) -> None:
     assert not path.parent.exists()
 
 
+def test_a_first_file_that_another_process_makes_meanwhile_is_not_taken_for_lost(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables: Tables = {"projects": {"1": {"title": "Neuro"}}}
+
+    def made_meanwhile(*_: object) -> str:
+        AtomicJSONStorage(path).write(tables)
+        return "config.history"
+
+    monkeypatch.setattr("engine.config.storage.was_configured", made_meanwhile)
+    assert AtomicJSONStorage(path).read() == tables
+
+
 def test_what_was_written_is_read_back_by_another(path: Path) -> None:
     tables: Tables = {"projects": {"1": {"title": "Zürich – \ud800 \x1b"}}, "empty": {}}
     AtomicJSONStorage(path).write(tables)
