@@ -2,7 +2,7 @@
 
 Pure but for `edit_file`: a script is parsed and checked once (`Script.parse`) and then edits data
 sets in place (`Script.apply`). Limits, UID maps, lookup tables and the clock come from outside, in
-`Surroundings`; there is no network. tests/engine/anonymize/test_conformance.py pins the language.
+`ScriptContext`; there is no network. tests/engine/anonymize/test_conformance.py pins the language.
 """
 
 from engine.anonymize.diff import ElementChangeKind, ElementDifference, differences

@@ -1,7 +1,7 @@
 """Fast path of reading: one pass over the heads; elements stay raw, long values in the file.
 
 Only for what is encoded by the rules, as nearly everything is: pydicom's own reader, which takes
-many times as long, makes the best of the rest (`reading_files`).
+many times as long, makes the best of the rest (`reading`).
 """
 
 from __future__ import annotations
