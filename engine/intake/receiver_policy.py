@@ -145,7 +145,7 @@ class ReceiverPolicy:
         """Whether anything may have to be done to an object before it is stored or archived."""
         self.slow_rules = SlowRules()
         self.remembered = IdentityCache(tags) if identifier.is_settled_by_header else None
-        waits = self.site_step or self.project_steps or chain
+        waits = self.anonymizes or chain
         self.never_blocks = not waits and self.remembered is not None
         """Whether no script, processor or plug-in is waited for."""
 

@@ -20,8 +20,9 @@ from engine.anonymize.datasets.items import (
 )
 from engine.anonymize.datasets.reading import BYTES, MULTI_TEXTS, TEXTS, raw_text, vr_of
 from engine.anonymize.errors import StatementFailure
-from engine.anonymize.files.source import UNDEFINED_LENGTH, ReadSequence
+from engine.anonymize.files.source import ReadSequence
 from engine.anonymize.files.values import kept_element, part_of
+from engine.dicom.elements import UNDEFINED_LENGTH
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -16,6 +16,7 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from engine.anonymize.errors import UneditableFile
 from engine.anonymize.files.values import FilePart
+from engine.dicom.elements import UNDEFINED_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     Kept = DataElement | RawDataElement
 
-UNDEFINED_LENGTH = 0xFFFFFFFF
 _DELIMITER_BYTES = 8
 
 

@@ -14,7 +14,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from engine.anonymize.datasets.reading import TEXTS
-from engine.anonymize.files.source import UNDEFINED_LENGTH, extent, is_unchanged
+from engine.anonymize.files.source import extent, is_unchanged
+from engine.dicom.elements import UNDEFINED_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

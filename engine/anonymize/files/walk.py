@@ -23,7 +23,7 @@ from pydicom.values import convert_string
 from engine.anonymize.datasets.pixels import PIXEL_ELEMENTS
 from engine.anonymize.errors import UneditableFile
 from engine.anonymize.files.long_values import MAX_IN_MEMORY_BYTES, long_value
-from engine.anonymize.files.source import UNDEFINED_LENGTH, ReadObject, SourceFile
+from engine.anonymize.files.source import ReadObject, SourceFile
 from engine.anonymize.files.values import FilePart
 from engine.dicom.elements import (
     EXPLICIT_BIG,
@@ -32,6 +32,7 @@ from engine.dicom.elements import (
     LONGEST_HEAD_BYTES,
     MAX_ELEMENTS,
     MAX_INDEXED_ELEMENTS,
+    UNDEFINED_LENGTH,
     encoding_of,
     skip_fragments,
     skip_items,
