@@ -21,7 +21,7 @@ from engine.api import (
     RefusedContext,
     StorageStatus,
 )
-from engine.api.associations import AcceptedContext
+from engine.api.status import AcceptedContext
 from engine.errors import ChangedMeanwhile, EngineError, NotFound
 from engine.events import (
     AssociationEstablished,
@@ -48,7 +48,7 @@ from engine.model.plugins import DEFAULT_IDENTIFIERS, IdentifierInfo
 from engine.model.receiver import Receiver
 from engine.model.site import SiteSettings
 from engine.monitoring.exposition import render
-from engine.monitoring.health import judge
+from engine.monitoring.monitoring import judge
 from tests.fake_forwarding import FakeForwarding
 from tests.fake_groups import (
     FakeHistory,
@@ -64,7 +64,7 @@ from tests.fake_sessions import FakeSessions, hostile_sessions
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from engine.api.monitoring import Health
+    from engine.api.status import Health
     from engine.model.alerts import AlertTarget
     from engine.model.plugins import FileNamerInfo
     from engine.model.processing import RoutingPreview

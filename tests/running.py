@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from engine.index.writer import ObjectRow
     from engine.model.project import Project
     from engine.model.session import Session
-    from engine.net.inherited import InheritedSockets
+    from engine.net.ports import InheritedSockets
     from engine.reception.storage_scp import StorageSCP
 
 LOOPBACK = "127.0.0.1"

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from engine.api import EngineView
     from tui.associations.commands import AssociationCommands
-    from tui.history.commands import HistoryCommands
+    from tui.history.revisions import HistoryCommands
     from tui.processors.commands import ProcessorCommands
     from tui.receivers.commands import ReceiverCommands
     from tui.settings.commands import SettingsCommands, SiteCommands
@@ -100,7 +100,7 @@ class CommandApp(EngineApp):
 
     @cached_property
     def _history_commands(self) -> HistoryCommands:
-        from tui.history.commands import HistoryCommands
+        from tui.history.revisions import HistoryCommands
 
         return HistoryCommands(self)
 

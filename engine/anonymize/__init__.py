@@ -5,7 +5,7 @@ sets in place (`Script.apply`). Limits, UID maps, lookup tables and the clock co
 `ScriptContext`; there is no network. tests/engine/anonymize/test_conformance.py pins the language.
 """
 
-from engine.anonymize.diff import ElementChangeKind, ElementDifference, differences
+from engine.anonymize.diff import ElementChangeKind, ElementDifference, differences, texts_kept_by
 from engine.anonymize.edit import edit_file
 from engine.anonymize.errors import (
     MissingVersion,
@@ -15,15 +15,11 @@ from engine.anonymize.errors import (
     UneditableFile,
 )
 from engine.anonymize.files.reading import read_object
-from engine.anonymize.kept_texts import texts_kept_by
-from engine.anonymize.language.default_script import DEFAULT_SITE_SCRIPT
 from engine.anonymize.language.lint import LintFinding, Trap, lint
-from engine.anonymize.language.lookup import LookupTable
 from engine.anonymize.profile import Profile
 from engine.anonymize.record import mark_as_deidentified, record, recorded
-from engine.anonymize.run import ScriptContext
-from engine.anonymize.script import Script, ScriptOutcome
-from engine.anonymize.uid_maps import MemoryUidMaps, UidMaps
+from engine.anonymize.run import LookupTable, MemoryUidMaps, ScriptContext, UidMaps
+from engine.anonymize.script import DEFAULT_SITE_SCRIPT, Script, ScriptOutcome
 from engine.model.anonymization import Retain
 
 __all__ = [

@@ -1,10 +1,10 @@
-"""The state and the limits of one run of a script on one object."""
+"""One application of a script to one object: its limits, its lookup tables, its UID maps."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from pydicom.tag import BaseTag
 
@@ -12,19 +12,62 @@ from engine.anonymize.datasets.matcher import find, locate
 from engine.anonymize.datasets.reading import text_of
 from engine.anonymize.datasets.tree import root_of, roots, walk
 from engine.anonymize.errors import StatementFailure
-from engine.anonymize.language.lookup import LookupTable
 from engine.anonymize.language.paths import Path
 from engine.anonymize.language.values import scalar
-from engine.anonymize.uid_maps import MemoryUidMaps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pydicom.dataset import Dataset
 
     from engine.anonymize.datasets.tree import Hit
     from engine.anonymize.language.values import Value
-    from engine.anonymize.uid_maps import UidMaps
+
+
+ANY_KEY: Final = "*"
+"""Our own: a line ``keytype/* = value`` gives the value of keys without a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookupTable:
+    """The values by key type and key."""
+
+    values: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, lines: Iterable[str]) -> Self:
+        """Read a table; lines of another form are passed over, as XNAT does."""
+        values: dict[tuple[str, str], str] = {}
+        for line in lines:
+            left, equals, value = line.partition("=")
+            key_type, slash, key = left.partition("/")
+            if equals and slash and "/" not in key and not line.lstrip().startswith("//"):
+                values[key_type.strip(), key.strip()] = value.strip()
+        return cls(values)
+
+    def get(self, key_type: str, key: str) -> str | None:
+        """Return the value of a key, or that of any key; None if there is neither."""
+        return self.values.get((key_type, key), self.values.get((key_type, ANY_KEY)))
+
+
+class UidMaps(Protocol):
+    """Remembers UIDs by scope and value; safe to use from several threads or processes."""
+
+    def uid_for(self, scope: str, value: str | None, make: Callable[[], str]) -> str:
+        """Return the UID of a value; `make` gives it at first sight. None is a value as well."""
+        ...
+
+
+class MemoryUidMaps:
+    """Remembers as long as it lives; for one run of the command line and for tests."""
+
+    def __init__(self) -> None:
+        self._uids: dict[tuple[str, str | None], str] = {}
+
+    def uid_for(self, scope: str, value: str | None, make: Callable[[], str]) -> str:
+        """Return the UID of a value; `make` gives it at first sight."""
+        return self._uids.setdefault((scope, value), make())
+
 
 DEFAULT_TIME_LIMIT_SECONDS: Final = 10.0
 

@@ -4,24 +4,233 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from engine.anonymize.apply import execute, follow_instance
-from engine.anonymize.errors import ScriptRuntimeError, StatementFailure
+from pydicom.tag import BaseTag
+
+from engine.anonymize.datasets.private import is_private
+from engine.anonymize.datasets.reading import UNREADABLE, text_of
+from engine.anonymize.datasets.tree import Hit, roots
+from engine.anonymize.datasets.writing import assign, remove, store
+from engine.anonymize.errors import ScriptRuntimeError, ScriptTimeout, StatementFailure
+from engine.anonymize.functions import FUNCTIONS
+from engine.anonymize.language import syntax
 from engine.anonymize.language.check import check
 from engine.anonymize.language.parse import parse
+from engine.anonymize.language.patterns import whole_match
 from engine.anonymize.language.source import prepare
+from engine.anonymize.language.syntax import ComparisonOperator
+from engine.anonymize.language.values import VOID, is_true, scalar
 from engine.anonymize.record import record
-from engine.anonymize.run import Rejected, ScriptContext, ScriptRun
+from engine.anonymize.run import Rejected, ScriptContext, ScriptRun, TimeLimit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pydicom.dataset import Dataset
 
-    from engine.anonymize.language.lookup import LookupTable
+    from engine.anonymize.datasets.tree import Level
     from engine.anonymize.language.source import ScriptSource
     from engine.anonymize.language.syntax import Statement
+    from engine.anonymize.language.values import Value
+    from engine.anonymize.run import LookupTable
+
+
+S = TypeVar("S", bound=syntax.Statement)
+R = TypeVar("R")
+
+
+def execute(statements: Iterable[syntax.Statement], run: ScriptRun, source: ScriptSource) -> None:
+    """Run statements.
+
+    Raises:
+        ScriptRuntimeError: naming the statement; the object is half edited then.
+        Rejected: if the script drops the object.
+    """
+    for statement in statements:
+        if isinstance(statement, syntax.Choice):
+            branch = _guarded(statement, run, source, _chosen)
+            if branch is not None:
+                execute(branch.statements, run, source)
+        else:
+            _guarded(statement, run, source, _carry_out)
+
+
+def _guarded(
+    statement: S, run: ScriptRun, source: ScriptSource, do: Callable[[S, ScriptRun], R]
+) -> R:
+    """Carry out one statement and say which it was if that fails."""
+    try:
+        run.tick()
+        return do(statement, run)
+    except (StatementFailure, TimeLimit, *UNREADABLE) as error:
+        raise _runtime_error(error, statement.place.line, run, source) from error
+
+
+def _runtime_error(
+    error: Exception, line: int, run: ScriptRun, source: ScriptSource
+) -> ScriptRuntimeError:
+    where = source.line_text(line)
+    if isinstance(error, StatementFailure):
+        return ScriptRuntimeError(line, where, error.cause, error.remedy, source.name)
+    if isinstance(error, TimeLimit):
+        limit = f"{run.script_context.time_limit_seconds:g} s"
+        cause = f"took longer than {limit} on one object"
+        return ScriptTimeout(line, where, cause, "simplify the script", source.name)
+    cause = f"the object can't be edited ({type(error).__name__})"
+    return ScriptRuntimeError(line, where, cause, "", source.name)
+
+
+def _chosen(choice: syntax.Choice, run: ScriptRun) -> syntax.Branch | None:
+    """Return the first branch whose condition is true."""
+    for branch in choice.branches:
+        if branch.condition is None or _holds(branch.condition, run):
+            return branch
+    return None
+
+
+def _carry_out(statement: syntax.Statement, run: ScriptRun) -> None:
+    _ACTIONS[type(statement)](statement, run)
+
+
+def _assign(statement: syntax.Assign, run: ScriptRun) -> None:
+    """Null leaves the old value (4.4); the value is evaluated before the path is created."""
+    text = scalar(_evaluate(statement.value, run))
+    if text is not None:
+        assign(run.ds, statement.path, text)
+
+
+def _assign_existing(statement: syntax.AssignExisting, run: ScriptRun) -> None:
+    text = scalar(_evaluate(statement.value, run)) or ""
+    for hit in run.find(statement.path):
+        if hit.item is None and hit.tag in hit.level.ds:
+            store(hit, text)
+
+
+def _set_variable(statement: syntax.SetVariable, run: ScriptRun) -> None:
+    value = _evaluate(statement.value, run)
+    if value is VOID:
+        raise StatementFailure("a function without a result is used as a value")
+    run.variables[statement.name] = value
+
+
+def _delete(statement: syntax.Delete, run: ScriptRun) -> None:
+    # The last first, so that the numbers of the items before it stay right.
+    for hit in reversed(run.find(statement.path)):
+        remove(hit)
+
+
+def _execute(statement: syntax.Execute, run: ScriptRun) -> None:
+    _call(statement.call, run)
+
+
+def _echo(statement: syntax.Echo, run: ScriptRun) -> None:
+    value = _evaluate(statement.value, run) if statement.value else None
+    if value is VOID:
+        raise StatementFailure("a function without a result is used as a value")
+    if run.script_context.echo is not None:
+        run.script_context.echo(str(value))
+
+
+def _remove_private(_statement: syntax.RemovePrivate, run: ScriptRun) -> None:
+    for level in roots(run.ds):
+        _remove_private_below(level, run)
+
+
+def _remove_private_below(level: Level, run: ScriptRun) -> None:
+    for tag in level.tags():
+        run.tick()
+        if is_private(tag):
+            del level.ds[tag]
+        else:
+            for item in level.below(tag):
+                _remove_private_below(item, run)
+
+
+def _hint(_statement: syntax.Hint, _run: ScriptRun) -> None:
+    """Words for the old upload applet have no effect; the version was checked before."""
+
+
+_ACTIONS: dict[type[syntax.Statement], Callable[..., None]] = {
+    syntax.Assign: _assign,
+    syntax.AssignExisting: _assign_existing,
+    syntax.SetVariable: _set_variable,
+    syntax.Delete: _delete,
+    syntax.Execute: _execute,
+    syntax.Echo: _echo,
+    syntax.RemovePrivate: _remove_private,
+    syntax.Hint: _hint,
+}
+
+
+def _holds(condition: syntax.Condition, run: ScriptRun) -> bool:
+    if isinstance(condition, syntax.Call):
+        value = scalar(_call(condition, run))
+        if value is None:
+            raise StatementFailure(
+                "the condition has no value", "use a function that is true or false"
+            )
+        return is_true(value)
+    left = scalar(_evaluate(condition.left, run))
+    right = scalar(_evaluate(condition.right, run))
+    return _compare(left, condition.operator, right)
+
+
+def _compare(left: str | None, operator: ComparisonOperator, right: str | None) -> bool:
+    """Compare two texts; null equals nothing, and differs from everything (6.2)."""
+    negated = operator in (ComparisonOperator.NOT_EQUAL, ComparisonOperator.MATCHES_NOT)
+    if left is None:
+        return negated
+    if operator in (ComparisonOperator.EQUAL, ComparisonOperator.NOT_EQUAL):
+        return (left == right) is not negated
+    if right is None:
+        raise StatementFailure("the regular expression has no value")
+    return whole_match(right, left) is not negated
+
+
+def _evaluate(value: syntax.Value, run: ScriptRun) -> Value:
+    """Return a value; a path is read."""
+    return run.read(value.path) if isinstance(value, syntax.PathValue) else _argument(value, run)
+
+
+def _argument(value: syntax.Value, run: ScriptRun) -> Value:
+    """Return a value; a path is passed on."""
+    if isinstance(value, syntax.Text):
+        return value.text
+    if isinstance(value, syntax.PathValue):
+        return value.path
+    if isinstance(value, syntax.Call):
+        return _call(value, run)
+    if isinstance(value, syntax.ListValue):
+        return tuple(_argument(v, run) for v in value.values)
+    try:
+        return run.variables[value.name]
+    except KeyError:
+        raise StatementFailure(
+            f"the variable {value.name} has no value", "set it before it is read"
+        ) from None
+
+
+def _call(call: syntax.Call, run: ScriptRun) -> Value:
+    arguments = tuple(_argument(argument, run) for argument in call.arguments)
+    return FUNCTIONS[call.name].run(run, arguments)
+
+
+def follow_instance(run: ScriptRun) -> None:
+    """Let (0002,0002) and (0002,0003) follow the object's SOP class and instance (10)."""
+    meta, ds = roots(run.ds)[0], run.ds
+    if meta.ds is ds:
+        return
+    for source, target in _FOLLOWED:
+        text = text_of(ds, source)
+        if text is not None and text != text_of(meta.ds, target):
+            store(Hit(meta, target), text)
+
+
+_FOLLOWED = (
+    (BaseTag(0x00080016), BaseTag(0x00020002)),
+    (BaseTag(0x00080018), BaseTag(0x00020003)),
+)
 
 
 class ScriptOutcome(StrEnum):
@@ -104,3 +313,14 @@ class Script:
             raise ScriptRuntimeError(
                 line, where, failure.cause, failure.remedy, self.name
             ) from failure
+
+
+DEFAULT_SITE_SCRIPT: Final = """\
+// Files objects under their labels. This is no de-identification: dates, physicians,
+// institution, accession number, UIDs and private elements stay as they are.
+version "6.1"
+project != "Unassigned" ? (0008,1030) := project
+(0010,0010) := subject
+(0010,0020) := session
+"""
+"""The three statements of XNAT's default site script."""

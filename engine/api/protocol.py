@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.api.associations import AssociationsView
     from engine.api.forwarding import ForwardingView
     from engine.api.history import HistoryView
-    from engine.api.monitoring import MonitoringView
     from engine.api.objects import ObjectsView
     from engine.api.processors import ProcessorsView
     from engine.api.scripts import ScriptsView
     from engine.api.senders import SendersView
     from engine.api.sessions import SessionsView
-    from engine.api.status import EchoResult, EngineSnapshot, PortStatus
+    from engine.api.status import (
+        AssociationsView,
+        EchoResult,
+        EngineSnapshot,
+        MonitoringView,
+        PortStatus,
+    )
     from engine.api.study_routes import StudyRoutesView
     from engine.events import EventPage, Listener, RecordedEvent
     from engine.model.plugins import FileNamerInfo, IdentifierInfo

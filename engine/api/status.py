@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from engine.metrics import Latency, Throughput, Totals
+from engine.metrics import Counters, Latency, Throughput, Totals
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from engine.model.alerts import AlertTarget
     from engine.model.receiver import Receiver
     from engine.model.tls import Certificate
 
@@ -199,3 +200,86 @@ class PortStatus:
 
     state: PortState
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedContext:
+    """A presentation context that was accepted (PS3.8 9.3.3.2)."""
+
+    id: int
+    sop_class: str
+    """Its name, or the UID where it has none."""
+    transfer_syntax: str
+    """The accepted one, by name."""
+
+
+class AssociationsView(Protocol):
+    """The live associations of an engine and those that ended lately."""
+
+    def contexts(self, association_id: str) -> tuple[AcceptedContext, ...]:
+        """Return the accepted presentation contexts; none before negotiation or if refused.
+
+        Raises:
+            NotFound: if the association is not known (any more).
+        """
+        ...
+
+    def abort(self, association_id: str, actor: str) -> None:
+        """Abort a live association without waiting; what it stored stays.
+
+        Raises:
+            NotFound: if it has ended.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a monitoring system asks for."""
+
+    alive: bool
+    """Whether every part that must run does; a restart is due otherwise."""
+    listening: int
+    enabled: int
+    """How many receivers listen, and how many should."""
+    problems: tuple[str, ...] = ()
+    """Why objects are refused or things go wrong, in words; none if all is well."""
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether there is nothing to complain of."""
+        return self.alive and not self.problems
+
+
+class MonitoringView(Protocol):
+    """Counters, health and alerts of an engine; counting sessions reads the index."""
+
+    def counters(self) -> Counters:
+        """Return what was counted since the engine started, and what the index holds."""
+        ...
+
+    def metrics(self) -> bytes:
+        """Return everything as text for Prometheus, of the type that `exposition` names."""
+        ...
+
+    def health(self) -> Health:
+        """Return whether all is well, and what is not."""
+        ...
+
+    def note_secrets_shown(self, what: str, actor: str) -> None:
+        """Let the journal keep that somebody is shown secrets of the configuration file.
+
+        Args:
+            what: the command that shows them.
+            actor: who is shown them.
+        """
+        ...
+
+    def try_alert(self, target: AlertTarget, actor: str) -> None:
+        """Send a made-up alert to a target, saved or not; the journal keeps who did.
+
+        Raises:
+            InvalidSite: if it is no target that could be saved.
+            NotDelivered: if it did not arrive, with the reason; after 30 s at most.
+        """
+        ...

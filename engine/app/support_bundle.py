@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from engine import __version__
 from engine.app.status import read_status
 from engine.errors import StorageUnusable
-from engine.events.log_file import EventLog
+from engine.events.journal import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.model.configuration import Configuration
-    from engine.sessions.audit import Audit
+    from engine.sessions.reconcile import Audit
     from engine.settings import EngineSettings
 
 

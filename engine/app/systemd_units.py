@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import ConfigurationError, Problem
-from engine.model.addresses import is_address
+from engine.model.peer import is_address
 
 if TYPE_CHECKING:
     from typing import Self

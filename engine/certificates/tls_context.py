@@ -10,9 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from engine.certificates.callers import Callers, is_device, is_doubtful
+from engine.certificates.callers import Callers, is_device, is_doubtful, read_lists
 from engine.certificates.files import Stamp, content, cut, in_memory, invalid, stamp_of
-from engine.certificates.revocation import read_lists
 from engine.errors import InvalidReceiver, Problem
 from engine.model.tls import (
     Authority,

@@ -11,8 +11,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.cli.commands import add_commands
-from engine.cli.completion import complete, is_asked
+from engine.cli.commands import add_commands, complete, is_asked
 from engine.cli.context import actor, settings_of
 from engine.cli.options import Parser, ShowVersion
 from engine.cli.running import add_engine_options
@@ -75,7 +74,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
 
 def _explained(error: Exception, arguments: argparse.Namespace) -> EngineError | None:
     """Return the error of ownership that is behind an error, if that is so."""
-    from engine.cli.denied import denial
+    from engine.cli.context import denial
 
     return denial(error, settings_of(arguments))
 

@@ -8,9 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.cli.context import actor, add_show_secrets, shown, shows_secrets, store_of
-from engine.cli.files import STANDARD_STREAM
 from engine.cli.live import running_engine
-from engine.cli.options import add_verb, add_verbs, text_of_file, text_or_file, whole_number
+from engine.cli.options import (
+    STANDARD_STREAM,
+    add_verb,
+    add_verbs,
+    text_of_file,
+    text_or_file,
+    whole_number,
+)
 from engine.errors import NotDelivered, NotFound
 from engine.host import terminal
 from engine.model.alerts import AlertKind, AlertSettings, AlertTarget

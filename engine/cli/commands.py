@@ -6,10 +6,12 @@ take longer to import than the console takes to draw.
 
 from __future__ import annotations
 
+import os
 import pkgutil
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.cli.options import Parser
+from engine.host import terminal
 
 if TYPE_CHECKING:
     import argparse
@@ -58,7 +60,7 @@ COMMANDS = (
     CommandEntry(
         "check",
         "compare the index with the disk and add up what became of every object",
-        "check:add_check",
+        "monitoring:add_check",
     ),
     CommandEntry("site", "show and change the site settings", "site:add_site"),
     CommandEntry(
@@ -83,12 +85,12 @@ COMMANDS = (
         "route", "show where files would be filed and why, without filing them", "route:add_route"
     ),
     CommandEntry(
-        "rule", "explain what one routing rule makes of a value", "rule:add_rule", as_caller=True
+        "rule", "explain what one routing rule makes of a value", "route:add_rule", as_caller=True
     ),
     CommandEntry(
         "anonymize",
         "apply a DicomEdit 6 script to files",
-        "anonymize:add_anonymize",
+        "scripts:add_anonymize",
         as_caller=True,
     ),
     CommandEntry("script", "check and try anonymization scripts", "scripts:add_script"),
@@ -134,7 +136,7 @@ COMMANDS = (
         "show and abort associations of the running engine",
         "live:add_associations",
     ),
-    CommandEntry("senders", "who sends to the running engine", "senders:add_senders"),
+    CommandEntry("senders", "who sends to the running engine", "live:add_senders"),
     CommandEntry("service", "run as a systemd service", "service:add_service", as_caller=True),
     CommandEntry(
         "support-bundle",
@@ -144,7 +146,7 @@ COMMANDS = (
     CommandEntry(
         "completion",
         'print what a shell reads to complete commands, such as: eval "$(... bash)"',
-        "completion:add_completion",
+        "commands:add_completion",
         as_caller=True,
     ),
 )
@@ -161,3 +163,32 @@ def add_commands(commands: Commands, *, at_once: bool) -> None:
         parser.set_defaults(as_caller=command.as_caller)
         if at_once:
             parser.fill()
+
+
+SHELLS = ("bash", "zsh", "fish")
+_ASKED = "_ARGCOMPLETE"
+
+
+def add_completion(parser: argparse.ArgumentParser) -> None:
+    """Add the command that prints what a shell reads."""
+    parser.add_argument("shell", choices=SHELLS)
+    parser.set_defaults(run=_completion)
+
+
+def is_asked() -> bool:
+    """Tell whether a shell asks for completions, which may be of any command."""
+    return _ASKED in os.environ
+
+
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Answer a shell that asks for completions, and exit; return at once if none does."""
+    if is_asked():
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+
+
+def _completion(arguments: argparse.Namespace) -> None:
+    from argcomplete.shell_integration import shellcode
+
+    terminal.print_text(shellcode(["dicomdock"], shell=arguments.shell))

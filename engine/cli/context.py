@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 from contextlib import closing, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from engine.errors import NotFound
+from engine.errors import NotFound, NotTheOwner, StorageUnusable
 from engine.host import terminal
 from engine.host.clock import SystemClock
-from engine.host.owner import SAYS, caller_uid, user_name
+from engine.host.data_directory import access_faults
+from engine.host.owner import SAYS, caller_uid, owner_of, user, user_name
 from engine.model.plugins import DEFAULT_IDENTIFIERS
 from engine.settings import EngineSettings, default_data_dir
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from engine.config.store import ConfigurationStore
+    from engine.errors import EngineError
     from engine.events import Event
     from engine.events.journal import Journal
     from engine.model.configuration import Configuration
@@ -174,3 +177,40 @@ def shown(record: Mapping[str, object], *, secrets: bool) -> dict[str, object]:
     from engine.model.secrets import without_secrets
 
     return {n: v if secrets else without_secrets(n, v) for n, v in record.items()}
+
+
+_SQLITE_DENIED: Final = frozenset({3, 8, 14})
+"""SQLite's PERM, READONLY and CANTOPEN."""
+
+
+def denial(error: Exception, settings: EngineSettings) -> EngineError | None:
+    """Return the error of ownership behind another error; None if there is none.
+
+    Args:
+        error: what a command raised.
+        settings: name the data directory that it worked on.
+    """
+    directory = settings.data_dir
+    if not any(_is_denied(cause, directory) for cause in _causes(error)):
+        return None
+    owner = owner_of(directory)
+    if owner.uid != os.geteuid():
+        return NotTheOwner(
+            f"{directory} belongs to {owner}, and the user {user(os.geteuid())} may not use it",
+            "give the command with sudo: root works there with the owner's rights",
+        )
+    for fault in access_faults(settings):
+        return StorageUnusable(f"{fault.path} {fault.what}", fault.remedy)
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_denied(error: BaseException, directory: Path) -> bool:
+    if isinstance(error, PermissionError):
+        return error.filename is None or str(error.filename).startswith(str(directory))
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _SQLITE_DENIED

@@ -1,23 +1,30 @@
-"""`health`, `metrics` and `support-bundle`: for monitoring systems and for support."""
+"""`health`, `metrics`, `check` and `support-bundle`: is the engine well, are its files whole?"""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.cli.context import settings_of, store_of
 from engine.cli.live import running_engine
 from engine.cli.options import set_run
-from engine.errors import ConfigurationError, EngineError, NotFound
+from engine.errors import AlreadyRunning, ConfigurationError, EngineError, NotFound
 from engine.host import terminal
 from engine.host.clock import SystemClock
+from engine.host.data_directory import access_faults, deep_faults
+from engine.host.lock import EngineLock
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator, Sequence
 
+    from engine.host.data_directory import AccessFault
     from engine.model.configuration import Configuration
-    from engine.sessions.audit import Audit
+    from engine.sessions.reconcile import Audit
+    from engine.sessions.recovery import Adopted
+    from engine.settings import EngineSettings
 
 
 _NOT_WELL = 1
@@ -86,10 +93,155 @@ def _configuration(arguments: argparse.Namespace) -> Configuration | None:
 
 
 def _audit(arguments: argparse.Namespace) -> Audit | None:
-    from engine.cli.check import run_audit
 
     try:
         return run_audit(settings_of(arguments))
     except (EngineError, OSError) as error:
         terminal.say(f"the check is left out: {error}")
         return None
+
+
+_FOUND_SOMETHING = 1
+_MOST_SHOWN = 20
+
+
+def add_check(parser: argparse.ArgumentParser) -> None:
+    """Add the command that compares index and disk, and clears what a killed engine left."""
+    set_run(parser, _check)
+    what = parser.add_mutually_exclusive_group()
+    adopt = "take into the index what is on disk only; no object is removed"
+    what.add_argument("--adopt", action="store_true", help=adopt)
+    rebuild = "make a new index from the trees alone; the old one is kept under another name"
+    what.add_argument("--rebuild-index", action="store_true", help=rebuild)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    swept = _sweep(settings)
+    if arguments.rebuild_index:
+        found, adopted = _rebuild(settings)
+    elif arguments.adopt:
+        found, adopted = _adopt(settings)
+    else:
+        found, adopted = run_audit(settings), None
+    faults = tuple(dict.fromkeys(chain(access_faults(settings), deep_faults(settings))))
+    if arguments.json:
+        record = asdict(found) | {"agrees": found.agrees}
+        record["adopted"] = asdict(adopted) if adopted else None
+        record["access"] = [asdict(fault) for fault in faults]
+        record["swept"] = swept
+        terminal.print_json(record)
+    else:
+        _print(found, adopted)
+        _print_access(faults)
+        if swept:
+            parts = terminal.counted(swept, "part")
+            terminal.say(f"removed {parts} of objects that a killed engine was receiving")
+    return 0 if found.agrees and not faults else _FOUND_SOMETHING
+
+
+def _sweep(settings: EngineSettings) -> int:
+    """Remove parts of objects that a killed engine left, if none runs now; return how many."""
+    from engine.storage.incoming import sweep
+
+    left = settings.incoming_dir
+    if left.is_symlink() or not left.is_dir() or not any(left.iterdir()):
+        return 0
+    try:
+        lock = EngineLock.acquire(settings.lock_file, SystemClock())
+    except AlreadyRunning:
+        return 0
+    try:
+        return sweep(left)
+    finally:
+        lock.release()
+
+
+def run_audit(settings: EngineSettings) -> Audit:
+    """Look without changing anything, also beside a running engine."""
+    from engine.index.reader import IndexFile
+    from engine.sessions.ledger import SessionRepository
+    from engine.sessions.reconcile import audit
+    from engine.sessions.service import areas_of
+
+    live = EngineLock.holder(settings.lock_file) is not None
+    with IndexFile(settings.index_file) as index:
+        return audit(index, SessionRepository(index, SystemClock()), areas_of(settings), live=live)
+
+
+def _adopt(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
+    """Adopt what is on disk only; return what is left to say, and what that changed."""
+    from engine.sessions.service import sessions_without_engine
+
+    with sessions_without_engine(settings, SystemClock()) as session_service:
+        adopted = session_service.adopt(session_service.audit())
+        return session_service.audit(), adopted
+
+
+def _rebuild(settings: EngineSettings) -> tuple[Audit, Adopted | None]:
+    """Begin a new index, and adopt everything; what the old one gave out keeps its meaning.
+
+    Studies keep their labels and sessions their numbers, by which queues and people know them.
+    """
+    from engine.index.reader import read_session_numbers, restore_session_numbers
+    from engine.index.studies import carry_over
+    from engine.processing.command.queue import highest_session
+    from engine.sessions.service import set_index_aside
+
+    name = set_index_aside(settings, SystemClock())
+    aside = settings.index_file.with_name(name)
+    terminal.say(f"the old index is {name} now")
+    _, adopted = _adopt(settings)
+    carry_over(aside, settings.index_file)
+    given = read_session_numbers(aside)
+    highest = max(given.highest, highest_session(settings.commands_file))
+    restore_session_numbers(settings.index_file, replace(given, highest=highest))
+    return run_audit(settings), adopted
+
+
+def _print(found: Audit, adopted: Adopted | None) -> None:
+    states = list(dict.fromkeys(state for r in found.receivers for state in sorted(r.states)))
+    heads = ("RECEIVER", "RECEIVED", *(state.upper() for state in states), "ADDS UP")
+    terminal.print_table(
+        heads,
+        [
+            (r.receiver, r.received, *(r.states.get(s, 0) for s in states), r.add_up)
+            for r in found.receivers
+        ],
+    )
+    terminal.print_table(("WHERE", "FOUND", "WHAT"), _lines(found))
+    passed_over = f", {found.passed_over} just being worked on" if found.passed_over else ""
+    terminal.say(f"{terminal.counted(found.looked_at, 'session')} looked at{passed_over}")
+    if adopted is not None:
+        terminal.say(
+            f"{terminal.counted(adopted.objects, 'object')} adopted, {adopted.renamed} found under"
+            f" another name, {terminal.counted(adopted.second_names, 'second name')} removed"
+        )
+
+
+def _print_access(faults: Sequence[AccessFault]) -> None:
+    """Print whose files are not the owner's alone; the first of them, for it may be all."""
+    if faults:
+        rows = [(fault.path, fault.what, fault.remedy) for fault in faults[:_MOST_SHOWN]]
+        terminal.print_table(("FILE", "ACCESS", "REMEDY"), rows)
+    if len(faults) > _MOST_SHOWN:
+        terminal.say(f"and {terminal.counted(len(faults) - _MOST_SHOWN, 'file')} more: see --json")
+
+
+def _lines(found: Audit) -> Iterator[tuple[str, str, str]]:
+    for session in found.sessions:
+        where, differences = f"session {session.session}", session.differences
+        for moved in differences.moved:
+            yield where, "under another name", f"{moved.before} is {moved.after}"
+        for kind, files in (
+            ("second name", differences.second_names),
+            ("not in the index", differences.unknown),
+            ("missing on disk", differences.missing),
+            ("can't be read", differences.unreadable),
+        ):
+            yield from ((where, kind, file) for file in files)
+        if session.counted != session.stored:
+            what = f"{session.counted} by the session, {session.stored} by its objects"
+            yield where, "count differs", what
+    for unknown in found.unknown_folders:
+        yield str(unknown.area), "session not in the index", unknown.folder

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from engine.api.objects import ObjectReference, RowChange, Window
 from engine.cli.context import actor
-from engine.cli.files import FileRefused
 from engine.cli.live import running_engine
-from engine.cli.options import add_verb, add_verbs, whole_number
+from engine.cli.options import FileRefused, add_verb, add_verbs, whole_number
 from engine.errors import NotFound
 from engine.host import terminal
 from engine.model.identity import element_number

@@ -9,9 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.cli.files import FileRefused
-from engine.cli.options import set_run
-from engine.dimse.store_status import SUCCESS, status_in_words
+from engine.cli.options import FileRefused, set_run
+from engine.dimse.commands import SUCCESS, status_in_words
 from engine.errors import PeerError
 from engine.host import terminal
 from engine.model.peer import (

@@ -1,27 +1,141 @@
-"""`config`: revisions of the configuration, what they changed, and their return."""
+"""`config`: revisions of the configuration, what they changed, their return, and recovery."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from engine.cli import recover as told
 from engine.cli.context import actor, add_show_secrets, shown, shows_secrets, store_of
 from engine.cli.options import add_verb, add_verbs, add_yes, flattened, whole_number
 from engine.cli.receivers import receiver_record
-from engine.cli.recover import add_recover
-from engine.errors import ChangedMeanwhile, ConfigurationError, NotFound, StorageUnusable
+from engine.errors import ChangedMeanwhile, ConfigurationError, NotFound, Problem, StorageUnusable
 from engine.host import terminal
 from engine.model.configuration import Configuration, parse_configuration
-from engine.model.configuration_diff import differences
+from engine.model.configuration_diff import by_member, differences, masked
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from engine.cli.options import Commands
+    from engine.config.history import RecoveryCandidate
     from engine.config.store import ConfigurationStore, Revision
     from engine.model.configuration_diff import FieldDifference
+
+
+def sentences(made: Iterable[FieldDifference], *, secrets: bool = False) -> list[str]:
+    """Say every difference in one line; those of the limits one by one."""
+    return [difference.sentence() for difference in _members(made, secrets=secrets)]
+
+
+def records(made: Iterable[FieldDifference], *, secrets: bool = False) -> list[dict[str, object]]:
+    """Return the differences for programs."""
+    return [{**asdict(d), "sentence": d.sentence()} for d in _members(made, secrets=secrets)]
+
+
+def print_differences(made: Iterable[FieldDifference], *, secrets: bool = False) -> None:
+    """Write the differences for people."""
+    rows = [(sentence,) for sentence in sentences(made, secrets=secrets)]
+    terminal.print_table(("DIFFERENCE",), rows)
+
+
+def _members(made: Iterable[FieldDifference], *, secrets: bool) -> Iterator[FieldDifference]:
+    return by_member(made) if secrets else masked(made)
+
+
+class StillValid(ConfigurationError):
+    """There is nothing to recover."""
+
+    title = "The configuration is valid"
+
+
+def add_recover(verbs: Commands) -> None:
+    """Add the command."""
+    recover = add_verb(verbs, "recover", _recover, "restore a missing or broken configuration file")
+    chosen = recover.add_mutually_exclusive_group()
+    chosen.add_argument("--list", action="store_true", help="list what can be restored, and end")
+    newest = "the revision to restore (default: the newest that is acceptable)"
+    chosen.add_argument("--revision", type=whole_number, metavar="N", help=newest)
+    defaults = "begin with the defaults; destinations and all other settings are lost"
+    chosen.add_argument("--defaults", action="store_true", help=defaults)
+    recover.add_argument("--dry-run", action="store_true", help="say what would be restored")
+    recover.add_argument("--force", action="store_true", help="replace a valid file too")
+    add_yes(recover)
+
+
+def _recover(arguments: argparse.Namespace) -> None:
+    store = store_of(arguments)
+    if arguments.list:
+        return _list(arguments, store)
+    if not arguments.force:
+        _require_broken(store)
+    chosen = None if arguments.defaults else _chosen(store, arguments.revision)
+    if not arguments.dry_run:
+        if chosen is None:
+            question = "Begin with the defaults, and lose all settings?"
+            terminal.confirm(question, already=arguments.yes)
+        after = store.recover(chosen, actor())
+        return _report(arguments, chosen, after.revision)
+    return _report(arguments, chosen, None)
+
+
+def _require_broken(store: ConfigurationStore) -> None:
+    try:
+        revision = store.load().revision
+    except ConfigurationError:
+        return
+    remedy = "use config restore to return to an earlier revision, or add --force"
+    problem = Problem("revision", str(revision), "is in force and acceptable", remedy)
+    raise StillValid(problem)
+
+
+def _chosen(store: ConfigurationStore, number: int | None) -> RecoveryCandidate:
+    for found in store.recoverable():
+        if number in (None, found.configuration.revision):
+            return found
+    if number is None:
+        raise NotFound(
+            "no kept revision and no backup is acceptable",
+            "restore config.json from a backup of your own, or add --defaults",
+        )
+    raise NotFound(f"revision {number} can't be restored", "list what can: config recover --list")
+
+
+def _list(arguments: argparse.Namespace, store: ConfigurationStore) -> None:
+    found = list(store.recoverable())
+    if arguments.json:
+        return terminal.print_json({"recoverable": [_record(one) for one in found]})
+    rows = [tuple(_record(one).values()) for one in found]
+    return terminal.print_table(("REVISION", "TIME", "AUTHOR", "RECEIVERS", "FILE"), rows)
+
+
+def _record(found: RecoveryCandidate) -> dict[str, object]:
+    made = found.configuration
+    return {
+        "revision": made.revision,
+        "changed_at": made.changed_at,
+        "changed_by": made.changed_by,
+        "receivers": len(made.receivers),
+        "file": str(found.file),
+    }
+
+
+def _report(
+    arguments: argparse.Namespace, chosen: RecoveryCandidate | None, revision: int | None
+) -> None:
+    """Say what was restored as which revision; None for a dry run."""
+    if arguments.json:
+        restored = _record(chosen) if chosen else None
+        return terminal.print_json({"restored": restored, "revision": revision})
+    what = chosen.words if chosen else "the defaults"
+    if revision is not None:
+        return terminal.say(f"restored {what}; revision {revision} is in force")
+    settings = chosen.configuration if chosen else Configuration()
+    print_differences(differences(Configuration(), settings))
+    return terminal.say(f"would restore {what}")
+
 
 _SHOWN = 20
 
@@ -72,7 +186,7 @@ def _history(arguments: argparse.Namespace) -> None:
 
 
 def _revision_record(revision: Revision, *, secrets: bool) -> dict[str, object]:
-    made = told.records(revision.made, secrets=secrets)
+    made = records(revision.made, secrets=secrets)
     return {**_meta(revision.configuration), "differences": made}
 
 
@@ -98,11 +212,9 @@ def _in_force(store: ConfigurationStore) -> Configuration:
 
 def _rows(revision: Revision, *, secrets: bool) -> Iterator[tuple[object, ...]]:
     """Yield one row per difference; the first one tells who made them, and when."""
-    said = told.sentences(revision.made, secrets=secrets) or [
-        "rewritten, with no difference in words"
-    ]
+    said = sentences(revision.made, secrets=secrets) or ["rewritten, with no difference in words"]
     made = revision.configuration
-    count = len(told.records(revision.made))
+    count = len(records(revision.made))
     yield made.revision, made.changed_at, made.changed_by, count, said[0]
     yield from (("", "", "", "", sentence) for sentence in said[1:])
 
@@ -138,9 +250,9 @@ def _diff(arguments: argparse.Namespace) -> None:
     secrets = shows_secrets(arguments, "config diff")
     if arguments.json:
         span = {"from": before.revision, "to": after.revision}
-        return terminal.print_json({**span, "differences": told.records(made, secrets=secrets)})
-    told.print_differences(made, secrets=secrets)
-    count = terminal.counted(len(told.sentences(made)), "difference")
+        return terminal.print_json({**span, "differences": records(made, secrets=secrets)})
+    print_differences(made, secrets=secrets)
+    count = terminal.counted(len(sentences(made)), "difference")
     return terminal.say(f"from revision {before.revision} to {after.revision}: {count}")
 
 
@@ -161,9 +273,9 @@ def _undo(arguments: argparse.Namespace) -> None:
     after = store.undo(actor())
     undone = differences(after, before)
     if arguments.json:
-        record = {"revision": after.revision, "undone": told.records(undone)}
+        record = {"revision": after.revision, "undone": records(undone)}
         return terminal.print_json(record)
-    told.print_differences(undone)
+    print_differences(undone)
     said = f"took back revision {before.revision}, made by {before.changed_by or 'somebody'}"
     return terminal.say(f"{said}; this is revision {after.revision}")
 
@@ -173,15 +285,15 @@ def _restore(arguments: argparse.Namespace) -> None:
     before = _in_force(store)
     made = differences(before, _kept(store, number))
     if not arguments.json:
-        told.print_differences(made)
+        print_differences(made)
     if made:
-        count = terminal.counted(len(told.sentences(made)), "difference")
+        count = terminal.counted(len(sentences(made)), "difference")
         question = f"Restore revision {number}, with {count}?"
         terminal.confirm(question, already=arguments.yes)
         _check_unchanged(before, store.load())
     after = store.restore(number, actor())
     if arguments.json:
-        record = {"revision": after.revision, "differences": told.records(made)}
+        record = {"revision": after.revision, "differences": records(made)}
         return terminal.print_json(record)
     if after.revision == before.revision:
         return terminal.say(f"revision {number} is what is in force; nothing was changed")
@@ -193,7 +305,7 @@ def _check_unchanged(seen: Configuration, now: Configuration) -> None:
     made: tuple[FieldDifference, ...] = differences(seen, now)
     if made:
         what = "the configuration"
-        raise ChangedMeanwhile(what, now.changed_by, now.changed_at, told.sentences(made))
+        raise ChangedMeanwhile(what, now.changed_by, now.changed_at, sentences(made))
 
 
 def _kept(store: ConfigurationStore, number: int) -> Configuration:

@@ -88,7 +88,7 @@ def _engine(arguments: argparse.Namespace) -> None:
     from engine import Engine
     from engine.app.headless import Signals, run
     from engine.app.systemd_notify import Notifier
-    from engine.net.inherited import InheritedSockets
+    from engine.net.ports import InheritedSockets
     from engine.remote.host import require_tls, serve
     from engine.remote.metrics import serve_metrics
 

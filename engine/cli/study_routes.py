@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.cli.context import actor, record, settings_of, store_of
-from engine.cli.files import read_text
-from engine.cli.options import add_verb, add_verbs
+from engine.cli.options import add_verb, add_verbs, read_text
 from engine.errors import NotFound
 from engine.host import terminal
 from engine.host.clock import SystemClock

@@ -5,10 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from engine.cli import recover as told
+from engine.cli import revisions as told
 from engine.cli.context import actor, installed_identifiers, receivers_named, store_of
-from engine.cli.files import STANDARD_STREAM, read_text, write_text
-from engine.cli.options import set_run
+from engine.cli.options import STANDARD_STREAM, read_text, set_run, write_text
 from engine.cli.receivers import receiver_record
 from engine.config.xnat import (
     ImportItem,

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 from tinydb.storages import Storage
 
-from engine.config.history import flush_directory
+from engine.config.history import backups_of, flush_directory, remedy, was_configured
 from engine.config.reading import LARGEST_FILE_BYTES, Unreadable, read_tables
-from engine.config.recovery import backups_of, remedy, was_configured
 from engine.errors import CorruptConfiguration, Problem, StorageUnusable
 from engine.host.lock import open_lock_file
 

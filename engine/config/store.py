@@ -7,16 +7,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from engine.config.draft import Draft
-from engine.config.history import PastRevision, history_of
-from engine.config.masking import mask_problems
-from engine.config.processors import ProcessorTable
-from engine.config.recovery import backup_of_revision, newest_number, recoverable
-from engine.config.scripts import (
-    require_project_script,
-    require_script,
-    require_scripts_in_force,
+from engine.config.draft import Draft, ProcessorTable
+from engine.config.history import (
+    PastRevision,
+    backup_of_revision,
+    history_of,
+    newest_number,
+    recoverable,
 )
+from engine.config.masking import mask_problems
+from engine.config.reading import require_project_script, require_script, require_scripts_in_force
 from engine.config.storage import AtomicJSONStorage
 from engine.errors import (
     ChangedMeanwhile,
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from engine.config.history import RecoveryCandidate
     from engine.config.reading import Tables
-    from engine.config.recovery import RecoveryCandidate
     from engine.host.clock import Clock
     from engine.model.configuration_diff import FieldDifference
     from engine.model.plugins import FileNamerInfo, IdentifierInfo

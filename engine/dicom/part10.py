@@ -1,16 +1,22 @@
-"""DICOM files as they lie about: where the data set begins, and how it is encoded (PS3.10 7.1)."""
+"""DICOM files (PS3.10): makes their head, finds their data set, reads one to send it."""
 
 from __future__ import annotations
 
 import mmap
+import os
+import re
+import stat
 from contextlib import contextmanager
+from dataclasses import dataclass
 from stat import S_ISREG
-from struct import error, unpack_from
+from struct import Struct, error, unpack_from
 from typing import TYPE_CHECKING
 
-from engine.dicom.dataset import read_complete
+from engine.dicom.dataset import read_complete, read_header
 from engine.dicom.elements import EXPLICIT_LITTLE, value_at
+from engine.dicom.header import SOP_CLASS_UID, SOP_INSTANCE_UID
 from engine.errors import UnreadableObject
+from engine.model.anonymization import CREATOR_ELEMENT, CREATOR_UID, EXEMPT, NOTE_ELEMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +24,7 @@ if TYPE_CHECKING:
 
     from engine.dicom.elements import Buffer
     from engine.dicom.header import HeaderView
+
 
 _PREFIX_BYTES = 128
 _MAGIC = b"DICM"
@@ -86,3 +93,177 @@ def _mapped(path: Path) -> Iterator[mmap.mmap]:
         raise UnreadableObject("is empty")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages:
         yield pages
+
+
+_PIECE_BYTES = 1024 * 1024
+_UID = re.compile(r"[0-9.]{1,64}")
+# A FIFO or device must not block us before we have seen what it is.
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class Sendable:
+    """An object in an open file; moving or removing the file does not disturb it."""
+
+    fd: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    offset: int
+    """Where the data set begins."""
+    size_bytes: int
+    """Of the data set."""
+
+    @property
+    def context(self) -> tuple[str, str]:
+        """SOP class and transfer syntax."""
+        return self.sop_class_uid, self.transfer_syntax_uid
+
+    def pieces(self) -> Iterator[memoryview]:
+        """Yield the bytes of the data set in pieces.
+
+        Raises:
+            UnreadableObject: if the file became shorter.
+            OSError: if it can't be read.
+        """
+        position, end = self.offset, self.offset + self.size_bytes
+        while position < end:
+            piece = os.pread(self.fd, min(_PIECE_BYTES, end - position), position)
+            if not piece:
+                raise UnreadableObject("became shorter while it was read")
+            position += len(piece)
+            yield memoryview(piece)
+
+
+@contextmanager
+def open_sendable(path: Path) -> Iterator[Sendable]:
+    """Open an object's file.
+
+    Raises:
+        UnreadableObject: if it is no DICOM file, or says not what it is.
+        OSError: if it can't be opened.
+    """
+    fd = os.open(path, _FLAGS)
+    try:
+        yield _sendable(fd)
+    finally:
+        os.close(fd)
+
+
+def _sendable(fd: int) -> Sendable:
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableObject("is no file")
+    if not status.st_size:
+        raise UnreadableObject("is empty")
+    with mmap.mmap(fd, status.st_size, access=mmap.ACCESS_READ) as pages:
+        syntax, begin = data_set_of(pages)
+        with memoryview(pages)[begin:] as data_set:
+            header = read_header(data_set, syntax, last_tag=SOP_INSTANCE_UID)
+            sop_class, instance = header.text(SOP_CLASS_UID), header.text(SOP_INSTANCE_UID)
+            del header
+    if not sop_class or not instance:
+        raise UnreadableObject("has no SOP class or instance UID")
+    if not (_UID.fullmatch(sop_class) and _UID.fullmatch(syntax)):  # no peer could accept it
+        raise UnreadableObject("has a SOP class or transfer syntax that is no UID")
+    return Sendable(fd, sop_class, instance, syntax, begin, status.st_size - begin)
+
+
+IMPLEMENTATION_CLASS_UID = "2.25.235022223827495242976505035687323014033"
+IMPLEMENTATION_VERSION_NAME = "DICOMDOCK_0.1"
+
+_LENGTH = Struct("<I")
+_ELEMENT = Struct("<HH2sH")
+_HEAD = bytes(_PREFIX_BYTES) + _MAGIC + _ELEMENT.pack(0x0002, 0x0000, b"UL", 4)
+_LONGEST_UID_BYTES = 64
+_GROUP_LENGTH_END = len(_HEAD) + _LENGTH.size
+
+
+class FileMeta:
+    """The file meta that objects of one sender, SOP class and transfer syntax have in common."""
+
+    def __init__(
+        self,
+        sop_class_uid: str,
+        transfer_syntax_uid: str,
+        calling_ae_title: str,
+        called_ae_title: str,
+        *,
+        anonymization: bool = True,
+    ) -> None:
+        """Encode all but the SOP instance UID.
+
+        Args:
+            sop_class_uid: of the objects.
+            transfer_syntax_uid: of their data sets.
+            calling_ae_title: who sent them.
+            called_ae_title: who received them.
+            anonymization: whether their receiver's anonymization is on; if not, the file says so.
+
+        Raises:
+            UnreadableObject: if a value is longer than an element can hold.
+        """
+        self._begins: dict[int, bytes] = {}
+        """What stands before a SOP instance UID, by its length."""
+        self._before = _VERSION + _element(0x0002, b"UI", sop_class_uid)
+        self._after = (
+            _element(0x0010, b"UI", transfer_syntax_uid)
+            + _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID)
+            + _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME)
+            + _element(0x0016, b"AE", calling_ae_title[:16])
+            + _element(0x0018, b"AE", called_ae_title[:16])
+            + (b"" if anonymization else _EXEMPT)
+        )
+
+    def preamble(self, sop_instance_uid: str) -> bytes:
+        """Return preamble and file meta of one object.
+
+        Raises:
+            UnreadableObject: if the UID is longer than an element can hold.
+        """
+        uid = sop_instance_uid.encode("ascii", "replace")
+        if len(uid) % 2:
+            uid += b"\0"
+        begin = self._begins.get(len(uid)) or self._begin(len(uid))
+        return begin + uid + self._after
+
+    def _begin(self, uid_bytes: int) -> bytes:
+        """Return what stands before a SOP instance UID of some length, and keep it."""
+        before = self._before + _head(0x0003, b"UI", uid_bytes)
+        length = len(before) + uid_bytes + len(self._after)
+        begin = _HEAD + _LENGTH.pack(length) + before
+        if uid_bytes <= _LONGEST_UID_BYTES:  # others are no UIDs, and might be of any length
+            self._begins[uid_bytes] = begin
+        return begin
+
+
+def body_offset(fd: int) -> int | None:
+    """Return where the data set begins in a stored file, None if it is no such file."""
+    beginning = os.pread(fd, _GROUP_LENGTH_END, 0)
+    if len(beginning) < _GROUP_LENGTH_END or not beginning.startswith(_HEAD):
+        return None
+    (length,) = _LENGTH.unpack_from(beginning, len(_HEAD))
+    return _GROUP_LENGTH_END + int(length)
+
+
+def _long_element(element: int, value: bytes) -> bytes:
+    return _ELEMENT.pack(0x0002, element, b"OB", 0) + _LENGTH.pack(len(value)) + value
+
+
+def _element(element: int, vr: bytes, value: str) -> bytes:
+    encoded = value.encode("ascii", "replace")
+    if len(encoded) % 2:
+        encoded += b"\0" if vr == b"UI" else b" "
+    return _head(element, vr, len(encoded)) + encoded
+
+
+def _head(element: int, vr: bytes, length: int) -> bytes:
+    if length > 0xFFFE:  # PS3.5 7.1.2: it has 16 bits
+        raise UnreadableObject("a UID is too long for a file")
+    return _ELEMENT.pack(0x0002, element, vr, length)
+
+
+_VERSION = _long_element(0x0001, b"\0\1")
+_EXEMPT = _element(CREATOR_ELEMENT & 0xFFFF, b"UI", CREATOR_UID) + _long_element(
+    NOTE_ELEMENT & 0xFFFF, EXEMPT
+)

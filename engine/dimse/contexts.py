@@ -15,7 +15,7 @@ from pydicom.uid import UID
 from pynetdicom import ALL_TRANSFER_SYNTAXES
 
 from engine.api import RefusedContext
-from engine.api.associations import AcceptedContext
+from engine.api.status import AcceptedContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Self
 
 from engine.api import EchoResult
 from engine.certificates.tls_context import caller, own_caller
-from engine.dicom.sendable import open_sendable
+from engine.dicom.part10 import open_sendable
 from engine.dimse import acse
 from engine.dimse.acse import MAX_CONTEXTS
+from engine.dimse.commands import SUCCESS, RetryDecision, retry_decision, status_in_words
 from engine.dimse.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE, VERIFICATION
 from engine.dimse.pdata import ReceiveBuffer
 from engine.dimse.requestor import (
@@ -33,7 +34,6 @@ from engine.dimse.requestor import (
     ResponseReceived,
 )
 from engine.dimse.state_table import State
-from engine.dimse.store_status import SUCCESS, RetryDecision, retry_decision, status_in_words
 from engine.errors import (
     AssociationBroken,
     AssociationRefused,
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from engine.dicom.sendable import Sendable
+    from engine.dicom.part10 import Sendable
     from engine.dimse.acse import Context
     from engine.dimse.commands import Response
     from engine.dimse.requestor import Event

@@ -11,30 +11,38 @@ from engine.events.associations import (
     AssociationRejected,
     AssociationReleased,
     CalledFromNewAddress,
+    CertificateExpired,
+    CertificateExpiring,
+    CertificateRefused,
+    CertificateReplaced,
     ConnectionDropped,
     ContextsRefused,
-)
-from engine.events.control import (
-    AssociationAbortAsked,
-    ControlRefused,
-    ControlUsed,
-    EchoAsked,
-    ReceiverRetryAsked,
-    StudyRouteChanged,
+    ReceiverFailed,
+    ReceiverListening,
+    ReceiverStopped,
+    RevocationListExpired,
+    RevocationListExpiring,
+    SocketUnused,
 )
 from engine.events.engine import (
     AnonymizationNotApplied,
     AnonymizationOutOfForce,
+    AssociationAbortAsked,
     ConfigurationApplied,
     ConfigurationRefused,
     ConfigurationSaved,
+    ControlRefused,
+    ControlUsed,
+    EchoAsked,
     EngineStarted,
     EngineStopping,
     IdentifyingValuesShown,
     LeftoversSwept,
     ObjectsAdopted,
     OptionNotApplied,
+    ReceiverRetryAsked,
     SecretsShown,
+    StudyRouteChanged,
 )
 from engine.events.event import (
     Event,
@@ -54,18 +62,6 @@ from engine.events.intake import (
     ProcessorProblem,
     RuleFailed,
     SessionOpened,
-)
-from engine.events.listening import (
-    CertificateExpired,
-    CertificateExpiring,
-    CertificateRefused,
-    CertificateReplaced,
-    ReceiverFailed,
-    ReceiverListening,
-    ReceiverStopped,
-    RevocationListExpired,
-    RevocationListExpiring,
-    SocketUnused,
 )
 
 __all__ = [

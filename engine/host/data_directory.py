@@ -177,3 +177,16 @@ def _make(path: Path) -> None:
         ) from error
     if not os.access(path, os.W_OK | os.X_OK):
         raise StorageUnusable(f"{path} is not writable", "change its owner or mode")
+
+
+def replace_file(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Put a file in the place of another at once; it is not flushed.
+
+    Raises:
+        OSError: if that can't be done.
+    """
+    beside = path.with_name(f".{path.name}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(beside, flags, mode), "wb") as file:
+        file.write(content)
+    beside.replace(path)

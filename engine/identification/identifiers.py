@@ -2,7 +2,7 @@
 
 A plugin is a class with the members of `Identifier` that is made without arguments, and an entry
 point of the group ``dicomdock.identifiers`` whose name is ``info.id``. It is loaded when the engine
-starts; `engine.plugins.guarded` says what becomes of its mistakes.
+starts; `engine.plugins.loading` says what becomes of its mistakes.
 
 An identifier has an `IdentifierInfo`: its id and name, whether a receiver may have routing rules
 with it, and the fields that a receiver fills in for it (``Receiver.identifier_settings``, checked

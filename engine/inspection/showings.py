@@ -1,19 +1,26 @@
-"""The audit log of access to identifying values."""
+"""The audit log: who saw identifying values, written and read."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from engine.events import IdentifyingValuesShown
+from engine.events import IdentifyingValuesShown, RecordedEvent, Severity
+from engine.events.event import UnknownEvent
+from engine.events.journal import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from engine.events import Event
+    from engine.events.journal import Record
     from engine.host.clock import Clock
     from engine.index.traces import TraceKey
+
 
 SUPPRESS_SECONDS: Final = 60.0
 """What a form shows anew at every key is noted once in this time."""
@@ -67,3 +74,38 @@ class PhiAccessLog:
 
     def _hash(self, sop_instance_uid: str) -> str:
         return self._key.hash(_SOP_INSTANCE_UID, sop_instance_uid).hex()
+
+
+MOST = 5_000
+"""Events in one answer."""
+
+
+def audited(path: Path, limit: int) -> tuple[RecordedEvent, ...]:
+    """Return the newest events of an audit log, oldest first, as far as they can be read."""
+    kept: deque[RecordedEvent] = deque(maxlen=min(max(0, limit), MOST))
+    with suppress(OSError), EventLog(path) as log:
+        kept.extend(filter(None, map(_recorded, log.all())))
+    return tuple(kept)
+
+
+def _recorded(record: Record) -> RecordedEvent | None:
+    """Return the event of a line; None if the line does not say when it happened."""
+    try:
+        at = datetime.fromisoformat(str(record.get("at")))
+        sequence = int(str(record.get("sequence")))
+    except ValueError:
+        return None
+    if at.tzinfo is None:
+        return None
+    words = {name: str(record.get(name, "")) for name in _WORDS}
+    return RecordedEvent(sequence, at, UnknownEvent(severity=_severity(record), **words))
+
+
+_WORDS = ("topic", "message", "receiver", "calling_ae_title", "association")
+
+
+def _severity(record: Record) -> Severity:
+    try:
+        return Severity(str(record.get("severity")))
+    except ValueError:
+        return Severity.INFO

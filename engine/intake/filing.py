@@ -8,20 +8,28 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.errors import OutOfResources
+from engine.dicom.part10 import body_offset
+from engine.errors import OutOfResources, ProcessingFailed
 from engine.model.identity import safe_part, timestamp
 from engine.model.project import FIRST_ARCHIVE_FOLDER
-from engine.model.session import SessionArea
+from engine.model.session import ProjectScript, SessionArea
 from engine.storage.areas import archive_folder
-from engine.storage.incoming import out_of_resources
-from engine.storage.placement import session_folder
+from engine.storage.incoming import is_stored, out_of_resources
+from engine.storage.placement import ObjectFiltered, session_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    from engine.index.store import SessionIndex, SessionKey, SessionOrigin, SessionPlace
+    from engine.index.store import Copy, SessionIndex, SessionKey, SessionOrigin, SessionPlace
+    from engine.intake.object import AssociationContext, IncomingObject
+    from engine.intake.receiver_policy import ReceiverPolicy
+    from engine.model.identity import Identity
     from engine.model.receiver import Receiver
+    from engine.settings import Durability
+    from engine.storage.incoming import PartFile
+    from engine.workers.scripts import Anonymizer
+
 
 _TIMESTAMP_TRIES = 10_000
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -140,3 +148,56 @@ def _is_there(name: str, folder_fd: int) -> bool:
         os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
         return True
     return False
+
+
+class DuplicateFinder:
+    """Looks for objects that the engine has already; for all threads."""
+
+    def __init__(self, anonymizer: Anonymizer, durability: Durability) -> None:
+        self._anonymizer = anonymizer
+        self._durability = durability
+
+    def same(
+        self,
+        incoming: IncomingObject,
+        identity: Identity,
+        receiver_policy: ReceiverPolicy,
+        copies: tuple[Copy, ...],
+    ) -> Copy | None:
+        """Return the copy that holds the data set of an object, flushed as if it were stored now.
+
+        Raises:
+            OutOfResources: if the storage fails.
+        """
+        source, part = incoming.arrival.source, incoming.part
+        same = self._holds(part, incoming.body_offset, copies, source)
+        return same or self._same_after_script(incoming, identity, receiver_policy, copies)
+
+    def _same_after_script(
+        self,
+        incoming: IncomingObject,
+        identity: Identity,
+        receiver_policy: ReceiverPolicy,
+        copies: tuple[Copy, ...],
+    ) -> Copy | None:
+        """Compare what the project's script has made of an object with what it makes of it now."""
+        step = receiver_policy.project_steps.get(identity.project.value or "")
+        edited = [copy for copy in copies if copy.project_script is ProjectScript.DONE]
+        if step is None or not edited or incoming.project_script is not ProjectScript.DUE:
+            return None
+        source = incoming.arrival.source
+        try:
+            with self._anonymizer.edit(incoming.part, (step,), identity.labels, source) as part:
+                return self._holds(part, body_offset(part.fd) or 0, edited, source)
+        except (ProcessingFailed, ObjectFiltered):
+            return None  # that is decided when its session is archived
+
+    def _holds(
+        self, part: PartFile, begin: int, copies: Iterable[Copy], source: AssociationContext
+    ) -> Copy | None:
+        for copy in copies:
+            *parts, name = *copy.folder.split("/"), *copy.file.split("/")
+            folders = source.folders[copy.area]
+            if is_stored(part, folders, tuple(parts), name, self._durability, body_offset=begin):
+                return copy
+        return None

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.dicom.dataset import ElementIndexCache, read_complete, read_in_parts
-from engine.dicom.file_meta import FileMeta, body_offset
+from engine.dicom.part10 import FileMeta, body_offset
 from engine.errors import OutOfResources
 from engine.model.session import ProjectScript
 

@@ -21,8 +21,7 @@ from engine.errors import (
 from engine.events import SessionOpened
 from engine.index.store import SessionOrigin
 from engine.index.writer import REPLACES, ObjectRow
-from engine.intake.duplicates import DuplicateFinder
-from engine.intake.filing import FiledPlace, Filing
+from engine.intake.filing import DuplicateFinder, FiledPlace, Filing
 from engine.intake.object import AssociationContext, IncomingObject, ObjectArrival
 from engine.model.identity import UNASSIGNED
 from engine.model.session import ObjectState, ProjectScript, SessionArea

@@ -15,9 +15,8 @@ from engine.host.clock import SystemClock
 from engine.intake.trial import try_object
 from engine.model.identity import NO_VALUES
 from engine.processing.builtin.label_tables import LabelTables
-from engine.processing.chain import Processing
+from engine.processing.chain import Processing, ProcessorStates
 from engine.processing.contract import Facts
-from engine.processing.states import ProcessorStates
 from engine.processing.workers import ProcessorWorkers
 from engine.storage.areas import archive_folder
 from engine.storage.incoming import IncomingArea

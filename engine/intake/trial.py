@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from engine.dicom.file_meta import FileMeta
+from engine.dicom.part10 import FileMeta
 from engine.errors import IntakeError
 from engine.identification.identifiers import explain
 from engine.intake.label_processing import identify_processed, known_of

@@ -12,9 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigurationError, InvalidReceiver, Problem
-from engine.model.addresses import is_address
 from engine.model.limits import parse_receiver_limits
-from engine.model.peer import AETitle
+from engine.model.peer import AETitle, is_address
 from engine.model.plugins import (
     DEFAULT_IDENTIFIER,
     DEFAULT_IDENTIFIERS,

@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from engine.errors import InvalidSite, Problem
-from engine.model.addresses import is_address
 from engine.model.alerts import AlertSettings
 from engine.model.anonymization import (
     PROFILE,
@@ -25,6 +24,7 @@ from engine.model.file_name_template import (
 )
 from engine.model.file_name_template import FIELD as TEMPLATE_FIELD
 from engine.model.limits import Limits
+from engine.model.peer import is_address
 from engine.model.project import AutoArchive, PetMr, pet_mr_problems
 from engine.model.routing import SiteRouting
 from engine.model.series_filter import filter_problems

@@ -7,28 +7,68 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from engine.api import ReceiverState
+from engine.api.status import Health
 from engine.config.masking import revealed_target
 from engine.errors import EngineError, NotDelivered
-from engine.events import SecretsShown
+from engine.events import SecretsShown, counted
 from engine.events.monitoring import AlertTried
 from engine.host.terminal import visible
 from engine.metrics import QueueCounts
 from engine.monitoring.alerts.delivery import send_test_alert
 from engine.monitoring.exposition import render
-from engine.monitoring.health import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from engine.api import EngineSnapshot
     from engine.api.forwarding import DestinationStatus
-    from engine.api.monitoring import Health
     from engine.events import Event
     from engine.host.clock import Clock
     from engine.index.store import SessionIndex
     from engine.metrics import Counters, Metrics
     from engine.model.alerts import AlertTarget
     from engine.model.configuration import Configuration
+
+
+LAG_SECONDS = 30.0
+"""The index is behind if an object's row has waited for longer."""
+
+
+def judge(
+    snapshot: EngineSnapshot, counters: Counters, dead: Sequence[str], storage_refusal: str
+) -> Health:
+    """Return the engine's health.
+
+    Args:
+        snapshot: what the console sees.
+        counters: what is counted, for the index's lag.
+        dead: the parts that should run and do not.
+        storage_refusal: why nothing is taken in, if so.
+    """
+    enabled = [status for status in snapshot.receivers if status.receiver.enabled]
+    listening = sum(status.state is ReceiverState.LISTENING for status in enabled)
+    problems = tuple(_problems(snapshot, counters, dead, storage_refusal))
+    return Health(not dead, listening, len(enabled), problems)
+
+
+def _problems(
+    snapshot: EngineSnapshot, counters: Counters, dead: Sequence[str], storage_refusal: str
+) -> Iterator[str]:
+    yield from (f"{part} does not run" for part in dead)
+    if storage_refusal:
+        yield f"nothing is taken in: {storage_refusal}"
+    if snapshot.configuration_problem:
+        yield "the configuration file is refused, the last good settings are in force"
+    for status in snapshot.receivers:
+        if status.failure is not None:
+            yield f"{status.receiver.label} can't listen: {status.failure.reason}"
+    if counters.longest_wait_seconds > LAG_SECONDS:
+        yield f"the index is {counters.longest_wait_seconds:.0f} s behind"
+    if counters.rows_lost:
+        lost = counted(counters.rows_lost, "row")
+        verb = "is" if counters.rows_lost == 1 else "are"
+        yield f"{lost} of the index {verb} lost; stop the engine and run: dicomdock check --adopt"
 
 
 _LONGEST_COMMAND = 40

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.certificates import tls_context
+from engine.certificates.callers import NotAccepted
 from engine.certificates.files import stamp_of
-from engine.certificates.revocation import NotAccepted
 from engine.errors import InvalidReceiver
 from engine.events import (
     CertificateExpired,

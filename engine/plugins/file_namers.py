@@ -15,8 +15,7 @@ from engine.errors import InvalidSite
 from engine.events import PluginBroken
 from engine.model.file_name_template import parse_template
 from engine.model.plugins import FILE_NAMERS, FileNamerInfo
-from engine.plugins.guarded import is_a
-from engine.plugins.loading import NotAPlugin, load
+from engine.plugins.loading import NotAPlugin, is_a, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from engine.model.identity import UNASSIGNED
 from engine.model.processing import Assignment
 from engine.model.processor import Location
-from engine.plugins.guarded import is_a
+from engine.plugins.loading import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,7 +123,7 @@ class Header(Protocol):
 
 
 class Editor(Protocol):
-    """Changes elements of the data set; `engine.processing.editor` says what it refuses."""
+    """Changes elements of the data set; `engine.processing.context` says what it refuses."""
 
     def set(self, tag: int, *values: str | float, vr: str = "") -> None:
         """Write the values of an element; the VR is needed where no dictionary knows it."""

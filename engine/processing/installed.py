@@ -18,8 +18,7 @@ from engine.model.processor import (
     ProcessorRules,
     place,
 )
-from engine.plugins.guarded import is_a
-from engine.plugins.loading import NotAPlugin, load
+from engine.plugins.loading import NotAPlugin, is_a, load
 from engine.processing.contract import Preparing, Settings
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from engine.errors import OutOfResources, StorageUnusable
 from engine.model.identity import IdentifyingValues
 from engine.model.plugins import PROCESSORS
 from engine.model.processing import Assignment, ElementChange, Verdict
-from engine.plugins.guarded import place_of
+from engine.plugins.loading import place_of
 from engine.processing.contract import Context, Continue, Facts, Known, Reject, Settings
 from engine.storage.incoming import out_of_resources
 from engine.workers.resources import VARIABLES, is_too_large, parsed_script, target_of, uid_maps_in
@@ -160,7 +160,7 @@ def _processed(job: ProcessorJob) -> ProcessorResult:
 
 def _ask(call: PluginCall, job: ProcessorJob, ds: Dataset) -> tuple[ProcessorResult, str]:
     """Let a plugin see the object; return what it says, and the script that it wants to run."""
-    from engine.processing.editor import DatasetEditor, DatasetHeader
+    from engine.processing.context import DatasetEditor, DatasetHeader
 
     editor, lines, source = DatasetEditor(ds), _Lines(), Path(job.source)
     context = Context(
@@ -202,7 +202,7 @@ def _clause(said: object, known: IdentifyingValues) -> str:
 def _known_to(source: Path) -> IdentifyingValues:
     """Return what the object says of its patient, as it came: a plugin may have changed it."""
     from engine.anonymize import read_object
-    from engine.inspection.telling import identifying_values_in
+    from engine.inspection.trial import identifying_values_in
 
     with source.open("rb") as file:
         return IdentifyingValues(identifying_values_in(read_object(file)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.dimse.acse import APPLICATION_CONTEXT
 from engine.model import whitelist
-from engine.model.addresses import origin_of
+from engine.model.peer import origin_of
 from engine.model.site import SiteSettings
 from engine.net.admission import too_fast
 

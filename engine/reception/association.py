@@ -36,8 +36,7 @@ from engine.model.limits import Limits
 from engine.net.admission import describe_end
 from engine.net.protocols import SNIFFED_BYTES, ae_titles, is_plain_dicom
 from engine.net.reactor import READABLE, WRITABLE
-from engine.net.securing import TlsSetup
-from engine.net.stream import Stream
+from engine.net.stream import Stream, TlsSetup
 from engine.net.tls import handshake_words
 from engine.reception.acceptance import Rejection
 from engine.reception.deadlines import MessageTimes
@@ -109,7 +108,7 @@ class Phase(Enum):
     """How far a connection is."""
 
     SECURING = auto()
-    """The port wants TLS: see `engine.net.securing`."""
+    """The port wants TLS: see `engine.net.stream`."""
     TALKING = auto()
     """PDUs come: see `acceptor` for the states of PS3.8 within this."""
     LEAVING = auto()

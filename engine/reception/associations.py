@@ -25,7 +25,7 @@ from engine.events import (
 from engine.events.journal import should_report_repeat
 from engine.events.repeats import Budget, Repetitions
 from engine.index.writer import WhitelistUse
-from engine.model.addresses import origin_of
+from engine.model.peer import origin_of
 from engine.model.session import ObjectState
 from engine.reception.acceptance import OpenAssociation
 from engine.reception.callers import KnownAddresses, SenderStatistics
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from engine.api import RefusedContext
-    from engine.api.associations import AcceptedContext
+    from engine.api.status import AcceptedContext
     from engine.dimse.contexts import AcceptedUIDs
     from engine.events import Event
     from engine.events.journal import Journal

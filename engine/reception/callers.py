@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from engine.index.senders import contexts_in_words, hour_of, sender_note
-from engine.model.addresses import origin_of
+from engine.model.peer import origin_of
 from engine.model.whitelist import normalize_address
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from engine.model.receiver import Receiver
     from engine.model.tls import TlsSettings
     from engine.net.admission import PendingConnections
-    from engine.net.inherited import InheritedSockets
+    from engine.net.ports import InheritedSockets
     from engine.reception.acceptance import EngineLoad
     from engine.reception.association import SharedServices
     from engine.reception.live_association import LiveAssociation

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from engine.remote.client import RemoteEngine
     from engine.settings import EngineSettings
 
+
 STARTING_SECONDS = 5.0
 """How long an engine that holds the directory may take until its socket answers."""
 _PAUSE_SECONDS = 0.1

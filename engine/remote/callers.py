@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine.host import terminal
 from engine.host.owner import SAYS, UNKNOWN_USER, user_name
-from engine.net.connection_table import TableEntry
+from engine.net.admission import TableEntry
 
 if TYPE_CHECKING:
     from starlette.types import Scope

@@ -24,9 +24,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from engine.events.monitoring import MetricsUnavailable
-from engine.model.addresses import MetricsAddress
+from engine.model.peer import MetricsAddress
 from engine.monitoring.exposition import CONTENT_TYPE
-from engine.net.connection_table import ConnectionLimits, ConnectionTable
+from engine.net.admission import ConnectionLimits, ConnectionTable
 from engine.remote.callers import admitted
 from engine.remote.server import (
     ControlConnection,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from engine.api import EngineView
     from engine.events import Event
-    from engine.net.connection_table import TableEntry
+    from engine.net.admission import TableEntry
     from engine.remote.callers import ApiCaller
 
 REQUESTS_AT_ONCE = 4

@@ -20,8 +20,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from engine.model.addresses import origin_of
-from engine.net.connection_table import ConnectionLimits, ConnectionTable
+from engine.model.peer import origin_of
+from engine.net.admission import ConnectionLimits, ConnectionTable
 from engine.remote.callers import ApiCaller, local_peer
 from engine.remote.routes import EventStream, application
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from engine.api import EngineView
     from engine.events import Event
-    from engine.net.connection_table import TableEntry
+    from engine.net.admission import TableEntry
 
 
 HANDSHAKE_SECONDS = 5.0

@@ -12,10 +12,8 @@ from engine.routing.errors import (
     RuleSuspended,
     RuleTimeout,
 )
-from engine.routing.finder import Finder, parse_finder
-from engine.routing.grammar import parse_rule, parse_rules
-from engine.routing.rule import Application, Rule
-from engine.routing.slow import slow_risk
+from engine.routing.grammar import parse_rule, parse_rules, slow_risk
+from engine.routing.rule import Application, Finder, Rule, parse_finder
 
 __all__ = [
     "Application",

@@ -11,13 +11,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from engine.errors import Problem
-from engine.routing.errors import InvalidRule, PatternFault
+from engine.routing.errors import InvalidRule, PatternFault, RuleError
+from engine.routing.java.pieces import VALUE_UNITS
 from engine.routing.java.regex import MAX_PATTERN_CHARACTERS, JavaPattern, compile_java
-from engine.routing.replacement import MAX_REPLACEMENT_CHARACTERS, Part, parse_replacement
-from engine.routing.rule import DEFAULT_GROUP, Rule
+from engine.routing.rule import (
+    DEFAULT_GROUP,
+    MAX_REPLACEMENT_CHARACTERS,
+    Part,
+    Rule,
+    parse_replacement,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
 
 MAX_RULES: Final = 200
 MAX_LINE_CHARACTERS: Final = 2 * MAX_PATTERN_CHARACTERS + MAX_REPLACEMENT_CHARACTERS + 100
@@ -213,3 +220,34 @@ def _problem(line: str, at: int, fault: PatternFault) -> Problem:
 
 def _shown(line: str) -> str:
     return line if len(line) <= 60 else line[:59] + "…"
+
+
+LINT_TIMEOUT_SECONDS = 0.020
+_LONG_VALUE = 2000
+"""Rules with a replacement see values of any length."""
+
+
+def slow_risk(rule: Rule) -> str | None:
+    """Say what makes a rule slow, or None if nothing shows."""
+    for name, pattern in (("pattern", rule.compiled), ("t:", rule.compiled_target)):
+        if pattern is not None and pattern.nested_loop is not None:
+            place = f"the group at character {pattern.nested_loop + 1} of the {name}"
+            return f"{place} repeats, and so does what is inside: this can take very long"
+    for value in _attacks(rule):
+        try:
+            rule.apply(value, LINT_TIMEOUT_SECONDS)
+        except RuleError:
+            limit = f"{LINT_TIMEOUT_SECONDS * 1000:g} ms"
+            return f"a value of many {value[0]!r} takes longer than {limit}"
+    return None
+
+
+def _attacks(rule: Rule) -> Iterator[str]:
+    written = rule.pattern + (rule.target or "")
+    literals = dict.fromkeys(char for char in written if char.isalnum() or char in "._-^")
+    length = VALUE_UNITS if rule.target is None else _LONG_VALUE
+    # A value without a character that the pattern needs is refused at once, however bad the rest.
+    ends = dict.fromkeys(("!", "".join(literals)[:16] + "!"))
+    for char in dict.fromkeys(("a", "0", " ", *list(literals)[:4])):
+        for end in ends:
+            yield char * (length - len(end)) + end

@@ -2,20 +2,98 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from time import thread_time
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from engine.routing.errors import RuleError, RuleTimeout
-from engine.routing.finder import WorkLimit
+from engine.errors import Problem
+from engine.routing.errors import InvalidRule, PatternFault, RuleError, RuleTimeout
 from engine.routing.java.pieces import VALUE_UNITS
+from engine.routing.java.regex import compile_java
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     import regex
 
     from engine.routing.java.regex import JavaPattern
-    from engine.routing.replacement import Part
+
+
+FIND_SECONDS: Final = 0.010
+_ANY_CASE: Final = "(?i)"
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """A pattern; made by `parse_finder`, which checks it."""
+
+    pattern: str
+    """Java's syntax, as written."""
+    compiled: JavaPattern = field(repr=False, compare=False)
+
+    def finds(self, value: str) -> bool:
+        """Tell whether the pattern is found in a value.
+
+        Raises:
+            RuleTimeout: if it takes longer than the time limit.
+            RuleError: if searching fails for want of memory.
+        """
+        try:
+            return self.compiled.compiled.search(value, timeout=FIND_SECONDS) is not None
+        except TimeoutError as error:
+            detail = f"the pattern took longer than {FIND_SECONDS * 1000:g} ms"
+            raise RuleTimeout(detail, "avoid repeated groups that repeat inside") from error
+        except MemoryError as error:
+            raise RuleError("the pattern ran out of memory", "simplify it") from error
+
+
+def parse_finder(pattern: str) -> Finder:
+    """Return the finder of a pattern.
+
+    Raises:
+        InvalidRule: if Java refuses the pattern or it can't be translated faithfully.
+    """
+    try:
+        return Finder(pattern, compile_java(_ANY_CASE + pattern))
+    except PatternFault as fault:
+        column = max(0, fault.offset - len(_ANY_CASE)) + 1
+        problem = Problem("pattern", pattern[:80], fault.reason, fault.remedy, None, column)
+        raise InvalidRule(problem) from fault
+
+
+T = TypeVar("T")
+
+MOST_ATTEMPTS: Final = 4
+
+
+class WorkLimit:
+    """Time that one thread may work on something; other threads' work takes none of it."""
+
+    __slots__ = ("_began", "_seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._began = thread_time()
+
+    def run(self, attempt: Callable[[float], T]) -> T:
+        """Return what an attempt returns that is given a timeout in seconds.
+
+        An attempt that others have brought to its timeout is made again with twice the time.
+
+        Raises:
+            TimeoutError: if this thread's own time is used up, or too many attempts are.
+        """
+        for factor in (1 << n for n in range(MOST_ATTEMPTS)):
+            left = self._seconds - (thread_time() - self._began)
+            if left <= 0:
+                break
+            try:
+                return attempt(left * factor)
+            except TimeoutError:
+                continue
+        raise TimeoutError
+
 
 DEFAULT_GROUP: Final = 1
 DEFAULT_TIMEOUT_SECONDS: Final = 0.010
@@ -182,3 +260,79 @@ def _cut(value: str) -> str:
             half = _HALF_CHARACTER if char > "\uffff" and units == VALUE_UNITS + 1 else ""
             return value[:index] + half
     return value
+
+
+Part = str | int
+"""Literal text, or the number of a group."""
+
+MAX_REPLACEMENT_CHARACTERS: Final = 1000
+_NAME = re.compile(r"\$\{([A-Za-z][A-Za-z0-9]*)\}")
+_LITERAL_DOLLAR = "write \\$ for the sign itself"
+
+
+def parse_replacement(text: str, groups: int, names: Mapping[str, int]) -> tuple[Part, ...]:
+    """Split a replacement into literal texts and groups (java.util.regex.Matcher).
+
+    Raises:
+        PatternFault: where Java would fail when the replacement is used.
+    """
+    if len(text) > MAX_REPLACEMENT_CHARACTERS:
+        reason = f"is longer than {MAX_REPLACEMENT_CHARACTERS} characters ({len(text)})"
+        raise PatternFault(MAX_REPLACEMENT_CHARACTERS, reason, "shorten it")
+    parts: list[Part] = []
+    for part in _parts(text, groups, names):
+        if isinstance(part, str) and parts and isinstance(parts[-1], str):
+            parts[-1] += part
+        else:
+            parts.append(part)
+    return tuple(parts)
+
+
+def _parts(text: str, groups: int, names: Mapping[str, int]) -> Iterator[Part]:
+    at = 0
+    while at < len(text):
+        start = at
+        at += 1
+        if text[start] == "\\":
+            if at == len(text):
+                raise PatternFault(start, "a backslash at the end escapes nothing", "write \\\\")
+            yield text[at]
+            at += 1
+        elif text[start] != "$":
+            yield text[start]
+        elif text[at : at + 1] == "{":
+            number, at = _named(text, start, names)
+            yield number
+        else:
+            number, at = _numbered(text, start, groups)
+            yield number
+
+
+def _named(text: str, start: int, names: Mapping[str, int]) -> tuple[int, int]:
+    found = _NAME.match(text, start)
+    if found is None:
+        raise PatternFault(start, "${ needs a group name and a }", _LITERAL_DOLLAR)
+    if found[1] not in names:
+        remedy = "name the group in t: as (?<name>…)"
+        raise PatternFault(start, f"t: has no group named {found[1]}", remedy)
+    return names[found[1]], found.end()
+
+
+def _numbered(text: str, start: int, groups: int) -> tuple[int, int]:
+    at = start + 1
+    if not _is_digit(text, at):
+        raise PatternFault(start, "$ needs a group number", _LITERAL_DOLLAR)
+    number = int(text[at])
+    if number > groups:
+        remedy = f"use $0 to ${groups}" if groups else "use $0, or put brackets around a part of t:"
+        raise PatternFault(start, f"t: has no group {number}", remedy)
+    at += 1
+    # Java takes a further digit only as long as a group of that number exists.
+    while _is_digit(text, at) and number * 10 + int(text[at]) <= groups:
+        number = number * 10 + int(text[at])
+        at += 1
+    return number, at
+
+
+def _is_digit(text: str, at: int) -> bool:
+    return text[at : at + 1].isascii() and text[at : at + 1].isdigit()

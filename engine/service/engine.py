@@ -32,10 +32,9 @@ from engine.events import (
     ReceiverRetryAsked,
 )
 from engine.host.clock import SystemClock
+from engine.inspection.showings import audited
 from engine.model.configuration import Configuration
-from engine.net.inherited import InheritedSockets
-from engine.net.ports import listening_address, probe
-from engine.queries.audit import audited
+from engine.net.ports import InheritedSockets, listening_address, probe
 from engine.queries.tls_files import tls_notes
 from engine.reception.acceptance import EngineLoad
 from engine.reception.associations import AssociationControl
@@ -43,9 +42,8 @@ from engine.service.intake import Intake
 from engine.service.processors import ConfigurationAccess
 from engine.service.queries import ViewGroups
 from engine.service.reception import associations_of, receivers_of
-from engine.service.states import ReceiverStates
+from engine.service.states import ReceiverStates, settings_without_effect
 from engine.service.storage import Plugins, open_storage
-from engine.service.warnings import settings_without_effect
 from engine.service.workers import MonitoringService, PostStoreWorkers, start_alerts
 
 if TYPE_CHECKING:

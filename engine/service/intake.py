@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from engine.host.clock import local_midnight
-from engine.identification.faults import IdentifierFaults
-from engine.identification.installed import usable
+from engine.identification.installed import IdentifierFaults, usable
 from engine.index.studies import KnownStudies
 from engine.index.traces import TraceIndex, TraceKey
 from engine.inspection.showings import PhiAccessLog

@@ -11,9 +11,8 @@ from engine.events import ProcessorProblem
 from engine.intake.label_processing import CustomProcessing
 from engine.model.processor import parse_processor
 from engine.processing.builtin.label_tables import LabelTables
-from engine.processing.chain import Processing
+from engine.processing.chain import Processing, ProcessorStates
 from engine.processing.installed import classes_of, report_broken, rules_of
-from engine.processing.states import ProcessorStates
 from engine.processing.workers import ProcessorWorkers
 
 if TYPE_CHECKING:

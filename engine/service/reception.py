@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from engine.host.clock import Clock
-    from engine.net.inherited import InheritedSockets
+    from engine.net.ports import InheritedSockets
     from engine.reception.acceptance import EngineLoad
     from engine.service.intake import Intake
     from engine.service.storage import Storage

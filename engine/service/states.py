@@ -1,23 +1,29 @@
-"""What every receiver really does, as a console and `dicomdock status` are told."""
+"""What receivers and storage are doing just now, and settings that have no effect."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.api import ReceiverState, ReceiverStatus
 from engine.errors import StorageUnusable
+from engine.events import AnonymizationNotApplied, AnonymizationOutOfForce, OptionNotApplied
 from engine.index.reader import ObservedReceiver
+from engine.model.plugins import file_namer_problems
 from engine.reception.receivers import ObservedState, Receivers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from engine.identification.faults import IdentifierFaults
+    from engine.events import Event
+    from engine.identification.installed import IdentifierFaults
     from engine.index.store import SessionIndex
     from engine.metrics import Metrics
+    from engine.model.configuration import Configuration
+    from engine.model.plugins import FileNamerInfo
     from engine.model.receiver import Receiver
+
 
 _logger = logging.getLogger(__name__)
 
@@ -71,3 +77,61 @@ class ReceiverStates:
         except StorageUnusable as error:
             # What is said of a configuration must not keep it from being in force.
             _logger.warning("`status` does not know the states of the receivers: %s", error)
+
+
+class _Option(NamedTuple):
+    receiver: str
+    option: str
+    instead: str
+
+
+def settings_without_effect(
+    before: Configuration | None, after: Configuration, file_namers: Sequence[FileNamerInfo]
+) -> Iterator[Event]:
+    """Yield what there is to tell of a configuration that comes into force.
+
+    Args:
+        before: the one that was in force; None at the start.
+        after: the one that comes.
+        file_namers: what is installed.
+    """
+    known = set(_options(before, file_namers)) if before is not None else set()
+    for found in _options(after, file_namers):
+        if found not in known:
+            yield OptionNotApplied(
+                receiver=found.receiver, option=found.option, instead=found.instead
+            )
+    yield from _anonymization(before, after)
+
+
+def _options(
+    configuration: Configuration, file_namers: Sequence[FileNamerInfo]
+) -> Iterator[_Option]:
+    for receiver in configuration.receivers:
+        if receiver.custom_processing and not configuration.processors_of(receiver):
+            instead = "no processor sees the objects"
+            yield _Option(receiver.label, "custom processing", instead)
+        if any(file_namer_problems(receiver.file_namer, file_namers)):
+            instead = "files are named by the site's template, for it can't be used"
+            yield _Option(receiver.label, f"file namer {receiver.file_namer}", instead)
+
+
+def _anonymization(before: Configuration | None, after: Configuration) -> Iterator[Event]:
+    """Yield one event for all receivers whose objects are not anonymized any more, or not yet.
+
+    On a new installation that is nothing to worry about; that a script is gone is.
+    """
+    known = set() if before is None else set(_left_as_received(before))
+    receivers = tuple(label for label in _left_as_received(after) if label not in known)
+    if not receivers:
+        return
+    if before is not None and before.has_anonymization:
+        yield AnonymizationOutOfForce(receivers=receivers)
+    else:
+        yield AnonymizationNotApplied(receivers=receivers)
+
+
+def _left_as_received(configuration: Configuration) -> Iterator[str]:
+    """Yield the receivers that want their objects anonymized, if nothing does that."""
+    if not configuration.has_anonymization:
+        yield from (r.label for r in configuration.receivers if r.anonymization)

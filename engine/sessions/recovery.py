@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.model.session import Session
-    from engine.sessions.audit import Audit, UnknownFolder
     from engine.sessions.context import SessionContext
-    from engine.sessions.reconcile import Differences
+    from engine.sessions.reconcile import Audit, Differences, UnknownFolder
 
 
 FOUND_AFTER_CRASH = "found on disk after a crash"

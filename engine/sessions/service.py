@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from engine.config.store import ConfigurationStore
-from engine.dicom.file_meta import body_offset
+from engine.dicom.part10 import body_offset
 from engine.errors import EngineError, ProcessingFailed, StorageUnusable
 from engine.events.journal import Journal
 from engine.host.lock import EngineLock
@@ -17,12 +17,12 @@ from engine.index.database import translate_sqlite_errors
 from engine.index.store import SessionIndex
 from engine.index.studies import StudyRoutes
 from engine.model.identity import timestamp
-from engine.sessions.audit import audit
 from engine.sessions.context import SessionContext, SessionPolicy
 from engine.sessions.folders.staging import Interrupted
 from engine.sessions.folders.stored_objects import read_stored, same_data_set
 from engine.sessions.ledger import SessionRepository
 from engine.sessions.planner import Planner
+from engine.sessions.reconcile import audit
 from engine.sessions.recovery import adopt, adopt_findings
 from engine.sessions.worker import Lifecycle, SessionWorker
 from engine.settings import Durability
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from engine.model.anonymization import Anonymization
     from engine.model.configuration import Configuration
     from engine.model.session import Session
-    from engine.sessions.audit import Audit
+    from engine.sessions.reconcile import Audit
     from engine.sessions.recovery import Adopted, Recovered
     from engine.sessions.trash import ExpiryClock
     from engine.settings import EngineSettings

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from engine.events.monitoring import ClockStepped
 from engine.events.sessions import TrashPurged
-from engine.host.replaced_file import replace_file
+from engine.host.data_directory import replace_file
 from engine.model.session import SessionArea
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import OutOfResources
-from engine.events.storage import StorageLow, StorageRefuses, StorageSuffices
+from engine.events.monitoring import StorageLow, StorageRefuses, StorageSuffices
 from engine.storage.incoming import out_of_resources
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from engine.dicom.file_meta import body_offset as body_offset_of
+from engine.dicom.part10 import body_offset as body_offset_of
 from engine.errors import DuplicateInstance, OutOfResources, StorageUnusable
 from engine.model.site import DuplicatePolicy
 from engine.settings import Durability

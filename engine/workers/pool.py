@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from engine.errors import ProcessingFailed
 from engine.storage.incoming import out_of_resources
-from engine.workers.quiet import detach_from_terminal
-from engine.workers.start import Start, end_process, start_process
+from engine.workers.start import Start, detach_from_terminal, end_process, start_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,12 +8,12 @@ from __future__ import annotations
 import gc
 from contextlib import suppress
 
-from engine.workers.quiet import detach_from_terminal
+from engine.workers.start import detach_from_terminal
 
 detach_from_terminal()
 with suppress(Exception):  # a job will meet the same, and say so
     from engine.anonymize import Script
-    from engine.anonymize.profile_table import table
+    from engine.anonymize.profile import table
     from engine.index import uid_maps  # noqa: F401
 
     Script.parse('version "6.1"\n')

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from engine.dicom.file_meta import body_offset
+from engine.dicom.part10 import body_offset
 from engine.errors import OutOfResources, ProcessingFailed, StorageUnusable
 from engine.events import AnonymizationFailed
 from engine.events.journal import should_report_repeat

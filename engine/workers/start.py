@@ -7,13 +7,17 @@ code of plug-ins gets a process that was started anew.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
+import signal
 import sys
 import threading
+import warnings
 from contextlib import redirect_stderr, suppress
 from enum import Enum
 from multiprocessing import forkserver, resource_tracker
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
         SpawnContext,
         SpawnProcess,
     )
+
 
 _SPAWN: Final = multiprocessing.get_context("spawn")
 _FORKSERVER: Final = multiprocessing.get_context("forkserver")
@@ -98,3 +103,21 @@ def _start_helpers(start: Start) -> None:
         resource_tracker.ensure_running()
         if start is Start.FORKED:
             forkserver.ensure_running()
+
+
+def detach_from_terminal() -> None:
+    """Leave the terminal and its signals to the parent; what libraries print may be values."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    os.umask(0o077)
+    # One object at a time needs one thread; NumPy's library reserves memory for each of all cores.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    with suppress(OSError):  # where memory is short, it is a worker that ends
+        Path("/proc/self/oom_score_adj").write_text("500")
+    logging.disable()
+    warnings.simplefilter("ignore")

@@ -10,7 +10,7 @@ from engine.events.journal import Journal
 from engine.index.traces import TraceKey
 from engine.inspection.showings import PhiAccessLog
 from engine.metrics import Metrics, Today
-from engine.net.connection_table import ConnectionLimits, ConnectionTable
+from engine.net.admission import ConnectionLimits, ConnectionTable
 from engine.sessions.trash import ExpiryClock
 from tests.fakes import NOW, FixedClock
 from tests.guarded import guarded

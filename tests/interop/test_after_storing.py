@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.app.demo.studies import CT_SCANNER, study
+from engine.app.demo.sender import CT_SCANNER, study
 from engine.config.store import ConfigurationStore
 from engine.host.clock import SystemClock
 from engine.model.processor import parse_processor

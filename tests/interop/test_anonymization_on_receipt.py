@@ -14,7 +14,7 @@ import pydicom
 import pytest
 
 from engine.config.store import ConfigurationStore
-from engine.dicom.file_meta import FileMeta
+from engine.dicom.part10 import FileMeta
 from engine.events import (
     AnonymizationNotApplied,
     AnonymizationOutOfForce,

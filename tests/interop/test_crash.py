@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pydicom
 import pytest
 
-from engine.app.demo.studies import CT_SCANNER, study
+from engine.app.demo.sender import CT_SCANNER, study
 from tests.peers.scu import Destination, SendingAssociation
 from tests.running import (
     LOOPBACK,

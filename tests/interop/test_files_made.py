@@ -15,7 +15,7 @@ import pytest
 from engine.app.support_bundle import collect, write_bundle
 from engine.errors import EngineError
 from engine.model.processor import Location, Processor
-from engine.processing.command.output import Outputs
+from engine.processing.command.runner import Outputs
 from engine.settings import EngineSettings
 from tests.crash.dock import A_DAY, BEFORE_ARCHIVE, ON_RECEIPT, make, running
 from tests.crash.scenarios import configure, store_all

@@ -17,7 +17,7 @@ import pytest
 from pydicom import dcmread
 
 from engine.api import ReceiverState
-from engine.app.demo.studies import CT_SCANNER, study
+from engine.app.demo.sender import CT_SCANNER, study
 from engine.cli import main
 from engine.events import ObjectRefused, ReceiverFailed
 from engine.index.studies import StudyRoutes

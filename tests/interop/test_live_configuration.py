@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from pydicom.uid import CTImageStorage
 
 from engine.api import ReceiverState
-from engine.app.demo.studies import CT_SCANNER, study
+from engine.app.demo.sender import CT_SCANNER, study
 from engine.config.store import ConfigurationStore
 from engine.errors import CorruptConfiguration, InvalidReceiver
 from engine.events import AssociationAborted

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine.app.demo.studies import CT_SCANNER, study
+from engine.app.demo.sender import CT_SCANNER, study
 from tests.caller import call
 from tests.fakes import NOW
 from tests.peers.scu import Destination, SendingAssociation

@@ -24,7 +24,7 @@ def test_without_a_map_a_mutant_is_tried_with_all_tests_of_its_package_and_its_o
 
 
 def test_a_line_that_runs_at_import_is_tried_with_the_tests_of_its_module(tmp_path: Path) -> None:
-    module = "engine/config/recovery.py"
+    module = "engine/config/history.py"
     (tmp_path / TIMES).write_text(json.dumps({}))
     data = CoverageData(str(tmp_path / DATA))
     constant, *_, last = mutants_of(module, ROOT / module)

@@ -17,7 +17,7 @@ import textual.app
 import textual.pilot
 from textual.widgets import Input, TextArea
 
-from engine.app.demo.studies import CT_SCANNER, MR_SCANNER, study
+from engine.app.demo.sender import CT_SCANNER, MR_SCANNER, study
 from engine.config.store import ConfigurationStore
 from engine.events import IdentifyingValuesShown
 from engine.host.clock import SystemClock
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from engine.api import EngineView
-    from engine.app.demo.studies import Scanner
+    from engine.app.demo.sender import Scanner
     from engine.model.receiver import Receiver
 
 pytestmark = pytest.mark.timeout(240)

@@ -1,4 +1,4 @@
-"""The commands on associations: allow a rejected caller, and abort current associations."""
+"""The commands on associations: allow a rejected caller, and abort current ones."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from tui.associations.allow import advice, allow_form
 from tui.associations.table import when_rejected
-from tui.shell.dialogs import MessageDialog, QuestionDialog
-from tui.shell.work import WorkStep
+from tui.shell.dialogs import MessageDialog, QuestionDialog, WorkStep
 from tui.text import counted, safe
 
 if TYPE_CHECKING:

@@ -8,8 +8,14 @@ from textual import on
 from textual.containers import Horizontal, Vertical, VerticalScroll
 
 from tui.associations.actions import AssociationActions, caller_entries
-from tui.associations.contexts import ContextsFetch, ContextsTable, context_rows, context_title
-from tui.associations.details import association_details, association_facts
+from tui.associations.details import (
+    ContextsFetch,
+    ContextsTable,
+    association_details,
+    association_facts,
+    context_rows,
+    context_title,
+)
 from tui.associations.table import (
     FIELDS,
     NOBODY,

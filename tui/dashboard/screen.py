@@ -23,9 +23,15 @@ from tui.log.events import EventsTable, event_title
 from tui.places import HOME
 from tui.receivers.actions import ReceiverActions, receiver_entries
 from tui.receivers.failure import FailurePanel, FreePorts
-from tui.receivers.panel import ReceiverFacts, receiver_details, receiver_title
-from tui.receivers.table import FIELDS, ReceiversTable, receiver_rows
-from tui.shell.offers import site_entries
+from tui.receivers.table import (
+    FIELDS,
+    ReceiverFacts,
+    ReceiversTable,
+    receiver_details,
+    receiver_rows,
+    receiver_title,
+)
+from tui.shell.palette import site_entries
 from tui.shell.status import is_barred
 from tui.theme import FLAGS_LEGEND
 from tui.widgets.filter import FilterBar
@@ -170,7 +176,7 @@ class DashboardScreen(ReceiverActions, AssociationActions):
     def details(self) -> Details | None:
         """Return what is known about the row under the cursor; a receiver's by default."""
         from tui.associations.details import association_row_details
-        from tui.log.advice import event_row_details
+        from tui.log.events import event_row_details
 
         panel, engine_state = self.focused_panel(), self._engine_state
         snapshot, status = engine_state.snapshot, self.selected

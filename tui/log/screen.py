@@ -16,8 +16,8 @@ from textual.widget import Widget
 from engine.errors import EngineError
 from engine.events import Severity
 from tui.keys import Scope
-from tui.log.advice import event_details, what_to_do
 from tui.log.event_log import FIELDS, LEVELS, LogModel
+from tui.log.events import event_details, what_to_do
 from tui.log.view import LogView, TimeFormat
 from tui.shell.dialogs import PromptDialog
 from tui.shell.screen import ConsoleScreen, ScreenContext

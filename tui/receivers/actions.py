@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tui.engine_client import ReceiverCommand
 from tui.keys import KEYS, Scope, possible
-from tui.shell.offers import receiver_ways
+from tui.shell.palette import receiver_ways
 from tui.shell.screen import ConsoleScreen, PaletteEntry
 from tui.text import counted, safe
 from tui.theme import RECEIVER_STYLES

@@ -11,7 +11,7 @@ from textual import on
 from textual.containers import Container, Vertical, VerticalScroll
 
 from tui.associations.actions import AssociationActions
-from tui.associations.contexts import ContextsFetch
+from tui.associations.details import ContextsFetch
 from tui.engine_client import Fetch, GoRequested
 from tui.keys import Scope
 from tui.senders.chart import VolumeChart, meaning
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from engine.api import AssociationStatus, EngineSnapshot, EngineView
-    from engine.api.associations import AcceptedContext
     from engine.api.senders import Sender, SenderDetail
+    from engine.api.status import AcceptedContext
     from engine.errors import EngineError
     from tui.engine_client import Asker, EngineState
     from tui.senders.senders import Who

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from engine.api import EngineSnapshot
-    from engine.api.associations import AcceptedContext
     from engine.api.senders import SenderDetail
+    from engine.api.status import AcceptedContext
     from tui.widgets.filter import RowFilter
     from tui.widgets.panel import Fact
 

@@ -28,9 +28,8 @@ from tui.sessions.words import (
     matching_projects,
     name_of,
 )
-from tui.shell.dialogs import QuestionDialog
+from tui.shell.dialogs import QuestionDialog, WorkStep
 from tui.shell.screen import ConsoleScreen
-from tui.shell.work import WorkStep
 from tui.text import counted, safe
 
 if TYPE_CHECKING:

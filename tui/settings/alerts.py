@@ -14,8 +14,8 @@ from engine.model.site import SiteSettings
 from tui.settings.dialog import SettingsDialog
 from tui.settings.form import FieldKind, FieldSpec, Remark, number_in
 from tui.settings.site_forms import SiteForm
+from tui.shell.dialogs import WorkStep
 from tui.shell.form_dialog import form_bindings
-from tui.shell.work import WorkStep
 from tui.text import counted, safe, with_unit
 from tui.widgets.field import mask_hint
 

@@ -36,7 +36,7 @@ from tui.settings.tables import (
     target_rows,
 )
 from tui.shell.details import Details
-from tui.shell.offers import site_entries
+from tui.shell.palette import site_entries
 from tui.shell.screen import ConsoleScreen, PaletteEntry
 from tui.shell.status import is_barred
 from tui.text import counted, safe

@@ -11,8 +11,7 @@ from textual.app import App
 
 from engine.errors import EngineError
 from tui.engine_client import EngineClient, EngineLink, EngineState, NotNow
-from tui.shell.dialogs import MessageDialog
-from tui.shell.work import ProgressDialog, WorkAnswered, WorkEnded
+from tui.shell.dialogs import MessageDialog, ProgressDialog, WorkAnswered, WorkEnded
 from tui.text import safe
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from engine.api import EngineView
     from engine.model.receiver import Receiver
-    from tui.shell.work import WorkOutcome, WorkStep
+    from tui.shell.dialogs import WorkOutcome, WorkStep
 
 
 Ts = TypeVarTuple("Ts")

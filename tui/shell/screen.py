@@ -34,8 +34,7 @@ from tui.engine_client import (
 from tui.keys import KEYS, Scope, bindings, changes
 from tui.places import HOME, SCREEN_SPECS, ScreenSpec
 from tui.shell.dialogs import MessageDialog
-from tui.shell.key_line import KeyLine
-from tui.shell.status import STATUS, Banners, StatusLine, stopping_sentence
+from tui.shell.status import STATUS, Banners, KeyLine, StatusLine, stopping_sentence
 from tui.text import clock, counted, cut, safe
 from tui.theme import palette_of
 from tui.widgets.filter import FilterBar

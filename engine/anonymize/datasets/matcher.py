@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import Dataset
 
-    from engine.anonymize.files.source import Kept
+    from engine.anonymize.files.values import Kept
     from engine.anonymize.language.paths import Path, Step
 
 _States = frozenset[int]

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from engine.anonymize.datasets.decoding import unfold
-from engine.anonymize.datasets.items import MAX_DEPTH, MAY_HAVE_ITEMS, looks_nested
+from engine.anonymize.datasets.decoding import MAX_DEPTH, MAY_HAVE_ITEMS, looks_nested, unfold
 from engine.anonymize.errors import StatementFailure
 from engine.anonymize.files.values import kept_element
 

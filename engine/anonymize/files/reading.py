@@ -20,9 +20,8 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 from engine.anonymize.datasets.pixels import PIXEL_ELEMENTS
 from engine.anonymize.datasets.reading import UNREADABLE, text_of
 from engine.anonymize.errors import StatementFailure, UneditableFile
-from engine.anonymize.files.long_values import MAX_IN_MEMORY_BYTES, long_value
 from engine.anonymize.files.values import FilePart, kept_element
-from engine.anonymize.files.walk import NotRegular, read_regular
+from engine.anonymize.files.walk import MAX_IN_MEMORY_BYTES, NotRegular, long_value, read_regular
 
 if TYPE_CHECKING:
     from typing import BinaryIO

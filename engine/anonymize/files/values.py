@@ -1,19 +1,26 @@
-"""Long values, such as pixel data, that stay in their file and are copied without being read."""
+"""Long values, such as pixel data, that stay in their file and are copied from it."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, cast
 
-from engine.anonymize.errors import StatementFailure
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
+
+from engine.anonymize.errors import StatementFailure, UneditableFile
+from engine.dicom.elements import UNDEFINED_LENGTH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import BinaryIO
 
-    from pydicom.dataelem import DataElement, RawDataElement
-    from pydicom.dataset import Dataset
     from pydicom.tag import BaseTag
+
+    Kept = DataElement | RawDataElement
+
 
 MAX_TEXT_BYTES: Final = 1024 * 1024
 
@@ -82,3 +89,90 @@ def part_of(element: DataElement | RawDataElement | None) -> FilePart | None:
     """Return what stayed in the file of an element's value."""
     value = element.value if element is not None else None
     return value if isinstance(value, FilePart) else None
+
+
+_DELIMITER_BYTES = 8
+
+
+class SourceFile(NamedTuple):
+    """An open file, its beginning, and where its elements are."""
+
+    file: BinaryIO
+    beginning: bytes
+    meta: Mapping[BaseTag, Kept]
+    """The elements of the file meta information as they were read, in the order of their tags."""
+    data_set: Mapping[BaseTag, Kept]
+    """Those of the data set."""
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """A copy of an object has the same file, from which it copies nothing."""
+        return self
+
+    def read(self, start: int, end: int) -> bytes:
+        """Return bytes of the file.
+
+        Raises:
+            UneditableFile: if they are not there any more.
+        """
+        if end <= len(self.beginning):
+            return self.beginning[start:end]
+        content = os.pread(self.file.fileno(), end - start, start)
+        if len(content) < end - start:
+            raise UneditableFile("the file became shorter while it was read", "try it again")
+        return content
+
+
+class ReadObject(Dataset):
+    """An object that knows its file; a data set of any other origin is encoded anew."""
+
+    source: SourceFile | None = None
+
+
+class ReadSequence(Sequence):
+    """Items that were decoded from an element, which stays what it was as long as they do."""
+
+    def __init__(self, items: Iterable[Dataset], source: RawDataElement) -> None:
+        """Note what is in the items now.
+
+        Args:
+            items: as they were decoded, with all that is in them still undecoded.
+            source: the element that says the same undecoded.
+        """
+        super().__init__(items)
+        self.source = source
+        self._items = tuple((item, dict(item.items())) for item in self)
+
+    def is_untouched(self) -> bool:
+        """Tell whether nothing has changed in the items and below."""
+        return len(self) == len(self._items) and all(
+            now is item and len(now) == len(kept) and _is_same(now, kept)
+            for now, (item, kept) in zip(self, self._items, strict=True)
+        )
+
+
+def _is_same(item: Dataset, kept: Mapping[BaseTag, Kept]) -> bool:
+    return all(is_unchanged(element, kept.get(tag)) for tag, element in item.items())
+
+
+def is_unchanged(element: Kept, read: Kept | None) -> bool:
+    """Tell whether an element is as it was read, decoded to look at or not."""
+    value = element.value
+    if isinstance(element, RawDataElement) or isinstance(value, FilePart):
+        return element is read
+    if not isinstance(value, ReadSequence) or read is None:
+        return False
+    return (element is read or value.source is read) and value.is_untouched()
+
+
+def extent(element: Kept, *, implicit: bool) -> tuple[int, int]:
+    """Return where an element begins and ends in its file."""
+    value = element.value
+    if isinstance(value, FilePart):
+        return value.element_start, value.end
+    assert isinstance(element, RawDataElement)
+    start = element.value_tell
+    end = start + len(value or b"")
+    if element.length == UNDEFINED_LENGTH:
+        end += _DELIMITER_BYTES
+    long = not implicit and element.VR in EXPLICIT_VR_LENGTH_32
+    return start - (12 if long else 8), end

@@ -18,13 +18,14 @@ from pydicom.dataelem import DataElement, RawDataElement, empty_value_for_VR
 from pydicom.dataset import FileMetaDataset
 from pydicom.tag import BaseTag
 from pydicom.uid import MediaStorageDirectoryStorage
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 from pydicom.values import convert_string
 
+from engine.anonymize.datasets.decoding import ITEM_STARTS, MAY_HAVE_ITEMS
 from engine.anonymize.datasets.pixels import PIXEL_ELEMENTS
+from engine.anonymize.datasets.reading import BYTES, FLOATS, vr_of
 from engine.anonymize.errors import UneditableFile
-from engine.anonymize.files.long_values import MAX_IN_MEMORY_BYTES, long_value
-from engine.anonymize.files.source import ReadObject, SourceFile
-from engine.anonymize.files.values import FilePart
+from engine.anonymize.files.values import FilePart, ReadObject, SourceFile
 from engine.dicom.elements import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
@@ -42,9 +43,42 @@ from engine.errors import UnreadableObject
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from pydicom.dataset import Dataset
+
     from engine.dicom.elements import Encoding
 
     Elements = dict[BaseTag, RawDataElement | DataElement]
+
+
+MAX_IN_MEMORY_BYTES: Final = 64 * 1024
+"""Longer values stay in the file, unless they are text or sequences."""
+_STAY: Final = BYTES | FLOATS.keys() | {"US", "SS", "UL", "SL", "UV", "SV", "AT", "US or OW"}
+
+
+def long_value(
+    ds: Dataset, element: RawDataElement, file: BinaryIO
+) -> RawDataElement | DataElement:
+    """Return an element whose value was not read: with a part of the file for it, or its value.
+
+    Args:
+        ds: the data set that it is in.
+        element: the element, without its value.
+        file: the open file that it stands in.
+
+    Raises:
+        UneditableFile: if the file ends before the value does.
+    """
+    start, end = element.value_tell, element.value_tell + element.length
+    if end > os.fstat(file.fileno()).st_size:
+        raise UneditableFile(f"it ends inside {element.tag}", "send or copy it again")
+    vr = vr_of(ds, element.tag)
+    looks_nested = os.pread(file.fileno(), 4, start) in ITEM_STARTS
+    if vr not in _STAY or (looks_nested and element.VR in MAY_HAVE_ITEMS):
+        return element._replace(value=os.pread(file.fileno(), element.length, start))
+    head = 12 if element.VR in EXPLICIT_VR_LENGTH_32 else 8
+    part = FilePart(file, start - head, start, end, undefined_length=False)
+    return DataElement(element.tag, vr, part, already_converted=True)
+
 
 _WINDOW_BYTES: Final = MAX_IN_MEMORY_BYTES + LONGEST_HEAD_BYTES
 """Any value that is not long is in it with its head, if it begins there."""

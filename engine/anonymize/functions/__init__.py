@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from engine.anonymize.functions import (
-    conditions,
-    dates,
-    element_lists,
-    external,
-    private_tags,
-    single_elements,
-    strings,
-    uids,
-)
+from engine.anonymize.functions import conditions, dates, elements, strings, uids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +16,5 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     **conditions.FUNCTIONS,
     **uids.FUNCTIONS,
     **dates.FUNCTIONS,
-    **single_elements.FUNCTIONS,
-    **element_lists.FUNCTIONS,
-    **private_tags.FUNCTIONS,
-    **external.FUNCTIONS,
+    **elements.FUNCTIONS,
 }

@@ -1,4 +1,4 @@
-"""Functions on text, and Java's MessageFormat as far as they need it (dicomedit 9.1)."""
+"""Functions on text, with Java's MessageFormat, lookup tables and URLs (dicomedit 9.2, 9.7)."""
 
 from __future__ import annotations
 
@@ -131,6 +131,32 @@ def _normalize(run: ScriptRun, arguments: Arguments) -> str | None:
 
 _TEXT, _PATTERN, _NUMBER = Argument.TEXT, Argument.PATTERN, Argument.WHOLE_NUMBER
 
+
+_LONGEST_ANSWER: Final = 1024
+
+
+def _lookup(run: ScriptRun, arguments: tuple[Value, ...]) -> str:
+    """A miss is an error: null would leave the value that was to be replaced (9.5)."""
+    key_type, key = (run.needed(value) for value in arguments)
+    value = run.script_context.lookup.get(key_type, key)
+    if value is None:
+        raise StatementFailure(
+            f"the lookup table has no line for this value of {key_type[:40]}",
+            f"add one, or a line {key_type[:40]}/* = … for all others",
+        )
+    return value
+
+
+def _get_url(run: ScriptRun, arguments: tuple[Value, ...]) -> str:
+    url = run.needed(arguments[0])
+    if run.script_context.fetch is None:
+        raise StatementFailure("getURL is switched off", "use lookup, or variables")
+    answer = run.script_context.fetch(url)
+    if not 0 < len(answer) <= _LONGEST_ANSWER or not answer.isprintable():
+        raise StatementFailure("the answer to getURL is no single line of text")
+    return answer
+
+
 FUNCTIONS: Final = {
     "concatenate": Function(_concatenate, 0, None),
     "format": Function(_format, 1, None),
@@ -141,4 +167,6 @@ FUNCTIONS: Final = {
     "match": Function(_match, 3, 3, (_TEXT, _PATTERN, _NUMBER)),
     "ismatch": Function(_ismatch, 2, 2, (_TEXT, _PATTERN)),
     "normalizeString": Function(_normalize, 1, 2),
+    "lookup": Function(_lookup, 2, 2),
+    "getURL": Function(_get_url, 1, 1),
 }

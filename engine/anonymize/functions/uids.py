@@ -9,8 +9,7 @@ from hashlib import sha1
 from typing import TYPE_CHECKING, Final
 
 from engine.anonymize.errors import StatementFailure
-from engine.anonymize.functions.function import Argument, Function, paths_in
-from engine.anonymize.functions.in_place import change_each
+from engine.anonymize.functions.function import Argument, Function, change_each, paths_in
 from engine.anonymize.language.values import VOID, Void
 
 if TYPE_CHECKING:

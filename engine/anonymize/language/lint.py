@@ -10,8 +10,13 @@ from pydicom.datadict import dictionary_VR
 
 from engine.anonymize.language import syntax
 from engine.anonymize.language.paths import Path, TagStep
-from engine.anonymize.language.syntax import ComparisonOperator
-from engine.anonymize.language.walk import flat, values_below, values_in, values_of
+from engine.anonymize.language.syntax import (
+    ComparisonOperator,
+    flat,
+    values_below,
+    values_in,
+    values_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from engine.anonymize.language.paths import Path
 
 
@@ -169,3 +171,57 @@ class Choice:
 Statement = (
     Assign | AssignExisting | SetVariable | Delete | Execute | Echo | RemovePrivate | Hint | Choice
 )
+
+
+def flat(statements: Iterable[Statement]) -> Iterator[Statement]:
+    """Yield statements, those in branches as well."""
+    for statement in statements:
+        yield statement
+        if isinstance(statement, Choice):
+            for branch in statement.branches:
+                yield from flat(branch.statements)
+
+
+def values_of(statement: Statement) -> Iterator[Value]:
+    """Yield every value in a statement, those inside of others as well."""
+    match statement:
+        case Assign(value=value) | AssignExisting(value=value):
+            yield from values_below(value)
+        case SetVariable(value=value) | Execute(call=value):
+            yield from values_below(value)
+        case Choice(branches):
+            for branch in branches:
+                yield from values_in(branch.condition)
+        case _:
+            pass
+
+
+def values_in(condition: Condition | None) -> Iterator[Value]:
+    """Yield every value in a condition, those inside of others as well."""
+    if isinstance(condition, Call):
+        yield from values_below(condition)
+    elif condition is not None:
+        yield from values_below(condition.left)
+        yield from values_below(condition.right)
+
+
+def values_below(value: Value) -> Iterator[Value]:
+    """Yield a value and those inside of it."""
+    yield value
+    inner: tuple[Value, ...] = ()
+    if isinstance(value, Call):
+        inner = value.arguments
+    elif isinstance(value, ListValue):
+        inner = value.values
+    for each in inner:
+        yield from values_below(each)
+
+
+def paths_in(statements: Iterable[Statement]) -> Iterator[Path]:
+    """Yield the paths of what is written or removed, or given to a function that may do so."""
+    for statement in flat(statements):
+        if isinstance(statement, Assign | AssignExisting | Delete):
+            yield statement.path
+        elif isinstance(statement, Execute):
+            values = values_below(statement.call)
+            yield from (value.path for value in values if isinstance(value, PathValue))

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from engine.api import PortState
-from engine.app.demo.sender import CT_AE_TITLE, MR_AE_TITLE, PROJECTS
-from engine.app.demo.studies import MR_SCANNER
+from engine.app.demo.sender import CT_AE_TITLE, MR_AE_TITLE, MR_SCANNER, PROJECTS
 from engine.config.store import ConfigurationStore
 from engine.host.clock import SystemClock
 from engine.model.peer import AETitle

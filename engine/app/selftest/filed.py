@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from engine.dicom.sendable import open_sendable
+from engine.dicom.part10 import open_sendable
 from engine.errors import NotFound, SessionError, UnreadableObject
 from engine.host.wakeup import notify
 from engine.index.operations import OperationKind, Request

@@ -23,10 +23,10 @@ from engine.app.selftest.filed import (
     route,
 )
 from engine.certificates.tls_context import own_caller, read_certificate
-from engine.dicom.sendable import open_sendable
+from engine.dicom.part10 import open_sendable
+from engine.dimse.commands import SUCCESS, status_in_words
 from engine.dimse.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE, VERIFICATION
 from engine.dimse.scu import call, store_one
-from engine.dimse.store_status import SUCCESS, status_in_words
 from engine.errors import PeerError
 from engine.host.lock import EngineLock
 from engine.index.arrivals import Arrivals

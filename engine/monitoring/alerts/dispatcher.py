@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from engine.errors import NotDelivered
 from engine.events.monitoring import AlertFailed
-from engine.monitoring.alerts.conditions import concerns
 from engine.monitoring.alerts.delivery import deliver
-from engine.monitoring.alerts.throttle import AlertThrottle
+from engine.monitoring.alerts.throttle import AlertThrottle, concerns
 
 if TYPE_CHECKING:
     from collections.abc import Callable

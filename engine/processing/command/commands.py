@@ -13,10 +13,9 @@ from engine.events.delivery import CommandsResumed, ProgramFailed, QueueSetAside
 from engine.index.arrivals import FinishedSessions
 from engine.index.database import open_or_recreate
 from engine.model.processing import is_test_object
-from engine.processing.command.output import Outputs
 from engine.processing.command.processor import CLASS_ID, Command, Program, program_of
 from engine.processing.command.queue import RunQueue
-from engine.processing.command.runner import Runner, RunnerContext
+from engine.processing.command.runner import Outputs, Runner, RunnerContext
 from engine.processing.installed import settings_of
 
 if TYPE_CHECKING:

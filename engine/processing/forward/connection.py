@@ -1,20 +1,24 @@
-"""The association with one destination: opened on demand and reused for many objects."""
+"""A destination of forward copies, and the open association to it."""
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from engine.dimse.acse import MAX_CONTEXTS
 from engine.dimse.scu import call
 from engine.errors import AssociationBroken
+from engine.model.peer import OWN_AE_TITLE, CallingTls, Peer, PeerDeadlines, make_peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from engine.dimse.acse import Context
     from engine.dimse.scu import OutgoingAssociation
-    from engine.processing.forward.destination import Destination
+    from engine.model.processor import Processor
+    from engine.processing.contract import Settings
 
 
 class DestinationConnection:
@@ -75,3 +79,55 @@ class DestinationConnection:
             self._hung_up = True
             if self._association is not None:
                 self._association.hang_up()
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """What a Forward copy processor says."""
+
+    id: int
+    """The number of the processor."""
+    label: str
+    peer: Peer
+    max_attempts: int
+    """How often the peer may refuse or break off one object; outages are not counted."""
+    longest_wait_seconds: float
+    max_age: timedelta
+    """How long an object is tried, from being queued on."""
+    deadlines: PeerDeadlines = field(default=PeerDeadlines())
+
+
+def destination_of(processor: Processor, settings: Settings) -> Destination:
+    """Return the destination that a processor means.
+
+    Raises:
+        InvalidPeer: if host, port or an AE title can't be right.
+    """
+    return Destination(
+        id=processor.id,
+        label=processor.label,
+        peer=peer_of(settings),
+        max_attempts=settings.number("max_attempts"),
+        longest_wait_seconds=settings.number("max_wait_seconds"),
+        max_age=timedelta(hours=settings.number("max_age_hours")),
+        deadlines=PeerDeadlines(answer_seconds=settings.number("timeout_seconds")),
+    )
+
+
+def peer_of(settings: Settings) -> Peer:
+    """Return whom a processor's parameters mean.
+
+    Raises:
+        InvalidPeer: if host, port or an AE title can't be right.
+    """
+    tls = None
+    if settings.switch("tls"):
+        tls = CallingTls(
+            settings.text("tls_ca"),
+            settings.text("tls_certificate"),
+            settings.text("tls_key"),
+            check_name=settings.switch("tls_check_name"),
+        )
+    called, calling = settings.text("ae_title"), settings.text("calling_ae_title")
+    host, port = settings.text("host"), settings.text("port")
+    return make_peer(host, port, called, calling or OWN_AE_TITLE, tls)

@@ -9,7 +9,7 @@ from engine.certificates.tls_context import caller
 from engine.errors import ConfigurationError
 from engine.model.peer import OWN_AE_TITLE
 from engine.model.processor import Location, ParameterKind, ProcessorClass, ProcessorParameter
-from engine.processing.forward.destination import peer_of
+from engine.processing.forward.connection import peer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

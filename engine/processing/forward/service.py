@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from engine.api.forwarding import DestinationState, DestinationStatus, NotForwarded
 from engine.errors import ConfigurationError, NotFound
 from engine.events.delivery import ForwardsDropped, ForwardsRetried
-from engine.processing.forward.destination import peer_of
+from engine.processing.forward.connection import peer_of
 from engine.processing.forward.processor import CLASS_ID, ForwardCopy
 from engine.processing.installed import settings_of
 

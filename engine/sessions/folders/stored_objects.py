@@ -11,7 +11,6 @@ from pydicom.filereader import read_dataset, read_file_meta_info
 from pydicom.uid import UID
 
 from engine.dicom.dataset import read_header
-from engine.dicom.file_meta import body_offset
 from engine.dicom.header import (
     INSTANCE_NUMBER,
     MODALITY,
@@ -21,6 +20,7 @@ from engine.dicom.header import (
     SOP_INSTANCE_UID,
     STUDY_INSTANCE_UID,
 )
+from engine.dicom.part10 import body_offset
 from engine.errors import UnreadableObject
 from engine.storage.scans import StoredObject
 

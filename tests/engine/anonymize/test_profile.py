@@ -9,7 +9,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from engine.anonymize import Profile, Retain, ScriptContext, UneditableFile, edit_file
-from engine.anonymize.profile_table import ProfileAction, row_of, table
+from engine.anonymize.profile import ProfileAction, row_of, table
 from tests.engine.anonymize.objects import find, make_object, result, script, value_at
 
 NESTED = "(5200,9230)[0]/(0008,9215)[0]/"

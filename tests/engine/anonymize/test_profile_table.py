@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
-import engine.anonymize.profile_table
+import engine.anonymize.profile
 from engine.anonymize import Profile, Retain
 from tests.engine.anonymize.objects import value_at
 
@@ -45,7 +45,7 @@ def rows(path: Path) -> dict[str, list[str]]:
     return {tag: rest[:7] for tag, *rest in cells}
 
 
-OURS = rows(Path(engine.anonymize.profile_table.__file__).with_suffix(".tsv"))
+OURS = rows(Path(engine.anonymize.profile.__file__).with_suffix(".tsv"))
 THEIRS = rows(Path(__file__).parent / "table_e_1_1_of_2025.tsv")
 
 

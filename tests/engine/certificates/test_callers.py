@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 
-from engine.certificates.callers import Callers, is_device, is_doubtful
-from engine.certificates.revocation import NotAccepted, read_lists
+from engine.certificates.callers import Callers, NotAccepted, is_device, is_doubtful, read_lists
 from tests.certificates import Party, party, revocations
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 
-from engine.certificates.revocation import NotAccepted
+from engine.certificates.callers import NotAccepted
 from engine.certificates.tls_context import CIPHER_SUITES, caller, identity_of, load, own_caller
 from engine.errors import InvalidReceiver
 from engine.model.peer import CallingTls

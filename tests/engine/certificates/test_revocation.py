@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from engine.certificates.revocation import NotAccepted, RevocationLists, _read, read_lists
+from engine.certificates.callers import NotAccepted, RevocationLists, _read, read_lists
 from engine.errors import InvalidReceiver
 from engine.model.tls import RevocationList
 from tests.certificates import Party, party, revocations

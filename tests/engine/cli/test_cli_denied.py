@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.cli import denied
-from engine.cli.denied import denial
+from engine.cli import context
+from engine.cli.context import denial
 from engine.errors import NotFound, NotTheOwner, StorageUnusable
 from engine.host.owner import user
 from engine.settings import EngineSettings
@@ -45,7 +45,7 @@ def unreadable_index() -> sqlite3.Error:
 def test_a_directory_of_another_user_is_named_with_the_remedy(
     settings: EngineSettings, monkeypatch: pytest.MonkeyPatch, cause: Exception
 ) -> None:
-    monkeypatch.setattr(denied, "owner_of", lambda _: user(os.getuid() + 1))
+    monkeypatch.setattr(context, "owner_of", lambda _: user(os.getuid() + 1))
     told = denial(caused(cause), settings)
     assert isinstance(told, NotTheOwner)
     assert f"belongs to {user(os.getuid() + 1)}, and the user {user(os.getuid())}" in told.detail
@@ -75,7 +75,7 @@ def test_a_command_says_it(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
         raise PermissionError(13, "Permission denied", str(data / "config.json"))
 
     monkeypatch.setattr("engine.config.store.ConfigurationStore.load", deny)
-    monkeypatch.setattr(denied, "owner_of", lambda _: user(os.getuid() + 1))
+    monkeypatch.setattr(context, "owner_of", lambda _: user(os.getuid() + 1))
     outcome = run("receivers", "list")
     assert outcome.code == 2
     assert "belongs to" in outcome.err

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.app.demo.studies import CT_SCANNER, study
+from engine.app.demo.sender import CT_SCANNER, study
 from engine.events import IdentifyingValuesShown
 from engine.model.identity import MASK
 from engine.model.processor import Processor

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.cli import main
-from engine.dicom.file_meta import FileMeta
+from engine.dicom.part10 import FileMeta
 from engine.model.project import Project
 from engine.service.engine import Engine
 from engine.settings import Durability, EngineSettings

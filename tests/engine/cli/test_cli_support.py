@@ -35,7 +35,7 @@ def fill(run: Run, data: Path) -> int:
     """Make a data directory with patients, secrets and names wherever there may be some."""
     from dataclasses import replace
 
-    from engine.app.demo.studies import CT_SCANNER, study
+    from engine.app.demo.sender import CT_SCANNER, study
     from engine.config.store import ConfigurationStore
 
     port = free_port()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.config.recovery import newest_number
+from engine.config.history import newest_number
 from engine.config.store import ConfigurationStore
 from engine.errors import ConfigurationError, CorruptConfiguration, StorageUnusable
 from engine.model.peer import AETitle

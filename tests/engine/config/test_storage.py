@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.config.history import BACKUPS_KEPT
 from engine.config.reading import LARGEST_FILE_BYTES, Tables
-from engine.config.recovery import BACKUPS_KEPT
 from engine.config.storage import AtomicJSONStorage
 from engine.errors import CorruptConfiguration, Problem, StorageUnusable
 

@@ -7,7 +7,7 @@ from io import BytesIO
 import pydicom
 import pytest
 
-from engine.dicom.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, FileMeta
+from engine.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, FileMeta
 from engine.errors import UnreadableObject
 from tests.dicom import (
     CT_IMAGE_STORAGE,

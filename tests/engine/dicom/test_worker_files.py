@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.dicom.file_meta import FileMeta
+from engine.dicom.part10 import FileMeta
 from engine.storage.incoming import is_same_instance
 from engine.workers.resources import target_of
 from tests.dicom import CT_IMAGE_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN
@@ -18,7 +18,7 @@ from tests.dicom import CT_IMAGE_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN
 OBJECT = FileMeta(CT_IMAGE_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN, "CT1", "XNAT").preamble("1.2.3")
 QUIET = """
 import os, sys
-from engine.workers.quiet import detach_from_terminal
+from engine.workers.start import detach_from_terminal
 os.umask(0)
 detach_from_terminal()
 sys.exit(0 if os.umask(0) == 0o077 else 1)

@@ -16,7 +16,7 @@ from pynetdicom.pdu import A_RELEASE_RP as RELEASE_RP_PDU
 from pynetdicom.pdu import A_RELEASE_RQ as RELEASE_RQ_PDU
 from pynetdicom.presentation import PresentationContext
 
-from engine.dicom.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from engine.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from engine.dimse import acse
 from engine.dimse.acse import (
     MAX_CACHED,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.dicom.file_meta import FileMeta
+from engine.dicom.part10 import FileMeta
 from engine.dimse.acse import A_RELEASE_RQ, encode_abort, encode_associate_rj
 from engine.dimse.contexts import VERIFICATION
 from engine.dimse.scu import OutgoingAssociation, SentObject, call, echo, echo_peer, send_files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.dimse.store_status import RetryDecision, is_peer_full, retry_decision, status_in_words
+from engine.dimse.commands import RetryDecision, is_peer_full, retry_decision, status_in_words
 
 DONE, RETRY, GIVE_UP = RetryDecision.DONE, RetryDecision.RETRY, RetryDecision.GIVE_UP
 

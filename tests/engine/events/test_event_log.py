@@ -9,8 +9,7 @@ import pytest
 
 from engine.events import ReceiverListening, ReceiverStopped, Severity
 from engine.events import journal as journal_module
-from engine.events.journal import Journal
-from engine.events.log_file import LONGEST_LINE, EventLog
+from engine.events.journal import LONGEST_LINE, EventLog, Journal
 from engine.events.monitoring import AlertFailed
 from tests.fakes import FixedClock
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from engine.events.log_file import Record
+    from engine.events.journal import Record
 
 
 def numbers(records: Iterable[Record]) -> list[object]:

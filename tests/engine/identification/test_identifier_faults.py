@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.identification.builtin import FixedProjectSubject
-from engine.identification.faults import IdentifierFaults
+from engine.identification.installed import IdentifierFaults
 from engine.model.plugins import DEFAULT_IDENTIFIERS, IdentifierField, IdentifierInfo
 from tests.fakes import FixedClock, make_receiver
 

@@ -15,8 +15,7 @@ from engine.identification.installed import (
     usable,
 )
 from engine.model.plugins import IDENTIFIERS, IdentifierField, IdentifierInfo, PluginInfo
-from engine.plugins.guarded import GuardedIdentifier
-from engine.plugins.loading import NotAPlugin, Plugin
+from engine.plugins.loading import GuardedIdentifier, NotAPlugin, Plugin
 from tests.fakes import FixedClock
 
 if TYPE_CHECKING:

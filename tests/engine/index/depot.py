@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from engine.dicom.file_meta import FileMeta
+from engine.dicom.part10 import FileMeta
 from engine.events.journal import Journal
 from engine.index.database import stamp
 from engine.index.store import SessionIndex, SessionKey, SessionOrigin

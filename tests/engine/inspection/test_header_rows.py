@@ -7,7 +7,7 @@ from pathlib import Path
 import pydicom.data
 import pytest
 
-from engine.dicom.file_meta import FileMeta
+from engine.dicom.part10 import FileMeta
 from engine.inspection import header_rows
 from engine.inspection.header_rows import read
 from engine.inspection.job import HeaderJob, HeaderResult

@@ -7,7 +7,7 @@ import io
 import pytest
 from pydicom import dcmread
 
-from engine.inspection.telling import identifying_values_in
+from engine.inspection.trial import identifying_values_in
 from tests import dicom
 from tests.engine.anonymize.files.test_edit_file import part10
 from tests.engine.anonymize.test_nested import creators, names, nested

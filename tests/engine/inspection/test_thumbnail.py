@@ -12,7 +12,7 @@ from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
 from engine.api.objects import Thumbnail, Window
-from engine.dicom.file_meta import FileMeta
+from engine.dicom.part10 import FileMeta
 from engine.inspection.job import ThumbnailJob
 from engine.inspection.thumbnail import thumbnail
 from tests import dicom

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from engine.model.addresses import origin_of
+from engine.model.peer import origin_of
 
 
 @pytest.mark.parametrize(

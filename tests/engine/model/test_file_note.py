@@ -9,7 +9,7 @@ import pytest
 from pydicom import dcmread
 
 from engine.anonymize import Profile, edit_file
-from engine.dicom.file_meta import FileMeta
+from engine.dicom.part10 import FileMeta
 from engine.model.anonymization import EXEMPT, done_for, script_state
 from engine.model.session import ProjectScript
 from engine.sessions.reconcile import identify

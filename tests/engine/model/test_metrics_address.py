@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import ConfigurationError
-from engine.model.addresses import MetricsAddress
+from engine.model.peer import MetricsAddress
 
 
 @pytest.mark.parametrize(

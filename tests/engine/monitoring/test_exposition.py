@@ -18,7 +18,7 @@ from engine.metrics import (
     SenderCounts,
 )
 from engine.monitoring.exposition import render
-from engine.monitoring.health import judge
+from engine.monitoring.monitoring import judge
 from tests.fakes import make_receiver, make_snapshot, make_status, port_in_use
 
 if TYPE_CHECKING:

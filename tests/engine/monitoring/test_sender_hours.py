@@ -11,8 +11,7 @@ from engine.events.journal import Journal
 from engine.events.monitoring import SenderHeard, SenderSilent
 from engine.host.clock import SystemClock
 from engine.metrics import OTHER_SENDERS, SenderCounts
-from engine.monitoring.sender_hours import DAYS_KEPT, SenderHours
-from engine.monitoring.watch import SENDERS_REMEMBERED, SilenceDetector
+from engine.monitoring.watch import DAYS_KEPT, SENDERS_REMEMBERED, SenderHours, SilenceDetector
 
 if TYPE_CHECKING:
     from pathlib import Path

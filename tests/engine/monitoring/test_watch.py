@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.host.replaced_file import replace_file
+from engine.host.data_directory import replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from engine.net.connection_table import ConnectionLimits, ConnectionTable, TableEntry
+from engine.net.admission import ConnectionLimits, ConnectionTable, TableEntry
 
 LIMITS = ConnectionLimits(silent=6, silent_per_origin=4, admitted=3, admitted_per_origin=2)
 

@@ -12,8 +12,8 @@ import pytest
 
 from engine.api import ReceiverState
 from engine.events import SocketUnused
-from engine.net import inherited as inherited_module
-from engine.net.inherited import InheritedSockets, UnusedDescriptor
+from engine.net import ports as inherited_module
+from engine.net.ports import InheritedSockets, UnusedDescriptor
 from tests.caller import Caller, call
 from tests.running import LOOPBACK, Dock, free_port, make_receiver
 

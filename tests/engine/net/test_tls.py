@@ -30,7 +30,7 @@ from engine.events import (
     ReceiverStopped,
 )
 from engine.model.tls import ClientCertificates
-from engine.net.securing import TlsSetup
+from engine.net.stream import TlsSetup
 from tests.caller import Caller, call
 from tests.certificates import LONG_AGO, OVER, Authority, party
 from tests.fakes import FixedClock
@@ -189,7 +189,7 @@ def test_a_defect_before_a_connection_is_secured_closes_it_without_a_word(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with monkeypatch.context() as patch, caplog.at_level(logging.ERROR):
-        patch.setattr("engine.net.securing.greeting_refusal", lambda _: 1 / 0)
+        patch.setattr("engine.net.stream.greeting_refusal", lambda _: 1 / 0)
         with socket.create_connection((LOOPBACK, port), 20) as caller:
             caller.sendall(b"\x16")
             with suppress(ConnectionResetError):  # what it said is not read

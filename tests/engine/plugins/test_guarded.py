@@ -11,7 +11,7 @@ from engine.identification.evaluation import RoutingEvaluation
 from engine.model.identity import Decision, Identity
 from engine.model.plugins import IdentifierInfo
 from engine.model.project import Project, ProjectRegistry
-from engine.plugins.guarded import GuardedIdentifier
+from engine.plugins.loading import GuardedIdentifier
 from tests.engine.identification.identifying import header_of, routing_of
 from tests.fakes import FixedClock
 
@@ -96,7 +96,7 @@ def test_a_slow_identifier_is_told_of_once_a_minute(monkeypatch: pytest.MonkeyPa
         now[0] += 0.7
         return now[0]
 
-    monkeypatch.setattr("engine.plugins.guarded.monotonic", monotonic)
+    monkeypatch.setattr("engine.plugins.loading.monotonic", monotonic)
     told: list[Event] = []
     clock = FixedClock()
     guarded = GuardedIdentifier(Acme(IDENTITY), told.append, clock)

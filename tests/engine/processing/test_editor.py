@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydicom.dataset import Dataset
 
-from engine.processing.editor import DatasetEditor, DatasetHeader, NoEditor
+from engine.processing.context import DatasetEditor, DatasetHeader, NoEditor
 
 
 def made() -> Dataset:

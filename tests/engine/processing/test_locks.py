@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from engine.errors import ProcessingFailed
-from engine.events.storage import StorageSuffices
-from engine.identification.faults import IdentifierFaults
+from engine.events.monitoring import StorageSuffices
+from engine.identification.installed import IdentifierFaults
 from engine.intake.receiver_policy import SlowRules
 from engine.model.configuration import Configuration
 from engine.model.peer import AETitle
@@ -17,8 +17,7 @@ from engine.model.processing import Verdict
 from engine.model.processor import Processor
 from engine.model.receiver import Receiver
 from engine.processing.builtin.label_tables import LabelTables
-from engine.processing.chain import Processing
-from engine.processing.states import ProcessorStates
+from engine.processing.chain import Processing, ProcessorStates
 from engine.processing.workers import ProcessorWorkers
 from engine.storage.guard import StorageGuard
 from engine.storage.quarantine import Quarantine

@@ -26,9 +26,8 @@ from engine.model.session import ObjectState
 from engine.model.site import SiteSettings
 from engine.plugins.loading import Plugin as Installed
 from engine.processing.builtin.label_tables import LabelTables
-from engine.processing.chain import Processing
+from engine.processing.chain import Processing, ProcessorStates
 from engine.processing.installed import load_processors
-from engine.processing.states import ProcessorStates
 from engine.processing.workers import PROCESSES_PER_INSTANCE, ProcessorWorkers
 from engine.workers import start
 from tests import dicom
@@ -337,7 +336,7 @@ def test_who_sees_an_object(
         ("leave", "SystemExit in processor_plugins.py"),
         ("no_such_method", "AttributeError in processor_plugins.py"),
         ("nothing", "neither Continue nor Reject was returned"),
-        ("rewrite_uid", "ValueError in editor.py"),
+        ("rewrite_uid", "ValueError in context.py"),
         ("assign_number", "ValueError in contract.py"),
         ("script", "the script is not valid"),
         ("crash", "its process died twice"),

@@ -13,8 +13,8 @@ from engine.model.processor import Location
 from engine.processing.builtin.label_tables import LabelTables
 from engine.processing.builtin.relabel_from_table import RelabelFromTable
 from engine.processing.builtin.remap_by_study import RemapByStudy
+from engine.processing.context import NoEditor
 from engine.processing.contract import Context, Continue, Facts, Known, Reject, Settings
-from engine.processing.editor import NoEditor
 from tests.engine.identification.identifying import header_of
 
 if TYPE_CHECKING:

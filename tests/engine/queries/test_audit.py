@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.events import ControlRefused, ControlUsed, Severity
 from engine.events.journal import Journal
-from engine.queries.audit import audited
+from engine.inspection.showings import audited
 from tests.fakes import FixedClock
 
 if TYPE_CHECKING:

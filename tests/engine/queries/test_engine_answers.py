@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.api.objects import ObjectReference, RowChange, Window
-from engine.app.demo.studies import CT_SCANNER, study
+from engine.app.demo.sender import CT_SCANNER, study
 from engine.errors import InvalidStudyRoute, NotFound, SessionError, UnreadableObject
 from engine.events import IdentifyingValuesShown
 from engine.model.project import Project

@@ -11,7 +11,7 @@ import pytest
 from pydicom.uid import CTImageStorage
 
 from engine.api import ReceiverState
-from engine.app.demo.studies import CT_SCANNER, study
+from engine.app.demo.sender import CT_SCANNER, study
 from engine.events import AssociationAborted, AssociationReleased
 from engine.intake.pipeline import ObjectOutcome
 from engine.model.limits import Limits

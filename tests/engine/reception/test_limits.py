@@ -13,7 +13,7 @@ import pytest
 from pydicom.uid import CTImageStorage
 from pynetdicom import AE
 
-from engine.app.demo.studies import CT_SCANNER, study
+from engine.app.demo.sender import CT_SCANNER, study
 from engine.events import AssociationAborted, AssociationRejected
 from engine.intake.pipeline import ObjectOutcome
 from engine.model.limits import Limits

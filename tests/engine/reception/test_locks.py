@@ -16,7 +16,7 @@ from engine.events.repeats import Repetitions
 from engine.model.limits import Limits
 from engine.model.session import ObjectState
 from engine.net.admission import ArrivalRates, PendingConnections
-from engine.net.inherited import InheritedSockets, _InheritedDescriptor
+from engine.net.ports import InheritedSockets, _InheritedDescriptor
 from engine.net.tls import PortTls
 from engine.reception.acceptance import Acceptance, AssociationRequest, Rejection
 from engine.reception.associations import Associations

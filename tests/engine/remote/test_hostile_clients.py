@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.events import ReceiverFailed
-from engine.net.connection_table import ConnectionLimits
+from engine.net.admission import ConnectionLimits
 from engine.remote import server
 from engine.remote import server as listener
 from tests.fakes import FakeEngine, busy, hundred_associations

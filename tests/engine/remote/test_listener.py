@@ -6,7 +6,7 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Any, cast
 
-from engine.net.connection_table import ConnectionLimits, ConnectionTable
+from engine.net.admission import ConnectionLimits, ConnectionTable
 from engine.remote.server import ControlListener, _resolve
 from tests.running import LOOPBACK
 

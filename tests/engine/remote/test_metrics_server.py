@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from engine.events.monitoring import MetricsUnavailable
-from engine.model.addresses import MetricsAddress
+from engine.model.peer import MetricsAddress
 from engine.remote import metrics, server
 from engine.remote.metrics import REQUESTS_AT_ONCE, MetricsServer, listen_on, serve_metrics
 from tests.fakes import config_problem, idle

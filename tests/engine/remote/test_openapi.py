@@ -12,9 +12,8 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from engine.remote.callers import ApiCaller
-from engine.remote.openapi import describe
 from engine.remote.protocol import ACTOR, methods
-from engine.remote.routes import application
+from engine.remote.routes import application, describe
 from engine.remote.schema import hints_of
 from tests.samples import sample
 

@@ -11,7 +11,7 @@ from struct import pack
 import pytest
 
 from engine.host.owner import UNKNOWN_USER
-from engine.net.connection_table import ConnectionLimits, ConnectionTable
+from engine.net.admission import ConnectionLimits, ConnectionTable
 from engine.remote.callers import (
     ApiCaller,
     actor_of,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.routing import parse_rule
-from engine.routing.finder import MOST_ATTEMPTS, WorkLimit
+from engine.routing.rule import MOST_ATTEMPTS, WorkLimit
 
 ID = "(0010,0020):"
 

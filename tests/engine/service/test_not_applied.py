@@ -14,7 +14,7 @@ from engine.events import (
 from engine.model.anonymization import SiteScript
 from engine.model.configuration import Configuration
 from engine.model.site import SiteSettings
-from engine.service.warnings import settings_without_effect
+from engine.service.states import settings_without_effect
 from tests.running import make_receiver
 
 A = make_receiver("A", 104)

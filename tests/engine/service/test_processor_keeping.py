@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.app.demo.studies import CT_SCANNER, study
+from engine.app.demo.sender import CT_SCANNER, study
 from engine.dicom.header import identifying_values_of
 from engine.errors import ChangedMeanwhile, InvalidProcessor, NotFound
 from engine.events import IdentifyingValuesShown, OptionNotApplied, ProcessorProblem

@@ -17,7 +17,7 @@ import pytest
 from cryptography import x509
 
 from engine.api import AssociationEnd, PortState, ReceiverState
-from engine.app.demo.studies import CT_SCANNER, study
+from engine.app.demo.sender import CT_SCANNER, study
 from engine.app.status import read_status
 from engine.config.store import ConfigurationStore
 from engine.errors import (

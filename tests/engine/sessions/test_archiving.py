@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pydicom
 import pytest
 
-from engine.dicom.file_meta import FileMeta
+from engine.dicom.part10 import FileMeta
 from engine.errors import ProcessingFailed
 from engine.model.anonymization import Anonymization, ScriptScope
 from engine.model.configuration import Configuration

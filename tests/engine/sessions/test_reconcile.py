@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.dicom.file_meta import FileMeta
+from engine.dicom.part10 import FileMeta
 from engine.index.session_reader import StoredRow
 from engine.model.anonymization import CREATOR_UID, EXEMPT
 from engine.sessions.folders.building import Moved

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from engine.dicom.file_meta import FileMeta
+from engine.dicom.part10 import FileMeta
 from engine.index.operations import OperationKind, Request
 from engine.model.project import AutoArchive
 from engine.settings import Durability

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.dicom.file_meta import FileMeta
+from engine.dicom.part10 import FileMeta
 from engine.model.site import DuplicatePolicy
 from engine.settings import Durability
 from engine.storage import folders as rename

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.events.journal import Journal
-from engine.events.storage import describe_forecast
+from engine.events.monitoring import describe_forecast
 from engine.model.limits import Limits
 from engine.storage.guard import FreeSpace, StorageGuard, Thresholds
 from tests.fakes import FixedClock

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from engine.anonymize import recorded
-from engine.dicom.file_meta import FileMeta
+from engine.dicom.part10 import FileMeta
 from engine.events import AnonymizationFailed
 from engine.model.anonymization import Anonymization, ScriptScope, SiteScript
 from engine.model.project import Project

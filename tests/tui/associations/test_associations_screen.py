@@ -10,13 +10,12 @@ from engine.errors import NotFound
 from tests.fakes import FakeEngine, busy, whitelist_rejections
 from tui.app import ConsoleApp
 from tui.associations.allow import AllowDialog
-from tui.associations.contexts import ContextsTable
+from tui.associations.details import ContextsTable
 from tui.associations.screen import AssociationsScreen
 from tui.associations.table import AllAssociationsTable
-from tui.shell.dialogs import MessageDialog, QuestionDialog
-from tui.shell.key_line import active_hints
+from tui.shell.dialogs import MessageDialog, ProgressDialog, QuestionDialog
 from tui.shell.screen import ConsoleScreen
-from tui.shell.work import ProgressDialog
+from tui.shell.status import active_hints
 from tui.widgets.filter import FilterBar
 from tui.widgets.panel import Facts
 

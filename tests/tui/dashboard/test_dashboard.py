@@ -36,8 +36,7 @@ from tui.log.events import EventsTable, event_key
 from tui.receivers.table import ReceiversTable
 from tui.shell.dialogs import MessageDialog, QuestionDialog, TooSmallScreen
 from tui.shell.help import HelpScreen
-from tui.shell.key_line import KeyLine, active_hints
-from tui.shell.status import StatusLine
+from tui.shell.status import KeyLine, StatusLine, active_hints
 
 
 @asynccontextmanager

@@ -10,17 +10,18 @@ from engine.model.configuration_diff import Change
 from engine.model.secrets import MASK
 from tests.fake_groups import example_changes, example_revisions
 from tests.fakes import HOSTILE_NAMES, NOW
-from tui.history.commands import RevisionReturn, undo_sentence
 from tui.history.diff import Columns, DiffLine, DiffLineKind, as_text, columns, diff_lines, laid_out
 from tui.history.revisions import (
     FIELDS,
     MOST_WORDS,
+    RevisionReturn,
     RevisionsTable,
     changes_in_words,
     made_by,
     revision_fields,
     revision_rows,
     rows_in_words,
+    undo_sentence,
 )
 from tui.text import safe
 from tui.widgets.filter import parse_filter

@@ -24,7 +24,7 @@ from engine.events.event import UnknownEvent
 from engine.events.monitoring import ClockStepped
 from tests.fakes import NOW, FakeEngine, busy, make_snapshot
 from tui.app import ConsoleApp
-from tui.log.advice import what_to_do
+from tui.log.events import what_to_do
 from tui.log.screen import LogScreen, LogSwitches
 from tui.log.view import LogView
 from tui.shell.dialogs import MessageDialog

@@ -33,7 +33,7 @@ from tui.processors.forwarding import DestinationsTable, ForwardingScreen, NotFo
 from tui.processors.screen import ProcessorsScreen
 from tui.processors.table import ClassesTable, ProcessorsTable
 from tui.shell.dialogs import ChoiceDialog, MessageDialog, QuestionDialog
-from tui.shell.key_line import active_hints
+from tui.shell.status import active_hints
 from tui.widgets.field import Field
 from tui.widgets.filter import FilterBar
 from tui.widgets.panel import Facts

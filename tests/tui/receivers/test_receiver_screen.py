@@ -15,8 +15,7 @@ from tui.inspector.screen import ReceivedObjectScreen
 from tui.log.events import ReceiverEventsTable
 from tui.receivers.dialog import ReceiverDialog
 from tui.receivers.failure import FailurePanel
-from tui.receivers.objects import LastObjectsTable
-from tui.receivers.screen import ReceiverScreen
+from tui.receivers.screen import LastObjectsTable, ReceiverScreen
 from tui.shell.dialogs import MessageDialog, QuestionDialog
 from tui.shell.help import ConsoleFacts, diagnostics
 from tui.shell.palette import ConsoleCommands

@@ -22,7 +22,7 @@ from tests.tui.receivers.test_receiver_dialog import (
     settle,
 )
 from tui.receivers.form import TLS_DETAILS, ReceiverForm
-from tui.receivers.panel import state_words
+from tui.receivers.table import state_words
 
 DETAILS = set(TLS_DETAILS)
 FILES: dict[str, Any] = {

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from engine.api import AssociationEnd, RefusedContext
-from engine.api.associations import AcceptedContext
 from engine.api.senders import HourVolume, SenderDetail, SenderState
+from engine.api.status import AcceptedContext
 from tests.fake_groups import FakeSenders, make_sender
 from tests.fakes import NOW, make_association, make_receiver, make_snapshot, make_status
 from tui.associations.allow import allow_form

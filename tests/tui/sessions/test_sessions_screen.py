@@ -20,9 +20,8 @@ from tui.sessions.actions import ProjectDialog
 from tui.sessions.list import SessionsScreen
 from tui.sessions.session import SessionScreen
 from tui.sessions.tables import ObjectsTable, SessionsTable
-from tui.shell.dialogs import QuestionDialog
-from tui.shell.key_line import active_hints
-from tui.shell.work import ProgressDialog
+from tui.shell.dialogs import ProgressDialog, QuestionDialog
+from tui.shell.status import active_hints
 from tui.widgets.filter import FilterBar
 from tui.widgets.paged_table import PagedTable
 from tui.widgets.panel import Facts

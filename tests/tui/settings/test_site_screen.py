@@ -22,8 +22,8 @@ from tui.settings.dialog import RoutingDialog, ScriptDialog
 from tui.settings.screen import SiteScreen
 from tui.settings.tables import ProjectsTable, StudyRoutesTable
 from tui.shell.dialogs import MessageDialog, QuestionDialog
-from tui.shell.key_line import active_hints
 from tui.shell.palette import ConsoleCommands
+from tui.shell.status import active_hints
 from tui.widgets.field import Field, LineNotes
 from tui.widgets.filter import FilterBar
 from tui.widgets.panel import Facts

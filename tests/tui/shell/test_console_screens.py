@@ -21,19 +21,18 @@ from tui.dashboard.screen import DashboardScreen
 from tui.keys import KEYS, Scope
 from tui.places import SCREEN_SPECS, ScreenSpec
 from tui.receivers.failure import FailurePanel
-from tui.shell.dialogs import MessageDialog
-from tui.shell.help import all_keys
-from tui.shell.key_line import active_hints
-from tui.shell.palette import ConsoleCommands
-from tui.shell.screen import ConsoleScreen, TabRow, arranged
-from tui.shell.status import StatusLine
-from tui.shell.work import (
+from tui.shell.dialogs import (
+    MessageDialog,
     ProgressDialog,
     WorkOutcome,
     WorkStep,
     failures_report,
     progress_bar,
 )
+from tui.shell.help import all_keys
+from tui.shell.palette import ConsoleCommands
+from tui.shell.screen import ConsoleScreen, TabRow, arranged
+from tui.shell.status import StatusLine, active_hints
 from tui.theme import DARK, palette_of
 from tui.widgets.filter import FilterBar
 

@@ -23,9 +23,8 @@ from tests.fakes import (
 )
 from tests.tui.reaching import reach
 from tui.app import ConsoleApp
-from tui.shell.dialogs import MessageDialog
+from tui.shell.dialogs import MessageDialog, ProgressDialog, WorkAnswered, WorkStep
 from tui.shell.help import ConsoleFacts, diagnostics
-from tui.shell.work import ProgressDialog, WorkAnswered, WorkStep
 from tui.widgets.filter import FilterBar
 
 SIZES = [pytest.param((120, 40), id="120x40"), pytest.param((80, 24), id="80x24")]

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
-from engine.anonymize.datasets.items import decoded, is_declared, looks_nested
+from engine.anonymize.datasets.decoding import decoded, is_declared, looks_nested
 
 REFERENCED_IMAGES, PATIENT_NAME, PRIVATE, UNKNOWN = 0x00081140, 0x00100010, 0x00091001, 0x00080004
 ITEM = b"\xfe\xff\x00\xe0\x00\x00\x00\x00"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydicom.dataset import Dataset
 
-from engine.anonymize.datasets.items import MAX_DEPTH
+from engine.anonymize.datasets.decoding import MAX_DEPTH
 from engine.anonymize.datasets.tree import Level, root_of, roots, walk
 from engine.anonymize.errors import StatementFailure
 from tests.engine.anonymize.objects import make_object

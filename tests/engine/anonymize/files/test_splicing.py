@@ -32,7 +32,7 @@ from tests.engine.anonymize.objects import script
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from engine.anonymize.files.source import ReadObject
+    from engine.anonymize.files.values import ReadObject
 
 LITTLE = dicom.EXPLICIT_VR_LITTLE_ENDIAN
 STATEMENTS = (

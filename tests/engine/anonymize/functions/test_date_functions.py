@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.anonymize import ScriptRuntimeError
-from engine.anonymize.functions.date_time import moved
+from engine.anonymize.functions.dates import moved
 from tests.engine.anonymize.objects import apply, make_object, result, value_at
 
 DAY = 86_400

@@ -23,11 +23,22 @@ from engine.events.delivery import (
     ObjectsNotForwarded,
     ProgramFailed,
 )
-from engine.events.monitoring import SenderHeard, SenderSilent
-from engine.events.storage import StorageLow, StorageRefuses, StorageSuffices
+from engine.events.monitoring import (
+    SenderHeard,
+    SenderSilent,
+    StorageLow,
+    StorageRefuses,
+    StorageSuffices,
+)
 from engine.model.alerts import AlertKind
-from engine.monitoring.alerts.conditions import concerns, condition_of
-from engine.monitoring.alerts.throttle import ALERTS_PER_HOUR, CONDITIONS_KEPT, Alert, AlertThrottle
+from engine.monitoring.alerts.throttle import (
+    ALERTS_PER_HOUR,
+    CONDITIONS_KEPT,
+    Alert,
+    AlertThrottle,
+    concerns,
+    condition_of,
+)
 from tests.fakes import NOW
 
 if TYPE_CHECKING:

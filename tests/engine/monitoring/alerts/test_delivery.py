@@ -20,7 +20,7 @@ from engine.events.journal import Journal
 from engine.events.monitoring import AlertFailed
 from engine.host.clock import SystemClock
 from engine.model.alerts import AlertKind, AlertSettings, AlertTarget
-from engine.monitoring.alerts import delivery, dispatcher, webhook
+from engine.monitoring.alerts import delivery, dispatcher
 from engine.monitoring.alerts.delivery import deliver
 from engine.monitoring.alerts.dispatcher import AlertDispatcher
 from engine.monitoring.alerts.throttle import Alert
@@ -164,7 +164,7 @@ def test_what_answers_without_being_a_webhook_is_told_in_words() -> None:
 def test_a_webhook_that_answers_byte_by_byte_holds_nobody_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(webhook, "WEBHOOK_SECONDS", 0.3)
+    monkeypatch.setattr(delivery, "WEBHOOK_SECONDS", 0.3)
     gone = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
         target = AlertTarget("ops", webhook=f"http://127.0.0.1:{server.getsockname()[1]}/")
@@ -189,7 +189,7 @@ def test_a_webhook_that_answers_byte_by_byte_holds_nobody_up(
 def test_a_webhook_that_shakes_hands_for_ever_holds_nobody_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(webhook, "WEBHOOK_SECONDS", 0.3)
+    monkeypatch.setattr(delivery, "WEBHOOK_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:  # connects, and says nothing
         target = AlertTarget("ops", webhook=f"https://localhost:{server.getsockname()[1]}/")
         with pytest.raises(NotDelivered, match=r"took longer than 0\.3 s"):

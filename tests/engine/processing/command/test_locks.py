@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from engine.model.session import SessionStatus
-from engine.processing.command.output import Outputs
 from engine.processing.command.queue import QueuedRun
-from engine.processing.command.runner import Runner
+from engine.processing.command.runner import Outputs, Runner
 from tests.guarded import guarded
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.processing.command.run import RunResult
+    from engine.processing.command.runner import RunResult
 
 RUN = QueuedRun(1, 1, "2026-01-01", 3, SessionStatus.READY, 0)
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from engine.model.session import SessionStatus
-from engine.processing.command.output import Outputs
 from engine.processing.command.queue import QueuedRun
+from engine.processing.command.runner import Outputs
 
 RUN = QueuedRun(1, 1, "2026-01-01", 3, SessionStatus.READY, 0)
 

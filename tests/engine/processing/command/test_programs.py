@@ -22,9 +22,9 @@ from engine.model.processor import Location, Processor
 from engine.model.project import AutoArchive
 from engine.model.session import SessionStatus
 from engine.processing.command.commands import Programs, runs_for_session
-from engine.processing.command.output import Outputs
 from engine.processing.command.processor import CLASS_ID, Command
 from engine.processing.command.queue import QueuedRun, RunQueue, highest_session
+from engine.processing.command.runner import Outputs
 from engine.processing.contract import Settings
 from engine.settings import EngineSettings
 from tests.engine.index.depot import open_depot
@@ -182,7 +182,7 @@ def test_a_failure_is_told_without_what_it_wrote_which_is_in_a_file_for_its_owne
 def test_only_the_newest_outputs_are_kept_and_a_storage_that_fails_costs_no_event(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.processing.command.output.KEPT_FILES", 2)
+    monkeypatch.setattr("engine.processing.command.runner.KEPT_FILES", 2)
     outputs = Outputs(tmp_path / "logs" / "commands")
     runs = [QueuedRun(number, 1, "2026-01-01", 3, SessionStatus.READY, 0) for number in range(4)]
     (tmp_path / "logs").touch()

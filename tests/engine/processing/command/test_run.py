@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.processing.command.run import KEPT_BYTES, RunResult, run_program
+from engine.processing.command.runner import KEPT_BYTES, RunResult, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.processing.command.run.GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("engine.processing.command.runner.GRACE_SECONDS", 0.2)
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from engine.index.arrivals import Arrived
 from engine.model.configuration import Configuration
 from engine.model.processing import TEST_ROOT
 from engine.model.project import Project, ProjectRegistry
-from engine.processing.forward.delivery import delay_seconds, locate
-from engine.processing.forward.follower import forwards_to_processor
+from engine.processing.forward.forwarding import forwards_to_processor
 from engine.processing.forward.queue import ForwardingQueue, Position
+from engine.processing.forward.sender import delay_seconds, locate
 from tests.engine.processing.forward.yard import RECEIVER, Yard, forward_copy, yard_in
 from tests.fakes import FixedClock
 
@@ -104,7 +104,7 @@ def test_what_waits_for_a_removed_destination_is_dropped(yard: Yard) -> None:
 def test_more_rows_than_are_read_at_once_are_all_queued(
     yard: Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.processing.forward.follower.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("engine.processing.forward.forwarding.ROWS_AT_ONCE", 2)
     yard.configure(forward_copy())
     for _ in range(5):
         yard.depot.receive()

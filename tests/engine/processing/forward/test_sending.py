@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.processing.forward.delivery.FIRST_SECONDS", 0.1)
-    monkeypatch.setattr("engine.processing.forward.delivery.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("engine.processing.forward.sender.FIRST_SECONDS", 0.1)
+    monkeypatch.setattr("engine.processing.forward.sender.BUSY_SECONDS", 0.05)
 
 
 @pytest.fixture

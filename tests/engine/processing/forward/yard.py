@@ -10,9 +10,8 @@ from engine.host.clock import SystemClock
 from engine.index.arrivals import Arrivals
 from engine.model.configuration import Configuration
 from engine.model.processor import Location, Processor
-from engine.processing.forward.destination import destination_of
-from engine.processing.forward.follower import Follower
-from engine.processing.forward.forwarding import Forwarding
+from engine.processing.forward.connection import destination_of
+from engine.processing.forward.forwarding import Follower, Forwarding
 from engine.processing.forward.processor import CLASS_ID, ForwardCopy
 from engine.processing.forward.queue import ForwardingQueue
 from engine.processing.installed import settings_of
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from engine.api.forwarding import DestinationStatus
     from engine.events import Event
     from engine.host.clock import Clock
-    from engine.processing.forward.destination import Destination
+    from engine.processing.forward.connection import Destination
     from engine.processing.forward.service import ForwardingControl
     from tests.engine.index.depot import Depot
 

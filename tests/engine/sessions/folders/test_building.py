@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from engine.dicom.file_meta import FileMeta
+from engine.dicom.part10 import FileMeta
 from engine.errors import UnreadableObject
 from engine.model.session import Session, SessionStatus
 from engine.sessions.folders import building
