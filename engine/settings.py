@@ -36,6 +36,8 @@ class EngineSettings:
     marker: str = ""
     """A file in the data directory without which nothing is received, for storage that is mounted
     there: where the mount is missing, so is the file. Empty for none."""
+    held_header_mib: int = 8
+    """How long a header may be, in MiB, that is kept from the disk until it is anonymized."""
     metrics: str = ""
     """Where metrics are read over HTTP, such as ``127.0.0.1:9404``; empty for nowhere."""
     log_level: Severity = Severity.INFO

@@ -148,6 +148,14 @@ class EngineProcess:
             assert line, f"the engine ended early: {''.join(self.started_with)}"
             self.started_with.append(line)
 
+    def wait_until(self, has_come: Callable[[], bool], seconds: float = 20) -> None:
+        """Return when something has come that only the disk shows."""
+        deadline = monotonic() + seconds
+        while not has_come():
+            assert monotonic() < deadline, "it has not come"
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.02)
+
     def terminate(self) -> int:
         """Ask it to stop in good order and return its exit code."""
         self.process.send_signal(signal.SIGTERM)

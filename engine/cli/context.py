@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from engine.model.receiver import Receiver
 
 
-_PROCESS_SETTINGS = ("durability", "drain_seconds", "marker", "metrics", "log_level", "control_tcp",
-                     "control_certificate", "control_key")  # fmt: skip
+_PROCESS_SETTINGS = ("durability", "held_header_mib", "drain_seconds", "marker", "metrics",
+                     "log_level", "control_tcp", "control_certificate", "control_key")  # fmt: skip
 
 
 def settings_of(arguments: argparse.Namespace) -> EngineSettings:

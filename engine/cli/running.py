@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from engine.events import RecordedEvent
 
 _WATCH_SECONDS = 2.0
+_MOST_HELD_MIB = 256
 
 
 class NotStarted(EngineError):
@@ -49,6 +50,8 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     add("--durability", type=_durability, metavar="HOW", help=flushed)
     marked = "a file in the data directory that is missing if its storage is not mounted"
     add("--marker", type=_file_name, metavar="NAME", help=marked)
+    held = "headers up to this are in memory until they are anonymized (default: 8; most: 256)"
+    add("--held-header", type=_mebibytes, metavar="MIB", dest="held_header_mib", help=held)
     drained = "how long a stop waits for open associations (default: 10)"
     add("--drain-seconds", type=seconds, metavar="N", help=drained)
     listens = "serve the control API there too, for clients that show the token (default: off)"
@@ -76,6 +79,13 @@ def _durability(text: str) -> Durability:
     except ValueError as error:
         wanted = ", ".join(Durability)
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is none of {wanted}") from error
+
+
+def _mebibytes(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= _MOST_HELD_MIB:
+        wanted = f"a whole number from 1 to {_MOST_HELD_MIB}"
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not {wanted}")
+    return int(text)
 
 
 def _file_name(text: str) -> str:

@@ -54,6 +54,7 @@ from engine.events.event import (
 )
 from engine.events.intake import (
     AnonymizationFailed,
+    EditedOnDisk,
     IdentifierSlow,
     ObjectRefused,
     ObjectsStored,
@@ -86,6 +87,7 @@ __all__ = [
     "ControlRefused",
     "ControlUsed",
     "EchoAsked",
+    "EditedOnDisk",
     "EngineStarted",
     "EngineStopping",
     "Event",

@@ -60,6 +60,17 @@ class AnonymizationFailed(Event, severity=Severity.ERROR, topic="script", urgent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EditedOnDisk(Event, severity=Severity.WARNING, topic="script"):
+    """Objects are on the disk as they came for the moment until they are edited."""
+
+    why: str
+
+    def sentence(self) -> str:
+        """Say what happened."""
+        return f"objects are on the disk as they came until they are edited: {self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessorFailed(Event, severity=Severity.ERROR, topic="processing", urgent=True):
     """A processor could not process an object, so that it is refused."""
 

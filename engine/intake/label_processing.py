@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from engine.intake.receiver_policy import ReceiverPolicy
     from engine.model.identity import Decision, Identity
     from engine.processing.chain import Processing, ProcessorChain
-    from engine.storage.incoming import IncomingArea
 
     Ask = Callable[[HeaderView], Identity]
 
@@ -46,10 +45,9 @@ class Identifying(Protocol):
 class CustomProcessing:
     """Takes arriving objects through the processors of their receiver; for all threads."""
 
-    def __init__(self, processing: Processing, router: Identifying, area: IncomingArea) -> None:
+    def __init__(self, processing: Processing, router: Identifying) -> None:
         self._processing = processing
         self._router = router
-        self._area = area
 
     def identified(
         self,
@@ -110,9 +108,7 @@ class CustomProcessing:
         facts = Facts(
             source.receiver_label, source.calling_ae_title, source.address, source.association
         )
-        return ProcessorRun(
-            self._area.path_of(incoming.part), header, facts, known, receiver_policy.last_tag
-        )
+        return ProcessorRun(incoming.part.path, header, facts, known, receiver_policy.last_tag)
 
 
 def identify_processed(

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from engine.dicom.dataset import ElementIndexCache, read_complete, read_in_parts
 from engine.dicom.part10 import FileMeta, body_offset
-from engine.errors import OutOfResources
+from engine.errors import IntakeError
 from engine.model.session import ProjectScript
+from engine.storage.held import HeldPart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from engine.dicom.elements import Buffer
     from engine.dicom.header import HeaderView
-    from engine.errors import IntakeError
     from engine.identification.caches import SeriesCache
     from engine.intake.receiver_policy import ReceiverPolicy
     from engine.model.receiver import Receiver
@@ -131,6 +131,8 @@ class IncomingObject:
         meta = self.arrival.source.file_meta(sop_class_uid, transfer_syntax_uid)
         self._preamble = meta.preamble(sop_instance_uid)
         self.body_offset = len(self._preamble)
+        if isinstance(part, HeldPart):
+            part.expect(self.body_offset, transfer_syntax_uid)
 
     def write(self, segments: Sequence[Buffer], size_bytes: int) -> None:
         """Append to the data set; after a failure the bytes are counted and dropped."""
@@ -143,7 +145,7 @@ class IncomingObject:
             segments, self._preamble = (self._preamble, *segments), b""
         try:
             self._part.writev(segments)
-        except OutOfResources as error:
+        except IntakeError as error:
             self.fail(error)
 
     def _keep(self, segments: Sequence[Buffer]) -> None:
@@ -179,6 +181,11 @@ class IncomingObject:
         """
         kept, syntax = self._kept, self.arrival.transfer_syntax_uid
         layouts = self.arrival.source.layouts
+        if isinstance(self._part, HeldPart) and self._part.is_split:
+            source = self._part.without_pixels()
+            assert source is not None
+            data_set = memoryview(source.content)[self.body_offset :]
+            return read_complete(data_set, syntax, last_tag=last_tag)
         if len(kept) == self.size_bytes:
             return read_complete(kept, syntax, last_tag=last_tag, layouts=layouts)
         header = read_in_parts(

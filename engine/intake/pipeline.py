@@ -18,7 +18,7 @@ from engine.errors import (
     SopClassMismatch,
     UnreadableObject,
 )
-from engine.events import SessionOpened
+from engine.events import EditedOnDisk, SessionOpened
 from engine.index.store import SessionOrigin
 from engine.index.writer import REPLACES, ObjectRow
 from engine.intake.filing import DuplicateFinder, FiledPlace, Filing
@@ -28,6 +28,7 @@ from engine.model.session import ObjectState, ProjectScript, SessionArea
 from engine.sessions.object_changes import ALREADY_HERE
 from engine.settings import Durability
 from engine.storage.folders import FlushedFolders, OpenFolders
+from engine.storage.held import MOST_HEADER_BYTES, HeldPart, on_disk
 from engine.storage.incoming import publish
 from engine.storage.placement import ObjectFiltered, distinct_name
 
@@ -87,6 +88,8 @@ class StorageAreas:
     quarantine: Quarantine
     durability: Durability
     guard: StorageGuard
+    held_header_bytes: int = MOST_HEADER_BYTES
+    """How long a header may be that is kept from the disk until it is edited."""
 
 
 class Pipeline:
@@ -145,12 +148,39 @@ class Pipeline:
             refused = guard.refused if now < guard.next_check_at else guard.refusal()
             if refused:
                 raise OutOfResources(refused)
-            incoming.open(self._places.incoming.create_part())
+            area = self._places.incoming
+            # What is still to be anonymized must not reach the disk, not even for a moment: blocks
+            # of a file that is gone can be read for months.
+            policy = self._router.receiver_policy(arrival.source.receiver)
+            incoming.open(self._held(policy, arrival) if policy.holds else area.create_part())
         except IntakeError as error:
             # Not raised: the data set follows the request in any case, and the answer comes at its
             # end.
             incoming.fail(error)
         return incoming
+
+    def _held(self, policy: ReceiverPolicy, arrival: ObjectArrival) -> HeldPart:
+        """Return a part in memory for an object that may be edited before it is stored."""
+
+        def report(why: str) -> None:
+            if why not in policy.reported_on_disk:
+                policy.reported_on_disk |= {why}
+                source = arrival.source
+                self._journal.record(
+                    EditedOnDisk(
+                        receiver=source.receiver_label,
+                        calling_ae_title=source.calling_ae_title,
+                        association=source.association,
+                        why=why,
+                    )
+                )
+
+        return HeldPart(
+            self._places.incoming,
+            needs_whole=policy.needs_whole,
+            report=report,
+            most_header_bytes=self._places.held_header_bytes,
+        )
 
     def finish(self, incoming: IncomingObject) -> ObjectOutcome:
         """Store a complete object durably, or say why not; `record_outcome` follows the answer."""
@@ -286,7 +316,7 @@ class Pipeline:
     ) -> ObjectOutcome:
         """Put an object into quarantine, unless it must not be kept as it came."""
         kept = keep and self._places.quarantine.keep(
-            part,
+            on_disk(self._places.incoming, part),
             {
                 "at": self._clock.now().isoformat(),
                 "receiver": arrival.source.receiver_label,
@@ -323,10 +353,12 @@ class Pipeline:
             incoming.project_script = ProjectScript.EXEMPT
         elif directly and project in receiver_policy.project_steps:
             incoming.project_script = ProjectScript.DONE
-        if not receiver_policy.anonymizes:
-            return incoming.part
-        steps = receiver_policy.steps(project, directly=directly)
+        steps = (
+            receiver_policy.steps(project, directly=directly) if receiver_policy.anonymizes else ()
+        )
         if not steps:
+            if incoming.part.is_held:
+                incoming.replace_file(on_disk(self._places.incoming, incoming.part))
             return incoming.part
         source = incoming.arrival.source
         return incoming.replace_file(

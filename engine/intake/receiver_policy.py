@@ -19,6 +19,8 @@ from engine.model.site import SessionSettings
 from engine.routing import RuleError, RuleSuspended, RuleTimeout
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from engine.dicom.header import HeaderView
     from engine.identification.evaluation import RoutingFailure
     from engine.identification.identifiers import Identifier
@@ -100,12 +102,15 @@ class ReceiverPolicy:
         "duplicates",
         "filters",
         "has_default_template",
+        "holds",
         "identifier",
         "last_tag",
+        "needs_whole",
         "never_blocks",
         "project_steps",
         "receiver",
         "remembered",
+        "reported_on_disk",
         "routing",
         "site_step",
         "slow_rules",
@@ -145,6 +150,13 @@ class ReceiverPolicy:
         """Whether anything may have to be done to an object before it is stored or archived."""
         self.slow_rules = SlowRules()
         self.remembered = IdentityCache(tags) if identifier.is_settled_by_header else None
+        at_once = bool(self.project_steps) and receiver.direct_archive
+        self.holds = bool(self.site_step or chain or at_once)
+        """Whether an object is held in memory: it may be changed before it is first stored."""
+        self.needs_whole = _why_whole(chain, (self.site_step, *self.project_steps.values()))
+        """Why objects can't be edited without their pixel data; empty if they can."""
+        self.reported_on_disk: frozenset[str] = frozenset()
+        """Why objects were on the disk before they were edited, each reason said once."""
         waits = self.anonymizes or chain
         self.never_blocks = not waits and self.remembered is not None
         """Whether no script, processor or plug-in is waited for."""
@@ -162,3 +174,10 @@ class ReceiverPolicy:
     def series_memory(self) -> SeriesCache | None:
         """Return a memory for the series of one association; None if each object may differ."""
         return SeriesCache(self.remembered.tags) if self.remembered else None
+
+
+def _why_whole(chain: ProcessorChain | None, steps: Iterable[Anonymization | None]) -> str:
+    if chain is not None and chain.needs_process:
+        return "a processor reads whole objects"
+    touching = next((step for step in steps if step is not None and step.names_pixels), None)
+    return f"{touching.script_name} names pixel data" if touching else ""

@@ -95,14 +95,14 @@ def try_recent(
 
 @contextmanager
 def _header_file(area: IncomingArea, header: HeaderView, facts: Facts) -> Iterator[Path]:
-    """Write a header that is kept in memory to a file that goes away again."""
+    """Write a header that is kept in memory to a file that is there only as well."""
     receiver, _, _ = facts.receiver.rpartition(":")
     meta = FileMeta(
         header.sop_class_uid or "", header.transfer_syntax_uid, facts.calling_ae_title, receiver
     )
-    with area.create_part() as part:
+    with area.create_held_part() as part:
         part.writev((meta.preamble(header.sop_instance_uid or ""), header.data))
-        yield area.path_of(part)
+        yield part.path
 
 
 def _trace(seen: list[Identification]) -> Trace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,8 @@ PROFILE = "profile"
 MAX_SHIFT_DAYS = 36_500
 
 _MEMBERS = ("enabled", "retain", "shift_days")
+# Tag patterns that match (7FE0,xxxx): X is any digit, @ an even and # an odd one (dicomedit 3.1).
+_PIXELS = re.compile(r"alterPixels|\(\s*[7X#][FX#][EX@][0X@]", re.IGNORECASE)
 
 
 class Retain(StrEnum):
@@ -82,6 +85,11 @@ class Anonymization:
     def script_name(self) -> str:
         """What the script is called in messages."""
         return f"{self.scope} script"
+
+    @property
+    def names_pixels(self) -> bool:
+        """Whether the script may use pixel data, judged by its text: rather too often."""
+        return _PIXELS.search(self.text) is not None
 
 
 def in_force(

@@ -26,6 +26,7 @@ from engine.processing.installed import settings_of
 from engine.processing.job import FailureKind, PluginCall, ProcessorJob, ProcessorResult
 from engine.storage.incoming import out_of_resources
 from engine.storage.placement import ObjectFiltered
+from engine.workers.pool import received_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,6 +79,11 @@ class ProcessorChain:
     projects: ProjectRegistry
     last_tag: int
     """The greatest tag that a stage reads from the header."""
+
+    @property
+    def needs_process(self) -> bool:
+        """Whether a process does some of the work."""
+        return any(stage.needs_process for several in self.stages.values() for stage in several)
 
 
 class Processing:
@@ -256,11 +262,12 @@ class Processing:
         known: Known | None = None,
     ) -> ProcessorResult:
         """Let a process do the work, from the object's file to another one."""
-        target = self.area.create_part()
+        # In memory as well: what a processor leaves is yet to be anonymized.
+        target = self.area.create_held_part()
         try:
             job = ProcessorJob(
-                source=str(processor_run.path),
-                target=str(self.area.path_of(target)),
+                source=received_path(0),
+                target=received_path(1),
                 location=stage.processor.location,
                 facts=processor_run.facts,
                 known=known or processor_run.known,
@@ -269,7 +276,9 @@ class Processing:
                 script=script,
                 wants_changes=processor_run.is_trial,
             )
-            answer = self._workers.run(stage.processor.id, job)
+            with processor_run.path.open("rb") as source:
+                files = source.fileno(), target.fd
+                answer = self._workers.run(stage.processor.id, job, files)
             if answer.edited and answer.verdict is Verdict.CONTINUED:
                 self._replace_file(processor_run, target)
         except BaseException:
@@ -286,7 +295,7 @@ class Processing:
                 raise ProcessingFailed("it left no DICOM file")
         except OSError as error:
             raise out_of_resources(error) from error
-        path = self.area.path_of(target)
+        path = target.path
         try:
             header = read_file(path, last_tag=processor_run.last_tag)
         except UnreadableObject as error:

@@ -39,8 +39,8 @@ class ProcessorWorkers:
         """The instances that the configuration has; None as long as all are kept."""
         self._closed = False
 
-    def run(self, instance_id: int, job: ProcessorJob) -> ProcessorResult:
-        """Let an instance's process do a job.
+    def run(self, instance_id: int, job: ProcessorJob, files: tuple[int, int]) -> ProcessorResult:
+        """Let an instance's process do a job; it is given source and target as open files.
 
         Raises:
             ProcessingFailed: if it hangs, crashes or breaks.
@@ -49,7 +49,7 @@ class ProcessorWorkers:
         workers = self._workers(instance_id)
         try:
             with worker_faults():
-                return workers.run(job)
+                return workers.run(job, files)
         finally:
             if self._in_use is not None and instance_id not in self._in_use:
                 workers.rest()

@@ -120,4 +120,5 @@ class Intake:
             quarantine=quarantine,
             durability=settings.durability,
             guard=self.guard,
+            held_header_bytes=settings.held_header_mib * 1024**2,
         )

@@ -83,7 +83,7 @@ class ProcessorService:
     def custom(self, router: ObjectRouter) -> CustomProcessing:
         """Return what takes arriving objects through their receivers' processors."""
         self._router = router
-        return CustomProcessing(self.processing, router, self._area)
+        return CustomProcessing(self.processing, router)
 
     def close(self) -> None:
         """End all processes and watches."""

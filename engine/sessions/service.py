@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -45,6 +46,15 @@ if TYPE_CHECKING:
     from engine.storage.scans import StoredObject
 
 
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 class ProjectScripts:
     """Is the `engine.sessions.folders.staging.ArchiveScripts` of an engine; for all threads."""
 
@@ -63,10 +73,10 @@ class ProjectScripts:
         """Anonymize a file into one that exists; return whether the object is to be kept."""
         if self._stopping.is_set():
             raise Interrupted
-        if self._runner.run(source.absolute(), target.absolute(), (step,), labels):
-            return False
-        with target.open("rb") as file:
-            if body_offset(file.fileno()) is None:
+        with _opened(source, os.O_RDONLY) as original, _opened(target, os.O_RDWR) as copy:
+            if self._runner.run(original, copy, (step,), labels):
+                return False
+            if body_offset(copy) is None:
                 raise ProcessingFailed(f"{step.script_name}: it left no DICOM file")
         return True
 

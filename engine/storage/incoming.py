@@ -11,6 +11,7 @@ import itertools
 import os
 import stat
 from contextlib import suppress
+from pathlib import Path
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -22,7 +23,6 @@ from engine.storage.folders import FOLDER_MODE, open_folder, require_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from engine.dicom.elements import Buffer
     from engine.storage.folders import OpenFolders
@@ -114,7 +114,18 @@ class PartFile:
     def __init__(self, folder_fd: int, name: str, fd: int) -> None:
         self.folder_fd = folder_fd
         self.name = name
+        """In the folder of parts; empty if the bytes are in memory only, see `create_held_part`."""
         self.fd = fd
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the bytes are in memory, and on no disk."""
+        return not self.name
+
+    @property
+    def path(self) -> Path:
+        """Return what opens the part anew, in this process, as long as it is open."""
+        return Path(f"/proc/self/fd/{self.fd}")
 
     @property
     def size_bytes(self) -> int:
@@ -158,9 +169,10 @@ class PartFile:
             return
         fd, self.fd = self.fd, -1
         # `suppress` would take half as long as the calls themselves.
-        try:  # noqa: SIM105
+        try:
             # The final name is another link to the same file: it stays.
-            os.unlink(self.name, dir_fd=self.folder_fd)
+            if self.name:
+                os.unlink(self.name, dir_fd=self.folder_fd)
         except OSError:
             pass
         try:  # noqa: SIM105
@@ -188,7 +200,6 @@ class IncomingArea:
             ) from error
         self._root = root
         self._boot_id = boot_id
-        self._folder = root.absolute() / boot_id
         self._numbers = itertools.count(1)
         self._is_masked = _umask() & FILE_MODE != 0
         """Whether the mode of a new file is not the one it is opened with."""
@@ -212,9 +223,18 @@ class IncomingArea:
                 _unmask(part)
             return part
 
-    def path_of(self, part: PartFile) -> Path:
-        """Return where a part is, for another process."""
-        return self._folder / part.name
+    def create_held_part(self) -> PartFile:
+        """Create an empty part in memory, for what must not reach the disk as it came.
+
+        It can't be published: `engine.storage.held.on_disk` makes a part of it that can.
+
+        Raises:
+            OutOfResources: if the system does not admit one.
+        """
+        try:
+            return PartFile(-1, "", os.memfd_create("part", os.MFD_CLOEXEC))
+        except OSError as error:
+            raise out_of_resources(error) from error
 
     def sweep(self) -> int:
         """Remove what other runs left behind and return how many files that were."""

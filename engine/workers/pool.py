@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import socket
 import threading
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Pipe, wait
@@ -21,7 +22,7 @@ from engine.storage.incoming import out_of_resources
 from engine.workers.start import Start, detach_from_terminal, end_process, start_process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.connection import Connection
 
 
@@ -40,6 +41,14 @@ script that asks for more is at fault, and must not take the memory of the engin
 _TRIES: Final = 2
 _READY: Final = True
 """What a process says that was started ahead, before its first result."""
+_FIRST_FILE: Final = 100
+"""The descriptor that the first file of a job has in a process; libraries have lower ones."""
+_MOST_FILES: Final = 2
+
+
+def received_path(index: int) -> str:
+    """Return the path by which a job names a file that its process is given open."""
+    return f"/proc/self/fd/{_FIRST_FILE + index}"
 
 
 class WorkerTimeout(Exception):
@@ -89,8 +98,14 @@ class Workers(Generic[J, R]):
         self._busy: set[_Worker[J, R]] = set()
         self._closed = False
 
-    def run(self, job: J) -> R:
+    def run(self, job: J, files: Sequence[int] = ()) -> R:
         """Call the function in a process, once more if that one dies; wait for one to be free.
+
+        Args:
+            job: what the function is called with.
+            files: descriptors of at most two files that the process is given: what has no path is
+                read there, and nobody puts another file in its place.  The job names them by
+                `received_path`.
 
         Raises:
             WorkerTimeout: if it took too long.
@@ -102,7 +117,7 @@ class Workers(Generic[J, R]):
         with self._places:
             for _ in range(_TRIES):
                 try:
-                    return self._call(job)
+                    return self._call(job, files)
                 except (EOFError, ConnectionError):
                     continue
         raise WorkerLost
@@ -144,10 +159,10 @@ class Workers(Generic[J, R]):
                 worker.process.kill()
         self.rest()
 
-    def _call(self, job: J) -> R:
+    def _call(self, job: J, files: Sequence[int]) -> R:
         worker = self._take()
         try:
-            result = worker.call(job, self._wall_seconds)
+            result = worker.call(job, files, self._wall_seconds)
         except BaseException as error:
             code = self._end(worker)
             if isinstance(error, (EOFError, ConnectionError)):
@@ -230,21 +245,24 @@ class _Worker(Generic[J, R]):
         get_ready: Callable[[], object] | None = None,
     ) -> None:
         self._pipe, theirs = Pipe()
+        self._socket = _socket_of(self._pipe)
         self._gets_ready = get_ready is not None
         arguments = (theirs, function, *limits, get_ready)
         try:
             self.process = start_process(start, _serve, arguments)
         except BaseException:
-            self._pipe.close()
+            self._close()
             raise
         finally:
             theirs.close()
 
-    def call(self, job: J, seconds: float) -> R | _Raised:
+    def call(self, job: J, files: Sequence[int], seconds: float) -> R | _Raised:
         """Return what the function makes of a job; raises EOFError if the process dies."""
         if self._gets_ready:
             self._wait_until_ready(seconds)
-        self._pipe.send(job)
+        self._pipe.send((job, len(files)))
+        if files:
+            socket.send_fds(self._socket, [b"f"], [*files])
         return self._receive(seconds)
 
     def _wait_until_ready(self, seconds: float) -> None:
@@ -267,12 +285,21 @@ class _Worker(Generic[J, R]):
 
     def end(self) -> int | None:
         """Kill the process, if it is still there, and return its exit code."""
-        self._pipe.close()
+        self._close()
         return end_process(self.process)
+
+    def _close(self) -> None:
+        self._socket.close()
+        self._pipe.close()
+
+
+def _socket_of(pipe: Connection) -> socket.socket:
+    """Return the socket that a pipe of two directions is, for what a pipe can't do."""
+    return socket.socket(fileno=os.dup(pipe.fileno()))
 
 
 def _serve(
-    pipe: Connection[R | _Raised | bool, J],
+    pipe: Connection[R | _Raised | bool, tuple[J, int]],
     function: Callable[[J], R],
     cpu_seconds: float,
     memory_bytes: int,
@@ -286,14 +313,30 @@ def _serve(
         with _cpu_limited(cpu_seconds), suppress(Exception):  # a job will meet the same, and say so
             get_ready()
         pipe.send(_READY)
-    while True:
-        try:
-            job = pipe.recv()
-        except EOFError:
-            return
-        with _cpu_limited(cpu_seconds):
-            result = _run_job(function, job)
-        pipe.send(result)
+    with _socket_of(pipe) as files:
+        while True:
+            try:
+                job, count = pipe.recv()
+            except EOFError:
+                return
+            given = _received(files, count) if count else ()
+            with _cpu_limited(cpu_seconds):
+                result = _run_job(function, job)
+            for descriptor in given:
+                os.close(descriptor)
+            pipe.send(result)
+
+
+def _received(files: socket.socket, count: int) -> list[int]:
+    """Take the files of a job, and give them the descriptors that the job names them by."""
+    _, received, _, _ = socket.recv_fds(files, 1, _MOST_FILES)
+    if len(received) != count:
+        raise EOFError
+    given = [_FIRST_FILE + index for index in range(count)]
+    for descriptor, wanted in zip(received, given, strict=True):
+        os.dup2(descriptor, wanted, inheritable=False)
+        os.close(descriptor)
+    return given
 
 
 def _limit_memory(size_bytes: int) -> None:

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from engine.anonymize import Script
     from engine.index.uid_maps import SqliteUidMaps
 
-TARGET_FLAGS: Final = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+TARGET_FLAGS: Final = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
 """For the file that a job leaves, which its engine has made."""
+DESCRIPTORS: Final = "/proc/self/fd/"
+"""Where the files are that a process was given open."""
 MOST_GROWTH_BYTES: Final = 1024**3
 """By so much may a result be larger than its object: as the largest image that is unpacked."""
 VARIABLES: Final = ("project", "subject", "session")
@@ -38,7 +40,9 @@ def target_of(target: str, source: str, uid_maps: str = "") -> Iterator[int]:
     most = max(sizes) + MOST_GROWTH_BYTES
     if limits[1] != resource.RLIM_INFINITY:
         most = min(most, limits[1])
-    descriptor = os.open(target, TARGET_FLAGS)
+    # A descriptor's path is a link by its nature, and one that nobody else can change.
+    no_link = 0 if target.startswith(DESCRIPTORS) else os.O_NOFOLLOW
+    descriptor = os.open(target, TARGET_FLAGS | no_link)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
         yield descriptor

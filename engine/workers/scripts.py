@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from engine.dicom.part10 import body_offset
-from engine.errors import OutOfResources, ProcessingFailed, StorageUnusable
+from engine.errors import OutOfResources, ProcessingFailed, StorageUnusable, UnreadableObject
 from engine.events import AnonymizationFailed
 from engine.events.journal import should_report_repeat
 from engine.model.anonymization import ScriptScope
+from engine.storage.held import HeldPart
 from engine.storage.incoming import out_of_resources
 from engine.storage.placement import ObjectFiltered
-from engine.workers.pool import Workers, worker_faults
+from engine.workers.pool import Workers, received_path, worker_faults
 from engine.workers.resources import VARIABLES, is_too_large, parsed_script, target_of, uid_maps_in
 from engine.workers.start import Start, load_ahead
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from engine.events.journal import Journal
     from engine.intake.object import AssociationContext
     from engine.model.anonymization import Anonymization
+    from engine.storage.held import WithoutPixels
     from engine.storage.incoming import IncomingArea, PartFile
 
     Steps = tuple[Anonymization, ...]
@@ -68,17 +70,39 @@ class Anonymizer:
             raise
 
     def _edit(self, part: PartFile, steps: Steps, labels: tuple[str, str, str]) -> PartFile:
+        source = None
+        if isinstance(part, HeldPart) and part.is_held:
+            source = part.without_pixels()
+            if source is not None:
+                return self._edit_header(part, source, steps, labels)
         edited = self._incoming.create_part()
         try:
-            paths = self._incoming.path_of(part), self._incoming.path_of(edited)
-            dropped_by = self._runner.run(*paths, steps, labels)
-            if dropped_by:
-                raise ObjectFiltered.by_script(dropped_by)  # noqa: TRY301
-            _require_file(edited, steps)
+            self._run(part.fd, edited, steps, labels)
         except BaseException:
             edited.discard()
             raise
         return edited
+
+    def _edit_header(
+        self, part: HeldPart, source: WithoutPixels, steps: Steps, labels: tuple[str, str, str]
+    ) -> PartFile:
+        """Edit an object without its pixel data, which no process needs to see or to copy."""
+        with self._incoming.create_held_part() as given, self._incoming.create_held_part() as made:
+            given.writev((source.content,))
+            self._run(given.fd, made, steps, labels)
+            try:
+                return part.with_pixels(made.fd, source)
+            except UnreadableObject as error:
+                what = f"{steps[0].script_name}: it left what can't be read"
+                raise ProcessingFailed(f"{what}: {error.detail}") from error
+
+    def _run(
+        self, source: int, target: PartFile, steps: Steps, labels: tuple[str, str, str]
+    ) -> None:
+        dropped_by = self._runner.run(source, target.fd, steps, labels)
+        if dropped_by:
+            raise ObjectFiltered.by_script(dropped_by)
+        _require_file(target, steps)
 
     def _report(self, error: ProcessingFailed, steps: Steps, source: AssociationContext) -> None:
         """Tell of a failure at the first time, the 10th, the 100th and so on."""
@@ -215,16 +239,16 @@ class ScriptRunner:
 
     def run(
         self,
-        source: Path,
-        target: Path,
+        source: int,
+        target: int,
         steps: tuple[Anonymization, ...],
         labels: tuple[str, str, str],
     ) -> str:
         """Anonymize a file into another, and return what dropped it: empty, or a script's name.
 
         Args:
-            source: a DICOM file.
-            target: a file that exists and may be overwritten; of no use if this raises.
+            source: the descriptor of a DICOM file, or of one that is in memory only.
+            target: the descriptor of a file that is overwritten; of no use if this raises.
             steps: what is done.
             labels: project, subject and session, which scripts are given.
 
@@ -232,9 +256,10 @@ class ScriptRunner:
             ProcessingFailed: if that can't be done.
             OutOfResources: if the storage fails.
         """
-        job = ScriptJob(str(source), str(target), steps, labels, str(self._uid_maps_file))
+        paths = received_path(0), received_path(1)
+        job = ScriptJob(*paths, steps, labels, str(self._uid_maps_file))
         with worker_faults(steps[0].script_name):
-            result = self._workers.run(job)
+            result = self._workers.run(job, (source, target))
         if result.verdict is ScriptVerdict.NO_RESOURCES:
             raise OutOfResources(result.why)
         if result.verdict is ScriptVerdict.FAILED:

@@ -63,6 +63,10 @@ EXAMPLES: list[tuple[Event, str]] = [
         "site script line 3: the variable x has no value (script of revision 7)",
     ),
     (
+        events.EditedOnDisk(why="site script names pixel data"),
+        "objects are on the disk as they came until they are edited: site script names pixel data",
+    ),
+    (
         events.ConfigurationRefused(reason="line 3: expected a comma"),
         "configuration file refused, the last good settings stay in force: "
         "line 3: expected a comma",

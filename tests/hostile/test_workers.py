@@ -35,8 +35,12 @@ def edit(folder: Path, script: str, workers: ScriptWorkers | None = None) -> Pat
     source.write_bytes(dicom_file())
     target.touch()
     steps = (Anonymization(ScriptScope.SITE, script, 1),)
-    with closing(ScriptRunner(folder / "uid-maps.sqlite", workers)) as runner:
-        runner.run(source, target, steps, LABELS)
+    with (
+        closing(ScriptRunner(folder / "uid-maps.sqlite", workers)) as runner,
+        source.open("rb") as original,
+        target.open("rb+") as copy,
+    ):
+        runner.run(original.fileno(), copy.fileno(), steps, LABELS)
     return target
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -27,6 +28,8 @@ from engine.model.project import Project
 from engine.settings import Durability, EngineSettings
 from tests.dicom import CT_IMAGE_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN, image
 from tests.engine.service.test_service import NotingEngine
+from tests.peers.pdus import store_message
+from tests.peers.peer import Peer
 from tests.running import (
     LOOPBACK,
     LOOPBACK_SITE,
@@ -43,7 +46,6 @@ from tests.running import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.running import EngineProcess
 
@@ -196,3 +198,38 @@ def test_no_process_survives_a_kill_of_the_engine(tmp_path: Path, send: Callable
         assert workers
         running.kill()
         assert psutil.wait_procs(workers, timeout=10)[1] == []
+
+
+def open_files(running: EngineProcess, data: Path) -> list[Path]:
+    """Return the files below the data directory that the engine has open, deleted ones as well."""
+    opened = [fd for fd in Path(f"/proc/{running.process.pid}/fd").iterdir() if fd.is_file()]
+    return [fd for fd in opened if str(fd.readlink()).startswith(f"{data}/")]
+
+
+def test_what_identifies_a_patient_is_never_on_the_disk_not_even_after_a_kill(
+    tmp_path: Path, port: int, send: Callable[..., str]
+) -> None:
+    data = tmp_path / "data"
+    set_script(data, RELABEL)
+    pixels = bytes(range(256)) * 16_000
+    labels = "Project:NEURO-01 Subject:S1 Session:E0"
+    arriving = store_message(
+        image(PatientName=NAME, PatientID=NAME, PatientComments=labels, pixels=pixels)
+    )
+    with engine_process(data, 4) as running, Peer(port) as peer:
+        peer.request("D1").expect_accept()
+        peer.send(arriving[:-100_000])
+        running.wait_until(lambda: sum(file.stat().st_size for file in leftovers(data)) > 3_500_000)
+        deleted = [file for file in open_files(running, data) if NAME.encode() in file.read_bytes()]
+        assert (traces(data), deleted) == ([], [])
+        running.kill()
+        assert traces(data) == []
+    with engine_process(data, 4) as running:
+        assert leftovers(data) == []
+        with Peer(port) as peer:
+            peer.request("D1").expect_accept().send(arriving).expect_status(0)
+        assert "Received Store Response (Success)" in send("D1", "E1")
+        assert running.terminate() == 0
+    assert traces(data) == []
+    large, _ = sorted(stored_files(data), key=lambda file: -file.stat().st_size)
+    assert pydicom.dcmread(large).PixelData == pixels

@@ -152,7 +152,7 @@ def open_bench(
         clock,
         router,
         Anonymizer(incoming, ScriptRunner(tmp_path / "uid-maps.sqlite", workers), journal),
-        custom=CustomProcessing(processing, router, incoming) if processing else None,
+        custom=CustomProcessing(processing, router) if processing else None,
     )
     with ExitStack() as sources:
         yield Bench(*(tmp_path, clock, index, journal, metrics, pipeline, sources), configurations)

@@ -26,7 +26,7 @@ from tests.engine.intake.test_pipeline import NEURO_01, RECEIVER, Bench, open_be
 from tests.fakes import make_receiver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from engine.index.store import Copy, SessionKey
@@ -96,9 +96,9 @@ class Counted:
     workers: Workers[ScriptJob, ScriptResult]
     jobs: int = 0
 
-    def run(self, job: ScriptJob) -> ScriptResult:
+    def run(self, job: ScriptJob, files: Sequence[int]) -> ScriptResult:
         self.jobs += 1
-        return self.workers.run(job)
+        return self.workers.run(job, files)
 
 
 @pytest.fixture(scope="module")

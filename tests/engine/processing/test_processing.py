@@ -109,9 +109,9 @@ class Bed:
 class OneProcess(ProcessorWorkers):
     """A process that all instances and tests share, as starting it takes longest."""
 
-    def run(self, instance_id: int, job: ProcessorJob) -> ProcessorResult:
+    def run(self, instance_id: int, job: ProcessorJob, files: tuple[int, int]) -> ProcessorResult:
         del instance_id
-        return super().run(1, job)
+        return super().run(1, job, files)
 
 
 @pytest.fixture(scope="module", autouse=True)

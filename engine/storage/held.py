@@ -1,0 +1,456 @@
+"""Objects that are held in memory until they are edited, so that no disk sees whose they are.
+
+The header of an object, and what comes behind its pixel data, stay in memory; the pixel data of a
+large one are on the disk, at the places that they would have in its whole file. What edits the
+object is given it without them, and they are put back afterwards.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from engine.dicom.elements import UNDEFINED_LENGTH, encoding_of, index, value_at
+from engine.errors import UnreadableObject
+from engine.storage.incoming import PartFile, out_of_resources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from engine.dicom.elements import Buffer, Encoding
+    from engine.storage.incoming import IncomingArea
+
+IN_MEMORY_BYTES: Final = 1024 * 1024
+"""Up to this size a whole object is in memory: 500 associations take half a gigabyte at most."""
+MOST_HEADER_BYTES: Final = 8 * 1024 * 1024
+"""A longer header is written to the disk as it comes."""
+_LEAST_PIXEL_BYTES: Final = 64 * 1024
+"""Shorter pixel data go with the header: to leave them out would cost more than it saves."""
+_PIXEL_GROUP: Final = 0x7FE0
+_PIXEL_DATA: Final = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
+_LAST_TAG: Final = 0x7FE00010
+_ITEM_HEAD_BYTES: Final = 8
+_ANY_SIZE: Final = 1 << 48
+"""For a data set whose length is not known yet."""
+_NOT_BETWEEN_THESE: Final = frozenset(
+    (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)
+)
+
+
+class PixelData(NamedTuple):
+    """Where the pixel data of an object are, in bytes from the beginning of its file."""
+
+    element: int
+    """Where the element begins."""
+    start: int
+    """Where its value begins."""
+    end: int | None
+    """Behind its value, and the delimiter of an encapsulated one; None if that is yet to come."""
+
+
+class WithoutPixels(NamedTuple):
+    """An object that is to be edited, with an empty value where its pixel data are."""
+
+    content: bytes
+    """The DICOM file."""
+    head: bytes
+    """The head of the pixel data element as it came."""
+    empty: bytes
+    """The element as it is in `content`."""
+    behind: bytes
+    """What comes behind it."""
+
+
+class HeldPart(PartFile):
+    """An object that is arriving into memory; used by one thread, gone after `discard`."""
+
+    def __init__(
+        self,
+        area: IncomingArea,
+        *,
+        needs_whole: str = "",
+        report: Callable[[str], None] = lambda _: None,
+        most_header_bytes: int = MOST_HEADER_BYTES,
+    ) -> None:
+        """Begin an empty object.
+
+        Args:
+            area: where what must be on the disk goes.
+            needs_whole: why a large object can't be edited without its pixel data; empty if it can.
+            report: told why an object is on the disk before it is edited, if it is.
+            most_header_bytes: of a header that is held.
+
+        Raises:
+            OutOfResources: if the system does not admit it.
+        """
+        memory = area.create_held_part()
+        super().__init__(memory.folder_fd, memory.name, memory.fd)
+        self._area = area
+        self._needs_whole = needs_whole
+        self._report = report
+        self._most_header_bytes = most_header_bytes
+        self._most = most_header_bytes // 1024**2
+        self._body_offset = 0
+        self._encoding: Encoding | None = None
+        self._length = 0
+        """Of what has come, the file meta included."""
+        self._next_look = min(IN_MEMORY_BYTES, most_header_bytes)
+        """At which length the pixel data are looked for."""
+        self._pixels: PixelData | None = None
+        """Known as soon as they are on the disk."""
+        self._fragments: _Fragments | None = None
+        self._disk: PartFile | None = None
+        """Holds the pixel data, if they are not in memory with the rest."""
+
+    def expect(self, body_offset: int, transfer_syntax_uid: str) -> None:
+        """Note what comes: where the data set begins and how it is encoded.
+
+        Raises:
+            UnreadableObject: if the whole data set is deflated.
+        """
+        self._body_offset, self._encoding = body_offset, encoding_of(transfer_syntax_uid)
+
+    @property
+    def is_split(self) -> bool:
+        """Whether the pixel data are on the disk, and not in memory with the rest."""
+        return self._pixels is not None
+
+    @property
+    def size_bytes(self) -> int:
+        """What has come, the file meta included."""
+        return self._length
+
+    def writev(self, buffers: Sequence[Buffer]) -> None:
+        """Append buffers of bytes, all of them.
+
+        Raises:
+            OutOfResources: if memory or storage do not take them; the part is worthless then.
+        """
+        if self._pixels is not None:
+            try:
+                self._write_split(buffers)
+            except OSError as error:
+                raise out_of_resources(error) from error
+            return
+        super().writev(buffers)
+        self._length += sum(map(len, buffers))
+        if self._length > self._next_look and self.is_held:
+            self._look()
+
+    def whole(self) -> PartFile:
+        """Return the object as one part on the disk, which is the caller's from now on.
+
+        Raises:
+            OutOfResources: if the storage does not take it.
+        """
+        if self._disk is None or self._pixels is None:
+            return copy_to_disk(self._area, self)
+        disk, pixels, self._disk, self._pixels = self._disk, self._pixels, None, None
+        try:
+            self._complete(disk, pixels)
+        except OSError as error:
+            disk.discard()
+            raise out_of_resources(error) from error
+        return disk
+
+    def discard(self) -> None:
+        """Let go of memory and disk; again has no effect."""
+        super().discard()
+        if self._disk is not None:
+            self._disk.discard()
+            self._disk = None
+
+    def without_pixels(self) -> WithoutPixels | None:
+        """Return the object without its pixel data; None if it must be edited as a whole.
+
+        Raises:
+            UnreadableObject: if the pixel data are cut short or have no end.
+        """
+        pixels = self._pixels or (None if self._needs_whole else self._found_in_memory())
+        if pixels is None:
+            return None
+        end = self._end_of(pixels)
+        if not self.is_split and end - pixels.start < _LEAST_PIXEL_BYTES:
+            return None
+        before = os.pread(self.fd, pixels.start, 0)
+        behind = os.pread(self.fd, self._length - end, end)
+        head = before[pixels.element :]
+        undefined = head.endswith(b"\xff\xff\xff\xff")
+        empty = head + self._sequence_end() if undefined else head[:-4] + bytes(4)
+        content = b"".join((before[: pixels.element], empty, behind))
+        return WithoutPixels(content, head, empty, behind)
+
+    def with_pixels(self, edited: int, source: WithoutPixels) -> PartFile:
+        """Return the edited object with its pixel data, on the disk; without them if they went.
+
+        Args:
+            edited: the descriptor of what `source` has become.
+            source: as `without_pixels` gave it.
+
+        Raises:
+            UnreadableObject: if the edited object can't be read.
+            OutOfResources: if the storage does not take it.
+        """
+        pixels = self._pixels or self._found_in_memory()
+        assert pixels is not None
+        end = self._end_of(pixels)
+        target = self._area.create_part()
+        try:
+            content = os.pread(edited, os.fstat(edited).st_size, 0)
+            place = self._place_of_empty(content, source)
+            if place is None:
+                target.writev((content,))
+            else:
+                target.writev((content[:place], source.head))
+                _append(target.fd, (self._disk or self).fd, pixels.start, end)
+                target.writev((content[place + len(source.empty) :],))
+        except OSError as error:
+            target.discard()
+            raise out_of_resources(error) from error
+        except BaseException:
+            target.discard()
+            raise
+        return target
+
+    def _place_of_empty(self, content: bytes, source: WithoutPixels) -> int | None:
+        """Return where the empty element is in the edited object; None if it is there no more."""
+        tail = source.empty + source.behind
+        if content.endswith(tail):  # as most scripts leave it
+            return len(content) - len(tail)
+        body = _body_of(content)
+        pixels = _pixels_in(content, body, self._required_encoding, len(content) - body)
+        if pixels is None or not content.startswith(source.empty, pixels.element):
+            return None
+        return pixels.element
+
+    def _look(self) -> None:
+        """Let the pixel data go to the disk, now that there is much of them."""
+        found = None if self._needs_whole else self._found_in_memory()
+        if found is not None:
+            try:
+                self._split(found)
+            except OSError as error:
+                raise out_of_resources(error) from error
+        elif self._needs_whole or self._length > self._most_header_bytes:
+            self._give_up(self._needs_whole or f"its header is longer than {self._most} MiB")
+        else:
+            self._next_look = min(2 * self._length, self._most_header_bytes)
+
+    def _found_in_memory(self) -> PixelData | None:
+        with (
+            mmap.mmap(self.fd, self._length, access=mmap.ACCESS_READ) as pages,
+            memoryview(pages) as content,
+        ):
+            try:
+                return _pixels_in(content, self._body_offset, self._required_encoding, _ANY_SIZE)
+            except UnreadableObject:
+                # A sequence may go on beyond what has come; what is really wrong with the object
+                # is said when it is complete.
+                return None
+
+    def _split(self, pixels: PixelData) -> None:
+        disk = self._area.create_part()
+        self._disk, self._pixels = disk, pixels
+        arrived = self._length
+        self._length = pixels.start
+        content = os.pread(self.fd, arrived - pixels.start, pixels.start)
+        os.ftruncate(self.fd, pixels.start)
+        # At the same places as in the whole object, so that it can become that by what is missing.
+        os.lseek(disk.fd, pixels.start, os.SEEK_SET)
+        if pixels.end is None:
+            self._fragments = _Fragments(self._required_encoding)
+        self._write_split((content,))
+
+    def _write_split(self, buffers: Sequence[Buffer]) -> None:
+        assert self._disk is not None
+        assert self._pixels is not None
+        inside: list[Buffer] = []
+        for buffer in buffers:
+            view = memoryview(buffer)
+            taken = self._inside(view)
+            if taken:
+                inside.append(view[:taken])
+            self._length += taken
+            if taken < len(view):
+                self._write_behind(view[taken:])
+        if inside:
+            self._disk.writev(inside)
+        behind = 0 if self._pixels.end is None else self._length - self._pixels.end
+        if behind > self._most_header_bytes:
+            self._give_up(f"more than {self._most} MiB come behind its pixel data")
+
+    def _inside(self, view: memoryview) -> int:
+        """Return how many of some bytes belong to the pixel data."""
+        assert self._pixels is not None
+        if self._pixels.end is not None:
+            return max(0, min(len(view), self._pixels.end - self._length))
+        assert self._fragments is not None
+        taken, ended = self._fragments.take(view)
+        if ended:
+            self._pixels = self._pixels._replace(end=self._length + taken)
+        return taken
+
+    def _write_behind(self, view: memoryview) -> None:
+        while view:
+            written = os.pwrite(self.fd, view, self._length)
+            self._length += written
+            view = view[written:]
+
+    def _give_up(self, why: str) -> None:
+        """Go on on the disk alone, with all that has come."""
+        self._report(why)
+        disk = self.whole()
+        os.lseek(disk.fd, self._length, os.SEEK_SET)
+        os.close(self.fd)
+        self.folder_fd, self.name, self.fd = disk.folder_fd, disk.name, disk.fd
+
+    def _complete(self, disk: PartFile, pixels: PixelData) -> None:
+        """Add to the pixel data on the disk what is in memory."""
+        os.lseek(disk.fd, 0, os.SEEK_SET)
+        _append(disk.fd, self.fd, 0, pixels.start)
+        if pixels.end is not None and pixels.end < self._length:
+            os.lseek(disk.fd, pixels.end, os.SEEK_SET)
+            _append(disk.fd, self.fd, pixels.end, self._length)
+
+    def _end_of(self, pixels: PixelData) -> int:
+        name = "(7FE0,0010)"
+        if pixels.end is None:
+            raise UnreadableObject(f"{name} of undefined length has no end")
+        if pixels.end > self._length:
+            missing = pixels.end - self._length
+            raise UnreadableObject(f"{name} runs {missing} bytes past the end")
+        return pixels.end
+
+    def _sequence_end(self) -> bytes:
+        encoding = self._required_encoding
+        key = encoding.sequence_end
+        return key.to_bytes(4, "big" if encoding.big_endian else "little") + bytes(4)
+
+    @property
+    def _required_encoding(self) -> Encoding:
+        assert self._encoding is not None
+        return self._encoding
+
+
+def on_disk(area: IncomingArea, part: PartFile) -> PartFile:
+    """Return a part that can be published: this one, or what was held in memory.
+
+    Raises:
+        OutOfResources: if the storage does not take it.
+    """
+    if isinstance(part, HeldPart) and part.is_held:
+        return part.whole()
+    return copy_to_disk(area, part) if part.is_held else part
+
+
+def copy_to_disk(area: IncomingArea, part: PartFile) -> PartFile:
+    """Return a copy on the disk of what is in memory.
+
+    Raises:
+        OutOfResources: if the storage does not take it.
+    """
+    copy = area.create_part()
+    try:
+        _append(copy.fd, part.fd, 0, part.size_bytes)
+    except OSError as error:
+        copy.discard()
+        raise out_of_resources(error) from error
+    return copy
+
+
+class _Fragments:
+    """Finds the end of encapsulated pixel data in bytes as they come (PS3.5 A.4)."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self._encoding = encoding
+        self._head = b""
+        """The beginning of an item's head that came in part."""
+        self._left = 0
+        """Of the item that is arriving."""
+
+    def take(self, view: memoryview) -> tuple[int, bool]:
+        """Return how many bytes are inside, and whether the end is among them.
+
+        Raises:
+            UnreadableObject: if something else than an item stands there.
+        """
+        position = 0
+        while position < len(view):
+            if self._left:
+                step = min(self._left, len(view) - position)
+                self._left -= step
+                position += step
+                continue
+            wanted = _ITEM_HEAD_BYTES - len(self._head)
+            self._head += view[position : position + wanted]
+            position = min(position + wanted, len(view))
+            if len(self._head) < _ITEM_HEAD_BYTES:
+                break
+            key, length = self._encoding.key_and_length(self._head, 0)
+            self._head = b""
+            if key == self._encoding.sequence_end:
+                return position, True
+            if key != self._encoding.item or length == UNDEFINED_LENGTH:
+                raise UnreadableObject("(7FE0,0010) holds something that is no item")
+            self._left = length
+        return position, False
+
+
+def _pixels_in(
+    content: Buffer, body_offset: int, encoding: Encoding, size_bytes: int
+) -> PixelData | None:
+    """Return where the pixel data begin, and end if that is known; None if they are not there.
+
+    Args:
+        content: a file, or its beginning.
+        body_offset: where its data set begins.
+        encoding: of the data set.
+        size_bytes: of the whole data set.
+
+    Raises:
+        UnreadableObject: if the elements before them can't be found.
+    """
+    with memoryview(content)[body_offset:] as data:
+        found = index(data, encoding, _LAST_TAG, to_end=False, size_bytes=size_bytes)
+        keys = [key for key in found.starts if encoding.key(key) >> 16 == _PIXEL_GROUP]
+        if not keys or encoding.key(keys[-1]) not in _PIXEL_DATA:
+            return None
+        start = found.starts[keys[-1]]
+        if keys[-1] in found.odd or start + 12 > len(data):
+            return None
+        _, value, length = value_at(data, start, encoding)
+        end = None if length == UNDEFINED_LENGTH else body_offset + value + length
+        if end is None and not found.inside_fragments:
+            end = body_offset + found.end
+        return PixelData(body_offset + start, body_offset + value, end)
+
+
+def _body_of(content: bytes) -> int:
+    """Return where the data set begins in a file that we have written (PS3.10 7.1)."""
+    return 144 + int.from_bytes(content[140:144], "little")
+
+
+def _append(target: int, source: int, start: int, end: int) -> None:
+    """Copy bytes of one file to where another stands, inside the kernel."""
+    move = _by_range
+    while start < end:
+        try:
+            done = move(target, source, start, end - start)
+        except OSError as error:
+            if move is _by_sending or error.errno not in _NOT_BETWEEN_THESE:
+                raise
+            move = _by_sending
+            continue
+        if done == 0:
+            raise OSError(errno.EIO, "it became shorter")
+        start += done
+
+
+def _by_range(target: int, source: int, start: int, count: int) -> int:
+    return os.copy_file_range(source, target, count, start)
+
+
+def _by_sending(target: int, source: int, start: int, count: int) -> int:
+    return os.sendfile(target, source, start, count)

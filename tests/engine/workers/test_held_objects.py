@@ -1,0 +1,233 @@
+"""Objects that are edited before they are stored: no disk has held who their patient is."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pydicom
+import pytest
+
+from engine.anonymize import Script, ScriptContext, edit_file
+from engine.events import EditedOnDisk
+from engine.model.anonymization import SiteScript
+from engine.model.session import ObjectState
+from engine.model.site import SiteSettings
+from engine.storage.held import IN_MEMORY_BYTES
+from engine.workers.pool import Workers
+from engine.workers.scripts import run_script
+from tests import dicom
+from tests.engine.intake.test_pipeline import Bench, open_bench
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from engine.intake.pipeline import ObjectOutcome
+    from engine.workers.scripts import ScriptJob, ScriptResult
+
+    Scripted = Callable[..., Bench]
+
+NAME = "QUINCE^ZEBEDEE"
+RELABEL = "(0010,0010) := subject\n(0010,0020) := session\n- (0010,4000)"
+EXPLICIT = dicom.EXPLICIT_VR_LITTLE_ENDIAN
+REVISION = 12
+CHUNK_BYTES = 100_000
+LARGE = bytes(range(256)) * 6_000
+BEHIND = dicom.Element(0xFFFCFFFC, "OB", NAME.encode())
+JPEG = dicom.JPEG_BASELINE
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers[ScriptJob, ScriptResult]]:
+    with closing(Workers(run_script, processes=1)) as workers:
+        yield workers
+
+
+@pytest.fixture
+def scripted(tmp_path: Path, workers: Workers[ScriptJob, ScriptResult]) -> Iterator[Scripted]:
+    with ExitStack() as opened:
+
+        def scripted(statements: str = RELABEL) -> Bench:
+            script = SiteScript(True, f'version "6.1"\n{statements}\n', REVISION)
+            return opened.enter_context(open_bench(tmp_path, SiteSettings(script=script), workers))
+
+        yield scripted
+
+
+def image(
+    syntax: str, pixels: dicom.Element | None, *behind: dicom.Element, **tags: object
+) -> bytes:
+    labels = "Project:NEURO-01 Subject:S1 Session:E1"
+    values: dict[str, Any] = {"PatientComments": labels, "PatientName": NAME} | tags
+    elements = [*dicom.image_elements(**values), *([pixels] if pixels else []), *behind]
+    return dicom.encode(elements, syntax)
+
+
+def native(content: bytes) -> dicom.Element:
+    return dicom.Element(dicom.PIXEL_DATA, "OW", content)
+
+
+def on_disk(root: Path) -> list[Path]:
+    """Return the files below a folder that name the patient."""
+    files = [path for path in root.rglob("*") if path.is_file()]
+    return [path for path in files if NAME.encode() in path.read_bytes()]
+
+
+def receive(
+    bench: Bench,
+    data_set: bytes,
+    chunk_bytes: int = CHUNK_BYTES,
+    *,
+    is_held: bool = True,
+    **how: Any,
+) -> ObjectOutcome:
+    """Let an object arrive piece by piece, and look at the disk after each."""
+    incoming = bench.begin(**how)
+    for start in range(0, len(data_set), chunk_bytes):
+        chunk = memoryview(data_set)[start : start + chunk_bytes]
+        incoming.write([chunk[: len(chunk) // 3], chunk[len(chunk) // 3 :]], len(chunk))
+        assert not is_held or on_disk(bench.root) == []
+    outcome = bench.pipeline.finish(incoming)
+    bench.pipeline.record_outcome(incoming, outcome)
+    return outcome
+
+
+def as_a_whole(
+    tmp_path: Path, bench: Bench, data_set: bytes, syntax: str, statements: str
+) -> bytes:
+    """Return what the script makes of the object if it is given all of it."""
+    source, target = tmp_path / "source.dcm", tmp_path / "target.dcm"
+    incoming = bench.begin(transfer_syntax_uid=syntax)
+    meta = incoming.arrival.source.file_meta(incoming.arrival.sop_class_uid, syntax).preamble(
+        incoming.arrival.sop_instance_uid
+    )
+    bench.pipeline.abandon(incoming, "made for its file meta")
+    source.write_bytes(meta + data_set)
+    variables = {"project": "NEURO-01", "subject": "S1", "session": "E1"}
+    script = Script.parse(f'version "6.1"\n{statements}\n', "script")
+    edit_file(source, target, [script], variables,
+              script_context=ScriptContext(), script_ids=[REVISION])  # fmt: skip
+    made = target.read_bytes()
+    source.unlink()
+    target.unlink()
+    return made
+
+
+SMALL = native(bytes(32))
+OBJECTS = {
+    "without pixel data": (EXPLICIT, None, ()),
+    "small": (EXPLICIT, SMALL, ()),
+    "of one chunk": (EXPLICIT, native(LARGE[:200_000]), ()),
+    "large": (EXPLICIT, native(LARGE), ()),
+    "large, implicit": (dicom.IMPLICIT_VR_LITTLE_ENDIAN, native(LARGE), ()),
+    "large, big endian": (dicom.EXPLICIT_VR_BIG_ENDIAN, native(LARGE), ()),
+    "large, with something behind": (EXPLICIT, native(LARGE), (BEHIND,)),
+    "large, encapsulated": (JPEG, dicom.fragments(LARGE[: 90_001 + 1], LARGE, LARGE[:4]), ()),
+    "encapsulated, with something behind": (JPEG, dicom.fragments(LARGE, LARGE), (BEHIND,)),
+    "small, encapsulated": (JPEG, dicom.fragments(b"1234", b"56"), ()),
+    "encapsulated in one chunk": (JPEG, dicom.fragments(LARGE[:200_000]), (BEHIND,)),
+}
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+@pytest.mark.parametrize("statements", [RELABEL, f"{RELABEL}\n- (FFFC,FFFC)"])
+def test_what_is_stored_is_what_the_script_makes_of_the_whole_object(
+    scripted: Scripted, tmp_path: Path, kind: str, statements: str
+) -> None:
+    syntax, pixels, behind = OBJECTS[kind]
+    bench = scripted(statements)
+    data_set = image(syntax, pixels, *behind)
+    assert receive(bench, data_set, transfer_syntax_uid=syntax).state is ObjectState.STORED
+    (file,) = bench.files()
+    assert file.read_bytes() == as_a_whole(tmp_path, bench, data_set, syntax, statements)
+    assert bench.parts() == []
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 7, 8, 9, 4_095])
+def test_fragments_that_are_split_anywhere_end_where_they_end(
+    scripted: Scripted, tmp_path: Path, chunk_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.storage.held.IN_MEMORY_BYTES", 1_200)
+    bench = scripted()
+    data_set = image(JPEG, dicom.fragments(b"", LARGE[:700], LARGE[:30], LARGE[:256]), BEHIND)
+    outcome = receive(bench, data_set, chunk_bytes, transfer_syntax_uid=JPEG)
+    assert outcome.state is ObjectState.STORED
+    (file,) = bench.files()
+    assert file.read_bytes() == as_a_whole(tmp_path, bench, data_set, JPEG, RELABEL)
+
+
+@pytest.mark.parametrize(
+    ("cut", "why"),
+    [
+        (native(LARGE), "runs 1000 bytes past the end"),
+        (dicom.fragments(LARGE), "of undefined length has no end"),
+    ],
+)
+def test_a_large_object_that_is_cut_short_is_refused_and_leaves_nothing(
+    scripted: Scripted, cut: dicom.Element, why: str
+) -> None:
+    bench = scripted()
+    syntax = JPEG if cut.undefined_length else EXPLICIT
+    data_set = image(syntax, cut)[:-1000]
+    outcome = receive(bench, data_set, transfer_syntax_uid=syntax)
+    assert (outcome.state, outcome.status) == (ObjectState.FAILED, 0xC000)
+    assert why in outcome.reason
+    assert bench.files() == bench.parts() == []
+
+
+def test_what_is_no_fragment_is_refused_at_once(scripted: Scripted) -> None:
+    bench = scripted()
+    data_set = image(JPEG, dicom.fragments(LARGE))[:-8] + bytes(1_000_000)
+    outcome = receive(bench, data_set, transfer_syntax_uid=JPEG)
+    assert "holds something that is no item" in outcome.reason
+    assert bench.files() == bench.parts() == []
+
+
+def told(bench: Bench) -> list[str]:
+    events = [r.event for r in bench.journal.events_since(0, 100).events]
+    return [event.why for event in events if isinstance(event, EditedOnDisk)]
+
+
+def test_a_script_that_names_pixel_data_needs_large_objects_on_the_disk_and_says_so_once(
+    scripted: Scripted,
+) -> None:
+    statements = f"{RELABEL}\n- (7FE0,0010)"
+    bench = scripted(statements)
+    small = image(EXPLICIT, native(LARGE[:70_000]), StudyDescription="Another")
+    large = image(EXPLICIT, native(LARGE))
+    assert receive(bench, small).state is ObjectState.STORED
+    assert told(bench) == []
+    assert bench.receive(large).state is ObjectState.STORED
+    assert bench.receive(large).state is ObjectState.DUPLICATE
+    assert told(bench) == ["site script names pixel data"]
+    assert on_disk(bench.root) == []
+    for file in bench.files():
+        assert "PixelData" not in pydicom.dcmread(file)
+
+
+def test_a_header_that_is_too_long_to_be_held_is_on_the_disk_and_that_is_said(
+    scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.storage.held.IN_MEMORY_BYTES", 10_000)
+    bench = scripted()
+    places = replace(bench.pipeline._places, held_header_bytes=20_000)
+    monkeypatch.setattr(bench.pipeline, "_places", places)
+    data_set = image(EXPLICIT, native(LARGE), ImageComments="x" * 60_000)
+    assert receive(bench, data_set, 5_000, is_held=False).state is ObjectState.STORED
+    assert told(bench) == ["its header is longer than 0 MiB"]
+    (file,) = bench.files()
+    assert file.read_bytes() == as_a_whole(tmp_path, bench, data_set, EXPLICIT, RELABEL)
+
+
+def test_a_peer_that_goes_away_leaves_nothing(scripted: Scripted) -> None:
+    bench = scripted()
+    incoming = bench.begin()
+    data_set = image(EXPLICIT, native(LARGE))
+    assert len(data_set) > IN_MEMORY_BYTES
+    incoming.write([data_set[:-10]], len(data_set) - 10)
+    assert len(bench.parts()) == 1
+    assert on_disk(bench.root) == []
+    bench.pipeline.abandon(incoming, "the peer went away")
+    assert bench.files() == bench.parts() == []
