@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PDU_BYTES = 16_382
 """16 KiB less two: pynetdicom's own maximum, so that all receivers get the very same bytes."""
-DEFAULT_RECEIVERS = ("dicomdock", "storescp", "orthanc", "pynetdicom")
+SCRIPTED_WORKLOADS = ("ct", "mr")
+"""Those that are sent to the receiver with a script as well, unless receivers are named."""
 SINGLE = "single"
 CONSOLE = "console"
 _SINGLE_SCALE = 0.1
@@ -58,8 +59,20 @@ class Plan:
 
     cases: tuple[Case, ...]
     receivers: tuple[str, ...]
+    """Empty for all that the durability gives a meaning."""
     rounds: int
     durability: str
+
+    def has(self, receiver: str) -> bool:
+        """Tell whether a receiver takes part."""
+        if self.receivers:
+            return receiver in self.receivers
+        return receiver != "disk-limit" or self.durability == "full"
+
+    def sends(self, case: Case, receiver: str) -> bool:
+        """Tell whether a receiver that takes part is sent the objects of a case."""
+        is_scripted = case.workload.name in SCRIPTED_WORKLOADS and not case.single
+        return bool(self.receivers) or receiver != "dicomdock-script" or is_scripted
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -106,7 +119,7 @@ def _print_lines(lines: Iterable[str]) -> None:
 
 def _compare(bench: Bench, plan: Plan, record: _Record) -> int:
     """Run all cases, print each as soon as it is done, and return how many bars were missed."""
-    kinds = [kind for kind in compared(plan.durability) if kind.name in plan.receivers]
+    kinds = [kind for kind in compared(plan.durability) if plan.has(kind.name)]
     titles = {kind.name: kind.title for kind in kinds}
     there, versions = installed(kinds)
     for title, version in versions.items():
@@ -114,7 +127,9 @@ def _compare(bench: Bench, plan: Plan, record: _Record) -> int:
     comparisons = []
     for case in plan.cases:
         _say(f"== {case.workload.title}, {case.associations}")
-        runs = bench.compare(case, there, plan.rounds)
+        runs = bench.compare(
+            case, [kind for kind in there if plan.sends(case, kind.name)], plan.rounds
+        )
         comparison = compared_runs(case, runs, plan.durability)
         print(f"\n{table(comparison, titles, plan.durability)}", flush=True)
         comparisons.append(comparison)
@@ -174,7 +189,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         if number <= 4 or name not in {"large", SINGLE}
     )
     rounds = arguments.rounds or (1 if quick else 5)
-    receivers = tuple(arguments.receivers or DEFAULT_RECEIVERS)
+    receivers = tuple(arguments.receivers or ())
     return Plan(cases, receivers, rounds, arguments.durability)
 
 
@@ -252,7 +267,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--receivers",
         type=_receivers,
-        help="only these, by name; default all but dicomdock-script, storescp-best",
+        help="only these, by name; default all, disk-limit only with --durability full",
     )
     add("--durability", choices=["none", "file", "full"], default="none")
     add("--scale", type=float, default=1.0, help="send that many times as many objects")

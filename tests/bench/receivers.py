@@ -21,6 +21,7 @@ from engine.host.clock import SystemClock
 from engine.model.anonymization import SiteScript
 from engine.model.project import Project
 from engine.model.site import SiteSettings
+from tests.bench.disk_limit import DiskLimit
 from tests.bench.processes import Failed, process
 from tests.bench.sender import LOOPBACK
 from tests.bench.tape import CALLED
@@ -296,7 +297,7 @@ class Pynetdicom(_Peer):
 
 
 def compared(durability: str) -> list[ReceiverKind]:
-    """Return all receivers that may be compared, ours first and the best of DCMTK's last."""
+    """Return all that may be compared, ours first and the limit of the disk last."""
     return [
         Dicomdock(durability),
         AnonymizingDicomdock(durability),
@@ -304,6 +305,7 @@ def compared(durability: str) -> list[ReceiverKind]:
         Orthanc("orthanc", "Orthanc", sync=durability != "none"),
         Pynetdicom("pynetdicom", "stock pynetdicom"),
         Storescp("storescp-best", "storescp --fork +B", ("--fork", "+B", "-pdu", "131072")),
+        DiskLimit(),
     ]
 
 

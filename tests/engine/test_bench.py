@@ -229,9 +229,9 @@ def test_a_table_shows_ratios_bars_and_who_is_absent() -> None:
     assert head.startswith("CT 0.5 MB, 1 association ·")
     assert columns.split()[:2] == ["receiver", "objects/s"]
     assert ours.split()[:2] == ["dicomdock", "1000"]
-    assert "1.10 ×  ≥ 1.2 ✗" in storescp
+    assert "1.10 ×  ≥ 1.3 ✗" in storescp
     assert orthanc.split() == ["Orthanc", "absent"]
-    assert missed == "  ✗ 1.10 × storescp, bar ≥ 1.2"
+    assert missed == "  ✗ 1.10 × storescp, bar ≥ 1.3"
 
 
 def test_with_a_script_dicomdock_is_compared_as_well() -> None:
@@ -239,7 +239,7 @@ def test_with_a_script_dicomdock_is_compared_as_well() -> None:
     runs = [run("dicomdock", 0), run("dicomdock-script", 0, 1.0), run("orthanc", 0, 0.9)]
     comparison = compared_runs(ct_4, runs, "none")
     assert comparison.scripted == {"orthanc": pytest.approx(0.9)}
-    assert "with the script 0.90 × orthanc, bar ≥ 1" in comparison.missed
+    assert "with the script 0.90 × orthanc, bar ≥ 2" in comparison.missed
     assert "  with the script dicomdock is 0.90 × orthanc" in table(comparison, {}, "none")
     assert not any("script" in words for words in compared_runs(CT_1, runs, "none").missed)
 
@@ -249,14 +249,15 @@ def test_columns_are_aligned() -> None:
 
 
 def test_bars_are_those_of_the_durability() -> None:
-    assert ratio_bar(CT_1, "storescp", "none") == 1.2
+    assert ratio_bar(CT_1, "storescp", "none") == 1.3
     assert ratio_bar(CT_1, "storescp", "full") is None
-    assert ratio_bar(CT_1, "orthanc", "full") == 3.0
+    assert ratio_bar(CT_1, "disk-limit", "full") == 0.95
+    assert ratio_bar(CT_1, "disk-limit", "none") is None
     assert ratio_bar(replace(CT_1, associations=2), "storescp", "none") is None
     assert ratio_bar(Case(WORKLOADS["large"], 16, 16_382), "orthanc", "none") is None
     single = Case(WORKLOADS["small"], 4, 16_382, single=True)
-    assert ratio_bar(single, "orthanc", "none") == 0.4
-    assert ratio_bar(single, "storescp", "none") is None
+    assert ratio_bar(single, "orthanc", "none") == 0.8
+    assert ratio_bar(single, "storescp", "none") == 0.5
 
 
 def test_memory_and_response_time_have_bars_of_their_own() -> None:
